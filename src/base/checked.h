@@ -1,0 +1,31 @@
+// Count: a non-negative 64-bit number that remembers having overflowed. A zero factor hides nothing: 0 * overflow is
+// still an overflow, and a negative operand makes the result invalid.
+#pragma once
+#include <cstdint>
+
+namespace nacre {
+
+class Count {
+ public:
+  constexpr Count() = default;
+  constexpr Count(std::int64_t v) : value_(v), ok_(v >= 0) {}  // NOLINT: numbers become counts silently
+  constexpr bool ok() const { return ok_; }
+  constexpr std::int64_t value() const { return value_; }  // meaningful only when ok()
+
+  friend constexpr Count operator*(Count a, Count b) {
+    Count r;
+    r.ok_ = a.ok_ && b.ok_ && !__builtin_mul_overflow(a.value_, b.value_, &r.value_);
+    return r;
+  }
+  friend constexpr Count operator+(Count a, Count b) {
+    Count r;
+    r.ok_ = a.ok_ && b.ok_ && !__builtin_add_overflow(a.value_, b.value_, &r.value_);
+    return r;
+  }
+
+ private:
+  std::int64_t value_ = 0;
+  bool ok_ = true;
+};
+
+}  // namespace nacre

@@ -1,0 +1,58 @@
+// The vocabulary every floor shares: integers, slices of work, dtypes, and what a kernel says about itself.
+#pragma once
+#include <cstdint>
+
+#include "base/checked.h"
+
+namespace nacre {
+
+using i32 = std::int32_t;
+using i64 = std::int64_t;
+using u8 = std::uint8_t;
+using u32 = std::uint32_t;
+using u64 = std::uint64_t;
+
+// A run of units (tiles whose cut is fixed by shape): [begin, end).
+struct Slice {
+  i64 begin, end;
+};
+
+// Workspace private to one running slice; 64-byte aligned, `bytes` as asked for in Facts::scratch.
+struct Scratch {
+  char* at;
+  i64 bytes;
+};
+
+// The numbers stand in programs and in shape fields named `dtype`; they never change.
+enum class DType : i64 { f32 = 0, f64 = 1, i32 = 2, i64 = 3, u8 = 4, boolean = 5, none = -1 };
+
+// Bytes per element; 0 for a number that is no dtype.
+constexpr i64 size_of(DType t) {
+  switch (t) {
+    case DType::f32: return 4;
+    case DType::f64: return 8;
+    case DType::i32: return 4;
+    case DType::i64: return 8;
+    case DType::u8: return 1;
+    case DType::boolean: return 1;
+    default: return 0;
+  }
+}
+
+constexpr int kMaxOperands = 24;
+enum Aliasing { kNoAlias = 0, kInPlace = 1 };
+
+// What a kernel says about one shape; total for any field values, so that it can be asked before anything is trusted.
+struct Facts {
+  const char* error = nullptr;  // static text: why no call with these fields is possible
+  i64 units = 0;                // tiles of work
+  i64 scratch = 0;              // bytes of workspace per running slice
+  double flops = 0;
+  Count extent[kMaxOperands] = {};  // elements of each operand that may be touched (bytes where the operand is void)
+};
+
+constexpr i64 ceil_div(i64 a, i64 b) { return a / b + (a % b > 0 ? 1 : 0); }
+constexpr i64 min_of(i64 a, i64 b) { return a < b ? a : b; }
+constexpr i64 max_of(i64 a, i64 b) { return a > b ? a : b; }
+
+}  // namespace nacre

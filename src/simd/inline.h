@@ -1,0 +1,10 @@
+// NACRE_INLINE: a function that never leaves a symbol behind, so code with AVX flags cannot leak into other objects.
+#pragma once
+#include "base/types.h"
+
+#ifndef NACRE_ISA
+#error "compile kernels with -DNACRE_ISA=baseline|avx2|avx512|neon"
+#endif
+
+#define NACRE_INLINE static inline __attribute__((always_inline))
+#define NACRE_UNROLL _Pragma("GCC unroll 32")

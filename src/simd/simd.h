@@ -1,0 +1,70 @@
+// One vocabulary of vectors for every ISA, in nacre::NACRE_ISA: Vec (kLanes floats), VecI (kLanes 32-bit integers) and
+// Mask (kLanes truth values, for both). The vec_*.h files say how, this file adds what follows from them.
+//
+//   load(p)  load(p, n)  load(p, mask)      memory of the lanes beyond n (outside the mask) is never touched; they read 0
+//   store(p, v)  store(p, v, n)  store(p, v, mask)
+//   fma(a, b, c) = a*b + c, fnma(a, b, c) = c - a*b: one rounding where the ISA has it (all but baseline)
+//   min(a, b), max(a, b): b when either is NaN, so max(zero(), x) keeps the NaNs of x; *_nan: NaN when either is
+//   mulhi(a, b): upper 32 bits of the unsigned product;  a * b: the lower 32
+//   to_int truncates, to_int_round rounds to even; both only for |x| < 2^31
+//   reduce_*: halves folded onto each other, so that the order is fixed (it differs between ISAs)
+//
+// Expressions are not contracted (-ffp-contract=off): where a fused multiply-add is meant, fma() is written.
+#pragma once
+#include "simd/inline.h"
+
+#if defined(__AVX512F__)
+#include "simd/vec_avx512.h"
+#elif defined(__AVX2__)
+#include "simd/vec_avx2.h"
+#elif defined(__ARM_NEON)
+#include "simd/vec_neon.h"
+#elif defined(__SSE2__)
+#include "simd/vec_baseline.h"
+#else
+#error "no vector unit known to nacre: x86-64 or AArch64 expected"
+#endif
+
+namespace nacre::NACRE_ISA {
+
+NACRE_INLINE Vec zero() { return set1(0.0f); }
+NACRE_INLINE Vec operator-(Vec a) { return as_float(as_int(a) ^ set1i(static_cast<i32>(0x80000000u))); }
+NACRE_INLINE Vec& operator+=(Vec& a, Vec b) { return a = a + b; }
+NACRE_INLINE Vec& operator-=(Vec& a, Vec b) { return a = a - b; }
+NACRE_INLINE Vec& operator*=(Vec& a, Vec b) { return a = a * b; }
+NACRE_INLINE Vec& operator/=(Vec& a, Vec b) { return a = a / b; }
+NACRE_INLINE VecI& operator+=(VecI& a, VecI b) { return a = a + b; }
+NACRE_INLINE VecI& operator-=(VecI& a, VecI b) { return a = a - b; }
+NACRE_INLINE VecI operator~(VecI a) { return a ^ set1i(-1); }
+
+NACRE_INLINE Mask isnan(Vec a) { return ne(a, a); }
+NACRE_INLINE Mask lt(VecI a, VecI b) { return gt(b, a); }
+NACRE_INLINE Mask ge(VecI a, VecI b) { return ~gt(b, a); }
+NACRE_INLINE Mask le(VecI a, VecI b) { return ~gt(a, b); }
+NACRE_INLINE Mask ne(VecI a, VecI b) { return ~eq(a, b); }
+NACRE_INLINE bool any(Mask m) { return bits(m) != 0; }
+NACRE_INLINE bool all(Mask m) { return bits(m) == (1u << kLanes) - 1u; }
+
+NACRE_INLINE Vec select(Mask m, Vec a) { return select(m, a, zero()); }
+NACRE_INLINE VecI min(VecI a, VecI b) { return select(gt(b, a), a, b); }
+NACRE_INLINE VecI max(VecI a, VecI b) { return select(gt(a, b), a, b); }
+NACRE_INLINE Vec min_nan(Vec a, Vec b) { return select(isnan(a), a, min(a, b)); }
+NACRE_INLINE Vec max_nan(Vec a, Vec b) { return select(isnan(a), a, max(a, b)); }
+NACRE_INLINE Vec copysign(Vec size, Vec sign) {
+  const VecI top = set1i(static_cast<i32>(0x80000000u));
+  return as_float(as_int(abs(size)) | (as_int(sign) & top));
+}
+
+NACRE_INLINE float reduce_add(Vec a) {
+  return fold(a, [](Vec x, Vec y) __attribute__((always_inline)) { return x + y; });
+}
+NACRE_INLINE float reduce_max(Vec a) {
+  return fold(a, [](Vec x, Vec y) __attribute__((always_inline)) { return max(x, y); });
+}
+NACRE_INLINE float reduce_min(Vec a) {
+  return fold(a, [](Vec x, Vec y) __attribute__((always_inline)) { return min(x, y); });
+}
+
+NACRE_INLINE void prefetch(const void* p) { __builtin_prefetch(p, 0, 3); }
+
+}  // namespace nacre::NACRE_ISA

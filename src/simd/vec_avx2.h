@@ -1,0 +1,98 @@
+// 8 lanes: AVX2 and FMA. Masks are full-width lanes of all ones or zeros.
+#pragma once
+#include <immintrin.h>
+
+#include "simd/inline.h"
+
+namespace nacre::NACRE_ISA {
+
+constexpr int kLanes = 8;
+
+struct Vec { __m256 v; };
+struct VecI { __m256i v; };
+struct Mask { __m256 v; };
+
+NACRE_INLINE VecI lane_index() { return {_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)}; }
+NACRE_INLINE VecI set1i(i32 x) { return {_mm256_set1_epi32(x)}; }
+NACRE_INLINE Mask first_lanes(i64 n) {
+  const i32 bounded = static_cast<i32>(n > 8 ? 8 : n < 0 ? 0 : n);
+  return {_mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(bounded), lane_index().v))};
+}
+
+NACRE_INLINE Vec load(const float* p) { return {_mm256_loadu_ps(p)}; }
+NACRE_INLINE Vec load(const float* p, Mask m) { return {_mm256_maskload_ps(p, _mm256_castps_si256(m.v))}; }
+NACRE_INLINE Vec load(const float* p, i64 n) { return load(p, first_lanes(n)); }
+NACRE_INLINE void store(float* p, Vec a) { _mm256_storeu_ps(p, a.v); }
+NACRE_INLINE void store(float* p, Vec a, Mask m) { _mm256_maskstore_ps(p, _mm256_castps_si256(m.v), a.v); }
+NACRE_INLINE void store(float* p, Vec a, i64 n) { store(p, a, first_lanes(n)); }
+NACRE_INLINE VecI load(const i32* p) { return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))}; }
+NACRE_INLINE VecI load(const i32* p, i64 n) { return {_mm256_maskload_epi32(p, _mm256_castps_si256(first_lanes(n).v))}; }
+NACRE_INLINE void store(i32* p, VecI a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.v); }
+NACRE_INLINE void store(i32* p, VecI a, i64 n) { _mm256_maskstore_epi32(p, _mm256_castps_si256(first_lanes(n).v), a.v); }
+NACRE_INLINE Vec set1(float x) { return {_mm256_set1_ps(x)}; }
+
+NACRE_INLINE Vec operator+(Vec a, Vec b) { return {_mm256_add_ps(a.v, b.v)}; }
+NACRE_INLINE Vec operator-(Vec a, Vec b) { return {_mm256_sub_ps(a.v, b.v)}; }
+NACRE_INLINE Vec operator*(Vec a, Vec b) { return {_mm256_mul_ps(a.v, b.v)}; }
+NACRE_INLINE Vec operator/(Vec a, Vec b) { return {_mm256_div_ps(a.v, b.v)}; }
+NACRE_INLINE Vec fma(Vec a, Vec b, Vec c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
+NACRE_INLINE Vec fnma(Vec a, Vec b, Vec c) { return {_mm256_fnmadd_ps(a.v, b.v, c.v)}; }
+NACRE_INLINE Vec min(Vec a, Vec b) { return {_mm256_min_ps(a.v, b.v)}; }
+NACRE_INLINE Vec max(Vec a, Vec b) { return {_mm256_max_ps(a.v, b.v)}; }
+NACRE_INLINE Vec sqrt(Vec a) { return {_mm256_sqrt_ps(a.v)}; }
+NACRE_INLINE Vec abs(Vec a) { return {_mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.v)}; }
+NACRE_INLINE Vec round_even(Vec a) { return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
+NACRE_INLINE Vec floor(Vec a) { return {_mm256_floor_ps(a.v)}; }
+NACRE_INLINE Vec ceil(Vec a) { return {_mm256_ceil_ps(a.v)}; }
+NACRE_INLINE Vec trunc(Vec a) { return {_mm256_round_ps(a.v, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC)}; }
+
+NACRE_INLINE Mask lt(Vec a, Vec b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ)}; }
+NACRE_INLINE Mask le(Vec a, Vec b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_LE_OQ)}; }
+NACRE_INLINE Mask gt(Vec a, Vec b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_GT_OQ)}; }
+NACRE_INLINE Mask ge(Vec a, Vec b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_GE_OQ)}; }
+NACRE_INLINE Mask eq(Vec a, Vec b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_EQ_OQ)}; }
+NACRE_INLINE Mask ne(Vec a, Vec b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_NEQ_UQ)}; }
+NACRE_INLINE Mask eq(VecI a, VecI b) { return {_mm256_castsi256_ps(_mm256_cmpeq_epi32(a.v, b.v))}; }
+NACRE_INLINE Mask gt(VecI a, VecI b) { return {_mm256_castsi256_ps(_mm256_cmpgt_epi32(a.v, b.v))}; }
+NACRE_INLINE Mask operator&(Mask a, Mask b) { return {_mm256_and_ps(a.v, b.v)}; }
+NACRE_INLINE Mask operator|(Mask a, Mask b) { return {_mm256_or_ps(a.v, b.v)}; }
+NACRE_INLINE Mask operator^(Mask a, Mask b) { return {_mm256_xor_ps(a.v, b.v)}; }
+NACRE_INLINE Mask operator~(Mask a) { return {_mm256_xor_ps(a.v, _mm256_castsi256_ps(_mm256_set1_epi32(-1)))}; }
+NACRE_INLINE u32 bits(Mask m) { return static_cast<u32>(_mm256_movemask_ps(m.v)); }
+NACRE_INLINE Vec select(Mask m, Vec a, Vec b) { return {_mm256_blendv_ps(b.v, a.v, m.v)}; }
+NACRE_INLINE VecI select(Mask m, VecI a, VecI b) {
+  return {_mm256_blendv_epi8(b.v, a.v, _mm256_castps_si256(m.v))};
+}
+
+NACRE_INLINE VecI operator+(VecI a, VecI b) { return {_mm256_add_epi32(a.v, b.v)}; }
+NACRE_INLINE VecI operator-(VecI a, VecI b) { return {_mm256_sub_epi32(a.v, b.v)}; }
+NACRE_INLINE VecI operator*(VecI a, VecI b) { return {_mm256_mullo_epi32(a.v, b.v)}; }
+NACRE_INLINE VecI operator&(VecI a, VecI b) { return {_mm256_and_si256(a.v, b.v)}; }
+NACRE_INLINE VecI operator|(VecI a, VecI b) { return {_mm256_or_si256(a.v, b.v)}; }
+NACRE_INLINE VecI operator^(VecI a, VecI b) { return {_mm256_xor_si256(a.v, b.v)}; }
+template <int n> NACRE_INLINE VecI shl(VecI a) { return {_mm256_slli_epi32(a.v, n)}; }
+template <int n> NACRE_INLINE VecI shr(VecI a) { return {_mm256_srli_epi32(a.v, n)}; }
+template <int n> NACRE_INLINE VecI sar(VecI a) { return {_mm256_srai_epi32(a.v, n)}; }
+NACRE_INLINE VecI mulhi(VecI a, VecI b) {
+  const __m256i even = _mm256_mul_epu32(a.v, b.v);
+  const __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(a.v, 32), _mm256_srli_epi64(b.v, 32));
+  return {_mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa)};
+}
+NACRE_INLINE Vec to_float(VecI a) { return {_mm256_cvtepi32_ps(a.v)}; }
+NACRE_INLINE VecI to_int(Vec a) { return {_mm256_cvttps_epi32(a.v)}; }
+NACRE_INLINE VecI to_int_round(Vec a) { return {_mm256_cvtps_epi32(a.v)}; }
+NACRE_INLINE Vec as_float(VecI a) { return {_mm256_castsi256_ps(a.v)}; }
+NACRE_INLINE VecI as_int(Vec a) { return {_mm256_castps_si256(a.v)}; }
+NACRE_INLINE VecI load_u8(const u8* p) {
+  return {_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))};
+}
+NACRE_INLINE Vec gather(const float* p, VecI index) { return {_mm256_i32gather_ps(p, index.v, 4)}; }
+
+// Halves are folded: 8 -> 4 -> 2 -> 1.
+template <class F> NACRE_INLINE float fold(Vec a, F f) {
+  const Vec b = f(a, Vec{_mm256_permute2f128_ps(a.v, a.v, 1)});
+  const Vec c = f(b, Vec{_mm256_permute_ps(b.v, 0x4e)});
+  return _mm256_cvtss_f32(f(c, Vec{_mm256_permute_ps(c.v, 0xb1)}).v);
+}
+
+}  // namespace nacre::NACRE_ISA

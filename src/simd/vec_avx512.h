@@ -1,0 +1,102 @@
+// 16 lanes: AVX-512 F, BW, DQ, VL. Compares give mask registers; partial loads and stores are masked.
+#pragma once
+
+// g++ 12 takes the deliberately undefined pass-through operand of its own intrinsics for a mistake of ours.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#ifndef __clang__
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+#include <immintrin.h>
+#pragma GCC diagnostic pop
+
+#include "simd/inline.h"
+
+namespace nacre::NACRE_ISA {
+
+constexpr int kLanes = 16;
+
+struct Vec { __m512 v; };
+struct VecI { __m512i v; };
+struct Mask { __mmask16 v; };
+
+NACRE_INLINE Mask first_lanes(i64 n) {
+  return {static_cast<__mmask16>(n >= 16 ? 0xffffu : n <= 0 ? 0u : (1u << n) - 1u)};
+}
+
+NACRE_INLINE Vec load(const float* p) { return {_mm512_loadu_ps(p)}; }
+NACRE_INLINE Vec load(const float* p, i64 n) { return {_mm512_maskz_loadu_ps(first_lanes(n).v, p)}; }
+NACRE_INLINE Vec load(const float* p, Mask m) { return {_mm512_maskz_loadu_ps(m.v, p)}; }
+NACRE_INLINE void store(float* p, Vec a) { _mm512_storeu_ps(p, a.v); }
+NACRE_INLINE void store(float* p, Vec a, i64 n) { _mm512_mask_storeu_ps(p, first_lanes(n).v, a.v); }
+NACRE_INLINE void store(float* p, Vec a, Mask m) { _mm512_mask_storeu_ps(p, m.v, a.v); }
+NACRE_INLINE VecI load(const i32* p) { return {_mm512_loadu_si512(p)}; }
+NACRE_INLINE VecI load(const i32* p, i64 n) { return {_mm512_maskz_loadu_epi32(first_lanes(n).v, p)}; }
+NACRE_INLINE void store(i32* p, VecI a) { _mm512_storeu_si512(p, a.v); }
+NACRE_INLINE void store(i32* p, VecI a, i64 n) { _mm512_mask_storeu_epi32(p, first_lanes(n).v, a.v); }
+NACRE_INLINE Vec set1(float x) { return {_mm512_set1_ps(x)}; }
+NACRE_INLINE VecI set1i(i32 x) { return {_mm512_set1_epi32(x)}; }
+NACRE_INLINE VecI lane_index() { return {_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)}; }
+
+NACRE_INLINE Vec operator+(Vec a, Vec b) { return {_mm512_add_ps(a.v, b.v)}; }
+NACRE_INLINE Vec operator-(Vec a, Vec b) { return {_mm512_sub_ps(a.v, b.v)}; }
+NACRE_INLINE Vec operator*(Vec a, Vec b) { return {_mm512_mul_ps(a.v, b.v)}; }
+NACRE_INLINE Vec operator/(Vec a, Vec b) { return {_mm512_div_ps(a.v, b.v)}; }
+NACRE_INLINE Vec fma(Vec a, Vec b, Vec c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+NACRE_INLINE Vec fnma(Vec a, Vec b, Vec c) { return {_mm512_fnmadd_ps(a.v, b.v, c.v)}; }
+NACRE_INLINE Vec min(Vec a, Vec b) { return {_mm512_min_ps(a.v, b.v)}; }
+NACRE_INLINE Vec max(Vec a, Vec b) { return {_mm512_max_ps(a.v, b.v)}; }
+NACRE_INLINE Vec sqrt(Vec a) { return {_mm512_sqrt_ps(a.v)}; }
+NACRE_INLINE Vec abs(Vec a) { return {_mm512_abs_ps(a.v)}; }
+NACRE_INLINE Vec round_even(Vec a) { return {_mm512_roundscale_ps(a.v, 8)}; }
+NACRE_INLINE Vec floor(Vec a) { return {_mm512_roundscale_ps(a.v, 9)}; }
+NACRE_INLINE Vec ceil(Vec a) { return {_mm512_roundscale_ps(a.v, 10)}; }
+NACRE_INLINE Vec trunc(Vec a) { return {_mm512_roundscale_ps(a.v, 11)}; }
+
+NACRE_INLINE Mask lt(Vec a, Vec b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ)}; }
+NACRE_INLINE Mask le(Vec a, Vec b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_LE_OQ)}; }
+NACRE_INLINE Mask gt(Vec a, Vec b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ)}; }
+NACRE_INLINE Mask ge(Vec a, Vec b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_GE_OQ)}; }
+NACRE_INLINE Mask eq(Vec a, Vec b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ)}; }
+NACRE_INLINE Mask ne(Vec a, Vec b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_NEQ_UQ)}; }
+NACRE_INLINE Mask eq(VecI a, VecI b) { return {_mm512_cmpeq_epi32_mask(a.v, b.v)}; }
+NACRE_INLINE Mask gt(VecI a, VecI b) { return {_mm512_cmpgt_epi32_mask(a.v, b.v)}; }
+NACRE_INLINE Mask operator&(Mask a, Mask b) { return {static_cast<__mmask16>(a.v & b.v)}; }
+NACRE_INLINE Mask operator|(Mask a, Mask b) { return {static_cast<__mmask16>(a.v | b.v)}; }
+NACRE_INLINE Mask operator^(Mask a, Mask b) { return {static_cast<__mmask16>(a.v ^ b.v)}; }
+NACRE_INLINE Mask operator~(Mask a) { return {static_cast<__mmask16>(~a.v)}; }
+NACRE_INLINE u32 bits(Mask m) { return m.v; }
+NACRE_INLINE Vec select(Mask m, Vec a, Vec b) { return {_mm512_mask_blend_ps(m.v, b.v, a.v)}; }
+NACRE_INLINE VecI select(Mask m, VecI a, VecI b) { return {_mm512_mask_blend_epi32(m.v, b.v, a.v)}; }
+
+NACRE_INLINE VecI operator+(VecI a, VecI b) { return {_mm512_add_epi32(a.v, b.v)}; }
+NACRE_INLINE VecI operator-(VecI a, VecI b) { return {_mm512_sub_epi32(a.v, b.v)}; }
+NACRE_INLINE VecI operator*(VecI a, VecI b) { return {_mm512_mullo_epi32(a.v, b.v)}; }
+NACRE_INLINE VecI operator&(VecI a, VecI b) { return {_mm512_and_si512(a.v, b.v)}; }
+NACRE_INLINE VecI operator|(VecI a, VecI b) { return {_mm512_or_si512(a.v, b.v)}; }
+NACRE_INLINE VecI operator^(VecI a, VecI b) { return {_mm512_xor_si512(a.v, b.v)}; }
+template <int n> NACRE_INLINE VecI shl(VecI a) { return {_mm512_slli_epi32(a.v, n)}; }
+template <int n> NACRE_INLINE VecI shr(VecI a) { return {_mm512_srli_epi32(a.v, n)}; }
+template <int n> NACRE_INLINE VecI sar(VecI a) { return {_mm512_srai_epi32(a.v, n)}; }
+NACRE_INLINE VecI mulhi(VecI a, VecI b) {
+  const __m512i even = _mm512_mul_epu32(a.v, b.v);
+  const __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64(a.v, 32), _mm512_srli_epi64(b.v, 32));
+  return {_mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even, 32), odd)};
+}
+NACRE_INLINE Vec to_float(VecI a) { return {_mm512_cvtepi32_ps(a.v)}; }
+NACRE_INLINE VecI to_int(Vec a) { return {_mm512_cvttps_epi32(a.v)}; }
+NACRE_INLINE VecI to_int_round(Vec a) { return {_mm512_cvtps_epi32(a.v)}; }
+NACRE_INLINE Vec as_float(VecI a) { return {_mm512_castsi512_ps(a.v)}; }
+NACRE_INLINE VecI as_int(Vec a) { return {_mm512_castps_si512(a.v)}; }
+NACRE_INLINE VecI load_u8(const u8* p) { return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))}; }
+NACRE_INLINE Vec gather(const float* p, VecI index) { return {_mm512_i32gather_ps(index.v, p, 4)}; }
+
+// Halves are folded: 16 -> 8 -> 4 -> 2 -> 1.
+template <class F> NACRE_INLINE float fold(Vec a, F f) {
+  const Vec b = f(a, Vec{_mm512_shuffle_f32x4(a.v, a.v, 0x4e)});
+  const Vec c = f(b, Vec{_mm512_shuffle_f32x4(b.v, b.v, 0xb1)});
+  const Vec d = f(c, Vec{_mm512_permute_ps(c.v, 0x4e)});
+  return _mm512_cvtss_f32(f(d, Vec{_mm512_permute_ps(d.v, 0xb1)}).v);
+}
+
+}  // namespace nacre::NACRE_ISA

@@ -1,0 +1,139 @@
+// 4 lanes: AArch64 NEON. Partial loads and stores go lane by lane.
+#pragma once
+#include <arm_neon.h>
+
+#include "simd/inline.h"
+
+namespace nacre::NACRE_ISA {
+
+constexpr int kLanes = 4;
+
+struct Vec { float32x4_t v; };
+struct VecI { int32x4_t v; };
+struct Mask { uint32x4_t v; };
+
+NACRE_INLINE VecI lane_index() {
+  const i32 lane[4] = {0, 1, 2, 3};
+  return {vld1q_s32(lane)};
+}
+NACRE_INLINE VecI set1i(i32 x) { return {vdupq_n_s32(x)}; }
+NACRE_INLINE Vec set1(float x) { return {vdupq_n_f32(x)}; }
+NACRE_INLINE Mask first_lanes(i64 n) {
+  const i32 bounded = static_cast<i32>(n > 4 ? 4 : n < 0 ? 0 : n);
+  return {vcgtq_s32(vdupq_n_s32(bounded), lane_index().v)};
+}
+NACRE_INLINE u32 bits(Mask m) {
+  const u32 weight[4] = {1, 2, 4, 8};
+  return vaddvq_u32(vandq_u32(m.v, vld1q_u32(weight)));
+}
+
+NACRE_INLINE Vec load(const float* p) { return {vld1q_f32(p)}; }
+NACRE_INLINE Vec load(const float* p, i64 n) {
+  if (n >= 4) return load(p);
+  float32x4_t a = vdupq_n_f32(0.0f);
+  if (n >= 1) a = vld1q_lane_f32(p, a, 0);
+  if (n >= 2) a = vld1q_lane_f32(p + 1, a, 1);
+  if (n >= 3) a = vld1q_lane_f32(p + 2, a, 2);
+  return {a};
+}
+NACRE_INLINE void store(float* p, Vec a) { vst1q_f32(p, a.v); }
+NACRE_INLINE void store(float* p, Vec a, i64 n) {
+  if (n >= 4) return store(p, a);
+  if (n >= 1) vst1q_lane_f32(p, a.v, 0);
+  if (n >= 2) vst1q_lane_f32(p + 1, a.v, 1);
+  if (n >= 3) vst1q_lane_f32(p + 2, a.v, 2);
+}
+NACRE_INLINE Vec load(const float* p, Mask m) {
+  float lane[4];
+  for (int i = 0; i < 4; ++i) lane[i] = bits(m) >> i & 1u ? p[i] : 0.0f;
+  return load(lane);
+}
+NACRE_INLINE void store(float* p, Vec a, Mask m) {
+  float lane[4];
+  store(lane, a);
+  for (int i = 0; i < 4; ++i)
+    if (bits(m) >> i & 1u) p[i] = lane[i];
+}
+NACRE_INLINE VecI load(const i32* p) { return {vld1q_s32(p)}; }
+NACRE_INLINE VecI load(const i32* p, i64 n) {
+  i32 lane[4];
+  for (int i = 0; i < 4; ++i) lane[i] = i < n ? p[i] : 0;
+  return load(lane);
+}
+NACRE_INLINE void store(i32* p, VecI a) { vst1q_s32(p, a.v); }
+NACRE_INLINE void store(i32* p, VecI a, i64 n) {
+  i32 lane[4];
+  store(lane, a);
+  for (int i = 0; i < 4 && i < n; ++i) p[i] = lane[i];
+}
+
+NACRE_INLINE Vec operator+(Vec a, Vec b) { return {vaddq_f32(a.v, b.v)}; }
+NACRE_INLINE Vec operator-(Vec a, Vec b) { return {vsubq_f32(a.v, b.v)}; }
+NACRE_INLINE Vec operator*(Vec a, Vec b) { return {vmulq_f32(a.v, b.v)}; }
+NACRE_INLINE Vec operator/(Vec a, Vec b) { return {vdivq_f32(a.v, b.v)}; }
+NACRE_INLINE Vec fma(Vec a, Vec b, Vec c) { return {vfmaq_f32(c.v, a.v, b.v)}; }
+NACRE_INLINE Vec fnma(Vec a, Vec b, Vec c) { return {vfmsq_f32(c.v, a.v, b.v)}; }
+NACRE_INLINE Vec sqrt(Vec a) { return {vsqrtq_f32(a.v)}; }
+NACRE_INLINE Vec abs(Vec a) { return {vabsq_f32(a.v)}; }
+NACRE_INLINE Vec round_even(Vec a) { return {vrndnq_f32(a.v)}; }
+NACRE_INLINE Vec floor(Vec a) { return {vrndmq_f32(a.v)}; }
+NACRE_INLINE Vec ceil(Vec a) { return {vrndpq_f32(a.v)}; }
+NACRE_INLINE Vec trunc(Vec a) { return {vrndq_f32(a.v)}; }
+
+NACRE_INLINE Mask lt(Vec a, Vec b) { return {vcltq_f32(a.v, b.v)}; }
+NACRE_INLINE Mask le(Vec a, Vec b) { return {vcleq_f32(a.v, b.v)}; }
+NACRE_INLINE Mask gt(Vec a, Vec b) { return {vcgtq_f32(a.v, b.v)}; }
+NACRE_INLINE Mask ge(Vec a, Vec b) { return {vcgeq_f32(a.v, b.v)}; }
+NACRE_INLINE Mask eq(Vec a, Vec b) { return {vceqq_f32(a.v, b.v)}; }
+NACRE_INLINE Mask ne(Vec a, Vec b) { return {vmvnq_u32(vceqq_f32(a.v, b.v))}; }
+NACRE_INLINE Mask eq(VecI a, VecI b) { return {vceqq_s32(a.v, b.v)}; }
+NACRE_INLINE Mask gt(VecI a, VecI b) { return {vcgtq_s32(a.v, b.v)}; }
+NACRE_INLINE Mask operator&(Mask a, Mask b) { return {vandq_u32(a.v, b.v)}; }
+NACRE_INLINE Mask operator|(Mask a, Mask b) { return {vorrq_u32(a.v, b.v)}; }
+NACRE_INLINE Mask operator^(Mask a, Mask b) { return {veorq_u32(a.v, b.v)}; }
+NACRE_INLINE Mask operator~(Mask a) { return {vmvnq_u32(a.v)}; }
+NACRE_INLINE Vec select(Mask m, Vec a, Vec b) { return {vbslq_f32(m.v, a.v, b.v)}; }
+NACRE_INLINE VecI select(Mask m, VecI a, VecI b) { return {vbslq_s32(m.v, a.v, b.v)}; }
+NACRE_INLINE Vec min(Vec a, Vec b) { return select(lt(a, b), a, b); }  // as on x86: b unless a < b
+NACRE_INLINE Vec max(Vec a, Vec b) { return select(gt(a, b), a, b); }
+
+NACRE_INLINE VecI operator+(VecI a, VecI b) { return {vaddq_s32(a.v, b.v)}; }
+NACRE_INLINE VecI operator-(VecI a, VecI b) { return {vsubq_s32(a.v, b.v)}; }
+NACRE_INLINE VecI operator*(VecI a, VecI b) { return {vmulq_s32(a.v, b.v)}; }
+NACRE_INLINE VecI operator&(VecI a, VecI b) { return {vandq_s32(a.v, b.v)}; }
+NACRE_INLINE VecI operator|(VecI a, VecI b) { return {vorrq_s32(a.v, b.v)}; }
+NACRE_INLINE VecI operator^(VecI a, VecI b) { return {veorq_s32(a.v, b.v)}; }
+template <int n> NACRE_INLINE VecI shl(VecI a) { return {vshlq_s32(a.v, vdupq_n_s32(n))}; }
+template <int n> NACRE_INLINE VecI shr(VecI a) {
+  return {vreinterpretq_s32_u32(vshlq_u32(vreinterpretq_u32_s32(a.v), vdupq_n_s32(-n)))};
+}
+template <int n> NACRE_INLINE VecI sar(VecI a) { return {vshlq_s32(a.v, vdupq_n_s32(-n))}; }
+NACRE_INLINE VecI mulhi(VecI a, VecI b) {
+  const uint32x4_t x = vreinterpretq_u32_s32(a.v), y = vreinterpretq_u32_s32(b.v);
+  const uint32x2_t low = vshrn_n_u64(vmull_u32(vget_low_u32(x), vget_low_u32(y)), 32);
+  const uint32x2_t high = vshrn_n_u64(vmull_u32(vget_high_u32(x), vget_high_u32(y)), 32);
+  return {vreinterpretq_s32_u32(vcombine_u32(low, high))};
+}
+NACRE_INLINE Vec to_float(VecI a) { return {vcvtq_f32_s32(a.v)}; }
+NACRE_INLINE VecI to_int(Vec a) { return {vcvtq_s32_f32(a.v)}; }
+NACRE_INLINE VecI to_int_round(Vec a) { return {vcvtnq_s32_f32(a.v)}; }
+NACRE_INLINE Vec as_float(VecI a) { return {vreinterpretq_f32_s32(a.v)}; }
+NACRE_INLINE VecI as_int(Vec a) { return {vreinterpretq_s32_f32(a.v)}; }
+NACRE_INLINE VecI load_u8(const u8* p) {
+  const i32 lane[4] = {p[0], p[1], p[2], p[3]};
+  return load(lane);
+}
+NACRE_INLINE Vec gather(const float* p, VecI index) {
+  i32 i[4];
+  store(i, index);
+  const float lane[4] = {p[i[0]], p[i[1]], p[i[2]], p[i[3]]};
+  return load(lane);
+}
+
+// Halves are folded: 4 -> 2 -> 1.
+template <class F> NACRE_INLINE float fold(Vec a, F f) {
+  const Vec b = f(a, Vec{vextq_f32(a.v, a.v, 2)});
+  return vgetq_lane_f32(f(b, Vec{vrev64q_f32(b.v)}).v, 0);
+}
+
+}  // namespace nacre::NACRE_ISA

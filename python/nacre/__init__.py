@@ -1,0 +1,62 @@
+"""nacre: train and run small and medium neural networks on CPUs, with the API of Keras 3.
+
+    import nacre as keras          # an ordinary Keras 3 script runs unchanged from here on
+
+Everything below is imported at its first use.
+"""
+
+from ._lazy import attach as _attach
+
+__version__ = "0.1.0"
+
+
+def version() -> str:
+    """The version of nacre, such as `"0.1.0"`."""
+    return __version__
+
+
+_MODULES = (
+    "activations",
+    "backend",
+    "callbacks",
+    "config",
+    "constraints",
+    "datasets",
+    "dtype_policies",
+    "initializers",
+    "layers",
+    "losses",
+    "metrics",
+    "mixed_precision",
+    "models",
+    "ops",
+    "optimizers",
+    "preprocessing",
+    "random",
+    "regularizers",
+    "saving",
+    "tree",
+    "utils",
+)
+
+_NAMES = {
+    "DTypePolicy": ".dtype_policies",
+    "Function": ".models",
+    "GradientTape": ".core",
+    "Initializer": ".initializers",
+    "Input": ".layers",
+    "InputSpec": ".layers",
+    "KerasTensor": ".core",
+    "Layer": ".layers",
+    "Loss": ".losses",
+    "Metric": ".metrics",
+    "Model": ".models",
+    "Operation": ".core",
+    "Optimizer": ".optimizers",
+    "Regularizer": ".regularizers",
+    "Sequential": ".models",
+    "Variable": ".core",
+}
+
+__getattr__, __dir__, __all__ = _attach(__name__, {**dict.fromkeys(_MODULES), **_NAMES})
+__all__ += ["__version__", "version"]

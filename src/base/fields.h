@@ -27,6 +27,13 @@ template <> struct Traits<std::int64_t> { static constexpr int count = 1; static
 template <> struct Traits<double> { static constexpr int count = 1; static constexpr bool real = true; };
 template <int n> struct Traits<std::int64_t[n]> { static constexpr int count = n; static constexpr bool real = false; };
 template <int n> struct Traits<double[n]> { static constexpr int count = n; static constexpr bool real = true; };
+
+template <std::size_t n>
+static constexpr std::size_t slots(const Field (&list)[n]) {
+  std::size_t sum = 0;
+  for (std::size_t i = 0; i < n; ++i) sum += static_cast<std::size_t>(list[i].count);
+  return sum;
+}
 }  // namespace fields
 }  // namespace nacre
 
@@ -63,14 +70,17 @@ template <int n> struct Traits<double[n]> { static constexpr int count = n; stat
                    _23, _24, name, ...) name
 #define NACRE_EACH(S, ...) NACRE_PICK(__VA_ARGS__, NACRE_F24, NACRE_F23, NACRE_F22, NACRE_F21, NACRE_F20, NACRE_F19, \
   NACRE_F18, NACRE_F17, NACRE_F16, NACRE_F15, NACRE_F14, NACRE_F13, NACRE_F12, NACRE_F11, NACRE_F10, NACRE_F9, NACRE_F8, \
-  NACRE_F7, NACRE_F6, NACRE_F5, NACRE_F4, NACRE_F3, NACRE_F2, NACRE_F1)(S, __VA_ARGS__)
+  NACRE_F7, NACRE_F6, NACRE_F5, NACRE_F4, NACRE_F3, NACRE_F2, NACRE_F1, 0)(S, __VA_ARGS__)
 // clang-format on
 
 // offsetof needs the complete type, so the list stands behind the struct:  NACRE_FIELDS(RowsShape, M, N)
-// `static` at namespace scope keeps it out of the symbol table that different ISAs share.
+// `static` keeps it out of the symbol table that different ISAs share; `constexpr` keeps it out of start-up code, which
+// would run before anybody has asked what the CPU can do.
 #define NACRE_FIELDS(S, ...)                                                              \
-  static inline ::nacre::FieldList fields_of(const S*) {                                  \
-    static const ::nacre::Field list[] = {NACRE_EACH(S, __VA_ARGS__)};                    \
-    static_assert(sizeof(S) % 8 == 0, "shape structs are runs of 8-byte slots");          \
-    return {list, static_cast<int>(sizeof(list) / sizeof(list[0]))};                      \
+  static constexpr ::nacre::Field fields_of_##S[] = {NACRE_EACH(S, __VA_ARGS__)};         \
+  static_assert(sizeof(S) % 8 == 0, "shape structs are runs of 8-byte slots");            \
+  static_assert(::nacre::fields::slots(fields_of_##S) == sizeof(S) / 8,                   \
+                #S ": NACRE_FIELDS names every member once");                             \
+  static constexpr ::nacre::FieldList fields_of(const S*) {                               \
+    return {fields_of_##S, static_cast<int>(sizeof(fields_of_##S) / sizeof(::nacre::Field))}; \
   }

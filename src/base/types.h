@@ -1,4 +1,7 @@
 // The vocabulary every floor shares: integers, slices of work, dtypes, and what a kernel says about itself.
+//
+// Functions here are `static` or always inlined: this header is compiled once per ISA, and a weak symbol would let the
+// linker keep the AVX copy for every CPU.
 #pragma once
 #include <cstdint>
 
@@ -27,7 +30,7 @@ struct Scratch {
 enum class DType : i64 { f32 = 0, f64 = 1, i32 = 2, i64 = 3, u8 = 4, boolean = 5, none = -1 };
 
 // Bytes per element; 0 for a number that is no dtype.
-constexpr i64 size_of(DType t) {
+static constexpr i64 size_of(DType t) {
   switch (t) {
     case DType::f32: return 4;
     case DType::f64: return 8;
@@ -44,15 +47,17 @@ enum Aliasing { kNoAlias = 0, kInPlace = 1 };
 
 // What a kernel says about one shape; total for any field values, so that it can be asked before anything is trusted.
 struct Facts {
+  NACRE_INLINE constexpr Facts() {}
+
   const char* error = nullptr;  // static text: why no call with these fields is possible
   i64 units = 0;                // tiles of work
   i64 scratch = 0;              // bytes of workspace per running slice
   double flops = 0;
-  Count extent[kMaxOperands] = {};  // elements of each operand that may be touched (bytes where the operand is void)
+  Count extent[kMaxOperands];  // elements of each operand that may be touched (bytes where the operand is void)
 };
 
-constexpr i64 ceil_div(i64 a, i64 b) { return a / b + (a % b > 0 ? 1 : 0); }
-constexpr i64 min_of(i64 a, i64 b) { return a < b ? a : b; }
-constexpr i64 max_of(i64 a, i64 b) { return a > b ? a : b; }
+static constexpr i64 ceil_div(i64 a, i64 b) { return a / b + (a % b > 0 ? 1 : 0); }
+static constexpr i64 min_of(i64 a, i64 b) { return a < b ? a : b; }
+static constexpr i64 max_of(i64 a, i64 b) { return a > b ? a : b; }
 
 }  // namespace nacre

@@ -1,0 +1,33 @@
+// What the rest of the program knows about a kernel: one entry per line of kernels.def, one table per ISA.
+#pragma once
+#include "base/fields.h"
+#include "base/types.h"
+
+namespace nacre {
+
+struct OperandInfo {
+  DType dtype;  // none: an untyped buffer, whose extents are bytes
+  bool is_output;
+};
+
+struct KernelEntry {
+  const char* name;
+  FieldList fields;
+  int slots;  // 8-byte slots of the shape struct
+  int operands;
+  OperandInfo operand[kMaxOperands];
+  bool in_place;
+  Facts (*facts)(const void* shape);
+  void (*run)(const void* shape, Slice units, Scratch scratch, void* const* operands);
+};
+
+struct KernelTable {
+  const char* isa;
+  const KernelEntry* at;
+  int n;
+};
+
+// Bytes per element as extents count them: 1 where the operand is untyped.
+static constexpr i64 element_bytes(const OperandInfo& o) { return o.dtype == DType::none ? 1 : size_of(o.dtype); }
+
+}  // namespace nacre

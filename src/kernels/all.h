@@ -1,0 +1,3 @@
+// Every kernel family, one header a line.
+#pragma once
+#include "kernels/fill.h"

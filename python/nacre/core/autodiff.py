@@ -1,0 +1,167 @@
+"""Gradients by walking recorded nodes backwards through each `Op.grad`: the same walk for tape and trace."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nacre.core import trace, tree
+from nacre.core.spec import is_float
+from nacre.core.tensor import Symbol, Tensor
+from nacre.core.variable import Variable
+
+_arithmetic: dict[str, Any] = {}
+
+
+def install_arithmetic(add: Any, ones_like: Any, zeros_like: Any) -> None:
+    """The three functions that the walk itself needs; called once by the `ops` package."""
+    _arithmetic.update(add=add, ones_like=ones_like, zeros_like=zeros_like)
+
+
+class GradientTape:
+    """Records what is computed inside, and differentiates it.
+
+    Trainable Variables are watched by themselves; a plain tensor after `watch(x)`.
+
+    >>> import nacre as keras
+    >>> w = keras.Variable(3.0)
+    >>> with keras.GradientTape() as tape:
+    ...     y = w * w
+    >>> float(tape.gradient(y, w))
+    6.0
+    """
+
+    def __init__(self, persistent: bool = False, watch_accessed_variables: bool = True) -> None:
+        self.persistent = persistent
+        self.watch_accessed_variables = watch_accessed_variables
+        self._nodes: list[tuple[Any, tuple[Any, ...], tuple[Any, ...]]] = []
+        self._live: dict[int, Any] = {}  # id -> value that depends on something watched (held, so that ids stay unique)
+        self._variables: dict[int, list[Any]] = {}  # id of a Variable -> the values that were read from it
+        self._used = False
+
+    def __enter__(self) -> GradientTape:
+        trace.push_tape(self)
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        trace.pop_tape(self)
+
+    def watch(self, tensor: Any) -> None:
+        """From now on what is computed from `tensor` (a tensor, Variable, or nested) is recorded."""
+        for t in tree.flatten(tensor):
+            if isinstance(t, Variable):
+                self._watch(t, t.value)
+            elif isinstance(t, (Tensor, Symbol)):
+                if not is_float(t.dtype):
+                    raise ValueError(f"GradientTape.watch: expected a float tensor, got dtype {t.dtype}")
+                self._live[id(t)] = t
+            else:
+                raise TypeError(f"GradientTape.watch: expected a tensor or Variable, got {type(t).__name__}")
+
+    def watch_variable(self, variable: Variable, value: Any) -> None:
+        if self.watch_accessed_variables and variable.trainable and is_float(variable.dtype):
+            self._watch(variable, value)
+
+    def _watch(self, variable: Variable, value: Any) -> None:
+        if id(value) not in self._live:
+            self._live[id(value)] = value
+            self._variables.setdefault(id(variable), []).append(value)
+
+    def record(self, op: Any, inputs: tuple[Any, ...], outputs: tuple[Any, ...]) -> None:
+        live = self._live
+        for x in inputs:
+            if id(x) in live:
+                break
+        else:
+            return
+        if op.grad_wants is None:
+            return
+        self._nodes.append((op, inputs, outputs))
+        for y in outputs:
+            live[id(y)] = y
+
+    def reset(self) -> None:
+        """Forgets everything recorded."""
+        self._nodes.clear()
+        self._live.clear()
+        self._variables.clear()
+
+    def stop_recording(self) -> Any:
+        """A context in which this and other tapes do not record."""
+        return trace.no_tapes()
+
+    def gradient(self, target: Any, sources: Any, output_gradients: Any = None, unconnected_gradients: Any = None) -> Any:
+        """The gradient of the sum of `target` with respect to each of `sources`, in their structure.
+
+        None stands where a source does not reach the target (zeros with `unconnected_gradients="zero"`). Raises RuntimeError when
+        the tape was used already and is not persistent.
+        """
+        if self._used and not self.persistent:
+            raise RuntimeError("GradientTape.gradient was called before on this tape; make it with persistent=True")
+        self._used = True
+        listening = self in trace.tapes()
+        if listening and not self.persistent:
+            trace.pop_tape(self)
+        targets = [t.value if isinstance(t, Variable) else t for t in tree.flatten(target)]
+        seeds = [None] * len(targets) if output_gradients is None else tree.flatten(output_gradients)
+        flat = tree.flatten(sources)
+        keys = [self._source_values(s) for s in flat]
+        wanted = {id(v) for values in keys for v in values}
+        found = backward(self._nodes, targets, seeds, wanted)
+        grads = []
+        for source, values in zip(flat, keys):
+            total = None
+            for v in values:
+                g = found.get(id(v))
+                if g is not None:
+                    total = g if total is None else _arithmetic["add"](total, g)
+            if total is None and unconnected_gradients == "zero":
+                total = _arithmetic["zeros_like"](source)
+            grads.append(total)
+        if not self.persistent:
+            self.reset()
+            if listening:
+                trace.push_tape(self)
+        return tree.pack_sequence_as(sources, grads) if tree.is_nested(sources) else grads[0]
+
+    def _source_values(self, source: Any) -> list[Any]:
+        if isinstance(source, Variable):
+            return self._variables.get(id(source), [])
+        return [source]
+
+    def jacobian(self, target: Any, sources: Any) -> Any:
+        """The derivative of every element of `target` with respect to `sources`: shape target.shape + source.shape."""
+        from_ops = _arithmetic["jacobian"]
+        return from_ops(self, target, sources)
+
+
+def backward(nodes: list[Any], targets: list[Any], seeds: list[Any], wanted: set[int]) -> dict[int, Any]:
+    """Gradients of the targets' sum by id of value, for the values in `wanted` and those between."""
+    reach = set(wanted)
+    for _op, inputs, outputs in nodes:
+        if any(id(x) in reach for x in inputs):
+            reach.update(id(y) for y in outputs)
+    grads: dict[int, Any] = {}
+    for target, seed in zip(targets, seeds):
+        if id(target) in reach:
+            if not is_float(target.dtype):
+                raise ValueError(f"gradient: the target must be a float tensor, got dtype {target.dtype}")
+            _accumulate(grads, target, _arithmetic["ones_like"](target) if seed is None else seed)
+    if not grads:
+        return grads
+    for op, inputs, outputs in reversed(nodes):
+        d_outputs = tuple(grads.get(id(y)) for y in outputs)
+        if all(d is None for d in d_outputs) or not any(id(x) in reach for x in inputs):
+            continue
+        d_outputs = tuple(
+            _arithmetic["zeros_like"](y) if d is None and is_float(y.dtype) else d for y, d in zip(outputs, d_outputs)
+        )
+        for x, d in zip(inputs, op.grad_inputs(inputs, outputs, d_outputs)):
+            if d is None or id(x) not in reach or not is_float(x.dtype):
+                continue
+            _accumulate(grads, x, d() if callable(d) and not isinstance(d, (Tensor, Symbol)) else d)
+    return grads
+
+
+def _accumulate(grads: dict[int, Any], value: Any, gradient: Any) -> None:
+    have = grads.get(id(value))
+    grads[id(value)] = gradient if have is None else _arithmetic["add"](have, gradient)

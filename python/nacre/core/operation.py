@@ -1,0 +1,185 @@
+"""The graph of layers: an Operation called on KerasTensors leaves a Node behind, and each output remembers it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from nacre.core import naming, trace, tree
+from nacre.core.errors import TracedBranch
+from nacre.core.graph import Graph
+from nacre.core.spec import Spec
+from nacre.core.tensor import KerasTensor, Symbol, Tensor
+from nacre.core.variable import Variable
+
+# Two sizes tried in place of each unknown one, by axis; what differs between the two results is unknown there, too.
+# Large and prime, so that strides and poolings keep them apart.
+_PROBES = ((997, 1009, 1013, 1019, 1021, 1031, 1033, 1039), (1999, 2003, 2011, 2017, 2027, 2029, 2039, 2053))
+
+
+class KerasHistory(NamedTuple):
+    """Where a KerasTensor comes from: output `tensor_index` of call `node_index` of `operation`."""
+
+    operation: Any
+    node_index: int
+    tensor_index: int
+
+
+class Node:
+    """One call of an Operation on KerasTensors.
+
+    Attributes: `operation`, `args` and `kwargs` as they were given, `outputs` (flat list of KerasTensors).
+    """
+
+    def __init__(self, operation: Operation, call_args: tuple[Any, ...], call_kwargs: dict[str, Any], outputs: Any) -> None:
+        self.operation = operation
+        self.args = call_args
+        self.kwargs = call_kwargs
+        self.outputs = tree.flatten(outputs) if outputs is not None else []
+        self.input_tensors = [x for x in tree.flatten((call_args, call_kwargs)) if isinstance(x, KerasTensor)]
+        for x in self.input_tensors:
+            if x._keras_history is None:
+                raise ValueError(
+                    f"{operation.name}: a KerasTensor was given that no Input and no layer made: {x}. Start from keras.Input"
+                )
+        operation._inbound_nodes.append(self)
+        index = len(operation._inbound_nodes) - 1
+        for i, y in enumerate(self.outputs):
+            if isinstance(y, KerasTensor):
+                y._keras_history = KerasHistory(operation, index, i)
+        for x in self.input_tensors:
+            x._keras_history.operation._outbound_nodes.append(self)
+
+    @property
+    def parent_nodes(self) -> list[Node]:
+        """The nodes whose outputs this one takes."""
+        nodes: list[Node] = []
+        for x in self.input_tensors:
+            node = x._keras_history.operation._inbound_nodes[x._keras_history.node_index]
+            if node not in nodes:
+                nodes.append(node)
+        return nodes
+
+    @property
+    def is_input(self) -> bool:
+        """Whether this is where data enters."""
+        return not self.input_tensors
+
+    def __repr__(self) -> str:
+        return f"<Node operation={self.operation.name}, inputs={self.input_tensors}, outputs={self.outputs}>"
+
+
+class Operation:
+    """Something with a name that can be called on values, and recorded when it is called on KerasTensors."""
+
+    name: str
+
+    def __init__(self, name: str | None = None) -> None:
+        if name is None:
+            name = naming.auto_name(type(self).__name__)
+        if not isinstance(name, str) or "/" in name:
+            raise ValueError(
+                f"{type(self).__name__}: argument `name` must be a string and cannot contain character `/`. Received: "
+                f"name={name!r}"
+            )
+        self.name = name
+        self._inbound_nodes: list[Node] = []
+        self._outbound_nodes: list[Node] = []
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if any_keras_tensor(args, kwargs):
+            return self.symbolic_call(*args, **kwargs)
+        return self.call(*args, **kwargs)
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} must define `call`")
+
+    def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
+        """KerasTensors in, KerasTensors out, and a Node that remembers the call."""
+        outputs = self.compute_output_spec(*args, **kwargs)
+        Node(self, args, kwargs, outputs)
+        return outputs
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        """KerasTensors of the shapes and dtypes that `call` would give."""
+        return compute_output_spec(self.call, args, kwargs, self.name)
+
+    def _history_outputs(self, what: str, attribute: str) -> Any:
+        if len(self._inbound_nodes) == 0:
+            raise AttributeError(f"The layer {self.name} has never been called and thus has no defined {what}.")
+        if len(self._inbound_nodes) > 1:
+            values = [[(t.shape) for t in getattr(n, attribute)] for n in self._inbound_nodes]
+            if any(v != values[0] for v in values[1:]):
+                raise AttributeError(
+                    f"The layer {self.name} has multiple inbound nodes, hence the notion of '{what}' is ill-defined."
+                )
+        found = getattr(self._inbound_nodes[0], attribute)
+        return found[0] if len(found) == 1 else found
+
+    @property
+    def input(self) -> Any:
+        """The KerasTensor (or list) that the operation was called on, when it was called once."""
+        return self._history_outputs("input", "input_tensors")
+
+    @property
+    def output(self) -> Any:
+        """The KerasTensor (or list) that the operation gave, when it was called once."""
+        return self._history_outputs("output", "outputs")
+
+
+def any_keras_tensor(args: Any, kwargs: Any = None) -> bool:
+    """Whether a KerasTensor is among the (nested) arguments."""
+    for a in args:
+        if isinstance(a, KerasTensor):
+            return True
+        if isinstance(a, (list, tuple)):
+            if any_keras_tensor(a):
+                return True
+        elif isinstance(a, dict) and any_keras_tensor(a.values()):
+            return True
+    return bool(kwargs) and any_keras_tensor(kwargs.values())
+
+
+def compute_output_spec(fn: Callable[..., Any], args: Any, kwargs: Any, name: str) -> Any:
+    """What `fn` would return for these arguments, as KerasTensors; no arithmetic is done.
+
+    The function is traced with concrete sizes in place of each unknown one, twice when there is one.
+    """
+    unknown = any(None in t.shape for t in tree.flatten((args, kwargs)) if isinstance(t, KerasTensor))
+    first = _probe(fn, args, kwargs, 0)
+    second = _probe(fn, args, kwargs, 1) if unknown else first
+
+    def spec(a: Any, b: Any) -> Any:
+        if not isinstance(a, (Symbol, Tensor, Variable)):
+            return a
+        if len(a.shape) != len(b.shape):
+            raise ValueError(f"{name}: the rank of the output depends on the size of an unknown axis")
+        shape = tuple(m if m == n else None for m, n in zip(a.shape, b.shape))
+        return KerasTensor(shape, a.dtype, name=naming.auto_name("keras_tensor"))
+
+    return tree.map_structure(spec, first, second)
+
+
+def _probe(fn: Callable[..., Any], args: Any, kwargs: Any, which: int) -> Any:
+    graph = Graph()
+    sizes = _PROBES[which]
+
+    def symbol(x: Any) -> Any:
+        if not isinstance(x, KerasTensor):
+            return x
+        shape = tuple(sizes[i % len(sizes)] if d is None else d for i, d in enumerate(x.shape))
+        s = graph.add_input(Spec(shape, x.dtype))
+        mask = getattr(x, "_keras_mask", None)
+        if mask is not None:
+            s._keras_mask = symbol(mask) if isinstance(mask, KerasTensor) else mask  # type: ignore[attr-defined]
+        return s
+
+    args, kwargs = tree.map_structure(symbol, (args, kwargs))
+    with trace.tracing(graph, probe=True), trace.no_tapes():
+        try:
+            return fn(*args, **kwargs)
+        except TracedBranch as error:
+            raise ValueError(
+                f"the output shape cannot be found without running the computation: {error}. A layer can say it by "
+                "overriding compute_output_shape"
+            ) from error

@@ -1,0 +1,233 @@
+"""Named state. A Variable owns its array; programs write into it in place, and a snapshot that somebody still holds is
+never changed (the array is copied first)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from nacre.core import naming, trace
+from nacre.core.config import floatx
+from nacre.core.spec import NUMPY, Spec, standardize_dtype
+from nacre.core.tensor import Symbol, Tensor, Value, as_array
+
+
+
+def aligned_empty(shape: tuple[int, ...], dtype: str) -> np.ndarray[Any, Any]:
+    """An uninitialized array that starts on a 64-byte boundary."""
+    item = NUMPY[dtype]
+    n = int(np.prod(shape, dtype=np.int64)) * item.itemsize
+    raw = np.empty(n + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + n].view(item).reshape(shape)
+
+
+class Variable(Value):
+    """State that outlives a call: a weight, a counter, a seed.
+
+    Args:
+        initializer: the first value (an array, a number or nested lists), or a function `(shape, dtype) -> value`.
+        shape: needed when `initializer` is a function.
+        dtype: `floatx()` for a function, else that of the value.
+        trainable: whether optimizers change it.
+        name: `variable` is numbered when it is not given; may not hold `/`.
+
+    Raises:
+        ValueError: for a missing shape, a shape with unknown or negative sizes, or a name with `/`.
+
+    >>> v = Variable([1.0, 2.0], name="v")
+    >>> v.assign_add([1.0, 1.0]).numpy().tolist()
+    [2.0, 3.0]
+    """
+
+    def __init__(
+        self,
+        initializer: Any,
+        shape: Any = None,
+        dtype: Any = None,
+        trainable: bool = True,
+        autocast: bool = True,
+        aggregation: str = "none",
+        synchronization: str = "auto",
+        name: str | None = None,
+        layout: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        name = name if name is not None else naming.auto_name(type(self).__name__)
+        if not isinstance(name, str) or "/" in name:
+            raise ValueError(f"Variable: expected `name` to be a string without '/', got {name!r}")
+        self.name = name
+        scope = naming.current_path()
+        self.path = f"{scope}/{name}" if scope else name
+        self.trainable = bool(trainable)
+        self.autocast = autocast
+        self.aggregation = aggregation
+        self.synchronization = synchronization
+        self.constraint: Any = None
+        self.regularizer: Any = None
+        self.overwrite_with_gradient = False
+        with trace.tracing(None), trace.no_tapes():
+            array = _first_value(initializer, shape, dtype, self.path)
+        self._set_array(array)
+
+    def _set_array(self, array: np.ndarray[Any, Any]) -> None:
+        self._array = array
+        self._tensor: Tensor | None = None
+        self.shape: tuple[int, ...] = array.shape
+        self.dtype: str = array.dtype.name
+
+    @property
+    def spec(self) -> Spec:
+        return Spec(self.shape, self.dtype)
+
+    @property
+    def value(self) -> Any:
+        """The value now: a Tensor, or a Symbol while a function is being compiled."""
+        graph = trace.current_graph()
+        if graph is not None:
+            return graph.read(self)
+        tensor = self._tensor
+        if tensor is None:
+            tensor = self._tensor = Tensor(self._array)
+        return tensor
+
+    def own(self) -> np.ndarray[Any, Any]:
+        """The array, for writing in place: copied first if a snapshot of it is still held elsewhere."""
+        tensor = self._tensor
+        if tensor is not None:
+            # References to the Tensor: self._tensor, the local, the argument. More: somebody holds the snapshot.
+            if sys.getrefcount(tensor) > 3:
+                self._set_array(_aligned_copy(self._array))
+                return self._array
+            self._tensor = tensor = None
+        # References to the array: self._array and the argument.
+        if sys.getrefcount(self._array) > 2:
+            self._set_array(_aligned_copy(self._array))
+        return self._array
+
+    def assign(self, value: Any) -> Variable:
+        """Sets the value; `value` is cast to the Variable's dtype. Raises ValueError when the shapes differ."""
+        graph = trace.current_graph()
+        if graph is not None:
+            graph.write(self, _cast_symbol(graph, value, self))
+            return self
+        array = as_array(value.value if isinstance(value, Variable) else value, self.dtype)
+        if array.shape != self.shape:
+            raise ValueError(
+                f"Variable '{self.path}': expected a value of shape {self.shape}, got shape {array.shape}"
+            )
+        if array is not self._array:
+            np.copyto(self.own(), array)
+        return self
+
+    def assign_add(self, value: Any) -> Variable:
+        """Adds `value`."""
+        return self.assign(self.value + value)
+
+    def assign_sub(self, value: Any) -> Variable:
+        """Subtracts `value`."""
+        return self.assign(self.value - value)
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """The value as a NumPy array of the caller's own."""
+        return self._eager_array().copy()
+
+    def _eager_array(self) -> np.ndarray[Any, Any]:
+        graph = trace.current_graph()
+        if graph is not None:
+            return graph.read(self).__array__()  # type: ignore[no-any-return]  # raises TracedBranch
+        return self._array
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        array = self._eager_array()
+        return array.astype(dtype if dtype is not None else array.dtype)
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+    def __int__(self) -> int:
+        return int(self.value)
+
+    def __index__(self) -> int:
+        return self.value.__index__()  # type: ignore[no-any-return]
+
+    def item(self) -> Any:
+        return self.value.item()
+
+    def __repr__(self) -> str:
+        return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}, value={self._array}>"
+
+    def __deepcopy__(self, memo: Any) -> Variable:
+        copy = object.__new__(type(self))
+        memo[id(self)] = copy
+        copy.__dict__.update(self.__dict__)
+        copy._set_array(_aligned_copy(self._array))
+        return copy
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k != "_tensor"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._set_array(_aligned_copy(self._array))
+
+
+def _aligned_copy(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    copy = aligned_empty(array.shape, array.dtype.name)
+    np.copyto(copy, array)
+    return copy
+
+
+def _first_value(initializer: Any, shape: Any, dtype: Any, path: str) -> np.ndarray[Any, Any]:
+    if isinstance(initializer, Callable) and not isinstance(initializer, Value):  # type: ignore[arg-type]
+        if shape is None:
+            raise ValueError(f"Variable '{path}': a shape is needed when the first value comes from a function")
+        shape = standardize_shape(shape, f"Variable '{path}'")
+        name = standardize_dtype(dtype, floatx())
+        array = as_array(initializer(shape, dtype=name), name)
+    else:
+        name = None if dtype is None else standardize_dtype(dtype)
+        array = as_array(initializer.value if isinstance(initializer, Variable) else initializer, name)
+        shape = array.shape if shape is None else standardize_shape(shape, f"Variable '{path}'")
+    if array.shape != shape:
+        raise ValueError(f"Variable '{path}': expected a first value of shape {shape}, got shape {array.shape}")
+    return _aligned_copy(array)
+
+
+def standardize_shape(shape: Any, what: str) -> tuple[int, ...]:
+    """`shape` as a tuple of ints. Raises ValueError for unknown or negative sizes, TypeError for what is no size."""
+    if isinstance(shape, (int, np.integer)):
+        shape = (shape,)
+    out = []
+    for d in shape:
+        if d is None:
+            raise ValueError(f"{what}: the shape must be known completely, got {tuple(shape)}")
+        if isinstance(d, bool) or not hasattr(d, "__index__"):
+            raise TypeError(f"{what}: expected a shape of ints, got {tuple(shape)}")
+        if d.__index__() < 0:
+            raise ValueError(f"{what}: sizes cannot be negative, got shape {tuple(shape)}")
+        out.append(d.__index__())
+    return tuple(out)
+
+
+def _cast_symbol(graph: Any, value: Any, variable: Variable) -> Symbol:
+    from nacre.core.tensor import _operators  # the cast that the ops package installed
+
+    if isinstance(value, Variable):
+        value = graph.read(value)
+    if not isinstance(value, Symbol):
+        value = Tensor(as_array(value, variable.dtype))
+    if value.dtype != variable.dtype:
+        value = _operators["cast"](value, variable.dtype)
+    symbol: Symbol = graph.symbol(value)
+    if symbol.shape != variable.shape:
+        raise ValueError(
+            f"Variable '{variable.path}': expected a value of shape {variable.shape}, got shape {symbol.shape}"
+        )
+    return symbol

@@ -7,6 +7,7 @@
 //   min(a, b), max(a, b): b when either is NaN, so max(zero(), x) keeps the NaNs of x; *_nan: NaN when either is
 //   mulhi(a, b): upper 32 bits of the unsigned product;  a * b: the lower 32
 //   to_int truncates, to_int_round rounds to even; both only for |x| < 2^31
+//   VecD: kLanes doubles, for sums and powers that floats cannot hold; to_double, to_float, set1d, + - * /
 //   reduce_*: halves folded onto each other, so that the order is fixed (it differs between ISAs)
 //
 // Expressions are not contracted (-ffp-contract=off): where a fused multiply-add is meant, fma() is written.
@@ -63,6 +64,21 @@ NACRE_INLINE float reduce_max(Vec a) {
 }
 NACRE_INLINE float reduce_min(Vec a) {
   return fold(a, [](Vec x, Vec y) __attribute__((always_inline)) { return min(x, y); });
+}
+
+// Doubles serve where floats do not suffice (long sums, pow): lane i of `low` is lane i, of `high` lane kLanes/2 + i.
+NACRE_INLINE VecD operator+(VecD a, VecD b) { return {a.low + b.low, a.high + b.high}; }
+NACRE_INLINE VecD operator-(VecD a, VecD b) { return {a.low - b.low, a.high - b.high}; }
+NACRE_INLINE VecD operator*(VecD a, VecD b) { return {a.low * b.low, a.high * b.high}; }
+NACRE_INLINE VecD operator/(VecD a, VecD b) { return {a.low / b.low, a.high / b.high}; }
+NACRE_INLINE VecD& operator+=(VecD& a, VecD b) { return a = a + b; }
+NACRE_INLINE double reduce_add(VecD a) {
+  double lane[kLanes / 2];
+  const auto half = a.low + a.high;
+  __builtin_memcpy(lane, &half, sizeof lane);
+  for (int n = kLanes / 4; n > 0; n /= 2)
+    for (int i = 0; i < n; ++i) lane[i] += lane[i + n];
+  return lane[0];
 }
 
 NACRE_INLINE void prefetch(const void* p) { __builtin_prefetch(p, 0, 3); }

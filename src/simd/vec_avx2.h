@@ -11,6 +11,7 @@ constexpr int kLanes = 8;
 struct Vec { __m256 v; };
 struct VecI { __m256i v; };
 struct Mask { __m256 v; };
+struct VecD { __m256d low, high; };
 
 NACRE_INLINE VecI lane_index() { return {_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)}; }
 NACRE_INLINE VecI set1i(i32 x) { return {_mm256_set1_epi32(x)}; }
@@ -87,6 +88,12 @@ NACRE_INLINE VecI load_u8(const u8* p) {
   return {_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))};
 }
 NACRE_INLINE Vec gather(const float* p, VecI index) { return {_mm256_i32gather_ps(p, index.v, 4)}; }
+
+NACRE_INLINE VecD to_double(Vec a) {
+  return {_mm256_cvtps_pd(_mm256_castps256_ps128(a.v)), _mm256_cvtps_pd(_mm256_extractf128_ps(a.v, 1))};
+}
+NACRE_INLINE Vec to_float(VecD a) { return {_mm256_set_m128(_mm256_cvtpd_ps(a.high), _mm256_cvtpd_ps(a.low))}; }
+NACRE_INLINE VecD set1d(double x) { return {_mm256_set1_pd(x), _mm256_set1_pd(x)}; }
 
 // Halves are folded: 8 -> 4 -> 2 -> 1.
 template <class F> NACRE_INLINE float fold(Vec a, F f) {

@@ -19,6 +19,7 @@ constexpr int kLanes = 16;
 struct Vec { __m512 v; };
 struct VecI { __m512i v; };
 struct Mask { __mmask16 v; };
+struct VecD { __m512d low, high; };
 
 NACRE_INLINE Mask first_lanes(i64 n) {
   return {static_cast<__mmask16>(n >= 16 ? 0xffffu : n <= 0 ? 0u : (1u << n) - 1u)};
@@ -90,6 +91,14 @@ NACRE_INLINE Vec as_float(VecI a) { return {_mm512_castsi512_ps(a.v)}; }
 NACRE_INLINE VecI as_int(Vec a) { return {_mm512_castps_si512(a.v)}; }
 NACRE_INLINE VecI load_u8(const u8* p) { return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))}; }
 NACRE_INLINE Vec gather(const float* p, VecI index) { return {_mm512_i32gather_ps(index.v, p, 4)}; }
+
+NACRE_INLINE VecD to_double(Vec a) {
+  return {_mm512_cvtps_pd(_mm512_castps512_ps256(a.v)), _mm512_cvtps_pd(_mm512_extractf32x8_ps(a.v, 1))};
+}
+NACRE_INLINE Vec to_float(VecD a) {
+  return {_mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(a.low)), _mm512_cvtpd_ps(a.high), 1)};
+}
+NACRE_INLINE VecD set1d(double x) { return {_mm512_set1_pd(x), _mm512_set1_pd(x)}; }
 
 // Halves are folded: 16 -> 8 -> 4 -> 2 -> 1.
 template <class F> NACRE_INLINE float fold(Vec a, F f) {

@@ -12,6 +12,7 @@ constexpr int kLanes = 4;
 struct Vec { __m128 v; };
 struct VecI { __m128i v; };
 struct Mask { __m128 v; };
+struct VecD { __m128d low, high; };
 
 NACRE_INLINE VecI lane_index() { return {_mm_setr_epi32(0, 1, 2, 3)}; }
 NACRE_INLINE VecI set1i(i32 x) { return {_mm_set1_epi32(x)}; }
@@ -137,6 +138,10 @@ NACRE_INLINE Vec ceil(Vec a) {
   const Vec t = trunc(a);
   return whole::or_itself(a, t + Vec{_mm_and_ps(lt(t, a).v, _mm_set1_ps(1.0f))});
 }
+
+NACRE_INLINE VecD to_double(Vec a) { return {_mm_cvtps_pd(a.v), _mm_cvtps_pd(_mm_movehl_ps(a.v, a.v))}; }
+NACRE_INLINE Vec to_float(VecD a) { return {_mm_movelh_ps(_mm_cvtpd_ps(a.low), _mm_cvtpd_ps(a.high))}; }
+NACRE_INLINE VecD set1d(double x) { return {_mm_set1_pd(x), _mm_set1_pd(x)}; }
 
 // Halves are folded: 4 -> 2 -> 1.
 template <class F> NACRE_INLINE float fold(Vec a, F f) {

@@ -11,6 +11,7 @@ constexpr int kLanes = 4;
 struct Vec { float32x4_t v; };
 struct VecI { int32x4_t v; };
 struct Mask { uint32x4_t v; };
+struct VecD { float64x2_t low, high; };
 
 NACRE_INLINE VecI lane_index() {
   const i32 lane[4] = {0, 1, 2, 3};
@@ -129,6 +130,10 @@ NACRE_INLINE Vec gather(const float* p, VecI index) {
   const float lane[4] = {p[i[0]], p[i[1]], p[i[2]], p[i[3]]};
   return load(lane);
 }
+
+NACRE_INLINE VecD to_double(Vec a) { return {vcvt_f64_f32(vget_low_f32(a.v)), vcvt_high_f64_f32(a.v)}; }
+NACRE_INLINE Vec to_float(VecD a) { return {vcvt_high_f32_f64(vcvt_f32_f64(a.low), a.high)}; }
+NACRE_INLINE VecD set1d(double x) { return {vdupq_n_f64(x), vdupq_n_f64(x)}; }
 
 // Halves are folded: 4 -> 2 -> 1.
 template <class F> NACRE_INLINE float fold(Vec a, F f) {

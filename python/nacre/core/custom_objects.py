@@ -11,7 +11,7 @@ import importlib
 import types
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
-from typing import Any, Self
+from typing import Any
 
 # Packages whose public names a configuration may use. Only classes with `from_config` are ever constructed; a function is
 # only handed back. Packages with side effects (utils, datasets, saving) are not here.
@@ -103,7 +103,7 @@ class CustomObjectScope:
     def __init__(self, custom_objects: Mapping[str, Any] | None) -> None:
         self.custom_objects = dict(custom_objects or {})
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> CustomObjectScope:
         self._token = _scopes.set((*_scopes.get(), self.custom_objects))
         return self
 

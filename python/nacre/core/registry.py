@@ -84,7 +84,9 @@ def resolve(
         found = found()
     if callable(found) or (isinstance(found, base) if base is not None else hasattr(found, "get_config")):
         return found
-    wanted = f"a name, a config dict, a callable or an instance of {_names_of(base)}" if base else "a name or a callable"
+    wanted = (
+        f"a name, a config dict, a callable or an instance of {_names_of(base)}" if base else "a name or a callable"
+    )
     raise ValueError(f"Could not interpret {kind} identifier: {identifier!r}. Expected {wanted}.")
 
 
@@ -121,9 +123,11 @@ def serialize_keras_object(obj: Any) -> Any:
     if obj is None or isinstance(obj, _PLAIN) and not isinstance(obj, np.generic):
         return obj
     if isinstance(obj, (list, tuple)):
-        return type(obj)(serialize_keras_object(x) for x in obj) if type(obj) in (list, tuple) else [
-            serialize_keras_object(x) for x in obj
-        ]
+        return (
+            type(obj)(serialize_keras_object(x) for x in obj)
+            if type(obj) in (list, tuple)
+            else [serialize_keras_object(x) for x in obj]
+        )
     if isinstance(obj, Mapping):
         return {key: serialize_keras_object(value) for key, value in obj.items()}
     special = _serialize_special(obj)
@@ -150,7 +154,9 @@ def _serialize_special(obj: Any) -> dict[str, Any] | None:
         if obj.ndim == 0:
             return None
         if obj.dtype.kind not in "biufSU":
-            raise TypeError(f"Cannot serialize an array of dtype {obj.dtype}: only numbers, booleans and strings can be saved.")
+            raise TypeError(
+                f"Cannot serialize an array of dtype {obj.dtype}: only numbers, booleans and strings can be saved."
+            )
         return {"class_name": "__numpy__", "config": {"value": obj.tolist(), "dtype": obj.dtype.name}}
     if type(obj).__name__ == "KerasTensor" and hasattr(obj, "shape"):
         history = getattr(obj, "_keras_history", None)

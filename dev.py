@@ -1,0 +1,260 @@
+#!/usr/bin/env python3
+"""The one command of this repository; needs only Python's standard library.
+
+    python3 dev.py demo     build, then train three models on handwritten digits (about a minute)
+    python3 dev.py test     build, then run the tests; further arguments go to pytest, --all adds the slow and oracle tests
+    python3 dev.py bench    build, then run the benchmarks; further arguments go to bench/run.py
+    python3 dev.py lint     ruff, mypy, clang-format
+    python3 dev.py docs     the generated documents, and a check that every link in the documents leads somewhere
+    python3 dev.py build    only build and install into .venv
+    python3 dev.py wheel    a wheel in dist/
+
+Everything lands in .venv, build/ and dist/. A build happens only when a source file has changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import time
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+STAMP = VENV / "nacre-built"
+SOURCES = ("src", "python", "bench", "CMakeLists.txt", "pyproject.toml")
+# Build requirements live in .venv rather than in pip's throw-away build environment: the build is then incremental.
+BUILD_REQUIRES = ("scikit-build-core>=0.10", "pybind11>=2.12", "cmake>=3.24", "ninja>=1.11")
+
+
+class Failed(Exception):
+    """Something that the user must put right; the message says what."""
+
+
+def say(text: str) -> None:
+    print(f"[dev] {text}", flush=True)
+
+
+def run(*command: object, env: dict[str, str] | None = None, check: bool = True) -> int:
+    words = [str(word) for word in command]
+    result = subprocess.run(words, cwd=ROOT, env={**os.environ, **(env or {})}, check=False)
+    if check and result.returncode:
+        raise Failed(f"`{' '.join(words)}` failed with status {result.returncode}")
+    return result.returncode
+
+
+# --- what the machine must have --------------------------------------------------------------------------------------------
+
+
+def as_root() -> list[str] | None:
+    """How to run a command as root without asking for a password; None when that cannot be done."""
+    if os.geteuid() == 0:
+        return []
+    sudo = shutil.which("sudo")
+    if sudo and subprocess.run([sudo, "-n", "true"], capture_output=True, check=False).returncode == 0:
+        return [sudo, "-n"]
+    return None
+
+
+def need_system(package: str, why: str) -> None:
+    """Installs a Debian package, or says what to install."""
+    root = as_root()
+    if root is None or shutil.which("apt-get") is None:
+        raise Failed(f"{why} is missing. Install it first, on Debian: apt-get install {package}")
+    say(f"{why} is missing: apt-get install {package}")
+    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    run(*root, "apt-get", "update", "-qq", env=quiet, check=False)
+    run(*root, "apt-get", "install", "-y", "-qq", "--no-install-recommends", package, env=quiet)
+
+
+def check_machine() -> None:
+    if sys.version_info < (3, 10):
+        raise Failed(f"nacre needs Python 3.10 or newer, this is {sys.version.split()[0]}")
+    if not any(shutil.which(compiler) for compiler in (os.environ.get("CXX") or "g++", "g++", "clang++")):
+        need_system("g++", "A C++ compiler")
+    if not (Path(sysconfig.get_paths()["include"]) / "Python.h").exists():
+        need_system("python3-dev", "Python.h")
+
+
+# --- the virtual environment -----------------------------------------------------------------------------------------------
+
+
+def venv_python() -> Path:
+    return VENV / "bin" / "python"
+
+
+def make_venv() -> None:
+    if subprocess.run([venv_python(), "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0:
+        return
+    say("make .venv")
+    shutil.rmtree(VENV, ignore_errors=True)
+    with_pip = subprocess.run([sys.executable, "-m", "venv", VENV], capture_output=True, text=True, check=False)
+    if with_pip.returncode == 0:
+        return
+    # Debian's python3 comes without ensurepip: take pip itself from PyPI.
+    shutil.rmtree(VENV, ignore_errors=True)
+    run(sys.executable, "-m", "venv", "--without-pip", VENV)
+    wheel = fetch_pip()
+    run(venv_python(), wheel / "pip", "install", "-q", "--no-index", wheel)
+    wheel.unlink()
+
+
+def fetch_pip() -> Path:
+    """Downloads the newest pip wheel from PyPI into .venv and checks its SHA-256."""
+    say("fetch pip from pypi.org")
+    with urllib.request.urlopen("https://pypi.org/pypi/pip/json", timeout=60) as answer:
+        files, page = json.load(answer)["urls"], answer.url
+    wheel = next(f for f in files if f["packagetype"] == "bdist_wheel")
+    with urllib.request.urlopen(urllib.parse.urljoin(page, wheel["url"]), timeout=60) as answer:
+        data = answer.read()
+    if hashlib.sha256(data).hexdigest() != wheel["digests"]["sha256"]:
+        raise Failed("the pip wheel from pypi.org does not have the checksum that pypi.org states")
+    path = VENV / Path(wheel["filename"]).name
+    path.write_bytes(data)
+    return path
+
+
+def pip(*arguments: object) -> None:
+    run(venv_python(), "-m", "pip", "install", "-q", "--disable-pip-version-check", *arguments)
+
+
+def fingerprint(extras: tuple[str, ...]) -> dict[str, object]:
+    """What the installed nacre was made from: a hash over every source file, and the extras that came with it."""
+    total = hashlib.sha256()
+    for name in SOURCES:
+        top = ROOT / name
+        for path in sorted(top.rglob("*")) if top.is_dir() else [top]:
+            if path.is_file() and "__pycache__" not in path.parts and path.suffix not in (".so", ".pyc"):
+                total.update(str(path.relative_to(ROOT)).encode() + b"\0")
+                total.update(hashlib.sha256(path.read_bytes()).digest())
+    return {"sources": total.hexdigest(), "python": sys.version, "extras": sorted(extras)}
+
+
+def build(*extras: str) -> None:
+    """Installs nacre and these extras into .venv, unless that is already so."""
+    check_machine()
+    make_venv()
+    wanted = fingerprint(extras)
+    try:
+        built = json.loads(STAMP.read_text())
+    except (OSError, ValueError):
+        built = {"sources": None, "python": None, "extras": []}
+    same_sources = all(built[key] == wanted[key] for key in ("sources", "python"))
+    if same_sources and set(extras) <= set(built["extras"]):
+        say("nothing has changed: no build needed")
+        return
+    start = time.monotonic()
+    if built["sources"] is None:
+        say("install the build tools: " + " ".join(BUILD_REQUIRES))
+        pip(*BUILD_REQUIRES)
+    all_extras = sorted(set(built["extras"]) | set(extras))
+    say(f"build and install nacre with {', '.join(all_extras) or 'no extras'}")
+    STAMP.unlink(missing_ok=True)
+    jobs = {
+        "CMAKE_BUILD_PARALLEL_LEVEL": os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL") or str(len(os.sched_getaffinity(0)))
+    }
+    tools = {"PATH": f"{VENV / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"}
+    target = f".[{','.join(all_extras)}]" if all_extras else "."
+    command = (
+        venv_python(),
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--disable-pip-version-check",
+        "--no-build-isolation",
+        target,
+    )
+    run(*command, env={**jobs, **tools})
+    STAMP.write_text(json.dumps({**wanted, "extras": all_extras}))
+    say(f"built in {time.monotonic() - start:.0f} s")
+
+
+# --- commands --------------------------------------------------------------------------------------------------------------
+
+
+def demo(arguments: list[str]) -> int:
+    build("demo")
+    return run(venv_python(), ROOT / "examples" / "digits.py", *arguments, check=False)
+
+
+def test(arguments: list[str]) -> int:
+    everything = "--all" in arguments
+    arguments = [a for a in arguments if a != "--all"]
+    build("test", *(("oracle",) if everything else ()))
+    if not everything and "-m" not in arguments:
+        arguments = ["-m", "not slow and not oracle", *arguments]
+    say("pytest " + " ".join(arguments))
+    return run(venv_python(), "-m", "pytest", *arguments, check=False)
+
+
+def bench(arguments: list[str]) -> int:
+    build("bench")
+    return run(venv_python(), ROOT / "bench" / "run.py", *arguments, check=False)
+
+
+def lint(arguments: list[str]) -> int:
+    build("lint")
+    status = 0
+    tools = VENV / "bin"
+    cpp = [p for p in sorted((ROOT / "src").rglob("*")) if p.suffix in (".h", ".cpp")]
+    for command in (
+        (tools / "ruff", "check", *arguments, "."),
+        (tools / "ruff", "format", "--check", "."),
+        (tools / "mypy",),
+        (tools / "clang-format", "--dry-run", "-Werror", *cpp),
+    ):
+        say(" ".join(str(word) for word in command[:3]))
+        status |= run(*command, check=False)
+    return status
+
+
+def docs(arguments: list[str]) -> int:
+    build("test", "oracle")
+    run(venv_python(), ROOT / "docs" / "coverage.py", *arguments)
+    say("check the documents")
+    return run(venv_python(), "-m", "pytest", "-q", "tests/docs", check=False)
+
+
+def wheel(arguments: list[str]) -> int:
+    check_machine()
+    make_venv()
+    say("build a wheel")
+    pip("build")
+    run(venv_python(), "-m", "build", "--wheel", "--outdir", ROOT / "dist", *arguments)
+    for path in sorted((ROOT / "dist").glob("*.whl")):
+        say(f"{path.relative_to(ROOT)}: {path.stat().st_size / 2**20:.2f} MiB")
+    return 0
+
+
+def build_only(arguments: list[str]) -> int:
+    build(*arguments)
+    return 0
+
+
+COMMANDS = {"demo": demo, "test": test, "bench": bench, "lint": lint, "docs": docs, "build": build_only, "wheel": wheel}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=COMMANDS)
+    options, arguments = parser.parse_known_args()
+    try:
+        return COMMANDS[options.command](arguments)
+    except Failed as failure:
+        print(f"[dev] error: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

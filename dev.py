@@ -2,8 +2,8 @@
 """The one command of this repository; needs only Python's standard library.
 
     python3 dev.py demo     build, then train three models on handwritten digits (about a minute)
-    python3 dev.py test     build, then run the tests; further arguments go to pytest, --all adds the slow and oracle tests
-    python3 dev.py bench    build, then run the benchmarks; further arguments go to bench/run.py
+    python3 dev.py test     build, then run the tests (further arguments: pytest's; --all: also the slow and oracle ones)
+    python3 dev.py bench    build, then run the benchmarks (further arguments: those of bench/run.py)
     python3 dev.py lint     ruff, mypy, clang-format
     python3 dev.py docs     the generated documents, and a check that every link in the documents leads somewhere
     python3 dev.py build    only build and install into .venv
@@ -51,7 +51,7 @@ def run(*command: object, env: dict[str, str] | None = None, check: bool = True)
     return result.returncode
 
 
-# --- what the machine must have --------------------------------------------------------------------------------------------
+# --- what the machine must have -----------------------------------------------------------------------------
 
 
 def as_root() -> list[str] | None:
@@ -76,7 +76,7 @@ def need_system(package: str, why: str) -> None:
 
 
 def check_machine() -> None:
-    if sys.version_info < (3, 10):
+    if sys.version_info < (3, 10):  # noqa: UP036 (the first thing that a user of an older Python meets)
         raise Failed(f"nacre needs Python 3.10 or newer, this is {sys.version.split()[0]}")
     if not any(shutil.which(compiler) for compiler in (os.environ.get("CXX") or "g++", "g++", "clang++")):
         need_system("g++", "A C++ compiler")
@@ -84,7 +84,7 @@ def check_machine() -> None:
         need_system("python3-dev", "Python.h")
 
 
-# --- the virtual environment -----------------------------------------------------------------------------------------------
+# --- the virtual environment --------------------------------------------------------------------------------
 
 
 def venv_python() -> Path:
@@ -92,7 +92,8 @@ def venv_python() -> Path:
 
 
 def make_venv() -> None:
-    if subprocess.run([venv_python(), "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0:
+    pip_works = [venv_python(), "-m", "pip", "--version"]
+    if venv_python().exists() and subprocess.run(pip_works, capture_output=True, check=False).returncode == 0:
         return
     say("make .venv")
     shutil.rmtree(VENV, ignore_errors=True)
@@ -178,7 +179,7 @@ def build(*extras: str) -> None:
     say(f"built in {time.monotonic() - start:.0f} s")
 
 
-# --- commands --------------------------------------------------------------------------------------------------------------
+# --- commands -----------------------------------------------------------------------------------------------
 
 
 def demo(arguments: list[str]) -> int:

@@ -1,7 +1,7 @@
 """The names that a configuration may use: nacre's public classes and functions, and what the user registered.
 
-Public names are looked up in the name lists of a fixed table of packages (`nacre.layers.__all__` and so on), everything else in
-the registered custom objects. No name from a file is ever imported.
+Public names are looked up in the name lists of a fixed table of packages (`nacre.layers.__all__` and so on), everything
+else in the registered custom objects. No name from a file is ever imported.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any
 
-# Packages whose public names a configuration may use. Only classes with `from_config` are ever constructed; a function is
-# only handed back. Packages with side effects (utils, datasets, saving) are not here.
+# Packages whose public names a configuration may use. Only classes with `from_config` are ever constructed; a function
+# is only handed back. Packages with side effects (utils, datasets, saving) are not here.
 _PACKAGES = (
     "layers",
     "models",
@@ -57,7 +57,7 @@ _safe_mode: ContextVar[bool] = ContextVar("nacre_safe_mode", default=False)
 sharing: ContextVar[_Sharing | None] = ContextVar("nacre_object_sharing", default=None)
 
 
-# --- custom objects --------------------------------------------------------------------------------------------------------
+# --- custom objects -----------------------------------------------------------------------------------------
 
 
 def register_keras_serializable(package: str = "Custom", name: str | None = None) -> Callable[[Any], Any]:
@@ -125,7 +125,7 @@ class _Sharing:
 
 @contextlib.contextmanager
 def object_sharing() -> Iterator[None]:
-    """Inside this block an object that is (de)serialized twice is marked with `shared_object_id`, and is one object again."""
+    """Inside this block an object that occurs twice is marked with `shared_object_id`, and is one object again."""
     token = sharing.set(_Sharing())
     try:
         yield
@@ -144,11 +144,11 @@ def safe_mode_scope(safe: bool = True) -> Iterator[None]:
 
 
 def in_safe_mode() -> bool:
-    """Whether a configuration from elsewhere is being read. Layers then refuse arguments that would open other files."""
+    """Whether a configuration from elsewhere is being read. Layers then refuse arguments that would open files."""
     return _safe_mode.get()
 
 
-# --- public names ----------------------------------------------------------------------------------------------------------
+# --- public names -------------------------------------------------------------------------------------------
 
 
 def _package(name: str) -> Any:

@@ -1,8 +1,8 @@
 """What a name in a configuration may mean: the public classes and functions of nacre, and what the user registered.
 
-The registry is closed. A configuration only ever selects from it: public names are looked up in the name lists of a fixed
-table of packages (`nacre.layers.__all__` and so on), everything else in the registered custom objects. Nothing is imported,
-evaluated or opened because a configuration says so. The format is that of Keras 3, so configurations travel both ways.
+The registry is closed. A configuration only ever selects from it: public names are looked up in the name lists of a
+fixed table of packages (`nacre.layers.__all__` and so on), everything else in the registered custom objects. Nothing is
+imported, evaluated or opened because a configuration says so. The format is that of Keras 3: it travels both ways.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _FUNCTION_PACKAGES = ("activations", "losses", "metrics", "ops", "initializers",
 _PLAIN = (str, int, float, bool)
 
 
-# --- identifiers: what every package's get() accepts -----------------------------------------------------------------------
+# --- identifiers: what every package's get() accepts --------------------------------------------------------
 
 
 def resolve(
@@ -67,10 +67,10 @@ def resolve(
 ) -> Any:
     """The object that a user means by `identifier`.
 
-    A string is a custom object, a public name of `nacre.<package>`, one of `aliases` (spelling -> public name), or the
-    snake-case spelling of a public class; a class is instantiated, a function handed back. A dict is a configuration. An
-    instance of `base`, or anything callable, is returned as it is. `None` stays `None`. `kind` ("loss function") is what
-    error messages call it.
+    A string is a custom object, a public name of `nacre.<package>`, one of `aliases` (spelling -> public name), or
+    the snake-case spelling of a public class; a class is instantiated, a function handed back. A dict is a
+    configuration. An instance of `base`, or anything callable, is returned as it is. `None` stays `None`. `kind`
+    ("loss function") is what error messages call it.
     """
     if identifier is None:
         return None
@@ -115,12 +115,12 @@ def public_by_spelling(name: str, package: str) -> Any:
     return next((public(package, n) for n in package_names(package) if n[:1].isupper() and n.lower() == plain), None)
 
 
-# --- objects -> configuration ----------------------------------------------------------------------------------------------
+# --- objects -> configuration -------------------------------------------------------------------------------
 
 
 def serialize_keras_object(obj: Any) -> Any:
     """The JSON-able configuration of `obj` in Keras' format; the reverse of `deserialize_keras_object`."""
-    if obj is None or isinstance(obj, _PLAIN) and not isinstance(obj, np.generic):
+    if obj is None or (isinstance(obj, _PLAIN) and not isinstance(obj, np.generic)):
         return obj
     if isinstance(obj, (list, tuple)):
         return (
@@ -214,7 +214,7 @@ def _serialize_instance(obj: Any) -> dict[str, Any]:
     return config
 
 
-# --- configuration -> objects ----------------------------------------------------------------------------------------------
+# --- configuration -> objects -------------------------------------------------------------------------------
 
 
 def deserialize_keras_object(
@@ -226,8 +226,8 @@ def deserialize_keras_object(
 ) -> Any:
     """The object that a configuration describes.
 
-    Plain values, lists and dicts without a class come back as they are. `package` is where a bare `class_name` without a
-    module is looked for. Marshalled lambdas are refused whatever `safe_mode` says.
+    Plain values, lists and dicts without a class come back as they are. `package` is where a bare `class_name` without
+    a module is looked for. Marshalled lambdas are refused whatever `safe_mode` says.
     """
     with safe_mode_scope(bool(safe_mode)), CustomObjectScope(custom_objects):
         return _deserialize(config, package)
@@ -336,8 +336,9 @@ def _deserialize_special(name: str, config: dict[str, Any]) -> Any:
     inner = config.get("config")
     if name == "__lambda__":
         raise ValueError(
-            "Refused to deserialize a Python lambda: it is marshalled code, and loading a file never runs code from it. "
-            "Replace the lambda with a named function decorated with @keras.saving.register_keras_serializable() and save again."
+            "Refused to deserialize a Python lambda: it is marshalled code, and loading never runs code from a file. "
+            "Replace the lambda with a named function decorated with @keras.saving.register_keras_serializable() and "
+            "save again."
         )
     if name == "__tuple__":
         items = config.get("items", inner)

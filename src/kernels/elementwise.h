@@ -1,0 +1,45 @@
+// Fused elementwise arithmetic: a small bytecode run over tiles that stay in L1.
+//
+// An output element is a function of the input elements at the same place; inputs are broadcast by strides of 0, and
+// outputs are contiguous. Registers hold one tile each: 0..7 are the inputs converted to the compute type, 8..23 the
+// constants, 24..63 temporaries. An instruction is five words: opcode, dst, a, b, c (unused operands are ignored).
+// The compute type is float32 (`elementwise`), float64 (`elementwise_f64`) or int64 with wrap-around (`elementwise_i64`).
+// Converting a float to an integer rounds toward zero and saturates, NaN gives 0; integers to narrower integers wrap;
+// anything but zero becomes true.
+// In place: an output may be an input's memory when that input is contiguous (row-major, no broadcast) and as wide.
+#pragma once
+#include "base/fields.h"
+#include "base/types.h"
+
+namespace nacre {
+
+struct ElementwiseShape {
+  i64 rank, dims[6];        // dims as Python collapsed them; rank 0 is one element
+  i64 inputs, outputs;      // at most 8 and 4
+  i64 in_dtype[8], out_dtype[4];
+  i64 in_strides[48];       // [input][dim of 6], in elements, >= 0
+  i64 length, code[240];    // at most 48 instructions of 5 words
+  double consts[16];
+  i64 out_reg[4];           // which register each output stores
+};
+NACRE_FIELDS(ElementwiseShape, rank, dims, inputs, outputs, in_dtype, out_dtype, in_strides, length, code, consts, out_reg)
+
+namespace NACRE_ISA {
+
+Facts elementwise_facts(const ElementwiseShape& s);
+void elementwise(const ElementwiseShape& s, Slice units, Scratch scratch, const void* x0, const void* x1, const void* x2,
+                 const void* x3, const void* x4, const void* x5, const void* x6, const void* x7, void* y0, void* y1,
+                 void* y2, void* y3);
+
+Facts elementwise_f64_facts(const ElementwiseShape& s);
+void elementwise_f64(const ElementwiseShape& s, Slice units, Scratch scratch, const void* x0, const void* x1,
+                     const void* x2, const void* x3, const void* x4, const void* x5, const void* x6, const void* x7,
+                     void* y0, void* y1, void* y2, void* y3);
+
+Facts elementwise_i64_facts(const ElementwiseShape& s);
+void elementwise_i64(const ElementwiseShape& s, Slice units, Scratch scratch, const void* x0, const void* x1,
+                     const void* x2, const void* x3, const void* x4, const void* x5, const void* x6, const void* x7,
+                     void* y0, void* y1, void* y2, void* y3);
+
+}  // namespace NACRE_ISA
+}  // namespace nacre

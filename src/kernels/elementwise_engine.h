@@ -1,0 +1,324 @@
+// The tile machine behind the three elementwise kernels: cuts, loads, the instruction loop and stores, for a compute
+// type T. The operations themselves come as a table of functions over a tile: fn(n, d, a, b, c).
+#pragma once
+#include "kernels/elementwise.h"
+#include "kernels/elementwise_codes.h"
+#include "kernels/loops.h"
+
+namespace nacre {
+namespace NACRE_ISA {
+namespace {
+
+constexpr i64 kInputs = 8, kConsts = 16, kOutputs = 4, kWords = 5, kRegisters = 64;
+constexpr i64 kFirstConst = kInputs, kFirstTemp = kInputs + kConsts;
+constexpr i64 kUnitElements = 16384;   // about 2 us for one cheap operation
+constexpr i64 kScratchBytes = 24 * 1024;  // half of a 48 KiB L1, three quarters of a 32 KiB one
+
+template <class T>
+using OpFn = void (*)(i64 n, T* d, const T* a, const T* b, const T* c);
+
+template <class T> struct DTypeOf;
+template <> struct DTypeOf<float> { static constexpr DType value = DType::f32; };
+template <> struct DTypeOf<double> { static constexpr DType value = DType::f64; };
+template <> struct DTypeOf<i64> { static constexpr DType value = DType::i64; };
+
+// How the elements are cut. A tile is either `rows` whole runs of the last dim or a piece of one run.
+struct Cut {
+  i64 total, inner, outer;  // elements, length of the last dim, number of runs of it
+  i64 tile;                 // most elements in a tile
+  i64 rows;                 // runs per tile; 0: a run takes `per_run` tiles
+  i64 per_run;
+  i64 tiles, tiles_per_unit;
+  i64 buffers;              // registers that need memory of their own
+};
+
+NACRE_ALWAYS bool is_flat(const ElementwiseShape& s, i64 input) {
+  i64 expect = 1;
+  for (i64 d = s.rank - 1; d >= 0; --d) {
+    if (s.dims[d] != 1 && s.in_strides[input * 6 + d] != expect) return false;
+    expect *= s.dims[d];
+  }
+  return true;
+}
+
+NACRE_ALWAYS bool is_scalar(const ElementwiseShape& s, i64 input) {
+  for (i64 d = 0; d < s.rank; ++d)
+    if (s.dims[d] != 1 && s.in_strides[input * 6 + d] != 0) return false;
+  return true;
+}
+
+// Only called when facts found the fields possible and total > 0.
+template <class T>
+NACRE_ALWAYS Cut cut_of(const ElementwiseShape& s) {
+  Cut c;
+  c.inner = s.rank > 0 ? s.dims[s.rank - 1] : 1;
+  c.outer = 1;
+  for (i64 d = 0; d + 1 < s.rank; ++d) c.outer *= s.dims[d];
+  c.total = c.inner * c.outer;
+  u64 written = 0;
+  for (i64 t = 0; t < s.length; ++t) {
+    const i64* w = s.code + t * kWords;
+    written |= u64(1) << w[1];
+    for (i64 k = 2; k < 2 + elementwise_arity(static_cast<int>(w[0])); ++k)
+      if (w[k] >= kFirstConst && w[k] < kFirstTemp) written |= u64(1) << w[k];
+  }
+  for (i64 o = 0; o < s.outputs; ++o)
+    if (s.out_reg[o] >= kFirstConst) written |= u64(1) << s.out_reg[o];
+  bool flat = true;
+  for (i64 i = 0; i < s.inputs; ++i) {
+    const bool direct = is_flat(s, i) && s.in_dtype[i] == static_cast<i64>(DTypeOf<T>::value);
+    if (!direct) written |= u64(1) << i;
+    flat = flat && (is_flat(s, i) || is_scalar(s, i));
+  }
+  c.buffers = __builtin_popcountll(written);
+  if (flat) {
+    c.inner = c.total;
+    c.outer = 1;
+  }
+  const i64 room = c.buffers > 0 ? kScratchBytes / (c.buffers * static_cast<i64>(sizeof(T))) : kUnitElements;
+  const i64 most = min_of(kUnitElements, max_of(64, room / 64 * 64));
+  if (c.inner <= most) {
+    c.rows = min_of(c.outer, most / c.inner);
+    c.tile = c.rows * c.inner;
+    c.per_run = 1;
+    c.tiles = ceil_div(c.outer, c.rows);
+  } else {
+    c.rows = 0;
+    c.tile = most;
+    c.per_run = ceil_div(c.inner, most);
+    c.tiles = c.outer * c.per_run;
+  }
+  c.tiles_per_unit = max_of(1, kUnitElements / ((1 + s.length / 4) * c.tile));
+  return c;
+}
+
+// Elements between two buffers: whole cache lines, and an odd number of them so that buffers do not share L1 sets.
+template <class T>
+NACRE_ALWAYS i64 pitch_of(i64 tile) {
+  constexpr i64 line = 64 / static_cast<i64>(sizeof(T));
+  return (ceil_div(tile, line) | 1) * line;
+}
+
+template <class T>
+Facts facts_of(const ElementwiseShape& s, const OpFn<T>* ops) {
+  Facts f;
+  const auto fail = [&](const char* why) {
+    f.error = why;
+    return f;
+  };
+  if (s.rank < 0 || s.rank > 6) return fail("rank must be 0..6");
+  if (s.inputs < 0 || s.inputs > kInputs) return fail("inputs must be 0..8");
+  if (s.outputs < 1 || s.outputs > kOutputs) return fail("outputs must be 1..4");
+  if (s.length < 0 || s.length > 48) return fail("length must be 0..48");
+  Count total = 1;
+  for (i64 d = 0; d < s.rank; ++d) {
+    if (s.dims[d] < 0) return fail("a dim is negative");
+    total = total * Count(s.dims[d]);
+  }
+  if (!total.ok() || !(total * Count(16)).ok()) return fail("the number of elements overflows");
+  for (i64 i = 0; i < s.inputs; ++i) {
+    if (!is_dtype(s.in_dtype[i])) return fail("in_dtype is no dtype");
+    Count last = 1;
+    for (i64 d = 0; d < s.rank; ++d) {
+      if (s.in_strides[i * 6 + d] < 0) return fail("an input stride is negative");
+      last = last + Count(s.dims[d] > 0 ? s.dims[d] - 1 : 0) * Count(s.in_strides[i * 6 + d]);
+    }
+    f.extent[i] = total.value() > 0 ? last * Count(width_of(s.in_dtype[i])) : Count(0);
+    if (!(last * Count(16)).ok()) return fail("an input's extent overflows");
+  }
+  u64 defined = ((u64(1) << s.inputs) - 1) | (((u64(1) << kConsts) - 1) << kFirstConst);
+  for (i64 t = 0; t < s.length; ++t) {
+    const i64* w = s.code + t * kWords;
+    if (w[0] < 0 || w[0] >= elementwise_count) return fail("unknown opcode");
+    if (ops[w[0]] == nullptr) return fail("opcode has no form for this compute type");
+    for (i64 k = 2; k < 2 + elementwise_arity(static_cast<int>(w[0])); ++k) {
+      if (w[k] < 0 || w[k] >= kRegisters) return fail("operand register must be 0..63");
+      if (!(defined >> w[k] & 1)) return fail("an operand register is used before it is defined");
+    }
+    if (w[1] < kFirstTemp || w[1] >= kRegisters) return fail("destination register must be 24..63");
+    defined |= u64(1) << w[1];
+  }
+  for (i64 o = 0; o < s.outputs; ++o) {
+    if (!is_dtype(s.out_dtype[o])) return fail("out_dtype is no dtype");
+    if (s.out_reg[o] < 0 || s.out_reg[o] >= kRegisters) return fail("out_reg must be 0..63");
+    if (!(defined >> s.out_reg[o] & 1)) return fail("out_reg was never defined");
+    f.extent[kInputs + o] = total * Count(width_of(s.out_dtype[o]));
+  }
+  if (total.value() == 0) return f;
+  const Cut c = cut_of<T>(s);
+  f.units = ceil_div(c.tiles, c.tiles_per_unit);
+  f.scratch = c.buffers * pitch_of<T>(c.tile) * static_cast<i64>(sizeof(T));
+  f.flops = static_cast<double>(s.length) * static_cast<double>(total.value());
+  return f;
+}
+
+template <class D, class S>
+NACRE_ALWAYS void convert_run(i64 n, i64 stride, const S* x, D* y) {
+  if (stride == 1) {
+    NACRE_INDEPENDENT
+    for (i64 i = 0; i < n; ++i) y[i] = to<D>(x[i]);
+  } else if (stride == 0) {
+    const D v = to<D>(x[0]);
+    for (i64 i = 0; i < n; ++i) y[i] = v;
+  } else {
+    for (i64 i = 0; i < n; ++i) y[i] = to<D>(x[i * stride]);
+  }
+}
+
+// `runs` runs of `n` elements into y, starting at run `first` of the outer dims.
+template <class T, class S>
+void load_runs(const ElementwiseShape& s, i64 input, i64 first, i64 runs, i64 column, i64 n, const S* x, T* y) {
+  const i64* stride = s.in_strides + input * 6;
+  i64 at[6] = {};
+  i64 rest = first, offset = 0;
+  for (i64 d = s.rank - 2; d >= 0; --d) {
+    at[d] = rest % s.dims[d];
+    rest /= s.dims[d];
+    offset += at[d] * stride[d];
+  }
+  const i64 step = s.rank > 0 ? stride[s.rank - 1] : 0;
+  for (i64 r = 0; r < runs; ++r) {
+    convert_run(n, step, x + offset + column * step, y + r * n);
+    for (i64 d = s.rank - 2; d >= 0; --d) {
+      offset += stride[d];
+      if (++at[d] < s.dims[d]) break;
+      offset -= stride[d] * s.dims[d];
+      at[d] = 0;
+    }
+  }
+}
+
+template <class T>
+void run(const ElementwiseShape& s, Slice units, Scratch scratch, const OpFn<T>* ops, const void* const* x,
+         void* const* y) {
+  enum Mode : u8 { kDirect, kOnce, kFlat, kRuns };  // kDirect: read where it is; kOnce: one load serves every full tile
+  const Cut c = cut_of<T>(s);
+  const i64 pitch = pitch_of<T>(c.tile);
+  T* next = reinterpret_cast<T*>(scratch.at);
+  T* reg[kRegisters];
+  OpFn<T> fn[48];
+  int direct_to[48];  // which output the instruction writes into, or -1
+  constexpr i64 compute = static_cast<i64>(DTypeOf<T>::value);
+
+  Mode mode[kInputs];
+  for (i64 i = 0; i < s.inputs; ++i) {
+    const bool flat = is_flat(s, i);
+    if (flat && s.in_dtype[i] == compute) {
+      mode[i] = kDirect;
+    } else {
+      reg[i] = next;
+      next += pitch;
+      bool once = c.rows > 0;
+      for (i64 d = 0; d + 1 < s.rank; ++d) once = once && (s.dims[d] == 1 || s.in_strides[i * 6 + d] == 0);
+      mode[i] = once || is_scalar(s, i) ? kOnce : flat ? kFlat : kRuns;
+      if (mode[i] == kOnce && s.rank == 1 && s.in_strides[i * 6] != 0) mode[i] = kFlat;
+    }
+  }
+  u64 placed = 0;
+  const auto place = [&](i64 r) {
+    if (r < kFirstConst || (placed >> r & 1)) return;
+    placed |= u64(1) << r;
+    reg[r] = next;
+    next += pitch;
+    if (r < kFirstTemp) {
+      const T v = to<T>(s.consts[r - kFirstConst]);
+      const i64 n = c.tile;
+      for (i64 k = 0; k < n; ++k) reg[r][k] = v;
+    }
+  };
+  // An output of the compute type is written by the last instruction that defines it, unless an input that shares its
+  // memory is read later.
+  for (i64 t = 0; t < s.length; ++t) {
+    const i64* w = s.code + t * kWords;
+    fn[t] = ops[w[0]];
+    direct_to[t] = -1;
+    for (i64 k = 2; k < 2 + elementwise_arity(static_cast<int>(w[0])); ++k) place(w[k]);
+    place(w[1]);
+  }
+  for (i64 o = 0; o < s.outputs; ++o) {
+    place(s.out_reg[o]);
+    if (s.out_dtype[o] != compute) continue;
+    for (i64 t = s.length - 1; t >= 0; --t) {
+      const i64* w = s.code + t * kWords;
+      if (w[1] == s.out_reg[o]) {
+        if (direct_to[t] < 0) direct_to[t] = static_cast<int>(o);
+        break;
+      }
+      bool shared = false;
+      for (i64 k = 2; k < 2 + elementwise_arity(static_cast<int>(w[0])); ++k)
+        shared = shared || (w[k] < s.inputs && x[w[k]] == y[o]);
+      if (shared) break;
+    }
+    for (i64 p = 0; p < s.outputs; ++p) {  // another output stores that input itself
+      if (s.out_reg[p] < s.inputs && x[s.out_reg[p]] == y[o])
+        for (i64 t = 0; t < s.length; ++t)
+          if (direct_to[t] == o) direct_to[t] = -1;
+    }
+  }
+  T* home[kRegisters];
+  for (i64 r = kFirstTemp; r < kRegisters; ++r) home[r] = placed >> r & 1 ? reg[r] : nullptr;
+
+  const i64 last = min_of(units.end * c.tiles_per_unit, c.tiles);
+  bool loaded = false;
+  for (i64 tile = units.begin * c.tiles_per_unit; tile < last; ++tile) {
+    i64 first, runs, column, n;  // first run, number of runs, start and length inside a run
+    if (c.rows > 0) {
+      first = tile * c.rows;
+      runs = min_of(c.rows, c.outer - first);
+      column = 0;
+      n = c.inner;
+    } else {
+      first = tile / c.per_run;
+      runs = 1;
+      column = tile % c.per_run * c.tile;
+      n = min_of(c.tile, c.inner - column);
+    }
+    const i64 begin = first * c.inner + column, count = runs * n;
+    for (i64 i = 0; i < s.inputs; ++i) {
+      if (mode[i] == kDirect) {
+        reg[i] = const_cast<T*>(as<T>(x[i])) + begin;
+      } else if (mode[i] == kOnce) {
+        if (loaded) continue;
+        // A full tile, whatever this one is: later tiles read it too.
+        const bool scalar = is_scalar(s, i);
+        NACRE_BY_DTYPE(s.in_dtype[i], S, {
+          if (scalar) convert_run(c.tile, 0, as<S>(x[i]), reg[i]);
+          else load_runs(s, i, 0, c.rows, 0, c.inner, as<S>(x[i]), reg[i]);
+        })
+      } else if (mode[i] == kFlat) {
+        NACRE_BY_DTYPE(s.in_dtype[i], S, convert_run(count, 1, as<S>(x[i]) + begin, reg[i]))
+      } else if (n > 1 && runs == 1 && s.in_strides[i * 6 + s.rank - 1] == 1 && s.in_dtype[i] == compute) {
+        i64 rest = first, offset = column;
+        for (i64 d = s.rank - 2; d >= 0; --d) {
+          offset += rest % s.dims[d] * s.in_strides[i * 6 + d];
+          rest /= s.dims[d];
+        }
+        reg[i] = const_cast<T*>(as<T>(x[i])) + offset;
+      } else {
+        NACRE_BY_DTYPE(s.in_dtype[i], S, load_runs(s, i, first, runs, column, n, as<S>(x[i]), reg[i]))
+      }
+    }
+    loaded = true;
+    for (i64 r = kFirstTemp; r < kRegisters; ++r) reg[r] = home[r];
+    for (i64 t = 0; t < s.length; ++t) {
+      const i64* w = s.code + t * kWords;
+      const int arity = elementwise_arity(static_cast<int>(w[0]));
+      const T* a = reg[w[2]];
+      const T* b = arity > 1 ? reg[w[3]] : nullptr;
+      const T* d = arity > 2 ? reg[w[4]] : nullptr;
+      if (direct_to[t] >= 0) reg[w[1]] = as<T>(y[direct_to[t]]) + begin;
+      fn[t](count, reg[w[1]], a, b, d);
+    }
+    for (i64 o = 0; o < s.outputs; ++o) {
+      const T* from = reg[s.out_reg[o]];
+      NACRE_BY_DTYPE(s.out_dtype[o], D, {
+        D* out = as<D>(y[o]) + begin;
+        if (static_cast<const void*>(out) != static_cast<const void*>(from)) convert_run(count, 1, from, out);
+      })
+    }
+  }
+}
+
+}  // namespace
+}  // namespace NACRE_ISA
+}  // namespace nacre

@@ -208,10 +208,9 @@ void run(const ElementwiseShape& s, Slice units, Scratch scratch, const OpFn<T>*
     } else {
       reg[i] = next;
       next += pitch;
-      bool once = c.rows > 0;
-      for (i64 d = 0; d + 1 < s.rank; ++d) once = once && (s.dims[d] == 1 || s.in_strides[i * 6 + d] == 0);
-      mode[i] = once || is_scalar(s, i) ? kOnce : flat ? kFlat : kRuns;
-      if (mode[i] == kOnce && s.rank == 1 && s.in_strides[i * 6] != 0) mode[i] = kFlat;
+      bool repeats = c.rows > 0;
+      for (i64 d = 0; d + 1 < s.rank; ++d) repeats = repeats && (s.dims[d] == 1 || s.in_strides[i * 6 + d] == 0);
+      mode[i] = is_scalar(s, i) ? kOnce : flat ? kFlat : repeats ? kOnce : kRuns;
     }
   }
   u64 placed = 0;
@@ -309,7 +308,9 @@ void run(const ElementwiseShape& s, Slice units, Scratch scratch, const OpFn<T>*
       if (direct_to[t] >= 0) reg[w[1]] = as<T>(y[direct_to[t]]) + begin;
       fn[t](count, reg[w[1]], a, b, d);
     }
+    for (i64 pass = 0; pass < 2; ++pass)  // inputs that are stored as they are first: another output may overwrite them
     for (i64 o = 0; o < s.outputs; ++o) {
+      if ((s.out_reg[o] < kFirstConst) != (pass == 0)) continue;
       const T* from = reg[s.out_reg[o]];
       NACRE_BY_DTYPE(s.out_dtype[o], D, {
         D* out = as<D>(y[o]) + begin;

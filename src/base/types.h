@@ -47,7 +47,7 @@ enum Aliasing { kNoAlias = 0, kInPlace = 1 };
 
 // What a kernel says about one shape; total for any field values, so that it can be asked before anything is trusted.
 struct Facts {
-  NACRE_INLINE constexpr Facts() {}
+  NACRE_FORCE_INLINE constexpr Facts() {}
 
   const char* error = nullptr;  // static text: why no call with these fields is possible
   i64 units = 0;                // tiles of work

@@ -40,10 +40,10 @@ struct Signature {
   }
 };
 
-template <auto kernel> struct Thunk;
+template <auto kernel, class F = decltype(kernel)> struct Thunk;
 
-template <class S, class... P, void (*kernel)(const S&, Slice, P...)>
-struct Thunk<kernel> : Signature<P...> {
+template <auto kernel, class S, class... P>
+struct Thunk<kernel, void (*)(const S&, Slice, P...)> : Signature<P...> {
   using Shape = S;
 
   template <std::size_t... i>
@@ -55,8 +55,8 @@ struct Thunk<kernel> : Signature<P...> {
   }
 };
 
-template <class S, class... P, void (*kernel)(const S&, Slice, Scratch, P...)>
-struct Thunk<kernel> : Signature<P...> {
+template <auto kernel, class S, class... P>
+struct Thunk<kernel, void (*)(const S&, Slice, Scratch, P...)> : Signature<P...> {
   using Shape = S;
 
   template <std::size_t... i>

@@ -1,3 +1,4 @@
 // Every kernel family, one header a line.
 #pragma once
+#include "kernels/elementwise.h"
 #include "kernels/fill.h"

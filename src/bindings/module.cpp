@@ -4,6 +4,7 @@
 
 #include "bindings/kernel_calls.h"
 #include "dispatch/dispatch.h"
+#include "kernels/elementwise_codes.h"
 
 namespace nacre {
 namespace {
@@ -14,6 +15,14 @@ std::vector<std::string> isas() {
   return names;
 }
 
+pybind11::dict elementwise_codes() {
+  pybind11::dict codes;
+  for (int code = 0; code < elementwise_count; ++code) {
+    codes[elementwise_name(code)] = pybind11::make_tuple(code, elementwise_arity(code));
+  }
+  return codes;
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_core, m) {
@@ -21,6 +30,7 @@ PYBIND11_MODULE(_core, m) {
   active_table();  // a NACRE_ISA that cannot be is reported by the import
   m.def("isas", &isas, "Instruction sets that this build can use on this CPU, weakest first.");
   m.def("isa", [] { return active_table().isa; }, "The instruction set in use.");
+  m.def("elementwise_codes", &elementwise_codes, "Opcodes of the elementwise bytecode: name -> (code, operands).");
   bind_kernel_calls(m);
 }
 

@@ -3,6 +3,7 @@
 #include <pybind11/stl.h>
 
 #include "bindings/kernel_calls.h"
+#include "bindings/programs.h"
 #include "dispatch/dispatch.h"
 #include "kernels/elementwise_codes.h"
 
@@ -32,6 +33,7 @@ PYBIND11_MODULE(_core, m) {
   m.def("isa", [] { return active_table().isa; }, "The instruction set in use.");
   m.def("elementwise_codes", &elementwise_codes, "Opcodes of the elementwise bytecode: name -> (code, operands).");
   bind_kernel_calls(m);
+  bind_programs(m);
 }
 
 }  // namespace nacre

@@ -1,0 +1,72 @@
+// Runs programs: the caller binds memory to the slots, threads go through the instructions together.
+#pragma once
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "runtime/plan.h"
+#include "runtime/program.h"
+
+namespace nacre {
+
+// Rows of a dataset that a slot sees in turn, a batch at each step.
+struct Feed {
+  int slot;
+  const char* data;
+  i64 row_bytes;
+};
+
+// `count` steps; step i takes rows order[(begin + i) * batch ...], or with a null order the rows of these numbers.
+struct StepRange {
+  const Feed* feeds;
+  i64 n_feeds;
+  const i64* order;
+  i64 batch, begin, count;
+};
+
+// What one run needs for itself: the arena, workspace per thread, and where the buffers are. Used by one run at a time.
+struct Context {
+  std::vector<char*> bases;       // by Base
+  std::vector<char*> known_good;  // slot pointers that the caller has already checked, see bindings
+  Plan plan;
+  int planned_for = 0;  // threads
+  Arena arena;
+  Arena scratch;
+  i64 scratch_stride = 0;
+};
+
+class Executor {
+ public:
+  explicit Executor(std::unique_ptr<const Program> program) : program_(std::move(program)) {}
+
+  const Program& program() const { return *program_; }
+
+  // A context of its own for the calling thread, ready for get_threads(); given back when the lease ends.
+  class Lease {
+   public:
+    explicit Lease(Executor& owner);
+    ~Lease();
+    Context& operator*() const { return *context_; }
+    Context* operator->() const { return context_.get(); }
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
+
+   private:
+    Executor& owner_;
+    std::unique_ptr<Context> context_;
+  };
+
+  // The slots' pointers stand in context.bases and have been checked: length, alignment, writable, no overlap.
+  void run(Context& context) const;
+  void run_steps(Context& context, const StepRange& range) const;
+
+  // Nanoseconds of each instruction, the least of `repeats` runs.
+  std::vector<double> profile(Context& context, int repeats) const;
+
+ private:
+  std::unique_ptr<const Program> program_;
+  std::mutex lock_;
+  std::vector<std::unique_ptr<Context>> idle_;
+};
+
+}  // namespace nacre

@@ -1,0 +1,188 @@
+#include "runtime/team.h"
+
+#include <omp.h>
+#include <pthread.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+#include <thread>
+
+#if defined(__linux__)
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+namespace nacre {
+namespace {
+
+// CPUs' worth of time per period that a cgroup allows; 0: no limit is known.
+double quota_v2() {
+  double cpus = 0;
+  if (std::FILE* f = std::fopen("/sys/fs/cgroup/cpu.max", "re")) {
+    long long quota = 0, period = 0;
+    if (std::fscanf(f, "%lld %lld", &quota, &period) == 2 && quota > 0 && period > 0) {
+      cpus = static_cast<double>(quota) / static_cast<double>(period);
+    }
+    std::fclose(f);
+  }
+  return cpus;
+}
+
+long long number_in(const char* path) {
+  long long n = 0;
+  if (std::FILE* f = std::fopen(path, "re")) {
+    if (std::fscanf(f, "%lld", &n) != 1) n = 0;
+    std::fclose(f);
+  }
+  return n;
+}
+
+double quota_v1() {
+  const long long quota = number_in("/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
+  const long long period = number_in("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
+  return quota > 0 && period > 0 ? static_cast<double>(quota) / static_cast<double>(period) : 0;
+}
+
+int count_allowed_cpus() {
+  int cpus = omp_get_num_procs();  // respects affinity
+  double quota = quota_v2();
+  if (quota <= 0) quota = quota_v1();
+  if (quota > 0 && quota < cpus) cpus = static_cast<int>(quota + 0.5);  // 1.5 CPUs of time feed two threads
+  return cpus < 1 ? 1 : cpus;
+}
+
+int clamp_threads(int n) { return n < 1 ? 1 : n > kMaxThreads ? kMaxThreads : n; }
+
+// What OpenMP said when first asked: a later difference means that somebody set a limit in the calling thread.
+int omp_threads_at_start() {
+  static const int n = omp_get_max_threads();
+  return n;
+}
+
+std::atomic<int>& chosen_threads() {
+  static std::atomic<int> n{clamp_threads(std::getenv("OMP_NUM_THREADS") || allowed_cpus() > omp_threads_at_start()
+                                              ? omp_threads_at_start()
+                                              : allowed_cpus())};
+  return n;
+}
+
+// One region at a time: a second caller would only fight the first for the same CPUs. fork() waits for the region to end and
+// lets the team go, because neither OpenMP's threads nor the locks that they hold exist in a child.
+std::mutex& region_lock() {
+  static std::mutex lock;
+  return lock;
+}
+
+void before_fork() {
+  region_lock().lock();
+  omp_pause_resource_all(omp_pause_soft);
+}
+void after_fork() { region_lock().unlock(); }
+
+void watch_forks() {
+  static const int once = pthread_atfork(before_fork, after_fork, after_fork);
+  (void)once;
+}
+
+inline void pause_cpu() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("isb");  // waits about as long as x86's pause
+#endif
+}
+
+// Turns of the waiting loop in about 50 us, measured once: pause takes 10 to 140 cycles, depending on the CPU.
+int spins_in_50us() {
+  static const int spins = [] {
+    constexpr int kTurns = 512;
+    std::atomic<std::uint32_t> word{0};
+    double best = 1e9;
+    for (int repeat = 0; repeat < 5; ++repeat) {
+      const auto begin = std::chrono::steady_clock::now();
+      for (int i = 0; i < kTurns && word.load(std::memory_order_acquire) == 0; ++i) pause_cpu();
+      const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+      if (took.count() < best) best = took.count();
+    }
+    const double turns = kTurns * 50e-6 / (best > 1e-9 ? best : 1e-9);
+    return turns > 100000 ? 100000 : static_cast<int>(turns);
+  }();
+  return spins;
+}
+
+void sleep_while(std::atomic<std::uint32_t>& word, std::uint32_t value) {
+#if defined(__linux__)
+  static_assert(sizeof(word) == sizeof(std::uint32_t), "the kernel looks at the word itself");
+  syscall(SYS_futex, reinterpret_cast<std::uint32_t*>(&word), FUTEX_WAIT_PRIVATE, value, nullptr, nullptr, 0);
+#else
+  if (word.load(std::memory_order_acquire) == value) std::this_thread::yield();
+#endif
+}
+
+void wake_all(std::atomic<std::uint32_t>& word) {
+#if defined(__linux__)
+  syscall(SYS_futex, reinterpret_cast<std::uint32_t*>(&word), FUTEX_WAKE_PRIVATE, INT32_MAX, nullptr, nullptr, 0);
+#else
+  (void)word;
+#endif
+}
+
+}  // namespace
+
+int allowed_cpus() {
+  static const int n = count_allowed_cpus();
+  return n;
+}
+
+int get_threads() {
+  const int at_start = omp_threads_at_start(), chosen = chosen_threads().load(std::memory_order_relaxed);
+  const int now = omp_get_max_threads();
+  return clamp_threads(std::min({now != at_start ? now : chosen, chosen, omp_get_thread_limit()}));
+}
+
+void set_threads(int n) { chosen_threads().store(clamp_threads(n), std::memory_order_relaxed); }
+
+Barrier::Barrier(int threads)
+    : threads_(static_cast<std::uint32_t>(threads)), spins_(threads > allowed_cpus() ? 0 : spins_in_50us()) {}
+
+void Barrier::wait() {
+  const std::uint32_t generation = generation_.load(std::memory_order_relaxed);
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == threads_) {
+    arrived_.store(0, std::memory_order_relaxed);
+    generation_.store(generation + 1, std::memory_order_seq_cst);
+    if (sleepers_.load(std::memory_order_seq_cst) > 0) wake_all(generation_);
+    return;
+  }
+  for (int i = 0; i < spins_; ++i) {
+    if (generation_.load(std::memory_order_acquire) != generation) return;
+    pause_cpu();
+  }
+  sleepers_.fetch_add(1, std::memory_order_seq_cst);
+  while (generation_.load(std::memory_order_seq_cst) == generation) sleep_while(generation_, generation);
+  sleepers_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+void run_team(int wanted, void (*body)(void* data, int k, int n), void* data) {
+  watch_forks();
+  std::unique_lock<std::mutex> only(region_lock(), std::defer_lock);
+  if (wanted <= 1 || omp_in_parallel() || omp_get_thread_limit() < wanted || !only.try_lock()) return body(data, 0, 1);
+  bool refused = false;
+#pragma omp parallel num_threads(wanted)
+  {
+    const int n = omp_get_num_threads();
+    if (n == wanted) {
+      body(data, omp_get_thread_num(), n);
+    } else if (omp_get_thread_num() == 0) {
+      refused = true;
+    }
+  }
+  if (refused) body(data, 0, 1);
+}
+
+}  // namespace nacre

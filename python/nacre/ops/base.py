@@ -1,0 +1,120 @@
+"""What every op file needs: turning arguments into values, and public functions that also work on KerasTensors."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from nacre.core.operation import Operation, any_keras_tensor
+from nacre.core.naming import auto_name
+from nacre.core.spec import broadcast_shapes, is_float
+from nacre.core.tensor import KerasTensor, Symbol, Tensor, Value, as_array
+from nacre.core.variable import Variable
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_VALUES = (Tensor, Symbol, Variable)
+_scalars: dict[tuple[Any, Any, str], Tensor] = {}
+
+
+class OpCall(Operation):
+    """A function of `ops` as a node in a graph of layers: what a KerasTensor in an argument makes of the call."""
+
+    def __init__(self, function: Callable[..., Any], name: str | None = None) -> None:
+        super().__init__(name if name is not None else auto_name(function.__name__))
+        self.function = function
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(*args, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name}
+
+
+def public(function: F) -> F:
+    """Lets `function` be called on KerasTensors, too: then it becomes a node of the graph of layers."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        for a in args:
+            kind = type(a)
+            if kind is KerasTensor or (kind is not Tensor and kind is not Symbol and any_keras_tensor((a,))):
+                return OpCall(wrapper)(*args, **kwargs)
+        if kwargs and any_keras_tensor(kwargs.values()):
+            return OpCall(wrapper)(*args, **kwargs)
+        return function(*args, **kwargs)
+
+    return wrapper  # type: ignore[return-value]
+
+
+def value(x: Any, dtype: str | None = None) -> Any:
+    """`x` as a Tensor, Symbol or Variable; `dtype` is for what has none of its own.
+
+    Raises TypeError for what holds no numbers.
+    """
+    if isinstance(x, _VALUES):
+        return x
+    if isinstance(x, KerasTensor):
+        raise TypeError("a KerasTensor reached an operation that computes; call a function of keras.ops on it instead")
+    return scalar(x, dtype) if type(x) in (int, float, bool) else Tensor(_array(x, dtype))
+
+
+def _array(x: Any, dtype: str | None) -> np.ndarray[Any, Any]:
+    if isinstance(x, (list, tuple)) and any(isinstance(v, (Symbol, Variable)) for v in x):
+        raise TypeError("a list that holds tensors still being computed is no tensor: join them with ops.stack")
+    return as_array(x, dtype)
+
+
+def scalar(x: Any, dtype: str | None = None) -> Tensor:
+    """A Python number as a Tensor without axes."""
+    if dtype is None:
+        dtype = "bool" if type(x) is bool else "float32" if type(x) is float else "int32" if abs(x) < 2**31 else "int64"
+    key = (x, math.copysign(1.0, x) if x == 0 else type(x), dtype)
+    known = _scalars.get(key)
+    if known is None:
+        if len(_scalars) > 1000:
+            _scalars.clear()
+        try:
+            known = _scalars[key] = Tensor(np.asarray(x, dtype))
+        except OverflowError:
+            raise ValueError(f"{x!r} does not fit into {dtype}") from None
+    return known
+
+
+def weak_dtype(number: Any, dtype: str) -> str:
+    """The dtype of a Python number that meets a tensor of `dtype`: the tensor's own, unless it cannot hold the number's kind."""
+    kind = type(number)
+    if is_float(dtype) or kind is bool:
+        return dtype
+    if kind is float:
+        return "float32"
+    return "int32" if dtype == "bool" else dtype
+
+
+def pair(a: Any, b: Any) -> tuple[Any, Any]:
+    """Two arguments of a binary function as values; a Python number takes the dtype of the tensor beside it."""
+    ka, kb = type(a), type(b)
+    if ka in (int, float, bool):
+        if kb not in (int, float, bool):
+            b = value(b)
+            return scalar(a, weak_dtype(a, b.dtype)), b
+    elif kb in (int, float, bool):
+        a = value(a)
+        return a, scalar(b, weak_dtype(b, a.dtype))
+    return value(a), value(b)
+
+
+def broadcast_result(name: str, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """The broadcast shape. Raises ValueError that names the function."""
+    try:
+        return broadcast_shapes(*shapes)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def is_value(x: Any) -> bool:
+    return isinstance(x, Value)

@@ -1,0 +1,165 @@
+"""How elementwise programs and reductions become kernel calls."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from nacre.core.spec import DTYPE_CODE
+
+
+def row_major(shape: Sequence[int]) -> list[int]:
+    """The strides, in elements, of a contiguous array."""
+    strides = [1] * len(shape)
+    for i in range(len(shape) - 2, -1, -1):
+        strides[i] = strides[i + 1] * shape[i + 1]
+    return strides
+
+
+def broadcast_strides(shape: Sequence[int], out: Sequence[int]) -> list[int]:
+    """The strides with which a contiguous array of `shape` is read as one of shape `out`."""
+    lead = len(out) - len(shape)
+    own = row_major(shape)
+    return [0] * lead + [0 if d == 1 else s for d, s in zip(shape, own)]
+
+
+def collapse(dims: Sequence[int], strides: list[list[int]]) -> tuple[list[int], list[list[int]]]:
+    """Neighbouring axes that every operand walks evenly become one; axes of size 1 vanish."""
+    out: list[int] = []
+    kept: list[list[int]] = [[] for _ in strides]
+    for i, d in enumerate(dims):
+        if d == 1:
+            continue
+        if out and all(k[-1] == s[i] * d for k, s in zip(kept, strides)):
+            out[-1] *= d
+            for k, s in zip(kept, strides):
+                k[-1] = s[i]
+        else:
+            out.append(d)
+            for k, s in zip(kept, strides):
+                k.append(s[i])
+    return out, kept
+
+
+MOST_INPUTS, MOST_OUTPUTS, MOST_STEPS, MOST_CONSTS, MOST_RANK = 8, 4, 48, 16, 6
+_FIRST_CONST, _FIRST_TEMP, _LAST_REGISTER = 8, 24, 63
+
+
+def domain_of(dtypes: Sequence[str]) -> str:
+    """The kernel whose compute type suits operands of these dtypes."""
+    if "float64" in dtypes:
+        return "elementwise_f64"
+    return "elementwise" if "float32" in dtypes else "elementwise_i64"
+
+
+# A step of an elementwise program: the name of the instruction and its arguments. An argument is a number below
+# `inputs` for an input, `inputs + i` for the result of step i, or ("const", number).
+Step = tuple[str, tuple[Any, ...]]
+
+
+def lower_elementwise(
+    k: Any, steps: Sequence[Step], outs: Sequence[int], operands: Sequence[Any], results: Sequence[Any], shape: Sequence[int]
+) -> None:
+    """One call of an elementwise kernel: `outs[i]` is the value number that `results[i]` receives."""
+    n = len(operands)
+    dims, strides = collapse(shape, [broadcast_strides(x.shape, shape) for x in operands] + [row_major(shape)])
+    if len(dims) > MOST_RANK:
+        raise ValueError(f"broadcasting over {len(dims)} separate axes; the kernels take {MOST_RANK}")
+    codes = k.elementwise_codes()
+    registers = list(range(n))
+    last_use = {v: i for i, (_, args) in enumerate(steps) for v in args if isinstance(v, int)}
+    last_use.update({v: len(steps) for v in outs})
+    free = list(range(_LAST_REGISTER, _FIRST_TEMP - 1, -1))
+    consts: list[float] = []
+    code: list[int] = []
+
+    def register(a: Any) -> int:
+        if isinstance(a, int):
+            return registers[a]
+        number = float(a[1])
+        for i, c in enumerate(consts):
+            if c == number and math.copysign(1, c) == math.copysign(1, number):
+                return _FIRST_CONST + i
+        consts.append(number)
+        return _FIRST_CONST + len(consts) - 1
+
+    for i, (name, args) in enumerate(steps):
+        sources = [register(a) for a in args]
+        target = free.pop()
+        registers.append(target)
+        code += [codes[name][0], target, *sources, *[0] * (3 - len(sources))]
+        for a in set(a for a in args if isinstance(a, int)):
+            if a >= n and last_use.get(a) == i:
+                free.append(registers[a])
+    fields = {
+        "rank": len(dims),
+        "dims": dims + [1] * (MOST_RANK - len(dims)),
+        "inputs": n,
+        "outputs": len(results),
+        "in_dtype": [DTYPE_CODE[x.dtype] for x in operands] + [0] * (MOST_INPUTS - n),
+        "out_dtype": [DTYPE_CODE[y.dtype] for y in results] + [0] * (MOST_OUTPUTS - len(results)),
+        "in_strides": [s for x in strides[:-1] for s in x + [0] * (MOST_RANK - len(dims))]
+        + [0] * (MOST_RANK * (MOST_INPUTS - n)),
+        "length": len(steps),
+        "code": code + [0] * (5 * MOST_STEPS - len(code)),
+        "consts": consts + [0.0] * (MOST_CONSTS - len(consts)),
+        "out_reg": [registers[v] for v in outs] + [0] * (MOST_OUTPUTS - len(results)),
+    }
+    kernel = getattr(k, domain_of([x.dtype for x in (*operands, *results)]))
+    kernel(fields, *operands, *[None] * (MOST_INPUTS - n), *results, *[None] * (MOST_OUTPUTS - len(results)))
+
+
+SUM, MEAN, MAX, MIN, PROD, ANY, ALL, SUM_SQUARES = range(8)
+
+
+def lower_reduce(k: Any, kind: int, x: Any, y: Any, outer: int, length: int, inner: int, scale: float = 1.0) -> None:
+    """y[o, i] = the reduction of x[o, :, i]; a long one with few results is cut into chunks first."""
+    fields = {"kind": kind, "dtype": DTYPE_CODE[x.dtype]}
+    if length >= 8192 and outer * inner < 4096 and kind in (SUM, MEAN, MAX, MIN, PROD, SUM_SQUARES):
+        # 64 chunks keep 64 cores busy; none shorter than 1024 elements of the axis
+        chunk = max(1024, -(-length // 64))
+        chunks = -(-length // chunk)
+        partial = k.temp((outer, chunks, inner), x.dtype)
+        first = SUM if kind == MEAN else kind
+        k.reduce({**fields, "kind": first, "O": outer, "R": length, "I": inner, "chunk": chunk, "scale": 1.0}, x, partial)
+        second = SUM if kind == SUM_SQUARES else kind
+        fields["kind"] = second
+        k.reduce({**fields, "O": outer, "R": chunks, "I": inner, "chunk": max(chunks, 1), "scale": scale}, partial, y)
+        return
+    k.reduce({**fields, "O": outer, "R": length, "I": inner, "chunk": max(length, 1), "scale": scale}, x, y)
+
+
+def lower_reduction(k: Any, kind: int, x: Any, y: Any, scale: float = 1.0) -> None:
+    """y = x reduced over the axes that `y` has as size 1 (or lacks in front): one kernel call per run of such axes."""
+    lead = len(x.shape) - len(y.shape)
+    kept = [1] * lead + list(y.shape)
+    runs: list[tuple[bool, int]] = []  # (reduced, size), neighbours merged
+    for size, keep in zip(x.shape, kept):
+        if size == 1:
+            continue
+        reduced = keep != size
+        if runs and runs[-1][0] == reduced:
+            runs[-1] = (reduced, runs[-1][1] * size)
+        else:
+            runs.append((reduced, size))
+    axes = [i for i, (reduced, _) in enumerate(runs) if reduced]
+    if not axes:
+        total = 1
+        for _, size in runs:
+            total *= size
+        lower_reduce(k, kind if kind != MEAN else SUM, x, y, total, 1, 1, scale)
+        return
+    sizes = [size for _, size in runs]
+    for at in reversed(axes):  # from the inside out
+        last = at == axes[0]
+        outer = inner = 1
+        for s in sizes[:at]:
+            outer *= s
+        for s in sizes[at + 1 :]:
+            inner *= s
+        target = y if last else k.temp((outer, inner), x.dtype)
+        first_kind = kind if at == axes[-1] or kind != SUM_SQUARES else SUM
+        lower_reduce(k, first_kind, x, target, outer, sizes[at], inner, scale if last else 1.0)
+        sizes[at] = 1
+        x = target

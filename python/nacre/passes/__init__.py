@@ -1,0 +1,1 @@
+"""Graph to better graph, graph to instructions, instructions to memory."""

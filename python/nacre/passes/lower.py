@@ -1,0 +1,254 @@
+"""Graph to instructions: each op says which kernels compute it, on operands whose memory is placed later."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nacre import _core
+from nacre.core.graph import Graph
+from nacre.core.spec import ITEMSIZE, Spec
+from nacre.core.tensor import Symbol
+
+ARENA, SLOT, CONSTANT, ABSENT = range(4)
+
+
+class Buffer:
+    """A run of memory: in the arena (placed by the memory pass), an external slot, or among the constants."""
+
+    __slots__ = ("first", "index", "last", "nbytes", "offset", "space")
+
+    def __init__(self, nbytes: int, space: int = ARENA, index: int = 0, offset: int = 0) -> None:
+        self.nbytes = nbytes
+        self.space = space
+        self.index = index  # of the slot
+        self.offset = offset  # in the arena or among the constants
+        self.first = self.last = -1  # instructions that touch it
+
+
+class Operand:
+    """A value as kernels see it: shape, dtype and where it lies."""
+
+    __slots__ = ("buffer", "dtype", "offset", "shape")
+
+    def __init__(self, shape: tuple[int, ...], dtype: str, buffer: Buffer, offset: int = 0) -> None:
+        self.shape = shape
+        self.dtype = dtype
+        self.buffer = buffer
+        self.offset = offset  # bytes into the buffer
+
+    @property
+    def size(self) -> int:
+        n = 1
+        for d in self.shape:
+            n *= d
+        return n
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * ITEMSIZE[self.dtype]
+
+    def view(self, shape: tuple[int, ...], offset: int = 0) -> Operand:
+        """The same memory, from byte `offset` on, in another shape."""
+        return Operand(shape, self.dtype, self.buffer, self.offset + offset)
+
+
+class Instruction:
+    """One kernel call. `origin` is the op that asked for it."""
+
+    __slots__ = ("fields", "kernel", "operands", "origin")
+
+    def __init__(self, kernel: str, fields: dict[str, Any], operands: list[Operand | None], origin: Any) -> None:
+        self.kernel = kernel
+        self.fields = fields
+        self.operands = operands
+        self.origin = origin
+
+    def reads(self, schema: dict[str, Any]) -> list[Operand]:
+        return [o for o, (_, way) in zip(self.operands, schema["operands"]) if way == "in" and o is not None]
+
+    def writes(self, schema: dict[str, Any]) -> list[Operand]:
+        return [o for o, (_, way) in zip(self.operands, schema["operands"]) if way == "out" and o is not None]
+
+
+_schemas: dict[str, Any] = {}
+
+
+def schemas() -> dict[str, Any]:
+    """What `_core` knows of each kernel of the ISA in use: fields, operands, in_place."""
+    if not _schemas:
+        _schemas.update(_core.kernels())
+    return _schemas
+
+
+_elementwise_codes: dict[str, tuple[int, int]] = {}
+
+
+class Lowering:
+    """What an op's `lower` talks to: `k.<kernel>(fields, *operands)`, `k.temp(shape, dtype)`, `k.alias(y, x)`."""
+
+    def __init__(self) -> None:
+        self.instructions: list[Instruction] = []
+        self.origin: Any = None
+
+    def __getattr__(self, kernel: str) -> Any:
+        schema = schemas().get(kernel)
+        if schema is None:
+            raise AttributeError(f"no kernel is called '{kernel}'")
+        expected = schema["operands"]
+
+        def call(fields: dict[str, Any], *operands: Operand | None) -> None:
+            if len(operands) != len(expected):
+                raise TypeError(f"kernel '{kernel}' takes {len(expected)} operands, {self.origin} gives {len(operands)}")
+            for i, (o, (dtype, _)) in enumerate(zip(operands, expected)):
+                if o is not None and dtype not in ("void", "none", None) and dtype != o.dtype:
+                    if not (dtype == "uint8" and o.dtype == "bool"):
+                        raise TypeError(f"kernel '{kernel}' operand {i}: expected {dtype}, {self.origin} gives {o.dtype}")
+            self.instructions.append(Instruction(kernel, fields, list(operands), self.origin))
+
+        return call
+
+    def elementwise_codes(self) -> dict[str, tuple[int, int]]:
+        """Instruction name -> (code, number of arguments)."""
+        if not _elementwise_codes:
+            _elementwise_codes.update(_core.elementwise_codes())
+        return _elementwise_codes
+
+    def temp(self, shape: tuple[int, ...], dtype: str) -> Operand:
+        """Memory that lives for a few instructions."""
+        operand = Operand(tuple(shape), dtype, None)  # type: ignore[arg-type]
+        operand.buffer = Buffer(operand.nbytes)
+        return operand
+
+    def alias(self, y: Operand, x: Operand, offset: int = 0) -> None:
+        """y is x's memory, `offset` bytes on: nothing is computed."""
+        y.buffer = x.buffer
+        y.offset = x.offset + offset
+
+    def copy(self, x: Operand, y: Operand) -> None:
+        """The bytes of x, in y."""
+        self.strided_copy(
+            {
+                "rank": 1,
+                "dims": [x.nbytes] + [1] * 7,
+                "in_strides": [1] + [0] * 7,
+                "out_strides": [1] + [0] * 7,
+                "in_offset": 0,
+                "out_offset": 0,
+                "itemsize": 1,
+            },
+            x,
+            y,
+        )
+
+
+class Lowered:
+    """Instructions and where the program meets the world: which buffer is which slot."""
+
+    def __init__(self) -> None:
+        self.instructions: list[Instruction] = []
+        self.slots: list[tuple[Buffer, bool]] = []  # (buffer, writable), in the order in which arrays are bound
+        self.constants: list[tuple[Buffer, Any]] = []  # (buffer, array)
+        self.inputs: list[int] = []  # slot of each graph input
+        self.outputs: list[int] = []  # slot of each graph output
+        self.state: list[tuple[Any, int, bool]] = []  # (Variable, slot, written)
+
+
+def lower(graph: Graph) -> Lowered:
+    """Instructions for `graph`; outputs and written Variables get their slots, in place where that is safe."""
+    low = Lowered()
+    k = Lowering()
+    operands: dict[int, Operand] = {}
+
+    def slot(spec: Spec, writable: bool) -> Operand:
+        buffer = Buffer(spec.nbytes, SLOT, len(low.slots))
+        low.slots.append((buffer, writable))
+        return Operand(spec.shape, spec.dtype, buffer)
+
+    def operand(s: Symbol) -> Operand:
+        known = operands.get(id(s))
+        if known is None:  # constants appear when they are used
+            buffer = Buffer(s.spec.nbytes, CONSTANT)
+            low.constants.append((buffer, s.payload))
+            known = operands[id(s)] = Operand(s.shape, s.dtype, buffer)
+        return known
+
+    for s in graph.inputs:
+        operands[id(s)] = slot(s.spec, False)
+        low.inputs.append(operands[id(s)].buffer.index)
+    writes = graph.writes
+    for variable, s in graph.state.items():
+        operands[id(s)] = slot(s.spec, variable in writes)
+        low.state.append((variable, operands[id(s)].buffer.index, variable in writes))
+
+    moved: dict[int, Operand] = {}  # old values that something takes over at the end: saved before anything is written
+    for s in (*writes.values(), *graph.outputs):
+        if s.kind == "state" and s.payload in writes and id(s) not in moved:
+            moved[id(s)] = k.temp(s.shape, s.dtype)
+            k.copy(operands[id(s)], moved[id(s)])
+
+    for node in graph.nodes:
+        k.origin = node.op
+        ins = [operand(s) for s in node.inputs]
+        outs = []
+        for s in node.outputs:
+            o = Operand(s.shape, s.dtype, Buffer(s.spec.nbytes))
+            operands[id(s)] = o
+            outs.append(o)
+        node.op.lower(k, *ins, *outs)
+
+    k.origin = "store"
+    low.instructions = k.instructions
+    for variable, s in writes.items():
+        target = operands[id(graph.state[variable])]
+        source = moved.get(id(s)) or operand(s)
+        if not _take_over(low.instructions, source, target):
+            k.copy(source, target)
+    for s in graph.outputs:
+        source = moved.get(id(s)) or operand(s)
+        target = slot(s.spec, True)
+        low.outputs.append(target.buffer.index)
+        if not _take_over(low.instructions, source, target):
+            k.copy(source, target)
+    return low
+
+
+def _take_over(instructions: list[Instruction], source: Operand, target: Operand) -> bool:
+    """Makes `source`'s arena memory the target slot itself, if no instruction could tell the difference."""
+    buffer = source.buffer
+    if buffer.space != ARENA or source.offset or buffer.nbytes != target.nbytes or not target.nbytes:
+        return False
+    known = schemas()
+    first = None
+    for i, instruction in enumerate(instructions):
+        touches = any(o is not None and o.buffer is buffer for o in instruction.operands)
+        if touches and first is None:
+            first = i
+        if first is None:
+            continue
+        for o in instruction.operands:
+            if o is not None and o.buffer is target.buffer:
+                if i > first or not _in_place(known[instruction.kernel], instruction, o, buffer):
+                    return False
+    if first is None:
+        return False
+    # From here on the two are one buffer.
+    for instruction in instructions:
+        for o in instruction.operands:
+            if o is not None and o.buffer is buffer:
+                o.buffer = target.buffer
+    source.buffer = target.buffer
+    return True
+
+
+def _in_place(schema: dict[str, Any], instruction: Instruction, read: Operand, written: Buffer) -> bool:
+    """Whether the instruction may write `written` over the memory that it reads as `read`."""
+    if not schema["in_place"] or read.offset:
+        return False
+    for o in instruction.writes(schema):
+        if o.buffer is written and (o.shape != read.shape or o.dtype != read.dtype or o.offset):
+            return False
+    return all(o is not read for o in instruction.writes(schema))

@@ -1,0 +1,70 @@
+"""Instructions to memory: outputs over dying inputs where the kernel allows it, then offsets in one arena by liveness."""
+
+from __future__ import annotations
+
+from nacre.passes.lower import ARENA, Buffer, Instruction, Lowered, schemas
+
+ALIGN = 64  # bytes: a cache line, and what the widest vectors like
+
+
+def plan_memory(low: Lowered) -> int:
+    """Gives every arena buffer its offset; returns the size of the arena in bytes."""
+    _write_over_dying_inputs(low.instructions)
+    buffers = _live_ranges(low.instructions)
+    placed: list[Buffer] = []
+    size = 0
+    # Largest first, each at the lowest gap among those that live at the same time (greedy by size).
+    for b in sorted(buffers, key=lambda b: -b.nbytes):
+        at = 0
+        for other in sorted((p for p in placed if p.first <= b.last and b.first <= p.last), key=lambda p: p.offset):
+            if at + b.nbytes <= other.offset:
+                break
+            at = max(at, -(-(other.offset + other.nbytes) // ALIGN) * ALIGN)
+        b.offset = at
+        placed.append(b)
+        size = max(size, at + b.nbytes)
+    return size
+
+
+def _live_ranges(instructions: list[Instruction]) -> list[Buffer]:
+    buffers: dict[int, Buffer] = {}
+    for i, instruction in enumerate(instructions):
+        for o in instruction.operands:
+            if o is not None and o.buffer.space == ARENA:
+                b = o.buffer
+                if id(b) not in buffers:
+                    buffers[id(b)] = b
+                    b.first = i
+                b.last = i
+    return list(buffers.values())
+
+
+def _write_over_dying_inputs(instructions: list[Instruction]) -> None:
+    known = schemas()
+    _live_ranges(instructions)
+    by_buffer: dict[int, list] = {}
+    for instruction in instructions:
+        for o in instruction.operands:
+            if o is not None and o.buffer.space == ARENA:
+                by_buffer.setdefault(id(o.buffer), []).append(o)
+    for i, instruction in enumerate(instructions):
+        schema = known[instruction.kernel]
+        if not schema["in_place"]:
+            continue
+        reads = instruction.reads(schema)
+        for y in instruction.writes(schema):
+            b = y.buffer
+            if b.space != ARENA or b.first != i or y.offset or b.nbytes != y.nbytes:
+                continue
+            for x in reads:
+                a = x.buffer
+                if (
+                    a.space == ARENA and a is not b and a.last == i and a.first < i and not x.offset
+                    and a.nbytes == b.nbytes and x.shape == y.shape and x.dtype == y.dtype
+                    and sum(1 for o in reads if o.buffer is a) == 1
+                ):  # fmt: skip
+                    a.last = b.last
+                    for o in by_buffer[id(b)]:
+                        o.buffer = a
+                    by_buffer[id(a)] += by_buffer.pop(id(b))
+                    break

@@ -1,0 +1,85 @@
+"""Removes what nobody reads, computes once what is computed twice, and does now what needs no input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nacre.core import trace
+from nacre.core.graph import Graph, Node
+from nacre.core.op import run
+from nacre.core.tensor import Symbol, Tensor
+from nacre.ops.elementwise import BroadcastTo, Cast, Copy, Mul, StopGradient
+
+_MOST_FOLDED = 1 << 16  # elements: larger constants are cheaper to make again than to keep
+
+
+def simplify(graph: Graph) -> None:
+    """In place: common subexpressions, constant folding, x * 1, and dead code."""
+    replaced: dict[int, Symbol] = {}
+    seen: dict[Any, Node] = {}
+    kept: list[Node] = []
+    for node in graph.nodes:
+        inputs = tuple([replaced.get(id(s), s) for s in node.inputs])
+        node.inputs = inputs
+        same = _identity(node)
+        if same is not None:
+            replaced[id(node.outputs[0])] = same
+            continue
+        key = (node.op, *[id(s) for s in inputs])
+        twin = seen.get(key)
+        if twin is not None:
+            replaced.update({id(a): b for a, b in zip(node.outputs, twin.outputs)})
+            continue
+        if all(s.kind == "constant" for s in inputs) and sum(s.spec.size for s in node.outputs) <= _MOST_FOLDED:
+            if not _spreads(node):
+                with trace.tracing(None), trace.no_tapes():
+                    values = run(node.op, tuple(Tensor(s.payload) for s in inputs))
+                replaced.update({id(s): graph.constant(v) for s, v in zip(node.outputs, values)})
+                continue
+        seen[key] = node
+        kept.append(node)
+    graph.nodes = kept
+    graph.outputs = [replaced.get(id(s), s) for s in graph.outputs]
+    graph.current = {v: replaced.get(id(s), s) for v, s in graph.current.items()}
+    remove_dead(graph)
+
+
+def remove_dead(graph: Graph) -> None:
+    """In place: drops nodes that reach neither an output nor a Variable, and Variables that are not read."""
+    writes = graph.writes
+    live = {id(s) for s in (*graph.outputs, *writes.values())}
+    kept = []
+    for node in reversed(graph.nodes):
+        if any(id(s) in live for s in node.outputs):
+            live.update(id(s) for s in node.inputs)
+            kept.append(node)
+    graph.nodes = kept[::-1]
+    graph.state = {v: s for v, s in graph.state.items() if id(s) in live or v in writes}
+    graph.current = {v: graph.current[v] for v in graph.state}
+
+
+def _spreads(node: Node) -> bool:
+    """A constant repeated along axes: its readers broadcast it themselves, cheaper than from memory."""
+    return isinstance(node.op, BroadcastTo) and node.outputs[0].spec.size > 1
+
+
+def _is_one(s: Symbol) -> bool:
+    if s.kind == "constant":
+        return s.spec.size == 1 and bool(s.payload.flat[0] == 1)
+    return s.node is not None and isinstance(s.node.op, BroadcastTo) and _is_one(s.node.inputs[0])
+
+
+def _identity(node: Node) -> Symbol | None:
+    """The input that the node's only output equals, if it plainly does."""
+    op, y = node.op, node.outputs[0]
+    if isinstance(op, (Copy, StopGradient)) or (
+        isinstance(op, (Cast, BroadcastTo)) and node.inputs[0].spec == y.spec
+    ):
+        return node.inputs[0]
+    if isinstance(op, Mul):
+        a, b = node.inputs
+        if a.spec == y.spec and _is_one(b):
+            return a
+        if b.spec == y.spec and _is_one(a):
+            return b
+    return None

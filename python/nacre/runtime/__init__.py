@@ -1,0 +1,1 @@
+"""Keeps plans: writes programs, caches compiled functions, runs ops eagerly."""

@@ -5,6 +5,7 @@ would do the same, but making 200 of them costs 60 ms at import; see ADR 0001.)"
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -16,7 +17,14 @@ from nacre.core.variable import Variable
 
 _interned: dict[Any, Op] = {}
 _MOST_INTERNED = 20_000
-_execute: Callable[[Op, tuple[Tensor, ...]], tuple[Tensor, ...]] | None = None
+
+
+def _load_executor(op: Op, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    importlib.import_module("nacre.runtime.eager")  # installs itself; late, so that importing the core loads no kernels
+    return _execute(op, tensors)
+
+
+_execute: Callable[[Op, tuple[Tensor, ...]], tuple[Tensor, ...]] = _load_executor
 
 
 def install_executor(execute: Callable[[Op, tuple[Tensor, ...]], tuple[Tensor, ...]]) -> None:
@@ -43,7 +51,8 @@ class Op:
     key: tuple[Any, ...]
 
     def __init_subclass__(cls) -> None:
-        own = tuple(n for n in cls.__dict__.get("__annotations__", ()) if not n.startswith("_"))
+        notes = cls.__dict__.get("__annotations__", {})
+        own = tuple(n for n, kind in notes.items() if not str(kind).startswith("ClassVar"))
         cls.fields = (*cls.fields, *(n for n in own if n not in cls.fields))
         cls.defaults = {**cls.defaults, **{n: cls.__dict__[n] for n in own if n in cls.__dict__}}
         if "infer" in cls.__dict__:
@@ -144,8 +153,6 @@ def run(op: Op, values: tuple[Any, ...]) -> tuple[Any, ...]:
         elif not isinstance(v, Tensor):
             raise TypeError(f"{type(op).__name__}: input {i} is a {type(v).__name__}, expected a tensor")
     if graph is None:
-        if _execute is None:
-            raise RuntimeError("nacre.runtime is not loaded; import nacre, not its parts")
         outputs = _execute(op, tuple(resolved))
     else:
         outputs = graph.record(op, resolved)

@@ -2,3 +2,5 @@
 #pragma once
 #include "kernels/elementwise.h"
 #include "kernels/fill.h"
+#include "kernels/reduce.h"
+#include "kernels/scan.h"

@@ -96,6 +96,12 @@ NACRE_ALWAYS const T* as(const void* p) {
   return static_cast<const T*>(p);
 }
 
+// The product of sizes for an overflow check that no zero among them hides: zeros count as ones.
+template <class... N>
+NACRE_ALWAYS bool product_fits(N... n) {
+  return (Count(16) * ... * Count(n > 0 ? static_cast<i64>(n) : 1)).ok();
+}
+
 // The items of unit u when n items are cut into units of `per`.
 struct Run {
   i64 begin, end;

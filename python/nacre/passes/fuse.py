@@ -41,40 +41,128 @@ class Fused(Op):
 
 
 class _Group:
-    def __init__(self, domain: str, shape: tuple[int, ...]) -> None:
-        self.members: list[Node] = []
+    """Elementwise nodes of one shape and compute type that will be one kernel call."""
+
+    def __init__(self, domain: str, shape: tuple[int, ...], members: list[Node]) -> None:
         self.domain = domain
         self.shape = shape
-        self.inputs: dict[int, Symbol] = {}
-        self.steps = 0
+        self.members = members
+        self.inside = {id(m.outputs[0]) for m in members}
+
+
+class _Fuser:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.order = {id(node): i for i, node in enumerate(graph.nodes)}
+        self.escapes = {id(s) for s in (*graph.outputs, *graph.writes.values())}
+        self.readers: dict[int, list[int]] = {}
+        for i, node in enumerate(graph.nodes):
+            for s in node.inputs:
+                self.readers.setdefault(id(s), []).append(i)
+        self.group_of: dict[int, _Group] = {}  # id of an output -> its group
+
+    def run(self) -> None:
+        for node in self.graph.nodes:
+            if isinstance(node.op, Elementwise):
+                self._place(node)
+        nodes: list[Node] = []
+        for node in self.graph.nodes:
+            group = self.group_of.get(id(node.outputs[0]))
+            if group is None:
+                nodes.append(node)
+            elif node is group.members[-1]:
+                nodes.append(self._fused(group))
+        self.graph.nodes = nodes
+
+    def _place(self, node: Node) -> None:
+        domain = domain_of([s.dtype for s in (*node.inputs, node.outputs[0])])
+        shape = node.outputs[0].shape
+        found: list[_Group] = []
+        for s in node.inputs:
+            g = self.group_of.get(id(s))
+            if g is not None and g not in found and g.domain == domain and g.shape == shape:
+                found.append(g)
+        for joined in ([found] if len(found) > 1 else []) + [[g] for g in reversed(found)] + [[]]:
+            members = sorted((m for g in joined for m in g.members), key=lambda m: self.order[id(m)])
+            group = _Group(domain, shape, [*members, node])
+            if not joined or self._fits(group):
+                break
+        for m in group.members:
+            self.group_of[id(m.outputs[0])] = group
+
+    def _fits(self, group: _Group) -> bool:
+        for m in group.members:
+            if any(id(s) in group.inside and not _stays_exact(s.dtype, group.domain) for s in m.inputs):
+                return False
+        inputs = _inputs(group)
+        steps = sum(len(m.op.steps(len(m.inputs))) for m in group.members)  # type: ignore[attr-defined]
+        literals = sum(1 for s in inputs if _literal(s) is not None) + sum(
+            1
+            for m in group.members
+            for _, args in m.op.steps(len(m.inputs))  # type: ignore[attr-defined]
+            for a in args
+            if not isinstance(a, int)
+        )
+        if len(inputs) - literals > MOST_INPUTS or steps > _MOST_FUSED or literals > MOST_CONSTS:
+            return False
+        place = self.order[id(group.members[-1])]
+        inside = {self.order[id(m)] for m in group.members}
+        outputs = 0
+        for m in group.members:
+            s = m.outputs[0]
+            outside = [r for r in self.readers.get(id(s), ()) if r not in inside]
+            if any(r < place for r in outside):
+                return False  # somebody needs it before the group has run
+            outputs += bool(outside) or id(s) in self.escapes or m is group.members[-1]
+        return outputs <= MOST_OUTPUTS
+
+    def _fused(self, group: _Group) -> Node:
+        members = group.members
+        every = _inputs(group)
+        inputs = [s for s in every if _literal(s) is None]
+        if not inputs or (len(members) == 1 and [id(s) for s in inputs] == [id(s) for s in members[0].inputs]):
+            if len(members) == 1:
+                return members[0]
+            inputs = every[:1]  # kernels take at least one input
+        numbers: dict[int, Any] = {id(s): ("const", _literal(s)) for s in every}
+        numbers.update({id(s): i for i, s in enumerate(inputs)})
+        n = len(inputs)
+        steps: list[Step] = []
+        for m in members:
+            sources = [numbers[id(s if id(s) in group.inside else _external(s))] for s in m.inputs]
+            base = n + len(steps) - len(sources)
+            for name, args in m.op.steps(len(sources)):  # type: ignore[attr-defined]
+                renamed = [a if not isinstance(a, int) else sources[a] if a < len(sources) else base + a for a in args]
+                steps.append((name, tuple(renamed)))
+            numbers[id(m.outputs[0])] = n + len(steps) - 1
+        inside = {self.order[id(m)] for m in members}
+        outputs = [m.outputs[0] for m in members if self._leaves(m.outputs[0], inside)]
+        op = Fused(
+            tuple(steps), tuple(numbers[id(s)] for s in outputs), group.shape, tuple(s.dtype for s in outputs)
+        )
+        node = Node(op, tuple(inputs), tuple(outputs))
+        for s in outputs:
+            s.node = node
+        return node
+
+    def _leaves(self, s: Symbol, inside: set[int]) -> bool:
+        return id(s) in self.escapes or any(r not in inside for r in self.readers.get(id(s), ()))
+
+
+# As many results as there are temporaries (registers 24 to 63): at worst every one lives to the end.
+_MOST_FUSED = min(MOST_STEPS, 40)
 
 
 def fuse(graph: Graph) -> None:
     """In place: elementwise nodes joined into `Fused` ones."""
-    order = {id(node): i for i, node in enumerate(graph.nodes)}
-    readers: dict[int, list[int]] = {}
-    for node in graph.nodes:
-        for s in node.inputs:
-            readers.setdefault(id(s), []).append(order[id(node)])
-    escapes = {id(s) for s in (*graph.outputs, *graph.writes.values())}
-    group_of: dict[int, _Group] = {}  # id of an output symbol -> its group
+    _Fuser(graph).run()
 
-    for node in graph.nodes:
-        if not isinstance(node.op, Elementwise):
-            continue
-        y = node.outputs[0]
-        domain = domain_of([s.dtype for s in (*node.inputs, y)])
-        best = None
-        for s in node.inputs:
-            g = group_of.get(id(s))
-            if g is not None and g is not best and _fits(g, node, domain, order, readers, escapes, group_of):
-                best = g
-        if best is None:
-            best = _Group(domain, y.shape)
-        _join(best, node)
-        group_of[id(y)] = best
 
-    _rebuild(graph, group_of, readers, order, escapes)
+def _stays_exact(dtype: str, domain: str) -> bool:
+    """Whether a value of `dtype` is the same number when it is not stored but kept in the compute type."""
+    if dtype == "bool":
+        return True
+    return dtype == {"elementwise": "float32", "elementwise_f64": "float64", "elementwise_i64": "int64"}[domain]
 
 
 def _external(s: Symbol) -> Symbol:
@@ -84,60 +172,14 @@ def _external(s: Symbol) -> Symbol:
     return s
 
 
-def _join(group: _Group, node: Node) -> None:
-    inside = {id(m.outputs[0]) for m in group.members}
-    group.members.append(node)
-    group.steps += len(node.op.steps(len(node.inputs)))  # type: ignore[attr-defined]
-    for s in node.inputs:
-        if id(s) not in inside:
-            group.inputs[id(_external(s))] = _external(s)
-
-
-def _fits(
-    group: _Group, node: Node, domain: str, order: dict[int, int], readers: dict[int, list[int]], escapes: set[int],
-    group_of: dict[int, _Group],
-) -> bool:  # fmt: skip
-    y = node.outputs[0]
-    if y.shape != group.shape or domain != group.domain:
-        return False
-    inside = {id(m.outputs[0]): m for m in group.members}
-    for s in node.inputs:
-        m = inside.get(id(s))
-        # Inside a group a value is of the compute type; only 0/1 of comparisons is the same as its bool.
-        if m is not None and not (s.dtype in ("float32", "float64") or s.dtype == "bool" or domain == "elementwise_i64"):
-            return False
-        if m is not None and domain == "elementwise_i64" and s.dtype not in ("int64", "bool"):
-            return False  # a narrower integer wraps when it is stored
-        if m is not None and domain == "elementwise_f64" and s.dtype == "float32":
-            return False
-    new_inputs = {id(_external(s)) for s in node.inputs if id(s) not in inside} - set(group.inputs)
-    if len(group.inputs) + len(new_inputs) > MOST_INPUTS:
-        return False
-    steps = group.steps + len(node.op.steps(len(node.inputs)))  # type: ignore[attr-defined]
-    if steps > MOST_STEPS or _temporaries(group, steps) > 38 or _constants(group, node) > MOST_CONSTS:
-        return False
-    place = order[id(node)]
-    outside = 0
-    members = {order[id(m)] for m in group.members} | {place}
-    for m in (*group.members, node):
-        s = m.outputs[0]
-        others = [r for r in readers.get(id(s), ()) if r not in members]
-        if any(r < place for r in others):
-            return False  # somebody needs it before the group has run
-        if m is not node and (others or id(s) in escapes):
-            outside += 1
-    # an input that is computed between the group's place so far and here is fine: the group moves to here
-    return outside + 1 <= MOST_OUTPUTS
-
-
-def _temporaries(group: _Group, steps: int) -> int:
-    return steps  # at worst every result lives to the end
-
-
-def _constants(group: _Group, node: Node) -> int:
-    return sum(
-        1 for m in (*group.members, node) for _, args in m.op.steps(len(m.inputs)) for a in args if not isinstance(a, int)  # type: ignore[attr-defined]
-    ) + sum(1 for s in group.inputs.values() if _literal(s) is not None) + sum(1 for s in node.inputs if _literal(s) is not None)
+def _inputs(group: _Group) -> list[Symbol]:
+    found: dict[int, Symbol] = {}
+    for m in group.members:
+        for s in m.inputs:
+            if id(s) not in group.inside:
+                e = _external(s)
+                found[id(e)] = e
+    return list(found.values())
 
 
 def _literal(s: Symbol) -> float | None:
@@ -147,59 +189,3 @@ def _literal(s: Symbol) -> float | None:
         return None
     number = s.payload.flat[0]
     return float(number) if s.dtype != "int64" or abs(int(number)) < 2**53 else None
-
-
-def _rebuild(
-    graph: Graph, group_of: dict[int, _Group], readers: dict[int, list[int]], order: dict[int, int], escapes: set[int]
-) -> None:
-    nodes: list[Node] = []
-    for node in graph.nodes:
-        group = group_of.get(id(node.outputs[0]))
-        if group is None:
-            nodes.append(node)
-        elif node is group.members[-1]:
-            fused = _fused(group, readers, order, escapes)
-            if fused is not None:
-                nodes.append(fused)
-    graph.nodes = nodes
-
-
-def _fused(group: _Group, readers: dict[int, list[int]], order: dict[int, int], escapes: set[int]) -> Node | None:
-    if len(group.members) == 1 and not any(_literal(s) is not None or _external(s) is not s for s in group.members[0].inputs):
-        return group.members[0]
-    inside = {id(m.outputs[0]) for m in group.members}
-    inputs = [s for s in group.inputs.values() if _literal(s) is None]
-    if not inputs and not group.inputs:
-        return group.members[0]
-    numbers: dict[int, Any] = {id(s): i for i, s in enumerate(inputs)}
-    for s in group.inputs.values():
-        if _literal(s) is not None:
-            numbers[id(s)] = ("const", _literal(s))
-    steps: list[Step] = []
-    n = len(inputs)
-    for m in group.members:
-        sources = [numbers[id(s)] if id(s) in inside else numbers[id(_external(s))] for s in m.inputs]
-        own = m.op.steps(len(m.inputs))  # type: ignore[attr-defined]
-        base = n + len(steps)
-        for name, args in own:
-            steps.append(
-                (name, tuple(a if not isinstance(a, int) else sources[a] if a < len(sources) else base + a - len(sources)
-                             for a in args))
-            )  # fmt: skip
-        numbers[id(m.outputs[0])] = n + len(steps) - 1
-    members = {order[id(m)] for m in group.members}
-    outputs = [
-        m.outputs[0]
-        for m in group.members
-        if id(m.outputs[0]) in escapes or any(r not in members for r in readers.get(id(m.outputs[0]), ()))
-    ]
-    op = Fused(
-        tuple(steps), tuple(numbers[id(s)] for s in outputs), group.shape, tuple(s.dtype for s in outputs)
-    )
-    op_inputs = tuple(inputs)
-    node = Node(op, op_inputs, tuple(outputs))
-    for s in outputs:
-        s.node = node
-    return node
-
-

@@ -16,7 +16,7 @@ from nacre.core.tensor import Symbol, Tensor, as_array
 from nacre.core.variable import Variable
 from nacre.passes.fuse import fuse
 from nacre.passes.lower import lower
-from nacre.passes.simplify import simplify
+from nacre.passes.simplify import remove_dead, simplify
 from nacre.runtime import eager  # noqa: F401  (installs the eager executor)
 from nacre.runtime.writer import build_program
 
@@ -43,6 +43,7 @@ class Plan:
         simplify(graph)
         dump(graph, "simplify")
         fuse(graph)
+        remove_dead(graph)
         dump(graph, "fuse")
         low = lower(graph)
         self.program = build_program(low)

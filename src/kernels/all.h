@@ -4,3 +4,4 @@
 #include "kernels/fill.h"
 #include "kernels/reduce.h"
 #include "kernels/scan.h"
+#include "kernels/conv2d.h"

@@ -1,0 +1,329 @@
+// The gradient of convolution weights and bias.
+//
+// gemm: M = taps * channels, N = output channels, K = pixels. A unit owns a block of channels (with all taps) by a block of
+// output channels, of one part of the pixels. It walks over blocks of pixels small enough for L2; within one, a tile of
+// MR rows x NV vectors of dw stays in registers over all pixels: x is broadcast from consecutive floats, dy is vectors.
+#include "kernels/conv2d.h"
+#include "kernels/correlate.h"
+
+namespace nacre::NACRE_ISA {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kRows = 14;
+#elif defined(__ARM_NEON)
+constexpr int kRows = 8;
+#else
+constexpr int kRows = 6;
+#endif
+constexpr i64 kPanel = 2 * kLanes;
+constexpr i64 kPixels = 192;             // a panel of dy over that many pixels takes 24 KB at 16 lanes: half of L1
+constexpr i64 kCopyFloats = 40 * 1024;   // of x per block
+constexpr i64 kSumFloats = 64 * 1024;    // of dw per unit: 256 KB of L2
+constexpr i64 kManyUnits = 64;
+
+struct Plan {
+  Correlation q;  // with the channels of one block
+  i64 Cg, Og;
+  i64 CB, c_blocks;  // channels of a block
+  i64 OB, o_blocks;  // output channels of a block, a multiple of kPanel
+  i64 blocks, parts;
+  Cut cut;
+  bool ok;
+};
+
+i64 equal_blocks(i64 n, i64 most, i64 multiple) {
+  const i64 blocks = max_of(ceil_div(n, max_of(most, multiple)), 1);
+  return ceil_div(ceil_div(n, blocks), multiple) * multiple;
+}
+
+Plan plan(const Conv2DShape& s) {
+  Plan p{};
+  p.q = forward_correlation(s);
+  p.Cg = s.C / s.G;
+  p.Og = s.O / s.G;
+  const Count taps = Count(s.KH) * Count(s.KW);
+  const i64 t = taps.ok() ? taps.value() : i64{1} << 60;
+  p.OB = equal_blocks(max_of(p.Og, 1), t == 1 ? 128 : 64, kPanel);
+  p.o_blocks = ceil_div(p.Og, p.OB);
+  const i64 channels = max_of(kSumFloats / p.OB / t, 16);
+  p.CB = min_of(equal_blocks(max_of(p.Cg, 1), channels, 16), max_of(p.Cg, 1));
+  p.c_blocks = max_of(ceil_div(p.Cg, p.CB), 1);
+  p.q.C = p.CB;
+  p.cut = cut_blocks(p.q, kPixels, kCopyFloats);
+  const Count blocks = Count(p.cut.n_blocks) * Count(p.cut.h_blocks) * Count(p.cut.w_blocks);
+  const Count base = Count(s.G) * Count(p.c_blocks) * Count(p.o_blocks);
+  p.ok = taps.ok() && blocks.ok() && base.ok();
+  if (!p.ok) return p;
+  p.blocks = blocks.value();
+  const double px = static_cast<double>(s.N) * static_cast<double>(s.OH) * static_cast<double>(s.OW);
+  const double unit_flops = 2.0 * px * static_cast<double>(t) * static_cast<double>(p.CB) * static_cast<double>(p.OB);
+  i64 parts = base.value() > 0 ? ceil_div(kManyUnits, base.value()) : 1;
+  parts = min_of(parts, static_cast<i64>(min_of(static_cast<i64>(px / 512), 1 << 20)));  // partial sums stay cheap
+  if (unit_flops < 1e6 * static_cast<double>(parts)) parts = static_cast<i64>(unit_flops / 1e6);
+  p.parts = max_of(min_of(parts, p.blocks), 1);
+  return p;
+}
+
+Count weights(const Conv2DShape& s) { return Count(s.KH) * Count(s.KW) * Count(s.C / s.G) * Count(s.O); }
+
+// Floats: block copy of x, panels of dy, then offsets of the lines.
+Count scratch_floats(const Plan& p) {
+  const Count px = Count(p.cut.nb) * Count(p.cut.hb) * Count(p.cut.wb);
+  return Count(ceil_div(p.cut.floats, 16) * 16 + 16) + px * Count(p.OB) +
+         Count(p.cut.nb) * Count(p.cut.hb) * Count(2) + Count(64);
+}
+
+struct Tile {
+  const float* x;
+  const i64* line;  // offset of each line of pixels
+  i64 lines, cols, px_step, tap_row;
+  const float* dy;
+  i64 ld_dy;
+  float* dw;
+  i64 row_at[kRows];
+  i64 n;  // output channels
+  bool add;
+};
+
+// NP rows of taps, RR consecutive floats of each.
+template <int NP, int RR, int NV>
+void grad_tile(const Tile& t) {
+  constexpr int MR = NP * RR;
+  Vec acc[MR][NV];
+  NACRE_UNROLL for (int i = 0; i < MR; ++i) {
+    NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] = zero();
+  }
+  const float* dy = t.dy;
+  for (i64 l = 0; l < t.lines; ++l) {
+    const float* x[NP];
+    NACRE_UNROLL for (int p = 0; p < NP; ++p) x[p] = t.x + t.line[l] + p * t.tap_row;
+    for (i64 q = 0; q < t.cols; ++q, dy += t.ld_dy) {
+      Vec d[NV];
+      NACRE_UNROLL for (int v = 0; v < NV; ++v) d[v] = load(dy + v * kLanes);
+      NACRE_UNROLL for (int p = 0; p < NP; ++p) {
+        NACRE_UNROLL for (int r = 0; r < RR; ++r) {
+          const Vec a = set1(x[p][r]);
+          NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[p * RR + r][v] = fma(a, d[v], acc[p * RR + r][v]);
+        }
+        x[p] += t.px_step;
+      }
+    }
+  }
+  NACRE_UNROLL for (int i = 0; i < MR; ++i) {
+    float* dw = t.dw + t.row_at[i];
+    NACRE_UNROLL for (int v = 0; v < NV; ++v) {
+      const i64 n = t.n - v * kLanes;
+      if (n >= kLanes) {
+        store(dw + v * kLanes, t.add ? load(dw + v * kLanes) + acc[i][v] : acc[i][v]);
+      } else if (n > 0) {
+        store(dw + v * kLanes, t.add ? load(dw + v * kLanes, n) + acc[i][v] : acc[i][v], n);
+      }
+    }
+  }
+}
+
+using TileFn = void (*)(const Tile&);
+template <int NV>
+TileFn tile_of(i64 NP, i64 RR) {
+  switch (NP * 16 + RR) {
+    case 16 + 1: return grad_tile<1, 1, NV>;
+    case 16 + 2: return grad_tile<1, 2, NV>;
+    case 16 + 3: return grad_tile<1, 3, NV>;
+    case 16 + 4: return grad_tile<1, 4, NV>;
+    case 16 + 5: return grad_tile<1, 5, NV>;
+    case 16 + 6: return grad_tile<1, 6, NV>;
+    case 32 + 1: return grad_tile<2, 1, NV>;
+    case 32 + 2: return grad_tile<2, 2, NV>;
+    case 32 + 3: return grad_tile<2, 3, NV>;
+    case 48 + 1: return grad_tile<3, 1, NV>;
+    case 48 + 2: return grad_tile<3, 2, NV>;
+#if defined(__AVX512F__) || defined(__ARM_NEON)
+    case 16 + 7: return grad_tile<1, 7, NV>;
+    case 16 + 8: return grad_tile<1, 8, NV>;
+    case 32 + 4: return grad_tile<2, 4, NV>;
+#endif
+#if defined(__AVX512F__)
+    case 16 + 9: return grad_tile<1, 9, NV>;
+    case 16 + 10: return grad_tile<1, 10, NV>;
+    case 16 + 11: return grad_tile<1, 11, NV>;
+    case 16 + 12: return grad_tile<1, 12, NV>;
+    case 16 + 13: return grad_tile<1, 13, NV>;
+    case 16 + 14: return grad_tile<1, 14, NV>;
+    case 32 + 5: return grad_tile<2, 5, NV>;
+    case 32 + 6: return grad_tile<2, 6, NV>;
+    case 32 + 7: return grad_tile<2, 7, NV>;
+    case 48 + 3: return grad_tile<3, 3, NV>;
+    case 48 + 4: return grad_tile<3, 4, NV>;
+#endif
+    default: return nullptr;
+  }
+}
+
+// The offsets of weight rows: float r of the run that starts at tap `tap` is row (tap + r/CB)*Cg + c0 + r%CB.
+struct RowMap {
+  i64 CB, Cg, c0, ld;
+  inline __attribute__((always_inline)) i64 at(i64 tap, i64 r) const { return ((tap + r / CB) * Cg + c0 + r % CB) * ld; }
+};
+
+// One block of pixels against one panel of dy.
+void run_tiles(Tile t, const View& v, const RowMap& rows, i64 taps) {
+  const i64 taps_of_run = taps / (v.nh * v.nw);
+  const bool narrow = t.n <= kLanes;
+  // Short runs: several rows of taps share a tile.
+  const i64 group = v.nw == 1 && v.run <= kRows / 2 ? min_of(min_of(v.nh, kRows / v.run), 3) : 1;
+  for (i64 h = 0; h < v.nh; h += group) {
+    const i64 np = min_of(group, v.nh - h);
+    for (i64 w = 0; w < v.nw; ++w) {
+      const i64 tiles = ceil_div(v.run, kRows / np), low = v.run / tiles, higher = v.run % tiles;
+      i64 r0 = 0;
+      for (i64 i = 0; i < tiles; ++i) {
+        const i64 rr = low + (i < higher ? 1 : 0);
+        for (i64 p = 0; p < np; ++p) {
+          const i64 tap = ((h + p) * v.nw + w) * taps_of_run;
+          for (i64 r = 0; r < rr; ++r) t.row_at[p * rr + r] = rows.at(tap, r0 + r);
+        }
+        t.x = v.x + h * v.tap_row + w * v.tap_col + r0;
+        (narrow ? tile_of<1>(np, rr) : tile_of<2>(np, rr))(t);
+        r0 += rr;
+      }
+    }
+  }
+}
+
+// db[o] (+)= sum over pixels of dy, n channels of one panel
+void bias_sums(const float* dy, i64 ld, i64 px, i64 n, bool add, float* db) {
+  for (i64 o = 0; o < n; o += kLanes) {
+    const i64 m = min_of(n - o, kLanes);
+    Vec sum = zero();
+    if (m == kLanes) {
+      for (i64 i = 0; i < px; ++i) sum += load(dy + i * ld + o);
+    } else {
+      for (i64 i = 0; i < px; ++i) sum += load(dy + i * ld + o, m);
+    }
+    if (add) sum += load(db + o, m);
+    store(db + o, sum, m);
+  }
+}
+
+}  // namespace
+
+Facts conv2d_grad_w_facts(const Conv2DShape& s) {
+  Facts f;
+  f.error = conv2d_error(s);
+  if (f.error) return f;
+  f.extent[0] = pixels_extent(s.N, s.H, s.W, s.C, ldx_of(s));
+  f.extent[1] = pixels_extent(s.N, s.OH, s.OW, s.O, ldy_of(s));
+  f.extent[2] = weights(s);
+  f.extent[3] = Count(s.bias ? s.O : 0);
+  for (int i = 0; i < 4; ++i) {
+    if (!f.extent[i].ok()) return f;
+  }
+  const Plan p = plan(s);
+  const Count units = Count(p.parts) * Count(s.G) * Count(p.c_blocks) * Count(p.o_blocks);
+  const Count scratch = scratch_floats(p) * Count(4);
+  if (!p.ok || !units.ok() || !scratch.ok()) {
+    f.error = "the problem is too large";
+    return f;
+  }
+  f.extent[2] = Count(p.parts) * f.extent[2];
+  f.extent[3] = Count(p.parts) * f.extent[3];
+  f.units = units.value();
+  f.scratch = scratch.value();
+  f.flops = 2.0 * static_cast<double>(s.N * s.OH * s.OW) * static_cast<double>(weights(s).value());
+  return f;
+}
+
+void conv2d_grad_w(const Conv2DShape& s, Slice units, Scratch scratch, const float* x, const float* dy, float* dw,
+                   float* db) {
+  const Plan p = plan(s);
+  const i64 taps = s.KH * s.KW, ldy = ldy_of(s), dw_size = weights(s).value();
+  float* copy = reinterpret_cast<float*>(scratch.at);
+  float* dy_copy = copy + ceil_div(p.cut.floats, 16) * 16 + 16;
+  i64* line = reinterpret_cast<i64*>(dy_copy + p.cut.nb * p.cut.hb * p.cut.wb * p.OB);
+  const i64 y_row = p.q.YW * ldy, y_image = p.q.YH * y_row;
+
+  for (i64 u = units.begin; u < units.end; ++u) {
+    const i64 c0 = u % p.c_blocks * p.CB, o0 = u / p.c_blocks % p.o_blocks * p.OB;
+    const i64 g = u / p.c_blocks / p.o_blocks % s.G, part = u / p.c_blocks / p.o_blocks / s.G;
+    const i64 C = min_of(p.CB, p.Cg - c0), O = min_of(p.OB, p.Og - o0);
+    const RowMap rows{C, p.Cg, c0, s.O};
+    float* dw_part = dw + part * dw_size + g * p.Og + o0;
+    float* db_part = s.bias && c0 == 0 ? db + part * s.O + g * p.Og + o0 : nullptr;
+    const i64 first = p.blocks * part / p.parts, last = p.blocks * (part + 1) / p.parts;
+    if (first == last) {  // no pixels at all
+      for (i64 tap = 0; tap < taps; ++tap) {
+        for (i64 c = 0; c < C; ++c) zero_floats(dw_part + rows.at(tap, c), O);
+      }
+      if (db_part) zero_floats(db_part, O);
+    }
+    for (i64 i = first; i < last; ++i) {
+      const Block b = block_at(p.q, p.cut, i);
+      const View v = view_block(p.q, p.cut, b, x + g * p.Cg + c0, C, copy);
+      for (i64 n = 0, l = 0; n < b.nb; ++n) {
+        for (i64 h = 0; h < b.hb; ++h, ++l) line[l] = n * v.image_step + h * v.row_step;
+      }
+      const i64 px = b.nb * b.hb * b.wb;
+      const float* dy_block = dy + b.n0 * y_image + b.h0 * y_row + b.w0 * ldy + g * p.Og + o0;
+      Tile t{};
+      t.line = line;
+      t.lines = b.nb * b.hb;
+      t.cols = b.wb;
+      t.px_step = v.px_step;
+      t.tap_row = v.tap_row;
+      t.add = i > first;
+      for (i64 o = 0; o < O; o += kPanel) {
+        t.n = min_of(O - o, kPanel);
+        t.dy = dy_block + o;
+        t.ld_dy = ldy;
+        if (db_part) bias_sums(t.dy, ldy, px, t.n, t.add, db_part + o);
+        if (v.nh == 0 || v.run == 0) continue;
+        if (t.n < kPanel || ldy % 256 == 0) {  // an incomplete panel; or pixels that would share the sets of L1
+          float* to = dy_copy + o * px;
+          if (t.n < kPanel) zero_floats(to, px * kPanel);
+          for (i64 j = 0; j < px; ++j) copy_floats(to + j * kPanel, t.dy + j * ldy, t.n);
+          t.dy = to;
+          t.ld_dy = kPanel;
+        }
+        t.dw = dw_part + o;
+        run_tiles(t, v, rows, taps);
+      }
+    }
+  }
+}
+
+constexpr i64 kJoinFloats = 4096;
+
+Facts conv2d_grad_w_join_facts(const Conv2DShape& s) {
+  Facts f = conv2d_grad_w_facts(s);
+  if (f.error || !f.extent[2].ok() || !f.extent[3].ok()) return f;
+  const Count w = weights(s), b(s.bias ? s.O : 0);
+  f.extent[0] = f.extent[2];
+  f.extent[1] = f.extent[3];
+  f.extent[2] = w;
+  f.extent[3] = b;
+  f.flops = static_cast<double>(f.extent[0].value()) + static_cast<double>(f.extent[1].value());
+  f.scratch = 0;
+  f.units = ceil_div(w.value(), kJoinFloats) + ceil_div(b.value(), kJoinFloats);
+  return f;
+}
+
+void conv2d_grad_w_join(const Conv2DShape& s, Slice units, const float* dw_parts, const float* db_parts, float* dw,
+                        float* db) {
+  const i64 parts = plan(s).parts, w = weights(s).value(), w_units = ceil_div(w, kJoinFloats);
+  for (i64 u = units.begin; u < units.end; ++u) {
+    const bool of_w = u < w_units;
+    const i64 size = of_w ? w : s.O, begin = (of_w ? u : u - w_units) * kJoinFloats;
+    const i64 end = min_of(begin + kJoinFloats, size);
+    const float* from = of_w ? dw_parts : db_parts;
+    float* to = of_w ? dw : db;
+    for (i64 i = begin; i < end; i += kLanes) {
+      const i64 n = min_of(end - i, kLanes);
+      Vec sum = load(from + i, n);
+      for (i64 k = 1; k < parts; ++k) sum += load(from + k * size + i, n);
+      store(to + i, sum, n);
+    }
+  }
+}
+
+}  // namespace nacre::NACRE_ISA

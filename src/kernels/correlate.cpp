@@ -1,0 +1,303 @@
+#include "kernels/correlate.h"
+
+namespace nacre::NACRE_ISA {
+namespace {
+
+// Every field below this: sums and products of two stay far from the end of 64 bits; larger products go through Count.
+constexpr i64 kLimit = i64{1} << 30;
+
+i64 gcd(i64 a, i64 b) {
+  while (b) {
+    const i64 r = a % b;
+    a = b;
+    b = r;
+  }
+  return a;
+}
+
+// The inverse of a modulo m (gcd 1), by Euclid's algorithm.
+i64 inverse(i64 a, i64 m) {
+  i64 r0 = m, r1 = a % m, t0 = 0, t1 = 1;
+  while (r1) {
+    const i64 q = r0 / r1, r2 = r0 - q * r1, t2 = t0 - q * t1;
+    r0 = r1, r1 = r2, t0 = t1, t1 = t2;
+  }
+  return ((t0 % m) + m) % m;
+}
+
+Axis forward_axis(i64 in, i64 out, i64 taps, i64 stride, i64 dilation, i64 pad) {
+  return {out, stride, -pad, dilation, taps, in, 0, 1, 0, 1};
+}
+
+// Input position i*S + r is met by tap k of output o when o*S + k*D - P = i*S + r, so k*D = r + P (mod S): the taps k of one
+// phase are S/g apart (g = gcd(S, D)) and their outputs D/g, falling as k rises. Taken from the last to the first, the
+// positions in dy rise.
+Axis grad_axis(i64 in, i64 out, i64 taps, i64 S, i64 D, i64 P, i64 r) {
+  Axis a{};
+  a.out = r < in ? ceil_div(in - r, S) : 0;
+  a.in = out;
+  a.stride = 1;
+  a.y0 = r;
+  a.y_step = S;
+  const i64 g = gcd(S, D), apart = S / g;
+  a.step = D / g;
+  if ((r + P) % g != 0) return a;  // no tap meets this phase
+  const i64 residue = ((r + P) / g % apart + apart) % apart;
+  const i64 first = residue * inverse(D / g, apart) % apart;
+  if (first >= taps) return a;
+  a.taps = (taps - 1 - first) / apart + 1;
+  const i64 last = first + (a.taps - 1) * apart;
+  a.k0 = last;
+  a.k_step = -apart;
+  a.tap0 = (r + P - last * D) / S;
+  return a;
+}
+
+bool inside(const Axis& a, i64 first, i64 n) {
+  return a.taps == 0 || (a.at(first, 0) >= 0 && a.at(first + n - 1, a.taps - 1) < a.in);
+}
+
+// C floats of each of the columns [w0, w0 + n) of a row; outside [0, W) zeros.
+void copy_row(float* to, const float* row, i64 W, i64 ld, i64 w0, i64 n, i64 C) {
+  const i64 left = min_of(max_of(-w0, 0), n);
+  const i64 middle = max_of(min_of(W, w0 + n) - max_of(w0, 0), 0);
+  zero_floats(to, left * C);
+  to += left * C;
+  if (middle > 0) {
+    const float* from = row + (w0 + left) * ld;
+    if (ld == C) {
+      copy_floats(to, from, middle * C);
+    } else {
+      for (i64 i = 0; i < middle; ++i) copy_floats(to + i * C, from + i * ld, C);
+    }
+  }
+  zero_floats(to + middle * C, (n - left - middle) * C);
+}
+
+}  // namespace
+
+const char* conv2d_error(const Conv2DShape& s) {
+  const i64 sizes[] = {s.N, s.H, s.W, s.C, s.O, s.OH, s.OW};
+  const i64 counts[] = {s.KH, s.KW, s.SH, s.SW, s.DH, s.DW, s.G};
+  const i64 padding[] = {s.PT, s.PL};
+  for (i64 v : sizes) {
+    if (v < 0 || v >= kLimit) return "sizes must be in [0, 2^30)";
+  }
+  for (i64 v : counts) {
+    if (v < 1 || v >= kLimit) return "window, strides, dilation and groups must be in [1, 2^30)";
+  }
+  for (i64 v : padding) {
+    if (v <= -kLimit || v >= kLimit) return "padding must be in (-2^30, 2^30)";
+  }
+  if (s.C % s.G != 0 || s.O % s.G != 0) return "channels must be a multiple of the groups";
+  if (s.bias < 0 || s.bias > 1 || s.act < 0 || s.act > 1) return "bias and act are 0 or 1";
+  if (s.ldx != 0 && (s.ldx < s.C || s.ldx >= kLimit)) return "ldx must be at least C";
+  if (s.ldy != 0 && (s.ldy < s.O || s.ldy >= kLimit)) return "ldy must be at least O";
+  return nullptr;
+}
+
+Count pixels_extent(Count n, Count h, Count w, i64 channels, i64 ld) {
+  const Count all = n * h * w;
+  if (!all.ok() || all.value() == 0 || channels == 0) return all * Count(channels);
+  return Count(all.value() - 1) * Count(ld) + Count(channels);
+}
+
+Correlation forward_correlation(const Conv2DShape& s) {
+  Correlation q{s.N, forward_axis(s.H, s.OH, s.KH, s.SH, s.DH, s.PT), forward_axis(s.W, s.OW, s.KW, s.SW, s.DW, s.PL),
+                s.C / s.G, ldx_of(s), s.OW, s.OH, ldy_of(s)};
+  const bool pointwise = s.KH == 1 && s.KW == 1 && s.SH == 1 && s.SW == 1 && s.PT == 0 && s.PL == 0 && s.OH == s.H &&
+                         s.OW == s.W;
+  if (pointwise) {  // all pixels are one row
+    const i64 px = s.N * s.H * s.W;
+    q.N = q.h.in = q.h.out = q.YH = px > 0 ? 1 : 0;
+    q.w.in = q.w.out = q.YW = px;
+  }
+  return q;
+}
+
+Correlation grad_x_correlation(const Conv2DShape& s, i64 rh, i64 rw) {
+  Correlation q{s.N, grad_axis(s.H, s.OH, s.KH, s.SH, s.DH, s.PT, rh), grad_axis(s.W, s.OW, s.KW, s.SW, s.DW, s.PL, rw),
+                s.O / s.G, ldy_of(s), s.W, s.H, ldx_of(s)};
+  const bool pointwise = s.KH == 1 && s.KW == 1 && s.SH == 1 && s.SW == 1 && s.PT == 0 && s.PL == 0 && s.OH == s.H &&
+                         s.OW == s.W;
+  if (pointwise) {
+    const i64 px = s.N * s.H * s.W;
+    q.N = q.h.in = q.h.out = q.YH = px > 0 ? 1 : 0;
+    q.w.in = q.w.out = q.YW = px;
+  }
+  return q;
+}
+
+Correlation grad_x_widest(const Conv2DShape& s) {
+  Correlation q = grad_x_correlation(s, 0, 0);
+  q.h.taps = ceil_div(s.KH, s.SH / gcd(s.SH, s.DH));
+  q.w.taps = ceil_div(s.KW, s.SW / gcd(s.SW, s.DW));
+  return q;
+}
+
+Cut cut_blocks(const Correlation& q, i64 px, i64 floats) {
+  Cut cut{};
+  const i64 N = max_of(q.N, 1), OH = max_of(q.h.out, 1), OW = max_of(q.w.out, 1);
+  const auto window = [&](i64 n, i64 h, i64 w) {
+    const Count c = Count(n) * Count(q.h.span(h)) * Count(q.w.span(w)) * Count(q.C);
+    return c.ok() ? c.value() : kLimit * kLimit;
+  };
+  const auto patch = [&](i64 n) {
+    const Count c = Count(n) * Count(q.h.taps) * Count(q.w.taps) * Count(q.C);
+    return c.ok() ? c.value() : kLimit * kLimit;
+  };
+  const i64 narrow = min_of(OW, 2 * kLanes);
+  // Where even a short piece of a row has a window too large, and patches are smaller, take those.
+  cut.patches = window(1, 1, narrow) > floats && patch(narrow) < window(1, 1, narrow);
+  const auto size = [&](i64 n, i64 h, i64 w) { return cut.patches ? patch(n * h * w) : window(n, h, w); };
+  const auto fits = [&](i64 n, i64 h, i64 w) { return n * h * w <= px && size(n, h, w) <= floats; };
+  // The largest count that fits, by bisection (size grows with the count), then equalised.
+  const auto largest = [&](i64 most, auto ok) {
+    i64 low = 1, high = most;
+    while (low < high) {
+      const i64 mid = low + (high - low + 1) / 2;
+      if (ok(mid)) low = mid; else high = mid - 1;
+    }
+    return ceil_div(most, ceil_div(most, low));
+  };
+  cut.nb = cut.hb = 1;
+  cut.wb = largest(OW, [&](i64 n) { return fits(1, 1, n); });
+  if (cut.wb < narrow) cut.wb = ceil_div(OW, ceil_div(OW, narrow));
+  if (cut.wb == OW) cut.hb = largest(OH, [&](i64 n) { return fits(1, n, OW); });
+  if (cut.wb == OW && cut.hb == OH) cut.nb = largest(N, [&](i64 n) { return fits(n, OH, OW); });
+  cut.n_blocks = ceil_div(q.N, cut.nb);
+  cut.h_blocks = ceil_div(q.h.out, cut.hb);
+  cut.w_blocks = ceil_div(q.w.out, cut.wb);
+  cut.floats = size(cut.nb, cut.hb, cut.wb);
+  return cut;
+}
+
+Block block_at(const Correlation& q, const Cut& cut, i64 index) {
+  const i64 w = index % cut.w_blocks, h = index / cut.w_blocks % cut.h_blocks, n = index / cut.w_blocks / cut.h_blocks;
+  Block b{n * cut.nb, 0, h * cut.hb, 0, w * cut.wb, 0};
+  b.nb = max_of(min_of(cut.nb, q.N - b.n0), 0);
+  b.hb = max_of(min_of(cut.hb, q.h.out - b.h0), 0);
+  b.wb = max_of(min_of(cut.wb, q.w.out - b.w0), 0);
+  return b;
+}
+
+View view_block(const Correlation& q, const Cut& cut, const Block& b, const float* x, i64 C, float* copy) {
+  View v{};
+  v.nh = q.h.taps;
+  v.nw = q.w.taps;
+  v.run = C;
+  if (v.nh == 0 || v.nw == 0) v.nh = v.nw = 0;
+  if (v.nh * v.nw * C == 0) {
+    v.nh = v.nw = v.run = 0;
+    v.x = copy;
+    return v;
+  }
+  const i64 row = q.w.in * q.ldx, image = q.h.in * row;
+  if (inside(q.h, b.h0, b.hb) && inside(q.w, b.w0, b.wb)) {
+    v.x = x + b.n0 * image + q.h.at(b.h0, 0) * row + q.w.at(b.w0, 0) * q.ldx;
+    v.px_step = q.w.stride * q.ldx;
+    v.row_step = q.h.stride * row;
+    v.image_step = image;
+    v.tap_row = q.h.step * row;
+    v.tap_col = q.w.step * q.ldx;
+  } else if (cut.patches) {
+    const i64 K = v.nh * v.nw * C;
+    float* to = copy;
+    for (i64 n = b.n0; n < b.n0 + b.nb; ++n) {
+      for (i64 h = b.h0; h < b.h0 + b.hb; ++h) {
+        for (i64 w = b.w0; w < b.w0 + b.wb; ++w) {
+          for (i64 th = 0; th < v.nh; ++th) {
+            const i64 ih = q.h.at(h, th);
+            for (i64 tw = 0; tw < v.nw; ++tw, to += C) {
+              const i64 iw = q.w.at(w, tw);
+              if (ih >= 0 && ih < q.h.in && iw >= 0 && iw < q.w.in) {
+                copy_floats(to, x + n * image + ih * row + iw * q.ldx, C);
+              } else {
+                zero_floats(to, C);
+              }
+            }
+          }
+        }
+      }
+    }
+    v.x = copy;
+    v.px_step = K;
+    v.row_step = b.wb * K;
+    v.image_step = b.hb * b.wb * K;
+    v.tap_row = v.nw * C;
+    v.tap_col = C;
+    v.run = K;
+    v.nh = v.nw = 1;
+    return v;
+  } else {
+    const i64 rows = q.h.span(b.hb), cols = q.w.span(b.wb), ih0 = q.h.at(b.h0, 0), iw0 = q.w.at(b.w0, 0);
+    float* to = copy;
+    for (i64 n = b.n0; n < b.n0 + b.nb; ++n) {
+      for (i64 r = 0; r < rows; ++r, to += cols * C) {
+        const i64 ih = ih0 + r;
+        if (ih >= 0 && ih < q.h.in) {
+          copy_row(to, x + n * image + ih * row, q.w.in, q.ldx, iw0, cols, C);
+        } else {
+          zero_floats(to, cols * C);
+        }
+      }
+    }
+    v.x = copy;
+    v.px_step = q.w.stride * C;
+    v.row_step = q.h.stride * cols * C;
+    v.image_step = rows * cols * C;
+    v.tap_row = q.h.step * cols * C;
+    v.tap_col = q.w.step * C;
+  }
+  if (v.tap_col == C || v.nw == 1) {  // the taps of a row follow each other
+    v.run = v.nw * C;
+    v.nw = 1;
+  }
+  return v;
+}
+
+void copy_floats(float* to, const float* from, i64 n) {
+  i64 i = 0;
+  for (; i + kLanes <= n; i += kLanes) store(to + i, load(from + i));
+  if (i < n) store(to + i, load(from + i, n - i), n - i);
+}
+
+void zero_floats(float* to, i64 n) {
+  i64 i = 0;
+  for (; i + kLanes <= n; i += kLanes) store(to + i, zero());
+  if (i < n) store(to + i, zero(), n - i);
+}
+
+void transpose(float* to, i64 ld_to, const float* from, i64 ld_from, i64 M, i64 N) {
+  typedef float V4 __attribute__((vector_size(16)));
+  const auto get = [](const float* p) {
+    V4 v;
+    __builtin_memcpy(&v, p, 16);
+    return v;
+  };
+  i64 m = 0;
+  for (; m + 4 <= M; m += 4) {
+    const float* f = from + m * ld_from;
+    i64 n = 0;
+    for (; n + 4 <= N; n += 4) {
+      const V4 a = get(f + n), b = get(f + ld_from + n), c = get(f + 2 * ld_from + n), d = get(f + 3 * ld_from + n);
+      const V4 ab0 = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab1 = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+      const V4 cd0 = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd1 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+      const V4 r0 = __builtin_shufflevector(ab0, cd0, 0, 1, 4, 5), r1 = __builtin_shufflevector(ab0, cd0, 2, 3, 6, 7);
+      const V4 r2 = __builtin_shufflevector(ab1, cd1, 0, 1, 4, 5), r3 = __builtin_shufflevector(ab1, cd1, 2, 3, 6, 7);
+      float* t = to + n * ld_to + m;
+      __builtin_memcpy(t, &r0, 16);
+      __builtin_memcpy(t + ld_to, &r1, 16);
+      __builtin_memcpy(t + 2 * ld_to, &r2, 16);
+      __builtin_memcpy(t + 3 * ld_to, &r3, 16);
+    }
+    for (; n < N; ++n) {
+      for (i64 i = 0; i < 4; ++i) to[n * ld_to + m + i] = f[i * ld_from + n];
+    }
+  }
+  for (; m < M; ++m) {
+    for (i64 n = 0; n < N; ++n) to[n * ld_to + m] = from[m * ld_from + n];
+  }
+}
+
+}  // namespace nacre::NACRE_ISA

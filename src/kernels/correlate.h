@@ -1,0 +1,73 @@
+// What convolution and its gradients share: one correlation over an image, cut into blocks of output pixels, and how the
+// pixels of a block are read.
+//
+// An axis maps output i and tap t to input i*stride + tap0 + t*step. Forward convolution has one correlation. The gradient
+// of x has one per phase (ih mod SH, iw mod SW): within a phase the taps that meet it stand at fixed distances in dy.
+//
+// A block is read in one of three ways. Direct: it needs no padding, the taps point into the image. Window: the rows that
+// it needs are copied once with their zero border. Patches: for wide dilation, where the window would be mostly unused, each
+// pixel's taps are copied side by side. In the last two the taps of a row are one contiguous run of floats.
+#pragma once
+#include "kernels/conv2d.h"
+#include "simd/simd.h"
+
+namespace nacre::NACRE_ISA {
+
+struct Axis {
+  i64 out, stride, tap0, step, taps, in;
+  i64 y0, y_step;  // output i stands at y0 + i*y_step
+  i64 k0, k_step;  // tap t is row k0 + t*k_step of the weights
+  inline __attribute__((always_inline)) i64 at(i64 i, i64 t) const { return i * stride + tap0 + t * step; }
+  inline __attribute__((always_inline)) i64 span(i64 n) const { return n > 0 && taps > 0 ? (n - 1) * stride + (taps - 1) * step + 1 : 0; }
+};
+
+struct Correlation {
+  i64 N;
+  Axis h, w;
+  i64 C, ldx;       // channels of one group, distance between input pixels
+  i64 YW, YH, ldy;  // the output image
+};
+
+// A run of output pixels: whole images, whole rows of one image, or a part of one row.
+struct Block {
+  i64 n0, nb, h0, hb, w0, wb;
+};
+
+struct Cut {  // how many images, rows, columns a block has at most
+  i64 nb, hb, wb;
+  i64 n_blocks, h_blocks, w_blocks;
+  bool patches;
+  i64 floats;  // of workspace for the copy of one block
+};
+
+// Pixel (image, row, column) of a block starts at x + image*image_step + row*row_step + column*px_step; its taps are
+// nh x nw runs of `run` floats.
+struct View {
+  const float* x;
+  i64 px_step, row_step, image_step;
+  i64 nh, tap_row, nw, tap_col, run;
+};
+
+const char* conv2d_error(const Conv2DShape& s);  // null when the fields make sense
+NACRE_INLINE i64 ldx_of(const Conv2DShape& s) { return s.ldx ? s.ldx : s.C; }
+NACRE_INLINE i64 ldy_of(const Conv2DShape& s) { return s.ldy ? s.ldy : s.O; }
+Count pixels_extent(Count n, Count h, Count w, i64 channels, i64 ld);  // floats from the first to the last touched
+
+Correlation forward_correlation(const Conv2DShape& s);
+// Phase (rh, rw) of the gradient of x; phases are [0, min(SH, H)) x [0, min(SW, W)).
+Correlation grad_x_correlation(const Conv2DShape& s, i64 rh, i64 rw);
+// As large as any phase, for planning.
+Correlation grad_x_widest(const Conv2DShape& s);
+
+// Blocks of at most `px` pixels whose copy stays within `floats` if that is possible at all.
+Cut cut_blocks(const Correlation& q, i64 px, i64 floats);
+Block block_at(const Correlation& q, const Cut& cut, i64 index);
+// x points at the first channel of the group; C channels of each pixel are wanted.
+View view_block(const Correlation& q, const Cut& cut, const Block& b, const float* x, i64 C, float* copy);
+
+void copy_floats(float* to, const float* from, i64 n);
+void zero_floats(float* to, i64 n);
+// to[n][m] = from[m][n] for M x N floats
+void transpose(float* to, i64 ld_to, const float* from, i64 ld_from, i64 M, i64 N);
+
+}  // namespace nacre::NACRE_ISA

@@ -1,0 +1,145 @@
+"""Convolution in float64 NumPy, slow and obvious, and the shapes that the convolution kernels are tried on."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Conv:
+    """One convolution: everything in a kernel's shape struct, with Keras' defaults."""
+
+    N: int = 1
+    H: int = 1
+    W: int = 1
+    C: int = 1
+    O: int = 1  # noqa: E741
+    KH: int = 1
+    KW: int = 1
+    SH: int = 1
+    SW: int = 1
+    DH: int = 1
+    DW: int = 1
+    G: int = 1
+    padding: str = "valid"
+    bias: int = 1
+    act: int = 0
+    more: dict = field(default_factory=dict, hash=False)
+
+    def shape(self, **changes):
+        d = {k: getattr(self, k) for k in "N H W C O KH KW SH SW DH DW G bias act".split()}
+        for size, window, stride, dilation, pad, out in (
+            ("H", "KH", "SH", "DH", "PT", "OH"),
+            ("W", "KW", "SW", "DW", "PL", "OW"),
+        ):
+            span = (d[window] - 1) * d[dilation] + 1
+            if self.padding == "same":
+                d[out] = -(-d[size] // d[stride])
+                d[pad] = max((d[out] - 1) * d[stride] + span - d[size], 0) // 2
+            else:
+                d[out] = max((d[size] - span) // d[stride] + 1, 0)
+                d[pad] = 0
+        d.update(ldx=0, ldy=0)
+        d.update(self.more)
+        d.update(changes)
+        return d
+
+    def __str__(self):
+        default = Conv()
+        words = [f"{k}{v}" for k, v in self.__dict__.items() if k != "more" and v != getattr(default, k)]
+        words += [f"{k}{v}" for k, v in self.more.items()]
+        return "-".join(words) or "all-ones"
+
+
+def taps(s):
+    """For each tap: (kh, kw, rows of y, rows of x, columns of y, columns of x) that lie inside both images."""
+    for kh in range(s["KH"]):
+        oh = np.arange(s["OH"])
+        ih = oh * s["SH"] + kh * s["DH"] - s["PT"]
+        ok_h = (ih >= 0) & (ih < s["H"])
+        for kw in range(s["KW"]):
+            ow = np.arange(s["OW"])
+            iw = ow * s["SW"] + kw * s["DW"] - s["PL"]
+            ok_w = (iw >= 0) & (iw < s["W"])
+            yield kh, kw, np.ix_(oh[ok_h], ow[ok_w]), np.ix_(ih[ok_h], iw[ok_w])
+
+
+def forward(s, x, w, b=None):
+    x, w = x.astype(np.float64), w.astype(np.float64)
+    y = np.zeros((s["N"], s["OH"], s["OW"], s["O"]))
+    Cg, Og = s["C"] // s["G"], s["O"] // s["G"]
+    for kh, kw, at_y, at_x in taps(s):
+        for g in range(s["G"]):
+            part = x[:, at_x[0], at_x[1], g * Cg : (g + 1) * Cg] @ w[kh, kw, :, g * Og : (g + 1) * Og]
+            y[:, at_y[0], at_y[1], g * Og : (g + 1) * Og] += part
+    if b is not None:
+        y += b
+    return np.maximum(y, 0) if s["act"] else y
+
+
+def grad_x(s, dy, w):
+    dy, w = dy.astype(np.float64), w.astype(np.float64)
+    dx = np.zeros((s["N"], s["H"], s["W"], s["C"]))
+    Cg, Og = s["C"] // s["G"], s["O"] // s["G"]
+    for kh, kw, at_y, at_x in taps(s):
+        for g in range(s["G"]):
+            part = dy[:, at_y[0], at_y[1], g * Og : (g + 1) * Og] @ w[kh, kw, :, g * Og : (g + 1) * Og].T
+            dx[:, at_x[0], at_x[1], g * Cg : (g + 1) * Cg] += part
+    return dx
+
+
+def grad_w(s, x, dy):
+    x, dy = x.astype(np.float64), dy.astype(np.float64)
+    Cg, Og = s["C"] // s["G"], s["O"] // s["G"]
+    dw = np.zeros((s["KH"], s["KW"], Cg, s["O"]))
+    for kh, kw, at_y, at_x in taps(s):
+        for g in range(s["G"]):
+            a = x[:, at_x[0], at_x[1], g * Cg : (g + 1) * Cg]
+            d = dy[:, at_y[0], at_y[1], g * Og : (g + 1) * Og]
+            dw[kh, kw, :, g * Og : (g + 1) * Og] = np.tensordot(a, d, ((0, 1, 2), (0, 1, 2)))
+    return dw
+
+
+CASES = [
+    Conv(),
+    Conv(N=2, H=5, W=7, C=3, O=4, KH=3, KW=3),
+    Conv(N=2, H=5, W=7, C=3, O=4, KH=3, KW=3, padding="same"),
+    Conv(N=2, H=12, W=13, C=1, O=32, KH=3, KW=3, act=1),
+    Conv(N=3, H=9, W=11, C=1, O=33, KH=5, KW=5, padding="same"),
+    Conv(N=2, H=17, W=15, C=3, O=17, KH=7, KW=7, SH=2, SW=2, padding="same"),
+    Conv(N=2, H=10, W=10, C=16, O=16, KH=3, KW=3, padding="same"),
+    Conv(N=3, H=7, W=7, C=31, O=47, KH=3, KW=3, padding="same", act=1),
+    Conv(N=2, H=9, W=8, C=19, O=70, KH=3, KW=2, padding="same", bias=0),
+    Conv(N=2, H=13, W=11, C=5, O=10, KH=5, KW=3, SH=3, SW=3, padding="same"),
+    Conv(N=2, H=13, W=11, C=5, O=3, KH=3, KW=3, SH=3, SW=2),
+    Conv(N=2, H=9, W=10, C=24, O=40),
+    Conv(N=2, H=9, W=10, C=64, O=8, SH=2, SW=2),
+    Conv(N=1, H=5, W=5, C=300, O=1, SH=3, SW=2, padding="same"),
+    Conv(N=2, H=11, W=12, C=6, O=9, KH=3, KW=3, DH=2, DW=2, padding="same"),
+    Conv(N=1, H=23, W=19, C=6, O=9, KH=3, KW=3, DH=3, DW=2),
+    Conv(N=2, H=12, W=11, C=4, O=5, KH=3, KW=3, SH=2, SW=2, DH=2, DW=3, padding="same"),
+    Conv(N=2, H=12, W=11, C=4, O=5, KH=4, KW=4, SH=4, SW=6, DH=6, DW=4, padding="same"),
+    Conv(N=2, H=8, W=8, C=12, O=18, KH=3, KW=3, G=3, padding="same"),
+    Conv(N=2, H=8, W=8, C=80, O=80, KH=3, KW=3, G=2, SH=2, SW=2, padding="same"),
+    Conv(N=2, H=6, W=6, C=7, O=14, KH=3, KW=3, G=7, padding="same"),
+    Conv(N=2, H=3, W=2, C=4, O=6, KH=7, KW=5, padding="same"),
+    Conv(N=2, H=3, W=2, C=4, O=6, KH=2, KW=2, SH=5, SW=4, padding="same"),
+    Conv(N=1, H=1, W=700, C=4, O=6, KH=1, KW=9, padding="same"),
+    Conv(N=1, H=1, W=3000, C=67, O=5, KH=1, KW=3, SW=2, padding="same"),
+    Conv(N=2, H=40, W=40, C=256, O=33, KH=3, KW=3, DH=12, DW=12, padding="same"),
+    Conv(N=30, H=4, W=4, C=20, O=36, KH=3, KW=3, padding="same"),
+    Conv(N=5, H=30, W=30, C=8, O=8, KH=3, KW=3, padding="same"),
+    Conv(N=1, H=6, W=6, C=300, O=130, KH=3, KW=3, padding="same"),
+    Conv(N=0, H=5, W=5, C=3, O=4, KH=3, KW=3),
+    Conv(N=2, H=0, W=5, C=3, O=4, KH=3, KW=3, padding="same"),
+    Conv(N=2, H=5, W=5, C=0, O=4, KH=3, KW=3, padding="same"),
+    Conv(N=2, H=5, W=5, C=3, O=0, KH=3, KW=3, padding="same"),
+    Conv(N=2, H=2, W=2, C=3, O=4, KH=3, KW=3),
+    # an output larger than the input, and padding on every side
+    Conv(N=2, H=4, W=5, C=6, O=7, KH=3, KW=3, more=dict(PT=3, PL=2, OH=9, OW=8)),
+    Conv(N=1, H=4, W=4, C=2, O=3, KH=2, KW=2, more=dict(PT=9, PL=0, OH=20, OW=6)),
+    Conv(N=1, H=9, W=9, C=2, O=3, KH=2, KW=2, more=dict(PT=-3, PL=-2, OH=4, OW=5)),
+    # channel slices of wider buffers
+    Conv(N=2, H=6, W=7, C=10, O=12, KH=3, KW=3, padding="same", more=dict(ldx=17, ldy=29)),
+    Conv(N=2, H=6, W=7, C=32, O=32, more=dict(ldx=48, ldy=96)),
+]

@@ -1,0 +1,153 @@
+from kernels import conv_reference as ref
+import numpy as np
+import pytest
+from kernels.conv_reference import CASES, Conv
+
+from nacre import _core
+
+EPS = np.finfo(np.float32).eps
+ISAS = _core.isas()
+
+
+def spread(array, ld):
+    """The pixels of `array` at a distance of `ld` floats in a buffer of NaN; the last pixel ends the buffer."""
+    *_, C = array.shape
+    if not ld or array.size == 0:
+        return np.ascontiguousarray(array, np.float32)
+    pixels = array.reshape(-1, C)
+    flat = np.full((len(pixels) - 1) * ld + C, np.nan, np.float32)
+    for i, p in enumerate(pixels):
+        flat[i * ld : i * ld + C] = p
+    return flat
+
+
+def gathered(flat, shape, ld):
+    if not ld or flat.size == 0:
+        return flat.reshape(shape)
+    return np.stack([flat[i * ld : i * ld + shape[-1]] for i in range(int(np.prod(shape[:-1])))]).reshape(shape)
+
+
+def operands(s, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((s["N"], s["H"], s["W"], s["C"])).astype(np.float32)
+    w = rng.standard_normal((s["KH"], s["KW"], s["C"] // s["G"], s["O"])).astype(np.float32)
+    b = rng.standard_normal(s["O"]).astype(np.float32) if s["bias"] else None
+    dy = rng.standard_normal((s["N"], s["OH"], s["OW"], s["O"])).astype(np.float32)
+    return x, w, b, dy
+
+
+def run(kernel, s, inputs, isa, slices=1):
+    """The outputs of a kernel, in buffers of exactly its extents that held NaN before."""
+    facts = _core.facts(kernel, s, isa)
+    assert facts["error"] is None
+    outputs = [np.full(n, np.nan, np.float32) for n in facts["extents"][len(inputs) :]]
+    _core.run_kernel(kernel, s, list(inputs), outputs, isa, slices)
+    return outputs
+
+
+def same_bits_for_any_split(kernel, s, inputs, isa):
+    whole = run(kernel, s, inputs, isa)
+    units = _core.facts(kernel, s, isa)["units"]
+    backwards = [(i, i + 1) for i in reversed(range(units))] if units < 200 else 5
+    for slices in (2, 3, 7, backwards):
+        for a, b in zip(whole, run(kernel, s, inputs, isa, slices), strict=True):
+            assert a.tobytes() == b.tobytes()
+    return whole
+
+
+def assert_near(got, want, terms, scale):
+    """Sums of `terms` float32 products: each rounding is at most eps/2 of a partial sum of about `scale`."""
+    assert got.shape == want.shape
+    tolerance = 4 * EPS * (terms + 4) ** 0.5 * scale + 1e-30
+    assert np.all(np.abs(got - want) <= tolerance), np.nanmax(np.abs(got - want)) / tolerance
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_forward(case, isa):
+    s = case.shape()
+    x, w, b, _ = operands(s)
+    (y,) = same_bits_for_any_split("conv2d", s, (spread(x, s["ldx"]), w, b), isa)
+    K = s["KH"] * s["KW"] * s["C"] // s["G"]
+    assert_near(gathered(y, (s["N"], s["OH"], s["OW"], s["O"]), s["ldy"]), ref.forward(s, x, w, b), K, 3 * (K + 1) ** 0.5)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_grad_x(case, isa):
+    s = case.shape(act=0)
+    _, w, _, dy = operands(s)
+    (dx,) = same_bits_for_any_split("conv2d_grad_x", s, (spread(dy, s["ldy"]), w, None), isa)
+    K = s["KH"] * s["KW"] * s["O"] // s["G"]
+    assert_near(gathered(dx, (s["N"], s["H"], s["W"], s["C"]), s["ldx"]), ref.grad_x(s, dy, w), K, 3 * (K + 1) ** 0.5)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("case", CASES[2:16:3], ids=str)
+def test_grad_x_is_masked_by_the_relu_before(case, isa):
+    s = case.shape(act=1)
+    x, w, _, dy = operands(s)
+    x = np.maximum(x, 0)
+    (dx,) = same_bits_for_any_split("conv2d_grad_x", s, (dy, w, x), isa)
+    (unmasked,) = run("conv2d_grad_x", dict(s, act=0), (dy, w, None), isa)
+    assert dx.tobytes() == np.where(x.ravel() > 0, unmasked, np.float32(0)).tobytes()
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_grad_w_and_bias(case, isa):
+    s = case.shape()
+    x, _, _, dy = operands(s)
+    parts = same_bits_for_any_split("conv2d_grad_w", s, (spread(x, s["ldx"]), spread(dy, s["ldy"])), isa)
+    dw, db = same_bits_for_any_split("conv2d_grad_w_join", s, parts, isa)
+    pixels = s["N"] * s["OH"] * s["OW"]
+    shape = (s["KH"], s["KW"], s["C"] // s["G"], s["O"])
+    assert_near(dw.reshape(shape), ref.grad_w(s, x, dy), pixels, 3 * (pixels + 1) ** 0.5)
+    if s["bias"]:
+        assert_near(db, dy.astype(np.float64).sum((0, 1, 2)), pixels, 3 * (pixels + 1) ** 0.5)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_nan_passes_through_relu(isa):
+    s = Conv(N=1, H=3, W=3, C=2, O=3, KH=3, KW=3, padding="same", act=1).shape()
+    x, w, b, _ = operands(s)
+    x[0, 0, 0, 0] = np.nan
+    (y,) = run("conv2d", s, (x, w, b), isa)
+    seen = np.zeros((3, 3, 3), bool)
+    seen[:2, :2] = True
+    assert np.array_equal(np.isnan(y.reshape(3, 3, 3)), seen)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_adding_up_to_a_sum_long_enough_for_parts(isa):
+    s = Conv(N=40, H=12, W=12, C=16, O=16, KH=3, KW=3, padding="same").shape()
+    x, _, _, dy = operands(s)
+    assert _core.facts("conv2d_grad_w", s, isa)["extents"][2] > 9 * 16 * 16
+    parts = same_bits_for_any_split("conv2d_grad_w", s, (x, dy), isa)
+    dw, _ = run("conv2d_grad_w_join", s, parts, isa)
+    assert_near(dw.reshape(3, 3, 16, 16), ref.grad_w(s, x, dy), 5760, 3 * 5760**0.5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        dict(N=-1), dict(KH=0), dict(SH=0), dict(DW=-2), dict(G=2), dict(ldx=1), dict(ldy=3), dict(act=7), dict(bias=2),
+        dict(PT=2**62), dict(OH=2**40), dict(C=2**31),
+    ],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("kernel", ["conv2d", "conv2d_grad_x", "conv2d_grad_w", "conv2d_grad_w_join"])
+def test_impossible_fields_are_refused(kernel, changes):
+    assert _core.facts(kernel, Conv(H=4, W=4, C=3, O=4).shape(**changes))["error"]
+
+
+@pytest.mark.parametrize("kernel", ["conv2d", "conv2d_grad_x", "conv2d_grad_w", "conv2d_grad_w_join"])
+def test_facts_are_total(kernel):
+    values = (-(2**63), -1, 0, 1, 2, 2**29, 2**30 - 1, 2**63 - 1)
+    rng = np.random.default_rng(5)
+    names = [name for name, *_ in _core.kernels()[kernel]["fields"]]
+    plain = Conv(H=4, W=4, C=4, O=4).shape()
+    for _ in range(2000):
+        s = {n: int(values[rng.integers(len(values))]) if rng.random() < 0.3 else plain[n] for n in names}
+        facts = _core.facts(kernel, s)
+        assert facts["error"] or facts["units"] >= 0 and facts["scratch"] >= 0

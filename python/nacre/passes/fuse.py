@@ -63,7 +63,7 @@ class _Fuser:
 
     def run(self) -> None:
         for node in self.graph.nodes:
-            if isinstance(node.op, Elementwise):
+            if isinstance(node.op, Elementwise) and not isinstance(node.op, BroadcastTo):  # readers repeat it themselves
                 self._place(node)
         nodes: list[Node] = []
         for node in self.graph.nodes:

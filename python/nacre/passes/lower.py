@@ -117,6 +117,13 @@ class Lowering:
             _elementwise_codes.update(_core.elementwise_codes())
         return _elementwise_codes
 
+    def facts(self, kernel: str, fields: dict[str, Any]) -> dict[str, Any]:
+        """What the kernel says of these fields: `units`, `scratch`, `flops` and `extents` (elements of each operand)."""
+        facts: dict[str, Any] = _core.facts(kernel, fields)
+        if facts["error"]:
+            raise ValueError(f"kernel '{kernel}': {facts['error']}")
+        return facts
+
     def temp(self, shape: tuple[int, ...], dtype: str) -> Operand:
         """Memory that lives for a few instructions."""
         operand = Operand(tuple(shape), dtype, None)  # type: ignore[arg-type]
@@ -130,19 +137,8 @@ class Lowering:
 
     def copy(self, x: Operand, y: Operand) -> None:
         """The bytes of x, in y."""
-        self.strided_copy(
-            {
-                "rank": 1,
-                "dims": [x.nbytes] + [1] * 7,
-                "in_strides": [1] + [0] * 7,
-                "out_strides": [1] + [0] * 7,
-                "in_offset": 0,
-                "out_offset": 0,
-                "itemsize": 1,
-            },
-            x,
-            y,
-        )
+        if x.nbytes:
+            self.copy_bytes({"n": x.nbytes}, x, y)
 
 
 class Lowered:

@@ -1,0 +1,140 @@
+import numpy as np
+import pytest
+from nacre.core.graph import Graph
+from nacre.core.spec import Spec
+from nacre.core.tensor import Tensor
+from nacre.core.variable import Variable
+from nacre.ops import elementwise as e
+from nacre.passes.fuse import Fused, fuse
+from nacre.passes.simplify import remove_dead, simplify
+from nacre.runtime.compiled import CompiledFunction
+
+
+def traced(fn, *shapes):
+    from nacre.core import trace
+
+    graph = Graph()
+    inputs = [graph.add_input(Spec(s, "float32")) for s in shapes]
+    with trace.tracing(graph):
+        result = fn(*inputs)
+    graph.outputs = list(result) if isinstance(result, tuple) else [result]
+    return graph
+
+
+def kinds(graph):
+    return [type(n.op).__name__ for n in graph.nodes]
+
+
+def test_a_chain_becomes_one_node():
+    graph = traced(lambda x: e.tanh(e.exp(x) * 2.0 + 1.0), (4, 5))
+    simplify(graph)
+    fuse(graph)
+    assert kinds(graph) == ["Fused"]
+    assert [name for name, _ in graph.nodes[0].op.steps] == ["exp", "mul", "add", "tanh"]
+
+
+def test_two_chains_that_meet_become_one_node():
+    graph = traced(lambda x, y: e.exp(x) + e.tanh(y), (4,), (4,))
+    simplify(graph)
+    fuse(graph)
+    assert kinds(graph) == ["Fused"]
+
+
+def test_a_value_needed_earlier_is_not_pulled_behind_its_reader():
+    def fn(x):
+        a = e.exp(x)
+        total = e.SumTo(())(a)  # reads a before b exists
+        b = a * total
+        return b
+
+    graph = traced(fn, (6,))
+    simplify(graph)
+    fuse(graph)
+    assert kinds(graph) == ["Exp", "SumTo", "Mul"]
+
+
+def test_an_integer_result_is_rounded_before_its_reader_sees_it():
+    graph = traced(lambda x: e.cast(e.cast(x * 2.5, "int32"), "float32") + 0.5, (3,))
+    simplify(graph)
+    fuse(graph)
+    f = CompiledFunction(lambda x: e.cast(e.cast(x * 2.5, "int32"), "float32") + 0.5)
+    x = np.array([1.0, 2.0, -1.0], "float32")
+    np.testing.assert_array_equal(f(x).numpy(), np.trunc(x * 2.5) + 0.5)
+
+
+def test_a_broadcast_is_read_where_it_comes_from():
+    graph = traced(lambda x, b: x * e.BroadcastTo((4, 5))(b), (4, 5), (5,))
+    simplify(graph)
+    fuse(graph)
+    remove_dead(graph)
+    assert kinds(graph) == ["Fused"]
+    assert [s.shape for s in graph.nodes[0].inputs] == [(4, 5), (5,)]
+
+
+def test_simplify_shares_equal_nodes_and_drops_what_nobody_reads():
+    def fn(x):
+        e.exp(x)  # nobody reads it
+        return e.sin(x) * e.sin(x)
+
+    graph = traced(fn, (3,))
+    simplify(graph)
+    assert kinds(graph) == ["Sin", "Mul"]
+
+
+def test_constants_are_computed_while_planning():
+    graph = traced(lambda x: x + e.exp(Tensor.of([1.0, 2.0])), (2,))
+    simplify(graph)
+    assert kinds(graph) == ["Add"]
+
+
+@pytest.mark.parametrize("n", [0, 1, 15, 16, 17, 1000])
+def test_fused_results_are_those_of_the_single_ops_bit_for_bit(n):
+    def fn(x, y):
+        a = e.tanh(x) * y
+        b = e.where(a > 0.1, a, e.exp(y) - 0.5)
+        return b / (e.square(x) + 1.0), a
+
+    rng = np.random.default_rng(n)
+    x, y = rng.standard_normal((2, n)).astype("float32")
+    eager = fn(Tensor.of(x), Tensor.of(y))
+    compiled = CompiledFunction(fn)(x, y)
+    for a, b in zip(eager, compiled):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+def test_state_is_updated_in_place_and_snapshots_keep_their_value():
+    v, m = Variable(np.ones(5, "float32")), Variable(np.zeros(5, "float32"))
+
+    def step(g):
+        m.assign(m * 0.9 - g * 0.1)
+        v.assign(v + m)
+        return v
+
+    f = CompiledFunction(step)
+    before = v.value
+    first = f(np.full(5, 2.0, "float32"))
+    np.testing.assert_array_equal(before.numpy(), np.ones(5))
+    np.testing.assert_allclose(first.numpy(), 0.8, rtol=1e-6)
+    f(np.full(5, 2.0, "float32"))
+    np.testing.assert_allclose(v.numpy(), 1 - 0.2 - 0.38, rtol=1e-6)
+    np.testing.assert_allclose(first.numpy(), 0.8, rtol=1e-6)
+
+
+def test_variables_that_swap_their_values():
+    a, b = Variable([1.0, 2.0]), Variable([3.0, 4.0])
+
+    def swap():
+        old_a, old_b = a.value, b.value
+        a.assign(old_b)
+        b.assign(old_a)
+        return old_a
+
+    out = CompiledFunction(swap)()
+    assert a.numpy().tolist() == [3.0, 4.0]
+    assert b.numpy().tolist() == [1.0, 2.0]
+    assert out.numpy().tolist() == [1.0, 2.0]
+
+
+def test_fused_is_an_ordinary_op():
+    op = Fused((("exp", (0,)),), (1,), (2,), ("float32",))
+    np.testing.assert_allclose(op(Tensor.of([0.0, 1.0])).numpy(), np.exp([0.0, 1.0]), rtol=1e-6)

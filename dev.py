@@ -2,7 +2,7 @@
 """The one command of this repository; needs only Python's standard library.
 
     python3 dev.py demo     build, then train three models on handwritten digits (about a minute)
-    python3 dev.py test     build, then run the tests (further arguments: pytest's; --all: also the slow and oracle ones)
+    python3 dev.py test     build, then run the tests (more arguments: pytest's; --all: also the slow and oracle ones)
     python3 dev.py bench    build, then run the benchmarks (further arguments: those of bench/run.py)
     python3 dev.py lint     ruff, mypy, clang-format
     python3 dev.py docs     the generated documents, and a check that every link in the documents leads somewhere

@@ -42,20 +42,20 @@ _MODULES = (
 _NAMES = {
     "DTypePolicy": ".dtype_policies",
     "Function": ".models",
-    "GradientTape": ".core",
+    "GradientTape": ".core.autodiff",
     "Initializer": ".initializers",
     "Input": ".layers",
     "InputSpec": ".layers",
-    "KerasTensor": ".core",
+    "KerasTensor": ".core.tensor",
     "Layer": ".layers",
     "Loss": ".losses",
     "Metric": ".metrics",
     "Model": ".models",
-    "Operation": ".core",
+    "Operation": ".core.operation",
     "Optimizer": ".optimizers",
     "Regularizer": ".regularizers",
     "Sequential": ".models",
-    "Variable": ".core",
+    "Variable": ".core.variable",
 }
 
 __getattr__, __dir__, __all__ = _attach(__name__, {**dict.fromkeys(_MODULES), **_NAMES})

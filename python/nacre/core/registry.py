@@ -356,7 +356,7 @@ def _deserialize_special(name: str, config: dict[str, Any]) -> Any:
     if name == "__tensor__":
         return importlib.import_module("nacre.ops").convert_to_tensor(_array(inner))
     if name == "__keras_tensor__":
-        tensor = importlib.import_module("nacre.core").KerasTensor
+        tensor = importlib.import_module("nacre.core.tensor").KerasTensor
         return tensor(tuple(inner["shape"]), dtype=inner["dtype"])
     raise TypeError(f"Could not deserialize {_short(config)}: {name!r} is not known.")
 

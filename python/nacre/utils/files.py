@@ -1,0 +1,237 @@
+"""Downloads into a cache: checked, complete or absent, and archives that cannot write outside their folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tarfile
+import tempfile
+import urllib.error
+import urllib.parse
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+from nacre.utils.progbar import Progbar, print_message
+
+_CHUNK = 1 << 20
+_TIMEOUT = 60.0
+
+
+def keras_home() -> Path:
+    """The cache folder: `$KERAS_HOME`, or `~/.keras`."""
+    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+
+
+def get_file(
+    fname: Any = None,
+    origin: str | None = None,
+    untar: bool = False,
+    md5_hash: str | None = None,
+    file_hash: str | None = None,
+    cache_subdir: str = "datasets",
+    hash_algorithm: str = "auto",
+    extract: bool = False,
+    archive_format: Any = "auto",
+    cache_dir: Any = None,
+    force_download: bool = False,
+) -> str:
+    """The path of the file at `origin`, downloaded into the cache unless it is there already.
+
+    Args:
+        fname: name in the cache; that at the end of `origin` by default.
+        origin: the URL.
+        untar: extract a tar archive; `extract=True` is the newer spelling.
+        md5_hash: an MD5 sum; `file_hash` is the newer spelling.
+        file_hash: the SHA-256 (or MD5) sum that the file must have.
+        cache_subdir: folder below the cache folder, or an absolute path.
+        hash_algorithm: "sha256", "md5" or "auto" (by the length of the sum).
+        extract: extract a tar or zip archive; the path of the folder is returned.
+        archive_format: "tar", "zip", "auto", or a list of them.
+        cache_dir: the cache folder; `$KERAS_HOME` or `~/.keras` by default.
+        force_download: download even when the file is in the cache.
+
+    Raises:
+        ValueError: when the checksum differs, or an archive would write outside its folder.
+        OSError: when there is no way to `origin`; the message says where a copy of the file can be put by hand.
+    """
+    if not origin:
+        raise ValueError('Please specify the "origin" argument (URL of the file to download).')
+    if md5_hash is not None and file_hash is None:
+        file_hash, hash_algorithm = md5_hash, "md5"
+    name = os.fspath(fname) if fname is not None else ""
+    given = bool(name)
+    if not name:
+        name = PurePosixPath(urllib.parse.unquote(urllib.parse.urlsplit(origin).path)).name
+        if not name:
+            raise ValueError(
+                f"Can't parse the file name from the origin provided: '{origin}'. Please specify the `fname` argument."
+            )
+    if os.sep in name or name in (".", ".."):
+        raise ValueError(
+            "Paths are no longer accepted as the `fname` argument. To specify the file's parent directory, use the "
+            f"`cache_dir` argument. Received: fname={name}"
+        )
+    folder = Path(cache_dir).expanduser() if cache_dir is not None else keras_home()
+    folder = folder / cache_subdir
+    if not extract and not untar:
+        target = folder / name
+    elif given and "." in name:
+        target, unpacked = folder / name, folder / f"{name.split('.')[0]}_extracted"
+    else:
+        target, unpacked = folder / f"{name}_archive", folder / name
+    _ensure_downloaded(target, origin, file_hash, hash_algorithm, force_download)
+    if not extract and not untar:
+        return str(target)
+    _extract(target, unpacked, "tar" if untar else archive_format)
+    return str(unpacked)
+
+
+# --- download --------------------------------------------------------------------------------------------------
+
+
+def file_digest(path: Any, algorithm: str = "sha256") -> str:
+    """The checksum of a file as a hexadecimal string."""
+    total = hashlib.new(algorithm)
+    with open(path, "rb") as file:
+        while chunk := file.read(_CHUNK):
+            total.update(chunk)
+    return total.hexdigest()
+
+
+def _algorithm(algorithm: str, file_hash: str) -> str:
+    if algorithm not in ("auto", "sha256", "md5"):
+        raise ValueError(f"get_file: expected hash_algorithm 'auto', 'sha256' or 'md5', got {algorithm!r}")
+    return algorithm if algorithm != "auto" else "sha256" if len(file_hash) == 64 else "md5"
+
+
+def _ensure_downloaded(target: Path, origin: str, file_hash: str | None, algorithm: str, force: bool) -> None:
+    kind = _algorithm(algorithm, file_hash or "")
+    if target.is_file() and not force:
+        if file_hash is None or file_digest(target, kind) == file_hash.lower():
+            return
+        print_message(f"{target}: the {kind} checksum is not {file_hash}, downloading the file again")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    print_message(f"Downloading data from {origin}")
+    # Beside the target and renamed when complete: who looks at the cache never sees half a file.
+    handle, part = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as out:
+            _download(origin, out, target, file_hash)
+            out.flush()
+            os.fsync(out.fileno())
+        if file_hash is not None:
+            got = file_digest(part, kind)
+            if got != file_hash.lower():
+                raise ValueError(
+                    f"Incomplete or corrupted file detected. The {kind} file hash of {origin} is {got}, which does not "
+                    f"match the provided value of {file_hash}."
+                )
+        os.chmod(part, 0o644)
+        os.replace(part, target)
+    finally:
+        Path(part).unlink(missing_ok=True)
+
+
+def _download(origin: str, out: BinaryIO, target: Path, file_hash: str | None) -> None:
+    by_hand = f"Without a network, put the file there by hand: {target}"
+    if file_hash is not None:
+        by_hand += f" (checksum {file_hash})"
+    try:
+        with urllib.request.urlopen(origin, timeout=_TIMEOUT) as answer:
+            length = answer.headers.get("Content-Length")
+            total = int(length) if length and length.isdigit() else None
+            bar = Progbar(total, unit_name="byte")
+            seen = 0
+            while chunk := answer.read(_CHUNK):
+                out.write(chunk)
+                seen += len(chunk)
+                bar.update(min(seen, total) if total else seen, finalize=False)
+            if total is not None and seen != total:
+                raise OSError(f"URL fetch failure on {origin}: the connection ended after {seen} of {total} bytes")
+            bar.update(seen, finalize=True)
+    except urllib.error.HTTPError as error:
+        raise OSError(f"URL fetch failure on {origin}: {error.code} -- {error.reason}. {by_hand}") from error
+    except urllib.error.URLError as error:
+        raise OSError(f"URL fetch failure on {origin}: {error.reason}. {by_hand}") from error
+    except TimeoutError as error:
+        raise OSError(f"URL fetch failure on {origin}: no answer within {_TIMEOUT:.0f} s. {by_hand}") from error
+
+
+# --- archives --------------------------------------------------------------------------------------------------
+
+
+def _extract(archive: Path, target: Path, archive_format: Any) -> None:
+    if target.is_dir() and any(target.iterdir()):
+        return
+    formats = [archive_format] if isinstance(archive_format, str) else list(archive_format or ())
+    if "auto" in formats:
+        formats = ["tar", "zip"]
+    writers: dict[str, Callable[[Path, Path], None]] = {}
+    if "tar" in formats and tarfile.is_tarfile(archive):
+        writers["tar"] = _untar
+    if "zip" in formats and zipfile.is_zipfile(archive):
+        writers["zip"] = _unzip
+    if not writers:
+        raise ValueError(f"{archive} is not an archive of format {' or '.join(formats) or 'None'}")
+    part = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
+    try:
+        next(iter(writers.values()))(archive, part)
+        part.chmod(0o755)
+        if target.is_dir():
+            target.rmdir()  # empty, as seen above
+        part.rename(target)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _inside(root: Path, name: str, archive: Path) -> Path:
+    """Where member `name` goes. Raises ValueError for a path that leads outside of `root`."""
+    pure = PurePosixPath(name.replace("\\", "/"))
+    if pure.is_absolute() or ".." in pure.parts or (pure.parts and ":" in pure.parts[0]):
+        raise ValueError(f"{archive}: refused to extract {name!r}: the path leads outside of the folder")
+    return root.joinpath(*pure.parts)
+
+
+def _untar(archive: Path, root: Path) -> None:
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            where = _inside(root, member.name, archive)
+            if member.isdir():
+                where.mkdir(parents=True, exist_ok=True)
+            elif member.isreg():
+                source = tar.extractfile(member)
+                assert source is not None  # a regular member has contents
+                _write(where, source)
+            else:
+                raise ValueError(
+                    f"{archive}: refused to extract {member.name!r}: only files and folders are, no links or devices"
+                )
+
+
+def _unzip(archive: Path, root: Path) -> None:
+    with zipfile.ZipFile(archive) as contents:
+        for info in contents.infolist():
+            where = _inside(root, info.filename, archive)
+            if info.is_dir():
+                where.mkdir(parents=True, exist_ok=True)
+                continue
+            with contents.open(info) as source:
+                _write(where, source)
+
+
+def _write(where: Path, source: Any) -> None:
+    where.parent.mkdir(parents=True, exist_ok=True)
+    with open(where, "wb") as out:
+        shutil.copyfileobj(source, out, _CHUNK)
+
+
+def walk_files(root: Any) -> Iterator[Path]:
+    """The files below `root`, in sorted order; links are not followed."""
+    for folder, folders, names in os.walk(root):
+        folders.sort()
+        for name in sorted(names):
+            yield Path(folder) / name

@@ -1,0 +1,29 @@
+"""What belongs to the process: automatic names and random seeds."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+
+from nacre.core import naming
+from nacre.core.tensor import KerasTensor
+
+
+def clear_session(free_memory: bool = True) -> None:
+    """Starts automatic names (`dense`, `dense_1`, ...) again from the beginning."""
+    naming.reset_names()
+
+
+def set_random_seed(seed: int) -> None:
+    """Seeds Python's `random`, NumPy and nacre, so that the same program gives the same bits again."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+        raise ValueError(f"Expected `seed` argument to be an integer. Received: seed={seed} (of type {type(seed)})")
+    random.seed(int(seed))
+    np.random.seed(int(seed))
+
+
+def is_keras_tensor(x: Any) -> bool:
+    """Whether `x` is a symbolic tensor of a functional model (`keras.Input` and what layers make of it)."""
+    return isinstance(x, KerasTensor)

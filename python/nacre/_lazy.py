@@ -37,6 +37,6 @@ def attach(
         return value
 
     def __dir__() -> list[str]:
-        return sorted({*names, *vars(sys.modules[package])})
+        return sorted({*names, *(n for n in vars(sys.modules[package]) if n.startswith("__"))})
 
     return __getattr__, __dir__, sorted(names)

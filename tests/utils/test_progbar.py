@@ -2,6 +2,7 @@ import io
 import sys
 
 import pytest
+
 from nacre.utils import progbar
 from nacre.utils.progbar import Progbar
 

@@ -18,7 +18,9 @@ def _pillow(what: str) -> Any:
     try:
         from PIL import Image
     except ImportError:
-        raise ImportError(f"{what} needs Pillow to read and write images: pip install pillow (or nacre[image])") from None
+        raise ImportError(
+            f"{what} needs Pillow to read and write images: pip install pillow (or nacre[image])"
+        ) from None
     return Image
 
 

@@ -11,7 +11,7 @@ from nacre.core.tensor import Tensor, Value
 
 
 def to_categorical(x: Any, num_classes: int | None = None) -> Any:
-    """Class numbers of shape (...) as one-hot vectors of shape (..., num_classes), float64; a trailing axis of 1 is dropped.
+    """One-hot vectors of shape (..., num_classes), float64, for class numbers of shape (...) or (..., 1).
 
     Args:
         x: integers in [0, num_classes), an array or nested lists.
@@ -33,7 +33,9 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Any:
     labels = labels.reshape(-1)
     if num_classes is None:
         if not labels.size:
-            raise ValueError("to_categorical: there is no class number; say how many classes there are (num_classes=...)")
+            raise ValueError(
+                "to_categorical: there is no class number; say how many classes there are (num_classes=...)"
+            )
         num_classes = int(labels.max()) + 1
     if labels.size and (labels.min() < 0 or labels.max() >= num_classes):
         bad = labels[(labels < 0) | (labels >= num_classes)][0]
@@ -45,7 +47,9 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Any:
 
 
 def normalize(x: Any, axis: int = -1, order: float = 2) -> Any:
-    """`x` divided by its norm along `axis` (2: Euclidean, 1: sum of absolute values, numpy.inf: maximum); zeros stay zeros.
+    """`x` divided by its norm along `axis`; zeros stay zeros.
+
+    `order` is that of `numpy.linalg.norm`: 2 Euclidean, 1 sum of absolute values, `numpy.inf` maximum.
 
     >>> normalize([[3.0, 4.0]]).tolist()
     [[0.6, 0.8]]
@@ -96,7 +100,7 @@ def pad_sequences(
         if not isinstance(s, Iterable) or not hasattr(s, "__len__"):
             raise ValueError(f"`sequences` must be a list of iterables. Found non-iterable: {s!r}")
     kind = np.dtype(dtype)
-    if isinstance(value, str) and kind != object and kind.kind not in "US":
+    if isinstance(value, str) and kind.kind != "O" and kind.kind not in "US":
         raise ValueError(
             f"`dtype` {dtype} is not compatible with `value`'s type: {type(value)}\n"
             "You should set `dtype=object` for variable length strings."
@@ -110,7 +114,8 @@ def pad_sequences(
         kept = np.asarray(s[-length:] if truncating == "pre" else s[:length], dtype=kind)
         if kept.shape[1:] != element:
             raise ValueError(
-                f"Shape of sample {kept.shape[1:]} of sequence at position {i} is different from expected shape {element}"
+                f"Shape of sample {kept.shape[1:]} of sequence at position {i} is different from expected shape "
+                f"{element}"
             )
         if padding == "post":
             out[i, : len(kept)] = kept

@@ -94,7 +94,7 @@ def _table(
         raise ValueError(f"summary: expected {len(header)} positions, one per column, got {list(positions or ())}")
     length = line_length or min(default_length, shutil.get_terminal_size().columns - 4)
     columns, start = [], 0
-    for name, how, end in zip(header, justify, ends):
+    for name, how, end in zip(header, justify, ends, strict=True):
         width = int(end * length) - start
         if width < 4:
             raise ValueError(

@@ -5,3 +5,5 @@
 #include "kernels/reduce.h"
 #include "kernels/scan.h"
 #include "kernels/conv2d.h"
+#include "kernels/dense.h"
+#include "kernels/matmul.h"

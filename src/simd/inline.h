@@ -8,3 +8,4 @@
 
 #define NACRE_INLINE static inline __attribute__((always_inline))
 #define NACRE_UNROLL _Pragma("GCC unroll 32")
+#define NACRE_INLINE_MEMBER inline __attribute__((always_inline))

@@ -87,7 +87,7 @@ NACRE_INLINE VecI as_int(Vec a) { return {_mm256_castps_si256(a.v)}; }
 NACRE_INLINE VecI load_u8(const u8* p) {
   return {_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))};
 }
-NACRE_INLINE Vec gather(const float* p, VecI index) { return {_mm256_i32gather_ps(p, index.v, 4)}; }
+NACRE_INLINE Vec load_at(const float* p, VecI index) { return {_mm256_i32gather_ps(p, index.v, 4)}; }
 
 NACRE_INLINE VecD to_double(Vec a) {
   return {_mm256_cvtps_pd(_mm256_castps256_ps128(a.v)), _mm256_cvtps_pd(_mm256_extractf128_ps(a.v, 1))};
@@ -100,6 +100,28 @@ template <class F> NACRE_INLINE float fold(Vec a, F f) {
   const Vec b = f(a, Vec{_mm256_permute2f128_ps(a.v, a.v, 1)});
   const Vec c = f(b, Vec{_mm256_permute_ps(b.v, 0x4e)});
   return _mm256_cvtss_f32(f(c, Vec{_mm256_permute_ps(c.v, 0xb1)}).v);
+}
+
+// Rows become columns: lane j of r[i] and lane i of r[j] change places.
+NACRE_INLINE void transpose(Vec (&r)[8]) {
+  __m256 t[8], u[8];
+  NACRE_UNROLL
+  for (int i = 0; i < 8; i += 2) {
+    t[i] = _mm256_unpacklo_ps(r[i].v, r[i + 1].v);
+    t[i + 1] = _mm256_unpackhi_ps(r[i].v, r[i + 1].v);
+  }
+  NACRE_UNROLL
+  for (int i = 0; i < 8; i += 4) {
+    u[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
+    u[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
+    u[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+    u[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+  }
+  NACRE_UNROLL
+  for (int c = 0; c < 4; ++c) {
+    r[c].v = _mm256_permute2f128_ps(u[c], u[c + 4], 0x20);
+    r[c + 4].v = _mm256_permute2f128_ps(u[c], u[c + 4], 0x31);
+  }
 }
 
 }  // namespace nacre::NACRE_ISA

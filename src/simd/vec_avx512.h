@@ -90,7 +90,7 @@ NACRE_INLINE VecI to_int_round(Vec a) { return {_mm512_cvtps_epi32(a.v)}; }
 NACRE_INLINE Vec as_float(VecI a) { return {_mm512_castsi512_ps(a.v)}; }
 NACRE_INLINE VecI as_int(Vec a) { return {_mm512_castps_si512(a.v)}; }
 NACRE_INLINE VecI load_u8(const u8* p) { return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))}; }
-NACRE_INLINE Vec gather(const float* p, VecI index) { return {_mm512_i32gather_ps(index.v, p, 4)}; }
+NACRE_INLINE Vec load_at(const float* p, VecI index) { return {_mm512_i32gather_ps(index.v, p, 4)}; }
 
 NACRE_INLINE VecD to_double(Vec a) {
   return {_mm512_cvtps_pd(_mm512_castps512_ps256(a.v)), _mm512_cvtps_pd(_mm512_extractf32x8_ps(a.v, 1))};
@@ -106,6 +106,33 @@ template <class F> NACRE_INLINE float fold(Vec a, F f) {
   const Vec c = f(b, Vec{_mm512_shuffle_f32x4(b.v, b.v, 0xb1)});
   const Vec d = f(c, Vec{_mm512_permute_ps(c.v, 0x4e)});
   return _mm512_cvtss_f32(f(d, Vec{_mm512_permute_ps(d.v, 0xb1)}).v);
+}
+
+// Rows become columns: lane j of r[i] and lane i of r[j] change places. Pairs, then fours within 128 bits, then the
+// 128-bit quarters.
+NACRE_INLINE void transpose(Vec (&r)[16]) {
+  __m512 t[16], u[16];
+  NACRE_UNROLL
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_ps(r[i].v, r[i + 1].v);
+    t[i + 1] = _mm512_unpackhi_ps(r[i].v, r[i + 1].v);
+  }
+  NACRE_UNROLL
+  for (int i = 0; i < 16; i += 4) {  // u[4g + c]: column c of each quarter, rows 4g..4g+3
+    u[i] = _mm512_shuffle_ps(t[i], t[i + 2], 0x44);
+    u[i + 1] = _mm512_shuffle_ps(t[i], t[i + 2], 0xee);
+    u[i + 2] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+    u[i + 3] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+  }
+  NACRE_UNROLL
+  for (int c = 0; c < 4; ++c) {
+    const __m512 a = _mm512_shuffle_f32x4(u[c], u[c + 4], 0x44), b = _mm512_shuffle_f32x4(u[c], u[c + 4], 0xee);
+    const __m512 e = _mm512_shuffle_f32x4(u[c + 8], u[c + 12], 0x44), f = _mm512_shuffle_f32x4(u[c + 8], u[c + 12], 0xee);
+    r[c].v = _mm512_shuffle_f32x4(a, e, 0x88);
+    r[c + 4].v = _mm512_shuffle_f32x4(a, e, 0xdd);
+    r[c + 8].v = _mm512_shuffle_f32x4(b, f, 0x88);
+    r[c + 12].v = _mm512_shuffle_f32x4(b, f, 0xdd);
+  }
 }
 
 }  // namespace nacre::NACRE_ISA

@@ -114,7 +114,7 @@ NACRE_INLINE VecI to_int_round(Vec a) { return {_mm_cvtps_epi32(a.v)}; }
 NACRE_INLINE Vec as_float(VecI a) { return {_mm_castsi128_ps(a.v)}; }
 NACRE_INLINE VecI as_int(Vec a) { return {_mm_castps_si128(a.v)}; }
 NACRE_INLINE VecI load_u8(const u8* p) { return {_mm_setr_epi32(p[0], p[1], p[2], p[3])}; }
-NACRE_INLINE Vec gather(const float* p, VecI index) {
+NACRE_INLINE Vec load_at(const float* p, VecI index) {
   i32 i[4];
   store(i, index);
   return {_mm_setr_ps(p[i[0]], p[i[1]], p[i[2]], p[i[3]])};
@@ -148,5 +148,8 @@ template <class F> NACRE_INLINE float fold(Vec a, F f) {
   const Vec b = f(a, Vec{_mm_shuffle_ps(a.v, a.v, 0x4e)});
   return _mm_cvtss_f32(f(b, Vec{_mm_shuffle_ps(b.v, b.v, 0xb1)}).v);
 }
+
+// Rows become columns: lane j of r[i] and lane i of r[j] change places.
+NACRE_INLINE void transpose(Vec (&r)[4]) { _MM_TRANSPOSE4_PS(r[0].v, r[1].v, r[2].v, r[3].v); }
 
 }  // namespace nacre::NACRE_ISA

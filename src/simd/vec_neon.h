@@ -124,7 +124,7 @@ NACRE_INLINE VecI load_u8(const u8* p) {
   const i32 lane[4] = {p[0], p[1], p[2], p[3]};
   return load(lane);
 }
-NACRE_INLINE Vec gather(const float* p, VecI index) {
+NACRE_INLINE Vec load_at(const float* p, VecI index) {
   i32 i[4];
   store(i, index);
   const float lane[4] = {p[i[0]], p[i[1]], p[i[2]], p[i[3]]};
@@ -139,6 +139,15 @@ NACRE_INLINE VecD set1d(double x) { return {vdupq_n_f64(x), vdupq_n_f64(x)}; }
 template <class F> NACRE_INLINE float fold(Vec a, F f) {
   const Vec b = f(a, Vec{vextq_f32(a.v, a.v, 2)});
   return vgetq_lane_f32(f(b, Vec{vrev64q_f32(b.v)}).v, 0);
+}
+
+// Rows become columns: lane j of r[i] and lane i of r[j] change places.
+NACRE_INLINE void transpose(Vec (&r)[4]) {
+  const float32x4x2_t p = vtrnq_f32(r[0].v, r[1].v), q = vtrnq_f32(r[2].v, r[3].v);
+  r[0].v = vcombine_f32(vget_low_f32(p.val[0]), vget_low_f32(q.val[0]));
+  r[1].v = vcombine_f32(vget_low_f32(p.val[1]), vget_low_f32(q.val[1]));
+  r[2].v = vcombine_f32(vget_high_f32(p.val[0]), vget_high_f32(q.val[0]));
+  r[3].v = vcombine_f32(vget_high_f32(p.val[1]), vget_high_f32(q.val[1]));
 }
 
 }  // namespace nacre::NACRE_ISA

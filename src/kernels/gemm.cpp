@@ -1,0 +1,330 @@
+#include "kernels/gemm.h"
+
+#include "kernels/gemm_dots.h"
+#include "kernels/gemm_panels.h"
+
+namespace nacre::NACRE_ISA {
+namespace {
+
+// ---- tables of tiles --------------------------------------------------------------------------------------------------
+
+struct Tiles { Tile at[kWidest + 1][16]; };
+template <int NV, int MR>
+constexpr void add_rows(Tiles& t) {
+  if constexpr (MR > 0) {
+    t.at[NV][MR] = &tile::run<MR, NV>;
+    add_rows<NV, MR - 1>(t);
+  }
+}
+template <int NV>
+constexpr Tiles add_widths(Tiles t) {
+  if constexpr (NV > 0) {
+    add_rows<NV, max_rows(NV)>(t);
+    return add_widths<NV - 1>(t);
+  }
+  return t;
+}
+constexpr Tiles kTiles = add_widths<kWidest>(Tiles{});
+
+struct DotTiles { Dots at[kMaxDotRows + 1][kMaxDotColumns + 1]; };
+template <int MA, int NB>
+constexpr void add_columns(DotTiles& t) {
+  if constexpr (NB > 0) {
+    if constexpr (MA * NB <= kMaxSums) t.at[MA][NB] = &dots::run<MA, NB>;
+    add_columns<MA, NB - 1>(t);
+  }
+}
+template <int MA>
+constexpr DotTiles add_dot_rows(DotTiles t) {
+  if constexpr (MA > 0) {
+    add_columns<MA, kMaxDotColumns>(t);
+    return add_dot_rows<MA - 1>(t);
+  }
+  return t;
+}
+constexpr DotTiles kDotTiles = add_dot_rows<kMaxDotRows>(DotTiles{});
+
+// ---- the plan: a pure function of the shape ---------------------------------------------------------------------------
+
+constexpr i64 kDepth = 512;            // steps of k per pass: a panel of 64 x 512 floats (128 KiB) streams from L2
+constexpr i64 kUnitWork = 128 * 1024;  // multiply-adds a unit should have: about 2 us
+constexpr i64 kMostUnits = 4096;
+constexpr i64 kBlockOfA = 64 * 1024;   // floats of a that stay in L2 while panels pass
+constexpr i64 kTurnedRows = 384;       // rows of a block of c^T before it is turned
+
+enum class Form { rows, packed, swapped_rows, swapped_packed, dots };
+
+struct Plan {
+  Product p;  // as it is run: swapped where the form says so
+  Form form;
+  int nv = 1;  // vectors of a panel; in the dot form: columns of a tile
+  int mr = 1;  // rows of a tile
+  Panels panels;
+  i64 kc = 0;                   // steps of k per pass
+  i64 mb = 1, m_blocks = 0;     // rows per unit
+  i64 nb = 1, n_blocks = 0;     // panels (dot form: columns) per unit
+  bool n_inner = false;         // units of the same rows follow each other
+  i64 packed_floats = 0, turned_floats = 0;
+};
+
+// Share of the lanes that hold columns.
+double filled(i64 n) { return static_cast<double>(n) / static_cast<double>(ceil_div(n, kLanes) * kLanes); }
+
+// Cycles, roughly, at two multiply-adds per cycle; the weights of packing, turning and adding lanes were measured on
+// Zen 5 with 512-bit vectors.
+Form choose_form(const Product& p) {
+  const double M = static_cast<double>(p.M), N = static_cast<double>(p.N), K = static_cast<double>(p.K);
+  if (p.M == 0 || p.N == 0 || p.K == 0) return p.b_n == 1 ? Form::rows : Form::packed;
+  const double steps = M * N * K / (2 * kLanes);
+  const bool turn_b = p.b_n != 1, turn_a = p.a_m != 1;  // swapped, a has the part of b
+  const double straight = steps / filled(p.N) + (turn_b ? 0.3 * K * N : 0.0);
+  const double swapped = steps / filled(p.M) + (turn_a ? 0.3 * K * M : 0.0) + 0.5 * M * N;
+  double dots = 1e300;
+  const bool few = p.M <= kMaxDotRows || p.N <= kMaxDotColumns;
+  if (p.a_k == 1 && p.b_k == 1 && few) dots = 1.1 * steps / filled(p.K) + 3.0 * M * N;
+  if (p.a_k == 1 && p.b_n == 1 && p.N <= kMaxDotColumns && p.K * p.N <= kBlockOfA)
+    dots = 1.1 * steps / filled(p.K) + 3.0 * M * N + K * N;
+  if (dots < straight && dots < swapped) return Form::dots;
+  if (straight <= swapped) return turn_b ? Form::packed : Form::rows;
+  return turn_a ? Form::swapped_packed : Form::swapped_rows;
+}
+
+Product swapped(const Product& p) { return {p.N, p.M, p.K, p.b_n, p.b_k, p.a_k, p.a_m, p.c_m}; }
+
+// Few rows: as many columns as the registers hold, so that b is read once and in long runs.
+int widest_panel(i64 M) {
+  int best = kMainNV;
+  for (int nv = kMainNV + 1; nv <= kWidest; ++nv)
+    if (max_rows(nv) >= M) best = nv;
+  return best;
+}
+
+void lay_grid(Plan& s, i64 columns, double work_per_row) {
+  const i64 M = s.p.M;
+  const double rows = work_per_row > 0 ? static_cast<double>(kUnitWork) / work_per_row : static_cast<double>(M);
+  s.mb = rows >= static_cast<double>(M) ? max_of(M, 1) : ceil_div(static_cast<i64>(rows) + 1, s.mr) * s.mr;
+  s.nb = 1;
+  if (s.mb >= M) {
+    s.mb = max_of(M, 1);
+    const double blocks = work_per_row > 0 ? rows / static_cast<double>(s.mb) : static_cast<double>(columns);
+    s.nb = blocks >= static_cast<double>(columns) ? max_of(columns, 1) : static_cast<i64>(blocks) + 1;
+  }
+  s.n_blocks = ceil_div(columns, s.nb);
+  if (s.n_blocks > 0) s.mb = max_of(s.mb, ceil_div(ceil_div(M, max_of(1, kMostUnits / s.n_blocks)), s.mr) * s.mr);
+  s.m_blocks = ceil_div(M, s.mb);
+  s.n_inner = M > 4 * s.p.N;
+}
+
+Plan make_plan(const Product& product) {
+  Plan s;
+  s.form = choose_form(product);
+  s.p = s.form == Form::swapped_rows || s.form == Form::swapped_packed ? swapped(product) : product;
+  const Product& p = s.p;
+  if (s.form == Form::dots) {
+    s.mr = static_cast<int>(min_of(p.M, kMaxDotRows));
+    if (p.N < kMaxDotColumns) s.mr = static_cast<int>(min_of(s.mr, max_of(1, kMaxSums / max_of(p.N, 1))));
+    s.nv = static_cast<int>(min_of(min_of(kMaxSums / s.mr, kMaxDotColumns), p.N));
+    if (p.b_n == 1 && p.b_k != 1) s.packed_floats = p.N * p.K;
+    lay_grid(s, ceil_div(p.N, s.nv), static_cast<double>(s.nv) * static_cast<double>(p.K));
+    return s;
+  }
+  s.nv = widest_panel(p.M);
+  s.mr = max_rows(s.nv);
+  s.panels = cut_panels(p.N, s.nv);
+  // columns of a power of two apart fall into the same cache sets
+  const bool aliased = p.a_m == 1 && p.a_k % 256 == 0;
+  const i64 depth = aliased ? kDepth / 4 : kDepth;
+  s.kc = ceil_div(p.K, max_of(1, ceil_div(p.K, depth)));
+  lay_grid(s, s.panels.count(), static_cast<double>(s.nv) * kLanes * static_cast<double>(p.K));
+  s.packed_floats = s.kc * s.nv * kLanes;
+  if (s.form == Form::swapped_rows || s.form == Form::swapped_packed)
+    s.turned_floats = min_of(p.M, kTurnedRows) * s.nv * kLanes;
+  return s;
+}
+
+// ---- running a plan ---------------------------------------------------------------------------------------------------
+
+struct Run {
+  const Plan& s;
+  Operands at;
+  float* packed;
+  float* turned;
+};
+
+Finish finish_at(const Finish& f, i64 m, i64 n) {
+  Finish g = f;
+  if (g.bias) g.bias += n;
+  if (g.mask) g.mask += m * f.mask_m + n;
+  return g;
+}
+
+// One panel, steps k0 .. k0 + kc, rows m0 .. m1, into c (row stride c_m; its first row is m0, first column the panel's).
+void panel_pass(const Run& r, i64 m0, i64 m1, i64 j, i64 k0, i64 kc, float* c, i64 c_m, bool last, const Finish& finish) {
+  const Product& p = r.s.p;
+  const int nv = r.s.panels.width(j);
+  const i64 n0 = r.s.panels.start(j) * kLanes, width = nv * kLanes, n = min_of(width, p.N - n0);
+  const float* b = r.at.b + k0 * p.b_k + n0 * p.b_n;
+  i64 b_k = p.b_k;
+  const i64 tiles = ceil_div(m1 - m0, max_rows(nv));
+  bool save = n < width || (tiles > 3 && p.b_k > width);
+  if (r.s.form == Form::packed || r.s.form == Form::swapped_packed) {
+    pack_turned(b, p.b_n, kc, n, width, r.packed);
+    b = r.packed;
+    b_k = width;
+    save = false;
+  }
+  TileCall t;
+  t.K = kc;
+  t.a_m = p.a_m;
+  t.a_k = p.a_k;
+  t.c_m = c_m;
+  t.n = n;
+  t.more = k0 > 0;
+  t.last = last;
+  // rows are dealt evenly: 32 = 6+6+5+5+5+5, never 6+6+6+6+6+2
+  i64 m = m0;
+  for (i64 i = 0; i < tiles; ++i) {
+    const i64 rows = (m1 - m + (tiles - i) - 1) / (tiles - i);
+    t.a = r.at.a + m * p.a_m + k0 * p.a_k;
+    t.b = b;
+    t.b_k = b_k;
+    t.save = save ? r.packed : nullptr;
+    t.c = c + (m - m0) * c_m;
+    if (last) t.finish = finish_at(finish, m - m0, 0);
+    kTiles.at[nv][rows](t);
+    if (save) {
+      b = r.packed;
+      b_k = width;
+      save = false;
+    }
+    m += rows;
+  }
+}
+
+void rectangle(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
+  const Plan& s = r.s;
+  const Product& p = s.p;
+  const bool turns = s.turned_floats > 0;
+  const i64 most = turns ? kTurnedRows : max_of(8 * s.mr, kBlockOfA / max_of(s.kc, 1));
+  for (i64 m = m0; m < m1;) {
+    const i64 rows = ceil_div(m1 - m, ceil_div(m1 - m, most));
+    if (turns) {
+      for (i64 j = j0; j < j1; ++j) {
+        const i64 n0 = s.panels.start(j) * kLanes, width = s.panels.width(j) * kLanes, n = min_of(width, p.N - n0);
+        i64 k = 0;
+        do {
+          const i64 kc = min_of(s.kc, p.K - k);
+          panel_pass(r, m, m + rows, j, k, kc, r.turned, width, false, Finish{});
+          k += kc;
+        } while (k < p.K);
+        turn_block(r.turned, width, rows, n, r.at.c + n0 * p.c_m + m, p.c_m, finish_at(r.at.finish, n0, m));
+      }
+    } else {
+      i64 k = 0;
+      do {
+        const i64 kc = min_of(s.kc, p.K - k);
+        for (i64 j = j0; j < j1; ++j) {
+          const i64 n0 = s.panels.start(j) * kLanes;
+          panel_pass(r, m, m + rows, j, k, kc, r.at.c + m * p.c_m + n0, p.c_m, k + kc >= p.K,
+                     finish_at(r.at.finish, m, n0));
+        }
+        k += kc;
+      } while (k < p.K);
+    }
+    m += rows;
+  }
+}
+
+void dots_rectangle(const Run& r, i64 m0, i64 m1, i64 n0, i64 n1) {
+  const Plan& s = r.s;
+  const Product& p = s.p;
+  const bool packed = s.packed_floats > 0;
+  const float* b = packed ? r.packed : r.at.b;
+  const i64 b_n = packed ? p.K : p.b_n;
+  const Finish& f = r.at.finish;
+  float sums[kMaxSums];
+  for (i64 n = n0; n < n1; n += s.nv) {
+    const i64 columns = min_of(s.nv, n1 - n);
+    for (i64 m = m0; m < m1; m += s.mr) {
+      const i64 rows = min_of(s.mr, m1 - m);
+      kDotTiles.at[rows][columns]({p.K, r.at.a + m * p.a_m, p.a_m, b + n * b_n, b_n, sums, columns});
+      for (i64 i = 0; i < rows; ++i) {
+        float* c = r.at.c + (m + i) * p.c_m + n;
+        for (i64 l = 0; l < columns; ++l) {
+          float sum = sums[i * columns + l];
+          if (f.bias) sum += f.bias[n + l];
+          if (f.relu) sum = sum < 0.0f ? 0.0f : sum;
+          if (f.mask && !(f.mask[(m + i) * f.mask_m + n + l] > 0.0f)) sum = 0.0f;
+          c[l] = sum;
+        }
+      }
+    }
+  }
+}
+
+// A run of units covers at most a part of a first line of the grid, whole lines, and a part of a last one.
+template <class F>
+void for_rectangles(const Plan& s, Slice units, F f) {
+  const i64 inner = s.n_inner ? s.n_blocks : s.m_blocks;
+  const auto call = [&](i64 o0, i64 o1, i64 i0, i64 i1) {
+    if (s.n_inner)
+      f(o0, o1, i0, i1);
+    else
+      f(i0, i1, o0, o1);
+  };
+  i64 u = units.begin;
+  while (u < units.end) {
+    const i64 line = u / inner, from = u % inner;
+    if (from == 0 && units.end - u >= inner) {
+      const i64 lines = (units.end - u) / inner;
+      call(line, line + lines, 0, inner);
+      u += lines * inner;
+    } else {
+      const i64 to = min_of(inner, from + units.end - u);
+      call(line, line + 1, from, to);
+      u += to - from;
+    }
+  }
+}
+
+}  // namespace
+
+i64 product_units(const Product& p) {
+  const Plan s = make_plan(p);
+  return s.m_blocks * s.n_blocks;
+}
+
+i64 product_scratch(const Product& p) {
+  const Plan s = make_plan(p);
+  return (ceil_div(s.packed_floats, 16) * 16 + s.turned_floats) * 4;
+}
+
+void product(const Product& p, Slice units, Scratch scratch, const Operands& at) {
+  product(p, units, scratch, at, p.K);
+}
+
+void product(const Product& product, Slice units, Scratch scratch, const Operands& at, i64 K) {
+  Plan s = make_plan(product);
+  s.p.K = K;
+  const Product& p = s.p;
+  float* packed = reinterpret_cast<float*>(scratch.at);
+  Run r{s, at, packed, packed + ceil_div(s.packed_floats, 16) * 16};
+  if (s.form == Form::swapped_rows || s.form == Form::swapped_packed) {
+    r.at.a = at.b;
+    r.at.b = at.a;
+  }
+  if (s.form == Form::dots) {
+    if (s.packed_floats > 0)
+      for (i64 n = 0; n < p.N; ++n)
+        for (i64 k = 0; k < p.K; ++k) packed[n * p.K + k] = at.b[k * p.b_k + n];
+    for_rectangles(s, units, [&](i64 i0, i64 i1, i64 j0, i64 j1) {
+      dots_rectangle(r, i0 * s.mb, min_of(i1 * s.mb, p.M), j0 * s.nb * s.nv, min_of(j1 * s.nb * s.nv, p.N));
+    });
+    return;
+  }
+  for_rectangles(s, units, [&](i64 i0, i64 i1, i64 j0, i64 j1) {
+    rectangle(r, i0 * s.mb, min_of(i1 * s.mb, s.p.M), j0 * s.nb, min_of(j1 * s.nb, s.panels.count()));
+  });
+}
+
+}  // namespace nacre::NACRE_ISA

@@ -1,0 +1,34 @@
+// c[M,N] = a[M,K] b[K,N], the one matrix product under dense and matmul. Not a kernel of its own: kernels describe
+// their product, and ask for units, scratch and the run.
+//
+// Four forms, chosen by shape alone:
+//   rows      b is read row by row; vectors along n                                  a any, b row-major
+//   packed    the same after panels of b were transposed                             a any, b transposed
+//   swapped   c^T = b^T a^T with vectors along m; finished blocks are turned back    few columns, or few rows of a
+//   dots      vectors along k, sums across lanes at the end                          both operands contiguous along k
+#pragma once
+#include "kernels/gemm_tile.h"
+
+namespace nacre::NACRE_ISA {
+
+struct Product {
+  i64 M, N, K;
+  i64 a_m, a_k;  // a(m, k) = a[m * a_m + k * a_k]; one of the two strides is 1
+  i64 b_k, b_n;  // b(k, n) = b[k * b_k + n * b_n]; likewise
+  i64 c_m;       // c(m, n) = c[m * c_m + n]
+};
+
+struct Operands {
+  const float* a;
+  const float* b;
+  float* c;
+  Finish finish;
+};
+
+i64 product_units(const Product& p);
+i64 product_scratch(const Product& p);
+void product(const Product& p, Slice units, Scratch scratch, const Operands& at);
+// The same grid of units, with only the first K of the p.K terms: the last chunk of a sum that is cut into chunks.
+void product(const Product& p, Slice units, Scratch scratch, const Operands& at, i64 K);
+
+}  // namespace nacre::NACRE_ISA

@@ -1,0 +1,84 @@
+// Dot form: c(m, n) is the inner product of row m of a and row n of b, both contiguous. Lane l sums k = l, l + lanes,
+// ...; the lanes are added in a fixed tree. For products with too few rows or columns to fill vectors the other way.
+#pragma once
+#include "kernels/gemm_tile.h"
+
+namespace nacre::NACRE_ISA {
+
+struct DotsCall {
+  i64 K;
+  const float* a;
+  i64 a_m;
+  const float* b;
+  i64 b_n;
+  float* sums;  // sums[m * width + n]
+  i64 width;
+};
+
+using Dots = void (*)(const DotsCall&);
+
+#if defined(__AVX512F__)
+constexpr int kMaxSums = 24;
+#elif defined(__AVX2__)
+constexpr int kMaxSums = 12;
+#elif defined(__ARM_NEON)
+constexpr int kMaxSums = 16;
+#else
+constexpr int kMaxSums = 8;
+#endif
+constexpr int kMaxDotRows = 8, kMaxDotColumns = 12;
+
+namespace dots {
+
+template <int MA, int NB>
+void run(const DotsCall& t) {
+  Vec sum[MA][NB];
+  NACRE_UNROLL
+  for (int i = 0; i < MA; ++i) {
+    NACRE_UNROLL
+    for (int j = 0; j < NB; ++j) sum[i][j] = zero();
+  }
+  tile::Rows<MA> a(t.a, t.a_m);
+  tile::Rows<NB> b(t.b, t.b_n);
+  const auto step = [&](auto get) __attribute__((always_inline)) {
+    if constexpr (MA <= NB) {
+      Vec x[MA];
+      NACRE_UNROLL
+      for (int i = 0; i < MA; ++i) x[i] = get(a.address(i));
+      NACRE_UNROLL
+      for (int j = 0; j < NB; ++j) {
+        const Vec y = get(b.address(j));
+        NACRE_UNROLL
+        for (int i = 0; i < MA; ++i) sum[i][j] = fma(x[i], y, sum[i][j]);
+      }
+    } else {
+      Vec y[NB];
+      NACRE_UNROLL
+      for (int j = 0; j < NB; ++j) y[j] = get(b.address(j));
+      NACRE_UNROLL
+      for (int i = 0; i < MA; ++i) {
+        const Vec x = get(a.address(i));
+        NACRE_UNROLL
+        for (int j = 0; j < NB; ++j) sum[i][j] = fma(x, y[j], sum[i][j]);
+      }
+    }
+  };
+  i64 k = t.K;
+  for (; k >= kLanes; k -= kLanes) {
+    step([](const float* p) __attribute__((always_inline)) { return load(p); });
+    a.step(kLanes);
+    b.step(kLanes);
+  }
+  if (k > 0) {
+    const Mask rest = first_lanes(k);
+    step([rest](const float* p) __attribute__((always_inline)) { return load(p, rest); });
+  }
+  NACRE_UNROLL
+  for (int i = 0; i < MA; ++i) {
+    NACRE_UNROLL
+    for (int j = 0; j < NB; ++j) t.sums[i * t.width + j] = reduce_add(sum[i][j]);
+  }
+}
+
+}  // namespace dots
+}  // namespace nacre::NACRE_ISA

@@ -1,0 +1,84 @@
+// How the columns of a product are cut into panels of a few vectors, and how b gets into panel order.
+#pragma once
+#include "kernels/gemm_tile.h"
+
+namespace nacre::NACRE_ISA {
+
+// `full` panels of nv vectors, then at most a few narrower ones; every width has tiles. One vector alone makes a poor
+// tile, so 4 + 1 becomes 3 + 2.
+struct Panels {
+  int nv = 1;
+  i64 full = 0;
+  int tails = 0;
+  int tail[6] = {};
+
+  NACRE_INLINE_MEMBER i64 count() const { return full + tails; }
+  NACRE_INLINE_MEMBER int width(i64 j) const { return j < full ? nv : tail[j - full]; }  // in vectors
+  NACRE_INLINE_MEMBER i64 start(i64 j) const {                                           // in vectors
+    i64 at = (j < full ? j : full) * nv;
+    for (i64 t = full; t < j; ++t) at += tail[t - full];
+    return at;
+  }
+};
+
+NACRE_INLINE Panels cut_panels(i64 columns, int nv) {
+  Panels p;
+  p.nv = nv;
+  const i64 vectors = ceil_div(columns, kLanes);
+  p.full = vectors / nv;
+  i64 rest = vectors % nv;
+  if (nv == 4 && rest == 1 && p.full > 0) {
+    --p.full;
+    p.tail[p.tails++] = 3;
+    p.tail[p.tails++] = 2;
+    return p;
+  }
+  for (int w = nv - 1; w > 0; --w)
+    for (; max_rows(w) > 0 && rest >= w; rest -= w) p.tail[p.tails++] = w;
+  return p;
+}
+
+// to[r][c] = from[c * stride + r] for c < columns, r < rows; columns up to `width` (whole vectors) become 0.
+NACRE_INLINE void pack_turned(const float* from, i64 stride, i64 rows, i64 columns, i64 width, float* to) {
+  for (i64 c = 0; c < width; c += kLanes) {
+    for (i64 r = 0; r < rows; r += kLanes) {
+      Vec block[kLanes];
+      const i64 left = rows - r;
+      NACRE_UNROLL
+      for (int i = 0; i < kLanes; ++i) {
+        const float* p = from + (c + i) * stride + r;
+        block[i] = c + i >= columns ? zero() : left >= kLanes ? load(p) : load(p, left);
+      }
+      transpose(block);
+      NACRE_UNROLL
+      for (int i = 0; i < kLanes; ++i)
+        if (i < left) store(to + (r + i) * width + c, block[i]);
+    }
+  }
+}
+
+// A finished block of c^T becomes rows of c: c[n * c_m + m] = finish(from[m][n]) for m < rows, n < columns; `width` is
+// the length of a row of `from`.
+NACRE_INLINE void turn_block(const float* from, i64 width, i64 rows, i64 columns, float* c, i64 c_m, const Finish& f) {
+  for (i64 m = 0; m < rows; m += kLanes) {
+    const i64 left = rows - m;
+    const Vec bias = f.bias ? load(f.bias + m, left) : zero();
+    for (i64 n = 0; n < columns; n += kLanes) {
+      Vec block[kLanes];
+      NACRE_UNROLL
+      for (int i = 0; i < kLanes; ++i) block[i] = i < left ? load(from + (m + i) * width + n) : zero();
+      transpose(block);
+      NACRE_UNROLL
+      for (int i = 0; i < kLanes; ++i) {
+        if (n + i >= columns) continue;
+        Vec sum = block[i];
+        if (f.bias) sum += bias;
+        if (f.relu) sum = max(zero(), sum);
+        if (f.mask) sum = select(gt(load(f.mask + (n + i) * f.mask_m + m, left), zero()), sum);
+        store(c + (n + i) * c_m + m, sum, left);
+      }
+    }
+  }
+}
+
+}  // namespace nacre::NACRE_ISA

@@ -17,6 +17,9 @@ Bytes bytes_of(py::handle array, const char* what, i64 number) {
   if (!(flags & py::array::c_style)) {
     value_error(std::string(what) + " " + std::to_string(number) + " must be C-contiguous; pass np.ascontiguousarray(...)");
   }
+  if (!(flags & py::detail::npy_api::NPY_ARRAY_ALIGNED_)) {
+    value_error(std::string(what) + " " + std::to_string(number) + " is not aligned to its dtype; pass a copy");
+  }
   if (a.dtype().kind() == 'O') {
     throw py::type_error(std::string(what) + " " + std::to_string(number) + " holds Python objects, not numbers");
   }

@@ -132,7 +132,7 @@ class Feeder {
 
 Executor::Lease::Lease(Executor& owner) : owner_(owner) {
   {
-    const std::lock_guard<std::mutex> hold(owner.lock_);
+    const std::lock_guard<std::mutex> hold(fork_safe_lock());
     if (!owner.idle_.empty()) {
       context_ = std::move(owner.idle_.back());
       owner.idle_.pop_back();
@@ -158,7 +158,7 @@ Executor::Lease::Lease(Executor& owner) : owner_(owner) {
 
 Executor::Lease::~Lease() {
   if (!context_) return;
-  const std::lock_guard<std::mutex> hold(owner_.lock_);
+  const std::lock_guard<std::mutex> hold(fork_safe_lock());
   if (owner_.idle_.size() < kMaxIdle) owner_.idle_.push_back(std::move(context_));
 }
 

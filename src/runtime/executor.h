@@ -1,7 +1,6 @@
 // Runs programs: the caller binds memory to the slots, threads go through the instructions together.
 #pragma once
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "runtime/plan.h"
@@ -65,8 +64,7 @@ class Executor {
 
  private:
   std::unique_ptr<const Program> program_;
-  std::mutex lock_;
-  std::vector<std::unique_ptr<Context>> idle_;
+  std::vector<std::unique_ptr<Context>> idle_;  // under fork_safe_lock()
 };
 
 }  // namespace nacre

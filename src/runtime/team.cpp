@@ -81,14 +81,17 @@ std::mutex& region_lock() {
 
 void before_fork() {
   region_lock().lock();
+  fork_safe_lock().lock();
   omp_pause_resource_all(omp_pause_soft);
 }
-void after_fork() { region_lock().unlock(); }
 
-void watch_forks() {
-  static const int once = pthread_atfork(before_fork, after_fork, after_fork);
-  (void)once;
+void after_fork() {
+  fork_safe_lock().unlock();
+  region_lock().unlock();
 }
+
+// At load, before any other thread can be inside one of the locks.
+const int watching_forks = pthread_atfork(before_fork, after_fork, after_fork);
 
 inline void pause_cpu() {
 #if defined(__x86_64__)
@@ -98,22 +101,25 @@ inline void pause_cpu() {
 #endif
 }
 
-// Turns of the waiting loop in about 50 us, measured once: pause takes 10 to 140 cycles, depending on the CPU.
+int measure_spins() {
+  constexpr int kTurns = 512;
+  std::atomic<std::uint32_t> word{0};
+  double best = 1e9;
+  for (int repeat = 0; repeat < 5; ++repeat) {
+    const auto begin = std::chrono::steady_clock::now();
+    for (int i = 0; i < kTurns && word.load(std::memory_order_acquire) == 0; ++i) pause_cpu();
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+    best = std::min(best, took.count());
+  }
+  return static_cast<int>(std::min(kTurns * 50e-6 / std::max(best, 1e-9), 1e5));
+}
+
+// Turns of the waiting loop in about 50 us: pause takes 10 to 140 cycles, depending on the CPU. Measured on first use, by two
+// threads if they come at once: a guarded static would stay locked in a child that is forked meanwhile.
 int spins_in_50us() {
-  static const int spins = [] {
-    constexpr int kTurns = 512;
-    std::atomic<std::uint32_t> word{0};
-    double best = 1e9;
-    for (int repeat = 0; repeat < 5; ++repeat) {
-      const auto begin = std::chrono::steady_clock::now();
-      for (int i = 0; i < kTurns && word.load(std::memory_order_acquire) == 0; ++i) pause_cpu();
-      const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-      if (took.count() < best) best = took.count();
-    }
-    const double turns = kTurns * 50e-6 / (best > 1e-9 ? best : 1e-9);
-    return turns > 100000 ? 100000 : static_cast<int>(turns);
-  }();
-  return spins;
+  static std::atomic<int> spins{-1};
+  if (spins.load(std::memory_order_relaxed) < 0) spins.store(measure_spins(), std::memory_order_relaxed);
+  return spins.load(std::memory_order_relaxed);
 }
 
 void sleep_while(std::atomic<std::uint32_t>& word, std::uint32_t value) {
@@ -134,6 +140,11 @@ void wake_all(std::atomic<std::uint32_t>& word) {
 }
 
 }  // namespace
+
+std::mutex& fork_safe_lock() {
+  static std::mutex lock;
+  return lock;
+}
 
 int allowed_cpus() {
   static const int n = count_allowed_cpus();
@@ -169,7 +180,6 @@ void Barrier::wait() {
 }
 
 void run_team(int wanted, void (*body)(void* data, int k, int n), void* data) {
-  watch_forks();
   std::unique_lock<std::mutex> only(region_lock(), std::defer_lock);
   if (wanted <= 1 || omp_in_parallel() || omp_get_thread_limit() < wanted || !only.try_lock()) return body(data, 0, 1);
   bool refused = false;

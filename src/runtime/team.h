@@ -2,6 +2,7 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
+#include <mutex>
 
 namespace nacre {
 
@@ -13,6 +14,9 @@ int allowed_cpus();
 constexpr int kMaxThreads = 256;
 int get_threads();
 void set_threads(int n);  // 1 to kMaxThreads; the caller checks
+
+// For short sections: fork() waits for it, so that no child finds it locked by a thread that it does not have.
+std::mutex& fork_safe_lock();
 
 // A barrier for a fixed number of threads that meet often: spins for a moment, then sleeps. More threads than CPUs do
 // not spin at all.

@@ -1,0 +1,232 @@
+"""Threads, many steps in a call, concurrent runs: the same bits whatever the way."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from nacre import _core
+from program_words import ARENA, SLOT, Call, Words, bits, copy
+
+KB = 1024
+
+
+@pytest.fixture(autouse=True)
+def threads_as_before():
+    before = _core.get_threads()
+    yield
+    _core.set_threads(before)
+
+
+class Shuffle:
+    """A random program of copies among an input, a state and the arena, and what it does, in NumPy."""
+
+    def __init__(self, seed, size=2048 * KB, calls=40, longest=1024 * KB):
+        rng = np.random.default_rng(seed)
+        spaces = [(SLOT, 0), (SLOT, 1), (ARENA, 0)]
+        self.size, self.moves = size, []
+        self.moves.append((0, 0, 2, 0, size))  # the arena begins undefined
+        while len(self.moves) < calls:
+            n = int(rng.integers(1, longest))
+            source, target = int(rng.integers(3)), int(rng.integers(1, 3))
+            at, to = (int(rng.integers(size - n)) for _ in range(2))
+            if source != target or at + n <= to or to + n <= at:
+                self.moves.append((source, at, target, to, n))
+        instructions = [copy(n, (*spaces[s], at), (*spaces[t], to)) for s, at, t, to, n in self.moves]
+        self.words = Words([(size, 0), (size, 1)], instructions, arena=size).array()
+
+    def reference(self, x, state):
+        buffers = [x, state, np.zeros_like(x)]
+        for source, at, target, to, n in self.moves:
+            buffers[target][to : to + n] = buffers[source][at : at + n]
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("threads", [1, 2, 3, 7])
+def test_instructions_take_effect_in_order_at_any_thread_count(seed, threads):
+    shuffle = Shuffle(seed)
+    rng = np.random.default_rng(seed)
+    x, state = (rng.integers(0, 256, shuffle.size, np.uint8) for _ in range(2))
+    expected = state.copy()
+    shuffle.reference(x, expected)
+    _core.set_threads(threads)
+    program = _core.Program(shuffle.words)
+    assert threads == 1 or max(i["threads"] for i in program.instructions) > 1
+    for _ in range(3):
+        got = state.copy()
+        program.run([x, got])
+        assert np.array_equal(got, expected)
+
+
+def test_barriers_stand_only_at_conflicts():
+    n = 2048 * KB
+    program = _core.Program(
+        Words(
+            [(n, 0), (n, 1), (n, 1)],
+            [
+                copy(n, (SLOT, 0, 0), (SLOT, 1, 0)),
+                copy(n, (SLOT, 0, 0), (SLOT, 2, 0)),  # reads what the first reads
+                copy(n // 2, (SLOT, 1, 0), (ARENA, 0, 0)),  # reads what the first wrote
+                copy(n // 2, (SLOT, 1, n // 2), (ARENA, 0, n // 2)),  # beside it
+                copy(n, (SLOT, 0, 0), (SLOT, 1, 0)),  # overwrites what was read
+                copy(8, (SLOT, 0, 0), (SLOT, 2, 0)),  # alone; the write of the second is behind a barrier
+                copy(8, (SLOT, 2, 0), (SLOT, 2, 8)),  # alone after alone
+            ],
+            arena=n,
+        ).array()
+    )
+    _core.set_threads(2)
+    assert [i["barrier"] for i in program.instructions] == [False, False, True, False, True, False, False]
+    assert [i["threads"] for i in program.instructions] == [2] * 5 + [1] * 2
+    _core.set_threads(1)
+    assert not any(i["barrier"] for i in program.instructions)
+
+
+def test_small_work_is_not_spread():
+    program = _core.Program(Words([(100, 0), (100, 1)], [copy(100, (SLOT, 0, 0), (SLOT, 1, 0))]).array())
+    _core.set_threads(8)
+    assert [i["threads"] for i in program.instructions] == [1]
+
+
+def test_concurrent_runs_have_arenas_of_their_own():
+    shuffle = Shuffle(11, size=256 * KB, calls=20, longest=64 * KB)
+    program = _core.Program(shuffle.words)
+    failures = []
+
+    def work(seed):
+        rng = np.random.default_rng(seed)
+        for _ in range(20):
+            x, state = (rng.integers(0, 256, shuffle.size, np.uint8) for _ in range(2))
+            expected = state.copy()
+            shuffle.reference(x, expected)
+            program.run([x, state])
+            if not np.array_equal(state, expected):
+                failures.append(seed)
+
+    workers = [threading.Thread(target=work, args=(seed,)) for seed in range(6)]
+    for w in workers:
+        w.start()
+    for w in workers:
+        w.join()
+    assert failures == []
+
+
+def test_profile_names_every_instruction():
+    program = _core.Program(
+        Words(
+            [(800, 1)], [Call("fill", [100, 1, bits(2.0)], [(SLOT, 0, 0)]), copy(80, (SLOT, 0, 0), (SLOT, 0, 160))]
+        ).array()
+    )
+    y = np.zeros(100)
+    profile = program.profile([y], repeats=3)
+    assert [(name, flops, moved) for name, _, flops, moved in profile] == [("fill", 0, 800), ("copy_bytes", 0, 160)]
+    assert all(0 < ns < 1e9 for _, ns, _, _ in profile)
+    assert (y == 2).all()
+    with pytest.raises(ValueError, match="repeats"):
+        program.profile([y], repeats=0)
+
+
+class TestSteps:
+    """A state that remembers the last batches: a wrong batch or a wrong order of steps shows."""
+
+    rows, row, batch = 96, 5000, 4
+
+    @pytest.fixture
+    def program(self):
+        n = self.batch * self.row * 4
+        return _core.Program(
+            Words(
+                [(n, 0), (4 * n, 1), (self.batch, 0), (16, 1)],
+                [
+                    copy(3 * n, (SLOT, 1, 0), (ARENA, 0, 0)),
+                    copy(3 * n, (ARENA, 0, 0), (SLOT, 1, n)),
+                    copy(n, (SLOT, 0, 0), (SLOT, 1, 0)),
+                    copy(self.batch, (SLOT, 2, 0), (SLOT, 3, 12)),
+                    copy(12, (SLOT, 3, 4), (ARENA, 0, 0)),
+                    copy(12, (ARENA, 0, 0), (SLOT, 3, 0)),
+                ],
+                arena=3 * n,
+            ).array()
+        )
+
+    @pytest.fixture
+    def data(self):
+        rng = np.random.default_rng(0)
+        return rng.random((self.rows, self.row)).astype(np.float32), rng.integers(0, 9, self.rows).astype(np.uint8)
+
+    def state(self):
+        return np.zeros((4 * self.batch, self.row), np.float32), np.zeros(16, np.uint8)
+
+    def one_by_one(self, program, data, order, begin, count):
+        x, y = data
+        state, labels = self.state()
+        for i in range(begin, begin + count):
+            rows = order[i * self.batch : (i + 1) * self.batch]
+            program.run([x[rows], state, y[rows], labels])
+        return state, labels
+
+    @pytest.mark.parametrize("threads", [1, 2, 3])
+    @pytest.mark.parametrize("begin, count", [(0, 24), (3, 7), (23, 1), (5, 0)])
+    def test_shuffled_rows_equal_single_steps(self, program, data, threads, begin, count):
+        _core.set_threads(threads)
+        order = np.random.default_rng(2).permutation(self.rows)
+        expected = self.one_by_one(program, data, order, begin, count)
+        state, labels = self.state()
+        program.run_steps([None, state, None, labels], [(0, data[0]), (2, data[1])], order, self.batch, begin, count)
+        assert np.array_equal(state, expected[0])
+        assert np.array_equal(labels, expected[1])
+
+    @pytest.mark.parametrize("threads", [1, 2])
+    def test_rows_in_their_own_order_equal_single_steps(self, program, data, threads):
+        _core.set_threads(threads)
+        expected = self.one_by_one(program, data, np.arange(self.rows), 2, 20)
+        state, labels = self.state()
+        program.run_steps([None, state, None, labels], [(0, data[0]), (2, data[1])], None, self.batch, 2, 20)
+        assert np.array_equal(state, expected[0])
+        assert np.array_equal(labels, expected[1])
+
+    def test_rows_may_repeat(self, program, data):
+        order = np.zeros(8, np.int64)
+        state, labels = self.state()
+        program.run_steps([None, state, None, labels], [(0, data[0]), (2, data[1])], order, self.batch, 0, 2)
+        assert (state[: 2 * self.batch] == data[0][0]).all()
+
+    def refused(self, program, message, *, kind=ValueError, arrays=None, feeds, order=None, batch=4, begin=0, count=1):
+        state, labels = self.state()
+        with pytest.raises(kind, match=message):
+            program.run_steps(arrays or [None, state, None, labels], feeds, order, batch, begin, count)
+        assert not state.any()
+
+    def test_bad_steps_are_refused_before_anything_runs(self, program, data):
+        x, y = data
+        feeds = [(0, x), (2, y)]
+        order = np.arange(self.rows)
+        spoiled = order.copy()
+        spoiled[5] = self.rows
+        self.refused(program, r"order\[5\] is 96", feeds=feeds, order=spoiled, count=24)
+        self.refused(program, r"order\[5\] is -1", feeds=feeds, order=np.where(order == 5, -1, order), count=24)
+        self.refused(program, "order has 96", feeds=feeds, order=order, count=25)
+        self.refused(program, "has 96", feeds=feeds, count=25)
+        self.refused(program, "too large", feeds=feeds, begin=2**62, count=2**62)
+        self.refused(program, "not be negative", feeds=feeds, begin=-1)
+        self.refused(program, "not be negative", feeds=feeds, count=-1)
+        self.refused(program, "3 rows of its dataset have 20000 bytes", feeds=feeds, batch=3)
+        self.refused(program, "0 rows", feeds=feeds, batch=0)
+        self.refused(program, "int64", kind=TypeError, feeds=feeds, order=order.astype(np.int32))
+        self.refused(program, "slot 7", feeds=[(7, x)])
+        self.refused(program, "slot 1 is written to", feeds=[(1, x)])
+        self.refused(program, "fed twice", feeds=[(0, x), (0, x)])
+        self.refused(program, "slot 2 must be a numpy array", kind=TypeError, feeds=[(0, x)])
+        self.refused(program, "C-contiguous", feeds=[(0, x[:, ::2]), (2, y)])
+        self.refused(program, "feed is a tuple", kind=TypeError, feeds=[0])
+
+    def test_a_dataset_that_the_program_would_overwrite_is_refused(self, program, data):
+        memory = np.zeros((self.rows, self.row), np.float32)
+        arrays = [None, memory[: 4 * self.batch], None, np.zeros(16, np.uint8)]
+        self.refused(program, "share memory", feeds=[(0, memory), (2, data[1])], arrays=arrays)
+
+    def test_an_empty_dataset_takes_no_step(self, program):
+        feeds = [(0, np.zeros((0, self.row), np.float32)), (2, np.zeros(0, np.uint8))]
+        state, labels = self.state()
+        program.run_steps([None, state, None, labels], feeds, None, self.batch, 0, 0)
+        self.refused(program, "has 0", feeds=feeds)

@@ -1,0 +1,135 @@
+"""What a process may do around a run: fork, limit threads, force an instruction set."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from nacre import _core
+
+PROGRAM = """
+import os, sys
+import numpy as np
+from program_words import SLOT, Words, copy
+from nacre import _core
+
+n = 4 << 20
+program = _core.Program(Words([(n, 0), (n, 1)], [copy(n, (SLOT, 0, 0), (SLOT, 1, 0))]).array())
+
+def works():
+    x, y = np.arange(n, dtype=np.uint8), np.zeros(n, np.uint8)
+    program.run([x, y])
+    return bool((x == y).all())
+"""
+
+
+def python(code, **environment):
+    env = {k: v for k, v in os.environ.items() if k not in ("OMP_NUM_THREADS", "NACRE_ISA")}
+    env["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM + code], env=env | environment, capture_output=True, text=True, timeout=120
+    )
+
+
+def output(code, **environment):
+    done = python(code, **environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_fork_after_use_leaves_parent_and_child_working():
+    code = """
+_core.set_threads(3)
+assert works()
+for generation in range(3):
+    child = os.fork()
+    if child == 0:
+        grandchild = os.fork() if works() else None
+        if grandchild == 0:
+            os._exit(0 if works() else 1)
+        os._exit(os.waitpid(grandchild, 0)[1])
+    assert works()
+    assert os.waitpid(child, 0)[1] == 0
+print("fine")
+"""
+    assert output(code) == ["fine"]
+
+
+def test_fork_while_another_thread_runs():
+    code = """
+import threading
+_core.set_threads(2)
+stop = threading.Event()
+def busy():
+    while not stop.is_set():
+        assert works()
+worker = threading.Thread(target=busy)
+worker.start()
+for _ in range(10):
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if works() else 1)
+    assert os.waitpid(child, 0)[1] == 0
+stop.set()
+worker.join()
+print("fine")
+"""
+    assert output(code) == ["fine"]
+
+
+def test_multiprocessing_fork_pool():
+    code = """
+import multiprocessing
+def task(i):
+    return works()
+assert works()
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    print(all(pool.map(task, range(6))))
+"""
+    assert output(code) == ["True"]
+
+
+def test_omp_num_threads_is_honoured():
+    for n in (1, 2, 5):
+        assert output("print(_core.get_threads())", OMP_NUM_THREADS=str(n)) == [str(n)]
+
+
+def test_threads_default_to_the_allowed_cpus():
+    code = """
+cpus = sorted(os.sched_getaffinity(0))[:1]
+os.sched_setaffinity(0, cpus)
+os.execv(sys.executable, [sys.executable, "-c", "from nacre import _core; print(_core.get_threads())"])
+"""
+    assert output(code) == ["1"]
+
+
+def test_threadpoolctl_limits_threads():
+    pytest.importorskip("threadpoolctl", reason="pip install threadpoolctl")
+    code = """
+import threadpoolctl
+_core.set_threads(4)
+with threadpoolctl.threadpool_limits(1, user_api="openmp"):
+    print(_core.get_threads(), program.instructions[0]["threads"], works())
+print(_core.get_threads())
+"""
+    assert output(code, OMP_NUM_THREADS="2") == ["1", "1", "True", "4"]
+
+
+@pytest.mark.parametrize("n", [0, -1, 257, 10**6])
+def test_an_impossible_number_of_threads_is_refused(n):
+    with pytest.raises(ValueError, match="between 1 and 256"):
+        _core.set_threads(n)
+
+
+@pytest.mark.parametrize("isa", _core.isas())
+def test_nacre_isa_forces_an_instruction_set(isa):
+    assert output("print(_core.isa(), program.isa, works())", NACRE_ISA=isa) == [isa, isa, "True"]
+
+
+@pytest.mark.parametrize("isa", ["avx1024", "AVX2", " "])
+def test_an_impossible_nacre_isa_is_an_error_that_lists_the_possible(isa):
+    done = python("", NACRE_ISA=isa)
+    assert done.returncode != 0
+    assert f"NACRE_ISA='{isa}' cannot be used" in done.stderr
+    assert ", ".join(_core.isas()) in done.stderr

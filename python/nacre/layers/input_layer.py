@@ -1,0 +1,149 @@
+"""Where a graph of layers starts."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from nacre.core.config import floatx
+from nacre.core.operation import Node
+from nacre.core.spec import standardize_dtype
+from nacre.core.tensor import KerasTensor
+from nacre.layers.layer import Layer
+
+
+def _shape(shape: Any) -> tuple[int | None, ...]:
+    if isinstance(shape, (int, np.integer)) or not hasattr(shape, "__iter__") or isinstance(shape, str):
+        raise ValueError(f"Cannot convert '{shape}' to a shape.")
+    out = []
+    for d in shape:
+        d = getattr(d, "value", d)
+        if d is None:
+            out.append(None)
+        elif isinstance(d, (int, np.integer)) and not isinstance(d, bool) and d >= 0:
+            out.append(int(d))
+        else:
+            raise ValueError(
+                f"Cannot convert '{shape}' to a shape. Found invalid dimension '{d}'. Expected a non-negative integer or None."
+            )
+    return tuple(out)
+
+
+class InputLayer(Layer):
+    """The layer of an input: gives a KerasTensor, `output`. `Input` makes one and hands that tensor over."""
+
+    def __init__(
+        self,
+        shape: Any = None,
+        batch_size: int | None = None,
+        dtype: Any = None,
+        sparse: bool | None = None,
+        ragged: bool | None = None,
+        batch_shape: Any = None,
+        input_tensor: Any = None,
+        optional: bool = False,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name=name)
+        if "input_shape" in kwargs:
+            warnings.warn("Argument `input_shape` is deprecated. Use `shape` instead.", UserWarning, stacklevel=2)
+            shape = kwargs.pop("input_shape")
+        if "batch_input_shape" in kwargs:
+            batch_shape = kwargs.pop("batch_input_shape")
+        if kwargs:
+            raise ValueError(f"Unrecognized keyword arguments passed to InputLayer: {kwargs}")
+        if sparse or ragged:
+            raise ValueError("InputLayer: sparse and ragged inputs are not supported; pass dense tensors.")
+        if input_tensor is not None:
+            if not isinstance(input_tensor, KerasTensor):
+                raise ValueError(
+                    f"Argument `input_tensor` must be a KerasTensor. Received invalid type: input_tensor={input_tensor} "
+                    f"(of type {type(input_tensor)})"
+                )
+            batch_shape = input_tensor.shape if batch_shape is None and shape is None else batch_shape
+            dtype = input_tensor.dtype if dtype is None else dtype
+        if shape is not None and batch_shape is not None:
+            raise ValueError("You cannot pass both `shape` and `batch_shape` at the same time.")
+        if batch_size is not None and batch_shape is not None:
+            raise ValueError("You cannot pass both `batch_size` and `batch_shape` at the same time.")
+        if shape is None and batch_shape is None:
+            raise ValueError("You must pass a `shape` argument.")
+        self.batch_shape = (batch_size, *_shape(shape)) if shape is not None else _shape(batch_shape)
+        self._input_dtype_name = _input_dtype(dtype)
+        self.sparse, self.ragged = bool(sparse), bool(ragged)
+        self.optional = bool(optional)
+        output = input_tensor
+        if output is None or output._keras_history is not None:
+            output = KerasTensor(self.batch_shape, standardize_dtype(self._input_dtype_name, floatx()), name=self.name)
+        Node(self, (), {}, output)
+        self.built = True
+
+    def call(self) -> Any:
+        """Nothing comes in here: the model sets the value."""
+        return None
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of the input."""
+        return self._input_dtype_name
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        return {
+            "batch_shape": self.batch_shape,
+            "dtype": self.dtype,
+            "sparse": self.sparse,
+            "ragged": self.ragged,
+            "name": self.name,
+            "optional": self.optional,
+        }
+
+
+def _input_dtype(dtype: Any) -> str:
+    if dtype is None:
+        return floatx()
+    if dtype == "string":
+        return "string"
+    return dtype if isinstance(dtype, str) and standardize_dtype(dtype) else standardize_dtype(dtype)
+
+
+def Input(
+    shape: Any = None,
+    batch_size: int | None = None,
+    dtype: Any = None,
+    sparse: bool | None = None,
+    ragged: bool | None = None,
+    batch_shape: Any = None,
+    name: str | None = None,
+    tensor: Any = None,
+    optional: bool = False,
+) -> Any:
+    """A KerasTensor (batch_size, *shape) that stands for the data a model will get.
+
+    Args:
+        shape: sizes without the batch axis; None for any size.
+        batch_size: the size of the batch axis, any when not given.
+        dtype: `floatx()` when not given.
+        batch_shape: sizes with the batch axis, instead of the two.
+        name: name of the input; keys of dict data refer to it.
+        tensor: a KerasTensor whose shape and dtype to take.
+        optional: whether None may be passed for it.
+
+    >>> Input((28, 28, 1), name="image").shape
+    (None, 28, 28, 1)
+    """
+    layer = InputLayer(
+        shape=shape,
+        batch_size=batch_size,
+        dtype=dtype,
+        sparse=sparse,
+        ragged=ragged,
+        batch_shape=batch_shape,
+        name=name,
+        input_tensor=tensor,
+        optional=optional,
+    )
+    return layer.output

@@ -1,0 +1,56 @@
+"""Shapes and structures of shapes: telling one from the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from nacre.core import trace
+from nacre.core.operation import _PROBES
+
+_PROBED = frozenset(size for sizes in _PROBES for size in sizes)
+
+
+def is_shape(x: Any) -> bool:
+    """Whether `x` is one shape: a list or tuple of ints and Nones (an empty one too)."""
+    return isinstance(x, (list, tuple)) and all(d is None or isinstance(d, (int, np.integer)) for d in x)
+
+
+def standardize_shapes(x: Any) -> Any:
+    """Shapes as tuples of ints and Nones, in whatever structure they come; anything that can be iterated is a shape."""
+    if is_shape(x):
+        return tuple(None if d is None else int(d) for d in x)
+    if isinstance(x, dict):
+        return {key: standardize_shapes(value) for key, value in x.items()}
+    if isinstance(x, (list, tuple)):
+        items = [standardize_shapes(value) for value in x]
+        return items if isinstance(x, list) else tuple(items)
+    if x is None or isinstance(x, (str, int, float)) or not hasattr(x, "__iter__"):
+        return x
+    return tuple(None if d is None else int(getattr(d, "value", d)) for d in x)  # TensorShape and the like
+
+
+def map_shapes(fn: Callable[[Any], Any], x: Any) -> Any:
+    """`fn` of every shape in a structure of shapes."""
+    if x is None:
+        return None
+    if is_shape(x):
+        return fn(tuple(x))
+    if isinstance(x, dict):
+        return {key: map_shapes(fn, value) for key, value in x.items()}
+    if isinstance(x, (list, tuple)):
+        items = [map_shapes(fn, value) for value in x]
+        return items if isinstance(x, list) else tuple(items)
+    return fn(standardize_shapes(x))
+
+
+def shape_of(x: Any) -> Any:
+    """The shape of a tensor, None for what has none. Sizes that only stand in for unknown ones are None again."""
+    shape = getattr(x, "shape", None)
+    if shape is None:
+        return None
+    if trace.probing():
+        return tuple(None if d in _PROBED else d for d in shape)
+    return tuple(shape)

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from nacre import ops
 from nacre.core.config import floatx
 from nacre.core.spec import NUMPY, standardize_dtype
+from nacre.core.tensor import Tensor
 from nacre.initializers.initializer import Initializer
 
 
@@ -21,7 +21,7 @@ class Zeros(Initializer):
 
     def __call__(self, shape: Any, dtype: Any = None) -> Any:
         """A tensor of that shape and dtype."""
-        return ops.convert_to_tensor(np.zeros(shape, _numpy_dtype(dtype)))
+        return Tensor(np.zeros(shape, _numpy_dtype(dtype)))
 
 
 class Ones(Initializer):
@@ -29,7 +29,7 @@ class Ones(Initializer):
 
     def __call__(self, shape: Any, dtype: Any = None) -> Any:
         """A tensor of that shape and dtype."""
-        return ops.convert_to_tensor(np.ones(shape, _numpy_dtype(dtype)))
+        return Tensor(np.ones(shape, _numpy_dtype(dtype)))
 
 
 class Constant(Initializer):
@@ -42,7 +42,7 @@ class Constant(Initializer):
         """A tensor of that shape and dtype. Raises ValueError when the value cannot be broadcast to it."""
         value = np.asarray(self.value).astype(_numpy_dtype(dtype))
         try:
-            return ops.convert_to_tensor(np.array(np.broadcast_to(value, shape)))
+            return Tensor(np.array(np.broadcast_to(value, shape)))
         except ValueError:
             raise ValueError(f"Constant: a value of shape {value.shape} cannot fill a weight of shape {tuple(shape)}") from None
 
@@ -64,7 +64,7 @@ class Identity(Initializer):
             raise ValueError(
                 f"Identity matrix initializer can only be used for 2D matrices. Received: shape={tuple(shape)} of rank {len(shape)}."
             )
-        return ops.convert_to_tensor((self.gain * np.eye(*shape)).astype(_numpy_dtype(dtype)))
+        return Tensor((self.gain * np.eye(*shape)).astype(_numpy_dtype(dtype)))
 
     def get_config(self) -> dict[str, Any]:
         """`gain`."""
@@ -119,7 +119,7 @@ class STFT(Initializer):
                 scale = np.sum(np.abs(window))
             window = (window / scale).reshape(-1, 1, 1)
         wave = np.cos(angle) if self.side == "real" else -np.sin(angle)
-        return ops.convert_to_tensor((wave * window).astype(_numpy_dtype(dtype)))
+        return Tensor((wave * window).astype(_numpy_dtype(dtype)))
 
     def get_config(self) -> dict[str, Any]:
         """`side`, `window`, `periodic` and `scaling`."""

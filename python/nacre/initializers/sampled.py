@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from nacre import ops, random
+from nacre import random
 from nacre.core import registry
 from nacre.core.config import floatx
 from nacre.core.spec import is_float, standardize_dtype
+from nacre.core.tensor import Tensor
 from nacre.initializers.initializer import Initializer
 
 # The standard deviation of a standard normal variable that is cut at two standard deviations.
@@ -248,7 +249,7 @@ class Orthogonal(RandomInitializer):
         q = q * np.where(np.diag(r) < 0, -1.0, 1.0)  # makes the decomposition unique, and the matrix uniform (Mezzadri 2007)
         if rows < cols:
             q = q.T
-        return ops.convert_to_tensor((self.gain * q.reshape(shape)).astype(dtype))
+        return Tensor((self.gain * q.reshape(shape)).astype(dtype))
 
     def get_config(self) -> dict[str, Any]:
         """`seed` and `gain`."""

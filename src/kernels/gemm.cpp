@@ -95,7 +95,7 @@ Product swapped(const Product& p) { return {p.N, p.M, p.K, p.b_n, p.b_k, p.a_k, 
 int widest_panel(i64 M) {
   int best = kMainNV;
   for (int nv = kMainNV + 1; nv <= kWidest; ++nv)
-    if (max_rows(nv) >= M) best = nv;
+    if (max_rows(nv) >= max_of(M, 1)) best = nv;
   return best;
 }
 

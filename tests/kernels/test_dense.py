@@ -1,0 +1,195 @@
+"""Products against float64. Tolerance: the bound of a sum of K products, (K + 3) u sum |a b| with u = eps / 2."""
+
+import numpy as np
+import pytest
+from kernel_check import EPS, SPLITS, close, run_everywhere
+from nacre import _core
+
+# sizes 0 and 1, one below, at and above the lanes of each ISA, and one above tiles of 4, 6, 8, 12 and 64
+SIZES = [0, 1, 2, 3, 4, 5, 7, 8, 9, 13, 15, 16, 17, 31, 33, 65, 100]
+SHAPES = [(m, k, n) for m in SIZES for k in (0, 1, 17, 65) for n in (1, 10, 16, 17, 100)]
+SHAPES += [(5, k, n) for k in SIZES for n in SIZES]
+LARGE = [(1, 700, 600), (7, 1030, 200), (33, 1030, 70), (130, 513, 66), (700, 40, 3), (9, 600, 10), (100, 300, 129), (6, 256, 512), (40, 1024, 64)]
+
+
+def normal(rng, *shape):
+    return rng.standard_normal(shape).astype(np.float32)
+
+
+def check(got, a, b, K, finish=lambda sums: sums):
+    wide = finish(a.astype(np.float64) @ b.astype(np.float64))
+    scale = np.abs(a).astype(np.float64) @ np.abs(b).astype(np.float64) + 4
+    for isa, (y,) in got.items():
+        close(y.reshape(wide.shape), wide, isa, (K + 3) * EPS / 2, scale)
+
+
+def dense_fields(M, K, N, **more):
+    return {**dict(M=M, N=N, K=K, bias=0, act=0, ldx=0, x0=0, ldy=0, y0=0), **more}
+
+
+def grad_x_fields(M, K, N, **more):
+    return {**dict(M=M, N=N, K=K, mask=0, ldy=0, y0=0, ldx=0, x0=0, ldh=0, h0=0), **more}
+
+
+def grad_w_fields(M, K, N, **more):
+    return {**dict(M=M, N=N, K=K, chunks=0, ldx=0, x0=0, ldy=0, y0=0), **more}
+
+
+@pytest.mark.parametrize("shapes", [SHAPES[i::8] for i in range(8)] + [LARGE], ids=lambda s: f"{len(s)}_from_{s[0]}")
+def test_forward_is_the_product_plus_bias_through_relu(shapes, rng):
+    for M, K, N in shapes:
+        x, w, b = normal(rng, M, K), normal(rng, K, N), normal(rng, N)
+        plain = run_everywhere("dense", dense_fields(M, K, N), [x, w, None], [((M, N), np.float32)])
+        check(plain, x, w, K)
+        full = run_everywhere("dense", dense_fields(M, K, N, bias=1, act=1), [x, w, b], [((M, N), np.float32)])
+        check(full, x, w, K, lambda s: np.maximum(s + b, 0))
+        for isa, (y,) in full.items():  # bias and relu come after the whole sum: the same bits as separate operations
+            np.testing.assert_array_equal(y, np.maximum(plain[isa][0] + b, 0), err_msg=isa)
+
+
+@pytest.mark.parametrize("shapes", [SHAPES[i::8] for i in range(8)] + [LARGE], ids=lambda s: f"{len(s)}_from_{s[0]}")
+def test_input_gradient_is_zero_where_the_input_is_not_positive(shapes, rng):
+    for M, K, N in shapes:
+        dy, w, h = normal(rng, M, N), normal(rng, K, N), normal(rng, M, K)
+        h[:, ::3] = 0
+        plain = run_everywhere("dense_grad_x", grad_x_fields(M, K, N), [dy, w, None], [((M, K), np.float32)])
+        check(plain, dy, w.T, N)
+        masked = run_everywhere("dense_grad_x", grad_x_fields(M, K, N, mask=1), [dy, w, h], [((M, K), np.float32)])
+        for isa, (dx,) in masked.items():
+            np.testing.assert_array_equal(dx, np.where(h > 0, plain[isa][0], 0), err_msg=isa)
+
+
+@pytest.mark.parametrize("shapes", [SHAPES[i::8] for i in range(8)] + [LARGE], ids=lambda s: f"{len(s)}_from_{s[0]}")
+def test_weight_gradient_sums_over_rows(shapes, rng):
+    for M, K, N in shapes:
+        x, dy = normal(rng, M, K), normal(rng, M, N)
+        check(run_everywhere("dense_grad_w", grad_w_fields(M, K, N), [x, dy], [((K, N), np.float32)]), x.T, dy, M)
+
+
+@pytest.mark.parametrize("M,chunks", [(0, 3), (1, 4), (7, 3), (100, 7), (1000, 16), (5, 8)])
+def test_weight_gradient_chunks_are_sums_over_consecutive_rows(M, chunks, rng):
+    K, N = 19, 33
+    x, dy = normal(rng, M, K), normal(rng, M, N)
+    rows = -(-M // chunks)
+    parts = run_everywhere("dense_grad_w", grad_w_fields(M, K, N, chunks=chunks), [x, dy], [((chunks, K, N), np.float32)])
+    bias = run_everywhere("column_sum", dict(M=M, N=N, chunks=chunks, ldx=0, x0=0), [dy], [((chunks, N), np.float32)])
+    for c in range(chunks):
+        cut = slice(c * rows, (c + 1) * rows)
+        check({isa: (p[c],) for isa, (p,) in parts.items()}, x[cut].T, dy[cut], rows)
+        check({isa: (p[c][None],) for isa, (p,) in bias.items()}, np.ones((1, len(x[cut])), np.float32), dy[cut], rows)
+    whole = {}
+    for isa, (p,) in parts.items():  # the join is a column sum, too
+        joined = np.full((K, N), np.nan, np.float32)
+        _core.run_kernel("column_sum", dict(M=chunks, N=K * N, chunks=0, ldx=0, x0=0), [p], [joined], isa=isa)
+        whole[isa] = (joined,)
+    check(whole, x.T, dy, M + chunks)
+
+
+@pytest.mark.parametrize("N", [0, 1, 3, 4, 15, 16, 17, 100, 127, 128, 129, 1000])
+@pytest.mark.parametrize("M", [0, 1, 2, 37])
+def test_column_sum(M, N, rng):
+    x = normal(rng, M, N)
+    got = run_everywhere("column_sum", dict(M=M, N=N, chunks=0, ldx=0, x0=0), [x], [((N,), np.float32)])
+    for isa, (y,) in got.items():
+        close(y, x.astype(np.float64).sum(0), isa, M * EPS, np.abs(x).sum(0))
+
+
+@pytest.mark.parametrize("M,K,N", [(3, 5, 7), (12, 70, 20), (40, 33, 130), (17, 100, 1)])
+def test_reading_and_writing_columns_of_wider_buffers_touches_nothing_else(M, K, N, rng):
+    ldx, x0, ldy, y0 = K + 5, 3, N + 9, 4
+    wide_x, wide_y, w = normal(rng, M, ldx), normal(rng, M, ldy), normal(rng, K, N)
+    x, dy = wide_x[:, x0 : x0 + K], wide_y[:, y0 : y0 + N]
+    strides = dict(ldx=ldx, x0=x0, ldy=ldy, y0=y0)
+    for isa in _core.isas():
+        for split in SPLITS:
+            out = np.full((M, ldy), np.nan, np.float32)
+            _core.run_kernel("dense", dense_fields(M, K, N, **strides), [wide_x, w, None], [out], isa=isa, slices=split)
+            check({isa: (out[:, y0 : y0 + N],)}, x, w, K)
+            assert np.isnan(np.delete(out, np.s_[y0 : y0 + N], 1)).all()
+            out = np.full((M, ldx), np.nan, np.float32)
+            fields = grad_x_fields(M, K, N, mask=1, ldh=ldx, h0=x0, **strides)
+            _core.run_kernel("dense_grad_x", fields, [wide_y, w, wide_x], [out], isa=isa, slices=split)
+            check({isa: (out[:, x0 : x0 + K],)}, dy, w.T, N, lambda s: np.where(x > 0, s, 0))
+            assert np.isnan(np.delete(out, np.s_[x0 : x0 + K], 1)).all()
+    got = run_everywhere("dense_grad_w", grad_w_fields(M, K, N, **strides), [wide_x, wide_y], [((K, N), np.float32)])
+    check(got, x.T, dy, M)
+
+
+@pytest.mark.parametrize("name", ["dense", "dense_grad_x", "dense_grad_w", "matmul"])
+@pytest.mark.parametrize("M,K,N", [(5, 7, 3), (13, 17, 65), (1, 1, 1), (33, 20, 18)])
+def test_nothing_is_written_around_the_output(name, M, K, N, rng):
+    a, b, out = {
+        "dense": ((M, K), (K, N), M * N),
+        "dense_grad_x": ((M, N), (K, N), M * K),
+        "dense_grad_w": ((M, K), (M, N), K * N),
+        "matmul": ((M, K), (K, N), M * N),
+    }[name]
+    fields = {
+        "dense": dense_fields(M, K, N),
+        "dense_grad_x": grad_x_fields(M, K, N),
+        "dense_grad_w": grad_w_fields(M, K, N),
+        "matmul": dict(B=1, M=M, K=K, N=N, TA=0, TB=0, SA=0, SB=0),
+    }[name]
+    inputs = [normal(rng, *a), normal(rng, *b)] + ([None] if name in ("dense", "dense_grad_x") else [])
+    for isa in _core.isas():
+        buffer = np.full(out + 128, np.nan, np.float32)
+        _core.run_kernel(name, fields, inputs, [buffer[64 : 64 + out]], isa=isa)
+        assert np.isfinite(buffer[64 : 64 + out]).all()
+        assert np.isnan(buffer[:64]).all() and np.isnan(buffer[64 + out :]).all()
+
+
+@pytest.mark.parametrize("TA", [0, 1])
+@pytest.mark.parametrize("TB", [0, 1])
+@pytest.mark.parametrize("B,M,K,N", [(1, 5, 3, 4), (3, 17, 33, 16), (7, 1, 64, 50), (2, 128, 64, 128), (40, 4, 4, 4), (2, 0, 3, 2), (0, 1, 1, 1), (2, 3, 0, 5), (3, 70, 9, 10)])
+def test_matmul(B, M, K, N, TA, TB, rng):
+    a, b = normal(rng, B, *((K, M) if TA else (M, K))), normal(rng, B, *((N, K) if TB else (K, N)))
+    full_a, full_b = (a.swapaxes(1, 2) if TA else a), (b.swapaxes(1, 2) if TB else b)
+    fields = dict(B=B, M=M, K=K, N=N, TA=TA, TB=TB, SA=M * K, SB=K * N)
+    check(run_everywhere("matmul", fields, [a, b], [((B, M, N), np.float32)]), full_a, full_b, K)
+    if B:  # one matrix for the whole batch
+        got = run_everywhere("matmul", {**fields, "SB": 0}, [a, b[0]], [((B, M, N), np.float32)])
+        check(got, full_a, np.broadcast_to(full_b[:1], full_b.shape), K)
+        got = run_everywhere("matmul", {**fields, "SA": 0}, [a[0], b], [((B, M, N), np.float32)])
+        check(got, np.broadcast_to(full_a[:1], full_a.shape), full_b, K)
+
+
+def test_not_a_number_and_infinity_arrive(rng):
+    x, w = normal(rng, 9, 20), normal(rng, 20, 40)
+    x[3, 7], x[5, 2] = np.nan, np.inf
+    got = run_everywhere("dense", dense_fields(9, 20, 40, act=1), [x, w, None], [((9, 40), np.float32)])
+    for isa, (y,) in got.items():
+        assert np.isnan(y[3]).all(), isa
+        np.testing.assert_array_equal(y[5], np.where(w[2] > 0, np.inf, 0), err_msg=isa)
+
+
+@pytest.mark.parametrize(
+    "name,fields",
+    [
+        ("dense", dense_fields(-1, 2, 3)),
+        ("dense", dense_fields(2**40, 2**40, 2)),
+        ("dense", dense_fields(2, 5, 3, ldx=4)),
+        ("dense", dense_fields(2, 5, 3, act=9)),
+        ("dense", dense_fields(2, 5, 3, y0=-1)),
+        ("dense_grad_x", grad_x_fields(2, 3, 4, mask=2)),
+        ("dense_grad_w", grad_w_fields(2, 3, 4, chunks=-1)),
+        ("dense_grad_w", grad_w_fields(0, 2**31, 2**31, chunks=2**20)),
+        ("column_sum", dict(M=-2, N=3, chunks=0, ldx=0, x0=0)),
+        ("matmul", dict(B=1, M=1, K=1, N=1, TA=2, TB=0, SA=0, SB=0)),
+        ("matmul", dict(B=2**62, M=2**10, K=1, N=1, TA=0, TB=0, SA=0, SB=0)),
+    ],
+)
+def test_impossible_fields_are_named(name, fields):
+    for isa in _core.isas():
+        assert _core.facts(name, fields, isa)["error"], isa
+
+
+def test_large_products_have_units_for_many_cores():
+    for isa in _core.isas():
+        for name, fields in [
+            ("dense", dense_fields(32, 784, 512)),
+            ("dense_grad_x", grad_x_fields(32, 784, 512)),
+            ("dense_grad_w", grad_w_fields(32, 784, 512)),
+            ("dense", dense_fields(1024, 512, 512)),
+        ]:
+            assert _core.facts(name, fields, isa)["units"] >= 48, (isa, name)
+        assert _core.facts("dense", dense_fields(8, 256, 256), isa)["units"] >= 2, isa

@@ -7,3 +7,4 @@
 #include "kernels/conv2d.h"
 #include "kernels/dense.h"
 #include "kernels/matmul.h"
+#include "kernels/pool2d.h"

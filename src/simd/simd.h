@@ -8,6 +8,7 @@
 //   mulhi(a, b): upper 32 bits of the unsigned product;  a * b: the lower 32
 //   to_int truncates, to_int_round rounds to even; both only for |x| < 2^31
 //   VecD: kLanes doubles, for sums and powers that floats cannot hold; to_double, to_float, set1d, + - * /
+//   load_u8, store_u8: kLanes bytes <-> integers of 0..255
 //   load_at(p, index): lane i is p[index[i]];  transpose(Vec (&rows)[kLanes])
 //   reduce_*: halves folded onto each other, so that the order is fixed (it differs between ISAs)
 //

@@ -87,6 +87,10 @@ NACRE_INLINE VecI as_int(Vec a) { return {_mm256_castps_si256(a.v)}; }
 NACRE_INLINE VecI load_u8(const u8* p) {
   return {_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))};
 }
+NACRE_INLINE void store_u8(u8* p, VecI a) {
+  const __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(a.v), _mm256_extracti128_si256(a.v, 1));
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(words, words));
+}
 NACRE_INLINE Vec load_at(const float* p, VecI index) { return {_mm256_i32gather_ps(p, index.v, 4)}; }
 
 NACRE_INLINE VecD to_double(Vec a) {

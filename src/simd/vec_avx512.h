@@ -90,6 +90,7 @@ NACRE_INLINE VecI to_int_round(Vec a) { return {_mm512_cvtps_epi32(a.v)}; }
 NACRE_INLINE Vec as_float(VecI a) { return {_mm512_castsi512_ps(a.v)}; }
 NACRE_INLINE VecI as_int(Vec a) { return {_mm512_castps_si512(a.v)}; }
 NACRE_INLINE VecI load_u8(const u8* p) { return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))}; }
+NACRE_INLINE void store_u8(u8* p, VecI a) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a.v)); }
 NACRE_INLINE Vec load_at(const float* p, VecI index) { return {_mm512_i32gather_ps(index.v, p, 4)}; }
 
 NACRE_INLINE VecD to_double(Vec a) {

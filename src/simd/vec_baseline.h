@@ -114,6 +114,11 @@ NACRE_INLINE VecI to_int_round(Vec a) { return {_mm_cvtps_epi32(a.v)}; }
 NACRE_INLINE Vec as_float(VecI a) { return {_mm_castsi128_ps(a.v)}; }
 NACRE_INLINE VecI as_int(Vec a) { return {_mm_castps_si128(a.v)}; }
 NACRE_INLINE VecI load_u8(const u8* p) { return {_mm_setr_epi32(p[0], p[1], p[2], p[3])}; }
+NACRE_INLINE void store_u8(u8* p, VecI a) {
+  const __m128i words = _mm_packs_epi32(a.v, a.v);
+  const int bytes = _mm_cvtsi128_si32(_mm_packus_epi16(words, words));
+  __builtin_memcpy(p, &bytes, 4);
+}
 NACRE_INLINE Vec load_at(const float* p, VecI index) {
   i32 i[4];
   store(i, index);

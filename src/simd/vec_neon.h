@@ -124,6 +124,11 @@ NACRE_INLINE VecI load_u8(const u8* p) {
   const i32 lane[4] = {p[0], p[1], p[2], p[3]};
   return load(lane);
 }
+NACRE_INLINE void store_u8(u8* p, VecI a) {
+  const uint16x4_t words = vmovn_u32(vreinterpretq_u32_s32(a.v));
+  const uint32_t bytes = vget_lane_u32(vreinterpret_u32_u8(vmovn_u16(vcombine_u16(words, words))), 0);
+  __builtin_memcpy(p, &bytes, 4);
+}
 NACRE_INLINE Vec load_at(const float* p, VecI index) {
   i32 i[4];
   store(i, index);

@@ -27,7 +27,10 @@ class Conv:
     more: dict = field(default_factory=dict, hash=False)
 
     def shape(self, **changes):
-        d = {k: getattr(self, k) for k in "N H W C O KH KW SH SW DH DW G bias act".split()}
+        d = {
+            k: getattr(self, k)
+            for k in ["N", "H", "W", "C", "O", "KH", "KW", "SH", "SW", "DH", "DW", "G", "bias", "act"]
+        }
         for size, window, stride, dilation, pad, out in (
             ("H", "KH", "SH", "DH", "PT", "OH"),
             ("W", "KW", "SW", "DW", "PL", "OW"),
@@ -136,10 +139,10 @@ CASES = [
     Conv(N=2, H=5, W=5, C=3, O=0, KH=3, KW=3, padding="same"),
     Conv(N=2, H=2, W=2, C=3, O=4, KH=3, KW=3),
     # an output larger than the input, and padding on every side
-    Conv(N=2, H=4, W=5, C=6, O=7, KH=3, KW=3, more=dict(PT=3, PL=2, OH=9, OW=8)),
-    Conv(N=1, H=4, W=4, C=2, O=3, KH=2, KW=2, more=dict(PT=9, PL=0, OH=20, OW=6)),
-    Conv(N=1, H=9, W=9, C=2, O=3, KH=2, KW=2, more=dict(PT=-3, PL=-2, OH=4, OW=5)),
+    Conv(N=2, H=4, W=5, C=6, O=7, KH=3, KW=3, more={"PT": 3, "PL": 2, "OH": 9, "OW": 8}),
+    Conv(N=1, H=4, W=4, C=2, O=3, KH=2, KW=2, more={"PT": 9, "PL": 0, "OH": 20, "OW": 6}),
+    Conv(N=1, H=9, W=9, C=2, O=3, KH=2, KW=2, more={"PT": -3, "PL": -2, "OH": 4, "OW": 5}),
     # channel slices of wider buffers
-    Conv(N=2, H=6, W=7, C=10, O=12, KH=3, KW=3, padding="same", more=dict(ldx=17, ldy=29)),
-    Conv(N=2, H=6, W=7, C=32, O=32, more=dict(ldx=48, ldy=96)),
+    Conv(N=2, H=6, W=7, C=10, O=12, KH=3, KW=3, padding="same", more={"ldx": 17, "ldy": 29}),
+    Conv(N=2, H=6, W=7, C=32, O=32, more={"ldx": 48, "ldy": 96}),
 ]

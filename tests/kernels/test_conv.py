@@ -1,30 +1,13 @@
-from kernels import conv_reference as ref
 import numpy as np
 import pytest
-from kernels.conv_reference import CASES, Conv
 
+from kernels import conv_reference as ref
+from kernels.conv_reference import CASES, Conv
+from kernels.image_calls import gathered, run, same_bits_for_any_split, spread
 from nacre import _core
 
 EPS = np.finfo(np.float32).eps
 ISAS = _core.isas()
-
-
-def spread(array, ld):
-    """The pixels of `array` at a distance of `ld` floats in a buffer of NaN; the last pixel ends the buffer."""
-    *_, C = array.shape
-    if not ld or array.size == 0:
-        return np.ascontiguousarray(array, np.float32)
-    pixels = array.reshape(-1, C)
-    flat = np.full((len(pixels) - 1) * ld + C, np.nan, np.float32)
-    for i, p in enumerate(pixels):
-        flat[i * ld : i * ld + C] = p
-    return flat
-
-
-def gathered(flat, shape, ld):
-    if not ld or flat.size == 0:
-        return flat.reshape(shape)
-    return np.stack([flat[i * ld : i * ld + shape[-1]] for i in range(int(np.prod(shape[:-1])))]).reshape(shape)
 
 
 def operands(s, seed=0):
@@ -34,25 +17,6 @@ def operands(s, seed=0):
     b = rng.standard_normal(s["O"]).astype(np.float32) if s["bias"] else None
     dy = rng.standard_normal((s["N"], s["OH"], s["OW"], s["O"])).astype(np.float32)
     return x, w, b, dy
-
-
-def run(kernel, s, inputs, isa, slices=1):
-    """The outputs of a kernel, in buffers of exactly its extents that held NaN before."""
-    facts = _core.facts(kernel, s, isa)
-    assert facts["error"] is None
-    outputs = [np.full(n, np.nan, np.float32) for n in facts["extents"][len(inputs) :]]
-    _core.run_kernel(kernel, s, list(inputs), outputs, isa, slices)
-    return outputs
-
-
-def same_bits_for_any_split(kernel, s, inputs, isa):
-    whole = run(kernel, s, inputs, isa)
-    units = _core.facts(kernel, s, isa)["units"]
-    backwards = [(i, i + 1) for i in reversed(range(units))] if units < 200 else 5
-    for slices in (2, 3, 7, backwards):
-        for a, b in zip(whole, run(kernel, s, inputs, isa, slices), strict=True):
-            assert a.tobytes() == b.tobytes()
-    return whole
 
 
 def assert_near(got, want, terms, scale):
@@ -69,7 +33,9 @@ def test_forward(case, isa):
     x, w, b, _ = operands(s)
     (y,) = same_bits_for_any_split("conv2d", s, (spread(x, s["ldx"]), w, b), isa)
     K = s["KH"] * s["KW"] * s["C"] // s["G"]
-    assert_near(gathered(y, (s["N"], s["OH"], s["OW"], s["O"]), s["ldy"]), ref.forward(s, x, w, b), K, 3 * (K + 1) ** 0.5)
+    assert_near(
+        gathered(y, (s["N"], s["OH"], s["OW"], s["O"]), s["ldy"]), ref.forward(s, x, w, b), K, 3 * (K + 1) ** 0.5
+    )
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -131,8 +97,8 @@ def test_adding_up_to_a_sum_long_enough_for_parts(isa):
 @pytest.mark.parametrize(
     "changes",
     [
-        dict(N=-1), dict(KH=0), dict(SH=0), dict(DW=-2), dict(G=2), dict(ldx=1), dict(ldy=3), dict(act=7), dict(bias=2),
-        dict(PT=2**62), dict(OH=2**40), dict(C=2**31),
+        {"N": -1}, {"KH": 0}, {"SH": 0}, {"DW": -2}, {"G": 2}, {"ldx": 1}, {"ldy": 3}, {"act": 7}, {"bias": 2},
+        {"PT": 2**62}, {"OH": 2**40}, {"C": 2**31},
     ],
     ids=str,
 )  # fmt: skip
@@ -150,4 +116,4 @@ def test_facts_are_total(kernel):
     for _ in range(2000):
         s = {n: int(values[rng.integers(len(values))]) if rng.random() < 0.3 else plain[n] for n in names}
         facts = _core.facts(kernel, s)
-        assert facts["error"] or facts["units"] >= 0 and facts["scratch"] >= 0
+        assert facts["error"] or (facts["units"] >= 0 and facts["scratch"] >= 0)

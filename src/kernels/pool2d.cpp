@@ -1,0 +1,388 @@
+// Vectors run along the channels. The forward passes walk over output pixels and their windows; the gradients gather: each
+// pixel of dx looks at the windows that see it, so that it is written once and belongs to one unit.
+#include "kernels/pool2d.h"
+
+#include "simd/simd.h"
+
+namespace nacre::NACRE_ISA {
+namespace {
+
+constexpr i64 kLimit = i64{1} << 30;
+constexpr i64 kUnitFloats = 32 * 1024;  // of the larger image touched per unit: a few microseconds
+
+const char* shape_error(const Pool2DShape& s) {
+  const i64 sizes[] = {s.N, s.H, s.W, s.C, s.OH, s.OW};
+  const i64 counts[] = {s.KH, s.KW, s.SH, s.SW};
+  for (i64 v : sizes) {
+    if (v < 0 || v >= kLimit) return "sizes must be in [0, 2^30)";
+  }
+  for (i64 v : counts) {
+    if (v < 1 || v >= kLimit) return "window and strides must be in [1, 2^30)";
+  }
+  if (s.PT <= -kLimit || s.PT >= kLimit || s.PL <= -kLimit || s.PL >= kLimit) return "padding must be in (-2^30, 2^30)";
+  if (s.KH * s.KW > 0x7fffffff) return "the window must have fewer than 2^31 taps";
+  if (s.index < 0 || s.index > 1) return "index is 0 or 1";
+  if (s.ldx != 0 && (s.ldx < s.C || s.ldx >= kLimit)) return "ldx must be at least C";
+  if (s.ldy != 0 && (s.ldy < s.C || s.ldy >= kLimit)) return "ldy must be at least C";
+  return nullptr;
+}
+
+i64 ldx_of(const Pool2DShape& s) { return s.ldx ? s.ldx : s.C; }
+i64 ldy_of(const Pool2DShape& s) { return s.ldy ? s.ldy : s.C; }
+bool wide_index(const Pool2DShape& s) { return s.KH * s.KW > 256; }
+
+Count image_extent(const Pool2DShape& s, i64 H, i64 W, i64 ld) {
+  const Count px = Count(s.N) * Count(H) * Count(W);
+  if (!px.ok() || px.value() == 0 || s.C == 0) return px * Count(s.C);
+  return Count(px.value() - 1) * Count(ld) + Count(s.C);
+}
+
+// Rows of output (forward) or of dx (gradients) per unit, from the work on one.
+i64 rows_per_unit(i64 width, i64 C, i64 reads) {
+  const Count floats = Count(width) * Count(C) * Count(reads);
+  return floats.ok() ? max_of(kUnitFloats / max_of(floats.value(), 1), 1) : 1;
+}
+i64 forward_rows(const Pool2DShape& s) { return rows_per_unit(s.OW, s.C, min_of(s.KH, 64) * min_of(s.KW, 64)); }
+i64 gradient_rows(const Pool2DShape& s) { return rows_per_unit(s.W, s.C, 1); }
+
+Facts facts_of(const Pool2DShape& s, bool forward, bool has_index) {
+  Facts f;
+  f.error = shape_error(s);
+  if (f.error) return f;
+  const Count x = image_extent(s, s.H, s.W, ldx_of(s)), y = image_extent(s, s.OH, s.OW, ldy_of(s));
+  const Count count = Count(s.N) * Count(s.OH) * Count(s.OW) * Count(s.C);
+  const Count index = count * Count(has_index ? (wide_index(s) ? 4 : 1) : 0);
+  f.extent[0] = forward ? x : y;
+  f.extent[1] = forward ? y : has_index ? index : x;
+  f.extent[2] = forward ? index : has_index ? x : Count(0);
+  if (!x.ok() || !y.ok() || !index.ok() || !count.ok()) {
+    f.error = "the problem is too large";
+    return f;
+  }
+  const Count rows = Count(s.N) * Count(forward ? s.OH : s.H);
+  if (!rows.ok()) {
+    f.error = "the problem is too large";
+    return f;
+  }
+  f.units = ceil_div(rows.value(), forward ? forward_rows(s) : gradient_rows(s));
+  f.flops = static_cast<double>(count.value()) * static_cast<double>(s.KH) * static_cast<double>(s.KW);
+  return f;
+}
+
+// [first, last) of i in [0, n) with low <= start + i*step < high, for step > 0
+struct Range {
+  i64 first, last;
+};
+i64 floor_div(i64 a, i64 b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
+Range range_within(i64 start, i64 step, i64 n, i64 low, i64 high) {
+  const i64 first = max_of(floor_div(low - start + step - 1, step), 0);
+  const i64 last = max_of(min_of(floor_div(high - start + step - 1, step), n), 0);
+  return {min_of(first, last), last};
+}
+// Taps k in [0, K) of the window that starts at `start`, within [0, n).
+Range taps_within(i64 start, i64 K, i64 n) { return range_within(start, 1, K, 0, n); }
+
+// Whole vectors, or the first n < kLanes lanes of one.
+template <bool whole>
+NACRE_INLINE Vec get(const float* p, i64 n) {
+  return whole ? load(p) : load(p, n);
+}
+template <bool whole>
+NACRE_INLINE void put(float* p, Vec a, i64 n) {
+  if (whole) store(p, a); else store(p, a, n);
+}
+template <bool whole, bool wide>
+NACRE_INLINE void put_index(u8* index, i64 at, VecI a, i64 n) {
+  if (wide) {
+    i32 lane[kLanes];
+    store(lane, a);
+    __builtin_memcpy(index + 4 * at, lane, static_cast<unsigned long>(4 * (whole ? kLanes : n)));
+  } else if (whole) {
+    store_u8(index + at, a);
+  } else {
+    u8 lane[kLanes];
+    store_u8(lane, a);
+    for (i64 i = 0; i < n; ++i) index[at + i] = lane[i];
+  }
+}
+template <bool whole, bool wide>
+NACRE_INLINE VecI get_index(const u8* index, i64 at, i64 n) {
+  if (wide) {
+    i32 lane[kLanes] = {};
+    __builtin_memcpy(lane, index + 4 * at, static_cast<unsigned long>(4 * (whole ? kLanes : n)));
+    return load(lane);
+  }
+  if (whole) return load_u8(index + at);
+  u8 lane[kLanes] = {};
+  for (i64 i = 0; i < n; ++i) lane[i] = index[at + i];
+  return load_u8(lane);
+}
+
+// What one window sees: taps h x w from x (the pixel of its first valid tap).
+struct Seen {
+  const float* x;
+  i64 row, px;  // steps of x
+  i64 nh, nw;
+  i32 tap, tap_row;  // number of the first valid tap, and of taps in a row of the window
+};
+
+// KH x KW known at compile time, or 0: from `seen`.
+// Maxima (and taps) of one window for NV vectors of channels from c on.
+template <int NV, int KH, int KW, bool whole, bool index, bool wide>
+NACRE_INLINE void max_vectors(const Seen& seen, i64 c, i64 n, float* y, u8* at, i64 at0) {
+  const i64 nh = KH ? KH : seen.nh, nw = KW ? KW : seen.nw;
+  const float* x = seen.x + c;
+  Vec best[NV];
+  VecI where[NV];
+  Mask nan[NV];
+  NACRE_UNROLL for (int v = 0; v < NV; ++v) {
+    best[v] = get<whole>(x + v * kLanes, n);
+    where[v] = set1i(seen.tap);
+    nan[v] = isnan(best[v]);
+  }
+  i32 tap_row = seen.tap;
+  NACRE_UNROLL for (i64 h = 0; h < nh; ++h, tap_row += seen.tap_row) {
+    NACRE_UNROLL for (i64 w = 0; w < nw; ++w) {
+      if (h == 0 && w == 0) continue;
+      const VecI tap = set1i(tap_row + static_cast<i32>(w));
+      NACRE_UNROLL for (int v = 0; v < NV; ++v) {
+        const Vec a = get<whole>(x + h * seen.row + w * seen.px + v * kLanes, n);
+        if (index) {
+          const Mask take = ~(le(a, best[v]) | nan[v]);  // larger, or the first NaN
+          best[v] = select(take, a, best[v]);
+          where[v] = select(take, tap, where[v]);
+          nan[v] = isnan(best[v]);
+        } else {
+          best[v] = max_nan(a, best[v]);  // of equal ones the first, as with an index
+        }
+      }
+    }
+  }
+  NACRE_UNROLL for (int v = 0; v < NV; ++v) {
+    put<whole>(y + c + v * kLanes, best[v], n);
+    if (index) put_index<whole, wide>(at, at0 + c + v * kLanes, where[v], n);
+  }
+}
+
+template <int KH, int KW, bool index, bool wide>
+void max_pixels(Seen seen, i64 pixels, i64 x_step, i64 C, float* y, i64 y_step, u8* at, i64 at0) {
+  for (i64 i = 0; i < pixels; ++i, seen.x += x_step, y += y_step, at0 += C) {
+    i64 c = 0;
+    for (; c + 4 * kLanes <= C; c += 4 * kLanes) max_vectors<4, KH, KW, true, index, wide>(seen, c, kLanes, y, at, at0);
+    for (; c + kLanes <= C; c += kLanes) max_vectors<1, KH, KW, true, index, wide>(seen, c, kLanes, y, at, at0);
+    if (c < C) max_vectors<1, KH, KW, false, index, wide>(seen, c, C - c, y, at, at0);
+  }
+}
+
+// y = scale * sum
+template <int NV, int KH, int KW, bool whole>
+NACRE_INLINE void mean_vectors(const Seen& seen, i64 c, i64 n, Vec scale, float* y) {
+  const i64 nh = KH ? KH : seen.nh, nw = KW ? KW : seen.nw;
+  const float* x = seen.x + c;
+  Vec sum[NV];
+  NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] = zero();
+  NACRE_UNROLL for (i64 h = 0; h < nh; ++h) {
+    NACRE_UNROLL for (i64 w = 0; w < nw; ++w) {
+      NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] += get<whole>(x + h * seen.row + w * seen.px + v * kLanes, n);
+    }
+  }
+  NACRE_UNROLL for (int v = 0; v < NV; ++v) put<whole>(y + c + v * kLanes, sum[v] * scale, n);
+}
+
+template <int KH, int KW>
+void mean_pixels(Seen seen, i64 pixels, i64 x_step, i64 C, float* y, i64 y_step) {
+  const i64 count = seen.nh * seen.nw;
+  const Vec scale = set1(count > 0 ? 1.0f / static_cast<float>(count) : 0.0f);
+  for (i64 i = 0; i < pixels; ++i, seen.x += x_step, y += y_step) {
+    i64 c = 0;
+    for (; c + 4 * kLanes <= C; c += 4 * kLanes) mean_vectors<4, KH, KW, true>(seen, c, kLanes, scale, y);
+    for (; c + kLanes <= C; c += kLanes) mean_vectors<1, KH, KW, true>(seen, c, kLanes, scale, y);
+    if (c < C) mean_vectors<1, KH, KW, false>(seen, c, C - c, scale, y);
+  }
+}
+
+// Calls row(seen, first output pixel, number of output pixels) for runs of pixels whose windows see equally much: the
+// columns at the left and right edge one by one, those between together.
+template <class F>
+NACRE_INLINE void for_each_window(const Pool2DShape& s, Slice units, const float* x, F row) {
+  const i64 ld = ldx_of(s), per = forward_rows(s), rows = s.N * s.OH;
+  const Range inner = range_within(-s.PL, s.SW, s.OW, 0, s.W - s.KW + 1);
+  for (i64 r = units.begin * per, end = min_of(units.end * per, rows); r < end; ++r) {
+    const i64 n = r / s.OH, oh = r % s.OH, ih = oh * s.SH - s.PT;
+    const Range h = taps_within(ih, s.KH, s.H);
+    for (i64 ow = 0; ow < s.OW;) {
+      const i64 iw = ow * s.SW - s.PL;
+      const i64 run = ow >= inner.first && ow < inner.last ? inner.last - ow : 1;
+      const Range w = taps_within(iw, s.KW, s.W);
+      Seen seen{};
+      seen.nh = max_of(h.last - h.first, 0);
+      seen.nw = max_of(w.last - w.first, 0);
+      if (seen.nh == 0 || seen.nw == 0) seen.nh = seen.nw = 0;
+      seen.row = s.W * ld;
+      seen.px = ld;
+      seen.tap = static_cast<i32>(h.first * s.KW + w.first);
+      seen.tap_row = static_cast<i32>(s.KW);
+      if (seen.nh) seen.x = x + ((n * s.H + ih + h.first) * s.W + iw + w.first) * ld;
+      row(seen, r * s.OW + ow, run);
+      ow += run;
+    }
+  }
+}
+
+template <bool index, bool wide>
+void max_pool_rows(const Pool2DShape& s, Slice units, const float* x, float* y, u8* at) {
+  const i64 ldy = ldy_of(s), step = s.SW * ldx_of(s);
+  for_each_window(s, units, x, [&](const Seen& seen, i64 px, i64 run) {
+    float* to = y + px * ldy;
+    if (seen.nh == 0) {  // sees nothing
+      for (i64 c = 0; c < s.C; c += kLanes) {
+        const i64 n = min_of(s.C - c, kLanes);
+        store(to + c, set1(-__builtin_inff()), n);
+        if (index) put_index<false, wide>(at, px * s.C + c, set1i(0), n);
+      }
+    } else if (!wide && seen.nh == 2 && seen.nw == 2) {
+      max_pixels<2, 2, index, false>(seen, run, step, s.C, to, ldy, at, px * s.C);
+    } else if (!wide && seen.nh == 3 && seen.nw == 3) {
+      max_pixels<3, 3, index, false>(seen, run, step, s.C, to, ldy, at, px * s.C);
+    } else {
+      max_pixels<0, 0, index, wide>(seen, run, step, s.C, to, ldy, at, px * s.C);
+    }
+  });
+}
+
+// The windows that see input position i along one axis: outputs [first, last), output o through tap i + P - o*S. Moves
+// from one position to the next without dividing.
+struct Over {
+  i64 K, S, P, out;
+  i64 first = 0, last = 0;
+  inline __attribute__((always_inline)) void move_to(i64 i) {
+    while (last < out && last * S <= i + P) ++last;
+    while (first < last && first * S + K <= i + P) ++first;
+  }
+};
+
+struct Windows {  // that see one pixel of dx
+  i64 h0, h1, w0, w1;
+  i64 tap_h, tap_w;  // tap of window (h0, w0); the next window sees it through a tap lower by the stride
+};
+
+template <int NV, bool whole, bool wide>
+NACRE_INLINE void max_grad_vectors(const Pool2DShape& s, const Windows& win, i64 first, i64 ldy, i64 c, i64 n,
+                                   const float* dy, const u8* index, float* dx) {
+  Vec sum[NV];
+  NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] = zero();
+  i64 tap_h = win.tap_h;
+  for (i64 oh = win.h0; oh < win.h1; ++oh, tap_h -= s.SH) {
+    i64 tap = tap_h * s.KW + win.tap_w;
+    i64 px = first + oh * s.OW + win.w0;
+    for (i64 ow = win.w0; ow < win.w1; ++ow, tap -= s.SW, ++px) {
+      const VecI here = set1i(static_cast<i32>(tap));
+      NACRE_UNROLL for (int v = 0; v < NV; ++v) {
+        const i64 at = c + v * kLanes;
+        sum[v] += select(eq(get_index<whole, wide>(index, px * s.C + at, n), here), get<whole>(dy + px * ldy + at, n));
+      }
+    }
+  }
+  NACRE_UNROLL for (int v = 0; v < NV; ++v) put<whole>(dx + c + v * kLanes, sum[v], n);
+}
+
+template <int NV, bool whole>
+NACRE_INLINE void mean_grad_vectors(const Pool2DShape& s, const Windows& win, i64 first, i64 ldy, i64 c, i64 n,
+                                    const float* dy, float* dx) {
+  Vec sum[NV];
+  NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] = zero();
+  for (i64 oh = win.h0; oh < win.h1; ++oh) {
+    const i64 ih = oh * s.SH - s.PT, rows = min_of(ih + s.KH, s.H) - max_of(ih, 0);
+    for (i64 ow = win.w0; ow < win.w1; ++ow) {
+      const i64 iw = ow * s.SW - s.PL, cols = min_of(iw + s.KW, s.W) - max_of(iw, 0);
+      const Vec share = set1(1.0f / static_cast<float>(rows * cols));
+      NACRE_UNROLL for (int v = 0; v < NV; ++v) {
+        sum[v] = fma(get<whole>(dy + (first + oh * s.OW + ow) * ldy + c + v * kLanes, n), share, sum[v]);
+      }
+    }
+  }
+  NACRE_UNROLL for (int v = 0; v < NV; ++v) put<whole>(dx + c + v * kLanes, sum[v], n);
+}
+
+// Calls pixel(windows, first output pixel of the image, pixel of dx).
+template <class F>
+NACRE_INLINE void for_each_pixel(const Pool2DShape& s, Slice units, F pixel) {
+  const i64 per = gradient_rows(s), rows = s.N * s.H;
+  for (i64 r = units.begin * per, end = min_of(units.end * per, rows); r < end; ++r) {
+    const i64 n = r / s.H, ih = r % s.H;
+    Over h{s.KH, s.SH, s.PT, s.OH}, w{s.KW, s.SW, s.PL, s.OW};
+    h.move_to(ih);
+    for (i64 iw = 0; iw < s.W; ++iw) {
+      w.move_to(iw);
+      pixel(Windows{h.first, h.last, w.first, w.last, ih + s.PT - h.first * s.SH, iw + s.PL - w.first * s.SW},
+            n * s.OH * s.OW, r * s.W + iw);
+    }
+  }
+}
+
+template <bool wide>
+void max_grad_rows(const Pool2DShape& s, Slice units, const float* dy, const u8* index, float* dx) {
+  const i64 ldx = ldx_of(s), ldy = ldy_of(s);
+  for_each_pixel(s, units, [&](const Windows& win, i64 first, i64 px) {
+    float* to = dx + px * ldx;
+    i64 c = 0;
+    for (; c + 4 * kLanes <= s.C; c += 4 * kLanes) max_grad_vectors<4, true, wide>(s, win, first, ldy, c, kLanes, dy, index, to);
+    for (; c + kLanes <= s.C; c += kLanes) max_grad_vectors<1, true, wide>(s, win, first, ldy, c, kLanes, dy, index, to);
+    if (c < s.C) max_grad_vectors<1, false, wide>(s, win, first, ldy, c, s.C - c, dy, index, to);
+  });
+}
+
+}  // namespace
+
+Facts max_pool2d_facts(const Pool2DShape& s) { return facts_of(s, true, s.index == 1); }
+
+void max_pool2d(const Pool2DShape& s, Slice rows, const float* x, float* y, u8* index) {
+  if (!s.index) {
+    max_pool_rows<false, false>(s, rows, x, y, index);
+  } else if (wide_index(s)) {
+    max_pool_rows<true, true>(s, rows, x, y, index);
+  } else {
+    max_pool_rows<true, false>(s, rows, x, y, index);
+  }
+}
+
+Facts max_pool2d_grad_x_facts(const Pool2DShape& s) { return facts_of(s, false, true); }
+
+void max_pool2d_grad_x(const Pool2DShape& s, Slice rows, const float* dy, const u8* index, float* dx) {
+  if (wide_index(s)) {
+    max_grad_rows<true>(s, rows, dy, index, dx);
+  } else {
+    max_grad_rows<false>(s, rows, dy, index, dx);
+  }
+}
+
+Facts avg_pool2d_facts(const Pool2DShape& s) { return facts_of(s, true, false); }
+
+void avg_pool2d(const Pool2DShape& s, Slice rows, const float* x, float* y) {
+  const i64 ldy = ldy_of(s), step = s.SW * ldx_of(s);
+  for_each_window(s, rows, x, [&](const Seen& seen, i64 px, i64 run) {
+    float* to = y + px * ldy;
+    if (seen.nh == 2 && seen.nw == 2) {
+      mean_pixels<2, 2>(seen, run, step, s.C, to, ldy);
+    } else if (seen.nh == 3 && seen.nw == 3) {
+      mean_pixels<3, 3>(seen, run, step, s.C, to, ldy);
+    } else {
+      mean_pixels<0, 0>(seen, run, step, s.C, to, ldy);
+    }
+  });
+}
+
+Facts avg_pool2d_grad_x_facts(const Pool2DShape& s) { return facts_of(s, false, false); }
+
+void avg_pool2d_grad_x(const Pool2DShape& s, Slice rows, const float* dy, float* dx) {
+  const i64 ldx = ldx_of(s), ldy = ldy_of(s);
+  for_each_pixel(s, rows, [&](const Windows& win, i64 first, i64 px) {
+    float* to = dx + px * ldx;
+    i64 c = 0;
+    for (; c + 4 * kLanes <= s.C; c += 4 * kLanes) mean_grad_vectors<4, true>(s, win, first, ldy, c, kLanes, dy, to);
+    for (; c + kLanes <= s.C; c += kLanes) mean_grad_vectors<1, true>(s, win, first, ldy, c, kLanes, dy, to);
+    if (c < s.C) mean_grad_vectors<1, false>(s, win, first, ldy, c, s.C - c, dy, to);
+  });
+}
+
+}  // namespace nacre::NACRE_ISA

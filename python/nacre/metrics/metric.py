@@ -1,0 +1,205 @@
+"""What a metric is, and the metrics that are means and sums."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nacre import initializers, ops
+from nacre.core import naming
+from nacre.core.registry import deserialize_keras_object, serialize_keras_object
+from nacre.core.variable import Variable
+from nacre.losses.loss import apply_mask, dtype_name, same_rank
+
+
+class Metric:
+    """State that `update_state` adds to, batch by batch, and that `result` turns into a number.
+
+    Subclasses make Variables with `add_variable` and define `update_state` and `result`; they are then reset to zeros by
+    `reset_state`.
+    """
+
+    def __init__(self, dtype: Any = None, name: str | None = None) -> None:
+        self.name = name or naming.auto_name(type(self).__name__)
+        self._given_dtype = dtype
+        self._dtype = dtype_name(dtype)
+        self._variables: list[Variable] = []
+        self._metrics: list[Metric] = []
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, (Variable, Metric)):
+            tracked = self.__dict__.get("_variables" if isinstance(value, Variable) else "_metrics")
+            if tracked is None:
+                raise RuntimeError(
+                    f"{type(self).__name__}: call `super().__init__()` as the first statement of `__init__()`, before "
+                    f"setting '{name}'"
+                )
+            if not any(v is value for v in tracked):
+                tracked.append(value)
+        super().__setattr__(name, value)
+
+    @property
+    def dtype(self) -> str:
+        """What the metric computes in."""
+        return self._dtype
+
+    @property
+    def variables(self) -> list[Variable]:
+        """The state, that of metrics held as attributes included."""
+        return [*self._variables, *(v for m in self._metrics for v in m.variables)]
+
+    def add_variable(
+        self, shape: Any, initializer: Any, dtype: Any = None, aggregation: str = "sum", name: str | None = None
+    ) -> Variable:
+        """A new Variable of the metric's state."""
+        with naming.name_scope(self.name.replace("/", "_")):
+            variable = Variable(
+                initializers.get(initializer) if isinstance(initializer, (str, dict)) else initializer,
+                shape=shape,
+                dtype=dtype,
+                trainable=False,
+                aggregation=aggregation,
+                name=name,
+            )
+        self._variables.append(variable)
+        return variable
+
+    def add_weight(self, shape: Any = (), initializer: Any = None, dtype: Any = None, name: str | None = None) -> Variable:
+        """`add_variable` with Keras' defaults for layers: zeros, no axes."""
+        return self.add_variable(shape, "zeros" if initializer is None else initializer, dtype, name=name)
+
+    def reset_state(self) -> None:
+        """Forgets all batches."""
+        for v in self.variables:
+            v.assign(ops.zeros(v.shape, v.dtype))
+
+    def update_state(self, *args: Any, **kwargs: Any) -> Any:
+        """Adds a batch."""
+        raise NotImplementedError(f"{type(self).__name__} must define `update_state`")
+
+    def result(self) -> Any:
+        """The value over all batches since the last reset."""
+        raise NotImplementedError(f"{type(self).__name__} must define `result`")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Adds a batch; gives the value so far."""
+        self.update_state(*args, **kwargs)
+        return self.result()
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` needs to make an equal metric."""
+        return {"name": self.name, "dtype": self._dtype}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """The metric that `config` describes."""
+        return cls(**config)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}>"
+
+
+def samplewise(values: Any, sample_weight: Any, reduce: Callable[..., Any], dtype: str) -> tuple[Any, Any]:
+    """One (weighted) value and one weight per sample; `reduce` takes away the other axes."""
+    mask = getattr(values, "_keras_mask", None)
+    values = ops.cast(ops.convert_to_tensor(values), dtype)
+    if sample_weight is not None or mask is not None:
+        if sample_weight is not None:
+            sample_weight = ops.convert_to_tensor(sample_weight, dtype=dtype)
+        sample_weight = apply_mask(sample_weight, mask, dtype, "sum")
+        values, sample_weight = same_rank(values, sample_weight)
+        rank = len(sample_weight.shape)
+        if len(values.shape) > rank:
+            values = reduce(values, axis=tuple(range(rank, len(values.shape))))
+        if tuple(sample_weight.shape) != tuple(values.shape):
+            sample_weight = ops.broadcast_to(sample_weight, values.shape)
+        values = values * sample_weight
+        if rank > 1:
+            sample_weight = reduce(sample_weight, axis=tuple(range(1, rank)))
+    if len(values.shape) > 1:
+        values = reduce(values, axis=tuple(range(1, len(values.shape))))
+    return values, sample_weight
+
+
+def divide_no_nan(a: Any, b: Any) -> Any:
+    """a / b, and 0 where b is 0."""
+    zero = ops.equal(b, 0.0)
+    return ops.where(zero, ops.zeros_like(a), a / ops.where(zero, ops.ones_like(b), b))
+
+
+class Mean(Metric):
+    """The (weighted) mean of all values.
+
+    >>> m = Mean()
+    >>> m.update_state([1, 3, 5, 7])
+    >>> float(m.result())
+    4.0
+    """
+
+    def __init__(self, name: str | None = "mean", dtype: Any = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self.total = self.add_variable((), "zeros", self._dtype, name="total")
+        self.count = self.add_variable((), "zeros", self._dtype, name="count")
+
+    def update_state(self, values: Any, sample_weight: Any = None) -> None:
+        """Adds a batch: `values` of any shape, the first axis being samples; weights broadcast to it."""
+        values, weight = samplewise(values, sample_weight, ops.mean, self._dtype)
+        self.total.assign(self.total + ops.sum(values))
+        if weight is not None:
+            count = ops.sum(weight)
+        else:
+            count = float(values.shape[0]) if values.shape else 1.0
+        self.count.assign(self.count + count)
+
+    def result(self) -> Any:
+        """The mean so far; 0 before the first batch."""
+        return divide_no_nan(self.total.value, self.count.value)
+
+
+class Sum(Metric):
+    """The (weighted) sum of all values."""
+
+    def __init__(self, name: str | None = "sum", dtype: Any = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self.total = self.add_variable((), "zeros", self._dtype, name="total")
+
+    def update_state(self, values: Any, sample_weight: Any = None) -> None:
+        """Adds a batch."""
+        values, _ = samplewise(values, sample_weight, ops.sum, self._dtype)
+        self.total.assign(self.total + ops.sum(values))
+
+    def result(self) -> Any:
+        """The sum so far."""
+        return ops.convert_to_tensor(self.total)
+
+
+class MeanMetricWrapper(Mean):
+    """The mean of a function `fn(y_true, y_pred, **kwargs)` that gives a value per sample."""
+
+    def __init__(self, fn: Callable[..., Any], name: str | None = None, dtype: Any = None, **kwargs: Any) -> None:
+        super().__init__(name=name or getattr(fn, "__name__", None), dtype=dtype)
+        self._fn = fn
+        self._fn_kwargs = kwargs
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Adds a batch."""
+        mask = getattr(y_pred, "_keras_mask", None)
+        values = self._fn(y_true, y_pred, **self._fn_kwargs)
+        if sample_weight is not None and mask is not None:
+            sample_weight = apply_mask(
+                ops.convert_to_tensor(sample_weight, dtype=self._dtype), mask, self._dtype, reduction="sum"
+            )
+        super().update_state(values, sample_weight=sample_weight)
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` needs to make an equal metric."""
+        if type(self) is MeanMetricWrapper:
+            return {**super().get_config(), "fn": serialize_keras_object(self._fn), **self._fn_kwargs}
+        return {"name": self.name, "dtype": self._dtype, **self._fn_kwargs}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """The metric that `config` describes."""
+        if "fn" in config:
+            config = {**config, "fn": deserialize_keras_object(config["fn"])}
+        return cls(**config)

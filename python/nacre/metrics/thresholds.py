@@ -1,0 +1,95 @@
+"""Counting hits and misses at thresholds: what confusion metrics and curves share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nacre import ops
+from nacre.core import config
+from nacre.losses.loss import convert_pair
+
+NONE_SELECTED = -1e10  # below every prediction: what is not among the top k
+
+
+def parse_thresholds(thresholds: Any, default: float = 0.5) -> list[float]:
+    """A list of thresholds. Raises ValueError for one outside [0, 1]."""
+    found = [default if thresholds is None else t for t in _as_list(thresholds)]
+    if thresholds is not None:
+        wrong = [t for t in found if t is None or not 0 <= t <= 1]
+        if wrong:
+            raise ValueError(f"Threshold values must be in [0, 1]. Received: {wrong}")
+    return [float(t) for t in found]
+
+
+def _as_list(x: Any) -> list[Any]:
+    return list(x) if isinstance(x, (list, tuple, np.ndarray)) else [x]
+
+
+def even_thresholds(n: int) -> list[float]:
+    """`n` thresholds over [0, 1], the outer two just beyond so that every prediction lies between."""
+    if n <= 1:
+        raise ValueError(f"Argument `num_thresholds` must be an integer > 1. Received: num_thresholds={n}")
+    inner = [(i + 1) / (n - 1) for i in range(n - 2)]
+    return [0.0 - config.epsilon(), *inner, 1.0 + config.epsilon()]
+
+
+def select(y_true: Any, y_pred: Any, top_k: int | None, class_id: int | None) -> tuple[Any, Any]:
+    """Both as floats; what is not among the `top_k` is never predicted; only `class_id` is kept."""
+    y_true, y_pred = convert_pair(y_true, y_pred)
+    if top_k is not None:
+        _, best = ops.top_k(y_pred, k=top_k, sorted=False)
+        chosen = ops.sum(ops.one_hot(best, y_pred.shape[-1], dtype=y_pred.dtype), axis=-2)
+        y_pred = y_pred * chosen + NONE_SELECTED * (1.0 - chosen)
+    if class_id is not None:
+        if not -y_pred.shape[-1] <= class_id < y_pred.shape[-1]:
+            raise ValueError(f"class_id={class_id} is outside of the {y_pred.shape[-1]} classes of y_pred")
+        y_true, y_pred = y_true[..., class_id], y_pred[..., class_id]
+    return y_true, y_pred
+
+
+def count_at(
+    y_true: Any, y_pred: Any, thresholds: list[float], sample_weight: Any, columns: bool = False, label_weights: Any = None
+) -> tuple[Any, Any, Any, Any]:
+    """(Weighted) true positives, false positives, true negatives, false negatives at each threshold: four (T,) tensors.
+
+    With `columns`, y_true and y_pred (batch, labels) are counted per label: four (T, labels) tensors.
+    """
+    dtype = y_pred.dtype
+    weight = _weights_like(sample_weight, y_pred, dtype)
+    if label_weights is not None and not columns:
+        per_label = ops.broadcast_to(ops.cast(label_weights, dtype), y_pred.shape)
+        weight = per_label if weight is None else weight * per_label
+    if columns:
+        y_true, y_pred = (ops.reshape(y, (-1, y.shape[-1])) for y in (y_true, y_pred))
+    else:
+        y_true, y_pred = (ops.reshape(y, (-1, 1)) for y in (y_true, y_pred))
+    positive = ops.cast(ops.cast(y_true, "bool"), dtype)
+    negative = 1.0 - positive
+    if weight is not None:
+        weight = ops.reshape(weight, y_pred.shape)
+        positive, negative = positive * weight, negative * weight
+    # (T, batch, labels); T is small, or the batch is.
+    limits = ops.reshape(ops.convert_to_tensor(np.asarray(thresholds, np.float32)), (-1, 1, 1))
+    predicted = ops.cast(ops.expand_dims(y_pred, 0) > ops.cast(limits, dtype), dtype)
+    true_positive = ops.sum(predicted * positive, axis=1)
+    false_positive = ops.sum(predicted * negative, axis=1)
+    true_negative = ops.sum(negative, axis=0) - false_positive
+    false_negative = ops.sum(positive, axis=0) - true_positive
+    counts = (true_positive, false_positive, true_negative, false_negative)
+    if columns:
+        return counts
+    return tuple(ops.reshape(c, (-1,)) for c in counts)  # type: ignore[return-value]
+
+
+def _weights_like(sample_weight: Any, like: Any, dtype: str) -> Any:
+    if sample_weight is None:
+        return None
+    weight = ops.cast(ops.convert_to_tensor(sample_weight), dtype)
+    missing = len(like.shape) - len(weight.shape)
+    if missing > 0:
+        weight = ops.reshape(weight, (*weight.shape, *([1] * missing)))
+    elif missing < 0 and weight.shape[-1] == 1:
+        weight = ops.squeeze(weight, -1)
+    return ops.broadcast_to(weight, like.shape)

@@ -1,0 +1,35 @@
+"""Optimizers by name and by configuration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nacre.core.registry import deserialize_keras_object, resolve, serialize_keras_object
+from nacre.optimizers.base import Optimizer
+
+
+def get(identifier: Any) -> Any:
+    """The Optimizer that `identifier` names: a name in any case, a class, a configuration or an Optimizer.
+
+    >>> get("sgd").name
+    'sgd'
+    """
+    found = None if identifier is None or (callable(identifier) and not isinstance(identifier, type)) else (
+        resolve(identifier, "optimizers", "optimizer", {"adamw": "AdamW", "rmsprop": "RMSprop"}, Optimizer)
+    )
+    if not isinstance(found, Optimizer):
+        raise ValueError(
+            f"Could not interpret optimizer identifier: {identifier!r}. Expected a name such as 'adam', a config dict or an "
+            "Optimizer"
+        )
+    return found
+
+
+def serialize(optimizer: Any) -> Any:
+    """The configuration of an optimizer, as `deserialize` reads it."""
+    return serialize_keras_object(optimizer)
+
+
+def deserialize(config: Any, custom_objects: Any = None) -> Any:
+    """The optimizer that a configuration describes; class names of old files may be in lower case."""
+    return deserialize_keras_object(config, custom_objects=custom_objects, package="optimizers")

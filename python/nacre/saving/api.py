@@ -1,0 +1,240 @@
+"""Saving and loading models and weights: `.keras`, `.weights.h5`, and the `.h5` files of older versions of Keras."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from nacre.core import registry
+from nacre.saving import archive, h5, state
+from nacre.saving.archive import Archive
+from nacre.saving.atomic import replacing
+from nacre.saving.h5 import DamagedFile
+
+
+def save_model(model: Any, filepath: Any, overwrite: bool = True, zipped: bool | None = None, **kwargs: Any) -> None:
+    """Writes `model` (its configuration, its weights, the state of its optimizer) into one `.keras` file.
+
+    Args:
+        model: the model.
+        filepath: where to; must end in `.keras`. An open binary file will do, too.
+        overwrite: whether an existing file may be replaced without asking.
+        zipped: must be True or None.
+
+    Raises:
+        ValueError: for another ending. The old file is only replaced when the new one is complete on the disk.
+    """
+    include_optimizer = kwargs.pop("include_optimizer", True)
+    if kwargs:
+        raise ValueError(f"save_model: unknown arguments {sorted(kwargs)}")
+    if zipped is False:
+        raise ValueError("save_model: zipped=False is not supported; a model is one `.keras` file")
+    if isinstance(filepath, io.IOBase):
+        _write_model(model, filepath, include_optimizer)  # type: ignore[arg-type]
+        return
+    path = os.fspath(filepath)
+    if not path.endswith(".keras"):
+        if path.endswith((".h5", ".hdf5")):
+            from nacre.saving import legacy_h5
+
+            _may_write(path, overwrite)
+            with replacing(path) as file:
+                legacy_h5.write_model(model, file, include_optimizer)
+            return
+        raise ValueError(
+            "Invalid filepath extension for saving. Please add either a `.keras` extension for the native Keras format "
+            f"(recommended) or a `.h5` extension. Received: filepath={path}."
+        )
+    if not getattr(model, "built", True):
+        warnings.warn(
+            "You are saving a model that has not yet been built. It might not contain any weights yet. Consider "
+            "building the model first by calling it on some data.",
+            stacklevel=2,
+        )
+    _may_write(path, overwrite)
+    with replacing(path) as file:
+        _write_model(model, file, include_optimizer)
+
+
+def load_model(filepath: Any, custom_objects: Any = None, compile: bool = True, safe_mode: bool = True) -> Any:
+    """The model in a `.keras` file (or a `.h5` file of an older Keras), compiled as it was when it was saved.
+
+    Args:
+        filepath: a path or an open binary file.
+        custom_objects: dict from name to class or function, for what is not registered.
+        compile: whether to restore loss, metrics and optimizer with its state.
+        safe_mode: accepted for compatibility; marshalled code is refused in either case.
+
+    Raises:
+        ValueError: for a missing file, one that is damaged (what is damaged is said) or of another kind.
+        TypeError: for a class that is neither public nor registered nor in `custom_objects`.
+    """
+    if isinstance(filepath, io.IOBase):
+        return _read_model(filepath, "the file", custom_objects, compile, safe_mode)  # type: ignore[arg-type]
+    path = os.fspath(filepath)
+    if not os.path.isfile(path):
+        if path.endswith((".keras", ".h5", ".hdf5")):
+            raise ValueError(
+                f"File not found: filepath={path}. Please ensure the file is an accessible `.keras` zip file."
+            )
+        raise ValueError(_not_supported(path))
+    with open(path, "rb") as file:
+        start = file.read(8)
+        file.seek(0)
+        if start == b"\x89HDF\r\n\x1a\n":
+            from nacre.saving import legacy_h5
+
+            return legacy_h5.read_model(file, path, custom_objects, compile, safe_mode)
+        if not path.endswith((".keras", ".h5", ".hdf5")) and start[:4] != b"PK\3\4":
+            raise ValueError(_not_supported(path))
+        return _read_model(file, path, custom_objects, compile, safe_mode)
+
+
+def save_weights(model: Any, filepath: Any, overwrite: bool = True, max_shard_size: Any = None, **kwargs: Any) -> None:
+    """Writes the weights of `model` (and the state of its optimizer) into a `.weights.h5` file, replaced when complete."""
+    if kwargs or max_shard_size is not None:
+        raise ValueError(f"save_weights: not supported: {sorted(kwargs) or 'max_shard_size'}")
+    path = os.fspath(filepath)
+    if not path.endswith(".weights.h5"):
+        raise ValueError(f"The filename must end in `.weights.h5`. Received: filepath={path}")
+    _may_write(path, overwrite)
+    with replacing(path) as file, h5.h5py().File(file, "w") as weights:
+        state.write_state(model, weights)
+
+
+def load_weights(
+    model: Any, filepath: Any, skip_mismatch: bool = False, objects_to_skip: Any = None, **kwargs: Any
+) -> None:
+    """Fills `model` with the weights in a `.weights.h5`, `.keras` or `.h5` file.
+
+    Args:
+        model: a built model of the same architecture.
+        filepath: the file.
+        skip_mismatch: whether what does not fit is left alone, with a warning, instead of an error.
+        objects_to_skip: layers and models that are left alone.
+
+    Raises:
+        ValueError: when the file is damaged or does not fit; it names the layers.
+    """
+    by_name = kwargs.pop("by_name", False)
+    if kwargs:
+        raise ValueError(f"load_weights: unknown arguments {sorted(kwargs)}")
+    path = os.fspath(filepath)
+    if not getattr(model, "built", True):
+        raise ValueError(
+            "You are loading weights into a model that has not yet been built. Try building the model first by calling "
+            "it on some data or by using `build()`."
+        )
+    skip = list(objects_to_skip or ())
+    with open(path, "rb") as file:
+        if file.read(4) == b"PK\3\4":
+            with Archive(file, path).weights() as weights:
+                state.read_state(model, weights, path, skip_mismatch, skip)
+            return
+        file.seek(0)
+        with h5.reading(file, path) as weights:
+            if path.endswith(".weights.h5") or not ({"layer_names", "model_weights"} & {*weights.attrs, *weights}):
+                if by_name:
+                    raise ValueError(f"load_weights: by_name=True is for `.h5` files of older versions, got {path}")
+                state.read_state(model, weights, path, skip_mismatch, skip)
+                return
+            from nacre.saving import legacy_h5
+
+            legacy_h5.read_weights(model, weights, path, skip_mismatch, by_name, skip)
+
+
+def model_to_json(model: Any, **kwargs: Any) -> str:
+    """The configuration of `model` (architecture, not weights) as a JSON string."""
+    with registry.object_sharing():
+        return json.dumps(registry.serialize_keras_object(model), **kwargs)
+
+
+def model_from_json(json_string: str, custom_objects: Any = None) -> Any:
+    """A new model, with fresh weights, from what `model.to_json()` gave."""
+    try:
+        config = json.loads(json_string)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"model_from_json: this is no JSON: {error}") from error
+    with registry.object_sharing():
+        return registry.deserialize_keras_object(config, custom_objects=custom_objects)
+
+
+# --- .keras ----------------------------------------------------------------------------------------------------
+
+
+def _write_model(model: Any, file: BinaryIO, include_optimizer: bool) -> None:
+    with registry.object_sharing():
+        config = registry.serialize_keras_object(model)
+    if not include_optimizer:
+        config.pop("compile_config", None)
+    with archive.creating(file, config, _assets(model)) as weights:
+        state.write_state(model, weights)
+
+
+def _read_model(file: BinaryIO, what: str, custom_objects: Any, compile: bool, safe_mode: bool) -> Any:
+    source = Archive(file, what)
+    config = source.config()
+    if not isinstance(config, dict) or "class_name" not in config:
+        raise DamagedFile(f"{what}: {archive.CONFIG} describes no model")
+    model = build(config, what, custom_objects, compile, safe_mode)
+    with source.weights() as weights:
+        state.read_state(model, weights, what)
+    for path, obj in state.walk(model):
+        if hasattr(type(obj), "load_assets"):
+            with source.assets(path) as folder:
+                obj.load_assets(folder)
+    return model
+
+
+def build(config: dict[str, Any], what: str, custom_objects: Any, compile: bool, safe_mode: bool) -> Any:
+    """The model that a configuration from the file `what` describes."""
+    if not compile:
+        config = {key: value for key, value in config.items() if key != "compile_config"}
+    try:
+        with registry.object_sharing():
+            model = registry.deserialize_keras_object(config, custom_objects=custom_objects, safe_mode=safe_mode)
+    except RecursionError as error:
+        raise DamagedFile(f"{what}: the configuration is nested too deeply") from error
+    if not state.saveable(model):
+        raise DamagedFile(f"{what}: the configuration describes no model, but {type(model).__name__}")
+    return model
+
+
+def _assets(model: Any) -> dict[str, bytes]:
+    """What layers keep in files of their own (vocabularies), by path."""
+    found: dict[str, bytes] = {}
+    for path, obj in state.walk(model):
+        if not hasattr(type(obj), "save_assets"):
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            obj.save_assets(folder)
+            for item in sorted(Path(folder).rglob("*")):
+                if item.is_file():
+                    found[f"{path}/{item.relative_to(folder).as_posix()}"] = item.read_bytes()
+    return found
+
+
+def _not_supported(path: str) -> str:
+    return (
+        f"File format not supported: filepath={path}. nacre reads `.keras` files and the `.h5` files of older versions "
+        "of Keras."
+    )
+
+
+def _may_write(path: str, overwrite: bool) -> None:
+    """Raises FileExistsError when the file is there, must not be replaced, and the user does not say otherwise."""
+    if overwrite or not os.path.exists(path):
+        return
+    if sys.stdin is not None and sys.stdin.isatty():
+        with contextlib.suppress(EOFError):
+            if input(f"[WARNING] {path} already exists - overwrite? [y/n] ").strip().lower() in ("y", "yes"):
+                return
+    raise FileExistsError(f"{path} already exists; pass overwrite=True to replace it")
+

@@ -1,0 +1,219 @@
+"""The `.keras` file: a zip archive, nothing in it compressed, of `metadata.json`, `config.json`, `model.weights.h5`, `assets/`.
+
+The HDF5 part is written and read in place, at its offset in the archive: no second copy of the weights is made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import io
+import json
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+from nacre.saving import h5
+from nacre.saving.h5 import DamagedFile
+
+KERAS_VERSION = "3.15.1"  # whose file format this is
+METADATA, CONFIG, WEIGHTS, ASSETS = "metadata.json", "config.json", "model.weights.h5", "assets"
+
+_CHUNK = 1 << 20
+_JSON_LIMIT = 1 << 28  # bytes of config.json; that of a very large model has a few MiB
+_RATIO_LIMIT = 100  # above this a compressed member is no honest file
+_SMALL = 1 << 26
+
+
+class Window(io.RawIOBase):
+    """A part of an open binary file, from `start` on, as a file of its own. `size` bounds it for reading."""
+
+    def __init__(self, file: BinaryIO, start: int, size: int | None = None) -> None:
+        self._file = file
+        self._start = start
+        self._at = 0
+        self.size = 0 if size is None else size
+        self._writing = size is None
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return self._writing
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}[whence]
+        self._at = max(base + offset, 0)
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")[: max(self.size - self._at, 0)]
+        self._file.seek(self._start + self._at)
+        n = self._file.readinto(view) or 0  # type: ignore[attr-defined]
+        self._at += n
+        return int(n)
+
+    def write(self, data: Any) -> int:
+        self._file.seek(self._start + self._at)
+        n = self._file.write(data)
+        self._at += n
+        self.size = max(self.size, self._at)
+        return n
+
+    def truncate(self, size: int | None = None) -> int:
+        self.size = self._at if size is None else size
+        self._file.truncate(self._start + self.size)
+        return self.size
+
+    def crc(self) -> int:
+        """The CRC-32 of the contents."""
+        total, buffer, left = 0, bytearray(_CHUNK), self.size
+        self._file.seek(self._start)
+        while left:
+            n = self._file.readinto(memoryview(buffer)[: min(left, _CHUNK)])  # type: ignore[attr-defined]
+            if not n:
+                raise DamagedFile(f"the file ends {left} bytes too early")
+            total = zlib.crc32(memoryview(buffer)[:n], total)
+            left -= n
+        return total
+
+
+# --- writing ---------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def creating(file: BinaryIO, config: Any, assets: dict[str, bytes]) -> Iterator[Any]:
+    """Writes a `.keras` archive into `file`; inside the block the open HDF5 part is there to be filled."""
+    now = datetime.datetime.now()
+    metadata = {"keras_version": KERAS_VERSION, "date_saved": now.strftime("%Y-%m-%d@%H:%M:%S")}
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(METADATA, json.dumps(metadata))
+        archive.writestr(CONFIG, json.dumps(config))
+        for name, data in assets.items():
+            archive.writestr(f"{ASSETS}/{name}", data)
+        info = zipfile.ZipInfo(WEIGHTS, now.timetuple()[:6])
+        info.header_offset = archive.start_dir
+        file.seek(info.header_offset)
+        file.write(info.FileHeader(zip64=True))
+        window = Window(file, file.tell())
+        with h5.h5py().File(window, "w") as weights:
+            yield weights
+        info.file_size = info.compress_size = window.size
+        info.CRC = window.crc()
+        file.seek(info.header_offset)
+        file.write(info.FileHeader(zip64=True))
+        archive.start_dir = window._start + window.size
+        archive.filelist.append(info)
+        archive.NameToInfo[info.filename] = info
+
+
+# --- reading ---------------------------------------------------------------------------------------------------
+
+
+class Archive:
+    """An open `.keras` archive whose table of contents has been checked; `what` names it in errors."""
+
+    def __init__(self, file: BinaryIO, what: str) -> None:
+        self._file = file
+        self.what = what
+        file.seek(0, os.SEEK_END)
+        self._length = file.tell()
+        try:
+            self._zip = zipfile.ZipFile(file)
+        except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, UnicodeDecodeError) as error:
+            raise DamagedFile(f"{what} is damaged or no .keras file: {error}") from error
+        self._members: dict[str, zipfile.ZipInfo] = {}
+        for info in self._zip.infolist():
+            if info.filename in self._members:
+                raise DamagedFile(f"{what} is damaged: it holds {info.filename!r} twice")
+            if info.flag_bits & 1:
+                raise DamagedFile(f"{what}: {info.filename!r} is encrypted")
+            if info.compress_size > self._length:
+                raise DamagedFile(f"{what} is damaged: {info.filename!r} is larger than the file")
+            if info.file_size > max(_RATIO_LIMIT * info.compress_size, _SMALL):
+                raise DamagedFile(
+                    f"{what}: {info.filename!r} would grow from {info.compress_size} to {info.file_size} bytes; refused"
+                )
+            self._members[info.filename] = info
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._members
+
+    def config(self) -> Any:
+        """The contents of `config.json`."""
+        data = self.read(CONFIG, _JSON_LIMIT)
+        try:
+            return json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise DamagedFile(f"{self.what}: {CONFIG} is damaged: {error}") from error
+
+    def read(self, name: str, limit: int) -> bytes:
+        """The bytes of a member. Raises DamagedFile when it is missing, damaged, or longer than `limit`."""
+        info = self._info(name)
+        if info.file_size > limit:
+            raise DamagedFile(f"{self.what}: {name!r} has {info.file_size} bytes; at most {limit} are expected")
+        try:
+            return self._zip.read(info)
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+            raise DamagedFile(f"{self.what}: {name!r} is damaged: {error}") from error
+
+    def _info(self, name: str) -> zipfile.ZipInfo:
+        if name not in self._members:
+            raise DamagedFile(f"{self.what} is no complete .keras file: {name!r} is missing")
+        return self._members[name]
+
+    @contextlib.contextmanager
+    def weights(self) -> Iterator[Any]:
+        """The open HDF5 part."""
+        info = self._info(WEIGHTS)
+        what = f"{self.what}: {WEIGHTS!r}"
+        source: Any
+        if info.compress_type == zipfile.ZIP_STORED:
+            source = Window(self._file, self._data_start(info), info.file_size)
+            if source.crc() != info.CRC:
+                raise DamagedFile(f"{what} is damaged: its checksum is wrong")
+        else:
+            source = io.BytesIO(self.read(WEIGHTS, max(_RATIO_LIMIT * info.compress_size, _SMALL)))
+        with h5.reading(source, what) as file:
+            yield file
+
+    def _data_start(self, info: zipfile.ZipInfo) -> int:
+        """Where the bytes of a stored member begin: behind its local header."""
+        self._file.seek(info.header_offset)
+        header = self._file.read(30)
+        if len(header) != 30 or header[:4] != b"PK\3\4":
+            raise DamagedFile(f"{self.what} is damaged: {info.filename!r} has no header")
+        start = info.header_offset + 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+        if start + info.file_size > self._length or info.file_size != info.compress_size:
+            raise DamagedFile(f"{self.what} is damaged: {info.filename!r} reaches past the end of the file")
+        return start
+
+    def asset_names(self) -> list[str]:
+        """The members below `assets/`, without that prefix."""
+        names = [name for name in self._members if name.startswith(f"{ASSETS}/") and not name.endswith("/")]
+        for name in names:
+            parts = PurePosixPath(name).parts
+            if ".." in parts or "\\" in name or PurePosixPath(name).is_absolute():
+                raise DamagedFile(f"{self.what}: the path {name!r} leads outside of the archive")
+        return [name[len(ASSETS) + 1 :] for name in names]
+
+    @contextlib.contextmanager
+    def assets(self, prefix: str) -> Iterator[str]:
+        """A temporary folder with the assets below `prefix`."""
+        with tempfile.TemporaryDirectory() as folder:
+            for name in self.asset_names():
+                if name.startswith(f"{prefix}/"):
+                    target = Path(folder, *PurePosixPath(name[len(prefix) + 1 :]).parts)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_bytes(self.read(f"{ASSETS}/{name}", _JSON_LIMIT))
+            yield folder

@@ -1,4 +1,4 @@
-"""The `.keras` file: a zip archive, nothing in it compressed, of `metadata.json`, `config.json`, `model.weights.h5`, `assets/`.
+"""The `.keras` file: an uncompressed zip archive of `metadata.json`, `config.json`, `model.weights.h5` and `assets/`.
 
 The HDF5 part is written and read in place, at its offset in the archive: no second copy of the weights is made.
 """
@@ -193,7 +193,9 @@ class Archive:
         header = self._file.read(30)
         if len(header) != 30 or header[:4] != b"PK\3\4":
             raise DamagedFile(f"{self.what} is damaged: {info.filename!r} has no header")
-        start = info.header_offset + 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+        start = (
+            info.header_offset + 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+        )
         if start + info.file_size > self._length or info.file_size != info.compress_size:
             raise DamagedFile(f"{self.what} is damaged: {info.filename!r} reaches past the end of the file")
         return start

@@ -1,5 +1,5 @@
-"""Arrays in HDF5 files. What is read is only data of this very file: no links, no external or virtual storage, no plug-in
-filters, no types but numbers, and no array that is larger than what the file can hold."""
+"""Arrays in HDF5 files. What is read is only data of this very file: no links, no external or virtual storage, no
+plug-in filters, no types but numbers, and no array that is larger than what the file can hold."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-# Filters that are part of HDF5 and h5py (gzip, shuffle, fletcher32, szip, nbit, scale-offset, lzf). For any other, the HDF5
-# library would search plug-in folders for a shared object to load.
+# Filters that are part of HDF5 and h5py (gzip, shuffle, fletcher32, szip, nbit, scale-offset, lzf). For any other, the
+# HDF5 library would search plug-in folders for a shared object to load.
 _FILTERS = {1, 2, 3, 4, 5, 6, 32000}
 _DEFLATE_LIMIT = 1100  # gzip cannot shrink by more than 1032
 _SLACK = 1 << 16
@@ -31,7 +31,7 @@ def h5py() -> Any:
 
 @contextlib.contextmanager
 def reading(source: Any, what: str) -> Iterator[Any]:
-    """The open HDF5 file `source` (a path or a binary file). Errors of the HDF5 library become `DamagedFile` about `what`."""
+    """The open HDF5 file `source` (a path or a binary file). Errors of the HDF5 library become `DamagedFile`."""
     try:
         file = h5py().File(source, "r")
     except (FileNotFoundError, PermissionError, IsADirectoryError):
@@ -101,7 +101,7 @@ class Reader:
                 )
 
     def array(self, dataset: Any, shape: tuple[int, ...] | None = None) -> np.ndarray[Any, Any]:
-        """The numbers of a checked dataset. Raises ValueError before reading when a given `shape` is not the stored one."""
+        """The numbers of a checked dataset. Raises ValueError before reading when `shape` is not the stored one."""
         if shape is not None and tuple(dataset.shape) != tuple(shape):
             raise ValueError(
                 f"{self.what}: {dataset.name} has shape {tuple(dataset.shape)}, expected shape {tuple(shape)}"
@@ -165,10 +165,16 @@ class ReadStore(Mapping[str, np.ndarray[Any, Any]]):
             return iter(list(self._group.keys()))
 
     def __len__(self) -> int:
-        return 0 if self._group is None else len(self._group)
+        if self._group is None:
+            return 0
+        with self._reader.errors(self._group.name):
+            return len(self._group)
 
     def __contains__(self, key: object) -> bool:
-        return self._group is not None and bool(self._group.id.links.exists(str(key).encode()))
+        if self._group is None:
+            return False
+        with self._reader.errors(self._group.name):
+            return bool(self._group.id.links.exists(str(key).encode()))
 
 
 class WriteStore:
@@ -203,5 +209,3 @@ class WriteStore:
 
     def __contains__(self, key: object) -> bool:
         return self._group is not None and str(key) in self._group
-
-

@@ -306,4 +306,3 @@ def _write_names(group: Any, name: str, values: list[str]) -> None:
         return
     for i, start in enumerate(range(0, len(encoded), per_part)):
         group.attrs[f"{name}{i}"] = np.array(encoded[start : start + per_part])
-

@@ -1,8 +1,8 @@
 """Which object's arrays stand where in a weights file: a walk over attributes, the same one when writing and reading.
 
-An object is stored at the path by which the walk meets it first. Attributes are visited in sorted order, private ones last; a
-container is visited in its order, its members named by their class and numbered (`layers/dense_1`), because automatic
-names of layers differ from one process to the next.
+An object is stored at the path by which the walk meets it first. Attributes are visited in sorted order, private ones
+last; a container is visited in its order, its members named by their class and numbered (`layers/dense_1`), because
+automatic names of layers differ from one process to the next.
 """
 
 from __future__ import annotations

@@ -1,0 +1,121 @@
+"""Files made to do harm: each is refused with a ValueError that says why."""
+
+import h5py
+import numpy as np
+import pytest
+
+from nacre.saving import api
+from nacre.saving.h5 import DamagedFile
+from saveable_things import Dense, Model
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "x.weights.h5"
+
+
+@pytest.fixture
+def secret(tmp_path):
+    with h5py.File(tmp_path / "secret.h5", "w") as file:
+        file["data"] = np.arange(3.0)
+        file.create_group("group/vars")["0"] = np.arange(3.0)
+    return tmp_path / "secret.h5"
+
+
+def refused(path, text):
+    target = Model(a=Dense(np.zeros(3)))
+    with pytest.raises(DamagedFile, match=text):
+        api.load_weights(target, path)
+    assert (target.a.arrays[0] == 0).all()
+
+
+def test_external_links_are_refused(path, secret):
+    with h5py.File(path, "w") as file:
+        file.create_group("a/vars")["0"] = h5py.ExternalLink(str(secret), "/data")
+    refused(path, "a/vars/0 is a link to elsewhere")
+    with h5py.File(path, "w") as file:
+        file["a"] = h5py.ExternalLink(str(secret), "/group")
+    refused(path, "/a is a link to elsewhere")
+
+
+def test_soft_links_are_refused(path):
+    with h5py.File(path, "w") as file:
+        file["x"] = np.arange(3.0)
+        file.create_group("a/vars")["0"] = h5py.SoftLink("/x")
+    refused(path, "is a link to elsewhere")
+
+
+def test_external_storage_is_refused(path, tmp_path):
+    (tmp_path / "raw").write_bytes(np.arange(3.0).tobytes())
+    with h5py.File(path, "w") as file:
+        file.create_dataset("a/vars/0", (3,), "f8", external=[(str(tmp_path / "raw"), 0, 24)])
+    refused(path, "stored in another file")
+
+
+def test_virtual_data_sets_are_refused(path, secret):
+    layout = h5py.VirtualLayout((3,), "f8")
+    layout[:] = h5py.VirtualSource(str(secret), "data", (3,))
+    with h5py.File(path, "w") as file:
+        file.create_virtual_dataset("a/vars/0", layout)
+    refused(path, "virtual data set")
+
+
+def test_an_array_larger_than_the_file_is_refused_before_allocation(path):
+    with h5py.File(path, "w") as file:
+        file.create_dataset("a/vars/0", (1 << 44,), "f4")
+    refused(path, "claims 70368744177664 bytes")
+    with h5py.File(path, "w") as file:
+        file.create_dataset("a/vars/0", (1 << 20, 1 << 20, 1 << 20), "f4", chunks=(1, 1, 1024), compression="gzip")
+    refused(path, "claims 4611686018427387904 bytes")
+
+
+def test_filters_that_need_a_plugin_are_refused(path):
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_chunk((3,))
+    properties.set_filter(32015, h5py.h5z.FLAG_OPTIONAL, (1,))
+    with h5py.File(path, "w") as file:
+        group = file.create_group("a/vars")
+        space = h5py.h5s.create_simple((3,))
+        h5py.h5d.create(group.id, b"0", h5py.h5t.NATIVE_DOUBLE, space, properties)
+    refused(path, r"uses the filters \[32015\]")
+
+
+@pytest.mark.parametrize(
+    "value", [["a", "b", "c"], np.array([(1, 2.0)], dtype=[("x", "i4"), ("y", "f4")])], ids=["text", "compound"]
+)
+def test_what_is_no_number_is_refused(path, value):
+    with h5py.File(path, "w") as file:
+        file["a/vars/0"] = value
+    refused(path, "expected numbers")
+
+
+def test_a_group_where_an_array_should_be_is_refused(path):
+    with h5py.File(path, "w") as file:
+        file.create_group("a/vars/0")
+    refused(path, "expected an array")
+    with h5py.File(path, "w") as file:
+        file["a"] = np.zeros(3)
+    refused(path, "expected a group")
+
+
+def test_a_file_cut_short_is_refused_wherever_it_is_cut(path):
+    api.save_weights(Model(a=Dense(np.arange(300.0))), path)
+    whole = path.read_bytes()
+    for length in range(0, len(whole) - 1, 97):
+        path.write_bytes(whole[:length])
+        refused(path, "damaged")
+
+
+def test_a_file_with_flipped_bytes_is_read_or_refused(path):
+    api.save_weights(Model(a=Dense(np.arange(300.0))), path)
+    whole = bytearray(path.read_bytes())
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        damaged = bytearray(whole)
+        for at in rng.integers(0, len(whole), 3):
+            damaged[at] ^= int(rng.integers(1, 256))
+        path.write_bytes(damaged)
+        try:
+            api.load_weights(Model(a=Dense(np.zeros(300))), path)
+        except ValueError as error:
+            assert str(path) in str(error)

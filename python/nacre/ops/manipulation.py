@@ -1,0 +1,345 @@
+"""Shapes and order: reshape, transpose, join, cut, pad, repeat. Nothing is computed."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from nacre.core.spec import broadcast_shapes, normalize_axis
+from nacre.core.tensor import Symbol, Tensor
+from nacre.core.variable import Variable
+from nacre.ops.base import public, value
+from nacre.ops.elementwise import BroadcastTo, same_dtype
+from nacre.ops.movement import (
+    Concat,
+    Pad,
+    Reshape,
+    Slice,
+    flipped,
+    permuted,
+    reshaped,
+    slice_axis,
+    split_sizes,
+)
+
+
+def as_shape(shape: Any, what: str) -> tuple[int, ...]:
+    """`shape` (an int or ints, which may be tensors of one element) as a tuple. Raises TypeError for anything else."""
+    if isinstance(shape, (int, np.integer)) and not isinstance(shape, bool):
+        return (int(shape),)
+    if isinstance(shape, (Tensor, Variable, np.ndarray)):
+        shape = np.asarray(shape).tolist()
+        if isinstance(shape, int):
+            return (shape,)
+    try:
+        sizes = tuple(shape)
+    except TypeError:
+        raise TypeError(f"{what}: expected a shape (an int or a sequence of ints), got {shape!r}") from None
+    out = []
+    for d in sizes:
+        if isinstance(d, bool) or not hasattr(d, "__index__"):
+            raise TypeError(f"{what}: expected a shape of ints, got {sizes!r}")
+        out.append(d.__index__())
+    return tuple(out)
+
+
+def sizes_of(shape: Any, what: str) -> tuple[int, ...]:
+    """A shape without negative sizes and small enough to be addressed. Raises ValueError otherwise."""
+    sizes = as_shape(shape, what)
+    n = 1
+    for d in sizes:
+        if d < 0:
+            raise ValueError(f"{what}: sizes cannot be negative, got shape {sizes}")
+        n *= max(d, 1)
+    if n >= 2**59:
+        raise ValueError(f"{what}: a tensor of shape {sizes} would have {n} elements, which is more than can be addressed")
+    return sizes
+
+
+@public
+def reshape(x: Any, newshape: Any) -> Any:
+    """The elements of `x` in the same order, shaped `newshape`; one size may be -1 (or None) and is found.
+
+    Raises ValueError when the number of elements differs.
+
+    >>> reshape([1, 2, 3, 4], (2, -1)).shape
+    (2, 2)
+    """
+    x = value(x)
+    if isinstance(newshape, (list, tuple)):
+        newshape = tuple(-1 if d is None else d for d in newshape)
+    wanted = as_shape(newshape, "reshape")
+    open_axes = [i for i, d in enumerate(wanted) if d == -1]
+    known = math.prod(d for d in wanted if d != -1)
+    fits = known == x.size if not open_axes else known > 0 and x.size % known == 0
+    if len(open_axes) > 1 or any(d < -1 for d in wanted) or not fits:
+        raise ValueError(f"reshape: a tensor of shape {x.shape} ({x.size} elements) cannot get shape {wanted}")
+    if open_axes:
+        i = open_axes[0]
+        wanted = (*wanted[:i], x.size // known, *wanted[i + 1 :])
+    return reshaped(x, wanted)
+
+
+@public
+def ravel(x: Any) -> Any:
+    """The elements of `x` in row-major order, shape (size,)."""
+    x = value(x)
+    return reshaped(x, (x.size,))
+
+
+@public
+def transpose(x: Any, axes: Any = None) -> Any:
+    """Axis i of the result is axis `axes[i]` of `x`; all axes in reverse order without `axes`.
+
+    >>> transpose(np.zeros((2, 3, 4)), axes=(1, 0, 2)).shape
+    (3, 2, 4)
+    """
+    x = value(x)
+    rank = len(x.shape)
+    if axes is None:
+        perm = tuple(range(rank - 1, -1, -1))
+    else:
+        perm = tuple(normalize_axis(a, rank, "transpose: axes") for a in as_shape(axes, "transpose"))
+        if sorted(perm) != list(range(rank)):
+            raise ValueError(f"transpose: expected every axis of a tensor of shape {x.shape} once, got axes={axes!r}")
+    return permuted(x, perm)
+
+
+@public
+def moveaxis(x: Any, source: Any, destination: Any) -> Any:
+    """`x` with the axes `source` moved to the places `destination`; the others keep their order.
+
+    >>> moveaxis(np.zeros((2, 3, 4)), 0, -1).shape
+    (3, 4, 2)
+    """
+    x = value(x)
+    rank = len(x.shape)
+    froms = [normalize_axis(a, rank, "moveaxis: source") for a in as_shape(source, "moveaxis")]
+    tos = [normalize_axis(a, rank, "moveaxis: destination") for a in as_shape(destination, "moveaxis")]
+    if len(froms) != len(tos) or len(set(froms)) != len(froms) or len(set(tos)) != len(tos):
+        raise ValueError(f"moveaxis: expected as many different axes in each, got {source!r} and {destination!r}")
+    order = [a for a in range(rank) if a not in froms]
+    for to, start in sorted(zip(tos, froms)):
+        order.insert(to, start)
+    return permuted(x, tuple(order))
+
+
+@public
+def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
+    """`x` with two axes exchanged."""
+    x = value(x)
+    order = list(range(len(x.shape)))
+    a, b = (normalize_axis(axis, len(order), "swapaxes") for axis in (axis1, axis2))
+    order[a], order[b] = order[b], order[a]
+    return permuted(x, tuple(order))
+
+
+@public
+def expand_dims(x: Any, axis: Any) -> Any:
+    """`x` with axes of size 1 put in at `axis` (an int or several, counted in the result).
+
+    >>> expand_dims([1.0, 2.0], -1).shape
+    (2, 1)
+    """
+    x = value(x)
+    axes = as_shape(axis, "expand_dims")
+    rank = len(x.shape) + len(axes)
+    places = {normalize_axis(a, rank, "expand_dims: axis") for a in axes}
+    if len(places) != len(axes):
+        raise ValueError(f"expand_dims: every axis may be named once, got {axis!r}")
+    rest = iter(x.shape)
+    return reshaped(x, tuple(1 if i in places else next(rest) for i in range(rank)))
+
+
+@public
+def squeeze(x: Any, axis: Any = None) -> Any:
+    """`x` without its axes of size 1, or without those named. Raises ValueError for one of another size.
+
+    >>> squeeze([[[1.0], [2.0]]]).shape
+    (2,)
+    """
+    x = value(x)
+    shape = x.shape
+    if axis is None:
+        return reshaped(x, tuple(d for d in shape if d != 1))
+    axes = {normalize_axis(a, len(shape), "squeeze: axis") for a in as_shape(axis, "squeeze")}
+    for a in axes:
+        if shape[a] != 1:
+            raise ValueError(f"squeeze: expected an axis of size 1, axis {a} of shape {shape} has {shape[a]}")
+    return reshaped(x, tuple(d for i, d in enumerate(shape) if i not in axes))
+
+
+@public
+def broadcast_to(x: Any, shape: Any) -> Any:
+    """`x` repeated until it has `shape`, by NumPy's rule.
+
+    >>> broadcast_to([1, 2], (3, 2)).shape
+    (3, 2)
+    """
+    x = value(x)
+    wanted = sizes_of(shape, "broadcast_to")
+    try:
+        fits = broadcast_shapes(x.shape, wanted) == wanted
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(f"broadcast_to: a tensor of shape {x.shape} cannot be repeated to shape {wanted}")
+    return broadcasted(x, wanted)
+
+
+def broadcasted(x: Any, shape: tuple[int, ...]) -> Any:
+    """`x` broadcast to `shape`, which it is known to fit."""
+    if x.shape == shape:
+        return x
+    if math.prod(shape) == math.prod(x.shape):
+        return Reshape(shape)(x)
+    return BroadcastTo(shape)(x)
+
+
+@public
+def concatenate(xs: Any, axis: int = 0) -> Any:
+    """The tensors of the list `xs` one after the other along `axis`; shapes may differ only there.
+
+    Dtypes are promoted to one that holds them all.
+
+    >>> concatenate([[[1, 2]], [[3, 4], [5, 6]]]).shape
+    (3, 2)
+    """
+    if isinstance(xs, (Tensor, Symbol, Variable, np.ndarray)):
+        xs = list(value(xs))
+    if not isinstance(xs, (list, tuple)) or not xs:
+        raise ValueError(f"concatenate: expected a list of at least one tensor, got {xs!r}")
+    values = same_dtype(*xs)
+    first = values[0].shape
+    if axis is None:
+        values = [reshaped(v, (v.size,)) for v in values]
+        first, axis = values[0].shape, 0
+    axis = normalize_axis(axis, len(first), "concatenate: axis")
+    for v in values:
+        if len(v.shape) != len(first) or any(i != axis and a != b for i, (a, b) in enumerate(zip(v.shape, first))):
+            raise ValueError(
+                f"concatenate: shapes must agree on every axis but {axis}, got {[tuple(v.shape) for v in values]}"
+            )
+    return values[0] if len(values) == 1 else Concat(axis)(*values)
+
+
+@public
+def stack(x: Any, axis: int = 0) -> Any:
+    """The tensors of the list `x`, all of one shape, along a new axis.
+
+    >>> stack([[1, 2], [3, 4], [5, 6]], axis=1).shape
+    (2, 3)
+    """
+    if isinstance(x, (Tensor, Symbol, Variable, np.ndarray)):
+        x = list(value(x))
+    if not isinstance(x, (list, tuple)) or not x:
+        raise ValueError(f"stack: expected a list of at least one tensor, got {x!r}")
+    values = same_dtype(*x)
+    shape = values[0].shape
+    if any(v.shape != shape for v in values):
+        raise ValueError(f"stack: expected tensors of one shape, got {[tuple(v.shape) for v in values]}")
+    axis = normalize_axis(axis, len(shape) + 1, "stack: axis")
+    wide = (*shape[:axis], 1, *shape[axis:])
+    parts = [Reshape(wide)(v) for v in values]
+    return parts[0] if len(parts) == 1 else Concat(axis)(*parts)
+
+
+@public
+def unstack(x: Any, num: int | None = None, axis: int = 0) -> Any:
+    """The slices of `x` along `axis`, without it, as a list.
+
+    >>> [t.tolist() for t in unstack([[1, 2], [3, 4]])]
+    [[1, 2], [3, 4]]
+    """
+    x = value(x)
+    axis = normalize_axis(axis, len(x.shape), "unstack: axis")
+    count = x.shape[axis]
+    if num is not None and num != count:
+        raise ValueError(f"unstack: axis {axis} of shape {x.shape} has {count} slices, got num={num}")
+    rest = (*x.shape[:axis], *x.shape[axis + 1 :])
+    return [Reshape(rest)(part) for part in split_sizes(x, (1,) * count, axis)]
+
+
+@public
+def split(x: Any, indices_or_sections: Any, axis: int = 0) -> Any:
+    """`x` cut along `axis` into a number of equal parts, or before each of the given positions; a list.
+
+    Raises ValueError when the parts would not be equal.
+
+    >>> [t.shape for t in split(np.zeros((5, 2)), [1, 3])]
+    [(1, 2), (2, 2), (2, 2)]
+    """
+    x = value(x)
+    axis = normalize_axis(axis, len(x.shape), "split: axis")
+    n = x.shape[axis]
+    if isinstance(indices_or_sections, (int, np.integer)) and not isinstance(indices_or_sections, bool):
+        parts = int(indices_or_sections)
+        if parts < 1 or n % parts:
+            raise ValueError(f"split: axis {axis} of shape {x.shape} cannot be cut into {parts} equal parts")
+        return split_sizes(x, (n // parts,) * parts, axis)
+    cuts = [min(max(c + n if c < 0 else c, 0), n) for c in as_shape(indices_or_sections, "split")]
+    edges = [0, *cuts, n]
+    if any(b < a for a, b in zip(edges, edges[1:])):
+        # Positions that go back give empty parts, as slices do.
+        return [slice_axis(x, axis, a, max(b, a)) for a, b in zip(edges, edges[1:])]
+    return split_sizes(x, tuple(b - a for a, b in zip(edges, edges[1:])), axis)
+
+
+_PAD_MODES = ("constant", "reflect", "symmetric", "edge", "wrap")
+
+
+@public
+def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = None) -> Any:
+    """`x` with elements around it: `pad_width` is `(before, after)` for each axis, one pair for all, or one number.
+
+    `mode` is "constant" (filled with `constant_values`, 0 by default), "reflect", "symmetric", "edge" or "wrap".
+
+    >>> pad([1, 2], (1, 2)).tolist()
+    [0, 1, 2, 0, 0]
+    """
+    x = value(x)
+    widths = _pad_widths(pad_width, len(x.shape))
+    if mode not in _PAD_MODES:
+        raise ValueError(f"pad: expected mode to be one of {list(_PAD_MODES)}, got {mode!r}")
+    if mode != "constant":
+        if constant_values is not None:
+            raise ValueError(f"pad: constant_values={constant_values!r} goes only with mode='constant', not {mode!r}")
+        return _pad_by_index(x, widths, mode)
+    if all(w == (0, 0) for w in widths):
+        return x
+    fill = 0 if constant_values is None else constant_values
+    if isinstance(fill, (Tensor, np.ndarray, np.generic)):
+        fill = np.asarray(fill).item() if np.size(fill) == 1 else fill
+    if type(fill) not in (int, float, bool):
+        raise TypeError(f"pad: expected constant_values to be a number, got {constant_values!r}")
+    sizes_of(tuple(a + d + b for d, (a, b) in zip(x.shape, widths)), "pad")
+    return Pad(widths, float(fill))(x)
+
+
+def _pad_widths(pad_width: Any, rank: int) -> tuple[tuple[int, int], ...]:
+    try:
+        array = np.asarray(pad_width)
+        if array.dtype.kind not in "iu":
+            raise ValueError
+        pairs = np.broadcast_to(array, (rank, 2)).tolist()
+    except ValueError:
+        raise ValueError(
+            f"pad: expected pad_width to be an int, a pair, or a pair for each of {rank} axes, got {pad_width!r}"
+        ) from None
+    if any(w < 0 for p in pairs for w in p):
+        raise ValueError(f"pad: widths cannot be negative, got {pad_width!r}")
+    return tuple((a, b) for a, b in pairs)
+
+
+def _pad_by_index(x: Any, widths: tuple[tuple[int, int], ...], mode: str) -> Any:
+    """Each padded axis is gathered by the positions that NumPy's mode repeats."""
+    for axis, (before, after) in enumerate(widths):
+        if before or after:
+            n = x.shape[axis]
+            if n == 0:
+                raise ValueError(f"pad: mode {mode!r} cannot fill an empty axis; axis {axis} of shape {x.shape}")
+            index = np.pad(np.arange(n, dtype=np.int32), (before, after), mode=mode)
+            x = take_constant(x, index, axis)
+    return x

@@ -1,0 +1,265 @@
+"""Ops that move elements and compute nothing: other shapes, other orders, parts and joins.
+
+A reshape is a second name for the same memory. Transpose, broadcast, slice and flip are one kernel, `strided_copy`, that reads
+with any strides; gradients are again such movements."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nacre.core.op import Op
+from nacre.core.spec import DTYPE_CODE, ITEMSIZE, Spec
+from nacre.ops.base import scalar
+from nacre.ops.elementwise import BroadcastTo
+from nacre.ops.lowering import collapse, row_major
+
+_MOST_DIMS = 8
+
+
+def strided_copy(k: Any, x: Any, y: Any, dims: Sequence[int], strides: Sequence[int], offset: int = 0) -> None:
+    """y, contiguous, is filled in row-major order from x[offset + i . strides]; more axes than the kernel takes go in steps."""
+    dims, (strides, _) = collapse(dims, [list(strides), row_major(dims)])
+    if len(dims) > _MOST_DIMS:
+        raise ValueError(f"moving elements along {len(dims)} separate axes; the kernels take {_MOST_DIMS}")
+    spare = _MOST_DIMS - len(dims)
+    k.strided_copy(
+        dict(
+            rank=len(dims),
+            dims=[*dims, *[1] * spare],
+            strides=[*strides, *[0] * spare],
+            offset=offset,
+            width=ITEMSIZE[x.dtype],
+            n=math.prod(x.shape),
+        ),
+        x,
+        y,
+    )
+
+
+class Reshape(Op):
+    """The same elements in the same order under another shape."""
+
+    shape: tuple[int, ...]
+
+    def infer(self, x: Spec) -> Spec:
+        return Spec(self.shape, x.dtype)
+
+    def view(self, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        return x.reshape(self.shape)
+
+    def lower(self, k: Any, x: Any, y: Any) -> None:
+        k.alias(y, x)
+
+    def grad(self, x: Any, dy: Any) -> Any:
+        return Reshape(x.shape)(dy)
+
+
+class Transpose(Op):
+    """Axis i of y is axis perm[i] of x."""
+
+    perm: tuple[int, ...]
+
+    def infer(self, x: Spec) -> Spec:
+        return Spec(tuple(x.shape[p] for p in self.perm), x.dtype)
+
+    def lower(self, k: Any, x: Any, y: Any) -> None:
+        own = row_major(x.shape)
+        strided_copy(k, x, y, y.shape, [own[p] for p in self.perm])
+
+    def grad(self, dy: Any) -> Any:
+        back = [0] * len(self.perm)
+        for i, p in enumerate(self.perm):
+            back[p] = i
+        return Transpose(tuple(back))(dy)
+
+
+class Slice(Op):
+    """y[i] = x[start + i * step] on every axis; a negative step walks backwards."""
+
+    start: tuple[int, ...]
+    size: tuple[int, ...]
+    step: tuple[int, ...]
+
+    def infer(self, x: Spec) -> Spec:
+        return Spec(self.size, x.dtype)
+
+    def lower(self, k: Any, x: Any, y: Any) -> None:
+        own = row_major(x.shape)
+        offset = sum(a * s for a, s in zip(self.start, own)) if math.prod(self.size) else 0
+        strided_copy(k, x, y, y.shape, [a * s for a, s in zip(self.step, own)], offset)
+
+    def grad(self, x: Any, dy: Any) -> Any:
+        """Elements go back to where they came from, with zeros between and around them."""
+        shape, step, start = x.shape, self.step, list(self.start)
+        rank = len(shape)
+        if math.prod(self.size) == 0:
+            return BroadcastTo(shape)(scalar(0.0, dy.dtype))
+        backwards = tuple(a for a in range(rank) if step[a] < 0)
+        if backwards:
+            dy = flipped(dy, backwards)
+            for a in backwards:
+                start[a] += (self.size[a] - 1) * step[a]
+        spread = [abs(s) if n > 1 else 1 for s, n in zip(step, self.size)]
+        if any(s > 1 for s in spread):
+            # (n,) -> (n, 1) -> (n, step) -> (n * step,): each element followed by step - 1 zeros.
+            pairs = tuple(d for n in self.size for d in (n, 1))
+            widths = tuple(w for s in spread for w in ((0, 0), (0, s - 1)))
+            dy = Pad(widths)(Reshape(pairs)(dy))
+            dy = Reshape(tuple(n * s for n, s in zip(self.size, spread)))(dy)
+        after = [d - a - n for d, a, n in zip(shape, start, dy.shape)]
+        if any(a < 0 for a in after):
+            dy = Slice((0,) * rank, tuple(n + min(a, 0) for n, a in zip(dy.shape, after)), (1,) * rank)(dy)
+        widths = tuple((a, max(b, 0)) for a, b in zip(start, after))
+        return dy if all(w == (0, 0) for w in widths) else Pad(widths)(dy)
+
+
+class Pad(Op):
+    """x with `widths[axis] = (before, after)` elements of `fill` around it."""
+
+    widths: tuple[tuple[int, int], ...]
+    fill: float = 0.0
+
+    def infer(self, x: Spec) -> Spec:
+        return Spec(tuple(a + d + b for d, (a, b) in zip(x.shape, self.widths)), x.dtype)
+
+    def lower(self, k: Any, x: Any, y: Any) -> None:
+        dims, before, total = _collapse_padding(x.shape, self.widths)
+        if len(dims) > _MOST_DIMS:
+            raise ValueError(f"padding of {len(dims)} separate axes; the kernels take {_MOST_DIMS}")
+        spare = _MOST_DIMS - len(dims)
+        k.pad(
+            dict(
+                rank=len(dims),
+                dims=[*dims, *[1] * spare],
+                before=[*before, *[0] * spare],
+                out_dims=[*total, *[1] * spare],
+                dtype=DTYPE_CODE[x.dtype],
+                value=self.fill,
+            ),
+            x,
+            y,
+        )
+
+    def grad(self, x: Any, dy: Any) -> Any:
+        return Slice(tuple(a for a, _ in self.widths), x.shape, (1,) * len(self.widths))(dy)
+
+
+def _collapse_padding(shape: Sequence[int], widths: Sequence[tuple[int, int]]) -> tuple[list[int], list[int], list[int]]:
+    """Unpadded axes join the axis before them: (sizes, padding before, padded sizes)."""
+    dims: list[int] = []
+    before: list[int] = []
+    total: list[int] = []
+    for d, (a, b) in zip(shape, widths):
+        if dims and (a, b) == (0, 0):
+            dims[-1], before[-1], total[-1] = dims[-1] * d, before[-1] * d, total[-1] * d
+        else:
+            dims.append(d)
+            before.append(a)
+            total.append(a + d + b)
+    return dims, before, total
+
+
+class Concat(Op):
+    """The inputs one after the other along `axis`."""
+
+    axis: int
+
+    def infer(self, *xs: Spec) -> Spec:
+        first = xs[0].shape
+        total = sum(x.shape[self.axis] for x in xs)
+        return Spec((*first[: self.axis], total, *first[self.axis + 1 :]), xs[0].dtype)
+
+    def lower(self, k: Any, *operands: Any) -> None:
+        *xs, y = operands
+        outer = math.prod(y.shape[: self.axis])
+        inner = math.prod(y.shape[self.axis + 1 :])
+        item = ITEMSIZE[y.dtype]
+        lower_concat(k, xs, y, outer, [x.shape[self.axis] * inner * item for x in xs])
+
+    def grad(self, xs: Any, dy: Any) -> Any:
+        return Split(tuple(x.shape[self.axis] for x in xs), self.axis)(dy) if len(xs) > 1 else (dy,)
+
+
+class Split(Op):
+    """x cut along `axis` into parts of `sizes`."""
+
+    sizes: tuple[int, ...]
+    axis: int
+
+    grad_wants = ()
+
+    @property
+    def outputs(self) -> tuple[str, ...]:  # type: ignore[override]
+        return tuple(f"y{i}" for i in range(len(self.sizes)))
+
+    def infer(self, x: Spec) -> tuple[Spec, ...]:
+        a = self.axis
+        return tuple(Spec((*x.shape[:a], n, *x.shape[a + 1 :]), x.dtype) for n in self.sizes)
+
+    def lower(self, k: Any, x: Any, *ys: Any) -> None:
+        outer = math.prod(x.shape[: self.axis])
+        inner = math.prod(x.shape[self.axis + 1 :])
+        item = ITEMSIZE[x.dtype]
+        lower_split(k, x, ys, outer, [n * inner * item for n in self.sizes])
+
+    def grad_inputs(self, inputs: Any, outputs: Any, d_outputs: Any) -> Any:
+        return (Concat(self.axis)(*d_outputs) if len(d_outputs) > 1 else d_outputs[0],)
+
+
+# --- for other op files ------------------------------------------------------------------------------------------
+
+
+def reshaped(x: Any, shape: tuple[int, ...]) -> Any:
+    """`x` under another shape of the same size; `x` itself when nothing changes."""
+    return x if x.shape == shape else Reshape(shape)(x)
+
+
+def permuted(x: Any, perm: tuple[int, ...]) -> Any:
+    """`x` with its axes in the order `perm`; no elements move where only axes of size 1 change place."""
+    shape = x.shape
+    if perm == tuple(range(len(perm))):
+        return x
+    wide = [p for p in perm if shape[p] != 1]
+    if wide == sorted(wide):
+        return Reshape(tuple(shape[p] for p in perm))(x)
+    return Transpose(perm)(x)
+
+
+def axis_last(x: Any, axis: int) -> Any:
+    """`x` with `axis` moved to the end."""
+    rank = len(x.shape)
+    return permuted(x, (*(a for a in range(rank) if a != axis), axis))
+
+
+def axis_back(x: Any, axis: int) -> Any:
+    """Undoes `axis_last`."""
+    rank = len(x.shape)
+    rest = list(range(rank - 1))
+    return permuted(x, (*rest[:axis], rank - 1, *rest[axis:]))
+
+
+def flipped(x: Any, axes: tuple[int, ...]) -> Any:
+    """`x` with the order of elements reversed along `axes`."""
+    shape = x.shape
+    begin = tuple(shape[a] - 1 if a in axes else 0 for a in range(len(shape)))
+    return Slice(begin, shape, tuple(-1 if a in axes else 1 for a in range(len(shape))))(x)
+
+
+def slice_axis(x: Any, axis: int, start: int, stop: int) -> Any:
+    """x[..., start:stop, ...] on one axis; both within the axis."""
+    shape = x.shape
+    if (start, stop) == (0, shape[axis]):
+        return x
+    begin = tuple(start if a == axis else 0 for a in range(len(shape)))
+    return Slice(begin, (*shape[:axis], stop - start, *shape[axis + 1 :]), (1,) * len(shape))(x)
+
+
+def split_sizes(x: Any, sizes: tuple[int, ...], axis: int) -> list[Any]:
+    """`x` cut along `axis` into parts of `sizes`, which add up."""
+    if not sizes:
+        return []
+    return [x] if len(sizes) == 1 else list(Split(sizes, axis)(x))

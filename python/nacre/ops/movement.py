@@ -20,9 +20,12 @@ from nacre.ops.lowering import collapse, row_major
 _MOST_DIMS = 8
 
 
-def strided_copy(k: Any, x: Any, y: Any, dims: Sequence[int], strides: Sequence[int], offset: int = 0) -> None:
-    """y, contiguous, is filled in row-major order from x[offset + i . strides]; more axes than the kernel takes go in steps."""
-    dims, (strides, _) = collapse(dims, [list(strides), row_major(dims)])
+def strided_copy(
+    k: Any, x: Any, y: Any, dims: Sequence[int], reads: Sequence[int], offset: int = 0, writes: Sequence[int] | None = None
+) -> None:
+    """y[i . writes] = x[offset + i . reads] for every index i below `dims`; strides in elements, `writes` row-major by default."""
+    writes = row_major(dims) if writes is None else writes
+    dims, (reads, writes) = collapse(dims, [list(reads), list(writes)])
     if len(dims) > _MOST_DIMS:
         raise ValueError(f"moving elements along {len(dims)} separate axes; the kernels take {_MOST_DIMS}")
     spare = _MOST_DIMS - len(dims)
@@ -30,10 +33,11 @@ def strided_copy(k: Any, x: Any, y: Any, dims: Sequence[int], strides: Sequence[
         dict(
             rank=len(dims),
             dims=[*dims, *[1] * spare],
-            strides=[*strides, *[0] * spare],
-            offset=offset,
-            width=ITEMSIZE[x.dtype],
-            n=math.prod(x.shape),
+            in_strides=[*reads, *[0] * spare],
+            out_strides=[*writes, *[0] * spare],
+            in_offset=offset,
+            out_offset=0,
+            itemsize=ITEMSIZE[x.dtype],
         ),
         x,
         y,
@@ -93,28 +97,7 @@ class Slice(Op):
         strided_copy(k, x, y, y.shape, [a * s for a, s in zip(self.step, own)], offset)
 
     def grad(self, x: Any, dy: Any) -> Any:
-        """Elements go back to where they came from, with zeros between and around them."""
-        shape, step, start = x.shape, self.step, list(self.start)
-        rank = len(shape)
-        if math.prod(self.size) == 0:
-            return BroadcastTo(shape)(scalar(0.0, dy.dtype))
-        backwards = tuple(a for a in range(rank) if step[a] < 0)
-        if backwards:
-            dy = flipped(dy, backwards)
-            for a in backwards:
-                start[a] += (self.size[a] - 1) * step[a]
-        spread = [abs(s) if n > 1 else 1 for s, n in zip(step, self.size)]
-        if any(s > 1 for s in spread):
-            # (n,) -> (n, 1) -> (n, step) -> (n * step,): each element followed by step - 1 zeros.
-            pairs = tuple(d for n in self.size for d in (n, 1))
-            widths = tuple(w for s in spread for w in ((0, 0), (0, s - 1)))
-            dy = Pad(widths)(Reshape(pairs)(dy))
-            dy = Reshape(tuple(n * s for n, s in zip(self.size, spread)))(dy)
-        after = [d - a - n for d, a, n in zip(shape, start, dy.shape)]
-        if any(a < 0 for a in after):
-            dy = Slice((0,) * rank, tuple(n + min(a, 0) for n, a in zip(dy.shape, after)), (1,) * rank)(dy)
-        widths = tuple((a, max(b, 0)) for a, b in zip(start, after))
-        return dy if all(w == (0, 0) for w in widths) else Pad(widths)(dy)
+        return placed(dy, x.shape, self.start, self.step)
 
 
 class Pad(Op):
@@ -175,10 +158,14 @@ class Concat(Op):
 
     def lower(self, k: Any, *operands: Any) -> None:
         *xs, y = operands
-        outer = math.prod(y.shape[: self.axis])
-        inner = math.prod(y.shape[self.axis + 1 :])
-        item = ITEMSIZE[y.dtype]
-        lower_concat(k, xs, y, outer, [x.shape[self.axis] * inner * item for x in xs])
+        outer, row = math.prod(y.shape[: self.axis]), math.prod(y.shape[self.axis :])
+        at = 0
+        for x in xs:
+            part = math.prod(x.shape[self.axis :])
+            if x.size:
+                place = y.view(y.shape, at * ITEMSIZE[y.dtype])
+                strided_copy(k, x, place, (outer, part), (part, 1), 0, (row, 1))
+            at += part
 
     def grad(self, xs: Any, dy: Any) -> Any:
         return Split(tuple(x.shape[self.axis] for x in xs), self.axis)(dy) if len(xs) > 1 else (dy,)
@@ -201,10 +188,13 @@ class Split(Op):
         return tuple(Spec((*x.shape[:a], n, *x.shape[a + 1 :]), x.dtype) for n in self.sizes)
 
     def lower(self, k: Any, x: Any, *ys: Any) -> None:
-        outer = math.prod(x.shape[: self.axis])
-        inner = math.prod(x.shape[self.axis + 1 :])
-        item = ITEMSIZE[x.dtype]
-        lower_split(k, x, ys, outer, [n * inner * item for n in self.sizes])
+        outer, row = math.prod(x.shape[: self.axis]), math.prod(x.shape[self.axis :])
+        at = 0
+        for y in ys:
+            part = math.prod(y.shape[self.axis :])
+            if y.size:
+                strided_copy(k, x, y, (outer, part), (row, 1), at)
+            at += part
 
     def grad_inputs(self, inputs: Any, outputs: Any, d_outputs: Any) -> Any:
         return (Concat(self.axis)(*d_outputs) if len(d_outputs) > 1 else d_outputs[0],)
@@ -263,3 +253,25 @@ def split_sizes(x: Any, sizes: tuple[int, ...], axis: int) -> list[Any]:
     if not sizes:
         return []
     return [x] if len(sizes) == 1 else list(Split(sizes, axis)(x))
+
+
+def placed(x: Any, shape: tuple[int, ...], start: tuple[int, ...], step: tuple[int, ...]) -> Any:
+    """Zeros of `shape` with `x` at start + i * step on every axis: what `Slice` takes out goes back to where it was."""
+    rank, size = len(shape), x.shape
+    if math.prod(size) == 0:
+        return BroadcastTo(shape)(scalar(0.0, x.dtype))
+    backwards = tuple(a for a in range(rank) if step[a] < 0)
+    if backwards:
+        x = flipped(x, backwards)
+        start = tuple(a + (n - 1) * s if s < 0 else a for a, n, s in zip(start, size, step))
+    spread = [abs(s) if n > 1 else 1 for s, n in zip(step, size)]
+    if max(spread, default=1) > 1:
+        # (n,) -> (n, 1) -> (n, step) -> (n * step,): each element followed by step - 1 zeros.
+        pairs = tuple(d for n in size for d in (n, 1))
+        widths = tuple(w for s in spread for w in ((0, 0), (0, s - 1)))
+        x = Reshape(tuple(n * s for n, s in zip(size, spread)))(Pad(widths)(Reshape(pairs)(x)))
+    after = [d - a - n for d, a, n in zip(shape, start, x.shape)]
+    if min(after, default=0) < 0:  # zeros behind the last element that reach beyond the end
+        x = Slice((0,) * rank, tuple(n + min(a, 0) for n, a in zip(x.shape, after)), (1,) * rank)(x)
+    ends = tuple((a, max(b, 0)) for a, b in zip(start, after))
+    return x if all(e == (0, 0) for e in ends) else Pad(ends)(x)

@@ -1,0 +1,285 @@
+"""Softmax, its logarithm, and the cross-entropies of Keras, with probabilities or logits."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from nacre.core.config import epsilon
+from nacre.core.op import Op
+from nacre.core.spec import DTYPE_CODE, Spec, is_float, normalize_axis
+from nacre.ops.base import public, scalar, value
+from nacre.ops.elementwise import (
+    Add,
+    Cast,
+    Clip,
+    Div,
+    Exp,
+    Log,
+    Mul,
+    Neg,
+    Softplus,
+    StopGradient,
+    Sub,
+    SumTo,
+    floating,
+)
+from nacre.ops.indexing import TakeAlong
+from nacre.ops.movement import axis_back, axis_last, reshaped
+from nacre.ops.reduction import MaxTo, drop, reduced_shape
+
+
+class Softmax(Op):
+    """Rows (the last axis) that sum to one. x (M, N) -> y (M, N), float32."""
+
+    def infer(self, x: Spec) -> Spec:
+        return x
+
+    def lower(self, k: Any, x: Any, y: Any) -> None:
+        k.softmax(dict(M=x.shape[0], N=x.shape[1]), x, y)
+
+    def grad(self, y: Any, dy: Any) -> Any:
+        return SoftmaxGradX()(y, dy)
+
+
+class SoftmaxGradX(Op):
+    """The gradient of Softmax's input, from its output."""
+
+    outputs = ("dx",)
+
+    def infer(self, y: Spec, dy: Spec) -> Spec:
+        return y
+
+    def lower(self, k: Any, y: Any, dy: Any, dx: Any) -> None:
+        k.softmax_grad_x(dict(M=y.shape[0], N=y.shape[1]), y, dy, dx)
+
+    def grad(self, y: Any, dy: Any, ddx: Any) -> Any:
+        # dx = y (dy - s), s = sum(y dy)
+        rows = (y.shape[0], 1)
+        s = SumTo(rows)(Mul()(y, dy))
+        t = SumTo(rows)(Mul()(y, ddx))
+        return (
+            lambda: Sub()(Mul()(ddx, Sub()(dy, s)), Mul()(dy, t)),
+            lambda: Mul()(y, Sub()(ddx, t)),
+        )
+
+
+class LogSoftmax(Op):
+    """The logarithm of Softmax. x (M, N) -> y (M, N), float32."""
+
+    def infer(self, x: Spec) -> Spec:
+        return x
+
+    def lower(self, k: Any, x: Any, y: Any) -> None:
+        k.log_softmax(dict(M=x.shape[0], N=x.shape[1]), x, y)
+
+    def grad(self, y: Any, dy: Any) -> Any:
+        return LogSoftmaxGradX()(y, dy)
+
+
+class LogSoftmaxGradX(Op):
+    """The gradient of LogSoftmax's input, from its output."""
+
+    outputs = ("dx",)
+
+    def infer(self, y: Spec, dy: Spec) -> Spec:
+        return y
+
+    def lower(self, k: Any, y: Any, dy: Any, dx: Any) -> None:
+        k.log_softmax_grad_x(dict(M=y.shape[0], N=y.shape[1]), y, dy, dx)
+
+    def grad(self, y: Any, dy: Any, ddx: Any) -> Any:
+        # dx = dy - exp(y) s, s = sum(dy)
+        rows = (y.shape[0], 1)
+        p = Exp()(y)
+        return (
+            lambda: Neg()(Mul()(Mul()(ddx, p), SumTo(rows)(dy))),
+            lambda: Sub()(ddx, SumTo(rows)(Mul()(ddx, p))),
+        )
+
+
+class SoftmaxXent(Op):
+    """The cross-entropy of rows of logits with class numbers, and the probabilities that its gradient needs.
+
+    logits (M, N) float32, labels (M,) -> loss (M,), probs (M, N). A label outside 0..N-1 gives the loss NaN and no gradient.
+    """
+
+    outputs = ("loss", "probs")
+
+    def infer(self, logits: Spec, labels: Spec) -> tuple[Spec, Spec]:
+        return Spec(logits.shape[:1], logits.dtype), logits
+
+    def lower(self, k: Any, logits: Any, labels: Any, loss: Any, probs: Any) -> None:
+        m, n = logits.shape
+        k.softmax_xent(dict(M=m, N=n, label_dtype=DTYPE_CODE[labels.dtype]), logits, labels, loss, probs)
+
+    def grad(self, labels: Any, probs: Any, dloss: Any) -> Any:
+        return SoftmaxXentGrad()(probs, labels, dloss), None
+
+
+class SoftmaxXentGrad(Op):
+    """The gradient of SoftmaxXent's logits. (The probabilities are not to be differentiated on their own.)"""
+
+    outputs = ("dlogits",)
+
+    def infer(self, probs: Spec, labels: Spec, dloss: Spec) -> Spec:
+        return probs
+
+    def lower(self, k: Any, probs: Any, labels: Any, dloss: Any, dlogits: Any) -> None:
+        m, n = probs.shape
+        k.softmax_xent_grad(dict(M=m, N=n, label_dtype=DTYPE_CODE[labels.dtype]), probs, labels, dloss, dlogits)
+
+
+# --- public functions -----------------------------------------------------------------------------------------------
+
+
+def _over_rows(op: type[Op], x: Any, axis: int) -> Any:
+    last = axis_last(x, axis)
+    n = last.shape[-1]
+    rows = reshaped(last, (last.size // n if n else math.prod(last.shape[:-1]), n))
+    return axis_back(reshaped(op()(rows), last.shape), axis)
+
+
+def _shifted(x: Any, axes: tuple[int, ...]) -> Any:
+    return Sub()(x, StopGradient()(MaxTo(reduced_shape(x.shape, axes))(x)))
+
+
+def _softmax_axes(x: Any, axis: Any, name: str) -> tuple[Any, tuple[int, ...] | int]:
+    x = value(x)
+    if x.dtype == "bool":
+        raise TypeError(f"{name}: expected numbers, got dtype bool")
+    x = floating(x)
+    rank = len(x.shape)
+    if axis is None:
+        return x, tuple(range(rank))
+    if isinstance(axis, (tuple, list)):
+        return x, tuple(normalize_axis(a, rank, f"{name}: axis") for a in axis)
+    return x, normalize_axis(axis, rank, f"{name}: axis")
+
+
+@public
+def softmax(x: Any, axis: Any = -1) -> Any:
+    """exp(x) over its sum along `axis` (an int, several, or None for all): positive, and sums to one.
+
+    >>> softmax([0.0, 0.0]).tolist()
+    [0.5, 0.5]
+    """
+    x, at = _softmax_axes(x, axis, "softmax")
+    if not x.shape or not x.size:
+        return Exp()(Sub()(x, x)) if not x.shape else x
+    if isinstance(at, tuple):
+        e = Exp()(_shifted(x, at))
+        return Div()(e, SumTo(reduced_shape(x.shape, at))(e))
+    if x.dtype != "float32":
+        e = Exp()(_shifted(x, (at,)))
+        return Div()(e, SumTo(reduced_shape(x.shape, (at,)))(e))
+    return _over_rows(Softmax, x, at)
+
+
+@public
+def log_softmax(x: Any, axis: Any = -1) -> Any:
+    """The logarithm of `softmax`, exact where that is tiny."""
+    x, at = _softmax_axes(x, axis, "log_softmax")
+    if not x.shape or not x.size:
+        return Sub()(x, x) if not x.shape else x
+    if isinstance(at, tuple) or x.dtype != "float32":
+        axes = at if isinstance(at, tuple) else (at,)
+        z = _shifted(x, axes)
+        return Sub()(z, Log()(SumTo(reduced_shape(x.shape, axes))(Exp()(z))))
+    return _over_rows(LogSoftmax, x, at)
+
+
+def clipped_probabilities(p: Any) -> Any:
+    """`p` kept `epsilon()` away from 0 and 1."""
+    eps = epsilon()
+    return Clip()(p, scalar(eps, p.dtype), scalar(1.0 - eps, p.dtype))
+
+
+@public
+def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False, axis: int = -1) -> Any:
+    """-sum(target * log(output)) along `axis`, which is dropped: the loss of a distribution over classes.
+
+    Without `from_logits` the output is scaled to sum to one and kept `epsilon()` away from 0 and 1.
+
+    >>> categorical_crossentropy([[0.0, 1.0]], [[0.5, 0.5]]).numpy().round(4).tolist()
+    [0.6931]
+    """
+    target, output = value(target), floating(output)
+    if target.dtype != output.dtype:
+        target = Cast(output.dtype)(target)
+    if target.shape != output.shape:
+        raise ValueError(
+            f"categorical_crossentropy: target and output must have one shape, got {target.shape} and {output.shape}"
+        )
+    if not target.shape:
+        raise ValueError("categorical_crossentropy: expected tensors with a class axis, got scalars")
+    at = normalize_axis(axis, len(output.shape), "categorical_crossentropy: axis")
+    shape = reduced_shape(output.shape, (at,))
+    if from_logits:
+        log_p = log_softmax(output, at)
+    else:
+        log_p = Log()(clipped_probabilities(Div()(output, SumTo(shape)(output))))
+    return drop(Neg()(SumTo(shape)(Mul()(target, log_p))), (at,), False)
+
+
+@public
+def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool = False, axis: int = -1) -> Any:
+    """-log of the probability that `output` gives to the class number in `target`; the class axis is dropped.
+
+    `target` has the shape of `output` without that axis, or with size 1 there. A number that is no class gives NaN.
+
+    >>> sparse_categorical_crossentropy([1], [[0.5, 0.5]]).numpy().round(4).tolist()
+    [0.6931]
+    """
+    target, output = value(target), floating(output)
+    if not output.shape:
+        raise ValueError("sparse_categorical_crossentropy: expected an output with a class axis, got a scalar")
+    at = normalize_axis(axis, len(output.shape), "sparse_categorical_crossentropy: axis")
+    rest = (*output.shape[:at], *output.shape[at + 1 :])
+    if target.shape not in (rest, (*output.shape[:at], 1, *output.shape[at + 1 :])) and target.shape != (*rest, 1):
+        raise ValueError(
+            f"sparse_categorical_crossentropy: expected a target of shape {rest} for an output of shape {output.shape} with "
+            f"axis={axis}, got {target.shape}"
+        )
+    target = reshaped(target, rest)
+    if is_float(target.dtype) or target.dtype == "bool":
+        target = Cast("int32")(target)
+    if not from_logits:
+        shape = reduced_shape(output.shape, (at,))
+        logits = Log()(clipped_probabilities(Div()(output, SumTo(shape)(output))))
+        return _picked(target, logits, at)
+    if output.dtype != "float32" or not output.size:
+        return _picked(target, log_softmax(output, at), at)
+    last = axis_last(output, at)
+    rows = reshaped(last, (target.size, last.shape[-1]))
+    loss, _ = SoftmaxXent()(rows, reshaped(target, (target.size,)))
+    return reshaped(loss, rest)
+
+
+def _picked(target: Any, log_p: Any, axis: int) -> Any:
+    """-log_p at the class numbers; NaN for a number that is no class."""
+    from_axis = axis_last(log_p, axis)
+    index = reshaped(target, (*target.shape, 1))
+    y = Neg()(TakeAlong(len(from_axis.shape) - 1)(from_axis, index))
+    return reshaped(y, target.shape)
+
+
+@public
+def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> Any:
+    """-(target * log(output) + (1 - target) * log(1 - output)), elementwise; `output` is a probability, or a logit.
+
+    >>> binary_crossentropy([1.0], [0.5]).numpy().round(4).tolist()
+    [0.6931]
+    """
+    target, output = value(target), floating(output)
+    if target.dtype != output.dtype:
+        target = Cast(output.dtype)(target)
+    if target.shape != output.shape:
+        raise ValueError(
+            f"binary_crossentropy: target and output must have one shape, got {target.shape} and {output.shape}"
+        )
+    if from_logits:
+        return Sub()(Softplus()(output), Mul()(output, target))
+    p = clipped_probabilities(output)
+    one = scalar(1.0, p.dtype)
+    return Neg()(Add()(Mul()(target, Log()(p)), Mul()(Sub()(one, target), Log()(Sub()(one, p)))))

@@ -341,5 +341,5 @@ def _pad_by_index(x: Any, widths: tuple[tuple[int, int], ...], mode: str) -> Any
             if n == 0:
                 raise ValueError(f"pad: mode {mode!r} cannot fill an empty axis; axis {axis} of shape {x.shape}")
             index = np.pad(np.arange(n, dtype=np.int32), (before, after), mode=mode)
-            x = take_constant(x, index, axis)
+            x = Take(axis)(x, Tensor(index))
     return x

@@ -18,12 +18,22 @@ from nacre.ops.elementwise import BroadcastTo
 from nacre.ops.lowering import collapse, row_major
 
 _MOST_DIMS = 8
+_MOST_PARTS = 16
 
 
 def strided_copy(
-    k: Any, x: Any, y: Any, dims: Sequence[int], reads: Sequence[int], offset: int = 0, writes: Sequence[int] | None = None
+    k: Any,
+    x: Any,
+    y: Any,
+    dims: Sequence[int],
+    reads: Sequence[int],
+    offset: int = 0,
+    writes: Sequence[int] | None = None,
+    out_offset: int = 0,
 ) -> None:
-    """y[i . writes] = x[offset + i . reads] for every index i below `dims`; strides in elements, `writes` row-major by default."""
+    """y[out_offset + i . writes] = x[offset + i . reads] for every index i below `dims`; strides in elements.
+
+    `writes` is row-major by default."""
     writes = row_major(dims) if writes is None else writes
     dims, (reads, writes) = collapse(dims, [list(reads), list(writes)])
     if len(dims) > _MOST_DIMS:
@@ -36,7 +46,7 @@ def strided_copy(
             in_strides=[*reads, *[0] * spare],
             out_strides=[*writes, *[0] * spare],
             in_offset=offset,
-            out_offset=0,
+            out_offset=out_offset,
             itemsize=ITEMSIZE[x.dtype],
         ),
         x,
@@ -110,7 +120,7 @@ class Pad(Op):
         return Spec(tuple(a + d + b for d, (a, b) in zip(x.shape, self.widths)), x.dtype)
 
     def lower(self, k: Any, x: Any, y: Any) -> None:
-        dims, before, total = _collapse_padding(x.shape, self.widths)
+        dims, before, after = _collapse_padding(x.shape, self.widths)
         if len(dims) > _MOST_DIMS:
             raise ValueError(f"padding of {len(dims)} separate axes; the kernels take {_MOST_DIMS}")
         spare = _MOST_DIMS - len(dims)
@@ -119,7 +129,8 @@ class Pad(Op):
                 rank=len(dims),
                 dims=[*dims, *[1] * spare],
                 before=[*before, *[0] * spare],
-                out_dims=[*total, *[1] * spare],
+                after=[*after, *[0] * spare],
+                mode=0,
                 dtype=DTYPE_CODE[x.dtype],
                 value=self.fill,
             ),
@@ -132,18 +143,23 @@ class Pad(Op):
 
 
 def _collapse_padding(shape: Sequence[int], widths: Sequence[tuple[int, int]]) -> tuple[list[int], list[int], list[int]]:
-    """Unpadded axes join the axis before them: (sizes, padding before, padded sizes)."""
+    """Unpadded axes join the axis before them: (sizes, padding before, padding after)."""
     dims: list[int] = []
     before: list[int] = []
-    total: list[int] = []
+    after: list[int] = []
     for d, (a, b) in zip(shape, widths):
         if dims and (a, b) == (0, 0):
-            dims[-1], before[-1], total[-1] = dims[-1] * d, before[-1] * d, total[-1] * d
+            dims[-1], before[-1], after[-1] = dims[-1] * d, before[-1] * d, after[-1] * d
         else:
             dims.append(d)
             before.append(a)
-            total.append(a + d + b)
-    return dims, before, total
+            after.append(b)
+    return dims, before, after
+
+
+def _part_fields(rows: int, widths: list[int], whole: Any) -> dict[str, Any]:
+    count = len(widths)
+    return dict(rows=rows, count=count, widths=widths + [0] * (_MOST_PARTS - count), itemsize=ITEMSIZE[whole.dtype])
 
 
 class Concat(Op):
@@ -159,13 +175,16 @@ class Concat(Op):
     def lower(self, k: Any, *operands: Any) -> None:
         *xs, y = operands
         outer, row = math.prod(y.shape[: self.axis]), math.prod(y.shape[self.axis :])
+        widths = [math.prod(x.shape[self.axis :]) for x in xs]
+        if len(xs) <= _MOST_PARTS:
+            spare = _MOST_PARTS - len(xs)
+            k.concat(_part_fields(outer, widths, y), *xs, *[None] * spare, y)
+            return
         at = 0
-        for x in xs:
-            part = math.prod(x.shape[self.axis :])
+        for x, width in zip(xs, widths):
             if x.size:
-                place = y.view(y.shape, at * ITEMSIZE[y.dtype])
-                strided_copy(k, x, place, (outer, part), (part, 1), 0, (row, 1))
-            at += part
+                strided_copy(k, x, y, (outer, width), (width, 1), 0, (row, 1), at)
+            at += width
 
     def grad(self, xs: Any, dy: Any) -> Any:
         return Split(tuple(x.shape[self.axis] for x in xs), self.axis)(dy) if len(xs) > 1 else (dy,)
@@ -189,12 +208,15 @@ class Split(Op):
 
     def lower(self, k: Any, x: Any, *ys: Any) -> None:
         outer, row = math.prod(x.shape[: self.axis]), math.prod(x.shape[self.axis :])
+        widths = [math.prod(y.shape[self.axis :]) for y in ys]
+        if len(ys) <= _MOST_PARTS:
+            k.split(_part_fields(outer, widths, x), x, *ys, *[None] * (_MOST_PARTS - len(ys)))
+            return
         at = 0
-        for y in ys:
-            part = math.prod(y.shape[self.axis :])
+        for y, width in zip(ys, widths):
             if y.size:
-                strided_copy(k, x, y, (outer, part), (row, 1), at)
-            at += part
+                strided_copy(k, x, y, (outer, width), (row, 1), at)
+            at += width
 
     def grad_inputs(self, inputs: Any, outputs: Any, d_outputs: Any) -> Any:
         return (Concat(self.axis)(*d_outputs) if len(d_outputs) > 1 else d_outputs[0],)

@@ -13,6 +13,7 @@ from nacre.core.op import Op
 from nacre.core.spec import Spec, broadcast_shapes, normalize_axis
 from nacre.ops.base import public, value
 from nacre.ops.elementwise import BroadcastTo, Cast, Mul, SumTo, same_dtype
+from nacre.ops.lowering import SUM, lower_reduce
 from nacre.ops.movement import Concat, Slice, axis_last, permuted, reshaped
 
 
@@ -36,10 +37,15 @@ class MatMul(Op):
     def lower(self, k: Any, a: Any, b: Any, y: Any) -> None:
         m, n = y.shape[-2:]
         inner = a.shape[-2] if self.ta else a.shape[-1]
-        if y.ndim == 2 and not self.ta and not self.tb:
-            k.dense(dict(M=m, K=inner, N=n, bias=0, act=0), a, b, None, y)
-        else:
+        if y.ndim == 3 or (self.ta and self.tb):
             lower_matmul(k, self, m, inner, n, a, b, y)
+        elif self.ta:
+            lower_grad_w(k, inner, m, n, a, b, y)
+        elif self.tb:
+            rows = dict(M=m, N=inner, K=n, mask=0, ldy=0, y0=0, ldx=0, x0=0, ldh=0, h0=0)
+            k.dense_grad_x(rows, a, b, None, y)
+        else:
+            k.dense(dict(M=m, K=inner, N=n, bias=0, act=0, ldx=0, x0=0, ldy=0, y0=0), a, b, None, y)
 
     def grad(self, a: Any, b: Any, dy: Any) -> Any:
         ta, tb = self.ta, self.tb
@@ -47,6 +53,19 @@ class MatMul(Op):
             lambda: _summed(MatMul(tb, True)(b, dy) if ta else MatMul(False, not tb)(dy, b), a),
             lambda: _summed(MatMul(True, ta)(dy, a) if tb else MatMul(not ta, False)(a, dy), b),
         )
+
+
+def lower_grad_w(k: Any, rows: int, inputs: int, outputs: int, x: Any, dy: Any, dw: Any) -> None:
+    """dw = x^T dy; many rows for a small dw are cut into parts that a sum joins, so that there is work for many cores."""
+    tiles = -(-inputs // 64) * -(-outputs // 64)
+    chunks = min(64 // tiles if tiles else 1, rows // 1024)
+    fields = dict(M=rows, N=outputs, K=inputs, chunks=0, ldx=0, x0=0, ldy=0, y0=0)
+    if chunks < 2:
+        k.dense_grad_w(fields, x, dy, dw)
+        return
+    parts = k.temp((chunks, inputs, outputs), dw.dtype)
+    k.dense_grad_w({**fields, "chunks": chunks}, x, dy, parts)
+    lower_reduce(k, SUM, parts, dw, 1, chunks, inputs * outputs)
 
 
 def lower_matmul(k: Any, op: MatMul, m: int, inner: int, n: int, a: Any, b: Any, y: Any) -> None:

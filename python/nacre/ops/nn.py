@@ -1,0 +1,472 @@
+"""Activations, normalizations, one-hot rows and attention: compositions of elementwise ops, sums and products."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from nacre.core.config import epsilon as default_epsilon
+from nacre.core.config import floatx
+from nacre.core.spec import is_float, normalize_axes, normalize_axis, standardize_dtype
+from nacre.core.tensor import Tensor
+from nacre.ops.base import public, scalar, value
+from nacre.ops.convolution import conv, conv_transpose, depthwise_conv, separable_conv
+from nacre.ops.elementwise import (
+    Abs,
+    Add,
+    Cast,
+    Clip,
+    Div,
+    Eq,
+    Erf,
+    Expm1,
+    Gt,
+    Le,
+    LogicalAnd,
+    Max,
+    Min,
+    Mul,
+    Neg,
+    Relu,
+    Rsqrt,
+    Select,
+    Sigmoid,
+    Softplus,
+    Sqrt,
+    Square,
+    Sub,
+    SumTo,
+    Tanh,
+    cast_to,
+    floating,
+    relu,
+    same_dtype,
+    sigmoid,
+    softplus,
+    tanh,
+)
+from nacre.ops.indexing import as_index
+from nacre.ops.movement import axis_back, axis_last, permuted, reshaped, slice_axis
+from nacre.ops.pooling import average_pool, max_pool
+from nacre.ops.products import multiply_matrices
+from nacre.ops.reduction import MaxTo, moments, reduced_shape
+from nacre.ops.softmax import (
+    binary_crossentropy,
+    categorical_crossentropy,
+    log_softmax,
+    softmax,
+    sparse_categorical_crossentropy,
+)
+
+
+def _c(number: float, x: Any) -> Any:
+    return scalar(number, x.dtype)
+
+
+@public
+def relu6(x: Any) -> Any:
+    """x limited to the range from 0 to 6."""
+    x = value(x)
+    return Clip()(x, _c(0, x), _c(6, x))
+
+
+@public
+def silu(x: Any) -> Any:
+    """x * sigmoid(x).
+
+    >>> float(silu(0.0))
+    0.0
+    """
+    x = floating(x)
+    return Mul()(x, Sigmoid()(x))
+
+
+@public
+def swish(x: Any) -> Any:
+    """x * sigmoid(x): `silu` under its other name."""
+    return silu(x)
+
+
+@public
+def softsign(x: Any) -> Any:
+    """x / (1 + abs(x))."""
+    x = floating(x)
+    return Div()(x, Add()(Abs()(x), _c(1.0, x)))
+
+
+@public
+def log_sigmoid(x: Any) -> Any:
+    """The logarithm of sigmoid(x), exact where that is tiny."""
+    return Neg()(Softplus()(Neg()(floating(x))))
+
+
+@public
+def leaky_relu(x: Any, negative_slope: float = 0.2) -> Any:
+    """x where it is positive, else negative_slope * x."""
+    x = floating(x)
+    return Select()(Gt()(x, _c(0.0, x)), x, Mul()(x, _c(float(negative_slope), x)))
+
+
+@public
+def elu(x: Any, alpha: float = 1.0) -> Any:
+    """x where it is positive, else alpha * (exp(x) - 1)."""
+    x = floating(x)
+    below = Expm1()(Min()(x, _c(0.0, x)))  # exp of a large x would make the unused side infinite
+    return Select()(Gt()(x, _c(0.0, x)), x, below if alpha == 1.0 else Mul()(below, _c(float(alpha), x)))
+
+
+@public
+def celu(x: Any, alpha: float = 1.0) -> Any:
+    """max(x, 0) + min(0, alpha * (exp(x / alpha) - 1))."""
+    x = floating(x)
+    below = Mul()(Expm1()(Div()(Min()(x, _c(0.0, x)), _c(float(alpha), x))), _c(float(alpha), x))
+    return Add()(Relu()(x), below)
+
+
+_SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805  # Klambauer et al. 2017, equation 14
+
+
+@public
+def selu(x: Any) -> Any:
+    """The scaled `elu` that keeps mean 0 and variance 1 (Klambauer et al. 2017)."""
+    x = floating(x)
+    return Mul()(elu(x, _SELU_ALPHA), _c(_SELU_SCALE, x))
+
+
+@public
+def gelu(x: Any, approximate: bool = True) -> Any:
+    """x times the normal distribution function of x; `approximate` takes it from tanh (Hendrycks and Gimpel 2016)."""
+    x = floating(x)
+    if approximate:
+        inner = Mul()(Mul()(x, Add()(Mul()(Square()(x), _c(0.044715, x)), _c(1.0, x))), _c(math.sqrt(2.0 / math.pi), x))
+        return Mul()(Mul()(x, Add()(Tanh()(inner), _c(1.0, x))), _c(0.5, x))
+    return Mul()(Mul()(x, Add()(Erf()(Mul()(x, _c(math.sqrt(0.5), x))), _c(1.0, x))), _c(0.5, x))
+
+
+@public
+def hard_sigmoid(x: Any) -> Any:
+    """x / 6 + 1 / 2, limited to the range from 0 to 1."""
+    x = floating(x)
+    shifted = Clip()(Add()(x, _c(3.0, x)), _c(0.0, x), _c(6.0, x))
+    return Mul()(shifted, _c(1.0 / 6.0, x))
+
+
+@public
+def hard_silu(x: Any) -> Any:
+    """x * hard_sigmoid(x)."""
+    x = floating(x)
+    return Mul()(x, hard_sigmoid(x))
+
+
+@public
+def hard_swish(x: Any) -> Any:
+    """x * hard_sigmoid(x): `hard_silu` under its other name."""
+    return hard_silu(x)
+
+
+@public
+def hard_tanh(x: Any) -> Any:
+    """x limited to the range from -1 to 1."""
+    x = value(x)
+    return Clip()(x, _c(-1, x), _c(1, x))
+
+
+@public
+def hard_shrink(x: Any, threshold: float = 0.5) -> Any:
+    """x where abs(x) is above `threshold`, else 0."""
+    x = floating(x)
+    return Select()(Gt()(Abs()(x), _c(float(threshold), x)), x, _c(0.0, x))
+
+
+@public
+def soft_shrink(x: Any, threshold: float = 0.5) -> Any:
+    """x moved towards 0 by `threshold`, and 0 within it."""
+    x = floating(x)
+    t = _c(float(threshold), x)
+    return Sub()(x, Clip()(x, Neg()(t), t))
+
+
+@public
+def tanh_shrink(x: Any) -> Any:
+    """x - tanh(x)."""
+    x = floating(x)
+    return Sub()(x, Tanh()(x))
+
+
+@public
+def threshold(x: Any, threshold: Any, default_value: Any) -> Any:
+    """x where it is above `threshold`, else `default_value`."""
+    x = value(x)
+    return Select()(Gt()(x, cast_to(threshold, x.dtype)), x, cast_to(default_value, x.dtype))
+
+
+@public
+def squareplus(x: Any, b: float = 4) -> Any:
+    """(x + sqrt(x**2 + b)) / 2: a smooth relu."""
+    x = floating(x)
+    return Mul()(Add()(x, Sqrt()(Add()(Square()(x), _c(float(b), x)))), _c(0.5, x))
+
+
+@public
+def sparse_plus(x: Any) -> Any:
+    """0 up to -1, x from 1, and (x + 1)**2 / 4 between."""
+    x = floating(x)
+    bow = Mul()(Square()(Add()(x, _c(1.0, x))), _c(0.25, x))
+    return Select()(Le()(x, _c(-1.0, x)), _c(0.0, x), Select()(Gt()(_c(1.0, x), x), bow, x))
+
+
+@public
+def sparse_sigmoid(x: Any) -> Any:
+    """0 up to -1, 1 from 1, and (x + 1) / 2 between."""
+    x = floating(x)
+    return Clip()(Mul()(Add()(x, _c(1.0, x)), _c(0.5, x)), _c(0.0, x), _c(1.0, x))
+
+
+@public
+def sparsemax(x: Any, axis: int = -1) -> Any:
+    """The point of the simplex nearest to x along `axis`: like softmax, with exact zeros (Martins and Astudillo 2016)."""
+    from nacre.ops.reduction import Cumulative
+    from nacre.ops.sorting import sort
+
+    x = floating(x)
+    at = normalize_axis(axis, len(x.shape), "sparsemax: axis")
+    z = axis_last(x, at)
+    n = z.shape[-1]
+    last = len(z.shape) - 1
+    falling = Neg()(sort(Neg()(z), -1))
+    running = Cumulative("sum", last)(falling)
+    k = Tensor(np.arange(1, n + 1).astype(x.dtype))
+    inside = Cast(x.dtype)(Gt()(Add()(Mul()(k, falling), _c(1.0, x)), running))
+    rows = reduced_shape(z.shape, (last,))
+    count = SumTo(rows)(inside)
+    tau = Div()(Sub()(SumTo(rows)(Mul()(falling, inside)), _c(1.0, x)), count)
+    return axis_back(Relu()(Sub()(z, tau)), at)
+
+
+@public
+def glu(x: Any, axis: int = -1) -> Any:
+    """The first half along `axis` times the sigmoid of the second."""
+    x = floating(x)
+    at = normalize_axis(axis, len(x.shape), "glu: axis")
+    n = x.shape[at]
+    if n % 2:
+        raise ValueError(f"glu: axis {axis} of shape {x.shape} cannot be halved")
+    return Mul()(slice_axis(x, at, 0, n // 2), Sigmoid()(slice_axis(x, at, n // 2, n)))
+
+
+# --- one-hot --------------------------------------------------------------------------------------------------------
+
+
+def _class_count(num_classes: Any, name: str) -> int:
+    if isinstance(num_classes, bool) or not hasattr(num_classes, "__index__") or num_classes.__index__() < 0:
+        raise ValueError(f"{name}: expected num_classes to be an int of at least 0, got {num_classes!r}")
+    return int(num_classes.__index__())
+
+
+@public
+def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None, sparse: bool = False) -> Any:
+    """1 at the place that each int of `x` names on a new axis of `num_classes`, 0 elsewhere; all 0 for one outside.
+
+    >>> one_hot([0, 2], 3).tolist()
+    [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
+    """
+    if sparse:
+        raise ValueError("one_hot: there are only dense tensors here")
+    n = _class_count(num_classes, "one_hot")
+    name = standardize_dtype(dtype, floatx())
+    x = value(x)
+    index = Cast("int32")(x) if is_float(x.dtype) else as_index(x, "one_hot")
+    rank = len(index.shape) + 1
+    at = normalize_axis(axis, rank, "one_hot: axis")
+    wide = reshaped(index, (*index.shape[:at], 1, *index.shape[at:]))
+    classes = np.arange(n, dtype=index.dtype).reshape(tuple(n if i == at else 1 for i in range(rank)))
+    return Cast(name)(Eq()(wide, Tensor(classes)))
+
+
+@public
+def multi_hot(
+    inputs: Any, num_classes: int | None = None, axis: int = -1, dtype: Any = None, sparse: bool = False, **kwargs: Any
+) -> Any:
+    """1 at every place that the ints along the last axis of `inputs` name, 0 elsewhere.
+
+    >>> multi_hot([0, 2], 3).tolist()
+    [1.0, 0.0, 1.0]
+    """
+    count = kwargs.pop("num_tokens", num_classes)
+    if kwargs:
+        raise TypeError(f"multi_hot: unexpected arguments {sorted(kwargs)}")
+    if count is None:
+        raise ValueError("multi_hot: num_classes must be given")
+    index = as_index(inputs, "multi_hot")
+    over = 1 if len(index.shape) > 1 else 0
+    rows = one_hot(index, count, axis, dtype, sparse)
+    if not index.shape or index.shape[over] == 0:
+        raise ValueError(f"multi_hot: expected at least one int in each row, got shape {index.shape}")
+    shape = reduced_shape(rows.shape, (over,))
+    return reshaped(MaxTo(shape)(rows), tuple(d for i, d in enumerate(rows.shape) if i != over))
+
+
+# --- normalization --------------------------------------------------------------------------------------------------
+
+
+@public
+def normalize(x: Any, axis: Any = -1, order: Any = 2, epsilon: float | None = None) -> Any:
+    """`x` over its norm of `order` along `axis`; the norm counts as `epsilon` where it is smaller.
+
+    >>> normalize([3.0, 4.0]).numpy().round(3).tolist()
+    [0.6, 0.8]
+    """
+    from nacre.ops.reduction import norm
+
+    x = floating(x)
+    eps = default_epsilon() if epsilon is None else float(epsilon)
+    if order == 2:
+        axes = normalize_axes(axis, len(x.shape), "normalize: axis")
+        squares = SumTo(reduced_shape(x.shape, axes))(Square()(x))
+        return Mul()(x, Rsqrt()(Max()(squares, _c(eps * eps, x))))
+    return Div()(x, Max()(norm(x, order, axis, True), _c(eps, x)))
+
+
+@public
+def batch_normalization(
+    x: Any, mean: Any, variance: Any, axis: int, offset: Any = None, scale: Any = None, epsilon: float = 1e-3
+) -> Any:
+    """(x - mean) / sqrt(variance + epsilon) * scale + offset, where each of them is a vector along `axis`."""
+    x, centre, spread = same_dtype(floating(x), mean, variance)
+    at = normalize_axis(axis, len(x.shape), "batch_normalization: axis")
+
+    def along(v: Any, what: str) -> Any:
+        v = cast_to(v, x.dtype)
+        if v.size != x.shape[at] or len(v.shape) != 1:
+            if v.shape == tuple(d if i == at else 1 for i, d in enumerate(x.shape)):
+                return v
+            raise ValueError(
+                f"batch_normalization: expected {what} of shape ({x.shape[at]},) for x of shape {x.shape} with axis={axis}, "
+                f"got {v.shape}"
+            )
+        return reshaped(v, tuple(x.shape[at] if i == at else 1 for i in range(len(x.shape))))
+
+    factor = Rsqrt()(Add()(along(spread, "variance"), _c(float(epsilon), x)))
+    if scale is not None:
+        factor = Mul()(factor, along(scale, "scale"))
+    shift = Neg()(Mul()(along(centre, "mean"), factor))
+    if offset is not None:
+        shift = Add()(shift, along(offset, "offset"))
+    return Add()(Mul()(x, factor), shift)
+
+
+def _trailing(axis: Any, x: Any, name: str) -> tuple[int, ...]:
+    return normalize_axes(axis, len(x.shape), f"{name}: axis")
+
+
+def _scale_over(v: Any, x: Any, axes: tuple[int, ...], name: str) -> Any:
+    """`v`, shaped as the normalized axes of `x`, ready to broadcast against it."""
+    v = cast_to(v, x.dtype)
+    sizes = tuple(x.shape[a] for a in axes)
+    if v.shape != sizes:
+        raise ValueError(f"{name}: expected a scale or offset of shape {sizes} for x of shape {x.shape}, got {v.shape}")
+    return reshaped(v, tuple(d if i in axes else 1 for i, d in enumerate(x.shape)))
+
+
+@public
+def layer_normalization(
+    x: Any, gamma: Any = None, beta: Any = None, axis: Any = -1, epsilon: float | None = None, **kwargs: Any
+) -> Any:
+    """`x` with mean 0 and variance 1 along `axis`, times gamma, plus beta.
+
+    >>> layer_normalization([[1.0, 3.0]], epsilon=1e-12).tolist()
+    [[-1.0, 1.0]]
+    """
+    kwargs.pop("rms_scaling", None)
+    if kwargs:
+        raise TypeError(f"layer_normalization: unexpected arguments {sorted(kwargs)}")
+    x = floating(x)
+    axes = _trailing(axis, x, "layer_normalization")
+    eps = default_epsilon() if epsilon is None else float(epsilon)
+    shape = reduced_shape(x.shape, axes)
+    share = 1.0 / max(math.prod(x.shape[a] for a in axes), 1)
+    centred = Sub()(x, SumTo(shape, share)(x))
+    spread = SumTo(shape, share)(Square()(centred))
+    y = Mul()(centred, Rsqrt()(Add()(spread, _c(eps, x))))
+    if gamma is not None:
+        y = Mul()(y, _scale_over(gamma, x, axes, "layer_normalization"))
+    if beta is not None:
+        y = Add()(y, _scale_over(beta, x, axes, "layer_normalization"))
+    return y
+
+
+@public
+def rms_normalization(x: Any, scale: Any = None, axis: Any = -1, epsilon: float | None = None) -> Any:
+    """`x` over the root of its mean square along `axis`, times `scale`."""
+    x = floating(x)
+    axes = _trailing(axis, x, "rms_normalization")
+    eps = default_epsilon() if epsilon is None else float(epsilon)
+    share = 1.0 / max(math.prod(x.shape[a] for a in axes), 1)
+    squares = SumTo(reduced_shape(x.shape, axes), share)(Square()(x))
+    y = Mul()(x, Rsqrt()(Add()(squares, _c(eps, x))))
+    return y if scale is None else Mul()(y, _scale_over(scale, x, axes, "rms_normalization"))
+
+
+# --- attention ------------------------------------------------------------------------------------------------------
+
+
+@public
+def dot_product_attention(
+    query: Any,
+    key: Any,
+    value: Any,  # noqa: A002
+    bias: Any = None,
+    mask: Any = None,
+    scale: float | None = None,
+    is_causal: bool = False,
+    flash_attention: bool | None = None,
+    attn_logits_soft_cap: float | None = None,
+) -> Any:
+    """softmax(query key^T * scale + bias) value: query (B, T, N, H), key and value (B, S, K, H) -> (B, T, N, H).
+
+    N is a multiple of K. `mask` and `bias` broadcast to (B, N, T, S); where the mask is False nothing is attended to. `scale` is
+    1 / sqrt(H) by default.
+    """
+    q, k, v = same_dtype(floating(query), key, value)
+    if len(q.shape) != 4 or len(k.shape) != 4 or k.shape != v.shape:
+        raise ValueError(
+            f"dot_product_attention: expected query (B, T, N, H) and key and value (B, S, K, H), got shapes {q.shape}, "
+            f"{k.shape} and {v.shape}"
+        )
+    batch, rows, heads, width = q.shape
+    columns, groups = k.shape[1:3]
+    if k.shape[0] != batch or k.shape[3] != width or groups == 0 or heads % groups:
+        raise ValueError(f"dot_product_attention: query of shape {q.shape} and key of shape {k.shape} do not fit")
+    from nacre.ops.arrangement import repeat
+
+    if groups != heads:
+        k, v = repeat(k, heads // groups, 2), repeat(v, heads // groups, 2)
+    factor = 1.0 / math.sqrt(width) if scale is None else float(scale)
+    logits = multiply_matrices(permuted(q, (0, 2, 1, 3)), permuted(k, (0, 2, 3, 1)))
+    logits = Mul()(logits, _c(factor, q))
+    if attn_logits_soft_cap is not None:
+        cap = _c(float(attn_logits_soft_cap), q)
+        logits = Mul()(Tanh()(Div()(logits, cap)), cap)
+    if bias is not None:
+        logits = Add()(logits, cast_to(bias, q.dtype))
+    allowed = None if mask is None else cast_to(mask, "bool")
+    if is_causal:
+        causal = Tensor(np.tri(rows, columns, dtype=bool))
+        allowed = causal if allowed is None else LogicalAnd()(allowed, causal)
+    if allowed is not None:
+        # The lowest float rather than -inf: a row in which nothing is allowed stays finite.
+        logits = Select()(allowed, logits, _c(float(np.finfo(q.dtype).min) * 0.7, q))
+    y = multiply_matrices(softmax(logits), permuted(v, (0, 2, 1, 3)))
+    return permuted(y, (0, 2, 1, 3))
+
+
+__all__ = [
+    "average_pool", "batch_normalization", "binary_crossentropy", "categorical_crossentropy", "celu", "conv", "conv_transpose",
+    "depthwise_conv", "dot_product_attention", "elu", "gelu", "glu", "hard_shrink", "hard_sigmoid", "hard_silu", "hard_swish",
+    "hard_tanh", "layer_normalization", "leaky_relu", "log_sigmoid", "log_softmax", "max_pool", "moments", "multi_hot",
+    "normalize", "one_hot", "relu", "relu6", "rms_normalization", "selu", "separable_conv", "sigmoid", "silu", "soft_shrink",
+    "softmax", "softplus", "softsign", "sparse_categorical_crossentropy", "sparse_plus", "sparse_sigmoid", "sparsemax",
+    "squareplus", "swish", "tanh", "tanh_shrink", "threshold",
+]  # fmt: skip

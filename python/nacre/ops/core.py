@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 from nacre.core import trace, tree
-from nacre.core.op import Op
-from nacre.core.spec import NUMPY, Spec, is_float, standardize_dtype
+from nacre.core.spec import NUMPY, broadcast_shapes, is_float, normalize_axis, standardize_dtype
 from nacre.core.tensor import KerasTensor, Symbol, Tensor, Value, as_array
 from nacre.core.variable import Variable
 from nacre.ops.base import public, scalar, value
-from nacre.ops.creation import convert_to_tensor
-from nacre.ops.elementwise import Cast, Clip, Select, cast, cast_to, stop_gradient
+from nacre.ops.creation import convert_to_tensor, zeros
+from nacre.ops.elementwise import Cast, Clip, Copy, Select, cast, cast_to, stop_gradient
 from nacre.ops.indexing import scatter, slice, slice_update
-from nacre.ops.manipulation import reshape, stack, unstack
+from nacre.ops.manipulation import broadcast_to, concatenate, ravel, reshape, stack, unstack
+from nacre.ops.movement import Reshape, flipped, slice_axis
 
 
 def shape(x: Any) -> tuple[Any, ...]:
@@ -67,8 +67,6 @@ def convert_to_numpy(x: Any) -> np.ndarray[Any, Any]:
 @public
 def copy(x: Any) -> Any:
     """A tensor with the elements of `x`."""
-    from nacre.ops.elementwise import Copy
-
     return Copy()(value(x))
 
 
@@ -98,39 +96,17 @@ def view(x: Any, dtype: Any = None) -> Any:
 # --- gradients ------------------------------------------------------------------------------------------------------
 
 
-class _CustomGradient(Op):
-    """Hands its inputs' stand-ins on unchanged; the gradient is the function's own. Internal to `custom_gradient`."""
+class _OwnGradient:
+    """Stands on a tape for a call of a function that brings its own gradient: inputs are its outputs, then its arguments."""
 
-    call: Any
     grad_wants = ()
-
-    @property
-    def outputs(self) -> tuple[str, ...]:  # type: ignore[override]
-        return tuple(f"y{i}" for i in range(self.call.count))
-
-    def infer(self, *xs: Spec) -> Any:
-        return tuple(xs[: self.call.count])
-
-    def lower(self, k: Any, *operands: Any) -> None:
-        n = self.call.count
-        for x, y in zip(operands[:n], operands[-n:]):
-            k.alias(y, x)
-
-    def view(self, *arrays: Any) -> Any:
-        return arrays[0]
-
-    def grad_inputs(self, inputs: Any, outputs: Any, d_outputs: Any) -> Any:
-        grads = self.call.gradient(*d_outputs)
-        flat = list(grads) if isinstance(grads, (tuple, list)) else [grads]
-        return (*(None,) * self.call.count, *flat)
-
-
-class _Call:
-    """One call of a function with its own gradient."""
 
     def __init__(self, gradient: Callable[..., Any], count: int) -> None:
         self.gradient = gradient
         self.count = count
+
+    def grad_inputs(self, inputs: Any, outputs: Any, d_outputs: Any) -> Any:
+        return (*(None,) * self.count, *self.gradient(*d_outputs))
 
 
 def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -161,7 +137,7 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
             kept = [g for a, g in zip(args, grads) if isinstance(a, (Tensor, Symbol, Variable))]
             return kept
 
-        results = [_record(_Call(take, 1), y, sources) for y in flat] if len(flat) == 1 else _record_many(take, flat, sources)
+        results = _tell_tapes(_OwnGradient(take, len(flat)), flat, sources)
         return tree.pack_sequence_as(outputs, results) if tree.is_nested(outputs) else results[0]
 
     wrapper.__name__ = getattr(f, "__name__", "custom_gradient")
@@ -169,41 +145,22 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-def _record(call: _Call, y: Any, sources: list[Any]) -> Any:
-    return _tell_tapes(call, [y], sources)[0]
-
-
-def _record_many(take: Callable[..., Any], flat: list[Any], sources: list[Any]) -> list[Any]:
-    return _tell_tapes(_Call(take, len(flat)), flat, sources)
-
-
-def _tell_tapes(call: _Call, flat: list[Any], sources: list[Any]) -> list[Any]:
+def _tell_tapes(op: _OwnGradient, flat: list[Any], sources: list[Any]) -> list[Any]:
     """New names for the outputs, and a record on every tape that they come from the sources by this call."""
-    op = object.__new__(_CustomGradient)
-    op.__dict__.update(call=call, key=(_CustomGradient, id(call)))
-    outputs = []
-    for y in flat:
-        if isinstance(y, Symbol):
-            fresh: Any = _renamed(y)
-        else:
-            fresh = Tensor(y._array)
-        outputs.append(fresh)
+    outputs = [_renamed(y) if isinstance(y, Symbol) else Tensor(y._array) for y in flat]
     resolved = []
-    for s in sources:
-        v = s
-        if isinstance(s, Variable):
-            v = s.value
+    for source in sources:
+        current = source.value if isinstance(source, Variable) else source
+        if current is not source:
             for tape in trace.tapes():
-                tape.watch_variable(s, v)
-        resolved.append(v)
+                tape.watch_variable(source, current)
+        resolved.append(current)
     for tape in trace.tapes():
         tape.record(op, (*flat, *resolved), tuple(outputs))
     return outputs
 
 
 def _renamed(y: Symbol) -> Any:
-    from nacre.ops.movement import Reshape
-
     with trace.no_tapes():
         return Reshape(y.shape)(y)
 
@@ -375,8 +332,6 @@ def _empty_like_output(f: Any, init: Any, xs: Any) -> Any:
     """The ys of no turn: f tried on zeros for its shapes."""
     if xs is None:
         return None
-    from nacre.ops.creation import zeros
-
     x = tree.map_structure(lambda t: zeros(shape(t)[1:], dtype(t)), xs)
     _, y = f(init, x)
     return tree.map_structure(lambda t: zeros((0, *shape(t)), dtype(t)), y)
@@ -388,10 +343,6 @@ def associative_scan(f: Callable[[Any, Any], Any], elems: Any, reverse: bool = F
     >>> associative_scan(lambda a, b: a + b, convert_to_tensor([1, 2, 3, 4])).tolist()
     [1, 3, 6, 10]
     """
-    from nacre.core.spec import normalize_axis
-    from nacre.ops.manipulation import concatenate
-    from nacre.ops.movement import flipped, slice_axis
-
     leaves = [value(e) for e in tree.flatten(elems)]
     axes = [normalize_axis(axis, len(e.shape), "associative_scan: axis") for e in leaves]
     n = leaves[0].shape[axes[0]]
@@ -442,9 +393,6 @@ def vectorize(pyfunc: Callable[..., Any], *, excluded: Any = None, signature: st
     kept = set(excluded or ())
 
     def over_elements(*args: Any) -> Any:
-        from nacre.core.spec import broadcast_shapes
-        from nacre.ops.manipulation import broadcast_to, ravel
-
         values = {i: value(a) for i, a in enumerate(args) if i not in kept}
         common = broadcast_shapes(*(v.shape for v in values.values()))
         flat = {i: unstack(ravel(broadcast_to(v, common))) for i, v in values.items()}

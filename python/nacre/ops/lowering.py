@@ -115,6 +115,8 @@ SUM, MEAN, MAX, MIN, PROD, ANY, ALL, SUM_SQUARES = range(8)
 
 def lower_reduce(k: Any, kind: int, x: Any, y: Any, outer: int, length: int, inner: int, scale: float = 1.0) -> None:
     """y[o, i] = the reduction of x[o, :, i]; a long one with few results is cut into chunks first."""
+    if scale != 1.0:
+        kind = MEAN  # the kernel's sum times a number
     fields = {"kind": kind, "dtype": DTYPE_CODE[x.dtype]}
     if length >= 8192 and outer * inner < 4096 and kind in (SUM, MEAN, MAX, MIN, PROD, SUM_SQUARES):
         # 64 chunks keep 64 cores busy; none shorter than 1024 elements of the axis

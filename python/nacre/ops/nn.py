@@ -52,7 +52,7 @@ from nacre.ops.movement import axis_back, axis_last, permuted, reshaped, slice_a
 from nacre.ops.pooling import average_pool, max_pool
 from nacre.ops.products import multiply_matrices
 from nacre.ops.reduction import MaxTo, moments, reduced_shape
-from nacre.ops.softmax import (
+from nacre.ops.probabilities import (
     binary_crossentropy,
     categorical_crossentropy,
     log_softmax,

@@ -55,6 +55,10 @@ class Operand:
         """The same memory, from byte `offset` on, in another shape."""
         return Operand(shape, self.dtype, self.buffer, self.offset + offset)
 
+    def as_bytes(self) -> Operand:
+        """The same memory as uint8."""
+        return Operand((self.nbytes,), "uint8", self.buffer, self.offset)
+
 
 class Instruction:
     """One kernel call. `origin` is the op that asked for it."""
@@ -123,6 +127,10 @@ class Lowering:
         if facts["error"]:
             raise ValueError(f"kernel '{kernel}': {facts['error']}")
         return facts
+
+    def extent(self, kernel: str, fields: dict[str, Any], operand: int) -> int:
+        """How many elements of operand `operand` the kernel would touch."""
+        return _core.facts(kernel, fields)["extents"][operand]  # type: ignore[no-any-return]
 
     def temp(self, shape: tuple[int, ...], dtype: str) -> Operand:
         """Memory that lives for a few instructions."""

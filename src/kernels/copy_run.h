@@ -1,0 +1,43 @@
+// Copies of contiguous runs, inlined: most runs in concat, gather and transpose are shorter than a call is worth.
+#pragma once
+#include "kernels/loops.h"
+#include "simd/simd.h"
+
+namespace nacre {
+namespace NACRE_ISA {
+namespace {
+
+template <int n>
+NACRE_ALWAYS void copy_piece(char* y, const char* x) {
+  __builtin_memcpy(y, x, n);
+}
+
+// n bytes; x and y do not overlap. The end is copied as a whole vector that overlaps what is there already.
+NACRE_ALWAYS void copy_run(char* y, const char* x, i64 n) {
+  constexpr i64 width = kLanes * 4;
+  if (n >= width) {
+    if (n > 16 * width) {
+      __builtin_memcpy(y, x, static_cast<unsigned long>(n));
+      return;
+    }
+    i64 i = 0;
+    for (; i + width <= n; i += width) copy_piece<width>(y + i, x + i);
+    if (i < n) copy_piece<width>(y + n - width, x + n - width);
+  } else if (n >= 16) {
+    i64 i = 0;
+    for (; i + 16 <= n; i += 16) copy_piece<16>(y + i, x + i);
+    if (i < n) copy_piece<16>(y + n - 16, x + n - 16);
+  } else if (n >= 8) {
+    copy_piece<8>(y, x);
+    copy_piece<8>(y + n - 8, x + n - 8);
+  } else if (n >= 4) {
+    copy_piece<4>(y, x);
+    copy_piece<4>(y + n - 4, x + n - 4);
+  } else {
+    for (i64 i = 0; i < n; ++i) y[i] = x[i];
+  }
+}
+
+}  // namespace
+}  // namespace NACRE_ISA
+}  // namespace nacre

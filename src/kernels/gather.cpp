@@ -1,0 +1,293 @@
+#include "kernels/gather.h"
+
+#include "kernels/copy_run.h"
+#include "kernels/reduce_ops.h"
+
+namespace nacre {
+namespace NACRE_ISA {
+namespace {
+
+constexpr i64 kUnit = 16384;   // elements in a unit
+constexpr i64 kMostUnits = 64; // of a scatter: each looks at every index
+
+bool is_index(i64 dtype) { return dtype == static_cast<i64>(DType::i32) || dtype == static_cast<i64>(DType::i64); }
+
+// The row that `index` means, or -1.
+NACRE_ALWAYS i64 wrapped(i64 index, i64 R) {
+  if (index < 0) index += R;  // cannot overflow: R >= 0
+  return index >= 0 && index < R ? index : -1;
+}
+
+template <class T> struct Missing;
+template <> struct Missing<float> { static NACRE_ALWAYS float value() { return __builtin_nanf(""); } };
+template <> struct Missing<double> { static NACRE_ALWAYS double value() { return __builtin_nan(""); } };
+template <> struct Missing<i32> { static NACRE_ALWAYS i32 value() { return INT32_MIN; } };
+template <> struct Missing<i64> { static NACRE_ALWAYS i64 value() { return INT64_MIN; } };
+template <> struct Missing<u8> { static NACRE_ALWAYS u8 value() { return 255; } };
+template <> struct Missing<Bool> { static NACRE_ALWAYS Bool value() { return Bool{1}; } };
+
+template <class F>
+NACRE_ALWAYS void by_index(i64 index_dtype, const void* indices, F f) {
+  if (index_dtype == static_cast<i64>(DType::i32)) f(as<i32>(indices));
+  else f(as<i64>(indices));
+}
+
+// Rows per unit of y: as many as make kUnit elements.
+i64 group_of(i64 I) { return max_of(1, kUnit / max_of(I, 1)); }
+
+template <class T, class X>
+void gather_rows(const GatherShape& s, Slice units, const T* x, const X* indices, T* y) {
+  const i64 group = group_of(s.I), total = s.O * s.n;
+  const i64 end = min_of(units.end * group, total);
+  constexpr i64 ahead = 8;  // rows fetched before they are copied; they lie anywhere
+  i64 j = units.begin * group % max_of(s.n, 1), o = units.begin * group / max_of(s.n, 1);
+  for (i64 k = units.begin * group; k < end; ++k) {
+    if (j + ahead < s.n) {
+      const i64 next = wrapped(indices[j + ahead], s.R);
+      if (next >= 0) __builtin_prefetch(x + (o * s.R + next) * s.I, 0, 3);
+    }
+    const i64 r = wrapped(indices[j], s.R);
+    T* y_k = y + k * s.I;
+    if (r >= 0) {
+      const T* x_r = x + (o * s.R + r) * s.I;
+      if (s.I == 1) *y_k = *x_r;
+      else copy_run(reinterpret_cast<char*>(y_k), reinterpret_cast<const char*>(x_r), s.I * static_cast<i64>(sizeof(T)));
+    } else {
+      for (i64 i = 0; i < s.I; ++i) y_k[i] = Missing<T>::value();
+    }
+    if (++j == s.n) {
+      j = 0;
+      ++o;
+    }
+  }
+}
+
+template <class T>
+NACRE_ALWAYS void add_run(T* y, const T* x, i64 n) {
+  if constexpr (sizeof(T) == 1 && !ops::IsReal<T>::value) {
+    for (i64 i = 0; i < n; ++i) y[i] = static_cast<T>(y[i] + x[i]);
+  } else {
+    NACRE_INDEPENDENT
+    for (i64 i = 0; i < n; ++i) y[i] = ops::plus(y[i], x[i]);
+  }
+}
+NACRE_ALWAYS void add_run(Bool* y, const Bool* x, i64 n) {  // a sum of truth values is their "or"
+  for (i64 i = 0; i < n; ++i) y[i].v = static_cast<u8>((y[i].v | x[i].v) != 0);
+}
+
+template <class T>
+NACRE_ALWAYS void start_run(T* y, const T* x, i64 n, bool base) {
+  if (!base) __builtin_memset(static_cast<void*>(y), 0, static_cast<unsigned long>(n) * sizeof(T));
+  else if (y != x) __builtin_memcpy(static_cast<void*>(y), x, static_cast<unsigned long>(n) * sizeof(T));
+}
+
+// Units of a scatter: ranges of `rows` places, at most kMostUnits per o.
+struct Ranges {
+  i64 rows, per_o;
+};
+Ranges ranges_of(i64 R, i64 I) {
+  Ranges c;
+  c.rows = max_of(group_of(I), ceil_div(R, kMostUnits));
+  c.per_o = ceil_div(R, c.rows);
+  return c;
+}
+
+template <class T, class X>
+void scatter_rows(const ScatterShape& s, Slice units, const T* x, const X* indices, const T* updates, T* y) {
+  const Ranges c = ranges_of(s.R, s.I);
+  for (i64 u = units.begin; u < units.end; ++u) {
+    const i64 o = u / c.per_o;
+    const Run run = run_of(u % c.per_o, c.rows, s.R);
+    T* y_o = y + o * s.R * s.I;
+    start_run(y_o + run.begin * s.I, s.base ? x + (o * s.R + run.begin) * s.I : x, (run.end - run.begin) * s.I, s.base);
+    const T* updates_o = updates + o * s.n * s.I;
+    for (i64 j = 0; j < s.n; ++j) {
+      const i64 r = wrapped(indices[j], s.R);
+      if (r >= run.begin && r < run.end) add_run(y_o + r * s.I, updates_o + j * s.I, s.I);
+    }
+  }
+}
+
+constexpr i64 kAlongTile = 256;  // columns of a unit
+
+template <class T, class X>
+void take_along_as(const GatherShape& s, Slice units, const T* x, const X* indices, T* y) {
+  const i64 total = s.O * s.n * s.I, per_o = s.n * s.I;
+  const i64 end = min_of(units.end * kUnit, total);
+  i64 k = units.begin * kUnit;
+  while (k < end) {  // runs of i at one (o, j)
+    const i64 o = k / per_o, i0 = k % s.I;
+    const i64 n = min_of(s.I - i0, end - k);
+    const T* x_o = x + o * s.R * s.I + i0;
+    for (i64 i = 0; i < n; ++i) {
+      const i64 r = wrapped(indices[k + i], s.R);
+      y[k + i] = r >= 0 ? x_o[r * s.I + i] : Missing<T>::value();
+    }
+    k += n;
+  }
+}
+
+template <class T, class X>
+void scatter_along_as(const ScatterShape& s, Slice units, const T* x, const X* indices, const T* updates, T* y) {
+  const i64 tiles = ceil_div(s.I, kAlongTile);
+  for (i64 u = units.begin; u < units.end; ++u) {
+    const i64 o = u / tiles;
+    const Run run = run_of(u % tiles, kAlongTile, s.I);
+    T* y_o = y + o * s.R * s.I;
+    for (i64 r = 0; r < s.R; ++r) {
+      const i64 at = r * s.I + run.begin;
+      start_run(y_o + at, s.base ? x + o * s.R * s.I + at : x, run.end - run.begin, s.base);
+    }
+    for (i64 j = 0; j < s.n; ++j) {
+      const i64 at = (o * s.n + j) * s.I;
+      for (i64 i = run.begin; i < run.end; ++i) {
+        const i64 r = wrapped(indices[at + i], s.R);
+        if (r >= 0) add_run(y_o + r * s.I + i, updates + at + i, 1);
+      }
+    }
+  }
+}
+
+i64 places_of(const ScatterNdShape& s) {
+  i64 places = 1;
+  for (i64 d = 0; d < s.rank; ++d) places *= s.dims[d];
+  return places;
+}
+
+template <class T, class X>
+void scatter_nd_as(const ScatterNdShape& s, Slice units, const T* x, const X* indices, const T* updates, T* y) {
+  const i64 places = places_of(s);
+  const Ranges c = ranges_of(places, s.inner);
+  for (i64 u = units.begin; u < units.end; ++u) {
+    const Run run = run_of(u, c.rows, places);
+    const i64 first = run.begin * s.inner;
+    start_run(y + first, s.base ? x + first : x, (run.end - run.begin) * s.inner, s.base);
+    for (i64 j = 0; j < s.n; ++j) {
+      i64 at = 0;
+      for (i64 d = 0; d < s.rank && at >= 0; ++d) {
+        const i64 r = wrapped(indices[j * s.rank + d], s.dims[d]);
+        at = r < 0 ? -1 : at * s.dims[d] + r;
+      }
+      if (at < run.begin || at >= run.end) continue;
+      T* place = y + at * s.inner;
+      const T* update = updates + j * s.inner;
+      if (s.add) add_run(place, update, s.inner);
+      else
+        for (i64 i = 0; i < s.inner; ++i) place[i] = update[i];
+    }
+  }
+}
+
+const char* cannot(i64 O, i64 R, i64 I, i64 n, i64 index_dtype, i64 dtype) {
+  if (O < 0 || R < 0 || I < 0 || n < 0) return "O, R, I and n must not be negative";
+  if (!product_fits(O, R, I) || !product_fits(O, n, I)) return "the number of elements overflows";
+  if (!is_index(index_dtype)) return "index_dtype must be int32 or int64";
+  if (!is_dtype(dtype)) return "dtype is no dtype";
+  return nullptr;
+}
+
+Facts scatter_facts_of(const ScatterShape& s, bool along) {
+  Facts f;
+  f.error = cannot(s.O, s.R, s.I, s.n, s.index_dtype, s.dtype);
+  if (!f.error && (s.base < 0 || s.base > 1)) f.error = "base must be 0 or 1";
+  if (f.error) return f;
+  const Count width = Count(width_of(s.dtype)), all = Count(s.O) * Count(s.n) * Count(s.I);
+  f.extent[3] = Count(s.O) * Count(s.R) * Count(s.I) * width;
+  f.extent[0] = s.base ? f.extent[3] : Count(0);
+  f.extent[1] = (along ? all : Count(s.n)) * Count(width_of(s.index_dtype));
+  f.extent[2] = all * width;
+  f.flops = static_cast<double>(all.value());
+  if (f.extent[3].value() == 0) return f;
+  f.units = s.O * (along ? ceil_div(s.I, kAlongTile) : ranges_of(s.R, s.I).per_o);
+  return f;
+}
+
+}  // namespace
+
+Facts gather_facts(const GatherShape& s) {
+  Facts f;
+  f.error = cannot(s.O, s.R, s.I, s.n, s.index_dtype, s.dtype);
+  if (f.error) return f;
+  f.extent[0] = Count(s.O) * Count(s.R) * Count(s.I) * Count(width_of(s.dtype));
+  f.extent[1] = Count(s.n) * Count(width_of(s.index_dtype));
+  f.extent[2] = Count(s.O) * Count(s.n) * Count(s.I) * Count(width_of(s.dtype));
+  if (s.I > 0) f.units = ceil_div(s.O * s.n, group_of(s.I));
+  return f;
+}
+
+void gather(const GatherShape& s, Slice units, const void* x, const void* indices, void* y) {
+  by_index(s.index_dtype, indices, [&](const auto* index) {
+    NACRE_BY_DTYPE(s.dtype, T, gather_rows(s, units, as<T>(x), index, as<T>(y)))
+  });
+}
+
+Facts scatter_add_facts(const ScatterShape& s) { return scatter_facts_of(s, false); }
+
+void scatter_add(const ScatterShape& s, Slice units, const void* x, const void* indices, const void* updates, void* y) {
+  by_index(s.index_dtype, indices, [&](const auto* index) {
+    NACRE_BY_DTYPE(s.dtype, T, scatter_rows(s, units, as<T>(x), index, as<T>(updates), as<T>(y)))
+  });
+}
+
+Facts take_along_facts(const GatherShape& s) {
+  Facts f;
+  f.error = cannot(s.O, s.R, s.I, s.n, s.index_dtype, s.dtype);
+  if (f.error) return f;
+  const Count all = Count(s.O) * Count(s.n) * Count(s.I);
+  f.extent[0] = Count(s.O) * Count(s.R) * Count(s.I) * Count(width_of(s.dtype));
+  f.extent[1] = all * Count(width_of(s.index_dtype));
+  f.extent[2] = all * Count(width_of(s.dtype));
+  f.units = ceil_div(all.value(), kUnit);
+  return f;
+}
+
+void take_along(const GatherShape& s, Slice units, const void* x, const void* indices, void* y) {
+  by_index(s.index_dtype, indices, [&](const auto* index) {
+    NACRE_BY_DTYPE(s.dtype, T, take_along_as(s, units, as<T>(x), index, as<T>(y)))
+  });
+}
+
+Facts scatter_add_along_facts(const ScatterShape& s) { return scatter_facts_of(s, true); }
+
+void scatter_add_along(const ScatterShape& s, Slice units, const void* x, const void* indices, const void* updates,
+                       void* y) {
+  by_index(s.index_dtype, indices, [&](const auto* index) {
+    NACRE_BY_DTYPE(s.dtype, T, scatter_along_as(s, units, as<T>(x), index, as<T>(updates), as<T>(y)))
+  });
+}
+
+Facts scatter_nd_facts(const ScatterNdShape& s) {
+  Facts f;
+  if (s.rank < 0 || s.rank > 8) f.error = "rank must be 0..8";
+  else if (s.inner < 0 || s.n < 0) f.error = "inner and n must not be negative";
+  else if (!is_index(s.index_dtype)) f.error = "index_dtype must be int32 or int64";
+  else if (!is_dtype(s.dtype)) f.error = "dtype is no dtype";
+  else if (s.base < 0 || s.base > 1 || s.add < 0 || s.add > 1) f.error = "base and add must be 0 or 1";
+  if (f.error) return f;
+  Count places = 1, most = Count(16) * Count(max_of(s.inner, 1));
+  for (i64 d = 0; d < s.rank; ++d) {
+    if (s.dims[d] < 0) f.error = "a dim is negative";
+    places = places * Count(s.dims[d]);
+    most = most * Count(max_of(s.dims[d], 1));
+  }
+  if (!f.error && (!most.ok() || !product_fits(s.n, s.inner) || !product_fits(s.n, s.rank)))
+    f.error = "the number of elements overflows";
+  if (f.error) return f;
+  const Count width = Count(width_of(s.dtype));
+  f.extent[3] = places * Count(s.inner) * width;
+  f.extent[0] = s.base ? f.extent[3] : Count(0);
+  f.extent[1] = Count(s.n) * Count(s.rank) * Count(width_of(s.index_dtype));
+  f.extent[2] = Count(s.n) * Count(s.inner) * width;
+  f.flops = static_cast<double>(s.n) * static_cast<double>(s.inner);
+  if (f.extent[3].value() > 0) f.units = ranges_of(places.value(), s.inner).per_o;
+  return f;
+}
+
+void scatter_nd(const ScatterNdShape& s, Slice units, const void* x, const void* indices, const void* updates, void* y) {
+  by_index(s.index_dtype, indices, [&](const auto* index) {
+    NACRE_BY_DTYPE(s.dtype, T, scatter_nd_as(s, units, as<T>(x), index, as<T>(updates), as<T>(y)))
+  });
+}
+
+}  // namespace NACRE_ISA
+}  // namespace nacre

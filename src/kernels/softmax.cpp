@@ -134,7 +134,7 @@ NACRE_INLINE void tiny_rows_of(const float* x, float* y, Vec* tops, Vec* sums) {
   const VecI at = lane_index() * set1i(N);
   Vec v[N];
   NACRE_UNROLL
-  for (int n = 0; n < N; ++n) v[n] = gather(x + n, at);
+  for (int n = 0; n < N; ++n) v[n] = load_at(x + n, at);
   Vec top = v[0];
   NACRE_UNROLL
   for (int n = 1; n < N; ++n) top = max(top, v[n]);

@@ -1,12 +1,11 @@
 import hashlib
-import http.server
 import io
 import tarfile
-import threading
 import zipfile
 
 import pytest
 
+from local_server import serving
 from nacre.utils import get_file
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -14,34 +13,10 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 @pytest.fixture
 def server(tmp_path_factory):
-    """(address, folder that is served, names that were asked for)."""
+    """(address, folder that is served, paths that were asked for)."""
     folder = tmp_path_factory.mktemp("served")
-    asked = []
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *args):
-            super().__init__(*args, directory=str(folder))
-
-        def log_message(self, *args):
-            pass
-
-        def do_GET(self):
-            asked.append(self.path)
-            if self.path == "/cut":
-                self.send_response(200)
-                self.send_header("Content-Length", "1000")
-                self.end_headers()
-                self.wfile.write(b"x" * 10)
-                return
-            super().do_GET()
-
-    httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=httpd.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{httpd.server_address[1]}", folder, asked
-    httpd.shutdown()
-    httpd.server_close()
-    thread.join()
+    with serving(folder) as (address, asked):
+        yield address, folder, asked
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,8 @@ from nacre.utils import unpack_x_y_sample_weight as unpack
 
 
 @pytest.mark.parametrize("shape", [(5,), (5, 1), (2, 3), (2, 3, 1), ()])
-def test_to_categorical_drops_a_trailing_axis_of_one(shape, rng=np.random.default_rng(0)):
-    labels = rng.integers(0, 4, shape)
+def test_to_categorical_drops_a_trailing_axis_of_one(shape):
+    labels = np.random.default_rng(0).integers(0, 4, shape)
     out = to_categorical(labels, 4)
     kept = labels if labels.ndim < 2 or shape[-1] != 1 else labels[..., 0]
     assert out.shape == (*kept.shape, 4) and out.dtype == np.float64

@@ -14,6 +14,7 @@ from nacre.core.graph import Graph
 from nacre.core.spec import NUMPY, Spec
 from nacre.core.tensor import Symbol, Tensor, as_array
 from nacre.core.variable import Variable
+from nacre.passes.combine import combine
 from nacre.passes.fuse import fuse
 from nacre.passes.lower import lower
 from nacre.passes.simplify import remove_dead, simplify
@@ -42,6 +43,8 @@ class Plan:
         dump(graph, "as traced")
         simplify(graph)
         dump(graph, "simplify")
+        combine(graph)
+        dump(graph, "combine")
         fuse(graph)
         remove_dead(graph)
         dump(graph, "fuse")

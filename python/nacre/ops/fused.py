@@ -1,0 +1,209 @@
+"""Large fused ops: a kernel that does the work of several nodes. Each says in `match` which pattern it replaces.
+
+`match(node, uses)` looks at the last node of the pattern and gives the node that computes the same outputs, or None.
+`uses.alone(s)` is the only reader of a value, or None when there are several or when it leaves the graph."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from nacre.core.graph import Node
+from nacre.core.op import Op
+from nacre.core.spec import Spec
+from nacre.core.tensor import Symbol
+from nacre.ops.convolution import Conv2D, Conv2DGradW, Conv2DGradX, conv_fields, lower_grad_w
+from nacre.ops.elementwise import Add, Relu, ReluGrad, SumTo
+from nacre.ops.movement import Reshape
+from nacre.ops.products import MatMul
+
+
+class Uses(Protocol):
+    """Who reads a value."""
+
+    def alone(self, s: Symbol) -> Node | None: ...
+
+    def readers(self, s: Symbol) -> list[Node]: ...
+
+
+def made_by(s: Symbol, kind: type[Op]) -> Node | None:
+    """The node that computes `s`, if its op is of that kind."""
+    return s.node if s.node is not None and isinstance(s.node.op, kind) else None
+
+
+def _bias_of(node: Node, channels: int) -> tuple[Symbol, Symbol] | None:
+    """(summand, bias) of an Add of a vector to the last axis."""
+    a, b = node.inputs
+    for x, bias in ((a, b), (b, a)):
+        if bias.shape == (channels,) and len(x.shape) > 1 and x.shape == node.outputs[0].shape:
+            return x, bias
+    return None
+
+
+def _through_relu(node: Node, uses: Uses) -> tuple[Node, bool] | None:
+    """The Add below a Relu that is its only reader (and True), or the node itself if it is an Add no Relu reads alone."""
+    if isinstance(node.op, Relu):
+        add = made_by(node.inputs[0], Add)
+        return (add, True) if add is not None and uses.alone(add.outputs[0]) is node else None
+    reader = uses.alone(node.outputs[0])
+    if reader is not None and isinstance(reader.op, Relu):
+        return None  # the Relu will take this node along
+    return node, False
+
+
+class DenseBias(Op):
+    """y = x w + b, or max(0, x w + b). x (..., K) as M rows, w (K, N), b (N,) -> y. float32.
+
+    Replaces MatMul, (Reshape,) Add (and Relu).
+    """
+
+    relu: bool
+    shape: tuple[int, ...]
+
+    def infer(self, x: Spec, w: Spec, b: Spec) -> Spec:
+        return Spec(self.shape, x.dtype)
+
+    def lower(self, k: Any, x: Any, w: Any, b: Any, y: Any) -> None:
+        (m, inner), n = x.shape, w.shape[1]
+        k.dense(dict(M=m, K=inner, N=n, bias=1, act=int(self.relu), ldx=0, x0=0, ldy=0, y0=0), x, w, b, y)
+
+    @staticmethod
+    def match(node: Node, uses: Uses) -> Node | None:
+        found = _through_relu(node, uses)
+        parts = found and _bias_of(found[0], found[0].outputs[0].shape[-1] if found[0].outputs[0].shape else 0)
+        if not found or not parts:
+            return None
+        x, bias = parts
+        if uses.alone(x) is not found[0]:
+            return None
+        reshape = made_by(x, Reshape)
+        if reshape is not None and uses.alone(reshape.inputs[0]) is reshape:
+            x = reshape.inputs[0]
+        product = made_by(x, MatMul)
+        if product is None or product.op.key != MatMul(False, False).key or len(x.shape) != 2 or x.shape[1:] != bias.shape:
+            return None
+        y = node.outputs[0]
+        return Node(DenseBias(found[1], y.shape), (*product.inputs, bias), (y,))
+
+
+class DenseGradXMasked(Op):
+    """dx = dy w^T where h > 0, else 0: through the Relu whose output h was the layer's input.
+
+    Replaces MatMul(tb) and ReluGrad.
+    """
+
+    outputs = ("dx",)
+
+    def infer(self, dy: Spec, w: Spec, h: Spec) -> Spec:
+        return h
+
+    def lower(self, k: Any, dy: Any, w: Any, h: Any, dx: Any) -> None:
+        m, inner = h.shape
+        k.dense_grad_x(dict(M=m, N=dy.shape[1], K=inner, mask=1, ldy=0, y0=0, ldx=0, x0=0, ldh=0, h0=0), dy, w, h, dx)
+
+    @staticmethod
+    def match(node: Node, uses: Uses) -> Node | None:
+        d, h = node.inputs
+        product = made_by(d, MatMul)
+        if product is None or product.op.key != MatMul(False, True).key or uses.alone(d) is not node:
+            return None
+        if d.shape != h.shape or len(d.shape) != 2:
+            return None
+        return Node(DenseGradXMasked(), (*product.inputs, h), node.outputs)
+
+
+class Conv2DBias(Op):
+    """Conv2D + b, or max(0, Conv2D + b). Replaces Conv2D, Add (and Relu)."""
+
+    strides: tuple[int, int]
+    padding: Any
+    dilation: tuple[int, int]
+    groups: int
+    relu: bool
+    shape: tuple[int, ...]
+
+    def infer(self, x: Spec, w: Spec, b: Spec) -> Spec:
+        return Spec(self.shape, x.dtype)
+
+    def lower(self, k: Any, x: Any, w: Any, b: Any, y: Any) -> None:
+        k.conv2d(conv_fields(self, x.shape, w.shape, y.shape, bias=1, act=int(self.relu)), x, w, b, y)
+
+    @staticmethod
+    def match(node: Node, uses: Uses) -> Node | None:
+        found = _through_relu(node, uses)
+        parts = found and _bias_of(found[0], found[0].outputs[0].shape[-1] if found[0].outputs[0].shape else 0)
+        if not found or not parts:
+            return None
+        x, bias = parts
+        conv = made_by(x, Conv2D)
+        if conv is None or uses.alone(x) is not found[0]:
+            return None
+        op, y = conv.op, node.outputs[0]
+        return Node(
+            Conv2DBias(op.strides, op.padding, op.dilation, op.groups, found[1], y.shape), (*conv.inputs, bias), (y,)
+        )
+
+
+class Conv2DGradXMasked(Op):
+    """Conv2DGradX where h > 0, else 0: through the Relu whose output h was convolved. Replaces Conv2DGradX and ReluGrad."""
+
+    strides: tuple[int, int]
+    padding: Any
+    dilation: tuple[int, int]
+    groups: int
+
+    outputs = ("dx",)
+
+    def infer(self, dy: Spec, w: Spec, h: Spec) -> Spec:
+        return h
+
+    def lower(self, k: Any, dy: Any, w: Any, h: Any, dx: Any) -> None:
+        k.conv2d_grad_x(conv_fields(self, dx.shape, w.shape, dy.shape, act=1), dy, w, h, dx)
+
+    @staticmethod
+    def match(node: Node, uses: Uses) -> Node | None:
+        d, h = node.inputs
+        conv = made_by(d, Conv2DGradX)
+        if conv is None or uses.alone(d) is not node or d.shape != h.shape:
+            return None
+        op = conv.op
+        return Node(Conv2DGradXMasked(op.strides, op.padding, op.dilation, op.groups), (*conv.inputs, h), node.outputs)
+
+
+class Conv2DGradWB(Op):
+    """The gradients of a convolution's weights and bias in one pass over dy. Replaces Conv2DGradW and SumTo."""
+
+    strides: tuple[int, int]
+    padding: Any
+    dilation: tuple[int, int]
+    groups: int
+    window: tuple[int, int]
+
+    outputs = ("dw", "db")
+
+    def infer(self, x: Spec, dy: Spec) -> tuple[Spec, Spec]:
+        out = dy.shape[3]
+        return Spec((*self.window, x.shape[3] // self.groups, out), x.dtype), Spec((out,), x.dtype)
+
+    def lower(self, k: Any, x: Any, dy: Any, dw: Any, db: Any) -> None:
+        lower_grad_w(k, conv_fields(self, x.shape, dw.shape, dy.shape, bias=1), x, dy, dw, db)
+
+    @staticmethod
+    def match(node: Node, uses: Uses) -> Node | None:
+        x, dy = node.inputs
+        if not isinstance(node.op, Conv2DGradW):
+            return None
+        for other in uses.readers(dy):
+            if isinstance(other.op, SumTo) and other.op.key == SumTo((dy.shape[3],)).key:
+                op = node.op
+                fused = Conv2DGradWB(op.strides, op.padding, op.dilation, op.groups, op.window)
+                return Node(fused, node.inputs, (*node.outputs, *other.outputs))
+        return None
+
+
+# By the op of the last node of the pattern; the first that matches is taken.
+PATTERNS: dict[type[Op], tuple[Any, ...]] = {
+    Add: (DenseBias.match, Conv2DBias.match),
+    Relu: (DenseBias.match, Conv2DBias.match),
+    ReluGrad: (DenseGradXMasked.match, Conv2DGradXMasked.match),
+    Conv2DGradW: (Conv2DGradWB.match,),
+}

@@ -50,6 +50,7 @@ class Plan:
         dump(graph, "fuse")
         low = lower(graph)
         self.program = build_program(low)
+        self.origins = [type(i.origin).__name__ if not isinstance(i.origin, str) else i.origin for i in low.instructions]
         self.inputs = low.inputs
         self.outputs = [(i, s.shape, NUMPY[s.dtype]) for i, s in zip(low.outputs, graph.outputs)]
         self.state = low.state
@@ -126,12 +127,10 @@ class CompiledFunction:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the program for these arguments; the outputs are Tensors in the structure that `fn` returned."""
-        structure = (args, kwargs)
-        arrays = [as_array(leaf) if _is_array(leaf) else _Static(leaf) for leaf in tree.flatten(structure)]
-        leaves = [Spec(a.shape, a.dtype.name) if type(a) is not _Static else a for a in arrays]
+        structure, arrays, leaves = _arguments(args, kwargs)
         plan = self._plan(structure, leaves)
         bound, outputs = plan.bind()
-        for slot, array in zip(plan.inputs, (a for a in arrays if type(a) is not _Static)):
+        for slot, array in zip(plan.inputs, _only_arrays(arrays)):
             bound[slot] = array
         plan.program.run(bound)
         return plan.result(outputs)
@@ -142,14 +141,40 @@ class CompiledFunction:
         `data` are the positional arguments as whole arrays, rows first; batch i holds the rows `order[i * batch_size :][:batch_size]`
         (`order` int64, None: as they stand).
         """
-        structure = (data, {})
-        arrays = [as_array(leaf) if _is_array(leaf) else _Static(leaf) for leaf in tree.flatten(structure)]
-        leaves = [Spec((batch_size, *a.shape[1:]), a.dtype.name) if type(a) is not _Static else a for a in arrays]
+        structure, arrays, leaves = _arguments(data, {})
+        leaves = [Spec((batch_size, *s.shape[1:]), s.dtype) if type(s) is Spec else s for s in leaves]
         plan = self._plan(structure, leaves)
         bound, outputs = plan.bind()
-        feeds = list(zip(plan.inputs, [a for a in arrays if type(a) is not _Static]))
+        feeds = list(zip(plan.inputs, _only_arrays(arrays)))
         plan.program.run_steps(bound, feeds, order, batch_size, begin, count)
         return plan.result(outputs)
+
+    def profile(self, *args: Any, repeats: int = 20, **kwargs: Any) -> list[dict[str, Any]]:
+        """Where the time of a call goes: per instruction `op`, `kernel`, `ns` (best of `repeats`), `flops` and `bytes`.
+
+        The function's effects on Variables happen `repeats` times.
+        """
+        structure, arrays, leaves = _arguments(args, kwargs)
+        plan = self._plan(structure, leaves)
+        bound, _ = plan.bind()
+        for slot, array in zip(plan.inputs, _only_arrays(arrays)):
+            bound[slot] = array
+        rows = plan.program.profile(bound, repeats)
+        return [
+            {"op": op, "kernel": kernel, "ns": ns, "flops": flops, "bytes": nbytes}
+            for op, (kernel, ns, flops, nbytes) in zip(plan.origins, rows)
+        ]
+
+
+def _arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, list[Any], list[Any]]:
+    """(structure, leaves as arrays or _Static, leaves as specs or _Static)."""
+    structure = (args, kwargs)
+    arrays = [as_array(leaf) if _is_array(leaf) else _Static(leaf) for leaf in tree.flatten(structure)]
+    return structure, arrays, [Spec(a.shape, a.dtype.name) if type(a) is not _Static else a for a in arrays]
+
+
+def _only_arrays(leaves: list[Any]) -> list[Any]:
+    return [a for a in leaves if type(a) is not _Static]
 
 
 def _structure_key(structure: Any) -> Any:

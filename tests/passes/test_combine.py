@@ -1,0 +1,112 @@
+"""Every fused op against the pattern that it replaces."""
+
+import numpy as np
+import pytest
+from nacre.core.autodiff import GradientTape
+from nacre.core.graph import Graph
+from nacre.core.spec import Spec
+from nacre.core.tensor import Tensor
+from nacre.core.variable import Variable
+from nacre.ops import elementwise as e
+from nacre.ops.convolution import Conv2D
+from nacre.ops.movement import Reshape
+from nacre.ops.pooling import MaxPool2D
+from nacre.ops.products import MatMul
+from nacre.passes.combine import combine
+from nacre.passes.simplify import simplify
+from nacre.runtime.compiled import CompiledFunction
+
+RNG = np.random.default_rng(7)
+VALID = ((0, 0), (0, 0))
+SAME3 = ((1, 1), (1, 1))
+
+
+def weights(*shapes):
+    return [Variable(RNG.standard_normal(s).astype("float32") / np.float32(max(1, np.prod(s[:-1])) ** 0.5)) for s in shapes]
+
+
+def mlp(x, w):
+    h = e.Relu()(e.Add()(MatMul()(x, w[0]), w[1]))
+    h = e.Relu()(e.Add()(MatMul()(h, w[2]), w[3]))
+    return e.Add()(MatMul()(h, w[4]), w[5])
+
+
+def cnn(x, w):
+    h = e.Relu()(e.Add()(Conv2D((1, 1), VALID)(x, w[0]), w[1]))
+    h, _ = MaxPool2D((2, 2), (2, 2), VALID)(h)
+    h = e.Relu()(e.Add()(Conv2D((1, 1), SAME3)(h, w[2]), w[3]))
+    h = e.Relu()(e.Add()(Conv2D((2, 2), SAME3)(h, w[4]), w[5]))
+    n = x.shape[0]
+    return Reshape((n, h.size // n))(h)
+
+
+MODELS = {
+    "mlp": (mlp, (5, 7), ((7, 9), (9,), (9, 33), (33,), (33, 3), (3,))),
+    "cnn": (cnn, (3, 10, 9, 2), ((3, 3, 2, 5), (5,), (3, 3, 5, 16), (16,), (3, 3, 16, 6), (6,))),
+}
+
+
+def loss_and_gradients(fn, w):
+    def step(x):
+        with GradientTape() as tape:
+            y = fn(x, w)
+            loss = e.SumTo(())(e.Square()(y))
+        return [loss, y, *tape.gradient(loss, w)]
+
+    return step
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_compiled_step_equals_eager_step(name):
+    fn, shape, shapes = MODELS[name]
+    w = weights(*shapes)
+    x = RNG.standard_normal(shape).astype("float32")
+    step = loss_and_gradients(fn, w)
+    eager = step(Tensor.of(x))
+    compiled = CompiledFunction(step)(x)
+    for a, b in zip(eager, compiled):
+        # the fused kernels add the same numbers, possibly starting from the bias
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=3e-5, atol=3e-5 * np.abs(a.numpy()).max())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_no_pattern_is_left_over(name):
+    fn, shape, shapes = MODELS[name]
+    w = weights(*shapes)
+    graph = Graph()
+    x = graph.add_input(Spec(shape, "float32"))
+    from nacre.core import trace
+
+    with trace.tracing(graph):
+        graph.outputs = list(loss_and_gradients(fn, w)(x))
+    simplify(graph)
+    combine(graph)
+    left = {type(n.op).__name__ for n in graph.nodes}
+    assert not left & {"Relu", "Add", "Conv2D", "Conv2DGradW"}, left
+
+
+def test_a_value_that_somebody_else_reads_is_not_swallowed():
+    w = weights((4, 4), (4,))
+
+    def fn(x):
+        z = MatMul()(x, w[0])
+        y = e.Relu()(e.Add()(z, w[1]))
+        return y, z
+
+    x = RNG.standard_normal((2, 4)).astype("float32")
+    y, z = CompiledFunction(fn)(x)
+    np.testing.assert_allclose(z.numpy(), x @ w[0].numpy(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(y.numpy(), np.maximum(x @ w[0].numpy() + w[1].numpy(), 0), rtol=1e-5, atol=1e-6)
+
+
+def test_a_bias_that_is_used_before_the_relu_keeps_its_own_node():
+    w = weights((4, 4), (4,))
+
+    def fn(x):
+        z = e.Add()(MatMul()(x, w[0]), w[1])
+        return e.Mul()(e.Relu()(z), e.Sigmoid()(z))
+
+    x = RNG.standard_normal((2, 4)).astype("float32")
+    z = x @ w[0].numpy() + w[1].numpy()
+    got = CompiledFunction(fn)(x).numpy()
+    np.testing.assert_allclose(got, np.maximum(z, 0) / (1 + np.exp(-z)), rtol=1e-5, atol=1e-6)

@@ -50,6 +50,7 @@ constexpr i64 kDepth = 512;            // steps of k per pass: a panel of 64 x 5
 constexpr i64 kUnitWork = 128 * 1024;  // multiply-adds a unit should have: about 2 us
 constexpr i64 kMostUnits = 4096;
 constexpr i64 kBlockOfA = 64 * 1024;   // floats of a that stay in L2 while panels pass
+constexpr i64 kFewSteps = 64;          // of k: fewer make the stores of c count
 constexpr i64 kTurnedRows = 384;       // rows of a block of c^T before it is turned
 
 enum class Form { rows, packed, swapped_rows, swapped_packed, dots };
@@ -64,6 +65,7 @@ struct Plan {
   i64 mb = 1, m_blocks = 0;     // rows per unit
   i64 nb = 1, n_blocks = 0;     // panels (dot form: columns) per unit
   bool n_inner = false;         // units of the same rows follow each other
+  bool side_by_side = false;
   i64 packed_floats = 0, turned_floats = 0;
 };
 
@@ -81,13 +83,15 @@ Form choose_form(const Product& p) {
   const double swapped = steps / filled(p.M) + (turn_a ? 0.3 * K * M : 0.0) + 0.5 * M * N;
   double dots = 1e300;
   const bool few = p.M <= kMaxDotRows || p.N <= kMaxDotColumns;
-  if (p.a_k == 1 && p.b_k == 1 && few) dots = 1.1 * steps / filled(p.K) + 3.0 * M * N;
+  if (p.a_k == 1 && p.b_k == 1 && few) dots = 1.08 * steps / filled(p.K) + 1.6 * M * N;
   if (p.a_k == 1 && p.b_n == 1 && p.N <= kMaxDotColumns && p.K * p.N <= kBlockOfA)
-    dots = 1.1 * steps / filled(p.K) + 3.0 * M * N + K * N;
+    dots = 1.08 * steps / filled(p.K) + 1.6 * M * N + K * N;
   if (dots < straight && dots < swapped) return Form::dots;
   if (straight <= swapped) return turn_b ? Form::packed : Form::rows;
   return turn_a ? Form::swapped_packed : Form::swapped_rows;
 }
+
+i64 padded(i64 n) { return ceil_div(n, kLanes) * kLanes; }
 
 Product swapped(const Product& p) { return {p.N, p.M, p.K, p.b_n, p.b_k, p.a_k, p.a_m, p.c_m}; }
 
@@ -124,7 +128,7 @@ Plan make_plan(const Product& product) {
     s.mr = static_cast<int>(min_of(p.M, kMaxDotRows));
     if (p.N < kMaxDotColumns) s.mr = static_cast<int>(min_of(s.mr, max_of(1, kMaxSums / max_of(p.N, 1))));
     s.nv = static_cast<int>(min_of(min_of(kMaxSums / s.mr, kMaxDotColumns), p.N));
-    if (p.b_n == 1 && p.b_k != 1) s.packed_floats = p.N * p.K;
+    if (p.b_n == 1 && p.b_k != 1) s.packed_floats = p.N * padded(p.K);
     lay_grid(s, ceil_div(p.N, s.nv), static_cast<double>(s.nv) * static_cast<double>(p.K));
     return s;
   }
@@ -137,6 +141,9 @@ Plan make_plan(const Product& product) {
   s.kc = ceil_div(p.K, max_of(1, ceil_div(p.K, depth)));
   lay_grid(s, s.panels.count(), static_cast<double>(s.nv) * kLanes * static_cast<double>(p.K));
   s.packed_floats = s.kc * s.nv * kLanes;
+  s.side_by_side = p.K <= kFewSteps && s.panels.full > 2 &&
+                   (s.form == Form::rows || (s.form == Form::packed && p.K * p.N <= 2 * kBlockOfA));
+  if (s.side_by_side && s.form == Form::packed) s.packed_floats = p.K * padded(p.N);
   if (s.form == Form::swapped_rows || s.form == Form::swapped_packed)
     s.turned_floats = min_of(p.M, kTurnedRows) * s.nv * kLanes;
   return s;
@@ -181,21 +188,81 @@ void panel_pass(const Run& r, i64 m0, i64 m1, i64 j, i64 k0, i64 kc, float* c, i
   t.n = n;
   t.more = k0 > 0;
   t.last = last;
+  t.finish = finish;
+  t.b_step = t.bias_step = 0;
   // rows are dealt evenly: 32 = 6+6+5+5+5+5, never 6+6+6+6+6+2
+  const i64 fewer = (m1 - m0) / tiles, longer = (m1 - m0) % tiles;
   i64 m = m0;
-  for (i64 i = 0; i < tiles; ++i) {
-    const i64 rows = (m1 - m + (tiles - i) - 1) / (tiles - i);
+  for (int pass = 0; pass < 2; ++pass) {
+    const i64 rows = pass == 0 ? fewer + 1 : fewer;
+    t.tiles = pass == 0 ? longer : tiles - longer;
+    if (t.tiles == 0) continue;
     t.a = r.at.a + m * p.a_m + k0 * p.a_k;
     t.b = b;
     t.b_k = b_k;
     t.save = save ? r.packed : nullptr;
     t.c = c + (m - m0) * c_m;
-    if (last) t.finish = finish_at(finish, m - m0, 0);
+    t.a_step = rows * p.a_m;
+    t.c_step = rows * c_m;
+    t.mask_step = rows * finish.mask_m;
+    t.finish = finish_at(finish, m - m0, 0);
     kTiles.at[nv][rows](t);
     if (save) {
       b = r.packed;
       b_k = width;
       save = false;
+    }
+    m += t.tiles * rows;
+  }
+}
+
+// Few steps of k: stores count, so tiles go side by side and write c in long runs. All of b is packed first where it has
+// to be, at r.packed; else only the panel that is not whole.
+void side_by_side(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
+  const Plan& s = r.s;
+  const Product& p = s.p;
+  float* packed = r.packed;
+  const float* b_of[8];  // kinds of panels: the full ones, then each narrower one
+  for (i64 j = j0; j < j1; ++j) {
+    const i64 kind = max_of(j - s.panels.full, -1) + 1, n0 = s.panels.start(j) * kLanes, width = s.panels.width(j) * kLanes;
+    const i64 n = min_of(width, p.N - n0);
+    const float* b = r.at.b + n0 * p.b_n;
+    if (s.form == Form::packed) {
+      pack_turned(b, p.b_n, p.K, n, width, packed);
+    } else if (n < width) {
+      for (i64 k = 0; k < p.K; ++k)
+        for (i64 v = 0; v < width; v += kLanes) store(packed + k * width + v, load(b + k * p.b_k + v, n - v));
+    }
+    const bool moved = s.form == Form::packed || n < width;
+    if (kind > 0 || j == j0) b_of[kind] = moved ? packed : b;
+    if (moved) packed += p.K * width;
+  }
+  const i64 tiles = ceil_div(m1 - m0, s.mr);
+  TileCall t;
+  t.K = p.K;
+  t.a_m = p.a_m;
+  t.a_k = p.a_k;
+  t.c_m = p.c_m;
+  t.more = false;
+  t.last = true;
+  t.save = nullptr;
+  t.a_step = 0;
+  for (i64 i = 0, m = m0; i < tiles; ++i) {
+    const i64 rows = (m1 - m) / (tiles - i);
+    for (i64 j = j0; j < j1; j += t.tiles) {
+      const int nv = s.panels.width(j);
+      const i64 kind = max_of(j - s.panels.full, -1) + 1, n0 = s.panels.start(j) * kLanes, width = nv * kLanes;
+      t.tiles = kind > 0 ? 1 : min_of(j1, s.panels.full) - j;
+      t.n = min_of(width, p.N - n0);
+      const bool moved = s.form == Form::packed || t.n < width;
+      t.b = b_of[kind];
+      t.b_k = moved ? width : p.b_k;
+      t.b_step = moved ? p.K * width : width;
+      t.c_step = t.mask_step = t.bias_step = width;
+      t.finish = finish_at(r.at.finish, m, n0);
+      t.a = r.at.a + m * p.a_m;
+      t.c = r.at.c + m * p.c_m + n0;
+      kTiles.at[nv][rows](t);  // narrower panels have taller tiles, never shorter ones
     }
     m += rows;
   }
@@ -204,6 +271,7 @@ void panel_pass(const Run& r, i64 m0, i64 m1, i64 j, i64 k0, i64 kc, float* c, i
 void rectangle(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
   const Plan& s = r.s;
   const Product& p = s.p;
+  if (s.side_by_side) return side_by_side(r, m0, m1, j0, j1);
   const bool turns = s.turned_floats > 0;
   const i64 most = turns ? kTurnedRows : max_of(8 * s.mr, kBlockOfA / max_of(s.kc, 1));
   for (i64 m = m0; m < m1;) {
@@ -240,14 +308,14 @@ void dots_rectangle(const Run& r, i64 m0, i64 m1, i64 n0, i64 n1) {
   const Product& p = s.p;
   const bool packed = s.packed_floats > 0;
   const float* b = packed ? r.packed : r.at.b;
-  const i64 b_n = packed ? p.K : p.b_n;
+  const i64 b_n = packed ? padded(p.K) : p.b_n;
   const Finish& f = r.at.finish;
-  float sums[kMaxSums];
+  float sums[kMaxSums];  // a multiple of four
   for (i64 n = n0; n < n1; n += s.nv) {
     const i64 columns = min_of(s.nv, n1 - n);
     for (i64 m = m0; m < m1; m += s.mr) {
       const i64 rows = min_of(s.mr, m1 - m);
-      kDotTiles.at[rows][columns]({p.K, r.at.a + m * p.a_m, p.a_m, b + n * b_n, b_n, sums, columns});
+      kDotTiles.at[rows][columns]({p.K, r.at.a + m * p.a_m, p.a_m, b + n * b_n, b_n, sums});
       for (i64 i = 0; i < rows; ++i) {
         float* c = r.at.c + (m + i) * p.c_m + n;
         for (i64 l = 0; l < columns; ++l) {
@@ -316,7 +384,7 @@ void product(const Product& product, Slice units, Scratch scratch, const Operand
   if (s.form == Form::dots) {
     if (s.packed_floats > 0)
       for (i64 n = 0; n < p.N; ++n)
-        for (i64 k = 0; k < p.K; ++k) packed[n * p.K + k] = at.b[k * p.b_k + n];
+        for (i64 k = 0; k < p.K; ++k) packed[n * padded(p.K) + k] = at.b[k * p.b_k + n];
     for_rectangles(s, units, [&](i64 i0, i64 i1, i64 j0, i64 j1) {
       dots_rectangle(r, i0 * s.mb, min_of(i1 * s.mb, p.M), j0 * s.nb * s.nv, min_of(j1 * s.nb * s.nv, p.N));
     });

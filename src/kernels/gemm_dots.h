@@ -11,8 +11,7 @@ struct DotsCall {
   i64 a_m;
   const float* b;
   i64 b_n;
-  float* sums;  // sums[m * width + n]
-  i64 width;
+  float* sums;  // rows * columns results, row by row; room for a multiple of four
 };
 
 using Dots = void (*)(const DotsCall&);
@@ -44,20 +43,20 @@ void run(const DotsCall& t) {
     if constexpr (MA <= NB) {
       Vec x[MA];
       NACRE_UNROLL
-      for (int i = 0; i < MA; ++i) x[i] = get(a.address(i));
+      for (int i = 0; i < MA; ++i) x[i] = in_register(get(a.address(i)));
       NACRE_UNROLL
       for (int j = 0; j < NB; ++j) {
-        const Vec y = get(b.address(j));
+        const Vec y = in_register(get(b.address(j)));
         NACRE_UNROLL
         for (int i = 0; i < MA; ++i) sum[i][j] = fma(x[i], y, sum[i][j]);
       }
     } else {
       Vec y[NB];
       NACRE_UNROLL
-      for (int j = 0; j < NB; ++j) y[j] = get(b.address(j));
+      for (int j = 0; j < NB; ++j) y[j] = in_register(get(b.address(j)));
       NACRE_UNROLL
       for (int i = 0; i < MA; ++i) {
-        const Vec x = get(a.address(i));
+        const Vec x = in_register(get(a.address(i)));
         NACRE_UNROLL
         for (int j = 0; j < NB; ++j) sum[i][j] = fma(x, y[j], sum[i][j]);
       }
@@ -73,11 +72,9 @@ void run(const DotsCall& t) {
     const Mask rest = first_lanes(k);
     step([rest](const float* p) __attribute__((always_inline)) { return load(p, rest); });
   }
+  const auto at = [&](int i) __attribute__((always_inline)) { return i < MA * NB ? sum[i / NB][i % NB] : zero(); };
   NACRE_UNROLL
-  for (int i = 0; i < MA; ++i) {
-    NACRE_UNROLL
-    for (int j = 0; j < NB; ++j) t.sums[i * t.width + j] = reduce_add(sum[i][j]);
-  }
+  for (int i = 0; i < MA * NB; i += 4) sum_lanes(at(i), at(i + 1), at(i + 2), at(i + 3), t.sums + i);
 }
 
 }  // namespace dots

@@ -15,13 +15,17 @@ struct Finish {
   bool relu = false;
 };
 
+// A run of equal tiles, one below the other or side by side: from tile to tile the operands move by the steps.
 struct TileCall {
+  i64 tiles;
+  i64 a_step, b_step, c_step, mask_step, bias_step;
   i64 K;
   const float* a;
   i64 a_m, a_k;  // a(m, k) = a[m * a_m + k * a_k]
   const float* b;
   i64 b_k;      // b(k, n) = b[k * b_k + n]
-  float* save;  // where b is copied to, NV vectors a row, while it is used (zeros beyond n); null: b is not copied
+  float* save;  // the first tile copies b to here, NV vectors a row (zeros beyond n), and the others, below it, read
+                // that; null: no copy
   float* c;
   i64 c_m;
   i64 n;      // columns that exist; all vectors but the last are whole
@@ -71,12 +75,22 @@ struct Rows {
   }
 };
 
+// Where the tile at hand stands.
+struct At {
+  const float* a;
+  const float* b;
+  i64 b_k;
+  float* c;
+  const float* mask;
+  const float* bias;
+};
+
 template <int MR, int NV, bool save>
-NACRE_INLINE void multiply(Vec (&sum)[MR][NV], const TileCall& t) {
-  Rows<MR> a(t.a, t.a_m);
-  const float* b = t.b;
+NACRE_INLINE void multiply(Vec (&sum)[MR][NV], const TileCall& t, const At& at) {
+  Rows<MR> a(at.a, t.a_m);
+  const float* b = at.b;
   float* copy = t.save;
-  const i64 a_k = t.a_k, b_k = t.b_k;
+  const i64 a_k = t.a_k, b_k = at.b_k;
   const Mask last = first_lanes(save ? t.n - (NV - 1) * kLanes : kLanes);
   for (i64 k = t.K; k > 0; --k) {
     if constexpr (NV <= MR) {
@@ -98,7 +112,7 @@ NACRE_INLINE void multiply(Vec (&sum)[MR][NV], const TileCall& t) {
       for (int i = 0; i < MR; ++i) x[i] = a.at(i);
       NACRE_UNROLL
       for (int j = 0; j < NV; ++j) {
-        const Vec row = save && j == NV - 1 ? load(b + j * kLanes, last) : load(b + j * kLanes);
+        const Vec row = in_register(save && j == NV - 1 ? load(b + j * kLanes, last) : load(b + j * kLanes));
         if (save) store(copy + j * kLanes, row);
         NACRE_UNROLL
         for (int i = 0; i < MR; ++i) sum[i][j] = fma(x[i], row, sum[i][j]);
@@ -111,44 +125,47 @@ NACRE_INLINE void multiply(Vec (&sum)[MR][NV], const TileCall& t) {
 }
 
 template <int MR, int NV>
-NACRE_INLINE void start(Vec (&sum)[MR][NV], const TileCall& t) {
-  const bool whole = t.n == NV * kLanes;
+NACRE_INLINE void start(Vec (&sum)[MR][NV], const TileCall& t, const float* c, i64 rest) {
+  NACRE_UNROLL
+  for (int i = 0; i < MR; ++i) {
+    NACRE_UNROLL
+    for (int j = 0; j < NV; ++j) sum[i][j] = zero();
+  }
+  if (!t.more) return;
   NACRE_UNROLL
   for (int i = 0; i < MR; ++i) {
     NACRE_UNROLL
     for (int j = 0; j < NV; ++j) {
-      const float* c = t.c + i * t.c_m + j * kLanes;
-      sum[i][j] = !t.more ? zero() : j < NV - 1 || whole ? load(c) : load(c, t.n - j * kLanes);
+      const float* p = c + i * t.c_m + j * kLanes;
+      sum[i][j] = j < NV - 1 ? load(p) : load(p, rest);
     }
   }
 }
 
 template <int MR, int NV>
-NACRE_INLINE void finish(Vec (&sum)[MR][NV], const TileCall& t) {
-  const Finish& f = t.finish;
-  const i64 rest = t.n - (NV - 1) * kLanes;
-  if (f.bias) {
+NACRE_INLINE void finish(Vec (&sum)[MR][NV], const Finish& f, const At& at, i64 rest) {
+  if (at.bias) {
     NACRE_UNROLL
     for (int j = 0; j < NV; ++j) {
-      const Vec bias = load(f.bias + j * kLanes, j < NV - 1 ? kLanes : rest);
+      const Vec bias = in_register(j < NV - 1 ? load(at.bias + j * kLanes) : load(at.bias + j * kLanes, rest));
       NACRE_UNROLL
       for (int i = 0; i < MR; ++i) sum[i][j] += bias;
     }
   }
   if (f.relu) {
     NACRE_UNROLL
-    for (int j = 0; j < NV; ++j) {
+    for (int i = 0; i < MR; ++i) {
       NACRE_UNROLL
-      for (int i = 0; i < MR; ++i) sum[i][j] = max(zero(), sum[i][j]);
+      for (int j = 0; j < NV; ++j) sum[i][j] = max(zero(), sum[i][j]);
     }
   }
-  if (f.mask) {
+  if (at.mask) {
     NACRE_UNROLL
     for (int i = 0; i < MR; ++i) {
       NACRE_UNROLL
       for (int j = 0; j < NV; ++j) {
-        const Vec h = load(f.mask + i * f.mask_m + j * kLanes, j < NV - 1 ? kLanes : rest);
-        sum[i][j] = select(gt(h, zero()), sum[i][j]);
+        const float* p = at.mask + i * f.mask_m + j * kLanes;
+        sum[i][j] = select(gt(j < NV - 1 ? load(p) : load(p, rest), zero()), sum[i][j]);
       }
     }
   }
@@ -156,19 +173,30 @@ NACRE_INLINE void finish(Vec (&sum)[MR][NV], const TileCall& t) {
 
 template <int MR, int NV>
 void run(const TileCall& t) {
-  Vec sum[MR][NV];
-  start(sum, t);
-  if (t.save)
-    multiply<MR, NV, true>(sum, t);
-  else
-    multiply<MR, NV, false>(sum, t);
-  if (t.last) finish(sum, t);
-  const i64 rest = t.n - (NV - 1) * kLanes;
-  NACRE_UNROLL
-  for (int i = 0; i < MR; ++i) {
+  At at{t.a, t.b, t.b_k, t.c, t.finish.mask, t.finish.bias};
+  const i64 rest = t.n - (NV - 1) * kLanes, c_m = t.c_m;
+  for (i64 tiles = t.tiles; tiles > 0; --tiles) {
+    Vec sum[MR][NV];
+    start(sum, t, at.c, rest);
+    if (t.save && tiles == t.tiles) {
+      multiply<MR, NV, true>(sum, t, at);
+      at.b = t.save;
+      at.b_k = NV * kLanes;
+    } else {
+      multiply<MR, NV, false>(sum, t, at);
+      at.b += t.b_step;
+    }
+    if (t.last) finish(sum, t.finish, at, rest);
     NACRE_UNROLL
-    for (int j = 0; j < NV - 1; ++j) store(t.c + i * t.c_m + j * kLanes, sum[i][j]);
-    store(t.c + i * t.c_m + (NV - 1) * kLanes, sum[i][NV - 1], rest);
+    for (int i = 0; i < MR; ++i) {
+      NACRE_UNROLL
+      for (int j = 0; j < NV - 1; ++j) store(at.c + i * c_m + j * kLanes, sum[i][j]);
+      store(at.c + i * c_m + (NV - 1) * kLanes, sum[i][NV - 1], rest);
+    }
+    at.a += t.a_step;
+    at.c += t.c_step;
+    if (at.mask) at.mask += t.mask_step;
+    if (at.bias) at.bias += t.bias_step;
   }
 }
 

@@ -128,4 +128,18 @@ NACRE_INLINE void transpose(Vec (&r)[8]) {
   }
 }
 
+// Lane sums of four vectors at once, to[0..3]: within each 128 bits (l0 + l2) + (l1 + l3), then across.
+NACRE_INLINE void sum_lanes(Vec a, Vec b, Vec c, Vec d, float* to) {
+  const __m256 ab = _mm256_add_ps(_mm256_unpacklo_ps(a.v, b.v), _mm256_unpackhi_ps(a.v, b.v));
+  const __m256 cd = _mm256_add_ps(_mm256_unpacklo_ps(c.v, d.v), _mm256_unpackhi_ps(c.v, d.v));
+  const __m256 all = _mm256_add_ps(_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xee));
+  _mm_storeu_ps(to, _mm_add_ps(_mm256_castps256_ps128(all), _mm256_extractf128_ps(all, 1)));
+}
+
+// Keeps the compiler from loading the same vector again for each use: a split load costs two.
+NACRE_INLINE Vec in_register(Vec a) {
+  asm("" : "+x"(a.v));
+  return a;
+}
+
 }  // namespace nacre::NACRE_ISA

@@ -136,4 +136,19 @@ NACRE_INLINE void transpose(Vec (&r)[16]) {
   }
 }
 
+// Lane sums of four vectors at once, to[0..3]: within each 128 bits (l0 + l2) + (l1 + l3), then across.
+NACRE_INLINE void sum_lanes(Vec a, Vec b, Vec c, Vec d, float* to) {
+  const __m512 ab = _mm512_add_ps(_mm512_unpacklo_ps(a.v, b.v), _mm512_unpackhi_ps(a.v, b.v));
+  const __m512 cd = _mm512_add_ps(_mm512_unpacklo_ps(c.v, d.v), _mm512_unpackhi_ps(c.v, d.v));
+  const __m512 all = _mm512_add_ps(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xee));
+  const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(all), _mm512_extractf32x8_ps(all, 1));
+  _mm_storeu_ps(to, _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
+}
+
+// Keeps the compiler from loading the same vector again for each use: a split load costs two.
+NACRE_INLINE Vec in_register(Vec a) {
+  asm("" : "+v"(a.v));
+  return a;
+}
+
 }  // namespace nacre::NACRE_ISA

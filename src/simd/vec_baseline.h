@@ -157,4 +157,17 @@ template <class F> NACRE_INLINE float fold(Vec a, F f) {
 // Rows become columns: lane j of r[i] and lane i of r[j] change places.
 NACRE_INLINE void transpose(Vec (&r)[4]) { _MM_TRANSPOSE4_PS(r[0].v, r[1].v, r[2].v, r[3].v); }
 
+// Lane sums of four vectors at once, to[0..3]: within each 128 bits (l0 + l2) + (l1 + l3).
+NACRE_INLINE void sum_lanes(Vec a, Vec b, Vec c, Vec d, float* to) {
+  const __m128 ab = _mm_add_ps(_mm_unpacklo_ps(a.v, b.v), _mm_unpackhi_ps(a.v, b.v));
+  const __m128 cd = _mm_add_ps(_mm_unpacklo_ps(c.v, d.v), _mm_unpackhi_ps(c.v, d.v));
+  _mm_storeu_ps(to, _mm_add_ps(_mm_movelh_ps(ab, cd), _mm_movehl_ps(cd, ab)));
+}
+
+// Keeps the compiler from loading the same vector again for each use: a split load costs two.
+NACRE_INLINE Vec in_register(Vec a) {
+  asm("" : "+x"(a.v));
+  return a;
+}
+
 }  // namespace nacre::NACRE_ISA

@@ -155,4 +155,15 @@ NACRE_INLINE void transpose(Vec (&r)[4]) {
   r[3].v = vcombine_f32(vget_high_f32(p.val[1]), vget_high_f32(q.val[1]));
 }
 
+// Lane sums of four vectors at once, to[0..3]: (l0 + l1) + (l2 + l3).
+NACRE_INLINE void sum_lanes(Vec a, Vec b, Vec c, Vec d, float* to) {
+  vst1q_f32(to, vpaddq_f32(vpaddq_f32(a.v, b.v), vpaddq_f32(c.v, d.v)));
+}
+
+// Keeps the compiler from loading the same vector again for each use: a split load costs two.
+NACRE_INLINE Vec in_register(Vec a) {
+  asm("" : "+w"(a.v));
+  return a;
+}
+
 }  // namespace nacre::NACRE_ISA

@@ -10,7 +10,8 @@ namespace nacre {
 class Count {
  public:
   NACRE_FORCE_INLINE constexpr Count() {}
-  NACRE_FORCE_INLINE constexpr Count(std::int64_t v) : value_(v), ok_(v >= 0) {}  // NOLINT: numbers become counts silently
+  NACRE_FORCE_INLINE constexpr Count(std::int64_t v)
+      : value_(v), ok_(v >= 0) {}  // NOLINT: numbers become counts silently
   NACRE_FORCE_INLINE constexpr bool ok() const { return ok_; }
   NACRE_FORCE_INLINE constexpr std::int64_t value() const { return value_; }  // meaningful only when ok()
 

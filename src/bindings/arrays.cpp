@@ -15,7 +15,8 @@ Bytes bytes_of(py::handle array, const char* what, i64 number) {
   const auto a = py::reinterpret_borrow<py::array>(array);
   const int flags = a.flags();
   if (!(flags & py::array::c_style)) {
-    value_error(std::string(what) + " " + std::to_string(number) + " must be C-contiguous; pass np.ascontiguousarray(...)");
+    value_error(std::string(what) + " " + std::to_string(number) +
+                " must be C-contiguous; pass np.ascontiguousarray(...)");
   }
   if (!(flags & py::detail::npy_api::NPY_ARRAY_ALIGNED_)) {
     value_error(std::string(what) + " " + std::to_string(number) + " is not aligned to its dtype; pass a copy");
@@ -93,8 +94,10 @@ std::vector<i64> shape_words(const KernelEntry& entry, const py::dict& shape) {
   if (py::len(shape) != static_cast<std::size_t>(entry.fields.n)) {
     for (const auto& item : shape) {
       bool known = false;
-      for (int i = 0; i < entry.fields.n; ++i) known = known || py::str(item.first).equal(py::str(entry.fields.at[i].name));
-      if (!known) value_error(std::string("kernel '") + entry.name + "' has no field " + std::string(py::repr(item.first)));
+      for (int i = 0; i < entry.fields.n; ++i)
+        known = known || py::str(item.first).equal(py::str(entry.fields.at[i].name));
+      if (!known)
+        value_error(std::string("kernel '") + entry.name + "' has no field " + std::string(py::repr(item.first)));
     }
   }
   return words;

@@ -119,7 +119,8 @@ void run_kernel(const std::string& name, const py::dict& shape, const py::list& 
   py::gil_scoped_release release;
   const FlushSubnormals flush;
   for (const Slice& s : list) {
-    if (f.scratch > 0) std::memset(scratch.at(), 0xff, static_cast<std::size_t>(f.scratch));  // NaN: shows what reads it unset
+    if (f.scratch > 0)
+      std::memset(scratch.at(), 0xff, static_cast<std::size_t>(f.scratch));  // NaN: shows what reads it unset
     entry.run(words.data(), s, Scratch{scratch.at(), f.scratch}, pointers);
   }
 }

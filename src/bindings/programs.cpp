@@ -34,7 +34,7 @@ py::tuple as_tuple(py::handle sequence) {
 // Arrays may share memory only where nobody writes.
 void check_overlaps(std::vector<Span>& spans) {
   std::sort(spans.begin(), spans.end(), [](const Span& a, const Span& b) { return a.begin < b.begin; });
-  const Span* reaches = nullptr;        // of the spans so far, the one that ends last
+  const Span* reaches = nullptr;  // of the spans so far, the one that ends last
   const Span* writable_reaches = nullptr;
   const auto later = [](const Span* a, const Span* b) { return !a || b->end > a->end ? b : a; };
   for (const Span& s : spans) {
@@ -141,15 +141,16 @@ class PyProgram {
   static std::unique_ptr<const Program> decode(const py::array& words, const py::buffer& constants,
                                                const std::optional<std::string>& isa) {
     if (words.ndim() != 1 || !is_dtype(words, DType::i64)) {
-      throw py::type_error("words must be an array (n,) of int64, got dtype " + std::string(py::str(words.dtype())) + " with " +
-                           std::to_string(words.ndim()) + " dimensions");
+      throw py::type_error("words must be an array (n,) of int64, got dtype " + std::string(py::str(words.dtype())) +
+                           " with " + std::to_string(words.ndim()) + " dimensions");
     }
     const Bytes w = bytes_of(words, "words", 0);
     Py_buffer view;
     if (PyObject_GetBuffer(constants.ptr(), &view, PyBUF_SIMPLE) != 0) throw py::error_already_set();
     const std::unique_ptr<Py_buffer, void (*)(Py_buffer*)> release(&view, &PyBuffer_Release);
-    return std::make_unique<const Program>(reinterpret_cast<const i64*>(w.at), w.n / 8, static_cast<const char*>(view.buf),
-                                           static_cast<i64>(view.len), table_of(isa.value_or("")));
+    return std::make_unique<const Program>(reinterpret_cast<const i64*>(w.at), w.n / 8,
+                                           static_cast<const char*>(view.buf), static_cast<i64>(view.len),
+                                           table_of(isa.value_or("")));
   }
 
   // Points the context's bases at the arrays, checked. Slots that `feeds` fill take None.
@@ -157,12 +158,14 @@ class PyProgram {
     const std::vector<SlotInfo>& slots = program().slots();
     const std::size_t given = arrays.size();
     if (given != slots.size()) {
-      value_error("the program has " + std::to_string(slots.size()) + " slots, got " + std::to_string(given) + " arrays");
+      value_error("the program has " + std::to_string(slots.size()) + " slots, got " + std::to_string(given) +
+                  " arrays");
     }
     char** const bases = context.bases.data() + kFirstSlotBase;
     bool known = n_feeds == 0 && context.known_good.size() == slots.size();
     for (std::size_t i = 0; i < slots.size(); ++i) {
-      if (n_feeds > 0 && PyTuple_GET_ITEM(arrays.ptr(), static_cast<Py_ssize_t>(i)) == Py_None && is_fed(*feeds, static_cast<int>(i))) {
+      if (n_feeds > 0 && PyTuple_GET_ITEM(arrays.ptr(), static_cast<Py_ssize_t>(i)) == Py_None &&
+          is_fed(*feeds, static_cast<int>(i))) {
         bases[i] = nullptr;
         continue;
       }
@@ -197,7 +200,8 @@ class PyProgram {
 
   void add_feed(i64 slot, py::handle dataset, i64 batch, std::vector<Feed>& list, std::vector<i64>& rows) const {
     const std::vector<SlotInfo>& slots = program().slots();
-    if (slot < 0 || slot >= static_cast<i64>(slots.size())) value_error("a feed names " + slot_name(slot) + ", which is not there");
+    if (slot < 0 || slot >= static_cast<i64>(slots.size()))
+      value_error("a feed names " + slot_name(slot) + ", which is not there");
     const SlotInfo& info = slots[static_cast<std::size_t>(slot)];
     if (info.writable) value_error(slot_name(slot) + " is written to; a dataset cannot feed it");
     if (is_fed(list, static_cast<int>(slot))) value_error(slot_name(slot) + " is fed twice");
@@ -235,7 +239,8 @@ class PyProgram {
     return numbers;
   }
 
-  void check_against_datasets(const Context& context, const std::vector<Feed>& feeds, const std::vector<i64>& rows) const {
+  void check_against_datasets(const Context& context, const std::vector<Feed>& feeds,
+                              const std::vector<i64>& rows) const {
     std::vector<Span> spans;
     const std::vector<SlotInfo>& slots = program().slots();
     for (std::size_t i = 0; i < slots.size(); ++i) {
@@ -259,10 +264,11 @@ void bind_programs(py::module_& m) {
       .def(py::init<const py::array&, const py::buffer&, const std::optional<std::string>&>(), arg("words"),
            arg("constants") = py::bytes(), arg("isa") = py::none())
       .def("run", &PyProgram::run, arg("arrays"), "Runs once on C-contiguous arrays, one for each slot.")
-      .def("run_steps", &PyProgram::run_steps, arg("arrays"), arg("feeds"), arg("order"), arg("batch"), arg("begin"),
-           arg("count"),
-           "Runs `count` steps. feeds: [(slot, dataset)], whose slots take None in arrays; step i sees the dataset rows "
-           "order[(begin + i) * batch : ] or, where order is None, the rows of these numbers.")
+      .def(
+          "run_steps", &PyProgram::run_steps, arg("arrays"), arg("feeds"), arg("order"), arg("batch"), arg("begin"),
+          arg("count"),
+          "Runs `count` steps. feeds: [(slot, dataset)], whose slots take None in arrays; step i sees the dataset rows "
+          "order[(begin + i) * batch : ] or, where order is None, the rows of these numbers.")
       .def("profile", &PyProgram::profile, arg("arrays"), arg("repeats") = 1,
            "[(kernel, ns, flops, bytes)] for each instruction; the least time of `repeats` runs.")
       .def_property_readonly("arena_bytes", [](const PyProgram& p) { return p.program().arena_bytes(); })

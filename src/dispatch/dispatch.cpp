@@ -10,16 +10,24 @@ namespace nacre {
 
 // The build defines NACRE_WITH_<isa> for each table that it links.
 #ifdef NACRE_WITH_baseline
-namespace baseline { extern const KernelTable kTable; }
+namespace baseline {
+extern const KernelTable kTable;
+}
 #endif
 #ifdef NACRE_WITH_avx2
-namespace avx2 { extern const KernelTable kTable; }
+namespace avx2 {
+extern const KernelTable kTable;
+}
 #endif
 #ifdef NACRE_WITH_avx512
-namespace avx512 { extern const KernelTable kTable; }
+namespace avx512 {
+extern const KernelTable kTable;
+}
 #endif
 #ifdef NACRE_WITH_neon
-namespace neon { extern const KernelTable kTable; }
+namespace neon {
+extern const KernelTable kTable;
+}
 #endif
 
 namespace {

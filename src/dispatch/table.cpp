@@ -16,6 +16,7 @@ extern const KernelTable kTable;
 
 namespace {
 
+// clang-format off
 template <class T> struct Element;
 template <> struct Element<float> { static constexpr DType dtype = DType::f32; };
 template <> struct Element<double> { static constexpr DType dtype = DType::f64; };
@@ -27,6 +28,7 @@ template <> struct Element<void> { static constexpr DType dtype = DType::none; }
 template <class P> struct Operand;
 template <class T> struct Operand<T*> { static constexpr OperandInfo info{Element<T>::dtype, true}; };
 template <class T> struct Operand<const T*> { static constexpr OperandInfo info{Element<T>::dtype, false}; };
+// clang-format on
 
 template <class... P>
 struct Signature {
@@ -40,7 +42,8 @@ struct Signature {
   }
 };
 
-template <auto kernel, class F = decltype(kernel)> struct Thunk;
+template <auto kernel, class F = decltype(kernel)>
+struct Thunk;
 
 template <auto kernel, class S, class... P>
 struct Thunk<kernel, void (*)(const S&, Slice, P...)> : Signature<P...> {
@@ -97,7 +100,8 @@ constexpr KernelEntry kEntries[] = {
 
 }  // namespace
 
-constexpr KernelTable kTable{NACRE_TEXT(NACRE_ISA), kEntries, static_cast<int>(sizeof(kEntries) / sizeof(kEntries[0])) - 1};
+constexpr KernelTable kTable{NACRE_TEXT(NACRE_ISA), kEntries,
+                             static_cast<int>(sizeof(kEntries) / sizeof(kEntries[0])) - 1};
 
 }  // namespace NACRE_ISA
 }  // namespace nacre

@@ -62,7 +62,8 @@ Facts copy_bytes_facts(const CopyBytesShape& s) {
 void copy_bytes(const CopyBytesShape& s, Slice chunks, const void* x, void* y) {
   const i64 begin = chunks.begin * kChunk, end = min_of(chunks.end * kChunk, s.n);
   if (end > begin) {
-    std::memcpy(static_cast<char*>(y) + begin, static_cast<const char*>(x) + begin, static_cast<std::size_t>(end - begin));
+    std::memcpy(static_cast<char*>(y) + begin, static_cast<const char*>(x) + begin,
+                static_cast<std::size_t>(end - begin));
   }
 }
 

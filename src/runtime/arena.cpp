@@ -21,9 +21,11 @@ Arena::Arena(i64 bytes) : bytes_(bytes) {
   if (bytes > INT64_MAX - align) throw std::bad_alloc();
   void* p = nullptr;
   const i64 rounded = ceil_div(bytes, align) * align;
-  if (posix_memalign(&p, static_cast<std::size_t>(align), static_cast<std::size_t>(rounded)) != 0) throw std::bad_alloc();
+  if (posix_memalign(&p, static_cast<std::size_t>(align), static_cast<std::size_t>(rounded)) != 0)
+    throw std::bad_alloc();
 #ifdef MADV_HUGEPAGE
-  if (align == kHugePage) madvise(p, static_cast<std::size_t>(rounded), MADV_HUGEPAGE);  // advice: refusal costs speed only
+  if (align == kHugePage)
+    madvise(p, static_cast<std::size_t>(rounded), MADV_HUGEPAGE);  // advice: refusal costs speed only
 #endif
   at_ = static_cast<char*>(p);
 }

@@ -83,8 +83,10 @@ class Feeder {
     for (i64 f = 0; f < range.n_feeds; ++f) {
       const Feed& feed = range.feeds[f];
       const i64 bytes = range.batch * feed.row_bytes;
-      const bool aligned = (reinterpret_cast<std::uintptr_t>(feed.data) | static_cast<std::uintptr_t>(bytes)) %
-                               static_cast<std::uintptr_t>(program.slots()[static_cast<std::size_t>(feed.slot)].align) == 0;
+      const bool aligned =
+          (reinterpret_cast<std::uintptr_t>(feed.data) | static_cast<std::uintptr_t>(bytes)) %
+              static_cast<std::uintptr_t>(program.slots()[static_cast<std::size_t>(feed.slot)].align) ==
+          0;
       const bool direct = !range.order && aligned;
       offsets_.push_back(direct ? -1 : half_);
       if (!direct) half_ += ceil_div(bytes, kLine) * kLine;
@@ -104,7 +106,8 @@ class Feeder {
       char* to = staged(f, step);
       for (i64 r = rows.begin; r < rows.end; ++r) {
         const i64 row = range_.order ? range_.order[first + r] : first + r;
-        std::memcpy(to + r * feed.row_bytes, feed.data + row * feed.row_bytes, static_cast<std::size_t>(feed.row_bytes));
+        std::memcpy(to + r * feed.row_bytes, feed.data + row * feed.row_bytes,
+                    static_cast<std::size_t>(feed.row_bytes));
       }
     }
   }
@@ -120,7 +123,9 @@ class Feeder {
   }
 
  private:
-  char* staged(i64 f, i64 step) const { return staging_.at() + step % 2 * half_ + offsets_[static_cast<std::size_t>(f)]; }
+  char* staged(i64 f, i64 step) const {
+    return staging_.at() + step % 2 * half_ + offsets_[static_cast<std::size_t>(f)];
+  }
 
   const StepRange& range_;
   std::vector<i64> offsets_;  // in a half of the staging buffer; -1: not staged

@@ -6,15 +6,15 @@
 namespace nacre {
 namespace {
 
-// Work that pays for handing it to another thread, and rates that turn flops and bytes into time. Guesses on the fast side:
-// a kernel that takes longer than estimated is spread a little later than it could be.
-constexpr double kMinUsPerThread = 10;
+// Work that pays for handing it to another thread, and rates that turn flops and bytes into time. The rates are those of a
+// fast core (Zen 5 reaches twice of them), so that elsewhere a share is rather longer than the least.
+constexpr double kMinUsPerThread = 5;
 constexpr double kBytesPerUs = 20e3;
 
 double flops_per_us(const KernelTable& table) {
-  if (std::strcmp(table.isa, "avx512") == 0) return 80e3;
-  if (std::strcmp(table.isa, "avx2") == 0) return 40e3;
-  return 10e3;
+  if (std::strcmp(table.isa, "avx512") == 0) return 120e3;
+  if (std::strcmp(table.isa, "avx2") == 0) return 60e3;
+  return 20e3;
 }
 
 struct Access {

@@ -62,15 +62,18 @@ class Decoder {
   Decoder(Program& program, const i64* words, i64 n) : p_(program), in_(words, n) {}
 
   void decode(i64 constants_bytes) {
-    if (in_.word("the magic number") != kProgramMagic) refuse("the magic number is wrong; these are no program's words");
+    if (in_.word("the magic number") != kProgramMagic)
+      refuse("the magic number is wrong; these are no program's words");
     const i64 version = in_.word("the version");
     if (version != kProgramVersion) {
-      refuse("version " + std::to_string(version) + ", but this build reads version " + std::to_string(kProgramVersion));
+      refuse("version " + std::to_string(version) + ", but this build reads version " +
+             std::to_string(kProgramVersion));
     }
     p_.arena_bytes_ = in_.bytes("number of arena bytes");
     constants_bytes_ = in_.bytes("number of constants bytes");
     if (constants_bytes_ != constants_bytes) {
-      refuse("says " + std::to_string(constants_bytes_) + " bytes of constants, got " + std::to_string(constants_bytes));
+      refuse("says " + std::to_string(constants_bytes_) + " bytes of constants, got " +
+             std::to_string(constants_bytes));
     }
     const i64 slots = in_.count("number of slots", 2);
     const i64 kernels = in_.count("number of kernels", 2);
@@ -170,7 +173,8 @@ class Decoder {
       refuse(where + ": unknown space " + std::to_string(space));
     }
     if (offset < 0 || offset > room) {
-      refuse(where + ": offset " + std::to_string(offset) + " is outside its buffer of " + std::to_string(room) + " bytes");
+      refuse(where + ": offset " + std::to_string(offset) + " is outside its buffer of " + std::to_string(room) +
+             " bytes");
     }
     ref.offset = offset;
     region.present = space != kAbsent;

@@ -24,7 +24,7 @@
 // Instructions have their effect in the order written. An operand whose extent is 0 reaches the kernel as a null pointer.
 //
 // A saved program (what nacre_bench_model reads) is one file: the 8 bytes "NACREPRG", the number of words and of constant
-// bytes (int64 each), the words, the constants.
+// bytes (int64 each), the words, the constants, and optionally the contents of all slots, one after the other.
 #pragma once
 #include <string>
 #include <vector>

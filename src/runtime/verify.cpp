@@ -49,12 +49,13 @@ Facts verify_call(const KernelEntry& entry, const void* shape, const Region* ope
     bytes[i] = touched.value();
     if (!r.present) {
       if (bytes[i] == 0) continue;
-      refuse(where, entry, operand_name(entry, i) + " is absent, but these fields need " + std::to_string(bytes[i]) +
-                               " bytes");
+      refuse(where, entry,
+             operand_name(entry, i) + " is absent, but these fields need " + std::to_string(bytes[i]) + " bytes");
     }
     if (bytes[i] > r.bytes) {
-      refuse(where, entry, operand_name(entry, i) + " has " + std::to_string(r.bytes) + " bytes, but these fields need " +
-                               std::to_string(bytes[i]));
+      refuse(where, entry,
+             operand_name(entry, i) + " has " + std::to_string(r.bytes) + " bytes, but these fields need " +
+                 std::to_string(bytes[i]));
     }
     if (r.begin % element_bytes(entry.operand[i]) != 0) {
       refuse(where, entry, operand_name(entry, i) + " is not aligned to its element type");
@@ -69,8 +70,9 @@ Facts verify_call(const KernelEntry& entry, const void* shape, const Region* ope
       if (seen || bytes[j] == 0 || !overlap(operands[i], bytes[i], operands[j], bytes[j])) continue;
       const bool same = operands[i].begin == operands[j].begin && bytes[i] == bytes[j];
       if (entry.in_place && same && !entry.operand[j].is_output) continue;
-      refuse(where, entry, operand_name(entry, i) + " overlaps " + operand_name(entry, j) +
-                               (entry.in_place ? " without being the same memory" : "; this kernel cannot work in place"));
+      refuse(where, entry,
+             operand_name(entry, i) + " overlaps " + operand_name(entry, j) +
+                 (entry.in_place ? " without being the same memory" : "; this kernel cannot work in place"));
     }
   }
   return facts;

@@ -1,0 +1,222 @@
+#include "cpp/forms.h"
+
+#include <cstring>
+#include <stdexcept>
+
+#include "dispatch/dispatch.h"
+
+namespace nacre {
+namespace {
+
+struct Context {
+  const Line& line;
+  const KernelTable& table;
+};
+
+using Form = std::vector<Case> (*)(const Context&);
+
+struct Window {
+  i64 out, before;
+};
+
+// Output length and padding in front along one axis; `same` puts the odd row last.
+Window window(const Line& line, i64 in, i64 k, i64 stride, i64 dilation) {
+  const std::string padding = line.word("padding", "valid");
+  const i64 reach = (k - 1) * dilation + 1;
+  if (stride < 1 || k < 1 || dilation < 1)
+    throw std::invalid_argument("'" + line.text + "': window, stride and dilation must be positive");
+  if (padding == "same") {
+    const i64 out = ceil_div(in, stride);
+    return {out, max_of((out - 1) * stride + reach - in, 0) / 2};
+  }
+  if (padding != "valid")
+    throw std::invalid_argument("'" + line.text + "': padding is same or valid, got '" + padding + "'");
+  return {in < reach ? 0 : (in - reach) / stride + 1, 0};
+}
+
+// N H W C KH KW SH SW [DH DW] and what follows from them.
+FieldValues image_fields(const Line& line) {
+  const i64 kh = line.number("KH"), kw = line.number("KW"), sh = line.number("SH", 1), sw = line.number("SW", 1);
+  const Window h = window(line, line.number("H"), kh, sh, line.number("DH", 1));
+  const Window w = window(line, line.number("W"), kw, sw, line.number("DW", 1));
+  return {{"N", {line.number("N")}},
+          {"H", {line.number("H")}},
+          {"W", {line.number("W")}},
+          {"C", {line.number("C")}},
+          {"KH", {kh}},
+          {"KW", {kw}},
+          {"SH", {sh}},
+          {"SW", {sw}},
+          {"PT", {h.before}},
+          {"PL", {w.before}},
+          {"OH", {h.out}},
+          {"OW", {w.out}}};
+}
+
+FieldValues with(FieldValues fields, const FieldValues& more) {
+  for (const auto& item : more) fields[item.first] = item.second;
+  return fields;
+}
+
+i64 elements(const Context& c, const std::string& kernel, const FieldValues& fields, int operand) {
+  const KernelEntry* entry = find_kernel(c.table, kernel);
+  if (!entry) throw std::invalid_argument("this build has no kernel '" + kernel + "'");
+  const Facts facts = entry->facts(words_of(*entry, fields).data());
+  return facts.error || !facts.extent[operand].ok() ? 0 : facts.extent[operand].value();
+}
+
+std::vector<Case> dense(const Context& c) {
+  const FieldValues mnk{{"M", {c.line.number("M")}}, {"K", {c.line.number("K")}}, {"N", {c.line.number("N")}}};
+  return {{"forward", {{"dense", with(mnk, {{"bias", {1}}}), {"x", "w", "b", "y"}}}, {}},
+          {"grad_x", {{"dense_grad_x", mnk, {"dy", "w", "", "dx"}}}, {}},
+          {"grad_w", {{"dense_grad_w", mnk, {"x", "dy", "dw"}}}, {}}};
+}
+
+std::vector<Case> matmul(const Context& c) {
+  const FieldValues fields{{"B", {c.line.number("B", 1)}},
+                           {"M", {c.line.number("M")}},
+                           {"K", {c.line.number("K")}},
+                           {"N", {c.line.number("N")}}};
+  return {{"forward", {{"matmul", fields, {"a", "b", "c"}}}, {}}};
+}
+
+std::vector<Case> convolution(const Context& c, i64 outputs, i64 groups) {
+  const FieldValues fields = with(image_fields(c.line), {{"O", {outputs}},
+                                                         {"G", {groups}},
+                                                         {"DH", {c.line.number("DH", 1)}},
+                                                         {"DW", {c.line.number("DW", 1)}},
+                                                         {"bias", {1}}});
+  const FieldValues no_bias = with(fields, {{"bias", {0}}});
+  std::vector<Case> cases{{"forward", {{"conv2d", fields, {"x", "w", "b", "y"}}}, {}},
+                          {"grad_x", {{"conv2d_grad_x", no_bias, {"dy", "w", "", "dx"}}}, {}}};
+  const i64 one = elements(c, "conv2d", fields, 1), parts = elements(c, "conv2d_grad_w", fields, 2);
+  if (parts > one) {
+    cases.push_back({"grad_w",
+                     {{"conv2d_grad_w", fields, {"x", "dy", "tmp_dw", "tmp_db"}},
+                      {"conv2d_grad_w_join", fields, {"tmp_dw", "tmp_db", "dw", "db"}}},
+                     {}});
+  } else {
+    cases.push_back({"grad_w", {{"conv2d_grad_w", fields, {"x", "dy", "dw", "db"}}}, {}});
+  }
+  return cases;
+}
+
+std::vector<Case> conv2d(const Context& c) { return convolution(c, c.line.number("O"), c.line.number("G", 1)); }
+
+std::vector<Case> depthwise_conv2d(const Context& c) {
+  const i64 channels = c.line.number("C");
+  return convolution(c, channels * c.line.number("multiplier", 1), channels);
+}
+
+std::vector<Case> max_pool2d(const Context& c) {
+  const FieldValues fields = with(image_fields(c.line), {{"index", {1}}});
+  const i64 taps = c.line.number("KH") * c.line.number("KW");
+  return {{"forward", {{"max_pool2d", fields, {"x", "y", "index"}}}, {}},
+          {"grad_x", {{"max_pool2d_grad_x", fields, {"dy", "index", "dx"}}}, {{"index", taps}}}};
+}
+
+std::vector<Case> avg_pool2d(const Context& c) {
+  const FieldValues fields = image_fields(c.line);
+  return {{"forward", {{"avg_pool2d", fields, {"x", "y"}}}, {}},
+          {"grad_x", {{"avg_pool2d_grad_x", fields, {"dy", "dx"}}}, {}}};
+}
+
+std::vector<Case> concat(const Context& c) {
+  constexpr std::size_t kMost = 16;
+  std::vector<i64> widths = c.line.numbers("widths");
+  if (widths.empty() || widths.size() > kMost) throw std::invalid_argument("'" + c.line.text + "': 1 to 16 widths");
+  const i64 count = static_cast<i64>(widths.size());
+  std::vector<std::string> parts(kMost);
+  for (std::size_t i = 0; i < widths.size(); ++i) parts[i] = "x" + std::to_string(i);
+  widths.resize(kMost, 0);
+  const FieldValues fields{{"rows", {c.line.number("M")}}, {"count", {count}}, {"widths", widths}, {"itemsize", {4}}};
+  std::vector<std::string> joined = parts, apart{"y"};
+  joined.push_back("y");
+  apart.insert(apart.end(), parts.begin(), parts.end());
+  return {{"forward", {{"concat", fields, joined}}, {}}, {"grad_x", {{"split", fields, apart}}, {}}};
+}
+
+std::vector<Case> softmax(const Context& c) {
+  const FieldValues fields{{"M", {c.line.number("M")}}, {"N", {c.line.number("N")}}};
+  return {{"forward", {{"softmax", fields, {"x", "y"}}}, {}},
+          {"grad_x", {{"softmax_grad_x", fields, {"y", "dy", "dx"}}}, {}}};
+}
+
+struct Named {
+  const char* name;
+  Form form;
+  const char* keys;  // that it understands
+};
+
+constexpr const char* kImageKeys = " N H W C KH KW SH SW padding ";
+
+const Named kForms[] = {
+    {"dense", dense, " M K N "},
+    {"matmul", matmul, " B M K N "},
+    {"conv2d", conv2d, " N H W C KH KW SH SW padding O DH DW G "},
+    {"depthwise_conv2d", depthwise_conv2d, " N H W C KH KW SH SW padding DH DW multiplier "},
+    {"max_pool2d", max_pool2d, kImageKeys},
+    {"avg_pool2d", avg_pool2d, kImageKeys},
+    {"concat", concat, " M widths "},
+    {"softmax", softmax, " M N "},
+};
+
+void check_keys(const Line& line, const char* known) {
+  for (const auto& item : line.values) {
+    if (item.first != "pass" && !std::strstr(known, (" " + item.first + " ").c_str())) {
+      throw std::invalid_argument("'" + line.text + "': " + line.name + " has no key " + item.first + "; it has" +
+                                  known + "and pass");
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<i64> words_of(const KernelEntry& kernel, const FieldValues& values) {
+  std::vector<i64> words(static_cast<std::size_t>(kernel.slots), 0);
+  std::size_t used = 0;
+  for (int i = 0; i < kernel.fields.n; ++i) {
+    const Field& f = kernel.fields.at[i];
+    const auto found = values.find(f.name);
+    if (found == values.end()) continue;
+    ++used;
+    if (static_cast<int>(found->second.size()) != f.count) {
+      throw std::invalid_argument(std::string("kernel '") + kernel.name + "': field " + f.name + " has " +
+                                  std::to_string(f.count) + " values");
+    }
+    for (int k = 0; k < f.count; ++k) {
+      const i64 value = found->second[static_cast<std::size_t>(k)];
+      const double real = static_cast<double>(value);
+      std::memcpy(&words[static_cast<std::size_t>(f.slot + k)], f.is_real ? static_cast<const void*>(&real) : &value,
+                  8);
+    }
+  }
+  if (used == values.size()) return words;
+  for (const auto& item : values) {
+    bool known = false;
+    for (int i = 0; i < kernel.fields.n; ++i) known = known || item.first == kernel.fields.at[i].name;
+    if (!known) throw std::invalid_argument(std::string("kernel '") + kernel.name + "' has no field " + item.first);
+  }
+  return words;
+}
+
+std::vector<Case> cases_of(const Line& line, const KernelTable& table) {
+  const Named* named = nullptr;
+  for (const Named& f : kForms) named = line.name == f.name ? &f : named;
+  if (!named) {
+    std::string known;
+    for (const Named& f : kForms) known += std::string(" ") + f.name;
+    throw std::invalid_argument("'" + line.text + "': no form is called '" + line.name + "'; there are" + known);
+  }
+  check_keys(line, named->keys);
+  const std::vector<Case> all = named->form({line, table});
+  const std::string wanted = line.word("pass", "");
+  std::vector<Case> chosen;
+  for (const Case& c : all) {
+    if (wanted.empty() || wanted == c.pass) chosen.push_back(c);
+  }
+  if (chosen.empty()) throw std::invalid_argument("'" + line.text + "': there is no pass '" + wanted + "'");
+  return chosen;
+}
+
+}  // namespace nacre

@@ -4,8 +4,8 @@
 
 namespace nacre::NACRE_ISA {
 
-// `full` panels of nv vectors, then at most a few narrower ones; every width has tiles. One vector alone makes a poor
-// tile, so 4 + 1 becomes 3 + 2.
+// `full` panels of nv vectors, all lanes in use, then at most a few others; every width has tiles. One vector alone makes
+// a poor tile, so 4 + 1 becomes 3 + 2.
 struct Panels {
   int nv = 1;
   i64 full = 0;
@@ -27,6 +27,11 @@ NACRE_INLINE Panels cut_panels(i64 columns, int nv) {
   const i64 vectors = ceil_div(columns, kLanes);
   p.full = vectors / nv;
   i64 rest = vectors % nv;
+  if (rest == 0 && columns % kLanes != 0) {
+    --p.full;
+    p.tail[p.tails++] = nv;
+    return p;
+  }
   if (nv == 4 && rest == 1 && p.full > 0) {
     --p.full;
     p.tail[p.tails++] = 3;

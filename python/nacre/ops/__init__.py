@@ -28,9 +28,11 @@ _NAMES = {
     ".nn": """batch_normalization celu dot_product_attention elu gelu glu hard_shrink hard_sigmoid hard_silu hard_swish hard_tanh
         layer_normalization leaky_relu log_sigmoid multi_hot normalize one_hot relu6 rms_normalization selu silu soft_shrink
         softsign sparse_plus sparse_sigmoid sparsemax squareplus swish tanh_shrink threshold""",
-    ".indexing": "get_item scatter slice slice_update take take_along_axis",
+    ".indexing": "get_item scatter scatter_update slice slice_update take take_along_axis",
     ".creation": """arange array convert_to_tensor empty empty_like eye full full_like geomspace identity linspace logspace ones
         ones_like tri zeros zeros_like""",
+    ".sorting": """argpartition argsort bincount digitize histogram in_top_k isin median percentile quantile searchsorted
+        segment_max segment_min segment_prod segment_sum sort top_k unique""",
     ".core": """associative_scan cond convert_to_numpy copy custom_gradient dtype fori_loop is_tensor map ndim saturate_cast scan
         shape size switch vectorize vectorized_map view while_loop""",
 }

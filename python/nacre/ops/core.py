@@ -17,7 +17,7 @@ from nacre.core.variable import Variable
 from nacre.ops.base import public, scalar, value
 from nacre.ops.creation import convert_to_tensor, zeros
 from nacre.ops.elementwise import Cast, Clip, Copy, Select, cast, cast_to, stop_gradient
-from nacre.ops.indexing import scatter, slice, slice_update
+from nacre.ops.indexing import scatter, scatter_update, slice, slice_update
 from nacre.ops.manipulation import broadcast_to, concatenate, ravel, reshape, stack, unstack
 from nacre.ops.movement import Reshape, flipped, slice_axis
 
@@ -405,6 +405,6 @@ def vectorize(pyfunc: Callable[..., Any], *, excluded: Any = None, signature: st
 
 __all__ = [
     "associative_scan", "cast", "cond", "convert_to_numpy", "convert_to_tensor", "custom_gradient", "dtype", "fori_loop",
-    "is_tensor", "map", "saturate_cast", "scan", "scatter", "shape", "slice", "slice_update", "stop_gradient", "switch", "unstack",
+    "is_tensor", "map", "saturate_cast", "scan", "scatter", "scatter_update", "shape", "slice", "slice_update", "stop_gradient", "switch", "unstack",
     "vectorized_map", "while_loop",
 ]  # fmt: skip

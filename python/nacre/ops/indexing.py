@@ -24,10 +24,11 @@ from nacre.ops.elementwise import (
     Ge,
     LogicalAnd,
     Lt,
+    Max,
+    Min,
     Mul,
     Select,
     Sub,
-    SumTo,
     cast_to,
     nonzero,
     same_dtype,
@@ -60,6 +61,11 @@ class Take(Op):
         return (lambda: TakeGradX(self.axis, x.shape)(dy, index)), None
 
 
+def _scatter_fields(shape: tuple[int, ...], axis: int, n: int, index: Any, y: Any) -> dict[str, int]:
+    o, r, i = _around(shape, axis)
+    return dict(O=o, R=r, I=i, n=n, index_dtype=DTYPE_CODE[index.dtype], dtype=DTYPE_CODE[y.dtype], base=0)
+
+
 class TakeGradX(Op):
     """Zeros of `shape` with the slices of dy added at the positions of `index` along `axis`."""
 
@@ -72,13 +78,7 @@ class TakeGradX(Op):
         return Spec(self.shape, dy.dtype)
 
     def lower(self, k: Any, dy: Any, index: Any, dx: Any) -> None:
-        o, r, i = _around(self.shape, self.axis)
-        k.scatter_add(
-            dict(O=o, R=r, I=i, n=index.size, dtype=DTYPE_CODE[dx.dtype], index_dtype=DTYPE_CODE[index.dtype]),
-            dy,
-            index,
-            dx,
-        )
+        k.scatter_add(_scatter_fields(self.shape, self.axis, index.size, index, dx), None, index, dy, dx)
 
     def grad(self, index: Any, ddx: Any) -> Any:
         return Take(self.axis)(ddx, index), None
@@ -113,12 +113,67 @@ class TakeAlongGradX(Op):
         return Spec(self.shape, dy.dtype)
 
     def lower(self, k: Any, dy: Any, index: Any, dx: Any) -> None:
-        o, r, i = _around(self.shape, self.axis)
-        fields = dict(O=o, R=r, I=i, n=index.shape[self.axis], dtype=DTYPE_CODE[dx.dtype])
-        k.scatter_add_along({**fields, "index_dtype": DTYPE_CODE[index.dtype]}, dy, index, dx)
+        fields = _scatter_fields(self.shape, self.axis, index.shape[self.axis], index, dx)
+        k.scatter_add_along(fields, None, index, dy, dx)
 
     def grad(self, index: Any, ddx: Any) -> Any:
         return TakeAlong(self.axis)(ddx, index), None
+
+
+class ScatterAdd(Op):
+    """Zeros of `shape` with updates added at the rows of `index` (n, k), positions on the first k axes."""
+
+    shape: tuple[int, ...]
+
+    def infer(self, index: Spec, updates: Spec) -> Spec:
+        return Spec(self.shape, updates.dtype)
+
+    def lower(self, k: Any, index: Any, updates: Any, y: Any) -> None:
+        k.scatter_nd(_scatter_nd_fields(index, y, False, True), None, index, updates, y)
+
+    def grad(self, index: Any, updates: Any, dy: Any) -> Any:
+        return None, (lambda: gather_nd(dy, index, updates.shape))
+
+
+class ScatterSet(Op):
+    """x with updates in place of what stands at the rows of `index` (n, k); of repeated ones the last counts."""
+
+    def infer(self, x: Spec, index: Spec, updates: Spec) -> Spec:
+        return x
+
+    def lower(self, k: Any, x: Any, index: Any, updates: Any, y: Any) -> None:
+        k.scatter_nd(_scatter_nd_fields(index, y, True, False), x, index, updates, y)
+
+    def grad(self, index: Any, updates: Any, dy: Any) -> Any:
+        zeros = BroadcastTo(updates.shape)(scalar(0.0, dy.dtype))
+        return (lambda: ScatterSet()(dy, index, zeros)), None, (lambda: gather_nd(dy, index, updates.shape))
+
+
+def _scatter_nd_fields(index: Any, y: Any, base: bool, add: bool) -> dict[str, Any]:
+    n, depth = index.shape
+    if depth > 8:
+        raise ValueError(f"scattering on {depth} axes; the kernels take 8")
+    return dict(
+        rank=depth,
+        dims=[*y.shape[:depth], *[1] * (8 - depth)],
+        inner=math.prod(y.shape[depth:]),
+        n=n,
+        index_dtype=DTYPE_CODE[index.dtype],
+        dtype=DTYPE_CODE[y.dtype],
+        base=int(base),
+        add=int(add),
+    )
+
+
+def gather_nd(x: Any, index: Any, shape: tuple[int, ...]) -> Any:
+    """What stands at the rows of `index` (n, k) in `x`, as `shape`; zeros where a row is outside."""
+    depth = index.shape[-1]
+    sizes = x.shape[:depth]
+    flat, inside = linear_index(index, sizes)
+    front = reshaped(x, (math.prod(sizes), *x.shape[depth:]))
+    y = Take(0)(front, flat)
+    inside = reshaped(inside, (*inside.shape, *(1,) * (len(y.shape) - len(inside.shape))))
+    return reshaped(Select()(inside, y, scalar(0.0, y.dtype)), shape)
 
 
 class SliceUpdate(Op):
@@ -201,8 +256,11 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = None) -> Any:
     return TakeAlong(at)(x, index)
 
 
-def linear_index(indices: Any, sizes: tuple[int, ...], name: str) -> Any:
-    """Rows of positions (..., k) on axes of `sizes` as one position in the flattened axes; -1 - size where one is outside."""
+def linear_index(indices: Any, sizes: tuple[int, ...]) -> tuple[Any, Any]:
+    """Rows of positions (..., k) on axes of `sizes` as one position in the flattened axes, and whether each is inside.
+
+    What is outside becomes a position that is outside, too.
+    """
     total = None
     inside = None
     for a, n in enumerate(sizes):
@@ -212,7 +270,7 @@ def linear_index(indices: Any, sizes: tuple[int, ...], name: str) -> Any:
         inside = ok if inside is None else LogicalAnd()(inside, ok)
         total = part if total is None else Add()(Mul()(total, scalar(n, part.dtype)), part)
     outside = scalar(-1 - math.prod(sizes), total.dtype)
-    return Select()(inside, total, outside)
+    return Select()(inside, total, outside), inside
 
 
 @public
@@ -224,14 +282,45 @@ def scatter(indices: Any, values: Any, shape: Any) -> Any:
     """
     index, updates = as_index(indices, "scatter"), value(values)
     sizes = sizes_of(shape, "scatter")
-    rows, depth = _scatter_operands("scatter", index, updates, sizes)
-    rest = sizes[depth:]
-    flat = linear_index(rows, sizes[:depth], "scatter")
-    updates = reshaped(updates, (flat.size, *rest))
-    return reshaped(TakeGradX(0, (math.prod(sizes[:depth]), *rest))(updates, reshaped(flat, (flat.size,))), sizes)
+    rows, flat = _scatter_operands("scatter", index, updates, sizes)
+    return ScatterAdd(sizes)(rows, flat)
 
 
-def _scatter_operands(name: str, index: Any, updates: Any, sizes: tuple[int, ...]) -> tuple[Any, int]:
+@public
+def scatter_update(inputs: Any, indices: Any, updates: Any, reduction: str | None = None) -> Any:
+    """`inputs` with `updates` at `indices` (..., k), positions on the first k axes.
+
+    `reduction` says what becomes of the old element: replaced (None, of repeated positions the last counts), or combined by
+    "add", "max", "min" or "mul".
+
+    >>> scatter_update([0, 0, 0], [[1], [2]], [5, 6]).tolist()
+    [0, 5, 6]
+    """
+    x, index = value(inputs), as_index(indices, "scatter_update")
+    if reduction not in (None, "add", "max", "min", "mul"):
+        raise ValueError(f"scatter_update: expected reduction to be None, 'add', 'max', 'min' or 'mul', got {reduction!r}")
+    new = cast_to(updates, x.dtype)
+    rows, flat = _scatter_operands("scatter_update", index, new, x.shape)
+    if reduction is None:
+        return ScatterSet()(x, rows, flat)
+    if reduction == "add":
+        return Add()(x, ScatterAdd(x.shape)(rows, flat))
+    return _combined(x, rows, flat, reduction)
+
+
+def _combined(x: Any, rows: Any, updates: Any, reduction: str) -> Any:
+    """One update after the other, since repeated positions must all count."""
+    op = {"max": Max(), "min": Min(), "mul": Mul()}[reduction]
+    n, depth = rows.shape
+    for i in range(n):
+        row = Slice((i, 0), (1, depth), (1, 1))(rows)
+        part = Slice((i, *(0,) * (len(updates.shape) - 1)), (1, *updates.shape[1:]), (1,) * len(updates.shape))(updates)
+        x = ScatterSet()(x, row, op(gather_nd(x, row, part.shape), part))
+    return x
+
+
+def _scatter_operands(name: str, index: Any, updates: Any, sizes: tuple[int, ...]) -> tuple[Any, Any]:
+    """Indices as (n, k) and updates as (n, ...), checked."""
     if not index.shape:
         raise ValueError(f"{name}: expected indices (..., k), got a scalar")
     depth = index.shape[-1]
@@ -242,7 +331,8 @@ def _scatter_operands(name: str, index: Any, updates: Any, sizes: tuple[int, ...
         raise ValueError(
             f"{name}: indices of shape {index.shape} into shape {sizes} need values of shape {expected}, got {updates.shape}"
         )
-    return index, depth
+    n = math.prod(index.shape[:-1])
+    return reshaped(index, (n, depth)), reshaped(updates, (n, *sizes[depth:]))
 
 
 @public
@@ -453,7 +543,7 @@ def _gathered(x: Any, arrays: list[tuple[int, Any]], separated: bool) -> Any:
     front = reshaped(permuted(x, (*axes, *rest)), (math.prod(sizes), *(x.shape[a] for a in rest)))
     parts = [reshaped(BroadcastTo(common)(p) if p.shape != common else p, (*common, 1)) for _, p in arrays]
     columns = _Columns(same_dtype(*parts))
-    y = Take(0)(front, linear_index(columns, sizes, "getitem"))
+    y = Take(0)(front, linear_index(columns, sizes)[0])
     n, lead = len(common), 0 if separated else axes[0]
     if lead:
         order = (*range(n, n + lead), *range(n), *range(n + lead, len(y.shape)))

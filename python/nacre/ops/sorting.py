@@ -1,0 +1,424 @@
+"""Order and what follows from it: sort, ranks, quantiles, search, and counts per value.
+
+One op gives the order, `ArgSort`; sorted values are taken by it, so that gradients find their way back."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from nacre.core.op import Op
+from nacre.core.spec import DTYPE_CODE, Spec, is_float, is_int, normalize_axes, normalize_axis
+from nacre.core.tensor import Tensor, as_array
+from nacre.ops.base import public, scalar, value
+from nacre.ops.elementwise import (
+    Add,
+    BroadcastTo,
+    Cast,
+    Eq,
+    Floor,
+    Ge,
+    Gt,
+    Isnan,
+    LogicalAnd,
+    LogicalNot,
+    Lt,
+    Mul,
+    Select,
+    Sub,
+    SumTo,
+    floating,
+    same_dtype,
+)
+from nacre.ops.indexing import Take, TakeAlong, TakeGradX, as_index
+from nacre.ops.movement import axis_back, axis_last, permuted, reshaped
+from nacre.ops.reduction import AnyTo, MaxTo, MinTo, ProdTo
+
+
+class ArgSort(Op):
+    """The positions that sort each row, equal elements in their order, NaN last. x (M, N) -> y (M, N) int32."""
+
+    descending: bool = False
+
+    def infer(self, x: Spec) -> Spec:
+        return Spec(x.shape, "int32")
+
+    def lower(self, k: Any, x: Any, y: Any) -> None:
+        m, n = x.shape
+        k.argsort(dict(M=m, N=n, dtype=DTYPE_CODE[x.dtype], descending=int(self.descending)), x, y)
+
+
+class TopK(Op):
+    """The positions of the `count` largest of each row, largest first. x (M, N) -> y (M, count) int32."""
+
+    count: int
+
+    def infer(self, x: Spec) -> Spec:
+        return Spec((x.shape[0], self.count), "int32")
+
+    def lower(self, k: Any, x: Any, y: Any) -> None:
+        m, n = x.shape
+        k.top_k(dict(M=m, N=n, K=self.count, dtype=DTYPE_CODE[x.dtype]), x, y)
+
+
+def _rows(x: Any) -> Any:
+    """The last axis of `x` as rows of a matrix."""
+    n = x.shape[-1]
+    return reshaped(x, (math.prod(x.shape[:-1]), n))
+
+
+def _order(x: Any) -> Any:
+    """The sorting positions along the last axis of `x`."""
+    return reshaped(ArgSort()(_rows(x)), x.shape)
+
+
+def sorted_last(x: Any) -> Any:
+    """`x` sorted along its last axis."""
+    return TakeAlong(len(x.shape) - 1)(x, _order(x)) if x.size else x
+
+
+@public
+def sort(x: Any, axis: int | None = -1) -> Any:
+    """`x` in rising order along `axis` (flattened without one); NaN comes last.
+
+    >>> sort([3, 1, 2]).tolist()
+    [1, 2, 3]
+    """
+    x = value(x)
+    if axis is None:
+        return sorted_last(reshaped(x, (x.size,)))
+    at = normalize_axis(axis, len(x.shape), "sort: axis")
+    return axis_back(sorted_last(axis_last(x, at)), at)
+
+
+@public
+def argsort(x: Any, axis: int | None = -1) -> Any:
+    """The positions that would sort `x` along `axis`, equal elements in their order: int32.
+
+    >>> argsort([3, 1, 2]).tolist()
+    [1, 2, 0]
+    """
+    x = value(x)
+    if axis is None:
+        return _order(reshaped(x, (x.size,)))
+    at = normalize_axis(axis, len(x.shape), "argsort: axis")
+    return axis_back(_order(axis_last(x, at)), at)
+
+
+@public
+def argpartition(x: Any, kth: int, axis: int = -1) -> Any:
+    """Positions that put the kth smallest in its place, smaller ones before it, larger ones after it: int32."""
+    x = value(x)
+    n = x.shape[normalize_axis(axis, len(x.shape), "argpartition: axis")]
+    if not -n <= kth < n:
+        raise ValueError(f"argpartition: expected kth in [{-n}, {n}), got {kth}")
+    return argsort(x, axis)
+
+
+@public
+def top_k(x: Any, k: int, sorted: bool = True) -> Any:  # noqa: A002
+    """The k largest along the last axis, largest first, and their positions: a pair. They are always sorted.
+
+    >>> [t.tolist() for t in top_k([1, 4, 3], 2)]
+    [[4, 3], [1, 2]]
+    """
+    x = value(x)
+    if not x.shape or isinstance(k, bool) or not hasattr(k, "__index__") or not 0 <= k.__index__() <= x.shape[-1]:
+        raise ValueError(f"top_k: expected k to be an int of at most the last axis of shape {x.shape}, got {k!r}")
+    k = k.__index__()
+    index = reshaped(TopK(k)(_rows(x)), (*x.shape[:-1], k))
+    return TakeAlong(len(x.shape) - 1)(x, index), index
+
+
+@public
+def in_top_k(targets: Any, predictions: Any, k: int) -> Any:
+    """Whether the prediction for each target class is among the k largest of its row; equal ones count: bool.
+
+    targets (N,) ints, predictions (N, C) -> (N,). A class outside, or a prediction that is not finite, is never among them.
+
+    >>> in_top_k([0, 1], [[0.9, 0.1], [0.8, 0.2]], 1).tolist()
+    [True, False]
+    """
+    index, p = as_index(targets, "in_top_k"), floating(predictions)
+    if len(p.shape) != 2 or index.shape != p.shape[:1]:
+        raise ValueError(f"in_top_k: expected targets (N,) and predictions (N, C), got shapes {index.shape} and {p.shape}")
+    own = TakeAlong(1)(p, reshaped(index, (*index.shape, 1)))
+    larger = SumTo((p.shape[0], 1))(Cast("int32")(Gt()(p, own)))
+    inside = LogicalAnd()(Ge()(index, scalar(0, index.dtype)), Lt()(index, scalar(p.shape[1], index.dtype)))
+    known = LogicalAnd()(inside, reshaped(Gt()(own, scalar(-math.inf, p.dtype)), index.shape))
+    return LogicalAnd()(reshaped(Lt()(larger, scalar(int(k), "int32")), index.shape), known)
+
+
+# --- quantiles ------------------------------------------------------------------------------------------------------
+
+_METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
+
+
+def _joined(x: Any, axis: Any, name: str) -> tuple[Any, tuple[int, ...]]:
+    """`x` with the reduced axes joined as the last one, and which they were."""
+    axes = normalize_axes(axis, len(x.shape), f"{name}: axis")
+    rest = tuple(a for a in range(len(x.shape)) if a not in axes)
+    moved = permuted(x, (*rest, *axes))
+    return reshaped(moved, (*(x.shape[a] for a in rest), math.prod(x.shape[a] for a in axes))), axes
+
+
+@public
+def quantile(x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False) -> Any:
+    """The value below which a share q of the elements over `axis` lies; the axes of `q` come first.
+
+    `method` says what happens between two elements: "linear", "lower", "higher", "midpoint" or "nearest".
+
+    >>> quantile([1.0, 2.0, 4.0], 0.75).item()
+    3.0
+    """
+    return _quantile(floating(x), q, axis, method, keepdims, "quantile")
+
+
+def _quantile(x: Any, q: Any, axis: Any, method: str, keepdims: bool, name: str) -> Any:
+    if method not in _METHODS:
+        raise ValueError(f"{name}: expected method to be one of {list(_METHODS)}, got {method!r}")
+    rows, axes = _joined(x, axis, name)
+    n = rows.shape[-1]
+    if n == 0:
+        raise ValueError(f"{name}: no elements over axis {axis!r} of shape {x.shape}")
+    share = floating(q)
+    if len(share.shape) > 1:
+        raise ValueError(f"{name}: expected q to be a number or a vector, got shape {share.shape}")
+    if isinstance(share, Tensor) and share.size and not (0 <= np.min(share) and np.max(share) <= 1):
+        raise ValueError(f"{name}: shares must be between 0 and 1, got {q!r}")
+    count = share.size
+    ordered = sorted_last(rows)
+    place = Mul()(reshaped(Cast(x.dtype)(share), (count,)), scalar(float(n - 1), x.dtype))
+    low = Floor()(place)
+    weight = Sub()(place, low)
+    first = Cast("int32")(low)
+    last = scalar(n - 1, "int32")
+    second = Select()(Lt()(first, last), Add()(first, scalar(1, "int32")), last)
+    at = len(ordered.shape) - 1
+    below, above = (Take(at)(ordered, i) for i in (first, second))
+    if method == "lower":
+        y = below
+    elif method == "higher":
+        y = Select()(Gt()(weight, scalar(0.0, x.dtype)), above, below)
+    elif method == "nearest":
+        y = Select()(Gt()(weight, scalar(0.5, x.dtype)), above, below)
+    else:
+        if method == "midpoint":
+            weight = Select()(Gt()(weight, scalar(0.0, x.dtype)), scalar(0.5, x.dtype), scalar(0.0, x.dtype))
+        y = Add()(below, Mul()(Sub()(above, below), weight))
+    spoilt = AnyTo((*rows.shape[:-1], 1))(Isnan()(rows))
+    y = Select()(spoilt, scalar(math.nan, x.dtype), y)
+    y = permuted(y, (at, *range(at)))
+    rest = tuple(1 if i in axes else d for i, d in enumerate(x.shape)) if keepdims else rows.shape[:-1]
+    return reshaped(y, (*share.shape, *rest))
+
+
+@public
+def percentile(x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False) -> Any:
+    """`quantile` with q in hundredths."""
+    return _quantile(floating(x), floating(q) / 100.0, axis, method, keepdims, "percentile")
+
+
+@public
+def median(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The middle of the sorted elements over `axis`, the mean of the two middle ones where their number is even.
+
+    >>> median([3.0, 1.0, 2.0]).item()
+    2.0
+    """
+    return _quantile(floating(x), 0.5, axis, "linear", keepdims, "median")
+
+
+# --- search and counts ----------------------------------------------------------------------------------------------
+
+
+@public
+def searchsorted(sorted_sequence: Any, values: Any, side: str = "left") -> Any:
+    """Where each value would go in the sorted vector to keep it sorted, before equal ones ("left") or behind: int32.
+
+    >>> searchsorted([1, 3, 5], [3, 4]).tolist()
+    [1, 2]
+    """
+    if side not in ("left", "right"):
+        raise ValueError(f"searchsorted: expected side to be 'left' or 'right', got {side!r}")
+    edges, v = same_dtype(sorted_sequence, values)
+    if len(edges.shape) != 1:
+        raise ValueError(f"searchsorted: expected the sorted sequence to be a vector, got shape {edges.shape}")
+    if isinstance(edges, Tensor) and isinstance(v, Tensor):
+        return Tensor(np.searchsorted(edges._array, v._array, side).astype(np.int32))
+    wide = reshaped(v, (*v.shape, 1))
+    before = Lt()(edges, wide) if side == "left" else Ge()(wide, edges)
+    return reshaped(SumTo((*v.shape, 1))(Cast("int32")(before)), v.shape)
+
+
+@public
+def digitize(x: Any, bins: Any) -> Any:
+    """How many of the rising `bins` are at most each element of `x`: int32."""
+    bins = value(bins)
+    if len(bins.shape) != 1:
+        raise ValueError(f"digitize: expected bins to be a vector, got shape {bins.shape}")
+    return searchsorted(bins, x, "right")
+
+
+@public
+def bincount(x: Any, weights: Any = None, minlength: int = 0, sparse: bool = False) -> Any:
+    """How often each whole number from 0 on stands in `x` (the sum of its weights); rows of a matrix are counted apart.
+
+    The result is as long as the largest number asks, at least `minlength`; in a compiled function just `minlength`.
+
+    >>> bincount([1, 1, 3]).tolist()
+    [0, 2, 0, 1]
+    """
+    if sparse:
+        raise ValueError("bincount: there are only dense tensors here")
+    index = as_index(x, "bincount")
+    if len(index.shape) not in (1, 2):
+        raise ValueError(f"bincount: expected one or two axes, got shape {index.shape}")
+    length = int(minlength)
+    if isinstance(index, Tensor):
+        if index.size and np.min(index) < 0:
+            raise ValueError("bincount: expected no negative numbers")
+        length = max(length, int(np.max(index)) + 1 if index.size else 0)
+    w = None if weights is None else value(weights)
+    if w is not None and w.shape != index.shape:
+        raise ValueError(f"bincount: weights of shape {w.shape} do not fit x of shape {index.shape}")
+    if w is None:
+        w = BroadcastTo(index.shape)(scalar(1, "int32"))
+    if len(index.shape) == 1:
+        return TakeGradX(0, (length,))(w, index)
+    rows = index.shape[0]
+    offset = Tensor((np.arange(rows) * length).astype(index.dtype).reshape(rows, 1))
+    # A number beyond the length would count in the next row.
+    inside = Lt()(index, scalar(length, index.dtype))
+    flat = Select()(inside, Add()(index, offset), scalar(-1 - rows * length, index.dtype))
+    counts = TakeGradX(0, (rows * length,))(reshaped(w, (w.size,)), reshaped(flat, (flat.size,)))
+    return reshaped(counts, (rows, length))
+
+
+@public
+def histogram(x: Any, bins: int = 10, range: Any = None) -> Any:  # noqa: A002
+    """The counts of elements in `bins` equal parts of `range` (smallest to largest by default), and the parts' edges."""
+    if isinstance(bins, bool) or not hasattr(bins, "__index__") or bins.__index__() < 1:
+        raise ValueError(f"histogram: expected bins to be a positive int, got {bins!r}")
+    if range is not None and (len(range) != 2 or range[1] < range[0]):
+        raise ValueError(f"histogram: expected range to be a rising pair, got {range!r}")
+    array = as_array(x if not hasattr(x, "value") else x.value)
+    counts, edges = np.histogram(array, bins.__index__(), range)
+    return Tensor(counts.astype(np.int32)), Tensor(edges.astype(np.float32))
+
+
+@public
+def unique(
+    x: Any,
+    sorted: bool = True,  # noqa: A002
+    return_index: bool = False,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    axis: int | None = None,
+    size: int | None = None,
+    fill_value: Any = None,
+) -> Any:
+    """The different elements of `x` in rising order, eagerly: their number depends on the values.
+
+    On demand also where each first stands, which one each element of `x` is, and how often each occurs.
+
+    >>> unique([3, 1, 3]).tolist()
+    [1, 3]
+    """
+    array = as_array(x if not hasattr(x, "value") else x.value)
+    found = list(np.unique(array, True, True, True, axis))
+    if size is not None:
+        at = 0 if axis is None else axis
+        have = found[0].shape[at]
+        keep = min(have, size)
+        fill = found[0].take([0], at) if fill_value is None else np.asarray(fill_value, array.dtype)
+        more = np.broadcast_to(fill, (*found[0].shape[:at], size - keep, *found[0].shape[at + 1 :]))
+        found[0] = np.concatenate([found[0].take(np.arange(keep), at), more], at)
+        found[1] = np.concatenate([found[1][:keep], np.full(size - keep, found[1][0] if have else 0)])
+        found[3] = np.concatenate([found[3][:keep], np.zeros(size - keep, np.int64)])
+    extra = [Tensor(a.astype(np.int32)) for a, wanted in zip(found[1:], (return_index, return_inverse, return_counts)) if wanted]
+    values = Tensor(np.ascontiguousarray(found[0]))
+    return (values, *extra) if extra else values
+
+
+@public
+def isin(x1: Any, x2: Any, assume_unique: bool = False, invert: bool = False) -> Any:
+    """Whether each element of `x1` is among those of `x2` (is not, with `invert`): bool.
+
+    >>> isin([1, 2, 3], [2, 5]).tolist()
+    [False, True, False]
+    """
+    a, b = same_dtype(x1, x2)
+    flat = reshaped(b, (b.size,))
+    found = AnyTo((*a.shape, 1))(Eq()(reshaped(a, (*a.shape, 1)), flat))
+    found = reshaped(found, a.shape)
+    return LogicalNot()(found) if invert else found
+
+
+# --- segments -------------------------------------------------------------------------------------------------------
+
+
+def _segments(data: Any, segment_ids: Any, num_segments: Any, name: str) -> tuple[Any, Any, int]:
+    x, ids = value(data), as_index(segment_ids, name)
+    if not x.shape or ids.shape != x.shape[:1]:
+        raise ValueError(f"{name}: expected data (N, ...) and segment ids (N,), got shapes {x.shape} and {ids.shape}")
+    if num_segments is None:
+        if not isinstance(ids, Tensor):
+            raise ValueError(f"{name}: num_segments must be given while a function is compiled")
+        num_segments = int(np.max(ids)) + 1 if ids.size else 0
+    return x, ids, int(num_segments)
+
+
+@public
+def segment_sum(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:  # noqa: A002
+    """The sums of the slices of `data` with equal ids: data (N, ...), ids (N,) -> (num_segments, ...).
+
+    >>> segment_sum([1, 2, 3], [0, 1, 0], 2).tolist()
+    [4, 2]
+    """
+    x, ids, n = _segments(data, segment_ids, num_segments, "segment_sum")
+    # Ids below 0 are outside, not counted from the end.
+    ids = Select()(Lt()(ids, scalar(0, ids.dtype)), scalar(n, ids.dtype), ids)
+    return TakeGradX(0, (n, *x.shape[1:]))(x, ids)
+
+
+def _segment_reduce(op: type[Op], neutral: Any, data: Any, ids: Any, n: int) -> Any:
+    """Each segment sees all slices, those of others as the neutral element: n * N work."""
+    count = data.shape[0]
+    rest = data.shape[1:]
+    here = Eq()(reshaped(ids, (1, count)), Tensor(np.arange(n).astype(ids.dtype).reshape(n, 1)))
+    here = reshaped(here, (n, count, *(1,) * len(rest)))
+    seen = Select()(here, reshaped(data, (1, count, *rest)), scalar(neutral, data.dtype))
+    return reshaped(op((n, 1, *rest))(seen), (n, *rest))
+
+
+def _limit(dtype: str, low: bool) -> Any:
+    if is_float(dtype):
+        return -math.inf if low else math.inf
+    if not is_int(dtype):
+        return not low
+    info = np.iinfo(dtype)
+    return int(info.min if low else info.max)
+
+
+@public
+def segment_max(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:  # noqa: A002
+    """The largest of the slices of `data` with equal ids; the lowest number for an id that does not occur."""
+    x, ids, n = _segments(data, segment_ids, num_segments, "segment_max")
+    return _segment_reduce(MaxTo, _limit(x.dtype, True), x, ids, n)
+
+
+@public
+def segment_min(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:  # noqa: A002
+    """The smallest of the slices of `data` with equal ids; the highest number for an id that does not occur."""
+    x, ids, n = _segments(data, segment_ids, num_segments, "segment_min")
+    return _segment_reduce(MinTo, _limit(x.dtype, False), x, ids, n)
+
+
+@public
+def segment_prod(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:  # noqa: A002
+    """The products of the slices of `data` with equal ids; 1 for an id that does not occur."""
+    x, ids, n = _segments(data, segment_ids, num_segments, "segment_prod")
+    return _segment_reduce(ProdTo, 1, x, ids, n)

@@ -154,7 +154,83 @@ constexpr OpFn<float> kF32[] = {
 #undef ELEMENTWISE
 };
 
+// A unit is one partial sum: at most 64 of them, none shorter than 16 tiles.
+NACRE_INLINE Cut map_reduce_cut(const ElementwiseShape& s) {
+  Cut c = cut_of<float>(s, true);
+  c.tiles_per_unit = max_of(16, ceil_div(c.tiles, 64));
+  return c;
+}
+
+// The sum of column c over `rows` runs of C elements is added to total[c]: float32 within the tile, float64 across tiles.
+NACRE_INLINE void add_columns(i64 rows, i64 C, const float* x, double* total) {
+  float sums[kLanes];
+  for (i64 c = 0; c < C; c += kLanes) {
+    const i64 n = min_of(kLanes, C - c);
+    Vec a = zero(), b = zero(), d = zero(), e = zero();
+    i64 r = 0;
+    const float* p = x + c;
+    if (n == kLanes) {
+      for (; r + 4 <= rows; r += 4, p += 4 * C) {
+        a = a + load(p);
+        b = b + load(p + C);
+        d = d + load(p + 2 * C);
+        e = e + load(p + 3 * C);
+      }
+      for (; r < rows; ++r, p += C) a = a + load(p);
+    } else {
+      for (; r < rows; ++r, p += C) a = a + load(p, n);
+    }
+    store(sums, (a + b) + (d + e));
+    for (i64 k = 0; k < n; ++k) total[c + k] += static_cast<double>(sums[k]);
+  }
+}
+
 }  // namespace
+
+Facts map_reduce_facts(const ElementwiseShape& s) {
+  Facts f = facts_of<float>(s, kF32);
+  if (f.error) return f;
+  f.units = 0;
+  if (s.rank != 2) f.error = "rank must be 2: rows, columns";
+  for (i64 o = 0; o < s.outputs && !f.error; ++o)
+    if (s.out_dtype[o] != static_cast<i64>(DType::f32)) f.error = "sums are float32";
+  if (f.error) return f;
+  for (i64 o = 0; o < kOutputs; ++o) f.extent[kInputs + o] = 0;
+  if (s.dims[0] == 0 || s.dims[1] == 0) {
+    for (i64 o = 0; o < s.outputs; ++o) f.extent[kInputs + o] = s.dims[1];
+    f.units = s.dims[1] > 0 ? 1 : 0;
+    return f;
+  }
+  const Cut c = map_reduce_cut(s);
+  f.units = ceil_div(c.tiles, c.tiles_per_unit);
+  f.scratch = (c.buffers * pitch_of<float>(c.tile) * 4 + 63) / 64 * 64 + s.outputs * s.dims[1] * 8;
+  for (i64 o = 0; o < s.outputs; ++o) f.extent[kInputs + o] = Count(f.units) * Count(s.dims[1]);
+  return f;
+}
+
+void map_reduce(const ElementwiseShape& s, Slice units, Scratch scratch, const void* x0, const void* x1, const void* x2,
+                const void* x3, const void* x4, const void* x5, const void* x6, const void* x7, float* y0, float* y1,
+                float* y2, float* y3) {
+  const void* const x[] = {x0, x1, x2, x3, x4, x5, x6, x7};
+  void* const nowhere[] = {nullptr, nullptr, nullptr, nullptr};
+  float* const y[] = {y0, y1, y2, y3};
+  const i64 C = s.dims[1];
+  if (s.dims[0] == 0) {
+    for (i64 o = 0; o < s.outputs; ++o)
+      for (i64 k = 0; k < C; ++k) y[o][k] = 0.0f;
+    return;
+  }
+  const Cut c = map_reduce_cut(s);
+  double* total = reinterpret_cast<double*>(scratch.at + (c.buffers * pitch_of<float>(c.tile) * 4 + 63) / 64 * 64);
+  for (i64 u = units.begin; u < units.end; ++u) {
+    for (i64 k = 0; k < s.outputs * C; ++k) total[k] = 0.0;
+    run_tiles(s, c, Slice{u, u + 1}, scratch, kF32, x, nowhere, [&](i64, i64 count, float* const* reg) {
+      for (i64 o = 0; o < s.outputs; ++o) add_columns(count / C, C, reg[s.out_reg[o]], total + o * C);
+    });
+    for (i64 o = 0; o < s.outputs; ++o)
+      for (i64 k = 0; k < C; ++k) y[o][u * C + k] = static_cast<float>(total[o * C + k]);
+  }
+}
 
 Facts elementwise_facts(const ElementwiseShape& s) { return facts_of<float>(s, kF32); }
 

@@ -47,9 +47,9 @@ NACRE_ALWAYS bool is_scalar(const ElementwiseShape& s, i64 input) {
   return true;
 }
 
-// Only called when facts found the fields possible and total > 0.
+// Only called when facts found the fields possible and total > 0. `whole_runs`: every tile holds whole runs of the last dim.
 template <class T>
-NACRE_ALWAYS Cut cut_of(const ElementwiseShape& s) {
+NACRE_ALWAYS Cut cut_of(const ElementwiseShape& s, bool whole_runs = false) {
   Cut c;
   c.inner = s.rank > 0 ? s.dims[s.rank - 1] : 1;
   c.outer = 1;
@@ -71,12 +71,13 @@ NACRE_ALWAYS Cut cut_of(const ElementwiseShape& s) {
     flat = flat && (is_flat(s, i) || is_scalar(s, i));
   }
   c.buffers = __builtin_popcountll(written);
-  if (flat) {
+  if (flat && !whole_runs) {
     c.inner = c.total;
     c.outer = 1;
   }
   const i64 room = c.buffers > 0 ? kScratchBytes / (c.buffers * static_cast<i64>(sizeof(T))) : kUnitElements;
-  const i64 most = min_of(kUnitElements, max_of(64, room / 64 * 64));
+  i64 most = min_of(kUnitElements, max_of(64, room / 64 * 64));
+  if (whole_runs) most = max_of(most, c.inner);
   if (c.inner <= most) {
     c.rows = min_of(c.outer, most / c.inner);
     c.tile = c.rows * c.inner;
@@ -188,11 +189,12 @@ void load_runs(const ElementwiseShape& s, i64 input, i64 first, i64 runs, i64 co
   }
 }
 
-template <class T>
-void run(const ElementwiseShape& s, Slice units, Scratch scratch, const OpFn<T>* ops, const void* const* x,
-         void* const* y) {
+// Computes tile after tile and hands each to `sink(first element, elements, registers)`. An output whose y is null is not
+// stored; the sink reads its register.
+template <class T, class Sink>
+NACRE_ALWAYS void run_tiles(const ElementwiseShape& s, const Cut& c, Slice units, Scratch scratch, const OpFn<T>* ops,
+                            const void* const* x, void* const* y, const Sink& sink) {
   enum Mode : u8 { kDirect, kOnce, kFlat, kRuns };  // kDirect: read where it is; kOnce: one load serves every full tile
-  const Cut c = cut_of<T>(s);
   const i64 pitch = pitch_of<T>(c.tile);
   T* next = reinterpret_cast<T*>(scratch.at);
   T* reg[kRegisters];
@@ -236,7 +238,7 @@ void run(const ElementwiseShape& s, Slice units, Scratch scratch, const OpFn<T>*
   }
   for (i64 o = 0; o < s.outputs; ++o) {
     place(s.out_reg[o]);
-    if (s.out_dtype[o] != compute) continue;
+    if (s.out_dtype[o] != compute || !y[o]) continue;
     for (i64 t = s.length - 1; t >= 0; --t) {
       const i64* w = s.code + t * kWords;
       if (w[1] == s.out_reg[o]) {
@@ -308,6 +310,14 @@ void run(const ElementwiseShape& s, Slice units, Scratch scratch, const OpFn<T>*
       if (direct_to[t] >= 0) reg[w[1]] = as<T>(y[direct_to[t]]) + begin;
       fn[t](count, reg[w[1]], a, b, d);
     }
+    sink(begin, count, reg);
+  }
+}
+
+template <class T>
+void run(const ElementwiseShape& s, Slice units, Scratch scratch, const OpFn<T>* ops, const void* const* x,
+         void* const* y) {
+  run_tiles(s, cut_of<T>(s), units, scratch, ops, x, y, [&](i64 begin, i64 count, T* const* reg) {
     for (i64 pass = 0; pass < 2; ++pass)  // inputs that are stored as they are first: another output may overwrite them
     for (i64 o = 0; o < s.outputs; ++o) {
       if ((s.out_reg[o] < kFirstConst) != (pass == 0)) continue;
@@ -317,7 +327,7 @@ void run(const ElementwiseShape& s, Slice units, Scratch scratch, const OpFn<T>*
         if (static_cast<const void*>(out) != static_cast<const void*>(from)) convert_run(count, 1, from, out);
       })
     }
-  }
+  });
 }
 
 }  // namespace

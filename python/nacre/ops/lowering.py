@@ -62,10 +62,40 @@ def lower_elementwise(
     k: Any, steps: Sequence[Step], outs: Sequence[int], operands: Sequence[Any], results: Sequence[Any], shape: Sequence[int]
 ) -> None:
     """One call of an elementwise kernel: `outs[i]` is the value number that `results[i]` receives."""
-    n = len(operands)
     dims, strides = collapse(shape, [broadcast_strides(x.shape, shape) for x in operands] + [row_major(shape)])
     if len(dims) > MOST_RANK:
         raise ValueError(f"broadcasting over {len(dims)} separate axes; the kernels take {MOST_RANK}")
+    fields = elementwise_fields(k, steps, outs, operands, [y.dtype for y in results], dims, strides[:-1])
+    kernel = getattr(k, domain_of([x.dtype for x in (*operands, *results)]))
+    kernel(fields, *operands, *[None] * (MOST_INPUTS - len(operands)), *results, *[None] * (MOST_OUTPUTS - len(results)))
+
+
+def lower_map_reduce(
+    k: Any, steps: Sequence[Step], outs: Sequence[int], scales: Sequence[float], operands: Sequence[Any], results: Sequence[Any],
+    shape: tuple[int, int],
+) -> None:  # fmt: skip
+    """As `lower_elementwise` over (rows, columns), where each result is the sum over the rows, or over everything, times a scale."""
+    fields = elementwise_fields(
+        k, steps, outs, operands, ["float32"] * len(outs), shape, [broadcast_strides(x.shape, shape) for x in operands]
+    )
+    units = max(k.facts("map_reduce", fields)["units"], 1)
+    columns = shape[1]
+    parts = [k.temp((units, columns), "float32") for _ in results]
+    k.map_reduce(fields, *operands, *[None] * (MOST_INPUTS - len(operands)), *parts, *[None] * (MOST_OUTPUTS - len(parts)))
+    for part, y, scale in zip(parts, results, scales):
+        if y.size == columns:
+            lower_reduce(k, SUM, part, y, 1, units, columns, scale)
+        else:
+            lower_reduce(k, SUM, part, y, 1, units * columns, 1, scale)
+
+
+def elementwise_fields(
+    k: Any, steps: Sequence[Step], outs: Sequence[int], operands: Sequence[Any], out_dtypes: Sequence[str], dims: Sequence[int],
+    strides: list[list[int]],
+) -> dict[str, Any]:  # fmt: skip
+    """The fields of the elementwise kernels: registers are given out and taken back as values are needed."""
+    n = len(operands)
+    dims = list(dims)
     codes = k.elementwise_codes()
     registers = list(range(n))
     last_use = {v: i for i, (_, args) in enumerate(steps) for v in args if isinstance(v, int)}
@@ -92,22 +122,20 @@ def lower_elementwise(
         for a in set(a for a in args if isinstance(a, int)):
             if a >= n and last_use.get(a) == i:
                 free.append(registers[a])
-    fields = {
+    return {
         "rank": len(dims),
         "dims": dims + [1] * (MOST_RANK - len(dims)),
         "inputs": n,
-        "outputs": len(results),
+        "outputs": len(outs),
         "in_dtype": [DTYPE_CODE[x.dtype] for x in operands] + [0] * (MOST_INPUTS - n),
-        "out_dtype": [DTYPE_CODE[y.dtype] for y in results] + [0] * (MOST_OUTPUTS - len(results)),
-        "in_strides": [s for x in strides[:-1] for s in x + [0] * (MOST_RANK - len(dims))]
+        "out_dtype": [DTYPE_CODE[d] for d in out_dtypes] + [0] * (MOST_OUTPUTS - len(outs)),
+        "in_strides": [s for x in strides for s in x + [0] * (MOST_RANK - len(dims))]
         + [0] * (MOST_RANK * (MOST_INPUTS - n)),
         "length": len(steps),
         "code": code + [0] * (5 * MOST_STEPS - len(code)),
         "consts": consts + [0.0] * (MOST_CONSTS - len(consts)),
-        "out_reg": [registers[v] for v in outs] + [0] * (MOST_OUTPUTS - len(results)),
+        "out_reg": [registers[v] for v in outs] + [0] * (MOST_OUTPUTS - len(outs)),
     }
-    kernel = getattr(k, domain_of([x.dtype for x in (*operands, *results)]))
-    kernel(fields, *operands, *[None] * (MOST_INPUTS - n), *results, *[None] * (MOST_OUTPUTS - len(results)))
 
 
 SUM, MEAN, MAX, MIN, PROD, ANY, ALL, SUM_SQUARES = range(8)

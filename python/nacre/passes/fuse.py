@@ -92,11 +92,11 @@ class _Fuser:
 
     def _fits(self, group: _Group) -> bool:
         for m in group.members:
-            if any(id(s) in group.inside and not _stays_exact(s.dtype, group.domain) for s in m.inputs):
+            if any(id(s) in group.inside and not stays_exact(s.dtype, group.domain) for s in m.inputs):
                 return False
         inputs = _inputs(group)
         steps = sum(len(m.op.steps(len(m.inputs))) for m in group.members)  # type: ignore[attr-defined]
-        literals = sum(1 for s in inputs if _literal(s) is not None) + sum(
+        literals = sum(1 for s in inputs if literal(s) is not None) + sum(
             1
             for m in group.members
             for _, args in m.op.steps(len(m.inputs))  # type: ignore[attr-defined]
@@ -119,17 +119,17 @@ class _Fuser:
     def _fused(self, group: _Group) -> Node:
         members = group.members
         every = _inputs(group)
-        inputs = [s for s in every if _literal(s) is None]
+        inputs = [s for s in every if literal(s) is None]
         if not inputs or (len(members) == 1 and [id(s) for s in inputs] == [id(s) for s in members[0].inputs]):
             if len(members) == 1:
                 return members[0]
             inputs = every[:1]  # kernels take at least one input
-        numbers: dict[int, Any] = {id(s): ("const", _literal(s)) for s in every}
+        numbers: dict[int, Any] = {id(s): ("const", literal(s)) for s in every}
         numbers.update({id(s): i for i, s in enumerate(inputs)})
         n = len(inputs)
         steps: list[Step] = []
         for m in members:
-            sources = [numbers[id(s if id(s) in group.inside else _external(s))] for s in m.inputs]
+            sources = [numbers[id(s if id(s) in group.inside else unrepeated(s))] for s in m.inputs]
             base = n + len(steps) - len(sources)
             for name, args in m.op.steps(len(sources)):  # type: ignore[attr-defined]
                 renamed = [a if not isinstance(a, int) else sources[a] if a < len(sources) else base + a for a in args]
@@ -158,14 +158,14 @@ def fuse(graph: Graph) -> None:
     _Fuser(graph).run()
 
 
-def _stays_exact(dtype: str, domain: str) -> bool:
+def stays_exact(dtype: str, domain: str) -> bool:
     """Whether a value of `dtype` is the same number when it is not stored but kept in the compute type."""
     if dtype == "bool":
         return True
     return dtype == {"elementwise": "float32", "elementwise_f64": "float64", "elementwise_i64": "int64"}[domain]
 
 
-def _external(s: Symbol) -> Symbol:
+def unrepeated(s: Symbol) -> Symbol:
     """What a group reads for `s`: a value that is only repeated along axes is read where it comes from."""
     while s.node is not None and isinstance(s.node.op, BroadcastTo):
         s = s.node.inputs[0]
@@ -177,14 +177,14 @@ def _inputs(group: _Group) -> list[Symbol]:
     for m in group.members:
         for s in m.inputs:
             if id(s) not in group.inside:
-                e = _external(s)
+                e = unrepeated(s)
                 found[id(e)] = e
     return list(found.values())
 
 
-def _literal(s: Symbol) -> float | None:
+def literal(s: Symbol) -> float | None:
     """The number that a constant of one element holds, if the kernels' float immediates hold it exactly."""
-    s = _external(s)
+    s = unrepeated(s)
     if s.kind != "constant" or s.spec.size != 1:
         return None
     number = s.payload.flat[0]

@@ -18,6 +18,7 @@ from nacre.passes.combine import combine
 from nacre.passes.fuse import fuse
 from nacre.passes.lower import lower
 from nacre.passes.simplify import remove_dead, simplify
+from nacre.passes.sums import absorb_into_sums
 from nacre.runtime import eager  # noqa: F401  (installs the eager executor)
 from nacre.runtime.writer import build_program
 
@@ -45,6 +46,8 @@ class Plan:
         dump(graph, "simplify")
         combine(graph)
         dump(graph, "combine")
+        absorb_into_sums(graph)
+        dump(graph, "sums")
         fuse(graph)
         remove_dead(graph)
         dump(graph, "fuse")

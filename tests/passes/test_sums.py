@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+from nacre.core import trace
+from nacre.core.graph import Graph
+from nacre.core.spec import Spec
+from nacre.ops import elementwise as e
+from nacre.passes.simplify import simplify
+from nacre.passes.sums import absorb_into_sums
+from nacre.runtime.compiled import CompiledFunction
+
+
+def kinds(fn, *shapes):
+    graph = Graph()
+    inputs = [graph.add_input(Spec(s, "float32")) for s in shapes]
+    with trace.tracing(graph):
+        graph.outputs = list(fn(*inputs))
+    simplify(graph)
+    absorb_into_sums(graph)
+    return [type(n.op).__name__ for n in graph.nodes]
+
+
+def two_sums(x, dy, mean):
+    centred = e.Sub()(x, mean)
+    c = mean.shape
+    return e.SumTo(c)(e.Mul()(dy, centred)), e.SumTo(c, 0.5)(dy), e.SumTo(())(e.Square()(centred))
+
+
+@pytest.mark.parametrize("shape", [(70, 60), (3, 5, 7, 64), (4096, 1), (300, 17), (2, 3000), (9000, 16)])
+def test_sums_with_their_producers_equal_float64(shape):
+    rng = np.random.default_rng(3)
+    x, dy = rng.standard_normal((2, *shape)).astype("float32")
+    mean = rng.standard_normal(shape[-1]).astype("float32")
+    got = [t.numpy() for t in CompiledFunction(two_sums)(x, dy, mean)]
+    a, b, c = (v.astype("float64") for v in (x, dy, mean))
+    axes = tuple(range(len(shape) - 1))
+    want = [(b * (a - c)).sum(axes), 0.5 * b.sum(axes), np.square(a - c).sum()]
+    size = np.prod(shape)
+    for g, w, scale in zip(got, want, (size, size, 2 * size)):
+        # rounding of the terms, of sums of at most a tile in float32, and of the result
+        np.testing.assert_allclose(g, w, rtol=4e-6, atol=2**-22 * scale**0.5)
+
+
+def test_sums_over_the_same_rows_are_one_pass():
+    # the scalar sum has other columns only in its own view: it joins, too
+    assert kinds(two_sums, (128, 64), (128, 64), (64,)) == ["MapReduce"]
+
+
+def test_a_value_needed_in_memory_is_not_computed_twice():
+    def fn(x):
+        y = e.Exp()(x)
+        return y, e.SumTo((64,))(y)
+
+    assert kinds(fn, (128, 64)) == ["Exp", "SumTo"]
+
+
+def test_small_sums_stay_as_they_are():
+    assert kinds(lambda x: (e.SumTo((4,))(e.Exp()(x)),), (3, 4)) == ["Exp", "SumTo"]
+
+
+def test_the_sum_of_nothing_is_zero():
+    x = np.zeros((0, 5), "float32")
+    got = CompiledFunction(lambda x: e.SumTo((5,))(e.Exp()(x)))(x)
+    np.testing.assert_array_equal(got.numpy(), np.zeros(5))

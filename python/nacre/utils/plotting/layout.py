@@ -1,0 +1,342 @@
+"""Where boxes and arrows go: a layered drawing. Ranks by longest path, order within a rank by barycentres, positions by
+least squares under the order, right-angled arrows on tracks between the ranks.
+
+The method is that of Sugiyama, Tagawa and Toda (1981); the positions of a rank are an isotonic regression (pool adjacent
+violators). All lengths are in points; y grows downwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+GAP_X = 22.0  # between neighbours in a rank
+GAP_Y = 26.0  # between ranks, before tracks
+TRACK = 8.0  # between parallel arrows
+LANE = 10.0  # width that a passing arrow takes in a rank
+SWEEPS = 24
+
+
+@dataclass
+class Placed:
+    """Centres of boxes, the course of each edge (points from source to target), and the size of the whole."""
+
+    centers: list[tuple[float, float]] = field(default_factory=list)
+    routes: list[list[tuple[float, float]]] = field(default_factory=list)
+    width: float = 0.0
+    height: float = 0.0
+
+
+@dataclass
+class _Graph:
+    """Boxes and the lanes of long edges as vertices 0..n-1; every edge joins neighbouring ranks."""
+
+    widths: list[float]
+    heights: list[float]
+    ranks: list[list[int]]
+    rank_of: list[int]
+    up: list[list[int]]
+    down: list[list[int]]
+    chains: list[list[int]]  # per edge: the vertices that it passes, from the upper rank to the lower
+    real: int  # vertices below this are boxes
+
+
+def place(sizes: Sequence[tuple[float, float]], edges: Sequence[tuple[int, int]]) -> Placed:
+    """A drawing from top to bottom of boxes with these (width, height)."""
+    n = len(sizes)
+    if n == 0:
+        return Placed()
+    forward, reversed_edges = _acyclic(n, edges)
+    graph = _with_lanes(sizes, forward, _ranks(n, forward))
+    _order(graph)
+    x = _positions(graph)
+    tracks, track_counts = _tracks(graph, x)
+    tops, bottoms, centers = _rows(graph, track_counts)
+    out = Placed()
+    left = min(x[v] - graph.widths[v] / 2 for v in range(len(x)))
+    right = max(x[v] + graph.widths[v] / 2 for v in range(len(x)))
+    out.width, out.height = right - left, bottoms[-1]
+    out.centers = [(x[v] - left, centers[graph.rank_of[v]]) for v in range(n)]
+    ports = _ports(graph, x)
+    for i, (source, target) in enumerate(edges):
+        if source == target:
+            out.routes.append(_loop(out.centers[source], sizes[source]))
+            continue
+        points = _route(graph, i, x, ports, tracks, tops, bottoms, centers)
+        points = [(px - left, py) for px, py in points]
+        out.routes.append(points[::-1] if i in reversed_edges else points)
+    loops = [p for (s, t), route in zip(edges, out.routes, strict=True) if s == t for p in route]
+    out.width = max([out.width, *(px for px, _ in loops)])
+    return out
+
+
+def _acyclic(n: int, edges: Sequence[tuple[int, int]]) -> tuple[list[tuple[int, int] | None], set[int]]:
+    """Every edge in the direction from top to bottom (None for a loop), and which were turned round for that."""
+    position = _depth_first(n, edges)
+    out: list[tuple[int, int] | None] = []
+    turned = set()
+    for i, (a, b) in enumerate(edges):
+        if a == b:
+            out.append(None)
+        elif position[a] > position[b]:
+            out.append((b, a))
+            turned.add(i)
+        else:
+            out.append((a, b))
+    return out, turned
+
+
+def _depth_first(n: int, edges: Sequence[tuple[int, int]]) -> list[int]:
+    """A position for each vertex such that edges go forward, but for those that close a cycle."""
+    following: list[list[int]] = [[] for _ in range(n)]
+    for a, b in edges:
+        following[a].append(b)
+    position, state, time = [0] * n, [0] * n, n
+    for start in range(n):
+        stack = [(start, iter(following[start]))] if not state[start] else []
+        if stack:
+            state[start] = 1
+        while stack:
+            vertex, rest = stack[-1]
+            for nxt in rest:
+                if not state[nxt]:
+                    state[nxt] = 1
+                    stack.append((nxt, iter(following[nxt])))
+                    break
+            else:
+                stack.pop()
+                time -= 1
+                position[vertex] = time
+    return position
+
+
+def _ranks(n: int, edges: Sequence[tuple[int, int] | None]) -> list[int]:
+    """The longest path to each vertex; sources are pulled down to where they are needed."""
+    above: list[list[int]] = [[] for _ in range(n)]
+    below: list[list[int]] = [[] for _ in range(n)]
+    for edge in edges:
+        if edge:
+            below[edge[0]].append(edge[1])
+            above[edge[1]].append(edge[0])
+    rank, waiting = [0] * n, [len(a) for a in above]
+    ready = [v for v in range(n) if not waiting[v]]
+    order = []
+    while ready:
+        v = ready.pop()
+        order.append(v)
+        for w in below[v]:
+            rank[w] = max(rank[w], rank[v] + 1)
+            waiting[w] -= 1
+            if not waiting[w]:
+                ready.append(w)
+    for v in reversed(order):
+        if not above[v] and below[v]:
+            rank[v] = min(rank[w] for w in below[v]) - 1
+    return rank
+
+
+def _with_lanes(
+    sizes: Sequence[tuple[float, float]], edges: Sequence[tuple[int, int] | None], rank: list[int]
+) -> _Graph:
+    n = len(sizes)
+    widths, heights = [s[0] for s in sizes], [s[1] for s in sizes]
+    rank_of = list(rank)
+    chains: list[list[int]] = []
+    for edge in edges:
+        if edge is None:
+            chains.append([])
+            continue
+        chain = [edge[0]]
+        for level in range(rank[edge[0]] + 1, rank[edge[1]]):
+            chain.append(len(rank_of))
+            rank_of.append(level)
+            widths.append(LANE)
+            heights.append(0.0)
+        chains.append([*chain, edge[1]])
+    total = len(rank_of)
+    up: list[list[int]] = [[] for _ in range(total)]
+    down: list[list[int]] = [[] for _ in range(total)]
+    for chain in chains:
+        for a, b in zip(chain, chain[1:], strict=False):
+            down[a].append(b)
+            up[b].append(a)
+    ranks: list[list[int]] = [[] for _ in range(max(rank_of) + 1)]
+    for v in range(total):
+        ranks[rank_of[v]].append(v)
+    return _Graph(widths, heights, ranks, rank_of, up, down, chains, n)
+
+
+def _order(graph: _Graph) -> None:
+    """Orders each rank so that few edges cross; keeps the best order of all sweeps."""
+    best = [list(rank) for rank in graph.ranks]
+    fewest = _crossings(graph)
+    for sweep in range(SWEEPS):
+        if not fewest:
+            break
+        levels = range(1, len(graph.ranks)) if sweep % 2 == 0 else range(len(graph.ranks) - 2, -1, -1)
+        neighbours = graph.up if sweep % 2 == 0 else graph.down
+        for level in levels:
+            place = {v: i for r in graph.ranks for i, v in enumerate(r)}
+            rank = graph.ranks[level]
+            key = {
+                v: sum(place[w] for w in neighbours[v]) / len(neighbours[v]) if neighbours[v] else place[v]
+                for v in rank
+            }
+            rank.sort(key=lambda v, key=key: key[v])  # type: ignore[misc]
+        crossings = _crossings(graph)
+        if crossings < fewest:
+            fewest, best = crossings, [list(rank) for rank in graph.ranks]
+    graph.ranks = best
+
+
+def _crossings(graph: _Graph) -> int:
+    total = 0
+    for upper, lower in zip(graph.ranks, graph.ranks[1:], strict=False):
+        at = {v: i for i, v in enumerate(lower)}
+        ends = [e for v in upper for e in sorted(at[w] for w in graph.down[v])]
+        total += sum(a > b for i, a in enumerate(ends) for b in ends[i + 1 :])
+    return total
+
+
+def _positions(graph: _Graph) -> list[float]:
+    """x of every vertex: as straight as the order and the widths allow."""
+    x = [0.0] * len(graph.rank_of)
+    for rank in graph.ranks:
+        _spread(graph, rank, x, lambda v: (0.0, 1.0))
+    last = len(graph.ranks) - 1
+    for sweep in range(SWEEPS):
+        downwards = sweep % 2 == 0
+        neighbours = graph.up if downwards else graph.down
+        levels = range(1, last + 1) if downwards else range(last - 1, -1, -1)
+
+        def wish(v: int, neighbours: list[list[int]] = neighbours) -> tuple[float, float]:
+            near = neighbours[v]
+            if not near:
+                return x[v], 0.1
+            # A lane between two lanes wants to be straight most of all.
+            straight = v >= graph.real and all(w >= graph.real for w in near)
+            middle = sorted(x[w] for w in near)
+            centre = (middle[(len(middle) - 1) // 2] + middle[len(middle) // 2]) / 2
+            return centre, 8.0 if straight else 2.0 if v >= graph.real else 1.0
+
+        for level in levels:
+            _spread(graph, graph.ranks[level], x, wish)
+    return x
+
+
+def _spread(graph: _Graph, rank: list[int], x: list[float], wish: Callable[[int], tuple[float, float]]) -> None:
+    """Puts a rank as near to its wishes (position, weight) as order and least distances allow: least squares."""
+    offsets, start = [], 0.0
+    for a, b in zip(rank, rank[1:], strict=False):
+        offsets.append(start)
+        lanes = a >= graph.real and b >= graph.real
+        start += (graph.widths[a] + graph.widths[b]) / 2 + (TRACK if lanes else GAP_X)
+    offsets.append(start)
+    blocks: list[list[float]] = []  # [mean, weight, count]
+    for v, offset in zip(rank, offsets, strict=True):
+        wanted, weight = wish(v)
+        blocks.append([wanted - offset, weight, 1])
+        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
+            mean, w, count = blocks.pop()
+            top = blocks[-1]
+            top[0] = (top[0] * top[1] + mean * w) / (top[1] + w)
+            top[1] += w
+            top[2] += count
+    values = [mean for mean, _, count in blocks for _ in range(int(count))]
+    for v, offset, value in zip(rank, offsets, values, strict=True):
+        x[v] = value + offset
+
+
+def _ports(graph: _Graph, x: list[float]) -> dict[tuple[int, int, str], float]:
+    """Where an edge leaves (one place per box) and enters (side by side, in the order of their sources)."""
+    ports = {}
+    for v in range(len(x)):
+        for w in graph.down[v]:
+            ports[v, w, "out"] = x[v]
+        sources = sorted(set(graph.up[v]), key=lambda w: x[w])
+        for i, w in enumerate(sources):
+            room = graph.widths[v] * 0.6
+            step = min(2.2 * TRACK, room / max(len(sources) - 1, 1))
+            ports[w, v, "in"] = x[v] + (i - (len(sources) - 1) / 2) * step if v < graph.real else x[v]
+    for v in range(graph.real):
+        # A single straight connection stays straight even where the other end has several.
+        for w in set(graph.down[v]):
+            if len(set(graph.down[v])) == 1 and abs(ports[v, w, "out"] - ports[v, w, "in"]) < graph.widths[v] * 0.3:
+                ports[v, w, "out"] = ports[v, w, "in"]
+    return ports
+
+
+def _tracks(graph: _Graph, x: list[float]) -> tuple[dict[tuple[int, int], int], list[int]]:
+    """Which track between two ranks the horizontal part of each connection takes, and how many tracks there are."""
+    ports = _ports(graph, x)
+    tracks: dict[tuple[int, int], int] = {}
+    counts = []
+    for upper in graph.ranks[:-1]:
+        spans = []
+        for v in upper:
+            for w in set(graph.down[v]):
+                a, b = ports[v, w, "out"], ports[v, w, "in"]
+                if abs(a - b) > 0.5:
+                    spans.append((min(a, b), max(a, b), v, w))
+        # Connections of one source share a track: they read as one line that branches.
+        sources: dict[int, list[tuple[float, float, int, int]]] = {}
+        for span in spans:
+            sources.setdefault(span[2], []).append(span)
+        used: list[list[tuple[float, float]]] = []
+        for group in sorted(sources.values(), key=lambda g: max(s[1] for s in g) - min(s[0] for s in g)):
+            low, high = min(s[0] for s in group) - 2, max(s[1] for s in group) + 2
+            track = next((i for i, t in enumerate(used) if all(high < a or low > b for a, b in t)), len(used))
+            if track == len(used):
+                used.append([])
+            used[track].append((low, high))
+            for _, _, v, w in group:
+                tracks[v, w] = track
+        counts.append(len(used))
+    return tracks, counts
+
+
+def _rows(graph: _Graph, track_counts: list[int]) -> tuple[list[float], list[float], list[float]]:
+    """Top, bottom and middle of each rank."""
+    tops, bottoms, centers, y = [], [], [], 0.0
+    for level, rank in enumerate(graph.ranks):
+        height = max((graph.heights[v] for v in rank), default=0.0)
+        tops.append(y)
+        bottoms.append(y + height)
+        centers.append(y + height / 2)
+        y += height + GAP_Y
+        if level < len(track_counts):
+            y += max(track_counts[level] - 1, 0) * TRACK
+    return tops, bottoms, centers
+
+
+def _route(
+    graph: _Graph,
+    edge: int,
+    x: list[float],
+    ports: dict[tuple[int, int, str], float],
+    tracks: dict[tuple[int, int], int],
+    tops: list[float],
+    bottoms: list[float],
+    centers: list[float],
+) -> list[tuple[float, float]]:
+    chain = graph.chains[edge]
+    points: list[tuple[float, float]] = []
+    for v, w in zip(chain, chain[1:], strict=False):
+        level = graph.rank_of[v]
+        start = centers[level] + graph.heights[v] / 2 if v < graph.real else bottoms[level]
+        below = graph.rank_of[w]
+        end = centers[below] - graph.heights[w] / 2 if w < graph.real else tops[below]
+        a, b = ports[v, w, "out"], ports[v, w, "in"]
+        points.append((a, start))
+        if abs(a - b) > 0.5:
+            turn = bottoms[level] + (GAP_Y - TRACK) / 2 + tracks[v, w] * TRACK
+            points += [(a, turn), (b, turn)]
+        points.append((b, end))
+    return points
+
+
+def _loop(center: tuple[float, float], size: tuple[float, float]) -> list[tuple[float, float]]:
+    """An edge from a box to itself, on its right side."""
+    x, y = center[0] + size[0] / 2, center[1]
+    reach, half = 14.0, size[1] / 4
+    return [(x, y + half), (x + reach, y + half), (x + reach, y - half), (x, y - half)]

@@ -47,8 +47,8 @@ def describe(model: Any, options: Options) -> Diagram:
     """The diagram of `model`. Raises ValueError for a model that has not been built."""
     if not getattr(model, "built", True):
         raise ValueError(
-            "This model has not yet been built. Build the model first by calling `build()` or by calling the model on a "
-            "batch of data."
+            "This model has not yet been built. Build the model first by calling `build()` or by calling the model on "
+            "a batch of data."
         )
     return _describe(model, options, "")
 

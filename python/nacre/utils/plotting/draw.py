@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ _MARGIN = 14.0
 _PAD = 9.0
 _LINE = 13.0
 _HEAD = 18.0
+_SPACE = 9.0  # between title and subtitle
 _PIXELS = 30000  # more in one direction than viewers show
 
 # Header colours by family of layers, dark enough for white text.
@@ -70,7 +72,7 @@ class _Placed:
 
 
 def _size(box: Box) -> tuple[float, float]:
-    title = text_width(box.title, 9, True) + (text_width(f"  {box.subtitle}", 8) + 8 if box.subtitle else 0)
+    title = text_width(box.title, 9, True) + (text_width(box.subtitle, 8) + _SPACE if box.subtitle else 0)
     label = max((text_width(name, 7.5) for name, _ in box.rows), default=0.0)
     value = max((text_width(text, 8) for _, text in box.rows), default=0.0)
     width = max(title + 2 * _PAD, label + value + 3 * _PAD if box.rows else 0, 64.0)
@@ -119,18 +121,23 @@ def draw(diagram: Diagram, target: Any, file_format: str, rankdir: str, dpi: int
 class _Pen:
     """Puts boxes, texts and arrows on the axes; BT and RL are mirror images of TB and LR."""
 
-    def __init__(self, axes: Any, splines: str, width: float, height: float, rankdir: str) -> None:
+    def __init__(self, axes: Any, splines: str, width: float, height: float, rankdir: str, depth: int = 0) -> None:
         self.axes = axes
         self.curved = splines in ("curved", "true", "spline")
         self.straight = splines in ("line", "polyline", "false", "")
         self.width, self.height = width, height
         self.rankdir = rankdir
         self.sideways = rankdir in ("LR", "RL")
+        self.depth = depth
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         if self.rankdir == "BT":
             return x, self.height - y
         return (self.width - x, y) if self.rankdir == "RL" else (x, y)
+
+    def layer(self, z: int) -> int:
+        """Nested diagrams are drawn above the frame that they are in."""
+        return z + 4 * self.depth
 
     def diagram(self, placed: _Placed, x0: float, y0: float) -> None:
         for route in placed.routes:
@@ -144,7 +151,7 @@ class _Pen:
                 # The nested picture is mirrored on its own, inside its frame.
                 left = cx - inner.width / 2
                 top = cy - placed.sizes[i][1] / 2 + rows + _PAD
-                pen = _Pen(self.axes, "", inner.width, inner.height, self.rankdir)
+                pen = _Pen(self.axes, "", inner.width, inner.height, self.rankdir, self.depth + 1)
                 pen.curved, pen.straight = self.curved, self.straight
                 pen.shifted(inner, left, top)
 
@@ -161,14 +168,23 @@ class _Pen:
         color = _COLORS[box.kind]
         rounded = "round,pad=0,rounding_size=3.5"
         body = FancyBboxPatch(
-            (left, top), width, height, boxstyle=rounded, fc=_NEST if box.inner else _PAPER, ec=color, lw=0.9, zorder=3
+            (left, top),
+            width,
+            height,
+            boxstyle=rounded,
+            fc=_NEST if box.inner else _PAPER,
+            ec=color,
+            lw=0.9,
+            zorder=self.layer(3),
         )
-        head = FancyBboxPatch((left, top), width, _HEAD, boxstyle=rounded, fc=color, ec=color, lw=0.9, zorder=4)
+        head = FancyBboxPatch(
+            (left, top), width, _HEAD, boxstyle=rounded, fc=color, ec=color, lw=0.9, zorder=self.layer(4)
+        )
         self.axes.add_patch(body)
         self.axes.add_patch(head)
         middle = top + _HEAD / 2
         if box.subtitle:
-            whole = text_width(box.title, 9, True) + 8 + text_width(box.subtitle, 8)
+            whole = text_width(box.title, 9, True) + _SPACE + text_width(box.subtitle, 8)
             start = cx - whole / 2
             self.text(start, middle, box.title, 9, _PAPER, "left", bold=True)
             self.text(start + whole, middle, box.subtitle, 8, "#e6eaee", "right")
@@ -191,7 +207,7 @@ class _Pen:
             va="center_baseline",
             family="DejaVu Sans",
             weight="bold" if bold else "normal",
-            zorder=5,
+            zorder=self.layer(5),
             parse_math=False,
         )
 
@@ -210,22 +226,32 @@ class _Pen:
                 ec=_EDGE,
                 fc=_EDGE,
                 joinstyle="round",
-                zorder=2,
+                zorder=self.layer(2),
             )
         )
+
+    def without_turns(self, points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+        """The points at the borders of ranks only: what runs along a track is left out."""
+        axis = 0 if self.sideways else 1
+        kept: list[tuple[float, float]] = []
+        i = 0
+        while i < len(points):
+            if i + 1 < len(points) and _flat(points[i], points[i + 1], axis):
+                i += 2
+                continue
+            kept.append(points[i])
+            i += 1
+        return kept
 
     def path(self, points: list[tuple[float, float]]) -> Any:
         from matplotlib.path import Path as Curve
 
-        if self.straight or len(points) < 3:
-            return Curve([points[0], points[-1]] if self.straight else points)
+        loop = len(points) == 4 and (points[0][0] == points[3][0] or points[0][1] == points[3][1])
+        if self.straight and not loop:
+            return Curve([points[0], points[-1]])
         vertices, codes = [points[0]], [Curve.MOVETO]
-        if self.curved:
-            ends = [points[0], *points[3::3]] if len(points) % 3 == 1 else [points[0], *points[2:-1:2], points[-1]]
-            ends = [p for i, p in enumerate(ends) if i == 0 or p != ends[i - 1]]
-            if ends[-1] != points[-1]:
-                ends.append(points[-1])
-            for (ax, ay), (bx, by) in zip(ends, ends[1:], strict=False):
+        if self.curved and not loop:
+            for (ax, ay), (bx, by) in itertools.pairwise(self.without_turns(points)):
                 one, two = ((ax, (ay + by) / 2), (bx, (ay + by) / 2))
                 if self.sideways:
                     one, two = (((ax + bx) / 2, ay), ((ax + bx) / 2, by))
@@ -237,6 +263,10 @@ class _Pen:
             vertices += [one, corner, two]
             codes += [Curve.LINETO, Curve.CURVE3, Curve.CURVE3]
         return Curve([*vertices, points[-1]], [*codes, Curve.LINETO])
+
+
+def _flat(a: tuple[float, float], b: tuple[float, float], axis: int) -> bool:
+    return abs(a[axis] - b[axis]) < 1e-6
 
 
 def _towards(a: tuple[float, float], b: tuple[float, float], step: float) -> tuple[float, float]:

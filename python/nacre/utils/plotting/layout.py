@@ -1,12 +1,13 @@
 """Where boxes and arrows go: a layered drawing. Ranks by longest path, order within a rank by barycentres, positions by
 least squares under the order, right-angled arrows on tracks between the ranks.
 
-The method is that of Sugiyama, Tagawa and Toda (1981); the positions of a rank are an isotonic regression (pool adjacent
-violators). All lengths are in points; y grows downwards.
+The method is that of Sugiyama, Tagawa and Toda (1981); the positions of a rank are an isotonic regression (pool
+adjacent violators). All lengths are in points; y grows downwards.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ GAP_Y = 26.0  # between ranks, before tracks
 TRACK = 8.0  # between parallel arrows
 LANE = 10.0  # width that a passing arrow takes in a rank
 SWEEPS = 24
+INFINITE = float("inf")
 
 
 @dataclass
@@ -157,7 +159,7 @@ def _with_lanes(
     up: list[list[int]] = [[] for _ in range(total)]
     down: list[list[int]] = [[] for _ in range(total)]
     for chain in chains:
-        for a, b in zip(chain, chain[1:], strict=False):
+        for a, b in itertools.pairwise(chain):
             down[a].append(b)
             up[b].append(a)
     ranks: list[list[int]] = [[] for _ in range(max(rank_of) + 1)]
@@ -213,24 +215,57 @@ def _positions(graph: _Graph) -> list[float]:
             near = neighbours[v]
             if not near:
                 return x[v], 0.1
+            # Boxes line up with boxes, so that the trunk of a network is straight and its shortcuts run beside it.
+            shares = [(x[w], 0.02 if w >= graph.real and v < graph.real else 1.0) for w in near]
+            centre = sum(at * share for at, share in shares) / sum(share for _, share in shares)
             # A lane between two lanes wants to be straight most of all.
             straight = v >= graph.real and all(w >= graph.real for w in near)
-            middle = sorted(x[w] for w in near)
-            centre = (middle[(len(middle) - 1) // 2] + middle[len(middle) // 2]) / 2
-            return centre, 8.0 if straight else 2.0 if v >= graph.real else 1.0
+            return centre, 8.0 if straight else 0.01 if v >= graph.real else 1.0
 
         for level in levels:
             _spread(graph, graph.ranks[level], x, wish)
+    for chain in graph.chains:
+        _straighten(graph, chain[1:-1], x)
     return x
+
+
+def _straighten(graph: _Graph, lanes: list[int], x: list[float]) -> None:
+    """Gives the lanes of one edge a common x over as many ranks as the boxes beside them allow."""
+    run: list[int] = []
+    low, high = -INFINITE, INFINITE
+    for lane in [*lanes, None]:
+        lo, hi = _room(graph, lane, x) if lane is not None else (INFINITE, -INFINITE)
+        if run and max(low, lo) > min(high, hi):
+            common = min(max(sum(x[v] for v in run) / len(run), low), high)
+            for v in run:
+                x[v] = common
+            run, low, high = [], -INFINITE, INFINITE
+        if lane is not None:
+            run.append(lane)
+            low, high = max(low, lo), min(high, hi)
+
+
+def _room(graph: _Graph, v: int, x: list[float]) -> tuple[float, float]:
+    """Between which x a vertex can move while its neighbours in the rank stay."""
+    rank = graph.ranks[graph.rank_of[v]]
+    i = rank.index(v)
+    low = x[rank[i - 1]] + _distance(graph, rank[i - 1], v) if i else -INFINITE
+    high = x[rank[i + 1]] - _distance(graph, v, rank[i + 1]) if i + 1 < len(rank) else INFINITE
+    return low, high
+
+
+def _distance(graph: _Graph, a: int, b: int) -> float:
+    """The least distance of the centres of two neighbours."""
+    lanes = a >= graph.real and b >= graph.real
+    return (graph.widths[a] + graph.widths[b]) / 2 + (TRACK if lanes else GAP_X)
 
 
 def _spread(graph: _Graph, rank: list[int], x: list[float], wish: Callable[[int], tuple[float, float]]) -> None:
     """Puts a rank as near to its wishes (position, weight) as order and least distances allow: least squares."""
     offsets, start = [], 0.0
-    for a, b in zip(rank, rank[1:], strict=False):
+    for a, b in itertools.pairwise(rank):
         offsets.append(start)
-        lanes = a >= graph.real and b >= graph.real
-        start += (graph.widths[a] + graph.widths[b]) / 2 + (TRACK if lanes else GAP_X)
+        start += _distance(graph, a, b)
     offsets.append(start)
     blocks: list[list[float]] = []  # [mean, weight, count]
     for v, offset in zip(rank, offsets, strict=True):
@@ -263,6 +298,10 @@ def _ports(graph: _Graph, x: list[float]) -> dict[tuple[int, int, str], float]:
         for w in set(graph.down[v]):
             if len(set(graph.down[v])) == 1 and abs(ports[v, w, "out"] - ports[v, w, "in"]) < graph.widths[v] * 0.3:
                 ports[v, w, "out"] = ports[v, w, "in"]
+    for w in range(graph.real):
+        for v in set(graph.up[w]):
+            if len(set(graph.up[w])) == 1 and abs(ports[v, w, "out"] - ports[v, w, "in"]) < graph.widths[w] * 0.1:
+                ports[v, w, "in"] = ports[v, w, "out"]
     return ports
 
 
@@ -321,7 +360,7 @@ def _route(
 ) -> list[tuple[float, float]]:
     chain = graph.chains[edge]
     points: list[tuple[float, float]] = []
-    for v, w in zip(chain, chain[1:], strict=False):
+    for v, w in itertools.pairwise(chain):
         level = graph.rank_of[v]
         start = centers[level] + graph.heights[v] / 2 if v < graph.real else bottoms[level]
         below = graph.rank_of[w]

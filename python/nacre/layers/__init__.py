@@ -2,15 +2,52 @@
 
 from nacre._lazy import attach as _attach
 
+# Module -> the public names that it defines.
 _WHERE = {
-    ".layer": ("Layer",),
-    ".input_spec": ("InputSpec",),
+    ".activation": ("Activation", "ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax"),
+    ".batch_normalization": ("BatchNormalization",),
+    ".conv_transpose": ("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"),
+    ".convolution": ("Conv1D", "Conv2D", "Conv3D"),
+    ".core_layers": ("ActivityRegularization", "Identity", "Lambda", "Masking"),
+    ".dense": ("Dense",),
+    ".depthwise": ("DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D"),
+    ".dropout": (
+        "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "SpatialDropout1D", "SpatialDropout2D",
+        "SpatialDropout3D",
+    ),
+    ".embedding": ("Embedding",),
     ".input_layer": ("Input", "InputLayer"),
+    ".input_spec": ("InputSpec",),
+    ".layer": ("Layer",),
+    ".merging": (
+        "Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply", "Subtract", "add", "average", "concatenate",
+        "dot", "maximum", "minimum", "multiply", "subtract",
+    ),
+    ".normalization_layers": ("GroupNormalization", "LayerNormalization", "RMSNormalization", "UnitNormalization"),
+    ".padding": ("Cropping1D", "Cropping2D", "Cropping3D", "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D"),
+    ".pooling": (
+        "AveragePooling1D", "AveragePooling2D", "AveragePooling3D", "GlobalAveragePooling1D", "GlobalAveragePooling2D",
+        "GlobalAveragePooling3D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D", "MaxPooling1D",
+        "MaxPooling2D", "MaxPooling3D",
+    ),
+    ".reshaping": ("Flatten", "Permute", "RepeatVector", "Reshape"),
     ".serialization": ("deserialize", "serialize"),
+    ".upsampling": ("UpSampling1D", "UpSampling2D", "UpSampling3D"),
+}  # fmt: skip
+
+# Older spelling -> name.
+_ALIASES = {
+    **{f"AvgPool{d}D": f"AveragePooling{d}D" for d in (1, 2, 3)},
+    **{f"MaxPool{d}D": f"MaxPooling{d}D" for d in (1, 2, 3)},
+    **{f"GlobalAvgPool{d}D": f"GlobalAveragePooling{d}D" for d in (1, 2, 3)},
+    **{f"GlobalMaxPool{d}D": f"GlobalMaxPooling{d}D" for d in (1, 2, 3)},
+    **{f"Convolution{d}D": f"Conv{d}D" for d in (1, 2, 3)},
+    **{f"Convolution{d}DTranspose": f"Conv{d}DTranspose" for d in (1, 2, 3)},
+    **{f"SeparableConvolution{d}D": f"SeparableConv{d}D" for d in (1, 2)},
 }
-_ALIASES: dict[str, str] = {}
+
+_MODULE = {name: module for module, names in _WHERE.items() for name in names}
 
 __getattr__, __dir__, __all__ = _attach(
-    __name__,
-    {name: module for module, names in _WHERE.items() for name in names} | _ALIASES,
+    __name__, _MODULE | {alias: f"{_MODULE[name]}:{name}" for alias, name in _ALIASES.items()}
 )

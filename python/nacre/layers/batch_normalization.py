@@ -1,0 +1,166 @@
+"""Batch normalization."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nacre import ops
+from nacre.core.spec import is_float
+from nacre.layers.arguments import config_of, weight_arguments
+from nacre.layers.input_spec import InputSpec
+from nacre.layers.layer import Layer
+
+
+class BatchNormalization(Layer):
+    """`gamma * (x - mean) / sqrt(variance + epsilon) + beta` per channel (Ioffe & Szegedy 2015).
+
+    In training, mean and (biased) variance are those of the batch, and moving averages of them are updated; otherwise, and when the
+    layer is not trainable, the moving averages are used.
+
+    Args:
+        axis: the channel axis.
+        momentum: of the moving averages: `moving = moving * momentum + batch * (1 - momentum)`.
+        epsilon: added to the variance.
+        center, scale: whether there is a beta, and a gamma.
+
+    Weights, each (C,): `gamma`, `beta`, `moving_mean`, `moving_variance`.
+    """
+
+    def __init__(
+        self,
+        axis: int = -1,
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        moving_mean_initializer: Any = "zeros",
+        moving_variance_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
+        renorm: bool = False,
+        renorm_clipping: Any = None,
+        renorm_momentum: float = 0.99,
+        synchronized: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if renorm:
+            raise ValueError("BatchNormalization: `renorm=True` (batch renormalization) is not supported.")
+        self.axis = int(axis)
+        self.momentum = momentum
+        self.epsilon = epsilon
+        self.center = center
+        self.scale = scale
+        weight_arguments(
+            self,
+            beta_initializer=beta_initializer,
+            gamma_initializer=gamma_initializer,
+            moving_mean_initializer=moving_mean_initializer,
+            moving_variance_initializer=moving_variance_initializer,
+            beta_regularizer=beta_regularizer,
+            gamma_regularizer=gamma_regularizer,
+            beta_constraint=beta_constraint,
+            gamma_constraint=gamma_constraint,
+        )
+        self.renorm, self.renorm_clipping, self.renorm_momentum = False, renorm_clipping, renorm_momentum
+        self.synchronized = synchronized  # one process: there is nobody to agree with
+        self.supports_masking = True
+        self.gamma: Any = None
+        self.beta: Any = None
+        self.moving_mean: Any = None
+        self.moving_variance: Any = None
+
+    def _check_axis(self, input_shape: Any) -> int:
+        rank = len(input_shape)
+        if not -rank <= self.axis < rank:
+            raise ValueError(
+                f"Axis {self.axis} is out of bounds for input shape {tuple(input_shape)} with {rank} dimensions "
+                f"(BatchNormalization '{self.name}')."
+            )
+        return self.axis % rank
+
+    def build(self, input_shape: Any) -> None:
+        """Makes the weights."""
+        axis = self._check_axis(input_shape)
+        size = input_shape[axis]
+        if size is None:
+            raise ValueError(
+                f"BatchNormalization '{self.name}': axis {self.axis} of the input must be known, got shape {input_shape}"
+            )
+        if self.scale:
+            self.gamma = self.add_weight(
+                shape=(size,),
+                name="gamma",
+                initializer=self.gamma_initializer,
+                regularizer=self.gamma_regularizer,
+                constraint=self.gamma_constraint,
+            )
+        if self.center:
+            self.beta = self.add_weight(
+                shape=(size,),
+                name="beta",
+                initializer=self.beta_initializer,
+                regularizer=self.beta_regularizer,
+                constraint=self.beta_constraint,
+            )
+        self.moving_mean = self.add_weight(
+            shape=(size,), name="moving_mean", initializer=self.moving_mean_initializer, trainable=False, autocast=False
+        )
+        self.moving_variance = self.add_weight(
+            shape=(size,), name="moving_variance", initializer=self.moving_variance_initializer, trainable=False, autocast=False
+        )
+        self.input_spec = InputSpec(ndim=len(input_shape), axes={axis: size})
+        self._reduction_axes = [i for i in range(len(input_shape)) if i != axis]
+
+    def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+        """The normalized inputs."""
+        if not is_float(inputs.dtype):
+            inputs = ops.cast(inputs, self._input_dtype)
+        if mask is not None and len(mask.shape) > len(inputs.shape):
+            raise ValueError(
+                f"BatchNormalization '{self.name}': the mask has shape {tuple(mask.shape)}, inputs {tuple(inputs.shape)}"
+            )
+        if training and self.trainable:
+            mean, variance = self._moments(inputs, mask)
+            keep = self.momentum
+            self.moving_mean.assign(self.moving_mean * keep + mean * (1.0 - keep))
+            self.moving_variance.assign(self.moving_variance * keep + variance * (1.0 - keep))
+        else:
+            mean, variance = self.moving_mean, self.moving_variance
+        return ops.batch_normalization(
+            inputs, mean, variance, axis=self.axis, offset=self.beta, scale=self.gamma, epsilon=self.epsilon
+        )
+
+    def _moments(self, inputs: Any, mask: Any) -> tuple[Any, Any]:
+        """Mean and biased variance per channel, over the entries that are not masked."""
+        axes = self._reduction_axes
+        if mask is None:
+            return ops.moments(inputs, axes=axes)
+        weights = ops.cast(mask, inputs.dtype)
+        for _ in range(len(inputs.shape) - len(mask.shape)):
+            weights = ops.expand_dims(weights, -1)
+        weights = ops.broadcast_to(weights, inputs.shape)
+        n = ops.sum(weights, axis=axes, keepdims=True) + 1e-7
+        mean = ops.sum(inputs * weights, axis=axes, keepdims=True) / n
+        variance = ops.sum(weights * ops.square(inputs - mean), axis=axes, keepdims=True) / n
+        return ops.squeeze(mean, axes), ops.squeeze(variance, axes)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """That of the input."""
+        self._check_axis(input_shape)
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        return {
+            **super().get_config(),
+            **config_of(
+                self, "axis", "momentum", "epsilon", "center", "scale", "beta_initializer", "gamma_initializer",
+                "moving_mean_initializer", "moving_variance_initializer", "beta_regularizer", "gamma_regularizer",
+                "beta_constraint", "gamma_constraint", "synchronized", "renorm", "renorm_clipping", "renorm_momentum",
+            ),
+        }  # fmt: skip

@@ -13,3 +13,4 @@
 #include "kernels/matmul.h"
 #include "kernels/pool2d.h"
 #include "kernels/softmax.h"
+#include "kernels/depthwise_conv2d.h"

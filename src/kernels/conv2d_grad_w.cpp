@@ -292,8 +292,6 @@ void conv2d_grad_w(const Conv2DShape& s, Slice units, Scratch scratch, const flo
   }
 }
 
-constexpr i64 kJoinFloats = 4096;
-
 Facts conv2d_grad_w_join_facts(const Conv2DShape& s) {
   Facts f = conv2d_grad_w_facts(s);
   if (f.error || !f.extent[2].ok() || !f.extent[3].ok()) return f;
@@ -312,16 +310,10 @@ void conv2d_grad_w_join(const Conv2DShape& s, Slice units, const float* dw_parts
                         float* db) {
   const i64 parts = plan(s).parts, w = weights(s).value(), w_units = ceil_div(w, kJoinFloats);
   for (i64 u = units.begin; u < units.end; ++u) {
-    const bool of_w = u < w_units;
-    const i64 size = of_w ? w : s.O, begin = (of_w ? u : u - w_units) * kJoinFloats;
-    const i64 end = min_of(begin + kJoinFloats, size);
-    const float* from = of_w ? dw_parts : db_parts;
-    float* to = of_w ? dw : db;
-    for (i64 i = begin; i < end; i += kLanes) {
-      const i64 n = min_of(end - i, kLanes);
-      Vec sum = load(from + i, n);
-      for (i64 k = 1; k < parts; ++k) sum += load(from + k * size + i, n);
-      store(to + i, sum, n);
+    if (u < w_units) {
+      join_parts(u, parts, w, dw_parts, dw);
+    } else {
+      join_parts(u - w_units, parts, s.O, db_parts, db);
     }
   }
 }

@@ -53,6 +53,8 @@ Axis grad_axis(i64 in, i64 out, i64 taps, i64 S, i64 D, i64 P, i64 r) {
   return a;
 }
 
+i64 ceil_div_signed(i64 a, i64 b) { return a >= 0 ? (a + b - 1) / b : -(-a / b); }
+
 bool inside(const Axis& a, i64 first, i64 n) {
   return a.taps == 0 || (a.at(first, 0) >= 0 && a.at(first + n - 1, a.taps - 1) < a.in);
 }
@@ -102,9 +104,13 @@ Count pixels_extent(Count n, Count h, Count w, i64 channels, i64 ld) {
   return Count(all.value() - 1) * Count(ld) + Count(channels);
 }
 
+Axis forward_rows(const Conv2DShape& s) { return forward_axis(s.H, s.OH, s.KH, s.SH, s.DH, s.PT); }
+Axis forward_columns(const Conv2DShape& s) { return forward_axis(s.W, s.OW, s.KW, s.SW, s.DW, s.PL); }
+Axis grad_x_rows(const Conv2DShape& s, i64 phase) { return grad_axis(s.H, s.OH, s.KH, s.SH, s.DH, s.PT, phase); }
+Axis grad_x_columns(const Conv2DShape& s, i64 phase) { return grad_axis(s.W, s.OW, s.KW, s.SW, s.DW, s.PL, phase); }
+
 Correlation forward_correlation(const Conv2DShape& s) {
-  Correlation q{s.N, forward_axis(s.H, s.OH, s.KH, s.SH, s.DH, s.PT), forward_axis(s.W, s.OW, s.KW, s.SW, s.DW, s.PL),
-                s.C / s.G, ldx_of(s), s.OW, s.OH, ldy_of(s)};
+  Correlation q{s.N, forward_rows(s), forward_columns(s), s.C / s.G, ldx_of(s), s.OW, s.OH, ldy_of(s)};
   const bool pointwise = s.KH == 1 && s.KW == 1 && s.SH == 1 && s.SW == 1 && s.PT == 0 && s.PL == 0 && s.OH == s.H &&
                          s.OW == s.W;
   if (pointwise) {  // all pixels are one row
@@ -116,8 +122,7 @@ Correlation forward_correlation(const Conv2DShape& s) {
 }
 
 Correlation grad_x_correlation(const Conv2DShape& s, i64 rh, i64 rw) {
-  Correlation q{s.N, grad_axis(s.H, s.OH, s.KH, s.SH, s.DH, s.PT, rh), grad_axis(s.W, s.OW, s.KW, s.SW, s.DW, s.PL, rw),
-                s.O / s.G, ldy_of(s), s.W, s.H, ldx_of(s)};
+  Correlation q{s.N, grad_x_rows(s, rh), grad_x_columns(s, rw), s.O / s.G, ldy_of(s), s.W, s.H, ldx_of(s)};
   const bool pointwise = s.KH == 1 && s.KW == 1 && s.SH == 1 && s.SW == 1 && s.PT == 0 && s.PL == 0 && s.OH == s.H &&
                          s.OW == s.W;
   if (pointwise) {
@@ -126,6 +131,18 @@ Correlation grad_x_correlation(const Conv2DShape& s, i64 rh, i64 rw) {
     q.w.in = q.w.out = q.YW = px;
   }
   return q;
+}
+
+Taps taps_inside(const Axis& a, i64 i) {
+  const i64 start = a.at(i, 0);
+  const i64 first = min_of(max_of(ceil_div_signed(-start, a.step), 0), a.taps);
+  return {first, max_of(min_of(ceil_div_signed(a.in - start, a.step), a.taps), first)};
+}
+
+Taps outputs_inside(const Axis& a) {
+  const i64 reach = a.taps > 0 ? (a.taps - 1) * a.step : 0;
+  const i64 first = min_of(max_of(ceil_div_signed(-a.tap0, a.stride), 0), a.out);
+  return {first, max_of(min_of(ceil_div_signed(a.in - reach - a.tap0, a.stride), a.out), first)};
 }
 
 Correlation grad_x_widest(const Conv2DShape& s) {
@@ -254,6 +271,16 @@ View view_block(const Correlation& q, const Cut& cut, const Block& b, const floa
     v.nw = 1;
   }
   return v;
+}
+
+void join_parts(i64 unit, i64 parts, i64 size, const float* from, float* to) {
+  const i64 end = min_of((unit + 1) * kJoinFloats, size);
+  for (i64 i = unit * kJoinFloats; i < end; i += kLanes) {
+    const i64 n = min_of(end - i, kLanes);
+    Vec sum = load(from + i, n);
+    for (i64 p = 1; p < parts; ++p) sum += load(from + p * size + i, n);
+    store(to + i, sum, n);
+  }
 }
 
 void copy_floats(float* to, const float* from, i64 n) {

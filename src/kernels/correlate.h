@@ -65,6 +65,22 @@ Block block_at(const Correlation& q, const Cut& cut, i64 index);
 // x points at the first channel of the group; C channels of each pixel are wanted.
 View view_block(const Correlation& q, const Cut& cut, const Block& b, const float* x, i64 C, float* copy);
 
+Axis forward_rows(const Conv2DShape& s);
+Axis forward_columns(const Conv2DShape& s);
+Axis grad_x_rows(const Conv2DShape& s, i64 phase);
+Axis grad_x_columns(const Conv2DShape& s, i64 phase);
+// Taps [first, last) of output i that lie within the input.
+struct Taps {
+  i64 first, last;
+};
+Taps taps_inside(const Axis& a, i64 i);
+// Outputs [first, last) all of whose taps lie within the input.
+Taps outputs_inside(const Axis& a);
+
+// to = sum over p of from[p*size ...], parts in order; unit u is a run of kJoinFloats floats.
+constexpr i64 kJoinFloats = 4096;
+void join_parts(i64 unit, i64 parts, i64 size, const float* from, float* to);
+
 void copy_floats(float* to, const float* from, i64 n);
 void zero_floats(float* to, i64 n);
 // to[n][m] = from[m][n] for M x N floats

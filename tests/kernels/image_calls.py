@@ -4,6 +4,8 @@ import numpy as np
 
 from nacre import _core
 
+EPS = np.finfo(np.float32).eps
+
 
 def spread(array, ld):
     """The pixels of `array` at a distance of `ld` floats in a buffer of NaN; the last pixel ends the buffer."""
@@ -42,3 +44,10 @@ def same_bits_for_any_split(kernel, s, inputs, isa):
         for a, b in zip(whole, run(kernel, s, inputs, isa, slices), strict=True):
             assert a.tobytes() == b.tobytes()
     return whole
+
+
+def assert_near(got, want, terms, scale):
+    """Sums of `terms` float32 products: each rounding is at most eps/2 of a partial sum of about `scale`."""
+    assert got.shape == want.shape
+    tolerance = 4 * EPS * (terms + 4) ** 0.5 * scale + 1e-30
+    assert np.all(np.abs(got - want) <= tolerance), np.nanmax(np.abs(got - want)) / tolerance

@@ -3,7 +3,7 @@ import pytest
 
 from kernels import conv_reference as ref
 from kernels.conv_reference import CASES, Conv
-from kernels.image_calls import gathered, run, same_bits_for_any_split, spread
+from kernels.image_calls import assert_near, gathered, run, same_bits_for_any_split, spread
 from nacre import _core
 
 EPS = np.finfo(np.float32).eps
@@ -17,13 +17,6 @@ def operands(s, seed=0):
     b = rng.standard_normal(s["O"]).astype(np.float32) if s["bias"] else None
     dy = rng.standard_normal((s["N"], s["OH"], s["OW"], s["O"])).astype(np.float32)
     return x, w, b, dy
-
-
-def assert_near(got, want, terms, scale):
-    """Sums of `terms` float32 products: each rounding is at most eps/2 of a partial sum of about `scale`."""
-    assert got.shape == want.shape
-    tolerance = 4 * EPS * (terms + 4) ** 0.5 * scale + 1e-30
-    assert np.all(np.abs(got - want) <= tolerance), np.nanmax(np.abs(got - want)) / tolerance
 
 
 @pytest.mark.parametrize("isa", ISAS)

@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+
+from kernels import conv_reference as ref
+from kernels.conv_reference import Conv
+from kernels.image_calls import assert_near, gathered, run, same_bits_for_any_split, spread
+from nacre import _core
+
+ISAS = _core.isas()
+
+# (channels, outputs per channel, the rest)
+CASES = [
+    (1, 1, Conv()),
+    (32, 1, Conv(N=2, H=7, W=9, KH=3, KW=3, padding="same")),
+    (33, 1, Conv(N=2, H=7, W=23, KH=3, KW=3, padding="same", act=1)),
+    (70, 1, Conv(N=2, H=9, W=10, KH=3, KW=3)),
+    (17, 1, Conv(N=2, H=11, W=20, KH=3, KW=3, SH=2, SW=2, padding="same")),
+    (16, 1, Conv(N=1, H=13, W=14, KH=5, KW=5, SH=2, SW=3, padding="same")),
+    (5, 1, Conv(N=2, H=8, W=9, KH=7, KW=7, padding="same", bias=0)),
+    (20, 1, Conv(N=2, H=9, W=11, KH=3, KW=2, DH=2, DW=3, padding="same")),
+    (20, 1, Conv(N=1, H=11, W=12, KH=3, KW=3, SH=3, SW=2, DH=2, DW=2, padding="same")),
+    (3, 2, Conv(N=2, H=7, W=6, KH=3, KW=3, padding="same", act=1)),
+    (7, 5, Conv(N=2, H=9, W=8, KH=3, KW=3, SH=2, SW=2, padding="same")),
+    (4, 3, Conv(N=1, H=9, W=12, KH=3, KW=3, DH=2, DW=2)),
+    (20, 1, Conv(N=2, H=5, W=6)),
+    (6, 2, Conv(N=2, H=5, W=6)),
+    (8, 1, Conv(N=1, H=1, W=400, KH=1, KW=9, padding="same")),
+    (8, 1, Conv(N=2, H=3, W=2, KH=7, KW=5, padding="same")),
+    (100, 1, Conv(N=9, H=14, W=14, KH=3, KW=3, padding="same")),
+    (130, 1, Conv(N=1, H=30, W=30, KH=3, KW=3, DH=12, DW=12, padding="same")),
+    (4, 1, Conv(N=0, H=5, W=5, KH=3, KW=3, padding="same")),
+    (0, 1, Conv(N=2, H=5, W=5, KH=3, KW=3, padding="same")),
+    (4, 0, Conv(N=2, H=5, W=5, KH=3, KW=3, padding="same")),
+    (4, 1, Conv(N=2, H=2, W=2, KH=3, KW=3)),
+    (6, 1, Conv(N=2, H=4, W=5, KH=3, KW=3, more={"PT": 3, "PL": 2, "OH": 9, "OW": 8})),
+    (10, 1, Conv(N=2, H=6, W=7, KH=3, KW=3, padding="same", more={"ldx": 17, "ldy": 29})),
+    (5, 2, Conv(N=2, H=6, W=7, KH=3, KW=3, padding="same", more={"ldx": 17, "ldy": 29})),
+]
+
+
+def setup(C, M, conv, **changes):
+    """The kernel's shape, the same thing as a convolution with C groups, and operands."""
+    s = conv.shape(**changes)
+    s.update(C=C, M=M)
+    rng = np.random.default_rng(1)
+    grouped = dict(s, O=C * M, G=max(C, 1))
+    x = rng.standard_normal((s["N"], s["H"], s["W"], C)).astype(np.float32)
+    w = rng.standard_normal((s["KH"], s["KW"], C, M)).astype(np.float32)
+    b = rng.standard_normal(C * M).astype(np.float32)
+    dy = rng.standard_normal((s["N"], s["OH"], s["OW"], C * M)).astype(np.float32)
+    s = {k: v for k, v in s.items() if k not in ("O", "G")}
+    return s, grouped, x, w, b, dy
+
+
+def as_grouped(w):
+    KH, KW, C, M = w.shape
+    return w.reshape(KH, KW, 1, C * M)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"C{case[0]}-M{case[1]}-{case[2]}")
+def test_forward(case, isa):
+    s, grouped, x, w, b, dy = setup(*case)
+    b = b if s["bias"] else None
+    (y,) = same_bits_for_any_split("depthwise_conv2d", s, (spread(x, s["ldx"]), w, b), isa)
+    taps = s["KH"] * s["KW"]
+    want = ref.forward(grouped, x, as_grouped(w), b) if w.size else np.zeros(dy.shape)
+    assert_near(gathered(y, dy.shape, s["ldy"]), want, taps, 3 * taps**0.5)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"C{case[0]}-M{case[1]}-{case[2]}")
+def test_grad_x(case, isa):
+    s, grouped, x, w, _, dy = setup(*case, act=0)
+    (dx,) = same_bits_for_any_split("depthwise_conv2d_grad_x", s, (spread(dy, s["ldy"]), w, None), isa)
+    terms = s["KH"] * s["KW"] * max(s["M"], 1)
+    want = ref.grad_x(grouped, dy, as_grouped(w)) if w.size else np.zeros(x.shape)
+    assert_near(gathered(dx, x.shape, s["ldx"]), want, terms, 3 * terms**0.5)
+    x = np.maximum(x, 0)
+    mask = spread(x, s["ldx"])
+    (masked,) = same_bits_for_any_split("depthwise_conv2d_grad_x", dict(s, act=1), (spread(dy, s["ldy"]), w, mask), isa)
+    assert np.array_equal(gathered(masked, x.shape, s["ldx"]), np.where(x > 0, gathered(dx, x.shape, s["ldx"]), 0))
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"C{case[0]}-M{case[1]}-{case[2]}")
+def test_grad_w_and_bias(case, isa):
+    s, grouped, x, w, _, dy = setup(*case)
+    operands = (spread(x, s["ldx"]), spread(dy, s["ldy"]))
+    parts = same_bits_for_any_split("depthwise_conv2d_grad_w", s, operands, isa)
+    dw, db = same_bits_for_any_split("depthwise_conv2d_grad_w_join", s, parts, isa)
+    pixels = s["N"] * s["OH"] * s["OW"]
+    want = ref.grad_w(grouped, x, dy).reshape(w.shape) if w.size else np.zeros(w.shape)
+    assert_near(dw.reshape(w.shape), want, pixels, 3 * (pixels + 1) ** 0.5)
+    if s["bias"]:
+        assert_near(db, dy.astype(np.float64).sum((0, 1, 2)), pixels, 3 * (pixels + 1) ** 0.5)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_adding_up_parts(isa):
+    s, grouped, x, w, _, dy = setup(32, 1, Conv(N=20, H=16, W=16, KH=3, KW=3, padding="same"))
+    assert _core.facts("depthwise_conv2d_grad_w", s, isa)["extents"][2] > w.size
+    dw, _ = run("depthwise_conv2d_grad_w_join", s, run("depthwise_conv2d_grad_w", s, (x, dy), isa), isa)
+    assert_near(dw.reshape(w.shape), ref.grad_w(grouped, x, dy).reshape(w.shape), 5120, 3 * 5120**0.5)
+
+
+KERNELS = ["depthwise_conv2d" + end for end in ("", "_grad_x", "_grad_w", "_grad_w_join")]
+
+
+@pytest.mark.parametrize("changes", [{"M": -1}, {"M": 2**29, "C": 2**29}, {"KH": 0}, {"DW": 0}, {"ldy": 1}], ids=str)
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_impossible_fields_are_refused(kernel, changes):
+    s, *_ = setup(3, 2, Conv(H=4, W=4))
+    assert _core.facts(kernel, dict(s, **changes))["error"]
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_facts_are_total(kernel):
+    values = (-(2**63), -1, 0, 1, 2, 2**29, 2**30 - 1, 2**63 - 1)
+    rng = np.random.default_rng(5)
+    plain, *_ = setup(4, 1, Conv(H=4, W=4))
+    for _ in range(2000):
+        s = {n: int(values[rng.integers(len(values))]) if rng.random() < 0.3 else v for n, v in plain.items()}
+        facts = _core.facts(kernel, s)
+        assert facts["error"] or facts["units"] >= 0

@@ -98,7 +98,7 @@ def load_model(filepath: Any, custom_objects: Any = None, compile: bool = True, 
 
 
 def save_weights(model: Any, filepath: Any, overwrite: bool = True, max_shard_size: Any = None, **kwargs: Any) -> None:
-    """Writes the weights of `model` and the state of its optimizer into a `.weights.h5` file, replaced when complete."""
+    """Writes the weights of `model` and the state of its optimizer into a file that ends in `.weights.h5`."""
     if kwargs or max_shard_size is not None:
         raise ValueError(f"save_weights: not supported: {sorted(kwargs) or 'max_shard_size'}")
     path = os.fspath(filepath)

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from nacre.core.naming import to_snake_case
+from nacre.core import naming
 from nacre.saving.h5 import DamagedFile, Reader, ReadStore, WriteStore
 
 
@@ -57,8 +57,6 @@ def _base_attributes(cls: type) -> frozenset[str]:
 
 
 def _example(base: type) -> Any:
-    from nacre.core import naming
-
     saved = dict(naming._counts)
     try:
         return base(1.0) if base.__name__ == "Optimizer" else base()
@@ -74,7 +72,7 @@ def _names(container: Any) -> Iterator[tuple[str, Any]]:
     used: dict[str, int] = {}
     for member in list(container.values()) if isinstance(container, dict) else container:
         if saveable(member):
-            name = to_snake_case(type(member).__name__)
+            name = naming.to_snake_case(type(member).__name__)
         elif isinstance(member, (list, tuple, dict)):
             name = "container"
         else:

@@ -9,11 +9,13 @@ import numpy as np
 
 from nacre.core import naming
 from nacre.core.tensor import KerasTensor
+from nacre.random.seed_generator import set_global_seed
 
 
 def clear_session(free_memory: bool = True) -> None:
-    """Starts automatic names (`dense`, `dense_1`, ...) again from the beginning."""
+    """Starts automatic names (`dense`, `dense_1`, ...) and the global stream of random numbers from the beginning."""
     naming.reset_names()
+    set_global_seed(None)
 
 
 def set_random_seed(seed: int) -> None:
@@ -21,7 +23,8 @@ def set_random_seed(seed: int) -> None:
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
         raise ValueError(f"Expected `seed` argument to be an integer. Received: seed={seed} (of type {type(seed)})")
     random.seed(int(seed))
-    np.random.seed(int(seed))  # noqa: NPY002 (shuffling in fit draws from this generator, as in Keras)
+    np.random.seed(int(seed))  # fit shuffles by this generator, as Keras does
+    set_global_seed(int(seed))
 
 
 def is_keras_tensor(x: Any) -> bool:

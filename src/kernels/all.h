@@ -10,6 +10,7 @@
 #include "kernels/scan.h"
 #include "kernels/conv2d.h"
 #include "kernels/dense.h"
+#include "kernels/dense_map.h"
 #include "kernels/matmul.h"
 #include "kernels/pool2d.h"
 #include "kernels/softmax.h"

@@ -232,6 +232,8 @@ void map_reduce(const ElementwiseShape& s, Slice units, Scratch scratch, const v
   }
 }
 
+const MapFn* map_functions() { return kF32; }
+
 Facts elementwise_facts(const ElementwiseShape& s) { return facts_of<float>(s, kF32); }
 
 void elementwise(const ElementwiseShape& s, Slice units, Scratch scratch, const void* x0, const void* x1, const void* x2,

@@ -26,6 +26,10 @@ NACRE_FIELDS(ElementwiseShape, rank, dims, inputs, outputs, in_dtype, out_dtype,
 
 namespace NACRE_ISA {
 
+// What float32 instructions do to n elements, by opcode; null where there is no such form.
+using MapFn = void (*)(i64 n, float* d, const float* a, const float* b, const float* c);
+const MapFn* map_functions();
+
 Facts elementwise_facts(const ElementwiseShape& s);
 void elementwise(const ElementwiseShape& s, Slice units, Scratch scratch, const void* x0, const void* x1, const void* x2,
                  const void* x3, const void* x4, const void* x5, const void* x6, const void* x7, void* y0, void* y1,

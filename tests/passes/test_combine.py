@@ -110,3 +110,37 @@ def test_a_bias_that_is_used_before_the_relu_keeps_its_own_node():
     z = x @ w[0].numpy() + w[1].numpy()
     got = CompiledFunction(fn)(x).numpy()
     np.testing.assert_allclose(got, np.maximum(z, 0) / (1 + np.exp(-z)), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("k", "n"), [(7, 5), (33, 64), (130, 300), (64, 900), (1, 1)])
+@pytest.mark.parametrize("rule", ["sgd", "momentum", "adam"])
+def test_an_update_in_the_epilogue_equals_the_update_afterwards(k, n, rule):
+    x = RNG.standard_normal((9, k)).astype("float32")
+    dy = RNG.standard_normal((9, n)).astype("float32")
+
+    def make():
+        rng = np.random.default_rng(1)
+        return [Variable(rng.random((k, n), np.float32)) for _ in range(3)] + [Variable(np.float32(0.1))]
+
+    def update(state, x, dy):
+        w, m, v, rate = state
+        g = MatMul(True, False)(x, dy)
+        if rule == "sgd":
+            w.assign(w - g * rate)
+        elif rule == "momentum":
+            m.assign(m * 0.9 - g * rate)
+            w.assign(w + m)
+        else:
+            m.assign(m + (g - m) * 0.1)
+            v.assign(v + (e.Square()(g) - v) * 0.001)
+            w.assign(w - m * rate / (e.Sqrt()(v) + 1e-7))
+
+    one, two = make(), make()
+    update(one, Tensor.of(x), Tensor.of(dy))
+    compiled = CompiledFunction(lambda x, dy: update(two, x, dy))
+    compiled(x, dy)
+    assert [r["kernel"] for r in compiled.profile(x, dy, repeats=1)] == ["dense_grad_w_map"]
+    two = make()
+    CompiledFunction(lambda x, dy: update(two, x, dy))(x, dy)
+    for a, b in zip(one, two):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=2e-5, atol=2e-5)

@@ -93,9 +93,22 @@ def elementwise_fields(
     k: Any, steps: Sequence[Step], outs: Sequence[int], operands: Sequence[Any], out_dtypes: Sequence[str], dims: Sequence[int],
     strides: list[list[int]],
 ) -> dict[str, Any]:  # fmt: skip
-    """The fields of the elementwise kernels: registers are given out and taken back as values are needed."""
+    """The fields of the elementwise kernels."""
     n = len(operands)
     dims = list(dims)
+    return {
+        "rank": len(dims),
+        "dims": dims + [1] * (MOST_RANK - len(dims)),
+        "in_dtype": [DTYPE_CODE[x.dtype] for x in operands] + [0] * (MOST_INPUTS - n),
+        "out_dtype": [DTYPE_CODE[d] for d in out_dtypes] + [0] * (MOST_OUTPUTS - len(outs)),
+        "in_strides": [s for x in strides for s in x + [0] * (MOST_RANK - len(dims))]
+        + [0] * (MOST_RANK * (MOST_INPUTS - n)),
+        **program_fields(k, steps, outs, n),
+    }
+
+
+def program_fields(k: Any, steps: Sequence[Step], outs: Sequence[int], n: int) -> dict[str, Any]:
+    """The bytecode of `steps` over n inputs: registers are given out and taken back as values are needed."""
     codes = k.elementwise_codes()
     registers = list(range(n))
     last_use = {v: i for i, (_, args) in enumerate(steps) for v in args if isinstance(v, int)}
@@ -123,14 +136,8 @@ def elementwise_fields(
             if a >= n and last_use.get(a) == i:
                 free.append(registers[a])
     return {
-        "rank": len(dims),
-        "dims": dims + [1] * (MOST_RANK - len(dims)),
         "inputs": n,
         "outputs": len(outs),
-        "in_dtype": [DTYPE_CODE[x.dtype] for x in operands] + [0] * (MOST_INPUTS - n),
-        "out_dtype": [DTYPE_CODE[d] for d in out_dtypes] + [0] * (MOST_OUTPUTS - len(outs)),
-        "in_strides": [s for x in strides for s in x + [0] * (MOST_RANK - len(dims))]
-        + [0] * (MOST_RANK * (MOST_INPUTS - n)),
         "length": len(steps),
         "code": code + [0] * (5 * MOST_STEPS - len(code)),
         "consts": consts + [0.0] * (MOST_CONSTS - len(consts)),

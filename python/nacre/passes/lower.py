@@ -248,9 +248,21 @@ def _take_over(instructions: list[Instruction], source: Operand, target: Operand
     return True
 
 
+def overwritable(instruction: Instruction, schema: dict[str, Any]) -> list[Operand]:
+    """The inputs whose memory an output of the same size may be: where every element is read before its place is written."""
+    if not schema["in_place"]:
+        return []
+    reads = [o for o, (_, way) in zip(instruction.operands, schema["operands"]) if way == "in"]
+    if instruction.kernel == "dense_grad_w_map":
+        reads = reads[2:]  # x and dy are read by every tile
+    elif not instruction.kernel.startswith("elementwise"):
+        reads = reads[:1]
+    return [o for o in reads if o is not None]
+
+
 def _in_place(schema: dict[str, Any], instruction: Instruction, read: Operand, written: Buffer) -> bool:
     """Whether the instruction may write `written` over the memory that it reads as `read`."""
-    if not schema["in_place"] or read.offset:
+    if read.offset or all(o is not read for o in overwritable(instruction, schema)):
         return False
     for o in instruction.writes(schema):
         if o.buffer is written and (o.shape != read.shape or o.dtype != read.dtype or o.offset):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nacre.passes.lower import ARENA, Buffer, Instruction, Lowered, schemas
+from nacre.passes.lower import ARENA, Buffer, Instruction, Lowered, overwritable, schemas
 
 ALIGN = 64  # bytes: a cache line, and what the widest vectors like
 
@@ -49,14 +49,13 @@ def _write_over_dying_inputs(instructions: list[Instruction]) -> None:
                 by_buffer.setdefault(id(o.buffer), []).append(o)
     for i, instruction in enumerate(instructions):
         schema = known[instruction.kernel]
-        if not schema["in_place"]:
-            continue
         reads = instruction.reads(schema)
+        candidates = overwritable(instruction, schema)
         for y in instruction.writes(schema):
             b = y.buffer
             if b.space != ARENA or b.first != i or y.offset or b.nbytes != y.nbytes:
                 continue
-            for x in reads:
+            for x in candidates:
                 a = x.buffer
                 if (
                     a.space == ARENA and a is not b and a.last == i and a.first < i and not x.offset

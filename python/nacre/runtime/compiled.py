@@ -15,6 +15,7 @@ from nacre.core.spec import NUMPY, Spec
 from nacre.core.tensor import Symbol, Tensor, as_array
 from nacre.core.variable import Variable
 from nacre.passes.combine import combine
+from nacre.passes.epilogue import move_into_epilogues
 from nacre.passes.fuse import fuse
 from nacre.passes.lower import lower
 from nacre.passes.simplify import remove_dead, simplify
@@ -50,6 +51,7 @@ class Plan:
         dump(graph, "sums")
         fuse(graph)
         remove_dead(graph)
+        move_into_epilogues(graph)
         dump(graph, "fuse")
         low = lower(graph)
         self.program = build_program(low)

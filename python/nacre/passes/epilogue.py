@@ -1,0 +1,96 @@
+"""Optimizers in the weight gradient: where a gradient of dense weights only feeds one elementwise node of its own shape,
+that node becomes the epilogue of the product, and the gradient is never stored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nacre.core.graph import Graph, Node
+from nacre.core.op import Op
+from nacre.core.spec import Spec
+from nacre.core.tensor import Symbol
+from nacre.ops.elementwise import BroadcastTo, Elementwise
+from nacre.ops.lowering import MOST_INPUTS, MOST_OUTPUTS, Step, program_fields
+from nacre.ops.products import MatMul
+from nacre.passes.fuse import Fused
+
+
+class DenseGradWMap(Op):
+    """program(x^T dy, e1, e2, ...): see `lowering.Step` for `steps`, in which value 0 is the gradient x^T dy.
+
+    Replaces MatMul(ta) and Fused (or one elementwise op). x (M, K), dy (M, N), each e (K, N) or one number; outputs (K, N). float32.
+    """
+
+    steps: tuple[Step, ...]
+    outs: tuple[int, ...]
+
+    def infer(self, x: Spec, dy: Spec, *es: Spec) -> Any:
+        return tuple(Spec((x.shape[1], dy.shape[1]), "float32") for _ in self.outs)
+
+    def lower(self, k: Any, x: Any, dy: Any, *operands: Any) -> None:
+        count = len(operands) - len(self.outs)
+        es, ys = operands[:count], operands[count:]
+        (m, inputs), units = x.shape, dy.shape[1]
+        fields = dict(
+            M=m, N=units, K=inputs, ldx=0, x0=0, ldy=0, y0=0,
+            scalar=[0, *[int(e.size == 1) for e in es]] + [0] * (MOST_INPUTS - 1 - count),
+            **program_fields(k, self.steps, self.outs, count + 1),
+        )  # fmt: skip
+        k.dense_grad_w_map(fields, x, dy, *es, *[None] * (MOST_INPUTS - 1 - count), *ys, *[None] * (MOST_OUTPUTS - len(ys)))
+
+
+def move_into_epilogues(graph: Graph) -> None:
+    """In place. Runs after fusion, so that the whole update is one node."""
+    readers: dict[int, list[Node]] = {}
+    for node in graph.nodes:
+        for s in node.inputs:
+            readers.setdefault(id(s), []).append(node)
+    escapes = {id(s) for s in (*graph.outputs, *graph.writes.values())}
+    nodes: list[Node] = []
+    gone: set[int] = set()
+    for node in graph.nodes:
+        fused = _fused(node, readers, escapes)
+        if fused is not None:
+            product, new = fused
+            gone.add(id(product))
+            for s in new.outputs:
+                s.node = new
+            node = new
+        nodes.append(node)
+    graph.nodes = [n for n in nodes if id(n) not in gone]
+
+
+def _steps(node: Node) -> tuple[tuple[Step, ...], tuple[int, ...]] | None:
+    if isinstance(node.op, Fused):
+        return node.op.steps, node.op.outs
+    if isinstance(node.op, Elementwise) and not isinstance(node.op, BroadcastTo):
+        steps = tuple(node.op.steps(len(node.inputs)))
+        return steps, (len(node.inputs) + len(steps) - 1,)
+    return None
+
+
+def _fused(node: Node, readers: dict[int, list[Node]], escapes: set[int]) -> tuple[Node, Node] | None:
+    found = _steps(node)
+    if found is None or len(node.inputs) > MOST_INPUTS:
+        return None
+    shape = node.outputs[0].shape
+    if any(s.dtype != "float32" for s in (*node.inputs, *node.outputs)):
+        return None
+    if any(s.shape != shape and s.spec.size != 1 for s in node.inputs):
+        return None
+    for at, g in enumerate(node.inputs):
+        product = g.node
+        if product is not None and product.op is MatMul(True, False) and len(shape) == 2 and g.shape == shape:
+            if id(g) not in escapes and len(readers[id(g)]) == 1 and product.inputs[0] is not product.inputs[1]:
+                return product, _with_product(node, at, product, *found)
+    return None
+
+
+def _with_product(node: Node, at: int, product: Node, steps: tuple[Step, ...], outs: tuple[int, ...]) -> Node:
+    def renumber(a: Any) -> Any:  # the gradient comes first
+        return a if not isinstance(a, int) or a > at else 0 if a == at else a + 1
+
+    rest: tuple[Symbol, ...] = (*node.inputs[:at], *node.inputs[at + 1 :])
+    new_steps = tuple((name, tuple(renumber(a) for a in args)) for name, args in steps)
+    op = DenseGradWMap(new_steps, tuple(renumber(v) for v in outs))
+    return Node(op, (*product.inputs, *rest), node.outputs)

@@ -123,15 +123,15 @@ class PyProgram {
   py::list instructions() const {
     const Plan plan = make_plan(program(), get_threads());
     py::list all;
-    for (std::size_t i = 0; i < plan.steps.size(); ++i) {
+    for (std::size_t i = 0; i < plan.threads_of.size(); ++i) {
       const Instruction& instruction = program().instructions()[i];
       py::dict d;
       d["kernel"] = instruction.kernel->name;
       d["units"] = instruction.units;
       d["flops"] = instruction.flops;
       d["bytes"] = instruction.bytes;
-      d["threads"] = plan.steps[i].threads;
-      d["barrier"] = plan.steps[i].barrier_before;
+      d["threads"] = plan.threads_of[i];
+      d["phase"] = plan.phase_of[i];
       all.append(d);
     }
     return all;
@@ -274,7 +274,9 @@ void bind_programs(py::module_& m) {
       .def_property_readonly("arena_bytes", [](const PyProgram& p) { return p.program().arena_bytes(); })
       .def_property_readonly("slots", &PyProgram::slots, "[(bytes, writable)]")
       .def_property_readonly("instructions", &PyProgram::instructions,
-                             "[{kernel, units, flops, bytes, threads, barrier}], as they would run now.")
+                             "[{kernel, units, flops, bytes, threads, phase}], as they would run now; instructions of "
+                             "one phase run at the "
+                             "same time.")
       .def_property_readonly("isa", [](const PyProgram& p) { return p.program().table().isa; });
 
   m.def("get_threads", &get_threads, "Threads that a run may use when it is started by the calling thread.");

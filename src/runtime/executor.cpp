@@ -6,7 +6,6 @@
 #include <cstring>
 
 #include "runtime/floats.h"
-#include "runtime/team.h"
 
 namespace nacre {
 namespace {
@@ -14,65 +13,21 @@ namespace {
 constexpr i64 kLine = 64;
 constexpr std::size_t kMaxIdle = 4;  // contexts kept for the next run; more threads than this rarely come at once
 
-// Part k of n contiguous parts of [0, total), nearly equal.
-Slice part(i64 total, int k, int n) {
-  const i64 size = total / n, more = total % n;
-  const i64 begin = k * size + min_of(k, more);
-  return {begin, begin + size + (k < more ? 1 : 0)};
-}
-
-// What the threads of one run share.
-struct Run {
-  const Program* program;
-  Context* context;
-  Barrier* barrier;  // null if alone
-};
-
-// Thread k's share of one instruction that is cut into n slices.
-inline void execute(const Run& run, const Instruction& instruction, char* const* bases, int k, int n) {
-  const Slice slice = part(instruction.units, k, n);
+// Thread k's slice of one instruction.
+inline void execute(const Program& program, const Context& context, const Instruction& instruction, char* const* bases,
+                    Slice slice, int k) {
   if (slice.begin == slice.end) return;
-  const Operand* operands = run.program->operands(instruction);
+  const Operand* operands = program.operands(instruction);
   void* at[kMaxOperands];
   for (int i = 0; i < instruction.kernel->operands; ++i) at[i] = bases[operands[i].base] + operands[i].offset;
-  const Scratch scratch{run.context->scratch.at() + k * run.context->scratch_stride, instruction.scratch};
-  instruction.kernel->run(run.program->fields(instruction), slice, scratch, at);
+  const Scratch scratch{context.scratch.at() + k * context.scratch_stride, instruction.scratch};
+  instruction.kernel->run(program.fields(instruction), slice, scratch, at);
 }
 
-void execute_all(const Run& run, char* const* bases, int k, int n) {
-  const std::vector<Instruction>& list = run.program->instructions();
-  if (n == 1) {
-    for (const Instruction& instruction : list) execute(run, instruction, bases, 0, 1);
-    return;
+void execute_alone(const Program& program, const Context& context, char* const* bases) {
+  for (const Instruction& instruction : program.instructions()) {
+    execute(program, context, instruction, bases, {0, instruction.units}, 0);
   }
-  const std::vector<Step>& steps = run.context->plan.steps;
-  for (std::size_t i = 0; i < list.size(); ++i) {
-    if (steps[i].barrier_before) run.barrier->wait();
-    if (k < steps[i].threads) execute(run, list[i], bases, k, steps[i].threads);
-  }
-}
-
-// Calls work(run, k, n) in each thread, with subnormals flushed.
-template <class Work>
-void in_team(const Program& program, Context& context, int threads, Work& work) {
-  if (threads <= 1) {
-    const FlushSubnormals flush;
-    return work(Run{&program, &context, nullptr}, 0, 1);
-  }
-  struct Shared {
-    Run run;
-    Work* work;
-  };
-  Barrier barrier(threads);
-  Shared shared{{&program, &context, &barrier}, &work};
-  run_team(
-      threads,
-      [](void* data, int k, int n) {
-        const FlushSubnormals flush;
-        const Shared& s = *static_cast<const Shared*>(data);
-        (*s.work)(s.run, k, n);
-      },
-      &shared);
 }
 
 // Where step `step` finds the rows of each feed: in the dataset itself, or gathered into one of two staging buffers, so
@@ -133,6 +88,104 @@ class Feeder {
   Arena staging_;
 };
 
+// One thread's way through the steps of a run. Claims and counts are numbered by step, so that a thread that was put to
+// sleep anywhere finds its work done by others and catches up.
+class Walk {
+ public:
+  Walk(const Program& program, Context& context, const Feeder* feeder, char** bases, int k)
+      : program_(program),
+        context_(context),
+        plan_(context.plan),
+        feeder_(feeder),
+        bases_(bases),
+        k_(k),
+        parts_(feeder ? plan_.threads : 0),
+        may_spin_(plan_.threads <= allowed_cpus()) {}
+
+  void go(i64 steps) {
+    for (i64 step = 0; step < steps; ++step) {
+      step_ = step;
+      more_ = step + 1 < steps;
+      if (feeder_) feeder_->bind(step, bases_);
+      for (std::size_t p = 0; p < plan_.phases.size(); ++p) phase(p);
+    }
+  }
+
+ private:
+  // The first phase of a step also fetches the rows of the next one.
+  void phase(std::size_t p) {
+    const Phase& phase = plan_.phases[p];
+    const i64 fetches = p == 0 ? parts_ : 0;
+    const auto turn = static_cast<std::uint32_t>(step_ + 1);
+    const std::uint32_t target = turn * static_cast<std::uint32_t>(phase.tasks + fetches);
+    Progress& finished = context_.finished[p];
+    if (finished.reached(target)) return;
+    const i64 number = static_cast<i64>(p), begin = plan_.first_owned(number, k_),
+              end = plan_.first_owned(number, k_ + 1);
+    tasks(phase, begin, end, turn, target, finished);
+    if (fetches > 0) fetch(k_, turn, target, finished);
+    // What others have not begun.
+    tasks(phase, end, phase.first_task + phase.tasks, turn, target, finished);
+    tasks(phase, phase.first_task, begin, turn, target, finished);
+    for (int part = 0; part < fetches; ++part) fetch(part, turn, target, finished);
+    finished.wait(target, may_spin_);
+  }
+
+  bool claim(i64 task, std::uint32_t turn) {
+    std::atomic<std::uint32_t>& claimed = context_.claimed[static_cast<std::size_t>(task)];
+    std::uint32_t before = turn - 1;
+    return claimed.load(std::memory_order_relaxed) == before &&
+           claimed.compare_exchange_strong(before, turn, std::memory_order_relaxed);
+  }
+
+  void tasks(const Phase& phase, i64 begin, i64 end, std::uint32_t turn, std::uint32_t target, Progress& finished) {
+    for (i64 t = begin; t < end; ++t) {
+      if (!claim(t, turn)) continue;
+      const Task& task = plan_.tasks[static_cast<std::size_t>(t)];
+      if (task.instruction < 0) {
+        for (i64 i = 0; i < phase.chain; ++i) {
+          const Instruction& each = instruction(plan_.chains[static_cast<std::size_t>(phase.first_in_chain + i)]);
+          execute(program_, context_, each, bases_, {0, each.units}, k_);
+        }
+      } else {
+        const Instruction& each = instruction(task.instruction);
+        execute(program_, context_, each, bases_, part(each.units, task.slice, task.slices), k_);
+      }
+      finished.advance(target);
+    }
+  }
+
+  void fetch(int part, std::uint32_t turn, std::uint32_t target, Progress& finished) {
+    if (!claim(static_cast<i64>(plan_.tasks.size()) + part, turn)) return;
+    if (more_) feeder_->gather(step_ + 1, part, static_cast<int>(parts_));
+    finished.advance(target);
+  }
+
+  const Instruction& instruction(i64 i) const { return program_.instructions()[static_cast<std::size_t>(i)]; }
+
+  const Program& program_;
+  Context& context_;
+  const Plan& plan_;
+  const Feeder* feeder_;  // null where nothing is fed
+  char** bases_;
+  const int k_;
+  const i64 parts_;  // of fetching a batch
+  const bool may_spin_;
+  i64 step_ = 0;
+  bool more_ = false;
+};
+
+void reset(Context& context) {
+  const std::size_t claims = context.plan.tasks.size() + static_cast<std::size_t>(context.plan.threads);
+  for (std::size_t i = 0; i < claims; ++i) context.claimed[i].store(0, std::memory_order_relaxed);
+  for (std::size_t p = 0; p < context.plan.phases.size(); ++p) context.finished[p].reset();
+}
+
+template <class Work>
+void in_team(int threads, Work& work) {
+  run_team(threads, [](void* data, int k, int n) { (*static_cast<Work*>(data))(k, n); }, &work);
+}
+
 }  // namespace
 
 Executor::Lease::Lease(Executor& owner) : owner_(owner) {
@@ -157,6 +210,10 @@ Executor::Lease::Lease(Executor& owner) : owner_(owner) {
     // A line more than asked for keeps the neighbour's prefetches away.
     context_->scratch_stride = (ceil_div(program.scratch_bytes(), kLine) + 1) * kLine;
     context_->scratch = Arena(context_->scratch_stride * context_->plan.threads);
+    const Plan& plan = context_->plan;
+    context_->claimed =
+        std::make_unique<std::atomic<std::uint32_t>[]>(plan.tasks.size() + static_cast<std::size_t>(plan.threads));
+    context_->finished = std::make_unique<Progress[]>(plan.phases.size());
     context_->planned_for = threads;
   }
 }
@@ -168,8 +225,18 @@ Executor::Lease::~Lease() {
 }
 
 void Executor::run(Context& context) const {
-  auto work = [](const Run& run, int k, int n) { execute_all(run, run.context->bases.data(), k, n); };
-  in_team(*program_, context, context.plan.threads, work);
+  char** const bases = context.bases.data();
+  if (context.plan.threads == 1) {
+    const FlushSubnormals flush;
+    return execute_alone(*program_, context, bases);
+  }
+  reset(context);
+  auto work = [&](int k, int n) {
+    const FlushSubnormals flush;
+    if (n == 1) return execute_alone(*program_, context, bases);
+    Walk(*program_, context, nullptr, bases, k).go(1);
+  };
+  in_team(context.plan.threads, work);
 }
 
 void Executor::run_steps(Context& context, const StepRange& range) const {
@@ -178,42 +245,48 @@ void Executor::run_steps(Context& context, const StepRange& range) const {
   // Each thread moves its own pointers from step to step; a line apart.
   const std::size_t stride = static_cast<std::size_t>(ceil_div(static_cast<i64>(context.bases.size()), 8) * 8 + 8);
   std::vector<char*> all_bases(stride * static_cast<std::size_t>(context.plan.threads));
-  auto work = [&](const Run& run, int k, int n) {
+  if (feeder.gathers()) feeder.gather(0, 0, 1);
+  reset(context);
+  auto work = [&](int k, int n) {
+    const FlushSubnormals flush;
     char** const bases = all_bases.data() + stride * static_cast<std::size_t>(k);
     std::copy(context.bases.begin(), context.bases.end(), bases);
-    if (feeder.gathers()) {
-      feeder.gather(0, k, n);
-      if (n > 1) run.barrier->wait();
-    }
+    if (n > 1) return Walk(*program_, context, &feeder, bases, k).go(range.count);
     for (i64 step = 0; step < range.count; ++step) {
+      if (step > 0 && feeder.gathers()) feeder.gather(step, 0, 1);
       feeder.bind(step, bases);
-      execute_all(run, bases, k, n);
-      if (step + 1 == range.count) break;
-      if (feeder.gathers()) feeder.gather(step + 1, k, n);
-      if (n > 1) run.barrier->wait();
+      execute_alone(*program_, context, bases);
     }
   };
-  in_team(*program_, context, context.plan.threads, work);
+  in_team(context.plan.threads, work);
 }
 
 std::vector<double> Executor::profile(Context& context, int repeats) const {
+  using Clock = std::chrono::steady_clock;
   const std::vector<Instruction>& list = program_->instructions();
   std::vector<double> best(list.size(), 1e30);
-  auto work = [&](const Run& run, int k, int n) {
-    using Clock = std::chrono::steady_clock;
+  Progress meeting;
+  auto work = [&](int k, int n) {
+    const FlushSubnormals flush;
+    std::uint32_t met = 0;
+    const auto meet = [&] {
+      met += static_cast<std::uint32_t>(n);
+      meeting.advance(met);
+      meeting.wait(met, n <= allowed_cpus());
+    };
     for (int repeat = 0; repeat < repeats; ++repeat) {
       for (std::size_t i = 0; i < list.size(); ++i) {
-        if (n > 1) run.barrier->wait();
-        const auto begin = Clock::now();
-        const int threads = n == 1 ? 1 : context.plan.steps[i].threads;
-        if (k < threads) execute(run, list[i], context.bases.data(), k, threads);
-        if (n > 1) run.barrier->wait();
+        meet();
+        const Clock::time_point begin = Clock::now();
+        const int threads = n == 1 ? 1 : context.plan.threads_of[i];
+        if (k < threads) execute(*program_, context, list[i], context.bases.data(), part(list[i].units, k, threads), k);
+        meet();
         const std::chrono::duration<double, std::nano> took = Clock::now() - begin;
         if (k == 0) best[i] = std::min(best[i], took.count());
       }
     }
   };
-  in_team(*program_, context, context.plan.threads, work);
+  in_team(context.plan.threads, work);
   return best;
 }
 

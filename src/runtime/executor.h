@@ -1,10 +1,12 @@
 // Runs programs: the caller binds memory to the slots, threads go through the instructions together.
 #pragma once
+#include <atomic>
 #include <memory>
 #include <vector>
 
 #include "runtime/plan.h"
 #include "runtime/program.h"
+#include "runtime/team.h"
 
 namespace nacre {
 
@@ -28,7 +30,10 @@ struct Context {
   std::vector<char*> bases;       // by Base
   std::vector<char*> known_good;  // slot pointers that the caller has already checked, see bindings
   Plan plan;
-  int planned_for = 0;  // threads
+  std::unique_ptr<std::atomic<std::uint32_t>[]>
+      claimed;                           // per task, then one per part of a batch: the step that took it
+  std::unique_ptr<Progress[]> finished;  // per phase: tasks
+  int planned_for = 0;                   // threads
   Arena arena;
   Arena scratch;
   i64 scratch_stride = 0;

@@ -9,6 +9,7 @@ namespace {
 // Work that pays for handing it to another thread, and rates that turn flops and bytes into time. The rates are those of a
 // fast core (Zen 5 reaches twice of them), so that elsewhere a share is rather longer than the least.
 constexpr double kMinUsPerThread = 5;
+constexpr double kMinUsPerSlice = 25;
 constexpr double kBytesPerUs = 20e3;
 
 double flops_per_us(const KernelTable& table) {
@@ -18,49 +19,98 @@ double flops_per_us(const KernelTable& table) {
 }
 
 struct Access {
-  int base;
+  i64 instruction;
   bool write;
-  bool alone;  // by thread 0 only
   i64 begin, end;
 };
-
-bool conflict(const Access& a, const Access& b) {
-  return a.base == b.base && (a.write || b.write) && !(a.alone && b.alone) && a.begin < b.end && b.begin < a.end;
-}
-
-}  // namespace
 
 double estimate_us(const Program& program, const Instruction& instruction) {
   return std::max(instruction.flops / flops_per_us(program.table()), instruction.bytes / kBytesPerUs);
 }
 
+// How many threads an instruction is worth; 1 also where an estimate is no number.
+int threads_for(const Program& program, const Instruction& instruction, int threads) {
+  const double worth = estimate_us(program, instruction) / kMinUsPerThread;
+  const i64 most = min_of(threads, instruction.units);
+  return static_cast<int>(worth >= 2 ? max_of(1, worth < static_cast<double>(most) ? static_cast<i64>(worth) : most)
+                                     : 1);
+}
+
+// Slices per thread: several where they stay long, so that a thread that comes late finds something left to do.
+int slices_for(const Program& program, const Instruction& instruction, int threads) {
+  const double us = estimate_us(program, instruction) / threads;
+  const i64 each = us >= 4 * kMinUsPerSlice ? 4 : us >= 2 * kMinUsPerSlice ? 2 : 1;
+  return static_cast<int>(min_of(threads * each, instruction.units));
+}
+
+// The earliest phase for each instruction: behind every earlier one that it conflicts with, or beside it if both are in the
+// phase's chain, which keeps the order written.
+void find_phases(const Program& program, Plan& plan) {
+  std::vector<std::vector<Access>> seen(kFirstSlotBase + program.slots().size());  // by base
+  const std::vector<Instruction>& list = program.instructions();
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const Operand* operands = program.operands(list[i]);
+    const bool alone = plan.threads_of[i] == 1;
+    i64 phase = 0;
+    for (int k = 0; k < list[i].kernel->operands; ++k) {
+      const Operand& o = operands[k];
+      if (o.base == kNullBase || o.base == kConstantsBase) continue;
+      for (const Access& a : seen[static_cast<std::size_t>(o.base)]) {
+        if (!(a.write || o.is_output) || a.begin >= o.offset + o.bytes || o.offset >= a.end) continue;
+        const auto other = static_cast<std::size_t>(a.instruction);
+        phase = max_of(phase, plan.phase_of[other] + (alone && plan.threads_of[other] == 1 ? 0 : 1));
+      }
+    }
+    for (int k = 0; k < list[i].kernel->operands; ++k) {
+      const Operand& o = operands[k];
+      if (o.base == kNullBase || o.base == kConstantsBase) continue;
+      seen[static_cast<std::size_t>(o.base)].push_back(
+          {static_cast<i64>(i), o.is_output, o.offset, o.offset + o.bytes});
+    }
+    plan.phase_of.push_back(phase);
+  }
+}
+
+// The tasks of instructions that make one phase, in the order of their owners.
+void add_phase(const Program& program, const std::vector<i64>& instructions, Plan& plan) {
+  Phase phase{static_cast<i64>(plan.tasks.size()), 0, static_cast<i64>(plan.chains.size()), 0};
+  std::vector<i64> spread;
+  for (const i64 i : instructions) {
+    (plan.threads_of[static_cast<std::size_t>(i)] == 1 ? plan.chains : spread).push_back(i);
+  }
+  phase.chain = static_cast<i64>(plan.chains.size()) - phase.first_in_chain;
+  for (int owner = 0; owner < plan.threads; ++owner) {
+    plan.owned.push_back(static_cast<i64>(plan.tasks.size()));
+    if (owner == 0 && phase.chain > 0) plan.tasks.push_back({-1, 0, 1});
+    for (const i64 i : spread) {
+      const int threads = plan.threads_of[static_cast<std::size_t>(i)];
+      if (owner >= threads) continue;
+      const int slices = slices_for(program, program.instructions()[static_cast<std::size_t>(i)], threads);
+      const Slice mine = part(slices, owner, threads);
+      for (i64 s = mine.begin; s < mine.end; ++s) plan.tasks.push_back({i, static_cast<int>(s), slices});
+    }
+  }
+  plan.owned.push_back(static_cast<i64>(plan.tasks.size()));
+  phase.tasks = static_cast<i64>(plan.tasks.size()) - phase.first_task;
+  plan.phases.push_back(phase);
+}
+
+}  // namespace
+
 Plan make_plan(const Program& program, int threads) {
   Plan plan;
-  std::vector<Access> pending;  // since the last barrier
-  std::vector<Access> mine;
   for (const Instruction& instruction : program.instructions()) {
-    const double worth = estimate_us(program, instruction) / kMinUsPerThread;
-    i64 t = worth < threads ? static_cast<i64>(worth) : threads;  // also where an estimate is not a number
-    t = max_of(1, min_of(t, min_of(threads, instruction.units)));
-    Step step{static_cast<int>(t), false};
-
-    mine.clear();
-    const Operand* operands = program.operands(instruction);
-    for (int i = 0; i < instruction.kernel->operands; ++i) {
-      const Operand& o = operands[i];
-      if (o.base == kNullBase) continue;
-      mine.push_back({o.base, o.is_output, t == 1, o.offset, o.offset + o.bytes});
-    }
-    for (const Access& a : mine) {
-      for (const Access& b : pending) step.barrier_before = step.barrier_before || conflict(a, b);
-    }
-    if (step.barrier_before) pending.clear();
-    for (const Access& a : mine) {
-      if (a.base != kConstantsBase) pending.push_back(a);
-    }
-    plan.threads = std::max(plan.threads, step.threads);
-    plan.steps.push_back(step);
+    plan.threads_of.push_back(threads_for(program, instruction, threads));
+    plan.threads = std::max(plan.threads, plan.threads_of.back());
   }
+  find_phases(program, plan);
+  std::vector<std::vector<i64>> by_phase;
+  for (std::size_t i = 0; i < plan.phase_of.size(); ++i) {
+    const auto phase = static_cast<std::size_t>(plan.phase_of[i]);
+    if (phase >= by_phase.size()) by_phase.resize(phase + 1);
+    by_phase[phase].push_back(static_cast<i64>(i));
+  }
+  for (const std::vector<i64>& instructions : by_phase) add_phase(program, instructions, plan);
   return plan;
 }
 

@@ -1,4 +1,9 @@
-// How a program is spread over threads: how many for each instruction, and where all must wait for each other.
+// How a program is spread over threads.
+//
+// Instructions fall into phases: whatever one touches in a way that conflicts with another one is in a later phase than that
+// one. A phase is a set of tasks that may run at the same time: slices of large instructions, and one chain of all the
+// instructions that are too small to be spread. Each task has an owner, who is likely to have its data in the cache, but
+// any thread may take it: a thread that the system has put to sleep holds up nobody.
 #pragma once
 #include <vector>
 
@@ -6,20 +11,38 @@
 
 namespace nacre {
 
-struct Step {
-  int threads;          // its units are cut into so many contiguous slices of nearly equal size
-  bool barrier_before;  // it touches what another thread may still be working on
+struct Task {
+  i64 instruction;  // -1: the phase's chain
+  int slice, slices;
+};
+
+struct Phase {
+  i64 first_task;  // its tasks are ordered by owner
+  i64 tasks;
+  i64 first_in_chain;  // in Plan::chains
+  i64 chain;
 };
 
 struct Plan {
-  int threads = 1;  // the most that any instruction uses
-  std::vector<Step> steps;
+  int threads = 1;  // the most that any instruction is worth
+  std::vector<Phase> phases;
+  std::vector<Task> tasks;
+  std::vector<i64> owned;       // phase p, owner k: its tasks are owned[p * (threads + 1) + k] up to the next entry
+  std::vector<i64> chains;      // instructions
+  std::vector<int> threads_of;  // per instruction
+  std::vector<i64> phase_of;    // per instruction
+
+  i64 first_owned(i64 phase, int owner) const { return owned[static_cast<std::size_t>(phase * (threads + 1) + owner)]; }
 };
 
 // The same program and number give the same plan. Results never depend on the plan.
 Plan make_plan(const Program& program, int threads);
 
-// About how long an instruction takes on one thread.
-double estimate_us(const Program& program, const Instruction& instruction);
+// Part k of n contiguous parts of [0, total), nearly equal.
+static inline Slice part(i64 total, int k, int n) {
+  const i64 size = total / n, more = total % n;
+  const i64 begin = k * size + min_of(k, more);
+  return {begin, begin + size + (k < more ? 1 : 0)};
+}
 
 }  // namespace nacre

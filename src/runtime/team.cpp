@@ -79,6 +79,10 @@ std::mutex& region_lock() {
   return lock;
 }
 
+// After a region whose end had to wait for threads that did not get a CPU: how many calls go without a team. Under the lock.
+int calls_to_sit_out = 0;
+int last_sit_out = 1;
+
 void before_fork() {
   region_lock().lock();
   fork_safe_lock().lock();
@@ -159,39 +163,55 @@ int get_threads() {
 
 void set_threads(int n) { chosen_threads().store(clamp_threads(n), std::memory_order_relaxed); }
 
-Barrier::Barrier(int threads)
-    : threads_(static_cast<std::uint32_t>(threads)), spins_(threads > allowed_cpus() ? 0 : spins_in_50us()) {}
+void Progress::advance(std::uint32_t target) {
+  const std::uint32_t now = value_.fetch_add(1, std::memory_order_seq_cst) + 1;
+  if (now == target && sleepers_.load(std::memory_order_seq_cst) > 0) wake_all(value_);
+}
 
-void Barrier::wait() {
-  const std::uint32_t generation = generation_.load(std::memory_order_relaxed);
-  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == threads_) {
-    arrived_.store(0, std::memory_order_relaxed);
-    generation_.store(generation + 1, std::memory_order_seq_cst);
-    if (sleepers_.load(std::memory_order_seq_cst) > 0) wake_all(generation_);
-    return;
-  }
-  for (int i = 0; i < spins_; ++i) {
-    if (generation_.load(std::memory_order_acquire) != generation) return;
+void Progress::wait(std::uint32_t target, bool may_spin) {
+  for (int i = may_spin ? spins_in_50us() : 0; i > 0; --i) {
+    if (reached(target)) return;
     pause_cpu();
   }
   sleepers_.fetch_add(1, std::memory_order_seq_cst);
-  while (generation_.load(std::memory_order_seq_cst) == generation) sleep_while(generation_, generation);
+  for (;;) {
+    const std::uint32_t now = value_.load(std::memory_order_seq_cst);
+    if (static_cast<std::int32_t>(now - target) >= 0) break;
+    sleep_while(value_, now);
+  }
   sleepers_.fetch_sub(1, std::memory_order_relaxed);
 }
 
 void run_team(int wanted, void (*body)(void* data, int k, int n), void* data) {
   std::unique_lock<std::mutex> only(region_lock(), std::defer_lock);
   if (wanted <= 1 || omp_in_parallel() || omp_get_thread_limit() < wanted || !only.try_lock()) return body(data, 0, 1);
+  if (calls_to_sit_out > 0) {
+    --calls_to_sit_out;
+    only.unlock();
+    return body(data, 0, 1);
+  }
+  using Clock = std::chrono::steady_clock;
   bool refused = false;
+  const Clock::time_point begin = Clock::now();
+  Clock::time_point done = begin;
 #pragma omp parallel num_threads(wanted)
   {
-    const int n = omp_get_num_threads();
+    const int n = omp_get_num_threads(), k = omp_get_thread_num();
     if (n == wanted) {
-      body(data, omp_get_thread_num(), n);
-    } else if (omp_get_thread_num() == 0) {
+      body(data, k, n);
+    } else if (k == 0) {
       refused = true;
     }
+    if (k == 0) done = Clock::now();
   }
+  const Clock::duration waited = Clock::now() - done, worked = done - begin;
+  if (waited > worked && waited > std::chrono::microseconds(200)) {
+    last_sit_out = std::min(2 * last_sit_out, 256);
+    calls_to_sit_out = last_sit_out;
+  } else {
+    last_sit_out = 1;
+  }
+  only.unlock();
   if (refused) body(data, 0, 1);
 }
 

@@ -1,4 +1,4 @@
-// Threads: how many, one parallel region at a time, and a barrier. The only file with OpenMP.
+// Threads: how many, one parallel region at a time, and waiting for each other. The only file with OpenMP.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -18,24 +18,27 @@ void set_threads(int n);  // 1 to kMaxThreads; the caller checks
 // For short sections: fork() waits for it, so that no child finds it locked by a thread that it does not have.
 std::mutex& fork_safe_lock();
 
-// A barrier for a fixed number of threads that meet often: spins for a moment, then sleeps. More threads than CPUs do
-// not spin at all.
-class Barrier {
+// A number that grows, and threads that wait for it: they spin for a moment, then sleep; where there are more threads than
+// CPUs they do not spin at all. It wraps; a target is never more than 2^31 ahead.
+class alignas(64) Progress {
  public:
-  explicit Barrier(int threads);
-  void wait();
+  bool reached(std::uint32_t target) const {
+    return static_cast<std::int32_t>(value_.load(std::memory_order_acquire) - target) >= 0;
+  }
+  void reset() { value_.store(0, std::memory_order_relaxed); }
+
+  // Adds one, and wakes whoever waits for `target` if that reaches it.
+  void advance(std::uint32_t target);
+  void wait(std::uint32_t target, bool may_spin);
 
  private:
-  const std::uint32_t threads_;
-  const int spins_;
-  // Arrivals and the word that waiters watch lie in lines of their own.
-  alignas(64) std::atomic<std::uint32_t> arrived_{0};
-  alignas(64) std::atomic<std::uint32_t> generation_{0};
+  std::atomic<std::uint32_t> value_{0};
   std::atomic<std::uint32_t> sleepers_{0};
 };
 
 // Calls body(data, k, n) for k = 0..n-1, each in a thread of its own, and returns when all have. n is `wanted`; or it is 1
-// if another thread has a region open, if there is no such number of threads to be had, or if wanted is 1.
+// if another thread has a region open, if there is no such number of threads to be had, if wanted is 1, or if the CPUs have
+// lately been so busy with other processes that waiting for the team took longer than its work.
 void run_team(int wanted, void (*body)(void* data, int k, int n), void* data);
 
 }  // namespace nacre

@@ -58,7 +58,7 @@ def test_instructions_take_effect_in_order_at_any_thread_count(seed, threads):
         assert np.array_equal(got, expected)
 
 
-def test_barriers_stand_only_at_conflicts():
+def test_instructions_share_a_phase_unless_they_conflict():
     n = 2048 * KB
     program = _core.Program(
         Words(
@@ -69,17 +69,18 @@ def test_barriers_stand_only_at_conflicts():
                 copy(n // 2, (SLOT, 1, 0), (ARENA, 0, 0)),  # reads what the first wrote
                 copy(n // 2, (SLOT, 1, n // 2), (ARENA, 0, n // 2)),  # beside it
                 copy(n, (SLOT, 0, 0), (SLOT, 1, 0)),  # overwrites what was read
-                copy(8, (SLOT, 0, 0), (SLOT, 2, 0)),  # alone; the write of the second is behind a barrier
-                copy(8, (SLOT, 2, 0), (SLOT, 2, 8)),  # alone after alone
+                copy(8, (SLOT, 0, 0), (SLOT, 2, 0)),  # overwrites what the second wrote; small, so in a chain
+                copy(8, (SLOT, 2, 0), (SLOT, 2, 8)),  # conflicts with the one above, but keeps its order in the chain
+                copy(8, (SLOT, 0, 0), (ARENA, 0, n)),  # conflicts with nothing
             ],
-            arena=n,
+            arena=n + 8,
         ).array()
     )
     _core.set_threads(2)
-    assert [i["barrier"] for i in program.instructions] == [False, False, True, False, True, False, False]
-    assert [i["threads"] for i in program.instructions] == [2] * 5 + [1] * 2
+    assert [i["phase"] for i in program.instructions] == [0, 0, 1, 1, 2, 1, 1, 0]
+    assert [i["threads"] for i in program.instructions] == [2] * 5 + [1] * 3
     _core.set_threads(1)
-    assert not any(i["barrier"] for i in program.instructions)
+    assert [i["phase"] for i in program.instructions] == [0] * 8
 
 
 def test_small_work_is_not_spread():

@@ -10,7 +10,7 @@ from nacre.core.spec import normalize_axis
 from nacre.core.tensor import Tensor
 from nacre.ops.base import public, scalar, value
 from nacre.ops.elementwise import BroadcastTo, Select
-from nacre.ops.indexing import Take
+from nacre.ops.gather import Take
 from nacre.ops.manipulation import as_shape, broadcast_to, concatenate, expand_dims, sizes_of, split
 from nacre.ops.movement import Concat, Pad, flipped, permuted, reshaped, slice_axis, split_sizes
 from nacre.ops.products import diagonal_last
@@ -358,5 +358,3 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     for condition, choice in zip(reversed(list(condlist)), reversed(list(choicelist))):
         y = where(condition, choice, y)
     return y
-
-

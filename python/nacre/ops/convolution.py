@@ -148,7 +148,7 @@ def numbers(given: Any, count: int, name: str, what: str) -> tuple[int, ...]:
 
 
 def padding_name(padding: Any, name: str) -> str:
-    """"valid" or "same". Raises ValueError for anything else."""
+    """ "valid" or "same". Raises ValueError for anything else."""
     found = padding.lower() if isinstance(padding, str) else padding
     if found not in ("valid", "same"):
         raise ValueError(f"{name}: expected padding to be 'valid' or 'same', got {padding!r}")
@@ -180,9 +180,13 @@ def _operands(name: str, inputs: Any, kernel: Any, data_format: Any) -> tuple[An
         x, w = same_dtype(x, w, np.float32(0))[:2]
     spatial = len(x.shape) - 2
     if spatial not in (1, 2, 3):
-        raise ValueError(f"{name}: expected inputs of rank 3, 4 or 5 (batch, spatial axes, channels), got shape {x.shape}")
+        raise ValueError(
+            f"{name}: expected inputs of rank 3, 4 or 5 (batch, spatial axes, channels), got shape {x.shape}"
+        )
     if len(w.shape) != spatial + 2:
-        raise ValueError(f"{name}: expected a kernel of rank {spatial + 2} for inputs of shape {x.shape}, got {w.shape}")
+        raise ValueError(
+            f"{name}: expected a kernel of rank {spatial + 2} for inputs of shape {x.shape}, got {w.shape}"
+        )
     if any(d == 0 for d in w.shape[:-2]):
         raise ValueError(f"{name}: a kernel needs at least one element per spatial axis, got shape {w.shape}")
     return channels_last(x, layout), w, layout, spatial
@@ -342,7 +346,9 @@ def conv_transpose(
         extra = tuple(output_padding)
     for e, s in zip(extra, steps):
         if e is not None and not 0 <= e < s:
-            raise ValueError(f"conv_transpose: output_padding must be smaller than the strides {steps}, got {output_padding!r}")
+            raise ValueError(
+                f"conv_transpose: output_padding must be smaller than the strides {steps}, got {output_padding!r}"
+            )
     sizes, pads = [], []
     for n, size, step, gap, e in zip(x.shape[1:-1], w.shape, steps, gaps, extra):
         length, pad = transposed_length(n, size, step, gap, same, e)
@@ -351,7 +357,9 @@ def conv_transpose(
     return channels_back(_spread(x, w, steps, tuple(pads), gaps, tuple(sizes)), layout)
 
 
-def transposed_length(n: int, size: int, step: int, gap: int, same: bool, extra: int | None) -> tuple[int, tuple[int, int]]:
+def transposed_length(
+    n: int, size: int, step: int, gap: int, same: bool, extra: int | None
+) -> tuple[int, tuple[int, int]]:
     """The output length of a transposed convolution, and the padding of the convolution that it undoes."""
     reach = (size - 1) * gap + 1
     if same:

@@ -359,9 +359,7 @@ def associative_scan(f: Callable[[Any, Any], Any], elems: Any, reverse: bool = F
         late = [slice_axis(e, a, step, n) for e, a in zip(items, axes)]
         pack = (lambda flat: tree.pack_sequence_as(elems, flat)) if tree.is_nested(elems) else (lambda flat: flat[0])
         joined = tree.flatten(f(pack(early), pack(late)))
-        items = [
-            concatenate([slice_axis(e, a, 0, step), value(j)], a) for e, j, a in zip(items, joined, axes)
-        ]
+        items = [concatenate([slice_axis(e, a, 0, step), value(j)], a) for e, j, a in zip(items, joined, axes)]
         step *= 2
     items = turned(items)
     return tree.pack_sequence_as(elems, items) if tree.is_nested(elems) else items[0]

@@ -206,9 +206,7 @@ def logspace(
 
 
 @public
-def geomspace(
-    start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0
-) -> Any:
+def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Any:
     """`num` numbers from `start` to `stop`, each the same multiple of the one before."""
     from nacre.ops.elementwise import absolute, exp, log, sign
 
@@ -269,5 +267,3 @@ def convert_to_tensor(x: Any, dtype: Any = None, sparse: Any = None, ragged: Any
 def array(x: Any, dtype: Any = None) -> Any:
     """`x` as a tensor: `convert_to_tensor` under NumPy's name."""
     return convert_to_tensor(x, dtype)
-
-

@@ -12,6 +12,7 @@ from nacre.core.tensor import Symbol, Tensor
 from nacre.core.variable import Variable
 from nacre.ops.base import public, value
 from nacre.ops.elementwise import BroadcastTo, same_dtype
+from nacre.ops.gather import Take
 from nacre.ops.movement import (
     Concat,
     Pad,
@@ -54,7 +55,9 @@ def sizes_of(shape: Any, what: str) -> tuple[int, ...]:
             raise ValueError(f"{what}: sizes cannot be negative, got shape {sizes}")
         n *= max(d, 1)
     if n >= 2**59:
-        raise ValueError(f"{what}: a tensor of shape {sizes} would have {n} elements, which is more than can be addressed")
+        raise ValueError(
+            f"{what}: a tensor of shape {sizes} would have {n} elements, which is more than can be addressed"
+        )
     return sizes
 
 

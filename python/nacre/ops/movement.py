@@ -142,7 +142,9 @@ class Pad(Op):
         return Slice(tuple(a for a, _ in self.widths), x.shape, (1,) * len(self.widths))(dy)
 
 
-def _collapse_padding(shape: Sequence[int], widths: Sequence[tuple[int, int]]) -> tuple[list[int], list[int], list[int]]:
+def _collapse_padding(
+    shape: Sequence[int], widths: Sequence[tuple[int, int]]
+) -> tuple[list[int], list[int], list[int]]:
     """Unpadded axes join the axis before them: (sizes, padding before, padding after)."""
     dims: list[int] = []
     before: list[int] = []

@@ -91,7 +91,9 @@ class MaxPool2DGradX(_Pool):
 
     def grad(self, dy: Any, index: Any, ddx: Any) -> Any:
         # Of ddx, what each window's maximum saw: a sum over the elements of the window of which one is chosen.
-        padded = Pad(((0, 0), *((max(a, 0), max(b, 0) + s) for (a, b), s in zip(self.padding, self.window)), (0, 0)))(ddx)
+        padded = Pad(((0, 0), *((max(a, 0), max(b, 0) + s) for (a, b), s in zip(self.padding, self.window)), (0, 0)))(
+            ddx
+        )
         n, oh, ow, c = dy.shape
         total = None
         for tap in range(math.prod(self.window)):

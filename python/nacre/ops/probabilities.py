@@ -24,7 +24,7 @@ from nacre.ops.elementwise import (
     SumTo,
     floating,
 )
-from nacre.ops.indexing import TakeAlong
+from nacre.ops.gather import TakeAlong
 from nacre.ops.movement import axis_back, axis_last, reshaped
 from nacre.ops.reduction import MaxTo, drop, reduced_shape
 

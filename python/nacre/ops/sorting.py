@@ -32,7 +32,8 @@ from nacre.ops.elementwise import (
     floating,
     same_dtype,
 )
-from nacre.ops.indexing import Take, TakeAlong, TakeGradX, as_index
+from nacre.ops.gather import ScatterAdd, Take, TakeAlong, TakeGradX
+from nacre.ops.indexing import as_index
 from nacre.ops.movement import axis_back, axis_last, permuted, reshaped
 from nacre.ops.reduction import AnyTo, MaxTo, MinTo, ProdTo
 
@@ -143,7 +144,9 @@ def in_top_k(targets: Any, predictions: Any, k: int) -> Any:
     """
     index, p = as_index(targets, "in_top_k"), floating(predictions)
     if len(p.shape) != 2 or index.shape != p.shape[:1]:
-        raise ValueError(f"in_top_k: expected targets (N,) and predictions (N, C), got shapes {index.shape} and {p.shape}")
+        raise ValueError(
+            f"in_top_k: expected targets (N,) and predictions (N, C), got shapes {index.shape} and {p.shape}"
+        )
     own = TakeAlong(1)(p, reshaped(index, (*index.shape, 1)))
     larger = SumTo((p.shape[0], 1))(Cast("int32")(Gt()(p, own)))
     inside = LogicalAnd()(Ge()(index, scalar(0, index.dtype)), Lt()(index, scalar(p.shape[1], index.dtype)))
@@ -338,7 +341,11 @@ def unique(
         found[0] = np.concatenate([found[0].take(np.arange(keep), at), more], at)
         found[1] = np.concatenate([found[1][:keep], np.full(size - keep, found[1][0] if have else 0)])
         found[3] = np.concatenate([found[3][:keep], np.zeros(size - keep, np.int64)])
-    extra = [Tensor(a.astype(np.int32)) for a, wanted in zip(found[1:], (return_index, return_inverse, return_counts)) if wanted]
+    extra = [
+        Tensor(a.astype(np.int32))
+        for a, wanted in zip(found[1:], (return_index, return_inverse, return_counts))
+        if wanted
+    ]
     values = Tensor(np.ascontiguousarray(found[0]))
     return (values, *extra) if extra else values
 
@@ -381,7 +388,7 @@ def segment_sum(data: Any, segment_ids: Any, num_segments: int | None = None, so
     x, ids, n = _segments(data, segment_ids, num_segments, "segment_sum")
     # Ids below 0 are outside, not counted from the end.
     ids = Select()(Lt()(ids, scalar(0, ids.dtype)), scalar(n, ids.dtype), ids)
-    return TakeGradX(0, (n, *x.shape[1:]))(x, ids)
+    return ScatterAdd((n, *x.shape[1:]))(reshaped(ids, (*ids.shape, 1)), x)
 
 
 def _segment_reduce(op: type[Op], neutral: Any, data: Any, ids: Any, n: int) -> Any:

@@ -32,7 +32,7 @@ from nacre.ops.elementwise import (
     cast_to,
     floating,
 )
-from nacre.ops.indexing import Take
+from nacre.ops.gather import Take
 from nacre.ops.manipulation import sizes_of
 from nacre.ops.movement import reshaped, slice_axis
 from nacre.ops.reduction import ArgReduce
@@ -315,5 +315,3 @@ def binomial(shape: Any, counts: Any, probabilities: Any, dtype: Any = None, see
     number = Tensor(np.arange(trials, dtype=name).reshape(trials, *(1,) * len(sizes)))
     success = Cast(name)(LogicalAnd()(Lt()(u, p), Lt()(number, n)))
     return Add()(done, reshaped(SumTo((1, *sizes))(success), sizes))
-
-

@@ -317,6 +317,7 @@ NACRE_ALWAYS void run_tiles(const ElementwiseShape& s, const Cut& c, Slice units
 template <class T>
 void run(const ElementwiseShape& s, Slice units, Scratch scratch, const OpFn<T>* ops, const void* const* x,
          void* const* y) {
+  if (units.begin >= units.end) return;  // also when there is no element at all
   run_tiles(s, cut_of<T>(s), units, scratch, ops, x, y, [&](i64 begin, i64 count, T* const* reg) {
     for (i64 pass = 0; pass < 2; ++pass)  // inputs that are stored as they are first: another output may overwrite them
     for (i64 o = 0; o < s.outputs; ++o) {

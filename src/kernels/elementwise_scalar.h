@@ -71,7 +71,7 @@ inline double erfinv(double x) {
   y *= x;
   for (int step = 0; step < 2; ++step) {
     const double error = size < 0.5 ? __builtin_erf(y) - x
-                                    : __builtin_copysign((1 - size) - __builtin_erfc(__builtin_fabs(y)), x);
+                                    : __builtin_copysign(1.0, x) * ((1 - size) - __builtin_erfc(__builtin_fabs(y)));
     y -= error * 0.88622692545275801365 * __builtin_exp(y * y);  // sqrt(pi)/2: one over erf'(0)
   }
   return y;

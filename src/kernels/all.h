@@ -5,6 +5,7 @@
 #include "kernels/fill.h"
 #include "kernels/gather.h"
 #include "kernels/movement.h"
+#include "kernels/norm.h"
 #include "kernels/random.h"
 #include "kernels/reduce.h"
 #include "kernels/scan.h"

@@ -18,10 +18,11 @@ NACRE_FIELDS(BatchStatsShape, R, C, chunk)
 
 struct BatchApplyShape {
   i64 R, C;
-  i64 relu;    // 1: y = max(y, 0)
+  i64 relu;                 // 1: y = max(y, 0); in the gradient dy counts only where y > 0
+  i64 has_gamma, has_beta;  // 0: absent, as if gamma were 1 and beta 0
   double eps;
 };
-NACRE_FIELDS(BatchApplyShape, R, C, relu, eps)
+NACRE_FIELDS(BatchApplyShape, R, C, relu, has_gamma, has_beta, eps)
 
 struct BatchGradShape {
   i64 R, C;
@@ -33,10 +34,11 @@ NACRE_FIELDS(BatchGradShape, R, C, chunk, relu, eps)
 
 struct LayerNormShape {
   i64 M, N;
-  i64 rms;     // 1: no mean is taken off (RMS normalization), mean is 0
+  i64 rms;                  // 1: no mean is taken off (RMS normalization), mean is 0
+  i64 has_gamma, has_beta;  // 0: absent
   double eps;
 };
-NACRE_FIELDS(LayerNormShape, M, N, rms, eps)
+NACRE_FIELDS(LayerNormShape, M, N, rms, has_gamma, has_beta, eps)
 
 struct LayerGradShape {
   i64 M, N;
@@ -58,7 +60,7 @@ void batch_norm_join(const BatchStatsShape& s, Slice units, Scratch scratch, con
 Facts batch_norm_stats_facts(const BatchStatsShape& s);
 void batch_norm_stats(const BatchStatsShape& s, Slice units, Scratch scratch, const float* x, float* mean, float* var);
 
-// y = (x - mean) / sqrt(var + eps) * gamma + beta; gamma absent: 1; beta absent: 0
+// y = (x - mean) / sqrt(var + eps) * gamma + beta
 Facts batch_norm_apply_facts(const BatchApplyShape& s);
 void batch_norm_apply(const BatchApplyShape& s, Slice units, Scratch scratch, const float* x, const float* mean,
                       const float* var, const float* gamma, const float* beta, float* y);

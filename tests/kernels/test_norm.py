@@ -1,0 +1,155 @@
+import numpy as np
+import pytest
+from kernel_check import EPS, close, run_everywhere
+from nacre import _core
+
+F32 = np.dtype(np.float32)
+SHAPES = [(1, 1), (0, 3), (3, 0), (2, 15), (9, 16), (10, 17), (300, 3), (65, 64), (64, 256), (130, 257), (40, 600), (2000, 10)]
+
+
+def wide(*arrays):
+    return [a.astype(np.float64) for a in arrays]
+
+
+def sample(shape, rng, offset=0.0):
+    return (rng.standard_normal(shape) * 2 + offset).astype(np.float32)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("chunk", [1, 7, 64, 10000])
+def test_statistics_of_chunks_join(shape, chunk, rng):
+    R, C = shape
+    x = sample(shape, rng, 3)
+    K = max(1, -(-R // chunk))
+    fields = dict(R=R, C=C, chunk=chunk)
+    (w,) = wide(x)
+    with np.errstate(all="ignore"):
+        mean, var = (w.mean(0), w.var(0)) if R else (np.full(C, np.nan), np.full(C, np.nan))
+    for isa, (partials,) in run_everywhere("batch_norm_partials", fields, [x], [((K, 2, C), F32)]).items():
+        for k in range(K if R else 0):
+            part = w[k * chunk : (k + 1) * chunk]
+            close(partials[k, 0], part.mean(0), isa, 4 * EPS, 10)
+            close(partials[k, 1], part.var(0) * len(part), isa, 16 * EPS, len(part))
+        for other, got in run_everywhere("batch_norm_join", fields, [partials], [((C,), F32), ((C,), F32)]).items():
+            close(got[0], mean, other, 4 * EPS, 10)
+            close(got[1], var, other, 16 * EPS, 1)
+    for isa, got in run_everywhere("batch_norm_stats", fields, [x], [((C,), F32), ((C,), F32)]).items():
+        close(got[0], mean, isa, 4 * EPS, 10)
+        close(got[1], var, isa, 16 * EPS, 1)
+
+
+def test_the_variance_of_numbers_far_from_zero_is_right(rng):
+    x = sample((4000, 5), rng, 10000)
+    (w,) = wide(x)
+    for isa, (_, var) in run_everywhere("batch_norm_stats", dict(R=4000, C=5, chunk=1), [x], [((5,), F32), ((5,), F32)]).items():
+        close(var, w.var(0), isa, 16 * EPS)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("relu", [0, 1])
+@pytest.mark.parametrize("parameters", [(1, 1), (0, 1), (1, 0), (0, 0)], ids=str)
+def test_batch_norm(shape, relu, parameters, rng):
+    R, C = shape
+    x, dy, mean, gamma, beta = sample(shape, rng), sample(shape, rng), sample(C, rng), sample(C, rng), sample(C, rng)
+    var = (rng.uniform(0.1, 3, C)).astype(np.float32)
+    has_gamma, has_beta = parameters
+    w, dw, m, v, g, b = wide(x, dy, mean, var, gamma, beta)
+    g, b = g if has_gamma else 1, b if has_beta else 0
+    rstd = 1 / np.sqrt(v + 1e-3)
+    xhat = (w - m) * rstd
+    want = xhat * g + b
+    fields = dict(R=R, C=C, relu=relu, has_gamma=has_gamma, has_beta=has_beta, eps=1e-3)
+    inputs = [x, mean, var, gamma if has_gamma else None, beta if has_beta else None]
+    for isa, (y,) in run_everywhere("batch_norm_apply", fields, inputs, [(shape, F32)]).items():
+        close(y, np.maximum(want, 0) if relu else want, isa, 4 * EPS, 20)
+    y = want.astype(np.float32)
+    masked = np.where(y > 0, dw, 0) if relu else dw
+    for chunk in (7, 5000):
+        K = max(1, -(-R // chunk))
+        got = run_everywhere("batch_norm_grad_stats", dict(R=R, C=C, chunk=chunk, relu=relu, eps=1e-3),
+                             [x, dy, mean, var, y if relu else None], [((K, 2, C), F32)])
+        for isa, (partials,) in got.items():
+            for k in range(K):
+                rows = slice(k * chunk, (k + 1) * chunk)
+                close(partials[k, 0], masked[rows].sum(0), isa, 8 * EPS, np.abs(masked[rows]).sum(0))
+                close(partials[k, 1], (masked * xhat)[rows].sum(0), isa, 16 * EPS, np.abs(masked * xhat)[rows].sum(0))
+    if R == 0:
+        return
+    sums = np.stack([masked.sum(0), (masked * xhat).sum(0)]).astype(np.float32)
+    want = g * rstd * (masked - sums[0].astype(np.float64) / R - xhat * sums[1].astype(np.float64) / R)
+    inputs = [x, dy, mean, var, gamma if has_gamma else None, sums, y if relu else None]
+    for isa, (dx,) in run_everywhere("batch_norm_grad_x", fields, inputs, [(shape, F32)]).items():
+        close(dx, want, isa, 8 * EPS, 100)
+
+
+def test_the_gradient_of_batch_norm_is_that_of_its_formula(rng):
+    R, C = 40, 6
+    x, dy, gamma = sample((R, C), rng), sample((R, C), rng), sample(C, rng)
+
+    def forward(w):
+        return gamma * (w - w.mean(0)) / np.sqrt(w.var(0) + 1e-3)
+
+    w, direction = x.astype(np.float64), rng.standard_normal((R, C))
+    step = 1e-6
+    slope = ((forward(w + step * direction) - forward(w - step * direction)) * dy).sum() / (2 * step)
+    for isa in _core.isas():
+        mean, var, sums, dx = (np.empty(s, np.float32) for s in ((C,), (C,), (1, 2, C), (R, C)))
+        _core.run_kernel("batch_norm_stats", dict(R=R, C=C, chunk=R), [x], [mean, var], isa=isa)
+        _core.run_kernel("batch_norm_grad_stats", dict(R=R, C=C, chunk=R, relu=0, eps=1e-3), [x, dy, mean, var, None], [sums], isa=isa)
+        fields = dict(R=R, C=C, relu=0, has_gamma=1, has_beta=1, eps=1e-3)
+        _core.run_kernel("batch_norm_grad_x", fields, [x, dy, mean, var, gamma, sums, None], [dx], isa=isa)
+        size = np.abs(dx * direction).sum()
+        assert abs((dx * direction).sum() - slope) <= 100 * EPS * size, isa
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (0, 4), (3, 0), (5, 3), (4, 15), (3, 16), (2, 17), (3, 100), (2, 1025), (2, 5000), (700, 12)], ids=str)
+@pytest.mark.parametrize("rms", [0, 1])
+@pytest.mark.parametrize("parameters", [(1, 1), (0, 0)], ids=str)
+def test_layer_norm(shape, rms, parameters, rng):
+    M, N = shape
+    has_gamma, has_beta = parameters
+    x, dy, gamma, beta = sample(shape, rng, 1), sample(shape, rng), sample(N, rng), sample(N, rng)
+    w, dw, g, b = wide(x, dy, gamma, beta)
+    g, b = g if has_gamma else 1, b if has_beta else 0
+    with np.errstate(all="ignore"):
+        mean = np.zeros(M) if rms or N == 0 else w.mean(1)
+        rstd = 1 / np.sqrt((np.mean((w - mean[:, None]) ** 2, 1) if N else np.zeros(M)) + 1e-3)
+    xhat = (w - mean[:, None]) * rstd[:, None]
+    fields = dict(M=M, N=N, rms=rms, has_gamma=has_gamma, has_beta=has_beta, eps=1e-3)
+    for isa, got in run_everywhere("layer_norm", fields, [x, gamma if has_gamma else None, beta if has_beta else None],
+                                   [(shape, F32), ((M,), F32), ((M,), F32)]).items():
+        close(got[0], xhat * g + b, isa, 16 * EPS, 10 + (30 if N == 1 else 0))
+        close(got[1], mean, isa, 4 * EPS, 5)
+        close(got[2], rstd, isa, 16 * EPS)
+    kept = mean.astype(np.float32), rstd.astype(np.float32)
+    dg = dw * g
+    with np.errstate(all="ignore"):
+        inner = 0 if N == 0 else (dg * xhat).mean(1, keepdims=True)
+        average = 0 if rms or N == 0 else dg.mean(1, keepdims=True)
+    want = rstd[:, None] * (dg - average - xhat * inner)
+    for isa, (dx,) in run_everywhere("layer_norm_grad_x", fields, [x, dy, gamma if has_gamma else None, *kept], [(shape, F32)]).items():
+        close(dx, want, isa, 16 * EPS, 50 * np.maximum(rstd[:, None], 1))
+    for chunk in (3, 1000):
+        K = max(1, -(-M // chunk))
+        for isa, (partials,) in run_everywhere("layer_norm_grad_params", dict(M=M, N=N, chunk=chunk), [x, dy, *kept], [((K, 2, N), F32)]).items():
+            for k in range(K):
+                rows = slice(k * chunk, (k + 1) * chunk)
+                close(partials[k, 0], dw[rows].sum(0), isa, 8 * EPS, np.abs(dw[rows]).sum(0))
+                close(partials[k, 1], (dw * xhat)[rows].sum(0), isa, 16 * EPS, 5 * np.abs(dw)[rows].sum(0) * (1 + rstd.max(initial=0)))
+
+
+def test_in_place(rng):
+    x, gamma = sample((50, 33), rng), sample(33, rng)
+    fields = dict(M=50, N=33, rms=0, has_gamma=1, has_beta=0, eps=1e-3)
+    for isa in _core.isas():
+        apart, together, row = np.empty_like(x), x.copy(), np.empty(50, np.float32)
+        _core.run_kernel("layer_norm", fields, [x, gamma, None], [apart, row, row.copy()], isa=isa)
+        _core.run_kernel("layer_norm", fields, [together, gamma, None], [together, row, row.copy()], isa=isa)
+        assert apart.tobytes() == together.tobytes(), isa
+
+
+@pytest.mark.parametrize("bad", [dict(R=-1), dict(C=-1), dict(R=1 << 40, C=1 << 40), dict(R=0, C=1 << 62), dict(relu=2), dict(eps=-1.0), dict(eps=float("nan"))], ids=str)
+def test_impossible_fields_are_refused(bad):
+    assert _core.facts("batch_norm_apply", dict(R=4, C=4, relu=0, has_gamma=1, has_beta=1, eps=1e-3) | bad)["error"]
+    assert _core.facts("batch_norm_grad_stats", dict(R=4, C=4, chunk=2, relu=0, eps=1e-3) | bad)["error"]
+    assert _core.facts("batch_norm_partials", dict(R=4, C=4, chunk=0))["error"]

@@ -215,6 +215,7 @@ void map_reduce(const ElementwiseShape& s, Slice units, Scratch scratch, const v
   void* const nowhere[] = {nullptr, nullptr, nullptr, nullptr};
   float* const y[] = {y0, y1, y2, y3};
   const i64 C = s.dims[1];
+  if (units.begin >= units.end) return;
   if (s.dims[0] == 0) {
     for (i64 o = 0; o < s.outputs; ++o)
       for (i64 k = 0; k < C; ++k) y[o][k] = 0.0f;

@@ -61,3 +61,14 @@ def test_the_sum_of_nothing_is_zero():
     x = np.zeros((0, 5), "float32")
     got = CompiledFunction(lambda x: e.SumTo((5,))(e.Exp()(x)))(x)
     np.testing.assert_array_equal(got.numpy(), np.zeros(5))
+
+
+def test_a_sum_that_needs_another_sum_comes_after_it():
+    def fn(x):
+        mean = e.SumTo((1, 64), 1 / 128)(x)
+        return mean, e.SumTo((1, 64), 1 / 128)(e.Square()(e.Sub()(x, mean)))
+
+    x = np.random.default_rng(0).standard_normal((128, 64)).astype("float32")
+    mean, variance = CompiledFunction(fn)(x)
+    np.testing.assert_allclose(mean.numpy()[0], x.mean(0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(variance.numpy()[0], x.var(0), rtol=1e-5)

@@ -351,10 +351,9 @@ def batch_normalization(
     factor = Rsqrt()(Add()(along(spread, "variance"), _c(float(epsilon), x)))
     if scale is not None:
         factor = Mul()(factor, along(scale, "scale"))
-    shift = Neg()(Mul()(along(centre, "mean"), factor))
-    if offset is not None:
-        shift = Add()(shift, along(offset, "offset"))
-    return Add()(Mul()(x, factor), shift)
+    # x - mean first: the gradient of the factor is then a sum of small numbers, not a difference of large ones
+    y = Mul()(Sub()(x, along(centre, "mean")), factor)
+    return y if offset is None else Add()(y, along(offset, "offset"))
 
 
 def _trailing(axis: Any, x: Any, name: str) -> tuple[int, ...]:

@@ -38,6 +38,7 @@ from nacre.ops.elementwise import (
     floating,
     same_dtype,
 )
+from nacre.ops.moments import Moments
 from nacre.ops.movement import axis_back, axis_last, flipped, permuted, reshaped
 
 
@@ -385,6 +386,9 @@ def moments(x: Any, axes: Any, keepdims: bool = False, synchronized: bool = Fals
         raise NotImplementedError("moments: synchronized=True needs several devices")
     x = floating(x)
     over = _axes(axes, x, "moments")
+    if over == tuple(range(len(over))) and 0 < len(over) and x.dtype == "float32" and x.size:
+        centre, spread = Moments(len(x.shape) - len(over))(x)
+        return drop(centre, over, keepdims), drop(spread, over, keepdims)
     centre = _mean(x, over, True)
     spread = _mean(Square()(Sub()(x, centre)), over, keepdims)
     return drop(centre, over, keepdims), spread

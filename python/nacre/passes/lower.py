@@ -175,6 +175,8 @@ def lower(graph: Graph) -> Lowered:
     def operand(s: Symbol) -> Operand:
         known = operands.get(id(s))
         if known is None:  # constants appear when they are used
+            if s.kind != "constant":
+                raise AssertionError(f"a pass left a reader of {s} in front of the node that computes it")
             buffer = Buffer(s.spec.nbytes, CONSTANT)
             low.constants.append((buffer, s.payload))
             known = operands[id(s)] = Operand(s.shape, s.dtype, buffer)

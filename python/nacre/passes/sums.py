@@ -154,7 +154,7 @@ def _joins(group: list[_Sum], other: _Sum, order: dict[int, int]) -> bool:
         return False
     place = order[id(first.node)]
     leaves = {id(s): s for g in (*group, other) for s in g.leaves}
-    if any(s.node is not None and order[id(s.node)] > place for s in other.leaves):
+    if any(s.node is not None and order[id(s.node)] >= place for s in other.leaves):
         return False
     shared = {id(s) for g in group for s in g.leaves if s.spec.size > first.columns} & {id(s) for s in other.leaves}
     members = {id(n) for g in (*group, other) for n in g.members}

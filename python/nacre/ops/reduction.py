@@ -38,7 +38,7 @@ from nacre.ops.elementwise import (
     floating,
     same_dtype,
 )
-from nacre.ops.moments import Moments
+from nacre.ops.batch_moments import Moments
 from nacre.ops.movement import axis_back, axis_last, flipped, permuted, reshaped
 
 

@@ -1,0 +1,90 @@
+"""The hooks that a callback may have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Callback:
+    """Base class of callbacks: override the hooks that you need.
+
+    Attributes: `model`, the model that is trained, and `params` (`verbose`, `epochs`, `steps`).
+
+    Training runs many batches in one call of C++ unless a callback overrides a batch hook.
+    """
+
+    params: dict[str, Any] | None = None
+    _model: Any = None
+
+    def __init__(self) -> None:
+        self.params = None
+        self._model = None
+
+    @property
+    def model(self) -> Any:
+        """The model that is trained."""
+        return self._model
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        """Called once before training."""
+        self.params = params
+
+    def set_model(self, model: Any) -> None:
+        """Called once before training."""
+        self._model = model
+
+    def on_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Old name of `on_train_batch_begin`."""
+
+    def on_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Old name of `on_train_batch_end`."""
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Called before each epoch of training."""
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Called after each epoch of training; `logs` are its results, `val_*` those of validation."""
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Called before each batch of training."""
+        self.on_batch_begin(batch, logs=logs)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Called after each batch of training; `logs` are the running results of the epoch."""
+        self.on_batch_end(batch, logs=logs)
+
+    def on_test_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Called before each batch of `evaluate` and of validation."""
+
+    def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Called after each batch of `evaluate` and of validation."""
+
+    def on_predict_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Called before each batch of `predict`."""
+
+    def on_predict_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Called after each batch of `predict`; `logs` holds its `outputs`."""
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Called at the start of `fit`."""
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Called at the end of `fit`; `logs` are those of the last epoch."""
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Called at the start of `evaluate` and of validation."""
+
+    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Called at the end of `evaluate` and of validation, with its results."""
+
+    def on_predict_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Called at the start of `predict`."""
+
+    def on_predict_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Called at the end of `predict`."""
+
+
+def overrides(callback: Any, hook: str) -> bool:
+    """Whether a callback has a `hook` of its own, by class or on the instance."""
+    method = getattr(callback, hook, None)
+    return method is not None and getattr(method, "__func__", method) is not getattr(Callback, hook)

@@ -1,0 +1,136 @@
+"""Whatever users hold data in, as C-contiguous arrays with the samples first."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from nacre.core import config, tree
+from nacre.core.spec import is_float
+from nacre.core.tensor import KerasTensor, Symbol, Tensor, as_array
+
+
+def is_array_like(x: Any) -> bool:
+    """Whether `x` is one array: NumPy, a tensor of any library, pandas, or a list of numbers."""
+    return _is_array(x) or is_numbers(x)
+
+
+def _is_array(x: Any) -> bool:
+    if isinstance(x, (np.ndarray, Tensor)):
+        return True
+    if isinstance(x, (KerasTensor, Symbol, type, str, bytes)):
+        return False
+    return (hasattr(x, "__array__") or hasattr(x, "__dlpack__")) and hasattr(x, "shape")
+
+
+def is_numbers(x: Any) -> bool:
+    """Whether `x` is a list of numbers, or of such lists."""
+    if not isinstance(x, (list, tuple)) or not x or hasattr(x, "_fields"):
+        return False
+    first = x[0]
+    if isinstance(first, (list, tuple)):
+        return is_numbers(first)
+    return isinstance(first, (bool, int, float, np.number, np.bool_)) and not isinstance(first, np.ndarray)
+
+
+def is_arrays(x: Any) -> bool:
+    """Whether `x` is an array, or a structure of arrays."""
+    if is_array_like(x):
+        return True
+    if not tree.is_nested(x):
+        return False
+    items = list(x.values() if isinstance(x, dict) else x)
+    return bool(items) and all(is_arrays(item) or item is None for item in items) and any(v is not None for v in items)
+
+
+def to_array(x: Any, what: str) -> np.ndarray[Any, Any]:
+    """One array: floats in `floatx()`, ints and booleans as they are, text untouched; at least one axis.
+
+    Raises TypeError for what holds no numbers, ValueError for a scalar.
+    """
+    pandas = sys.modules.get("pandas")
+    if pandas is not None:
+        if isinstance(x, pandas.Series):
+            x = np.expand_dims(x.to_numpy(), -1)
+        elif isinstance(x, pandas.DataFrame):
+            x = x.to_numpy()
+    if isinstance(x, (list, tuple)):
+        try:
+            x = np.asarray(x)
+        except ValueError as error:
+            raise ValueError(f"{what}: expected a list of equally long lists, got one that is ragged: {error}") from None
+    if not isinstance(x, (np.ndarray, Tensor)):
+        x = _foreign(x)
+    if isinstance(x, np.ndarray):
+        if x.dtype.kind in "SU" or (x.dtype.kind == "O" and x.size and all(isinstance(v, (str, bytes)) for v in x.flat)):
+            return x
+        if x.dtype.kind not in "biuf":
+            raise ValueError(
+                f"{what}: Invalid dtype: {x.dtype}. Expected an array of numbers; if the rows have different lengths, pad them "
+                "first (keras.utils.pad_sequences)"
+            )
+    array = as_array(x)
+    if array.ndim == 0:
+        raise ValueError(f"{what}: expected an array with samples along its first axis, got a single number")
+    if is_float(array.dtype.name) and array.dtype.name != config.floatx():
+        array = as_array(array, config.floatx())
+    return array
+
+
+def _foreign(x: Any) -> np.ndarray[Any, Any]:
+    if hasattr(x, "detach") and hasattr(x, "cpu"):  # a torch tensor that may need a gradient
+        x = x.detach().cpu()
+    return np.asarray(x)
+
+
+def to_arrays(x: Any, what: str) -> Any:
+    """`x` with every array in it converted by `to_array`; None stays None."""
+    if x is None:
+        return None
+    if is_array_like(x):
+        return to_array(x, what)
+    if isinstance(x, dict):
+        return {key: to_arrays(v, f"{what}[{key!r}]") for key, v in x.items()}
+    if isinstance(x, (list, tuple)):
+        items = [to_arrays(v, f"{what}[{i}]") for i, v in enumerate(x)]
+        if isinstance(x, tuple):
+            return type(x)(*items) if hasattr(x, "_fields") else tuple(items)
+        return items
+    raise TypeError(
+        f"{what}: expected an array, or a list or dict of arrays, got {type(x).__name__}: {str(x)[:80]}"
+    )
+
+
+def leaves(structure: Any) -> list[np.ndarray[Any, Any]]:
+    """The arrays in a structure, without its Nones."""
+    return [a for a in tree.flatten(structure) if a is not None]
+
+
+def rows(structure: Any, index: Any) -> Any:
+    """Those rows (a slice or an index array) of every array."""
+    return tree.map_structure(lambda a: None if a is None else a[index], structure)
+
+
+def check_lengths(**parts: Any) -> int:
+    """The number of samples that all arrays have. Raises ValueError when they differ."""
+    lengths = {name: [len(a) for a in leaves(part)] for name, part in parts.items() if part is not None}
+    if len({n for sizes in lengths.values() for n in sizes}) > 1:
+        lines = [f"'{name}' sizes: {', '.join(map(str, sizes))}" for name, sizes in lengths.items()]
+        raise ValueError(
+            "Data cardinality is ambiguous. Make sure all arrays contain the same number of samples. " + "\n".join(lines)
+        )
+    return next((n for sizes in lengths.values() for n in sizes), 0)
+
+
+def class_weight_to_sample_weights(y: Any, class_weight: dict[int, float]) -> np.ndarray[Any, Any]:
+    """The weight of each sample by its class: class numbers, or one-hot rows; 1 for classes that are not named."""
+    y = np.asarray(y)
+    if y.ndim > 1:
+        y = np.argmax(y, axis=-1) if y.shape[-1] != 1 else np.squeeze(y, axis=-1)
+    y = np.round(y).astype("int64")
+    weights = np.ones(y.shape, config.floatx())
+    for label, weight in class_weight.items():
+        weights[y == int(label)] = weight
+    return weights

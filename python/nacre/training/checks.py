@@ -1,0 +1,88 @@
+"""What is wrong with arguments and labels, said before anything is trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nacre.core import tree
+from nacre.losses.loss import LossFunctionWrapper
+from nacre.losses.probabilistic import SparseCategoricalCrossentropy, sparse_categorical_crossentropy
+from nacre.training.compile_loss import CompileLoss, match_outputs
+
+
+def check_count(name: str, value: Any, least: int, none: bool = True) -> int | None:
+    """`value` as an int. Raises TypeError for what is no int, ValueError below `least`."""
+    if value is None and none:
+        return None
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name}: expected an int >= {least}{' or None' if none else ''}, got {value!r}")
+    if value.__index__() < least:
+        raise ValueError(f"{name}: expected an int >= {least}{' or None' if none else ''}, got {value!r}")
+    return int(value.__index__())
+
+
+def check_verbose(verbose: Any) -> int:
+    """0, 1 or 2. Raises ValueError for anything but these, True, False and "auto"."""
+    if verbose == "auto" or verbose is True:
+        return 1
+    if verbose is False or (isinstance(verbose, (int, np.integer)) and verbose in (0, 1, 2)):
+        return int(verbose)
+    raise ValueError(f"verbose: expected 0, 1, 2 or 'auto', got {verbose!r}")
+
+
+def check_fit_arguments(
+    batch_size: Any, epochs: Any, initial_epoch: Any, steps_per_epoch: Any, validation_steps: Any,
+    validation_batch_size: Any, validation_freq: Any,
+) -> None:  # fmt: skip
+    """Raises TypeError or ValueError, naming the argument, for numbers that make no sense."""
+    check_count("batch_size", batch_size, 1)
+    check_count("epochs", epochs, 0, none=False)
+    check_count("initial_epoch", initial_epoch, 0, none=False)
+    check_count("steps_per_epoch", steps_per_epoch, 1)
+    check_count("validation_steps", validation_steps, 1)
+    check_count("validation_batch_size", validation_batch_size, 1)
+    if not isinstance(validation_freq, (list, tuple, set)):
+        check_count("validation_freq", validation_freq, 1, none=False)
+
+
+def check_labels(compile_loss: CompileLoss | None, y: Any, y_pred: Any) -> None:
+    """Raises ValueError when class numbers in `y` do not fit the outputs, of which only shapes are needed."""
+    if compile_loss is None or not compile_loss.built or y is None or y_pred is None:
+        return
+    truths: list[Any] | None = None
+    preds = tree.flatten(y_pred) if tree.is_nested(y_pred) else [y_pred]
+    for output in compile_loss.outputs:
+        options = _sparse_options(output.loss)
+        if options is None:
+            continue
+        if truths is None:
+            truths = match_outputs(y, y_pred, compile_loss.output_names)
+        labels = truths[output.index]
+        classes = preds[output.index].shape[options.get("axis", -1)]
+        if labels is None or classes is None or not isinstance(labels, np.ndarray) or not labels.size:
+            continue
+        _check_range(labels, classes, options.get("ignore_class"), output.name)
+
+
+def _sparse_options(loss: Any) -> dict[str, Any] | None:
+    sparse = isinstance(loss, SparseCategoricalCrossentropy) or (
+        isinstance(loss, LossFunctionWrapper) and loss.fn is sparse_categorical_crossentropy
+    )
+    return loss._fn_kwargs if sparse else None
+
+
+def _check_range(labels: np.ndarray[Any, Any], classes: int, ignored: int | None, name: str | None) -> None:
+    if labels.dtype.kind not in "biuf" or (labels.min() >= 0 and labels.max() < classes):
+        return
+    wrong = ~((labels >= 0) & (labels < classes))
+    if ignored is not None:
+        wrong &= labels != ignored
+    if wrong.any():
+        at = np.argwhere(wrong)[0]
+        where = f" of output '{name}'" if name else ""
+        raise ValueError(
+            f"y{where}: expected class numbers in [0, {classes}) for sparse_categorical_crossentropy and an output of "
+            f"{classes} classes, got {labels[tuple(at)].item()} at index {tuple(int(i) for i in at)}"
+        )

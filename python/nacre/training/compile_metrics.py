@@ -1,0 +1,156 @@
+"""The metrics of a whole model: which belong to which output, and what they are called in logs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nacre.core import tree
+from nacre.metrics import identifiers
+from nacre.metrics.metric import MeanMetricWrapper, Metric
+from nacre.training.compile_loss import kind_of_labels, match_outputs, match_weights, output_paths
+
+
+def get_metric(identifier: Any, y_true: Any, y_pred: Any) -> Metric:
+    """The Metric for one output; `"accuracy"` and `"acc"` are chosen by its shape, names are kept as they were given."""
+    if identifier is None:
+        raise ValueError("Expected metric, received `None`")
+    if isinstance(identifier, str) and identifier.lower() in ("accuracy", "acc"):
+        found: Any = identifiers.get(f"{kind_of_labels(y_true, y_pred)}_accuracy")
+        name: Any = identifier
+    elif isinstance(identifier, str) and identifier.lower() in ("crossentropy", "ce"):
+        found = identifiers.get(f"{kind_of_labels(y_true, y_pred)}_crossentropy")
+        name = identifier
+    else:
+        found = identifiers.get(identifier)
+        name = identifier if isinstance(identifier, str) else None
+    if not is_metric(found):
+        label = getattr(found, "__name__", None) or getattr(found, "name", None) or type(found).__name__
+        found = MeanMetricWrapper(found, name=name or str(label).replace("<lambda>", "lambda"))
+    elif name is not None:
+        found.name = name
+    return found  # type: ignore[no-any-return]
+
+
+def is_metric(x: Any) -> bool:
+    """Whether `x` is a Metric, or behaves like one."""
+    return isinstance(x, Metric) or (hasattr(x, "update_state") and hasattr(x, "result") and not isinstance(x, type))
+
+
+class CompileMetrics:
+    """The metrics that `compile(metrics=..., weighted_metrics=...)` asked for, bound to outputs at the first batch."""
+
+    name = "compile_metrics"
+
+    def __init__(self, metrics: Any, weighted_metrics: Any, output_names: list[str] | None = None) -> None:
+        for what, given in (("metrics", metrics), ("weighted_metrics", weighted_metrics)):
+            if given is not None and not isinstance(given, (list, tuple, Mapping)):
+                raise ValueError(
+                    f"Expected `{what}` argument to be a list, tuple, or dict. Received instead: {what}={given} of type "
+                    f"{type(given)}"
+                )
+        self._user_metrics = metrics
+        self._user_weighted_metrics = weighted_metrics
+        self.output_names = output_names
+        self.built = False
+        self._plain: list[list[Metric]] = []
+        self._weighted: list[list[Metric]] = []
+        self._labels: list[str | None] = []
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """All metrics, output by output."""
+        return [m for group in (self._plain, self._weighted) for of_output in group for m in of_output]
+
+    @property
+    def variables(self) -> list[Any]:
+        """The state of all metrics."""
+        return [v for m in self.metrics for v in m.variables]
+
+    def build(self, y_true: Any, y_pred: Any) -> None:
+        """Binds metrics to outputs; `y_true` and `y_pred` only need shapes."""
+        paths = output_paths(y_pred)
+        truths = match_outputs(y_true, y_pred, self.output_names)
+        preds = tree.flatten(y_pred) if tree.is_nested(y_pred) else [y_pred]
+        names = sorted(y_pred) if isinstance(y_pred, Mapping) else self.output_names
+        if names is not None and len(names) != len(paths):
+            names = None
+        self._labels = list(names) if names is not None and len(paths) > 1 else [None] * len(paths)
+        self._plain, self._weighted = (
+            [
+                [get_metric(m, t, p) for m in chosen]
+                for chosen, t, p in zip(self._assign(given, names, len(paths), what), truths, preds, strict=True)
+            ]
+            for given, what in ((self._user_metrics, "metrics"), (self._user_weighted_metrics, "weighted_metrics"))
+        )
+        self.built = True
+
+    def _assign(self, given: Any, names: list[str] | None, n: int, what: str) -> list[list[Any]]:
+        """The identifiers for each output."""
+        if given is None:
+            return [[] for _ in range(n)]
+        if isinstance(given, Mapping):
+            wrong = [key for key in given if names is None or key not in names]
+            if wrong:
+                raise ValueError(
+                    f"Invalid `{what}`: got entries for {wrong}, but the outputs of the model are {names}. `{what}` should "
+                    "be a dict by output name, or a list that matches the outputs"
+                )
+            return [_as_list(given.get(name)) for name in names or ()]
+        if n == 1:
+            return [[m for item in given for m in (item if isinstance(item, (list, tuple)) else [item])]]
+        if len(given) != n:
+            raise ValueError(
+                f"Invalid `{what}`: for a model with several outputs it should be a dict by output name or a list with an entry "
+                f"(a metric or a list of metrics) for each of the {n} outputs {names or ''}. Received: {what}={given}"
+            )
+        return [_as_list(item) for item in given]
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Adds a batch to every metric; only weighted ones see `sample_weight`."""
+        if not self.built:
+            self.build(y_true, y_pred)
+        truths = match_outputs(y_true, y_pred, self.output_names)
+        preds = tree.flatten(y_pred) if tree.is_nested(y_pred) else [y_pred]
+        weights = match_weights(sample_weight, y_pred, self.output_names)
+        for i, (t, p) in enumerate(zip(truths, preds, strict=True)):
+            for m in self._plain[i]:
+                m.update_state(t, p)
+            for m in self._weighted[i]:
+                m.update_state(t, p, sample_weight=weights[i])
+
+    def reset_state(self) -> None:
+        """Forgets all batches."""
+        for m in self.metrics:
+            m.reset_state()
+
+    def result(self) -> dict[str, Any]:
+        """The values by their names in logs: `<output>_<metric>` with several outputs, numbered where names clash."""
+        if not self.built:
+            raise ValueError(
+                "Cannot get result() since the metric has not yet been built. The model must be fit or evaluated first"
+            )
+        results: dict[str, Any] = {}
+        for group, weighted in ((self._plain, False), (self._weighted, True)):
+            for label, metrics in zip(self._labels, group, strict=True):
+                for m in metrics:
+                    name = f"{label}_{m.name}" if label else m.name
+                    if weighted and name in results:
+                        name = f"weighted_{name}"
+                    results[_unused(name, results)] = m.result()
+        return results
+
+
+def _as_list(item: Any) -> list[Any]:
+    if item is None:
+        return []
+    return list(item) if isinstance(item, (list, tuple)) else [item]
+
+
+def _unused(name: str, results: dict[str, Any]) -> str:
+    if name not in results:
+        return name
+    i = 1
+    while f"{name}_{i}" in results:
+        i += 1
+    return f"{name}_{i}"

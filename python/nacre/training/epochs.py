@@ -1,0 +1,109 @@
+"""One pass over the data: several steps per call of C++ where nobody listens to single batches."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from nacre.training.sources import ArraySource, GeneratorSource, Source
+
+# A call of C++ takes about this long, then the progress bar and signals have their turn.
+_CALL_SECONDS = 0.05
+_RAN_OUT = (
+    "Your input ran out of data; interrupting training. Make sure that your dataset or generator can generate at least "
+    "`steps_per_epoch * epochs` batches. You may need to use the `.repeat()` function when building your dataset."
+)
+
+
+class EpochIterator:
+    """The batches of each epoch: all of them, or `steps` at a time, going on where the last epoch ended."""
+
+    def __init__(self, source: Source, steps: int | None = None) -> None:
+        self.source = source
+        self.steps = steps
+        self.exhausted = False
+        self._current: Iterator[Any] | None = None
+
+    @property
+    def num_batches(self) -> int | None:
+        """How many batches an epoch has; None when that is not known."""
+        return self.steps if self.steps else self.source.num_batches
+
+    def epoch(self) -> Iterator[Any]:
+        """The batches of the next epoch. Warns when the data end before the epoch does."""
+        self.source.on_epoch_begin()
+        count = 0
+        if self.steps is None:
+            for batch in self.source.batches():
+                count += 1
+                yield batch
+        else:
+            while count < self.steps:
+                if self._current is None:
+                    self._current = iter(self.source.batches())
+                batch = next(self._current, None)
+                if batch is None:
+                    self._current = None
+                    break
+                count += 1
+                yield batch
+        self.source.on_epoch_end()
+        if isinstance(self.source, GeneratorSource) and (count == 0 or (self.steps and count < self.steps)):
+            self.exhausted = True
+        if (self.steps and count < self.steps) or count == 0:
+            warnings.warn(_RAN_OUT, stacklevel=4)
+
+
+def run_epoch(model: Any, step: Any, iterator: EpochIterator, callbacks: Any, kind: str) -> Any:
+    """Runs `step` over one epoch, with the hooks `on_<kind>_batch_*`; what the last step returned."""
+    source = iterator.source
+    whole = isinstance(source, ArraySource) and iterator.steps in (None, source.num_batches)
+    if whole and isinstance(source, ArraySource):
+        return _run_arrays(model, step, source, callbacks, kind)
+    begin, end = getattr(callbacks, f"on_{kind}_batch_begin"), getattr(callbacks, f"on_{kind}_batch_end")
+    logs: Any = {}
+    for i, data in enumerate(iterator.epoch()):
+        begin(i)
+        logs = step(data)
+        end(i, logs)
+        if _stopped(model, kind):
+            break
+    return logs
+
+
+def _stopped(model: Any, kind: str) -> bool:
+    return bool(model.stop_training if kind == "train" else getattr(model, "stop_evaluating", False))
+
+
+def _run_arrays(model: Any, step: Any, source: ArraySource, callbacks: Any, kind: str) -> Any:
+    begin, end = getattr(callbacks, f"on_{kind}_batch_begin"), getattr(callbacks, f"on_{kind}_batch_end")
+    order = source.order()
+    size = source.batch_size
+    assert size is not None
+    assert source.num_batches is not None
+    full = source.num_samples // size
+    listens = callbacks.listens_to_batches(kind)
+    chunk = model.steps_per_execution if listens else 1
+    logs: Any = {}
+    at = 0
+    while at < full:
+        count = min(chunk, full - at)
+        begin(at)
+        started = time.perf_counter()
+        logs = step.run_steps(source.data, order, size, at, count)
+        took = time.perf_counter() - started
+        at += count
+        end(at - 1, logs)
+        if _stopped(model, kind):
+            return logs
+        if not listens:
+            # The first call also compiles, so the number grows step by step rather than at once.
+            wanted = int(_CALL_SECONDS / max(took / count, 1e-7))
+            chunk = max(1, min(wanted, chunk * 8))
+    if full < source.num_batches:
+        begin(full)
+        logs = step(source.batch(order, full))
+        end(full, logs)
+    return logs

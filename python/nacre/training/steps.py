@@ -1,0 +1,88 @@
+"""A step function that is compiled where that is possible, and run eagerly where it is not."""
+
+from __future__ import annotations
+
+import os
+import traceback
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import nacre
+from nacre.core import tree
+from nacre.core.errors import NotCompilable, TracedBranch
+from nacre.core.tensor import Tensor, as_array
+from nacre.runtime.compiled import CompiledFunction
+from nacre.training.arrays import rows
+
+_HOME = os.path.dirname(os.path.abspath(nacre.__file__)) + os.sep
+
+
+class Mode:
+    """Whether the steps of a model run eagerly; shared, so that one warning says it for all of them."""
+
+    def __init__(self, eager: bool = False) -> None:
+        self.eager = eager
+
+
+class StepRunner:
+    """`fn(data)` for a batch of arrays. A function that cannot be compiled is run eagerly from then on, with one warning."""
+
+    def __init__(self, fn: Callable[[Any], Any], mode: Mode | None = None) -> None:
+        self.fn = fn
+        self.mode = mode or Mode()
+        self._compiled = CompiledFunction(fn)
+
+    def __call__(self, data: Any) -> Any:
+        """What `fn` returns for one batch, as Tensors."""
+        if not self.mode.eager and not _has_text(data):
+            try:
+                return self._compiled(data)
+            except (TracedBranch, NotCompilable) as error:
+                self._give_up(error)
+        return self.fn(_as_tensors(data))
+
+    def run_steps(self, data: Any, order: np.ndarray[Any, Any] | None, batch_size: int, begin: int, count: int) -> Any:
+        """What `fn` returns for the last of `count` full batches, from batch number `begin` on."""
+        if not self.mode.eager and not _has_text(data):
+            try:
+                return self._compiled.run_steps((data,), order, batch_size, begin, count)
+            except (TracedBranch, NotCompilable) as error:
+                self._give_up(error)
+        result = None
+        for i in range(begin, begin + count):
+            part = slice(i * batch_size, (i + 1) * batch_size)
+            result = self.fn(_as_tensors(rows(data, part if order is None else order[part])))
+        return result
+
+    def _give_up(self, error: Exception) -> None:
+        self.mode.eager = True
+        frame = user_frame(error)
+        where = f"{frame.filename}, line {frame.lineno}: {(frame.line or '').strip()}" if frame else "unknown place"
+        warnings.warn(
+            f"This model cannot be compiled and runs eagerly, which is slower, because of {where}\n  ({error})",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def user_frame(error: BaseException) -> traceback.FrameSummary | None:
+    """The innermost line of the traceback that is not nacre's own."""
+    frames = traceback.extract_tb(error.__traceback__)
+    users = [f for f in frames if not os.path.abspath(f.filename).startswith(_HOME)]
+    return users[-1] if users else None
+
+
+def _has_text(data: Any) -> bool:
+    return any(isinstance(a, np.ndarray) and a.dtype.kind in "SUO" for a in tree.flatten(data))
+
+
+def _as_tensors(data: Any) -> Any:
+    def convert(a: Any) -> Any:
+        if a is None or isinstance(a, Tensor) or (isinstance(a, np.ndarray) and a.dtype.kind in "SUO"):
+            return a
+        return Tensor(as_array(a))
+
+    return tree.map_structure(convert, data)

@@ -1,0 +1,62 @@
+"""A graph of operations as one operation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nacre.core import tree
+from nacre.core.operation import Operation
+from nacre.core.tensor import KerasTensor
+from nacre.models.graph import Schedule, map_graph
+
+
+def check_tensors(structure: Any, what: str) -> list[KerasTensor]:
+    """The KerasTensors of a structure. Raises ValueError for anything else in it."""
+    flat = tree.flatten(structure)
+    for x in flat:
+        if not isinstance(x, KerasTensor):
+            raise ValueError(
+                f"All `{what}` values must be KerasTensors. Received: {what}={structure} including invalid value {x} of type "
+                f"{type(x)}"
+            )
+    if not flat:
+        raise ValueError(f"`{what}` must hold at least one KerasTensor")
+    return flat
+
+
+class Function(Operation):
+    """The computation between `inputs` and `outputs` (KerasTensors, or structures of them), without state of its own.
+
+    >>> import nacre as keras
+    >>> x = keras.Input((2,))
+    >>> Function(x, keras.ops.add(x, 1.0))(keras.ops.ones((1, 2))).numpy().tolist()
+    [[2.0, 2.0]]
+    """
+
+    def __init__(self, inputs: Any, outputs: Any, name: str | None = None) -> None:
+        super().__init__(name)
+        flat_inputs, flat_outputs = check_tensors(inputs, "inputs"), check_tensors(outputs, "outputs")
+        self._inputs_struct, self._outputs_struct = inputs, outputs
+        self._inputs, self._outputs = flat_inputs, flat_outputs
+        self._graph = map_graph(flat_inputs, flat_outputs)
+        self._schedule = Schedule(self._graph, flat_inputs, flat_outputs)
+
+    @property
+    def inputs(self) -> list[KerasTensor]:
+        """The inputs, as a flat list."""
+        return self._inputs
+
+    @property
+    def outputs(self) -> list[KerasTensor]:
+        """The outputs, as a flat list."""
+        return self._outputs
+
+    @property
+    def operations(self) -> list[Any]:
+        """The operations, those next to the inputs first."""
+        return list(self._graph.operations)
+
+    def call(self, inputs: Any) -> Any:
+        """The outputs for these inputs, which have the structure of `inputs`."""
+        outputs = self._schedule.run(tree.flatten(inputs))
+        return tree.pack_sequence_as(self._outputs_struct, outputs) if tree.is_nested(self._outputs_struct) else outputs[0]

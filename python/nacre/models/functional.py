@@ -1,0 +1,301 @@
+"""A model that is a graph of layers."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from nacre import ops
+from nacre.core import registry, tree
+from nacre.core.operation import Node
+from nacre.core.spec import is_float
+from nacre.core.tensor import KerasTensor
+from nacre.layers.conversion import convert_input
+from nacre.layers.input_layer import InputLayer
+from nacre.layers.layer import Layer
+from nacre.layers.shapes import shape_of
+from nacre.models.function import check_tensors
+from nacre.models.graph import Schedule, map_graph
+from nacre.models.model import Model
+from nacre.models.nodes import graph_config, graph_from_config
+
+
+class Functional(Model):
+    """`Model(inputs, outputs)`: the graph of layers between KerasTensors.
+
+    Args:
+        inputs: a KerasTensor of `Input`, or a list or dict (or a nested structure) of them; intermediate tensors of another model
+            will do, too.
+        outputs: the same for what comes out.
+        name: numbered when not given.
+
+    Raises:
+        ValueError: when an output does not come from the inputs, or two layers have one name.
+    """
+
+    def __init__(self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any) -> None:
+        trainable = kwargs.pop("trainable", None)
+        if type(self).__init__ is Functional.__init__ and kwargs:
+            raise ValueError(f"Model: unknown arguments {sorted(kwargs)}")
+        flat_inputs, flat_outputs = check_tensors(inputs, "inputs"), check_tensors(outputs, "outputs")
+        if isinstance(inputs, Mapping):
+            for key, x in inputs.items():
+                if isinstance(x, KerasTensor) and key not in (x.name, x._keras_history.operation.name):
+                    warnings.warn(
+                        f"When providing `inputs` as a dict, all keys in the dict must match the names of the corresponding tensors. "
+                        f"Received key '{key}' mapping to value {x} which has name '{x.name}'. Change the tensor name to '{key}' "
+                        f"(via `Input(..., name='{key}')`)",
+                        stacklevel=3,
+                    )
+        if any(not isinstance(x._keras_history.operation, InputLayer) for x in flat_inputs):
+            flat_inputs, flat_outputs = clone_nodes(flat_inputs, flat_outputs)
+            inputs = tree.pack_sequence_as(inputs, flat_inputs) if tree.is_nested(inputs) else flat_inputs[0]
+            outputs = tree.pack_sequence_as(outputs, flat_outputs) if tree.is_nested(outputs) else flat_outputs[0]
+        Layer.__init__(self, name=name)
+        own = object.__setattr__  # inputs and outputs stay the lists and dicts that they are
+        own(self, "_inputs_struct", inputs)
+        own(self, "_outputs_struct", outputs)
+        own(self, "_inputs", flat_inputs)
+        own(self, "_outputs", flat_outputs)
+        graph = map_graph(flat_inputs, flat_outputs)
+        own(self, "_graph", graph)
+        own(self, "_nodes", graph.nodes)
+        own(self, "_nodes_by_depth", graph.nodes_by_depth)
+        own(self, "_operations", graph.operations)
+        own(self, "_schedule", Schedule(graph, flat_inputs, flat_outputs))
+        own(self, "input_names", [x._keras_history.operation.name for x in flat_inputs])
+        own(self, "output_names", _unique([x._keras_history.operation.name for x in flat_outputs]))
+        self._layers = [op for op in graph.operations if isinstance(op, Layer)]
+        self.built = True
+        if trainable is not None:
+            self.trainable = trainable
+
+    # Inputs are converted by `call`, which knows the dtype of each.
+    _convert_input_args = False
+    _allow_non_tensor_positional_args = True
+
+    @property
+    def operations(self) -> list[Any]:
+        """Layers and functions of the graph, those next to the inputs first."""
+        return list(self._operations)
+
+    @property
+    def layers(self) -> list[Any]:
+        """The layers of the graph, those next to the inputs first; then those that a subclass added."""
+        return list(self._flatten_layers(include_self=False, recursive=False))
+
+    @layers.setter
+    def layers(self, _: Any) -> None:
+        raise AttributeError("`Model.layers` attribute is reserved and should not be used. Please use another name.")
+
+    @property
+    def inputs(self) -> list[KerasTensor]:
+        """The inputs, as a flat list."""
+        return self._inputs  # type: ignore[no-any-return]
+
+    @property
+    def outputs(self) -> list[KerasTensor]:
+        """The outputs, as a flat list."""
+        return self._outputs  # type: ignore[no-any-return]
+
+    @property
+    def input(self) -> Any:
+        """The inputs, in their structure."""
+        return self._inputs_struct
+
+    @property
+    def output(self) -> Any:
+        """The outputs, in their structure."""
+        return self._outputs_struct
+
+    @property
+    def input_shape(self) -> Any:
+        """The shapes of the inputs, in their structure."""
+        return tree.map_structure(lambda x: x.shape, self._inputs_struct)
+
+    @property
+    def output_shape(self) -> Any:
+        """The shapes of the outputs, in their structure."""
+        return tree.map_structure(lambda x: x.shape, self._outputs_struct)
+
+    # --- calling -------------------------------------------------------------------------------------------------------
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None, **kwargs: Any) -> Any:
+        """The outputs for data in the structure of the inputs, or keyed by their names."""
+        values = self._standardize(inputs)
+        if mask is not None:
+            for x, m in zip(values, tree.flatten(mask), strict=False):
+                if m is not None:
+                    x._keras_mask = m
+        outputs = self._schedule.run(values)
+        return tree.pack_sequence_as(self._outputs_struct, outputs) if tree.is_nested(self._outputs_struct) else outputs[0]
+
+    def _standardize(self, inputs: Any) -> list[Any]:
+        flat = self._flat(inputs)
+        return [self._adjust(x, reference, i) for i, (x, reference) in enumerate(zip(flat, self._inputs, strict=True))]
+
+    def _flat(self, inputs: Any) -> list[Any]:
+        n = len(self._inputs)
+        if isinstance(inputs, Mapping):
+            names = self._keys()
+            for keys in names:
+                if all(key in inputs for key in keys):
+                    extra = [key for key in inputs if key not in keys]
+                    if extra:
+                        warnings.warn(
+                            f"The structure of `inputs` doesn't match the expected structure. Keys {extra} are not among the "
+                            f"inputs {keys} and are ignored.",
+                            stacklevel=6,
+                        )
+                    return [item for key in keys for item in tree.flatten(inputs[key])]
+            if not isinstance(self._inputs_struct, Mapping) and len(inputs) == n == 1:
+                return list(inputs.values())
+            raise ValueError(
+                f"Missing data for input(s) {[k for k in names[0] if k not in inputs]} of model '{self.name}'. You passed a data "
+                f"dictionary with keys {list(inputs)}. Expected the following keys: {names[0]}"
+            )
+        if isinstance(inputs, (list, tuple)):
+            if n == 1 and not tree.is_nested(self._inputs_struct) and len(inputs) != 1:
+                flat: list[Any] = [convert_input(inputs, None)]
+                if isinstance(flat[0], list):
+                    flat = tree.flatten(inputs)
+            else:
+                flat = tree.flatten(inputs)
+        else:
+            flat = [inputs]
+        if len(flat) != n:
+            raise ValueError(
+                f'Layer "{self.name}" expects {n} input(s), but it received {len(flat)} input tensors. '
+                f"Inputs received: {[getattr(x, 'shape', x) for x in flat]}. Expected: {self.input_names}"
+            )
+        return flat
+
+    def _keys(self) -> list[list[Any]]:
+        """By which keys data may come as a dict: those of the structure, the names of the layers, of the tensors."""
+        if isinstance(self._inputs_struct, Mapping):
+            return [sorted(self._inputs_struct)]
+        return [list(self.input_names), [x.name for x in self._inputs]]
+
+    def _adjust(self, x: Any, reference: KerasTensor, index: int) -> Any:
+        """`x` as a tensor of the dtype and rank of an input; a last axis of size 1 comes or goes as needed."""
+        if x is None:
+            if getattr(reference._keras_history.operation, "optional", False):
+                return None
+            raise ValueError(f"Input {self.input_names[index]!r} of model '{self.name}' is missing: got None")
+        if isinstance(x, np.ndarray) and x.dtype.kind in "SUO":
+            return x
+        x = convert_input(x, None)
+        mask = getattr(x, "_keras_mask", None)
+        if x.dtype != reference.dtype and reference.dtype != "string" and (is_float(reference.dtype) or is_float(x.dtype)):
+            x = ops.cast(x, reference.dtype)
+        wanted = reference.shape
+        if len(x.shape) == len(wanted) + 1 and x.shape[-1] == 1:
+            x = ops.squeeze(x, axis=-1)
+        elif len(x.shape) == len(wanted) - 1 and wanted[-1] == 1:
+            x = ops.expand_dims(x, axis=-1)
+        fits = len(x.shape) == len(wanted) and all(
+            w is None or d is None or d == w for d, w in zip(x.shape[1:], wanted[1:], strict=True)
+        )
+        if not fits:
+            name = self.input_names[index]
+            raise ValueError(
+                f"Input {index} with name '{name}' of layer '{self.name}' is incompatible with the layer: expected "
+                f"shape={(None, *wanted[1:])}, found shape={tuple(shape_of(x))}"
+            )
+        if mask is not None:
+            x._keras_mask = mask
+        return x
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The shapes of the outputs for inputs of these shapes."""
+        return super().compute_output_shape(input_shape)
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        """KerasTensors of the outputs; the known ones when the inputs have the shapes that the graph was made with."""
+        inputs = args[0] if args else kwargs.get("inputs")
+        flat = tree.flatten(inputs)
+        same = len(flat) == len(self._inputs) and all(
+            isinstance(x, KerasTensor) and x.shape == y.shape and x.dtype == y.dtype
+            for x, y in zip(flat, self._inputs, strict=True)
+        )
+        if same and not isinstance(inputs, Mapping):
+            return tree.map_structure(lambda y: KerasTensor(y.shape, y.dtype), self._outputs_struct)
+        return super().compute_output_spec(*args, **kwargs)
+
+    # --- configuration -------------------------------------------------------------------------------------------------
+
+    def build(self, input_shape: Any = None) -> None:
+        """Nothing: a graph of layers is built when it is made."""
+        self.built = True
+
+    def get_config(self) -> dict[str, Any]:
+        """Layers with their configurations and calls; for a subclass with arguments of its own, those arguments."""
+        if not _is_plain_functional(type(self)):
+            return Layer.get_config(self)
+        return copy.deepcopy({"name": self.name, "trainable": self.trainable, **graph_config(self)})
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        """The model of that configuration, with fresh weights."""
+        if "layers" not in config or "output_layers" not in config:
+            return super(Model, cls).from_config(config)
+        with registry.CustomObjectScope(custom_objects):
+            inputs, outputs = graph_from_config(config)
+        options = {key: config[key] for key in ("trainable",) if config.get(key) is not None}
+        return cls(inputs=inputs, outputs=outputs, name=config.get("name"), **options)
+
+
+Model._functional_class = Functional
+
+
+def _is_plain_functional(cls: type) -> bool:
+    return cls.__init__ in (Functional.__init__, Model.__init__)  # type: ignore[misc]
+
+
+def _unique(names: list[str]) -> list[str]:
+    """Names of outputs, numbered where one layer gives several."""
+    found: list[str] = []
+    for name in names:
+        candidate, i = name, 0
+        while candidate in found:
+            i += 1
+            candidate = f"{name}_{i}"
+        found.append(candidate)
+    return found
+
+
+def clone_nodes(inputs: list[KerasTensor], outputs: list[KerasTensor]) -> tuple[list[KerasTensor], list[KerasTensor]]:
+    """The graph between intermediate tensors once more, from new inputs of their shapes; the layers are shared."""
+    graph = map_graph_from(inputs, outputs)
+    new: dict[int, KerasTensor] = {}
+    for x in inputs:
+        if isinstance(x._keras_history.operation, InputLayer):
+            new[id(x)] = x
+        else:
+            layer = InputLayer(batch_shape=x.shape, dtype=x.dtype, name=f"{x.name}CLONE")
+            new[id(x)] = layer._inbound_nodes[0].outputs[0]
+    for node in graph:
+        if all(id(y) in new for y in node.outputs):
+            continue
+        args, kwargs = tree.map_structure(
+            lambda a: new[id(a)] if isinstance(a, KerasTensor) else a, (node.args, node.kwargs)
+        )
+        made = [KerasTensor(y.shape, y.dtype, name=y.name) for y in node.outputs]
+        Node(node.operation, args, kwargs, made)
+        new.update({id(y): m for y, m in zip(node.outputs, made, strict=True)})
+    return [new[id(x)] for x in inputs], [new[id(y)] for y in outputs]
+
+
+def map_graph_from(inputs: list[KerasTensor], outputs: list[KerasTensor]) -> list[Node]:
+    """The calls between intermediate tensors and outputs, in an order in which they can run."""
+    return [node for node in map_graph(inputs, outputs).nodes if not _all_in(node.outputs, inputs)]
+
+
+def _all_in(tensors: list[Any], others: list[Any]) -> bool:
+    return all(any(t is o for o in others) for t in tensors)
+
+

@@ -1,0 +1,265 @@
+"""Graphs of layers in Keras' configuration format: each layer with the calls that were made of it."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from nacre import ops
+from nacre.core import registry, tree
+from nacre.core.tensor import KerasTensor
+from nacre.ops.base import OpCall
+
+# Where Keras keeps the classes of its functions; the rest are in keras.src.ops.numpy.
+_NN = frozenset(
+    "relu relu6 sigmoid softmax softplus softsign silu log_sigmoid leaky_relu hard_sigmoid hard_silu elu selu gelu celu glu "
+    "log_softmax max_pool average_pool conv depthwise_conv separable_conv conv_transpose one_hot multi_hot binary_crossentropy "
+    "categorical_crossentropy sparse_categorical_crossentropy moments batch_normalization normalize".split()
+)
+_CORE = frozenset("cast scatter scatter_update slice slice_update stop_gradient unstack map scan shape".split())
+_MATH = frozenset("segment_sum segment_max top_k in_top_k logsumexp qr erf rsqrt".split())
+# Functions whose class in Keras has another name than theirs in capitals.
+_CLASS = {"getitem": "GetItem", "silu": "Silu", "relu6": "Relu6", "argmax": "Argmax", "argmin": "Argmin"}
+_TENSOR_ARGUMENTS = frozenset(("x", "x1", "x2", "xs", "y", "a", "b", "inputs", "key", "indices", "condition"))
+
+
+def graph_config(model: Any) -> dict[str, Any]:
+    """`layers`, `input_layers` and `output_layers` of a functional model."""
+    numbers: dict[tuple[int, int], int] = {}  # (operation, node) -> its number among the nodes of this model
+    inside = {id(node) for node in model._nodes}
+    for operation in model._operations:
+        kept = 0
+        for i, node in enumerate(operation._inbound_nodes):
+            if id(node) in inside:
+                numbers[id(operation), i] = kept
+                kept += 1
+    layers = []
+    for operation in model._operations:
+        config = _operation_config(operation)
+        config["name"] = operation.name
+        config["inbound_nodes"] = [
+            _node_config(node, numbers) for node in operation._inbound_nodes if id(node) in inside and not node.is_input
+        ]
+        layers.append(config)
+
+    def place(x: KerasTensor) -> list[Any]:
+        operation, node, tensor = x._keras_history
+        return [operation.name, numbers[id(operation), node], tensor]
+
+    return {
+        "layers": layers,
+        "input_layers": _map(place, model._inputs_struct),
+        "output_layers": _map(place, model._outputs_struct),
+    }
+
+
+def _map(fn: Any, structure: Any) -> Any:
+    if isinstance(structure, (list, tuple)):
+        return [_map(fn, s) for s in structure]
+    if isinstance(structure, dict):
+        return {key: _map(fn, s) for key, s in structure.items()}
+    return fn(structure)
+
+
+def _operation_config(operation: Any) -> dict[str, Any]:
+    if not isinstance(operation, OpCall):
+        config: dict[str, Any] = registry.serialize_keras_object(operation)
+        return config
+    function = operation.function.__name__
+    home = "nn" if function in _NN else "core" if function in _CORE else "math" if function in _MATH else "numpy"
+    name = _CLASS.get(function) or "".join(part.capitalize() for part in function.split("_"))
+    attributes = {}
+    for node in operation._inbound_nodes[:1]:
+        _, attributes = _split(operation.function, node.args, node.kwargs)
+    return {
+        "module": f"keras.src.ops.{home}",
+        "class_name": name,
+        "config": {"name": operation.name, **registry.serialize_keras_object(attributes)},
+        "registered_name": name,
+    }
+
+
+def _split(function: Any, args: Any, kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The arguments of a function that are tensors (or stand beside one), and those that are attributes."""
+    try:
+        given = inspect.signature(function).bind(*args, **kwargs).arguments
+    except (TypeError, ValueError):
+        return {**dict(enumerate(args)), **kwargs}, {}
+    tensors, attributes = {}, {}
+    for name, value in given.items():
+        holds = any(isinstance(v, KerasTensor) for v in tree.flatten(value))
+        (tensors if holds or name in _TENSOR_ARGUMENTS else attributes)[name] = value
+    return tensors, attributes
+
+
+def _node_config(node: Any, numbers: dict[tuple[int, int], int]) -> dict[str, Any]:
+    args, kwargs = node.args, node.kwargs
+    if isinstance(node.operation, OpCall):
+        tensors, _ = _split(node.operation.function, args, kwargs)
+        args, kwargs = tuple(tensors.values()), {}
+
+    def write(x: Any) -> Any:
+        if not isinstance(x, KerasTensor):
+            return registry.serialize_keras_object(x)
+        operation, index, tensor = x._keras_history
+        return {
+            "class_name": "__keras_tensor__",
+            "config": {
+                "shape": list(x.shape),
+                "dtype": x.dtype,
+                "keras_history": [operation.name, numbers[id(operation), index], tensor],
+            },
+        }
+
+    return {
+        "args": [_map(write, a) for a in args],
+        "kwargs": {key: _map(write, a) for key, a in kwargs.items()},
+    }
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------------
+
+
+def graph_from_config(config: dict[str, Any]) -> tuple[Any, Any]:
+    """Inputs and outputs (KerasTensors in their structures) of the graph that a configuration describes.
+
+    Raises ValueError when calls refer to layers that do not exist or need each other.
+    """
+    made: dict[str, Any] = {}
+    first: dict[str, int] = {}  # how many calls each operation had before
+    waiting: list[tuple[str, int, dict[str, Any]]] = []
+    for layer in config["layers"]:
+        operation = _operation_from_config(layer)
+        name = layer.get("name") or operation.name
+        made[name] = operation
+        # A model inside has calls already, those on its own inputs; an input layer has just its own.
+        first[name] = len(operation._inbound_nodes) if layer.get("inbound_nodes") else 0
+        for number, node in enumerate(_nodes_of(layer)):
+            waiting.append((name, number, node))
+    done: set[tuple[str, int]] = set()
+    while waiting:
+        left = []
+        for name, number, node in waiting:
+            if (number == 0 or (name, number - 1) in done) and _ready(node, made, first, done):
+                args, kwargs = (_fill(part, made, first) for part in (node["args"], node["kwargs"]))
+                operation = made[name]
+                if isinstance(operation, OpCall):
+                    kwargs = {**operation_attributes(operation), **kwargs}
+                operation(*args, **kwargs)
+                done.add((name, number))
+            else:
+                left.append((name, number, node))
+        if len(left) == len(waiting):
+            names = sorted({name for name, _, _ in left})
+            raise ValueError(f"The configuration of the model is damaged: the inputs of {names} are never computed")
+        waiting = left
+    return tuple(_places(config[key], made, first) for key in ("input_layers", "output_layers"))  # type: ignore[return-value]
+
+
+def operation_attributes(operation: Any) -> dict[str, Any]:
+    """What the configuration of a function says beside its tensors."""
+    return getattr(operation, "attributes", {})  # type: ignore[no-any-return]
+
+
+def _operation_from_config(config: dict[str, Any]) -> Any:
+    module = str(config.get("module") or "")
+    if ".ops" in module and module.split(".")[0] in ("keras", "nacre"):
+        name = str(config["class_name"])
+        function = _function(name)
+        if function is None:
+            raise TypeError(f"Could not locate the function of class '{name}' in {module}.")
+        inner = dict(config.get("config") or {})
+        operation = OpCall(function, name=inner.pop("name", None))
+        known = inspect.signature(function).parameters
+        operation.attributes = {  # type: ignore[attr-defined]
+            key: registry.deserialize_keras_object(value) for key, value in inner.items() if key in known
+        }
+        return operation
+    if "registered_name" not in config and "module" not in config:  # as Keras 2 wrote them
+        config = {**config, "registered_name": None, "module": None}
+    inner = {k: v for k, v in config.items() if k not in ("inbound_nodes", "name")}
+    return registry.deserialize_keras_object(inner, package=None if inner.get("module") else "layers")
+
+
+def _function(class_name: str) -> Any:
+    plain = class_name.lower()
+    for name in dir(ops):
+        if name.replace("_", "") == plain and not name.startswith("_"):
+            found = getattr(ops, name)
+            return found if callable(found) and not isinstance(found, type) else None
+    return None
+
+
+def _nodes_of(layer: dict[str, Any]) -> list[dict[str, Any]]:
+    nodes = []
+    for node in layer.get("inbound_nodes") or ():
+        if isinstance(node, dict):
+            nodes.append({"args": node.get("args", []), "kwargs": node.get("kwargs", {})})
+        else:
+            nodes.append(_old_node(node))
+    return nodes
+
+
+def _old_node(node: Any) -> dict[str, Any]:
+    """A call as Keras 2 wrote it: `[[name, node, tensor, kwargs], ...]`."""
+    entries = node if isinstance(node[0], (list, tuple)) else [node]
+    tensors = [
+        {"class_name": "__keras_tensor__", "config": {"keras_history": list(entry[:3])}} for entry in entries
+    ]
+    kwargs = dict(entries[0][3]) if len(entries[0]) > 3 and isinstance(entries[0][3], dict) else {}
+    return {"args": [tensors if len(tensors) > 1 else tensors[0]], "kwargs": kwargs}
+
+
+def _is_tensor(x: Any) -> bool:
+    return isinstance(x, dict) and x.get("class_name") == "__keras_tensor__"
+
+
+def _histories(structure: Any) -> list[Any]:
+    if _is_tensor(structure):
+        return [structure["config"]["keras_history"]]
+    if isinstance(structure, (list, tuple)):
+        return [h for s in structure for h in _histories(s)]
+    if isinstance(structure, dict):
+        return [h for s in structure.values() for h in _histories(s)]
+    return []
+
+
+def _ready(node: dict[str, Any], made: dict[str, Any], first: dict[str, int], done: set[tuple[str, int]]) -> bool:
+    for name, number, _ in _histories([node["args"], node["kwargs"]]):
+        if name not in made:
+            raise ValueError(f"The configuration of the model is damaged: it refers to a layer {name!r} that it does not hold")
+        if (name, number) not in done and len(made[name]._inbound_nodes) <= first[name] + number:
+            return False
+    return True
+
+
+def _tensor(place: Any, made: dict[str, Any], first: dict[str, int]) -> Any:
+    name, number, index = place
+    try:
+        return made[name]._inbound_nodes[first[name] + number].outputs[index]
+    except (KeyError, IndexError):
+        raise ValueError(f"The configuration of the model is damaged: there is no tensor {place}") from None
+
+
+def _fill(structure: Any, made: dict[str, Any], first: dict[str, int]) -> Any:
+    if _is_tensor(structure):
+        return _tensor(structure["config"]["keras_history"], made, first)
+    if isinstance(structure, (list, tuple)):
+        items = [_fill(s, made, first) for s in structure]
+        return items if isinstance(structure, list) else tuple(items)
+    if isinstance(structure, dict):
+        if "class_name" in structure:
+            return registry.deserialize_keras_object(structure)
+        return {key: _fill(s, made, first) for key, s in structure.items()}
+    return structure
+
+
+def _places(structure: Any, made: dict[str, Any], first: dict[str, int]) -> Any:
+    if isinstance(structure, dict):
+        return {key: _places(s, made, first) for key, s in structure.items()}
+    if isinstance(structure, (list, tuple)):
+        if len(structure) == 3 and isinstance(structure[0], str) and isinstance(structure[1], int):
+            return _tensor(structure, made, first)
+        return [_places(s, made, first) for s in structure]
+    raise ValueError(f"The configuration of the model is damaged: {structure!r} is no place of a tensor")
+

@@ -83,9 +83,9 @@ Form choose_form(const Product& p) {
   const double swapped = steps / filled(p.M) + (turn_a ? 0.3 * K * M : 0.0) + 0.5 * M * N;
   double dots = 1e300;
   const bool few = p.M <= kMaxDotRows || p.N <= kMaxDotColumns;
-  if (p.a_k == 1 && p.b_k == 1 && few) dots = 1.08 * steps / filled(p.K) + 1.6 * M * N;
+  if (p.a_k == 1 && p.b_k == 1 && few) dots = 1.03 * steps / filled(p.K) + 1.3 * M * N;
   if (p.a_k == 1 && p.b_n == 1 && p.N <= kMaxDotColumns && p.K * p.N <= kBlockOfA)
-    dots = 1.08 * steps / filled(p.K) + 1.6 * M * N + K * N;
+    dots = 1.03 * steps / filled(p.K) + 1.3 * M * N + K * N;
   if (dots < straight && dots < swapped) return Form::dots;
   if (straight <= swapped) return turn_b ? Form::packed : Form::rows;
   return turn_a ? Form::swapped_packed : Form::swapped_rows;
@@ -303,31 +303,51 @@ void rectangle(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
   }
 }
 
+// Tiles of sums are finished a few at a time: a vector read back right after its parts were stored would have to wait.
+struct PendingDots {
+  static constexpr int most = 16;
+  int n = 0;
+  struct { i64 m, n, rows, columns; } tile[most];
+  float sums[most][kMaxSums + kLanes];  // a row is read in whole vectors
+};
+
+void finish_dots(PendingDots& d, const Product& p, const Operands& at) {
+  const Finish& f = at.finish;
+  for (int t = 0; t < d.n; ++t) {
+    const auto& tile = d.tile[t];
+    for (i64 v = 0; v < tile.columns; v += kLanes) {
+      const i64 left = tile.columns - v, n = tile.n + v;
+      const Vec bias = f.bias ? load(f.bias + n, left) : zero();
+      for (i64 i = 0; i < tile.rows; ++i) {
+        const i64 m = tile.m + i;
+        Vec sum = load(d.sums[t] + i * tile.columns + v);
+        if (f.bias) sum += bias;
+        if (f.relu) sum = max(zero(), sum);
+        if (f.mask) sum = select(gt(load(f.mask + m * f.mask_m + n, left), zero()), sum);
+        store(at.c + m * p.c_m + n, sum, left);
+      }
+    }
+  }
+  d.n = 0;
+}
+
 void dots_rectangle(const Run& r, i64 m0, i64 m1, i64 n0, i64 n1) {
   const Plan& s = r.s;
   const Product& p = s.p;
   const bool packed = s.packed_floats > 0;
   const float* b = packed ? r.packed : r.at.b;
   const i64 b_n = packed ? padded(p.K) : p.b_n;
-  const Finish& f = r.at.finish;
-  float sums[kMaxSums];  // a multiple of four
+  PendingDots pending;
   for (i64 n = n0; n < n1; n += s.nv) {
     const i64 columns = min_of(s.nv, n1 - n);
     for (i64 m = m0; m < m1; m += s.mr) {
       const i64 rows = min_of(s.mr, m1 - m);
-      kDotTiles.at[rows][columns]({p.K, r.at.a + m * p.a_m, p.a_m, b + n * b_n, b_n, sums});
-      for (i64 i = 0; i < rows; ++i) {
-        float* c = r.at.c + (m + i) * p.c_m + n;
-        for (i64 l = 0; l < columns; ++l) {
-          float sum = sums[i * columns + l];
-          if (f.bias) sum += f.bias[n + l];
-          if (f.relu) sum = sum < 0.0f ? 0.0f : sum;
-          if (f.mask && !(f.mask[(m + i) * f.mask_m + n + l] > 0.0f)) sum = 0.0f;
-          c[l] = sum;
-        }
-      }
+      pending.tile[pending.n] = {m, n, rows, columns};
+      kDotTiles.at[rows][columns]({p.K, r.at.a + m * p.a_m, p.a_m, b + n * b_n, b_n, pending.sums[pending.n]});
+      if (++pending.n == PendingDots::most) finish_dots(pending, p, r.at);
     }
   }
+  finish_dots(pending, p, r.at);
 }
 
 // A run of units covers at most a part of a first line of the grid, whole lines, and a part of a last one.

@@ -97,6 +97,7 @@ NACRE_INLINE void multiply(Vec (&sum)[MR][NV], const TileCall& t, const At& at) 
       Vec row[NV];
       NACRE_UNROLL
       for (int j = 0; j < NV; ++j) {
+        if (save) prefetch(b + 4 * b_k + j * kLanes);  // the first touch of b; strides beyond a page defeat the hardware
         row[j] = save && j == NV - 1 ? load(b + j * kLanes, last) : load(b + j * kLanes);
         if (save) store(copy + j * kLanes, row[j]);
       }

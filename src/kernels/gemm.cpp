@@ -47,10 +47,13 @@ constexpr DotTiles kDotTiles = add_dot_rows<kMaxDotRows>(DotTiles{});
 // ---- the plan: a pure function of the shape ---------------------------------------------------------------------------
 
 constexpr i64 kDepth = 512;            // steps of k per pass: a panel of 64 x 512 floats (128 KiB) streams from L2
+constexpr i64 kDotDepth = 768;         // in the dot form: eight rows take 24 KiB of L1
+constexpr int kPendingTiles = 16;
 constexpr i64 kUnitWork = 128 * 1024;  // multiply-adds a unit should have: about 2 us
 constexpr i64 kMostUnits = 4096;
 constexpr i64 kBlockOfA = 64 * 1024;   // floats of a that stay in L2 while panels pass
 constexpr i64 kFewSteps = 64;          // of k: fewer make the stores of c count
+constexpr i64 kCopiedRows = 96;        // columns of x whose part of a weight gradient is formed from a copy
 constexpr i64 kTurnedRows = 384;       // rows of a block of c^T before it is turned
 
 enum class Form { rows, packed, swapped_rows, swapped_packed, dots };
@@ -66,7 +69,7 @@ struct Plan {
   i64 nb = 1, n_blocks = 0;     // panels (dot form: columns) per unit
   bool n_inner = false;         // units of the same rows follow each other
   bool side_by_side = false;
-  i64 packed_floats = 0, turned_floats = 0;
+  i64 packed_floats = 0, turned_floats = 0, a_floats = 0;
 };
 
 // Share of the lanes that hold columns.
@@ -92,6 +95,8 @@ Form choose_form(const Product& p) {
 }
 
 i64 padded(i64 n) { return ceil_div(n, kLanes) * kLanes; }
+// A distance for rows of n floats that keeps them in different cache sets.
+i64 apart(i64 n) { return padded(n) + (aliased(padded(n)) ? 16 : 0); }
 
 Product swapped(const Product& p) { return {p.N, p.M, p.K, p.b_n, p.b_k, p.a_k, p.a_m, p.c_m}; }
 
@@ -128,17 +133,17 @@ Plan make_plan(const Product& product) {
     s.mr = static_cast<int>(min_of(p.M, kMaxDotRows));
     if (p.N < kMaxDotColumns) s.mr = static_cast<int>(min_of(s.mr, max_of(1, kMaxSums / max_of(p.N, 1))));
     s.nv = static_cast<int>(min_of(min_of(kMaxSums / s.mr, kMaxDotColumns), p.N));
-    if (p.b_n == 1 && p.b_k != 1) s.packed_floats = p.N * padded(p.K);
+    if ((p.b_n == 1 && p.b_k != 1) || (p.N <= kMaxDotColumns && aliased(p.b_n))) s.packed_floats = p.N * apart(p.K);
+    if (p.M <= kMaxDotRows && aliased(p.a_m)) s.a_floats = p.M * apart(p.K);
+    s.kc = padded(ceil_div(p.K, ceil_div(p.K, kDotDepth)));
+    if (s.kc < p.K) s.turned_floats = kPendingTiles * kMaxSums * kLanes;
     lay_grid(s, ceil_div(p.N, s.nv), static_cast<double>(s.nv) * static_cast<double>(p.K));
     return s;
   }
   s.nv = widest_panel(p.M);
   s.mr = max_rows(s.nv);
   s.panels = cut_panels(p.N, s.nv);
-  // columns of a power of two apart fall into the same cache sets
-  const bool aliased = p.a_m == 1 && p.a_k % 256 == 0;
-  const i64 depth = aliased ? kDepth / 4 : kDepth;
-  s.kc = ceil_div(p.K, max_of(1, ceil_div(p.K, depth)));
+  s.kc = ceil_div(p.K, max_of(1, ceil_div(p.K, kDepth)));
   lay_grid(s, s.panels.count(), static_cast<double>(s.nv) * kLanes * static_cast<double>(p.K));
   s.packed_floats = s.kc * s.nv * kLanes;
   s.side_by_side = p.K <= kFewSteps && s.panels.full > 2 &&
@@ -146,6 +151,8 @@ Plan make_plan(const Product& product) {
   if (s.side_by_side && s.form == Form::packed) s.packed_floats = p.K * padded(p.N);
   if (s.form == Form::swapped_rows || s.form == Form::swapped_packed)
     s.turned_floats = min_of(p.M, kTurnedRows) * s.nv * kLanes;
+  else if (!s.side_by_side && p.a_m == 1 && aliased(p.a_k) && p.M > s.mr)
+    s.a_floats = s.kc * kCopiedRows;
   return s;
 }
 
@@ -155,7 +162,8 @@ struct Run {
   const Plan& s;
   Operands at;
   float* packed;
-  float* turned;
+  float* turned;  // blocks of c^T; in the dot form unfinished sums
+  float* copied;  // of a
 };
 
 Finish finish_at(const Finish& f, i64 m, i64 n) {
@@ -165,8 +173,15 @@ Finish finish_at(const Finish& f, i64 m, i64 n) {
   return g;
 }
 
+// a from row m0 and step k0 on: where it is, or where its copy is.
+struct BlockOfA {
+  const float* at;
+  i64 m, k;  // strides
+};
+
 // One panel, steps k0 .. k0 + kc, rows m0 .. m1, into c (row stride c_m; its first row is m0, first column the panel's).
-void panel_pass(const Run& r, i64 m0, i64 m1, i64 j, i64 k0, i64 kc, float* c, i64 c_m, bool last, const Finish& finish) {
+void panel_pass(const Run& r, BlockOfA a, i64 m0, i64 m1, i64 j, i64 k0, i64 kc, float* c, i64 c_m, bool last,
+                const Finish& finish) {
   const Product& p = r.s.p;
   const int nv = r.s.panels.width(j);
   const i64 n0 = r.s.panels.start(j) * kLanes, width = nv * kLanes, n = min_of(width, p.N - n0);
@@ -182,8 +197,8 @@ void panel_pass(const Run& r, i64 m0, i64 m1, i64 j, i64 k0, i64 kc, float* c, i
   }
   TileCall t;
   t.K = kc;
-  t.a_m = p.a_m;
-  t.a_k = p.a_k;
+  t.a_m = a.m;
+  t.a_k = a.k;
   t.c_m = c_m;
   t.n = n;
   t.more = k0 > 0;
@@ -197,12 +212,12 @@ void panel_pass(const Run& r, i64 m0, i64 m1, i64 j, i64 k0, i64 kc, float* c, i
     const i64 rows = pass == 0 ? fewer + 1 : fewer;
     t.tiles = pass == 0 ? longer : tiles - longer;
     if (t.tiles == 0) continue;
-    t.a = r.at.a + m * p.a_m + k0 * p.a_k;
+    t.a = a.at + (m - m0) * a.m;
     t.b = b;
     t.b_k = b_k;
     t.save = save ? r.packed : nullptr;
     t.c = c + (m - m0) * c_m;
-    t.a_step = rows * p.a_m;
+    t.a_step = rows * a.m;
     t.c_step = rows * c_m;
     t.mask_step = rows * finish.mask_m;
     t.finish = finish_at(finish, m - m0, 0);
@@ -273,7 +288,7 @@ void rectangle(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
   const Product& p = s.p;
   if (s.side_by_side) return side_by_side(r, m0, m1, j0, j1);
   const bool turns = s.turned_floats > 0;
-  const i64 most = turns ? kTurnedRows : max_of(8 * s.mr, kBlockOfA / max_of(s.kc, 1));
+  const i64 most = turns ? kTurnedRows : s.a_floats > 0 ? kCopiedRows : max_of(8 * s.mr, kBlockOfA / max_of(s.kc, 1));
   for (i64 m = m0; m < m1;) {
     const i64 rows = ceil_div(m1 - m, ceil_div(m1 - m, most));
     if (turns) {
@@ -282,7 +297,7 @@ void rectangle(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
         i64 k = 0;
         do {
           const i64 kc = min_of(s.kc, p.K - k);
-          panel_pass(r, m, m + rows, j, k, kc, r.turned, width, false, Finish{});
+          panel_pass(r, {r.at.a + m * p.a_m + k * p.a_k, p.a_m, p.a_k}, m, m + rows, j, k, kc, r.turned, width, false, Finish{});
           k += kc;
         } while (k < p.K);
         turn_block(r.turned, width, rows, n, r.at.c + n0 * p.c_m + m, p.c_m, finish_at(r.at.finish, n0, m));
@@ -291,9 +306,14 @@ void rectangle(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
       i64 k = 0;
       do {
         const i64 kc = min_of(s.kc, p.K - k);
+        BlockOfA a{r.at.a + m * p.a_m + k * p.a_k, p.a_m, p.a_k};
+        if (s.a_floats > 0) {
+          copy_rows(a.at, a.k, kc, rows, r.copied, rows);
+          a = {r.copied, 1, rows};
+        }
         for (i64 j = j0; j < j1; ++j) {
           const i64 n0 = s.panels.start(j) * kLanes;
-          panel_pass(r, m, m + rows, j, k, kc, r.at.c + m * p.c_m + n0, p.c_m, k + kc >= p.K,
+          panel_pass(r, a, m, m + rows, j, k, kc, r.at.c + m * p.c_m + n0, p.c_m, k + kc >= p.K,
                      finish_at(r.at.finish, m, n0));
         }
         k += kc;
@@ -304,15 +324,31 @@ void rectangle(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
 }
 
 // Tiles of sums are finished a few at a time: a vector read back right after its parts were stored would have to wait.
+// The same few go through a long sum together, one cut of k after the other.
 struct PendingDots {
-  static constexpr int most = 16;
+  static constexpr int most = kPendingTiles;
   int n = 0;
   struct { i64 m, n, rows, columns; } tile[most];
   float sums[most][kMaxSums + kLanes];  // a row is read in whole vectors
 };
 
-void finish_dots(PendingDots& d, const Product& p, const Operands& at) {
-  const Finish& f = at.finish;
+void run_dots(PendingDots& d, const Run& r) {
+  const Plan& s = r.s;
+  const Product& p = s.p;
+  const Finish& f = r.at.finish;
+  const float* a = s.a_floats > 0 ? r.copied : r.at.a;
+  const float* b = s.packed_floats > 0 ? r.packed : r.at.b;
+  const i64 a_m = s.a_floats > 0 ? apart(p.K) : p.a_m, b_n = s.packed_floats > 0 ? apart(p.K) : p.b_n;
+  i64 k = 0;
+  do {
+    const i64 kc = min_of(s.kc, p.K - k);
+    for (int t = 0; t < d.n; ++t) {
+      const auto& tile = d.tile[t];
+      kDotTiles.at[tile.rows][tile.columns]({kc, a + tile.m * a_m + k, a_m, b + tile.n * b_n + k, b_n,
+                                             r.turned + t * kMaxSums * kLanes, d.sums[t], k > 0, k + kc >= p.K});
+    }
+    k += kc;
+  } while (k < p.K);
   for (int t = 0; t < d.n; ++t) {
     const auto& tile = d.tile[t];
     for (i64 v = 0; v < tile.columns; v += kLanes) {
@@ -324,7 +360,7 @@ void finish_dots(PendingDots& d, const Product& p, const Operands& at) {
         if (f.bias) sum += bias;
         if (f.relu) sum = max(zero(), sum);
         if (f.mask) sum = select(gt(load(f.mask + m * f.mask_m + n, left), zero()), sum);
-        store(at.c + m * p.c_m + n, sum, left);
+        store(r.at.c + m * p.c_m + n, sum, left);
       }
     }
   }
@@ -333,21 +369,14 @@ void finish_dots(PendingDots& d, const Product& p, const Operands& at) {
 
 void dots_rectangle(const Run& r, i64 m0, i64 m1, i64 n0, i64 n1) {
   const Plan& s = r.s;
-  const Product& p = s.p;
-  const bool packed = s.packed_floats > 0;
-  const float* b = packed ? r.packed : r.at.b;
-  const i64 b_n = packed ? padded(p.K) : p.b_n;
   PendingDots pending;
   for (i64 n = n0; n < n1; n += s.nv) {
-    const i64 columns = min_of(s.nv, n1 - n);
     for (i64 m = m0; m < m1; m += s.mr) {
-      const i64 rows = min_of(s.mr, m1 - m);
-      pending.tile[pending.n] = {m, n, rows, columns};
-      kDotTiles.at[rows][columns]({p.K, r.at.a + m * p.a_m, p.a_m, b + n * b_n, b_n, pending.sums[pending.n]});
-      if (++pending.n == PendingDots::most) finish_dots(pending, p, r.at);
+      pending.tile[pending.n] = {m, n, min_of(s.mr, m1 - m), min_of(s.nv, n1 - n)};
+      if (++pending.n == PendingDots::most) run_dots(pending, r);
     }
   }
-  finish_dots(pending, p, r.at);
+  if (pending.n > 0) run_dots(pending, r);
 }
 
 // A run of units covers at most a part of a first line of the grid, whole lines, and a part of a last one.
@@ -375,6 +404,9 @@ void for_rectangles(const Plan& s, Slice units, F f) {
   }
 }
 
+// Parts of the workspace start at cache lines.
+i64 whole_lines(i64 floats) { return ceil_div(floats, 16) * 16; }
+
 }  // namespace
 
 i64 product_units(const Product& p) {
@@ -384,7 +416,7 @@ i64 product_units(const Product& p) {
 
 i64 product_scratch(const Product& p) {
   const Plan s = make_plan(p);
-  return (ceil_div(s.packed_floats, 16) * 16 + s.turned_floats) * 4;
+  return (whole_lines(s.packed_floats) + whole_lines(s.turned_floats) + s.a_floats) * 4;
 }
 
 void product(const Product& p, Slice units, Scratch scratch, const Operands& at) {
@@ -396,15 +428,18 @@ void product(const Product& product, Slice units, Scratch scratch, const Operand
   s.p.K = K;
   const Product& p = s.p;
   float* packed = reinterpret_cast<float*>(scratch.at);
-  Run r{s, at, packed, packed + ceil_div(s.packed_floats, 16) * 16};
+  float* turned = packed + whole_lines(s.packed_floats);
+  Run r{s, at, packed, turned, turned + whole_lines(s.turned_floats)};
   if (s.form == Form::swapped_rows || s.form == Form::swapped_packed) {
     r.at.a = at.b;
     r.at.b = at.a;
   }
   if (s.form == Form::dots) {
-    if (s.packed_floats > 0)
-      for (i64 n = 0; n < p.N; ++n)
-        for (i64 k = 0; k < p.K; ++k) packed[n * padded(p.K) + k] = at.b[k * p.b_k + n];
+    if (s.packed_floats > 0 && p.b_k == 1)
+      copy_rows(at.b, p.b_n, p.N, p.K, packed, apart(p.K));
+    else if (s.packed_floats > 0)
+      pack_turned(at.b, p.b_k, p.N, p.K, apart(p.K), packed);
+    if (s.a_floats > 0) copy_rows(at.a, p.a_m, p.M, p.K, r.copied, apart(p.K));
     for_rectangles(s, units, [&](i64 i0, i64 i1, i64 j0, i64 j1) {
       dots_rectangle(r, i0 * s.mb, min_of(i1 * s.mb, p.M), j0 * s.nb * s.nv, min_of(j1 * s.nb * s.nv, p.N));
     });

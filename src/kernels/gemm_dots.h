@@ -1,5 +1,5 @@
 // Dot form: c(m, n) is the inner product of row m of a and row n of b, both contiguous. Lane l sums k = l, l + lanes,
-// ...; the lanes are added in a fixed tree. For products with too few rows or columns to fill vectors the other way.
+// ...; the lanes are added in a fixed tree. Long sums are cut so that the rows at hand stay in L1. For products with too few rows or columns to fill vectors the other way.
 #pragma once
 #include "kernels/gemm_tile.h"
 
@@ -11,7 +11,9 @@ struct DotsCall {
   i64 a_m;
   const float* b;
   i64 b_n;
-  float* sums;  // rows * columns results, row by row; room for a multiple of four
+  float* lanes;  // rows * columns vectors of unfinished sums: read if `more`, written unless `last`
+  float* sums;   // rows * columns results, row by row, if `last`; room for a multiple of four
+  bool more, last;
 };
 
 using Dots = void (*)(const DotsCall&);
@@ -35,7 +37,7 @@ void run(const DotsCall& t) {
   NACRE_UNROLL
   for (int i = 0; i < MA; ++i) {
     NACRE_UNROLL
-    for (int j = 0; j < NB; ++j) sum[i][j] = zero();
+    for (int j = 0; j < NB; ++j) sum[i][j] = t.more ? load(t.lanes + (i * NB + j) * kLanes) : zero();
   }
   tile::Rows<MA> a(t.a, t.a_m);
   tile::Rows<NB> b(t.b, t.b_n);
@@ -71,6 +73,11 @@ void run(const DotsCall& t) {
   if (k > 0) {
     const Mask rest = first_lanes(k);
     step([rest](const float* p) __attribute__((always_inline)) { return load(p, rest); });
+  }
+  if (!t.last) {
+    NACRE_UNROLL
+    for (int i = 0; i < MA * NB; ++i) store(t.lanes + i * kLanes, sum[i / NB][i % NB]);
+    return;
   }
   const auto at = [&](int i) __attribute__((always_inline)) { return i < MA * NB ? sum[i / NB][i % NB] : zero(); };
   NACRE_UNROLL

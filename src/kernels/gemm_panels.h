@@ -65,10 +65,10 @@ NACRE_INLINE void pack_turned(const float* from, i64 stride, i64 rows, i64 colum
 // A finished block of c^T becomes rows of c: c[n * c_m + m] = finish(from[m][n]) for m < rows, n < columns; `width` is
 // the length of a row of `from`.
 NACRE_INLINE void turn_block(const float* from, i64 width, i64 rows, i64 columns, float* c, i64 c_m, const Finish& f) {
-  for (i64 m = 0; m < rows; m += kLanes) {
-    const i64 left = rows - m;
-    const Vec bias = f.bias ? load(f.bias + m, left) : zero();
-    for (i64 n = 0; n < columns; n += kLanes) {
+  for (i64 n = 0; n < columns; n += kLanes) {
+    for (i64 m = 0; m < rows; m += kLanes) {  // the rows of c grow by a vector each
+      const i64 left = rows - m;
+      const Vec bias = f.bias ? load(f.bias + m, left) : zero();
       Vec block[kLanes];
       NACRE_UNROLL
       for (int i = 0; i < kLanes; ++i) block[i] = i < left ? load(from + (m + i) * width + n) : zero();
@@ -85,5 +85,14 @@ NACRE_INLINE void turn_block(const float* from, i64 width, i64 rows, i64 columns
     }
   }
 }
+
+// to[r * to_stride + c] = from[r * stride + c]
+NACRE_INLINE void copy_rows(const float* from, i64 stride, i64 rows, i64 columns, float* to, i64 to_stride) {
+  for (i64 r = 0; r < rows; ++r)
+    for (i64 c = 0; c < columns; c += kLanes) store(to + r * to_stride + c, load(from + r * stride + c, columns - c), columns - c);
+}
+
+// Rows this many floats apart fall into so few cache sets that a few dozen of them evict each other.
+NACRE_INLINE bool aliased(i64 stride) { return stride >= 512 && stride % 256 == 0; }
 
 }  // namespace nacre::NACRE_ISA

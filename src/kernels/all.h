@@ -16,3 +16,4 @@
 #include "kernels/pool2d.h"
 #include "kernels/softmax.h"
 #include "kernels/depthwise_conv2d.h"
+#include "kernels/conv2d_pool.h"

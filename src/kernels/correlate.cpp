@@ -152,7 +152,7 @@ Correlation grad_x_widest(const Conv2DShape& s) {
   return q;
 }
 
-Cut cut_blocks(const Correlation& q, i64 px, i64 floats) {
+Cut cut_blocks(const Correlation& q, i64 px, i64 floats, bool may_patch) {
   Cut cut{};
   const i64 N = max_of(q.N, 1), OH = max_of(q.h.out, 1), OW = max_of(q.w.out, 1);
   const auto window = [&](i64 n, i64 h, i64 w) {
@@ -165,7 +165,7 @@ Cut cut_blocks(const Correlation& q, i64 px, i64 floats) {
   };
   const i64 narrow = min_of(OW, 2 * kLanes);
   // Where even a short piece of a row has a window too large, and patches are smaller, take those.
-  cut.patches = window(1, 1, narrow) > floats && patch(narrow) < window(1, 1, narrow);
+  cut.patches = may_patch && window(1, 1, narrow) > floats && patch(narrow) < window(1, 1, narrow);
   const auto size = [&](i64 n, i64 h, i64 w) { return cut.patches ? patch(n * h * w) : window(n, h, w); };
   const auto fits = [&](i64 n, i64 h, i64 w) { return n * h * w <= px && size(n, h, w) <= floats; };
   // The largest count that fits, by bisection (size grows with the count), then equalised.

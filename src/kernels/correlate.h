@@ -60,7 +60,7 @@ Correlation grad_x_correlation(const Conv2DShape& s, i64 rh, i64 rw);
 Correlation grad_x_widest(const Conv2DShape& s);
 
 // Blocks of at most `px` pixels whose copy stays within `floats` if that is possible at all.
-Cut cut_blocks(const Correlation& q, i64 px, i64 floats);
+Cut cut_blocks(const Correlation& q, i64 px, i64 floats, bool may_patch = true);
 Block block_at(const Correlation& q, const Cut& cut, i64 index);
 // x points at the first channel of the group; C channels of each pixel are wanted.
 View view_block(const Correlation& q, const Cut& cut, const Block& b, const float* x, i64 C, float* copy);

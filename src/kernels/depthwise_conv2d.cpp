@@ -163,7 +163,7 @@ WeightPlan weight_plan(const Conv2DShape& c, i64 M) {
   one.ldx = c.ldx ? c.ldx : c.C;
   one.ldy = ldy_of(c);
   p.q = forward_correlation(one);
-  p.cut = cut_blocks(p.q, kPixels, M == 1 ? kCopyFloats : i64{1} << 40);  // no patches where channels are spread
+  p.cut = cut_blocks(p.q, kPixels, kCopyFloats, M == 1);  // no patches where channels are spread
   const Count blocks = Count(p.cut.n_blocks) * Count(p.cut.h_blocks) * Count(p.cut.w_blocks);
   p.ok = blocks.ok();
   if (!p.ok) return p;

@@ -5,6 +5,7 @@ from nacre._lazy import attach as _attach
 # Module -> the public names that it defines.
 _WHERE = {
     ".activation": ("Activation", "ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax"),
+    ".bidirectional": ("Bidirectional",),
     ".batch_normalization": ("BatchNormalization",),
     ".conv_transpose": ("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"),
     ".convolution": ("Conv1D", "Conv2D", "Conv3D"),
@@ -16,9 +17,11 @@ _WHERE = {
         "SpatialDropout3D",
     ),
     ".embedding": ("Embedding",),
+    ".gru": ("GRU", "GRUCell"),
     ".input_layer": ("Input", "InputLayer"),
     ".input_spec": ("InputSpec",),
     ".layer": ("Layer",),
+    ".lstm": ("LSTM", "LSTMCell"),
     ".merging": (
         "Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply", "Subtract", "add", "average", "concatenate",
         "dot", "maximum", "minimum", "multiply", "subtract",
@@ -31,8 +34,12 @@ _WHERE = {
         "MaxPooling2D", "MaxPooling3D",
     ),
     ".reshaping": ("Flatten", "Permute", "RepeatVector", "Reshape"),
+    ".rescaling": ("Normalization", "Rescaling"),
+    ".rnn": ("RNN", "StackedRNNCells"),
     ".serialization": ("deserialize", "serialize"),
+    ".simple_rnn": ("SimpleRNN", "SimpleRNNCell"),
     ".upsampling": ("UpSampling1D", "UpSampling2D", "UpSampling3D"),
+    ".wrapper": ("SpectralNormalization", "TimeDistributed", "Wrapper"),
 }  # fmt: skip
 
 # Older spelling -> name.

@@ -26,6 +26,35 @@ from nacre.layers.state import LayerState
 _LEGACY = ("input_shape", "input_dim", "batch_input_shape", "weights", "input_dtype")
 
 
+def _wrap_build(build: Callable[..., Any]) -> Callable[..., Any]:
+    """A `build` that runs in the layer's name scope, remembers its shapes and marks the layer built."""
+
+    @functools.wraps(build)
+    def wrapped(self: Any, *args: Any, **kwargs: Any) -> None:
+        if self._building:  # super().build() from a subclass
+            build(self, *args, **kwargs)
+            return
+        self._check_super_called()
+        names = naming._stack()
+        names.append(self.name)
+        self._building = True
+        try:
+            self._remember_path()
+            args = tuple(standardize_shapes(a) for a in args)
+            kwargs = {name: standardize_shapes(a) for name, a in kwargs.items()}
+            build(self, *args, **kwargs)
+            given = inspect.signature(build).bind(self, *args, **kwargs).arguments
+            self._build_shapes_dict = {name: shape for name, shape in list(given.items())[1:] if name not in ("args", "kwargs")}
+        finally:
+            self._building = False
+            names.pop()
+        self.built = True
+        self._after_build()
+
+    wrapped._nacre_wrapped = True  # type: ignore[attr-defined]
+    return wrapped
+
+
 class Layer(LayerState):
     """Turns tensors into tensors, and owns the weights that it needs for that.
 
@@ -168,12 +197,12 @@ class Layer(LayerState):
 
     # --- building ----------------------------------------------------------------------------------------------------------
 
+    @_wrap_build
     def build(self, input_shape: Any) -> None:
         """Makes the weights for inputs of that shape. This one builds the sublayers, by tracing `call`."""
         self._check_super_called()
         if any(not layer.built for layer in self._flatten_layers(include_self=False)):
             self._build_by_tracing({next(iter(plan_of(type(self)).positional), "inputs") + "_shape": input_shape})
-        self.built = True
 
     def _build_by_tracing(self, shapes: dict[str, Any]) -> None:
         """Runs `call` on symbols of these shapes, so that sublayers make their weights; a warning when that fails."""
@@ -567,35 +596,6 @@ class Layer(LayerState):
 
 
 # --- helpers -----------------------------------------------------------------------------------------------------------------
-
-
-def _wrap_build(build: Callable[..., Any]) -> Callable[..., Any]:
-    """A `build` that runs in the layer's name scope, remembers its shapes and marks the layer built."""
-
-    @functools.wraps(build)
-    def wrapped(self: Layer, *args: Any, **kwargs: Any) -> None:
-        if self._building:  # super().build() from a subclass
-            build(self, *args, **kwargs)
-            return
-        self._check_super_called()
-        names = naming._stack()
-        names.append(self.name)
-        self._building = True
-        try:
-            self._remember_path()
-            args = tuple(standardize_shapes(a) for a in args)
-            kwargs = {name: standardize_shapes(a) for name, a in kwargs.items()}
-            build(self, *args, **kwargs)
-            given = inspect.signature(build).bind(self, *args, **kwargs).arguments
-            self._build_shapes_dict = {name: shape for name, shape in list(given.items())[1:] if name not in ("args", "kwargs")}
-        finally:
-            self._building = False
-            names.pop()
-        self.built = True
-        self._after_build()
-
-    wrapped._nacre_wrapped = True  # type: ignore[attr-defined]
-    return wrapped
 
 
 def _only_tensors(x: Any) -> None:

@@ -212,7 +212,7 @@ class Concatenate(Merge):
                     m = ops.expand_dims(m, -1)
                 m = ops.broadcast_to(m, x.shape)
             parts.append(m)
-        return ops.all(ops.concatenate(parts, axis=self.axis), axis=-1)
+        return ops.any(ops.concatenate(parts, axis=self.axis), axis=-1)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""

@@ -74,6 +74,7 @@ class LayerNormalization(Layer):
     def build(self, input_shape: Any) -> None:
         """Makes the weights."""
         shape = _sizes(input_shape, self.axis, f"LayerNormalization '{self.name}'")
+        self.axis = list(self.axis) if isinstance(self.axis, list) else [self.axis]
         if self.scale or self.rms_scaling:
             self.gamma = self.add_weight(
                 name="gamma",
@@ -146,6 +147,7 @@ class RMSNormalization(Layer):
     def build(self, input_shape: Any) -> None:
         """Makes the weights."""
         shape = _sizes(input_shape, self.axis, f"RMSNormalization '{self.name}'")
+        self.axis = list(self.axis) if isinstance(self.axis, list) else [self.axis]
         self.scale = self.add_weight(name="scale", shape=shape, initializer="ones")
 
     def call(self, inputs: Any) -> Any:

@@ -1,0 +1,334 @@
+"""Recurrent layers: a cell applied step by step along time, and cells stacked on each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nacre import ops
+from nacre.core import tree
+from nacre.core.registry import deserialize_keras_object, serialize_keras_object
+from nacre.core.variable import Variable
+from nacre.layers.arguments import config_of, is_int
+from nacre.layers.layer import Layer
+
+
+def _state_sizes(cell: Any) -> list[tuple[int, ...]]:
+    """The shapes of a cell's states without batch axis."""
+    sizes = cell.state_size
+    sizes = [sizes] if is_int(sizes) else list(sizes)
+    flat: list[tuple[int, ...]] = []
+    for size in sizes:
+        if is_int(size):
+            flat.append((int(size),))
+        elif size and all(is_int(n) or n is None for n in size) and not hasattr(cell, "cells"):
+            flat.append(tuple(size))
+        else:
+            flat += [(int(n),) if is_int(n) else tuple(n) for n in tree.flatten(size)]
+    return flat
+
+
+class StackedRNNCells(Layer):
+    """Cells on top of each other as one cell: the output of each is the input of the next."""
+
+    def __init__(self, cells: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        for cell in cells:
+            if not hasattr(cell, "call") or not hasattr(cell, "state_size"):
+                raise ValueError(
+                    f"All cells must have a `call` method and a `state_size` attribute. Received cell: {cell}"
+                )
+        self.cells = list(cells)
+
+    @property
+    def state_size(self) -> list[Any]:
+        """The state sizes of the cells, in order."""
+        return [cell.state_size for cell in self.cells]
+
+    @property
+    def output_size(self) -> Any:
+        """The size of the last cell's output."""
+        last = self.cells[-1]
+        size = getattr(last, "output_size", None)
+        return size if size is not None else last.state_size if is_int(last.state_size) else last.state_size[0]
+
+    def get_initial_state(self, batch_size: Any = None) -> list[Any]:
+        """The zero states of all cells, nested as `state_size`."""
+        return [initial_state_of(cell, batch_size, self._input_dtype) for cell in self.cells]
+
+    def build(self, input_shape: Any) -> None:
+        """Builds the cells."""
+        for cell in self.cells:
+            if isinstance(cell, Layer) and not cell.built:
+                cell.build(input_shape)
+            size = getattr(cell, "output_size", None)
+            if size is None:
+                size = cell.state_size if is_int(cell.state_size) else cell.state_size[0]
+            input_shape = (input_shape[0], *((size,) if is_int(size) else tuple(size)))
+
+    def call(self, inputs: Any, states: Any, training: bool = False, **kwargs: Any) -> Any:
+        """(N, C), states -> (N, units), new states."""
+        new_states = []
+        for cell, state in zip(self.cells, states):
+            state = list(state) if isinstance(state, (list, tuple)) else [state]
+            inputs, new = call_cell(cell, inputs, state, training)
+            new_states.append(new)
+        return inputs, new_states
+
+    def reset_dropout_masks(self) -> None:
+        """Forgets the dropout masks of all cells."""
+        for cell in self.cells:
+            if hasattr(cell, "reset_dropout_masks"):
+                cell.reset_dropout_masks()
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        return {**super().get_config(), "cells": [serialize_keras_object(cell) for cell in self.cells]}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        """The cells of that configuration, stacked."""
+        config = dict(config)
+        cells = [deserialize_keras_object(c, custom_objects, package="layers") for c in config.pop("cells")]
+        return cls(cells, **{**config, "dtype": _policy(config.get("dtype"))})
+
+
+def _policy(dtype: Any) -> Any:
+    return deserialize_keras_object(dtype, package="dtype_policies") if isinstance(dtype, dict) else dtype
+
+
+def initial_state_of(cell: Any, batch_size: Any, dtype: str) -> Any:
+    """The state that a cell starts from."""
+    if getattr(cell, "get_initial_state", None) is not None:
+        return cell.get_initial_state(batch_size=batch_size)
+    states = [ops.zeros((batch_size, *size), dtype=dtype) for size in _state_sizes(cell)]
+    return states
+
+
+def call_cell(cell: Any, inputs: Any, states: Any, training: Any) -> tuple[Any, Any]:
+    """(output, new states as a list) of one step."""
+    kwargs = {"training": training} if isinstance(cell, Layer) else {}
+    output, new_states = cell(inputs, states, **kwargs)
+    return output, list(new_states) if isinstance(new_states, (list, tuple)) else [new_states]
+
+
+class RNN(Layer):
+    """A cell applied step by step: (N, T, C) -> (N, units), or (N, T, units) with `return_sequences`.
+
+    Args:
+        cell: a layer with `call(inputs, states) -> (output, new_states)` and `state_size`, or a list of such: they are stacked.
+        return_sequences: whether all outputs are returned, or the last one.
+        return_state: whether the last states are returned, too: `[output, *states]`.
+        go_backwards: whether to start at the end; the sequence of outputs is then in reversed order, too.
+        stateful: whether each batch starts from the states that the one before ended with. Needs a fixed batch size.
+        unroll: accepted; steps are always recorded one by one.
+        zero_output_for_mask: whether outputs of masked steps are zero, instead of the output before.
+
+    A masked step leaves the states as they are.
+    """
+
+    def __init__(
+        self,
+        cell: Any,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        zero_output_for_mask: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        if isinstance(cell, (list, tuple)):
+            cell = StackedRNNCells(cell)
+        for name, what in (("call", "method"), ("state_size", "attribute")):
+            if not hasattr(cell, name):
+                raise ValueError(f"Argument `cell` should have a `{name}` {what}. Received: cell={cell}")
+        super().__init__(**kwargs)
+        self.cell = cell
+        self.return_sequences = return_sequences
+        self.return_state = return_state
+        self.go_backwards = go_backwards
+        self.stateful = stateful
+        self.unroll = unroll
+        self.zero_output_for_mask = zero_output_for_mask
+        self.supports_masking = True
+        self._states: Any = None
+
+    @property
+    def states(self) -> Any:
+        """The states that the next batch starts from, when stateful."""
+        return self._states
+
+    def _output_size(self) -> tuple[int, ...]:
+        size = getattr(self.cell, "output_size", None)
+        if size is None:
+            return _state_sizes(self.cell)[0]
+        return (int(size),) if is_int(size) else tuple(size)
+
+    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
+        """Builds the cell for one step."""
+        if len(sequences_shape) < 3:
+            raise ValueError(
+                f"{type(self).__name__} '{self.name}': expected an input of shape (N, T, ...), got {sequences_shape}"
+            )
+        if isinstance(self.cell, Layer) and not self.cell.built:
+            self.cell.build((sequences_shape[0], *sequences_shape[2:]))
+        if self.stateful and self._states is None:
+            if sequences_shape[0] is None:
+                raise ValueError(
+                    "When using `stateful=True` in a RNN, the batch size must be static. Found dynamic batch size: "
+                    f"sequence.shape={sequences_shape}. Give the batch size with `batch_size=` or `batch_shape=` of Input."
+                )
+            self._states = [
+                Variable(np.zeros((sequences_shape[0], *size), self._input_dtype), trainable=False, name="rnn_state")
+                for size in _state_sizes(self.cell)
+            ]
+
+    def get_initial_state(self, batch_size: Any) -> list[Any]:
+        """The states that a batch starts from, as a flat list."""
+        return tree.flatten(initial_state_of(self.cell, batch_size, self._input_dtype or "float32"))
+
+    def reset_states(self) -> None:
+        """The next batch starts from zero states."""
+        for v in tree.flatten(self._states) if self._states is not None else []:
+            v.assign(ops.zeros_like(v.value))
+
+    reset_state = reset_states
+
+    def call(self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False) -> Any:
+        """(N, T, C) -> (N, units), or as the arguments of the layer say."""
+        if sequences.shape[1] == 0:
+            raise ValueError(f"{type(self).__name__} '{self.name}': expected at least one step, got shape {sequences.shape}")
+        if initial_state is not None:
+            states = [s.value if isinstance(s, Variable) else s for s in tree.flatten(initial_state)]
+        elif self.stateful:
+            states = [v.value for v in self._states]
+        else:
+            states = self.get_initial_state(sequences.shape[0])
+        expected = len(_state_sizes(self.cell))
+        if len(states) != expected:
+            raise ValueError(
+                f"{type(self).__name__} '{self.name}': expected {expected} initial states, got {len(states)}"
+            )
+        mask = tree.flatten(mask)[0] if mask is not None else None
+        try:
+            last, outputs, states = self._loop(sequences, states, mask, training)
+        finally:
+            if hasattr(self.cell, "reset_dropout_masks"):
+                self.cell.reset_dropout_masks()
+        if self.stateful:
+            for v, s in zip(self._states, states):
+                v.assign(s)
+        output = ops.stack(outputs, axis=1) if self.return_sequences else last
+        return [output, *states] if self.return_state else output
+
+    def _loop(self, sequences: Any, states: list[Any], mask: Any, training: bool) -> tuple[Any, list[Any], list[Any]]:
+        """(last output, outputs step by step, last states)."""
+        step = self._step(training)
+        if getattr(type(self.cell), "_projects", None) is type(self.cell).call:
+            # The product with the inputs is one for all steps; the cell's step continues from there.
+            sequences = self.cell.project(sequences, training)
+        steps = ops.unstack(sequences, axis=1)
+        masks = ops.unstack(mask, axis=1) if mask is not None else [None] * len(steps)
+        if self.go_backwards:
+            steps, masks = steps[::-1], masks[::-1]
+        structure = states
+        if hasattr(self.cell, "cells"):
+            structure = initial_structure(self.cell, states)
+        output = None
+        outputs = []
+        for x, valid in zip(steps, masks):
+            new_output, new_structure = step(x, structure)
+            if valid is not None:
+                before = output if output is not None else ops.zeros_like(new_output)
+                shown = _choose(valid, new_output, ops.zeros_like(new_output) if self.zero_output_for_mask else before)
+                output = _choose(valid, new_output, before)
+                new_structure = tree.map_structure(lambda n, o, v=valid: _choose(v, n, o), new_structure, structure)
+            else:
+                shown = output = new_output
+            structure = new_structure
+            if self.return_sequences:
+                outputs.append(shown)
+        last = shown if self.zero_output_for_mask else output
+        return last, outputs, tree.flatten(structure)
+
+    def _step(self, training: bool) -> Any:
+        cell = self.cell
+        if getattr(type(cell), "_projects", None) is type(cell).call:
+            return lambda x, states: cell.step(x, states, training)
+        return lambda x, states: call_cell(cell, x, states, training)
+
+    def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Any:
+        """(N, units), or as the arguments of the layer say."""
+        batch, time = sequences_shape[0], sequences_shape[1]
+        size = self._output_size()
+        output = (batch, time, *size) if self.return_sequences else (batch, *size)
+        if self.return_state:
+            return [output, *((batch, *s) for s in _state_sizes(self.cell))]
+        return output
+
+    def compute_mask(self, sequences: Any, mask: Any = None) -> Any:
+        """That of the input when whole sequences are returned."""
+        mask = tree.flatten(mask)[0] if mask is not None else None
+        output = mask if self.return_sequences else None
+        if self.return_state:
+            return [output, *[None for _ in _state_sizes(self.cell)]]
+        return output
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        return {
+            **super().get_config(),
+            **config_of(
+                self, "return_sequences", "return_state", "go_backwards", "stateful", "unroll", "zero_output_for_mask",
+            ),
+            "cell": serialize_keras_object(self.cell),
+        }  # fmt: skip
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        """The layer of that configuration."""
+        config = dict(config)
+        if "cell" in config:
+            config["cell"] = deserialize_keras_object(config["cell"], custom_objects, package="layers")
+        return super().from_config(config)
+
+
+def initial_structure(cell: Any, states: list[Any]) -> Any:
+    """Flat states as a stacked cell nests them: a list of lists."""
+    out, at = [], 0
+    for inner in cell.cells:
+        n = len(_state_sizes(inner))
+        out.append(states[at : at + n])
+        at += n
+    return out
+
+
+def _choose(valid: Any, new: Any, old: Any) -> Any:
+    """`new` for the samples that `valid` (N,) names, else `old`."""
+    condition = ops.reshape(valid, (valid.shape[0], *(1,) * (len(new.shape) - 1)))
+    return ops.where(condition, new, old)
+
+
+class RecurrentLayer(RNN):
+    """Base class of SimpleRNN, LSTM and GRU: an RNN around one cell whose arguments are the layer's own."""
+
+    _CELL_CONFIG: tuple[str, ...] = ()
+
+    def __getattr__(self, name: str) -> Any:
+        # The cell's arguments (units, activation, dropout, ...) are attributes of the layer, too.
+        if name in type(self)._CELL_CONFIG and "cell" in self.__dict__:
+            return getattr(self.__dict__["cell"], name)
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        config = RNN.get_config(self)
+        config.pop("cell")
+        return {**config, **config_of(self, *self._CELL_CONFIG)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        """The layer of that configuration."""
+        return Layer.from_config.__func__(cls, config)  # type: ignore[attr-defined]

@@ -1,0 +1,124 @@
+"""What recurrent cells share: dropout masks that stay the same for a whole sequence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nacre import activations, ops, random
+from nacre.layers.arguments import positive_int, weight_arguments
+from nacre.layers.layer import Layer
+
+
+class RecurrentCell(Layer):
+    """Base class of SimpleRNNCell, LSTMCell and GRUCell.
+
+    `call(inputs, states)` is `step(project(inputs), states)`: `project` is the product with the inputs, which a layer does for all
+    steps at once; `step` is what has to wait for the state.
+    """
+
+    _GATES = 1
+
+    def _arguments(
+        self, units: Any, activation: Any, use_bias: bool, dropout: float, recurrent_dropout: float, seed: Any, **weights: Any
+    ) -> None:
+        self.units = units
+        self.activation = activations.get(activation)
+        self.use_bias = use_bias
+        weight_arguments(self, **weights)
+        self.dropout = min(1.0, max(0.0, dropout))
+        self.recurrent_dropout = min(1.0, max(0.0, recurrent_dropout))
+        self.seed = seed
+        self.seed_generator = random.SeedGenerator(seed)
+        self._masks: Any = {}
+
+    @staticmethod
+    def _check_units(units: Any) -> int:
+        return positive_int(
+            "units", units, "Received an invalid value for argument `{name}`, expected a positive integer, got {value}."
+        )
+
+    def build(self, input_shape: Any) -> None:
+        """Makes the weights."""
+        wide = self.units * self._GATES
+        if input_shape[-1] is None:
+            raise ValueError(f"{type(self).__name__} '{self.name}': the last axis must be known, got shape {input_shape}")
+        self.kernel = self.add_weight(
+            shape=(input_shape[-1], wide),
+            name="kernel",
+            initializer=self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+        )
+        self.recurrent_kernel = self.add_weight(
+            shape=(self.units, wide),
+            name="recurrent_kernel",
+            initializer=self.recurrent_initializer,
+            regularizer=self.recurrent_regularizer,
+            constraint=self.recurrent_constraint,
+        )
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(
+                shape=self._bias_shape(),
+                name="bias",
+                initializer=self._bias_initializer(),
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+            )
+
+    def _bias_shape(self) -> tuple[int, ...]:
+        return (self.units * self._GATES,)
+
+    def _bias_initializer(self) -> Any:
+        return self.bias_initializer
+
+    def _input_bias(self) -> Any:
+        return self.bias
+
+    def project(self, inputs: Any, training: Any = False) -> Any:
+        """`inputs @ kernel + bias` for one step (N, C) or a sequence (N, T, C), behind dropout of the inputs."""
+        if training and 0.0 < self.dropout < 1.0:
+            mask = self.get_dropout_mask(inputs if len(inputs.shape) == 2 else inputs[:, 0])
+            inputs = inputs * (mask if len(inputs.shape) == 2 else ops.expand_dims(mask, 1))
+        x = ops.matmul(inputs, self.kernel)
+        bias = self._input_bias()
+        return x if bias is None else ops.add(x, bias)
+
+    def step(self, x: Any, states: Any, training: Any = False) -> tuple[Any, list[Any]]:
+        """(output, new states) from the projected input of one step."""
+        raise NotImplementedError
+
+    def _recurrent(self, h: Any, training: Any) -> Any:
+        """The state that goes into the product, behind dropout."""
+        if training and 0.0 < self.recurrent_dropout < 1.0:
+            return h * self.get_recurrent_dropout_mask(h)
+        return h
+
+    def call(self, inputs: Any, states: Any, training: bool = False) -> Any:
+        """(N, C), states -> (N, units), new states."""
+        states = list(states) if isinstance(states, (list, tuple)) else [states]
+        return self.step(self.project(inputs, training), states, training)
+
+    def _mask(self, name: str, like: Any, rate: float) -> Any:
+        if name not in self._masks:
+            self._masks[name] = random.dropout(ops.ones_like(like), rate, seed=self.seed_generator)
+        return self._masks[name]
+
+    def get_dropout_mask(self, step_input: Any) -> Any:
+        """The mask for inputs, the same until `reset_dropout_masks`."""
+        return self._mask("inputs", step_input, self.dropout) if self.dropout else None
+
+    def get_recurrent_dropout_mask(self, step_input: Any) -> Any:
+        """The mask for states, the same until `reset_dropout_masks`."""
+        return self._mask("states", step_input, self.recurrent_dropout) if self.recurrent_dropout else None
+
+    def reset_dropout_masks(self) -> None:
+        """The next sequence gets other masks."""
+        self._masks.clear()
+
+    reset_dropout_mask = reset_recurrent_dropout_mask = reset_dropout_masks
+
+    def get_initial_state(self, batch_size: Any = None) -> list[Any]:
+        """Zeros (batch_size, units) for every state."""
+        n = 1 if isinstance(self.state_size, int) else len(self.state_size)
+        return [ops.zeros((batch_size, self.units), dtype=self._input_dtype) for _ in range(n)]

@@ -17,12 +17,12 @@ def dice(y_true: Any, y_pred: Any, axis: Any = None) -> Any:
 
 
 def tversky(y_true: Any, y_pred: Any, alpha: float = 0.5, beta: float = 0.5, axis: Any = None) -> Any:
-    """1 - hits / (hits + alpha * false positives + beta * false negatives), sums over `axis` (all axes for None)."""
+    """1 - hits / (hits + alpha * misses + beta * false alarms), sums over `axis` (all axes for None)."""
     y_true, y_pred = convert_pair(y_true, y_pred)
     hits = ops.sum(y_true * y_pred, axis=axis)
-    false_positive = ops.sum((1.0 - y_true) * y_pred, axis=axis)
-    false_negative = ops.sum(y_true * (1.0 - y_pred), axis=axis)
-    return 1.0 - hits / (hits + alpha * false_positive + beta * false_negative + config.epsilon())
+    missed = ops.sum(y_true * (1.0 - y_pred), axis=axis)
+    false = ops.sum((1.0 - y_true) * y_pred, axis=axis)
+    return 1.0 - hits / (hits + alpha * missed + beta * false + config.epsilon())
 
 
 def circle(
@@ -52,7 +52,9 @@ def circle(
     push = ops.stop_gradient(ops.relu(similarity + margin))
     pull = -gamma * pull * (similarity - (1.0 - margin))
     push = gamma * push * (similarity - margin)
-    return ops.softplus(_masked_logsumexp(pull, same) + _masked_logsumexp(push, different))
+    found = ops.softplus(_masked_logsumexp(pull, same) + _masked_logsumexp(push, different))
+    found._keras_mask = ops.any(same, axis=-1)  # a sample alone in its class does not count
+    return found
 
 
 def _masked_logsumexp(x: Any, mask: Any) -> Any:
@@ -74,7 +76,7 @@ class Dice(LossFunctionWrapper):
 
 
 class Tversky(LossFunctionWrapper):
-    """1 - the Tversky index; `alpha` weighs false positives, `beta` false negatives."""
+    """1 - the Tversky index; `alpha` weighs misses, `beta` false alarms."""
 
     def __init__(
         self,

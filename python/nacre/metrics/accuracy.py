@@ -128,4 +128,9 @@ class SparseTopKCategoricalAccuracy(MeanMetricWrapper):
         self.k = k
         self.from_sorted_ids = from_sorted_ids
 
-
+    def get_config(self) -> dict[str, Any]:
+        """Keras' configuration; `from_sorted_ids` only where it is set."""
+        config_ = super().get_config()
+        if not config_["from_sorted_ids"]:
+            del config_["from_sorted_ids"]
+        return config_

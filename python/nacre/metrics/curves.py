@@ -143,10 +143,9 @@ class AUC(_Curve):
         positives, negatives = tp + fn, fp + tn
         share = divide_no_nan(positives, positives + negatives)
         precision = divide_no_nan(tp, tp + fp)
-        zero = ops.zeros_like(precision)
         precision_gain = divide_no_nan(precision - share, precision * (1.0 - share))
         recall_gain = divide_no_nan(recall - share, recall * (1.0 - share))
-        return ops.maximum(recall_gain, zero), ops.maximum(precision_gain, zero)
+        return ops.maximum(recall_gain, 0.0), precision_gain
 
     def _areas_of(self, x: Any, y: Any) -> Any:
         left, right = y[:-1], y[1:]

@@ -58,6 +58,13 @@ class CosineSimilarity(MeanMetricWrapper):
     def __init__(self, name: str | None = "cosine_similarity", dtype: Any = None, axis: int = -1) -> None:
         super().__init__(cosine_similarity, name, dtype, axis=axis)
 
+    def get_config(self) -> dict[str, Any]:
+        """Keras' configuration; `axis` only where it is not the last one."""
+        config_ = super().get_config()
+        if config_["axis"] == -1:
+            del config_["axis"]
+        return config_
+
 
 class PearsonCorrelation(MeanMetricWrapper):
     """The mean of Pearson's correlation along `axis`."""
@@ -133,7 +140,7 @@ class R2Score(Metric):
         self.squared_sum.assign(self.squared_sum + ops.sum(y_true * weighted, axis=0))
         self.total_mse.assign(self.total_mse + ops.sum(ops.square(y_true - y_pred) * weight, axis=0))
         self.count.assign(self.count + ops.sum(weight, axis=0))
-        self.num_samples.assign(self.num_samples + y_true.shape[0])
+        self.num_samples.assign(self.num_samples + y_true.size)  # elements, as in Keras
 
     def result(self) -> Any:
         """The score so far."""

@@ -52,7 +52,6 @@ class Value:
     shape: tuple[Any, ...]
     dtype: str
     __array_priority__ = 1000.0  # a NumPy array on the left hands the operation to us
-    __array_ufunc__ = None
 
     @property
     def ndim(self) -> int:

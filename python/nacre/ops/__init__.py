@@ -33,6 +33,11 @@ _NAMES = {
         ones_like tri zeros zeros_like""",
     ".sorting": """argpartition argsort bincount digitize histogram in_top_k isin median percentile quantile searchsorted
         segment_max segment_min segment_prod segment_sum sort top_k unique""",
+    ".special": """allclose angle bartlett blackman cbrt conj conjugate deg2rad divide_no_nan erfc fabs fmax fmin fmod gcd hamming
+        hanning heaviside i0 imag isclose isneginf isposinf isreal kaiser lcm ldexp logaddexp2 nan_to_num nextafter rad2deg real
+        signbit sinc""",
+    ".nan_reduction": """nanargmax nanargmin nancumprod nancumsum nanmax nanmean nanmedian nanmin nanpercentile nanprod
+        nanquantile nanstd nansum nanvar""",
     ".core": """associative_scan cond convert_to_numpy copy custom_gradient dtype fori_loop is_tensor map ndim saturate_cast scan
         shape size switch vectorize vectorized_map view while_loop""",
 }

@@ -189,6 +189,7 @@ def cond(pred: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> 
     before = dict(graph.current)
     yes = true_fn()
     after_yes = dict(graph.current)
+    before = {**{variable: graph.state[variable] for variable in after_yes}, **before}
     graph.current = dict(before)
     no = false_fn()
     after_no = dict(graph.current)

@@ -201,8 +201,8 @@ def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False
 
     Without `from_logits` the output is scaled to sum to one and kept `epsilon()` away from 0 and 1.
 
-    >>> categorical_crossentropy([[0.0, 1.0]], [[0.5, 0.5]]).numpy().round(4).tolist()
-    [0.6931]
+    >>> round(categorical_crossentropy([[0.0, 1.0]], [[0.5, 0.5]]).item(), 4)
+    0.6931
     """
     target, output = value(target), floating(output)
     if target.dtype != output.dtype:
@@ -228,8 +228,8 @@ def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool 
 
     `target` has the shape of `output` without that axis, or with size 1 there. A number that is no class gives NaN.
 
-    >>> sparse_categorical_crossentropy([1], [[0.5, 0.5]]).numpy().round(4).tolist()
-    [0.6931]
+    >>> round(sparse_categorical_crossentropy([1], [[0.5, 0.5]]).item(), 4)
+    0.6931
     """
     target, output = value(target), floating(output)
     if not output.shape:
@@ -268,8 +268,8 @@ def _picked(target: Any, log_p: Any, axis: int) -> Any:
 def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> Any:
     """-(target * log(output) + (1 - target) * log(1 - output)), elementwise; `output` is a probability, or a logit.
 
-    >>> binary_crossentropy([1.0], [0.5]).numpy().round(4).tolist()
-    [0.6931]
+    >>> round(binary_crossentropy([1.0], [0.5]).item(), 4)
+    0.6931
     """
     target, output = value(target), floating(output)
     if target.dtype != output.dtype:

@@ -419,8 +419,8 @@ def average(x: Any, axis: Any = None, weights: Any = None) -> Any:
 def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """log(sum(exp(x))) over `axis` without overflow.
 
-    >>> float(logsumexp([1000.0, 1000.0])) == 1000.0 + float(np.log(np.float32(2.0)))
-    True
+    >>> round(logsumexp([1000.0, 1000.0]).item(), 3)
+    1000.693
     """
     x = floating(x)
     axes = _axes(axis, x, "logsumexp")

@@ -15,6 +15,7 @@ from nacre.core.tensor import Tensor, as_array
 from nacre.ops.base import public, scalar, value
 from nacre.ops.elementwise import (
     Add,
+    BitwiseAnd,
     BroadcastTo,
     Cast,
     Eq,
@@ -24,6 +25,7 @@ from nacre.ops.elementwise import (
     Isnan,
     LogicalAnd,
     LogicalNot,
+    LogicalOr,
     Lt,
     Mul,
     Select,
@@ -159,14 +161,6 @@ def in_top_k(targets: Any, predictions: Any, k: int) -> Any:
 _METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
 
 
-def _joined(x: Any, axis: Any, name: str) -> tuple[Any, tuple[int, ...]]:
-    """`x` with the reduced axes joined as the last one, and which they were."""
-    axes = normalize_axes(axis, len(x.shape), f"{name}: axis")
-    rest = tuple(a for a in range(len(x.shape)) if a not in axes)
-    moved = permuted(x, (*rest, *axes))
-    return reshaped(moved, (*(x.shape[a] for a in rest), math.prod(x.shape[a] for a in axes))), axes
-
-
 @public
 def quantile(x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False) -> Any:
     """The value below which a share q of the elements over `axis` lies; the axes of `q` come first.
@@ -180,42 +174,73 @@ def quantile(x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims:
 
 
 def _quantile(x: Any, q: Any, axis: Any, method: str, keepdims: bool, name: str) -> Any:
+    rows, axes, share = _quantile_operands(x, q, axis, method, name)
+    last = scalar(rows.shape[-1] - 1, "int32")
+    y = _between(sorted_last(rows), share, last, method)
+    spoilt = AnyTo((*rows.shape[:-1], 1))(Isnan()(rows))
+    y = Select()(spoilt, scalar(math.nan, x.dtype), y)
+    return _quantiles_first(y, q, x.shape, axes, keepdims)
+
+
+def nan_last_quantile(x: Any, q: Any, axis: Any, method: str, keepdims: bool, name: str) -> Any:
+    """Quantiles of what is not NaN: NaN is sorted to the end, so that the rest is a shorter row."""
+    rows, axes, share = _quantile_operands(x, q, axis, method, name)
+    count = SumTo((*rows.shape[:-1], 1))(Cast("int32")(LogicalNot()(Isnan()(rows))))
+    last = Sub()(count, scalar(1, "int32"))
+    y = _between(sorted_last(rows), share, Select()(Lt()(last, scalar(0, "int32")), scalar(0, "int32"), last), method)
+    return _quantiles_first(y, q, x.shape, axes, keepdims)
+
+
+def _quantile_operands(x: Any, q: Any, axis: Any, method: str, name: str) -> tuple[Any, tuple[int, ...], Any]:
+    """`x` with the reduced axes joined as the last, which those were, and q as a vector of the dtype of x."""
     if method not in _METHODS:
         raise ValueError(f"{name}: expected method to be one of {list(_METHODS)}, got {method!r}")
-    rows, axes = _joined(x, axis, name)
-    n = rows.shape[-1]
-    if n == 0:
+    axes = normalize_axes(axis, len(x.shape), f"{name}: axis")
+    rest = tuple(a for a in range(len(x.shape)) if a not in axes)
+    count = math.prod(x.shape[a] for a in axes)
+    if count == 0:
         raise ValueError(f"{name}: no elements over axis {axis!r} of shape {x.shape}")
+    rows = reshaped(permuted(x, (*rest, *axes)), (*(x.shape[a] for a in rest), count))
     share = floating(q)
     if len(share.shape) > 1:
         raise ValueError(f"{name}: expected q to be a number or a vector, got shape {share.shape}")
     if isinstance(share, Tensor) and share.size and not (0 <= np.min(share) and np.max(share) <= 1):
         raise ValueError(f"{name}: shares must be between 0 and 1, got {q!r}")
-    count = share.size
-    ordered = sorted_last(rows)
-    place = Mul()(reshaped(Cast(x.dtype)(share), (count,)), scalar(float(n - 1), x.dtype))
+    return rows, axes, reshaped(share if share.dtype == x.dtype else Cast(x.dtype)(share), (share.size,))
+
+
+def _between(ordered: Any, share: Any, last: Any, method: str) -> Any:
+    """The elements at the places share * last of each sorted row, which mostly lie between two."""
+    dtype = ordered.dtype
+    at = len(ordered.shape) - 1
+    place = Mul()(share, Cast(dtype)(last))
     low = Floor()(place)
     weight = Sub()(place, low)
     first = Cast("int32")(low)
-    last = scalar(n - 1, "int32")
     second = Select()(Lt()(first, last), Add()(first, scalar(1, "int32")), last)
-    at = len(ordered.shape) - 1
-    below, above = (Take(at)(ordered, i) for i in (first, second))
+    shape = (*ordered.shape[:-1], share.size)
+    below, above = (TakeAlong(at)(ordered, i if i.shape == shape else BroadcastTo(shape)(i)) for i in (first, second))
+    zero, half = scalar(0.0, dtype), scalar(0.5, dtype)
     if method == "lower":
-        y = below
-    elif method == "higher":
-        y = Select()(Gt()(weight, scalar(0.0, x.dtype)), above, below)
-    elif method == "nearest":
-        y = Select()(Gt()(weight, scalar(0.5, x.dtype)), above, below)
-    else:
-        if method == "midpoint":
-            weight = Select()(Gt()(weight, scalar(0.0, x.dtype)), scalar(0.5, x.dtype), scalar(0.0, x.dtype))
-        y = Add()(below, Mul()(Sub()(above, below), weight))
-    spoilt = AnyTo((*rows.shape[:-1], 1))(Isnan()(rows))
-    y = Select()(spoilt, scalar(math.nan, x.dtype), y)
+        return below
+    if method == "higher":
+        return Select()(Gt()(weight, zero), above, below)
+    if method == "nearest":
+        # Half way the even place wins, as rounding has it.
+        odd = Eq()(BitwiseAnd()(first, scalar(1, "int32")), scalar(1, "int32"))
+        up = LogicalOr()(Gt()(weight, half), LogicalAnd()(Eq()(weight, half), odd))
+        return Select()(up, above, below)
+    if method == "midpoint":
+        weight = Select()(Gt()(weight, zero), half, zero)
+    return Add()(below, Mul()(Sub()(above, below), weight))
+
+
+def _quantiles_first(y: Any, q: Any, shape: tuple[int, ...], axes: tuple[int, ...], keepdims: bool) -> Any:
+    at = len(y.shape) - 1
     y = permuted(y, (at, *range(at)))
-    rest = tuple(1 if i in axes else d for i, d in enumerate(x.shape)) if keepdims else rows.shape[:-1]
-    return reshaped(y, (*share.shape, *rest))
+    kept = tuple(1 if i in axes else d for i, d in enumerate(shape))
+    rest = kept if keepdims else tuple(d for i, d in enumerate(shape) if i not in axes)
+    return reshaped(y, (*value(q).shape, *rest))
 
 
 @public

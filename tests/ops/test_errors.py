@@ -1,0 +1,94 @@
+"""A bad argument is an exception that names the function and what it got; nothing crashes, nothing is silently wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nacre import ops, random
+
+X = np.ones((2, 3), np.float32)
+IMAGE = np.ones((1, 4, 4, 2), np.float32)
+
+BAD: dict[str, Callable[[], Any]] = {
+    "reshape": lambda: ops.reshape(X, (4, 2)),
+    "reshape ": lambda: ops.reshape(X, (-1, -1)),
+    "reshape  ": lambda: ops.reshape(X, (-2, 3)),
+    "transpose": lambda: ops.transpose(X, (0, 0)),
+    "transpose ": lambda: ops.transpose(X, (0, 2)),
+    "expand_dims": lambda: ops.expand_dims(X, 5),
+    "squeeze": lambda: ops.squeeze(X, 0),
+    "broadcast_to": lambda: ops.broadcast_to(X, (3, 3)),
+    "concatenate": lambda: ops.concatenate([X, np.ones((3, 4), np.float32)]),
+    "concatenate ": lambda: ops.concatenate([]),
+    "stack": lambda: ops.stack([X, np.ones((3, 2), np.float32)]),
+    "split": lambda: ops.split(X, 2, axis=1),
+    "pad": lambda: ops.pad(X, ((1, 1), (1, 1), (1, 1))),
+    "pad ": lambda: ops.pad(X, -1),
+    "pad  ": lambda: ops.pad(X, 1, mode="odd"),
+    "zeros": lambda: ops.zeros((-1, 2)),
+    "zeros ": lambda: ops.zeros((2**40, 2**40)),
+    "zeros  ": lambda: ops.zeros(("a",)),
+    "arange": lambda: ops.arange(0, 5, 0),
+    "sum": lambda: ops.sum(X, axis=2),
+    "sum ": lambda: ops.sum(X, axis=(0, 0)),
+    "max": lambda: ops.max(np.zeros((0, 2), np.float32), axis=0),
+    "argmax": lambda: ops.argmax(np.zeros((0,), np.float32)),
+    "matmul": lambda: ops.matmul(X, X),
+    "matmul ": lambda: ops.matmul(X, 2.0),
+    "dot": lambda: ops.dot(X, X),
+    "tensordot": lambda: ops.tensordot(X, X, 3),
+    "einsum": lambda: ops.einsum("ij,jk->ik", X, X),
+    "einsum ": lambda: ops.einsum("ij->ijj", X),
+    "einsum  ": lambda: ops.einsum("i,j", X),
+    "cross": lambda: ops.cross(np.ones(4), np.ones(4)),
+    "conv": lambda: ops.conv(IMAGE, np.ones((3, 3, 3, 4), np.float32)),
+    "conv ": lambda: ops.conv(X, np.ones((3, 3, 3, 4), np.float32)),
+    "conv  ": lambda: ops.conv(IMAGE, np.ones((3, 3, 2, 4), np.float32), strides=0),
+    "conv   ": lambda: ops.conv(IMAGE, np.ones((3, 3, 2, 4), np.float32), padding="full"),
+    "conv_transpose": lambda: ops.conv_transpose(IMAGE, np.ones((3, 3, 2, 4), np.float32)),
+    "depthwise_conv": lambda: ops.depthwise_conv(IMAGE, np.ones((3, 3, 3, 1), np.float32)),
+    "max_pool": lambda: ops.max_pool(IMAGE, 0),
+    "average_pool": lambda: ops.average_pool(X, 2),
+    "max_pool ": lambda: ops.max_pool(IMAGE, (2, 2, 2)),
+    "softmax": lambda: ops.softmax(X, axis=3),
+    "categorical_crossentropy": lambda: ops.categorical_crossentropy(X, np.ones((3, 3), np.float32)),
+    "sparse_categorical_crossentropy": lambda: ops.sparse_categorical_crossentropy([0, 1, 1], X),
+    "binary_crossentropy": lambda: ops.binary_crossentropy(X, np.ones(2)),
+    "one_hot": lambda: ops.one_hot([1], -2),
+    "take": lambda: ops.take(X, [0], axis=2),
+    "take ": lambda: ops.take(X, [0.5], axis=1),
+    "take_along_axis": lambda: ops.take_along_axis(X, [0], axis=1),
+    "scatter": lambda: ops.scatter([[0, 0, 0]], [1.0], (2, 2)),
+    "slice": lambda: ops.slice(X, (0, 0), (3, 3)),
+    "slice_update": lambda: ops.slice_update(X, (0, 0), np.ones((3, 3))),
+    "batch_normalization": lambda: ops.batch_normalization(X, np.ones(2), np.ones(2), -1),
+    "layer_normalization": lambda: ops.layer_normalization(X, np.ones(2)),
+    "repeat": lambda: ops.repeat(X, (1, 2, 3), axis=0),
+    "top_k": lambda: ops.top_k(X, 4),
+    "diag": lambda: ops.diag(np.ones((2, 2, 2))),
+    "tril": lambda: ops.tril(np.ones(3)),
+    "moveaxis": lambda: ops.moveaxis(X, (0, 1), 0),
+    "random.uniform": lambda: random.uniform((-1,)),
+    "random.randint": lambda: random.randint((2,), 5, 5),
+    "random.dropout": lambda: random.dropout(X, 1.5),
+    "random.dropout ": lambda: random.dropout(X, 0.5, noise_shape=(3, 3)),
+    "random.categorical": lambda: random.categorical(np.ones(3), 2),
+    "seed": lambda: random.uniform((2,), seed="abc"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_argument_is_an_error_that_names_the_function(name: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=name.strip()):
+        BAD[name]()
+
+
+@pytest.mark.parametrize("bad", ["text", object(), np.array(["a"]), np.array([object()]), 1j, {"a": 1}])
+@pytest.mark.parametrize("function", [ops.add, ops.matmul, ops.maximum])
+def test_arguments_without_numbers_are_type_errors(function: Any, bad: Any) -> None:
+    with pytest.raises(TypeError):
+        function(X, bad)

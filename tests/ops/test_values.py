@@ -1,0 +1,165 @@
+"""Making tensors and looking at them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nacre
+from nacre import ops
+from nacre.core.tensor import Tensor
+from nacre.runtime.compiled import CompiledFunction
+
+X = np.arange(6, dtype=np.float32).reshape(2, 3)
+
+
+def test_shape_ndim_size_dtype() -> None:
+    for x in (X, Tensor.of(X), X.tolist()):
+        assert (ops.shape(x), ops.ndim(x), ops.size(x), ops.dtype(x)) == ((2, 3), 2, 6, "float32")
+    assert ops.shape(nacre.KerasTensor((None, 3))) == (None, 3)
+
+
+@pytest.mark.parametrize("value", [1, 1.5, [1, 2], [[1.0], [2.0]], X, np.int64(3), True, [Tensor.of(1.0), 2.0]])
+def test_convert_to_tensor_and_back(value: Any) -> None:
+    t = ops.convert_to_tensor(value)
+    assert ops.is_tensor(t)
+    np.testing.assert_array_equal(ops.convert_to_numpy(t), np.asarray(value, np.float64))
+
+
+def test_convert_to_tensor_gives_the_dtype_asked_for() -> None:
+    assert ops.convert_to_tensor([1.7], dtype="int32").tolist() == [1]
+    assert ops.convert_to_tensor(nacre.Variable([1.0])).dtype == "float32"
+    assert ops.array([1, 2]).dtype == "int32"
+
+
+@pytest.mark.parametrize("value", ["text", object(), [1, "a"], [[1], [1, 2]], None])
+def test_what_holds_no_numbers_is_a_type_error(value: Any) -> None:
+    with pytest.raises(TypeError):
+        ops.convert_to_tensor(value)
+
+
+def test_convert_to_numpy_gives_memory_of_its_own() -> None:
+    t = Tensor.of(X)
+    ops.convert_to_numpy(t)[:] = 7
+    ops.convert_to_numpy(X)[:] = 7
+    np.testing.assert_array_equal(t, X)
+    assert X[0, 0] == 0
+
+
+def test_view_reads_the_same_bits() -> None:
+    assert ops.view(np.array([1.0], np.float32), "int32").tolist() == [0x3F800000]
+
+
+def test_filled_tensors() -> None:
+    for function, number in ((ops.zeros, 0), (ops.ones, 1), (ops.empty, 0)):
+        t = function((2, 3))
+        assert t.dtype == "float32"
+        np.testing.assert_array_equal(t, np.full((2, 3), number))
+        assert function(3, dtype="int32").dtype == "int32"
+    np.testing.assert_array_equal(ops.full((2,), [1.0, 2.0]), [1.0, 2.0])
+    assert ops.full((2,), 3).dtype == "float32"
+    assert ops.full_like([1, 2], 3.7).tolist() == [3, 3]
+    assert ops.empty_like(X).shape == X.shape
+
+
+def test_large_zeros_in_a_program_hold_no_memory() -> None:
+    f = CompiledFunction(lambda v: ops.zeros((300, 300)) + v)
+    np.testing.assert_array_equal(f(Tensor.of(np.float32(2))), np.full((300, 300), 2.0))
+
+
+@pytest.mark.parametrize("args", [(5,), (2, 8, 3), (8, 2, -2), (0.0, 1.0, 0.25), (3.0,), (0, 1, 0.5), (5, 2)])
+def test_arange(args: Any) -> None:
+    want = np.arange(*args)
+    got = ops.arange(*args)
+    assert got.dtype == ("int32" if want.dtype.kind == "i" else "float32")
+    np.testing.assert_allclose(got, want)
+    assert ops.arange(*args, dtype="float64").dtype == "float64"
+
+
+@pytest.mark.parametrize("endpoint", [True, False])
+@pytest.mark.parametrize("num", [0, 1, 5])
+def test_linspace(num: int, endpoint: bool) -> None:
+    np.testing.assert_allclose(ops.linspace(0, 3, num, endpoint), np.linspace(0, 3, num, endpoint), rtol=1e-6)
+    a, b = np.array([0.0, 1.0], np.float32), np.array([1.0, 5.0], np.float32)
+    for axis in (0, -1):
+        got = ops.linspace(a, b, num, endpoint, axis=axis)
+        np.testing.assert_allclose(got, np.linspace(a, b, num, endpoint, axis=axis), rtol=1e-6)
+
+
+def test_spacings_and_matrices() -> None:
+    points, gap = ops.linspace(0, 1, 5, retstep=True)
+    assert float(gap) == 0.25 and points.shape == (5,)
+    np.testing.assert_allclose(ops.logspace(0, 2, 3), [1, 10, 100], rtol=1e-5)
+    np.testing.assert_allclose(ops.geomspace(1, 100, 3), [1, 10, 100], rtol=1e-5)
+    np.testing.assert_array_equal(ops.eye(2, 3, k=1), np.eye(2, 3, 1))
+    np.testing.assert_array_equal(ops.identity(2), np.eye(2))
+    np.testing.assert_array_equal(ops.tri(3, 4, -1), np.tri(3, 4, -1))
+
+
+def test_nonzero_and_where_find_positions() -> None:
+    for found in (ops.nonzero(X), ops.where(X)):
+        np.testing.assert_array_equal(np.stack([np.asarray(f) for f in found]), np.stack(np.nonzero(X)))
+
+
+def test_masks_pick_eagerly() -> None:
+    t = Tensor.of(X)
+    np.testing.assert_array_equal(t[t > 2], X[X > 2])
+    np.testing.assert_array_equal(t[np.array([True, False])], X[[True, False]])
+    np.testing.assert_array_equal(t[:, np.array([True, False, True])], X[:, [0, 2]])
+
+
+def test_counts_per_value() -> None:
+    assert ops.bincount([1, 1, 3]).tolist() == [0, 2, 0, 1]
+    assert ops.bincount([1, 1], minlength=4).tolist() == [0, 2, 0, 0]
+    assert ops.bincount([0, 2], weights=[0.5, 2.0]).tolist() == [0.5, 0.0, 2.0]
+    assert ops.bincount([[0, 1], [2, 2]]).tolist() == [[1, 1, 0], [0, 0, 2]]
+    assert ops.bincount(np.zeros(0, np.int32)).tolist() == []
+    counts, edges = ops.histogram(X, 3)
+    np.testing.assert_array_equal(counts, np.histogram(X, 3)[0])
+    np.testing.assert_allclose(edges, np.histogram(X, 3)[1])
+
+
+def test_unique_with_all_its_companions() -> None:
+    data = np.array([3, 1, 3, 2], np.int32)
+    got = ops.unique(data, return_index=True, return_inverse=True, return_counts=True)
+    for g, w in zip(got, np.unique(data, True, True, True)):
+        np.testing.assert_array_equal(g, w)
+    assert ops.unique(data, size=5, fill_value=-1).tolist() == [1, 2, 3, -1, -1]
+
+
+def test_iteration_and_length() -> None:
+    assert len(Tensor.of(X)) == 2
+    assert [row.tolist() for row in Tensor.of(X)] == X.tolist()
+    with pytest.raises(TypeError):
+        len(Tensor.of(1.0))
+
+
+def test_an_int_outside_is_an_index_error() -> None:
+    t = Tensor.of(X)
+    for key in (2, -3, (0, 3), (0, 0, 0)):
+        with pytest.raises(IndexError):
+            t[key]
+
+
+def test_positions_outside_read_nan_and_write_nothing() -> None:
+    assert np.isnan(np.asarray(ops.take(X, [5, 0], axis=1))[:, 0]).all()
+    assert ops.scatter([[7], [0]], [1.0, 2.0], (2,)).tolist() == [2.0, 0.0]
+    assert ops.one_hot([9], 2).tolist() == [[0.0, 0.0]]
+    assert np.isnan(np.asarray(ops.sparse_categorical_crossentropy([5], [[0.1, 0.9]]))).all()
+    assert np.isnan(np.asarray(ops.sparse_categorical_crossentropy([5], [[0.1, 0.9]], from_logits=True))).all()
+
+
+@pytest.mark.parametrize("left", [X, X.astype(np.float64), np.float32(2), np.int64(2)])
+def test_a_numpy_value_on_the_left_gives_a_tensor(left: Any) -> None:
+    t = Tensor.of(X)
+    for y, want in ((left + t, left + X), (left * t, left * X), (left - t, left - X), (left >= t, left >= X)):
+        assert isinstance(y, Tensor)
+        np.testing.assert_array_equal(y, want)
+
+
+def test_numpy_functions_take_tensors() -> None:
+    t = Tensor.of(X)
+    for function in (np.max, np.mean, np.argmax, np.exp, np.sort):
+        np.testing.assert_array_equal(function(t), function(X))

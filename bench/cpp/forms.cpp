@@ -80,32 +80,50 @@ std::vector<Case> matmul(const Context& c) {
   return {{"forward", {{"matmul", fields, {"a", "b", "c"}}}, {}}};
 }
 
-std::vector<Case> convolution(const Context& c, i64 outputs, i64 groups) {
-  const FieldValues fields = with(image_fields(c.line), {{"O", {outputs}},
-                                                         {"G", {groups}},
-                                                         {"DH", {c.line.number("DH", 1)}},
-                                                         {"DW", {c.line.number("DW", 1)}},
-                                                         {"bias", {1}}});
-  const FieldValues no_bias = with(fields, {{"bias", {0}}});
-  std::vector<Case> cases{{"forward", {{"conv2d", fields, {"x", "w", "b", "y"}}}, {}},
-                          {"grad_x", {{"conv2d_grad_x", no_bias, {"dy", "w", "", "dx"}}}, {}}};
-  const i64 one = elements(c, "conv2d", fields, 1), parts = elements(c, "conv2d_grad_w", fields, 2);
-  if (parts > one) {
-    cases.push_back({"grad_w",
-                     {{"conv2d_grad_w", fields, {"x", "dy", "tmp_dw", "tmp_db"}},
-                      {"conv2d_grad_w_join", fields, {"tmp_dw", "tmp_db", "dw", "db"}}},
-                     {}});
-  } else {
-    cases.push_back({"grad_w", {{"conv2d_grad_w", fields, {"x", "dy", "dw", "db"}}}, {}});
-  }
-  return cases;
+// The gradient of the weights (operand 1 of `kernel`), with its join when the sums come in parts.
+Case weight_gradient(const Context& c, const std::string& kernel, const FieldValues& fields,
+                     std::vector<std::string> inputs, std::map<std::string, i64> below) {
+  const i64 one = elements(c, kernel, fields, 1);
+  const i64 parts = elements(c, kernel + "_grad_w", fields, static_cast<int>(inputs.size()));
+  const std::string tmp = parts > one ? "tmp_" : "";
+  Case result{"grad_w", {}, std::move(below)};
+  inputs.insert(inputs.end(), {tmp + "dw", tmp + "db"});
+  result.calls.push_back({kernel + "_grad_w", fields, inputs});
+  if (parts > one) result.calls.push_back({kernel + "_grad_w_join", fields, {"tmp_dw", "tmp_db", "dw", "db"}});
+  return result;
 }
 
-std::vector<Case> conv2d(const Context& c) { return convolution(c, c.line.number("O"), c.line.number("G", 1)); }
+std::vector<Case> convolution(const Context& c, const std::string& kernel, const FieldValues& more) {
+  const FieldValues fields = with(with(image_fields(c.line), more),
+                                  {{"DH", {c.line.number("DH", 1)}}, {"DW", {c.line.number("DW", 1)}}, {"bias", {1}}});
+  return {{"forward", {{kernel, fields, {"x", "w", "b", "y"}}}, {}},
+          {"grad_x", {{kernel + "_grad_x", with(fields, {{"bias", {0}}}), {"dy", "w", "", "dx"}}}, {}},
+          weight_gradient(c, kernel, fields, {"x", "dy"}, {})};
+}
+
+std::vector<Case> conv2d(const Context& c) {
+  return convolution(c, "conv2d", {{"O", {c.line.number("O")}}, {"G", {c.line.number("G", 1)}}});
+}
 
 std::vector<Case> depthwise_conv2d(const Context& c) {
-  const i64 channels = c.line.number("C");
-  return convolution(c, channels * c.line.number("multiplier", 1), channels);
+  return convolution(c, "depthwise_conv2d", {{"M", {c.line.number("multiplier", 1)}}});
+}
+
+// Convolution, bias, ReLU and max-pooling; FLOP as of the unfused passes. The gradients run without ReLU, so that every
+// window is alive, which is the slowest case.
+std::vector<Case> conv2d_pool(const Context& c) {
+  const i64 P = c.line.number("pool", 2);
+  const FieldValues fields = with(image_fields(c.line), {{"O", {c.line.number("O")}},
+                                                         {"G", {1}},
+                                                         {"DH", {c.line.number("DH", 1)}},
+                                                         {"DW", {c.line.number("DW", 1)}},
+                                                         {"bias", {1}},
+                                                         {"P", {P}},
+                                                         {"index", {1}}});
+  const std::map<std::string, i64> below{{"index", P * P}};
+  return {{"forward", {{"conv2d_pool", with(fields, {{"act", {1}}}), {"x", "w", "b", "y", "index"}}}, {}},
+          {"grad_x", {{"conv2d_pool_grad_x", fields, {"dy", "", "index", "w", "", "dx"}}}, below},
+          weight_gradient(c, "conv2d_pool", fields, {"x", "dy", "", "index"}, below)};
 }
 
 std::vector<Case> max_pool2d(const Context& c) {
@@ -155,6 +173,7 @@ const Named kForms[] = {
     {"matmul", matmul, " B M K N "},
     {"conv2d", conv2d, " N H W C KH KW SH SW padding O DH DW G "},
     {"depthwise_conv2d", depthwise_conv2d, " N H W C KH KW SH SW padding DH DW multiplier "},
+    {"conv2d_pool", conv2d_pool, " N H W C KH KW SH SW padding O DH DW pool "},
     {"max_pool2d", max_pool2d, kImageKeys},
     {"avg_pool2d", avg_pool2d, kImageKeys},
     {"concat", concat, " M widths "},

@@ -13,6 +13,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if str(item.path).startswith(here):
             item.add_marker(pytest.mark.oracle)
+            for theirs in ("ignore::DeprecationWarning", "ignore::UserWarning:keras", "ignore::FutureWarning"):
+                item.add_marker(pytest.mark.filterwarnings(theirs))
 
 
 @pytest.fixture(scope="session")

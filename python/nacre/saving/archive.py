@@ -102,6 +102,7 @@ def creating(file: BinaryIO, config: Any, assets: dict[str, bytes]) -> Iterator[
         for name, data in assets.items():
             archive.writestr(f"{ASSETS}/{name}", data)
         info = zipfile.ZipInfo(WEIGHTS, now.timetuple()[:6])
+        info.CRC = info.file_size = info.compress_size = 0  # known at the end
         info.header_offset = archive.start_dir
         file.seek(info.header_offset)
         file.write(info.FileHeader(zip64=True))

@@ -156,7 +156,7 @@ def _shapes(obj: Any) -> dict[str, tuple[int, ...]]:
     """The shapes that nacre's own `load_own_variables` will ask for; empty when a user's class has its own."""
     if not type(obj).load_own_variables.__module__.startswith("nacre."):
         return {}
-    if hasattr(obj, "_trainable_variables"):
+    if hasattr(obj, "_non_trainable_variables"):
         variables = [*obj._trainable_variables, *obj._non_trainable_variables]
     else:
         variables = list(getattr(obj, "variables", ()))

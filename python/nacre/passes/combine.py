@@ -39,23 +39,25 @@ class _Uses:
 def combine(graph: Graph) -> None:
     """In place. A fused node stands where the first of the nodes whose outputs it takes over stood."""
     uses = _Uses(graph)
-    nodes: list[Node] = []
-    gone: set[int] = set()
+    order = {id(node): i for i, node in enumerate(graph.nodes)}
+    place: dict[int, Node | None] = dict(enumerate(graph.nodes))
     for node in graph.nodes:
-        if id(node) in gone:
-            continue
+        if place[order[id(node)]] is not node:
+            continue  # taken over by a fused node
         for match in PATTERNS.get(type(node.op), ()):
             fused = match(node, uses)
-            if fused is not None:
-                replaced = {id(s.node): s.node for s in fused.outputs if s.node is not None}
-                uses.add(fused)
-                for s in fused.outputs:
-                    s.node = fused
-                for old in replaced.values():
-                    gone.add(id(old))
-                    uses.release(old)
-                node = fused
-                break
-        nodes.append(node)
-    graph.nodes = nodes
+            replaced = {id(s.node): s.node for s in fused.outputs if s.node is not None} if fused is not None else {}
+            first = min((order[i] for i in replaced), default=0)
+            if fused is None or any(s.node is not None and order[id(s.node)] >= first for s in fused.inputs):
+                continue
+            uses.add(fused)
+            order[id(fused)] = first
+            for old in replaced.values():
+                place[order[id(old)]] = None
+                uses.release(old)
+            place[first] = fused
+            for s in fused.outputs:
+                s.node = fused
+            break
+    graph.nodes = [node for node in place.values() if node is not None]
     remove_dead(graph)

@@ -21,6 +21,7 @@ NACRE_ALWAYS void copy_run(char* y, const char* x, i64 n) {
       return;
     }
     i64 i = 0;
+    for (; i + 4 * width <= n; i += 4 * width) copy_piece<4 * width>(y + i, x + i);
     for (; i + width <= n; i += width) copy_piece<width>(y + i, x + i);
     if (i < n) copy_piece<width>(y + n - width, x + n - width);
   } else if (n >= 16) {

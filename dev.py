@@ -6,7 +6,7 @@
     python3 dev.py bench    build, then run the benchmarks (further arguments: those of bench/run.py)
     python3 dev.py lint     ruff, mypy, clang-format
     python3 dev.py docs     the generated documents, and a check that every link in the documents leads somewhere
-    python3 dev.py build    only build and install into .venv
+    python3 dev.py build    only build: nacre into .venv, the benchmark binaries into build/bin
     python3 dev.py wheel    a wheel in dist/
 
 Everything lands in .venv, build/ and dist/. A build happens only when a source file has changed.
@@ -238,7 +238,18 @@ def wheel(arguments: list[str]) -> int:
 
 def build_only(arguments: list[str]) -> int:
     build(*arguments)
+    build_binaries()
     return 0
+
+
+def build_binaries() -> None:
+    """nacre_bench and nacre_bench_model into build/bin, from the objects that the installation has left in build/."""
+    caches = sorted(ROOT.glob("build/*/CMakeCache.txt"), key=lambda path: path.stat().st_mtime)
+    if not caches:
+        raise Failed("there is no build in build/: remove .venv and build again")
+    cmake = VENV / "bin" / "cmake"
+    run(cmake, "--build", caches[-1].parent, "--target", "nacre_bench", "nacre_bench_model")
+    say("build/bin/nacre_bench --shapes bench/shapes/mlp.txt")
 
 
 COMMANDS = {"demo": demo, "test": test, "bench": bench, "lint": lint, "docs": docs, "build": build_only, "wheel": wheel}

@@ -110,6 +110,10 @@ void BenchCase::fill(const std::map<std::string, i64>& below) {
     const i64 size = max_of(size_of(b.dtype), 1);
     for (i64 i = 0; i < b.bytes / size; ++i) {
       const i64 value = static_cast<i64>(random() % static_cast<std::uint32_t>(found->second));
+      if (b.dtype == DType::f32) {
+        reinterpret_cast<float*>(b.memory.at())[i] = static_cast<float>(value);
+        continue;
+      }
       std::memcpy(b.memory.at() + i * size, &value, static_cast<std::size_t>(size));  // low bytes first
     }
   }

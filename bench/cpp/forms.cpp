@@ -160,6 +160,36 @@ std::vector<Case> softmax(const Context& c) {
           {"grad_x", {{"softmax_grad_x", fields, {"y", "dy", "dx"}}}, {}}};
 }
 
+// M rows of C channels. Statistics are cut as the op does: 64 chunks of rows, none shorter than about 16,000 elements.
+std::vector<Case> batch_norm(const Context& c) {
+  const i64 rows = c.line.number("M"), channels = c.line.number("C");
+  if (rows < 1 || channels < 1) throw std::invalid_argument("'" + c.line.text + "': M and C must be positive");
+  const i64 chunk = max_of(ceil_div(rows, 64), ceil_div(16384, channels)), chunks = ceil_div(rows, chunk);
+  const FieldValues shape{{"R", {rows}}, {"C", {channels}}};
+  const FieldValues stats = with(shape, {{"chunk", {chunk}}});
+  const FieldValues apply = with(shape, {{"has_gamma", {1}}, {"has_beta", {1}}, {"eps", {1}}});
+  const FieldValues join{{"O", {1}}, {"R", {chunks}}, {"I", {2 * channels}}, {"chunk", {chunks}}, {"scale", {1}}};
+  return {
+      {"forward",
+       {{"batch_norm_partials", stats, {"x", "tmp"}},
+        {"batch_norm_join", stats, {"tmp", "mean", "var"}},
+        {"batch_norm_apply", apply, {"x", "mean", "var", "gamma", "beta", "y"}}},
+       {}},
+      {"grad_x",
+       {{"batch_norm_grad_stats", with(stats, {{"eps", {1}}}), {"x", "dy", "mean", "var", "", "tmp"}},
+        {"reduce", join, {"tmp", "sums"}},
+        {"batch_norm_grad_x", with(apply, {{"has_beta", {0}}}), {"x", "dy", "mean", "var", "gamma", "sums", "", "dx"}}},
+       {{"var", 2}}}};
+}
+
+std::vector<Case> sgd(const Context& c) {
+  return {{"forward", {{"sgd", {{"n", {c.line.number("n")}}}, {"w", "g", "lr", "w_out"}}}, {}}};
+}
+
+std::vector<Case> momentum(const Context& c) {
+  return {{"forward", {{"momentum", {{"n", {c.line.number("n")}}}, {"w", "g", "m", "lr", "w_out", "m_out"}}}, {}}};
+}
+
 struct Named {
   const char* name;
   Form form;
@@ -178,6 +208,9 @@ const Named kForms[] = {
     {"avg_pool2d", avg_pool2d, kImageKeys},
     {"concat", concat, " M widths "},
     {"softmax", softmax, " M N "},
+    {"batch_norm", batch_norm, " M C "},
+    {"sgd", sgd, " n "},
+    {"momentum", momentum, " n "},
 };
 
 void check_keys(const Line& line, const char* known) {

@@ -24,7 +24,7 @@ class Limits {
 
   std::string isa_;
   int threads_;
-  double gflops_;
+  double gflops_ = 0;
   Known known_[128] = {};
   int n_known_ = 0;
 };

@@ -3,6 +3,7 @@
 // Everything here is a constant or has internal linkage, so that no code for one ISA can stand in for another's.
 #include "dispatch/table.h"
 
+#include <type_traits>
 #include <utility>
 
 #include "kernels/all.h"
@@ -16,19 +17,23 @@ extern const KernelTable kTable;
 
 namespace {
 
-// clang-format off
-template <class T> struct Element;
-template <> struct Element<float> { static constexpr DType dtype = DType::f32; };
-template <> struct Element<double> { static constexpr DType dtype = DType::f64; };
-template <> struct Element<i32> { static constexpr DType dtype = DType::i32; };
-template <> struct Element<i64> { static constexpr DType dtype = DType::i64; };
-template <> struct Element<u8> { static constexpr DType dtype = DType::u8; };
-template <> struct Element<void> { static constexpr DType dtype = DType::none; };
+template <class T>
+constexpr DType dtype_of() {
+  if constexpr (std::is_same_v<T, float>) return DType::f32;
+  if constexpr (std::is_same_v<T, double>) return DType::f64;
+  if constexpr (std::is_same_v<T, i32>) return DType::i32;
+  if constexpr (std::is_same_v<T, i64>) return DType::i64;
+  if constexpr (std::is_same_v<T, u8>) return DType::u8;
+  static_assert(std::is_arithmetic_v<T> || std::is_void_v<T>, "operands point to float, double, i32, i64, u8 or void");
+  return DType::none;
+}
 
-template <class P> struct Operand;
-template <class T> struct Operand<T*> { static constexpr OperandInfo info{Element<T>::dtype, true}; };
-template <class T> struct Operand<const T*> { static constexpr OperandInfo info{Element<T>::dtype, false}; };
-// clang-format on
+template <class P>
+constexpr OperandInfo info_of() {
+  using T = std::remove_pointer_t<P>;
+  static_assert(std::is_pointer_v<P>, "operands are pointers");
+  return {dtype_of<std::remove_const_t<T>>(), !std::is_const_v<T>};
+}
 
 template <class... P>
 struct Signature {
@@ -37,7 +42,7 @@ struct Signature {
 
   static constexpr void describe(KernelEntry& e) {
     int i = 0;
-    ((e.operand[i++] = Operand<P>::info), ...);
+    ((e.operand[i++] = info_of<P>()), ...);
     e.operands = operands;
   }
 };

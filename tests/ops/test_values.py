@@ -163,3 +163,14 @@ def test_numpy_functions_take_tensors() -> None:
     t = Tensor.of(X)
     for function in (np.max, np.mean, np.argmax, np.exp, np.sort):
         np.testing.assert_array_equal(function(t), function(X))
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 5, 8])
+def test_windows(n: int) -> None:
+    for name in ("bartlett", "blackman", "hamming", "hanning"):
+        np.testing.assert_allclose(getattr(ops, name)(n), getattr(np, name)(n), atol=1e-6)
+    np.testing.assert_allclose(ops.kaiser(n, 8.0), np.kaiser(n, 8.0), atol=1e-6)
+
+
+def test_nextafter_goes_one_float_on() -> None:
+    assert ops.nextafter(1.0, 2.0).item() == np.nextafter(np.float32(1), np.float32(2))

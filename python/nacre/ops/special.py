@@ -13,6 +13,7 @@ from nacre.ops.base import pair, public, scalar, value
 from nacre.ops.elementwise import (
     Abs,
     Add,
+    Atan2,
     BroadcastTo,
     Cast,
     Div,
@@ -199,8 +200,7 @@ def conjugate(x: Any) -> Any:
 def angle(x: Any) -> Any:
     """The angle of x in the complex plane: 0, or pi for a negative number."""
     x = floating(x)
-    y = Select()(Lt()(x, _c(0.0, x)), _c(math.pi, x), _c(0.0, x))
-    return Select()(Isnan()(x), x, y)
+    return Atan2()(_c(0.0, x), x)
 
 
 # --- two arguments --------------------------------------------------------------------------------------------------

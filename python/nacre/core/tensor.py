@@ -18,6 +18,7 @@ _COMPARE = ("eq", "ne", "lt", "le", "gt", "ge")
 _UNARY = ("neg", "abs", "invert", "pos")
 
 _operators: dict[str, Any] = {}
+_NAMES = {dtype: name for name, dtype in NUMPY.items()}  # a look-up; NumPy computes `.name` anew each time
 
 
 def install_operators(table: dict[str, Any]) -> None:
@@ -120,7 +121,7 @@ class Tensor(Value):
     def __init__(self, array: np.ndarray[Any, Any], dtype: str | None = None) -> None:
         self._array = array
         self.shape: tuple[int, ...] = array.shape
-        self.dtype: str = dtype if dtype is not None else array.dtype.name
+        self.dtype: str = dtype if dtype is not None else _NAMES.get(array.dtype) or array.dtype.name
 
     @staticmethod
     def of(value: Any, dtype: str | None = None) -> Tensor:

@@ -14,23 +14,24 @@ from nacre.passes.lower import lower
 from nacre.runtime.writer import build_program
 
 _MOST_PLANS = 8192
-_plans: dict[Any, tuple[Any, list[tuple[tuple[int, ...], np.dtype[Any]]]]] = {}
+_Plan = tuple[Any, list[tuple[tuple[int, ...], np.dtype[Any], str]]]  # the program's run, and the specs of its outputs
+_plans: dict[Any, _Plan] = {}
 
 
-def _plan(op: Op, tensors: tuple[Tensor, ...]) -> tuple[Any, list[tuple[tuple[int, ...], np.dtype[Any]]]]:
+def _plan(op: Op, tensors: tuple[Tensor, ...]) -> _Plan:
     graph = Graph()
     inputs = [graph.add_input(Spec(t.shape, t.dtype)) for t in tensors]
     graph.outputs = list(graph.record(op, inputs))
     program = build_program(lower(graph))
-    return program.run, [(s.shape, NUMPY[s.dtype]) for s in graph.outputs]
+    return program.run, [(s.shape, NUMPY[s.dtype], s.dtype) for s in graph.outputs]
 
 
 def execute(op: Op, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """The outputs of `op` on Tensors."""
     view = getattr(op, "view", None)
     if view is not None:  # the op only looks at the same memory in another way
-        op.infer(*[Spec(t.shape, t.dtype) for t in tensors])
-        return (Tensor(view(*[t._array for t in tensors])),)
+        result = view(*[t._array for t in tensors])
+        return tuple([Tensor(a) for a in result]) if type(result) is tuple else (Tensor(result),)
     key = (op, *[(t.shape, t.dtype) for t in tensors])
     plan = _plans.get(key)
     if plan is None:
@@ -38,9 +39,16 @@ def execute(op: Op, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             _plans.clear()
         plan = _plans[key] = _plan(op, tensors)
     run, specs = plan
-    arrays = [np.empty(shape, dtype) for shape, dtype in specs]
-    run([*[t._array for t in tensors], *arrays])
-    return tuple([Tensor(a) for a in arrays])
+    arrays = [t._array for t in tensors]
+    if len(specs) == 1:
+        ((shape, dtype, name),) = specs
+        y = np.empty(shape, dtype)
+        arrays.append(y)
+        run(arrays)
+        return (Tensor(y, name),)
+    outputs = [np.empty(shape, dtype) for shape, dtype, _ in specs]
+    run([*arrays, *outputs])
+    return tuple([Tensor(y, name) for y, (_, _, name) in zip(outputs, specs)])
 
 
 install_executor(execute)

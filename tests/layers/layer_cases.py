@@ -18,6 +18,7 @@ class Case(NamedTuple):
     training: bool | None = None
     tolerance: float = 2e-5
     call: dict[str, Any] = {}
+    spread: bool = False  # several inputs are several arguments, not a list
 
     def __str__(self) -> str:
         return self.name
@@ -33,6 +34,11 @@ class Case(NamedTuple):
             return np.abs(x) + 0.1 if self.kind == "positive" else x
 
         return [array(s) for s in self.shapes] if isinstance(self.shapes, list) else array(self.shapes)
+
+    def run(self, layer: Any, inputs: Any, **kwargs: Any) -> Any:
+        """The layer called on the inputs."""
+        args = inputs if self.spread else [inputs]
+        return layer(*args, **self.call, **kwargs)
 
 
 def _case(name: str, make: Callable[[Any], Any], shapes: Any, **kwargs: Any) -> Case:
@@ -221,6 +227,22 @@ ATTENTION = [
     _case("attention-scale", lambda k: k.Attention(use_scale=True, score_mode="concat"), [(2, 3, 4), (2, 5, 4), (2, 5, 4)]),
     _case("attention-causal", lambda k: k.Attention(), [(2, 5, 4), (2, 5, 4)], call={"use_causal_mask": True}),
     _case("additive-attention", lambda k: k.AdditiveAttention(), [(2, 3, 4), (2, 5, 4), (2, 5, 4)]),
+    *(
+        _case(name, make, shapes, spread=True, call=call)
+        for name, make, shapes, call in (
+            ("mha", lambda k: k.MultiHeadAttention(2, 3), [(2, 3, 4), (2, 5, 4)], {}),
+            ("mha-key", lambda k: k.MultiHeadAttention(2, 3, value_dim=5, use_bias=False), [(2, 3, 4), (2, 5, 6), (2, 5, 7)], {}),
+            ("mha-causal", lambda k: k.MultiHeadAttention(2, 3), [(2, 5, 4), (2, 5, 4)], {"use_causal_mask": True}),
+            ("mha-scores", lambda k: k.MultiHeadAttention(2, 3, output_shape=7), [(2, 3, 4), (2, 5, 4)],
+             {"return_attention_scores": True}),
+            ("mha-axes", lambda k: k.MultiHeadAttention(2, 3, attention_axes=2), [(2, 3, 4, 5), (2, 3, 4, 5)], {}),
+            ("mha-all-axes", lambda k: k.MultiHeadAttention(2, 3), [(2, 3, 4, 5), (2, 3, 4, 5)], {}),
+            ("mha-gate", lambda k: k.MultiHeadAttention(2, 3, use_gate=True), [(2, 3, 4), (2, 5, 4)], {}),
+            ("gqa", lambda k: k.GroupQueryAttention(4, 6, 2), [(2, 3, 4), (2, 5, 4)], {}),
+            ("gqa-scores", lambda k: k.GroupQueryAttention(4, 6, 2), [(2, 3, 4), (2, 5, 4)],
+             {"return_attention_scores": True, "use_causal_mask": True}),
+        )
+    ),
 ]
 
 ALL = [

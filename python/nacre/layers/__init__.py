@@ -6,7 +6,9 @@ from nacre._lazy import attach as _attach
 _WHERE = {
     ".activation": ("Activation", "ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax"),
     ".bidirectional": ("Bidirectional",),
+    ".attention": ("AdditiveAttention", "Attention"),
     ".batch_normalization": ("BatchNormalization",),
+    ".conv_lstm": ("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"),
     ".conv_transpose": ("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"),
     ".convolution": ("Conv1D", "Conv2D", "Conv3D"),
     ".core_layers": ("ActivityRegularization", "Identity", "Lambda", "Masking"),
@@ -16,7 +18,9 @@ _WHERE = {
         "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "SpatialDropout1D", "SpatialDropout2D",
         "SpatialDropout3D",
     ),
+    ".einsum_dense": ("EinsumDense",),
     ".embedding": ("Embedding",),
+    ".grouped_attention": ("GroupQueryAttention",),
     ".gru": ("GRU", "GRUCell"),
     ".input_layer": ("Input", "InputLayer"),
     ".input_spec": ("InputSpec",),
@@ -26,6 +30,7 @@ _WHERE = {
         "Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply", "Subtract", "add", "average", "concatenate",
         "dot", "maximum", "minimum", "multiply", "subtract",
     ),
+    ".multi_head_attention": ("MultiHeadAttention",),
     ".normalization_layers": ("GroupNormalization", "LayerNormalization", "RMSNormalization", "UnitNormalization"),
     ".padding": ("Cropping1D", "Cropping2D", "Cropping3D", "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D"),
     ".pooling": (

@@ -54,6 +54,9 @@ class Bidirectional(Layer):
         else:
             self.backward_layer = backward_layer
         self._check_agreement()
+        if layer.return_sequences and hasattr(layer, "zero_output_for_mask"):
+            # A repeated output would, reversed, come before the first valid step of the other direction.
+            self.forward_layer.zero_output_for_mask = self.backward_layer.zero_output_for_mask = True
         self.merge_mode = merge_mode
         self.stateful = layer.stateful
         self.return_sequences = layer.return_sequences

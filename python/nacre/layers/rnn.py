@@ -180,10 +180,11 @@ class RNN(Layer):
                     "When using `stateful=True` in a RNN, the batch size must be static. Found dynamic batch size: "
                     f"sequence.shape={sequences_shape}. Give the batch size with `batch_size=` or `batch_shape=` of Input."
                 )
-            self._states = [
+            states = [
                 Variable(np.zeros((sequences_shape[0], *size), self._input_dtype), trainable=False, name="rnn_state")
                 for size in _state_sizes(self.cell)
             ]
+            object.__setattr__(self, "_states", states)  # no weights: what they hold belongs to the data
 
     def get_initial_state(self, batch_size: Any) -> list[Any]:
         """The states that a batch starts from, as a flat list."""

@@ -110,7 +110,7 @@ class SpectralNormalization(Wrapper):
         self.input_spec = InputSpec(shape=(None, *input_shape[1:]))
         for name in ("kernel", "embeddings"):
             if hasattr(self.layer, name):
-                object.__setattr__(self, "kernel", getattr(self.layer, name))  # stays the inner layer's own
+                self.kernel = getattr(self.layer, name)
                 break
         else:
             raise ValueError(

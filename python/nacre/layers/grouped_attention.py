@@ -1,0 +1,152 @@
+"""Attention whose query heads share keys and values in groups."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from nacre import ops
+from nacre.core import naming
+from nacre.layers.activation import Softmax
+from nacre.layers.arguments import config_of, is_int, weight_arguments
+from nacre.layers.dropout import Dropout
+from nacre.layers.layer import Layer
+from nacre.layers.multi_head_attention import _CONSTRAINTS, _WEIGHTS, MultiHeadAttention, combined_mask
+
+
+class GroupQueryAttention(Layer):
+    """Attention with `num_query_heads` heads over fewer heads of keys and values (Ainslie et al. 2023).
+
+    `call(query (N, T, D), value (N, S, E), key=None)` gives (N, T, D).
+
+    Args:
+        head_dim: size of a head.
+        num_query_heads, num_key_value_heads: the second divides the first; one: multi-query attention.
+        dropout, use_bias, use_gate, sliding_window, ...: as in MultiHeadAttention.
+    """
+
+    _projection = MultiHeadAttention._projection
+
+    def __init__(
+        self,
+        head_dim: int,
+        num_query_heads: int,
+        num_key_value_heads: int,
+        dropout: float = 0.0,
+        use_bias: bool = True,
+        sliding_window: Any = None,
+        flash_attention: Any = None,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        use_gate: bool = False,
+        seed: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        if kwargs.get("name") is None:
+            kwargs["name"] = naming.auto_name("GroupedQueryAttention")
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        self.supports_masking = True
+        for name, value in (
+            ("head_dim", head_dim), ("num_query_heads", num_query_heads), ("num_key_value_heads", num_key_value_heads),
+        ):  # fmt: skip
+            if not is_int(value) or value <= 0:
+                raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value}")
+        if num_query_heads % num_key_value_heads:
+            raise ValueError("`num_query_heads` must be divisible by `num_key_value_heads`.")
+        self.head_dim = head_dim
+        self.num_query_heads = num_query_heads
+        self.num_key_value_heads = num_key_value_heads
+        self.dropout = dropout
+        self.use_bias = use_bias
+        self.use_gate = use_gate
+        self.sliding_window = sliding_window
+        self.seed = seed
+        weight_arguments(
+            self,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
+            kernel_constraint=kernel_constraint,
+            bias_constraint=bias_constraint,
+        )
+
+    def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:
+        """Makes the projections."""
+        key_shape = value_shape if key_shape is None else key_shape
+        self._query_dense = self._projection("query", 3, (self.num_query_heads, self.head_dim))
+        self._query_dense.build(query_shape)
+        self._key_dense = self._projection("key", 3, (self.num_key_value_heads, self.head_dim))
+        self._key_dense.build(key_shape)
+        if self.use_gate:
+            self._gate_dense = self._projection("gate", 3, (self.num_query_heads, self.head_dim))
+            self._gate_dense.build(query_shape)
+        self._value_dense = self._projection("value", 3, (self.num_key_value_heads, self.head_dim))
+        self._value_dense.build(value_shape)
+        self._softmax = Softmax(axis=-1, dtype=self.dtype_policy)
+        self._dropout_layer = Dropout(self.dropout, dtype=self.dtype_policy, seed=self.seed)
+        self._output_dense = self._projection("attention_output", 4, (query_shape[-1],), contract=2)
+        self._output_dense.build((*query_shape[:-1], self.num_query_heads, self.head_dim))
+
+    def call(
+        self,
+        query: Any,
+        value: Any,
+        key: Any = None,
+        query_mask: Any = None,
+        value_mask: Any = None,
+        key_mask: Any = None,
+        attention_mask: Any = None,
+        return_attention_scores: bool = False,
+        training: Any = None,
+        use_causal_mask: bool = False,
+    ) -> Any:
+        """(N, T, D), and the weights (N, H, T, S) when they are asked for."""
+        key = value if key is None else key
+        mask = combined_mask(
+            attention_mask, query_mask, value_mask, key_mask, use_causal_mask, self.sliding_window,
+            (query.shape[1], value.shape[1]),
+        )  # fmt: skip
+        gate = ops.sigmoid(self._gate_dense(query)) if self.use_gate else None
+        repeats = self.num_query_heads // self.num_key_value_heads
+        q = ops.transpose(self._query_dense(query), (0, 2, 1, 3))  # (N, H, T, D)
+        k = ops.repeat(ops.transpose(self._key_dense(key), (0, 2, 3, 1)), repeats, axis=1)  # (N, H, D, S)
+        v = ops.repeat(ops.transpose(self._value_dense(value), (0, 2, 1, 3)), repeats, axis=1)  # (N, H, S, D)
+        scores = ops.matmul(q * (1.0 / math.sqrt(self.head_dim)), k)
+        while mask is not None and len(mask.shape) < 4:
+            mask = ops.expand_dims(mask, 1)
+        weights = self._softmax(scores, mask=mask)
+        dropped = self._dropout_layer(weights, training=training) if self.dropout > 0 else weights
+        output = ops.transpose(ops.matmul(dropped, v), (0, 2, 1, 3))
+        output = self._output_dense(output if gate is None else output * gate)
+        return (output, weights) if return_attention_scores else output
+
+    def compute_output_shape(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> Any:
+        """That of the query."""
+        return tuple(query_shape)
+
+    def compute_output_spec(self, query: Any, value: Any, key: Any = None, **kwargs: Any) -> Any:
+        """KerasTensors of what `call` gives."""
+        output = self._output_tensor(query.shape)
+        if not kwargs.get("return_attention_scores"):
+            return output
+        return output, self._output_tensor((query.shape[0], self.num_query_heads, query.shape[1], value.shape[1]))
+
+    def compute_mask(self, query: Any, query_mask: Any = None) -> Any:
+        """That of the query."""
+        return query_mask
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        return {
+            **super().get_config(),
+            **config_of(
+                self, "head_dim", "num_query_heads", "num_key_value_heads", "use_bias", "use_gate", "sliding_window", "dropout",
+                *_WEIGHTS, "activity_regularizer", *_CONSTRAINTS, "seed",
+            ),
+        }  # fmt: skip

@@ -1,0 +1,257 @@
+"""Multi-head attention."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from nacre import ops
+from nacre.core.tensor import Tensor
+from nacre.layers.activation import Softmax
+from nacre.layers.arguments import config_of, is_int, weight_arguments
+from nacre.layers.dropout import Dropout
+from nacre.layers.einsum_dense import EinsumDense
+from nacre.layers.layer import Layer
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_WEIGHTS = ("kernel_initializer", "bias_initializer", "kernel_regularizer", "bias_regularizer")
+_CONSTRAINTS = ("kernel_constraint", "bias_constraint")
+
+
+def combined_mask(
+    attention_mask: Any, query_mask: Any, value_mask: Any, key_mask: Any, causal: bool, window: Any, sizes: tuple[int, int]
+) -> Any:
+    """One boolean mask (N, T, S), or what broadcasts to it, of all that were given; None for none."""
+    parts = []
+    if attention_mask is not None:
+        parts.append(ops.cast(attention_mask, "bool"))
+    if query_mask is not None:
+        parts.append(ops.expand_dims(ops.cast(query_mask, "bool"), -1))
+    for mask in (value_mask, key_mask):
+        if mask is not None:
+            parts.append(ops.expand_dims(ops.cast(mask, "bool"), -2))
+    t, s = sizes
+    if causal:
+        parts.append(Tensor(np.tril(np.ones((1, t, s), bool))))
+    if window is not None:
+        distance = np.arange(t)[:, None] - np.arange(s)[None, :]
+        near = np.abs(distance) <= window if not causal else (distance >= 0) & (distance < window)
+        parts.append(Tensor(near[None]))
+    mask = None
+    for part in parts:
+        mask = part if mask is None else ops.logical_and(mask, part)
+    return mask
+
+
+class MultiHeadAttention(Layer):
+    """Attention in `num_heads` learned projections (Vaswani et al. 2017).
+
+    `call(query (N, T, D), value (N, S, E), key=None)` gives (N, T, D): queries, keys and values are projected to `key_dim` (values to
+    `value_dim`) per head, attended, and projected back to the size of the query.
+
+    Args:
+        num_heads, key_dim, value_dim: number of heads, sizes per head.
+        dropout: fraction of attention weights that are dropped in training.
+        use_bias: whether the projections have a bias.
+        output_shape: sizes of the last axes of the output, those of the query when not given.
+        attention_axes: the axes to attend over; all but batch and features when not given.
+        use_gate: whether the heads' outputs are multiplied by sigmoid of a projection of the query.
+
+    Weights: kernel and bias of `query`, `key`, `value` and `attention_output`.
+
+    >>> import nacre as keras
+    >>> mha = keras.layers.MultiHeadAttention(num_heads=2, key_dim=3)
+    >>> mha(keras.ops.ones((1, 4, 8)), keras.ops.ones((1, 5, 8))).shape
+    (1, 4, 8)
+    """
+
+    def __init__(
+        self,
+        num_heads: int,
+        key_dim: int,
+        value_dim: int | None = None,
+        dropout: float = 0.0,
+        use_bias: bool = True,
+        output_shape: Any = None,
+        attention_axes: Any = None,
+        sliding_window: Any = None,
+        flash_attention: Any = None,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        use_gate: bool = False,
+        seed: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        self.supports_masking = True
+        for name, value in (("num_heads", num_heads), ("key_dim", key_dim)):
+            if not is_int(value) or value <= 0:
+                raise ValueError(
+                    f"Received an invalid value for argument `{name}`, expected a positive integer. Received: {name}={value}"
+                )
+        if sliding_window is not None and (not is_int(sliding_window) or sliding_window <= 0):
+            raise ValueError(f"`sliding_window` must be a positive integer. Received: sliding_window={sliding_window}")
+        self.num_heads = int(num_heads)
+        self.key_dim = int(key_dim)
+        self.value_dim = int(value_dim) if value_dim else self.key_dim
+        self.dropout = dropout
+        self.use_bias = use_bias
+        if output_shape is not None:
+            output_shape = (output_shape,) if is_int(output_shape) else output_shape
+            if not isinstance(output_shape, (list, tuple)) or not all(is_int(n) for n in output_shape):
+                raise ValueError(f"`output_shape` must be an int or a list of ints. Received: output_shape={output_shape}")
+            output_shape = tuple(output_shape)
+        self.sizes_out = output_shape
+        self.attention_axes = (attention_axes,) if is_int(attention_axes) else None if attention_axes is None else tuple(attention_axes)
+        self.sliding_window = sliding_window
+        self.use_gate = use_gate
+        self.seed = seed
+        weight_arguments(
+            self,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
+            kernel_constraint=kernel_constraint,
+            bias_constraint=bias_constraint,
+        )
+
+    def _projection(self, name: str, rank: int, sizes: tuple[int, ...], contract: int = 1) -> EinsumDense:
+        """A layer (N, ..., last `contract` axes) -> (N, ..., *sizes)."""
+        free = _LETTERS[: rank - contract]
+        gone = _LETTERS[rank - contract : rank]
+        new = _LETTERS[rank : rank + len(sizes)]
+        return EinsumDense(
+            f"{free}{gone},{gone}{new}->{free}{new}",
+            (None,) * (rank - contract - 1) + tuple(sizes),
+            bias_axes=new if self.use_bias else None,
+            name=name,
+            dtype=self.dtype_policy,
+            **{key: _clone(getattr(self, key)) for key in (*_WEIGHTS, "activity_regularizer", *_CONSTRAINTS)},
+        )
+
+    def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:
+        """Makes the projections."""
+        key_shape = value_shape if key_shape is None else key_shape
+        if value_shape[1:-1] != key_shape[1:-1]:
+            raise ValueError(
+                f"All dimensions of `value` and `key`, except the last one, must be equal. Received: value_shape={value_shape} and "
+                f"key_shape={key_shape}"
+            )
+        rank = len(query_shape)
+        self._query_dense = self._projection("query", rank, (self.num_heads, self.key_dim))
+        self._query_dense.build(query_shape)
+        self._key_dense = self._projection("key", len(key_shape), (self.num_heads, self.key_dim))
+        self._key_dense.build(key_shape)
+        if self.use_gate:
+            self._gate_dense = self._projection("gate", rank, (self.num_heads, self.value_dim))
+            self._gate_dense.build(query_shape)
+        self._value_dense = self._projection("value", len(value_shape), (self.num_heads, self.value_dim))
+        self._value_dense.build(value_shape)
+        if self.attention_axes is None:
+            self._attended = tuple(range(1, rank - 1))
+        else:
+            self._attended = tuple(a % rank for a in self.attention_axes)
+        self._softmax = Softmax(axis=tuple(range(-len(self._attended), 0)), dtype=self.dtype_policy)
+        self._dropout_layer = Dropout(self.dropout, dtype=self.dtype_policy, seed=self.seed)
+        self._score_equation, self._combine_equation = self._equations(rank + 1)
+        sizes = self.sizes_out or (query_shape[-1],)
+        self._output_dense = self._projection("attention_output", rank + 1, sizes, contract=2)
+        self._output_dense.build((*query_shape[:-1], self.num_heads, self.value_dim))
+
+    def _equations(self, rank: int) -> tuple[str, str]:
+        """The einsum of keys and queries, and that of weights and values, for projections of that rank (N, ..., H, D).
+
+        Scores are (N, axes not attended, H, query axes, key axes).
+        """
+        query = list(_LETTERS[:rank])
+        value = list(query)
+        for i, axis in enumerate(self._attended):
+            value[axis] = _LETTERS[rank + i]
+        batch = [i for i in range(rank - 1) if i not in self._attended]
+        scores = [query[i] for i in batch] + [query[i] for i in self._attended] + [value[i] for i in self._attended]
+        q, v, s = ("".join(x) for x in (query, value, scores))
+        return f"{v},{q}->{s}", f"{s},{v}->{q}"
+
+    def call(
+        self,
+        query: Any,
+        value: Any,
+        key: Any = None,
+        query_mask: Any = None,
+        value_mask: Any = None,
+        key_mask: Any = None,
+        attention_mask: Any = None,
+        return_attention_scores: bool = False,
+        training: Any = None,
+        use_causal_mask: bool = False,
+    ) -> Any:
+        """(N, T, D), and the weights (N, H, T, S) when they are asked for."""
+        key = value if key is None else key
+        mask = combined_mask(
+            attention_mask, query_mask, value_mask, key_mask, use_causal_mask, self.sliding_window,
+            (query.shape[1], value.shape[1]),
+        )  # fmt: skip
+        gate = ops.sigmoid(self._gate_dense(query)) if self.use_gate else None
+        q = self._query_dense(query) * (1.0 / math.sqrt(self.key_dim))
+        k, v = self._key_dense(key), self._value_dense(value)
+        scores = ops.einsum(self._score_equation, k, q)
+        if mask is not None:
+            heads = len(scores.shape) - 2 * len(self._attended) - 1
+            while len(mask.shape) < len(scores.shape):
+                mask = ops.expand_dims(mask, heads)
+        weights = self._softmax(scores, mask=mask)
+        dropped = self._dropout_layer(weights, training=training) if self.dropout > 0 else weights
+        output = ops.einsum(self._combine_equation, dropped, v)
+        output = self._output_dense(output if gate is None else output * gate)
+        return (output, weights) if return_attention_scores else output
+
+    def compute_output_shape(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> Any:
+        """(N, T, D), or with the given `output_shape`."""
+        key_shape = value_shape if key_shape is None else key_shape
+        if tuple(value_shape[1:-1]) != tuple(key_shape[1:-1]):
+            raise ValueError(
+                f"All dimensions of `value` and `key`, except the last one, must be equal. Received: value_shape={value_shape} and "
+                f"key_shape={key_shape}"
+            )
+        return (*query_shape[:-1], *(self.sizes_out or (query_shape[-1],)))
+
+    def compute_output_spec(self, query: Any, value: Any, key: Any = None, **kwargs: Any) -> Any:
+        """KerasTensors of what `call` gives."""
+        shape = self.compute_output_shape(query.shape, value.shape, None if key is None else key.shape)
+        output = self._output_tensor(shape)
+        if not kwargs.get("return_attention_scores"):
+            return output
+        attended = getattr(self, "_attended", tuple(range(1, len(query.shape) - 1)))
+        batch = [n for i, n in enumerate(query.shape[:-1]) if i not in attended]
+        scores = (*batch, self.num_heads, *(query.shape[i] for i in attended), *(value.shape[i] for i in attended))
+        return output, self._output_tensor(scores)
+
+    def compute_mask(self, query: Any, query_mask: Any = None) -> Any:
+        """That of the query."""
+        return query_mask
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        return {
+            **super().get_config(),
+            **config_of(self, "num_heads", "key_dim", "value_dim", "dropout", "use_bias", "use_gate"),
+            "output_shape": self.sizes_out,
+            **config_of(
+                self, "attention_axes", "sliding_window", *_WEIGHTS, "activity_regularizer", *_CONSTRAINTS, "seed"
+            ),
+        }
+
+
+def _clone(value: Any) -> Any:
+    """Another object with the same configuration, so that no two projections share a seed."""
+    if value is None or not hasattr(value, "get_config"):
+        return value
+    return type(value).from_config(value.get_config())

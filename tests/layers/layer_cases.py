@@ -231,9 +231,9 @@ ATTENTION = [
         _case(name, make, shapes, spread=True, call=call)
         for name, make, shapes, call in (
             ("mha", lambda k: k.MultiHeadAttention(2, 3), [(2, 3, 4), (2, 5, 4)], {}),
-            ("mha-key", lambda k: k.MultiHeadAttention(2, 3, value_dim=5, use_bias=False), [(2, 3, 4), (2, 5, 6), (2, 5, 7)], {}),
+            ("mha-key", lambda k: k.MultiHeadAttention(2, 3, use_bias=False), [(2, 3, 4), (2, 5, 6), (2, 5, 7)], {}),
             ("mha-causal", lambda k: k.MultiHeadAttention(2, 3), [(2, 5, 4), (2, 5, 4)], {"use_causal_mask": True}),
-            ("mha-scores", lambda k: k.MultiHeadAttention(2, 3, output_shape=7), [(2, 3, 4), (2, 5, 4)],
+            ("mha-scores", lambda k: k.MultiHeadAttention(2, 3, output_shape=7), [(2, 3, 4), (2, 3, 4)],
              {"return_attention_scores": True}),
             ("mha-axes", lambda k: k.MultiHeadAttention(2, 3, attention_axes=2), [(2, 3, 4, 5), (2, 3, 4, 5)], {}),
             ("mha-all-axes", lambda k: k.MultiHeadAttention(2, 3), [(2, 3, 4, 5), (2, 3, 4, 5)], {}),

@@ -103,5 +103,7 @@ def test_symbolic_shapes_agree(case: Any) -> None:
 
     got = nacre.core.tree.flatten(case.run(ours, placeholders(nacre)))
     expected = nacre.core.tree.flatten(case.run(theirs, placeholders(keras)))
-    assert [tuple(y.shape) for y in got] == [tuple(y.shape) for y in expected]
+    assert len(got) == len(expected)
+    for g, e in zip(got, expected):  # what Keras does not know, nacre may
+        assert len(g.shape) == len(e.shape) and all(n in (m, None) for m, n in zip(g.shape, e.shape)), (g.shape, e.shape)
     assert [y.dtype for y in got] == [y.dtype for y in expected]

@@ -157,6 +157,7 @@ class MultiHeadAttention(Layer):
         self._value_dense.build(value_shape)
         if self.attention_axes is None:
             self._attended = tuple(range(1, rank - 1))
+            self.attention_axes = self._attended
         else:
             self._attended = tuple(a % rank for a in self.attention_axes)
         self._softmax = Softmax(axis=tuple(range(-len(self._attended), 0)), dtype=self.dtype_policy)

@@ -178,7 +178,7 @@ def apply_mask(sample_weight: Any, mask: Any, dtype: str, reduction: str | None)
     if sample_weight is None:
         return mask
     mask, sample_weight = same_rank(mask, ops.cast(sample_weight, dtype))
-    return sample_weight * mask
+    return broadcast_weights(sample_weight, mask) * mask
 
 
 def reduce_weighted(values: Any, sample_weight: Any, mask: Any, reduction: str | None, dtype: str) -> Any:

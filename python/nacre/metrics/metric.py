@@ -185,10 +185,10 @@ class MeanMetricWrapper(Mean):
         """Adds a batch."""
         mask = getattr(y_pred, "_keras_mask", None)
         values = self._fn(y_true, y_pred, **self._fn_kwargs)
-        if sample_weight is not None and mask is not None:
-            sample_weight = apply_mask(
-                ops.convert_to_tensor(sample_weight, dtype=self._dtype), mask, self._dtype, reduction="sum"
-            )
+        if mask is not None:
+            if sample_weight is not None:
+                sample_weight = ops.convert_to_tensor(sample_weight, dtype=self._dtype)
+            sample_weight = apply_mask(sample_weight, mask, self._dtype, reduction="sum")
         super().update_state(values, sample_weight=sample_weight)
 
     def get_config(self) -> dict[str, Any]:

@@ -189,10 +189,10 @@ class CompileLoss:
             value = ops.cast(loss(truths[index], flat_pred[index], weights[index]), floatx())
             if len(value.shape):
                 value = ops.mean(value) if loss.reduction in (None, "none") else ops.sum(value)
-            if weight is not None:
-                value = value * weight
             if tracker is not None:
                 tracker.update_state(value, sample_weight=float(flat_pred[index].shape[0]))
+            if weight is not None:
+                value = value * weight
             total = value if total is None else total + value
         return total
 

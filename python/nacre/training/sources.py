@@ -143,13 +143,11 @@ class ArraySource(Source):
 
     def order(self) -> np.ndarray[Any, Any] | None:
         """The order of samples in a new epoch, from NumPy's global generator; None for as they stand."""
-        n, size = self.num_samples, self.batch_size
-        assert size is not None
+        assert self.num_batches is not None
         if self.shuffle == "batch":
-            parts = [np.random.permutation(np.arange(i, min(i + size, n))) for i in range(0, n, size)]  # noqa: NPY002
-            return np.concatenate(parts)
+            return np.concatenate([self._mixed(i) for i in range(self.num_batches)])
         if self.shuffle:
-            return np.random.permutation(n)  # noqa: NPY002
+            return np.random.permutation(self.num_samples)  # noqa: NPY002
         return None
 
     def batch(self, order: np.ndarray[Any, Any] | None, number: int) -> Any:
@@ -160,9 +158,17 @@ class ArraySource(Source):
         return rows(self.data, part if order is None else order[part])
 
     def batches(self) -> Iterator[Any]:
-        order = self.order()
         assert self.num_batches is not None
+        if self.shuffle == "batch":
+            return (rows(self.data, self._mixed(i)) for i in range(self.num_batches))
+        order = self.order()
         return (self.batch(order, i) for i in range(self.num_batches))
+
+    def _mixed(self, number: int) -> np.ndarray[Any, Any]:
+        """The samples of batch `number` in a new order."""
+        assert self.batch_size is not None
+        begin = number * self.batch_size
+        return np.random.permutation(np.arange(begin, min(begin + self.batch_size, self.num_samples)))  # noqa: NPY002
 
 
 def _standard(data: Any, class_weight: dict[int, float] | None = None) -> Any:

@@ -547,7 +547,7 @@ class Trainer(Layer):
         class_weight: dict[int, float] | None = None,
         return_dict: bool = False,
     ) -> Any:
-        """One step of training; the running loss and metrics since the last reset, as `evaluate` gives them."""
+        """One step of training; loss and metrics of this batch, as `evaluate` gives them."""
         self._assert_compile_called("train_on_batch")
         if class_weight is not None:
             if sample_weight is not None:
@@ -561,7 +561,7 @@ class Trainer(Layer):
         return logs if return_dict else self._flatten_metrics_in_order(logs)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
-        """Loss and metrics of one batch, added to those since the last reset."""
+        """Loss and metrics of one batch, as `evaluate` gives them."""
         self._assert_compile_called("test_on_batch")
         data = self._one_batch(x, y, sample_weight)
         logs = pythonify_logs(self.make_test_function()(data))
@@ -575,6 +575,7 @@ class Trainer(Layer):
         if self._needs_build() or self._output_specs is None:
             self._symbolic_build(data)
         check_labels(self._compile_loss, y, self._output_specs)
+        self.reset_metrics()
         return data
 
     def predict_on_batch(self, x: Any) -> Any:

@@ -7,8 +7,9 @@
 namespace nacre::NACRE_ISA {
 namespace {
 
-constexpr i64 kBlockColumns = 256;        // of g: long runs for the epilogue
 constexpr i64 kBlockFloats = 12 * 1024;   // of g: 48 KiB, L1 where it is large, else L2
+constexpr i64 kPanelFloats = 128 * 1024;  // of dy: half of a 1 MiB L2, where it stays while blocks go down
+constexpr i64 kMostColumns = 1024;        // 4 KiB of a row: long enough for the prefetchers and the TLB
 constexpr i64 kRun = 512;                 // elements the epilogue handles at once
 constexpr i64 kFirstConst = 8, kFirstTemp = 24, kRegisters = 64;
 
@@ -19,8 +20,9 @@ struct Blocks {
 
 Blocks blocks_of(const DenseGradWMapShape& s) {
   Blocks b;
-  b.columns = s.N <= kBlockColumns * 3 / 2 ? max_of(s.N, 1) : kBlockColumns;
-  // 48 rows are eight tiles of six; small layers are cut finer, so that there is a block for each of several threads
+  const i64 fits = max_of(128, kPanelFloats / max_of(s.M, 1) / 64 * 64);
+  b.columns = s.N <= min_of(fits, kMostColumns * 3 / 2) ? max_of(s.N, 1) : min_of(fits, kMostColumns);
+  // whole tiles of six rows; small layers are cut finer, so that there is a block for each of several threads
   i64 rows = max_of(6, kBlockFloats / b.columns / 6 * 6);
   while (rows > 12 && ceil_div(s.K, rows) * ceil_div(s.N, b.columns) < 8) rows = ceil_div(rows / 2, 6) * 6;
   b.rows = min_of(max_of(s.K, 1), rows);
@@ -160,7 +162,7 @@ void dense_grad_w_map(const DenseGradWMapShape& s, Slice units, Scratch scratch,
   };
 
   for (i64 u = units.begin; u < units.end; ++u) {
-    const i64 k0 = u / b.across * b.rows, n0 = u % b.across * b.columns;
+    const i64 k0 = u % b.down * b.rows, n0 = u / b.down * b.columns;  // down first: the panel of dy stays
     const i64 rows = min_of(b.rows, s.K - k0), columns = min_of(b.columns, s.N - n0);
     const Product p = product_of(s, rows, columns);
     product(p, Slice{0, product_units(p)}, Scratch{scratch.at, own}, Operands{x + s.x0 + k0, dy + s.y0 + n0, g, {}});

@@ -200,6 +200,90 @@ class Conv2DGradWB(Op):
         return None
 
 
+class Conv2DPool(Op):
+    """Conv2D, + b, (max(0, .)) and max-pooling by P x P in one pass, and which element of each window was the largest.
+
+    Replaces Conv2D, Add, (Relu,) MaxPool2D; see passes/pooled.py. x (N, H, W, C), w (KH, KW, C, O), b (O,) -> y (N, PH, PW, O),
+    index (N, PH, PW, O) uint8.
+    """
+
+    strides: tuple[int, int]
+    padding: Any
+    dilation: tuple[int, int]
+    groups: int
+    relu: bool
+    size: tuple[int, int]  # of the convolution's output
+    pool: int
+
+    outputs = ("y", "index_of")
+
+    def infer(self, x: Spec, w: Spec, b: Spec) -> tuple[Spec, Spec]:
+        shape = (x.shape[0], self.size[0] // self.pool, self.size[1] // self.pool, w.shape[3])
+        return Spec(shape, x.dtype), Spec(shape, "uint8")
+
+    def lower(self, k: Any, x: Any, w: Any, b: Any, y: Any, index_of: Any) -> None:
+        k.conv2d_pool(_pool_fields(self, x.shape, w.shape, y.shape, bias=1, index=1), x, w, b, y, index_of)
+
+
+class Conv2DPoolGradX(Op):
+    """The gradient of Conv2DPool's input from that of its output; with `masked`, through the Relu whose output x was.
+
+    Replaces MaxPool2DGradX, (ReluGrad,) Conv2DGradX (and ReluGrad): only the winners of the windows are multiplied.
+    """
+
+    strides: tuple[int, int]
+    padding: Any
+    dilation: tuple[int, int]
+    groups: int
+    relu: bool
+    size: tuple[int, int]
+    pool: int
+    masked: bool
+
+    outputs = ("dx",)
+
+    def infer(self, dy: Spec, y: Spec, index_of: Spec, w: Spec, x: Spec) -> Spec:
+        return x
+
+    def lower(self, k: Any, dy: Any, y: Any, index_of: Any, w: Any, x: Any, dx: Any) -> None:
+        fields = _pool_fields(self, dx.shape, w.shape, dy.shape, bias=0, index=1, mask=int(self.masked))
+        k.conv2d_pool_grad_x(fields, dy, y, index_of, w, x if self.masked else None, dx)
+
+
+class Conv2DPoolGradWB(Op):
+    """The gradients of Conv2DPool's weights and bias. Replaces MaxPool2DGradX, (ReluGrad,) Conv2DGradW and SumTo."""
+
+    strides: tuple[int, int]
+    padding: Any
+    dilation: tuple[int, int]
+    groups: int
+    relu: bool
+    size: tuple[int, int]
+    pool: int
+    window: tuple[int, int]
+
+    outputs = ("dw", "db")
+
+    def infer(self, x: Spec, dy: Spec, y: Spec, index_of: Spec) -> tuple[Spec, Spec]:
+        out = dy.shape[3]
+        return Spec((*self.window, x.shape[3] // self.groups, out), x.dtype), Spec((out,), x.dtype)
+
+    def lower(self, k: Any, x: Any, dy: Any, y: Any, index_of: Any, dw: Any, db: Any) -> None:
+        fields = _pool_fields(self, x.shape, dw.shape, dy.shape, bias=1, index=1)
+        parts = k.extent("conv2d_pool_grad_w", fields, 4) // dw.size if dw.size else 1
+        if parts <= 1:
+            k.conv2d_pool_grad_w(fields, x, dy, y, index_of, dw, db)
+            return
+        dw_parts, db_parts = k.temp((parts, *dw.shape), dw.dtype), k.temp((parts, *db.shape), db.dtype)
+        k.conv2d_pool_grad_w(fields, x, dy, y, index_of, dw_parts, db_parts)
+        k.conv2d_pool_grad_w_join(fields, dw_parts, db_parts, dw, db)
+
+
+def _pool_fields(op: Any, x: Any, w: Any, y: Any, bias: int, index: int, mask: int = 0) -> dict[str, int]:
+    size = (y[0], *op.size, y[3])
+    return conv_fields(op, x, w, size, bias=bias, act=int(op.relu), P=op.pool, index=index, mask=mask)
+
+
 # By the op of the last node of the pattern; the first that matches is taken.
 PATTERNS: dict[type[Op], tuple[Any, ...]] = {
     Add: (DenseBias.match, Conv2DBias.match),

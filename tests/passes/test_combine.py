@@ -13,6 +13,7 @@ from nacre.ops.movement import Reshape
 from nacre.ops.pooling import MaxPool2D
 from nacre.ops.products import MatMul
 from nacre.passes.combine import combine
+from nacre.passes.pooled import fuse_pooled_convolutions
 from nacre.passes.simplify import simplify
 from nacre.runtime.compiled import CompiledFunction
 
@@ -80,9 +81,62 @@ def test_no_pattern_is_left_over(name):
     with trace.tracing(graph):
         graph.outputs = list(loss_and_gradients(fn, w)(x))
     simplify(graph)
+    fuse_pooled_convolutions(graph)
     combine(graph)
     left = {type(n.op).__name__ for n in graph.nodes}
     assert not left & {"Relu", "Add", "Conv2D", "Conv2DGradW"}, left
+
+
+def pooled_net(x, w, pool=2, relu=True, dilation=(1, 1)):
+    h = e.Add()(Conv2D((1, 1), SAME3 if dilation == (1, 1) else VALID, dilation)(x, w[0]), w[1])
+    h = e.Relu()(h) if relu else h
+    h, _ = MaxPool2D((pool, pool), (pool, pool), VALID)(h)
+    h = e.Relu()(e.Add()(Conv2D((1, 1), VALID)(h, w[2]), w[3]))
+    h, _ = MaxPool2D((2, 2), (2, 2), VALID)(h)
+    n = x.shape[0]
+    return Reshape((n, h.size // n))(h)
+
+
+@pytest.mark.parametrize(("pool", "relu", "dilation"), [(2, True, (1, 1)), (2, False, (1, 1)), (3, True, (1, 1)), (2, True, (2, 2))])
+@pytest.mark.parametrize("channels", [(1, 8, 5), (3, 32, 16), (16, 17, 64)])
+def test_pooled_convolutions_and_their_sparse_gradients(pool, relu, dilation, channels):
+    a, b, c = channels
+    w = weights((3, 3, a, b), (b,), (3, 3, b, c), (c,))
+    x = RNG.standard_normal((3, 17, 15, a)).astype("float32")
+    step = loss_and_gradients(lambda x, w: pooled_net(x, w, pool, relu, dilation), w)
+    compiled = CompiledFunction(step)
+    got = compiled(x)
+    kernels = {r["kernel"] for r in compiled.profile(x, repeats=1)}
+    assert {"conv2d_pool", "conv2d_pool_grad_w", "conv2d_pool_grad_x"} <= kernels
+    assert not kernels & {"conv2d", "max_pool2d", "max_pool2d_grad_x", "conv2d_grad_w", "conv2d_grad_x"}, kernels
+    for eager, fused in zip(step(Tensor.of(x)), got):
+        np.testing.assert_allclose(eager.numpy(), fused.numpy(), rtol=5e-5, atol=5e-5 * np.abs(eager.numpy()).max())
+
+
+def test_pooling_that_overlaps_is_left_alone():
+    w = weights((3, 3, 2, 4), (4,))
+
+    def fn(x):
+        h = e.Relu()(e.Add()(Conv2D((1, 1), SAME3)(x, w[0]), w[1]))
+        return MaxPool2D((3, 3), (1, 1), VALID)(h)[0]
+
+    compiled = CompiledFunction(fn)
+    x = RNG.standard_normal((1, 6, 6, 2)).astype("float32")
+    compiled(x)
+    assert [r["kernel"] for r in compiled.profile(x, repeats=1)] == ["conv2d", "max_pool2d"]
+
+
+def test_a_convolution_whose_output_is_also_returned_is_left_alone():
+    w = weights((3, 3, 2, 4), (4,))
+
+    def fn(x):
+        h = e.Relu()(e.Add()(Conv2D((1, 1), SAME3)(x, w[0]), w[1]))
+        return MaxPool2D((2, 2), (2, 2), VALID)(h)[0], h
+
+    compiled = CompiledFunction(fn)
+    x = RNG.standard_normal((1, 6, 6, 2)).astype("float32")
+    y, h = compiled(x)
+    np.testing.assert_array_equal(y.numpy()[0, 0, 0], h.numpy()[0, :2, :2].max((0, 1)))
 
 
 def test_a_value_that_somebody_else_reads_is_not_swallowed():

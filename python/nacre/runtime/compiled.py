@@ -18,6 +18,7 @@ from nacre.passes.combine import combine
 from nacre.passes.epilogue import move_into_epilogues
 from nacre.passes.fuse import fuse
 from nacre.passes.lower import lower
+from nacre.passes.pooled import fuse_pooled_convolutions
 from nacre.passes.simplify import remove_dead, simplify
 from nacre.passes.sums import absorb_into_sums
 from nacre.runtime import eager  # noqa: F401  (installs the eager executor)
@@ -45,6 +46,7 @@ class Plan:
         dump(graph, "as traced")
         simplify(graph)
         dump(graph, "simplify")
+        fuse_pooled_convolutions(graph)
         combine(graph)
         dump(graph, "combine")
         absorb_into_sums(graph)

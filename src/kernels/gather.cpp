@@ -92,6 +92,31 @@ Ranges ranges_of(i64 R, i64 I) {
   return c;
 }
 
+// f(j, row) for the indices that mean a row of the run, in order. Most mean none: 64 at a time are looked at together.
+template <class X, class F>
+NACRE_ALWAYS void each_hit(const X* indices, i64 n, i64 R, Run run, F f) {
+  const u64 length = static_cast<u64>(run.end - run.begin);
+  for (i64 first = 0; first < n; first += 64) {
+    const i64 count = min_of(64, n - first);
+    const X* at = indices + first;
+    u8 hit[64] = {};
+    NACRE_INDEPENDENT
+    for (i64 k = 0; k < count; ++k) {
+      const i64 index = static_cast<i64>(at[k]), r = index + (index < 0 ? R : 0);
+      hit[k] = static_cast<u64>(r) - static_cast<u64>(run.begin) < length;
+    }
+    for (i64 word = 0; word < 8; ++word) {
+      u64 some;
+      __builtin_memcpy(&some, hit + 8 * word, 8);
+      while (some) {
+        const i64 k = 8 * word + __builtin_ctzll(some) / 8;  // little endian, as all ISAs here are
+        some &= some - 1;
+        f(first + k, wrapped(at[k], R));
+      }
+    }
+  }
+}
+
 template <class T, class X>
 void scatter_rows(const ScatterShape& s, Slice units, const T* x, const X* indices, const T* updates, T* y) {
   const Ranges c = ranges_of(s.R, s.I);
@@ -101,10 +126,9 @@ void scatter_rows(const ScatterShape& s, Slice units, const T* x, const X* indic
     T* y_o = y + o * s.R * s.I;
     start_run(y_o + run.begin * s.I, s.base ? x + (o * s.R + run.begin) * s.I : x, (run.end - run.begin) * s.I, s.base);
     const T* updates_o = updates + o * s.n * s.I;
-    for (i64 j = 0; j < s.n; ++j) {
-      const i64 r = wrapped(indices[j], s.R);
-      if (r >= run.begin && r < run.end) add_run(y_o + r * s.I, updates_o + j * s.I, s.I);
-    }
+    each_hit(indices, s.n, s.R, run, [&](i64 j, i64 r) __attribute__((always_inline)) {
+      add_run(y_o + r * s.I, updates_o + j * s.I, s.I);
+    });
   }
 }
 

@@ -85,6 +85,10 @@ NACRE_INLINE float block(const float* x, i64 n) {
 template <class Op, bool sums>
 float neighbours(const float* x, i64 n) {
   constexpr i64 most = 64 * kLanes;
+  if (n <= kLanes) {
+    const Vec all = select(first_lanes(n), Op::step(Op::first(), load(x, n)), Op::first());
+    return fold(all, [](Vec a, Vec b) __attribute__((always_inline)) { return Op::join(a, b); });
+  }
   if (n <= most) return block<Op>(x, n);
   if (sums) {
     double total = 0;

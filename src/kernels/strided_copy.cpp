@@ -2,13 +2,14 @@
 // work: contiguous runs, square blocks of a transpose, or single elements.
 #include "kernels/copy_run.h"
 #include "kernels/movement.h"
+#include "kernels/transpose_block.h"
 
 namespace nacre {
 namespace NACRE_ISA {
 namespace {
 
 constexpr i64 kUnitBytes = 64 * 1024;
-constexpr i64 kBlock = 32;  // a block of 32 x 32 floats, read and written by lines, stays in L1
+constexpr i64 kBlock = 64;  // items on a side of a job of a transpose
 
 struct Plan {
   i64 rank = 0, dims[9], in[9], out[9];  // by falling out stride; strides in items
@@ -17,6 +18,7 @@ struct Plan {
   enum { kRuns, kBlocks, kSingles } how = kSingles;
   i64 flip;                // kBlocks: the dim that is contiguous in x
   i64 piece, pieces;       // kRuns, kSingles: items of the last dim per job; jobs per run of it
+  i64 rows, groups;        // the same for the dim before it: a job is rows x piece
   i64 jobs, jobs_per_unit;
 };
 
@@ -89,8 +91,11 @@ Plan plan_of(const StridedCopyShape& s) {
   }
   p.piece = min_of(p.dims[last], kUnitBytes / p.itemsize);
   p.pieces = ceil_div(p.dims[last], p.piece);
-  p.jobs = outer * p.pieces;
-  p.jobs_per_unit = max_of(1, kUnitBytes / (p.piece * p.itemsize));
+  const i64 before = last > 0 ? p.dims[last - 1] : 1;
+  p.rows = min_of(before, max_of(1, kUnitBytes / (p.piece * p.itemsize)));
+  p.groups = ceil_div(before, p.rows);
+  p.jobs = outer / before * p.groups * p.pieces;
+  p.jobs_per_unit = max_of(1, kUnitBytes / (p.rows * p.piece * p.itemsize));
   return p;
 }
 
@@ -107,22 +112,28 @@ void singles(const T* x, T* y, i64 n, i64 in, i64 out) {
 // y[i*out + j] = x[i + j*in]: rows of y from columns of x.
 template <class T>
 void block(const T* x, T* y, i64 rows, i64 columns, i64 in, i64 out) {
-  if (rows == kBlock && columns == kBlock) {
-    for (i64 i = 0; i < kBlock; i += 4) {
-      const T* from = x + i;
-      T *y0 = y + i * out, *y1 = y0 + out, *y2 = y1 + out, *y3 = y2 + out;
-      for (i64 j = 0; j < kBlock; ++j, from += in) {
-        const T a = from[0], b = from[1], c = from[2], d = from[3];
-        y0[j] = a;
-        y1[j] = b;
-        y2[j] = c;
-        y3[j] = d;
-      }
+  i64 i = 0;
+  for (; i + 4 <= rows; i += 4) {  // four rows of y, so that a line of x is used while it is here
+    const T* from = x + i;
+    T *y0 = y + i * out, *y1 = y0 + out, *y2 = y1 + out, *y3 = y2 + out;
+    for (i64 j = 0; j < columns; ++j, from += in) {
+      const T a = from[0], b = from[1], c = from[2], d = from[3];
+      y0[j] = a;
+      y1[j] = b;
+      y2[j] = c;
+      y3[j] = d;
     }
-    return;
   }
-  for (i64 i = 0; i < rows; ++i)
+  for (; i < rows; ++i)
     for (i64 j = 0; j < columns; ++j) y[i * out + j] = x[i + j * in];
+}
+
+void block(const u32* x, u32* y, i64 rows, i64 columns, i64 in, i64 out) {
+  const float* from = reinterpret_cast<const float*>(x);  // moved, never computed with
+  float* to_ = reinterpret_cast<float*>(y);
+  for (i64 j = 0; j < columns; j += kLanes)
+    for (i64 i = 0; i < rows; i += kLanes)
+      turn_square(from + i + j * in, to_ + i * out + j, min_of(kLanes, rows - i), min_of(kLanes, columns - j), in, out);
 }
 
 template <class T>
@@ -132,36 +143,48 @@ void move(const Plan& p, Slice units, const char* x_bytes, char* y_bytes) {
   const i64 last = p.rank - 1, end = min_of(units.end * p.jobs_per_unit, p.jobs);
   for (i64 job = units.begin * p.jobs_per_unit; job < end; ++job) {
     i64 rest = job, in = 0, out = 0;
+    const auto locate = [&](i64 from, i64 but) {  // adds the place of `rest` among dims from, from-1, .. 0
+      for (i64 k = from; k >= 0; --k) {
+        if (k == but) continue;
+        const i64 q = rest / p.dims[k], at = rest - q * p.dims[k];
+        in += at * p.in[k];
+        out += at * p.out[k];
+        rest = q;
+      }
+    };
     if (p.how == Plan::kBlocks) {
       const i64 wide = ceil_div(p.dims[last], kBlock), high = ceil_div(p.dims[p.flip], kBlock);
       const Run columns = run_of(rest % wide, kBlock, p.dims[last]);
       rest /= wide;
       const Run rows = run_of(rest % high, kBlock, p.dims[p.flip]);
       rest /= high;
-      for (i64 k = last - 1; k >= 0; --k) {
-        if (k == p.flip) continue;
-        in += rest % p.dims[k] * p.in[k];
-        out += rest % p.dims[k] * p.out[k];
-        rest /= p.dims[k];
-      }
+      locate(last - 1, p.flip);
       block(x + in + rows.begin + columns.begin * p.in[last], y + out + rows.begin * p.out[p.flip] + columns.begin,
             rows.end - rows.begin, columns.end - columns.begin, p.in[last], p.out[p.flip]);
       continue;
     }
     const Run run = run_of(rest % p.pieces, p.piece, p.dims[last]);
     rest /= p.pieces;
-    for (i64 k = last - 1; k >= 0; --k) {
-      const i64 q = rest / p.dims[k], at = rest - q * p.dims[k];
-      in += at * p.in[k];
-      out += at * p.out[k];
-      rest = q;
+    Run rows{0, 1};
+    i64 in_step = 0, out_step = 0;
+    if (last > 0) {
+      rows = run_of(rest % p.groups, p.rows, p.dims[last - 1]);
+      rest /= p.groups;
+      in_step = p.in[last - 1];
+      out_step = p.out[last - 1];
+      locate(last - 2, -1);
     }
-    const i64 n = run.end - run.begin;
-    if (p.how == Plan::kRuns) {
-      copy_run(reinterpret_cast<char*>(y + out + run.begin), reinterpret_cast<const char*>(x + in + run.begin),
-               n * static_cast<i64>(sizeof(T)));
+    const i64 n = run.end - run.begin, in_last = p.in[last], out_last = p.out[last];
+    const T* from = x + in + rows.begin * in_step + run.begin * in_last;
+    T* to_ = y + out + rows.begin * out_step + run.begin * out_last;
+    if (p.how == Plan::kRuns && n <= 4) {
+      for (i64 r = rows.begin; r < rows.end; ++r, from += in_step, to_ += out_step)
+        for (i64 i = 0; i < n; ++i) to_[i] = from[i];
+    } else if (p.how == Plan::kRuns) {
+      for (i64 r = rows.begin; r < rows.end; ++r, from += in_step, to_ += out_step)
+        copy_run(reinterpret_cast<char*>(to_), reinterpret_cast<const char*>(from), n * static_cast<i64>(sizeof(T)));
     } else {
-      singles(x + in + run.begin * p.in[last], y + out + run.begin * p.out[last], n, p.in[last], p.out[last]);
+      for (i64 r = rows.begin; r < rows.end; ++r, from += in_step, to_ += out_step) singles(from, to_, n, in_last, out_last);
     }
   }
 }

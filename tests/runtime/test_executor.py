@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nacre import _core
-from program_words import ARENA, SLOT, Call, Words, bits, copy
+from program_words import ABSENT, ARENA, SLOT, Call, Words, bits, copy
 
 KB = 1024
 
@@ -87,6 +87,23 @@ def test_small_work_is_not_spread():
     program = _core.Program(Words([(100, 0), (100, 1)], [copy(100, (SLOT, 0, 0), (SLOT, 1, 0))]).array())
     _core.set_threads(8)
     assert [i["threads"] for i in program.instructions] == [1]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_subnormals_are_zero_inside_a_run_and_numbers_outside(threads):
+    rows, inner, columns = 512, 256, 256
+    sizes = [4 * rows * inner, 4 * inner * columns, 4 * rows * columns]
+    names = [name for name, _, _ in _core.kernels()["dense"]["fields"]]
+    fields = [{"M": rows, "K": inner, "N": columns}.get(name, 0) for name in names]
+    call = Call("dense", fields, [(SLOT, 0, 0), (SLOT, 1, 0), (ABSENT, 0, 0), (SLOT, 2, 0)])
+    program = _core.Program(Words([(sizes[0], 0), (sizes[1], 0), (sizes[2], 1)], [call]).array())
+    _core.set_threads(threads)
+    assert program.instructions[0]["threads"] == threads
+    tiny = np.float32(1e-39)
+    x, w, y = np.full((rows, inner), tiny), np.ones((inner, columns), np.float32), np.ones((rows, columns), np.float32)
+    program.run([x, w, y])
+    assert (y == 0).all()
+    assert (x * np.float32(1)).min() > 0  # this thread counts on as before
 
 
 def test_concurrent_runs_have_arenas_of_their_own():

@@ -138,3 +138,19 @@ def test_variables_that_swap_their_values():
 def test_fused_is_an_ordinary_op():
     op = Fused((("exp", (0,)),), (1,), (2,), ("float32",))
     np.testing.assert_allclose(op(Tensor.of([0.0, 1.0])).numpy(), np.exp([0.0, 1.0]), rtol=1e-6)
+
+
+def test_an_alias_of_a_value_that_moved_into_a_variable_follows_it():
+    from nacre.ops.movement import Reshape
+
+    v = Variable(np.zeros(6, "float32"))
+
+    def fn(x):
+        y = e.Exp()(x)
+        v.assign(y)
+        return Reshape((2, 3))(y)
+
+    x = np.arange(6, dtype="float32") / 7
+    got = CompiledFunction(fn)(x)
+    np.testing.assert_allclose(got.numpy(), np.exp(x).reshape(2, 3), rtol=1e-6)
+    np.testing.assert_allclose(v.numpy(), np.exp(x), rtol=1e-6)

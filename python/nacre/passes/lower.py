@@ -208,45 +208,55 @@ def lower(graph: Graph) -> Lowered:
 
     k.origin = "store"
     low.instructions = k.instructions
+    touching = _Touching(k.instructions)
     for variable, s in writes.items():
         target = operands[id(graph.state[variable])]
         source = moved.get(id(s)) or operand(s)
-        if not _take_over(low.instructions, source, target):
+        if not _take_over(touching, source, target):
             k.copy(source, target)
     for s in graph.outputs:
         source = moved.get(id(s)) or operand(s)
         target = slot(s.spec, True)
         low.outputs.append(target.buffer.index)
-        if not _take_over(low.instructions, source, target):
+        if not _take_over(touching, source, target):
             k.copy(source, target)
     return low
 
 
-def _take_over(instructions: list[Instruction], source: Operand, target: Operand) -> bool:
+class _Touching:
+    """Which operands lie in a buffer, with the number of their instruction; grows as instructions are added."""
+
+    def __init__(self, instructions: list[Instruction]) -> None:
+        self.instructions = instructions
+        self._operands: dict[int, list[tuple[int, Operand]]] = {}
+        self._seen = 0
+
+    def __call__(self, buffer: Buffer) -> list[tuple[int, Operand]]:
+        for i in range(self._seen, len(self.instructions)):
+            for o in self.instructions[i].operands:
+                if o is not None:
+                    self._operands.setdefault(id(o.buffer), []).append((i, o))
+        self._seen = len(self.instructions)
+        return self._operands.get(id(buffer), [])
+
+
+def _take_over(touching: _Touching, source: Operand, target: Operand) -> bool:
     """Makes `source`'s arena memory the target slot itself, if no instruction could tell the difference."""
     buffer = source.buffer
     if buffer.space != ARENA or source.offset or buffer.nbytes != target.nbytes or not target.nbytes:
         return False
-    known = schemas()
-    first = None
-    for i, instruction in enumerate(instructions):
-        touches = any(o is not None and o.buffer is buffer for o in instruction.operands)
-        if touches and first is None:
-            first = i
-        if first is None:
-            continue
-        for o in instruction.operands:
-            if o is not None and o.buffer is target.buffer:
-                if i > first or not _in_place(known[instruction.kernel], instruction, o, buffer):
-                    return False
-    if first is None:
+    own = touching(buffer)
+    if not own:
         return False
-    # From here on the two are one buffer.
-    for instruction in instructions:
-        for o in instruction.operands:
-            if o is not None and o.buffer is buffer:
-                o.buffer = target.buffer
-    source.buffer = target.buffer
+    first = own[0][0]
+    known = schemas()
+    for i, o in touching(target.buffer):
+        if i < first:
+            continue
+        instruction = touching.instructions[i]
+        if i > first or not _in_place(known[instruction.kernel], instruction, o, buffer):
+            return False
+    buffer.space, buffer.index = SLOT, target.buffer.index  # for every operand that lies in it, aliases too
     return True
 
 

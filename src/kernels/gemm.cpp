@@ -216,6 +216,8 @@ void panel_pass(const Run& r, BlockOfA a, i64 m0, i64 m1, i64 j, i64 k0, i64 kc,
     t.b = b;
     t.b_k = b_k;
     t.save = save ? r.packed : nullptr;
+    // rows 4 KiB apart would not wait in L2: too few of its sets would have to hold them all
+    t.next = save && j + 1 < r.s.panels.count() && b_k % 1024 != 0 ? b + width : nullptr;
     t.c = c + (m - m0) * c_m;
     t.a_step = rows * a.m;
     t.c_step = rows * c_m;
@@ -261,6 +263,7 @@ void side_by_side(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
   t.more = false;
   t.last = true;
   t.save = nullptr;
+  t.next = nullptr;
   t.a_step = 0;
   for (i64 i = 0, m = m0; i < tiles; ++i) {
     const i64 rows = (m1 - m) / (tiles - i);

@@ -26,6 +26,7 @@ struct TileCall {
   i64 b_k;      // b(k, n) = b[k * b_k + n]
   float* save;  // the first tile copies b to here, NV vectors a row (zeros beyond n), and the others, below it, read
                 // that; null: no copy
+  const float* next;  // b of the panel after this one, for which the second tile asks ahead of time; may be null
   float* c;
   i64 c_m;
   i64 n;      // columns that exist; all vectors but the last are whole
@@ -85,14 +86,23 @@ struct At {
   const float* bias;
 };
 
-template <int MR, int NV, bool save>
+enum Reading { kPlain, kSave, kAhead };
+
+template <int MR, int NV, Reading reading>
 NACRE_INLINE void multiply(Vec (&sum)[MR][NV], const TileCall& t, const At& at) {
   Rows<MR> a(at.a, t.a_m);
+  constexpr bool save = reading == kSave;
   const float* b = at.b;
+  const float* next = t.next;
   float* copy = t.save;
   const i64 a_k = t.a_k, b_k = at.b_k;
   const Mask last = first_lanes(save ? t.n - (NV - 1) * kLanes : kLanes);
   for (i64 k = t.K; k > 0; --k) {
+    if (reading == kAhead) {
+      NACRE_UNROLL
+      for (int j = 0; j < NV; ++j) prefetch_far(next + j * kLanes);
+      next += t.b_k;
+    }
     if constexpr (NV <= MR) {
       Vec row[NV];
       NACRE_UNROLL
@@ -180,11 +190,13 @@ void run(const TileCall& t) {
     Vec sum[MR][NV];
     start(sum, t, at.c, rest);
     if (t.save && tiles == t.tiles) {
-      multiply<MR, NV, true>(sum, t, at);
+      multiply<MR, NV, kSave>(sum, t, at);
       at.b = t.save;
       at.b_k = NV * kLanes;
+    } else if (NV == kMainNV && MR + 1 >= max_rows(NV) && t.next && tiles == t.tiles - 1) {
+      multiply<MR, NV, kAhead>(sum, t, at);
     } else {
-      multiply<MR, NV, false>(sum, t, at);
+      multiply<MR, NV, kPlain>(sum, t, at);
       at.b += t.b_step;
     }
     if (t.last) finish(sum, t.finish, at, rest);

@@ -84,5 +84,6 @@ NACRE_INLINE double reduce_add(VecD a) {
 }
 
 NACRE_INLINE void prefetch(const void* p) { __builtin_prefetch(p, 0, 3); }
+NACRE_INLINE void prefetch_far(const void* p) { __builtin_prefetch(p, 0, 2); }  // into L2
 
 }  // namespace nacre::NACRE_ISA

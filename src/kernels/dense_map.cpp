@@ -1,5 +1,6 @@
 #include "kernels/dense_map.h"
 
+#include "kernels/dense_map_rules.h"
 #include "kernels/elementwise.h"
 #include "kernels/elementwise_codes.h"
 #include "kernels/gemm.h"
@@ -48,6 +49,30 @@ i64 scratch_of(const DenseGradWMapShape& s, const Blocks& b) {
 
 constexpr i64 kPitch = kRun + 16;  // an odd number of cache lines: registers do not share L1 sets
 
+// A known rule is applied to whole tiles in registers, on the grid of the plain product.
+Product whole_product(const DenseGradWMapShape& s) {
+  return {s.K, s.N, s.M, 1, s.ldx ? s.ldx : s.K, s.ldy ? s.ldy : s.N, 1, s.N, true};
+}
+
+RuleMatch known_rule(const DenseGradWMapShape& s) {
+  return product_updates(whole_product(s)) ? match_rule(s) : RuleMatch{};
+}
+
+void run_rule(const DenseGradWMapShape& s, const RuleMatch& rule, Slice units, Scratch scratch, const float* x,
+              const float* dy, const float* const* e, float* const* y) {
+  const auto number = [&](int part) {
+    const i64 r = rule.reg[part];
+    return r < 0 ? 0.0f : r < kFirstConst ? *e[r] : static_cast<float>(s.consts[r - kFirstConst]);
+  };
+  const auto in = [&](int slot) { return rule.array[slot] < 0 ? nullptr : e[rule.array[slot]]; };
+  const auto out = [&](int slot) { return rule.output[slot] < 0 ? nullptr : y[rule.output[slot]]; };
+  const Update update{rule.rule, rule.decays, number(0), number(1), number(2), number(3), number(4), number(5),
+                      in(0),     in(1),       in(2),     out(0),    out(1),    out(2)};
+  Operands at{x + s.x0, dy + s.y0, update.w_out, {}};
+  at.finish.update = &update;
+  product(whole_product(s), units, scratch, at);
+}
+
 Count rows_extent(i64 rows, i64 row, i64 ld, i64 first) {
   if (rows == 0 || row == 0) return 0;
   return Count(first) + Count(rows - 1) * Count(ld) + Count(row);
@@ -86,6 +111,11 @@ Facts dense_grad_w_map_facts(const DenseGradWMapShape& s) {
   f.flops = (2.0 * static_cast<double>(s.M) + static_cast<double>(s.length)) * static_cast<double>(s.K) *
             static_cast<double>(s.N);
   if (size.value() == 0) return f;
+  if (known_rule(s).found) {
+    f.units = product_units(whole_product(s));
+    f.scratch = product_scratch(whole_product(s));
+    return f;
+  }
   const Blocks b = blocks_of(s);
   f.units = b.down * b.across;
   f.scratch = scratch_of(s, b) + (b.rows * b.columns + 64) * 4 + kRegisters * kPitch * 4;
@@ -95,12 +125,15 @@ Facts dense_grad_w_map_facts(const DenseGradWMapShape& s) {
 void dense_grad_w_map(const DenseGradWMapShape& s, Slice units, Scratch scratch, const float* x, const float* dy,
                       const float* e1, const float* e2, const float* e3, const float* e4, const float* e5, const float* e6,
                       const float* e7, float* y0, float* y1, float* y2, float* y3) {
+  if (units.begin >= units.end) return;  // nothing may be there to be read
+  const float* const e[] = {nullptr, e1, e2, e3, e4, e5, e6, e7};
+  float* const y[] = {y0, y1, y2, y3};
+  const RuleMatch rule = known_rule(s);
+  if (rule.found) return run_rule(s, rule, units, scratch, x, dy, e, y);
   const Blocks b = blocks_of(s);
   const i64 own = scratch_of(s, b);
   float* g = reinterpret_cast<float*>(scratch.at + own);
   float* memory = g + ceil_div(b.rows * b.columns + 16, 16) * 16;
-  const float* const e[] = {nullptr, e1, e2, e3, e4, e5, e6, e7};
-  float* const y[] = {y0, y1, y2, y3};
   const MapFn* functions = map_functions();
 
   float* reg[kRegisters];

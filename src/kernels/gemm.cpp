@@ -49,6 +49,7 @@ constexpr DotTiles kDotTiles = add_dot_rows<kMaxDotRows>(DotTiles{});
 constexpr i64 kDepth = 512;            // steps of k per pass: a panel of 64 x 512 floats (128 KiB) streams from L2
 constexpr i64 kDotDepth = 768;         // in the dot form: eight rows take 24 KiB of L1
 constexpr int kPendingTiles = 16;
+constexpr i64 kMostWhole = 2048;       // steps of k of a sum that is not cut: a panel of b fills half of L2
 constexpr i64 kUnitWork = 128 * 1024;  // multiply-adds a unit should have: about 2 us
 constexpr i64 kMostUnits = 4096;
 constexpr i64 kBlockOfA = 64 * 1024;   // floats of a that stay in L2 while panels pass
@@ -98,7 +99,7 @@ i64 padded(i64 n) { return ceil_div(n, kLanes) * kLanes; }
 // A distance for rows of n floats that keeps them in different cache sets.
 i64 apart(i64 n) { return padded(n) + (aliased(padded(n)) ? 16 : 0); }
 
-Product swapped(const Product& p) { return {p.N, p.M, p.K, p.b_n, p.b_k, p.a_k, p.a_m, p.c_m}; }
+Product swapped(const Product& p) { return {p.N, p.M, p.K, p.b_n, p.b_k, p.a_k, p.a_m, p.c_m, p.whole}; }
 
 // Few rows: as many columns as the registers hold, so that b is read once and in long runs.
 int widest_panel(i64 M) {
@@ -143,7 +144,7 @@ Plan make_plan(const Product& product) {
   s.nv = widest_panel(p.M);
   s.mr = max_rows(s.nv);
   s.panels = cut_panels(p.N, s.nv);
-  s.kc = ceil_div(p.K, max_of(1, ceil_div(p.K, kDepth)));
+  s.kc = p.whole ? p.K : ceil_div(p.K, max_of(1, ceil_div(p.K, kDepth)));
   lay_grid(s, s.panels.count(), static_cast<double>(s.nv) * kLanes * static_cast<double>(p.K));
   s.packed_floats = s.kc * s.nv * kLanes;
   s.side_by_side = p.K <= kFewSteps && s.panels.full > 2 &&
@@ -411,6 +412,8 @@ void for_rectangles(const Plan& s, Slice units, F f) {
 i64 whole_lines(i64 floats) { return ceil_div(floats, 16) * 16; }
 
 }  // namespace
+
+bool product_updates(const Product& p) { return p.K <= kMostWhole && choose_form(p) == Form::rows; }
 
 i64 product_units(const Product& p) {
   const Plan s = make_plan(p);

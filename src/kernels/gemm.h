@@ -16,6 +16,7 @@ struct Product {
   i64 a_m, a_k;  // a(m, k) = a[m * a_m + k * a_k]; one of the two strides is 1
   i64 b_k, b_n;  // b(k, n) = b[k * b_k + n * b_n]; likewise
   i64 c_m;       // c(m, n) = c[m * c_m + n]
+  bool whole = false;  // the sums over k are not cut, as an update at the store needs it
 };
 
 struct Operands {
@@ -25,6 +26,8 @@ struct Operands {
   Finish finish;
 };
 
+// Whether the product, asked for as `whole`, can end in `finish.update`.
+bool product_updates(const Product& p);
 i64 product_units(const Product& p);
 i64 product_scratch(const Product& p);
 void product(const Product& p, Slice units, Scratch scratch, const Operands& at);

@@ -3,7 +3,7 @@
 // Each element of c is one chain of fused multiply-adds in the order of k, whatever the tile; cutting k and going on from
 // the stored sum gives the same bits.
 #pragma once
-#include "simd/simd.h"
+#include "kernels/gemm_update.h"
 
 namespace nacre::NACRE_ISA {
 
@@ -13,6 +13,7 @@ struct Finish {
   const float* mask = nullptr;
   i64 mask_m = 0;
   bool relu = false;
+  const Update* update = nullptr;  // instead of a store: c then only says where in the arrays of the update
 };
 
 // A run of equal tiles, one below the other or side by side: from tile to tile the operands move by the steps.
@@ -188,6 +189,8 @@ void run(const TileCall& t) {
   const i64 rest = t.n - (NV - 1) * kLanes, c_m = t.c_m;
   for (i64 tiles = t.tiles; tiles > 0; --tiles) {
     Vec sum[MR][NV];
+    const Update* update = t.finish.update;
+    if (update) update::ask<MR, NV>(*update, at.c - update->w_out, c_m);
     start(sum, t, at.c, rest);
     if (t.save && tiles == t.tiles) {
       multiply<MR, NV, kSave>(sum, t, at);
@@ -199,12 +202,16 @@ void run(const TileCall& t) {
       multiply<MR, NV, kPlain>(sum, t, at);
       at.b += t.b_step;
     }
-    if (t.last) finish(sum, t.finish, at, rest);
-    NACRE_UNROLL
-    for (int i = 0; i < MR; ++i) {
+    if (update) {
+      update::apply(*update, sum, at.c - update->w_out, c_m, rest);
+    } else {
+      if (t.last) finish(sum, t.finish, at, rest);
       NACRE_UNROLL
-      for (int j = 0; j < NV - 1; ++j) store(at.c + i * c_m + j * kLanes, sum[i][j]);
-      store(at.c + i * c_m + (NV - 1) * kLanes, sum[i][NV - 1], rest);
+      for (int i = 0; i < MR; ++i) {
+        NACRE_UNROLL
+        for (int j = 0; j < NV - 1; ++j) store(at.c + i * c_m + j * kLanes, sum[i][j]);
+        store(at.c + i * c_m + (NV - 1) * kLanes, sum[i][NV - 1], rest);
+      }
     }
     at.a += t.a_step;
     at.c += t.c_step;

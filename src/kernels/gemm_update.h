@@ -1,0 +1,92 @@
+// Optimizer rules at the store of a weight gradient: the sums of a tile are the gradient g, and what is stored are the
+// new weights and slots. One rounding per operation, in the order written, as the same formula gives element by element:
+//
+//   d = decay:  w <- w - w * d                  (only where there is a decay)
+//   sgd         w - g * rate
+//   momentum    m' = m * momentum - g * rate;   w + m'
+//   nesterov    m' likewise;                    w + (m' * momentum - g * rate)
+//   adam        m' = m + (g - m) * c1;  v' = v + (g * g - v) * c2;  w - (m' * rate) / (sqrt(v') + epsilon)
+#pragma once
+#include "simd/simd.h"
+
+namespace nacre::NACRE_ISA {
+
+enum class Rule { sgd, momentum, nesterov, adam };
+
+struct Update {
+  Rule rule;
+  bool decays;
+  float decay, rate, momentum, c1, c2, epsilon;
+  // the slots that the rule has; an output may be the memory of its input
+  const float *w, *m, *v;
+  float *w_out, *m_out, *v_out;
+};
+
+namespace update {
+
+template <Rule rule>
+NACRE_INLINE void one(const Update& u, Vec g, i64 at, i64 n) {
+  Vec w = load(u.w + at, n);
+  if (u.decays) w = w - w * set1(u.decay);
+  if constexpr (rule == Rule::sgd) {
+    w = w - g * set1(u.rate);
+  } else if constexpr (rule == Rule::adam) {
+    const Vec m = load(u.m + at, n), v = load(u.v + at, n);
+    const Vec new_m = m + (g - m) * set1(u.c1), new_v = v + (g * g - v) * set1(u.c2);
+    store(u.m_out + at, new_m, n);
+    store(u.v_out + at, new_v, n);
+    w = w - new_m * set1(u.rate) / (sqrt(new_v) + set1(u.epsilon));
+  } else {
+    const Vec step = g * set1(u.rate), momentum = set1(u.momentum);
+    const Vec new_m = load(u.m + at, n) * momentum - step;
+    store(u.m_out + at, new_m, n);
+    w = rule == Rule::momentum ? w + new_m : w + (new_m * momentum - step);
+  }
+  store(u.w_out + at, w, n);
+}
+
+// From registers, for the tile that most of the work is done in; through memory for the others.
+template <Rule rule, int MR, int NV>
+NACRE_INLINE void tile(const Update& u, Vec (&sum)[MR][NV], i64 at, i64 row, i64 rest) {
+  if constexpr (NV * MR >= 16 && rule != Rule::adam) {
+    NACRE_UNROLL
+    for (int i = 0; i < MR; ++i) {
+      NACRE_UNROLL
+      for (int j = 0; j < NV; ++j) one<rule>(u, sum[i][j], at + i * row + j * kLanes, j < NV - 1 ? kLanes : rest);
+    }
+  } else {
+    float g[MR * NV * kLanes];
+    NACRE_UNROLL
+    for (int i = 0; i < MR * NV; ++i) store(g + i * kLanes, sum[i / NV][i % NV]);
+    for (int i = 0; i < MR; ++i)
+      for (int j = 0; j < NV; ++j)
+        one<rule>(u, load(g + (i * NV + j) * kLanes), at + i * row + j * kLanes, j < NV - 1 ? kLanes : rest);
+  }
+}
+
+template <int MR, int NV>
+NACRE_INLINE void apply(const Update& u, Vec (&sum)[MR][NV], i64 at, i64 row, i64 rest) {
+  switch (u.rule) {
+    case Rule::sgd: return tile<Rule::sgd>(u, sum, at, row, rest);
+    case Rule::momentum: return tile<Rule::momentum>(u, sum, at, row, rest);
+    case Rule::nesterov: return tile<Rule::nesterov>(u, sum, at, row, rest);
+    case Rule::adam: return tile<Rule::adam>(u, sum, at, row, rest);
+  }
+}
+
+// What a tile will read at its end, asked for at its start.
+template <int MR, int NV>
+NACRE_INLINE void ask(const Update& u, i64 at, i64 row) {
+  for (int i = 0; i < MR; ++i) {
+    NACRE_UNROLL
+    for (int j = 0; j < NV; ++j) {
+      const i64 here = at + i * row + j * kLanes;
+      prefetch(u.w + here);
+      if (u.m) prefetch(u.m + here);
+      if (u.v) prefetch(u.v + here);
+    }
+  }
+}
+
+}  // namespace update
+}  // namespace nacre::NACRE_ISA

@@ -97,7 +97,7 @@ class CallbackList(Callback):
             return
         logs = python_logs(logs)
         for callback in listeners:
-            getattr(callback, hook)(batch, logs=logs)
+            getattr(callback, hook)(batch, logs)
 
     def on_batch_begin(self, batch: int, logs: Any = None) -> None:
         self._batch("train", "on_train_batch_begin", batch, logs)
@@ -122,12 +122,12 @@ class CallbackList(Callback):
 
     def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
         for callback in self._listeners["predict"]:
-            callback.on_predict_batch_end(batch, logs=logs)
+            callback.on_predict_batch_end(batch, logs)
 
     def _all(self, hook: str, *args: Any, logs: Any) -> None:
         logs = python_logs(logs)
         for callback in self.callbacks:
-            getattr(callback, hook)(*args, logs=logs)
+            getattr(callback, hook)(*args, logs)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._all("on_epoch_begin", epoch, logs=logs)

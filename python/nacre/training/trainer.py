@@ -18,7 +18,7 @@ from nacre.core.tensor import KerasTensor, Symbol, Tensor
 from nacre.layers.layer import Layer
 from nacre.metrics.metric import Mean
 from nacre.optimizers.base import Optimizer
-from nacre.training.arrays import check_lengths, class_weight_to_sample_weights, to_arrays
+from nacre.training.arrays import check_lengths, class_weight_to_sample_weights, rows, to_arrays
 from nacre.training.checks import check_count, check_fit_arguments, check_labels, check_verbose
 from nacre.training.compile_loss import CompileLoss
 from nacre.training.compile_metrics import CompileMetrics
@@ -408,9 +408,12 @@ class Trainer(Layer):
             validation = make_source(val_x, val_y, val_w, validation_batch_size or batch_size)
         if self._needs_build() or self._output_specs is None:
             self._symbolic_build(first_batch(source))
-        for part in (source, validation):
-            if isinstance(part, ArraySource):
-                check_labels(self._compile_loss, part.y, self._output_specs)
+        if isinstance(source, ArraySource):
+            check_labels(self._compile_loss, source.y, self._output_specs)
+        if isinstance(validation, ArraySource):
+            if not isinstance(source, ArraySource) or _row_specs(validation.x) != _row_specs(source.x):
+                self._shapes_of_outputs(rows(validation.x, slice(0, validation.batch_size)))
+            check_labels(self._compile_loss, validation.y, self._output_specs)
         iterator = EpochIterator(source, steps_per_epoch)
         if not isinstance(callbacks, callbacks_package.CallbackList):
             callbacks = callbacks_package.CallbackList(
@@ -601,6 +604,10 @@ def _specs(data: Any) -> Any:
     return tree.map_structure(
         lambda a: None if a is None else KerasTensor(a.shape, a.dtype if isinstance(a.dtype, str) else a.dtype.name), data
     )
+
+
+def _row_specs(x: Any) -> list[Any]:
+    return [(a.shape[1:], a.dtype) for a in tree.flatten(x) if a is not None]
 
 
 def _batch_of(x: Any) -> float:

@@ -24,7 +24,7 @@ struct Moments {
   double *mean, *m2;      // of the rows so far
   float *middle, *rest, *squares;  // of one block: its mean, rounded, and sums of what is left and of its squares
 };
-constexpr i64 kMomentsBytes = kMostColumns * 28;
+constexpr i64 kMomentsBytes = kMostColumns * 28;  // a multiple of every vector's lanes
 Moments moments_at(char* scratch) {
   double* d = reinterpret_cast<double*>(scratch);
   float* f = reinterpret_cast<float*>(d + 2 * kMostColumns);
@@ -38,72 +38,79 @@ NACRE_ALWAYS void join(double* mean, double* m2, i64 before, i64 n, double mean_
   *m2 += m2_n + delta * delta * (static_cast<double>(before) * (static_cast<double>(n) / all));
 }
 
-// Sum over rows of term(row, column, n), eight rows at a time.
-template <class Term>
-NACRE_INLINE void sum_rows(float* acc, i64 rows, i64 width, Term term) {
-  for (i64 c = 0; c < width; ++c) acc[c] = 0;
-  i64 r = 0;
-  for (; r + 8 <= rows; r += 8) {
-    each_strip(width, [&](i64 c, i64 n) __attribute__((always_inline)) {
-      Vec v[8];
-      NACRE_UNROLL
-      for (int k = 0; k < 8; ++k) v[k] = term(r + k, c, n);
-      const Vec sum = ((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7]));
-      store_n(acc + c, load_n(acc + c, n) + sum, n);
-    });
+// Sums over the rows of a block in registers: `strips` vectors of columns at once, even and odd rows apart, so that no
+// addition waits for the one before it.
+template <int strips, bool deviations>
+NACRE_INLINE void sum_strips(const Moments& at, const float* x, i64 rows, i64 C, i64 column, i64 last) {
+  const auto row = [&](i64 r, int k) __attribute__((always_inline)) {
+    const float* p = x + r * C + column + k * kLanes;
+    return k == strips - 1 ? load_n(p, last) : load(p);
+  };
+  Vec p[2][strips], q[2][strips], m[strips];
+  NACRE_UNROLL
+  for (int k = 0; k < strips; ++k) {
+    p[0][k] = p[1][k] = q[0][k] = q[1][k] = zero();
+    m[k] = deviations ? load(at.middle + column + k * kLanes) : zero();
   }
-  for (; r < rows; ++r) {
-    each_strip(width, [&](i64 c, i64 n) __attribute__((always_inline)) {
-      store_n(acc + c, load_n(acc + c, n) + term(r, c, n), n);
-    });
+  const auto add = [&](i64 r, int parity) __attribute__((always_inline)) {
+    NACRE_UNROLL
+    for (int k = 0; k < strips; ++k) {
+      const Vec v = row(r, k);
+      if (deviations) {
+        const Vec d = v - m[k];
+        p[parity][k] += d;
+        q[parity][k] = fma(d, d, q[parity][k]);
+      } else {
+        p[parity][k] += v;
+      }
+    }
+  };
+  i64 r = 0;
+  for (; r + 2 <= rows; r += 2) {
+    add(r, 0);
+    add(r + 1, 1);
+  }
+  if (r < rows) add(r, 0);
+  NACRE_UNROLL
+  for (int k = 0; k < strips; ++k) {
+    store((deviations ? at.rest : at.middle) + column + k * kLanes, p[0][k] + p[1][k]);
+    if (deviations) store(at.squares + column + k * kLanes, q[0][k] + q[1][k]);
   }
 }
 
-// rest and squares of one block.
-void deviations(const Moments& at, const float* x, i64 rows, i64 C, i64 width) {
-  for (i64 c = 0; c < width; ++c) at.rest[c] = at.squares[c] = 0;
-  i64 r = 0;
-  for (; r + 4 <= rows; r += 4) {
-    const float* x_r = x + r * C;
-    each_strip(width, [&](i64 c, i64 n) __attribute__((always_inline)) {
-      const Vec m = load_n(at.middle + c, n);
-      const Vec d0 = load_n(x_r + c, n) - m, d1 = load_n(x_r + C + c, n) - m;
-      const Vec d2 = load_n(x_r + 2 * C + c, n) - m, d3 = load_n(x_r + 3 * C + c, n) - m;
-      store_n(at.rest + c, load_n(at.rest + c, n) + ((d0 + d1) + (d2 + d3)), n);
-      store_n(at.squares + c, load_n(at.squares + c, n) + (fma(d0, d0, d1 * d1) + fma(d2, d2, d3 * d3)), n);
-    });
-  }
-  for (; r < rows; ++r) {
-    const float* x_r = x + r * C;
-    each_strip(width, [&](i64 c, i64 n) __attribute__((always_inline)) {
-      const Vec d = load_n(x_r + c, n) - load_n(at.middle + c, n);
-      store_n(at.rest + c, load_n(at.rest + c, n) + d, n);
-      store_n(at.squares + c, fma(d, d, load_n(at.squares + c, n)), n);
-    });
-  }
+// The arrays of `at` hold whole vectors, so that the lanes beyond the last column do no harm.
+template <bool deviations>
+NACRE_INLINE void sum_block(const Moments& at, const float* x, i64 rows, i64 C, i64 width) {
+  constexpr int most = kLanes == 16 ? 4 : 2;  // registers: five vectors each, and 16 of them below AVX-512
+  i64 c = 0;
+  for (; c + most * kLanes <= width; c += most * kLanes) sum_strips<most, deviations>(at, x, rows, C, c, kLanes);
+  for (; c + kLanes <= width; c += kLanes) sum_strips<1, deviations>(at, x, rows, C, c, kLanes);
+  if (c < width) sum_strips<1, deviations>(at, x, rows, C, c, width - c);
 }
 
 // Two passes over blocks that stay in L1: the block's mean, then the deviations from it. The mean is rounded to float32;
 // the sum of the deviations puts that right.
 void moments(const Moments& at, const float* x, i64 rows, i64 C, i64 width) {
-  const i64 block = max_of(8, 4096 / width / 8 * 8);
+  const i64 block = max_of(8, 4096 / width);
   for (i64 c = 0; c < width; ++c) at.mean[c] = at.m2[c] = 0;
   for (i64 from = 0; from < rows; from += block) {
     const i64 n = min_of(block, rows - from);
     const float* x_b = x + from * C;
-    sum_rows(at.middle, n, width, [&](i64 r, i64 c, i64 k) __attribute__((always_inline)) {
-      return load_n(x_b + r * C + c, k);
-    });
+    sum_block<false>(at, x_b, n, C, width);
     const float share = 1.0f / static_cast<float>(n);
     NACRE_INDEPENDENT
     for (i64 c = 0; c < width; ++c) at.middle[c] *= share;
-    deviations(at, x_b, n, C, width);
-    const double wide_share = 1.0 / static_cast<double>(n);
+    sum_block<true>(at, x_b, n, C, width);
+    const double wide_share = 1.0 / static_cast<double>(n), all = static_cast<double>(from + n);
+    const double weight = static_cast<double>(n) / all, both = static_cast<double>(from) * weight;
+    double *mean = at.mean, *m2 = at.m2;
+    const float *middle = at.middle, *rest = at.rest, *squares = at.squares;
     NACRE_INDEPENDENT
     for (i64 c = 0; c < width; ++c) {
-      const double rest = static_cast<double>(at.rest[c]), off = rest * wide_share;
-      join(&at.mean[c], &at.m2[c], from, n, static_cast<double>(at.middle[c]) + off,
-           static_cast<double>(at.squares[c]) - rest * off);
+      const double left = static_cast<double>(rest[c]), off = left * wide_share;
+      const double delta = static_cast<double>(middle[c]) + off - mean[c];
+      mean[c] += delta * weight;
+      m2[c] += static_cast<double>(squares[c]) - left * off + delta * delta * both;
     }
   }
 }

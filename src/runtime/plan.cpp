@@ -1,7 +1,10 @@
 #include "runtime/plan.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
+#include <iterator>
+#include <map>
 
 namespace nacre {
 namespace {
@@ -18,10 +21,49 @@ double flops_per_us(const KernelTable& table) {
   return 20e3;
 }
 
-struct Access {
-  i64 instruction;
-  bool write;
-  i64 begin, end;
+// The latest phases in which a run of bytes was read and written, by instructions that are part of a chain and by others;
+// -1: in none.
+struct Uses {
+  i64 read[2] = {-1, -1};
+  i64 write[2] = {-1, -1};
+
+  void add(bool is_write, bool alone, i64 phase) {
+    i64& latest = (is_write ? write : read)[alone];
+    latest = max_of(latest, phase);
+  }
+
+  // The earliest phase for an instruction that touches these bytes: behind each that it conflicts with, or beside it if
+  // both are in the phase's chain, which keeps the order written.
+  i64 after(bool is_write, bool alone) const {
+    const i64 beside = max_of(write[1], is_write ? read[1] : -1), before = max_of(write[0], is_write ? read[0] : -1);
+    return max_of(0, max_of(before + 1, alone ? beside : beside + 1));
+  }
+};
+
+// What has happened to the bytes of one buffer. Intervals lie side by side; each begins at its key and ends at the next.
+class History {
+ public:
+  i64 after(i64 begin, i64 end, bool is_write, bool alone) const {
+    i64 phase = 0;
+    for (auto at = --uses_.upper_bound(begin); at != uses_.end() && at->first < end; ++at) {
+      phase = max_of(phase, at->second.after(is_write, alone));
+    }
+    return phase;
+  }
+
+  void add(i64 begin, i64 end, bool is_write, bool alone, i64 phase) {
+    cut(begin);
+    cut(end);
+    for (auto at = uses_.find(begin); at->first < end; ++at) at->second.add(is_write, alone, phase);
+  }
+
+ private:
+  void cut(i64 where) {
+    const auto at = --uses_.upper_bound(where);
+    if (at->first != where) uses_.emplace_hint(std::next(at), where, at->second);
+  }
+
+  std::map<i64, Uses> uses_{{0, {}}, {INT64_MAX, {}}};
 };
 
 double estimate_us(const Program& program, const Instruction& instruction) {
@@ -43,30 +85,25 @@ int slices_for(const Program& program, const Instruction& instruction, int threa
   return static_cast<int>(min_of(threads * each, instruction.units));
 }
 
-// The earliest phase for each instruction: behind every earlier one that it conflicts with, or beside it if both are in the
-// phase's chain, which keeps the order written.
 void find_phases(const Program& program, Plan& plan) {
-  std::vector<std::vector<Access>> seen(kFirstSlotBase + program.slots().size());  // by base
+  std::vector<History> histories(kFirstSlotBase + program.slots().size());  // by base
   const std::vector<Instruction>& list = program.instructions();
   for (std::size_t i = 0; i < list.size(); ++i) {
-    const Operand* operands = program.operands(list[i]);
+    const Operand* begin = program.operands(list[i]);
+    const Operand* end = begin + list[i].kernel->operands;
     const bool alone = plan.threads_of[i] == 1;
-    i64 phase = 0;
-    for (int k = 0; k < list[i].kernel->operands; ++k) {
-      const Operand& o = operands[k];
-      if (o.base == kNullBase || o.base == kConstantsBase) continue;
-      for (const Access& a : seen[static_cast<std::size_t>(o.base)]) {
-        if (!(a.write || o.is_output) || a.begin >= o.offset + o.bytes || o.offset >= a.end) continue;
-        const auto other = static_cast<std::size_t>(a.instruction);
-        phase = max_of(phase, plan.phase_of[other] + (alone && plan.threads_of[other] == 1 ? 0 : 1));
+    const auto each = [&](auto&& visit) {
+      for (const Operand* o = begin; o != end; ++o) {
+        if (o->base != kNullBase && o->base != kConstantsBase) visit(histories[static_cast<std::size_t>(o->base)], *o);
       }
-    }
-    for (int k = 0; k < list[i].kernel->operands; ++k) {
-      const Operand& o = operands[k];
-      if (o.base == kNullBase || o.base == kConstantsBase) continue;
-      seen[static_cast<std::size_t>(o.base)].push_back(
-          {static_cast<i64>(i), o.is_output, o.offset, o.offset + o.bytes});
-    }
+    };
+    i64 phase = 0;
+    each([&](const History& history, const Operand& o) {
+      phase = max_of(phase, history.after(o.offset, o.offset + o.bytes, o.is_output, alone));
+    });
+    each([&](History& history, const Operand& o) {
+      history.add(o.offset, o.offset + o.bytes, o.is_output, alone, phase);
+    });
     plan.phase_of.push_back(phase);
   }
 }
@@ -102,6 +139,10 @@ Plan make_plan(const Program& program, int threads) {
   for (const Instruction& instruction : program.instructions()) {
     plan.threads_of.push_back(threads_for(program, instruction, threads));
     plan.threads = std::max(plan.threads, plan.threads_of.back());
+  }
+  if (plan.threads == 1) {  // nobody to share with: the instructions run as they stand
+    plan.phase_of.assign(plan.threads_of.size(), 0);
+    return plan;
   }
   find_phases(program, plan);
   std::vector<std::vector<i64>> by_phase;

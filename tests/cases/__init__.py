@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from casebook import Case
 
-from . import elementwise, indexing, movement, networks, products, reductions, special
+from . import elementwise, indexing, linalg, movement, networks, products, reductions, special
 
 # Public functions without a case, and why.
 NO_CASE: dict[str, str] = {
@@ -22,6 +22,7 @@ NO_CASE: dict[str, str] = {
         "takes no tensor: tests/ops/test_values.py",
     ),
     **dict.fromkeys(("bartlett", "blackman", "hamming", "hanning", "kaiser"), "takes no tensor: tests/ops/test_values.py"),
+    **dict.fromkeys(("eig", "jvp", "lu_factor"), "tests/ops/test_linalg.py"),
     "nextafter": "one float32 step, which a float64 reference does not take: tests/ops/test_values.py",
     **dict.fromkeys(("histogram", "nonzero", "unique", "bincount"), "the shape depends on values: tests/ops/test_values.py"),
 }  # fmt: skip
@@ -29,6 +30,6 @@ NO_CASE: dict[str, str] = {
 
 def all_cases() -> list[Case]:
     """The cases of all families, without doubles."""
-    books = (elementwise, movement, reductions, products, networks, indexing, special)
+    books = (elementwise, movement, reductions, products, networks, indexing, special, linalg)
     found = {str(case): case for book in books for case in book.case}
     return list(found.values())

@@ -174,3 +174,9 @@ def test_windows(n: int) -> None:
 
 def test_nextafter_goes_one_float_on() -> None:
     assert ops.nextafter(1.0, 2.0).item() == np.nextafter(np.float32(1), np.float32(2))
+
+
+def test_the_matrix_operator() -> None:
+    t = Tensor.of(X)
+    for y in (t @ X.T, X @ Tensor.of(X.T.copy())):
+        np.testing.assert_array_equal(y, X @ X.T)

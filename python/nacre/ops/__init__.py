@@ -5,7 +5,8 @@ The files that every program needs are loaded at once; the others at the first u
 from __future__ import annotations
 
 from nacre._lazy import attach as _attach
-from nacre.ops import indexing as _indexing  # installs x[...], x.reshape and x.T
+from nacre.ops import indexing as _indexing  # noqa: F401  (installs x[...], x.reshape and x.T)
+from nacre.ops import products as _products  # noqa: F401  (installs @)
 
 _NAMES = {
     ".elementwise": """abs absolute add arccos arccosh arcsin arcsinh arctan arctan2 arctanh bitwise_and bitwise_invert
@@ -18,7 +19,7 @@ _NAMES = {
         unstack""",
     ".arrangement": """append array_split diag diagflat diagonal diff dsplit dstack flip fliplr flipud hsplit hstack meshgrid
         repeat roll rot90 select tile trace tril triu vander vsplit vstack""",
-    ".reduction": """all amax amin any argmax argmin average count_nonzero cumprod cumsum logsumexp max mean min moments norm prod
+    ".reduction": """all amax amin any argmax argmin average count_nonzero cumprod cumsum logsumexp max mean min moments prod
         ptp std sum var""",
     ".products": "cross dot einsum inner kron matmul outer tensordot vdot",
     ".convolution": "conv conv_transpose depthwise_conv separable_conv",
@@ -38,6 +39,8 @@ _NAMES = {
         signbit sinc""",
     ".nan_reduction": """nanargmax nanargmin nancumprod nancumsum nanmax nanmean nanmedian nanmin nanpercentile nanprod
         nanquantile nanstd nansum nanvar""",
+    ".linalg": """cholesky cholesky_inverse det eig eigh inv jvp logdet lstsq lu_factor matrix_rank norm pinv qr slogdet solve
+        solve_triangular svd""",
     ".core": """associative_scan cond convert_to_numpy copy custom_gradient dtype fori_loop is_tensor map ndim saturate_cast scan
         shape size switch vectorize vectorized_map view while_loop""",
 }

@@ -40,7 +40,7 @@ class Conv2D(Op):
         return Spec((x.shape[0], *out, w.shape[3]), x.dtype)
 
     def lower(self, k: Any, x: Any, w: Any, y: Any) -> None:
-        k.conv2d(conv_fields(self, x.shape, w.shape, y.shape), x, w, None, y)
+        lower_forward(k, self, x, w, None, y)
 
     def grad(self, x: Any, w: Any, dy: Any) -> Any:
         own = (self.strides, self.padding, self.dilation, self.groups)
@@ -68,7 +68,7 @@ class Conv2DGradX(Op):
         return Spec((dy.shape[0], *self.size, w.shape[2] * self.groups), dy.dtype)
 
     def lower(self, k: Any, dy: Any, w: Any, dx: Any) -> None:
-        k.conv2d_grad_x(conv_fields(self, dx.shape, w.shape, dy.shape), dy, w, None, dx)
+        lower_grad_x(k, self, dy, w, None, dx)
 
     def grad(self, dy: Any, w: Any, ddx: Any) -> Any:
         own = (self.strides, self.padding, self.dilation, self.groups)
@@ -93,33 +93,50 @@ class Conv2DGradW(Op):
         return Spec((*self.window, x.shape[3] // self.groups, dy.shape[3]), x.dtype)
 
     def lower(self, k: Any, x: Any, dy: Any, dw: Any) -> None:
-        lower_grad_w(k, conv_fields(self, x.shape, dw.shape, dy.shape), x, dy, dw, None)
+        lower_grad_w(k, self, x, dy, dw, None)
 
     def grad(self, x: Any, dy: Any, ddw: Any) -> Any:
         own = (self.strides, self.padding, self.dilation, self.groups)
         return lambda: Conv2DGradX(*own, x.shape[1:3])(dy, ddw), lambda: Conv2D(*own)(x, ddw)
 
 
-def conv_fields(op: Any, x: Any, w: Any, y: Any, **other: int) -> dict[str, int]:
-    """The fields of the convolution kernels for shapes of x, w and y."""
+def conv_fields(op: Any, x: Any, w: Any, y: Any, bias: bool = False, act: int = 0) -> tuple[str, dict[str, int]]:
+    """Which family of kernels takes these shapes of x, w and y, and its fields: each channel for itself, or any other."""
     (sh, sw), (dh, dw) = op.strides, op.dilation
-    return {
-        "N": x[0], "H": x[1], "W": x[2], "C": x[3], "O": w[3], "KH": w[0], "KW": w[1], "SH": sh, "SW": sw, "DH": dh, "DW": dw,
-        "PT": op.padding[0][0], "PL": op.padding[1][0], "OH": y[1], "OW": y[2], "G": op.groups,
-        "bias": 0, "act": 0, "ldx": 0, "ldy": 0, **other,
+    fields = {
+        "N": x[0], "H": x[1], "W": x[2], "C": x[3], "KH": w[0], "KW": w[1], "SH": sh, "SW": sw, "DH": dh, "DW": dw,
+        "PT": op.padding[0][0], "PL": op.padding[1][0], "OH": y[1], "OW": y[2], "bias": int(bias), "act": act,
+        "ldx": 0, "ldy": 0,
     }  # fmt: skip
+    if op.groups == x[3] > 1 and w[2] == 1:
+        return "depthwise_conv2d", {**fields, "M": w[3] // x[3]}
+    return "conv2d", {**fields, "O": w[3], "G": op.groups}
 
 
-def lower_grad_w(k: Any, fields: dict[str, int], x: Any, dy: Any, dw: Any, db: Any) -> None:
-    """dw and db; where the kernel gives partial sums, a second one joins them."""
-    parts = k.extent("conv2d_grad_w", fields, 2) // math.prod(dw.shape) if dw.size else 1
+def lower_forward(k: Any, op: Any, x: Any, w: Any, b: Any, y: Any, relu: bool = False) -> None:
+    """y = x convolved with w, plus b (or nothing), through a relu or not."""
+    kernel, fields = conv_fields(op, x.shape, w.shape, y.shape, b is not None, int(relu))
+    getattr(k, kernel)(fields, x, w, b, y)
+
+
+def lower_grad_x(k: Any, op: Any, dy: Any, w: Any, h: Any, dx: Any) -> None:
+    """dx, which is 0 where h (unless it is None) is not positive."""
+    kernel, fields = conv_fields(op, dx.shape, w.shape, dy.shape, False, int(h is not None))
+    getattr(k, kernel + "_grad_x")(fields, dy, w, h, dx)
+
+
+def lower_grad_w(k: Any, op: Any, x: Any, dy: Any, dw: Any, db: Any) -> None:
+    """dw, and db unless it is None; where the kernel gives partial sums, a second one joins them."""
+    kernel, fields = conv_fields(op, x.shape, dw.shape, dy.shape, db is not None)
+    first, join = getattr(k, kernel + "_grad_w"), getattr(k, kernel + "_grad_w_join")
+    parts = k.extent(kernel + "_grad_w", fields, 2) // dw.size if dw.size else 1
     if parts <= 1:
-        k.conv2d_grad_w(fields, x, dy, dw, db)
+        first(fields, x, dy, dw, db)
         return
     dw_parts = k.temp((parts, *dw.shape), dw.dtype)
     db_parts = None if db is None else k.temp((parts, *db.shape), db.dtype)
-    k.conv2d_grad_w(fields, x, dy, dw_parts, db_parts)
-    k.conv2d_grad_w_join(fields, dw_parts, db_parts, dw, db)
+    first(fields, x, dy, dw_parts, db_parts)
+    join(fields, dw_parts, db_parts, dw, db)
 
 
 # --- shapes of windows ----------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from nacre.core.graph import Node
 from nacre.core.op import Op
 from nacre.core.spec import Spec
 from nacre.core.tensor import Symbol
-from nacre.ops.convolution import Conv2D, Conv2DGradW, Conv2DGradX, conv_fields, lower_grad_w
+from nacre.ops.convolution import Conv2D, Conv2DGradW, Conv2DGradX, lower_forward, lower_grad_w, lower_grad_x
 from nacre.ops.elementwise import Add, Relu, ReluGrad, SumTo
 from nacre.ops.movement import Reshape
 from nacre.ops.products import MatMul
@@ -125,7 +125,7 @@ class Conv2DBias(Op):
         return Spec(self.shape, x.dtype)
 
     def lower(self, k: Any, x: Any, w: Any, b: Any, y: Any) -> None:
-        k.conv2d(conv_fields(self, x.shape, w.shape, y.shape, bias=1, act=int(self.relu)), x, w, b, y)
+        lower_forward(k, self, x, w, b, y, self.relu)
 
     @staticmethod
     def match(node: Node, uses: Uses) -> Node | None:
@@ -157,7 +157,7 @@ class Conv2DGradXMasked(Op):
         return h
 
     def lower(self, k: Any, dy: Any, w: Any, h: Any, dx: Any) -> None:
-        k.conv2d_grad_x(conv_fields(self, dx.shape, w.shape, dy.shape, act=1), dy, w, h, dx)
+        lower_grad_x(k, self, dy, w, h, dx)
 
     @staticmethod
     def match(node: Node, uses: Uses) -> Node | None:
@@ -185,7 +185,7 @@ class Conv2DGradWB(Op):
         return Spec((*self.window, x.shape[3] // self.groups, out), x.dtype), Spec((out,), x.dtype)
 
     def lower(self, k: Any, x: Any, dy: Any, dw: Any, db: Any) -> None:
-        lower_grad_w(k, conv_fields(self, x.shape, dw.shape, dy.shape, bias=1), x, dy, dw, db)
+        lower_grad_w(k, self, x, dy, dw, db)
 
     @staticmethod
     def match(node: Node, uses: Uses) -> Node | None:

@@ -15,7 +15,7 @@ from nacre.ops.lowering import row_major
 from nacre.ops.movement import Slice, reshaped, strided_copy
 
 
-def _around(shape: tuple[int, ...], axis: int) -> tuple[int, int, int]:
+def around(shape: tuple[int, ...], axis: int) -> tuple[int, int, int]:
     """Elements before, along and after an axis: the kernels' O, R and I."""
     return math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
 
@@ -29,7 +29,7 @@ class Take(Op):
         return Spec((*x.shape[: self.axis], *index.shape, *x.shape[self.axis + 1 :]), x.dtype)
 
     def lower(self, k: Any, x: Any, index: Any, y: Any) -> None:
-        o, r, i = _around(x.shape, self.axis)
+        o, r, i = around(x.shape, self.axis)
         k.gather(
             dict(O=o, R=r, I=i, n=index.size, dtype=DTYPE_CODE[x.dtype], index_dtype=DTYPE_CODE[index.dtype]),
             x,
@@ -42,7 +42,7 @@ class Take(Op):
 
 
 def _scatter_fields(shape: tuple[int, ...], axis: int, n: int, index: Any, y: Any) -> dict[str, int]:
-    o, r, i = _around(shape, axis)
+    o, r, i = around(shape, axis)
     return dict(O=o, R=r, I=i, n=n, index_dtype=DTYPE_CODE[index.dtype], dtype=DTYPE_CODE[y.dtype], base=0)
 
 
@@ -73,7 +73,7 @@ class TakeAlong(Op):
         return Spec(index.shape, x.dtype)
 
     def lower(self, k: Any, x: Any, index: Any, y: Any) -> None:
-        o, r, i = _around(x.shape, self.axis)
+        o, r, i = around(x.shape, self.axis)
         fields = dict(O=o, R=r, I=i, n=index.shape[self.axis], dtype=DTYPE_CODE[x.dtype])
         k.take_along({**fields, "index_dtype": DTYPE_CODE[index.dtype]}, x, index, y)
 

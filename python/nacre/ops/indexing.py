@@ -19,7 +19,6 @@ from nacre.ops.elementwise import (
     BroadcastTo,
     Cast,
     Clip,
-    Eq,
     Ge,
     LogicalAnd,
     Lt,

@@ -17,8 +17,6 @@ from nacre.ops.movement import (
     Concat,
     Pad,
     Reshape,
-    Slice,
-    flipped,
     permuted,
     reshaped,
     slice_axis,

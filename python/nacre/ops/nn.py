@@ -318,7 +318,7 @@ def normalize(x: Any, axis: Any = -1, order: Any = 2, epsilon: float | None = No
     >>> [round(v, 3) for v in normalize([3.0, 4.0]).tolist()]
     [0.6, 0.8]
     """
-    from nacre.ops.reduction import norm
+    from nacre.ops.linalg import norm
 
     x = floating(x)
     eps = default_epsilon() if epsilon is None else float(epsilon)

@@ -11,7 +11,8 @@ import numpy as np
 
 from nacre.core.op import Op
 from nacre.core.spec import Spec, broadcast_shapes, normalize_axis
-from nacre.ops.base import public, value
+from nacre.core.tensor import install_operators
+from nacre.ops.base import public
 from nacre.ops.elementwise import BroadcastTo, Cast, Mul, SumTo, same_dtype
 from nacre.ops.lowering import SUM, lower_reduce
 from nacre.ops.movement import Concat, Slice, axis_last, permuted, reshaped
@@ -281,6 +282,9 @@ def cross(x1: Any, x2: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, a
     order = list(range(rank - 1))
     order.insert(normalize_axis(axisc, rank, "cross: axisc"), rank - 1)
     return permuted(y, tuple(order))
+
+
+install_operators({"matmul": matmul})
 
 
 # --- einsum ---------------------------------------------------------------------------------------------------------

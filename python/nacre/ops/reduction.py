@@ -11,11 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from nacre.core.op import Op
-from nacre.core.spec import DTYPE_CODE, Spec, is_float, normalize_axes, normalize_axis, standardize_dtype
+from nacre.core.spec import DTYPE_CODE, Spec, normalize_axes, normalize_axis, standardize_dtype
 from nacre.ops import lowering
 from nacre.ops.base import public, scalar, value
 from nacre.ops.elementwise import (
-    Abs,
     Add,
     BroadcastTo,
     Cast,
@@ -28,7 +27,6 @@ from nacre.ops.elementwise import (
     Min,
     Mul,
     Ne,
-    Pow,
     Select,
     Sqrt,
     Square,
@@ -39,7 +37,7 @@ from nacre.ops.elementwise import (
     same_dtype,
 )
 from nacre.ops.batch_moments import Moments
-from nacre.ops.movement import axis_back, axis_last, flipped, permuted, reshaped
+from nacre.ops.movement import axis_back, axis_last, permuted, reshaped
 
 
 class _ReduceTo(Op):
@@ -490,62 +488,3 @@ def cumsum(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
 def cumprod(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
     """The products of each element and all before it along `axis` (of the flattened tensor without one)."""
     return _running("prod", x, axis, dtype)
-
-
-@public
-def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    """The length of vectors (one axis) or matrices (two axes); of the flattened tensor when neither is named.
-
-    `ord` for vectors: any number, inf, -inf; for matrices: "fro", "nuc", 1, -1, 2, -2, inf, -inf.
-
-    >>> float(norm([3.0, 4.0]))
-    5.0
-    """
-    x = floating(x)
-    if axis is None and ord is None:
-        over = tuple(range(len(x.shape)))
-        return drop(Sqrt()(SumSquaresTo(reduced_shape(x.shape, over))(x)), over, keepdims)
-    axes = _ordered_axes(axis, x)
-    if len(axes) == 1:
-        return drop(_vector_norm(x, ord, axes), axes, keepdims)
-    if len(axes) == 2:
-        return drop(_matrix_norm(x, ord, axes), axes, keepdims)
-    raise ValueError(f"norm: expected one axis (vectors) or two (matrices), got axis={axis!r} for shape {x.shape}")
-
-
-def _ordered_axes(axis: Any, x: Any) -> tuple[int, ...]:
-    rank = len(x.shape)
-    if axis is None:
-        return tuple(range(rank))
-    return tuple(normalize_axis(a, rank, "norm: axis") for a in (axis if isinstance(axis, (tuple, list)) else (axis,)))
-
-
-def _vector_norm(x: Any, ord: Any, axes: tuple[int, ...]) -> Any:
-    shape = reduced_shape(x.shape, axes)
-    if ord is None or ord == 2:
-        return Sqrt()(SumSquaresTo(shape)(x))
-    if isinstance(ord, str) or type(ord) is bool or not isinstance(ord, (int, float)):
-        raise ValueError(f"norm: expected `ord` of a vector to be a number, got {ord!r}")
-    if ord == math.inf:
-        return MaxTo(shape)(Abs()(x))
-    if ord == -math.inf:
-        return MinTo(shape)(Abs()(x))
-    if ord == 0:
-        return SumTo(shape)(Cast(x.dtype)(Ne()(x, scalar(0.0, x.dtype))))
-    if ord == 1:
-        return SumTo(shape)(Abs()(x))
-    total = SumTo(shape)(Pow()(Abs()(x), scalar(float(ord), x.dtype)))
-    return Pow()(total, scalar(1.0 / ord, x.dtype))
-
-
-def _matrix_norm(x: Any, ord: Any, axes: tuple[int, ...]) -> Any:
-    rows, cols = axes
-    if ord is None or ord == "fro":
-        return Sqrt()(SumSquaresTo(reduced_shape(x.shape, axes))(x))
-    if ord in (1, -1, math.inf, -math.inf):
-        inner, outer = (rows, cols) if ord in (1, -1) else (cols, rows)
-        sums = SumTo(reduced_shape(x.shape, (inner,)))(Abs()(x))
-        return (MaxTo if ord > 0 else MinTo)(reduced_shape(sums.shape, (outer,)))(sums)
-    if ord in (2, -2, "nuc"):
-        return _singular_norm(x, ord, axes)
-    raise ValueError(f"norm: expected `ord` of a matrix to be 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, got {ord!r}")

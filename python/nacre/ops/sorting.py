@@ -34,52 +34,62 @@ from nacre.ops.elementwise import (
     floating,
     same_dtype,
 )
-from nacre.ops.gather import ScatterAdd, Take, TakeAlong, TakeGradX
+from nacre.ops.gather import ScatterAdd, TakeAlong, TakeAlongGradX, TakeGradX, around
 from nacre.ops.indexing import as_index
-from nacre.ops.movement import axis_back, axis_last, permuted, reshaped
+from nacre.ops.movement import permuted, reshaped
 from nacre.ops.reduction import AnyTo, MaxTo, MinTo, ProdTo
 
 
 class ArgSort(Op):
-    """The positions that sort each row, equal elements in their order, NaN last. x (M, N) -> y (M, N) int32."""
+    """The positions that sort x along `axis`, equal elements in their order, NaN last: int32."""
 
-    descending: bool = False
+    axis: int
 
     def infer(self, x: Spec) -> Spec:
         return Spec(x.shape, "int32")
 
     def lower(self, k: Any, x: Any, y: Any) -> None:
-        m, n = x.shape
-        k.argsort(dict(M=m, N=n, dtype=DTYPE_CODE[x.dtype], descending=int(self.descending)), x, y)
+        o, r, i = around(x.shape, self.axis)
+        fields = dict(O=o, R=r, I=i, dtype=DTYPE_CODE[x.dtype], index_dtype=DTYPE_CODE[y.dtype], descending=0)
+        k.argsort(fields, x, y)
 
 
 class TopK(Op):
-    """The positions of the `count` largest of each row, largest first. x (M, N) -> y (M, count) int32."""
+    """The `count` largest of each row, largest first, and where they stand. x (M, N) -> (M, count), int32 (M, count)."""
 
     count: int
 
-    def infer(self, x: Spec) -> Spec:
-        return Spec((x.shape[0], self.count), "int32")
+    outputs = ("y", "index")
 
-    def lower(self, k: Any, x: Any, y: Any) -> None:
+    def infer(self, x: Spec) -> tuple[Spec, Spec]:
+        shape = (x.shape[0], self.count)
+        return Spec(shape, x.dtype), Spec(shape, "int32")
+
+    def lower(self, k: Any, x: Any, y: Any, index: Any) -> None:
         m, n = x.shape
-        k.top_k(dict(M=m, N=n, K=self.count, dtype=DTYPE_CODE[x.dtype]), x, y)
+        fields = dict(M=m, N=n, k=self.count, dtype=DTYPE_CODE[x.dtype], index_dtype=DTYPE_CODE[index.dtype])
+        k.top_k(fields, x, y, index)
+
+    def grad(self, x: Any, index: Any, dy: Any) -> Any:
+        return TakeAlongGradX(1, x.shape)(dy, index)
 
 
-def _rows(x: Any) -> Any:
-    """The last axis of `x` as rows of a matrix."""
-    n = x.shape[-1]
-    return reshaped(x, (math.prod(x.shape[:-1]), n))
+class SearchSorted(Op):
+    """Where each value would go in the sorted vector, before equal ones or behind: int32."""
+
+    right: bool
+
+    def infer(self, edges: Spec, values: Spec) -> Spec:
+        return Spec(values.shape, "int32")
+
+    def lower(self, k: Any, edges: Any, values: Any, y: Any) -> None:
+        fields = dict(n=edges.size, m=values.size, dtype=DTYPE_CODE[edges.dtype], index_dtype=DTYPE_CODE[y.dtype])
+        k.searchsorted({**fields, "right": int(self.right)}, edges, values, y)
 
 
-def _order(x: Any) -> Any:
-    """The sorting positions along the last axis of `x`."""
-    return reshaped(ArgSort()(_rows(x)), x.shape)
-
-
-def sorted_last(x: Any) -> Any:
-    """`x` sorted along its last axis."""
-    return TakeAlong(len(x.shape) - 1)(x, _order(x)) if x.size else x
+def sorted_along(x: Any, axis: int) -> Any:
+    """`x` in rising order along `axis`: the elements that the order names, so that gradients find their way back."""
+    return TakeAlong(axis)(x, ArgSort(axis)(x)) if x.size else x
 
 
 @public
@@ -91,9 +101,8 @@ def sort(x: Any, axis: int | None = -1) -> Any:
     """
     x = value(x)
     if axis is None:
-        return sorted_last(reshaped(x, (x.size,)))
-    at = normalize_axis(axis, len(x.shape), "sort: axis")
-    return axis_back(sorted_last(axis_last(x, at)), at)
+        return sorted_along(reshaped(x, (x.size,)), 0)
+    return sorted_along(x, normalize_axis(axis, len(x.shape), "sort: axis"))
 
 
 @public
@@ -105,9 +114,8 @@ def argsort(x: Any, axis: int | None = -1) -> Any:
     """
     x = value(x)
     if axis is None:
-        return _order(reshaped(x, (x.size,)))
-    at = normalize_axis(axis, len(x.shape), "argsort: axis")
-    return axis_back(_order(axis_last(x, at)), at)
+        return ArgSort(0)(reshaped(x, (x.size,)))
+    return ArgSort(normalize_axis(axis, len(x.shape), "argsort: axis"))(x)
 
 
 @public
@@ -121,7 +129,7 @@ def argpartition(x: Any, kth: int, axis: int = -1) -> Any:
 
 
 @public
-def top_k(x: Any, k: int, sorted: bool = True) -> Any:  # noqa: A002
+def top_k(x: Any, k: int, sorted: bool = True) -> Any:
     """The k largest along the last axis, largest first, and their positions: a pair. They are always sorted.
 
     >>> [t.tolist() for t in top_k([1, 4, 3], 2)]
@@ -131,8 +139,9 @@ def top_k(x: Any, k: int, sorted: bool = True) -> Any:  # noqa: A002
     if not x.shape or isinstance(k, bool) or not hasattr(k, "__index__") or not 0 <= k.__index__() <= x.shape[-1]:
         raise ValueError(f"top_k: expected k to be an int of at most the last axis of shape {x.shape}, got {k!r}")
     k = k.__index__()
-    index = reshaped(TopK(k)(_rows(x)), (*x.shape[:-1], k))
-    return TakeAlong(len(x.shape) - 1)(x, index), index
+    *lead, n = x.shape
+    y, index = TopK(k)(reshaped(x, (math.prod(lead), n)))
+    return reshaped(y, (*lead, k)), reshaped(index, (*lead, k))
 
 
 @public
@@ -176,7 +185,7 @@ def quantile(x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims:
 def _quantile(x: Any, q: Any, axis: Any, method: str, keepdims: bool, name: str) -> Any:
     rows, axes, share = _quantile_operands(x, q, axis, method, name)
     last = scalar(rows.shape[-1] - 1, "int32")
-    y = _between(sorted_last(rows), share, last, method)
+    y = _between(sorted_along(rows, len(rows.shape) - 1), share, last, method)
     spoilt = AnyTo((*rows.shape[:-1], 1))(Isnan()(rows))
     y = Select()(spoilt, scalar(math.nan, x.dtype), y)
     return _quantiles_first(y, q, x.shape, axes, keepdims)
@@ -187,7 +196,7 @@ def nan_last_quantile(x: Any, q: Any, axis: Any, method: str, keepdims: bool, na
     rows, axes, share = _quantile_operands(x, q, axis, method, name)
     count = SumTo((*rows.shape[:-1], 1))(Cast("int32")(LogicalNot()(Isnan()(rows))))
     last = Sub()(count, scalar(1, "int32"))
-    y = _between(sorted_last(rows), share, Select()(Lt()(last, scalar(0, "int32")), scalar(0, "int32"), last), method)
+    y = _between(sorted_along(rows, len(rows.shape) - 1), share, Select()(Lt()(last, scalar(0, "int32")), scalar(0, "int32"), last), method)
     return _quantiles_first(y, q, x.shape, axes, keepdims)
 
 
@@ -274,11 +283,7 @@ def searchsorted(sorted_sequence: Any, values: Any, side: str = "left") -> Any:
     edges, v = same_dtype(sorted_sequence, values)
     if len(edges.shape) != 1:
         raise ValueError(f"searchsorted: expected the sorted sequence to be a vector, got shape {edges.shape}")
-    if isinstance(edges, Tensor) and isinstance(v, Tensor):
-        return Tensor(np.searchsorted(edges._array, v._array, side).astype(np.int32))
-    wide = reshaped(v, (*v.shape, 1))
-    before = Lt()(edges, wide) if side == "left" else Ge()(wide, edges)
-    return reshaped(SumTo((*v.shape, 1))(Cast("int32")(before)), v.shape)
+    return SearchSorted(side == "right")(edges, v)
 
 
 @public

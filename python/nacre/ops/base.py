@@ -21,8 +21,21 @@ _VALUES = (Tensor, Symbol, Variable)
 _scalars: dict[tuple[Any, Any, str], Tensor] = {}
 
 
+_titled: dict[str, type] = {}  # subclasses of OpCall by the name of the function
+
+
 class OpCall(Operation):
-    """A function of `ops` as a node in a graph of layers: what a KerasTensor in an argument makes of the call."""
+    """A function of `ops` as a node in a graph of layers: what a KerasTensor in an argument makes of the call.
+
+    Its class is named after the function, as Keras names its operations: `ops.matmul` is shown as a `Matmul`.
+    """
+
+    def __new__(cls, function: Callable[..., Any], name: str | None = None) -> Any:
+        title = "".join(word.capitalize() for word in function.__name__.split("_"))
+        known = _titled.get(title)
+        if known is None:
+            known = _titled[title] = type(title, (OpCall,), {})
+        return object.__new__(known)
 
     def __init__(self, function: Callable[..., Any], name: str | None = None) -> None:
         super().__init__(name if name is not None else auto_name(function.__name__))

@@ -10,9 +10,10 @@ namespace {
 
 constexpr double kUnitFlops = 4e5;  // memory-bound work of some microseconds
 constexpr i64 kManyUnits = 64;
-constexpr i64 kPixels = 96;       // of dy per block of the weights' gradient
-constexpr i64 kChannels = 64;     // per unit there: 24 KB of dy and of x in L1
-constexpr i64 kCopyFloats = 16 * 1024;
+constexpr i64 kKnownPhases = 3;  // of strided gradients are worked out once per slice, not once per row
+constexpr i64 kPixels = 400;  // of dy per block of the weights' gradient, so that borders copied twice are few
+constexpr i64 kChannels = 64;  // per unit there
+constexpr i64 kCopyFloats = 32 * 1024;
 
 Conv2DShape as_conv(const DepthwiseConv2DShape& s) {
   Conv2DShape c{};
@@ -28,7 +29,9 @@ Conv2DShape as_conv(const DepthwiseConv2DShape& s) {
 Count taps_of(const Conv2DShape& s) { return Count(s.KH) * Count(s.KW); }
 
 i64 rows_per_unit(double row_flops, i64 rows) {
-  const double want = kUnitFlops / (row_flops + 1);
+  const double at_least = static_cast<double>(min_of(8, ceil_div(rows, kManyUnits)));  // rows share input
+  double want = kUnitFlops / (row_flops + 1);
+  want = want < at_least ? at_least : want;
   return want >= static_cast<double>(rows) ? max_of(rows, 1) : max_of(static_cast<i64>(want), 1);
 }
 double row_flops(const Conv2DShape& s, i64 width) {
@@ -55,78 +58,190 @@ struct Run {
   const float* mask;  // null: none; moves like y
   float* y;
   i64 y_px;
-  i64 D;
+  i64 D;       // channels of this pass, of `all` in the weights
+  i64 all;
   bool relu;
 };
 
-template <int PX, bool whole>
-NACRE_INLINE void tile(const Run& r, i64 p0, i64 d, i64 n) {
+template <bool masked, bool whole>
+NACRE_INLINE void finish(float* y, const float* mask, Vec sum, Vec floor, i64 n) {
+  sum = max(floor, sum);  // keeps NaN
+  if (masked) sum = select(gt(get<whole>(mask, n), zero()), sum);
+  if (whole) store(y, sum); else store(y, sum, n);
+}
+
+// One pixel, NV vectors of channels, any window.
+template <int NV, bool masked, bool whole>
+NACRE_INLINE void pixel(const Run& r, Vec floor, i64 p, i64 d, i64 n) {
+  Vec acc[NV];
+  NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[v] = r.bias ? get<whole>(r.bias + d + v * kLanes, n) : zero();
+  const float* x_px = r.x + p * r.x_px + d;
+  const float* w_px = r.w + d;
+  for (i64 h = 0; h < r.nh; ++h, x_px += r.x_row, w_px += r.w_row) {
+    const float* x = x_px;
+    const float* w = w_px;
+    for (i64 k = 0; k < r.nw; ++k, x += r.x_col, w += r.w_col) {
+      NACRE_UNROLL for (int v = 0; v < NV; ++v) {
+        acc[v] = fma(get<whole>(x + v * kLanes, n), get<whole>(w + v * kLanes, n), acc[v]);
+      }
+    }
+  }
+  const i64 at = p * r.y_px + d;
+  NACRE_UNROLL for (int v = 0; v < NV; ++v) {
+    finish<masked, whole>(r.y + at + v * kLanes, masked ? r.mask + at + v * kLanes : nullptr, acc[v], floor, n);
+  }
+}
+
+// PX pixels, one vector of channels, any window.
+template <int PX, bool masked, bool whole>
+NACRE_INLINE void tile(const Run& r, Vec floor, i64 p0, i64 d, i64 n) {
   Vec acc[PX];
   const Vec first = r.bias ? get<whole>(r.bias + d, n) : zero();
   NACRE_UNROLL for (int p = 0; p < PX; ++p) acc[p] = first;
-  const float* x_tile = r.x + p0 * r.x_px + d;
-  for (i64 h = 0; h < r.nh; ++h) {
-    for (i64 w = 0; w < r.nw; ++w) {
-      const Vec weight = get<whole>(r.w + h * r.w_row + w * r.w_col + d, n);
-      const float* x = x_tile + h * r.x_row + w * r.x_col;
-      NACRE_UNROLL for (int p = 0; p < PX; ++p) acc[p] = fma(get<whole>(x + p * r.x_px, n), weight, acc[p]);
+  const i64 x_px = r.x_px, x_col = r.x_col, w_col = r.w_col, nw = r.nw;
+  const float* x_row = r.x + p0 * x_px + d;
+  const float* w_row = r.w + d;
+  for (i64 h = 0; h < r.nh; ++h, x_row += r.x_row, w_row += r.w_row) {
+    const float* x = x_row;
+    const float* w = w_row;
+    for (i64 k = 0; k < nw; ++k, x += x_col, w += w_col) {
+      const Vec weight = get<whole>(w, n);
+      NACRE_UNROLL for (int p = 0; p < PX; ++p) acc[p] = fma(get<whole>(x + p * x_px, n), weight, acc[p]);
     }
   }
-  NACRE_UNROLL for (int p = 0; p < PX; ++p) {
-    const i64 at = (p0 + p) * r.y_px + d;
-    Vec y = acc[p];
-    if (r.relu) y = max(zero(), y);
-    if (r.mask) y = select(gt(get<whole>(r.mask + at, n), zero()), y);
-    if (whole) store(r.y + at, y); else store(r.y + at, y, n);
+  const i64 y_px = r.y_px;
+  float* y = r.y + p0 * y_px + d;
+  const float* mask = masked ? r.mask + p0 * y_px + d : nullptr;
+  NACRE_UNROLL for (int p = 0; p < PX; ++p, y += y_px) {
+    finish<masked, whole>(y, mask, acc[p], floor, n);
+    if (masked) mask += y_px;
   }
 }
 
-template <int PX>
-void pixels(const Run& r, i64 p0) {
+// PX pixels, one vector of channels, windows of 3 columns where the next pixel is the next column: each vector of x is
+// loaded once for three pixels. At an edge the column outside the image is left out.
+template <int PX, bool left_edge, bool right_edge, bool masked, bool whole>
+NACRE_INLINE void slide(const Run& r, Vec floor, i64 p0, i64 d, i64 n) {
+  Vec acc[PX];
+  const Vec first = r.bias ? get<whole>(r.bias + d, n) : zero();
+  NACRE_UNROLL for (int p = 0; p < PX; ++p) acc[p] = first;
+  const i64 x_px = r.x_px, w_col = r.w_col;
+  const float* x_row = r.x + p0 * x_px + d;
+  const float* w_row = r.w + d;
+  for (i64 h = 0; h < r.nh; ++h, x_row += r.x_row, w_row += r.w_row) {
+    const Vec w0 = get<whole>(w_row, n), w1 = get<whole>(w_row + w_col, n), w2 = get<whole>(w_row + 2 * w_col, n);
+    const float* x = x_row;
+    NACRE_UNROLL for (int j = 0; j < PX + 2; ++j, x += x_px) {
+      if ((left_edge && j == 0) || (right_edge && j == PX + 1)) continue;
+      const Vec a = in_register(get<whole>(x, n));
+      constexpr int last = PX - 1;
+      if (j <= last) acc[j <= last ? j : 0] = fma(a, w0, acc[j <= last ? j : 0]);
+      if (j >= 1 && j - 1 <= last) acc[j >= 1 && j - 1 <= last ? j - 1 : 0] = fma(a, w1, acc[j >= 1 && j - 1 <= last ? j - 1 : 0]);
+      if (j >= 2) acc[j >= 2 ? j - 2 : 0] = fma(a, w2, acc[j >= 2 ? j - 2 : 0]);
+    }
+  }
+  const i64 y_px = r.y_px;
+  float* y = r.y + p0 * y_px + d;
+  const float* mask = masked ? r.mask + p0 * y_px + d : nullptr;
+  NACRE_UNROLL for (int p = 0; p < PX; ++p, y += y_px) {
+    finish<masked, whole>(y, mask, acc[p], floor, n);
+    if (masked) mask += y_px;
+  }
+}
+
+template <int PX, bool left_edge, bool right_edge, bool masked>
+void slide_pixels(const Run& r, Vec floor, i64 p0) {
   i64 d = 0;
-  for (; d + kLanes <= r.D; d += kLanes) tile<PX, true>(r, p0, d, kLanes);
-  if (d < r.D) tile<PX, false>(r, p0, d, r.D - d);
+  for (; d + kLanes <= r.D; d += kLanes) slide<PX, left_edge, right_edge, masked, true>(r, floor, p0, d, kLanes);
+  if (d < r.D) slide<PX, left_edge, right_edge, masked, false>(r, floor, p0, d, r.D - d);
 }
 
-void run_pixels(const Run& r, i64 n) {
+template <int PX, bool masked>
+void tile_pixels(const Run& r, Vec floor, i64 p0) {
+  i64 d = 0;
+  for (; d + kLanes <= r.D; d += kLanes) tile<PX, masked, true>(r, floor, p0, d, kLanes);
+  if (d < r.D) tile<PX, masked, false>(r, floor, p0, d, r.D - d);
+}
+
+// n >= PX pixels in tiles of PX; the last one may overlap the one before, computing the same again.
+template <int PX, bool masked>
+void slide_run(const Run& r, Vec floor, i64 n, bool left_edge, bool right_edge) {
+  if (n == PX && left_edge && right_edge) return slide_pixels<PX, true, true, masked>(r, floor, 0);
   i64 p = 0;
-  for (; p + 8 <= n; p += 8) pixels<8>(r, p);
-  if (p + 4 <= n) {
-    pixels<4>(r, p);
-    p += 4;
+  if (left_edge) {
+    slide_pixels<PX, true, false, masked>(r, floor, 0);
+    p = PX;
   }
-  for (; p < n; ++p) pixels<1>(r, p);
+  const i64 end = right_edge ? n - PX : n;
+  for (; p < end; p += PX) slide_pixels<PX, false, false, masked>(r, floor, min_of(p, n - PX - (right_edge ? 1 : 0)));
+  if (right_edge) slide_pixels<PX, false, true, masked>(r, floor, n - PX);
+}
+
+// slides: see slide(); the edges are those of its first and last pixel.
+template <bool masked>
+void run_pixels(const Run& r, i64 n, bool slides, bool left_edge, bool right_edge) {
+  const Vec floor = set1(r.relu ? 0.0f : -__builtin_inff());
+  if (slides && n >= 9) return slide_run<8, masked>(r, floor, n, left_edge, right_edge);
+  if (slides && n == 7) return slide_run<7, masked>(r, floor, n, left_edge, right_edge);
+  if (slides && n >= 5) return slide_run<4, masked>(r, floor, n, left_edge, right_edge);
+  if (n >= 8) {
+    for (i64 p = 0; p < n; p += 8) tile_pixels<8, masked>(r, floor, min_of(p, n - 8));
+    return;
+  }
+  if (n >= 4) {
+    for (i64 p = 0; p < n; p += 4) tile_pixels<4, masked>(r, floor, min_of(p, n - 4));
+    return;
+  }
+  for (i64 p = 0; p < n; ++p) {
+    i64 d = 0;
+    for (; d + 4 * kLanes <= r.D; d += 4 * kLanes) pixel<4, masked, true>(r, floor, p, d, kLanes);
+    for (; d + kLanes <= r.D; d += kLanes) pixel<1, masked, true>(r, floor, p, d, kLanes);
+    if (d < r.D) pixel<1, masked, false>(r, floor, p, d, r.D - d);
+  }
 }
 
 // All columns of axis w in one output row, which sees the taps th of axis h. x is the input row of the first of them, the
 // next lies r.x_row further; pixels lie ld apart.
-void run_row(const Axis& h, const Taps& th, const Axis& w, const float* x, i64 ld, const float* weights, i64 KW, Run r) {
-  const Taps inner = outputs_inside(w);
+void run_row(const Axis& h, const Taps& th, const Axis& w, const Taps& inner, const float* x, i64 ld,
+             const float* weights, i64 KW, Run& r) {
   r.x_px = w.stride * ld;
   r.x_col = w.step * ld;
-  r.w_row = h.k_step * KW * r.D;
-  r.w_col = w.k_step * r.D;
+  r.w_row = h.k_step * KW * r.all;
+  r.w_col = w.k_step * r.all;
   const i64 y_px = r.y_px;
   float* y = r.y;
   const float* mask = r.mask;
   r.y_px = y_px * w.y_step;
+  const i64 nh = th.last - th.first;
+  // Windows of three columns, one of which lies outside at either end, all go together.
+  const bool slides = nh > 0 && w.taps == 3 && w.step == w.stride && inner.last - inner.first >= 3;
+  const bool left = slides && inner.first > 0 && taps_inside(w, inner.first - 1).first == 1;
+  const bool right = slides && inner.last < w.out && taps_inside(w, inner.last).last == 2;
+  const i64 run0 = inner.first - (left ? 1 : 0), run1 = inner.last + (right ? 1 : 0);
   for (i64 j = 0; j < w.out;) {
-    const bool is_inner = j >= inner.first && j < inner.last;
-    const i64 n = is_inner ? inner.last - j : 1;
-    const Taps tw = is_inner ? Taps{0, w.taps} : taps_inside(w, j);
-    r.nh = th.last - th.first;
+    const bool is_run = j >= run0 && j < run1;
+    const i64 n = is_run ? run1 - j : 1;
+    const Taps tw = is_run ? Taps{0, w.taps} : taps_inside(w, j);
+    r.nh = nh;
     r.nw = tw.last - tw.first;
     if (r.nh > 0 && r.nw > 0) {
       r.x = x + w.at(j, tw.first) * ld;
-      r.w = weights + ((h.k0 + th.first * h.k_step) * KW + w.k0 + tw.first * w.k_step) * r.D;
+      r.w = weights + ((h.k0 + th.first * h.k_step) * KW + w.k0 + tw.first * w.k_step) * r.all;
     } else {
       r.nh = r.nw = 0;
     }
     r.y = y + (w.y0 + j * w.y_step) * y_px;
     r.mask = mask ? mask + (w.y0 + j * w.y_step) * y_px : nullptr;
-    run_pixels(r, n);
+    if (mask) {
+      run_pixels<true>(r, n, is_run && slides, left, right);
+    } else {
+      run_pixels<false>(r, n, is_run && slides, left, right);
+    }
     j += n;
   }
+  r.y_px = y_px;
+  r.y = y;
+  r.mask = mask;
 }
 
 // to[px][c*M + m] = from[px*ld + c]
@@ -137,6 +252,20 @@ void spread(float* to, const float* from, i64 ld, i64 px, i64 C, i64 M) {
     }
   }
 }
+
+// dx[px][c] = sum_m wide[px][c*M + m] for a row, masked where there is a mask
+void sum_outputs(const DepthwiseConv2DShape& s, const float* wide, const float* mask, float* dx, i64 ldx) {
+  for (i64 px = 0; px < s.W; ++px) {
+    for (i64 k = 0; k < s.C; ++k) {
+      float sum = 0.0f;
+      for (i64 m = 0; m < s.M; ++m) sum += wide[(px * s.C + k) * s.M + m];
+      dx[px * ldx + k] = mask && !(mask[px * ldx + k] > 0.0f) ? 0.0f : sum;
+    }
+  }
+}
+
+// Channels that go over all rows of a slice together: few enough that the rows of a window stay in L1.
+i64 pass_channels(i64 D, i64 M) { return M == 1 ? min_of(max_of(D, 1), 4 * i64{kLanes}) : max_of(D, 1); }
 
 Facts basic_facts(const Conv2DShape& c) {
   Facts f;
@@ -270,28 +399,37 @@ void depthwise_conv2d(const DepthwiseConv2DShape& s, Slice units, Scratch scratc
                       const float* b, float* y) {
   const Conv2DShape c = as_conv(s);
   const Axis h = forward_rows(c), columns = forward_columns(c);
+  const Taps inner = outputs_inside(columns);
   const i64 per = forward_rows_of(c), ldx = ldx_of(c), ldy = ldy_of(c), row = s.W * ldx;
   float* wide = reinterpret_cast<float*>(scratch.at);
-  Run r{};
-  r.bias = s.bias ? b : nullptr;
-  r.y_px = ldy;
-  r.D = c.O;
-  r.relu = s.act == 1;
-  for (i64 i = units.begin * per, end = min_of(units.end * per, s.N * s.OH); i < end; ++i) {
-    const i64 n = i / s.OH, oh = i % s.OH;
-    const Taps th = taps_inside(h, oh);
-    const float* first = th.first < th.last ? x + (n * s.H + h.at(oh, th.first)) * row : x;
-    r.y = y + i * s.OW * ldy;
-    if (s.M == 1) {
-      r.x_row = h.step * row;
-      run_row(h, th, columns, first, ldx, w, s.KW, r);
-    } else {
-      r.x_row = s.W * c.O;
-      for (i64 t = 0; t < th.last - th.first; ++t) {
-        spread(wide + t * r.x_row, first + t * h.step * row, ldx, s.W, s.C, s.M);
+  const i64 end = min_of(units.end * per, s.N * s.OH);
+  for (i64 i = units.begin * per; i < end;) {
+    const i64 n = i / s.OH, stop = min_of(end, (n + 1) * s.OH);
+    for (i64 d = 0; d < c.O; d += pass_channels(c.O, s.M)) {
+      Run r{};
+      r.bias = s.bias ? b + d : nullptr;
+      r.y_px = ldy;
+      r.D = min_of(c.O - d, pass_channels(c.O, s.M));
+      r.all = c.O;
+      r.relu = s.act == 1;
+      for (i64 k = i; k < stop; ++k) {
+        const i64 oh = k % s.OH;
+        const Taps th = taps_inside(h, oh);
+        const float* first = th.first < th.last ? x + (n * s.H + h.at(oh, th.first)) * row : x;
+        r.y = y + k * s.OW * ldy + d;
+        if (s.M == 1) {
+          r.x_row = h.step * row;
+          run_row(h, th, columns, inner, first + d, ldx, w + d, s.KW, r);
+        } else {
+          r.x_row = s.W * c.O;
+          for (i64 t = 0; t < th.last - th.first; ++t) {
+            spread(wide + t * r.x_row, first + t * h.step * row, ldx, s.W, s.C, s.M);
+          }
+          run_row(h, th, columns, inner, wide, c.O, w, s.KW, r);
+        }
       }
-      run_row(h, th, columns, wide, c.O, w, s.KW, r);
     }
+    i = stop;
   }
 }
 
@@ -319,31 +457,43 @@ void depthwise_conv2d_grad_x(const DepthwiseConv2DShape& s, Slice units, Scratch
   const i64 per = grad_x_rows_of(c), ldx = ldx_of(c), ldy = ldy_of(c), row = s.OW * ldy;
   float* wide = reinterpret_cast<float*>(scratch.at);
   const bool direct = s.M == 1;
-  Run r{};
-  r.D = c.O;
-  r.y_px = direct ? ldx : c.O;
-  for (i64 i = units.begin * per, end = min_of(units.end * per, s.N * s.H); i < end; ++i) {
-    const i64 n = i / s.H, ih = i % s.H;
-    const Axis h = grad_x_rows(c, ih % s.SH);
-    const i64 oh = ih / s.SH;
-    const Taps th = taps_inside(h, oh);
-    const float* first = th.first < th.last ? dy + (n * s.OH + h.at(oh, th.first)) * row : dy;
-    float* dx_row = dx + i * s.W * ldx;
-    const float* mask = s.act ? x + i * s.W * ldx : nullptr;
-    r.x_row = h.step * row;
-    r.y = direct ? dx_row : wide;
-    r.mask = direct ? mask : nullptr;
-    for (i64 phase = 0; phase < min_of(s.SW, s.W); ++phase) {
-      run_row(h, th, grad_x_columns(c, phase), first, ldy, w, s.KW, r);
-    }
-    if (direct) continue;
-    for (i64 px = 0; px < s.W; ++px) {
-      for (i64 k = 0; k < s.C; ++k) {
-        float sum = 0.0f;
-        for (i64 m = 0; m < s.M; ++m) sum += wide[px * c.O + k * s.M + m];
-        dx_row[px * ldx + k] = mask && !(mask[px * ldx + k] > 0.0f) ? 0.0f : sum;
+  Axis rows[kKnownPhases], columns[kKnownPhases];
+  Taps inner[kKnownPhases];
+  for (i64 phase = 0; phase < kKnownPhases; ++phase) {
+    rows[phase] = grad_x_rows(c, phase);
+    columns[phase] = grad_x_columns(c, phase);
+    inner[phase] = outputs_inside(columns[phase]);
+  }
+  const i64 end = min_of(units.end * per, s.N * s.H);
+  if (s.M == 0) {
+    for (i64 px = units.begin * per * s.W; px < end * s.W; ++px) zero_floats(dx + px * ldx, s.C);
+    return;
+  }
+  for (i64 i = units.begin * per; i < end;) {
+    const i64 n = i / s.H, stop = min_of(end, (n + 1) * s.H);
+    for (i64 d = 0; d < c.O; d += pass_channels(c.O, s.M)) {
+      Run r{};
+      r.D = min_of(c.O - d, pass_channels(c.O, s.M));
+      r.all = c.O;
+      r.y_px = direct ? ldx : c.O;
+      for (i64 k = i; k < stop; ++k) {
+        const i64 ih = k % s.H, oh = ih / s.SH;
+        const Axis h = ih % s.SH < kKnownPhases ? rows[ih % s.SH] : grad_x_rows(c, ih % s.SH);
+        const Taps th = taps_inside(h, oh);
+        const float* first = th.first < th.last ? dy + (n * s.OH + h.at(oh, th.first)) * row : dy;
+        const float* mask = s.act ? x + k * s.W * ldx : nullptr;
+        r.x_row = h.step * row;
+        r.y = direct ? dx + k * s.W * ldx + d : wide;
+        r.mask = direct && mask ? mask + d : nullptr;
+        for (i64 phase = 0; phase < min_of(s.SW, s.W); ++phase) {
+          const bool known = phase < kKnownPhases;
+          const Axis axis = known ? columns[phase] : grad_x_columns(c, phase);
+          run_row(h, th, axis, known ? inner[phase] : outputs_inside(axis), first + d, ldy, w + d, s.KW, r);
+        }
+        if (!direct) sum_outputs(s, wide, mask, dx + k * s.W * ldx, ldx);
       }
     }
+    i = stop;
   }
 }
 

@@ -118,6 +118,12 @@ NACRE_INLINE VecI get_index(const u8* index, i64 at, i64 n) {
   return load_u8(lane);
 }
 
+void zero_channels(float* to, i64 C) {
+  i64 c = 0;
+  for (; c + kLanes <= C; c += kLanes) store(to + c, zero());
+  if (c < C) store(to + c, zero(), C - c);
+}
+
 // What one window sees: taps h x w from x (the pixel of its first valid tap).
 struct Seen {
   const float* x;
@@ -127,18 +133,21 @@ struct Seen {
 };
 
 // KH x KW known at compile time, or 0: from `seen`.
-// Maxima (and taps) of one window for NV vectors of channels from c on.
-template <int NV, int KH, int KW, bool whole, bool index, bool wide>
-NACRE_INLINE void max_vectors(const Seen& seen, i64 c, i64 n, float* y, u8* at, i64 at0) {
+// Maxima (and taps) of one window for NV vectors of channels from c on. `careful` tells NaN apart; without it, true comes
+// back where there might be one (or an infinity), and what was found does not count.
+template <int NV, int KH, int KW, bool whole, bool index, bool wide, bool careful>
+NACRE_INLINE bool max_vectors_if(const Seen& seen, i64 c, i64 n, float* y, u8* at, i64 at0) {
   const i64 nh = KH ? KH : seen.nh, nw = KW ? KW : seen.nw;
+  const i64 x_px = seen.px, x_row = seen.row;
   const float* x = seen.x + c;
-  Vec best[NV];
+  Vec best[NV], check[NV];
   VecI where[NV];
   Mask nan[NV];
   NACRE_UNROLL for (int v = 0; v < NV; ++v) {
     best[v] = get<whole>(x + v * kLanes, n);
     where[v] = set1i(seen.tap);
     nan[v] = isnan(best[v]);
+    check[v] = best[v] * zero();  // 0, or NaN
   }
   i32 tap_row = seen.tap;
   NACRE_UNROLL for (i64 h = 0; h < nh; ++h, tap_row += seen.tap_row) {
@@ -146,21 +155,36 @@ NACRE_INLINE void max_vectors(const Seen& seen, i64 c, i64 n, float* y, u8* at, 
       if (h == 0 && w == 0) continue;
       const VecI tap = set1i(tap_row + static_cast<i32>(w));
       NACRE_UNROLL for (int v = 0; v < NV; ++v) {
-        const Vec a = get<whole>(x + h * seen.row + w * seen.px + v * kLanes, n);
-        if (index) {
+        const Vec a = in_register(get<whole>(x + h * x_row + w * x_px + v * kLanes, n));
+        if (careful) {
           const Mask take = ~(le(a, best[v]) | nan[v]);  // larger, or the first NaN
           best[v] = select(take, a, best[v]);
           where[v] = select(take, tap, where[v]);
           nan[v] = isnan(best[v]);
         } else {
-          best[v] = max_nan(a, best[v]);  // of equal ones the first, as with an index
+          if (index) where[v] = select(gt(a, best[v]), tap, where[v]);
+          best[v] = max(a, best[v]);  // of equal ones the first
+          check[v] = fma(a, zero(), check[v]);
         }
       }
     }
   }
+  if (!careful) {
+    Vec all = check[0];
+    NACRE_UNROLL for (int v = 1; v < NV; ++v) all += check[v];
+    if (any(isnan(all))) return true;
+  }
   NACRE_UNROLL for (int v = 0; v < NV; ++v) {
     put<whole>(y + c + v * kLanes, best[v], n);
     if (index) put_index<whole, wide>(at, at0 + c + v * kLanes, where[v], n);
+  }
+  return false;
+}
+
+template <int NV, int KH, int KW, bool whole, bool index, bool wide>
+NACRE_INLINE void max_vectors(const Seen& seen, i64 c, i64 n, float* y, u8* at, i64 at0) {
+  if (max_vectors_if<NV, KH, KW, whole, index, wide, false>(seen, c, n, y, at, at0)) {
+    max_vectors_if<NV, 0, 0, whole, index, wide, true>(seen, c, n, y, at, at0);
   }
 }
 
@@ -271,15 +295,16 @@ NACRE_INLINE void max_grad_vectors(const Pool2DShape& s, const Windows& win, i64
                                    const float* dy, const u8* index, float* dx) {
   Vec sum[NV];
   NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] = zero();
-  i64 tap_h = win.tap_h;
-  for (i64 oh = win.h0; oh < win.h1; ++oh, tap_h -= s.SH) {
-    i64 tap = tap_h * s.KW + win.tap_w;
-    i64 px = first + oh * s.OW + win.w0;
-    for (i64 ow = win.w0; ow < win.w1; ++ow, tap -= s.SW, ++px) {
+  const i64 C = s.C, SW = s.SW, nw = win.w1 - win.w0;
+  i64 tap_h = win.tap_h * s.KW + win.tap_w, px = first + win.h0 * s.OW + win.w0;
+  for (i64 h = win.h0; h < win.h1; ++h, tap_h -= s.SH * s.KW, px += s.OW) {
+    i64 tap = tap_h, at = px * C + c;
+    const float* g = dy + px * ldy + c;
+    for (i64 w = 0; w < nw; ++w, tap -= SW, at += C, g += ldy) {
       const VecI here = set1i(static_cast<i32>(tap));
       NACRE_UNROLL for (int v = 0; v < NV; ++v) {
-        const i64 at = c + v * kLanes;
-        sum[v] += select(eq(get_index<whole, wide>(index, px * s.C + at, n), here), get<whole>(dy + px * ldy + at, n));
+        const VecI from = get_index<whole, wide>(index, at + v * kLanes, n);
+        sum[v] += select(eq(from, here), get<whole>(g + v * kLanes, n));
       }
     }
   }
@@ -320,8 +345,57 @@ NACRE_INLINE void for_each_pixel(const Pool2DShape& s, Slice units, F pixel) {
   }
 }
 
+// Windows side by side without overlap or gap: each hands its gradient to the pixels of row ih below it.
+template <int KW, bool whole>
+NACRE_INLINE void hand_out(const u8* index, i64 first_tap, i64 kw0, i64 kw1, const float* dy, float* dx, i64 ldx, i64 n) {
+  const VecI at = get_index<whole, false>(index, 0, n);
+  const Vec g = get<whole>(dy, n);
+  if (KW) {
+    NACRE_UNROLL for (int k = 0; k < KW; ++k) {
+      put<whole>(dx + k * ldx, select(eq(at, set1i(static_cast<i32>(first_tap) + k)), g), n);
+    }
+  } else {
+    for (i64 k = kw0; k < kw1; ++k) put<whole>(dx + k * ldx, select(eq(at, set1i(static_cast<i32>(first_tap + k))), g), n);
+  }
+}
+
+template <int KW>
+void hand_out_pixel(const u8* index, i64 first_tap, i64 kw0, i64 kw1, const float* dy, float* dx, i64 ldx, i64 C) {
+  i64 c = 0;
+  for (; c + kLanes <= C; c += kLanes) hand_out<KW, true>(index + c, first_tap, kw0, kw1, dy + c, dx + c, ldx, kLanes);
+  if (c < C) hand_out<KW, false>(index + c, first_tap, kw0, kw1, dy + c, dx + c, ldx, C - c);
+}
+
+void tiled_max_grad_rows(const Pool2DShape& s, Slice units, const float* dy, const u8* index, float* dx) {
+  const i64 ldx = ldx_of(s), ldy = ldy_of(s), per = gradient_rows(s), rows = s.N * s.H;
+  for (i64 r = units.begin * per, end = min_of(units.end * per, rows); r < end; ++r) {
+    const i64 n = r / s.H, ih = r % s.H + s.PT, oh = floor_div(ih, s.SH);
+    float* dx_row = dx + r * s.W * ldx;
+    i64 done = 0;  // columns of this row
+    if (oh >= 0 && oh < s.OH) {
+      const i64 first_tap = (ih - oh * s.SH) * s.KW, px = (n * s.OH + oh) * s.OW;
+      for (i64 ow = 0; ow < s.OW; ++ow) {
+        const i64 iw = ow * s.SW - s.PL, kw0 = max_of(-iw, 0), kw1 = min_of(s.W - iw, s.KW);
+        for (; done < min_of(iw, s.W); ++done) zero_channels(dx_row + done * ldx, s.C);
+        if (kw0 >= kw1) continue;
+        const u8* at = index + (px + ow) * s.C;
+        const float* g = dy + (px + ow) * ldy;
+        float* to = dx_row + iw * ldx;
+        if (s.KW == 2 && kw1 - kw0 == 2) {
+          hand_out_pixel<2>(at, first_tap, kw0, kw1, g, to, ldx, s.C);
+        } else {
+          hand_out_pixel<0>(at, first_tap, kw0, kw1, g, to, ldx, s.C);
+        }
+        done = iw + kw1;
+      }
+    }
+    for (; done < s.W; ++done) zero_channels(dx_row + done * ldx, s.C);
+  }
+}
+
 template <bool wide>
 void max_grad_rows(const Pool2DShape& s, Slice units, const float* dy, const u8* index, float* dx) {
+  if (!wide && s.SH == s.KH && s.SW == s.KW) return tiled_max_grad_rows(s, units, dy, index, dx);
   const i64 ldx = ldx_of(s), ldy = ldy_of(s);
   for_each_pixel(s, units, [&](const Windows& win, i64 first, i64 px) {
     float* to = dx + px * ldx;

@@ -11,6 +11,19 @@ DTYPE_CODE = {name: code for code, name in enumerate(DTYPES)}
 NUMPY = {name: np.dtype(name) for name in DTYPES}
 ITEMSIZE = {name: dtype.itemsize for name, dtype in NUMPY.items()}
 
+_NAMES = {dtype: name for name, dtype in NUMPY.items()}
+
+
+def dtype_name(dtype: Any) -> str:
+    """The name of a NumPy dtype; a look-up where `dtype.name` computes it anew each time."""
+    return _NAMES.get(dtype) or dtype.name
+
+
+def is_computed(dtype: Any) -> bool:
+    """Whether nacre computes in this NumPy dtype as it stands (big-endian numbers, for one, are converted first)."""
+    return dtype in _NAMES
+
+
 # Dtypes that users name, and the one that nacre computes in for them.
 _WIDENED = {
     "float16": "float32", "bfloat16": "float32", "half": "float32", "float": "float32", "double": "float64",

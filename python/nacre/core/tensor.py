@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nacre.core.errors import TracedBranch
-from nacre.core.spec import ITEMSIZE, NUMPY, Spec, standardize_dtype
+from nacre.core.spec import ITEMSIZE, NUMPY, Spec, dtype_name, is_computed, standardize_dtype
 
 if TYPE_CHECKING:
     from nacre.core.graph import Graph, Node
@@ -18,7 +18,6 @@ _COMPARE = ("eq", "ne", "lt", "le", "gt", "ge")
 _UNARY = ("neg", "abs", "invert", "pos")
 
 _operators: dict[str, Any] = {}
-_NAMES = {dtype: name for name, dtype in NUMPY.items()}  # a look-up; NumPy computes `.name` anew each time
 
 
 def install_operators(table: dict[str, Any]) -> None:
@@ -121,7 +120,7 @@ class Tensor(Value):
     def __init__(self, array: np.ndarray[Any, Any], dtype: str | None = None) -> None:
         self._array = array
         self.shape: tuple[int, ...] = array.shape
-        self.dtype: str = dtype if dtype is not None else _NAMES.get(array.dtype) or array.dtype.name
+        self.dtype: str = dtype if dtype is not None else dtype_name(array.dtype)
 
     @staticmethod
     def of(value: Any, dtype: str | None = None) -> Tensor:
@@ -295,6 +294,8 @@ def as_array(value: Any, dtype: str | None = None) -> np.ndarray[Any, Any]:
     float16 is widened to float32 and narrow integers to int32. Raises TypeError for what holds no numbers (objects, strings, ragged
     lists).
     """
+    if type(value) is np.ndarray and dtype is None and is_computed(value.dtype) and value.flags.c_contiguous:
+        return value
     if isinstance(value, Tensor):
         array = value._array
         if dtype is None or array.dtype == NUMPY[dtype]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from nacre.core import naming, trace
 from nacre.core.config import floatx
-from nacre.core.spec import NUMPY, Spec, standardize_dtype
+from nacre.core.spec import NUMPY, Spec, dtype_name, standardize_dtype
 from nacre.core.tensor import Symbol, Tensor, Value, as_array
 
 
@@ -77,7 +77,7 @@ class Variable(Value):
         self._array = array
         self._tensor: Tensor | None = None
         self.shape: tuple[int, ...] = array.shape
-        self.dtype: str = array.dtype.name
+        self.dtype: str = dtype_name(array.dtype)
 
     @property
     def spec(self) -> Spec:

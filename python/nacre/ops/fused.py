@@ -11,7 +11,7 @@ from nacre.core.graph import Node
 from nacre.core.op import Op
 from nacre.core.spec import Spec
 from nacre.core.tensor import Symbol
-from nacre.ops.convolution import Conv2D, Conv2DGradW, Conv2DGradX, lower_forward, lower_grad_w, lower_grad_x
+from nacre.ops.convolution import Conv2D, Conv2DGradW, Conv2DGradX, conv_fields, lower_forward, lower_grad_w, lower_grad_x
 from nacre.ops.elementwise import Add, Relu, ReluGrad, SumTo
 from nacre.ops.movement import Reshape
 from nacre.ops.products import MatMul
@@ -280,8 +280,8 @@ class Conv2DPoolGradWB(Op):
 
 
 def _pool_fields(op: Any, x: Any, w: Any, y: Any, bias: int, index: int, mask: int = 0) -> dict[str, int]:
-    size = (y[0], *op.size, y[3])
-    return conv_fields(op, x, w, size, bias=bias, act=int(op.relu), P=op.pool, index=index, mask=mask)
+    _, fields = conv_fields(op, x, w, (y[0], *op.size, y[3]), bool(bias), int(op.relu))
+    return {**fields, "P": op.pool, "index": index, "mask": mask}
 
 
 # By the op of the last node of the pattern; the first that matches is taken.

@@ -11,7 +11,7 @@ import numpy as np
 from nacre.core import trace, tree
 from nacre.core.errors import NotCompilable
 from nacre.core.graph import Graph
-from nacre.core.spec import NUMPY, Spec
+from nacre.core.spec import NUMPY, Spec, dtype_name
 from nacre.core.tensor import Symbol, Tensor, as_array
 from nacre.core.variable import Variable
 from nacre.passes.combine import combine
@@ -94,12 +94,6 @@ class _Static:
     def __init__(self, value: Any) -> None:
         self.value = value
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Static) and type(self.value) is type(other.value) and self.value == other.value
-
-    def __hash__(self) -> int:
-        return hash((type(self.value), self.value))
-
 
 def _is_array(leaf: Any) -> bool:
     return isinstance(leaf, (np.ndarray, Tensor, np.generic)) or hasattr(leaf, "__array__")
@@ -120,24 +114,35 @@ class CompiledFunction:
         self.fn = fn
         self._plans: dict[Any, Plan] = {}
 
-    def _plan(self, structure: Any, leaves: list[Any]) -> Plan:
+    def _plan(self, structure: Any, rows: int | None = None) -> tuple[Plan, list[np.ndarray[Any, Any]]]:
+        """The plan for arguments of this structure, and the arrays among them. With `rows`, for that many rows of each."""
+        key: list[Any] = [rows]
+        arrays: list[np.ndarray[Any, Any]] = []
+        _walk(structure, key, arrays)
         try:
-            key = (_structure_key(structure), *leaves)
-            plan = self._plans.get(key)
+            plan = self._plans.get(tuple(key))
         except TypeError as error:
             raise NotCompilable(f"an argument cannot be part of a compiled program: {error}") from None
         if plan is None:
             if len(self._plans) >= _MOST_PROGRAMS:
                 self._plans.pop(next(iter(self._plans)))
-            plan = self._plans[key] = Plan(self.fn, structure, leaves)
-        return plan
+            specs = iter(arrays if rows is None else [a[:1] for a in arrays])
+            leaves = []
+            for leaf in tree.flatten(structure):
+                if _is_array(leaf):
+                    array = next(specs)
+                    shape = array.shape if rows is None else (rows, *array.shape[1:])
+                    leaves.append(Spec(shape, dtype_name(array.dtype)))
+                else:
+                    leaves.append(_Static(leaf))
+            plan = self._plans[tuple(key)] = Plan(self.fn, structure, leaves)
+        return plan, arrays
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the program for these arguments; the outputs are Tensors in the structure that `fn` returned."""
-        structure, arrays, leaves = _arguments(args, kwargs)
-        plan = self._plan(structure, leaves)
+        plan, given = self._plan((args, kwargs))
         bound, outputs = plan.bind()
-        for slot, array in zip(plan.inputs, _only_arrays(arrays)):
+        for slot, array in zip(plan.inputs, given):
             bound[slot] = array
         plan.program.run(bound)
         return plan.result(outputs)
@@ -148,11 +153,9 @@ class CompiledFunction:
         `data` are the positional arguments as whole arrays, rows first; batch i holds the rows `order[i * batch_size :][:batch_size]`
         (`order` int64, None: as they stand).
         """
-        structure, arrays, leaves = _arguments(data, {})
-        leaves = [Spec((batch_size, *s.shape[1:]), s.dtype) if type(s) is Spec else s for s in leaves]
-        plan = self._plan(structure, leaves)
+        plan, given = self._plan((data, {}), batch_size)
         bound, outputs = plan.bind()
-        feeds = list(zip(plan.inputs, _only_arrays(arrays)))
+        feeds = list(zip(plan.inputs, given))
         plan.program.run_steps(bound, feeds, order, batch_size, begin, count)
         return plan.result(outputs)
 
@@ -161,10 +164,9 @@ class CompiledFunction:
 
         The function's effects on Variables happen `repeats` times.
         """
-        structure, arrays, leaves = _arguments(args, kwargs)
-        plan = self._plan(structure, leaves)
+        plan, given = self._plan((args, kwargs))
         bound, _ = plan.bind()
-        for slot, array in zip(plan.inputs, _only_arrays(arrays)):
+        for slot, array in zip(plan.inputs, given):
             bound[slot] = array
         rows = plan.program.profile(bound, repeats)
         return [
@@ -173,23 +175,24 @@ class CompiledFunction:
         ]
 
 
-def _arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, list[Any], list[Any]]:
-    """(structure, leaves as arrays or _Static, leaves as specs or _Static)."""
-    structure = (args, kwargs)
-    arrays = [as_array(leaf) if _is_array(leaf) else _Static(leaf) for leaf in tree.flatten(structure)]
-    return structure, arrays, [Spec(a.shape, a.dtype.name) if type(a) is not _Static else a for a in arrays]
-
-
-def _only_arrays(leaves: list[Any]) -> list[Any]:
-    return [a for a in leaves if type(a) is not _Static]
-
-
-def _structure_key(structure: Any) -> Any:
-    if isinstance(structure, (list, tuple)):
-        return (type(structure), *[_structure_key(s) for s in structure])
-    if isinstance(structure, dict):
-        return (dict, *[(k, _structure_key(v)) for k, v in sorted(structure.items())])
-    return None
+def _walk(x: Any, key: list[Any], arrays: list[np.ndarray[Any, Any]]) -> None:
+    """Adds to `key` what a program depends on (nesting, shapes, dtypes, arguments that are no arrays), and the arrays to `arrays`."""
+    kind = type(x)
+    if kind is np.ndarray or _is_array(x):
+        array = as_array(x)
+        arrays.append(array)
+        key += (array.shape, array.dtype.char)
+    elif isinstance(x, (list, tuple)):
+        key += (kind, len(x))
+        for item in x:
+            _walk(item, key, arrays)
+    elif isinstance(x, dict):
+        names = sorted(x) if len(x) > 1 else list(x)
+        key += (dict, *names)
+        for name in names:
+            _walk(x[name], key, arrays)
+    else:
+        key += (kind, x)
 
 
 def dump(graph: Graph, stage: str) -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from nacre import saving
+from nacre import saving, utils
 from nacre.core import registry, tree
 from nacre.core.tensor import KerasTensor
-from nacre.saving.api import model_to_json
 from nacre.training.trainer import Trainer
-from nacre.utils import summary
 
 
 def functional_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
@@ -95,7 +93,7 @@ class Model(Trainer):
         layer_range: Any = None,
     ) -> None:
         """Prints the layers, their output shapes and numbers of parameters, and the totals."""
-        summary.print_summary(
+        utils.summary.print_summary(
             self,
             line_length=line_length,
             positions=positions,
@@ -121,7 +119,7 @@ class Model(Trainer):
 
     def to_json(self, **kwargs: Any) -> str:
         """The configuration (without weights) as JSON; the reverse of `model_from_json`."""
-        return model_to_json(self, **kwargs)
+        return saving.model_to_json(self, **kwargs)
 
     def export(self, filepath: Any, format: str = "tf_saved_model", **kwargs: Any) -> None:
         """Not available: nacre writes `.keras` files; formats of other runtimes need those. Raises NotImplementedError."""

@@ -37,6 +37,7 @@ __getattr__, __dir__, __all__ = _attach(
         "set_random_seed": ".session",
         "split_dataset": ".data",
         "standardize_dtype": "nacre.core.spec",
+        "summary": None,
         "to_categorical": ".numerical",
         "unpack_x_y_sample_weight": ".data",
         **dict.fromkeys(_REGISTRY, "nacre.core.registry"),

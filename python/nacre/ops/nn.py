@@ -47,6 +47,7 @@ from nacre.ops.elementwise import (
     softplus,
     tanh,
 )
+from nacre.ops.fused_rows import normalized_rows
 from nacre.ops.indexing import as_index
 from nacre.ops.movement import axis_back, axis_last, permuted, reshaped, slice_axis
 from nacre.ops.pooling import average_pool, max_pool
@@ -360,13 +361,23 @@ def _trailing(axis: Any, x: Any, name: str) -> tuple[int, ...]:
     return normalize_axes(axis, len(x.shape), f"{name}: axis")
 
 
-def _scale_over(v: Any, x: Any, axes: tuple[int, ...], name: str) -> Any:
-    """`v`, shaped as the normalized axes of `x`, ready to broadcast against it."""
+def _parameter(v: Any, x: Any, axes: tuple[int, ...], name: str) -> Any:
+    """`v` as a value of the dtype of `x`, checked to have the sizes of the normalized axes."""
     v = cast_to(v, x.dtype)
     sizes = tuple(x.shape[a] for a in axes)
     if v.shape != sizes:
         raise ValueError(f"{name}: expected a scale or offset of shape {sizes} for x of shape {x.shape}, got {v.shape}")
+    return v
+
+
+def _over(v: Any, x: Any, axes: tuple[int, ...]) -> Any:
+    """`v`, shaped as the normalized axes of `x`, ready to broadcast against it."""
     return reshaped(v, tuple(d if i in axes else 1 for i, d in enumerate(x.shape)))
+
+
+def _is_tail(axes: tuple[int, ...], x: Any) -> bool:
+    """Whether the axes are the last ones of a tensor that the row kernels take."""
+    return bool(x.size) and x.dtype == "float32" and axes == tuple(range(len(x.shape) - len(axes), len(x.shape)))
 
 
 @public
@@ -384,15 +395,18 @@ def layer_normalization(
     x = floating(x)
     axes = _trailing(axis, x, "layer_normalization")
     eps = default_epsilon() if epsilon is None else float(epsilon)
+    if _is_tail(axes, x):
+        scale, offset = (None if p is None else _parameter(p, x, axes, "layer_normalization") for p in (gamma, beta))
+        return normalized_rows(x, scale, offset, eps, False, len(axes))
     shape = reduced_shape(x.shape, axes)
     share = 1.0 / max(math.prod(x.shape[a] for a in axes), 1)
     centred = Sub()(x, SumTo(shape, share)(x))
     spread = SumTo(shape, share)(Square()(centred))
     y = Mul()(centred, Rsqrt()(Add()(spread, _c(eps, x))))
     if gamma is not None:
-        y = Mul()(y, _scale_over(gamma, x, axes, "layer_normalization"))
+        y = Mul()(y, _over(_parameter(gamma, x, axes, "layer_normalization"), x, axes))
     if beta is not None:
-        y = Add()(y, _scale_over(beta, x, axes, "layer_normalization"))
+        y = Add()(y, _over(_parameter(beta, x, axes, "layer_normalization"), x, axes))
     return y
 
 
@@ -402,10 +416,13 @@ def rms_normalization(x: Any, scale: Any = None, axis: Any = -1, epsilon: float 
     x = floating(x)
     axes = _trailing(axis, x, "rms_normalization")
     eps = default_epsilon() if epsilon is None else float(epsilon)
+    if _is_tail(axes, x):
+        factor = None if scale is None else _parameter(scale, x, axes, "rms_normalization")
+        return normalized_rows(x, factor, None, eps, True, len(axes))
     share = 1.0 / max(math.prod(x.shape[a] for a in axes), 1)
     squares = SumTo(reduced_shape(x.shape, axes), share)(Square()(x))
     y = Mul()(x, Rsqrt()(Add()(squares, _c(eps, x))))
-    return y if scale is None else Mul()(y, _scale_over(scale, x, axes, "rms_normalization"))
+    return y if scale is None else Mul()(y, _over(_parameter(scale, x, axes, "rms_normalization"), x, axes))
 
 
 # --- attention ------------------------------------------------------------------------------------------------------

@@ -5,15 +5,20 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
+from nacre.core import trace
 from nacre.core.config import epsilon
 from nacre.core.op import Op
 from nacre.core.spec import DTYPE_CODE, Spec, is_float, normalize_axis
+from nacre.core.tensor import Tensor
 from nacre.ops.base import public, scalar, value
 from nacre.ops.elementwise import (
     Add,
     Cast,
     Clip,
     Div,
+    Eq,
     Exp,
     Log,
     Mul,
@@ -113,8 +118,14 @@ class SoftmaxXent(Op):
         m, n = logits.shape
         k.softmax_xent(dict(M=m, N=n, label_dtype=DTYPE_CODE[labels.dtype]), logits, labels, loss, probs)
 
-    def grad(self, labels: Any, probs: Any, dloss: Any) -> Any:
-        return SoftmaxXentGrad()(probs, labels, dloss), None
+    def grad(self, logits: Any, labels: Any, probs: Any, dloss: Any) -> Any:
+        if not trace.tapes():
+            return SoftmaxXentGrad()(probs, labels, dloss), None
+        # Another tape listens: ops that can be differentiated again.
+        m, n = logits.shape
+        classes = reshaped(Tensor(np.arange(n).astype(labels.dtype)), (1, n))
+        chosen = Cast(logits.dtype)(Eq()(reshaped(labels, (m, 1)), classes))
+        return Mul()(Sub()(Softmax()(logits), chosen), reshaped(dloss, (m, 1))), None
 
 
 class SoftmaxXentGrad(Op):

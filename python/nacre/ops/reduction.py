@@ -179,7 +179,7 @@ class Cumulative(Op):
 
 def _running_product_grad(op: Cumulative, x: Any, y: Any, dy: Any) -> Any:
     """dx[j] = sum over i that hold j of dy[i] * product of their other factors: (n, n) work, exact at zeros, too."""
-    if op.kind != "prod" or op.exclusive:
+    if op.kind != "prod":
         raise NotImplementedError(f"{op} has no gradient")
     rows = axis_last(x, op.axis)
     n = rows.shape[-1]
@@ -188,8 +188,9 @@ def _running_product_grad(op: Cumulative, x: Any, y: Any, dy: Any) -> Any:
     eye = np.eye(n, dtype=x.dtype)
     # Row j is x with element j replaced by 1; its running products from there on are the factors of dx[j].
     wide = BroadcastTo(square)(reshaped(rows, (*rows.shape[:-1], 1, n)))
-    others = Cumulative("prod", len(square) - 1, False, op.reverse)(Select()(value(eye.astype(bool)), one, wide))
-    holds = np.tril(np.ones((n, n), x.dtype)) if op.reverse else np.triu(np.ones((n, n), x.dtype))
+    others = Cumulative("prod", len(square) - 1, op.exclusive, op.reverse)(Select()(value(eye.astype(bool)), one, wide))
+    ones, off = np.ones((n, n), x.dtype), int(op.exclusive)
+    holds = np.tril(ones, -off) if op.reverse else np.triu(ones, off)
     weighted = Mul()(Mul()(others, value(holds)), reshaped(axis_last(dy, op.axis), (*rows.shape[:-1], 1, n)))
     return axis_back(reshaped(SumTo((*rows.shape, 1))(weighted), rows.shape), op.axis)
 

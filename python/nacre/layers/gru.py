@@ -9,6 +9,7 @@ from nacre.layers.arguments import config_of
 from nacre.layers.input_spec import InputSpec
 from nacre.layers.rnn import RecurrentLayer
 from nacre.layers.rnn_cells import RecurrentCell
+from nacre.ops.fused_rows import gru_step
 
 _BEFORE = (
     "units", "activation", "recurrent_activation", "use_bias", "kernel_initializer", "recurrent_initializer",
@@ -78,12 +79,16 @@ class GRUCell(RecurrentCell):
         """(h, [h]) from the projected input of one step."""
         h = self._recurrent(states[0], training)
         u = self.units
-        x_z, x_r, x_h = ops.split(x, 3, axis=-1)
         gate = self.recurrent_activation
         if self.reset_after:
             inner = ops.matmul(h, self.recurrent_kernel)
             if self.bias is not None:
                 inner = inner + self.bias[1]
+            if gate is activations.sigmoid and self.activation is activations.tanh:
+                h = gru_step(x, inner, h)
+                return h, [h]
+        x_z, x_r, x_h = ops.split(x, 3, axis=-1)
+        if self.reset_after:
             h_z, h_r, h_h = ops.split(inner, 3, axis=-1)
             z, r = gate(x_z + h_z), gate(x_r + h_r)
             candidate = self.activation(x_h + r * h_h)

@@ -9,6 +9,7 @@ from nacre.layers.arguments import config_of
 from nacre.layers.input_spec import InputSpec
 from nacre.layers.rnn import RecurrentLayer
 from nacre.layers.rnn_cells import RecurrentCell
+from nacre.ops.fused_rows import lstm_step
 
 _BEFORE = ("units", "activation", "recurrent_activation", "use_bias")
 _INITIALIZERS = ("kernel_initializer", "recurrent_initializer", "bias_initializer")
@@ -69,8 +70,11 @@ class LSTMCell(RecurrentCell):
     def step(self, x: Any, states: Any, training: Any = False) -> tuple[Any, list[Any]]:
         """(h, [h, c]) from the projected input of one step."""
         z = x + ops.matmul(self._recurrent(states[0], training), self.recurrent_kernel)
-        i, f, candidate, o = ops.split(z, 4, axis=-1)
         gate = self.recurrent_activation
+        if gate is activations.sigmoid and self.activation is activations.tanh:
+            h, c = lstm_step(z, states[1])
+            return h, [h, c]
+        i, f, candidate, o = ops.split(z, 4, axis=-1)
         c = gate(f) * states[1] + gate(i) * self.activation(candidate)
         h = gate(o) * self.activation(c)
         return h, [h, c]

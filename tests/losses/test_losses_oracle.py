@@ -43,5 +43,6 @@ def test_configuration_agrees_and_is_read_by_the_other(case: Any) -> None:
     mine = losses.serialize(ours)
     if case.cls not in ("Huber", "CosineSimilarity"):  # Keras forgets delta and axis
         assert mine == keras.losses.serialize(theirs)
-    assert type(keras.losses.deserialize(mine)).__name__ == case.cls
+    if case.cls != "CategoricalGeneralizedCrossEntropy":  # which Keras itself cannot read
+        assert type(keras.losses.deserialize(mine)).__name__ == case.cls
     assert type(losses.deserialize(keras.losses.serialize(theirs))) is type(ours)

@@ -88,10 +88,13 @@ class Variable(Value):
         """The value now: a Tensor, or a Symbol while a function is being compiled."""
         graph = trace.current_graph()
         if graph is not None:
-            return graph.read(self)
-        tensor = self._tensor
-        if tensor is None:
-            tensor = self._tensor = Tensor(self._array)
+            tensor = graph.read(self)
+        else:
+            tensor = self._tensor
+            if tensor is None:
+                tensor = self._tensor = Tensor(self._array)
+        for tape in trace.tapes():
+            tape.watch_variable(self, tensor)
         return tensor
 
     def own(self) -> np.ndarray[Any, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from nacre import ops
 from nacre.core import config, naming, tree
 from nacre.core.registry import deserialize_keras_object, serialize_keras_object
@@ -59,6 +61,7 @@ class Loss:
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """The reduced loss; `sample_weight` broadcasts to the tensor of losses."""
         in_mask = getattr(y_pred, "_keras_mask", None)
+        y_true, y_pred = (ops.convert_to_tensor(y) if is_numbers(y) else y for y in (y_true, y_pred))
         y_pred = tree.map_structure(lambda x: ops.convert_to_tensor(x, dtype=self._dtype), y_pred)
         y_true = tree.map_structure(self._convert_truth, y_true)
         losses = self.call(y_true, y_pred)
@@ -131,6 +134,13 @@ class LossFunctionWrapper(Loss):
         if "fn" in config:
             config = {**config, "fn": deserialize_keras_object(config["fn"])}
         return cls(**config)
+
+
+def is_numbers(x: Any) -> bool:
+    """Whether `x` is a list of numbers, or of such lists: one array, not a structure of several."""
+    while isinstance(x, (list, tuple)) and x and not hasattr(x, "_fields"):
+        x = x[0]
+    return isinstance(x, (bool, int, float, np.number, np.bool_))
 
 
 class _Pair:

@@ -39,6 +39,8 @@ def sparse_categorical_crossentropy(
     y_pred = ops.convert_to_tensor(y_pred)
     if len(y_true.shape) == len(y_pred.shape) and y_true.shape[-1] == 1:
         y_true = ops.squeeze(y_true, -1)
+    if y_true.dtype in ("uint8", "bool"):
+        y_true = ops.cast(y_true, "int32")
     if ignore_class is None:
         return ops.sparse_categorical_crossentropy(y_true, y_pred, from_logits=from_logits, axis=axis)
     valid = ops.not_equal(y_true, ops.cast(ignore_class, y_true.dtype))

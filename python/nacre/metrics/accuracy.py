@@ -6,6 +6,7 @@ from typing import Any
 
 from nacre import ops
 from nacre.core import config
+from nacre.core.spec import is_float
 from nacre.losses.loss import convert_pair
 from nacre.metrics.metric import MeanMetricWrapper
 
@@ -44,7 +45,10 @@ def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
     y_pred = ops.convert_to_tensor(y_pred)
     y_true = _labels(y_true, y_pred)
     best = ops.argmax(y_pred, axis=-1)
-    matches = ops.equal(y_true, ops.cast(best, y_true.dtype))
+    if is_float(y_true.dtype):
+        matches = ops.equal(y_true, ops.cast(best, y_true.dtype))
+    else:
+        matches = ops.equal(ops.cast(y_true, best.dtype), best)
     if len(matches.shape) > 1 and matches.shape[-1] == 1:
         matches = ops.squeeze(matches, -1)
     return _as_float(matches)

@@ -10,6 +10,7 @@ import numpy as np
 from nacre.core import config, tree
 from nacre.core.spec import is_float
 from nacre.core.tensor import KerasTensor, Symbol, Tensor, as_array
+from nacre.losses.loss import is_numbers
 
 
 def is_array_like(x: Any) -> bool:
@@ -23,16 +24,6 @@ def _is_array(x: Any) -> bool:
     if isinstance(x, (KerasTensor, Symbol, type, str, bytes)):
         return False
     return (hasattr(x, "__array__") or hasattr(x, "__dlpack__")) and hasattr(x, "shape")
-
-
-def is_numbers(x: Any) -> bool:
-    """Whether `x` is a list of numbers, or of such lists."""
-    if not isinstance(x, (list, tuple)) or not x or hasattr(x, "_fields"):
-        return False
-    first = x[0]
-    if isinstance(first, (list, tuple)):
-        return is_numbers(first)
-    return isinstance(first, (bool, int, float, np.number, np.bool_)) and not isinstance(first, np.ndarray)
 
 
 def is_arrays(x: Any) -> bool:

@@ -167,3 +167,14 @@ def test_names_in_any_spelling() -> None:
 def test_wrong_arguments_are_named(make_it: Any, text: str) -> None:
     with pytest.raises(ValueError, match=text):
         make_it()
+
+
+def test_result_is_a_snapshot_that_later_batches_do_not_change() -> None:
+    for metric in (metrics.TrueNegatives(), metrics.TrueNegatives(thresholds=[0.2, 0.5]), metrics.Sum()):
+        args = (C.BINARY, C.SHARES) if not isinstance(metric, metrics.Sum) else (C.SHARES,)
+        metric.update_state(*args)
+        held = metric.result()
+        view, before = np.asarray(held), held.numpy()
+        metric.update_state(*args)
+        metric.reset_state()
+        np.testing.assert_array_equal(view, before)

@@ -106,8 +106,10 @@ class Variable(Value):
                 self._set_array(_aligned_copy(self._array))
                 return self._array
             self._tensor = tensor = None
-        # References to the array: self._array and the argument.
-        if sys.getrefcount(self._array) > 2:
+        # References to the array: self._array and the argument. To the memory below it: the array, the local, the argument;
+        # every view of the array, such as the result of a reshape, holds that memory, too.
+        memory = self._array.base
+        if sys.getrefcount(self._array) > 2 or sys.getrefcount(memory) > 3:
             self._set_array(_aligned_copy(self._array))
         return self._array
 

@@ -114,6 +114,22 @@ class PyProgram {
     return all;
   }
 
+  py::bytes saved(py::handle arrays) {
+    Executor::Lease context(executor_);
+    const py::tuple kept = as_tuple(arrays);
+    bind(*context, kept, nullptr, 0);
+    const std::vector<i64> words = program().encode();
+    const i64 counts[2] = {static_cast<i64>(words.size()), program().constants_bytes()};
+    std::string file = "NACREPRG";
+    file.append(reinterpret_cast<const char*>(counts), sizeof counts);
+    file.append(reinterpret_cast<const char*>(words.data()), words.size() * sizeof(i64));
+    if (counts[1] > 0) file.append(program().constants(), static_cast<std::size_t>(counts[1]));
+    for (std::size_t i = 0; i < program().slots().size(); ++i) {
+      file.append(context->bases[kFirstSlotBase + i], static_cast<std::size_t>(program().slots()[i].bytes));
+    }
+    return py::bytes(file);
+  }
+
   py::list slots() const {
     py::list all;
     for (const SlotInfo& s : program().slots()) all.append(py::make_tuple(s.bytes, s.writable));
@@ -271,6 +287,8 @@ void bind_programs(py::module_& m) {
           "order[(begin + i) * batch : ] or, where order is None, the rows of these numbers.")
       .def("profile", &PyProgram::profile, arg("arrays"), arg("repeats") = 1,
            "[(kernel, ns, flops, bytes)] for each instruction; the least time of `repeats` runs.")
+      .def("saved", &PyProgram::saved, arg("arrays"),
+           "The bytes of a file with the program and the contents of its slots, for nacre_bench_model.")
       .def_property_readonly("arena_bytes", [](const PyProgram& p) { return p.program().arena_bytes(); })
       .def_property_readonly("slots", &PyProgram::slots, "[(bytes, writable)]")
       .def_property_readonly("instructions", &PyProgram::instructions,

@@ -1,5 +1,6 @@
 #include "runtime/program.h"
 
+#include <algorithm>
 #include <cstring>
 #include <stdexcept>
 
@@ -208,6 +209,44 @@ Program::Program(const i64* words, i64 n, const char* constants, i64 constants_b
     : table_(&table), constants_(constants_bytes) {
   if (constants_bytes > 0) std::memcpy(constants_.at(), constants, static_cast<std::size_t>(constants_bytes));
   Decoder(*this, words, n).decode(constants_bytes);
+}
+
+std::vector<i64> Program::encode() const {
+  std::vector<const KernelEntry*> kernels;
+  std::vector<i64> body;
+  for (const Instruction& i : instructions_) {
+    const auto known = std::find(kernels.begin(), kernels.end(), i.kernel);
+    body.push_back(known - kernels.begin());
+    if (known == kernels.end()) kernels.push_back(i.kernel);
+    body.push_back(i.kernel->slots);
+    body.insert(body.end(), fields(i), fields(i) + i.kernel->slots);
+    body.push_back(i.kernel->operands);
+    for (const Operand* o = operands(i); o != operands(i) + i.kernel->operands; ++o) {
+      const i64 slot = max_of(o->base - kFirstSlotBase, 0);
+      const i64 space = o->base == kNullBase        ? kAbsent
+                        : o->base == kArenaBase     ? kArena
+                        : o->base == kConstantsBase ? kConstants
+                                                    : kSlot;
+      body.insert(body.end(), {space, slot, o->offset});
+    }
+  }
+  std::vector<i64> words{kProgramMagic,
+                         kProgramVersion,
+                         arena_bytes_,
+                         constants_.bytes(),
+                         static_cast<i64>(slots_.size()),
+                         static_cast<i64>(kernels.size()),
+                         static_cast<i64>(instructions_.size())};
+  for (const SlotInfo& s : slots_) words.insert(words.end(), {s.bytes, s.writable ? 1 : 0});
+  for (const KernelEntry* kernel : kernels) {
+    const std::size_t length = std::strlen(kernel->name);
+    std::vector<i64> packed((length + 7) / 8, 0);
+    std::memcpy(packed.data(), kernel->name, length);
+    words.push_back(static_cast<i64>(length));
+    words.insert(words.end(), packed.begin(), packed.end());
+  }
+  words.insert(words.end(), body.begin(), body.end());
+  return words;
 }
 
 }  // namespace nacre

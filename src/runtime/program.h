@@ -73,11 +73,15 @@ class Program {
   i64 arena_bytes() const { return arena_bytes_; }
   i64 scratch_bytes() const { return scratch_bytes_; }  // the largest of any instruction
   char* constants() const { return constants_.at(); }
+  i64 constants_bytes() const { return constants_.bytes(); }
   const std::vector<SlotInfo>& slots() const { return slots_; }
   const std::vector<Instruction>& instructions() const { return instructions_; }
   const Operand* operands(const Instruction& i) const { return operands_.data() + i.operands; }
   const i64* fields(const Instruction& i) const { return fields_.data() + i.fields; }
   const KernelTable& table() const { return *table_; }
+
+  // Words that decode to this program.
+  std::vector<i64> encode() const;
 
  private:
   friend class Decoder;

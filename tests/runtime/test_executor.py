@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nacre import _core
-from program_words import ABSENT, ARENA, SLOT, Call, Words, bits, copy
+from program_words import ABSENT, ARENA, CONSTANTS, SLOT, Call, Words, bits, copy
 
 KB = 1024
 
@@ -248,3 +248,29 @@ class TestSteps:
         state, labels = self.state()
         program.run_steps([None, state, None, labels], feeds, None, self.batch, 0, 0)
         self.refused(program, "has 0", feeds=feeds)
+
+
+def test_a_saved_program_holds_words_constants_and_buffers():
+    words = Words(
+        [(8, 0), (16, 1), (0, 0)],
+        [
+            copy(8, (CONSTANTS, 0, 8), (SLOT, 1, 0)),
+            copy(8, (SLOT, 0, 0), (ARENA, 0, 8)),
+            copy(0, (SLOT, 2, 0), (ABSENT, 0, 0)),
+            copy(8, (ARENA, 0, 8), (SLOT, 1, 8)),
+            Call("fill", [1, 0, bits(1.5)], [(ARENA, 0, 0)]),
+        ],
+        arena=16,
+        constants=16,
+    ).array()
+    constants = bytes(range(16))
+    x, y, nothing = np.arange(8, dtype=np.uint8), np.zeros(16, np.uint8), np.zeros(0)
+    file = _core.Program(words, constants).saved([x, y, nothing])
+    assert file[:8] == b"NACREPRG"
+    n, n_constants = np.frombuffer(file[8:24], np.int64)
+    assert n_constants == 16
+    assert file[24 + 8 * n :] == constants + x.tobytes() + y.tobytes()
+    again = _core.Program(np.frombuffer(file[24 : 24 + 8 * n], np.int64), constants)
+    again.run([x, y, nothing])
+    assert y.tobytes() == constants[8:] + x.tobytes()
+    assert again.saved([x, y, nothing])[: 24 + 8 * n] == file[: 24 + 8 * n]

@@ -174,6 +174,15 @@ class CompiledFunction:
             for op, (kernel, ns, flops, nbytes) in zip(plan.origins, rows)
         ]
 
+    def saved(self, *args: Any, **kwargs: Any) -> bytes:
+        """A file with the program for these arguments and the contents of its buffers, which `nacre_bench_model` runs."""
+        structure, arrays, leaves = _arguments(args, kwargs)
+        plan = self._plan(structure, leaves)
+        bound, _ = plan.bind()
+        for slot, array in zip(plan.inputs, _only_arrays(arrays)):
+            bound[slot] = array
+        return bytes(plan.program.saved(bound))
+
 
 def _walk(x: Any, key: list[Any], arrays: list[np.ndarray[Any, Any]]) -> None:
     """Adds to `key` what a program depends on (nesting, shapes, dtypes, arguments that are no arrays), and the arrays to `arrays`."""

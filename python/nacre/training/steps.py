@@ -57,6 +57,10 @@ class StepRunner:
             result = self.fn(_as_tensors(rows(data, part if order is None else order[part])))
         return result
 
+    def saved(self, data: Any) -> bytes:
+        """The compiled step for such a batch as a file for `nacre_bench_model`."""
+        return self._compiled.saved(data)
+
     def _give_up(self, error: Exception) -> None:
         self.mode.eager = True
         frame = user_frame(error)

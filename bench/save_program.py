@@ -9,8 +9,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import nacre
 from workloads import TRAINING, build_keras
+
+import nacre
 
 
 def main() -> None:

@@ -175,11 +175,10 @@ class CompiledFunction:
         ]
 
     def saved(self, *args: Any, **kwargs: Any) -> bytes:
-        """A file with the program for these arguments and the contents of its buffers, which `nacre_bench_model` runs."""
-        structure, arrays, leaves = _arguments(args, kwargs)
-        plan = self._plan(structure, leaves)
+        """A file with the program for these arguments and its buffers' contents, which `nacre_bench_model` runs."""
+        plan, given = self._plan((args, kwargs))
         bound, _ = plan.bind()
-        for slot, array in zip(plan.inputs, _only_arrays(arrays)):
+        for slot, array in zip(plan.inputs, given):
             bound[slot] = array
         return bytes(plan.program.saved(bound))
 

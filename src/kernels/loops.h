@@ -5,6 +5,7 @@
 // Iterations are independent although pointers may be equal (in place): vectorize without asking.
 #if defined(__clang__)
 #define NACRE_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#pragma clang diagnostic ignored "-Wpass-failed"  // templates make loops that no vector unit has an instruction for
 #else
 #define NACRE_INDEPENDENT _Pragma("GCC ivdep")
 #endif

@@ -92,14 +92,16 @@ NACRE_INLINE float exp_shifted(const float* x, float top, float* y, i64 n) {
     const i64 end = min_of(n, from + kBlock);
     Vec a = zero(), b = zero();
     i64 i = from;
-    for (; i + 2 * kLanes <= end; i += 2 * kLanes) {
-      const Vec p = exp_down(load(x + i) - shift), q = exp_down(load(x + i + kLanes) - shift);
+    for (; i + 4 * kLanes <= end; i += 4 * kLanes) {
+      Vec v[4];
+      NACRE_UNROLL
+      for (int k = 0; k < 4; ++k) v[k] = exp_down(load(x + i + k * kLanes) - shift);
       if (keep) {
-        store(y + i, p);
-        store(y + i + kLanes, q);
+        NACRE_UNROLL
+        for (int k = 0; k < 4; ++k) store(y + i + k * kLanes, v[k]);
       }
-      a += p;
-      b += q;
+      a += v[0] + v[1];
+      b += v[2] + v[3];
     }
     for (; i < end; i += kLanes) {
       const Vec p = exp_down(load_or(x + i, end - i, -kInf) - shift);

@@ -53,7 +53,7 @@ constexpr i64 kMostWhole = 2048;       // steps of k of a sum that is not cut: a
 constexpr i64 kUnitWork = 128 * 1024;  // multiply-adds a unit should have: about 2 us
 constexpr i64 kMostUnits = 4096;
 constexpr i64 kBlockOfA = 64 * 1024;   // floats of a that stay in L2 while panels pass
-constexpr i64 kFewSteps = 64;          // of k: fewer make the stores of c count
+constexpr i64 kFewSteps = 12;          // of k: with so few the stores of c count
 constexpr i64 kCopiedRows = 96;        // columns of x whose part of a weight gradient is formed from a copy
 constexpr i64 kTurnedRows = 384;       // rows of a block of c^T before it is turned
 
@@ -195,6 +195,11 @@ void panel_pass(const Run& r, BlockOfA a, i64 m0, i64 m1, i64 j, i64 k0, i64 kc,
     b = r.packed;
     b_k = width;
     save = false;
+  } else if (n < width && !kFreeMasks) {
+    copy_panel(b, b_k, kc, n, width, r.packed);
+    b = r.packed;
+    b_k = width;
+    save = false;
   }
   TileCall t;
   t.K = kc;
@@ -248,8 +253,7 @@ void side_by_side(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
     if (s.form == Form::packed) {
       pack_turned(b, p.b_n, p.K, n, width, packed);
     } else if (n < width) {
-      for (i64 k = 0; k < p.K; ++k)
-        for (i64 v = 0; v < width; v += kLanes) store(packed + k * width + v, load(b + k * p.b_k + v, n - v));
+      copy_panel(b, p.b_k, p.K, n, width, packed);
     }
     const bool moved = s.form == Form::packed || n < width;
     if (kind > 0 || j == j0) b_of[kind] = moved ? packed : b;

@@ -71,8 +71,7 @@ void run(const DotsCall& t) {
     b.step(kLanes);
   }
   if (k > 0) {
-    const Mask rest = first_lanes(k);
-    step([rest](const float* p) __attribute__((always_inline)) { return load(p, rest); });
+    step([k](const float* p) __attribute__((always_inline)) { return load(p, k); });
   }
   if (!t.last) {
     NACRE_UNROLL

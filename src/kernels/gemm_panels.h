@@ -2,6 +2,9 @@
 #pragma once
 #include "kernels/gemm_tile.h"
 
+// Not worth inlining; of this object alone.
+#define NACRE_CALLED __attribute__((noinline, unused)) static
+
 namespace nacre::NACRE_ISA {
 
 // `full` panels of nv vectors, all lanes in use, then at most a few others; every width has tiles. One vector alone makes
@@ -44,7 +47,7 @@ NACRE_INLINE Panels cut_panels(i64 columns, int nv) {
 }
 
 // to[r][c] = from[c * stride + r] for c < columns, r < rows; columns up to `width` (whole vectors) become 0.
-NACRE_INLINE void pack_turned(const float* from, i64 stride, i64 rows, i64 columns, i64 width, float* to) {
+NACRE_CALLED void pack_turned(const float* from, i64 stride, i64 rows, i64 columns, i64 width, float* to) {
   for (i64 c = 0; c < width; c += kLanes) {
     for (i64 r = 0; r < rows; r += kLanes) {
       Vec block[kLanes];
@@ -64,7 +67,7 @@ NACRE_INLINE void pack_turned(const float* from, i64 stride, i64 rows, i64 colum
 
 // A finished block of c^T becomes rows of c: c[n * c_m + m] = finish(from[m][n]) for m < rows, n < columns; `width` is
 // the length of a row of `from`.
-NACRE_INLINE void turn_block(const float* from, i64 width, i64 rows, i64 columns, float* c, i64 c_m, const Finish& f) {
+NACRE_CALLED void turn_block(const float* from, i64 width, i64 rows, i64 columns, float* c, i64 c_m, const Finish& f) {
   for (i64 n = 0; n < columns; n += kLanes) {
     for (i64 m = 0; m < rows; m += kLanes) {  // the rows of c grow by a vector each
       const i64 left = rows - m;
@@ -87,9 +90,15 @@ NACRE_INLINE void turn_block(const float* from, i64 width, i64 rows, i64 columns
 }
 
 // to[r * to_stride + c] = from[r * stride + c]
-NACRE_INLINE void copy_rows(const float* from, i64 stride, i64 rows, i64 columns, float* to, i64 to_stride) {
+NACRE_CALLED void copy_rows(const float* from, i64 stride, i64 rows, i64 columns, float* to, i64 to_stride) {
   for (i64 r = 0; r < rows; ++r)
     for (i64 c = 0; c < columns; c += kLanes) store(to + r * to_stride + c, load(from + r * stride + c, columns - c), columns - c);
+}
+
+// A panel of b as the tiles read it, zeros in the lanes that no column has.
+NACRE_CALLED void copy_panel(const float* b, i64 b_k, i64 rows, i64 n, i64 width, float* to) {
+  for (i64 k = 0; k < rows; ++k)
+    for (i64 v = 0; v < width; v += kLanes) store(to + k * width + v, load(b + k * b_k + v, n - v));
 }
 
 // Rows this many floats apart fall into so few cache sets that a few dozen of them evict each other.

@@ -25,8 +25,8 @@ struct TileCall {
   i64 a_m, a_k;  // a(m, k) = a[m * a_m + k * a_k]
   const float* b;
   i64 b_k;      // b(k, n) = b[k * b_k + n]
-  float* save;  // the first tile copies b to here, NV vectors a row (zeros beyond n), and the others, below it, read
-                // that; null: no copy
+  float* save;  // the first tile copies b to here, NV vectors a row, and the others, below it, read that; null: no copy.
+                // Columns beyond n are not read then, and copied as 0, where masks are free; else b must be whole
   const float* next;  // b of the panel after this one, for which the second tile asks ahead of time; may be null
   float* c;
   i64 c_m;
@@ -40,19 +40,23 @@ using Tile = void (*)(const TileCall&);
 
 // Rows of the tile that is NV vectors wide; 0: no such tile. Sums + NV + 1 (or rows + 1) registers must be there.
 #if defined(__AVX512F__)
-constexpr int kMainNV = 4;  // 6 x 64
+constexpr bool kFreeMasks = true;  // a masked load costs what a load costs, and no vector register
+constexpr int kMainNV = 4;         // 6 x 64
 constexpr int max_rows(int nv) {
   return nv == 1 ? 14 : nv == 2 ? 12 : nv == 3 ? 8 : nv == 4 ? 6 : nv == 6 ? 4 : nv == 8 ? 3 : nv == 16 ? 1 : 0;
 }
 #elif defined(__AVX2__)
+constexpr bool kFreeMasks = false;
 constexpr int kMainNV = 2;  // 6 x 16
 constexpr int max_rows(int nv) {
-  return nv == 1 ? 12 : nv == 2 ? 6 : nv == 3 ? 4 : nv == 4 ? 3 : nv == 6 ? 2 : nv == 8 ? 1 : 0;
+  return nv == 1 ? 12 : nv == 2 ? 6 : nv == 3 ? 4 : nv == 4 || nv == 6 ? 2 : nv == 8 || nv == 12 ? 1 : 0;
 }
 #elif defined(__ARM_NEON)
+constexpr bool kFreeMasks = false;
 constexpr int kMainNV = 2;  // 8 x 8; 24 sums would fit, but g++ spills them
 constexpr int max_rows(int nv) { return nv == 1 ? 12 : nv == 2 ? 8 : nv == 3 ? 6 : nv == 4 ? 4 : nv == 8 ? 2 : 0; }
 #else
+constexpr bool kFreeMasks = false;
 constexpr int kMainNV = 2;  // 4 x 8: multiplication overwrites an operand, so two registers are for products
 constexpr int max_rows(int nv) { return nv == 1 ? 8 : nv == 2 ? 4 : nv == 3 ? 2 : nv == 4 ? 2 : nv == 8 ? 1 : 0; }
 #endif
@@ -109,7 +113,7 @@ NACRE_INLINE void multiply(Vec (&sum)[MR][NV], const TileCall& t, const At& at) 
       NACRE_UNROLL
       for (int j = 0; j < NV; ++j) {
         if (save) prefetch(b + 4 * b_k + j * kLanes);  // the first touch of b; strides beyond a page defeat the hardware
-        row[j] = save && j == NV - 1 ? load(b + j * kLanes, last) : load(b + j * kLanes);
+        row[j] = save && kFreeMasks && j == NV - 1 ? load(b + j * kLanes, last) : load(b + j * kLanes);
         if (save) store(copy + j * kLanes, row[j]);
       }
       NACRE_UNROLL
@@ -124,7 +128,7 @@ NACRE_INLINE void multiply(Vec (&sum)[MR][NV], const TileCall& t, const At& at) 
       for (int i = 0; i < MR; ++i) x[i] = a.at(i);
       NACRE_UNROLL
       for (int j = 0; j < NV; ++j) {
-        const Vec row = in_register(save && j == NV - 1 ? load(b + j * kLanes, last) : load(b + j * kLanes));
+        const Vec row = in_register(save && kFreeMasks && j == NV - 1 ? load(b + j * kLanes, last) : load(b + j * kLanes));
         if (save) store(copy + j * kLanes, row);
         NACRE_UNROLL
         for (int i = 0; i < MR; ++i) sum[i][j] = fma(x[i], row, sum[i][j]);
@@ -185,6 +189,7 @@ NACRE_INLINE void finish(Vec (&sum)[MR][NV], const Finish& f, const At& at, i64 
 
 template <int MR, int NV>
 void run(const TileCall& t) {
+  constexpr bool main = NV == kMainNV && MR + 2 >= max_rows(NV);  // most of the work; worth more code
   At at{t.a, t.b, t.b_k, t.c, t.finish.mask, t.finish.bias};
   const i64 rest = t.n - (NV - 1) * kLanes, c_m = t.c_m;
   for (i64 tiles = t.tiles; tiles > 0; --tiles) {
@@ -196,14 +201,14 @@ void run(const TileCall& t) {
       multiply<MR, NV, kSave>(sum, t, at);
       at.b = t.save;
       at.b_k = NV * kLanes;
-    } else if (NV == kMainNV && MR + 1 >= max_rows(NV) && t.next && tiles == t.tiles - 1) {
+    } else if (main && t.next && tiles == t.tiles - 1) {
       multiply<MR, NV, kAhead>(sum, t, at);
     } else {
       multiply<MR, NV, kPlain>(sum, t, at);
       at.b += t.b_step;
     }
     if (update) {
-      update::apply(*update, sum, at.c - update->w_out, c_m, rest);
+      update::apply<main>(*update, sum, at.c - update->w_out, c_m, rest);
     } else {
       if (t.last) finish(sum, t.finish, at, rest);
       NACRE_UNROLL

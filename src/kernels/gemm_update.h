@@ -45,33 +45,44 @@ NACRE_INLINE void one(const Update& u, Vec g, i64 at, i64 n) {
   store(u.w_out + at, w, n);
 }
 
-// From registers, for the tile that most of the work is done in; through memory for the others.
-template <Rule rule, int MR, int NV>
-NACRE_INLINE void tile(const Update& u, Vec (&sum)[MR][NV], i64 at, i64 row, i64 rest) {
-  if constexpr (NV * MR >= 16 && rule != Rule::adam) {
-    NACRE_UNROLL
-    for (int i = 0; i < MR; ++i) {
-      NACRE_UNROLL
-      for (int j = 0; j < NV; ++j) one<rule>(u, sum[i][j], at + i * row + j * kLanes, j < NV - 1 ? kLanes : rest);
-    }
-  } else {
-    float g[MR * NV * kLanes];
-    NACRE_UNROLL
-    for (int i = 0; i < MR * NV; ++i) store(g + i * kLanes, sum[i / NV][i % NV]);
-    for (int i = 0; i < MR; ++i)
-      for (int j = 0; j < NV; ++j)
-        one<rule>(u, load(g + (i * NV + j) * kLanes), at + i * row + j * kLanes, j < NV - 1 ? kLanes : rest);
+template <Rule rule>
+NACRE_INLINE void rows(const Update& u, const float* g, int rows, int vectors, i64 at, i64 row, i64 rest) {
+  for (int i = 0; i < rows; ++i)
+    for (int j = 0; j < vectors; ++j)
+      one<rule>(u, load(g + (i * vectors + j) * kLanes), at + i * row + j * kLanes, j < vectors - 1 ? kLanes : rest);
+}
+
+// A tile of g that lies in memory, row after row; not part of the tiles' code, which it would swell.
+__attribute__((noinline, unused)) static void from_memory(const Update& u, const float* g, int count, int vectors, i64 at,
+                                                          i64 row, i64 rest) {
+  switch (u.rule) {
+    case Rule::sgd: return rows<Rule::sgd>(u, g, count, vectors, at, row, rest);
+    case Rule::momentum: return rows<Rule::momentum>(u, g, count, vectors, at, row, rest);
+    case Rule::nesterov: return rows<Rule::nesterov>(u, g, count, vectors, at, row, rest);
+    case Rule::adam: return rows<Rule::adam>(u, g, count, vectors, at, row, rest);
   }
 }
 
-template <int MR, int NV>
-NACRE_INLINE void apply(const Update& u, Vec (&sum)[MR][NV], i64 at, i64 row, i64 rest) {
-  switch (u.rule) {
-    case Rule::sgd: return tile<Rule::sgd>(u, sum, at, row, rest);
-    case Rule::momentum: return tile<Rule::momentum>(u, sum, at, row, rest);
-    case Rule::nesterov: return tile<Rule::nesterov>(u, sum, at, row, rest);
-    case Rule::adam: return tile<Rule::adam>(u, sum, at, row, rest);
+template <Rule rule, int MR, int NV>
+NACRE_INLINE void from_registers(const Update& u, Vec (&sum)[MR][NV], i64 at, i64 row, i64 rest) {
+  NACRE_UNROLL
+  for (int i = 0; i < MR; ++i) {
+    NACRE_UNROLL
+    for (int j = 0; j < NV; ++j) one<rule>(u, sum[i][j], at + i * row + j * kLanes, j < NV - 1 ? kLanes : rest);
   }
+}
+
+// The tiles that most of the work is done in need no detour.
+template <bool main, int MR, int NV>
+NACRE_INLINE void apply(const Update& u, Vec (&sum)[MR][NV], i64 at, i64 row, i64 rest) {
+  if constexpr (main) {
+    if (u.rule == Rule::sgd) return from_registers<Rule::sgd>(u, sum, at, row, rest);
+    if (u.rule == Rule::momentum) return from_registers<Rule::momentum>(u, sum, at, row, rest);
+  }
+  float g[MR * NV * kLanes];
+  NACRE_UNROLL
+  for (int i = 0; i < MR * NV; ++i) store(g + i * kLanes, sum[i / NV][i % NV]);
+  from_memory(u, g, MR, NV, at, row, rest);
 }
 
 // What a tile will read at its end, asked for at its start.

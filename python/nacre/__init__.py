@@ -56,6 +56,7 @@ _NAMES = {
     "Regularizer": ".regularizers",
     "Sequential": ".models",
     "Variable": ".core.variable",
+    "install_as_keras": ".compat.install",
 }
 
 __getattr__, __dir__, __all__ = _attach(__name__, {**dict.fromkeys(_MODULES), **_NAMES})

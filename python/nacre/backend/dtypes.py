@@ -1,0 +1,38 @@
+"""Questions about dtypes, and numbers for names."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from nacre.core.config import floatx
+from nacre.core.spec import is_float, is_int, result_dtype
+from nacre.core.spec import standardize_dtype as _standardize
+
+_uids: Counter[str] = Counter()
+
+
+def standardize_dtype(dtype: Any) -> str:
+    """The name of a dtype; `floatx()` for None."""
+    return _standardize(dtype, floatx())
+
+
+def is_float_dtype(dtype: Any) -> bool:
+    """Whether numbers of this dtype are floats."""
+    return is_float(standardize_dtype(dtype))
+
+
+def is_int_dtype(dtype: Any) -> bool:
+    """Whether numbers of this dtype are integers (booleans are not)."""
+    return is_int(standardize_dtype(dtype))
+
+
+def result_type(*dtypes: Any) -> str:
+    """The dtype that holds any combination of these."""
+    return result_dtype(*[standardize_dtype(getattr(d, "dtype", d)) for d in dtypes])
+
+
+def get_uid(prefix: str = "") -> int:
+    """The next number for `prefix`: 1, 2, ..."""
+    _uids[prefix] += 1
+    return _uids[prefix]

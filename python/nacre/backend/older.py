@@ -1,0 +1,278 @@
+"""Functions of the `keras.backend` of Keras 2, in terms of `keras.ops`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from nacre import ops, random
+from nacre.core.autodiff import GradientTape
+from nacre.core.config import floatx
+from nacre.core.variable import Variable
+
+
+def _axes(x: Any) -> int:
+    return len(x.shape)
+
+
+def batch_dot(x: Any, y: Any, axes: Any = None) -> Any:
+    """The product of each sample of `x` with that of `y`, summed over the axes `axes` (one each)."""
+    if axes is None:
+        axes = (_axes(x) - 1, _axes(y) - 2 if _axes(y) > 2 else 1)
+    a, b = (axes, axes) if isinstance(axes, int) else axes
+    x = ops.moveaxis(ops.convert_to_tensor(x), a, -1)
+    y = ops.moveaxis(ops.convert_to_tensor(y), b, 1)
+    left = x[:, None, :] if _axes(x) == 2 else x
+    right = y[:, :, None] if _axes(y) == 2 else y
+    out = ops.matmul(left, right)
+    if _axes(x) == 2:
+        out = ops.squeeze(out, 1)
+    if _axes(y) == 2:
+        out = ops.squeeze(out, -1)
+    return ops.expand_dims(out, -1) if _axes(out) == 1 else out
+
+
+def batch_flatten(x: Any) -> Any:
+    """All axes but the first as one."""
+    return ops.reshape(x, (-1, int(np.prod(x.shape[1:]))))
+
+
+def batch_get_value(tensors: Any) -> list[Any]:
+    """NumPy arrays of the values."""
+    return [np.asarray(x) for x in tensors]
+
+
+def batch_set_value(tuples: Any) -> None:
+    """Assigns to each variable of (variable, value) pairs."""
+    for variable, value in tuples:
+        variable.assign(value)
+
+
+def bias_add(x: Any, bias: Any, data_format: str | None = None) -> Any:
+    """`x + bias`, the bias along the channels."""
+    if data_format == "channels_first" and _axes(x) > 2:
+        bias = ops.reshape(bias, (1, -1, *[1] * (_axes(x) - 2)))
+    return ops.add(x, bias)
+
+
+def cast_to_floatx(x: Any) -> Any:
+    """`x` as floats of the default precision: an array stays a NumPy array."""
+    return ops.cast(x, floatx()) if hasattr(x, "numpy") else np.asarray(x, dtype=floatx())
+
+
+def constant(value: Any, dtype: Any = None, shape: Any = None, name: str | None = None) -> Any:
+    """A tensor of the given value (repeated to `shape`)."""
+    out = ops.convert_to_tensor(value, dtype=dtype or floatx())
+    return out if shape is None else ops.broadcast_to(out, shape)
+
+
+def conv1d(
+    x: Any, kernel: Any, strides: int = 1, padding: str = "valid", data_format: Any = None, dilation_rate: int = 1
+) -> Any:
+    """Convolution over steps."""
+    return ops.conv(x, kernel, strides, padding, data_format, dilation_rate)
+
+
+def conv2d(
+    x: Any,
+    kernel: Any,
+    strides: Any = (1, 1),
+    padding: str = "valid",
+    data_format: Any = None,
+    dilation_rate: Any = (1, 1),
+) -> Any:
+    """Convolution over pictures."""
+    return ops.conv(x, kernel, strides, padding, data_format, dilation_rate)
+
+
+def count_params(x: Any) -> int:
+    """The number of elements."""
+    return int(np.prod(x.shape, dtype=np.int64))
+
+
+def dot(x: Any, y: Any) -> Any:
+    """The product over the last axis of `x` and the last but one of `y`."""
+    return ops.dot(x, y)
+
+
+def dropout(x: Any, level: float, noise_shape: Any = None, seed: Any = None) -> Any:
+    """`x` with a share `level` of elements set to zero, the rest scaled up."""
+    return random.dropout(x, level, noise_shape, seed)
+
+
+def dtype(x: Any) -> str:
+    """The name of the dtype."""
+    return str(x.dtype)
+
+
+def eval(x: Any) -> Any:
+    """The value as a NumPy array."""
+    return np.asarray(x)
+
+
+get_value = eval
+
+
+def set_value(x: Any, value: Any) -> None:
+    """Assigns to a variable."""
+    x.assign(np.asarray(value, dtype=x.dtype))
+
+
+def update(x: Any, new_x: Any) -> Any:
+    """Assigns to a variable, which is returned."""
+    return x.assign(new_x)
+
+
+def update_add(x: Any, increment: Any) -> Any:
+    """Adds to a variable, which is returned."""
+    return x.assign_add(increment)
+
+
+def update_sub(x: Any, decrement: Any) -> Any:
+    """Subtracts from a variable, which is returned."""
+    return x.assign_sub(decrement)
+
+
+def moving_average_update(x: Any, value: Any, momentum: float) -> Any:
+    """`x * momentum + value * (1 - momentum)`, assigned to the variable."""
+    return x.assign(x * momentum + value * (1 - momentum))
+
+
+def variable(value: Any, dtype: Any = None, name: str | None = None, constraint: Any = None) -> Variable:
+    """A variable with that first value."""
+    made = Variable(np.asarray(value), dtype=dtype or floatx(), name=name)
+    made.constraint = constraint
+    return made
+
+
+def flatten(x: Any) -> Any:
+    """All axes as one."""
+    return ops.reshape(x, (-1,))
+
+
+def foldl(fn: Callable[..., Any], elems: Any, initializer: Any = None, name: str | None = None) -> Any:
+    """`fn(fn(first, second), third)`... over the first axis."""
+    items = list(ops.unstack(elems))
+    total = items.pop(0) if initializer is None else initializer
+    for item in items:
+        total = fn(total, item)
+    return total
+
+
+def foldr(fn: Callable[..., Any], elems: Any, initializer: Any = None, name: str | None = None) -> Any:
+    """As `foldl`, from the end."""
+    items = list(ops.unstack(elems))[::-1]
+    total = items.pop(0) if initializer is None else initializer
+    for item in items:
+        total = fn(total, item)
+    return total
+
+
+def map_fn(fn: Callable[..., Any], elems: Any, name: str | None = None, dtype: Any = None) -> Any:
+    """`fn` of each part along the first axis, stacked."""
+    return ops.stack([fn(item) for item in ops.unstack(elems)])
+
+
+def gather(reference: Any, indices: Any) -> Any:
+    """The rows of `reference` at `indices`."""
+    return ops.take(reference, ops.cast(indices, "int32"), axis=0)
+
+
+def gradients(loss: Any, variables: Any) -> Any:
+    """Not possible after the fact; the error says what is."""
+    raise NotImplementedError(
+        "K.gradients looks back at a graph, which is not kept. Compute inside `with keras.GradientTape() as tape:` and ask "
+        f"`tape.gradient(loss, variables)`. ({GradientTape.__name__} works in custom training loops, too.)"
+    )
+
+
+def int_shape(x: Any) -> tuple[Any, ...]:
+    """The shape as a tuple."""
+    return tuple(x.shape)
+
+
+def shape(x: Any) -> tuple[Any, ...]:
+    """The shape as a tuple."""
+    return tuple(ops.shape(x))
+
+
+def l2_normalize(x: Any, axis: Any = None) -> Any:
+    """`x` divided by its Euclidean norm along `axis`."""
+    square = ops.sum(ops.square(x), axis=axis, keepdims=True)
+    return x * ops.rsqrt(ops.maximum(square, 1e-12))
+
+
+def permute_dimensions(x: Any, pattern: Any) -> Any:
+    """`x` with its axes in the order `pattern`."""
+    return ops.transpose(x, pattern)
+
+
+def pool2d(
+    x: Any,
+    pool_size: Any,
+    strides: Any = (1, 1),
+    padding: str = "valid",
+    data_format: Any = None,
+    pool_mode: str = "max",
+) -> Any:
+    """The largest or the average number of each window."""
+    if pool_mode not in ("max", "avg"):
+        raise ValueError(f"pool2d: expected pool_mode 'max' or 'avg', got {pool_mode!r}")
+    pool = ops.max_pool if pool_mode == "max" else ops.average_pool
+    return pool(x, pool_size, strides, padding, data_format)
+
+
+def pow(x: Any, a: Any) -> Any:
+    """`x` to the power of `a`."""
+    return ops.power(x, a)
+
+
+def random_bernoulli(shape: Any, p: float = 0.0, dtype: Any = None, seed: Any = None) -> Any:
+    """1 with probability `p`, else 0."""
+    return ops.cast(random.uniform(shape, seed=seed) <= p, dtype or floatx())
+
+
+def random_normal(shape: Any, mean: float = 0.0, stddev: float = 1.0, dtype: Any = None, seed: Any = None) -> Any:
+    """Numbers of a normal distribution."""
+    return random.normal(shape, mean, stddev, dtype, seed)
+
+
+def random_uniform(shape: Any, minval: float = 0.0, maxval: float = 1.0, dtype: Any = None, seed: Any = None) -> Any:
+    """Numbers of [minval, maxval)."""
+    return random.uniform(shape, minval, maxval, dtype, seed)
+
+
+def truncated_normal(shape: Any, mean: float = 0.0, stddev: float = 1.0, dtype: Any = None, seed: Any = None) -> Any:
+    """Numbers of a normal distribution within two standard deviations."""
+    return random.truncated_normal(shape, mean, stddev, dtype, seed)
+
+
+def repeat_elements(x: Any, rep: int, axis: int) -> Any:
+    """Each element `rep` times along `axis`."""
+    return ops.repeat(x, rep, axis=axis)
+
+
+def reverse(x: Any, axes: Any) -> Any:
+    """`x` the other way round along `axes`."""
+    return ops.flip(x, axes)
+
+
+def spatial_2d_padding(x: Any, padding: Any = ((1, 1), (1, 1)), data_format: str | None = None) -> Any:
+    """Zeros around pictures."""
+    sides = [tuple(p) for p in padding]
+    around = [(0, 0), (0, 0), *sides] if data_format == "channels_first" else [(0, 0), *sides, (0, 0)]
+    return ops.pad(x, around)
+
+
+def temporal_padding(x: Any, padding: Any = (1, 1)) -> Any:
+    """Zeros before and after the steps."""
+    return ops.pad(x, [(0, 0), tuple(padding), (0, 0)])
+
+
+def switch(condition: Any, then_expression: Any, else_expression: Any) -> Any:
+    """One or the other, element by element; functions are called."""
+    a = then_expression() if callable(then_expression) else then_expression
+    b = else_expression() if callable(else_expression) else else_expression
+    return ops.where(condition, a, b)

@@ -1,0 +1,132 @@
+"""`import keras` finds nacre: an import hook that hands out nacre's own modules under Keras' names."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.util
+import sys
+import types
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
+from typing import Any
+
+# Modules that Keras once had, or has under another name; the value is relative to nacre.
+_MOVED = {
+    "src": "",
+    "api": "",
+    "engine": "models",
+    "engine.base_layer": "layers",
+    "engine.input_layer": "layers",
+    "engine.sequential": "models",
+    "engine.topology": "layers",
+    "engine.training": "models",
+    "applications": "applications",
+    "callbacks.callbacks": "callbacks",
+    "layers.advanced_activations": "layers",
+    "layers.convolutional": "layers",
+    "layers.core": "layers",
+    "layers.embeddings": "layers",
+    "layers.experimental": "layers",
+    "layers.experimental.preprocessing": "layers",
+    "layers.local": "layers",
+    "layers.merge": "layers",
+    "layers.noise": "layers",
+    "layers.normalization": "layers",
+    "layers.pooling": "layers",
+    "layers.preprocessing": "layers",
+    "layers.recurrent": "layers",
+    "layers.wrappers": "layers",
+    "optimizers.legacy": "optimizers",
+    "optimizers.experimental": "optimizers",
+    "utils.data_utils": "utils",
+    "utils.generic_utils": "utils",
+    "utils.image_utils": "utils",
+    "utils.layer_utils": "utils",
+    "utils.np_utils": "utils",
+    "utils.vis_utils": "utils",
+    "preprocessing.image": "preprocessing.image",
+}
+_NAMES = ("keras", "tensorflow.keras", "tensorflow.python.keras", "tf_keras")
+
+
+class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds `keras.layers` as `nacre.layers`, and so on; and `tensorflow` where that was asked for."""
+
+    def __init__(self, tensorflow: bool) -> None:
+        self.tensorflow = tensorflow
+
+    def target(self, name: str) -> str | None:
+        """The module of nacre that stands behind `name`, or None."""
+        if self.tensorflow and name == "tensorflow":
+            return "nacre.compat.tensorflow"
+        for prefix in _NAMES:
+            if name == prefix or name.startswith(f"{prefix}."):
+                if prefix.startswith("tensorflow") and not self.tensorflow:
+                    return None
+                rest = name[len(prefix) + 1 :]
+                moved = _MOVED.get(rest, rest)
+                return f"nacre.{moved}" if moved else "nacre"
+        if self.tensorflow and name.startswith("tensorflow."):
+            return f"nacre.compat.tensorflow.{name.split('.', 1)[1]}"
+        return None
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
+    ) -> ModuleSpec | None:
+        where = self.target(name)
+        if where is None:
+            return None
+        try:
+            found = importlib.util.find_spec(where)
+        except ModuleNotFoundError:
+            found = None
+        if found is None:
+            if not where.startswith("nacre.compat.tensorflow.") or not _attribute(where):
+                return None
+        return ModuleSpec(name, self, is_package=True)
+
+    def create_module(self, spec: ModuleSpec) -> types.ModuleType:
+        where = self.target(spec.name)
+        assert where is not None  # find_spec has asked the same
+        module = _attribute(where) or importlib.import_module(where)
+        spec.loader_state = getattr(module, "__spec__", None)
+        return module
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """The module has run already; the import system has only put its own spec into it."""
+        spec = module.__spec__
+        if spec is not None and spec.loader is self:
+            module.__spec__ = spec.loader_state
+
+
+def _attribute(where: str) -> Any:
+    """`tensorflow.data` and the like are objects of one module; None when there is none."""
+    prefix = "nacre.compat.tensorflow."
+    if not where.startswith(prefix):
+        return None
+    found: Any = importlib.import_module("nacre.compat.tensorflow")
+    for part in where[len(prefix) :].split("."):
+        found = getattr(found, part, None)
+    return found if isinstance(found, types.ModuleType) else None
+
+
+def install_as_keras(tensorflow: bool = False) -> None:
+    """Makes `import keras` and `from keras.layers import Dense` find nacre in this process.
+
+    With `tensorflow=True`, `tensorflow.keras` is nacre as well, and `tensorflow` has the few names around it that
+    tutorials use (`tf.constant`, `tf.random.normal`, `tf.GradientTape`, `tf.data.Dataset`, ...). Call it before anything
+    imports Keras.
+
+    Raises ImportError when the real library has been imported already.
+    """
+    for name in ("keras", *(("tensorflow",) if tensorflow else ())):
+        loaded = sys.modules.get(name)
+        home = getattr(loaded, "__name__", "")
+        if loaded is not None and not home.startswith("nacre"):
+            raise ImportError(f"install_as_keras: the real {name!r} has been imported already; call this before that")
+    for finder in sys.meta_path:
+        if isinstance(finder, Finder):
+            finder.tensorflow = finder.tensorflow or tensorflow
+            return
+    sys.meta_path.insert(0, Finder(tensorflow))

@@ -183,8 +183,8 @@ def gather(reference: Any, indices: Any) -> Any:
 def gradients(loss: Any, variables: Any) -> Any:
     """Not possible after the fact; the error says what is."""
     raise NotImplementedError(
-        "K.gradients looks back at a graph, which is not kept. Compute inside `with keras.GradientTape() as tape:` and ask "
-        f"`tape.gradient(loss, variables)`. ({GradientTape.__name__} works in custom training loops, too.)"
+        "K.gradients looks back at a graph, which is not kept. Compute inside `with keras.GradientTape() as tape:` and "
+        f"ask `tape.gradient(loss, variables)`. ({GradientTape.__name__} works in custom training loops, too.)"
     )
 
 

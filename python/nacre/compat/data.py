@@ -70,7 +70,7 @@ class Dataset:
         lengths = [d._length for d in parts]
         known = [n for n, d in itertools.zip_longest(lengths, parts) if not d._endless]
         length = min(known) if known and None not in known else None
-        return Dataset(lambda: zip(*parts), length, all(d._endless for d in parts))
+        return Dataset(lambda: zip(*parts, strict=False), length, all(d._endless for d in parts))
 
     # Steps.
 
@@ -124,7 +124,7 @@ class Dataset:
 
         def mixed() -> Iterator[Any]:
             if fixed is None:
-                rng = np.random.default_rng(np.random.randint(2**31))  # follows set_random_seed
+                rng = np.random.default_rng(np.random.randint(2**31))  # noqa: NPY002 (follows set_random_seed)
             else:
                 rng = np.random.default_rng([int(fixed), next(rounds) if reshuffle_each_iteration else 0])
             elements = iter(self)

@@ -81,9 +81,8 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             found = importlib.util.find_spec(where)
         except ModuleNotFoundError:
             found = None
-        if found is None:
-            if not where.startswith("nacre.compat.tensorflow.") or not _attribute(where):
-                return None
+        if found is None and not _attribute(where):
+            return None
         return ModuleSpec(name, self, is_package=True)
 
     def create_module(self, spec: ModuleSpec) -> types.ModuleType:
@@ -115,8 +114,8 @@ def install_as_keras(tensorflow: bool = False) -> None:
     """Makes `import keras` and `from keras.layers import Dense` find nacre in this process.
 
     With `tensorflow=True`, `tensorflow.keras` is nacre as well, and `tensorflow` has the few names around it that
-    tutorials use (`tf.constant`, `tf.random.normal`, `tf.GradientTape`, `tf.data.Dataset`, ...). Call it before anything
-    imports Keras.
+    tutorials use (`tf.constant`, `tf.random.normal`, `tf.GradientTape`, `tf.data.Dataset`, ...). Call it before
+    anything imports Keras.
 
     Raises ImportError when the real library has been imported already.
     """

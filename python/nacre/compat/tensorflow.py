@@ -12,10 +12,12 @@ import nacre
 from nacre import ops
 from nacre import random as _random
 from nacre.compat import data as _data
+from nacre.core.autodiff import GradientTape as _GradientTape
 from nacre.core.tensor import Tensor
 from nacre.core.variable import Variable as _Variable
 
 keras = nacre
+GradientTape = _GradientTape
 __version__ = "2.16.1"  # what scripts that look at it can rely on here
 newaxis = None
 
@@ -26,14 +28,13 @@ bool = "bool"
 string = "string"
 
 _SAME = (
-    "abs add argmax argmin argsort broadcast_to cast ceil clip concatenate cos cumsum divide einsum equal exp expand_dims "
-    "eye floor greater greater_equal less less_equal linspace log logical_and logical_not logical_or matmul maximum "
-    "minimum multiply not_equal one_hot ones ones_like pad power repeat reshape round rsqrt sign sigmoid sin slice sort "
-    "split sqrt square squeeze stack stop_gradient subtract tanh tensordot tile unstack where zeros zeros_like"
+    "abs add argmax argmin argsort broadcast_to cast ceil clip concatenate cos cumsum divide einsum equal exp "
+    "expand_dims eye floor greater greater_equal less less_equal linspace log logical_and logical_not logical_or "
+    "matmul maximum minimum multiply not_equal one_hot ones ones_like pad power repeat round rsqrt sign sigmoid sin "
+    "slice sort split sqrt square squeeze stack stop_gradient subtract tanh tensordot tile where zeros zeros_like"
 )
 for _name in _SAME.split():
-    if _name not in ("reshape",):
-        globals()[_name] = getattr(ops, _name)
+    globals()[_name] = getattr(ops, _name)
 pow = ops.power
 range = ops.arange
 convert_to_tensor = ops.convert_to_tensor
@@ -183,6 +184,12 @@ random = _module(
 )
 data = _module("data", Dataset=_data.Dataset, AUTOTUNE=_data.AUTOTUNE, experimental=_module("data.experimental"))
 data.experimental.AUTOTUNE = _data.AUTOTUNE
+_MATH = (
+    "abs add ceil cos cumsum divide equal erf exp expm1 floor greater less log log1p logical_and logical_not "
+    "logical_or maximum minimum mod multiply negative not_equal round rsqrt sigmoid sign sin softplus sqrt square "
+    "subtract tan tanh top_k argmax argmin"
+)
+_NN = "relu relu6 sigmoid softmax log_softmax softplus softsign silu elu selu gelu leaky_relu tanh"
 math = _module(
     "math",
     reduce_sum=reduce_sum,
@@ -194,22 +201,12 @@ math = _module(
     reduce_all=reduce_all,
     reduce_logsumexp=reduce_logsumexp,
     pow=ops.power,
-    **{
-        n: getattr(ops, n)
-        for n in ["abs", "add", "ceil", "cos", "cumsum", "divide", "equal", "erf", "exp", "expm1", "floor", "greater", "less", "log", "log1p", "logical_and", "logical_not", "logical_or", "maximum", "minimum", "mod", "multiply", "negative", "not_equal", "round", "rsqrt", "sigmoid", "sign", "sin", "softplus", "sqrt", "square", "subtract", "tan", "tanh", "top_k"]
-    },
-    argmax=ops.argmax,
-    argmin=ops.argmin,
+    **{name: getattr(ops, name) for name in _MATH.split()},
 )
 nn = _module(
     "nn",
-    **{
-        n: getattr(ops, n)
-        for n in ["relu", "relu6", "sigmoid", "softmax", "log_softmax", "softplus", "softsign", "silu", "elu", "selu", "gelu"]
-    },
-    tanh=ops.tanh,
+    **{name: getattr(ops, name) for name in _NN.split()},
     swish=ops.silu,
-    leaky_relu=ops.leaky_relu,
     l2_normalize=nacre.backend.l2_normalize,
     dropout=lambda x, rate, noise_shape=None, seed=None, name=None: _random.dropout(x, rate, noise_shape, seed),
     softmax_cross_entropy_with_logits=lambda labels, logits, axis=-1, name=None: ops.categorical_crossentropy(

@@ -60,10 +60,10 @@ def _describe(model: Any, options: Options, prefix: str) -> Diagram:
 
 def _graph_of(model: Any) -> Any:
     """The functional model behind `model`, or None when its layers are not connected by a graph."""
-    if hasattr(model, "_nodes_by_depth"):
-        return model
-    inner = getattr(model, "_functional", None)
-    return inner if inner is not None and hasattr(inner, "_nodes_by_depth") else None
+    for graph in (model, getattr(model, "_functional", None)):
+        if hasattr(graph, "_nodes_by_depth") and hasattr(graph, "_operations"):
+            return graph
+    return None
 
 
 def _from_nodes(model: Any, options: Options, prefix: str) -> Diagram:

@@ -1,0 +1,297 @@
+"""Pictures: reading, resizing, and batches of pictures changed at random."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nacre.core.config import standardize_data_format
+from nacre.utils.files import walk_files
+from nacre.utils.images import array_to_img, img_to_array, load_img, save_img
+from nacre.utils.numerical import to_categorical
+from nacre.utils.py_dataset import PyDataset
+
+__all__ = ["ImageDataGenerator", "array_to_img", "img_to_array", "load_img", "save_img", "smart_resize"]
+
+_ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
+
+
+def smart_resize(x: Any, size: tuple[int, int], interpolation: str = "bilinear") -> np.ndarray[Any, Any]:
+    """The middle of a picture (H, W, C) in the aspect of `size` (height, width), resized to it. Needs Pillow."""
+    from PIL import Image
+
+    array = np.asarray(x, dtype="float32")
+    if array.ndim != 3:
+        raise ValueError(f"smart_resize: expected a picture (H, W, C), got shape {array.shape}")
+    height, width = size
+    h, w = array.shape[:2]
+    crop_h, crop_w = min(h, w * height // width), min(w, h * width // height)
+    top, left = (h - crop_h) // 2, (w - crop_w) // 2
+    middle = array[top : top + crop_h, left : left + crop_w]
+    method = getattr(Image.Resampling, interpolation.upper())
+    planes = [
+        np.asarray(Image.fromarray(middle[..., c]).resize((width, height), method)) for c in range(array.shape[2])
+    ]
+    return np.stack(planes, axis=-1)
+
+
+class _Flow(PyDataset):
+    """Batches without end when asked by `next`, an epoch when asked by `fit`."""
+
+    def __init__(
+        self, n: int, batch_size: int, shuffle: bool, seed: int | None, make: Callable[[Any, Any], Any]
+    ) -> None:
+        super().__init__()
+        self.n, self.samples, self.batch_size = n, n, batch_size
+        self._shuffle, self._make = shuffle, make
+        self._rng = np.random.default_rng(np.random.randint(2**31) if seed is None else seed)  # noqa: NPY002
+        self._next = 0
+        self.on_epoch_end()
+
+    def on_epoch_end(self) -> None:
+        """Mixes the pictures anew when shuffling was asked for."""
+        self._order = self._rng.permutation(self.n) if self._shuffle else np.arange(self.n)
+
+    def __len__(self) -> int:
+        return -(-self.n // self.batch_size)
+
+    def __getitem__(self, index: int) -> Any:
+        if not 0 <= index < len(self):
+            raise IndexError(f"batch {index} of {len(self)}")
+        return self._make(self._order[index * self.batch_size : (index + 1) * self.batch_size], self._rng)
+
+    def __next__(self) -> Any:
+        if self._next == len(self):
+            self._next = 0
+            self.on_epoch_end()
+        self._next += 1
+        return self[self._next - 1]
+
+    next = __next__
+
+
+class ImageDataGenerator:
+    """Batches of pictures, changed at random while learning: turned, shifted, sheared, zoomed, mirrored, brightened.
+
+    The arguments are those of Keras 2. Positions are interpolated bilinearly; `fill_mode` is "nearest", "constant",
+    "reflect" or "wrap".
+    """
+
+    def __init__(
+        self,
+        featurewise_center: bool = False,
+        samplewise_center: bool = False,
+        featurewise_std_normalization: bool = False,
+        samplewise_std_normalization: bool = False,
+        zca_whitening: bool = False,
+        zca_epsilon: float = 1e-6,
+        rotation_range: float = 0,
+        width_shift_range: float = 0.0,
+        height_shift_range: float = 0.0,
+        brightness_range: Any = None,
+        shear_range: float = 0.0,
+        zoom_range: Any = 0.0,
+        channel_shift_range: float = 0.0,
+        fill_mode: str = "nearest",
+        cval: float = 0.0,
+        horizontal_flip: bool = False,
+        vertical_flip: bool = False,
+        rescale: float | None = None,
+        preprocessing_function: Callable[[Any], Any] | None = None,
+        data_format: str | None = None,
+        validation_split: float = 0.0,
+        interpolation_order: int = 1,
+        dtype: Any = None,
+    ) -> None:
+        if zca_whitening:
+            raise ValueError("ImageDataGenerator: zca_whitening is not supported")
+        if standardize_data_format(data_format) != "channels_last":
+            raise ValueError("ImageDataGenerator: pictures must be (height, width, channels)")
+        if fill_mode not in ("nearest", "constant", "reflect", "wrap"):
+            raise ValueError(f"ImageDataGenerator: unknown fill_mode {fill_mode!r}")
+        if not 0 <= validation_split < 1:
+            raise ValueError(f"`validation_split` must be between 0 and 1, got {validation_split}")
+        self.featurewise_center, self.samplewise_center = featurewise_center, samplewise_center
+        self.featurewise_std_normalization = featurewise_std_normalization
+        self.samplewise_std_normalization = samplewise_std_normalization
+        self.rotation_range, self.shear_range, self.channel_shift_range = (
+            rotation_range,
+            shear_range,
+            channel_shift_range,
+        )
+        self.width_shift_range, self.height_shift_range = width_shift_range, height_shift_range
+        self.brightness_range, self.fill_mode, self.cval = brightness_range, fill_mode, cval
+        self.zoom_range = (1 - zoom_range, 1 + zoom_range) if np.isscalar(zoom_range) else tuple(zoom_range)
+        self.horizontal_flip, self.vertical_flip, self.rescale = horizontal_flip, vertical_flip, rescale
+        self.preprocessing_function, self._validation_split = preprocessing_function, validation_split
+        self.mean: Any = None
+        self.std: Any = None
+
+    def fit(self, x: Any, augment: bool = False, rounds: int = 1, seed: int | None = None) -> None:
+        """Measures mean and deviation of pictures (N, H, W, C), for the `featurewise_` settings."""
+        x = np.asarray(x, dtype="float32")
+        if x.ndim != 4:
+            raise ValueError(f"Input to `.fit()` should have rank 4. Got array with shape: {x.shape}")
+        self.mean = x.mean(axis=(0, 1, 2)) if self.featurewise_center else None
+        self.std = x.std(axis=(0, 1, 2)) if self.featurewise_std_normalization else None
+
+    def standardize(self, x: Any) -> Any:
+        """A picture after everything that is not chance."""
+        x = np.asarray(x, dtype="float32")
+        if self.preprocessing_function is not None:
+            x = np.asarray(self.preprocessing_function(x), dtype="float32")
+        if self.rescale:
+            x = x * np.float32(self.rescale)
+        if self.samplewise_center:
+            x = x - x.mean()
+        if self.samplewise_std_normalization:
+            x = x / (x.std() + 1e-6)
+        for wanted, known, name in (
+            (self.featurewise_center, self.mean, "center"),
+            (self.featurewise_std_normalization, self.std, "std_normalization"),
+        ):
+            if wanted and known is None:
+                raise ValueError(f"featurewise_{name} needs the statistics of the data: call .fit(pictures) first")
+        if self.mean is not None:
+            x = x - self.mean
+        return x if self.std is None else x / (self.std + 1e-6)
+
+    def random_transform(self, x: Any, seed: int | None = None) -> Any:
+        """A picture (H, W, C), changed at random."""
+        return self._change(np.asarray(x, dtype="float32"), np.random.default_rng(seed))
+
+    def _change(self, x: Any, rng: Any) -> Any:
+        h, w = x.shape[:2]
+
+        def shift(limit: float, size: int) -> float:
+            return float(rng.uniform(-limit, limit)) * (size if abs(limit) < 1 else 1)
+
+        angle = np.deg2rad(rng.uniform(-self.rotation_range, self.rotation_range))
+        shear = np.deg2rad(rng.uniform(-self.shear_range, self.shear_range))
+        down, right = shift(self.height_shift_range, h), shift(self.width_shift_range, w)
+        zoom_h, zoom_w = rng.uniform(*self.zoom_range, 2) if self.zoom_range != (1, 1) else (1.0, 1.0)
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        matrix = turn @ np.array([[1, -np.sin(shear)], [0, np.cos(shear)]]) @ np.diag([zoom_h, zoom_w])
+        if not np.allclose(matrix, np.eye(2)) or down or right:
+            x = _affine(x, matrix, (down, right), self.fill_mode, self.cval)
+        if self.channel_shift_range:
+            x = np.clip(x + rng.uniform(-self.channel_shift_range, self.channel_shift_range), x.min(), x.max())
+        if self.horizontal_flip and rng.random() < 0.5:
+            x = x[:, ::-1]
+        if self.vertical_flip and rng.random() < 0.5:
+            x = x[::-1]
+        if self.brightness_range is not None:
+            x = np.clip(x * rng.uniform(*self.brightness_range), 0, 255)
+        return x
+
+    def _part(self, n: int, subset: str | None) -> Any:
+        cut = int(n * self._validation_split)
+        if subset not in (None, "training", "validation"):
+            raise ValueError(f"Invalid subset name: {subset}; expected 'training' or 'validation'.")
+        return np.arange(n) if subset is None else np.arange(cut) if subset == "validation" else np.arange(cut, n)
+
+    def flow(
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int = 32,
+        shuffle: bool = True,
+        sample_weight: Any = None,
+        seed: int | None = None,
+        subset: str | None = None,
+        **kwargs: Any,
+    ) -> _Flow:
+        """Batches of changed pictures from an array (N, H, W, C), with labels and weights where given."""
+        x = np.asarray(x)
+        if x.ndim != 4:
+            raise ValueError(f"flow: expected pictures of shape (N, H, W, C), got {x.shape}")
+        chosen = self._part(len(x), subset)
+        others = [np.asarray(a)[chosen] for a in (y, sample_weight) if a is not None]
+        pictures = x[chosen]
+
+        def make(rows: Any, rng: Any) -> Any:
+            batch = np.stack([self.standardize(self._change(pictures[i].astype("float32"), rng)) for i in rows])
+            return (batch, *(a[rows] for a in others)) if others else batch
+
+        return _Flow(len(chosen), batch_size, shuffle, seed, make)
+
+    def flow_from_directory(
+        self,
+        directory: Any,
+        target_size: tuple[int, int] = (256, 256),
+        color_mode: str = "rgb",
+        classes: Any = None,
+        class_mode: str | None = "categorical",
+        batch_size: int = 32,
+        shuffle: bool = True,
+        seed: int | None = None,
+        subset: str | None = None,
+        interpolation: str = "nearest",
+        **kwargs: Any,
+    ) -> _Flow:
+        """Batches of changed pictures from a folder with one sub-folder per class."""
+        if class_mode not in ("categorical", "binary", "sparse", "input", None):
+            raise ValueError(f"Invalid class_mode: {class_mode!r}")
+        root = Path(directory)
+        names = list(classes) if classes else sorted(p.name for p in root.iterdir() if p.is_dir())
+        files, labels = [], []
+        for number, name in enumerate(names):
+            found = [p for p in walk_files(root / name) if p.suffix.lower() in _ENDINGS]
+            kept = [found[i] for i in self._part(len(found), subset)]
+            files += kept
+            labels += [number] * len(kept)
+        print(f"Found {len(files)} images belonging to {len(names)} classes.")
+        numbers = np.array(labels, dtype=int)
+
+        def make(rows: Any, rng: Any) -> Any:
+            loaded = (img_to_array(load_img(files[i], color_mode, target_size, interpolation)) for i in rows)
+            batch = np.stack([self.standardize(self._change(p, rng)) for p in loaded])
+            if class_mode is None:
+                return batch
+            if class_mode == "input":
+                return batch, batch.copy()
+            y = numbers[rows]
+            if class_mode == "categorical":
+                return batch, to_categorical(y, len(names)).astype("float32")
+            return batch, y.astype("float32")
+
+        flow = _Flow(len(files), batch_size, shuffle, seed, make)
+        flow.class_indices = {name: i for i, name in enumerate(names)}  # type: ignore[attr-defined]
+        flow.classes, flow.filenames = numbers, [str(f.relative_to(root)) for f in files]  # type: ignore[attr-defined]
+        return flow
+
+
+def _affine(x: Any, matrix: Any, shift: tuple[float, float], fill: str, cval: float) -> Any:
+    """The picture whose value at p is that of `x` at matrix (p - centre) + centre + shift, interpolated bilinearly."""
+    h, w = x.shape[:2]
+    centre = np.array([(h - 1) / 2, (w - 1) / 2])
+    grid = np.stack(np.meshgrid(np.arange(h), np.arange(w), indexing="ij"), axis=-1) - centre
+    at = grid @ matrix.T + centre + np.array(shift)
+    low = np.floor(at).astype(int)
+    share = (at - low).astype("float32")
+    out = np.zeros_like(x)
+    for dy in (0, 1):
+        for dx in (0, 1):
+            weight = np.abs(1 - dy - share[..., 0]) * np.abs(1 - dx - share[..., 1])
+            rows, inside_rows = _place(low[..., 0] + dy, h, fill)
+            columns, inside_columns = _place(low[..., 1] + dx, w, fill)
+            value = x[rows, columns]
+            if fill == "constant":
+                value = np.where((inside_rows & inside_columns)[..., None], value, np.float32(cval))
+            out += weight[..., None] * value
+    return out
+
+
+def _place(index: Any, size: int, fill: str) -> tuple[Any, Any]:
+    """Indices moved into [0, size), and which were there already."""
+    inside = (index >= 0) & (index < size)
+    if fill == "wrap":
+        return index % size, inside
+    if fill == "reflect":
+        period = 2 * size
+        folded = index % period
+        return np.where(folded < size, folded, period - 1 - folded), inside
+    return np.clip(index, 0, size - 1), inside

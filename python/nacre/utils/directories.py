@@ -1,0 +1,209 @@
+"""Data sets of the files in a folder: one sub-folder per class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nacre.utils.files import walk_files
+from nacre.utils.images import img_to_array, load_img
+from nacre.utils.numerical import to_categorical
+from nacre.utils.progbar import print_message
+from nacre.utils.py_dataset import PyDataset
+
+_IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
+
+
+class Files(PyDataset):
+    """Batches of files and labels. Attributes: `class_names`, `file_paths`."""
+
+    def __init__(
+        self,
+        paths: list[str],
+        labels: Any,
+        class_names: list[str],
+        read: Callable[[list[str]], Any],
+        batch_size: int | None,
+        rng: Any,
+    ) -> None:
+        super().__init__()
+        self.file_paths, self.class_names = paths, class_names
+        self._labels, self._read, self._batch, self._rng = labels, read, batch_size, rng
+        self._order = np.arange(len(paths))
+        self.on_epoch_end()
+
+    def on_epoch_end(self) -> None:
+        """Mixes the files anew when shuffling was asked for."""
+        if self._rng is not None:
+            self._order = self._rng.permutation(len(self.file_paths))
+
+    def __len__(self) -> int:
+        return len(self._order) if self._batch is None else -(-len(self._order) // self._batch)
+
+    def __getitem__(self, index: int) -> Any:
+        if not 0 <= index < len(self):
+            raise IndexError(f"batch {index} of {len(self)}")
+        size = self._batch or 1
+        chosen = self._order[index * size : (index + 1) * size]
+        x = self._read([self.file_paths[i] for i in chosen])
+        y = None if self._labels is None else self._labels[chosen]
+        if self._batch is None:
+            x, y = x[0], None if y is None else y[0]
+        return x if y is None else (x, y)
+
+
+def _dataset(
+    directory: Any,
+    endings: tuple[str, ...],
+    labels: Any,
+    label_mode: str | None,
+    class_names: Any,
+    batch_size: int | None,
+    shuffle: bool,
+    seed: int | None,
+    validation_split: float | None,
+    subset: str | None,
+    read: Callable[[list[str]], Any],
+    verbose: bool,
+) -> Any:
+    root = Path(directory)
+    if not root.is_dir():
+        raise NotADirectoryError(f"there is no folder {str(directory)!r}")
+    if label_mode not in ("int", "categorical", "binary", None):
+        raise ValueError(f"expected label_mode 'int', 'categorical', 'binary' or None, got {label_mode!r}")
+    if (validation_split is None) != (subset is None):
+        raise ValueError("`validation_split` and `subset` go together: give both or neither")
+    if subset not in (None, "training", "validation", "both"):
+        raise ValueError(f"expected subset 'training', 'validation' or 'both', got {subset!r}")
+    if shuffle and subset in ("training", "validation") and seed is None:
+        raise ValueError("with `validation_split` and `shuffle=True`, give a `seed`: the two subsets must not overlap")
+    inferred = isinstance(labels, str) and labels == "inferred"
+    if inferred:
+        names = list(class_names) if class_names else sorted(p.name for p in root.iterdir() if p.is_dir())
+        found = [(p, i) for i, name in enumerate(names) for p in walk_files(root / name)]
+    else:
+        names = list(class_names or ())
+        found = [(p, 0) for p in walk_files(root)]
+    found = [(p, i) for p, i in found if p.suffix.lower() in endings]
+    if not found:
+        raise ValueError(f"No files found in directory {directory}. Allowed formats: {endings}")
+    paths = [str(p) for p, _ in found]
+    numbers: Any = np.array([i for _, i in found]) if inferred else None if labels is None else np.asarray(labels)
+    if numbers is not None and len(numbers) != len(paths):
+        raise ValueError(f"expected {len(paths)} labels, one per file of {directory}, got {len(numbers)}")
+    if label_mode == "binary" and inferred and len(names) != 2:
+        raise ValueError(f"label_mode='binary' is for 2 classes, found {len(names)}: {names}")
+    if verbose:
+        print_message(f"Found {len(paths)} files" + (f" belonging to {len(names)} classes." if names else "."))
+    values = None if label_mode is None or numbers is None else numbers
+    if values is not None and label_mode == "categorical":
+        values = to_categorical(values, len(names) or None).astype("float32")
+    elif values is not None and label_mode == "binary":
+        values = values.astype("float32")[:, None]
+    order = np.random.default_rng(seed).permutation(len(paths)) if shuffle else np.arange(len(paths))
+    cut = len(paths) - int(validation_split * len(paths)) if validation_split is not None else len(paths)
+
+    def part(chosen: Any) -> Files:
+        rng = np.random.default_rng(seed) if shuffle else None
+        return Files(
+            [paths[i] for i in chosen], None if values is None else values[chosen], names, read, batch_size, rng
+        )
+
+    if subset == "both":
+        return part(order[:cut]), part(order[cut:])
+    return part(order[cut:] if subset == "validation" else order[:cut])
+
+
+def image_dataset_from_directory(
+    directory: Any,
+    labels: Any = "inferred",
+    label_mode: str | None = "int",
+    class_names: Any = None,
+    color_mode: str = "rgb",
+    batch_size: int | None = 32,
+    image_size: tuple[int, int] = (256, 256),
+    shuffle: bool = True,
+    seed: int | None = None,
+    validation_split: float | None = None,
+    subset: str | None = None,
+    interpolation: str = "bilinear",
+    follow_links: bool = False,
+    crop_to_aspect_ratio: bool = False,
+    pad_to_aspect_ratio: bool = False,
+    data_format: str | None = None,
+    format: str | None = None,
+    verbose: bool = True,
+) -> Any:
+    """Batches of pictures (batch, height, width, channels) float32 in 0..255, and their labels, from a folder.
+
+    `labels` "inferred" takes the names of sub-folders as classes; a list gives a label per file in the order of paths.
+    `label_mode`: "int", "categorical" (one-hot), "binary" (0.0 or 1.0) or None. With `validation_split`, `subset` says
+    which part to give: "training", "validation" or "both". Other arguments are those of `load_img`.
+    """
+    if pad_to_aspect_ratio or follow_links:
+        raise ValueError("image_dataset_from_directory: pad_to_aspect_ratio and follow_links are not supported")
+
+    def read(paths: list[str]) -> Any:
+        pictures = (load_img(p, color_mode, image_size, interpolation, crop_to_aspect_ratio) for p in paths)
+        return np.stack([img_to_array(p, data_format) for p in pictures])
+
+    return _dataset(
+        directory,
+        _IMAGES,
+        labels,
+        label_mode,
+        class_names,
+        batch_size,
+        shuffle,
+        seed,
+        validation_split,
+        subset,
+        read,
+        verbose,
+    )
+
+
+def text_dataset_from_directory(
+    directory: Any,
+    labels: Any = "inferred",
+    label_mode: str | None = "int",
+    class_names: Any = None,
+    batch_size: int | None = 32,
+    max_length: int | None = None,
+    shuffle: bool = True,
+    seed: int | None = None,
+    validation_split: float | None = None,
+    subset: str | None = None,
+    follow_links: bool = False,
+    format: str | None = None,
+    verbose: bool = True,
+) -> Any:
+    """Batches of texts (an object array of strings) and their labels, from the `.txt` files of a folder.
+
+    The arguments are those of `image_dataset_from_directory`; `max_length` cuts texts after that many bytes.
+    """
+    if follow_links:
+        raise ValueError("text_dataset_from_directory: follow_links is not supported")
+
+    def read(paths: list[str]) -> Any:
+        out = np.empty(len(paths), object)
+        out[:] = [Path(p).read_bytes()[:max_length].decode("utf-8", "replace") for p in paths]
+        return out
+
+    return _dataset(
+        directory,
+        (".txt",),
+        labels,
+        label_mode,
+        class_names,
+        batch_size,
+        shuffle,
+        seed,
+        validation_split,
+        subset,
+        read,
+        verbose,
+    )

@@ -1,0 +1,95 @@
+"""Windows of a time series as batches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nacre.utils.py_dataset import PyDataset
+
+
+class Windows(PyDataset):
+    """Batches of windows (batch, sequence_length, ...), with the targets at their starts when there are any."""
+
+    def __init__(
+        self, data: Any, targets: Any, starts: np.ndarray[Any, Any], length: int, rate: int, batch: int | None, rng: Any
+    ) -> None:
+        super().__init__()
+        self._data, self._targets, self._starts = data, targets, starts
+        self._offsets = np.arange(length) * rate
+        self._batch = batch
+        self._rng = rng
+        self.on_epoch_end()
+
+    def on_epoch_end(self) -> None:
+        """Mixes the windows anew when shuffling was asked for."""
+        if self._rng is not None:
+            self._starts = self._rng.permutation(self._starts)
+
+    def __len__(self) -> int:
+        return len(self._starts) if self._batch is None else -(-len(self._starts) // self._batch)
+
+    def __getitem__(self, index: int) -> Any:
+        if not 0 <= index < len(self):
+            raise IndexError(f"batch {index} of {len(self)}")
+        if self._batch is None:
+            start = self._starts[index]
+            x, y = self._data[start + self._offsets], None if self._targets is None else self._targets[start]
+        else:
+            starts = self._starts[index * self._batch : (index + 1) * self._batch]
+            x = self._data[starts[:, None] + self._offsets]
+            y = None if self._targets is None else self._targets[starts]
+        return x if y is None else (x, y)
+
+
+def timeseries_dataset_from_array(
+    data: Any,
+    targets: Any,
+    sequence_length: int,
+    sequence_stride: int = 1,
+    sampling_rate: int = 1,
+    batch_size: int | None = 128,
+    shuffle: bool = False,
+    seed: int | None = None,
+    start_index: int | None = None,
+    end_index: int | None = None,
+    format: str | None = None,
+) -> Windows:
+    """Windows of `sequence_length` values of `data`, every `sequence_stride` steps, as a data set of batches.
+
+    Args:
+        data: values along the first axis.
+        targets: `targets[i]` belongs to the window that starts at `i`; None for windows alone.
+        sequence_length: values per window.
+        sequence_stride: steps between the starts of two windows.
+        sampling_rate: steps between two values of a window.
+        batch_size: windows per batch; None for single windows.
+        shuffle: whether windows come in random order, another one each epoch.
+        seed: of that order.
+        start_index: earlier data are not used.
+        end_index: data from here on are not used.
+        format: accepted for compatibility.
+
+    Raises:
+        ValueError: for numbers that are not positive, or indices outside of the data.
+    """
+    data = np.asarray(data)
+    for name, number in (
+        ("sequence_length", sequence_length),
+        ("sequence_stride", sequence_stride),
+        ("sampling_rate", sampling_rate),
+    ):
+        if number <= 0 or number >= len(data):
+            raise ValueError(f"`{name}` must be in [1, {len(data)}), the number of values. Received: {name}={number}")
+    start, end = start_index or 0, len(data) if end_index is None else end_index
+    if not 0 <= start < len(data) or not start < end <= len(data):
+        raise ValueError(f"expected 0 <= start_index < end_index <= {len(data)}, got {start_index} and {end_index}")
+    span = (sequence_length - 1) * sampling_rate + 1
+    last = end - span + 1
+    if targets is not None:
+        targets = np.asarray(targets)
+        last = min(last, start + len(targets)) if start_index is None else min(last, len(targets))
+    starts = np.arange(start, max(last, start), sequence_stride)
+    rng = np.random.default_rng(seed) if shuffle else None
+    return Windows(data, targets, starts, sequence_length, sampling_rate, batch_size, rng)

@@ -1,0 +1,141 @@
+"""`import keras` finds nacre: each case runs in a process of its own."""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+
+def run(code, *, tensorflow=True):
+    start = f"import nacre\nnacre.install_as_keras(tensorflow={tensorflow})\n"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", start + textwrap.dedent(code)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from keras.models import Sequential, Model",
+        "from keras.layers import Dense, Input, Dropout, BatchNormalization",
+        "from keras.datasets import mnist",
+        "from tensorflow import keras",
+        "from tensorflow.keras import layers, Model, Input",
+        "from tensorflow.keras.utils import plot_model",
+        "from tensorflow.keras.preprocessing.image import ImageDataGenerator, load_img, img_to_array",
+        "from keras.preprocessing.text import Tokenizer",
+        "from keras.preprocessing.sequence import pad_sequences",
+        "from keras.utils.np_utils import to_categorical",
+        "from keras.layers.core import Dense, Flatten",
+        "from keras.layers.convolutional import Conv2D, MaxPooling2D",
+        "from keras.layers.experimental.preprocessing import Rescaling",
+        "from keras.optimizers.schedules import ExponentialDecay",
+        "from keras import backend as K, ops",
+        "import keras.layers, tensorflow.data, tensorflow as tf; tf.random.normal, tf.nn.relu, tf.math.log",
+    ],
+)
+def test_imports_of_tutorials_work(statement):
+    run(statement)
+
+
+def test_modules_are_nacres_own():
+    out = run(
+        """
+        import keras, keras.layers, tensorflow.keras.layers as l
+        print(keras is nacre, keras.layers is nacre.layers, l is nacre.layers, nacre.layers.__spec__.name)
+        """
+    )
+    assert out.split() == ["True", "True", "True", "nacre.layers"]
+
+
+def test_tensorflow_is_only_there_when_asked_for():
+    run(
+        """
+        import importlib.util
+        import keras
+        assert "nacre" in keras.__name__
+        spec = importlib.util.find_spec("tensorflow")
+        assert spec is None or "nacre" not in type(spec.loader).__module__
+        """,
+        tensorflow=False,
+    )
+
+
+def test_the_real_library_is_not_replaced_behind_its_back():
+    run(
+        """
+        import sys, types
+        sys.modules["keras"] = types.ModuleType("keras")
+        try:
+            nacre.install_as_keras()
+        except ImportError as error:
+            assert "has been imported already" in str(error)
+        else:
+            raise AssertionError
+        """,
+        tensorflow=False,
+    )
+
+
+def test_names_around_keras():
+    run(
+        """
+        import numpy as np, tensorflow as tf
+        x = tf.Variable(3.0)
+        with tf.GradientTape() as tape:
+            y = x * x
+        assert float(tape.gradient(y, x)) == 6
+        assert tf.constant([[1, 2], [3, 4]]).shape == (2, 2) and tf.TensorShape([None, 3]).as_list() == [None, 3]
+        assert np.allclose(tf.reduce_mean(tf.cast([1, 2, 3], tf.float32)), 2)
+        assert tf.concat([tf.ones((1, 2)), tf.zeros((1, 2))], 0).shape == (2, 2)
+        assert tf.config.list_physical_devices("GPU") == []
+        tf.random.set_seed(1)
+        a = tf.random.normal((3,))
+        tf.random.set_seed(1)
+        assert (np.asarray(a) == np.asarray(tf.random.normal((3,)))).all()
+        @tf.function
+        def double(x):
+            return 2 * x
+        assert float(double(tf.constant(2.0))) == 4
+        """
+    )
+
+
+def script(tmp_path, text):
+    path = tmp_path / "script.py"
+    path.write_text(textwrap.dedent(text))
+    return subprocess.run(
+        [sys.executable, "-m", "nacre", "run", str(path), "one", "--two"], capture_output=True, text=True, check=False
+    )
+
+
+def test_a_script_runs_with_its_arguments(tmp_path):
+    done = script(tmp_path, "import sys\nfrom tensorflow import keras\nprint(keras.layers.Dense(2).units, sys.argv[1:])")
+    assert (done.returncode, done.stdout) == (0, "2 ['one', '--two']\n"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("import keras\n\nkeras.layers.Nonesuch(3)", "line 3: nacre has no keras.layers.Nonesuch"),
+        ("from keras.layers import Nonesuch", "line 1: nacre has no keras.layers.Nonesuch"),
+        ("import keras.nonesuch", "line 1: nacre has no keras.nonesuch"),
+        ("import tensorflow as tf\ntf.nonesuch", "line 2: nacre has no tensorflow.nonesuch"),
+    ],
+)
+def test_what_is_missing_is_said_in_one_line(tmp_path, text, what):
+    done = script(tmp_path, text)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and done.stderr.strip().endswith(what)
+
+
+def test_other_errors_are_shown_in_full(tmp_path):
+    done = script(tmp_path, "import keras\nraise AttributeError('mine')")
+    assert done.returncode == 1 and "Traceback" in done.stderr
+
+
+def test_no_script_is_an_error():
+    done = subprocess.run([sys.executable, "-m", "nacre", "run", "nonesuch.py"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "no file nonesuch.py" in done.stderr

@@ -32,7 +32,8 @@ FLOORS = (
     {"applications", "preprocessing", "legacy"},
     # Names of Keras' top level, handed on.
     {"backend", "config", "mixed_precision", "tree", "visualization"},
-    {"compat", "__main__", "__init__"},
+    {"compat", "__init__"},
+    {"__main__"},
 )
 FLOOR = {name: level for level, names in enumerate(FLOORS) for name in names}
 

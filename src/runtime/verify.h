@@ -16,7 +16,7 @@ struct Region {
 };
 
 // Proves that the call touches nothing but what `operands` (entry.operands of them) allow, and returns the facts about
-// it. Throws std::invalid_argument, with `where` in front, if it cannot.
+// it. Throws std::invalid_argument, with `where` in front, if it cannot. Alignment is proven for typed operands only.
 Facts verify_call(const KernelEntry& entry, const void* shape, const Region* operands, const std::string& where);
 
 // Bytes of operand i that may be touched; meaningful for facts that verify_call returned.

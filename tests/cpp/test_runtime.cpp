@@ -1,5 +1,6 @@
 // What is easier to reach from C++ than from Python. Prints what failed; the exit status is the number of failures.
-// With -DNACRE_SANITIZE=address,undefined the fuzzing below is watched by the compiler's sanitizers.
+// With -DNACRE_SANITIZE=address,undefined the compiler watches the fuzzing below. Not watched is
+// alignment: an untyped buffer of a program may lie at any byte, which every CPU that nacre runs on allows.
 #include <cstdint>
 #include <cstdio>
 #include <cstring>

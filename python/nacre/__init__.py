@@ -41,6 +41,7 @@ _MODULES = (
 
 _NAMES = {
     "DTypePolicy": ".dtype_policies",
+    "FloatDTypePolicy": ".dtype_policies",
     "Function": ".models",
     "GradientTape": ".core.autodiff",
     "Initializer": ".initializers",

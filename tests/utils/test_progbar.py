@@ -119,3 +119,10 @@ def test_values_below_a_thousandth_use_an_exponent(clock, monkeypatch):
         clock, Terminal(), monkeypatch, 10, [1], values=lambda _: [("z", -5.5), ("n", float("nan")), ("q", 0.001)]
     )
     assert shown.endswith(" - z: -5.5000 - n: nan - q: 1.0000e-03")
+
+
+def test_stateless_values_are_the_only_ones_averaged(clock, monkeypatch):
+    options = {"values": lambda i: [("lr", i), ("size", i)], "stateless_metrics": ["size"]}
+    assert updates(clock, Terminal(), monkeypatch, 9, [1, 2], **options)[1].endswith(" - lr: 2.0000 - size: 1.5000")
+    with pytest.raises(ValueError, match="only one of"):
+        Progbar(3, stateful_metrics=["a"], stateless_metrics=["b"])

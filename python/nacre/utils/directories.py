@@ -134,7 +134,7 @@ def image_dataset_from_directory(
     crop_to_aspect_ratio: bool = False,
     pad_to_aspect_ratio: bool = False,
     data_format: str | None = None,
-    format: str | None = None,
+    format: str = "tf",
     verbose: bool = True,
 ) -> Any:
     """Batches of pictures (batch, height, width, channels) float32 in 0..255, and their labels, from a folder.
@@ -178,7 +178,7 @@ def text_dataset_from_directory(
     validation_split: float | None = None,
     subset: str | None = None,
     follow_links: bool = False,
-    format: str | None = None,
+    format: str = "tf",
     verbose: bool = True,
 ) -> Any:
     """Batches of texts (an object array of strings) and their labels, from the `.txt` files of a folder.

@@ -38,6 +38,8 @@ class Progbar:
         verbose: 0 silent, 1 a bar, 2 one line at the end.
         interval: least number of seconds between two redraws.
         stateful_metrics: names whose values are shown as they come; all others are averaged over steps.
+        stateless_metrics: names whose values are averaged over steps; all others are shown as they come. Give one
+            of the two at most.
         unit_name: what a step is called ("step").
     """
 
@@ -48,6 +50,7 @@ class Progbar:
         verbose: int = 1,
         interval: float = 0.05,
         stateful_metrics: Iterable[str] | None = None,
+        stateless_metrics: Iterable[str] | None = None,
         unit_name: str = "step",
     ) -> None:
         self.target = target
@@ -55,7 +58,10 @@ class Progbar:
         self.verbose = verbose
         self.interval = interval
         self.unit_name = unit_name
+        if stateful_metrics is not None and stateless_metrics is not None:
+            raise ValueError("Progbar: give only one of `stateful_metrics` and `stateless_metrics`")
         self.stateful_metrics = set(stateful_metrics or ())
+        self.stateless_metrics = None if stateless_metrics is None else set(stateless_metrics)
         self._live = watched()
         self._seen = 0
         self._sums: dict[str, list[Any]] = {}  # name -> [sum, weight]; in the order of first appearance
@@ -89,7 +95,7 @@ class Progbar:
 
     def _take(self, current: int, values: Sequence[tuple[str, Any]], finalize: bool) -> None:
         for name, value in values:
-            if name in self.stateful_metrics or finalize:
+            if finalize or not self._averaged(name):
                 # The last values of an epoch are means already.
                 self._sums[name] = [value, 1]
             else:
@@ -98,6 +104,11 @@ class Progbar:
                 entry[0] += value * weight
                 entry[1] += weight
         self._seen = current
+
+    def _averaged(self, name: str) -> bool:
+        if self.stateless_metrics is not None:
+            return name in self.stateless_metrics
+        return name not in self.stateful_metrics
 
     def _digits(self) -> int:
         return len(str(self.target)) if self.target else 1

@@ -54,7 +54,7 @@ def timeseries_dataset_from_array(
     seed: int | None = None,
     start_index: int | None = None,
     end_index: int | None = None,
-    format: str | None = None,
+    format: str = "tf",
 ) -> Windows:
     """Windows of `sequence_length` values of `data`, every `sequence_stride` steps, as a data set of batches.
 

@@ -118,25 +118,30 @@ struct TapSums {
   bool add;
 };
 
-template <int RT, int NT, int NV, bool whole>
-void tap_sums(const TapSums& t, i64 n) {
+// dense: pixels follow each other without gaps, so that the taps of a row lie at constant distances.
+template <int RT, int NT, int NV, bool whole, bool dense>
+__attribute__((noinline)) void tap_sums(const TapSums& t, i64 n) {
+  const i64 sum_row = t.sum_row, sum_col = t.sum_col;
   Vec acc[RT * NT][NV];
   NACRE_UNROLL for (int r = 0; r < RT; ++r) {
     NACRE_UNROLL for (int k = 0; k < NT; ++k) {
       NACRE_UNROLL for (int v = 0; v < NV; ++v) {
-        acc[r * NT + k][v] = t.add ? load(t.sum + r * t.sum_row + k * t.sum_col + v * kLanes) : zero();
+        acc[r * NT + k][v] = t.add ? load(t.sum + r * sum_row + k * sum_col + v * kLanes) : zero();
       }
     }
   }
+  const i64 tap_row = t.tap_row, tap_col = dense ? i64{NV} * kLanes : t.tap_col, step = t.step;
   const float* g_w = t.g;
+  const float* const g_end = g_w + t.windows * step;
   const i32* at_w = t.at;
-  for (i64 w = 0; w < t.windows; ++w, g_w += t.step, at_w += t.step) {
+  const float* const base = t.x;
+  for (; g_w != g_end; g_w += step, at_w += step) {
     const Vec g = set1(*g_w);
-    const float* x = t.x + *at_w;
-    NACRE_UNROLL for (int r = 0; r < RT; ++r) {
+    const float* x = base + *at_w;
+    NACRE_UNROLL for (int r = 0; r < RT; ++r, x += tap_row) {
       NACRE_UNROLL for (int k = 0; k < NT; ++k) {
         NACRE_UNROLL for (int v = 0; v < NV; ++v) {
-          const float* from = x + r * t.tap_row + k * t.tap_col + v * kLanes;
+          const float* from = x + k * tap_col + v * kLanes;
           acc[r * NT + k][v] = fma(whole || v + 1 < NV ? load(from) : load(from, n), g, acc[r * NT + k][v]);
         }
       }
@@ -144,15 +149,13 @@ void tap_sums(const TapSums& t, i64 n) {
   }
   NACRE_UNROLL for (int r = 0; r < RT; ++r) {
     NACRE_UNROLL for (int k = 0; k < NT; ++k) {
-      NACRE_UNROLL for (int v = 0; v < NV; ++v) {
-        store(t.sum + r * t.sum_row + k * t.sum_col + v * kLanes, acc[r * NT + k][v]);
-      }
+      NACRE_UNROLL for (int v = 0; v < NV; ++v) store(t.sum + r * sum_row + k * sum_col + v * kLanes, acc[r * NT + k][v]);
     }
   }
 }
 
 // n: lanes of the last vector.
-template <int NV, bool whole>
+template <int NV, bool whole, bool dense>
 void all_taps(TapSums t, i64 KH, i64 KW, i64 n) {
   const float* x = t.x;
   float* sum = t.sum;
@@ -164,26 +167,37 @@ void all_taps(TapSums t, i64 KH, i64 KW, i64 n) {
       t.x = x + h * t.tap_row + w * t.tap_col;
       t.sum = sum + h * t.sum_row + w * t.sum_col;
       if (KW == 3 && rows >= 3) {
-        tap_sums<3, 3, NV, whole>(t, n);
+        tap_sums<3, 3, NV, whole, dense>(t, n);
         w += 3, done = 3;
       } else if (kLargeTaps && NV == 1 && KW == 5 && rows >= 5) {
-        if constexpr (kLargeTaps && NV == 1) tap_sums<5, 5, NV, whole>(t, n);
+        if constexpr (kLargeTaps && NV == 1) tap_sums<5, 5, NV, whole, dense>(t, n);
         w += 5, done = 5;
       } else if (left >= 7) {
-        tap_sums<1, 7, NV, whole>(t, n);
+        tap_sums<1, 7, NV, whole, dense>(t, n);
         w += 7;
       } else if (left >= 3) {
-        tap_sums<1, 3, NV, whole>(t, n);
+        tap_sums<1, 3, NV, whole, dense>(t, n);
         w += 3;
       } else if (left == 2) {
-        tap_sums<1, 2, NV, whole>(t, n);
+        tap_sums<1, 2, NV, whole, dense>(t, n);
         w += 2;
       } else {
-        tap_sums<1, 1, NV, whole>(t, n);
+        tap_sums<1, 1, NV, whole, dense>(t, n);
         w += 1;
       }
     }
     h += done;
+  }
+}
+
+template <int NV>
+void channel_taps(const TapSums& t, i64 KH, i64 KW, i64 n) {
+  if (n < kLanes) {
+    all_taps<NV, false, false>(t, KH, KW, n);
+  } else if (t.tap_col == NV * kLanes) {
+    all_taps<NV, true, true>(t, KH, KW, n);
+  } else {
+    all_taps<NV, true, false>(t, KH, KW, n);
   }
 }
 
@@ -396,11 +410,7 @@ void conv2d_pool_grad_w(const Conv2DPoolShape& s, Slice units, Scratch scratch, 
         t.g = st.g + o;
         t.at = st.at + o;
         t.sum = sums + o * taps * CP;
-        if (kVectors == 2 && C > kLanes) {
-          if (n == kLanes) all_taps<kVectors, true>(t, s.KH, s.KW, n); else all_taps<kVectors, false>(t, s.KH, s.KW, n);
-        } else {
-          if (n == kLanes) all_taps<1, true>(t, s.KH, s.KW, n); else all_taps<1, false>(t, s.KH, s.KW, n);
-        }
+        if (C > kLanes) channel_taps<kVectors>(t, s.KH, s.KW, n); else channel_taps<1>(t, s.KH, s.KW, n);
       }
     }
     if (p.few) continue;

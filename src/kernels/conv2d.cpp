@@ -71,29 +71,25 @@ void fill_facts(Facts& f, const Pass& p, Count phases) {
 }
 
 using TileFn = void (*)(const TileArgs&, i64);
+
+template <int NV, int px>
+constexpr TileFn tile_or_none() {
+  if constexpr (px <= (NV == 1 ? kNarrowPx : kWidePx)) {
+    return conv_tile<px, NV>;
+  } else {
+    return nullptr;
+  }
+}
+
 template <int NV>
 TileFn tile_of(i64 px) {
-  switch (px) {
-    case 1: return conv_tile<1, NV>;
-    case 2: return conv_tile<2, NV>;
-    case 3: return conv_tile<3, NV>;
-    case 4: return conv_tile<4, NV>;
-    case 5: return conv_tile<5, NV>;
-    case 6: return conv_tile<6, NV>;
-#if defined(__AVX512F__) || defined(__ARM_NEON)
-    case 7: return conv_tile<7, NV>;
-    case 8: return conv_tile<8, NV>;
-#endif
-#if defined(__AVX512F__)
-    case 9: return conv_tile<9, NV>;
-    case 10: return conv_tile<10, NV>;
-    case 11: return conv_tile<11, NV>;
-    case 12: return conv_tile<12, NV>;
-    case 13: return conv_tile<13, NV>;
-    case 14: return conv_tile<14, NV>;
-#endif
-    default: return nullptr;
-  }
+  constexpr TileFn tiles[] = {nullptr,
+                              tile_or_none<NV, 1>(),  tile_or_none<NV, 2>(),  tile_or_none<NV, 3>(),
+                              tile_or_none<NV, 4>(),  tile_or_none<NV, 5>(),  tile_or_none<NV, 6>(),
+                              tile_or_none<NV, 7>(),  tile_or_none<NV, 8>(),  tile_or_none<NV, 9>(),
+                              tile_or_none<NV, 10>(), tile_or_none<NV, 11>(), tile_or_none<NV, 12>(),
+                              tile_or_none<NV, 13>(), tile_or_none<NV, 14>()};
+  return tiles[px];
 }
 
 // All pixels of a block against one panel, in tiles of nearly equal height.

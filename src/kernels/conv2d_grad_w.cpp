@@ -17,8 +17,8 @@ constexpr int kRows = 8;
 constexpr int kRows = 6;
 #endif
 constexpr i64 kPanel = 2 * kLanes;
-constexpr i64 kPixels = 192;             // a panel of dy over that many pixels takes 24 KB at 16 lanes: half of L1
-constexpr i64 kCopyFloats = 40 * 1024;   // of x per block
+constexpr i64 kPixels = 320;            // per block: long enough to forget that dw is loaded and stored around it
+constexpr i64 kCopyFloats = 80 * 1024;  // of x per block
 constexpr i64 kSumFloats = 64 * 1024;    // of dw per unit: 256 KB of L2
 constexpr i64 kManyUnits = 64;
 
@@ -191,6 +191,21 @@ void run_tiles(Tile t, const View& v, const RowMap& rows, i64 taps) {
   }
 }
 
+// The pixels of a block seen through one tap, side by side: at large powers of two they would share the sets of L1.
+void gather_pixels(View& v, const Block& b, i64 C, float* copy) {
+  float* to = copy;
+  for (i64 n = 0; n < b.nb; ++n) {
+    for (i64 h = 0; h < b.hb; ++h) {
+      const float* from = v.x + n * v.image_step + h * v.row_step;
+      for (i64 w = 0; w < b.wb; ++w, to += C) copy_floats(to, from + w * v.px_step, C);
+    }
+  }
+  v.x = copy;
+  v.px_step = C;
+  v.row_step = b.wb * C;
+  v.image_step = b.hb * b.wb * C;
+}
+
 // db[o] (+)= sum over pixels of dy, n channels of one panel
 void bias_sums(const float* dy, i64 ld, i64 px, i64 n, bool add, float* db) {
   for (i64 o = 0; o < n; o += kLanes) {
@@ -259,7 +274,8 @@ void conv2d_grad_w(const Conv2DShape& s, Slice units, Scratch scratch, const flo
     }
     for (i64 i = first; i < last; ++i) {
       const Block b = block_at(p.q, p.cut, i);
-      const View v = view_block(p.q, p.cut, b, x + g * p.Cg + c0, C, copy);
+      View v = view_block(p.q, p.cut, b, x + g * p.Cg + c0, C, copy);
+      if (taps == 1 && v.x != copy && v.px_step % 512 == 0) gather_pixels(v, b, C, copy);
       for (i64 n = 0, l = 0; n < b.nb; ++n) {
         for (i64 h = 0; h < b.hb; ++h, ++l) line[l] = n * v.image_step + h * v.row_step;
       }

@@ -56,10 +56,15 @@ class MatMul(Op):
         )
 
 
+def grad_w_chunks(rows: int, inputs: int, outputs: int) -> int:
+    """Into how many parts the sum over the rows is cut; below 2 it is not."""
+    tiles = -(-inputs // 64) * -(-outputs // 64)
+    return min(64 // tiles if tiles else 1, rows // 1024)
+
+
 def lower_grad_w(k: Any, rows: int, inputs: int, outputs: int, x: Any, dy: Any, dw: Any) -> None:
     """dw = x^T dy; many rows for a small dw are cut into parts that a sum joins, so that there is work for many cores."""
-    tiles = -(-inputs // 64) * -(-outputs // 64)
-    chunks = min(64 // tiles if tiles else 1, rows // 1024)
+    chunks = grad_w_chunks(rows, inputs, outputs)
     fields = dict(M=rows, N=outputs, K=inputs, chunks=0, ldx=0, x0=0, ldy=0, y0=0)
     if chunks < 2:
         k.dense_grad_w(fields, x, dy, dw)

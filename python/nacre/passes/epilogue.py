@@ -11,7 +11,7 @@ from nacre.core.spec import Spec
 from nacre.core.tensor import Symbol
 from nacre.ops.elementwise import BroadcastTo, Elementwise
 from nacre.ops.lowering import MOST_INPUTS, MOST_OUTPUTS, Step, program_fields
-from nacre.ops.products import MatMul
+from nacre.ops.products import MatMul, grad_w_chunks
 from nacre.passes.fuse import Fused
 
 
@@ -81,7 +81,9 @@ def _fused(node: Node, readers: dict[int, list[Node]], escapes: set[int]) -> tup
     for at, g in enumerate(node.inputs):
         product = g.node
         if product is not None and product.op is MatMul(True, False) and len(shape) == 2 and g.shape == shape:
-            if id(g) not in escapes and len(readers[id(g)]) == 1 and product.inputs[0] is not product.inputs[1]:
+            # a long sum over few tiles is cut into parts for many cores, which have to be joined before anything else
+            whole = grad_w_chunks(product.inputs[0].shape[0], *shape) < 2
+            if whole and id(g) not in escapes and len(readers[id(g)]) == 1 and product.inputs[0] is not product.inputs[1]:
                 return product, _with_product(node, at, product, *found)
     return None
 

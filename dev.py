@@ -23,8 +23,6 @@ import subprocess
 import sys
 import sysconfig
 import time
-import urllib.parse
-import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -100,27 +98,9 @@ def make_venv() -> None:
     with_pip = subprocess.run([sys.executable, "-m", "venv", VENV], capture_output=True, text=True, check=False)
     if with_pip.returncode == 0:
         return
-    # Debian's python3 comes without ensurepip: take pip itself from PyPI.
+    need_system("python3-venv", "Python's ensurepip")  # Debian's python3 comes without it
     shutil.rmtree(VENV, ignore_errors=True)
-    run(sys.executable, "-m", "venv", "--without-pip", VENV)
-    wheel = fetch_pip()
-    run(venv_python(), wheel / "pip", "install", "-q", "--no-index", wheel)
-    wheel.unlink()
-
-
-def fetch_pip() -> Path:
-    """Downloads the newest pip wheel from PyPI into .venv and checks its SHA-256."""
-    say("fetch pip from pypi.org")
-    with urllib.request.urlopen("https://pypi.org/pypi/pip/json", timeout=60) as answer:
-        files, page = json.load(answer)["urls"], answer.url
-    wheel = next(f for f in files if f["packagetype"] == "bdist_wheel")
-    with urllib.request.urlopen(urllib.parse.urljoin(page, wheel["url"]), timeout=60) as answer:
-        data = answer.read()
-    if hashlib.sha256(data).hexdigest() != wheel["digests"]["sha256"]:
-        raise Failed("the pip wheel from pypi.org does not have the checksum that pypi.org states")
-    path = VENV / Path(wheel["filename"]).name
-    path.write_bytes(data)
-    return path
+    run(sys.executable, "-m", "venv", VENV)
 
 
 def pip(*arguments: object) -> None:

@@ -57,6 +57,7 @@ NACRE_INLINE void sum_strips(const Moments& at, const float* x, i64 rows, i64 C,
     for (int k = 0; k < strips; ++k) {
       const Vec v = row(r, k);
       if (deviations) {
+        prefetch(x + (rows + r) * C + column + k * kLanes);  // the next block, while this one is in L1
         const Vec d = v - m[k];
         p[parity][k] += d;
         q[parity][k] = fma(d, d, q[parity][k]);

@@ -182,8 +182,35 @@ void reset(Context& context) {
 }
 
 template <class Work>
-void in_team(int threads, Work& work) {
-  run_team(threads, [](void* data, int k, int n) { (*static_cast<Work*>(data))(k, n); }, &work);
+bool in_team(int threads, Work& work) {
+  return run_team(threads, [](void* data, int k, int n) { (*static_cast<Work*>(data))(k, n); }, &work);
+}
+
+// Runs work(k, n) for `steps` steps, with the team or, for as long as that is quicker, without.
+template <class Work>
+void run_quickest(Context& context, i64 steps, Work& work) {
+  constexpr int kMostPatience = 256;
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point begin = Clock::now();
+  const auto per_step = [&] {
+    return std::chrono::duration<double, std::nano>(Clock::now() - begin).count() / static_cast<double>(steps);
+  };
+  if (context.sit_out > 0) {
+    --context.sit_out;
+    work(0, 1);
+    const double ns = per_step();
+    context.alone_ns = context.alone_ns > 0 ? std::min(1.02 * context.alone_ns, ns) : ns;
+    return;
+  }
+  reset(context);
+  if (!in_team(context.plan.threads, work)) {
+    context.patience = 1;
+  } else if (context.alone_ns == 0) {
+    context.sit_out = 1;  // to have something to compare with
+  } else if (per_step() > context.alone_ns) {
+    context.sit_out = context.patience;
+    context.patience = std::min(2 * context.patience, kMostPatience);
+  }
 }
 
 }  // namespace
@@ -215,6 +242,8 @@ Executor::Lease::Lease(Executor& owner) : owner_(owner) {
         std::make_unique<std::atomic<std::uint32_t>[]>(plan.tasks.size() + static_cast<std::size_t>(plan.threads));
     context_->finished = std::make_unique<Progress[]>(plan.phases.size());
     context_->planned_for = threads;
+    context_->sit_out = 0;
+    context_->patience = 1;
   }
 }
 
@@ -230,13 +259,12 @@ void Executor::run(Context& context) const {
     const FlushSubnormals flush;
     return execute_alone(*program_, context, bases);
   }
-  reset(context);
   auto work = [&](int k, int n) {
     const FlushSubnormals flush;
     if (n == 1) return execute_alone(*program_, context, bases);
     Walk(*program_, context, nullptr, bases, k).go(1);
   };
-  in_team(context.plan.threads, work);
+  run_quickest(context, 1, work);
 }
 
 void Executor::run_steps(Context& context, const StepRange& range) const {
@@ -246,7 +274,6 @@ void Executor::run_steps(Context& context, const StepRange& range) const {
   const std::size_t stride = static_cast<std::size_t>(ceil_div(static_cast<i64>(context.bases.size()), 8) * 8 + 8);
   std::vector<char*> all_bases(stride * static_cast<std::size_t>(context.plan.threads));
   if (feeder.gathers()) feeder.gather(0, 0, 1);
-  reset(context);
   auto work = [&](int k, int n) {
     const FlushSubnormals flush;
     char** const bases = all_bases.data() + stride * static_cast<std::size_t>(k);
@@ -258,7 +285,8 @@ void Executor::run_steps(Context& context, const StepRange& range) const {
       execute_alone(*program_, context, bases);
     }
   };
-  in_team(context.plan.threads, work);
+  if (context.plan.threads == 1) return work(0, 1);
+  run_quickest(context, range.count, work);
 }
 
 std::vector<double> Executor::profile(Context& context, int repeats) const {

@@ -37,6 +37,12 @@ struct Context {
   Arena arena;
   Arena scratch;
   i64 scratch_stride = 0;
+
+  // Beside other busy processes a team can be slower than one thread, since each waits for whoever has lost its CPU. What a
+  // step took alone (0: not known), how many runs still go without a team, and how many the next time.
+  double alone_ns = 0;
+  int sit_out = 0;
+  int patience = 1;
 };
 
 class Executor {

@@ -79,9 +79,8 @@ std::mutex& region_lock() {
   return lock;
 }
 
-// After a region whose end had to wait for threads that did not get a CPU: how many calls go without a team. Under the lock.
-int calls_to_sit_out = 0;
-int last_sit_out = 1;
+// How long this thread has slept in Progress::wait.
+thread_local std::chrono::steady_clock::duration slept{0};
 
 void before_fork() {
   region_lock().lock();
@@ -173,6 +172,7 @@ void Progress::wait(std::uint32_t target, bool may_spin) {
     if (reached(target)) return;
     pause_cpu();
   }
+  const auto begin = std::chrono::steady_clock::now();
   sleepers_.fetch_add(1, std::memory_order_seq_cst);
   for (;;) {
     const std::uint32_t now = value_.load(std::memory_order_seq_cst);
@@ -180,23 +180,24 @@ void Progress::wait(std::uint32_t target, bool may_spin) {
     sleep_while(value_, now);
   }
   sleepers_.fetch_sub(1, std::memory_order_relaxed);
+  slept += std::chrono::steady_clock::now() - begin;
 }
 
-void run_team(int wanted, void (*body)(void* data, int k, int n), void* data) {
+bool run_team(int wanted, void (*body)(void* data, int k, int n), void* data) {
   std::unique_lock<std::mutex> only(region_lock(), std::defer_lock);
-  if (wanted <= 1 || omp_in_parallel() || omp_get_thread_limit() < wanted || !only.try_lock()) return body(data, 0, 1);
-  if (calls_to_sit_out > 0) {
-    --calls_to_sit_out;
-    only.unlock();
-    return body(data, 0, 1);
+  if (wanted <= 1 || omp_in_parallel() || omp_get_thread_limit() < wanted || !only.try_lock()) {
+    body(data, 0, 1);
+    return false;
   }
   using Clock = std::chrono::steady_clock;
   bool refused = false;
+  slept = Clock::duration{0};
   const Clock::time_point begin = Clock::now();
-  Clock::time_point done = begin;
+  Clock::time_point started = begin, done = begin;
 #pragma omp parallel num_threads(wanted)
   {
     const int n = omp_get_num_threads(), k = omp_get_thread_num();
+    if (k == 0) started = Clock::now();
     if (n == wanted) {
       body(data, k, n);
     } else if (k == 0) {
@@ -204,15 +205,10 @@ void run_team(int wanted, void (*body)(void* data, int k, int n), void* data) {
     }
     if (k == 0) done = Clock::now();
   }
-  const Clock::duration waited = Clock::now() - done, worked = done - begin;
-  if (waited > worked && waited > std::chrono::microseconds(200)) {
-    last_sit_out = std::min(2 * last_sit_out, 256);
-    calls_to_sit_out = last_sit_out;
-  } else {
-    last_sit_out = 1;
-  }
+  const Clock::time_point end = Clock::now();
   only.unlock();
   if (refused) body(data, 0, 1);
+  return !refused && 2 * ((started - begin) + slept + (end - done)) > end - begin;
 }
 
 }  // namespace nacre

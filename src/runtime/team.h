@@ -37,8 +37,8 @@ class alignas(64) Progress {
 };
 
 // Calls body(data, k, n) for k = 0..n-1, each in a thread of its own, and returns when all have. n is `wanted`; or it is 1
-// if another thread has a region open, if there is no such number of threads to be had, if wanted is 1, or if the CPUs have
-// lately been so busy with other processes that waiting for the team took longer than its work.
-void run_team(int wanted, void (*body)(void* data, int k, int n), void* data);
+// if another thread has a region open, if there is no such number of threads to be had, or if wanted is 1. True if the
+// calling thread has waited for more than half of the time, as when the CPUs are busy with other processes.
+bool run_team(int wanted, void (*body)(void* data, int k, int n), void* data);
 
 }  // namespace nacre

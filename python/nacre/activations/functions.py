@@ -158,7 +158,7 @@ def hard_silu(x: Any) -> Any:
 
 def mish(x: Any) -> Any:
     """`x * tanh(softplus(x))` (Misra 2019)."""
-    return ops.mish(x)
+    return x * ops.tanh(ops.softplus(x))
 
 
 def exponential(x: Any) -> Any:

@@ -35,6 +35,12 @@ class Activation(_Elementwise):
         """The activation of the inputs."""
         return self.activation(inputs)
 
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """That of the input; `glu` halves the last axis."""
+        if self.activation is activations.glu and input_shape[-1] is not None:
+            return (*input_shape[:-1], input_shape[-1] // 2)
+        return input_shape
+
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
         return {**super().get_config(), **config_of(self, "activation")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ class Case(NamedTuple):
     kind: str = "normal"  # "normal", "ints" or "positive": what the inputs hold
     training: bool | None = None
     tolerance: float = 2e-5
-    call: dict[str, Any] = {}
+    call: Any = MappingProxyType({})
     spread: bool = False  # several inputs are several arguments, not a list
 
     def __str__(self) -> str:
@@ -115,7 +116,9 @@ NORMALIZATION = [
     _case("unit", lambda k: k.UnitNormalization(), SEQUENCE),
     _case("unit-axes", lambda k: k.UnitNormalization(axis=(1, 2)), SEQUENCE),
     _case("spectral", lambda k: k.SpectralNormalization(k.Dense(5)), (3, 4)),
-    _case("spectral-training", lambda k: k.SpectralNormalization(k.Conv2D(5, 3), 3), IMAGE, training=True, tolerance=1e-4),
+    _case(
+        "spectral-training", lambda k: k.SpectralNormalization(k.Conv2D(5, 3), 3), IMAGE, training=True, tolerance=1e-4
+    ),
 ]
 
 RESHAPING = [
@@ -145,9 +148,12 @@ ACTIVATION = [
     *(
         _case(f"activation-{name}", lambda k, name=name: k.Activation(name), (3, 6))
         for name in (
-            "relu", "relu6", "sigmoid", "tanh", "softmax", "elu", "selu", "softplus", "softsign", "silu", "gelu", "leaky_relu",
-            "log_softmax", "hard_sigmoid", "hard_silu", "hard_tanh", "mish", "exponential", "celu", "glu", "hard_shrink",
-            "soft_shrink", "tanh_shrink", "squareplus", "sparse_plus", "sparse_sigmoid", "sparsemax", "log_sigmoid", "linear",
+            "relu", "relu6", "sigmoid", "tanh", "softmax", "elu", "selu", "softplus", "softsign", "silu", "gelu",
+            "leaky_relu",
+            "log_softmax", "hard_sigmoid", "hard_silu", "hard_tanh", "mish", "exponential", "celu", "glu",
+            "hard_shrink",
+            "soft_shrink", "tanh_shrink", "squareplus", "sparse_plus", "sparse_sigmoid", "sparsemax", "log_sigmoid",
+            "linear",
         )
     ),
     _case("relu-layer", lambda k: k.ReLU(max_value=1.5, negative_slope=0.1), (3, 6)),
@@ -171,7 +177,11 @@ OTHER = [
     _case("rescaling", lambda k: k.Rescaling(1 / 255, offset=-1), IMAGE),
     _case("rescaling-list", lambda k: k.Rescaling([1.0, 2.0, 3.0, 4.0], offset=[0.0, 1.0, 0.0, 1.0]), IMAGE),
     _case("normalization", lambda k: k.Normalization(mean=2.0, variance=3.0), IMAGE),
-    _case("normalization-inverse", lambda k: k.Normalization(mean=[1.0, 2, 3, 4], variance=[1.0, 2, 3, 4], invert=True), IMAGE),
+    _case(
+        "normalization-inverse",
+        lambda k: k.Normalization(mean=[1.0, 2, 3, 4], variance=[1.0, 2, 3, 4], invert=True),
+        IMAGE,
+    ),
 ]
 
 MERGING = [
@@ -209,12 +219,18 @@ RECURRENT = [
     _case("rnn-cell", lambda k: k.RNN(k.LSTMCell(5), return_sequences=True), SEQUENCE),
     _case("rnn-stacked", lambda k: k.RNN([k.LSTMCell(5), k.GRUCell(3)], return_state=True), SEQUENCE),
     *(
-        _case(f"bidirectional-{mode}", lambda k, mode=mode: k.Bidirectional(k.LSTM(5, return_sequences=True), merge_mode=mode), SEQUENCE)
+        _case(
+            f"bidirectional-{mode}",
+            lambda k, mode=mode: k.Bidirectional(k.LSTM(5, return_sequences=True), merge_mode=mode),
+            SEQUENCE,
+        )
         for mode in ("concat", "sum", "mul", "ave", None)
     ),
     _case("bidirectional-last", lambda k: k.Bidirectional(k.GRU(5)), SEQUENCE),
     _case("bidirectional-state", lambda k: k.Bidirectional(k.LSTM(5, return_state=True)), SEQUENCE),
-    _case("bidirectional-two", lambda k: k.Bidirectional(k.LSTM(5), backward_layer=k.LSTM(5, go_backwards=True)), SEQUENCE),
+    _case(
+        "bidirectional-two", lambda k: k.Bidirectional(k.LSTM(5), backward_layer=k.LSTM(5, go_backwards=True)), SEQUENCE
+    ),
     _case("time-distributed", lambda k: k.TimeDistributed(k.Dense(5)), SEQUENCE),
     _case("time-distributed-conv", lambda k: k.TimeDistributed(k.Conv2D(3, 2)), (2, 3, 5, 6, 4)),
     _case("conv-lstm1d", lambda k: k.ConvLSTM1D(3, 2, return_sequences=True), (2, 3, 6, 4)),
@@ -224,7 +240,9 @@ RECURRENT = [
 
 ATTENTION = [
     _case("attention", lambda k: k.Attention(), [(2, 3, 4), (2, 5, 4)]),
-    _case("attention-scale", lambda k: k.Attention(use_scale=True, score_mode="concat"), [(2, 3, 4), (2, 5, 4), (2, 5, 4)]),
+    _case(
+        "attention-scale", lambda k: k.Attention(use_scale=True, score_mode="concat"), [(2, 3, 4), (2, 5, 4), (2, 5, 4)]
+    ),
     _case("attention-causal", lambda k: k.Attention(), [(2, 5, 4), (2, 5, 4)], call={"use_causal_mask": True}),
     _case("additive-attention", lambda k: k.AdditiveAttention(), [(2, 3, 4), (2, 5, 4), (2, 5, 4)]),
     *(
@@ -233,14 +251,22 @@ ATTENTION = [
             ("mha", lambda k: k.MultiHeadAttention(2, 3), [(2, 3, 4), (2, 5, 4)], {}),
             ("mha-key", lambda k: k.MultiHeadAttention(2, 3, use_bias=False), [(2, 3, 4), (2, 5, 6), (2, 5, 7)], {}),
             ("mha-causal", lambda k: k.MultiHeadAttention(2, 3), [(2, 5, 4), (2, 5, 4)], {"use_causal_mask": True}),
-            ("mha-scores", lambda k: k.MultiHeadAttention(2, 3, output_shape=7), [(2, 3, 4), (2, 3, 4)],
-             {"return_attention_scores": True}),
+            (
+                "mha-scores",
+                lambda k: k.MultiHeadAttention(2, 3, output_shape=7),
+                [(2, 3, 4), (2, 3, 4)],
+                {"return_attention_scores": True},
+            ),
             ("mha-axes", lambda k: k.MultiHeadAttention(2, 3, attention_axes=2), [(2, 3, 4, 5), (2, 3, 4, 5)], {}),
             ("mha-all-axes", lambda k: k.MultiHeadAttention(2, 3), [(2, 3, 4, 5), (2, 3, 4, 5)], {}),
             ("mha-gate", lambda k: k.MultiHeadAttention(2, 3, use_gate=True), [(2, 3, 4), (2, 5, 4)], {}),
             ("gqa", lambda k: k.GroupQueryAttention(4, 6, 2), [(2, 3, 4), (2, 5, 4)], {}),
-            ("gqa-scores", lambda k: k.GroupQueryAttention(4, 6, 2), [(2, 3, 4), (2, 5, 4)],
-             {"return_attention_scores": True, "use_causal_mask": True}),
+            (
+                "gqa-scores",
+                lambda k: k.GroupQueryAttention(4, 6, 2),
+                [(2, 3, 4), (2, 5, 4)],
+                {"return_attention_scores": True, "use_causal_mask": True},
+            ),
         )
     ),
 ]

@@ -1,4 +1,4 @@
-"""What every layer keeps: shapes known beforehand, one result eager and compiled, right gradients, configurations that travel."""
+"""What every layer keeps: known shapes, one result eager and compiled, right gradients, configurations that travel."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from layers import layer_cases
 
 import nacre
+from layers import layer_cases
 from nacre.core import tree
 from nacre.runtime.compiled import CompiledFunction
 

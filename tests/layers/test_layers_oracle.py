@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from layers import layer_cases
 
 import nacre
+from layers import layer_cases
 from nacre.core import naming
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -105,5 +105,8 @@ def test_symbolic_shapes_agree(case: Any) -> None:
     expected = nacre.core.tree.flatten(case.run(theirs, placeholders(keras)))
     assert len(got) == len(expected)
     for g, e in zip(got, expected):  # what Keras does not know, nacre may
-        assert len(g.shape) == len(e.shape) and all(n in (m, None) for m, n in zip(g.shape, e.shape)), (g.shape, e.shape)
+        assert len(g.shape) == len(e.shape) and all(n in (m, None) for m, n in zip(g.shape, e.shape)), (
+            g.shape,
+            e.shape,
+        )
     assert [y.dtype for y in got] == [y.dtype for y in expected]

@@ -182,7 +182,9 @@ def serialize(activation: Any) -> Any:
     """The name of a built-in activation, the configuration of any other; the reverse of `deserialize`."""
     config = registry.serialize_keras_object(activation)
     if not isinstance(config, dict) or "config" not in config:
-        raise ValueError(f"Unknown activation function '{activation}' cannot be serialized due to invalid function name.")
+        raise ValueError(
+            f"Unknown activation function '{activation}' cannot be serialized due to invalid function name."
+        )
     if isinstance(activation, types.FunctionType) and activation.__module__ == __name__:
         return activation.__name__
     return config

@@ -6,7 +6,8 @@ __getattr__, __dir__, __all__ = _attach(
     __name__,
     {
         **dict.fromkeys(
-            ("Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm", "deserialize", "get", "serialize"), ".projections"
+            ("Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm", "deserialize", "get", "serialize"),
+            ".projections",
         ),
         "max_norm": ".projections:MaxNorm",
         "min_max_norm": ".projections:MinMaxNorm",

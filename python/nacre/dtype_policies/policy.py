@@ -1,6 +1,7 @@
 """Dtype policies: `"float32"` keeps and computes in one dtype, `"mixed_float16"` names two.
 
-nacre's kernels hold float16 and bfloat16 as float32, so a mixed policy is accepted and remembered, and computes in float32.
+nacre's kernels hold float16 and bfloat16 as float32, so a mixed policy is accepted and remembered, and computes in
+float32.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ class DTypePolicy:
         if name is None:
             name = _global_policy().name
         if not isinstance(name, str):
-            raise TypeError(f"'name' must be a string, such as 'mixed_float16'. Received: name={name} (of type {type(name)})")
+            raise TypeError(
+                f"'name' must be a string, such as 'mixed_float16'. Received: name={name} (of type {type(name)})"
+            )
         self._name = name
         self._source_name = source_name
         self._compute_dtype, self._variable_dtype = _parse(name)

@@ -44,7 +44,9 @@ class Constant(Initializer):
         try:
             return Tensor(np.array(np.broadcast_to(value, shape)))
         except ValueError:
-            raise ValueError(f"Constant: a value of shape {value.shape} cannot fill a weight of shape {tuple(shape)}") from None
+            raise ValueError(
+                f"Constant: a value of shape {value.shape} cannot fill a weight of shape {tuple(shape)}"
+            ) from None
 
     def get_config(self) -> dict[str, Any]:
         """`value`."""
@@ -62,7 +64,8 @@ class Identity(Initializer):
         """A matrix of that shape. Raises ValueError for another rank."""
         if len(shape) != 2:
             raise ValueError(
-                f"Identity matrix initializer can only be used for 2D matrices. Received: shape={tuple(shape)} of rank {len(shape)}."
+                f"Identity matrix initializer can only be used for 2D matrices. Received: shape={tuple(shape)} of "
+                f"rank {len(shape)}."
             )
         return Tensor((self.gain * np.eye(*shape)).astype(_numpy_dtype(dtype)))
 
@@ -101,7 +104,9 @@ class STFT(Initializer):
             raise ValueError(f"STFT: expected a kernel of shape (length, 1, bins), got {tuple(shape)}")
         fft_length = (bins - 1) * 2
         if not length <= fft_length:
-            raise ValueError(f"STFT: expected at least {length // 2 + 1} bins for windows of {length} samples, got {bins}")
+            raise ValueError(
+                f"STFT: expected at least {length // 2 + 1} bins for windows of {length} samples, got {bins}"
+            )
         time = np.arange(length).reshape(-1, 1, 1)
         angle = 2 * np.pi * time / fft_length * np.arange(bins)
         window: Any = 1.0

@@ -109,7 +109,8 @@ class VarianceScaling(RandomInitializer):
         mode: `"fan_in"`, `"fan_out"` or `"fan_avg"`: what n is.
         distribution: `"truncated_normal"` (or `"normal"`), `"untruncated_normal"` or `"uniform"`.
         seed: an int or SeedGenerator.
-        input_axes, output_axes: axes of the shape that count as inputs and outputs; the last two (after a receptive field)
+        input_axes, output_axes: axes of the shape that count as inputs and outputs; the last two (after a receptive
+            field)
             when they are not given.
     """
 
@@ -229,7 +230,7 @@ class HeUniform(_Named):
 
 
 class Orthogonal(RandomInitializer):
-    """`gain` times a random matrix with orthonormal columns (or rows, the shorter); higher ranks are seen as matrices."""
+    """`gain` times a random matrix with orthonormal columns (or rows); higher ranks are seen as matrices."""
 
     def __init__(self, gain: float = 1.0, seed: Any = None) -> None:
         self.gain = gain
@@ -240,13 +241,16 @@ class Orthogonal(RandomInitializer):
         shape = tuple(shape)
         if len(shape) < 2:
             raise ValueError(
-                f"The tensor to initialize must be at least two-dimensional. Received: shape={shape} of rank {len(shape)}."
+                f"The tensor to initialize must be at least two-dimensional. Received: shape={shape} of rank "
+                f"{len(shape)}."
             )
         dtype = _float_dtype(dtype, "Orthogonal")
         rows, cols = math.prod(shape[:-1]), shape[-1]
         sample = random.normal(shape=(max(rows, cols), min(rows, cols)), seed=self.seed, dtype=dtype)
         q, r = np.linalg.qr(np.asarray(sample, np.float64))
-        q = q * np.where(np.diag(r) < 0, -1.0, 1.0)  # makes the decomposition unique, and the matrix uniform (Mezzadri 2007)
+        q = q * np.where(
+            np.diag(r) < 0, -1.0, 1.0
+        )  # makes the decomposition unique, and the matrix uniform (Mezzadri 2007)
         if rows < cols:
             q = q.T
         return Tensor((self.gain * q.reshape(shape)).astype(dtype))

@@ -140,7 +140,9 @@ class PReLU(Layer):
             alpha_regularizer=alpha_regularizer,
             alpha_constraint=alpha_constraint,
         )
-        self.shared_axes = None if shared_axes is None else list(shared_axes) if hasattr(shared_axes, "__iter__") else [shared_axes]
+        self.shared_axes = (
+            None if shared_axes is None else list(shared_axes) if hasattr(shared_axes, "__iter__") else [shared_axes]
+        )
 
     def build(self, input_shape: Any) -> None:
         """Makes the weights."""

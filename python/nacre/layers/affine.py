@@ -18,15 +18,19 @@ def affine_images(
     """Images (N, H, W, C) seen through one map each: (N, H, W, C).
 
     Args:
-        matrices: (N, 6), rows `a0 a1 a2 b0 b1 b2`: output pixel (x, y) shows input place (a0 x + a1 y + a2, b0 x + b1 y + b2).
+        matrices: (N, 6), rows `a0 a1 a2 b0 b1 b2`: output pixel (x, y) shows input place (a0 x + a1 y + a2, b0 x + b1
+            y + b2).
         interpolation: `"nearest"` or `"bilinear"`.
-        fill_mode: what lies outside: `"constant"` (fill_value), `"nearest"`, `"wrap"` or `"reflect"` (edge pixels repeated).
+        fill_mode: what lies outside: `"constant"` (fill_value), `"nearest"`, `"wrap"` or `"reflect"` (edge pixels
+            repeated).
     """
     n, h, w, c = images.shape
     ys, xs = np.meshgrid(np.arange(h, dtype=images.dtype), np.arange(w, dtype=images.dtype), indexing="ij")
     grid = Tensor(np.stack([xs.ravel(), ys.ravel(), np.ones(h * w, xs.dtype)]))  # (3, H W)
     places = ops.matmul(ops.reshape(matrices, (n, 2, 3)), grid)  # (N, 2, H W)
-    x, y = _fold(places[:, 0], w, fill_mode), _fold(places[:, 1], h, fill_mode)
+    x, y = places[:, 0], places[:, 1]
+    if fill_mode == "reflect":
+        x, y = _reflect(x, w), _reflect(y, h)
     flat = ops.reshape(images, (n * h * w, c))
     first = Tensor(np.arange(n, dtype=np.int32)[:, None] * (h * w))
 
@@ -37,6 +41,8 @@ def affine_images(
             inside = ops.logical_and(
                 ops.logical_and(row >= 0.0, row <= h - 1.0), ops.logical_and(column >= 0.0, column <= w - 1.0)
             )
+        if fill_mode == "wrap":
+            row, column = row - ops.floor(row / float(h)) * float(h), column - ops.floor(column / float(w)) * float(w)
         row, column = ops.clip(row, 0.0, h - 1.0), ops.clip(column, 0.0, w - 1.0)
         index = first + ops.cast(row, "int32") * w + ops.cast(column, "int32")
         values = ops.take(flat, index, axis=0)
@@ -55,15 +61,10 @@ def affine_images(
     return ops.reshape(out, (n, h, w, c))
 
 
-def _fold(place: Any, size: int, fill_mode: str) -> Any:
-    """Places outside [0, size) brought inside, for the modes that do so."""
-    if fill_mode == "wrap":
-        return place - ops.floor(place / float(size)) * float(size)
-    if fill_mode == "reflect":
-        # d c b a | a b c d | d c b a: a period of twice the size, mirrored at half a pixel outside.
-        period = 2.0 * size
-        place = place + 0.5
-        place = place - ops.floor(place / period) * period
-        place = ops.minimum(place, period - place)
-        return ops.clip(place - 0.5, 0.0, size - 1.0)
-    return place
+def _reflect(place: Any, size: int) -> Any:
+    """Places brought inside as in `d c b a | a b c d | d c b a`: mirrored half a pixel outside."""
+    period = 2.0 * size
+    place = place + 0.5
+    place = place - ops.floor(place / period) * period
+    place = ops.minimum(place, period - place)
+    return ops.clip(place - 0.5, 0.0, size - 1.0)

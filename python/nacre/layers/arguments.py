@@ -87,9 +87,7 @@ def standardize_padding(value: Any, allow_causal: bool = False) -> str:
     allowed = {"valid", "same", "causal"} if allow_causal else {"valid", "same"}
     padding = value.lower() if isinstance(value, str) else value
     if padding not in allowed:
-        raise ValueError(
-            f"The `padding` argument must be a list/tuple or one of {allowed}. Received: {value}"
-        )
+        raise ValueError(f"The `padding` argument must be a list/tuple or one of {allowed}. Received: {value}")
     return str(padding)
 
 
@@ -100,7 +98,8 @@ def standardize_data_format(value: Any) -> str:
         return image_data_format()
     if name not in ("channels_first", "channels_last"):
         raise ValueError(
-            f"The `data_format` argument must be one of {{'channels_first', 'channels_last'}}. Received: data_format={value}"
+            f"The `data_format` argument must be one of {{'channels_first', 'channels_last'}}. Received: "
+            f"data_format={value}"
         )
     return str(name)
 
@@ -109,7 +108,9 @@ def no_quantization(layer: str, **arguments: Any) -> None:
     """Raises ValueError when one of the arguments for quantized or low-rank layers is given."""
     for name, value in arguments.items():
         if value is not None:
-            raise ValueError(f"{layer}: `{name}` is not supported, weights are float32 or float64. Received: {name}={value}")
+            raise ValueError(
+                f"{layer}: `{name}` is not supported, weights are float32 or float64. Received: {name}={value}"
+            )
 
 
 def conv_output_length(length: Any, kernel: int, padding: str, stride: int, dilation: int = 1) -> Any:
@@ -122,7 +123,14 @@ def conv_output_length(length: Any, kernel: int, padding: str, stride: int, dila
 
 
 def windowed_shape(
-    input_shape: Any, channels: Any, window: Any, strides: Any, padding: str, data_format: str, dilation: Any = None, what: str = ""
+    input_shape: Any,
+    channels: Any,
+    window: Any,
+    strides: Any,
+    padding: str,
+    data_format: str,
+    dilation: Any = None,
+    what: str = "",
 ) -> tuple[Any, ...]:
     """The output shape of a convolution or pooling over the spatial axes. Raises ValueError when nothing fits."""
     last = data_format == "channels_last"

@@ -33,7 +33,8 @@ class Attention(Layer):
         super().__init__(**kwargs)
         if score_mode not in ("dot", "concat"):
             raise ValueError(
-                f"Invalid value for argument score_mode. Expected one of {{'dot', 'concat'}}. Received: score_mode={score_mode}"
+                f"Invalid value for argument score_mode. Expected one of {{'dot', 'concat'}}. Received: "
+                f"score_mode={score_mode}"
             )
         self.use_scale = use_scale
         self.score_mode = score_mode

@@ -14,7 +14,8 @@ from nacre.layers.layer import Layer
 class BatchNormalization(Layer):
     """`gamma * (x - mean) / sqrt(variance + epsilon) + beta` per channel (Ioffe & Szegedy 2015).
 
-    In training, mean and (biased) variance are those of the batch, and moving averages of them are updated; otherwise, and when the
+    In training, mean and (biased) variance are those of the batch, and moving averages of them are updated; otherwise,
+    and when the
     layer is not trainable, the moving averages are used.
 
     Args:
@@ -89,7 +90,8 @@ class BatchNormalization(Layer):
         size = input_shape[axis]
         if size is None:
             raise ValueError(
-                f"BatchNormalization '{self.name}': axis {self.axis} of the input must be known, got shape {input_shape}"
+                f"BatchNormalization '{self.name}': axis {self.axis} of the input must be known, got shape "
+                f"{input_shape}"
             )
         if self.scale:
             self.gamma = self.add_weight(
@@ -111,7 +113,11 @@ class BatchNormalization(Layer):
             shape=(size,), name="moving_mean", initializer=self.moving_mean_initializer, trainable=False, autocast=False
         )
         self.moving_variance = self.add_weight(
-            shape=(size,), name="moving_variance", initializer=self.moving_variance_initializer, trainable=False, autocast=False
+            shape=(size,),
+            name="moving_variance",
+            initializer=self.moving_variance_initializer,
+            trainable=False,
+            autocast=False,
         )
         self.input_spec = InputSpec(ndim=len(input_shape), axes={axis: size})
         self._reduction_axes = [i for i in range(len(input_shape)) if i != axis]
@@ -122,7 +128,8 @@ class BatchNormalization(Layer):
             inputs = ops.cast(inputs, self._input_dtype)
         if mask is not None and len(mask.shape) > len(inputs.shape):
             raise ValueError(
-                f"BatchNormalization '{self.name}': the mask has shape {tuple(mask.shape)}, inputs {tuple(inputs.shape)}"
+                f"BatchNormalization '{self.name}': the mask has shape {tuple(mask.shape)}, inputs "
+                f"{tuple(inputs.shape)}"
             )
         if training and self.trainable:
             mean, variance = self._moments(inputs, mask)

@@ -1,4 +1,4 @@
-"""How a call is read: the signature of `call` (once per class), the context that inner layers see, and how errors are told."""
+"""How a call is read: the signature of `call`, the context that inner layers see, and how errors are told."""
 
 from __future__ import annotations
 
@@ -113,7 +113,17 @@ def mask_of(x: Any) -> Any:
     return getattr(x, "_keras_mask", None)
 
 
-# --- errors ------------------------------------------------------------------------------------------------------------------
+def only_tensors(x: Any) -> None:
+    for leaf in tree.flatten(x):
+        if leaf is not None and not is_tensor(leaf) and not isinstance(leaf, np.ndarray):
+            raise ValueError(
+                "Only input tensors may be passed as positional arguments. The following argument value should be "
+                "passed as "
+                f"a keyword argument: {leaf} (of type {type(leaf)})"
+            )
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------
 
 
 def _describe(value: Any) -> str:
@@ -122,7 +132,11 @@ def _describe(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return f"np.ndarray(shape={value.shape}, dtype={value.dtype})"
     if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(_describe, value))}]" if isinstance(value, list) else f"({', '.join(map(_describe, value))})"
+        return (
+            f"[{', '.join(map(_describe, value))}]"
+            if isinstance(value, list)
+            else f"({', '.join(map(_describe, value))})"
+        )
     if isinstance(value, dict):
         return "{" + ", ".join(f"{k!r}: {_describe(v)}" for k, v in value.items()) + "}"
     text = repr(value)

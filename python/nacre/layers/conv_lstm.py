@@ -6,7 +6,6 @@ from typing import Any
 
 from nacre import activations, ops
 from nacre.layers.arguments import (
-    config_of,
     conv_output_length,
     standardize_data_format,
     standardize_padding,
@@ -19,8 +18,10 @@ from nacre.layers.rnn import RecurrentLayer
 from nacre.layers.rnn_cells import RecurrentCell
 
 _BEFORE = (
-    "filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate", "activation", "recurrent_activation",
-    "use_bias", "kernel_initializer", "recurrent_initializer", "bias_initializer", "unit_forget_bias", "kernel_regularizer",
+    "filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate", "activation",
+    "recurrent_activation",
+    "use_bias", "kernel_initializer", "recurrent_initializer", "bias_initializer", "unit_forget_bias",
+    "kernel_regularizer",
     "recurrent_regularizer", "bias_regularizer",
 )  # fmt: skip
 _AFTER = ("kernel_constraint", "recurrent_constraint", "bias_constraint", "dropout", "recurrent_dropout", "seed")
@@ -29,11 +30,13 @@ _AFTER = ("kernel_constraint", "recurrent_constraint", "bias_constraint", "dropo
 class ConvLSTMCell(RecurrentCell):
     """One step of a convolutional LSTM (Shi et al. 2015); states [h, c] are feature maps (N, OH, OW, filters).
 
-    Weights: `kernel` (*kernel_size, C, 4 filters), `recurrent_kernel` (*kernel_size, filters, 4 filters), `bias` (4 filters,).
+    Weights: `kernel` (*kernel_size, C, 4 filters), `recurrent_kernel` (*kernel_size, filters, 4 filters), `bias` (4
+    filters,).
     """
 
     def __init__(
-        self, rank: int, filters: int, kernel_size: Any, strides: Any, padding: str, data_format: Any, dilation_rate: Any,
+        self, rank: int, filters: int, kernel_size: Any, strides: Any, padding: str, data_format: Any,
+        dilation_rate: Any,
         activation: Any, recurrent_activation: Any, use_bias: bool, unit_forget_bias: bool, dropout: float,
         recurrent_dropout: float, seed: Any, weights_by: dict[str, Any], **kwargs: Any,
     ) -> None:  # fmt: skip
@@ -193,12 +196,20 @@ class ConvLSTM(RecurrentLayer):
             "bias_constraint": bias_constraint,
         }
         cell = ConvLSTMCell(
-            self._RANK, filters, kernel_size, strides, padding, data_format, dilation_rate, activation, recurrent_activation,
+            self._RANK, filters, kernel_size, strides, padding, data_format, dilation_rate, activation,
+            recurrent_activation,
             use_bias, unit_forget_bias, dropout, recurrent_dropout, seed, weights, dtype=kwargs.get("dtype"),
             trainable=kwargs.get("trainable", True), name="conv_lstm_cell",
         )  # fmt: skip
         super().__init__(
-            cell, return_sequences, return_state, go_backwards, stateful, unroll, activity_regularizer=activity_regularizer, **kwargs
+            cell,
+            return_sequences,
+            return_state,
+            go_backwards,
+            stateful,
+            unroll,
+            activity_regularizer=activity_regularizer,
+            **kwargs,
         )
         self.input_spec = InputSpec(ndim=self._RANK + 3)
 

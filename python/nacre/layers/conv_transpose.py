@@ -74,7 +74,8 @@ class BaseConvTranspose(Windowed):
     def call(self, inputs: Any) -> Any:
         """The transposed convolution of the inputs."""
         x = ops.conv_transpose(
-            self._floats(inputs), self.kernel, strides=self.strides, padding=self.padding, output_padding=self.output_padding,
+            self._floats(inputs), self.kernel, strides=self.strides, padding=self.padding,
+            output_padding=self.output_padding,
             data_format=self.data_format, dilation_rate=self.dilation_rate,
         )  # fmt: skip
         return self._finish(x)
@@ -94,7 +95,8 @@ class BaseConvTranspose(Windowed):
             **super().get_config(),
             **config_of(
                 self, "filters", "kernel_size", "strides", "padding", "output_padding", "data_format", "dilation_rate",
-                "activation", "use_bias", "kernel_initializer", "bias_initializer", "kernel_regularizer", "bias_regularizer",
+                "activation", "use_bias", "kernel_initializer", "bias_initializer", "kernel_regularizer",
+                "bias_regularizer",
                 "activity_regularizer", "kernel_constraint", "bias_constraint",
             ),
         }  # fmt: skip
@@ -120,7 +122,8 @@ class Conv2DTranspose(BaseConvTranspose):
     """Transposed convolution over images: (N, H, W, C) -> (N, OH, OW, filters).
 
     Args:
-        output_padding: extra rows and columns at the end of the output, less than the strides; automatic when not given.
+        output_padding: extra rows and columns at the end of the output, less than the strides; automatic when not
+            given.
         filters, kernel_size, strides, padding, ...: as in Conv2D; `padding="same"` gives OH = H * stride.
     """
 
@@ -148,7 +151,8 @@ class Conv2DTranspose(BaseConvTranspose):
     ) -> None:
         super().__init__(
             filters, kernel_size, strides, padding, output_padding, data_format, dilation_rate, activation, use_bias,
-            kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, activity_regularizer, kernel_constraint,
+            kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, activity_regularizer,
+            kernel_constraint,
             bias_constraint, **kwargs,
         )  # fmt: skip
 
@@ -180,6 +184,7 @@ class Conv3DTranspose(BaseConvTranspose):
     ) -> None:
         super().__init__(
             filters, kernel_size, strides, padding, output_padding, data_format, dilation_rate, activation, use_bias,
-            kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, activity_regularizer, kernel_constraint,
+            kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, activity_regularizer,
+            kernel_constraint,
             bias_constraint, **kwargs,
         )  # fmt: skip

@@ -17,7 +17,8 @@ _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 def convert_input(x: Any, dtype: str | None) -> Any:
     """`x` with every array in it (any structure of lists, tuples and dicts) as a tensor.
 
-    Floats are cast to `dtype` when it is given; ints and booleans keep their dtype. A list whose leaves are all numbers is one tensor.
+    Floats are cast to `dtype` when it is given; ints and booleans keep their dtype. A list whose leaves are all
+    numbers is one tensor.
     What is no array (None, numbers, strings, other objects) comes back as it is.
     """
     kind = type(x)

@@ -46,7 +46,8 @@ class Windowed(Layer):
         channels = input_shape[axis]
         if channels is None:
             raise ValueError(
-                f"{type(self).__name__} '{self.name}': the channel axis of the input must be known, got shape {input_shape}"
+                f"{type(self).__name__} '{self.name}': the channel axis of the input must be known, got shape "
+                f"{input_shape}"
             )
         self.input_spec = InputSpec(ndim=self._RANK + 2, axes={axis: channels})
         return int(channels)
@@ -79,11 +80,13 @@ class Windowed(Layer):
         """(N, OH, OW, channels), or (N, channels, OH, OW) for channels_first."""
         if len(input_shape) != self._RANK + 2:
             raise ValueError(
-                f"{type(self).__name__} '{self.name}': expected an input shape of rank {self._RANK + 2}, got {tuple(input_shape)}"
+                f"{type(self).__name__} '{self.name}': expected an input shape of rank {self._RANK + 2}, got "
+                f"{tuple(input_shape)}"
             )
         what = f"`kernel shape={self.kernel_size}`, `dilation_rate={list(self.dilation_rate)}`, "
         return windowed_shape(
-            input_shape, self._output_channels(input_shape), self.kernel_size, self.strides, self.padding, self.data_format,
+            input_shape, self._output_channels(input_shape), self.kernel_size, self.strides, self.padding,
+            self.data_format,
             self.dilation_rate, what,
         )  # fmt: skip
 
@@ -122,8 +125,7 @@ class BaseConv(Windowed):
         self._window(kernel_size, strides, padding, data_format, dilation_rate, causal=self._RANK == 1)
         if self.padding == "causal" and self.data_format != "channels_last":
             raise ValueError(
-                "Causal padding needs `data_format='channels_last'`. "
-                f"Received: data_format={self.data_format}"
+                f"Causal padding needs `data_format='channels_last'`. Received: data_format={self.data_format}"
             )
         self.filters = int(filters)
         self.groups = int(groups)
@@ -166,7 +168,12 @@ class BaseConv(Windowed):
             inputs = ops.pad(inputs, ((0, 0), (before, 0), (0, 0)))
             padding = "valid"
         x = ops.conv(
-            inputs, self.kernel, strides=self.strides, padding=padding, data_format=self.data_format, dilation_rate=self.dilation_rate
+            inputs,
+            self.kernel,
+            strides=self.strides,
+            padding=padding,
+            data_format=self.data_format,
+            dilation_rate=self.dilation_rate,
         )
         return self._finish(x)
 
@@ -178,7 +185,8 @@ class BaseConv(Windowed):
         return {
             **super().get_config(),
             **config_of(
-                self, "filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate", "groups", "activation",
+                self, "filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate", "groups",
+                "activation",
                 "use_bias", "kernel_initializer", "bias_initializer", "kernel_regularizer", "bias_regularizer",
                 "activity_regularizer", "kernel_constraint", "bias_constraint",
             ),
@@ -188,11 +196,11 @@ class BaseConv(Windowed):
 def check_filters(filters: Any, groups: Any = 1) -> None:
     """Raises ValueError unless filters and groups are positive and one divides the other."""
     if not is_int(filters) or filters <= 0:
-        raise ValueError(f"Invalid value for argument `filters`. Expected a strictly positive value. Received filters={filters}.")
-    if not is_int(groups) or groups <= 0:
         raise ValueError(
-            f"The number of groups must be a positive integer. Received: groups={groups}."
+            f"Invalid value for argument `filters`. Expected a strictly positive value. Received filters={filters}."
         )
+    if not is_int(groups) or groups <= 0:
+        raise ValueError(f"The number of groups must be a positive integer. Received: groups={groups}.")
     if filters % groups:
         raise ValueError(
             "The number of filters must be evenly divisible by the number of groups. Received: "
@@ -256,14 +264,16 @@ class Conv2D(BaseConv):
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            filters, kernel_size, strides, padding, data_format, dilation_rate, groups, activation, use_bias, kernel_initializer,
-            bias_initializer, kernel_regularizer, bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint,
+            filters, kernel_size, strides, padding, data_format, dilation_rate, groups, activation, use_bias,
+            kernel_initializer,
+            bias_initializer, kernel_regularizer, bias_regularizer, activity_regularizer, kernel_constraint,
+            bias_constraint,
             **kwargs,
         )  # fmt: skip
 
 
 class Conv3D(BaseConv):
-    """Convolution over volumes: (N, D, H, W, C) -> (N, OD, OH, OW, filters); the arguments of Conv2D with three sizes."""
+    """Convolution over volumes: (N, D, H, W, C) -> (N, OD, OH, OW, filters); arguments as in Conv2D."""
 
     _RANK = 3
 
@@ -288,7 +298,9 @@ class Conv3D(BaseConv):
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            filters, kernel_size, strides, padding, data_format, dilation_rate, groups, activation, use_bias, kernel_initializer,
-            bias_initializer, kernel_regularizer, bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint,
+            filters, kernel_size, strides, padding, data_format, dilation_rate, groups, activation, use_bias,
+            kernel_initializer,
+            bias_initializer, kernel_regularizer, bias_regularizer, activity_regularizer, kernel_constraint,
+            bias_constraint,
             **kwargs,
         )  # fmt: skip

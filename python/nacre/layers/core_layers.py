@@ -90,16 +90,23 @@ class Lambda(Layer):
 
     Args:
         function: takes the inputs, and `mask` or `training` if it has such parameters.
-        output_shape: the shape without the batch axis, or a function of the input shape; found by tracing when not given.
+        output_shape: the shape without the batch axis, or a function of the input shape; found by tracing when not
+            given.
         mask: the output's mask, or a function of (inputs, mask) that gives it.
         arguments: dict of further keyword arguments of the function.
 
-    A named function that was registered with `keras.saving.register_keras_serializable` can be saved; a lambda cannot, since a
+    A named function that was registered with `keras.saving.register_keras_serializable` can be saved; a lambda cannot,
+    since a
     file holds data, never code.
     """
 
     def __init__(
-        self, function: Any, output_shape: Any = None, mask: Any = None, arguments: dict[str, Any] | None = None, **kwargs: Any
+        self,
+        function: Any,
+        output_shape: Any = None,
+        mask: Any = None,
+        arguments: dict[str, Any] | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if not callable(function):
@@ -148,7 +155,10 @@ class Lambda(Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments; the function by its registered name."""
-        config = {"arguments": serialize_keras_object(dict(self.arguments)), "function": serialize_keras_object(self.function)}
+        config = {
+            "arguments": serialize_keras_object(dict(self.arguments)),
+            "function": serialize_keras_object(self.function),
+        }
         if self._output_shape is not None:
             shape = self._output_shape
             config["output_shape"] = serialize_keras_object(shape) if callable(shape) else shape

@@ -18,7 +18,8 @@ class Dense(Layer):
         units: size of the last axis of the output.
         activation: function or its name; none when not given.
         use_bias: whether a bias is added.
-        kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, activity_regularizer, kernel_constraint,
+        kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, activity_regularizer,
+        kernel_constraint,
             bias_constraint: by name, config or object.
 
     Weights: `kernel` (K, units), `bias` (units,).
@@ -46,7 +47,9 @@ class Dense(Layer):
         **kwargs: Any,
     ) -> None:
         units = positive_int(
-            "units", units, "Received an invalid value for `{name}`, expected a positive integer. Received: {name}={value}"
+            "units",
+            units,
+            "Received an invalid value for `{name}`, expected a positive integer. Received: {name}={value}",
         )
         no_quantization("Dense", lora_rank=lora_rank, lora_alpha=lora_alpha, quantization_config=quantization_config)
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)

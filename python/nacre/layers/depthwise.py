@@ -87,7 +87,8 @@ class BaseDepthwiseConv(Windowed):
         return {
             **super().get_config(),
             **config_of(
-                self, "depth_multiplier", "kernel_size", "strides", "padding", "data_format", "dilation_rate", "activation",
+                self, "depth_multiplier", "kernel_size", "strides", "padding", "data_format", "dilation_rate",
+                "activation",
                 "use_bias", "depthwise_initializer", "bias_initializer", "depthwise_regularizer", "bias_regularizer",
                 "activity_regularizer", "depthwise_constraint", "bias_constraint",
             ),
@@ -229,7 +230,8 @@ class BaseSeparableConv(Windowed):
         return {
             **super().get_config(),
             **config_of(
-                self, "depth_multiplier", "filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate",
+                self, "depth_multiplier", "filters", "kernel_size", "strides", "padding", "data_format",
+                "dilation_rate",
                 "activation", "use_bias", "depthwise_initializer", "pointwise_initializer", "bias_initializer",
                 "depthwise_regularizer", "pointwise_regularizer", "bias_regularizer", "activity_regularizer",
                 "depthwise_constraint", "pointwise_constraint", "bias_constraint",
@@ -273,6 +275,8 @@ class SeparableConv2D(BaseSeparableConv):
     ) -> None:
         super().__init__(
             filters, kernel_size, strides, padding, data_format, dilation_rate, depth_multiplier, activation, use_bias,
-            depthwise_initializer, pointwise_initializer, bias_initializer, depthwise_regularizer, pointwise_regularizer,
-            bias_regularizer, activity_regularizer, depthwise_constraint, pointwise_constraint, bias_constraint, **kwargs,
+            depthwise_initializer, pointwise_initializer, bias_initializer, depthwise_regularizer,
+            pointwise_regularizer,
+            bias_regularizer, activity_regularizer, depthwise_constraint, pointwise_constraint, bias_constraint,
+            **kwargs,
         )  # fmt: skip

@@ -13,7 +13,9 @@ from nacre.layers.layer import Layer
 
 def _fraction(rate: Any) -> Any:
     if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate <= 1:
-        raise ValueError(f"Invalid value received for argument `rate`. Expected a float value between 0 and 1. Received: rate={rate}")
+        raise ValueError(
+            f"Invalid value received for argument `rate`. Expected a float value between 0 and 1. Received: rate={rate}"
+        )
     return rate
 
 
@@ -52,7 +54,8 @@ class Dropout(_Noisy):
             return None
         if len(self.noise_shape) != len(inputs.shape):
             raise ValueError(
-                f"{type(self).__name__} '{self.name}': noise_shape {self.noise_shape} does not fit inputs of shape {inputs.shape}"
+                f"{type(self).__name__} '{self.name}': noise_shape {self.noise_shape} does not fit inputs of shape "
+                f"{inputs.shape}"
             )
         return tuple(n if want is None else want for n, want in zip(inputs.shape, self.noise_shape))
 
@@ -71,11 +74,14 @@ def _noise_shape(noise_shape: Any) -> Any:
     if noise_shape is None:
         return None
     if not isinstance(noise_shape, (list, tuple)):
-        raise ValueError(f"Invalid value received for argument `noise_shape`. Expected a tuple or list. Received: {noise_shape}")
+        raise ValueError(
+            f"Invalid value received for argument `noise_shape`. Expected a tuple or list. Received: {noise_shape}"
+        )
     for n in noise_shape:
         if n is not None and (not isinstance(n, int) or n <= 0):
             raise ValueError(
-                "Invalid value received for argument `noise_shape`. Expected all elements to be None or a positive integer. "
+                "Invalid value received for argument `noise_shape`. Expected all elements to be None or a positive "
+                "integer. "
                 f"Received: noise_shape={noise_shape}"
             )
     return tuple(noise_shape)
@@ -84,7 +90,9 @@ def _noise_shape(noise_shape: Any) -> Any:
 class _SpatialDropout(Dropout):
     """Base class: whole feature maps are dropped."""
 
-    def __init__(self, rate: float, seed: Any = None, name: str | None = None, dtype: Any = None, **kwargs: Any) -> None:
+    def __init__(
+        self, rate: float, seed: Any = None, name: str | None = None, dtype: Any = None, **kwargs: Any
+    ) -> None:
         super().__init__(rate, seed=seed, name=name, dtype=dtype, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
@@ -139,7 +147,8 @@ class GaussianNoise(_Noisy):
         super().__init__(**kwargs)
         if isinstance(stddev, bool) or not isinstance(stddev, (int, float)) or stddev < 0:
             raise ValueError(
-                f"Invalid value received for argument `stddev`. Expected a non-negative float. Received: stddev={stddev}"
+                "Invalid value received for argument `stddev`. Expected a non-negative float. Received: "
+                f"stddev={stddev}"
             )
         self.stddev = stddev
         self._seed_with(seed, stddev > 0)
@@ -147,7 +156,9 @@ class GaussianNoise(_Noisy):
     def call(self, inputs: Any, training: bool = False) -> Any:
         """The inputs, noisy in training."""
         if training and self.stddev > 0:
-            noise = random.normal(inputs.shape, mean=0.0, stddev=self.stddev, dtype=inputs.dtype, seed=self.seed_generator)
+            noise = random.normal(
+                inputs.shape, mean=0.0, stddev=self.stddev, dtype=inputs.dtype, seed=self.seed_generator
+            )
             return inputs + noise
         return inputs
 
@@ -170,7 +181,9 @@ class GaussianDropout(_Noisy):
         """The inputs, noisy in training."""
         if training and self.rate > 0:
             stddev = math.sqrt(self.rate / (1.0 - self.rate))
-            return inputs * random.normal(inputs.shape, mean=1.0, stddev=stddev, dtype=inputs.dtype, seed=self.seed_generator)
+            return inputs * random.normal(
+                inputs.shape, mean=1.0, stddev=stddev, dtype=inputs.dtype, seed=self.seed_generator
+            )
         return inputs
 
     def get_config(self) -> dict[str, Any]:

@@ -17,9 +17,11 @@ class EinsumDense(Layer):
     """`activation(einsum(equation, inputs, kernel) + bias)`.
 
     Args:
-        equation: as for `ops.einsum`, `"ab,bc->ac"` is a Dense layer; `...` may stand before or behind the letters of both
+        equation: as for `ops.einsum`, `"ab,bc->ac"` is a Dense layer; `...` may stand before or behind the letters of
+            both
             the input and the output.
-        output_shape: sizes of the output axes without the batch axis (or without those of `...`); None for sizes of the input.
+        output_shape: sizes of the output axes without the batch axis (or without those of `...`); None for sizes of
+            the input.
         bias_axes: letters of the output axes that have a bias of their own; none: no bias.
         activation, kernel_initializer, ...: as in Dense.
 
@@ -48,7 +50,9 @@ class EinsumDense(Layer):
         quantization_config: Any = None,
         **kwargs: Any,
     ) -> None:
-        no_quantization("EinsumDense", lora_rank=lora_rank, lora_alpha=lora_alpha, quantization_config=quantization_config)
+        no_quantization(
+            "EinsumDense", lora_rank=lora_rank, lora_alpha=lora_alpha, quantization_config=quantization_config
+        )
         super().__init__(**kwargs)
         self.equation = equation
         self.partial_output_shape = (output_shape,) if isinstance(output_shape, int) else tuple(output_shape)
@@ -68,7 +72,9 @@ class EinsumDense(Layer):
 
     def build(self, input_shape: Any) -> None:
         """Makes the weights."""
-        kernel_shape, bias_shape, _ = analyze(self.equation, self.bias_axes, tuple(input_shape), self.partial_output_shape)
+        kernel_shape, bias_shape, _ = analyze(
+            self.equation, self.bias_axes, tuple(input_shape), self.partial_output_shape
+        )
         if any(n is None for n in kernel_shape):
             raise ValueError(
                 f"EinsumDense '{self.name}': the axes of the kernel must be known, got input shape {input_shape} for "
@@ -109,8 +115,10 @@ class EinsumDense(Layer):
             **super().get_config(),
             "output_shape": self.partial_output_shape,
             **config_of(
-                self, "equation", "activation", "bias_axes", "kernel_initializer", "bias_initializer", "kernel_regularizer",
-                "bias_regularizer", "activity_regularizer", "kernel_constraint", "bias_constraint", "quantization_config",
+                self, "equation", "activation", "bias_axes", "kernel_initializer", "bias_initializer",
+                "kernel_regularizer",
+                "bias_regularizer", "activity_regularizer", "kernel_constraint", "bias_constraint",
+                "quantization_config",
             ),
         }  # fmt: skip
 
@@ -149,19 +157,22 @@ def analyze(
         known = sizes_in.get(letter)
         if size is not None and known is not None and size != known:
             raise ValueError(
-                f"Input shape and output shape do not match at shared dimension '{letter}'. Input shape is {known}, and output "
+                f"Input shape and output shape do not match at shared dimension '{letter}'. Input shape is {known}, "
+                "and output "
                 f"shape is {size}."
             )
         sizes_out[letter] = size if size is not None else known
         if letter not in inputs and letter not in weights:
             raise ValueError(
-                f"Dimension '{letter}' was specified in the output '{outputs}' but has no corresponding dim in the input spec "
+                f"Dimension '{letter}' was specified in the output '{outputs}' but has no corresponding dim in the "
+                "input spec "
                 f"'{inputs}' or weight spec '{weights}'"
             )
     for letter in weights:
         if letter not in sizes_in and letter not in sizes_out:
             raise ValueError(
-                f"Weight dimension '{letter}' did not have a match in either the input spec '{inputs}' or the output spec "
+                f"Weight dimension '{letter}' did not have a match in either the input spec '{inputs}' or the output "
+                "spec "
                 f"'{outputs}'. For this layer, the weight must be fully specified."
             )
     kernel = tuple(sizes_in[n] if n in sizes_in else sizes_out[n] for n in weights)
@@ -169,7 +180,9 @@ def analyze(
     if bias_axes is not None:
         for letter in bias_axes:
             if letter not in outputs:
-                raise ValueError(f"Bias dimension '{letter}' was requested, but is not part of the output spec '{outputs}'")
+                raise ValueError(
+                    f"Bias dimension '{letter}' was requested, but is not part of the output spec '{outputs}'"
+                )
         first = min(outputs.find(letter) for letter in bias_axes)
         bias = tuple(sizes_out[n] if n in bias_axes else 1 for n in outputs[first:]) + ((1,) * hidden if right else ())
     full = tuple(sizes_out[n] for n in outputs)

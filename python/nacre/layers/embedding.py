@@ -44,7 +44,9 @@ class Embedding(Layer):
                 raise ValueError(
                     f"`{name}` must be a positive integer. Received: {name}={value} (of type {type(value).__name__})."
                 )
-        no_quantization("Embedding", lora_rank=lora_rank, lora_alpha=lora_alpha, quantization_config=quantization_config)
+        no_quantization(
+            "Embedding", lora_rank=lora_rank, lora_alpha=lora_alpha, quantization_config=quantization_config
+        )
         super().__init__(**kwargs)
         self.input_dim = int(input_dim)
         self.output_dim = int(output_dim)
@@ -93,7 +95,8 @@ class Embedding(Layer):
         return {
             **super().get_config(),
             **config_of(
-                self, "input_dim", "output_dim", "embeddings_initializer", "embeddings_regularizer", "activity_regularizer",
+                self, "input_dim", "output_dim", "embeddings_initializer", "embeddings_regularizer",
+                "activity_regularizer",
                 "embeddings_constraint", "mask_zero", "quantization_config",
             ),
         }  # fmt: skip

@@ -146,7 +146,8 @@ class GroupQueryAttention(Layer):
         return {
             **super().get_config(),
             **config_of(
-                self, "head_dim", "num_query_heads", "num_key_value_heads", "use_bias", "use_gate", "sliding_window", "dropout",
+                self, "head_dim", "num_query_heads", "num_key_value_heads", "use_bias", "use_gate", "sliding_window",
+                "dropout",
                 *_WEIGHTS, "activity_regularizer", *_CONSTRAINTS, "seed",
             ),
         }  # fmt: skip

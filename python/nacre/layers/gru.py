@@ -16,17 +16,20 @@ _BEFORE = (
     "bias_initializer", "kernel_regularizer", "recurrent_regularizer", "bias_regularizer",
 )  # fmt: skip
 _AFTER = (
-    "kernel_constraint", "recurrent_constraint", "bias_constraint", "dropout", "recurrent_dropout", "reset_after", "seed",
+    "kernel_constraint", "recurrent_constraint", "bias_constraint", "dropout", "recurrent_dropout", "reset_after",
+    "seed",
 )  # fmt: skip
 
 
 class GRUCell(RecurrentCell):
     """One step of a GRU (Cho et al. 2014), gates in the order update, reset, candidate.
 
-    `z, r = sigmoid(...)`, `h = z * h + (1 - z) * tanh(x + r * (h @ U))`; without `reset_after` the reset comes before the product:
+    `z, r = sigmoid(...)`, `h = z * h + (1 - z) * tanh(x + r * (h @ U))`; without `reset_after` the reset comes before
+    the product:
     `(r * h) @ U`.
 
-    Weights: `kernel` (C, 3 units), `recurrent_kernel` (units, 3 units), `bias` (2, 3 units), or (3 units,) without `reset_after`.
+    Weights: `kernel` (C, 3 units), `recurrent_kernel` (units, 3 units), `bias` (2, 3 units), or (3 units,) without
+    `reset_after`.
     """
 
     _GATES = 3
@@ -60,7 +63,8 @@ class GRUCell(RecurrentCell):
             kernel_initializer=kernel_initializer, recurrent_initializer=recurrent_initializer,
             bias_initializer=bias_initializer, kernel_regularizer=kernel_regularizer,
             recurrent_regularizer=recurrent_regularizer, bias_regularizer=bias_regularizer,
-            kernel_constraint=kernel_constraint, recurrent_constraint=recurrent_constraint, bias_constraint=bias_constraint,
+            kernel_constraint=kernel_constraint, recurrent_constraint=recurrent_constraint,
+            bias_constraint=bias_constraint,
         )  # fmt: skip
         self.recurrent_activation = activations.get(recurrent_activation)
         self.reset_after = reset_after
@@ -151,12 +155,20 @@ class GRU(RecurrentLayer):
         kwargs.pop("implementation", None)
         kwargs.pop("time_major", None)
         cell = GRUCell(
-            units, activation, recurrent_activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
+            units, activation, recurrent_activation, use_bias, kernel_initializer, recurrent_initializer,
+            bias_initializer,
             kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint, recurrent_constraint,
             bias_constraint, dropout, recurrent_dropout, reset_after, seed, dtype=kwargs.get("dtype"),
             trainable=kwargs.get("trainable", True), name="gru_cell",
         )  # fmt: skip
         super().__init__(
-            cell, return_sequences, return_state, go_backwards, stateful, unroll, activity_regularizer=activity_regularizer, **kwargs
+            cell,
+            return_sequences,
+            return_state,
+            go_backwards,
+            stateful,
+            unroll,
+            activity_regularizer=activity_regularizer,
+            **kwargs,
         )
         self.input_spec = InputSpec(ndim=3)

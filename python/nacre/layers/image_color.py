@@ -12,9 +12,10 @@ from nacre.layers.image_layer import ImageLayer, bounds
 def _range(value_range: Any) -> Any:
     if not isinstance(value_range, (list, tuple)) or len(value_range) != 2 or not value_range[0] < value_range[1]:
         raise ValueError(
-            f"The `value_range` argument should be a pair (lower, upper) of numbers. Received: value_range={value_range}"
+            "The `value_range` argument should be a pair (lower, upper) of numbers. Received: "
+            f"value_range={value_range}"
         )
-    return value_range
+    return list(value_range)
 
 
 class _Color(ImageLayer):
@@ -70,7 +71,7 @@ class RandomBrightness(_Color):
     def __init__(self, factor: Any, value_range: Any = (0, 255), seed: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.factor = bounds(factor, "factor", -1.0, 1.0)
-        self.value_range = list(_range(value_range))
+        self.value_range = _range(value_range)
         self._seed_with(seed)
 
     def transform(self, images: Any, training: bool) -> Any:
@@ -110,7 +111,8 @@ class Solarization(_Color):
     """Images whose values above a threshold are inverted, after an addition, both drawn at random in training.
 
     Args:
-        addition_factor, threshold_factor: limits of the fractions of the value range, in [0, 1]; one number f means (0, f).
+        addition_factor, threshold_factor: limits of the fractions of the value range, in [0, 1]; one number f means
+            (0, f).
         value_range: the range of the values.
     """
 

@@ -186,7 +186,13 @@ class RandomCrop(ImageLayer):
     _USES_TRAINING = False
 
     def __init__(
-        self, height: int, width: int, seed: Any = None, data_format: str | None = None, name: str | None = None, **kwargs: Any
+        self,
+        height: int,
+        width: int,
+        seed: Any = None,
+        data_format: str | None = None,
+        name: str | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(data_format=data_format, name=name, **kwargs)
         for what, value in (("height", height), ("width", width)):
@@ -197,7 +203,7 @@ class RandomCrop(ImageLayer):
 
     def transform(self, images: Any, training: bool) -> Any:
         """Images (N, height, width, C)."""
-        n, h, w, c = images.shape
+        _, h, w, _ = images.shape
         if not training or h < self.height or w < self.width:
             return crop_and_resize(images, (self.height, self.width), "bilinear")
         # A window of known size at a place that is drawn: rows and columns are looked up.

@@ -38,7 +38,8 @@ class ImageLayer(Layer):
         rank = len(inputs.shape)
         if rank not in (3, 4):
             raise ValueError(
-                f"{type(self).__name__} '{self.name}': expected an image (H, W, C) or a batch (N, H, W, C), got shape {inputs.shape}"
+                f"{type(self).__name__} '{self.name}': expected an image (H, W, C) or a batch (N, H, W, C), got "
+                f"shape {inputs.shape}"
             )
         x = inputs if rank == 4 else ops.expand_dims(inputs, 0)
         first = self.data_format == "channels_first"
@@ -59,7 +60,9 @@ class ImageLayer(Layer):
         return {**super().get_config(), **config_of(self, "data_format")}
 
 
-def bounds(value: Any, name: str, lowest: float | None = None, highest: float | None = None, sign: bool = True) -> tuple[Any, Any]:
+def bounds(
+    value: Any, name: str, lowest: float | None = None, highest: float | None = None, sign: bool = True
+) -> tuple[Any, Any]:
     """A number f as (-f, f) (or (0, f) without `sign`), a pair as it is. Raises ValueError for anything else."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         value = (-abs(value) if sign else 0, abs(value))

@@ -26,7 +26,8 @@ def _shape(shape: Any) -> tuple[int | None, ...]:
             out.append(int(d))
         else:
             raise ValueError(
-                f"Cannot convert '{shape}' to a shape. Found invalid dimension '{d}'. Expected a non-negative integer or None."
+                f"Cannot convert '{shape}' to a shape. Found invalid dimension '{d}'. Expected a non-negative "
+                "integer or None."
             )
     return tuple(out)
 
@@ -60,7 +61,8 @@ class InputLayer(Layer):
         if input_tensor is not None:
             if not isinstance(input_tensor, KerasTensor):
                 raise ValueError(
-                    f"Argument `input_tensor` must be a KerasTensor. Received invalid type: input_tensor={input_tensor} "
+                    "Argument `input_tensor` must be a KerasTensor. Received invalid type: "
+                    f"input_tensor={input_tensor} "
                     f"(of type {type(input_tensor)})"
                 )
             batch_shape = input_tensor.shape if batch_shape is None and shape is None else batch_shape

@@ -76,8 +76,10 @@ def _by_name(spec: Any, inputs: dict[str, Any], layer_name: str) -> list[Any]:
     names = [s.name for s in spec]
     missing = [name for name in names if name not in inputs]
     if missing:
-        raise ValueError(f"Missing data for input '{missing[0]}'. You passed a data dictionary with keys {list(inputs)}. "
-                         f"Expected the following keys: {names}")
+        raise ValueError(
+            f"Missing data for input '{missing[0]}'. You passed a data dictionary with keys {list(inputs)}. "
+            f"Expected the following keys: {names}"
+        )
     return [inputs[name] for name in names]
 
 
@@ -111,7 +113,9 @@ def _check(spec: InputSpec, x: Any, index: int, layer_name: str) -> None:
     ndim = len(shape)
 
     def fail(why: str) -> ValueError:
-        return ValueError(f"Input {index} with name '{spec.name}' of layer '{layer_name}' is incompatible with the layer: {why}")
+        return ValueError(
+            f"Input {index} with name '{spec.name}' of layer '{layer_name}' is incompatible with the layer: {why}"
+        )
 
     if spec.ndim is not None and ndim != spec.ndim and not _squeezable(spec, shape):
         raise fail(f"expected ndim={spec.ndim}, found ndim={ndim}. Full shape received: {tuple(shape)}")
@@ -122,7 +126,8 @@ def _check(spec: InputSpec, x: Any, index: int, layer_name: str) -> None:
     for axis, size in spec.axes.items():
         if size is not None and shape[axis] is not None and shape[axis] != size:
             raise fail(
-                f"expected axis {axis} of input shape to have value {size}, but received input with shape {tuple(shape)}"
+                f"expected axis {axis} of input shape to have value {size}, but received input with shape "
+                f"{tuple(shape)}"
             )
     if spec.shape is not None:
         wanted = spec.shape

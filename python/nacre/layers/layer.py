@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,46 +13,17 @@ from nacre.core.errors import NotCompilable, TracedBranch
 from nacre.core.operation import Node, Operation, any_keras_tensor
 from nacre.core.spec import is_float, standardize_dtype
 from nacre.core.tensor import KerasTensor, Symbol, Tensor
-from nacre.core.trace import current_graph
-from nacre.layers.calling import CallPlan, context, has_tensor, is_tensor, mask_of, plan_of, tell
+from nacre.layers.building import BuiltLayer, default, is_default
+from nacre.layers.calling import CallPlan, context, has_tensor, mask_of, only_tensors, plan_of, tell
 from nacre.layers.conversion import convert_input
 from nacre.layers.input_spec import assert_input_compatibility
-from nacre.layers.shapes import is_shape, map_shapes, shape_of, standardize_shapes
-from nacre.layers.state import LayerState
+from nacre.layers.shapes import is_shape, map_shapes, standardize_shapes
+from nacre.layers.substitution import variables_as
 
 _LEGACY = ("input_shape", "input_dim", "batch_input_shape", "weights", "input_dtype")
 
 
-def _wrap_build(build: Callable[..., Any]) -> Callable[..., Any]:
-    """A `build` that runs in the layer's name scope, remembers its shapes and marks the layer built."""
-
-    @functools.wraps(build)
-    def wrapped(self: Any, *args: Any, **kwargs: Any) -> None:
-        if self._building:  # super().build() from a subclass
-            build(self, *args, **kwargs)
-            return
-        self._check_super_called()
-        names = naming._stack()
-        names.append(self.name)
-        self._building = True
-        try:
-            self._remember_path()
-            args = tuple(standardize_shapes(a) for a in args)
-            kwargs = {name: standardize_shapes(a) for name, a in kwargs.items()}
-            build(self, *args, **kwargs)
-            given = inspect.signature(build).bind(self, *args, **kwargs).arguments
-            self._build_shapes_dict = {name: shape for name, shape in list(given.items())[1:] if name not in ("args", "kwargs")}
-        finally:
-            self._building = False
-            names.pop()
-        self.built = True
-        self._after_build()
-
-    wrapped._nacre_wrapped = True  # type: ignore[attr-defined]
-    return wrapped
-
-
-class Layer(LayerState):
+class Layer(BuiltLayer):
     """Turns tensors into tensors, and owns the weights that it needs for that.
 
     A subclass stores its arguments in `__init__`, makes weights in `build(input_shape)` and computes in `call(inputs)`:
@@ -81,21 +49,10 @@ class Layer(LayerState):
     supports_masking = False
     autocast = True
     _initialized = False
-    _building = False
     _convert_input_args = True
     _allow_non_tensor_positional_args = False
     _input_shape_arg: tuple[Any, ...] | None = None  # from the legacy arguments input_shape= and input_dim=
     _batch_shape_arg: tuple[Any, ...] | None = None  # the same with the batch axis
-    _initial_weights: Any = None
-    _build_shapes_dict: dict[str, Any] | None = None
-    _init_arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
-    activity_regularizer: Any = None
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        build = cls.__dict__.get("build")
-        if build is not None and not hasattr(build, "_nacre_wrapped"):
-            cls.build = _wrap_build(build)  # type: ignore[method-assign]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         layer = object.__new__(cls)
@@ -116,7 +73,8 @@ class Layer(LayerState):
             self._take_legacy_arguments(kwargs)
         if name is not None and (not isinstance(name, str) or "/" in name):
             raise ValueError(
-                f"Argument `name` must be a string and cannot contain character `/`. Received: name={name} (of type {type(name)})"
+                f"Argument `name` must be a string and cannot contain character `/`. Received: name={name} (of type "
+                f"{type(name)})"
             )
         Operation.__init__(self, name)
         self._initialize_state()
@@ -140,7 +98,8 @@ class Layer(LayerState):
             shape = kwargs["batch_input_shape"][1:]
         if shape is not None:
             warnings.warn(
-                "Do not pass an `input_shape`/`input_dim` argument to a layer. When using Sequential models, prefer using "
+                "Do not pass an `input_shape`/`input_dim` argument to a layer. When using Sequential models, prefer "
+                "using "
                 "an `Input(shape)` object as the first layer in the model instead.",
                 UserWarning,
                 stacklevel=4,
@@ -155,11 +114,12 @@ class Layer(LayerState):
     def _check_super_called(self) -> None:
         if not self._initialized:
             raise RuntimeError(
-                f"In layer '{type(self).__name__}', you forgot to call `super().__init__()` as the first statement in the "
+                f"In layer '{type(self).__name__}', you forgot to call `super().__init__()` as the first statement "
+                "in the "
                 "`__init__()` method. Go add it!"
             )
 
-    # --- dtypes ------------------------------------------------------------------------------------------------------------
+    # --- dtypes -------------------------------------------------------------------------------------------------------
 
     @property
     def dtype_policy(self) -> Any:
@@ -195,114 +155,15 @@ class Layer(LayerState):
         """The dtype that float inputs are cast to."""
         return self.compute_dtype
 
-    # --- building ----------------------------------------------------------------------------------------------------------
-
-    @_wrap_build
-    def build(self, input_shape: Any) -> None:
-        """Makes the weights for inputs of that shape. This one builds the sublayers, by tracing `call`."""
-        self._check_super_called()
-        if any(not layer.built for layer in self._flatten_layers(include_self=False)):
-            self._build_by_tracing({next(iter(plan_of(type(self)).positional), "inputs") + "_shape": input_shape})
-
-    def _build_by_tracing(self, shapes: dict[str, Any]) -> None:
-        """Runs `call` on symbols of these shapes, so that sublayers make their weights; a warning when that fails."""
-        def placeholder(shape: Any) -> KerasTensor:
-            return KerasTensor(shape, self._input_dtype or "float32")
-
-        inputs = {name.removesuffix("_shape"): map_shapes(placeholder, shape) for name, shape in shapes.items()}
-        try:
-            operation.compute_output_spec(lambda kwargs: self.call(**kwargs), (inputs,), {}, self.name)
-        except Exception as error:
-            warnings.warn(
-                f"`build()` was called on layer '{self.name}', but its sublayers could not be built from the shapes {shapes}: "
-                f"{error}. Implement `build()`, or call the layer on data once.",
-                stacklevel=3,
-            )
-
-    def _build_for_call(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        cls = type(self)
-        if cls.build is Layer.build:
-            # Sublayers are built where `call` calls them; only a call that will not run needs a trace.
-            if cls.compute_output_shape is Layer.compute_output_shape or not any_keras_tensor(args, kwargs):
-                return
-            if all(layer.built for layer in self._flatten_layers(include_self=False)):
-                return
-        shapes = self._shapes_by_argument(plan, args, kwargs)
-        if cls.build is Layer.build:
-            self._build_by_tracing(shapes)
-        else:
-            self.build(**self._shapes_for(self.build, shapes))
-        self.built = True
-
-    def _shapes_by_argument(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """`<argument>_shape` -> shape (or structure of shapes), for the tensor arguments that are no masks."""
-        if len(args) == 1 and not kwargs and is_tensor(args[0]) and plan.positional:
-            return {plan.positional[0] + "_shape": shape_of(args[0])}
-        shapes = {}
-        for name, value in plan.named(args, kwargs).items():
-            if name != "mask" and not name.endswith("_mask") and has_tensor(value):
-                shapes[name + "_shape"] = tree.map_structure(shape_of, value)
-        return shapes
-
-    def _shapes_for(self, function: Callable[..., Any], shapes: dict[str, Any]) -> dict[str, Any]:
-        """The keyword arguments for a `build` or `compute_output_shape` with that signature."""
-        parameters = _shape_parameters(function)
-        if parameters is None:
-            return shapes
-        if len(parameters) == 1:
-            return {parameters[0]: next(iter(shapes.values()), None)}
-        for name in parameters:
-            if not name.endswith("_shape"):
-                raise ValueError(
-                    f"For a `{function.__name__}()` method with more than one argument, all arguments should have a `_shape` "
-                    f"suffix and match an argument from `call()`. E.g. `{function.__name__}(self, foo_shape, bar_shape)`. "
-                    f"For layer '{type(self).__name__}', received `{function.__name__}()` argument `{name}`, which does not "
-                    "end in `_shape`."
-                )
-        missing = [n for n in parameters if n not in shapes and n not in _optional_parameters(function)]
-        if len(missing) == 1 and missing[0] == "input_shape" and shapes:
-            first = next(iter(shapes))
-            shapes = {("input_shape" if name == first else name): shape for name, shape in shapes.items()}
-        elif missing:
-            shapes = {**shapes, **dict.fromkeys(missing)}
-        return {name: shapes[name] for name in parameters if name in shapes}
-
-    def _after_build(self) -> None:
-        if not self._trainable:
-            for v in self._trainable_variables:
-                v.trainable = False
-        if self._initial_weights is not None and self.weights:
-            weights, self._initial_weights = self._initial_weights, None
-            self.set_weights(weights)
-        self._lock_state()
-
-    def get_build_config(self) -> dict[str, Any] | None:
-        """The shapes that `build` got, or None before."""
-        shapes = self._build_shapes_dict
-        if shapes is None:
-            return None
-        return {"input_shape": next(iter(shapes.values()))} if len(shapes) == 1 else {"shapes_dict": shapes}
-
-    def build_from_config(self, config: dict[str, Any]) -> None:
-        """Builds as `get_build_config` says."""
-        if not config:
-            return
-        if "input_shape" in config:
-            self.build(standardize_shapes(config["input_shape"]))
-        elif "shapes_dict" in config:
-            self.build(**{name: standardize_shapes(shape) for name, shape in config["shapes_dict"].items()})
-
-    # --- calling -----------------------------------------------------------------------------------------------------------
+    # --- calling ------------------------------------------------------------------------------------------------------
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """The computation: tensors in, tensors out. Defined by subclasses."""
         self._check_super_called()
-        raise NotImplementedError(
-            f"Layer {type(self).__name__} does not have a `call()` method implemented."
-        )
+        raise NotImplementedError(f"Layer {type(self).__name__} does not have a `call()` method implemented.")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Runs the layer: inputs converted and checked, weights built at the first call, masks and `training` handed on."""
+        """Runs the layer: inputs converted and checked, weights built once, masks and `training` handed on."""
         if not self._initialized:
             self._check_super_called()
         plan = plan_of(type(self))
@@ -345,7 +206,7 @@ class Layer(LayerState):
             for x in args:
                 kind = type(x)
                 if kind is not Tensor and kind is not Symbol:
-                    _only_tensors(x)
+                    only_tensors(x)
         return args, kwargs
 
     def _training(
@@ -375,9 +236,8 @@ class Layer(LayerState):
         given = plan.named(args, kwargs)
         found = {}
         tensors = {n: v for n, v in given.items() if n != "mask" and not n.endswith("_mask") and has_tensor(v)}
-        if len(tensors) == 1:
-            if plan.has_mask and mask is not None and given.get("mask") is None:
-                found["mask"] = mask
+        if len(tensors) == 1 and plan.has_mask and mask is not None and given.get("mask") is None:
+            found["mask"] = mask
         for name, value in tensors.items() if plan.mask_names else ():
             its_mask = f"{name}_mask"
             if its_mask in plan.mask_names and given.get(its_mask) is None:
@@ -435,13 +295,15 @@ class Layer(LayerState):
     ) -> Any:
         """`call` with these values in place of the Variables' own.
 
-        Returns `(outputs, non_trainable_variables)`, with the new values of the latter, and the losses when they are asked for. The
+        Returns `(outputs, non_trainable_variables)`, with the new values of the latter, and the losses when they are
+        asked for. The
         layer itself is left as it was.
         """
         self._check_super_called()
         if not self.built:
             raise ValueError(
-                f"To call stateless_call, {type(self).__name__} must be built (i.e. its variables must have been already "
+                f"To call stateless_call, {type(self).__name__} must be built (i.e. its variables must have been "
+                "already "
                 "created). You can build it by calling it on some data."
             )
         pairs: list[tuple[Any, Any]] = []
@@ -455,16 +317,18 @@ class Layer(LayerState):
                     f"Received list with length {len(given)}, but expected {len(mine)} variables."
                 )
             pairs += zip(mine, given)
-        with _variables_as(pairs):
+        with variables_as(pairs):
             outputs = self(*args, **kwargs)
             losses = self.losses if return_losses else None
             state = [v.value for v in self.non_trainable_variables]
         return (outputs, state, losses) if return_losses else (outputs, state)
 
-    # --- shapes and masks --------------------------------------------------------------------------------------------------
+    # --- shapes and masks ---------------------------------------------------------------------------------------------
 
+    @default
     def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
         """The shape (or structure of shapes) of the output for inputs of that shape; None is any size."""
+
         def placeholder(shape: Any) -> KerasTensor:
             return KerasTensor(shape, self._input_dtype or "float32")
 
@@ -476,7 +340,7 @@ class Layer(LayerState):
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         """KerasTensors of the shape and dtype that `call` gives for these arguments."""
-        if type(self).compute_output_shape is Layer.compute_output_shape:
+        if is_default(type(self).compute_output_shape):
             args, kwargs = tree.map_structure(self._in_compute_dtype, (args, kwargs))
             return operation.compute_output_spec(self.call, args, kwargs, self.name)
         shapes = self._shapes_by_argument(plan_of(type(self)), args, kwargs)
@@ -497,6 +361,7 @@ class Layer(LayerState):
             cast._keras_mask = mask  # type: ignore[attr-defined]
         return cast
 
+    @default
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
         """The mask of the output; that of the input unless a subclass knows better."""
         return previous_mask
@@ -505,13 +370,14 @@ class Layer(LayerState):
         if not self.supports_masking:
             if mask is not None and not trace.probing():
                 warnings.warn(
-                    f"Layer '{self.name}' (of type {type(self).__name__}) was passed an input with a mask attached to it. "
+                    f"Layer '{self.name}' (of type {type(self).__name__}) was passed an input with a mask attached "
+                    "to it. "
                     "However, this layer does not support masking and will therefore destroy the mask information. "
                     "Downstream layers will not see the mask.",
                     stacklevel=3,
                 )
             return
-        if mask is None and type(self).compute_mask is Layer.compute_mask:
+        if mask is None and is_default(type(self).compute_mask):
             return
         flat = tree.flatten(outputs)
         if all(getattr(y, "_keras_mask", None) is not None for y in flat):
@@ -530,139 +396,9 @@ class Layer(LayerState):
                 batch = y.shape[0] if y.shape else 1
                 self.add_loss(loss / float(batch) if batch else loss)
 
-    # --- configuration -----------------------------------------------------------------------------------------------------
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments that `from_config` makes an equal layer from.
-
-        Raises NotImplementedError for a subclass without a `get_config` whose arguments are not all plain data.
-        """
-        self._check_super_called()
-        config: dict[str, Any] = {"name": self.name}
-        if type(self).get_config is Layer.get_config:
-            config.update(self._recorded_arguments())
-            if not _takes_any_keyword(type(self)):
-                config.pop("name", None)
-        config["trainable"] = self.trainable
-        config["dtype"] = dtype_policies.serialize(self.dtype_policy)
-        if self.activity_regularizer is not None:
-            config["activity_regularizer"] = regularizers.serialize(self.activity_regularizer)
-        return config
-
-    def _recorded_arguments(self) -> dict[str, Any]:
-        args, kwargs = self._init_arguments
-        names = [p for p in inspect.signature(type(self).__init__).parameters][1:]
-        given = {**dict(zip(names, args)), **kwargs}
-        for name in ("trainable", "dtype"):
-            given.pop(name, None)
-        if len(args) > len(names) or not all(_is_plain(v) for v in tree.flatten(list(given.values()))):
-            cls = type(self).__name__
-            raise NotImplementedError(
-                f"Object {cls} was created by passing non-serializable argument values in `__init__()`, and therefore the "
-                "object must override `get_config()` in order to be serializable. Please implement `get_config()`: call "
-                "`super().get_config()` and add every argument of `__init__()` to the dict."
-            )
-        return given
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
-        """The layer of that configuration, not built yet."""
-        config = dict(config)
-        if isinstance(config.get("dtype"), dict):
-            config["dtype"] = dtype_policies.deserialize(config["dtype"])
-        try:
-            return cls(**config)
-        except Exception as error:
-            # `def __init__(self, units)` without **kwargs cannot take what every layer's configuration has.
-            extra = {k: config[k] for k in ("name", "trainable", "dtype") if k in config and not _accepts(cls, k)}
-            if extra and isinstance(error, TypeError):
-                layer = cls(**{k: v for k, v in config.items() if k not in extra})
-                layer.trainable = extra.get("trainable", True)
-                if "dtype" in extra:
-                    layer.dtype_policy = extra["dtype"]
-                if "name" in extra:
-                    layer.name = extra["name"]
-                return layer
-            raise TypeError(
-                f"Error when deserializing class '{cls.__name__}' using config={config}.\n\nException encountered: {error}"
-            ) from error
-
     def __repr__(self) -> str:
         if not self._initialized:
             return f"<{type(self).__name__}, not initialized>"
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
 
     __str__ = __repr__
-
-
-# --- helpers -----------------------------------------------------------------------------------------------------------------
-
-
-def _only_tensors(x: Any) -> None:
-    for leaf in tree.flatten(x):
-        if leaf is not None and not is_tensor(leaf) and not isinstance(leaf, np.ndarray):
-            raise ValueError(
-                "Only input tensors may be passed as positional arguments. The following argument value should be passed as "
-                f"a keyword argument: {leaf} (of type {type(leaf)})"
-            )
-
-
-@functools.lru_cache(maxsize=2048)
-def _parameters_of(function: Any) -> tuple[tuple[str, ...], frozenset[str], bool]:
-    parameters = inspect.signature(function).parameters.values()
-    named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    optional = frozenset(p.name for p in named if p.default is not p.empty)
-    names = tuple(p.name for p in named if p.name != "self")
-    return names, optional, any(p.kind is p.VAR_KEYWORD for p in parameters)
-
-
-def _shape_parameters(function: Any) -> tuple[str, ...] | None:
-    """The parameter names of a `build`-like method; None when it takes any keyword."""
-    names, _, any_keyword = _parameters_of(getattr(function, "__func__", function))
-    return None if any_keyword and not names else names
-
-
-def _optional_parameters(function: Any) -> frozenset[str]:
-    return _parameters_of(getattr(function, "__func__", function))[1]
-
-
-def _takes_any_keyword(cls: type) -> bool:
-    return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(cls.__init__).parameters.values())  # type: ignore[misc]
-
-
-def _accepts(cls: type, name: str) -> bool:
-    return _takes_any_keyword(cls) or name in inspect.signature(cls.__init__).parameters  # type: ignore[misc]
-
-
-def _is_plain(value: Any) -> bool:
-    return value is None or isinstance(value, (str, int, float, bool))
-
-
-class _variables_as:
-    """Variables have other values inside: given as (Variable, tensor) pairs."""
-
-    def __init__(self, pairs: list[tuple[Any, Any]]) -> None:
-        self.pairs = [(v, t.value if hasattr(t, "assign") else convert_input(t, None)) for v, t in pairs]
-
-    def __enter__(self) -> None:
-        graph = current_graph()
-        self.graph = graph
-        if graph is not None:
-            self.before = [(v, graph.read(v)) for v, _ in self.pairs]
-            for v, t in self.pairs:
-                graph.write(v, t)
-            return
-        self.before = [(v, (v._array, v._tensor)) for v, _ in self.pairs]
-        for v, t in self.pairs:
-            v._set_array(t._array)
-            v._tensor = t
-
-    def __exit__(self, *exc: Any) -> None:
-        for v, value in self.before:
-            if self.graph is not None:
-                self.graph.write(v, value)
-            else:
-                v._set_array(value[0])
-                v._tensor = value[1]
-
-

@@ -40,7 +40,11 @@ class Merge(Layer):
         self.supports_masking = True
 
     def _check(self, input_shape: Any) -> None:
-        if is_shape(input_shape) or not isinstance(input_shape, (list, tuple)) or not all(is_shape(s) for s in input_shape):
+        if (
+            is_shape(input_shape)
+            or not isinstance(input_shape, (list, tuple))
+            or not all(is_shape(s) for s in input_shape)
+        ):
             raise ValueError(
                 "A merge layer should be called on a list of inputs. Received: "
                 f"input_shape={input_shape} (not a list of shapes)"
@@ -64,7 +68,9 @@ class Merge(Layer):
     def call(self, inputs: Any) -> Any:
         """The merged tensor."""
         if not isinstance(inputs, (list, tuple)):
-            raise ValueError(f"A merge layer should be called on a list of inputs. Received: inputs={inputs} (not a list of tensors)")
+            raise ValueError(
+                f"A merge layer should be called on a list of inputs. Received: inputs={inputs} (not a list of tensors)"
+            )
         return self._merge(_same_rank(inputs))
 
     def _merge(self, inputs: list[Any]) -> Any:
@@ -163,7 +169,8 @@ class Concatenate(Merge):
     def _check(self, input_shape: Any) -> None:
         if is_shape(input_shape) or len(input_shape) < 1 or not all(is_shape(s) for s in input_shape):
             raise ValueError(
-                f"A `Concatenate` layer should be called on a list of at least 1 input. Received: input_shape={input_shape}"
+                "A `Concatenate` layer should be called on a list of at least 1 input. Received: "
+                f"input_shape={input_shape}"
             )
         ranks = {len(s) for s in input_shape}
         rank = max(ranks)
@@ -252,7 +259,8 @@ class Dot(Merge):
         for axis, shape in zip(pair, shapes):
             if not -len(shape) <= axis < len(shape) or axis % len(shape) == 0:
                 raise ValueError(
-                    f"Dot '{self.name}': axis {axis} is no axis behind the batch axis of an input of shape {tuple(shape)}"
+                    f"Dot '{self.name}': axis {axis} is no axis behind the batch axis of an input of shape "
+                    f"{tuple(shape)}"
                 )
         return pair[0] % len(shapes[0]), pair[1] % len(shapes[1])
 
@@ -278,7 +286,8 @@ class Dot(Merge):
         axis_a, axis_b = self._two([a, b])
         if a[axis_a] is not None and b[axis_b] is not None and a[axis_a] != b[axis_b]:
             raise ValueError(
-                f"Incompatible input shapes: axis values {a[axis_a]} (at axis {axis_a}) != {b[axis_b]} (at axis {axis_b}). "
+                f"Incompatible input shapes: axis values {a[axis_a]} (at axis {axis_a}) != {b[axis_b]} (at axis "
+                f"{axis_b}). "
                 f"Full input shapes: {a}, {b}"
             )
         rest = (*a[1:axis_a], *a[axis_a + 1 :], *b[1:axis_b], *b[axis_b + 1 :])

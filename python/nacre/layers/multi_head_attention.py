@@ -21,7 +21,13 @@ _CONSTRAINTS = ("kernel_constraint", "bias_constraint")
 
 
 def combined_mask(
-    attention_mask: Any, query_mask: Any, value_mask: Any, key_mask: Any, causal: bool, window: Any, sizes: tuple[int, int]
+    attention_mask: Any,
+    query_mask: Any,
+    value_mask: Any,
+    key_mask: Any,
+    causal: bool,
+    window: Any,
+    sizes: tuple[int, int],
 ) -> Any:
     """One boolean mask (N, T, S), or what broadcasts to it, of all that were given; None for none."""
     parts = []
@@ -48,7 +54,8 @@ def combined_mask(
 class MultiHeadAttention(Layer):
     """Attention in `num_heads` learned projections (Vaswani et al. 2017).
 
-    `call(query (N, T, D), value (N, S, E), key=None)` gives (N, T, D): queries, keys and values are projected to `key_dim` (values to
+    `call(query (N, T, D), value (N, S, E), key=None)` gives (N, T, D): queries, keys and values are projected to
+    `key_dim` (values to
     `value_dim`) per head, attended, and projected back to the size of the query.
 
     Args:
@@ -94,7 +101,8 @@ class MultiHeadAttention(Layer):
         for name, value in (("num_heads", num_heads), ("key_dim", key_dim)):
             if not is_int(value) or value <= 0:
                 raise ValueError(
-                    f"Received an invalid value for argument `{name}`, expected a positive integer. Received: {name}={value}"
+                    f"Received an invalid value for argument `{name}`, expected a positive integer. Received: "
+                    f"{name}={value}"
                 )
         if sliding_window is not None and (not is_int(sliding_window) or sliding_window <= 0):
             raise ValueError(f"`sliding_window` must be a positive integer. Received: sliding_window={sliding_window}")
@@ -106,10 +114,14 @@ class MultiHeadAttention(Layer):
         if output_shape is not None:
             output_shape = (output_shape,) if is_int(output_shape) else output_shape
             if not isinstance(output_shape, (list, tuple)) or not all(is_int(n) for n in output_shape):
-                raise ValueError(f"`output_shape` must be an int or a list of ints. Received: output_shape={output_shape}")
+                raise ValueError(
+                    f"`output_shape` must be an int or a list of ints. Received: output_shape={output_shape}"
+                )
             output_shape = tuple(output_shape)
         self.sizes_out = output_shape
-        self.attention_axes = (attention_axes,) if is_int(attention_axes) else None if attention_axes is None else tuple(attention_axes)
+        self.attention_axes = (
+            (attention_axes,) if is_int(attention_axes) else None if attention_axes is None else tuple(attention_axes)
+        )
         self.sliding_window = sliding_window
         self.use_gate = use_gate
         self.seed = seed
@@ -142,7 +154,8 @@ class MultiHeadAttention(Layer):
         key_shape = value_shape if key_shape is None else key_shape
         if value_shape[1:-1] != key_shape[1:-1]:
             raise ValueError(
-                f"All dimensions of `value` and `key`, except the last one, must be equal. Received: value_shape={value_shape} and "
+                "All dimensions of `value` and `key`, except the last one, must be equal. Received: "
+                f"value_shape={value_shape} and "
                 f"key_shape={key_shape}"
             )
         rank = len(query_shape)
@@ -219,7 +232,8 @@ class MultiHeadAttention(Layer):
         key_shape = value_shape if key_shape is None else key_shape
         if tuple(value_shape[1:-1]) != tuple(key_shape[1:-1]):
             raise ValueError(
-                f"All dimensions of `value` and `key`, except the last one, must be equal. Received: value_shape={value_shape} and "
+                "All dimensions of `value` and `key`, except the last one, must be equal. Received: "
+                f"value_shape={value_shape} and "
                 f"key_shape={key_shape}"
             )
         return (*query_shape[:-1], *(self.sizes_out or (query_shape[-1],)))

@@ -244,7 +244,8 @@ class GroupNormalization(Layer):
         channels = input_shape[self.axis]
         if channels is None:
             raise ValueError(
-                f"Axis {self.axis} of input tensor should have a defined dimension but the layer received an input with shape "
+                f"Axis {self.axis} of input tensor should have a defined dimension but the layer received an input "
+                "with shape "
                 f"{input_shape}."
             )
         if self.groups == -1:
@@ -255,7 +256,8 @@ class GroupNormalization(Layer):
             )
         if channels % self.groups:
             raise ValueError(
-                f"The number of channels must be a multiple of the number of groups. Received: groups={self.groups}, channels={channels}."
+                f"The number of channels must be a multiple of the number of groups. Received: groups={self.groups}, "
+                f"channels={channels}."
             )
         self.input_spec = InputSpec(ndim=len(input_shape), axes={self.axis: channels})
         if self.scale:

@@ -114,7 +114,8 @@ class _Cropping(_Border):
         for axis, (before, after) in zip(self._spatial(), self._cropping()):
             if shape[axis] is not None and before + after >= shape[axis]:
                 raise ValueError(
-                    "Values in `cropping` argument should be smaller than the corresponding spatial dimension of the input. "
+                    "Values in `cropping` argument should be smaller than the corresponding spatial dimension of the "
+                    "input. "
                     f"Received: inputs.shape={tuple(shape)}, cropping={self.cropping}"
                 )
 

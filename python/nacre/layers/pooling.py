@@ -6,7 +6,13 @@ from typing import Any
 
 from nacre import ops
 from nacre.core.spec import is_float
-from nacre.layers.arguments import config_of, standardize_data_format, standardize_padding, standardize_tuple, windowed_shape
+from nacre.layers.arguments import (
+    config_of,
+    standardize_data_format,
+    standardize_padding,
+    standardize_tuple,
+    windowed_shape,
+)
 from nacre.layers.input_spec import InputSpec
 from nacre.layers.layer import Layer
 

@@ -60,7 +60,11 @@ def resize_matrix(n: int, out: int, interpolation: str, antialias: bool) -> np.n
 
 
 def resize_images(
-    images: Any, size: tuple[int, int], interpolation: str = "bilinear", data_format: str = "channels_last", antialias: bool = False
+    images: Any,
+    size: tuple[int, int],
+    interpolation: str = "bilinear",
+    data_format: str = "channels_last",
+    antialias: bool = False,
 ) -> Any:
     """Images (..., H, W, C) resized to `size`; (..., C, H, W) for channels_first.
 

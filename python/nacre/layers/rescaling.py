@@ -70,7 +70,9 @@ class Normalization(Layer):
     Weights, when they are not given: `mean`, `variance` and `count`, not trainable.
     """
 
-    def __init__(self, axis: Any = -1, mean: Any = None, variance: Any = None, invert: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self, axis: Any = -1, mean: Any = None, variance: Any = None, invert: bool = False, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         axis = () if axis is None else (axis,) if is_int(axis) else axis
         self.axis = tuple(axis)
@@ -91,7 +93,8 @@ class Normalization(Layer):
         rank = len(input_shape)
         if any(a < -rank or a >= rank for a in self.axis):
             raise ValueError(
-                f"All `axis` values must be in the range [-ndim, ndim). Received inputs with ndim={rank}, while axis={self.axis}"
+                f"All `axis` values must be in the range [-ndim, ndim). Received inputs with ndim={rank}, while "
+                f"axis={self.axis}"
             )
         self._keep = tuple(sorted(a % rank for a in self.axis))
         for a in self._keep:
@@ -125,13 +128,15 @@ class Normalization(Layer):
                 self.build(x.shape)
             if x.ndim != len(self._broadcast) or any(x.shape[a] != self._broadcast[a] for a in self._keep):
                 raise ValueError(
-                    f"Normalization '{self.name}': adapt() got data of shape {x.shape}, which does not fit the shape that the "
+                    f"Normalization '{self.name}': adapt() got data of shape {x.shape}, which does not fit the shape "
+                    "that the "
                     f"layer was built for: {self._build_shapes_dict}"
                 )
             n = math.prod(x.shape[i] for i in self._reduce)
             if n == 0:
                 continue
-            # Shifted by the batch mean, then joined (Chan et al. 1983): stable where mean^2 is much larger than the variance.
+            # Shifted by the batch mean, then joined (Chan et al. 1983): stable where mean^2 is much larger than the
+            # variance.
             mean = x.mean(self._reduce)
             spread = ((x - x.mean(self._reduce, keepdims=True)) ** 2).sum(self._reduce)
             delta = mean - total

@@ -48,7 +48,8 @@ class Reshape(Layer):
         target_shape = tuple(target_shape) if hasattr(target_shape, "__iter__") else (target_shape,)
         if target_shape.count(-1) > 1:
             raise ValueError(
-                f"The `target_shape` argument must not contain more than one `-1` value. Received: target_shape={target_shape}"
+                "The `target_shape` argument must not contain more than one `-1` value. Received: "
+                f"target_shape={target_shape}"
             )
         for n in target_shape:
             if not is_int(n) or n < -1:
@@ -90,7 +91,8 @@ class Permute(Layer):
         self.dims = tuple(dims)
         if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
             raise ValueError(
-                "Invalid permutation argument `dims` for Permute Layer. The set of indices in `dims` must be consecutive "
+                "Invalid permutation argument `dims` for Permute Layer. The set of indices in `dims` must be "
+                "consecutive "
                 f"and start from 1. Received dims={dims}"
             )
         self.input_spec = InputSpec(ndim=len(self.dims) + 1)

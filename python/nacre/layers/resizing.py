@@ -65,7 +65,9 @@ class Resizing(_Sized):
         super().__init__(data_format=data_format, **kwargs)
         self._set_size(height, width)
         if interpolation not in INTERPOLATIONS:
-            raise ValueError(f"Resizing: expected `interpolation` to be one of {list(INTERPOLATIONS)}, got {interpolation!r}")
+            raise ValueError(
+                f"Resizing: expected `interpolation` to be one of {list(INTERPOLATIONS)}, got {interpolation!r}"
+            )
         if crop_to_aspect_ratio and pad_to_aspect_ratio:
             raise ValueError("Only one of `crop_to_aspect_ratio` and `pad_to_aspect_ratio` can be `True`.")
         if fill_mode != "constant":
@@ -86,14 +88,15 @@ class Resizing(_Sized):
             _, h, w, _ = images.shape
             tall, wide = max(h, int(w * size[0] / size[1])), max(w, int(h * size[1] / size[0]))
             top, left = int((tall - h) / 2), int((wide - w) / 2)
-            widths = ((0, 0), (top, tall - h - top), (left, wide - w - left), (0, 0))
+            widths = ((0, 0), (top, top), (left, left), (0, 0))  # as much on both sides, as Keras does
             images = ops.pad(images, widths, constant_values=self.fill_value)
         return resize_images(images, size, self.interpolation, antialias=self.antialias)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
         names = (
-            "height", "width", "interpolation", "crop_to_aspect_ratio", "pad_to_aspect_ratio", "fill_mode", "fill_value",
+            "height", "width", "interpolation", "crop_to_aspect_ratio", "pad_to_aspect_ratio", "fill_mode",
+            "fill_value",
             "antialias",
         )  # fmt: skip
         return {**super().get_config(), **config_of(self, *names)}

@@ -117,7 +117,8 @@ class RNN(Layer):
     """A cell applied step by step: (N, T, C) -> (N, units), or (N, T, units) with `return_sequences`.
 
     Args:
-        cell: a layer with `call(inputs, states) -> (output, new_states)` and `state_size`, or a list of such: they are stacked.
+        cell: a layer with `call(inputs, states) -> (output, new_states)` and `state_size`, or a list of such: they are
+            stacked.
         return_sequences: whether all outputs are returned, or the last one.
         return_state: whether the last states are returned, too: `[output, *states]`.
         go_backwards: whether to start at the end; the sequence of outputs is then in reversed order, too.
@@ -178,7 +179,8 @@ class RNN(Layer):
             if sequences_shape[0] is None:
                 raise ValueError(
                     "When using `stateful=True` in a RNN, the batch size must be static. Found dynamic batch size: "
-                    f"sequence.shape={sequences_shape}. Give the batch size with `batch_size=` or `batch_shape=` of Input."
+                    f"sequence.shape={sequences_shape}. Give the batch size with `batch_size=` or `batch_shape=` of "
+                    "Input."
                 )
             states = [
                 Variable(np.zeros((sequences_shape[0], *size), self._input_dtype), trainable=False, name="rnn_state")
@@ -200,7 +202,9 @@ class RNN(Layer):
     def call(self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False) -> Any:
         """(N, T, C) -> (N, units), or as the arguments of the layer say."""
         if sequences.shape[1] == 0:
-            raise ValueError(f"{type(self).__name__} '{self.name}': expected at least one step, got shape {sequences.shape}")
+            raise ValueError(
+                f"{type(self).__name__} '{self.name}': expected at least one step, got shape {sequences.shape}"
+            )
         if initial_state is not None:
             states = [s.value if isinstance(s, Variable) else s for s in tree.flatten(initial_state)]
         elif self.stateful:

@@ -12,14 +12,22 @@ from nacre.layers.layer import Layer
 class RecurrentCell(Layer):
     """Base class of SimpleRNNCell, LSTMCell and GRUCell.
 
-    `call(inputs, states)` is `step(project(inputs), states)`: `project` is the product with the inputs, which a layer does for all
+    `call(inputs, states)` is `step(project(inputs), states)`: `project` is the product with the inputs, which a layer
+    does for all
     steps at once; `step` is what has to wait for the state.
     """
 
     _GATES = 1
 
     def _arguments(
-        self, units: Any, activation: Any, use_bias: bool, dropout: float, recurrent_dropout: float, seed: Any, **weights: Any
+        self,
+        units: Any,
+        activation: Any,
+        use_bias: bool,
+        dropout: float,
+        recurrent_dropout: float,
+        seed: Any,
+        **weights: Any,
     ) -> None:
         self.units = units
         self.activation = activations.get(activation)
@@ -41,7 +49,9 @@ class RecurrentCell(Layer):
         """Makes the weights."""
         wide = self.units * self._GATES
         if input_shape[-1] is None:
-            raise ValueError(f"{type(self).__name__} '{self.name}': the last axis must be known, got shape {input_shape}")
+            raise ValueError(
+                f"{type(self).__name__} '{self.name}': the last axis must be known, got shape {input_shape}"
+            )
         self.kernel = self.add_weight(
             shape=(input_shape[-1], wide),
             name="kernel",

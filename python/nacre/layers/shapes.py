@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -54,3 +56,22 @@ def shape_of(x: Any) -> Any:
     if trace.probing():
         return tuple(None if d in _PROBED else d for d in shape)
     return tuple(shape)
+
+
+@functools.lru_cache(maxsize=2048)
+def _parameters_of(function: Any) -> tuple[tuple[str, ...], frozenset[str], bool]:
+    parameters = inspect.signature(function).parameters.values()
+    named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    optional = frozenset(p.name for p in named if p.default is not p.empty)
+    names = tuple(p.name for p in named if p.name != "self")
+    return names, optional, any(p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+def shape_parameters(function: Any) -> tuple[str, ...] | None:
+    """The parameter names of a `build`-like method; None when it takes any keyword."""
+    names, _, any_keyword = _parameters_of(getattr(function, "__func__", function))
+    return None if any_keyword and not names else names
+
+
+def optional_parameters(function: Any) -> frozenset[str]:
+    return _parameters_of(getattr(function, "__func__", function))[1]

@@ -49,7 +49,8 @@ class SimpleRNNCell(RecurrentCell):
             kernel_initializer=kernel_initializer, recurrent_initializer=recurrent_initializer,
             bias_initializer=bias_initializer, kernel_regularizer=kernel_regularizer,
             recurrent_regularizer=recurrent_regularizer, bias_regularizer=bias_regularizer,
-            kernel_constraint=kernel_constraint, recurrent_constraint=recurrent_constraint, bias_constraint=bias_constraint,
+            kernel_constraint=kernel_constraint, recurrent_constraint=recurrent_constraint,
+            bias_constraint=bias_constraint,
         )  # fmt: skip
         self.state_size = units
         self.output_size = units
@@ -64,7 +65,15 @@ class SimpleRNNCell(RecurrentCell):
         return {
             **super().get_config(),
             **config_of(
-                self, "units", "activation", "use_bias", *_WEIGHTS, *_CONSTRAINTS, "dropout", "recurrent_dropout", "seed"
+                self,
+                "units",
+                "activation",
+                "use_bias",
+                *_WEIGHTS,
+                *_CONSTRAINTS,
+                "dropout",
+                "recurrent_dropout",
+                "seed",
             ),
         }
 
@@ -83,7 +92,8 @@ class SimpleRNN(RecurrentLayer):
     """
 
     _CELL_CONFIG = (
-        "units", "activation", "use_bias", *_WEIGHTS, "activity_regularizer", *_CONSTRAINTS, "dropout", "recurrent_dropout",
+        "units", "activation", "use_bias", *_WEIGHTS, "activity_regularizer", *_CONSTRAINTS, "dropout",
+        "recurrent_dropout",
     )  # fmt: skip
 
     def __init__(
@@ -112,12 +122,20 @@ class SimpleRNN(RecurrentLayer):
         **kwargs: Any,
     ) -> None:
         cell = SimpleRNNCell(
-            units, activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer, kernel_regularizer,
+            units, activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
+            kernel_regularizer,
             recurrent_regularizer, bias_regularizer, kernel_constraint, recurrent_constraint, bias_constraint, dropout,
             recurrent_dropout, seed, dtype=kwargs.get("dtype"), trainable=kwargs.get("trainable", True),
             name="simple_rnn_cell",
         )  # fmt: skip
         super().__init__(
-            cell, return_sequences, return_state, go_backwards, stateful, unroll, activity_regularizer=activity_regularizer, **kwargs
+            cell,
+            return_sequences,
+            return_state,
+            go_backwards,
+            stateful,
+            unroll,
+            activity_regularizer=activity_regularizer,
+            **kwargs,
         )
         self.input_spec = [InputSpec(ndim=3)]

@@ -48,10 +48,17 @@ class LayerState(Operation):
     def _initialize_state(self) -> None:
         own = self.__dict__
         if "_layers" not in own:
-            for name in ("_layers", "_metrics", "_trainable_variables", "_non_trainable_variables", "_seed_generators", "_losses"):
+            for name in (
+                "_layers",
+                "_metrics",
+                "_trainable_variables",
+                "_non_trainable_variables",
+                "_seed_generators",
+                "_losses",
+            ):
                 own.setdefault(name, [])
 
-    # --- tracking ----------------------------------------------------------------------------------------------------------
+    # --- tracking -----------------------------------------------------------------------------------------------------
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, _PLAIN) or name in _OWN:
@@ -78,8 +85,10 @@ class LayerState(Operation):
 
     def _forget_unless_elsewhere(self, name: str, value: Any) -> None:
         for other, held in self.__dict__.items():
-            if other != name and other not in _OWN and (
-                held is value or (isinstance(held, (list, tuple)) and any(v is value for v in held))
+            if (
+                other != name
+                and other not in _OWN
+                and (held is value or (isinstance(held, (list, tuple)) and any(v is value for v in held)))
             ):
                 return
         self._untrack(value)
@@ -135,7 +144,7 @@ class LayerState(Operation):
     def _unlock_state(self) -> None:
         object.__setattr__(self, "_locked", False)
 
-    # --- variables ---------------------------------------------------------------------------------------------------------
+    # --- variables ----------------------------------------------------------------------------------------------------
 
     def add_weight(
         self,
@@ -168,9 +177,7 @@ class LayerState(Operation):
         dtype = self.variable_dtype if dtype is None else dtype  # type: ignore[attr-defined]
         if initializer is None:
             initializer = "glorot_uniform" if is_float(standardize_dtype(dtype)) else "zeros"
-        variable = Variable(
-            initializers.get(initializer), shape, dtype, trainable, autocast, aggregation, name=name
-        )
+        variable = Variable(initializers.get(initializer), shape, dtype, trainable, autocast, aggregation, name=name)
         if regularizer is not None:
             variable.regularizer = regularizers.get(regularizer)
         if constraint is not None:
@@ -264,12 +271,13 @@ class LayerState(Operation):
         return [v.numpy() for v in self.weights]
 
     def set_weights(self, weights: Any) -> None:
-        """Sets all weights. Raises ValueError unless there are as many arrays, of the same shapes, as in `get_weights()`."""
+        """Sets all weights. Raises ValueError unless number and shapes of the arrays are those of `get_weights()`."""
         mine = self.weights
         weights = list(weights)
         if len(mine) != len(weights):
             raise ValueError(
-                f"You called `set_weights(weights)` on layer '{self.name}' with a weight list of length {len(weights)}, "
+                f"You called `set_weights(weights)` on layer '{self.name}' with a weight list of length "
+                f"{len(weights)}, "
                 f"but the layer was expecting {len(mine)} weights."
             )
         for variable, value in zip(mine, weights):
@@ -298,7 +306,7 @@ class LayerState(Operation):
     def _remember_path(self) -> None:
         object.__setattr__(self, "_path", current_path() or self.name)
 
-    # --- losses ------------------------------------------------------------------------------------------------------------
+    # --- losses -------------------------------------------------------------------------------------------------------
 
     def add_loss(self, loss: Any) -> None:
         """Adds scalar tensors to the loss of the model, until the next call of the outermost layer.
@@ -317,7 +325,8 @@ class LayerState(Operation):
         for value in loss if isinstance(loss, (list, tuple)) else (loss,):
             if callable(value) and not hasattr(value, "shape"):
                 raise ValueError(
-                    f"`add_loss()` expects a scalar tensor, got {value!r}. Compute the loss in `call()` and pass its value."
+                    f"`add_loss()` expects a scalar tensor, got {value!r}. Compute the loss in `call()` and pass its "
+                    "value."
                 )
             if value is not None:
                 self._losses.append(value)
@@ -344,7 +353,7 @@ class LayerState(Operation):
             layer._losses.clear()
         object.__setattr__(self, "_losses_below", False)
 
-    # --- files -------------------------------------------------------------------------------------------------------------
+    # --- files --------------------------------------------------------------------------------------------------------
 
     def save_own_variables(self, store: Any) -> None:
         """Writes the layer's own Variables into `store` (a mapping) under `"0"`, `"1"`, ..."""
@@ -357,12 +366,15 @@ class LayerState(Operation):
         if len(store.keys()) != len(mine):
             if not mine and not self.built:
                 raise ValueError(
-                    f"Layer '{self.name}' was never built and thus it doesn't have any variables. However the weights file "
-                    f"lists {len(store.keys())} variables for this layer. Call the model once on data, or let the `build()` "
+                    f"Layer '{self.name}' was never built and thus it doesn't have any variables. However the "
+                    "weights file "
+                    f"lists {len(store.keys())} variables for this layer. Call the model once on data, or let the "
+                    "`build()` "
                     "of the layer that owns it build it too, before loading."
                 )
             raise ValueError(
-                f"Layer '{self.name}' expected {len(mine)} variables, but received {len(store.keys())} variables during "
+                f"Layer '{self.name}' expected {len(mine)} variables, but received {len(store.keys())} variables "
+                "during "
                 f"loading. Expected: {[v.name for v in mine]}"
             )
         for i, v in enumerate(mine):

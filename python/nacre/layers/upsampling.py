@@ -54,7 +54,9 @@ class UpSampling2D(Layer):
         self.size = standardize_tuple(size, self._RANK, "size")
         self.interpolation = str(interpolation).lower()
         if self.interpolation not in INTERPOLATIONS:
-            raise ValueError(f"UpSampling2D: expected `interpolation` to be one of {list(INTERPOLATIONS)}, got {interpolation!r}")
+            raise ValueError(
+                f"UpSampling2D: expected `interpolation` to be one of {list(INTERPOLATIONS)}, got {interpolation!r}"
+            )
         self.input_spec = InputSpec(ndim=self._RANK + 2)
 
     def _first(self) -> int:

@@ -19,7 +19,8 @@ class Wrapper(Layer):
     def __init__(self, layer: Any, **kwargs: Any) -> None:
         if not isinstance(layer, Layer):
             raise ValueError(
-                f"Layer {layer} supplied to Wrapper isn't a supported layer type. Please ensure wrapped layer is a valid "
+                f"Layer {layer} supplied to Wrapper isn't a supported layer type. Please ensure wrapped layer is a "
+                "valid "
                 "Keras layer."
             )
         super().__init__(**kwargs)
@@ -87,7 +88,8 @@ class TimeDistributed(Wrapper):
 
 
 class SpectralNormalization(Wrapper):
-    """The layer inside with its kernel divided by its largest singular value at each training step (Miyato et al. 2018).
+    """The layer inside with its kernel divided by its largest singular value at each training step (Miyato et al.
+    2018).
 
     Args:
         layer: one with a `kernel` or `embeddings`.
@@ -114,7 +116,8 @@ class SpectralNormalization(Wrapper):
                 break
         else:
             raise ValueError(
-                f"{type(self.layer).__name__} object has no attribute 'kernel' nor 'embeddings', so SpectralNormalization "
+                f"{type(self.layer).__name__} object has no attribute 'kernel' nor 'embeddings', so "
+                "SpectralNormalization "
                 "cannot normalize it"
             )
         self.vector_u = self.add_weight(

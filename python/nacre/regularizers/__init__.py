@@ -6,7 +6,8 @@ __getattr__, __dir__, __all__ = _attach(
     __name__,
     {
         **dict.fromkeys(
-            ("L1", "L1L2", "L2", "OrthogonalRegularizer", "Regularizer", "deserialize", "get", "serialize"), ".penalties"
+            ("L1", "L1L2", "L2", "OrthogonalRegularizer", "Regularizer", "deserialize", "get", "serialize"),
+            ".penalties",
         ),
         "l1": ".penalties:L1",
         "l1_l2": ".penalties:L1L2",

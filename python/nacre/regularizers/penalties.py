@@ -31,7 +31,8 @@ def _checked(name: str, value: Any) -> float:
         return 0.0
     if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value) or math.isinf(value):
         raise ValueError(
-            f"Invalid value for argument {name}: expected a non-negative float. Received: {name}={value} (of type {type(value)})"
+            f"Invalid value for argument {name}: expected a non-negative float. Received: {name}={value} (of type "
+            f"{type(value)})"
         )
     return float(value)
 
@@ -100,7 +101,9 @@ class OrthogonalRegularizer(Regularizer):
     def __init__(self, factor: float = 0.01, mode: str = "rows") -> None:
         self.factor = _checked("factor", factor)
         if mode not in ("rows", "columns"):
-            raise ValueError(f"Invalid value for argument `mode`. Expected one of {{'rows', 'columns'}}. Received: mode={mode}")
+            raise ValueError(
+                f"Invalid value for argument `mode`. Expected one of {{'rows', 'columns'}}. Received: mode={mode}"
+            )
         self.mode = mode
 
     def __call__(self, inputs: Any) -> Any:
@@ -108,8 +111,7 @@ class OrthogonalRegularizer(Regularizer):
         inputs = ops.convert_to_tensor(inputs)
         if len(inputs.shape) != 2:
             raise ValueError(
-                "Inputs to OrthogonalRegularizer must have rank 2. Received: "
-                f"inputs.shape={tuple(inputs.shape)}"
+                f"Inputs to OrthogonalRegularizer must have rank 2. Received: inputs.shape={tuple(inputs.shape)}"
             )
         x = inputs if self.mode == "rows" else ops.transpose(inputs)
         x = x / ops.sqrt(ops.maximum(ops.sum(ops.square(x), axis=1, keepdims=True), 1e-12))

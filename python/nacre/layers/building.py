@@ -1,0 +1,173 @@
+"""How a layer comes to its weights: shapes from arguments, `build` in its name scope, sublayers by tracing."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from nacre.core import naming, operation, tree
+from nacre.core.operation import any_keras_tensor
+from nacre.core.tensor import KerasTensor
+from nacre.layers.calling import CallPlan, has_tensor, is_tensor, plan_of
+from nacre.layers.configuration import ConfiguredLayer
+from nacre.layers.shapes import map_shapes, optional_parameters, shape_of, shape_parameters, standardize_shapes
+
+
+def default(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Marks a method of the base class that subclasses may leave as it is."""
+    method._nacre_default = True  # type: ignore[attr-defined]
+    return method
+
+
+def is_default(method: Any) -> bool:
+    """Whether a method was left as it is in the base class."""
+    return getattr(method, "_nacre_default", False)
+
+
+def _wrap_build(build: Callable[..., Any]) -> Callable[..., Any]:
+    """A `build` that runs in the layer's name scope, remembers its shapes and marks the layer built."""
+
+    @functools.wraps(build)
+    def wrapped(self: Any, *args: Any, **kwargs: Any) -> None:
+        if self._building:  # super().build() from a subclass
+            build(self, *args, **kwargs)
+            return
+        self._check_super_called()
+        names = naming._stack()
+        names.append(self.name)
+        self._building = True
+        try:
+            self._remember_path()
+            args = tuple(standardize_shapes(a) for a in args)
+            kwargs = {name: standardize_shapes(a) for name, a in kwargs.items()}
+            build(self, *args, **kwargs)
+            given = inspect.signature(build).bind(self, *args, **kwargs).arguments
+            self._build_shapes_dict = {
+                name: shape for name, shape in list(given.items())[1:] if name not in ("args", "kwargs")
+            }
+        finally:
+            self._building = False
+            names.pop()
+        self.built = True
+        self._after_build()
+
+    wrapped._nacre_wrapped = True  # type: ignore[attr-defined]
+    return wrapped
+
+
+class BuiltLayer(ConfiguredLayer):
+    """The half of a Layer that makes weights: see `Layer`."""
+
+    _building = False
+    _initial_weights: Any = None
+    _build_shapes_dict: dict[str, Any] | None = None
+    _input_dtype: str | None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        build = cls.__dict__.get("build")
+        if build is not None and not hasattr(build, "_nacre_wrapped"):
+            cls.build = _wrap_build(build)  # type: ignore[method-assign]
+
+    @_wrap_build
+    def build(self, input_shape: Any) -> None:
+        """Makes the weights for inputs of that shape. This one builds the sublayers, by tracing `call`."""
+        self._check_super_called()
+        if any(not layer.built for layer in self._flatten_layers(include_self=False)):
+            self._build_by_tracing({next(iter(plan_of(type(self)).positional), "inputs") + "_shape": input_shape})
+
+    def _build_by_tracing(self, shapes: dict[str, Any]) -> None:
+        """Runs `call` on symbols of these shapes, so that sublayers make their weights; a warning when that fails."""
+
+        def placeholder(shape: Any) -> KerasTensor:
+            return KerasTensor(shape, self._input_dtype or "float32")
+
+        inputs = {name.removesuffix("_shape"): map_shapes(placeholder, shape) for name, shape in shapes.items()}
+        try:
+            operation.compute_output_spec(lambda kwargs: self.call(**kwargs), (inputs,), {}, self.name)
+        except Exception as error:
+            warnings.warn(
+                f"`build()` was called on layer '{self.name}', but its sublayers could not be built from the shapes "
+                f"{shapes}: "
+                f"{error}. Implement `build()`, or call the layer on data once.",
+                stacklevel=3,
+            )
+
+    def _build_for_call(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        cls = type(self)
+        if cls.build is BuiltLayer.build:
+            # Sublayers are built where `call` calls them; only a call that will not run needs a trace.
+            if is_default(cls.compute_output_shape) or not any_keras_tensor(args, kwargs):
+                return
+            if all(layer.built for layer in self._flatten_layers(include_self=False)):
+                return
+        shapes = self._shapes_by_argument(plan, args, kwargs)
+        if cls.build is BuiltLayer.build:
+            self._build_by_tracing(shapes)
+        else:
+            self.build(**self._shapes_for(self.build, shapes))
+        self.built = True
+
+    def _shapes_by_argument(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """`<argument>_shape` -> shape (or structure of shapes), for the tensor arguments that are no masks."""
+        if len(args) == 1 and not kwargs and is_tensor(args[0]) and plan.positional:
+            return {plan.positional[0] + "_shape": shape_of(args[0])}
+        shapes = {}
+        for name, value in plan.named(args, kwargs).items():
+            if name != "mask" and not name.endswith("_mask") and has_tensor(value):
+                shapes[name + "_shape"] = tree.map_structure(shape_of, value)
+        return shapes
+
+    def _shapes_for(self, function: Callable[..., Any], shapes: dict[str, Any]) -> dict[str, Any]:
+        """The keyword arguments for a `build` or `compute_output_shape` with that signature."""
+        parameters = shape_parameters(function)
+        if parameters is None:
+            return shapes
+        if len(parameters) == 1:
+            return {parameters[0]: next(iter(shapes.values()), None)}
+        for name in parameters:
+            if not name.endswith("_shape"):
+                raise ValueError(
+                    f"For a `{function.__name__}()` method with more than one argument, all arguments should have a "
+                    "`_shape` "
+                    f"suffix and match an argument from `call()`. E.g. `{function.__name__}(self, foo_shape, "
+                    "bar_shape)`. "
+                    f"For layer '{type(self).__name__}', received `{function.__name__}()` argument `{name}`, which "
+                    "does not "
+                    "end in `_shape`."
+                )
+        missing = [n for n in parameters if n not in shapes and n not in optional_parameters(function)]
+        if len(missing) == 1 and missing[0] == "input_shape" and shapes:
+            first = next(iter(shapes))
+            shapes = {("input_shape" if name == first else name): shape for name, shape in shapes.items()}
+        elif missing:
+            shapes = {**shapes, **dict.fromkeys(missing)}
+        return {name: shapes[name] for name in parameters if name in shapes}
+
+    def _after_build(self) -> None:
+        if not self._trainable:
+            for v in self._trainable_variables:
+                v.trainable = False
+        if self._initial_weights is not None and self.weights:
+            weights, self._initial_weights = self._initial_weights, None
+            self.set_weights(weights)
+        self._lock_state()
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        """The shapes that `build` got, or None before."""
+        shapes = self._build_shapes_dict
+        if shapes is None:
+            return None
+        return {"input_shape": next(iter(shapes.values()))} if len(shapes) == 1 else {"shapes_dict": shapes}
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Builds as `get_build_config` says."""
+        if not config:
+            return
+        if "input_shape" in config:
+            self.build(standardize_shapes(config["input_shape"]))
+        elif "shapes_dict" in config:
+            self.build(**{name: standardize_shapes(shape) for name, shape in config["shapes_dict"].items()})

@@ -1,0 +1,274 @@
+"""Numbers to categories and categories to vectors: CategoryEncoding, Discretization, Hashing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nacre import ops
+from nacre.core.spec import is_float
+from nacre.core.tensor import KerasTensor, Symbol, Tensor
+from nacre.layers.arguments import config_of, is_int
+from nacre.layers.layer import Layer
+from nacre.layers.lookup import stable_hash
+
+
+def _encoded(indices: Any, mode: str, depth: int, weights: Any, dtype: Any) -> Any:
+    """Vectors (..., depth) of indices, as one tensor operation each."""
+    if mode == "one_hot":
+        if len(indices.shape) and indices.shape[-1] == 1:
+            indices = ops.squeeze(indices, -1)
+        return ops.one_hot(indices, depth, dtype=dtype)
+    if not indices.shape:
+        indices = ops.expand_dims(indices, 0)
+    hot = ops.one_hot(indices, depth, dtype=dtype)
+    if mode == "multi_hot":
+        return ops.max(hot, axis=-2)
+    if weights is not None:
+        hot = hot * ops.expand_dims(ops.cast(weights, dtype), -1)
+    return ops.sum(hot, axis=-2)
+
+
+class CategoryEncoding(Layer):
+    """Indices in [0, num_tokens) as vectors: (N, K) -> (N, num_tokens).
+
+    Args:
+        num_tokens: length of the vectors.
+        output_mode: `"one_hot"` (one vector per index), `"multi_hot"` (ones at all indices of a sample) or `"count"`.
+    """
+
+    def __init__(
+        self, num_tokens: int | None = None, output_mode: str = "multi_hot", sparse: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        if output_mode == "binary":
+            output_mode = "multi_hot"
+        if output_mode not in ("count", "one_hot", "multi_hot"):
+            raise ValueError(f"Unknown arg for output_mode: {output_mode}")
+        if num_tokens is None:
+            raise ValueError(
+                "num_tokens must be set to use this layer. If the number of tokens is not known beforehand, use the "
+                "IntegerLookup layer instead."
+            )
+        if not is_int(num_tokens) or num_tokens < 1:
+            raise ValueError(f"`num_tokens` must be >= 1. Received: num_tokens={num_tokens}.")
+        if sparse:
+            raise ValueError("CategoryEncoding: sparse tensors are not supported; leave `sparse=False`.")
+        self.num_tokens = int(num_tokens)
+        self.output_mode = output_mode
+
+    def call(self, inputs: Any, count_weights: Any = None) -> Any:
+        """Vectors of the indices; `count_weights` (the shape of the inputs) counts them with weights."""
+        if count_weights is not None and self.output_mode != "count":
+            raise ValueError(
+                "`count_weights` is not used when `output_mode` is not `'count'`. "
+                f"Received `count_weights={count_weights}`."
+            )
+        if isinstance(inputs, Tensor) and inputs.size:
+            values = np.asarray(inputs)
+            if values.min() < 0 or values.max() >= self.num_tokens:
+                raise ValueError(
+                    f"Input values must be in the range 0 <= values < num_tokens with num_tokens={self.num_tokens}, "
+                    "got "
+                    f"{values.min()}..{values.max()}"
+                )
+        if is_float(inputs.dtype):
+            inputs = ops.cast(inputs, "int32")
+        return _encoded(inputs, self.output_mode, self.num_tokens, count_weights, self._input_dtype)
+
+    def compute_output_shape(self, input_shape: Any, count_weights_shape: Any = None) -> Any:
+        """(..., num_tokens)."""
+        return _encoded_shape(input_shape, self.output_mode, self.num_tokens)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        return {**super().get_config(), **config_of(self, "num_tokens", "output_mode")}
+
+
+def _encoded_shape(input_shape: Any, mode: str, depth: int) -> tuple[Any, ...]:
+    shape = tuple(input_shape)
+    if mode == "one_hot":
+        return (*(shape[:-1] if shape and shape[-1] == 1 else shape), depth)
+    return (*shape[:-1], depth)
+
+
+class Discretization(Layer):
+    """Numbers to the index of the interval that they are in: boundaries [0, 1] make 3 intervals.
+
+    Args:
+        bin_boundaries: increasing numbers; an interval contains its lower boundary.
+        num_bins: number of intervals, whose boundaries `adapt` takes from the quantiles of data.
+        output_mode: `"int"`, `"one_hot"`, `"multi_hot"` or `"count"`.
+
+    >>> Discretization(bin_boundaries=[0.0, 1.0])([[-0.2, 0.0, 3.0]]).tolist()
+    [[0, 1, 2]]
+    """
+
+    def __init__(
+        self,
+        bin_boundaries: Any = None,
+        num_bins: int | None = None,
+        epsilon: float = 0.01,
+        output_mode: str = "int",
+        sparse: bool = False,
+        dtype: Any = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name, dtype="int64" if dtype is None and output_mode == "int" else dtype)
+        if sparse:
+            raise ValueError("Discretization: sparse tensors are not supported; leave `sparse=False`.")
+        if output_mode not in ("int", "one_hot", "multi_hot", "count"):
+            raise ValueError(
+                f"Discretization: expected `output_mode` 'int', 'one_hot', 'multi_hot' or 'count', got {output_mode!r}"
+            )
+        if num_bins is not None and (not is_int(num_bins) or num_bins < 1):
+            raise ValueError(f"`num_bins` must be greater than or equal to 1. Received: `num_bins={num_bins}`")
+        if (num_bins is None) == (bin_boundaries is None):
+            raise ValueError(
+                "Both or neither of `num_bins` and `bin_boundaries` were set. Pass exactly one. Received: "
+                f"`num_bins={num_bins}` and `bin_boundaries={bin_boundaries}`"
+            )
+        self.input_bin_boundaries = None if bin_boundaries is None else [float(b) for b in bin_boundaries]
+        self.bin_boundaries = list(self.input_bin_boundaries or [])
+        self.num_bins = num_bins
+        self.epsilon = epsilon
+        self.output_mode = output_mode
+        self.sparse = False
+        self.autocast = False
+        self.built = True
+
+    def adapt(self, data: Any, steps: int | None = None) -> None:
+        """Takes the boundaries from the quantiles of data: an array, or an iterable of batches."""
+        if self.input_bin_boundaries is not None:
+            raise ValueError(
+                "Cannot adapt a Discretization layer that has been initialized with `bin_boundaries`, use `num_bins` "
+                "instead."
+            )
+        batches = [data] if hasattr(data, "shape") or isinstance(data, (list, tuple)) else data
+        values = [
+            np.asarray(batch, np.float64).ravel() for i, batch in enumerate(batches) if steps is None or i < steps
+        ]
+        joined = np.concatenate(values) if values else np.zeros(0)
+        if not joined.size:
+            raise ValueError(f"Discretization '{self.name}': adapt() got no data")
+        self.bin_boundaries = np.quantile(joined, np.arange(1, self.num_bins) / self.num_bins).tolist()
+
+    def reset_state(self) -> None:
+        """Forgets adapted boundaries."""
+        if self.input_bin_boundaries is None:
+            self.bin_boundaries = []
+
+    def call(self, inputs: Any) -> Any:
+        """Interval indices, or vectors of them."""
+        x = inputs if is_float(inputs.dtype) else ops.cast(inputs, "float32")
+        if not self.bin_boundaries:
+            if self.num_bins != 1 and self.input_bin_boundaries is None:
+                raise ValueError(f"Discretization '{self.name}' has no boundaries yet: call adapt() on data first.")
+            indices = ops.zeros(x.shape, dtype="int32")
+        else:
+            boundaries = Tensor.of(np.asarray(self.bin_boundaries), x.dtype)
+            indices = ops.sum(ops.cast(ops.expand_dims(x, -1) >= boundaries, "int32"), axis=-1)
+        if self.output_mode == "int":
+            return ops.cast(indices, self._input_dtype)
+        return _encoded(indices, self.output_mode, len(self.bin_boundaries) + 1, None, self._input_dtype)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """That of the input, or (..., number of intervals)."""
+        if self.output_mode == "int":
+            return tuple(input_shape)
+        return _encoded_shape(input_shape, self.output_mode, self.num_bins or len(self.bin_boundaries) + 1)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        return {
+            "bin_boundaries": self.bin_boundaries if self.input_bin_boundaries is None else self.input_bin_boundaries,
+            **config_of(self, "num_bins", "epsilon", "output_mode", "sparse", "name", "dtype"),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """The layer of that configuration, with its boundaries."""
+        config = dict(config)
+        boundaries = config.get("bin_boundaries")
+        if boundaries is not None and config.get("num_bins") is not None:
+            config["bin_boundaries"] = None
+            layer = super().from_config(config)
+            layer.bin_boundaries = list(boundaries)
+            return layer
+        return super().from_config(config)
+
+
+class Hashing(Layer):
+    """Strings or integers to `num_bins` places by a hash. Runs in Python, on the data before the model.
+
+    Args:
+        num_bins: number of places, that of `mask_value` included.
+        mask_value: what goes to place 0, which nothing else goes to then.
+        salt: for a different hash.
+        output_mode: `"int"`, `"one_hot"`, `"multi_hot"` or `"count"`.
+
+    The hash is BLAKE2b: the same in every process, but not the one that Keras on TensorFlow uses.
+    """
+
+    def __init__(
+        self,
+        num_bins: int,
+        mask_value: Any = None,
+        salt: Any = None,
+        output_mode: str = "int",
+        sparse: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if not is_int(num_bins) or num_bins <= 0:
+            raise ValueError(
+                f"The `num_bins` for `Hashing` cannot be `None` or non-positive values. Received: num_bins={num_bins}."
+            )
+        if sparse:
+            raise ValueError("Hashing: sparse tensors are not supported; leave `sparse=False`.")
+        if output_mode not in ("int", "one_hot", "multi_hot", "count"):
+            raise ValueError(
+                f"Hashing: expected `output_mode` 'int', 'one_hot', 'multi_hot' or 'count', got {output_mode!r}"
+            )
+        self.num_bins = int(num_bins)
+        self.mask_value = mask_value
+        self.salt = salt
+        self.output_mode = output_mode
+        self.sparse = False
+        self._convert_input_args = False
+        self._allow_non_tensor_positional_args = True
+
+    def call(self, inputs: Any) -> Any:
+        """Places in [0, num_bins), or vectors of them."""
+        if isinstance(inputs, (Symbol, KerasTensor)):
+            raise ValueError(
+                f"Hashing '{self.name}' works in Python and cannot be part of a compiled model. Apply it to the data "
+                "before training."
+            )
+        values = np.asarray(inputs)
+        masked = self.mask_value is not None
+        bins = self.num_bins - 1 if masked and self.num_bins > 1 else self.num_bins
+        out = []
+        for value in values.ravel().tolist():
+            text = value.decode("utf-8") if isinstance(value, bytes) else str(value)
+            if masked and text == str(self.mask_value):
+                out.append(0)
+            else:
+                out.append(stable_hash(text, self.salt) % bins + (1 if masked and self.num_bins > 1 else 0))
+        indices = Tensor(np.array(out, np.int64).reshape(values.shape))
+        if self.output_mode == "int":
+            return indices
+        return _encoded(indices, self.output_mode, self.num_bins, None, self._input_dtype)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """That of the input, or (..., num_bins)."""
+        return (
+            tuple(input_shape)
+            if self.output_mode == "int"
+            else _encoded_shape(input_shape, self.output_mode, self.num_bins)
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        return {**super().get_config(), **config_of(self, "num_bins", "salt", "mask_value", "output_mode", "sparse")}

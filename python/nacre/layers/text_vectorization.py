@@ -1,0 +1,258 @@
+"""Texts to sequences of word indices, or to one vector per text."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from nacre.core.registry import deserialize_keras_object, serialize_keras_object
+from nacre.core.tensor import KerasTensor, Symbol, Tensor
+from nacre.layers.arguments import is_int
+from nacre.layers.layer import Layer
+from nacre.layers.lookup import StringLookup, encode_indices
+
+_PUNCTUATION = re.compile(r"""[!"#$%&()*+,\-./:;<=>?@\[\\\]^_`{|}~']""")
+_STANDARDIZE = ("lower_and_strip_punctuation", "lower", "strip_punctuation")
+_SPLIT = ("whitespace", "character")
+
+
+class TextVectorization(Layer):
+    """Texts (N,) or (N, 1) to word indices (N, T), padded with 0, or to vectors (N, vocabulary size). Runs in Python.
+
+    Args:
+        max_tokens: the largest vocabulary, `""` (padding) and `"[UNK]"` included.
+        standardize: `"lower_and_strip_punctuation"`, `"lower"`, `"strip_punctuation"`, None, or a function of an array
+            of strings.
+        split: `"whitespace"`, `"character"`, None, or a function of a string (or an array of strings) that gives words.
+        ngrams: an int n for words and runs of up to n words, a tuple for runs of these lengths.
+        output_mode: `"int"`, `"multi_hot"`, `"count"` or `"tf_idf"`.
+        output_sequence_length: T; the longest text of a batch when not given.
+        pad_to_max_tokens: whether vectors have `max_tokens` entries even if the vocabulary is smaller.
+        vocabulary: list of words, or the path of a file with one per line; else call `adapt`.
+
+    >>> layer = TextVectorization(vocabulary=["good", "film"])
+    >>> layer(["A good film!", "film"]).tolist()
+    [[1, 2, 3], [3, 0, 0]]
+    """
+
+    def __init__(
+        self,
+        max_tokens: int | None = None,
+        standardize: Any = "lower_and_strip_punctuation",
+        split: Any = "whitespace",
+        ngrams: Any = None,
+        output_mode: str = "int",
+        output_sequence_length: int | None = None,
+        pad_to_max_tokens: bool = False,
+        vocabulary: Any = None,
+        idf_weights: Any = None,
+        sparse: bool = False,
+        ragged: bool = False,
+        encoding: str = "utf-8",
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name=name, **kwargs)
+        if sparse or ragged:
+            raise ValueError("TextVectorization: sparse and ragged outputs are not supported; leave them False.")
+        if standardize is not None and standardize not in _STANDARDIZE and not callable(standardize):
+            raise ValueError(
+                f"TextVectorization: expected `standardize` to be None, one of {_STANDARDIZE} or a function, got "
+                f"{standardize!r}"
+            )
+        if split is not None and split not in _SPLIT and not callable(split):
+            raise ValueError(
+                f"TextVectorization: expected `split` to be None, one of {_SPLIT} or a function, got {split!r}"
+            )
+        if (
+            ngrams is not None
+            and not is_int(ngrams)
+            and not (isinstance(ngrams, (tuple, list)) and all(map(is_int, ngrams)))
+        ):
+            raise ValueError(f"`ngrams` must be None, an integer, or a tuple of integers. Received: ngrams={ngrams}")
+        if output_mode not in ("int", "multi_hot", "count", "tf_idf"):
+            raise ValueError(
+                "TextVectorization: expected `output_mode` 'int', 'multi_hot', 'count' or 'tf_idf', "
+                f"got {output_mode!r}"
+            )
+        if output_sequence_length is not None and (output_mode != "int" or not is_int(output_sequence_length)):
+            raise ValueError(
+                "`output_sequence_length` must be either None or an integer when `output_mode` is 'int'. Received: "
+                f"output_sequence_length={output_sequence_length}, output_mode={output_mode}"
+            )
+        self.max_tokens = max_tokens
+        self.standardize = standardize
+        self.split = split
+        self.ngrams = tuple(ngrams) if isinstance(ngrams, (tuple, list)) else ngrams
+        self._lengths = (
+            None if ngrams is None else self.ngrams if isinstance(self.ngrams, tuple) else range(1, ngrams + 1)
+        )
+        self.output_mode = output_mode
+        self.output_sequence_length = output_sequence_length
+        self.pad_to_max_tokens = pad_to_max_tokens
+        self.encoding = encoding
+        self._convert_input_args = False
+        self._allow_non_tensor_positional_args = True
+        self.lookup = StringLookup(
+            max_tokens=max_tokens,
+            vocabulary=vocabulary,
+            idf_weights=idf_weights,
+            pad_to_max_tokens=pad_to_max_tokens,
+            mask_token="" if output_mode == "int" else None,
+            output_mode=output_mode,
+            encoding=encoding,
+            name="string_lookup",
+        )
+        self.built = True
+
+    # --- words --------------------------------------------------------------------------------------------------------
+
+    def _words(self, texts: Any) -> list[list[str]]:
+        """The words of each text."""
+        array = np.asarray(texts)
+        if array.ndim == 2 and array.shape[1] == 1:
+            array = array[:, 0]
+        if array.ndim == 0:
+            array = array[None]
+        plain = [t.decode(self.encoding) if isinstance(t, bytes) else str(t) for t in array.ravel().tolist()]
+        plain = self._standardized(plain)
+        if self.split is None and array.ndim > 1:
+            width = array.shape[-1]
+            words = [plain[i : i + width] for i in range(0, len(plain), width)]
+        else:
+            if array.ndim > 1:
+                raise ValueError(
+                    "When using `TextVectorization` to tokenize strings, the input rank must be 1 or the last shape "
+                    "dimension must "
+                    f"be 1. Received: inputs.shape={array.shape} with rank={array.ndim}"
+                )
+            words = self._split_up(plain)
+        return words if self._lengths is None else [self._runs(w) for w in words]
+
+    def _standardized(self, texts: list[str]) -> list[str]:
+        if callable(self.standardize):
+            return [str(t) for t in np.asarray(self.standardize(np.array(texts))).ravel().tolist()]
+        if self.standardize in ("lower", "lower_and_strip_punctuation"):
+            texts = [t.lower() for t in texts]
+        if self.standardize in ("strip_punctuation", "lower_and_strip_punctuation"):
+            texts = [_PUNCTUATION.sub("", t) for t in texts]
+        return texts
+
+    def _split_up(self, texts: list[str]) -> list[list[str]]:
+        if self.split == "whitespace":
+            return [t.split() for t in texts]
+        if self.split == "character":
+            return [list(t) for t in texts]
+        if self.split is None:
+            return [[t] for t in texts]
+        return [[str(w) for w in np.asarray(self.split(t)).ravel().tolist()] for t in texts]
+
+    def _runs(self, words: list[str]) -> list[str]:
+        return [" ".join(words[i : i + n]) for n in self._lengths for i in range(len(words) - n + 1)]  # type: ignore[union-attr]
+
+    # --- the vocabulary -----------------------------------------------------------------------------------------------
+
+    def adapt(self, data: Any, batch_size: int | None = None, steps: int | None = None) -> None:
+        """Takes the vocabulary from texts (array, list, or iterable of batches): the most frequent words first."""
+        whole = hasattr(data, "shape") or isinstance(data, (list, tuple))
+        batches = [data] if whole else data
+
+        def documents() -> Any:
+            for i, batch in enumerate(batches):
+                if steps is not None and i >= steps:
+                    return
+                for words in self._words(batch):
+                    yield np.array([words], dtype=object)
+
+        self.lookup.adapt(documents())
+
+    def get_vocabulary(self, include_special_tokens: bool = True) -> list[Any]:
+        """The words in the order of their indices."""
+        return self.lookup.get_vocabulary(include_special_tokens)
+
+    def vocabulary_size(self) -> int:
+        """The number of indices, padding and unknown included."""
+        return self.lookup.vocabulary_size()
+
+    def set_vocabulary(self, vocabulary: Any, idf_weights: Any = None) -> None:
+        """Takes a vocabulary: a list of words, or the path of a file with one per line."""
+        self.lookup.set_vocabulary(vocabulary, idf_weights)
+
+    def reset_state(self) -> None:
+        """Forgets an adapted vocabulary."""
+        self.lookup.reset_state()
+
+    # --- calling ------------------------------------------------------------------------------------------------------
+
+    def call(self, inputs: Any) -> Any:
+        """Indices (N, T), or vectors (N, vocabulary size)."""
+        if isinstance(inputs, (Symbol, KerasTensor)):
+            raise ValueError(
+                f"TextVectorization '{self.name}' works on strings, in Python, and cannot be part of a compiled "
+                "model. Apply it to "
+                "the data before training, for example in the data set."
+            )
+        single = np.asarray(inputs).ndim == 0
+        words = self._words(inputs)
+        indices = [self.lookup._indices(np.array(w, dtype=object)) if w else np.zeros(0, np.int64) for w in words]
+        if self.output_mode == "int":
+            length = self.output_sequence_length
+            if length is None:
+                length = max((len(row) for row in indices), default=0)
+            out = np.zeros((len(indices), length), np.int64)
+            for row, values in zip(out, indices):
+                row[: len(values)] = values[:length]
+            return Tensor(out[0] if single else out)
+        lookup = self.lookup
+        depth = lookup.max_tokens if self.pad_to_max_tokens and lookup.max_tokens else lookup.vocabulary_size()
+        vectors = [encode_indices(row, self.output_mode, depth, lookup.idf_weights) for row in indices]
+        return Tensor(vectors[0] if single else np.stack(vectors))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """(N, T), or (N, vocabulary size)."""
+        if self.output_mode == "int":
+            return (input_shape[0], self.output_sequence_length)
+        return self.lookup.compute_output_shape((input_shape[0], None))
+
+    # --- configuration ------------------------------------------------------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments; functions by their registered names."""
+
+        def written(value: Any) -> Any:
+            return serialize_keras_object(value) if callable(value) else value
+
+        return {
+            **super().get_config(),
+            "max_tokens": self.lookup.max_tokens,
+            "standardize": written(self.standardize),
+            "split": written(self.split),
+            "ngrams": self.ngrams,
+            "output_mode": self.output_mode,
+            "output_sequence_length": self.output_sequence_length,
+            "pad_to_max_tokens": self.lookup.pad_to_max_tokens,
+            "sparse": False,
+            "ragged": False,
+            "vocabulary": self.lookup.input_vocabulary,
+            "idf_weights": self.lookup.input_idf_weights,
+            "encoding": self.encoding,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """The layer of that configuration."""
+        config = dict(config)
+        for name in ("standardize", "split"):
+            if isinstance(config.get(name), dict):
+                config[name] = deserialize_keras_object(config[name])
+        return super().from_config(config)
+
+    def save_assets(self, dir_path: str) -> None:
+        """Writes the vocabulary, one word a line."""
+        self.lookup.save_assets(dir_path)
+
+    def load_assets(self, dir_path: str) -> None:
+        """Reads the vocabulary that `save_assets` wrote."""
+        self.lookup.load_assets(dir_path)

@@ -1,0 +1,242 @@
+"""The three styles of models: building, calling, layers, configurations, errors."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from models import model_cases as C
+
+import nacre as keras
+from nacre import layers
+
+
+@pytest.fixture(autouse=True)
+def _fresh_names() -> None:
+    keras.utils.clear_session()
+
+
+@pytest.mark.parametrize("case", C.ALL, ids=str)
+def test_configuration_makes_a_model_of_equal_outputs(case: Any) -> None:
+    model = case.make(keras)
+    again = type(model).from_config(json.loads(json.dumps(model.get_config())))
+    assert again.get_config() == model.get_config()
+    again.set_weights(model.get_weights())
+    for a, b in zip(C.flat(again(case.data)), C.flat(model(case.data)), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("case", C.ALL, ids=str)
+def test_clone_has_the_architecture_and_weights_of_its_own(case: Any) -> None:
+    model = case.make(keras)
+    clone = keras.models.clone_model(model)
+    assert [layer.name for layer in clone.layers] == [layer.name for layer in model.layers]
+    assert not {id(w) for w in clone.weights} & {id(w) for w in model.weights}
+    clone.set_weights(model.get_weights())
+    for a, b in zip(C.flat(clone(case.data)), C.flat(model(case.data)), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_list_and_add_make_the_same_model() -> None:
+    one = keras.Sequential([layers.Input((12,)), layers.Dense(8), layers.Dense(3)])
+    two = keras.Sequential()
+    for layer in (layers.Input((12,)), layers.Dense(8), layers.Dense(3)):
+        two.add(layer)
+    assert one.output_shape == two.output_shape == (None, 3)
+    assert [w.shape for w in one.weights] == [w.shape for w in two.weights]
+
+
+def test_pop_keeps_the_weights_of_the_rest() -> None:
+    model = C.chain(keras)
+    kernel = model.weights[0]
+    before = kernel.numpy()
+    last = model.pop()
+    assert last.name == "dense_1"
+    assert model.output_shape == (None, 8)
+    model.add(layers.Dense(2))
+    assert model.output_shape == (None, 2)
+    assert model.weights[0] is kernel
+    np.testing.assert_array_equal(kernel.numpy(), before)
+    model.pop()
+    model.pop()
+    with pytest.raises(IndexError):
+        keras.Sequential().pop()
+
+
+def test_deferred_model_is_built_by_data() -> None:
+    model = keras.Sequential([layers.Dense(4), layers.Dense(2)])
+    assert model.weights == []
+    texts: list[str] = []
+    model.summary(print_fn=texts.append)
+    assert texts[0].count("0 (unbuilt)") == 2
+    assert model(C.ROWS).shape == (5, 2)
+    assert [w.path for w in model.weights][0] == "sequential/dense/kernel"
+
+
+@pytest.mark.filterwarnings("ignore:Do not pass an `input_shape`")
+def test_old_input_arguments() -> None:
+    assert keras.Sequential([layers.Dense(2, input_dim=1)]).output_shape == (None, 2)
+    assert keras.Sequential([layers.Dense(32, input_shape=(8,))]).output_shape == (None, 32)
+    assert keras.Sequential([layers.Flatten(input_shape=[28, 28]), layers.Dense(3)]).output_shape == (None, 3)
+
+
+def test_automatic_names_follow_keras() -> None:
+    C.chain(keras)
+    x = keras.Input((3,))
+    assert keras.Model(x, layers.Dense(1)(x)).name == "functional_1"  # the built Sequential took `functional`
+
+
+def test_name_is_the_third_argument() -> None:
+    x = keras.Input((3,))
+    assert keras.Model(x, layers.Dense(1)(x), "mine").name == "mine"
+
+
+def test_inputs_by_layer_name_by_position_and_with_a_missing_axis() -> None:
+    model = C.shared(keras)
+    by_position = C.flat(model([C.ROWS, C.ROWS * 2]))
+    by_key = C.flat(model({"a": C.ROWS, "input_layer": C.ROWS * 2}))
+    for a, b in zip(by_position, by_key, strict=True):
+        np.testing.assert_array_equal(a, b)
+    with pytest.warns(UserWarning, match="'extra'"):
+        model({"a": C.ROWS, "input_layer": C.ROWS, "extra": C.ROWS})
+    image = C.images(keras)
+    np.testing.assert_array_equal(np.asarray(image(C.IMAGES[..., 0])), np.asarray(image(C.IMAGES)))
+    chain = C.chain(keras)
+    np.testing.assert_array_equal(np.asarray(chain(C.ROWS[..., None])), np.asarray(chain(C.ROWS)))
+
+
+def test_feature_extraction_shares_layers() -> None:
+    model = C.residual(keras)
+    features = keras.Model(model.input, model.get_layer("dense").output)
+    assert features.predict(C.ROWS, verbose=0).shape == (5, 12)
+    assert features.weights[0] is model.weights[0]
+    assert model.get_layer(index=1) is model.get_layer("dense")
+
+
+def test_subclass_is_built_by_a_shape_and_counts_its_parameters() -> None:
+    class Shape:  # iterates like tf.TensorShape
+        def __iter__(self) -> Any:
+            return iter((None, 8, 8, 1))
+
+    class Net(keras.Model):
+        def __init__(self, classes: int = 10) -> None:
+            super().__init__(name="mlp")
+            self.conv = layers.Conv2D(4, 3, activation="relu")
+            self.flatten = layers.Flatten()
+            self.use_dropout = True
+            self.dropout = layers.Dropout(0.5)
+            self.dense = layers.Dense(classes)
+
+        def call(self, inputs: Any) -> Any:
+            x = self.flatten(self.conv(inputs))
+            if self.use_dropout:
+                x = self.dropout(x)
+            return self.dense(x)
+
+    model = Net()
+    model.build(input_shape=Shape())
+    assert model.count_params() == 4 * 10 + 144 * 10 + 10
+    texts: list[str] = []
+    model.summary(print_fn=texts.append)
+    assert "unbuilt" not in texts[0]
+    assert "1,490" in texts[0]
+    assert model(C.IMAGES).shape == (4, 10)
+    assert [w.path for w in model.weights][0] == "mlp/conv2d/kernel"
+
+
+def test_training_flag_reaches_layers_through_a_call_without_it() -> None:
+    class Net(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.drop = layers.Dropout(0.5)
+
+        def call(self, x: Any) -> Any:
+            return self.drop(x)
+
+    model = Net()
+    ones = np.ones((4, 50), "float32")
+    np.testing.assert_array_equal(np.asarray(model(ones)), ones)
+    assert (np.asarray(model(ones, training=True)) == 0).any()
+
+
+def test_subclass_that_hands_over_inputs_and_outputs_is_functional() -> None:
+    class Net(keras.Model):
+        def __init__(self, n: int) -> None:
+            x = keras.Input((n,))
+            super().__init__(inputs=x, outputs=layers.Dense(2)(x))
+            self.n = n
+
+    model = Net(12)
+    assert model.output_shape == (None, 2)
+    assert model(C.ROWS).shape == (5, 2)
+    assert model.n == 12
+
+    class Own(keras.Model):
+        def train_step(self, data: Any) -> Any:
+            return super().train_step(data)
+
+    x = keras.Input((12,))
+    own = Own(x, layers.Dense(1)(x))
+    own.compile("sgd", "mse")
+    assert list(own.fit(C.ROWS, np.zeros(5), verbose=0).history) == ["loss"]
+
+
+def test_the_wide_network_counts_its_parameters() -> None:
+    x = layers.Input(shape=[28, 28])
+    h = layers.Dense(2**14, activation="relu")(layers.Flatten()(x))
+    h = layers.Reshape((28, 28))(layers.Dense(28 * 28)(layers.Dense(512)(h)))
+    y = layers.Dense(10, activation="softmax")(layers.Flatten()(layers.Concatenate()([x, h])))
+    assert keras.Model(inputs=[x], outputs=[y]).count_params() == 21_668_442
+
+
+def test_deep_graphs_need_no_deep_recursion() -> None:
+    x = y = keras.Input((2,))
+    for _ in range(1500):
+        y = layers.ReLU()(y)
+    model = keras.Model(x, y)
+    assert len(model.layers) == 1501
+    assert model(np.ones((1, 2), "float32")).numpy().tolist() == [[1.0, 1.0]]
+
+
+def _unconnected() -> Any:
+    x, z = keras.Input((3,)), keras.Input((3,))
+    return keras.Model(x, layers.Dense(1)(z))
+
+
+def _same_names() -> Any:
+    a, b = keras.Input((3,), name="a"), keras.Input((3,), name="a")
+    return keras.Model([a, b], layers.Add()([a, b]))
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (_unconnected, "not among the"),
+        (_same_names, 'The name "a" is used 2 times'),
+        (lambda: keras.Model(keras.Input((3,)), 3), "must be KerasTensors.*3"),
+        (lambda: keras.Sequential([3]), "Only instances of `keras.Layer`"),
+        (lambda: keras.Sequential([layers.Dense(1, name="x"), layers.Dense(1, name="x")]), "unique names"),
+        (lambda: keras.Sequential(name="empty")(C.ROWS), "no layers"),
+        (lambda: keras.Sequential(name="a/b"), "a/b"),
+        (lambda: C.chain(keras).get_layer("foo"), "No such layer: foo"),
+        (lambda: C.chain(keras).get_layer(index=9), "9 but model only has 2"),
+        (lambda: C.chain(keras).get_layer(), "name or layer index"),
+        (lambda: C.shared(keras)(C.ROWS), r"expects 2 input\(s\), but it received 1"),
+        (lambda: C.shared(keras)({"a": C.ROWS}), "Missing data.*input_layer"),
+        (lambda: C.chain(keras).save("x.foo"), "x.foo"),
+        (lambda: keras.Model.from_config({"name": "m", "layers": [], "input_layers": [["a", 0, 0]], "output_layers": []}), "damaged"),
+    ],
+)  # fmt: skip
+def test_errors_say_what_is_wrong(call: Any, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        call()
+
+
+def test_model_without_call_says_so() -> None:
+    class Net(keras.Model):
+        pass
+
+    with pytest.raises(NotImplementedError, match="Net"):
+        Net()(C.ROWS)

@@ -18,9 +18,8 @@ const char* check_sizes(i64 M, i64 N, i64 K) {
 }
 
 const char* check_rows(i64 ld, i64 row, i64 first) {
-  return (ld != 0 && ld < row) || first < 0 ? "a row stride must be 0 or at least the length of a row, and an offset not "
-                                              "negative"
-                                            : nullptr;
+  const bool fits = (ld == 0 || ld >= row) && first >= 0;
+  return fits ? nullptr : "a row stride must be 0 or at least the length of a row, and an offset not negative";
 }
 
 bool all_ok(const Facts& f, int operands) {
@@ -73,7 +72,8 @@ Facts dense_facts(const DenseShape& s) {
 }
 
 // y[m,n] = act(sum_k x[m,k] w[k,n] + b[n])
-void dense(const DenseShape& s, Slice units, Scratch scratch, const float* x, const float* w, const float* b, float* y) {
+void dense(const DenseShape& s, Slice units, Scratch scratch, const float* x, const float* w, const float* b,
+           float* y) {
   Operands at{x + s.x0, w, y + s.y0, {}};
   at.finish.bias = s.bias ? b : nullptr;
   at.finish.relu = s.act == 1;
@@ -142,7 +142,7 @@ void dense_grad_w(const DenseGradWShape& s, Slice units, Scratch scratch, const 
   }
 }
 
-// ---- column sums ------------------------------------------------------------------------------------------------------
+// ---- column sums ----------------------------------------------------------------------------------------------------
 
 namespace {
 constexpr i64 kSumVectors = 8;  // columns of a unit, in vectors: eight independent chains of additions

@@ -20,7 +20,12 @@ struct RuleMatch {
 namespace rules {
 
 // Symbols of a rule: arrays, numbers, results. Each result is computed once.
-enum Symbol : signed char { kG, kW, kM, kV, kDecay, kRate, kMomentum, kC1, kC2, kEpsilon, kNewM, kNewV, kNewW, kKeptW, kT0, kT1, kT2, kSymbols };
+enum Symbol : signed char {
+  kG, kW, kM, kV,
+  kDecay, kRate, kMomentum, kC1, kC2, kEpsilon,
+  kNewM, kNewV, kNewW, kKeptW, kT0, kT1, kT2,
+  kSymbols
+};
 
 struct Line { Code code; Symbol to, a, b; };
 
@@ -32,10 +37,12 @@ constexpr Line kMomentumLines[] = {{Code::mul, kT0, kG, kRate}, {Code::mul, kT1,
 constexpr Line kNesterov[] = {{Code::mul, kT0, kG, kRate},      {Code::mul, kT1, kM, kMomentum},
                               {Code::sub, kNewM, kT1, kT0},     {Code::mul, kT1, kNewM, kMomentum},
                               {Code::sub, kT2, kT1, kT0},       {Code::add, kNewW, kKeptW, kT2}};
-constexpr Line kAdam[] = {{Code::sub, kT0, kG, kM},          {Code::mul, kT0, kT0, kC1},    {Code::add, kNewM, kM, kT0},
-                          {Code::square, kT0, kG, kG},       {Code::sub, kT0, kT0, kV},     {Code::mul, kT0, kT0, kC2},
-                          {Code::add, kNewV, kV, kT0},       {Code::mul, kT0, kNewM, kRate}, {Code::sqrt, kT1, kNewV, kNewV},
-                          {Code::add, kT1, kT1, kEpsilon},   {Code::div, kT0, kT0, kT1},    {Code::sub, kNewW, kKeptW, kT0}};
+constexpr Line kAdam[] = {{Code::sub, kT0, kG, kM},           {Code::mul, kT0, kT0, kC1},
+                          {Code::add, kNewM, kM, kT0},        {Code::square, kT0, kG, kG},
+                          {Code::sub, kT0, kT0, kV},          {Code::mul, kT0, kT0, kC2},
+                          {Code::add, kNewV, kV, kT0},        {Code::mul, kT0, kNewM, kRate},
+                          {Code::sqrt, kT1, kNewV, kNewV},    {Code::add, kT1, kT1, kEpsilon},
+                          {Code::div, kT0, kT0, kT1},         {Code::sub, kNewW, kKeptW, kT0}};
 
 struct Matcher {
   const DenseGradWMapShape& s;
@@ -82,13 +89,11 @@ NACRE_INLINE RuleMatch match(const DenseGradWMapShape& s, Rule rule, const Line 
   if (decays) {
     if (s.length < 2 || !m.line(kDecayLines[0], s.code) || !m.line(kDecayLines[1], s.code + 5)) return found;
   } else {
-    // the first array that is read as the kept weights is the weights
-    for (i64 i = 0; i < s.length; ++i) {
-      const i64* w = s.code + i * 5;
-      if (i == s.length - 1 && w[2] > 0 && w[2] < s.inputs && !s.scalar[w[2]]) {
-        m.reg[kW] = m.reg[kKeptW] = w[2];
-        m.holds[w[2]] = kKeptW;
-      }
+    // the last operation of every rule reads the weights first
+    const i64 r = s.length > 0 ? s.code[(s.length - 1) * 5 + 2] : 0;
+    if (r > 0 && r < s.inputs && !s.scalar[r]) {
+      m.reg[kW] = m.reg[kKeptW] = r;
+      m.holds[r] = kKeptW;
     }
   }
   if (!m.all(lines, decays ? 2 : 0)) return found;

@@ -6,7 +6,7 @@
 namespace nacre::NACRE_ISA {
 namespace {
 
-// ---- tables of tiles --------------------------------------------------------------------------------------------------
+// ---- tables of tiles ------------------------------------------------------------------------------------------------
 
 struct Tiles { Tile at[kWidest + 1][16]; };
 template <int NV, int MR>
@@ -44,7 +44,7 @@ constexpr DotTiles add_dot_rows(DotTiles t) {
 }
 constexpr DotTiles kDotTiles = add_dot_rows<kMaxDotRows>(DotTiles{});
 
-// ---- the plan: a pure function of the shape ---------------------------------------------------------------------------
+// ---- the plan: a pure function of the shape -------------------------------------------------------------------------
 
 constexpr i64 kDepth = 512;            // steps of k per pass: a panel of 64 x 512 floats (128 KiB) streams from L2
 constexpr i64 kDotDepth = 768;         // in the dot form: eight rows take 24 KiB of L1
@@ -157,7 +157,7 @@ Plan make_plan(const Product& product) {
   return s;
 }
 
-// ---- running a plan ---------------------------------------------------------------------------------------------------
+// ---- running a plan -------------------------------------------------------------------------------------------------
 
 struct Run {
   const Plan& s;
@@ -180,7 +180,7 @@ struct BlockOfA {
   i64 m, k;  // strides
 };
 
-// One panel, steps k0 .. k0 + kc, rows m0 .. m1, into c (row stride c_m; its first row is m0, first column the panel's).
+// One panel, steps k0 .. k0 + kc, rows m0 .. m1, into c: rows c_m apart, the first is m0; first column the panel's.
 void panel_pass(const Run& r, BlockOfA a, i64 m0, i64 m1, i64 j, i64 k0, i64 kc, float* c, i64 c_m, bool last,
                 const Finish& finish) {
   const Product& p = r.s.p;
@@ -239,16 +239,16 @@ void panel_pass(const Run& r, BlockOfA a, i64 m0, i64 m1, i64 j, i64 k0, i64 kc,
   }
 }
 
-// Few steps of k: stores count, so tiles go side by side and write c in long runs. All of b is packed first where it has
-// to be, at r.packed; else only the panel that is not whole.
+// Few steps of k: stores count, so tiles go side by side and write c in long runs. All of b is packed first where it
+// has to be, at r.packed; else only the panel that is not whole.
 void side_by_side(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
   const Plan& s = r.s;
   const Product& p = s.p;
   float* packed = r.packed;
   const float* b_of[8];  // kinds of panels: the full ones, then each narrower one
   for (i64 j = j0; j < j1; ++j) {
-    const i64 kind = max_of(j - s.panels.full, -1) + 1, n0 = s.panels.start(j) * kLanes, width = s.panels.width(j) * kLanes;
-    const i64 n = min_of(width, p.N - n0);
+    const i64 kind = max_of(j - s.panels.full, -1) + 1, n0 = s.panels.start(j) * kLanes;
+    const i64 width = s.panels.width(j) * kLanes, n = min_of(width, p.N - n0);
     const float* b = r.at.b + n0 * p.b_n;
     if (s.form == Form::packed) {
       pack_turned(b, p.b_n, p.K, n, width, packed);
@@ -305,7 +305,8 @@ void rectangle(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
         i64 k = 0;
         do {
           const i64 kc = min_of(s.kc, p.K - k);
-          panel_pass(r, {r.at.a + m * p.a_m + k * p.a_k, p.a_m, p.a_k}, m, m + rows, j, k, kc, r.turned, width, false, Finish{});
+          const BlockOfA a{r.at.a + m * p.a_m + k * p.a_k, p.a_m, p.a_k};
+          panel_pass(r, a, m, m + rows, j, k, kc, r.turned, width, false, Finish{});
           k += kc;
         } while (k < p.K);
         turn_block(r.turned, width, rows, n, r.at.c + n0 * p.c_m + m, p.c_m, finish_at(r.at.finish, n0, m));

@@ -1,5 +1,6 @@
 // Dot form: c(m, n) is the inner product of row m of a and row n of b, both contiguous. Lane l sums k = l, l + lanes,
-// ...; the lanes are added in a fixed tree. Long sums are cut so that the rows at hand stay in L1. For products with too few rows or columns to fill vectors the other way.
+// ...; the lanes are added in a fixed tree. Long sums are cut so that the rows at hand stay in L1. For products with too
+// few rows or columns to fill vectors the other way.
 #pragma once
 #include "kernels/gemm_tile.h"
 

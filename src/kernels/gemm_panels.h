@@ -7,8 +7,8 @@
 
 namespace nacre::NACRE_ISA {
 
-// `full` panels of nv vectors, all lanes in use, then at most a few others; every width has tiles. One vector alone makes
-// a poor tile, so 4 + 1 becomes 3 + 2.
+// `full` panels of nv vectors, all lanes in use, then at most a few others; every width has tiles. One vector alone
+// makes a poor tile, so 4 + 1 becomes 3 + 2.
 struct Panels {
   int nv = 1;
   i64 full = 0;
@@ -92,7 +92,8 @@ NACRE_CALLED void turn_block(const float* from, i64 width, i64 rows, i64 columns
 // to[r * to_stride + c] = from[r * stride + c]
 NACRE_CALLED void copy_rows(const float* from, i64 stride, i64 rows, i64 columns, float* to, i64 to_stride) {
   for (i64 r = 0; r < rows; ++r)
-    for (i64 c = 0; c < columns; c += kLanes) store(to + r * to_stride + c, load(from + r * stride + c, columns - c), columns - c);
+    for (i64 c = 0; c < columns; c += kLanes)
+      store(to + r * to_stride + c, load(from + r * stride + c, columns - c), columns - c);
 }
 
 // A panel of b as the tiles read it, zeros in the lanes that no column has.

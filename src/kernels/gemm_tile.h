@@ -1,7 +1,7 @@
 // The register tile of every matrix product: MR rows of a (broadcast) times NV vectors of b, all sums in registers.
 // Row form: vectors run along the columns of c, so c, bias and mask are whole vectors and row-major a needs no packing.
-// Each element of c is one chain of fused multiply-adds in the order of k, whatever the tile; cutting k and going on from
-// the stored sum gives the same bits.
+// Each element of c is one chain of fused multiply-adds in the order of k, whatever the tile; cutting k and going on
+// from the stored sum gives the same bits.
 #pragma once
 #include "kernels/gemm_update.h"
 
@@ -25,8 +25,8 @@ struct TileCall {
   i64 a_m, a_k;  // a(m, k) = a[m * a_m + k * a_k]
   const float* b;
   i64 b_k;      // b(k, n) = b[k * b_k + n]
-  float* save;  // the first tile copies b to here, NV vectors a row, and the others, below it, read that; null: no copy.
-                // Columns beyond n are not read then, and copied as 0, where masks are free; else b must be whole
+  float* save;  // the first tile copies b to here, NV vectors a row, and the others, below it, read that; null: no
+                // copy. Columns beyond n are not read then, and copied as 0, where masks are free; else b must be whole
   const float* next;  // b of the panel after this one, for which the second tile asks ahead of time; may be null
   float* c;
   i64 c_m;
@@ -112,7 +112,7 @@ NACRE_INLINE void multiply(Vec (&sum)[MR][NV], const TileCall& t, const At& at) 
       Vec row[NV];
       NACRE_UNROLL
       for (int j = 0; j < NV; ++j) {
-        if (save) prefetch(b + 4 * b_k + j * kLanes);  // the first touch of b; strides beyond a page defeat the hardware
+        if (save) prefetch(b + 4 * b_k + j * kLanes);  // first touch of b; long strides defeat the hardware's guesses
         row[j] = save && kFreeMasks && j == NV - 1 ? load(b + j * kLanes, last) : load(b + j * kLanes);
         if (save) store(copy + j * kLanes, row[j]);
       }
@@ -128,7 +128,8 @@ NACRE_INLINE void multiply(Vec (&sum)[MR][NV], const TileCall& t, const At& at) 
       for (int i = 0; i < MR; ++i) x[i] = a.at(i);
       NACRE_UNROLL
       for (int j = 0; j < NV; ++j) {
-        const Vec row = in_register(save && kFreeMasks && j == NV - 1 ? load(b + j * kLanes, last) : load(b + j * kLanes));
+        const bool masked = save && kFreeMasks && j == NV - 1;
+        const Vec row = in_register(masked ? load(b + j * kLanes, last) : load(b + j * kLanes));
         if (save) store(copy + j * kLanes, row);
         NACRE_UNROLL
         for (int i = 0; i < MR; ++i) sum[i][j] = fma(x[i], row, sum[i][j]);

@@ -1,5 +1,5 @@
 // Optimizer rules at the store of a weight gradient: the sums of a tile are the gradient g, and what is stored are the
-// new weights and slots. One rounding per operation, in the order written, as the same formula gives element by element:
+// new weights and slots. One rounding per operation, in the order written, as the formula gives element by element:
 //
 //   d = decay:  w <- w - w * d                  (only where there is a decay)
 //   sgd         w - g * rate
@@ -53,8 +53,8 @@ NACRE_INLINE void rows(const Update& u, const float* g, int rows, int vectors, i
 }
 
 // A tile of g that lies in memory, row after row; not part of the tiles' code, which it would swell.
-__attribute__((noinline, unused)) static void from_memory(const Update& u, const float* g, int count, int vectors, i64 at,
-                                                          i64 row, i64 rest) {
+__attribute__((noinline, unused)) static void from_memory(const Update& u, const float* g, int count, int vectors,
+                                                          i64 at, i64 row, i64 rest) {
   switch (u.rule) {
     case Rule::sgd: return rows<Rule::sgd>(u, g, count, vectors, at, row, rest);
     case Rule::momentum: return rows<Rule::momentum>(u, g, count, vectors, at, row, rest);

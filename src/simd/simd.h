@@ -1,7 +1,7 @@
 // One vocabulary of vectors for every ISA, in nacre::NACRE_ISA: Vec (kLanes floats), VecI (kLanes 32-bit integers) and
 // Mask (kLanes truth values, for both). The vec_*.h files say how, this file adds what follows from them.
 //
-//   load(p)  load(p, n)  load(p, mask)      memory of the lanes beyond n (outside the mask) is never touched; they read 0
+//   load(p)  load(p, n)  load(p, mask)   memory of the lanes beyond n (outside the mask) is never touched; they read 0
 //   store(p, v)  store(p, v, n)  store(p, v, mask)
 //   fma(a, b, c) = a*b + c, fnma(a, b, c) = c - a*b: one rounding where the ISA has it (all but baseline)
 //   min(a, b), max(a, b): b when either is NaN, so max(zero(), x) keeps the NaNs of x; *_nan: NaN when either is

@@ -26,7 +26,7 @@ __attribute__((noinline, unused)) static i32 quadrant_of(float x, float* r) {
   }
   const u64 mantissa = (raw & 0x7fffffu) | 0x800000u;
   const int skip = exponent - 150 - 2;                       // |x| = mantissa * 2^(skip + 2)
-  const int start = skip > 0 ? skip : 0, left = skip < 0 ? -skip : 0;  // bits of 2/pi before `start` give multiples of 4
+  const int start = skip > 0 ? skip : 0, left = skip < 0 ? -skip : 0;  // earlier bits of 2/pi give multiples of 4
   u32 word[3];
   for (int i = 0; i < 3; ++i) {
     const int at = start / 32 + i, by = start % 32;

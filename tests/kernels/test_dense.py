@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from kernel_check import EPS, SPLITS, close, run_everywhere
 from nacre import _core
 
@@ -9,7 +10,17 @@ from nacre import _core
 SIZES = [0, 1, 2, 3, 4, 5, 7, 8, 9, 13, 15, 16, 17, 31, 33, 65, 100]
 SHAPES = [(m, k, n) for m in SIZES for k in (0, 1, 17, 65) for n in (1, 10, 16, 17, 100)]
 SHAPES += [(5, k, n) for k in SIZES for n in SIZES]
-LARGE = [(1, 700, 600), (7, 1030, 200), (33, 1030, 70), (130, 513, 66), (700, 40, 3), (9, 600, 10), (100, 300, 129), (6, 256, 512), (40, 1024, 64)]
+LARGE = [
+    (1, 700, 600),
+    (7, 1030, 200),
+    (33, 1030, 70),
+    (130, 513, 66),
+    (700, 40, 3),
+    (9, 600, 10),
+    (100, 300, 129),
+    (6, 256, 512),
+    (40, 1024, 64),
+]
 
 
 def normal(rng, *shape):
@@ -42,7 +53,7 @@ def test_forward_is_the_product_plus_bias_through_relu(shapes, rng):
         plain = run_everywhere("dense", dense_fields(M, K, N), [x, w, None], [((M, N), np.float32)])
         check(plain, x, w, K)
         full = run_everywhere("dense", dense_fields(M, K, N, bias=1, act=1), [x, w, b], [((M, N), np.float32)])
-        check(full, x, w, K, lambda s: np.maximum(s + b, 0))
+        check(full, x, w, K, lambda s, b=b: np.maximum(s + b, 0))
         for isa, (y,) in full.items():  # bias and relu come after the whole sum: the same bits as separate operations
             np.testing.assert_array_equal(y, np.maximum(plain[isa][0] + b, 0), err_msg=isa)
 
@@ -71,7 +82,9 @@ def test_weight_gradient_chunks_are_sums_over_consecutive_rows(M, chunks, rng):
     K, N = 19, 33
     x, dy = normal(rng, M, K), normal(rng, M, N)
     rows = -(-M // chunks)
-    parts = run_everywhere("dense_grad_w", grad_w_fields(M, K, N, chunks=chunks), [x, dy], [((chunks, K, N), np.float32)])
+    parts = run_everywhere(
+        "dense_grad_w", grad_w_fields(M, K, N, chunks=chunks), [x, dy], [((chunks, K, N), np.float32)]
+    )
     bias = run_everywhere("column_sum", dict(M=M, N=N, chunks=chunks, ldx=0, x0=0), [dy], [((chunks, N), np.float32)])
     for c in range(chunks):
         cut = slice(c * rows, (c + 1) * rows)
@@ -109,7 +122,7 @@ def test_reading_and_writing_columns_of_wider_buffers_touches_nothing_else(M, K,
             out = np.full((M, ldx), np.nan, np.float32)
             fields = grad_x_fields(M, K, N, mask=1, ldh=ldx, h0=x0, **strides)
             _core.run_kernel("dense_grad_x", fields, [wide_y, w, wide_x], [out], isa=isa, slices=split)
-            check({isa: (out[:, x0 : x0 + K],)}, dy, w.T, N, lambda s: np.where(x > 0, s, 0))
+            check({isa: (out[:, x0 : x0 + K],)}, dy, w.T, N, lambda s, x=x: np.where(x > 0, s, 0))
             assert np.isnan(np.delete(out, np.s_[x0 : x0 + K], 1)).all()
     got = run_everywhere("dense_grad_w", grad_w_fields(M, K, N, **strides), [wide_x, wide_y], [((K, N), np.float32)])
     check(got, x.T, dy, M)
@@ -140,7 +153,20 @@ def test_nothing_is_written_around_the_output(name, M, K, N, rng):
 
 @pytest.mark.parametrize("TA", [0, 1])
 @pytest.mark.parametrize("TB", [0, 1])
-@pytest.mark.parametrize("B,M,K,N", [(1, 5, 3, 4), (3, 17, 33, 16), (7, 1, 64, 50), (2, 128, 64, 128), (40, 4, 4, 4), (2, 0, 3, 2), (0, 1, 1, 1), (2, 3, 0, 5), (3, 70, 9, 10)])
+@pytest.mark.parametrize(
+    "B,M,K,N",
+    [
+        (1, 5, 3, 4),
+        (3, 17, 33, 16),
+        (7, 1, 64, 50),
+        (2, 128, 64, 128),
+        (40, 4, 4, 4),
+        (2, 0, 3, 2),
+        (0, 1, 1, 1),
+        (2, 3, 0, 5),
+        (3, 70, 9, 10),
+    ],
+)
 def test_matmul(B, M, K, N, TA, TB, rng):
     a, b = normal(rng, B, *((K, M) if TA else (M, K))), normal(rng, B, *((N, K) if TB else (K, N)))
     full_a, full_b = (a.swapaxes(1, 2) if TA else a), (b.swapaxes(1, 2) if TB else b)

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 
 import pytest
+
 from nacre import _core
 
 TILE = re.compile(r"nacre::(\w+)::(tile|dots)::run<(\d+), (\d+)>")
@@ -40,7 +41,9 @@ def functions():
     for isa in {key[0] for key in places}:
         start = min(a for key, (a, _) in places.items() if key[0] == isa)
         stop = max(b for key, (_, b) in places.items() if key[0] == isa)
-        text = output_of("objdump", "-d", "--no-show-raw-insn", f"--start-address={start}", f"--stop-address={stop}", _core.__file__)
+        text = output_of(
+            "objdump", "-d", "--no-show-raw-insn", f"--start-address={start}", f"--stop-address={stop}", _core.__file__
+        )
         instructions = []
         for line in text.splitlines():
             parts = line.strip().split("\t")

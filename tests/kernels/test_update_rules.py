@@ -1,7 +1,8 @@
-"""Optimizers at the store of the weight gradient: rules that the kernel knows against the same program read as bytecode."""
+"""Optimizers at the store of the weight gradient: rules the kernel knows against the same program read as bytecode."""
 
 import numpy as np
 import pytest
+
 from kernel_check import run_everywhere
 from nacre import _core
 
@@ -11,16 +12,19 @@ C1, C2, EPSILON, MOMENTUM = 8, 9, 10, 11
 CONSTS = [0.1, 0.001, 1e-7, 0.9]
 RULES = {
     "sgd": ([("mul", 24, G, RATE), ("sub", 25, W, 24)], {25: W}),
-    "momentum": ([("mul", 24, G, RATE), ("mul", 25, M, MOMENTUM), ("sub", 26, 25, 24), ("add", 25, W, 26)], {26: M, 25: W}),
+    "momentum": (
+        [("mul", 24, G, RATE), ("mul", 25, M, MOMENTUM), ("sub", 26, 25, 24), ("add", 25, W, 26)],
+        {26: M, 25: W},
+    ),
     "nesterov": (
-        [("mul", 24, G, RATE), ("mul", 25, M, MOMENTUM), ("sub", 26, 25, 24), ("mul", 25, 26, MOMENTUM), ("sub", 27, 25, 24),
-         ("add", 25, W, 27)],
+        [("mul", 24, G, RATE), ("mul", 25, M, MOMENTUM), ("sub", 26, 25, 24), ("mul", 25, 26, MOMENTUM),
+         ("sub", 27, 25, 24), ("add", 25, W, 27)],
         {26: M, 25: W},
     ),
     "adam": (
-        [("sub", 24, G, M), ("mul", 25, 24, C1), ("add", 24, M, 25), ("square", 25, G, 0), ("sub", 26, 25, V), ("mul", 25, 26, C2),
-         ("add", 26, V, 25), ("mul", 25, 24, RATE), ("sqrt", 27, 26, 0), ("add", 28, 27, EPSILON), ("div", 27, 25, 28),
-         ("sub", 28, W, 27)],
+        [("sub", 24, G, M), ("mul", 25, 24, C1), ("add", 24, M, 25), ("square", 25, G, 0), ("sub", 26, 25, V),
+         ("mul", 25, 26, C2), ("add", 26, V, 25), ("mul", 25, 24, RATE), ("sqrt", 27, 26, 0), ("add", 28, 27, EPSILON),
+         ("div", 27, 25, 28), ("sub", 28, W, 27)],
         {24: M, 26: V, 28: W},
     ),
 }  # fmt: skip
@@ -100,6 +104,8 @@ def test_updating_in_place_gives_the_same_bits(rng):
         f = fields(size, steps, outputs)
         _core.run_kernel("dense_grad_w_map", f, [x, dy, w, rate, m, v, decay, None, None], [*apart, None], isa=isa)
         own = [a.copy() for a in (m, v, w)]
-        _core.run_kernel("dense_grad_w_map", f, [x, dy, own[2], rate, own[0], own[1], decay, None, None], [*own, None], isa=isa)
+        _core.run_kernel(
+            "dense_grad_w_map", f, [x, dy, own[2], rate, own[0], own[1], decay, None, None], [*own, None], isa=isa
+        )
         for a, b in zip(apart, own):
             assert a.tobytes() == b.tobytes(), isa

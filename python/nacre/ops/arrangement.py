@@ -15,6 +15,12 @@ from nacre.ops.manipulation import as_shape, broadcast_to, concatenate, expand_d
 from nacre.ops.movement import Concat, Pad, flipped, permuted, reshaped, slice_axis, split_sizes
 from nacre.ops.products import diagonal_last
 
+__all__ = [
+    "append", "array_split", "diag", "diagflat", "diagonal", "diff", "dsplit", "dstack", "flip", "fliplr", "flipud",
+    "hsplit", "hstack", "meshgrid", "repeat", "roll", "rot90", "select", "tile", "trace", "tril", "triu", "vander",
+    "vsplit", "vstack",
+]  # fmt: skip
+
 
 @public
 def flip(x: Any, axis: Any = None) -> Any:

@@ -18,6 +18,10 @@ from nacre.ops.elementwise import Add, BroadcastTo, same_dtype
 from nacre.ops.movement import Pad, Slice, permuted, placed, reshaped
 from nacre.ops.products import multiply_matrices
 
+__all__ = [
+    "conv", "conv_transpose", "depthwise_conv", "separable_conv",
+]  # fmt: skip
+
 Pairs = tuple[tuple[int, int], tuple[int, int]]
 
 

@@ -403,7 +403,7 @@ def vectorize(pyfunc: Callable[..., Any], *, excluded: Any = None, signature: st
 
 
 __all__ = [
-    "associative_scan", "cast", "cond", "convert_to_numpy", "convert_to_tensor", "custom_gradient", "dtype", "fori_loop",
-    "is_tensor", "map", "saturate_cast", "scan", "scatter", "scatter_update", "shape", "slice", "slice_update", "stop_gradient", "switch", "unstack",
-    "vectorized_map", "while_loop",
+    "associative_scan", "cast", "cond", "convert_to_numpy", "convert_to_tensor", "copy", "custom_gradient", "dtype",
+    "fori_loop", "is_tensor", "map", "ndim", "saturate_cast", "scan", "scatter", "scatter_update", "shape", "size", "slice",
+    "slice_update", "stop_gradient", "switch", "unstack", "vectorize", "vectorized_map", "view", "while_loop",
 ]  # fmt: skip

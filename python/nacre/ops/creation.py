@@ -15,6 +15,11 @@ from nacre.ops.base import public, scalar, value
 from nacre.ops.elementwise import Add, BroadcastTo, Cast, Mul, cast_to
 from nacre.ops.manipulation import as_shape, sizes_of
 
+__all__ = [
+    "arange", "array", "convert_to_tensor", "empty", "empty_like", "eye", "full", "full_like", "geomspace", "identity",
+    "linspace", "logspace", "ones", "ones_like", "tri", "zeros", "zeros_like",
+]  # fmt: skip
+
 _SMALL = 4096  # elements: a constant of a program up to here, a broadcast number beyond
 
 

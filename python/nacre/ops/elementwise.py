@@ -17,6 +17,17 @@ from nacre.core.tensor import Tensor, install_operators
 from nacre.ops.base import broadcast_result, pair, public, scalar, value, weak_dtype
 from nacre.ops.lowering import SUM, Step, lower_elementwise, lower_reduction
 
+__all__ = [
+    "abs", "absolute", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "bitwise_and",
+    "bitwise_invert", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "cast",
+    "ceil", "clip", "cos", "cosh", "divide", "equal", "erf", "erfinv", "exp", "exp2", "expm1", "floor", "floor_divide",
+    "greater", "greater_equal", "hypot", "isfinite", "isinf", "isnan", "left_shift", "less", "less_equal", "log", "log10",
+    "log1p", "log2", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "maximum", "minimum", "mod",
+    "multiply", "negative", "nonzero", "not_equal", "power", "reciprocal", "relu", "right_shift", "round", "rsqrt",
+    "sigmoid", "sign", "sin", "sinh", "softplus", "sqrt", "square", "stop_gradient", "subtract", "tan", "tanh",
+    "true_divide", "trunc", "where",
+]  # fmt: skip
+
 
 class Elementwise(Op):
     """One instruction applied to every element. `code` is its name in the bytecode."""

@@ -35,6 +35,10 @@ from nacre.ops.gather import ScatterAdd, ScatterSet, SliceUpdate, Take, TakeAlon
 from nacre.ops.manipulation import as_shape, reshape, sizes_of, transpose
 from nacre.ops.movement import Slice, permuted, reshaped
 
+__all__ = [
+    "get_item", "scatter", "scatter_update", "slice", "slice_update", "take", "take_along_axis",
+]  # fmt: skip
+
 
 # --- positions ------------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,11 @@ from nacre.ops.movement import (
     split_sizes,
 )
 
+__all__ = [
+    "broadcast_to", "concatenate", "expand_dims", "moveaxis", "pad", "ravel", "reshape", "split", "squeeze", "stack",
+    "swapaxes", "transpose", "unstack",
+]  # fmt: skip
+
 
 def as_shape(shape: Any, what: str) -> tuple[int, ...]:
     """`shape` (an int or ints, which may be tensors of one element) as a tuple. Raises TypeError for anything else."""

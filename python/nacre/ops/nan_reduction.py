@@ -11,6 +11,11 @@ from nacre.ops.elementwise import Cast, Div, Isnan, LogicalNot, Select, Sqrt, Sq
 from nacre.ops.reduction import AllTo, argmax, argmin, cumprod, cumsum, drop, max, min, prod, reduced_shape, sum
 from nacre.ops.sorting import nan_last_quantile
 
+__all__ = [
+    "nanargmax", "nanargmin", "nancumprod", "nancumsum", "nanmax", "nanmean", "nanmedian", "nanmin", "nanpercentile",
+    "nanprod", "nanquantile", "nanstd", "nansum", "nanvar",
+]  # fmt: skip
+
 
 def _filled(x: Any, number: float) -> Any:
     """`x` with `number` for NaN."""

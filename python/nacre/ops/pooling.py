@@ -25,6 +25,10 @@ from nacre.ops.convolution import (
 from nacre.ops.elementwise import Add, Cast, Eq, Select, floating
 from nacre.ops.movement import Pad, Slice, reshaped
 
+__all__ = [
+    "average_pool", "max_pool",
+]  # fmt: skip
+
 
 class _Pool(Op):
     """Windows of `window` elements every `strides`, over an image padded by `padding`."""

@@ -33,6 +33,10 @@ from nacre.ops.gather import TakeAlong
 from nacre.ops.movement import axis_back, axis_last, reshaped
 from nacre.ops.reduction import MaxTo, drop, reduced_shape
 
+__all__ = [
+    "binary_crossentropy", "categorical_crossentropy", "log_softmax", "softmax", "sparse_categorical_crossentropy",
+]  # fmt: skip
+
 
 class Softmax(Op):
     """Rows (the last axis) that sum to one. x (M, N) -> y (M, N), float32."""

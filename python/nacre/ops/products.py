@@ -17,6 +17,10 @@ from nacre.ops.elementwise import BroadcastTo, Cast, Mul, SumTo, same_dtype
 from nacre.ops.lowering import SUM, lower_reduce
 from nacre.ops.movement import Concat, Slice, axis_last, permuted, reshaped
 
+__all__ = [
+    "cross", "dot", "einsum", "inner", "kron", "matmul", "outer", "tensordot", "vdot",
+]  # fmt: skip
+
 
 class MatMul(Op):
     """y[b] = a'[b] b'[b], where ' is the transpose if `ta` or `tb`; an operand without the batch axis serves every b.

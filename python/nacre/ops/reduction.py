@@ -39,6 +39,11 @@ from nacre.ops.elementwise import (
 from nacre.ops.batch_moments import Moments
 from nacre.ops.movement import axis_back, axis_last, permuted, reshaped
 
+__all__ = [
+    "all", "amax", "amin", "any", "argmax", "argmin", "average", "count_nonzero", "cumprod", "cumsum", "logsumexp", "max",
+    "mean", "min", "moments", "prod", "ptp", "std", "sum", "var",
+]  # fmt: skip
+
 
 class _ReduceTo(Op):
     """x reduced over the axes where `shape` has size 1."""

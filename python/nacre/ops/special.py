@@ -45,6 +45,12 @@ from nacre.ops.elementwise import (
 from nacre.ops.reduction import AllTo, reduced_shape
 from nacre.ops.movement import reshaped
 
+__all__ = [
+    "allclose", "angle", "bartlett", "blackman", "cbrt", "conj", "conjugate", "deg2rad", "divide_no_nan", "erfc", "fabs",
+    "fmax", "fmin", "fmod", "gcd", "hamming", "hanning", "heaviside", "i0", "imag", "isclose", "isneginf", "isposinf",
+    "isreal", "kaiser", "lcm", "ldexp", "logaddexp2", "nan_to_num", "nextafter", "rad2deg", "real", "signbit", "sinc",
+]  # fmt: skip
+
 
 def _c(number: Any, x: Any) -> Any:
     return scalar(number, x.dtype)

@@ -258,12 +258,15 @@ def conv_transpose(
     shape, first = [], []
     for n, k, s, g, e in zip(x.shape[1:-1], w.shape, steps, gaps, extra):
         reach = (k - 1) * g + 1
+        full = (n - 1) * s + reach
         if padding == "same":
-            cut = max(reach - s, 0) // 2 if e is None else reach // 2
-            shape.append(n * s if e is None else (n - 1) * s + reach - 2 * cut + e)
+            shape.append(n * s if e is None else full - 2 * (reach // 2) + e)
+            # What the full result has more is cut, in front first; padding counts from the far side of the window.
+            padded = shape[-1] - 1 - (n - 1) * s + reach - 1
+            cut = max(reach - 1 - math.ceil(padded / 2), 0)
         else:
+            shape.append(n * s + max(reach - s, 0) if e is None else full + e)
             cut = 0
-            shape.append(n * s + max(reach - s, 0) if e is None else (n - 1) * s + reach + e)
         first.append(cut)
     y = np.zeros((x.shape[0], *shape, w.shape[-2]))
     for place in np.ndindex(*x.shape[1:-1]):

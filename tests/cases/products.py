@@ -43,3 +43,5 @@ EINSUMS = {
 }  # fmt: skip
 for subscripts, shapes in EINSUMS.items():
     case(ops.einsum, subscripts, *[x(*s) for s in shapes], reference=np.einsum, roundings=16)
+case(ops.inner, bools(3, 4), bools(2, 4), reference=np.inner)
+case(ops.dot, bools(3, 4), bools(4, 2), reference=np.dot)

@@ -383,16 +383,13 @@ def transposed_length(
 ) -> tuple[int, tuple[int, int]]:
     """The output length of a transposed convolution, and the padding of the convolution that it undoes."""
     reach = (size - 1) * gap + 1
-    if same:
-        if extra is None:
-            length, total = n * step, max(reach - step, 0)
-            before = total // 2
-        else:
-            before = reach // 2
-            length = (n - 1) * step + reach - 2 * before + extra
+    if extra is None:
+        length = n * step if same else n * step + max(reach - step, 0)
     else:
-        before = 0
-        length = n * step + max(reach - step, 0) if extra is None else (n - 1) * step + reach + extra
+        length = (n - 1) * step + reach + extra - (2 * (reach // 2) if same else 0)
+    # "same" centres the window: of what the full result has more, the larger part is cut in front.
+    more = length - 1 - (n - 1) * step + reach - 1
+    before = max(reach - 1 - -(-more // 2), 0) if same else 0
     return length, (before, (n - 1) * step + reach - length - before)
 
 

@@ -357,11 +357,11 @@ class Erfinv(Unary):
 
 
 class Floor(Unary):
-    pass
+    result = "float"
 
 
 class Ceil(Unary):
-    pass
+    result = "float"
 
 
 class Round(Unary):
@@ -628,6 +628,19 @@ def _unary(op: type[Op], name: str, doc: str) -> Any:
     return public(function)
 
 
+def _unary_number(op: type[Op], name: str, doc: str) -> Any:
+    """As `_unary`, where a boolean is a number first: its square is an int."""
+    run = op()
+
+    def function(x: Any) -> Any:
+        x = value(x)
+        return run(Cast("int32")(x) if x.dtype == "bool" else x)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc
+    return public(function)
+
+
 def _binary(op: type[Op], name: str, doc: str) -> Any:
     run = op()
 
@@ -679,7 +692,7 @@ logical_xor = _binary(LogicalXor, "logical_xor", "Whether exactly one is true (n
 negative = _unary(Neg, "negative", "-x.")
 absolute = abs = _unary(Abs, "absolute", "The absolute value of x.")
 sign = _unary(Sign, "sign", "-1, 0 or 1 by the sign of x; NaN stays.")
-square = _unary(Square, "square", "x * x.")
+square = _unary_number(Square, "square", "x * x.")
 sqrt = _unary(Sqrt, "sqrt", "The square root of x; NaN below zero.")
 rsqrt = _unary(Rsqrt, "rsqrt", "1 / sqrt(x).")
 reciprocal = _unary(Reciprocal, "reciprocal", "1 / x.")
@@ -704,7 +717,7 @@ arccosh = _unary(Acosh, "arccosh", "The inverse hyperbolic cosine of x.")
 arctanh = _unary(Atanh, "arctanh", "The inverse hyperbolic tangent of x.")
 sigmoid = _unary(Sigmoid, "sigmoid", "1 / (1 + exp(-x)).")
 softplus = _unary(Softplus, "softplus", "log(1 + exp(x)).")
-relu = _unary(Relu, "relu", "x where it is positive, else 0.")
+relu = _unary_number(Relu, "relu", "x where it is positive, else 0.")
 erf = _unary(Erf, "erf", "The error function of x.")
 erfinv = _unary(Erfinv, "erfinv", "The inverse of the error function.")
 floor = _unary(Floor, "floor", "The largest whole number not above x.")
@@ -778,12 +791,14 @@ def _integers(name: str, *xs: Any) -> None:
             raise TypeError(f"{name}: expected integers or booleans, got dtype {x.dtype}")
 
 
-def _bitwise(op: type[Op], name: str, doc: str) -> Any:
+def _bitwise(op: type[Op], name: str, doc: str, shift: bool = False) -> Any:
     run = op()
 
     def function(x: Any, y: Any) -> Any:
         a, b = pair(x, y)
         _integers(name, a, b)
+        if shift and a.dtype == b.dtype == "bool":
+            a = Cast("int32")(a)
         return run(a, b)
 
     function.__name__ = function.__qualname__ = name
@@ -794,8 +809,8 @@ def _bitwise(op: type[Op], name: str, doc: str) -> Any:
 bitwise_and = _bitwise(BitwiseAnd, "bitwise_and", "The bits that are set in both.")
 bitwise_or = _bitwise(BitwiseOr, "bitwise_or", "The bits that are set in one or both.")
 bitwise_xor = _bitwise(BitwiseXor, "bitwise_xor", "The bits that are set in exactly one.")
-left_shift = bitwise_left_shift = _bitwise(ShiftLeft, "left_shift", "x moved y bits to the left.")
-right_shift = bitwise_right_shift = _bitwise(ShiftRight, "right_shift", "x moved y bits to the right.")
+left_shift = bitwise_left_shift = _bitwise(ShiftLeft, "left_shift", "x moved y bits to the left.", True)
+right_shift = bitwise_right_shift = _bitwise(ShiftRight, "right_shift", "x moved y bits to the right.", True)
 
 
 @public

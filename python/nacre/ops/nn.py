@@ -69,8 +69,8 @@ def _c(number: float, x: Any) -> Any:
 @public
 def relu6(x: Any) -> Any:
     """x limited to the range from 0 to 6."""
-    x = value(x)
-    return Clip()(x, _c(0, x), _c(6, x))
+    x = floating(x)
+    return Clip()(x, _c(0.0, x), _c(6.0, x))
 
 
 @public
@@ -171,6 +171,7 @@ def hard_swish(x: Any) -> Any:
 def hard_tanh(x: Any) -> Any:
     """x limited to the range from -1 to 1."""
     x = value(x)
+    x = Cast("int32")(x) if x.dtype == "bool" else x
     return Clip()(x, _c(-1, x), _c(1, x))
 
 

@@ -102,6 +102,8 @@ def _summed(d: Any, x: Any) -> Any:
 
 def multiply_matrices(a: Any, b: Any) -> Any:
     """a (..., M, K) times b (..., K, N), of one dtype; the leading axes broadcast."""
+    if a.dtype == "bool":
+        return Cast("bool")(multiply_matrices(Cast("int32")(a), Cast("int32")(b)))
     if a.dtype != "float32":
         left = reshaped(a, (*a.shape, 1))
         right = reshaped(b, (*b.shape[:-2], 1, *b.shape[-2:]))
@@ -153,10 +155,7 @@ def matmul(x1: Any, x2: Any) -> Any:
             f"matmul: the last axis of x1 must match the last but one of x2 and leading axes must broadcast, got shapes "
             f"{a.shape} and {b.shape}"
         ) from None
-    if wide_a.dtype == "bool":
-        y = Cast("bool")(multiply_matrices(Cast("int32")(wide_a), Cast("int32")(wide_b)))
-    else:
-        y = multiply_matrices(wide_a, wide_b)
+    y = multiply_matrices(wide_a, wide_b)
     shape = y.shape
     if row or column:
         shape = (*shape[:-2], *(() if row else shape[-2:-1]), *(() if column else shape[-1:]))

@@ -22,7 +22,8 @@ constexpr int kRowVectors = 1;
 constexpr bool kLargeTaps = false;
 #endif
 constexpr i64 kOutputs = 64;          // output channels of a unit or of a pass over the weights
-constexpr i64 kCopyFloats = 8 * 1024;  // x of one block: 32 KB of L1
+constexpr i64 kChannels = 32;           // channels of a unit, taken kVectors * kLanes at a time
+constexpr i64 kCopyFloats = 8 * 1024;   // x of one block: 32 KB of L1
 constexpr i64 kWindows = 72;          // of one block
 constexpr i64 kManyUnits = 64;
 constexpr i64 kBufferFloats = 32 * 1024;  // rows of dx in the making
@@ -61,7 +62,7 @@ struct WeightPlan {
 WeightPlan weight_plan(const Conv2DPoolShape& s) {
   WeightPlan p{};
   p.few = s.C < kLanes / 2;
-  p.CB = p.few ? s.C : min_of(s.C, i64{kVectors} * kLanes);
+  p.CB = p.few ? s.C : min_of(s.C, kChannels);
   p.c_blocks = p.few ? 1 : max_of(ceil_div(s.C, max_of(p.CB, 1)), 1);
   p.OB = min_of(max_of(s.O, 1), kOutputs);
   p.o_blocks = ceil_div(s.O, p.OB);
@@ -118,8 +119,8 @@ struct TapSums {
   bool add;
 };
 
-// dense: pixels follow each other without gaps, so that the taps of a row lie at constant distances.
-template <int RT, int NT, int NV, bool whole, bool dense>
+// pitch: vectors from pixel to pixel, where that is known (0: not), so that the taps of a row lie at constant distances.
+template <int RT, int NT, int NV, bool whole, int pitch>
 __attribute__((noinline)) void tap_sums(const TapSums& t, i64 n) {
   const i64 sum_row = t.sum_row, sum_col = t.sum_col;
   Vec acc[RT * NT][NV];
@@ -130,7 +131,7 @@ __attribute__((noinline)) void tap_sums(const TapSums& t, i64 n) {
       }
     }
   }
-  const i64 tap_row = t.tap_row, tap_col = dense ? i64{NV} * kLanes : t.tap_col, step = t.step;
+  const i64 tap_row = t.tap_row, tap_col = pitch ? i64{pitch} * kLanes : t.tap_col, step = t.step;
   const float* g_w = t.g;
   const float* const g_end = g_w + t.windows * step;
   const i32* at_w = t.at;
@@ -155,7 +156,7 @@ __attribute__((noinline)) void tap_sums(const TapSums& t, i64 n) {
 }
 
 // n: lanes of the last vector.
-template <int NV, bool whole, bool dense>
+template <int NV, bool whole, int pitch>
 void all_taps(TapSums t, i64 KH, i64 KW, i64 n) {
   const float* x = t.x;
   float* sum = t.sum;
@@ -167,22 +168,22 @@ void all_taps(TapSums t, i64 KH, i64 KW, i64 n) {
       t.x = x + h * t.tap_row + w * t.tap_col;
       t.sum = sum + h * t.sum_row + w * t.sum_col;
       if (KW == 3 && rows >= 3) {
-        tap_sums<3, 3, NV, whole, dense>(t, n);
+        tap_sums<3, 3, NV, whole, pitch>(t, n);
         w += 3, done = 3;
       } else if (kLargeTaps && NV == 1 && KW == 5 && rows >= 5) {
-        if constexpr (kLargeTaps && NV == 1) tap_sums<5, 5, NV, whole, dense>(t, n);
+        if constexpr (kLargeTaps && NV == 1) tap_sums<5, 5, NV, whole, pitch>(t, n);
         w += 5, done = 5;
       } else if (left >= 7) {
-        tap_sums<1, 7, NV, whole, dense>(t, n);
+        tap_sums<1, 7, NV, whole, pitch>(t, n);
         w += 7;
       } else if (left >= 3) {
-        tap_sums<1, 3, NV, whole, dense>(t, n);
+        tap_sums<1, 3, NV, whole, pitch>(t, n);
         w += 3;
       } else if (left == 2) {
-        tap_sums<1, 2, NV, whole, dense>(t, n);
+        tap_sums<1, 2, NV, whole, pitch>(t, n);
         w += 2;
       } else {
-        tap_sums<1, 1, NV, whole, dense>(t, n);
+        tap_sums<1, 1, NV, whole, pitch>(t, n);
         w += 1;
       }
     }
@@ -193,11 +194,13 @@ void all_taps(TapSums t, i64 KH, i64 KW, i64 n) {
 template <int NV>
 void channel_taps(const TapSums& t, i64 KH, i64 KW, i64 n) {
   if (n < kLanes) {
-    all_taps<NV, false, false>(t, KH, KW, n);
+    all_taps<NV, false, 0>(t, KH, KW, n);
   } else if (t.tap_col == NV * kLanes) {
-    all_taps<NV, true, true>(t, KH, KW, n);
+    all_taps<NV, true, NV>(t, KH, KW, n);
+  } else if (t.tap_col == 64) {
+    all_taps<NV, true, 64 / kLanes>(t, KH, KW, n);
   } else {
-    all_taps<NV, true, false>(t, KH, KW, n);
+    all_taps<NV, true, 0>(t, KH, KW, n);
   }
 }
 
@@ -355,16 +358,23 @@ void conv2d_pool_grad_w(const Conv2DPoolShape& s, Slice units, Scratch scratch, 
           for (i64 j = 0; j < b.wb; ++j, ++w) {
             window_at[w] = n * v.image + h * v.window_row + j * v.window_col;
             const i64 px = ((b.n0 + n) * q.YH + b.h0 + h) * q.YW + b.w0 + j;
-            for (i64 o = 0; o < O; o += kLanes) {
-              const i64 m = min_of(O - o, kLanes);
-              Vec g = load(dy + px * q.ldy + o0 + o, m);
-              if (s.act) g = select(gt(load(y + px * q.ldy + o0 + o, m), zero()), g);
-              const VecI position = index_lanes(index + px * s.O + o0 + o, m);
+            const float* dy_px = dy + px * q.ldy + o0;
+            const float* y_px = s.act ? y + px * q.ldy + o0 : nullptr;
+            const VecI at = set1i(static_cast<i32>(window_at[w]));
+            i64 o = 0;
+            for (; o + kLanes <= O; o += kLanes) {
+              Vec g = load(dy_px + o);
+              if (y_px) g = select(gt(load(y_px + o), zero()), g);
+              const VecI position = load_u8(index + px * s.O + o0 + o);
               store(st.g + w * st.OB + o, g);
-              store(st.at + w * st.OB + o, p.few ? position
-                                                 : set1i(static_cast<i32>(window_at[w])) +
-                                                       position_offset(position, s.P, at_row, at_col));
-              if (db_part) store(db_part + o, load(db_part + o, m) + g, m);
+              store(st.at + w * st.OB + o, p.few ? position : at + position_offset(position, s.P, at_row, at_col));
+            }
+            if (o < O) {
+              Vec g = load(dy_px + o, O - o);
+              if (y_px) g = select(gt(load(y_px + o, O - o), zero()), g);
+              const VecI position = index_lanes(index + px * s.O + o0 + o, O - o);
+              store(st.g + w * st.OB + o, g);
+              store(st.at + w * st.OB + o, p.few ? position : at + position_offset(position, s.P, at_row, at_col));
             }
             for (i64 o = padded(O, kLanes); o < st.OB; o += kLanes) {
               store(st.g + w * st.OB + o, zero());
@@ -372,6 +382,12 @@ void conv2d_pool_grad_w(const Conv2DPoolShape& s, Slice units, Scratch scratch, 
             }
           }
         }
+      }
+      for (i64 o = 0; db_part && o < O; o += kLanes) {
+        const i64 m = min_of(O - o, kLanes);
+        Vec sum = load(db_part + o, m);
+        for (i64 k = 0; k < w; ++k) sum += load(st.g + k * st.OB + o);
+        store(db_part + o, sum, m);
       }
       if (C == 0) continue;
       if (p.few) {
@@ -405,12 +421,21 @@ void conv2d_pool_grad_w(const Conv2DPoolShape& s, Slice units, Scratch scratch, 
       t.sum_col = CP;
       t.sum_row = s.KW * CP;
       t.add = i > first;
-      const i64 n = C - (ceil_div(C, kLanes) - 1) * kLanes;  // lanes of the last vector
-      for (i64 o = 0; o < O; ++o) {
-        t.g = st.g + o;
-        t.at = st.at + o;
-        t.sum = sums + o * taps * CP;
-        if (C > kLanes) channel_taps<kVectors>(t, s.KH, s.KW, n); else channel_taps<1>(t, s.KH, s.KW, n);
+      const float* x_block = t.x;
+      for (i64 c = 0; c < C; c += kVectors * kLanes) {  // channels of one turn
+        const i64 channels = min_of(C - c, i64{kVectors} * kLanes);
+        const i64 n = channels - (ceil_div(channels, kLanes) - 1) * kLanes;  // lanes of the last vector
+        t.x = x_block + c;
+        for (i64 o = 0; o < O; ++o) {
+          t.g = st.g + o;
+          t.at = st.at + o;
+          t.sum = sums + o * taps * CP + c;
+          if (channels > kLanes) {
+            channel_taps<kVectors>(t, s.KH, s.KW, n);
+          } else {
+            channel_taps<1>(t, s.KH, s.KW, n);
+          }
+        }
       }
     }
     if (p.few) continue;

@@ -67,8 +67,13 @@ void copy_row(float* to, const float* row, i64 W, i64 ld, i64 w0, i64 n, i64 C) 
   to += left * C;
   if (middle > 0) {
     const float* from = row + (w0 + left) * ld;
+    float* to_px = to;
     if (ld == C) {
       copy_floats(to, from, middle * C);
+    } else if (C % kLanes == 0) {
+      for (i64 i = 0; i < middle; ++i, from += ld) {
+        for (i64 c = 0; c < C; c += kLanes, to_px += kLanes) store(to_px, load(from + c));
+      }
     } else {
       for (i64 i = 0; i < middle; ++i) copy_floats(to + i * C, from + i * ld, C);
     }

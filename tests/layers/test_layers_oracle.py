@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import Any
 
@@ -13,12 +14,19 @@ from layers import layer_cases
 from nacre.core import naming
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
-keras: Any = pytest.importorskip("keras", reason="real Keras is not installed: pip install nacre[oracle]")
+
+
+def real() -> Any:
+    """Real Keras, as a module."""
+    return pytest.importorskip("keras", reason="real Keras is not installed: pip install nacre[oracle]")
+
 
 pytestmark = [
     pytest.mark.oracle,
     pytest.mark.filterwarnings("ignore"),
 ]
+
+BY_NAME = {case.name: case for case in layer_cases.ALL}
 
 
 def flat(outputs: Any) -> list[np.ndarray[Any, Any]]:
@@ -27,12 +35,16 @@ def flat(outputs: Any) -> list[np.ndarray[Any, Any]]:
     return [np.asarray(outputs)]
 
 
-def both(case: Any) -> tuple[Any, Any]:
-    """The same layer in nacre and in Keras, built, with the same weights, under their first automatic names."""
+@functools.cache
+def both(name: str) -> Any:
+    """The same layer in nacre and in Keras, with the same weights, and what each made of the same inputs."""
+    case = BY_NAME[name]
+    keras = real()
     naming.reset_names()
     keras.utils.clear_session()
     ours, theirs = case.make(nacre.layers), case.make(keras.layers)
     inputs = case.inputs()
+    kwargs = {} if case.training is None else {"training": case.training}
     case.run(theirs, inputs)
     if getattr(theirs, "stateful", False):
         theirs.reset_states()
@@ -44,14 +56,12 @@ def both(case: Any) -> tuple[Any, Any]:
     values = [np.abs(v) if "variance" in w.name else v for v, w in zip(values, theirs.weights)]
     theirs.set_weights(values)
     ours.set_weights(values)
-    return ours, theirs
+    return ours, theirs, flat(case.run(ours, inputs, **kwargs)), flat(case.run(theirs, inputs, **kwargs))
 
 
 @pytest.mark.parametrize("case", layer_cases.ALL, ids=str)
 def test_outputs_agree(case: Any) -> None:
-    ours, theirs = both(case)
-    kwargs = {} if case.training is None else {"training": case.training}
-    got, expected = flat(case.run(ours, case.inputs(), **kwargs)), flat(case.run(theirs, case.inputs(), **kwargs))
+    ours, theirs, got, expected = both(case.name)
     assert [y.shape for y in got] == [y.shape for y in expected]
     for g, e in zip(got, expected):
         np.testing.assert_allclose(g, e, rtol=case.tolerance, atol=case.tolerance)
@@ -61,7 +71,7 @@ def test_outputs_agree(case: Any) -> None:
 
 @pytest.mark.parametrize("case", layer_cases.ALL, ids=str)
 def test_weights_have_the_same_order_names_and_paths(case: Any) -> None:
-    ours, theirs = both(case)
+    ours, theirs, _, _ = both(case.name)
     assert [(w.path, w.shape, w.trainable) for w in ours.weights] == [
         (w.path, tuple(w.shape), w.trainable) for w in theirs.weights
     ]
@@ -71,7 +81,8 @@ def test_weights_have_the_same_order_names_and_paths(case: Any) -> None:
 
 @pytest.mark.parametrize("case", layer_cases.ALL, ids=str)
 def test_configuration_agrees(case: Any) -> None:
-    ours, theirs = both(case)
+    ours, theirs, _, _ = both(case.name)
+    keras = real()
     assert ours.name == theirs.name
     assert plain(nacre.layers.serialize(ours)) == plain(keras.layers.serialize(theirs))
     again = nacre.layers.deserialize(keras.layers.serialize(theirs))
@@ -91,6 +102,7 @@ def plain(config: Any) -> Any:
 
 @pytest.mark.parametrize("case", layer_cases.ALL, ids=str)
 def test_symbolic_shapes_agree(case: Any) -> None:
+    keras = real()
     ours, theirs = case.make(nacre.layers), case.make(keras.layers)
     dtype = "int32" if case.kind == "ints" else "float32"
     stateful = getattr(ours, "stateful", False)

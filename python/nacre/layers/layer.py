@@ -160,7 +160,7 @@ class Layer(BuiltLayer):
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """The computation: tensors in, tensors out. Defined by subclasses."""
         self._check_super_called()
-        raise NotImplementedError(f"Layer {type(self).__name__} does not have a `call()` method implemented.")
+        raise NotImplementedError(f"Layer {type(self).__name__} does not have a `call` method implemented.")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the layer: inputs converted and checked, weights built once, masks and `training` handed on."""

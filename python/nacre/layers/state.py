@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from nacre import constraints, initializers, regularizers
 from nacre.core import trace
-from nacre.core.naming import current_path
+from nacre.core.naming import current_path, name_scope
 from nacre.core.operation import Operation
 from nacre.core.spec import is_float, standardize_dtype
 from nacre.core.tensor import Symbol
@@ -177,7 +178,10 @@ class LayerState(Operation):
         dtype = self.variable_dtype if dtype is None else dtype  # type: ignore[attr-defined]
         if initializer is None:
             initializer = "glorot_uniform" if is_float(standardize_dtype(dtype)) else "zeros"
-        variable = Variable(initializers.get(initializer), shape, dtype, trainable, autocast, aggregation, name=name)
+        with self._own_scope():
+            variable = Variable(
+                initializers.get(initializer), shape, dtype, trainable, autocast, aggregation, name=name
+            )
         if regularizer is not None:
             variable.regularizer = regularizers.get(regularizer)
         if constraint is not None:
@@ -302,6 +306,11 @@ class LayerState(Operation):
     def path(self) -> str | None:
         """The names of the layers around this one and its own, joined by `/`, once it is built."""
         return self._path
+
+    def _own_scope(self) -> Any:
+        """The name scope of this layer, unless it is the innermost open one already."""
+        inside = current_path().rpartition("/")[2] == self.name
+        return contextlib.nullcontext() if inside else name_scope(self.name)
 
     def _remember_path(self) -> None:
         object.__setattr__(self, "_path", current_path() or self.name)

@@ -405,7 +405,8 @@ class TestErrors:
         with pytest.raises(ValueError) as caught:
             Around(Fails())(X)
         text = str(caught.value)
-XX
+        where = "Fails.call()"
+        assert text.startswith(f"Exception encountered when calling {where}.\n\nboo\n\nArguments received by {where}:")
         assert "  • x=Tensor(shape=(2, 3), dtype=float32)" in text
         assert text.count("Exception encountered") == 1
 

@@ -161,6 +161,17 @@ def test_training_flag_reaches_layers_through_a_call_without_it() -> None:
     assert (np.asarray(model(ones, training=True)) == 0).any()
 
 
+def test_training_flag_of_the_graph_yields_to_that_of_the_call() -> None:
+    ones = np.ones((4, 50), "float32")
+    x = keras.Input((50,))
+    stored = keras.Model(x, layers.Dropout(0.5)(x, training=True))
+    assert (np.asarray(stored(ones)) == 0).any()
+    np.testing.assert_array_equal(np.asarray(stored(ones, training=False)), ones)
+    off = keras.Model(x, layers.Dropout(0.5)(x, training=False))
+    np.testing.assert_array_equal(np.asarray(off(ones)), ones)
+    assert (np.asarray(off(ones, training=True)) == 0).any()
+
+
 def test_subclass_that_hands_over_inputs_and_outputs_is_functional() -> None:
     class Net(keras.Model):
         def __init__(self, n: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nacre.core import naming
 from nacre.core.config import floatx
 from nacre.core.operation import Node
 from nacre.core.spec import standardize_dtype
@@ -79,7 +80,8 @@ class InputLayer(Layer):
         self.optional = bool(optional)
         output = input_tensor
         if output is None or output._keras_history is not None:
-            output = KerasTensor(self.batch_shape, standardize_dtype(self._input_dtype_name, floatx()), name=self.name)
+            tensor_name = name if name is not None else naming.auto_name("keras_tensor")
+            output = KerasTensor(self.batch_shape, standardize_dtype(self._input_dtype_name, floatx()), name=tensor_name)
         Node(self, (), {}, output)
         self.built = True
 

@@ -74,6 +74,8 @@ class Functional(Model):
         if trainable is not None:
             self.trainable = trainable
 
+    _label: str | None = None  # what errors call the model: the Sequential around it
+
     # Inputs are converted by `call`, which knows the dtype of each.
     _convert_input_args = False
     _allow_non_tensor_positional_args = True
@@ -131,7 +133,7 @@ class Functional(Model):
             for x, m in zip(values, tree.flatten(mask), strict=False):
                 if m is not None:
                     x._keras_mask = m
-        outputs = self._schedule.run(values)
+        outputs = self._schedule.run(values, training=training)
         return tree.pack_sequence_as(self._outputs_struct, outputs) if tree.is_nested(self._outputs_struct) else outputs[0]
 
     def _standardize(self, inputs: Any) -> list[Any]:
@@ -203,7 +205,7 @@ class Functional(Model):
         if not fits:
             name = self.input_names[index]
             raise ValueError(
-                f"Input {index} with name '{name}' of layer '{self.name}' is incompatible with the layer: expected "
+                f"Input {index} with name '{name}' of layer '{self._label or self.name}' is incompatible with the layer: expected "
                 f"shape={(None, *wanted[1:])}, found shape={tuple(shape_of(x))}"
             )
         if mask is not None:

@@ -169,8 +169,11 @@ class Schedule:
         self.outputs = [slots[id(y)] for y in outputs]
         self.size = len(slots)
 
-    def run(self, values: list[Any], call: Callable[..., Any] | None = None) -> list[Any]:
-        """The outputs for these inputs; `call(operation, *args, **kwargs)` in place of `operation(*args, **kwargs)`."""
+    def run(self, values: list[Any], call: Callable[..., Any] | None = None, training: bool | None = None) -> list[Any]:
+        """The outputs for these inputs; `call(operation, *args, **kwargs)` in place of `operation(*args, **kwargs)`.
+
+        A `training` flag that was given when the graph was made holds unless the model is called with one.
+        """
         slots: list[Any] = [None] * self.size
         for i, value in zip(self.inputs, values):
             slots[i] = value
@@ -180,6 +183,8 @@ class Schedule:
                 keywords: dict[str, Any] = {}
             else:
                 filled, keywords = _fill(args, slots), _fill(kwargs, slots)
+                if training is not None and "training" in keywords:
+                    keywords["training"] = training
             result = call(operation, *filled, **keywords) if call is not None else operation(*filled, **keywords)
             if len(outputs) == 1 and not isinstance(result, (list, tuple, dict)):
                 slots[outputs[0]] = result

@@ -124,7 +124,9 @@ class Sequential(Model):
                 raise ValueError(
                     f"Sequential model '{self.name}': layer '{layer.name}' must give one tensor, got {type(x).__name__}"
                 )
-        object.__setattr__(self, "_functional", Functional(inputs, x))
+        functional = Functional(inputs, x)
+        functional._label = self.name
+        object.__setattr__(self, "_functional", functional)
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None, **kwargs: Any) -> Any:
         """The output of the last layer."""

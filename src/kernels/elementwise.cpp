@@ -29,91 +29,13 @@ NACRE_INLINE Vec truth(Mask m) { return select(m, set1(1.0f)); }
 NACRE_INLINE Mask nonzero(Vec a) { return ne(a, zero()); }
 NACRE_INLINE Vec inf() { return set1(__builtin_inff()); }
 
+#define LANES1(expr) lanes(a, [](double x) { return expr; })
+#define LANES2(expr) lanes(a, b, [](double x, double y) { return expr; })
 namespace op {
-#define OP1(name, expr) \
-  struct name { NACRE_INLINE Vec at(Vec a) { return expr; } };
-#define OP2(name, expr) \
-  struct name { NACRE_INLINE Vec at(Vec a, Vec b) { return expr; } };
-#define OP3(name, expr) \
-  struct name { NACRE_INLINE Vec at(Vec a, Vec b, Vec c) { return expr; } };
-#define RARE1(name, expr) OP1(name, (lanes(a, [](double x) { return expr; })))
-#define RARE2(name, expr) OP2(name, (lanes(a, b, [](double x, double y) { return expr; })))
-OP1(copy, a)
-OP1(neg, -a)
-OP1(abs, NACRE_ISA::abs(a))
-OP1(sign, (NACRE_ISA::select(NACRE_ISA::gt(a, zero()), set1(1.0f), NACRE_ISA::select(NACRE_ISA::lt(a, zero()), set1(-1.0f), a))))
-OP1(square, a* a)
-OP1(sqrt, NACRE_ISA::sqrt(a))
-OP1(rsqrt, set1(1.0f) / NACRE_ISA::sqrt(a))
-OP1(reciprocal, set1(1.0f) / a)
-OP1(exp, NACRE_ISA::exp(a))
-OP1(expm1, NACRE_ISA::expm1(a))
-OP1(log, NACRE_ISA::log(a))
-OP1(log1p, NACRE_ISA::log1p(a))
-OP1(sin, NACRE_ISA::sin(a))
-OP1(cos, NACRE_ISA::cos(a))
-OP1(tanh, NACRE_ISA::tanh(a))
-OP1(sigmoid, NACRE_ISA::sigmoid(a))
-OP1(erf, NACRE_ISA::erf(a))
-OP1(floor, NACRE_ISA::floor(a))
-OP1(ceil, NACRE_ISA::ceil(a))
-OP1(round, round_even(a))
-OP1(trunc, NACRE_ISA::trunc(a))
-OP1(relu, NACRE_ISA::max(zero(), a))
-OP1(softplus, NACRE_ISA::softplus(a))
-OP1(isnan, truth(NACRE_ISA::isnan(a)))
-OP1(isinf, truth(NACRE_ISA::eq(NACRE_ISA::abs(a), inf())))
-OP1(isfinite, truth(NACRE_ISA::lt(NACRE_ISA::abs(a), inf())))
-OP1(logical_not, truth(NACRE_ISA::eq(a, zero())))
-RARE1(exp2, __builtin_exp2(x))
-OP1(log2, NACRE_ISA::log2(a))
-OP1(log10, NACRE_ISA::log10(a))
-OP1(tan, NACRE_ISA::tan(a))
-OP1(asin, NACRE_ISA::asin(a))
-OP1(acos, NACRE_ISA::acos(a))
-OP1(atan, NACRE_ISA::atan(a))
-OP1(sinh, NACRE_ISA::sinh(a))
-OP1(cosh, NACRE_ISA::cosh(a))
-OP1(asinh, NACRE_ISA::asinh(a))
-OP1(acosh, NACRE_ISA::acosh(a))
-OP1(atanh, NACRE_ISA::atanh(a))
-RARE1(erfinv, scalar::erfinv(x))
-OP2(add, a + b)
-OP2(sub, a - b)
-OP2(mul, a* b)
-OP2(div, a / b)
-OP2(min, min_nan(a, b))
-OP2(max, max_nan(a, b))
-OP2(eq, truth(NACRE_ISA::eq(a, b)))
-OP2(ne, truth(NACRE_ISA::ne(a, b)))
-OP2(lt, truth(NACRE_ISA::lt(a, b)))
-OP2(le, truth(NACRE_ISA::le(a, b)))
-OP2(gt, truth(NACRE_ISA::gt(a, b)))
-OP2(ge, truth(NACRE_ISA::ge(a, b)))
-OP2(logical_and, truth(nonzero(a) & nonzero(b)))
-OP2(logical_or, truth(nonzero(a) | nonzero(b)))
-OP2(logical_xor, truth(nonzero(a) ^ nonzero(b)))
-OP2(relu_grad, NACRE_ISA::select(NACRE_ISA::gt(b, zero()), a))
-OP2(pow, NACRE_ISA::pow(a, b))
-RARE2(floor_div, scalar::floor_div(x, y))
-RARE2(mod, scalar::mod(x, y))
-OP2(atan2, NACRE_ISA::atan2(a, b))
-RARE2(hypot, __builtin_hypot(x, y))
-RARE2(logaddexp, scalar::logaddexp(x, y))
-OP3(select, NACRE_ISA::select(nonzero(a), b, c))
-OP3(fma, NACRE_ISA::fma(a, b, c))
-OP3(clip, min_nan(max_nan(a, b), c))
-using bitwise_not = void;
-using bitwise_and = void;
-using bitwise_or = void;
-using bitwise_xor = void;
-using shift_left = void;
-using shift_right = void;
-#undef OP1
-#undef OP2
-#undef OP3
-#undef RARE1
-#undef RARE2
+#define ELEMENTWISE(name, arity, on_vec, on_f64, on_i64) \
+  struct name { NACRE_INLINE auto at([[maybe_unused]] NACRE_OPERANDS##arity(Vec)) { return on_vec; } };
+#include "kernels/elementwise.def"
+#undef ELEMENTWISE
 }  // namespace op
 
 template <class F>
@@ -136,20 +58,19 @@ void map3(i64 n, float* d, const float* a, const float* b, const float* c) {
 }
 
 template <class F, int arity>
-struct Entry;
-template <class F>
-struct Entry<F, 1> { static constexpr OpFn<float> fn = map1<F>; };
-template <class F>
-struct Entry<F, 2> { static constexpr OpFn<float> fn = map2<F>; };
-template <class F>
-struct Entry<F, 3> { static constexpr OpFn<float> fn = map3<F>; };
-template <>
-struct Entry<void, 1> { static constexpr OpFn<float> fn = nullptr; };
-template <>
-struct Entry<void, 2> { static constexpr OpFn<float> fn = nullptr; };
+constexpr OpFn<float> entry() {
+  if constexpr (arity == 1) {
+    if constexpr (has_form<decltype(F::at(Vec()))>) return map1<F>;
+  } else if constexpr (arity == 2) {
+    if constexpr (has_form<decltype(F::at(Vec(), Vec()))>) return map2<F>;
+  } else {
+    if constexpr (has_form<decltype(F::at(Vec(), Vec(), Vec()))>) return map3<F>;
+  }
+  return nullptr;
+}
 
 constexpr OpFn<float> kF32[] = {
-#define ELEMENTWISE(name, arity) Entry<op::name, arity>::fn,
+#define ELEMENTWISE(name, arity, on_vec, on_f64, on_i64) entry<op::name, arity>(),
 #include "kernels/elementwise.def"
 #undef ELEMENTWISE
 };

@@ -4,7 +4,7 @@
 namespace nacre {
 
 enum class Code : int {
-#define ELEMENTWISE(name, arity) name,
+#define ELEMENTWISE(name, arity, on_vec, on_f64, on_i64) name,
 #include "kernels/elementwise.def"
 #undef ELEMENTWISE
   count
@@ -14,7 +14,7 @@ constexpr int elementwise_count = static_cast<int>(Code::count);
 
 static inline const char* elementwise_name(int code) {
   static const char* const names[] = {
-#define ELEMENTWISE(name, arity) #name,
+#define ELEMENTWISE(name, arity, on_vec, on_f64, on_i64) #name,
 #include "kernels/elementwise.def"
 #undef ELEMENTWISE
   };
@@ -23,7 +23,7 @@ static inline const char* elementwise_name(int code) {
 
 static inline int elementwise_arity(int code) {
   static const signed char arities[] = {
-#define ELEMENTWISE(name, arity) arity,
+#define ELEMENTWISE(name, arity, on_vec, on_f64, on_i64) arity,
 #include "kernels/elementwise.def"
 #undef ELEMENTWISE
   };

@@ -17,6 +17,15 @@ constexpr i64 kScratchBytes = 24 * 1024;  // half of a 48 KiB L1, three quarters
 template <class T>
 using OpFn = void (*)(i64 n, T* d, const T* a, const T* b, const T* c);
 
+// What an opcode returns for a compute type that has no such form: NONE in elementwise.def.
+struct NoForm {};
+#define NONE NoForm{}
+template <class R> constexpr bool has_form = true;
+template <> constexpr bool has_form<NoForm> = false;
+#define NACRE_OPERANDS1(T) T a
+#define NACRE_OPERANDS2(T) T a, [[maybe_unused]] T b
+#define NACRE_OPERANDS3(T) T a, [[maybe_unused]] T b, [[maybe_unused]] T c
+
 template <class T> struct DTypeOf;
 template <> struct DTypeOf<float> { static constexpr DType value = DType::f32; };
 template <> struct DTypeOf<double> { static constexpr DType value = DType::f64; };

@@ -17,6 +17,7 @@ _FAMILIES = (
     "elementwise", "products", "indexing", "reduction", "manipulation", "probabilities", "convolution", "pooling", "nn", "creation",
     "core", "arrangement", "sorting", "special", "nan_reduction", "linalg",
 )  # fmt: skip
+_NAMESPACES = ("image", "linalg", "nn")  # keras.ops.<name>: found by import, too
 
 
 def _family(name: str) -> Any:
@@ -24,6 +25,8 @@ def _family(name: str) -> Any:
 
 
 def __getattr__(name: str) -> Any:
+    if name in _NAMESPACES:
+        return _family(name)
     if not name.startswith("_"):
         loaded = [f for f in _FAMILIES if f"{__name__}.{f}" in sys.modules]
         for family in (*loaded, *(f for f in _FAMILIES if f not in loaded)):

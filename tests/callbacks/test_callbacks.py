@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from training import training_cases as C
 
 import nacre as keras
 from nacre import callbacks
+from training import training_cases as C
 
 
 @pytest.fixture
@@ -30,7 +30,9 @@ class Recorder(callbacks.Callback):
     def __getattribute__(self, name: str) -> Any:
         if name.startswith("on_"):
             calls = object.__getattribute__(self, "calls")
-            return lambda *args, **kwargs: calls.append((name[3:], args[0] if args and isinstance(args[0], int) else None))
+            return lambda *args, **kwargs: calls.append(
+                (name[3:], args[0] if args and isinstance(args[0], int) else None)
+            )
         return object.__getattribute__(self, name)
 
 
@@ -40,15 +42,25 @@ def test_hooks_come_in_keras_order(model: Any) -> None:
     assert seen.calls == [
         ("train_begin", None),
         ("epoch_begin", 0),
-        ("train_batch_begin", 0), ("train_batch_end", 0),
-        ("train_batch_begin", 1), ("train_batch_end", 1),
-        ("test_begin", None), ("test_batch_begin", 0), ("test_batch_end", 0), ("test_end", None),
+        ("train_batch_begin", 0),
+        ("train_batch_end", 0),
+        ("train_batch_begin", 1),
+        ("train_batch_end", 1),
+        ("test_begin", None),
+        ("test_batch_begin", 0),
+        ("test_batch_end", 0),
+        ("test_end", None),
         ("epoch_end", 0),
         ("train_end", None),
-    ]  # fmt: skip
+    ]
     seen.calls.clear()
     model.predict(C.X[:4], verbose=0, callbacks=[seen])
-    assert [name for name, _ in seen.calls] == ["predict_begin", "predict_batch_begin", "predict_batch_end", "predict_end"]
+    assert [name for name, _ in seen.calls] == [
+        "predict_begin",
+        "predict_batch_begin",
+        "predict_batch_end",
+        "predict_end",
+    ]
 
 
 def test_batch_logs_are_running_means_as_floats(model: Any) -> None:
@@ -64,7 +76,13 @@ def test_steps_per_execution_calls_back_less_often() -> None:
     m = C.mlp(keras)
     m.compile("sgd", C.SPARSE, steps_per_execution=2)
     seen: list[int] = []
-    m.fit(C.X, C.Y, batch_size=10, verbose=0, callbacks=[callbacks.LambdaCallback(on_train_batch_end=lambda b, _: seen.append(b))])
+    m.fit(
+        C.X,
+        C.Y,
+        batch_size=10,
+        verbose=0,
+        callbacks=[callbacks.LambdaCallback(on_train_batch_end=lambda b, _: seen.append(b))],
+    )
     assert seen == [1, 3, 4]
 
 
@@ -118,7 +136,7 @@ def test_direction_that_is_not_known_is_an_error(model: Any) -> None:
     stop.set_model(model)
     with pytest.raises(ValueError, match="mode='max'"):
         stop.improves(2.0, 1.0)
-    with pytest.warns(UserWarning, match="foo.*not available"):
+    with pytest.warns(UserWarning, match=r"foo.*not available"):
         stop.on_epoch_end(0, {"loss": 1.0})
 
 
@@ -148,8 +166,12 @@ def test_checkpoints_by_epoch_by_batch_and_only_the_best(model: Any, tmp_path: A
     loaded = keras.models.load_model(tmp_path / next(n for n in names if n.startswith("m02")))
     for a, b in zip(loaded.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-    for wrong in ({"filepath": "x.foo"}, {"filepath": "x.h5x", "save_weights_only": True}, {"filepath": "x.keras", "save_freq": 1.5}):
-        with pytest.raises(ValueError, match="filepath|save_freq"):
+    for wrong in (
+        {"filepath": "x.foo"},
+        {"filepath": "x.h5x", "save_weights_only": True},
+        {"filepath": "x.keras", "save_freq": 1.5},
+    ):
+        with pytest.raises(ValueError, match=r"filepath|save_freq"):
             callbacks.ModelCheckpoint(**wrong)
 
 
@@ -174,9 +196,18 @@ def test_interrupted_training_goes_on_where_it_was(tmp_path: Any) -> None:
         m.compile(keras.optimizers.Adam(0.01), C.SPARSE)
     expected = whole.fit(C.X, C.Y, epochs=4, shuffle=False, verbose=0).history["loss"]
     with pytest.raises(KeyboardInterrupt):
-        cut.fit(C.X, C.Y, epochs=4, shuffle=False, verbose=0, callbacks=[callbacks.BackupAndRestore(tmp_path / "b"), Interrupt()])
+        cut.fit(
+            C.X,
+            C.Y,
+            epochs=4,
+            shuffle=False,
+            verbose=0,
+            callbacks=[callbacks.BackupAndRestore(tmp_path / "b"), Interrupt()],
+        )
     rest.fit(C.X[:4], C.Y[:4], epochs=0, verbose=0)  # builds the optimizer
-    history = rest.fit(C.X, C.Y, epochs=4, shuffle=False, verbose=0, callbacks=[callbacks.BackupAndRestore(tmp_path / "b")])
+    history = rest.fit(
+        C.X, C.Y, epochs=4, shuffle=False, verbose=0, callbacks=[callbacks.BackupAndRestore(tmp_path / "b")]
+    )
     assert history.epoch == [2, 3]
     assert history.history["loss"] == expected[2:]
     assert not (tmp_path / "b").exists()
@@ -216,8 +247,9 @@ def test_swapped_averages_are_what_validation_sees() -> None:
 
 
 def test_only_a_listener_makes_training_come_back_for_each_batch(model: Any) -> None:
-    made = callbacks.CallbackList([callbacks.EarlyStopping("loss")], add_history=True, add_progbar=True, model=model, verbose=1,
-                                  epochs=1, steps=1)  # fmt: skip
+    made = callbacks.CallbackList(
+        [callbacks.EarlyStopping("loss")], add_history=True, add_progbar=True, model=model, verbose=1, epochs=1, steps=1
+    )
     assert not made.listens_to_batches("train")
     made.append(callbacks.TerminateOnNaN())
     assert made.listens_to_batches("train")

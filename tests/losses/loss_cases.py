@@ -1,4 +1,5 @@
-"""Every loss with data that it is made for: one list for the tests against NumPy, of configurations, and against Keras."""
+"""Every loss with data that it is made for: one list for the tests against NumPy, of configurations, and against
+Keras."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ EPSILON = 1e-7
 
 
 class Case(NamedTuple):
-    """One loss: its class, arguments, data, and what it is in float64 NumPy, per sample (None: only compared with Keras)."""
+    """One loss: its class, arguments, data, and what it is in float64 NumPy, per sample (None: only compared with
+    Keras)."""
 
     cls: str
     arguments: dict[str, Any]
@@ -72,7 +74,10 @@ ALL = [
     Case("MeanAbsoluteError", {}, NUMBERS, LOGITS, lambda t, p: np.abs(t - p).mean(-1)),
     Case("MeanAbsolutePercentageError", {}, NUMBERS, LOGITS, lambda t, p: 100 * np.abs((t - p) / t).mean(-1)),
     Case(
-        "MeanSquaredLogarithmicError", {}, SHARES, BINARY,
+        "MeanSquaredLogarithmicError",
+        {},
+        SHARES,
+        BINARY,
         lambda t, p: ((np.log1p(np.maximum(t, EPSILON)) - np.log1p(np.maximum(p, EPSILON))) ** 2).mean(-1),
     ),
     Case("CosineSimilarity", {}, NUMBERS, LOGITS, lambda t, p: -(_unit(t) * _unit(p)).sum(-1)),
@@ -84,23 +89,42 @@ ALL = [
     Case("BinaryCrossentropy", {"from_logits": True}, BINARY, LOGITS, lambda t, p: _bce(t, _sigmoid(p)).mean(-1)),
     Case("BinaryCrossentropy", {"label_smoothing": 0.1}, BINARY, SHARES, lambda t, p: _bce(t * 0.9 + 0.05, p).mean(-1)),
     Case("CategoricalCrossentropy", {}, ONE_HOT, PROBABILITIES, lambda t, p: -(t * _log(p)).sum(-1)),
-    Case("CategoricalCrossentropy", {"from_logits": True}, ONE_HOT, LOGITS, lambda t, p: -(t * _log(_softmax(p))).sum(-1)),
     Case(
-        "CategoricalCrossentropy", {"label_smoothing": 0.2}, ONE_HOT, PROBABILITIES,
+        "CategoricalCrossentropy", {"from_logits": True}, ONE_HOT, LOGITS, lambda t, p: -(t * _log(_softmax(p))).sum(-1)
+    ),
+    Case(
+        "CategoricalCrossentropy",
+        {"label_smoothing": 0.2},
+        ONE_HOT,
+        PROBABILITIES,
         lambda t, p: -((t * 0.8 + 0.05) * _log(p)).sum(-1),
     ),
-    Case("SparseCategoricalCrossentropy", {}, CLASSES, PROBABILITIES, lambda t, p: -_log(p)[np.arange(6), t.astype(int)]),
     Case(
-        "SparseCategoricalCrossentropy", {"from_logits": True}, CLASSES, LOGITS,
+        "SparseCategoricalCrossentropy", {}, CLASSES, PROBABILITIES, lambda t, p: -_log(p)[np.arange(6), t.astype(int)]
+    ),
+    Case(
+        "SparseCategoricalCrossentropy",
+        {"from_logits": True},
+        CLASSES,
+        LOGITS,
         lambda t, p: -_log(_softmax(p))[np.arange(6), t.astype(int)],
     ),
     Case("SparseCategoricalCrossentropy", {"ignore_class": 2}, CLASSES, PROBABILITIES, None),
     Case("BinaryFocalCrossentropy", {}, BINARY, SHARES, _focal),
     Case("BinaryFocalCrossentropy", {"apply_class_balancing": True, "alpha": 0.3, "gamma": 1.5}, BINARY, SHARES, None),
-    Case("CategoricalFocalCrossentropy", {}, ONE_HOT, PROBABILITIES, lambda t, p: -(0.25 * (1 - p) ** 2 * t * _log(p)).sum(-1)),
+    Case(
+        "CategoricalFocalCrossentropy",
+        {},
+        ONE_HOT,
+        PROBABILITIES,
+        lambda t, p: -(0.25 * (1 - p) ** 2 * t * _log(p)).sum(-1),
+    ),
     Case("CategoricalFocalCrossentropy", {"from_logits": True}, ONE_HOT, LOGITS, None),
     Case(
-        "CategoricalGeneralizedCrossEntropy", {"q": 0.7}, CLASSES, PROBABILITIES,
+        "CategoricalGeneralizedCrossEntropy",
+        {"q": 0.7},
+        CLASSES,
+        PROBABILITIES,
         lambda t, p: (1 - p[np.arange(6), t.astype(int)] ** 0.7) / 0.7,
     ),
     Case("KLDivergence", {}, PROBABILITIES, ONE_HOT, lambda t, p: (t * np.log(t / np.clip(p, EPSILON, 1))).sum(-1)),
@@ -108,12 +132,15 @@ ALL = [
     Case("Hinge", {}, BINARY, LOGITS, lambda t, p: np.maximum(1 - (2 * t - 1) * p, 0).mean(-1)),
     Case("SquaredHinge", {}, BINARY, LOGITS, lambda t, p: (np.maximum(1 - (2 * t - 1) * p, 0) ** 2).mean(-1)),
     Case(
-        "CategoricalHinge", {}, ONE_HOT, LOGITS,
+        "CategoricalHinge",
+        {},
+        ONE_HOT,
+        LOGITS,
         lambda t, p: np.maximum(((1 - t) * p).max(-1) - (t * p).sum(-1) + 1, 0),
     ),
     Case("Circle", {}, np.array([0, 0, 1, 1, 2, 0]), UNIT, None),
     Case("Circle", {"gamma": 2.0, "margin": 0.2, "remove_diagonal": False}, np.array([0, 0, 1, 1, 2, 0]), UNIT, None),
-]  # fmt: skip
+]
 OVER_ALL = [  # these give one number for the whole batch
     Case("Dice", {}, BINARY, SHARES, None),
     Case("Tversky", {"alpha": 0.3, "beta": 0.7}, BINARY, SHARES, None),

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from losses import loss_cases
 
 import nacre as keras
+from losses import loss_cases
 from nacre import losses, ops
 from nacre.runtime.compiled import CompiledFunction
 
@@ -131,7 +131,7 @@ def test_get_takes_classes_names_of_classes_configs_and_functions() -> None:
     assert isinstance(losses.get({"class_name": "Huber", "config": {"delta": 2.0}}), losses.Huber)
     assert losses.get(losses.mean_squared_error) is losses.mean_squared_error
     assert losses.get(None) is None
-    with pytest.raises(ValueError, match="'mean_squared_eror'.*'mean_squared_error'"):
+    with pytest.raises(ValueError, match=r"'mean_squared_eror'.*'mean_squared_error'"):
         losses.get("mean_squared_eror")
 
 

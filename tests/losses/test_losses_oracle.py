@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from losses import loss_cases
 
+from losses import loss_cases
 from nacre import losses
 
 os.environ.setdefault("KERAS_BACKEND", "jax")

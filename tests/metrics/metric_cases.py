@@ -71,7 +71,11 @@ ALL = [
     *(Case(name, {"thresholds": [0.2, 0.5, 0.8]}, _SHARES) for name in _COUNTS),
     Case("Precision", {"top_k": 2}, _SHARES),
     Case("Recall", {"top_k": 2, "class_id": 1}, _SHARES),
-    *(Case("AUC", {"curve": c, "summation_method": s}, _SHARES) for c in ("ROC", "PR") for s in ("interpolation", "minoring", "majoring")),
+    *(
+        Case("AUC", {"curve": c, "summation_method": s}, _SHARES)
+        for c in ("ROC", "PR")
+        for s in ("interpolation", "minoring", "majoring")
+    ),
     Case("AUC", {"curve": "PRGAIN"}, _SHARES),
     Case("AUC", {"multi_label": True, "num_labels": 4}, _SHARES),
     Case("AUC", {"thresholds": [0.1, 0.5, 0.9]}, _SHARES),
@@ -86,7 +90,7 @@ ALL = [
     Case("BinaryIoU", {}, (BINARY[:, 0], SHARES[:, 0])),
     Case("OneHotIoU", {"num_classes": 4, "target_class_ids": [0, 1]}, (ONE_HOT, PROBABILITIES)),
     Case("OneHotMeanIoU", {"num_classes": 4}, (ONE_HOT, PROBABILITIES)),
-]  # fmt: skip
+]
 
 
 def batches(case: Case, weighted: bool) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:

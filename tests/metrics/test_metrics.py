@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from metrics import metric_cases
 
+from metrics import metric_cases
 from nacre import metrics, ops
 from nacre.metrics.curves import AUC
 from nacre.runtime.compiled import CompiledFunction

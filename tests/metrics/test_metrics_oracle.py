@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from metrics import metric_cases
 
+from metrics import metric_cases
 from nacre import metrics
 
 os.environ.setdefault("KERAS_BACKEND", "jax")

@@ -24,14 +24,22 @@ class Case(NamedTuple):
 
 
 def chain(k: Any) -> Any:
-    return k.Sequential([k.layers.Input((12,)), k.layers.Dense(8, activation="relu"), k.layers.Dense(3, activation="softmax")])
+    return k.Sequential(
+        [k.layers.Input((12,)), k.layers.Dense(8, activation="relu"), k.layers.Dense(3, activation="softmax")]
+    )
 
 
 def images(k: Any) -> Any:
-    return k.Sequential([
-        k.layers.Input((8, 8, 1)), k.layers.Conv2D(4, (3, 3), activation="relu"), k.layers.MaxPooling2D((2, 2)), k.layers.Flatten(),
-        k.layers.Dense(10, activation="softmax"),
-    ], name="digits")  # fmt: skip
+    return k.Sequential(
+        [
+            k.layers.Input((8, 8, 1)),
+            k.layers.Conv2D(4, (3, 3), activation="relu"),
+            k.layers.MaxPooling2D((2, 2)),
+            k.layers.Flatten(),
+            k.layers.Dense(10, activation="softmax"),
+        ],
+        name="digits",
+    )
 
 
 def late(k: Any) -> Any:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from models import model_cases as C
 
 import nacre as keras
+from models import model_cases as C
 from nacre import layers
 
 
@@ -72,7 +72,7 @@ def test_deferred_model_is_built_by_data() -> None:
     model.summary(print_fn=texts.append)
     assert texts[0].count("0 (unbuilt)") == 2
     assert model(C.ROWS).shape == (5, 2)
-    assert [w.path for w in model.weights][0] == "sequential/dense/kernel"
+    assert model.weights[0].path == "sequential/dense/kernel"
 
 
 @pytest.mark.filterwarnings("ignore:Do not pass an `input_shape`")
@@ -143,7 +143,7 @@ def test_subclass_is_built_by_a_shape_and_counts_its_parameters() -> None:
     assert "unbuilt" not in texts[0]
     assert "1,490" in texts[0]
     assert model(C.IMAGES).shape == (4, 10)
-    assert [w.path for w in model.weights][0] == "mlp/conv2d/kernel"
+    assert model.weights[0].path == "mlp/conv2d/kernel"
 
 
 def test_training_flag_reaches_layers_through_a_call_without_it() -> None:
@@ -237,9 +237,14 @@ def _same_names() -> Any:
         (lambda: C.shared(keras)(C.ROWS), r"expects 2 input\(s\), but it received 1"),
         (lambda: C.shared(keras)({"a": C.ROWS}), "Missing data.*input_layer"),
         (lambda: C.chain(keras).save("x.foo"), "x.foo"),
-        (lambda: keras.Model.from_config({"name": "m", "layers": [], "input_layers": [["a", 0, 0]], "output_layers": []}), "damaged"),
+        (
+            lambda: keras.Model.from_config(
+                {"name": "m", "layers": [], "input_layers": [["a", 0, 0]], "output_layers": []}
+            ),
+            "damaged",
+        ),
     ],
-)  # fmt: skip
+)
 def test_errors_say_what_is_wrong(call: Any, text: str) -> None:
     with pytest.raises(ValueError, match=text):
         call()

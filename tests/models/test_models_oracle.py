@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from models import model_cases as C
 
 import nacre
+from models import model_cases as C
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 keras: Any = pytest.importorskip("keras", reason="real Keras is not installed: pip install nacre[oracle]")

@@ -16,9 +16,15 @@ SCHEDULES: dict[str, tuple[str, dict[str, Any]]] = {
         {"initial_learning_rate": 0.0, "decay_steps": 10, "alpha": 0.1, "warmup_target": 0.2, "warmup_steps": 4},
     ),
     "restarts": ("CosineDecayRestarts", {"initial_learning_rate": 0.1, "first_decay_steps": 4, "m_mul": 0.9}),
-    "even restarts": ("CosineDecayRestarts", {"initial_learning_rate": 0.1, "first_decay_steps": 4, "t_mul": 1.0, "alpha": 0.1}),
+    "even restarts": (
+        "CosineDecayRestarts",
+        {"initial_learning_rate": 0.1, "first_decay_steps": 4, "t_mul": 1.0, "alpha": 0.1},
+    ),
     "exponential": ("ExponentialDecay", {"initial_learning_rate": 0.1, "decay_steps": 3, "decay_rate": 0.5}),
-    "staircase": ("ExponentialDecay", {"initial_learning_rate": 0.1, "decay_steps": 3, "decay_rate": 0.5, "staircase": True}),
+    "staircase": (
+        "ExponentialDecay",
+        {"initial_learning_rate": 0.1, "decay_steps": 3, "decay_rate": 0.5, "staircase": True},
+    ),
     "inverse time": ("InverseTimeDecay", {"initial_learning_rate": 0.1, "decay_steps": 3, "decay_rate": 0.5}),
     "steps": ("PiecewiseConstantDecay", {"boundaries": [2, 5], "values": [0.1, 0.2, 0.3]}),
     "polynomial": ("PolynomialDecay", {"initial_learning_rate": 0.1, "decay_steps": 5}),
@@ -45,10 +51,29 @@ SHARED: list[dict[str, Any]] = [
     {"use_ema": True, "ema_momentum": 0.8},
     {"use_ema": True, "ema_momentum": 0.8, "ema_overwrite_frequency": 3},
     {"gradient_accumulation_steps": 3},
-    {"gradient_accumulation_steps": 2, "clipnorm": 0.4, "weight_decay": 0.05, "use_ema": True, "ema_overwrite_frequency": 2},
+    {
+        "gradient_accumulation_steps": 2,
+        "clipnorm": 0.4,
+        "weight_decay": 0.05,
+        "use_ema": True,
+        "ema_overwrite_frequency": 2,
+    },
     {"loss_scale_factor": 4.0},
 ]
-_CLASSES = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax", "Nadam", "Ftrl", "Lion", "Adafactor", "Lamb")
+_CLASSES = (
+    "SGD",
+    "Adam",
+    "AdamW",
+    "RMSprop",
+    "Adagrad",
+    "Adadelta",
+    "Adamax",
+    "Nadam",
+    "Ftrl",
+    "Lion",
+    "Adafactor",
+    "Lamb",
+)
 ALL = [
     *(Case(name, {"learning_rate": 0.1}) for name in _CLASSES),
     *(Case(name, {"learning_rate": 0.1, "weight_decay": 0.01}) for name in _CLASSES),
@@ -58,12 +83,15 @@ ALL = [
     Case("Adam", {"learning_rate": 0.1, "amsgrad": True}),
     Case("RMSprop", {"learning_rate": 0.1, "centered": True}),
     Case("RMSprop", {"learning_rate": 0.1, "momentum": 0.9, "centered": True}),
-    Case("Ftrl", {"learning_rate": 0.1, "l1_regularization_strength": 0.1, "l2_regularization_strength": 0.1, "beta": 0.1}),
+    Case(
+        "Ftrl",
+        {"learning_rate": 0.1, "l1_regularization_strength": 0.1, "l2_regularization_strength": 0.1, "beta": 0.1},
+    ),
     Case("Ftrl", {"learning_rate": 0.1, "l2_shrinkage_regularization_strength": 0.1}),
     Case("Adafactor", {"learning_rate": 0.1, "relative_step": False, "clip_threshold": 0.5}),
     *(Case("SGD", {"learning_rate": name}) for name in SCHEDULES),
     Case("Adam", {"learning_rate": "cosine", "gradient_accumulation_steps": 2}),
-]  # fmt: skip
+]
 
 
 def make(optimizers: Any, case: Case) -> Any:

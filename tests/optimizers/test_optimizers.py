@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from optimizers import optimizer_cases
 
 import nacre as keras
 from nacre import optimizers
 from nacre.runtime.compiled import CompiledFunction
+from optimizers import optimizer_cases
 
 C = optimizer_cases
 ONES = np.ones(2, "float32")

@@ -1,4 +1,5 @@
-"""Every optimizer against real Keras: the same variables after each of eight steps, the same state, the same configuration."""
+"""Every optimizer against real Keras: the same variables after each of eight steps, the same state, the same
+configuration."""
 
 from __future__ import annotations
 
@@ -7,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from optimizers import optimizer_cases
 
 import nacre
 from nacre.core import naming
+from optimizers import optimizer_cases
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 keras: Any = pytest.importorskip("keras", reason="real Keras is not installed: pip install nacre[oracle]")

@@ -1,4 +1,5 @@
-"""Bad data and arguments: an error that names them before anything is trained, and a model that still trains afterwards."""
+"""Bad data and arguments: an error that names them before anything is trained, and a model that still trains
+afterwards."""
 
 from __future__ import annotations
 
@@ -6,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from training import training_cases as C
 
 import nacre as keras
+from training import training_cases as C
 
 X, Y = C.X, C.Y
 CASES: dict[str, tuple[Any, str]] = {

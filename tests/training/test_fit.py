@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from training import training_cases as C
 
 import nacre as keras
 from nacre import layers, ops
+from training import training_cases as C
 
 
 @pytest.fixture
@@ -281,7 +281,9 @@ def test_same_script_gives_the_same_bits_with_one_and_two_threads() -> None:
     results = []
     for threads in ("1", "2"):
         env = {**os.environ, "OMP_NUM_THREADS": threads, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-        done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=120, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=120, check=True
+        )
         results.append(done.stdout)
     assert results[0] == results[1] != ""
 

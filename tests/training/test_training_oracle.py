@@ -1,4 +1,5 @@
-"""Whole trainings against real Keras: same data, weights and seed give the same history, weights, evaluation and predictions."""
+"""Whole trainings against real Keras: same data, weights and seed give the same history, weights, evaluation and
+predictions."""
 
 from __future__ import annotations
 
@@ -7,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from training import training_cases
 
 import nacre
+from training import training_cases
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 keras: Any = pytest.importorskip("keras", reason="real Keras is not installed: pip install nacre[oracle]")

@@ -31,17 +31,23 @@ class Case(NamedTuple):
 def fill(model: Any) -> Any:
     """Gives a model weights that do not depend on the library."""
     r = np.random.RandomState(7)
-    model.set_weights([np.abs(r.randn(*w.shape) * 0.3).astype("float32") * r.choice([-1, 1]) for w in model.get_weights()])
+    model.set_weights(
+        [np.abs(r.randn(*w.shape) * 0.3).astype("float32") * r.choice([-1, 1]) for w in model.get_weights()]
+    )
     return model
 
 
 def mlp(keras: Any, regularizer: Any = None) -> Any:
     layers = keras.layers
-    return fill(keras.Sequential([
-        layers.Input((12,)),
-        layers.Dense(8, activation="relu", kernel_regularizer=regularizer),
-        layers.Dense(3, activation="softmax"),
-    ]))  # fmt: skip
+    return fill(
+        keras.Sequential(
+            [
+                layers.Input((12,)),
+                layers.Dense(8, activation="relu", kernel_regularizer=regularizer),
+                layers.Dense(3, activation="softmax"),
+            ]
+        )
+    )
 
 
 def one_output(keras: Any) -> Any:
@@ -78,9 +84,15 @@ def subclass(keras: Any) -> Any:
 
 def normalized(keras: Any) -> Any:
     layers = keras.layers
-    model = keras.Sequential([
-        layers.Input((12,)), layers.Dense(8), layers.BatchNormalization(), layers.ReLU(), layers.Dense(3, activation="softmax"),
-    ])  # fmt: skip
+    model = keras.Sequential(
+        [
+            layers.Input((12,)),
+            layers.Dense(8),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
     r = np.random.RandomState(7)
     model.set_weights([np.abs(r.randn(*w.shape) * 0.3).astype("float32") for w in model.get_weights()])
     return model
@@ -93,17 +105,29 @@ def added_losses(keras: Any) -> Any:
             return x
 
     layers = keras.layers
-    return fill(keras.Sequential([
-        layers.Input((12,)), layers.Dense(8, activation="relu", activity_regularizer="l1"), Penalty(),
-        layers.Dense(3, activation="softmax"),
-    ]))  # fmt: skip
+    return fill(
+        keras.Sequential(
+            [
+                layers.Input((12,)),
+                layers.Dense(8, activation="relu", activity_regularizer="l1"),
+                Penalty(),
+                layers.Dense(3, activation="softmax"),
+            ]
+        )
+    )
 
 
 def embedded(keras: Any) -> Any:
     layers = keras.layers
-    return fill(keras.Sequential([
-        layers.Input((6,), dtype="int32"), layers.Embedding(5, 4, mask_zero=True), layers.Dense(3, activation="softmax"),
-    ]))  # fmt: skip
+    return fill(
+        keras.Sequential(
+            [
+                layers.Input((6,), dtype="int32"),
+                layers.Embedding(5, 4, mask_zero=True),
+                layers.Dense(3, activation="softmax"),
+            ]
+        )
+    )
 
 
 def frozen(keras: Any) -> Any:
@@ -148,52 +172,135 @@ def callback(make: Callable[[Any], Any]) -> Callable[[Any], list[Any]]:
 
 
 HEADS = {"loss": [SPARSE, "mse"], "metrics": [["accuracy"], ["mae"]], "loss_weights": [1, 0.5]}
-NAMED = {"loss": {"color": SPARSE, "age": "mse"}, "metrics": {"color": "accuracy"}, "loss_weights": {"color": 1.0, "age": 0.5}}
+NAMED = {
+    "loss": {"color": SPARSE, "age": "mse"},
+    "metrics": {"color": "accuracy"},
+    "loss_weights": {"color": 1.0, "age": 0.5},
+}
 EMA = {"use_ema": True, "ema_momentum": 0.9}
 SPLIT = [X[:, :4], X[:, 4:]]
 ALL = [
     Case("plain", mlp, base, fit()),
     Case("in order", mlp, base, fit(shuffle=False)),
     Case("shuffled batches", mlp, base, fit(shuffle="batch")),
-    Case("adam, default batch", mlp, lambda k: {"optimizer": k.optimizers.Adam(0.01), "loss": SPARSE,
-         "metrics": ["acc", k.metrics.SparseTopKCategoricalAccuracy(2)]}, fit(batch_size=None)),
+    Case(
+        "adam, default batch",
+        mlp,
+        lambda k: {
+            "optimizer": k.optimizers.Adam(0.01),
+            "loss": SPARSE,
+            "metrics": ["acc", k.metrics.SparseTopKCategoricalAccuracy(2)],
+        },
+        fit(batch_size=None),
+    ),
     Case("validation split", mlp, base, fit(validation_split=0.25)),
-    Case("weighted validation", mlp, base, fit(validation_data=(X[:20], Y[:20], WEIGHTS[:20]), validation_batch_size=6)),
+    Case(
+        "weighted validation", mlp, base, fit(validation_data=(X[:20], Y[:20], WEIGHTS[:20]), validation_batch_size=6)
+    ),
     Case("sample weights", mlp, lambda k: {**base(k), "weighted_metrics": ["accuracy"]}, fit(sample_weight=WEIGHTS)),
     Case("class weights", mlp, base, fit(class_weight={0: 1.0, 2: 3.0})),
     Case("regularizer", lambda k: mlp(k, "l2"), base, fit()),
     Case("steps per epoch", mlp, base, fit(steps_per_epoch=3)),
     Case("later first epoch", mlp, base, fit(initial_epoch=2, epochs=4)),
-    Case("one-hot, rmsprop", mlp, lambda k: {"optimizer": "rmsprop", "loss": "categorical_crossentropy", "metrics": ["accuracy"]},
-         fit(y=np.eye(3, dtype="float32")[Y])),
-    Case("float64 regression", mlp, lambda k: {"optimizer": k.optimizers.SGD(0.1, momentum=0.9, nesterov=True), "loss": "mse",
-         "metrics": ["mae", "mse"]}, fit(x=X.astype("float64"), y=np.eye(3)[Y])),
+    Case(
+        "one-hot, rmsprop",
+        mlp,
+        lambda k: {"optimizer": "rmsprop", "loss": "categorical_crossentropy", "metrics": ["accuracy"]},
+        fit(y=np.eye(3, dtype="float32")[Y]),
+    ),
+    Case(
+        "float64 regression",
+        mlp,
+        lambda k: {
+            "optimizer": k.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
+            "loss": "mse",
+            "metrics": ["mae", "mse"],
+        },
+        fit(x=X.astype("float64"), y=np.eye(3)[Y]),
+    ),
     Case("two heads", two_heads, lambda k: {"optimizer": k.optimizers.SGD(0.1), **HEADS}, fit(y=[Y, NUMBERS])),
-    Case("two heads by name", two_heads, lambda k: {"optimizer": k.optimizers.SGD(0.1), **NAMED},
-         fit(y={"color": Y, "age": NUMBERS})),
+    Case(
+        "two heads by name",
+        two_heads,
+        lambda k: {"optimizer": k.optimizers.SGD(0.1), **NAMED},
+        fit(y={"color": Y, "age": NUMBERS}),
+    ),
     Case("two inputs", two_inputs, base, fit(x=SPLIT)),
     Case("two inputs by name", two_inputs, base, fit(x={"a": SPLIT[0], "b": SPLIT[1]})),
-    Case("accumulation, clipping, decay", mlp, lambda k: {"optimizer": k.optimizers.Adam(
-         0.05, gradient_accumulation_steps=3, clipnorm=0.5, weight_decay=0.01), "loss": SPARSE}, fit()),
-    Case("schedule", mlp, lambda k: {"optimizer": k.optimizers.SGD(k.optimizers.schedules.CosineDecay(0.5, 15)), "loss": SPARSE},
-         fit()),
-    Case("learning rate by epoch", mlp, base, fit(callbacks=callback(lambda c: c.LearningRateScheduler(lambda e, lr: lr / 2)))),
-    Case("plateau", mlp, base, fit(epochs=6, callbacks=callback(
-         lambda c: c.ReduceLROnPlateau("loss", patience=1, min_delta=0.05, factor=0.5)))),
-    Case("early stop, best weights", mlp, base, fit(epochs=20, validation_split=0.3, callbacks=callback(
-         lambda c: c.EarlyStopping(patience=2, restore_best_weights=True)))),
-    Case("early stop by accuracy", mlp, base, fit(epochs=20, callbacks=callback(lambda c: c.EarlyStopping("accuracy", patience=1)))),
+    Case(
+        "accumulation, clipping, decay",
+        mlp,
+        lambda k: {
+            "optimizer": k.optimizers.Adam(0.05, gradient_accumulation_steps=3, clipnorm=0.5, weight_decay=0.01),
+            "loss": SPARSE,
+        },
+        fit(),
+    ),
+    Case(
+        "schedule",
+        mlp,
+        lambda k: {"optimizer": k.optimizers.SGD(k.optimizers.schedules.CosineDecay(0.5, 15)), "loss": SPARSE},
+        fit(),
+    ),
+    Case(
+        "learning rate by epoch",
+        mlp,
+        base,
+        fit(callbacks=callback(lambda c: c.LearningRateScheduler(lambda e, lr: lr / 2))),
+    ),
+    Case(
+        "plateau",
+        mlp,
+        base,
+        fit(
+            epochs=6, callbacks=callback(lambda c: c.ReduceLROnPlateau("loss", patience=1, min_delta=0.05, factor=0.5))
+        ),
+    ),
+    Case(
+        "early stop, best weights",
+        mlp,
+        base,
+        fit(
+            epochs=20,
+            validation_split=0.3,
+            callbacks=callback(lambda c: c.EarlyStopping(patience=2, restore_best_weights=True)),
+        ),
+    ),
+    Case(
+        "early stop by accuracy",
+        mlp,
+        base,
+        fit(epochs=20, callbacks=callback(lambda c: c.EarlyStopping("accuracy", patience=1))),
+    ),
     Case("steps per execution", mlp, lambda k: {**base(k), "steps_per_execution": 3}, fit()),
-    Case("generator", mlp, base, fit(x=lambda k: generator(), y=None, batch_size=None, steps_per_epoch=4, shuffle=False)),
+    Case(
+        "generator", mlp, base, fit(x=lambda k: generator(), y=None, batch_size=None, steps_per_epoch=4, shuffle=False)
+    ),
     Case("PyDataset", mlp, base, fit(x=batches, y=None, batch_size=None, shuffle=False)),
-    Case("binary with many metrics", one_output, lambda k: {"optimizer": "adam", "loss": "binary_crossentropy", "metrics": [
-         "accuracy", k.metrics.AUC(name="auc"), k.metrics.Precision(name="p"),
-         k.metrics.F1Score(threshold=0.5, average="macro", name="f1")]}, fit(y=(Y > 0).astype("float32")[:, None])),
-    Case("binary, flat labels", one_output, lambda k: {"optimizer": "adam", "loss": "binary_crossentropy",
-         "metrics": ["accuracy"]}, fit(y=(Y > 0).astype("int32"))),
+    Case(
+        "binary with many metrics",
+        one_output,
+        lambda k: {
+            "optimizer": "adam",
+            "loss": "binary_crossentropy",
+            "metrics": [
+                "accuracy",
+                k.metrics.AUC(name="auc"),
+                k.metrics.Precision(name="p"),
+                k.metrics.F1Score(threshold=0.5, average="macro", name="f1"),
+            ],
+        },
+        fit(y=(Y > 0).astype("float32")[:, None]),
+    ),
+    Case(
+        "binary, flat labels",
+        one_output,
+        lambda k: {"optimizer": "adam", "loss": "binary_crossentropy", "metrics": ["accuracy"]},
+        fit(y=(Y > 0).astype("int32")),
+    ),
     Case("subclass", subclass, base, fit()),
     Case("batch normalization", normalized, base, fit(validation_split=0.2)),
     Case("added losses", added_losses, base, fit()),
     Case("masked tokens", embedded, lambda k: {"optimizer": "sgd", "loss": SPARSE}, fit(x=TOKENS, y=TOKEN_LABELS)),
     Case("frozen layer", frozen, base, fit()),
-]  # fmt: skip
+]

@@ -8,9 +8,11 @@ from nacre.callbacks.base import Callback
 
 
 class SwapEMAWeights(Callback):
-    """Puts the optimizer's averages (EMA) in place of the weights during validation and, with `swap_on_epoch`, at epoch ends.
+    """Puts the optimizer's averages (EMA) in place of the weights during validation and, with `swap_on_epoch`, at
+    epoch ends.
 
-    Callbacks after this one in the list, such as ModelCheckpoint, then see the averages. The optimizer needs `use_ema=True`.
+    Callbacks after this one in the list, such as ModelCheckpoint, then see the averages. The optimizer needs
+    `use_ema=True`.
     """
 
     def __init__(self, swap_on_epoch: bool = False) -> None:

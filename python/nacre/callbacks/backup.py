@@ -43,7 +43,7 @@ class BackupAndRestore(Callback):
     @property
     def wants_every_batch(self) -> bool:
         """Only with a `save_freq` in batches."""
-        return self.save_freq != "epoch"
+        return bool(self.save_freq != "epoch")
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Goes on from a backup, if there is one."""

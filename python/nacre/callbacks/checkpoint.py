@@ -39,7 +39,7 @@ class ModelCheckpoint(MonitorCallback):
     ) -> None:
         super().__init__(monitor, mode, initial_value_threshold)
         self.verbose = verbose
-        self.filepath = os.fspath(filepath)
+        self.filepath: str = os.fspath(filepath)
         self.save_best_only = save_best_only
         self.save_weights_only = save_weights_only
         self.save_freq = save_freq
@@ -47,13 +47,12 @@ class ModelCheckpoint(MonitorCallback):
         self._last_batch = 0
         self._current_epoch = 0
         if save_freq != "epoch" and (isinstance(save_freq, bool) or not isinstance(save_freq, int)):
-            raise ValueError(
-                f"Unrecognized save_freq: {save_freq}. Expected save_freq are 'epoch' or integer values"
-            )
+            raise ValueError(f"Unrecognized save_freq: {save_freq}. Expected save_freq are 'epoch' or integer values")
         if save_weights_only:
             if not self.filepath.endswith(".weights.h5"):
                 raise ValueError(
-                    "When using `save_weights_only=True` in `ModelCheckpoint`, the filepath provided must end in `.weights.h5` "
+                    "When using `save_weights_only=True` in `ModelCheckpoint`, the filepath provided must end in "
+                    "`.weights.h5` "
                     f"(Keras weights format). Received: filepath={self.filepath}"
                 )
         elif not self.filepath.endswith((".keras", ".h5")):
@@ -64,7 +63,7 @@ class ModelCheckpoint(MonitorCallback):
     @property
     def wants_every_batch(self) -> bool:
         """Only with a `save_freq` in batches."""
-        return self.save_freq != "epoch"
+        return bool(self.save_freq != "epoch")
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Saves when enough batches have passed."""

@@ -5,13 +5,34 @@ from __future__ import annotations
 from typing import Any
 
 _UP = (
-    "Accuracy", "AUC", "Precision", "Recall", "TruePositives", "TrueNegatives", "F1Score", "FBetaScore", "IoU", "R2Score",
-    "CosineSimilarity", "PearsonCorrelation", "ConcordanceCorrelation", "SensitivityAtSpecificity",
-    "SpecificityAtSensitivity", "PrecisionAtRecall", "RecallAtPrecision",
-)  # fmt: skip
+    "Accuracy",
+    "AUC",
+    "Precision",
+    "Recall",
+    "TruePositives",
+    "TrueNegatives",
+    "F1Score",
+    "FBetaScore",
+    "IoU",
+    "R2Score",
+    "CosineSimilarity",
+    "PearsonCorrelation",
+    "ConcordanceCorrelation",
+    "SensitivityAtSpecificity",
+    "SpecificityAtSensitivity",
+    "PrecisionAtRecall",
+    "RecallAtPrecision",
+)
 _DOWN = (
-    "Error", "Crossentropy", "Hinge", "Divergence", "Poisson", "FalsePositives", "FalseNegatives", "LogCosh",
-)  # fmt: skip
+    "Error",
+    "Crossentropy",
+    "Hinge",
+    "Divergence",
+    "Poisson",
+    "FalsePositives",
+    "FalseNegatives",
+    "LogCosh",
+)
 
 
 def direction(model: Any, monitor: str, callback: str) -> str:
@@ -36,8 +57,10 @@ def direction(model: Any, monitor: str, callback: str) -> str:
     elif name in ("acc", "accuracy") or name.endswith(("_acc", "_accuracy")):
         return "max"
     raise ValueError(
-        f"{callback} callback received monitor={monitor!r}, but nacre isn't able to automatically determine whether that metric "
-        "should be maximized or minimized. Pass `mode='max'` in order to do early stopping based on the highest metric value, or "
+        f"{callback} callback received monitor={monitor!r}, but nacre isn't able to automatically determine whether "
+        "that metric "
+        "should be maximized or minimized. Pass `mode='max'` in order to do early stopping based on the highest "
+        "metric value, or "
         "pass `mode='min'` in order to use the lowest value."
     )
 

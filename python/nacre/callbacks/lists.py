@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from typing import Any
 
 from nacre.callbacks.base import Callback, overrides
@@ -169,5 +168,3 @@ def python_logs(logs: Any) -> dict[str, Any]:
             except (TypeError, ValueError):
                 found[name] = value
     return found
-
-

@@ -209,7 +209,8 @@ def learning_rate_of(model: Any, callback: str) -> Variable:
     rate = optimizer._learning_rate
     if not isinstance(rate, Variable):
         raise TypeError(
-            f"{callback}: the optimizer was created with a learning rate schedule, so its learning rate cannot be set. Use a float "
+            f"{callback}: the optimizer was created with a learning rate schedule, so its learning rate cannot be "
+            "set. Use a float "
             "as its `learning_rate`."
         )
     return rate

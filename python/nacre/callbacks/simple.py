@@ -138,7 +138,7 @@ class CSVLogger(Callback):
 
 
 def _cell(value: Any) -> Any:
-    if isinstance(value, Iterable) and not isinstance(value, (str, np.ndarray)) or (
+    if (isinstance(value, Iterable) and not isinstance(value, (str, np.ndarray))) or (
         isinstance(value, np.ndarray) and value.ndim > 0
     ):
         return f'"[{", ".join(map(str, value))}]"'

@@ -179,7 +179,8 @@ def _count(x: Any) -> float:
 
 
 def apply_mask(sample_weight: Any, mask: Any, dtype: str, reduction: str | None) -> Any:
-    """`sample_weight` with zeros where `mask` is false; for means scaled so that the mean is that of the valid entries."""
+    """`sample_weight` with zeros where `mask` is false; for means scaled so that the mean is that of the valid
+    entries."""
     if mask is None:
         return sample_weight
     mask = ops.cast(mask, dtype)
@@ -217,7 +218,8 @@ def reduce_weighted(values: Any, sample_weight: Any, mask: Any, reduction: str |
 
 
 def broadcast_weights(sample_weight: Any, values: Any) -> Any:
-    """`sample_weight` with trailing axes of size 1 up to the rank of `values`: (batch,) weights every step of (batch, time)."""
+    """`sample_weight` with trailing axes of size 1 up to the rank of `values`: (batch,) weights every step of (batch,
+    time)."""
     missing = len(values.shape) - len(sample_weight.shape)
     if missing > 0 and sample_weight.shape and sample_weight.shape[0] == values.shape[0]:
         return ops.reshape(sample_weight, (*sample_weight.shape, *([1] * missing)))

@@ -36,7 +36,8 @@ def circle(
 ) -> Any:
     """Circle loss of embeddings (batch, d) of length one with class labels (batch,) -> (batch,); see Sun et al. 2020.
 
-    Every embedding is compared with all `ref_embeddings` (itself not, with `remove_diagonal`; the batch is the default).
+    Every embedding is compared with all `ref_embeddings` (itself not, with `remove_diagonal`; the batch is the
+    default).
     """
     y_pred = ops.convert_to_tensor(y_pred)
     labels = ops.reshape(ops.cast(y_true, "int32"), (-1, 1))

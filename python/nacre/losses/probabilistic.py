@@ -22,8 +22,10 @@ def categorical_crossentropy(
     y_true, y_pred = convert_pair(y_true, y_pred)
     if y_pred.shape[-1] == 1:
         warnings.warn(
-            f"In loss categorical_crossentropy, expected y_pred.shape to be (batch_size, num_classes) with num_classes > 1. "
-            f"Received: y_pred.shape={tuple(y_pred.shape)}. Consider using 'binary_crossentropy' if you only have 2 classes.",
+            "In loss categorical_crossentropy, expected y_pred.shape to be (batch_size, num_classes) with "
+            "num_classes > 1. "
+            f"Received: y_pred.shape={tuple(y_pred.shape)}. Consider using 'binary_crossentropy' if you only have 2 "
+            "classes.",
             SyntaxWarning,
             stacklevel=2,
         )

@@ -90,7 +90,8 @@ class BinaryAccuracy(MeanMetricWrapper):
     def __init__(self, name: str | None = "binary_accuracy", dtype: Any = None, threshold: float = 0.5) -> None:
         if threshold is not None and not 0 <= threshold <= 1:
             raise ValueError(
-                f"Invalid value for argument `threshold`. Expected a value in interval (0, 1). Received: threshold={threshold}"
+                "Invalid value for argument `threshold`. Expected a value in interval (0, 1). Received: "
+                f"threshold={threshold}"
             )
         super().__init__(binary_accuracy, name, dtype, threshold=threshold)
         self.threshold = threshold

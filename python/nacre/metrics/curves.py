@@ -40,7 +40,8 @@ class AUC(_Curve):
     Args:
         num_thresholds: how many thresholds, evenly spaced over [0, 1].
         curve: `"ROC"`, `"PR"` or `"PRGAIN"`.
-        summation_method: `"interpolation"` (trapezoids; for PR the formula of Davis and Goadrich 2006), `"minoring"`, `"majoring"`.
+        summation_method: `"interpolation"` (trapezoids; for PR the formula of Davis and Goadrich 2006), `"minoring"`,
+            `"majoring"`.
         thresholds: thresholds of one's own in place of even ones.
         multi_label: one curve per column of y_pred, then the mean (weighted by `label_weights`).
         num_labels: the number of columns, if it is not to be taken from the first batch.
@@ -101,7 +102,9 @@ class AUC(_Curve):
     def _build(self, shape: Any) -> None:
         if self.multi_label:
             if len(shape) != 2:
-                raise ValueError(f"`y_pred` must have rank 2 when `multi_label=True`. Received: y_pred.shape={tuple(shape)}.")
+                raise ValueError(
+                    f"`y_pred` must have rank 2 when `multi_label=True`. Received: y_pred.shape={tuple(shape)}."
+                )
             self._num_labels = shape[1]
             if self.label_weights is not None and len(self.label_weights) != shape[1]:
                 raise ValueError(f"`label_weights` must have one weight for each of the {shape[1]} labels")
@@ -131,7 +134,9 @@ class AUC(_Curve):
         per_label = ops.sum(areas, axis=0)
         if self.label_weights is None:
             return ops.mean(per_label)
-        return divide_no_nan(ops.sum(per_label * self.label_weights), ops.sum(ops.convert_to_tensor(self.label_weights)))
+        return divide_no_nan(
+            ops.sum(per_label * self.label_weights), ops.sum(ops.convert_to_tensor(self.label_weights))
+        )
 
     def _coordinates(self) -> tuple[Any, Any]:
         tp, fp, tn, fn = (getattr(self, name).value for name in _NAMES)
@@ -193,21 +198,25 @@ class _RateAtBound(_Curve):
 
     _argument = ""
 
-    def __init__(
-        self, value: float, num_thresholds: int, class_id: int | None, name: str | None, dtype: Any
-    ) -> None:
+    def __init__(self, value: float, num_thresholds: int, class_id: int | None, name: str | None, dtype: Any) -> None:
         super().__init__(name=name, dtype=dtype)
         if not 0 <= value <= 1:
-            raise ValueError(f"Argument `{self._argument}` must be in the range [0, 1]. Received: {self._argument}={value}")
+            raise ValueError(
+                f"Argument `{self._argument}` must be in the range [0, 1]. Received: {self._argument}={value}"
+            )
         if num_thresholds <= 0:
-            raise ValueError(f"Argument `num_thresholds` must be an integer > 0. Received: num_thresholds={num_thresholds}")
+            raise ValueError(
+                f"Argument `num_thresholds` must be an integer > 0. Received: num_thresholds={num_thresholds}"
+            )
         setattr(self, self._argument, value)
         self.value = value
         self.num_thresholds = num_thresholds
         self.class_id = class_id
-        self.thresholds = [0.5] if num_thresholds == 1 else [
-            0.0, *((i + 1) / (num_thresholds - 1) for i in range(num_thresholds - 2)), 1.0
-        ]
+        self.thresholds = (
+            [0.5]
+            if num_thresholds == 1
+            else [0.0, *((i + 1) / (num_thresholds - 1) for i in range(num_thresholds - 2)), 1.0]
+        )
         self._add_counts((len(self.thresholds),))
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:

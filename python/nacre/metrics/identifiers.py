@@ -6,7 +6,8 @@ import re
 from typing import Any
 
 from nacre.core import naming
-from nacre.core.registry import deserialize_keras_object, package_names, resolve, serialize_keras_object
+from nacre.core.custom_objects import package_names
+from nacre.core.registry import deserialize_keras_object, resolve, serialize_keras_object
 
 _SHORT = {
     **dict.fromkeys(("mse", "MSE"), "MeanSquaredError"),

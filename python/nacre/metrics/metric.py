@@ -15,7 +15,8 @@ from nacre.losses.loss import apply_mask, dtype_name, same_rank
 class Metric:
     """State that `update_state` adds to, batch by batch, and that `result` turns into a number.
 
-    Subclasses make Variables with `add_variable` and define `update_state` and `result`; they are then reset to zeros by
+    Subclasses make Variables with `add_variable` and define `update_state` and `result`; they are then reset to zeros
+    by
     `reset_state`.
     """
 
@@ -64,7 +65,9 @@ class Metric:
         self._variables.append(variable)
         return variable
 
-    def add_weight(self, shape: Any = (), initializer: Any = None, dtype: Any = None, name: str | None = None) -> Variable:
+    def add_weight(
+        self, shape: Any = (), initializer: Any = None, dtype: Any = None, name: str | None = None
+    ) -> Variable:
         """`add_variable` with Keras' defaults for layers: zeros, no axes."""
         return self.add_variable(shape, "zeros" if initializer is None else initializer, dtype, name=name)
 
@@ -181,7 +184,7 @@ class MeanMetricWrapper(Mean):
         self._fn = fn
         self._fn_kwargs = kwargs
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
         """Adds a batch."""
         mask = getattr(y_pred, "_keras_mask", None)
         values = self._fn(y_true, y_pred, **self._fn_kwargs)

@@ -103,7 +103,8 @@ class R2Score(Metric):
             )
         if num_regressors < 0:
             raise ValueError(
-                f"Invalid value for argument `num_regressors`. Expected a value >= 0. Received: num_regressors={num_regressors}"
+                "Invalid value for argument `num_regressors`. Expected a value >= 0. Received: "
+                f"num_regressors={num_regressors}"
             )
         self.class_aggregation = class_aggregation
         self.num_regressors = num_regressors
@@ -113,7 +114,8 @@ class R2Score(Metric):
     def _build(self, shape: Any) -> None:
         if len(shape) != 2 or shape[-1] is None:
             raise ValueError(
-                f"R2Score expects 2D inputs with shape (batch_size, output_dim), with output_dim fully defined (not None). "
+                "R2Score expects 2D inputs with shape (batch_size, output_dim), with output_dim fully defined (not "
+                "None). "
                 f"Received input shapes: y_pred.shape={tuple(shape)}"
             )
         n = shape[-1]
@@ -144,7 +146,7 @@ class R2Score(Metric):
 
     def result(self) -> Any:
         """The score so far."""
-        mean = self.sum / self.count
+        mean = ops.divide(self.sum, self.count)
         total = self.squared_sum - self.sum * mean
         raw = 1.0 - self.total_mse / total
         raw = ops.where(ops.isinf(raw), ops.zeros_like(raw), raw)

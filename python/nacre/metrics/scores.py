@@ -16,7 +16,8 @@ class FBetaScore(Metric):
     """(1 + beta^2) * precision * recall / (beta^2 * precision + recall), per class or averaged over classes.
 
     Args:
-        average: None (one score per class), `"micro"` (all classes counted together), `"macro"` (mean) or `"weighted"` (mean
+        average: None (one score per class), `"micro"` (all classes counted together), `"macro"` (mean) or
+            `"weighted"` (mean
             weighted by the number of true samples).
         beta: how much more recall counts than precision.
         threshold: predictions above it are 1; the largest one per sample when not given.
@@ -32,9 +33,14 @@ class FBetaScore(Metric):
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         if average not in _AVERAGES:
-            raise ValueError(f"Invalid `average` argument value. Expected one of: {list(_AVERAGES)}. Received: average={average}")
+            raise ValueError(
+                f"Invalid `average` argument value. Expected one of: {list(_AVERAGES)}. Received: average={average}"
+            )
         if not isinstance(beta, float):
-            raise ValueError(f"Invalid `beta` argument value. It should be a Python float. Received: beta={beta} of type '{type(beta)}'")
+            raise ValueError(
+                f"Invalid `beta` argument value. It should be a Python float. Received: beta={beta} of type "
+                f"'{type(beta)}'"
+            )
         if beta <= 0.0:
             raise ValueError(f"Invalid `beta` argument value. It should be > 0. Received: beta={beta}")
         if threshold is not None:
@@ -45,7 +51,8 @@ class FBetaScore(Metric):
                 )
             if not 0.0 < threshold <= 1.0:
                 raise ValueError(
-                    f"Invalid `threshold` argument value. It should verify 0 < threshold <= 1. Received: threshold={threshold}"
+                    "Invalid `threshold` argument value. It should verify 0 < threshold <= 1. Received: "
+                    f"threshold={threshold}"
                 )
         self.average = average
         self.beta = beta
@@ -56,7 +63,8 @@ class FBetaScore(Metric):
     def _build(self, shape: Any) -> None:
         if len(shape) != 2 or shape[-1] is None:
             raise ValueError(
-                "FBetaScore expects 2D inputs with shape (batch_size, output_dim), with output_dim fully defined (not None). "
+                "FBetaScore expects 2D inputs with shape (batch_size, output_dim), with output_dim fully defined (not "
+                "None). "
                 f"Received input shapes: y_pred.shape={tuple(shape)}"
             )
         size = () if self.average == "micro" else (shape[-1],)
@@ -125,5 +133,3 @@ class F1Score(FBetaScore):
         config_ = super().get_config()
         del config_["beta"]
         return config_
-
-

@@ -50,7 +50,12 @@ def select(y_true: Any, y_pred: Any, top_k: int | None, class_id: int | None) ->
 
 
 def count_at(
-    y_true: Any, y_pred: Any, thresholds: list[float], sample_weight: Any, columns: bool = False, label_weights: Any = None
+    y_true: Any,
+    y_pred: Any,
+    thresholds: list[float],
+    sample_weight: Any,
+    columns: bool = False,
+    label_weights: Any = None,
 ) -> tuple[Any, Any, Any, Any]:
     """(Weighted) true positives, false positives, true negatives, false negatives at each threshold: four (T,) tensors.
 
@@ -80,7 +85,7 @@ def count_at(
     counts = (true_positive, false_positive, true_negative, false_negative)
     if columns:
         return counts
-    return tuple(ops.reshape(c, (-1,)) for c in counts)  # type: ignore[return-value]
+    return tuple(ops.reshape(c, (-1,)) for c in counts)
 
 
 def _weights_like(sample_weight: Any, like: Any, dtype: str) -> Any:

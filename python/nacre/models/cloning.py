@@ -37,7 +37,9 @@ def clone_model(
         raise ValueError(f"Unexpected keyword argument(s): {tuple(kwargs)}")
     if isinstance(model, Sequential):
         if call_function is not None:
-            raise ValueError(f"`call_function` argument is not supported with Sequential models. Received: {call_function}")
+            raise ValueError(
+                f"`call_function` argument is not supported with Sequential models. Received: {call_function}"
+            )
         return _clone_sequential(model, _copier(clone_function, recursive), input_tensors)
     if isinstance(model, Functional):
         plain = type(model) is Functional or model.get_config().keys() >= {"layers", "input_layers"}
@@ -50,7 +52,8 @@ def clone_model(
     ):
         if value is not None:
             raise ValueError(
-                f"Arguments clone_function, input_tensors and call_function are only supported for Sequential models or Functional "
+                "Arguments clone_function, input_tensors and call_function are only supported for Sequential models "
+                "or Functional "
                 f"models. Received model of type '{type(model).__name__}', with {name}={value}"
             )
     return type(model).from_config(model.get_config())
@@ -92,14 +95,14 @@ def _clone_functional(model: Any, copy: Callable[[Any], Any], input_tensors: Any
         if not all(isinstance(x, KerasTensor) for x in inputs) or len(inputs) != len(model.inputs):
             raise ValueError(f"`input_tensors`: expected {len(model.inputs)} KerasTensors, got {input_tensors}")
     else:
-        inputs = [
-            Input(batch_shape=x.shape, dtype=x.dtype, name=x._keras_history.operation.name) for x in model.inputs
-        ]
+        inputs = [Input(batch_shape=x.shape, dtype=x.dtype, name=x._keras_history.operation.name) for x in model.inputs]
     copies: dict[int, Any] = {}
 
     def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
         if id(operation) not in copies:
-            copies[id(operation)] = copy(operation) if isinstance(operation, Layer) else type(operation)(operation.function)
+            copies[id(operation)] = (
+                copy(operation) if isinstance(operation, Layer) else type(operation)(operation.function)
+            )
         new = copies[id(operation)]
         return call_function(new, *args, **kwargs) if call_function is not None else new(*args, **kwargs)
 

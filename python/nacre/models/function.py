@@ -16,7 +16,8 @@ def check_tensors(structure: Any, what: str) -> list[KerasTensor]:
     for x in flat:
         if not isinstance(x, KerasTensor):
             raise ValueError(
-                f"All `{what}` values must be KerasTensors. Received: {what}={structure} including invalid value {x} of type "
+                f"All `{what}` values must be KerasTensors. Received: {what}={structure} including invalid value {x} "
+                "of type "
                 f"{type(x)}"
             )
     if not flat:
@@ -59,4 +60,6 @@ class Function(Operation):
     def call(self, inputs: Any) -> Any:
         """The outputs for these inputs, which have the structure of `inputs`."""
         outputs = self._schedule.run(tree.flatten(inputs))
-        return tree.pack_sequence_as(self._outputs_struct, outputs) if tree.is_nested(self._outputs_struct) else outputs[0]
+        return (
+            tree.pack_sequence_as(self._outputs_struct, outputs) if tree.is_nested(self._outputs_struct) else outputs[0]
+        )

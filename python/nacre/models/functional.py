@@ -28,7 +28,8 @@ class Functional(Model):
     """`Model(inputs, outputs)`: the graph of layers between KerasTensors.
 
     Args:
-        inputs: a KerasTensor of `Input`, or a list or dict (or a nested structure) of them; intermediate tensors of another model
+        inputs: a KerasTensor of `Input`, or a list or dict (or a nested structure) of them; intermediate tensors of
+            another model
             will do, too.
         outputs: the same for what comes out.
         name: numbered when not given.
@@ -46,8 +47,10 @@ class Functional(Model):
             for key, x in inputs.items():
                 if isinstance(x, KerasTensor) and key not in (x.name, x._keras_history.operation.name):
                     warnings.warn(
-                        f"When providing `inputs` as a dict, all keys in the dict must match the names of the corresponding tensors. "
-                        f"Received key '{key}' mapping to value {x} which has name '{x.name}'. Change the tensor name to '{key}' "
+                        "When providing `inputs` as a dict, all keys in the dict must match the names of the "
+                        "corresponding tensors. "
+                        f"Received key '{key}' mapping to value {x} which has name '{x.name}'. Change the tensor name "
+                        f"to '{key}' "
                         f"(via `Input(..., name='{key}')`)",
                         stacklevel=3,
                     )
@@ -74,6 +77,16 @@ class Functional(Model):
         if trainable is not None:
             self.trainable = trainable
 
+    _inputs_struct: Any
+    _outputs_struct: Any
+    _inputs: list[KerasTensor]
+    _outputs: list[KerasTensor]
+    _operations: list[Any]
+    _nodes: list[Node]
+    _nodes_by_depth: dict[int, list[Node]]
+    _schedule: Schedule
+    input_names: list[str]
+    output_names: list[str]
     _label: str | None = None  # what errors call the model: the Sequential around it
 
     # Inputs are converted by `call`, which knows the dtype of each.
@@ -97,12 +110,12 @@ class Functional(Model):
     @property
     def inputs(self) -> list[KerasTensor]:
         """The inputs, as a flat list."""
-        return self._inputs  # type: ignore[no-any-return]
+        return self._inputs
 
     @property
     def outputs(self) -> list[KerasTensor]:
         """The outputs, as a flat list."""
-        return self._outputs  # type: ignore[no-any-return]
+        return self._outputs
 
     @property
     def input(self) -> Any:
@@ -124,7 +137,7 @@ class Functional(Model):
         """The shapes of the outputs, in their structure."""
         return tree.map_structure(lambda x: x.shape, self._outputs_struct)
 
-    # --- calling -------------------------------------------------------------------------------------------------------
+    # --- calling -----------------------------------------------------------------------------------------------------
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None, **kwargs: Any) -> Any:
         """The outputs for data in the structure of the inputs, or keyed by their names."""
@@ -134,7 +147,9 @@ class Functional(Model):
                 if m is not None:
                     x._keras_mask = m
         outputs = self._schedule.run(values, training=training)
-        return tree.pack_sequence_as(self._outputs_struct, outputs) if tree.is_nested(self._outputs_struct) else outputs[0]
+        return (
+            tree.pack_sequence_as(self._outputs_struct, outputs) if tree.is_nested(self._outputs_struct) else outputs[0]
+        )
 
     def _standardize(self, inputs: Any) -> list[Any]:
         flat = self._flat(inputs)
@@ -149,7 +164,8 @@ class Functional(Model):
                     extra = [key for key in inputs if key not in keys]
                     if extra:
                         warnings.warn(
-                            f"The structure of `inputs` doesn't match the expected structure. Keys {extra} are not among the "
+                            f"The structure of `inputs` doesn't match the expected structure. Keys {extra} are not "
+                            "among the "
                             f"inputs {keys} and are ignored.",
                             stacklevel=6,
                         )
@@ -157,7 +173,8 @@ class Functional(Model):
             if not isinstance(self._inputs_struct, Mapping) and len(inputs) == n == 1:
                 return list(inputs.values())
             raise ValueError(
-                f"Missing data for input(s) {[k for k in names[0] if k not in inputs]} of model '{self.name}'. You passed a data "
+                f"Missing data for input(s) {[k for k in names[0] if k not in inputs]} of model '{self.name}'. You "
+                "passed a data "
                 f"dictionary with keys {list(inputs)}. Expected the following keys: {names[0]}"
             )
         if isinstance(inputs, (list, tuple)):
@@ -192,7 +209,11 @@ class Functional(Model):
             return x
         x = convert_input(x, None)
         mask = getattr(x, "_keras_mask", None)
-        if x.dtype != reference.dtype and reference.dtype != "string" and (is_float(reference.dtype) or is_float(x.dtype)):
+        if (
+            x.dtype != reference.dtype
+            and reference.dtype != "string"
+            and (is_float(reference.dtype) or is_float(x.dtype))
+        ):
             x = ops.cast(x, reference.dtype)
         wanted = reference.shape
         if len(x.shape) == len(wanted) + 1 and x.shape[-1] == 1:
@@ -205,7 +226,8 @@ class Functional(Model):
         if not fits:
             name = self.input_names[index]
             raise ValueError(
-                f"Input {index} with name '{name}' of layer '{self._label or self.name}' is incompatible with the layer: expected "
+                f"Input {index} with name '{name}' of layer '{self._label or self.name}' is incompatible with the "
+                "layer: expected "
                 f"shape={(None, *wanted[1:])}, found shape={tuple(shape_of(x))}"
             )
         if mask is not None:
@@ -228,7 +250,7 @@ class Functional(Model):
             return tree.map_structure(lambda y: KerasTensor(y.shape, y.dtype), self._outputs_struct)
         return super().compute_output_spec(*args, **kwargs)
 
-    # --- configuration -------------------------------------------------------------------------------------------------
+    # --- configuration -----------------------------------------------------------------------------------------------
 
     def build(self, input_shape: Any = None) -> None:
         """Nothing: a graph of layers is built when it is made."""
@@ -299,5 +321,3 @@ def map_graph_from(inputs: list[KerasTensor], outputs: list[KerasTensor]) -> lis
 
 def _all_in(tensors: list[Any], others: list[Any]) -> bool:
     return all(any(t is o for o in others) for t in tensors)
-
-

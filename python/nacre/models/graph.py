@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from nacre.core import tree
@@ -76,7 +76,7 @@ def _search(inputs: list[KerasTensor], outputs: list[KerasTensor]) -> tuple[list
     done: set[int] = set()
     found_at: dict[int, int] = {}
     for output in outputs:
-        stack = [(node_of(output), iter(()), False)]
+        stack: list[tuple[Node, Iterator[Node], bool]] = [(node_of(output), iter(()), False)]
         while stack:
             node, pending, opened = stack.pop()
             if not opened:
@@ -107,12 +107,14 @@ def _checked(by_depth: dict[int, list[Node]], inputs: list[KerasTensor]) -> list
             for x in node.input_tensors:
                 if id(x) not in available:
                     raise ValueError(
-                        f"Graph disconnected: cannot find parent for tensor {x} at operation {node.operation.name!r}: it does not "
+                        f"Graph disconnected: cannot find parent for tensor {x} at operation {node.operation.name!r}: "
+                        "it does not "
                         "come from the `inputs` of the model"
                     )
             if node.is_input:
                 raise ValueError(
-                    f"Graph disconnected: an output depends on the input {node.operation.name!r}, which is not among the "
+                    f"Graph disconnected: an output depends on the input {node.operation.name!r}, which is not among "
+                    "the "
                     "`inputs` of the model"
                 )
             available.update(id(y) for y in node.outputs)
@@ -125,7 +127,8 @@ def _check_names(operations: list[Any]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise ValueError(
-                f'The name "{name}" is used {names.count(name)} times in the model. All operation names should be unique.'
+                f'The name "{name}" is used {names.count(name)} times in the model. '
+                "All operation names should be unique."
             )
 
 
@@ -142,7 +145,7 @@ class Step(NamedTuple):
 class Slot(NamedTuple):
     """Stands for a KerasTensor in the arguments of a Step."""
 
-    index: int
+    number: int
 
 
 class Schedule:
@@ -164,7 +167,7 @@ class Schedule:
             for y in node.outputs:
                 slots[id(y)] = len(slots)
                 made.append(slots[id(y)])
-            direct = tuple(a.index for a in args) if not kwargs and all(isinstance(a, Slot) for a in args) else None
+            direct = tuple(a.number for a in args) if not kwargs and all(isinstance(a, Slot) for a in args) else None
             self.steps.append(Step(node.operation, args, kwargs, tuple(made), direct))
         self.outputs = [slots[id(y)] for y in outputs]
         self.size = len(slots)
@@ -196,7 +199,7 @@ class Schedule:
 
 def _fill(structure: Any, slots: list[Any]) -> Any:
     if isinstance(structure, Slot):
-        return slots[structure.index]
+        return slots[structure.number]
     if isinstance(structure, (list, tuple)):
         items = [_fill(s, slots) for s in structure]
         return items if isinstance(structure, list) else tuple(items)

@@ -22,7 +22,8 @@ def functional_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
 class Model(Trainer):
     """A layer that can be trained and saved.
 
-    Three ways to make one: a graph of layers, `Model(inputs, outputs)`; a chain, `Sequential`; or a subclass with layers as attributes
+    Three ways to make one: a graph of layers, `Model(inputs, outputs)`; a chain, `Sequential`; or a subclass with
+    layers as attributes
     and a `call`:
 
     >>> import nacre as keras
@@ -56,7 +57,7 @@ class Model(Trainer):
         self._check_super_called()
         raise NotImplementedError(f"Model {type(self).__name__} does not have a `call()` method implemented.")
 
-    # --- layers --------------------------------------------------------------------------------------------------------
+    # --- layers ------------------------------------------------------------------------------------------------------
 
     @property
     def layers(self) -> list[Any]:
@@ -74,7 +75,9 @@ class Model(Trainer):
         layers = self.layers
         if index is not None:
             if len(layers) <= index:
-                raise ValueError(f"Was asked to retrieve layer at index {index} but model only has {len(layers)} layers.")
+                raise ValueError(
+                    f"Was asked to retrieve layer at index {index} but model only has {len(layers)} layers."
+                )
             return layers[index]
         if name is None:
             raise ValueError("Provide either a layer name or layer index at `get_layer`.")
@@ -103,7 +106,7 @@ class Model(Trainer):
             layer_range=layer_range,
         )
 
-    # --- files ---------------------------------------------------------------------------------------------------------
+    # --- files -------------------------------------------------------------------------------------------------------
 
     def save(self, filepath: Any, overwrite: bool = True, zipped: Any = None, **kwargs: Any) -> None:
         """Writes the whole model (configuration, weights, optimizer) into a `.keras` file."""
@@ -122,9 +125,11 @@ class Model(Trainer):
         return saving.model_to_json(self, **kwargs)
 
     def export(self, filepath: Any, format: str = "tf_saved_model", **kwargs: Any) -> None:
-        """Not available: nacre writes `.keras` files; formats of other runtimes need those. Raises NotImplementedError."""
+        """Not available: nacre writes `.keras` files; formats of other runtimes need those. Raises
+        NotImplementedError."""
         raise NotImplementedError(
-            f"export(format={format!r}) is not supported: save the model with `model.save('model.keras')`, load it with Keras and "
+            f"export(format={format!r}) is not supported: save the model with `model.save('model.keras')`, load it "
+            "with Keras and "
             "export it there"
         )
 
@@ -157,4 +162,3 @@ def _make_functional(cls: type) -> None:
             return
         if issubclass(base, Model):
             _make_functional(base)
-

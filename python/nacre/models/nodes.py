@@ -12,12 +12,44 @@ from nacre.ops.base import OpCall
 
 # Where Keras keeps the classes of its functions; the rest are in keras.src.ops.numpy.
 _NN = frozenset(
-    "relu relu6 sigmoid softmax softplus softsign silu log_sigmoid leaky_relu hard_sigmoid hard_silu elu selu gelu celu glu "
-    "log_softmax max_pool average_pool conv depthwise_conv separable_conv conv_transpose one_hot multi_hot binary_crossentropy "
-    "categorical_crossentropy sparse_categorical_crossentropy moments batch_normalization normalize".split()
+    [
+        "relu",
+        "relu6",
+        "sigmoid",
+        "softmax",
+        "softplus",
+        "softsign",
+        "silu",
+        "log_sigmoid",
+        "leaky_relu",
+        "hard_sigmoid",
+        "hard_silu",
+        "elu",
+        "selu",
+        "gelu",
+        "celu",
+        "glu",
+        "log_softmax",
+        "max_pool",
+        "average_pool",
+        "conv",
+        "depthwise_conv",
+        "separable_conv",
+        "conv_transpose",
+        "one_hot",
+        "multi_hot",
+        "binary_crossentropy",
+        "categorical_crossentropy",
+        "sparse_categorical_crossentropy",
+        "moments",
+        "batch_normalization",
+        "normalize",
+    ]
 )
-_CORE = frozenset("cast scatter scatter_update slice slice_update stop_gradient unstack map scan shape".split())
-_MATH = frozenset("segment_sum segment_max top_k in_top_k logsumexp qr erf rsqrt".split())
+_CORE = frozenset(
+    ["cast", "scatter", "scatter_update", "slice", "slice_update", "stop_gradient", "unstack", "map", "scan", "shape"]
+)
+_MATH = frozenset(["segment_sum", "segment_max", "top_k", "in_top_k", "logsumexp", "qr", "erf", "rsqrt"])
 # Functions whose class in Keras has another name than theirs in capitals.
 _CLASS = {"getitem": "GetItem", "silu": "Silu", "relu6": "Relu6", "argmax": "Argmax", "argmin": "Argmin"}
 _TENSOR_ARGUMENTS = frozenset(("x", "x1", "x2", "xs", "y", "a", "b", "inputs", "key", "indices", "condition"))
@@ -68,7 +100,7 @@ def _operation_config(operation: Any) -> dict[str, Any]:
     function = operation.function.__name__
     home = "nn" if function in _NN else "core" if function in _CORE else "math" if function in _MATH else "numpy"
     name = _CLASS.get(function) or "".join(part.capitalize() for part in function.split("_"))
-    attributes = {}
+    attributes: dict[str, Any] = {}
     for node in operation._inbound_nodes[:1]:
         _, attributes = _split(operation.function, node.args, node.kwargs)
     return {
@@ -85,7 +117,8 @@ def _split(function: Any, args: Any, kwargs: Any) -> tuple[dict[str, Any], dict[
         given = inspect.signature(function).bind(*args, **kwargs).arguments
     except (TypeError, ValueError):
         return {**dict(enumerate(args)), **kwargs}, {}
-    tensors, attributes = {}, {}
+    tensors: dict[Any, Any] = {}
+    attributes: dict[str, Any] = {}
     for name, value in given.items():
         holds = any(isinstance(v, KerasTensor) for v in tree.flatten(value))
         (tensors if holds or name in _TENSOR_ARGUMENTS else attributes)[name] = value
@@ -117,7 +150,7 @@ def _node_config(node: Any, numbers: dict[tuple[int, int], int]) -> dict[str, An
     }
 
 
-# --- reading ---------------------------------------------------------------------------------------------------------------
+# --- reading ---------------------------------------------------------------------------------------------------------
 
 
 def graph_from_config(config: dict[str, Any]) -> tuple[Any, Any]:
@@ -153,12 +186,12 @@ def graph_from_config(config: dict[str, Any]) -> tuple[Any, Any]:
             names = sorted({name for name, _, _ in left})
             raise ValueError(f"The configuration of the model is damaged: the inputs of {names} are never computed")
         waiting = left
-    return tuple(_places(config[key], made, first) for key in ("input_layers", "output_layers"))  # type: ignore[return-value]
+    return tuple(_places(config[key], made, first) for key in ("input_layers", "output_layers"))
 
 
 def operation_attributes(operation: Any) -> dict[str, Any]:
     """What the configuration of a function says beside its tensors."""
-    return getattr(operation, "attributes", {})  # type: ignore[no-any-return]
+    return getattr(operation, "attributes", {})
 
 
 def _operation_from_config(config: dict[str, Any]) -> Any:
@@ -203,9 +236,7 @@ def _nodes_of(layer: dict[str, Any]) -> list[dict[str, Any]]:
 def _old_node(node: Any) -> dict[str, Any]:
     """A call as Keras 2 wrote it: `[[name, node, tensor, kwargs], ...]`."""
     entries = node if isinstance(node[0], (list, tuple)) else [node]
-    tensors = [
-        {"class_name": "__keras_tensor__", "config": {"keras_history": list(entry[:3])}} for entry in entries
-    ]
+    tensors = [{"class_name": "__keras_tensor__", "config": {"keras_history": list(entry[:3])}} for entry in entries]
     kwargs = dict(entries[0][3]) if len(entries[0]) > 3 and isinstance(entries[0][3], dict) else {}
     return {"args": [tensors if len(tensors) > 1 else tensors[0]], "kwargs": kwargs}
 
@@ -227,7 +258,9 @@ def _histories(structure: Any) -> list[Any]:
 def _ready(node: dict[str, Any], made: dict[str, Any], first: dict[str, int], done: set[tuple[str, int]]) -> bool:
     for name, number, _ in _histories([node["args"], node["kwargs"]]):
         if name not in made:
-            raise ValueError(f"The configuration of the model is damaged: it refers to a layer {name!r} that it does not hold")
+            raise ValueError(
+                f"The configuration of the model is damaged: it refers to a layer {name!r} that it does not hold"
+            )
         if (name, number) not in done and len(made[name]._inbound_nodes) <= first[name] + number:
             return False
     return True
@@ -262,4 +295,3 @@ def _places(structure: Any, made: dict[str, Any], first: dict[str, int]) -> Any:
             return _tensor(structure, made, first)
         return [_places(s, made, first) for s in structure]
     raise ValueError(f"The configuration of the model is damaged: {structure!r} is no place of a tensor")
-

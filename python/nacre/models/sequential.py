@@ -38,7 +38,7 @@ class Sequential(Model):
                 self.add(layer, rebuild=False)
             self._maybe_rebuild()
 
-    # --- the chain -----------------------------------------------------------------------------------------------------
+    # --- the chain ---------------------------------------------------------------------------------------------------
 
     def add(self, layer: Any, rebuild: bool = True) -> None:
         """Appends a layer (or puts an `Input` in front). Raises ValueError for what is no layer, or a name in use."""
@@ -48,12 +48,14 @@ class Sequential(Model):
                 layer = origin
         if not isinstance(layer, Layer):
             raise ValueError(
-                f"Only instances of `keras.Layer` can be added to a Sequential model. Received: {layer} (of type {type(layer)})"
+                f"Only instances of `keras.Layer` can be added to a Sequential model. Received: {layer} (of type "
+                f"{type(layer)})"
             )
         if any(known.name == layer.name for known in self._layers):
             raise ValueError(
                 "All layers added to a Sequential model should have unique names. "
-                f"Name '{layer.name}' is already the name of a layer in this model. Update the `name` argument to pass a "
+                f"Name '{layer.name}' is already the name of a layer in this model. Update the `name` argument to "
+                "pass a "
                 "unique name."
             )
         if isinstance(layer, InputLayer):
@@ -75,7 +77,8 @@ class Sequential(Model):
             self._unbuild()
 
     def pop(self, rebuild: bool = True) -> Any:
-        """Takes the last layer away and returns it; the others keep their weights. Raises IndexError when there is none."""
+        """Takes the last layer away and returns it; the others keep their weights. Raises IndexError when there is
+        none."""
         layer = self._layers.pop()
         self._unbuild()
         if rebuild:
@@ -95,11 +98,14 @@ class Sequential(Model):
     def build(self, input_shape: Any = None) -> None:
         """Makes the weights for inputs of that shape (with the batch axis)."""
         if not self._layers:
-            raise ValueError(f"Sequential model {self.name} cannot be built because it has no layers. Call `model.add(layer)`.")
+            raise ValueError(
+                f"Sequential model {self.name} cannot be built because it has no layers. Call `model.add(layer)`."
+            )
         if not isinstance(self._layers[0], InputLayer):
             if not is_shape(input_shape) or not input_shape:
                 raise ValueError(
-                    f"Sequential model '{self.name}': expected `build` to get one shape such as (None, 784), got {input_shape}"
+                    f"Sequential model '{self.name}': expected `build` to get one shape such as (None, 784), got "
+                    f"{input_shape}"
                 )
             dtype = None if len(self._layers) == 0 else _input_dtype_of(self._layers[0])
             self._layers.insert(0, InputLayer(batch_shape=input_shape, dtype=dtype))
@@ -109,7 +115,8 @@ class Sequential(Model):
                 a is not None and b is not None and a != b for a, b in zip(input_shape[1:], known[1:], strict=True)
             ):
                 raise ValueError(
-                    f"Sequential model '{self.name}' has already been configured to use input shape {known}. You cannot build it "
+                    f"Sequential model '{self.name}' has already been configured to use input shape {known}. You "
+                    "cannot build it "
                     f"with input_shape {tuple(input_shape)}"
                 )
         inputs = self._layers[0]._inbound_nodes[0].outputs[0]
@@ -139,7 +146,9 @@ class Sequential(Model):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the model on data; builds it first, if that is still to be done."""
         if self._functional is None and not self._layers:
-            raise ValueError(f"Sequential model {self.name} cannot be built because it has no layers. Call `model.add(layer)`.")
+            raise ValueError(
+                f"Sequential model {self.name} cannot be built because it has no layers. Call `model.add(layer)`."
+            )
         if self._functional is None and args and not hasattr(args[0], "shape"):
             self._convert_input_args = True
             try:
@@ -156,9 +165,11 @@ class Sequential(Model):
 
     @layers.setter
     def layers(self, _: Any) -> None:
-        raise AttributeError("`Sequential.layers` attribute is reserved and should not be used. Use `add()` and `pop()`")
+        raise AttributeError(
+            "`Sequential.layers` attribute is reserved and should not be used. Use `add()` and `pop()`"
+        )
 
-    # --- shapes --------------------------------------------------------------------------------------------------------
+    # --- shapes ------------------------------------------------------------------------------------------------------
 
     def _graph_or_error(self, what: str) -> Functional:
         if self._functional is None:
@@ -202,7 +213,7 @@ class Sequential(Model):
 
     @property
     def _nodes_by_depth(self) -> Any:
-        return self._graph_or_error("graph")._nodes_by_depth  # type: ignore[attr-defined]
+        return self._graph_or_error("graph")._nodes_by_depth
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         """A KerasTensor of the output's shape and dtype."""
@@ -218,7 +229,7 @@ class Sequential(Model):
             input_shape = layer.compute_output_shape(input_shape)
         return input_shape
 
-    # --- configuration -------------------------------------------------------------------------------------------------
+    # --- configuration -----------------------------------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
         """Name, layers and the shape of the input."""
@@ -233,14 +244,15 @@ class Sequential(Model):
         return config
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+    def from_config(cls, config: Any, custom_objects: Any = None) -> Any:
         """The model of that configuration, with fresh weights."""
         layers = config if isinstance(config, list) else config["layers"]
         name = None if isinstance(config, list) else config.get("name")
         with registry.CustomObjectScope(custom_objects):
             made = [
                 registry.deserialize_keras_object(
-                    {"module": None, **layer} if "module" in layer else layer, package=None if "module" in layer else "layers"
+                    {"module": None, **layer} if "module" in layer else layer,
+                    package=None if "module" in layer else "layers",
                 )
                 for layer in layers
             ]

@@ -14,9 +14,13 @@ class Adagrad(Optimizer):
     """`a += g^2`, `w -= lr * g / sqrt(a + epsilon)` (Duchi et al. 2011)."""
 
     def __init__(
-        self, learning_rate: Any = 0.001, initial_accumulator_value: float = 0.1, epsilon: float = 1e-7,
-        weight_decay: float | None = None, **options: Any,
-    ) -> None:  # fmt: skip
+        self,
+        learning_rate: Any = 0.001,
+        initial_accumulator_value: float = 0.1,
+        epsilon: float = 1e-7,
+        weight_decay: float | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(learning_rate, weight_decay, **options)
         self.initial_accumulator_value = initial_accumulator_value
         self.epsilon = epsilon
@@ -46,9 +50,13 @@ class Adadelta(Optimizer):
     """Steps scaled by the ratio of running sizes of steps and gradients (Zeiler 2012)."""
 
     def __init__(
-        self, learning_rate: Any = 0.001, rho: float = 0.95, epsilon: float = 1e-7, weight_decay: float | None = None,
+        self,
+        learning_rate: Any = 0.001,
+        rho: float = 0.95,
+        epsilon: float = 1e-7,
+        weight_decay: float | None = None,
         **options: Any,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(learning_rate, weight_decay, **options)
         self.rho = rho
         self.epsilon = epsilon
@@ -58,7 +66,9 @@ class Adadelta(Optimizer):
         if self.built:
             return
         super().build(variables)
-        self._grads, self._deltas = self.add_optimizer_variables(variables, ["accumulated_grad", "accumulated_delta_var"])
+        self._grads, self._deltas = self.add_optimizer_variables(
+            variables, ["accumulated_grad", "accumulated_delta_var"]
+        )
 
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
         """Changes one variable by its gradient."""
@@ -76,12 +86,19 @@ class Adadelta(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """`v = rho * v + (1 - rho) * g^2`, `w -= lr * g / sqrt(v + epsilon)`; `centered` subtracts the squared mean gradient."""
+    """`v = rho * v + (1 - rho) * g^2`, `w -= lr * g / sqrt(v + epsilon)`; `centered` subtracts the squared mean
+    gradient."""
 
     def __init__(
-        self, learning_rate: Any = 0.001, rho: float = 0.9, momentum: float = 0.0, epsilon: float = 1e-7,
-        centered: bool = False, weight_decay: float | None = None, **options: Any,
-    ) -> None:  # fmt: skip
+        self,
+        learning_rate: Any = 0.001,
+        rho: float = 0.9,
+        momentum: float = 0.0,
+        epsilon: float = 1e-7,
+        centered: bool = False,
+        weight_decay: float | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(learning_rate, weight_decay, **options)
         self.rho = rho
         self.momentum = momentum
@@ -123,11 +140,17 @@ class Ftrl(Optimizer):
     """Follow the regularized leader (McMahan et al. 2013), with L1, L2 and shrinkage; gives sparse weights."""
 
     def __init__(
-        self, learning_rate: Any = 0.001, learning_rate_power: float = -0.5, initial_accumulator_value: float = 0.1,
-        l1_regularization_strength: float = 0.0, l2_regularization_strength: float = 0.0,
-        l2_shrinkage_regularization_strength: float = 0.0, beta: float = 0.0, weight_decay: float | None = None,
+        self,
+        learning_rate: Any = 0.001,
+        learning_rate_power: float = -0.5,
+        initial_accumulator_value: float = 0.1,
+        l1_regularization_strength: float = 0.0,
+        l2_regularization_strength: float = 0.0,
+        l2_shrinkage_regularization_strength: float = 0.0,
+        beta: float = 0.0,
+        weight_decay: float | None = None,
         **options: Any,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(learning_rate, weight_decay, **options)
         for name, value, right in (
             ("initial_accumulator_value", initial_accumulator_value, initial_accumulator_value >= 0),
@@ -143,7 +166,8 @@ class Ftrl(Optimizer):
                 raise ValueError(f"`{name}` needs to be positive or zero. Received: {name}={value}.")
         if learning_rate_power > 0:
             raise ValueError(
-                f"`learning_rate_power` needs to be negative or zero. Received: learning_rate_power={learning_rate_power}."
+                "`learning_rate_power` needs to be negative or zero. Received: "
+                f"learning_rate_power={learning_rate_power}."
             )
         self.learning_rate_power = learning_rate_power
         self.initial_accumulator_value = initial_accumulator_value

@@ -1,6 +1,7 @@
 """The order of operations that every optimizer shares; subclasses say what one step does to one variable.
 
-`apply`: drop missing gradients, unscale, (accumulate), clip, decay the weights, update, average (EMA), constrain, count.
+`apply`: drop missing gradients, unscale, (accumulate), clip, decay the weights, update, average (EMA), constrain,
+    count.
 Everything is written in ops on Variables, so that it runs eagerly and inside a compiled step alike.
 """
 
@@ -94,8 +95,10 @@ class Optimizer:
             else:
                 if isinstance(learning_rate, bool) or not isinstance(learning_rate, (int, float, np.number, Variable)):
                     raise ValueError(
-                        "Argument `learning_rate` should be float, or an instance of LearningRateSchedule, or a callable "
-                        "(that takes in the current iteration value and returns the corresponding learning rate value). "
+                        "Argument `learning_rate` should be float, or an instance of LearningRateSchedule, or a "
+                        "callable "
+                        "(that takes in the current iteration value and returns the corresponding learning rate "
+                        "value). "
                         f"Received instead: learning_rate={learning_rate!r}"
                     )
                 self._learning_rate = Variable(
@@ -116,7 +119,9 @@ class Optimizer:
                 raise ValueError(f"`{name}` must be a positive number. Received: {name}={value}")
         if self.use_ema:
             if not 0 <= self.ema_momentum <= 1:
-                raise ValueError(f"`ema_momentum` must be in the range [0, 1]. Received: ema_momentum={self.ema_momentum}")
+                raise ValueError(
+                    f"`ema_momentum` must be in the range [0, 1]. Received: ema_momentum={self.ema_momentum}"
+                )
             every = self.ema_overwrite_frequency
             if every is not None and (not isinstance(every, int) or every < 1):
                 raise ValueError(
@@ -129,7 +134,7 @@ class Optimizer:
                 f"`gradient_accumulation_steps` must be an integer >= 2. Received: gradient_accumulation_steps={steps}"
             )
 
-    # --- state ---------------------------------------------------------------------------------------------------------
+    # --- state -------------------------------------------------------------------------------------------------------
 
     def _track(self, variable: Variable) -> None:
         self._variables.append(variable)
@@ -155,7 +160,8 @@ class Optimizer:
 
     @property
     def learning_rate(self) -> Any:
-        """The Variable that holds the learning rate, or the schedule's value at this iteration; assign a float to change it."""
+        """The Variable that holds the learning rate, or the schedule's value at this iteration; assign a float to
+        change it."""
         return self._current_learning_rate()
 
     @learning_rate.setter
@@ -168,7 +174,8 @@ class Optimizer:
             return
         if not isinstance(before, Variable):
             raise TypeError(
-                "This optimizer was created with a `LearningRateSchedule` object as its `learning_rate` constructor argument, "
+                "This optimizer was created with a `LearningRateSchedule` object as its `learning_rate` constructor "
+                "argument, "
                 "hence its learning rate is not settable. If you need the learning rate to be settable, you should "
                 "instantiate the optimizer with a float `learning_rate` argument."
             )
@@ -207,7 +214,12 @@ class Optimizer:
         """A new Variable of the optimizer's state."""
         with naming.name_scope(self.name):
             variable = Variable(
-                initializers.get(initializer), shape=shape, dtype=dtype, trainable=False, name=name, aggregation=aggregation
+                initializers.get(initializer),
+                shape=shape,
+                dtype=dtype,
+                trainable=False,
+                name=name,
+                aggregation=aggregation,
             )
         self._track(variable)
         return variable
@@ -239,7 +251,7 @@ class Optimizer:
     def _get_variable_index(self, variable: Variable) -> int:
         return self._index[id(variable)]
 
-    # --- changing variables --------------------------------------------------------------------------------------------
+    # --- changing variables ------------------------------------------------------------------------------------------
 
     def assign(self, variable: Variable, value: Any) -> None:
         """Sets `variable`."""
@@ -276,21 +288,24 @@ class Optimizer:
         for v in variables:
             if v.constraint is not None:
                 v.assign(v.constraint(v))
-        self._iterations.assign(self._iterations + 1)
+        self._iterations.assign(ops.add(self._iterations, 1))
 
     def _variables_for(self, grads: list[Any], variables: Sequence[Variable] | None) -> list[Variable]:
         if variables is None:
             if not self.built:
                 raise ValueError(
-                    "When passing `grads` without `variables`, the optimizer must already be built on a list of variables. "
+                    "When passing `grads` without `variables`, the optimizer must already be built on a list of "
+                    "variables. "
                     "Call `optimizer.build(trainable_variables)` first. "
                 )
             variables = self._trainable_variables
         variables = list(variables)
         if len(grads) != len(variables):
             raise ValueError(
-                "When passing `grads` as a list of gradient tensors, the gradients must match `optimizer.variables` one-to-on. "
-                f"Received a list of {len(grads)} gradients, but the optimizer is tracking {len(variables)} trainable variables."
+                "When passing `grads` as a list of gradient tensors, the gradients must match `optimizer.variables` "
+                "one-to-on. "
+                f"Received a list of {len(grads)} gradients, but the optimizer is tracking {len(variables)} trainable "
+                "variables."
             )
         if not self.built:
             self.build(variables)
@@ -298,7 +313,8 @@ class Optimizer:
         for v in variables:
             if id(v) not in self._index:
                 raise ValueError(
-                    f"Unknown variable: {v}. This optimizer can only be called for the variables it was originally built "
+                    f"Unknown variable: {v}. This optimizer can only be called for the variables it was originally "
+                    "built "
                     "with. When working with a new set of variables, you should recreate a new optimizer instance."
                 )
         return variables
@@ -310,10 +326,13 @@ class Optimizer:
             raise ValueError("No gradients provided for any variable.")
         for g, v in pairs:
             if tuple(g.shape) != tuple(v.shape):
-                raise ValueError(f"The gradient of variable '{v.path}' must have its shape {v.shape}, got shape {g.shape}")
+                raise ValueError(
+                    f"The gradient of variable '{v.path}' must have its shape {v.shape}, got shape {g.shape}"
+                )
         if missing:
             warnings.warn(
-                f"Gradients do not exist for variables {missing} when minimizing the loss. If using `model.compile()`, did you "
+                f"Gradients do not exist for variables {missing} when minimizing the loss. If using "
+                "`model.compile()`, did you "
                 "forget to provide a `loss` argument?",
                 stacklevel=3,
             )
@@ -331,7 +350,7 @@ class Optimizer:
             return
         if steps:
             sums = [self._accumulated[self._index[id(v)]] for v in variables]
-            last = ops.equal(ops.mod(self._iterations + 1, steps), 0)
+            last = ops.equal(ops.mod(ops.add(self._iterations, 1), steps), 0)
             totals = [s + g for s, g in zip(sums, grads)]
 
             def apply_mean() -> None:
@@ -339,7 +358,9 @@ class Optimizer:
                 for s in sums:
                     s.assign(ops.zeros_like(s))
 
-            self._when(last, apply_mean, lambda: [s.assign(t) for s, t in zip(sums, totals)], [*self._variables, *variables])
+            self._when(
+                last, apply_mean, lambda: [s.assign(t) for s, t in zip(sums, totals)], [*self._variables, *variables]
+            )
         else:
             self._decay_and_update(grads, variables)
         if self.use_ema:
@@ -350,8 +371,11 @@ class Optimizer:
                 everything = self._trainable_variables
                 self._when(due, lambda: self._overwrite_with_averages(everything), lambda: None, everything)
 
-    def _when(self, condition: Any, do: Callable[[], Any], otherwise: Callable[[], Any], touched: list[Variable]) -> None:
-        """Does one thing or the other. In a trace both are recorded, and each touched variable takes the chosen value."""
+    def _when(
+        self, condition: Any, do: Callable[[], Any], otherwise: Callable[[], Any], touched: list[Variable]
+    ) -> None:
+        """Does one thing or the other. In a trace both are recorded, and each touched variable takes the chosen
+        value."""
         if trace.current_graph() is None:
             do() if bool(condition) else otherwise()
             return
@@ -394,7 +418,7 @@ class Optimizer:
         """The number of this update, from 1, as float32."""
         return self._once("local_step", lambda: ops.cast(ops.convert_to_tensor(self.iterations) + 1, "float32"))
 
-    # --- the shared steps ----------------------------------------------------------------------------------------------
+    # --- the shared steps --------------------------------------------------------------------------------------------
 
     def _clip_gradients(self, grads: list[Any]) -> list[Any]:
         if self.clipnorm is not None and self.clipnorm > 0:
@@ -408,7 +432,8 @@ class Optimizer:
     def exclude_from_weight_decay(
         self, var_list: Iterable[Variable] | None = None, var_names: Iterable[str] | None = None
     ) -> None:
-        """No weight decay for these variables, and for variables whose name holds one of `var_names`; before `build`."""
+        """No weight decay for these variables, and for variables whose name holds one of `var_names`; before
+        `build`."""
         self._not_decayed = {id(v) for v in var_list or ()}
         self._not_decayed_names = list(var_names or ())
 
@@ -446,7 +471,7 @@ class Optimizer:
         """The loss times `loss_scale_factor`."""
         return loss if self.loss_scale_factor is None else loss * self.loss_scale_factor
 
-    # --- saving --------------------------------------------------------------------------------------------------------
+    # --- saving ------------------------------------------------------------------------------------------------------
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Sets the optimizer's variables from arrays in their order. Raises ValueError for a wrong number or shape."""
@@ -469,7 +494,8 @@ class Optimizer:
         """Reads every variable from `store`; with a warning and without any change if the numbers differ."""
         if len(store.keys()) != len(self._variables):
             warnings.warn(
-                f"Skipping variable loading for optimizer '{self.name}', because it has {len(self._variables)} variables whereas "
+                f"Skipping variable loading for optimizer '{self.name}', because it has {len(self._variables)} "
+                "variables whereas "
                 f"the saved optimizer has {len(store.keys())} variables. ",
                 stacklevel=2,
             )

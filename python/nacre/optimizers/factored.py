@@ -12,12 +12,20 @@ from nacre.optimizers.schedules.schedule import LearningRateSchedule
 
 
 class Adafactor(Optimizer):
-    """Adam without momentum whose second moments take rows + columns instead of rows * columns (Shazeer and Stern 2018)."""
+    """Adam without momentum whose second moments take rows + columns instead of rows * columns (Shazeer and Stern
+    2018)."""
 
     def __init__(
-        self, learning_rate: Any = 0.001, beta_2_decay: float = -0.8, epsilon_1: float = 1e-30, epsilon_2: float = 1e-3,
-        clip_threshold: float = 1.0, relative_step: bool = True, weight_decay: float | None = None, **options: Any,
-    ) -> None:  # fmt: skip
+        self,
+        learning_rate: Any = 0.001,
+        beta_2_decay: float = -0.8,
+        epsilon_1: float = 1e-30,
+        epsilon_2: float = 1e-3,
+        clip_threshold: float = 1.0,
+        relative_step: bool = True,
+        weight_decay: float | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(learning_rate, weight_decay, **options)
         self.beta_2_decay = beta_2_decay
         self.epsilon_1 = epsilon_1
@@ -36,7 +44,8 @@ class Adafactor(Optimizer):
         for v in variables:
             if len(v.shape) < 2:
                 # Not used; Keras stores two integers in their place.
-                row, column = (), ()
+                row: tuple[int, ...] = ()
+                column: tuple[int, ...] = ()
                 dtype = "int32"
             else:
                 row, column = v.shape[:-1], (*v.shape[:-2], v.shape[-1])

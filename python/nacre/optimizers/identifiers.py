@@ -14,12 +14,15 @@ def get(identifier: Any) -> Any:
     >>> get("sgd").name
     'sgd'
     """
-    found = None if identifier is None or (callable(identifier) and not isinstance(identifier, type)) else (
-        resolve(identifier, "optimizers", "optimizer", {"adamw": "AdamW", "rmsprop": "RMSprop"}, Optimizer)
+    found = (
+        None
+        if identifier is None or (callable(identifier) and not isinstance(identifier, type))
+        else (resolve(identifier, "optimizers", "optimizer", {"adamw": "AdamW", "rmsprop": "RMSprop"}, Optimizer))
     )
     if not isinstance(found, Optimizer):
         raise ValueError(
-            f"Could not interpret optimizer identifier: {identifier!r}. Expected a name such as 'adam', a config dict or an "
+            f"Could not interpret optimizer identifier: {identifier!r}. Expected a name such as 'adam', a config dict "
+            "or an "
             "Optimizer"
         )
     return found

@@ -14,14 +14,21 @@ from nacre.optimizers.base import Optimizer
 class Adam(Optimizer):
     """Adam (Kingma and Ba 2014): `w -= alpha * m / (sqrt(v) + epsilon)`.
 
-    m and v are moving averages of g and g^2, `alpha = lr * sqrt(1 - beta_2^t) / (1 - beta_1^t)`; with `amsgrad`, v is the
+    m and v are moving averages of g and g^2, `alpha = lr * sqrt(1 - beta_2^t) / (1 - beta_1^t)`; with `amsgrad`, v is
+    the
     largest so far.
     """
 
     def __init__(
-        self, learning_rate: Any = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7,
-        amsgrad: bool = False, weight_decay: float | None = None, **options: Any,
-    ) -> None:  # fmt: skip
+        self,
+        learning_rate: Any = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        amsgrad: bool = False,
+        weight_decay: float | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(learning_rate, weight_decay, **options)
         self.beta_1 = beta_1
         self.beta_2 = beta_2
@@ -65,9 +72,15 @@ class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
 
     def __init__(
-        self, learning_rate: Any = 0.001, weight_decay: float = 0.004, beta_1: float = 0.9, beta_2: float = 0.999,
-        epsilon: float = 1e-7, amsgrad: bool = False, **options: Any,
-    ) -> None:  # fmt: skip
+        self,
+        learning_rate: Any = 0.001,
+        weight_decay: float = 0.004,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        amsgrad: bool = False,
+        **options: Any,
+    ) -> None:
         super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay, **options)
         if self.weight_decay is None:
             raise ValueError("Argument `weight_decay` must be a float. Received: weight_decay=None")
@@ -77,9 +90,14 @@ class Adamax(Optimizer):
     """Adam with the largest gradient so far in place of the root of the mean square (Kingma and Ba 2014, section 7)."""
 
     def __init__(
-        self, learning_rate: Any = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7,
-        weight_decay: float | None = None, **options: Any,
-    ) -> None:  # fmt: skip
+        self,
+        learning_rate: Any = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        weight_decay: float | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(learning_rate, weight_decay, **options)
         self.beta_1 = beta_1
         self.beta_2 = beta_2
@@ -112,9 +130,14 @@ class Nadam(Optimizer):
     """Adam with Nesterov momentum (Dozat 2015)."""
 
     def __init__(
-        self, learning_rate: Any = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7,
-        weight_decay: float | None = None, **options: Any,
-    ) -> None:  # fmt: skip
+        self,
+        learning_rate: Any = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        weight_decay: float | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(learning_rate, weight_decay, **options)
         self.beta_1 = beta_1
         self.beta_2 = beta_2
@@ -143,9 +166,7 @@ class Nadam(Optimizer):
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
         """Changes one variable by its gradient."""
         i = self._get_variable_index(variable)
-        u, u_next, product, product_next = (
-            ops.cast(x, variable.dtype) for x in self._once("momenta", self._momenta)
-        )
+        u, u_next, product, product_next = (ops.cast(x, variable.dtype) for x in self._once("momenta", self._momenta))
         correction = self._once("correction", lambda: 1.0 - ops.power(self.beta_2, self._local_step()))
         m_slot, v_slot = self._momentums[i], self._velocities[i]
         m = m_slot + (gradient - m_slot) * (1.0 - self.beta_1)
@@ -166,9 +187,14 @@ class Lamb(Optimizer):
     """Adam with a step length per variable in proportion to its norm (You et al. 2019)."""
 
     def __init__(
-        self, learning_rate: Any = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7,
-        weight_decay: float | None = None, **options: Any,
-    ) -> None:  # fmt: skip
+        self,
+        learning_rate: Any = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        weight_decay: float | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(learning_rate, weight_decay, **options)
         self.beta_1 = beta_1
         self.beta_2 = beta_2
@@ -210,9 +236,13 @@ class Lion(Optimizer):
     """Steps of equal size in the direction of the sign of the momentum (Chen et al. 2023)."""
 
     def __init__(
-        self, learning_rate: Any = 0.001, beta_1: float = 0.9, beta_2: float = 0.99, weight_decay: float | None = None,
+        self,
+        learning_rate: Any = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.99,
+        weight_decay: float | None = None,
         **options: Any,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(learning_rate, weight_decay, **options)
         if not 0 < beta_1 <= 1:
             raise ValueError(

@@ -1,4 +1,5 @@
-"""Training: data in, steps over batches, losses and metrics of all outputs, and the loops of fit, evaluate and predict."""
+"""Training: data in, steps over batches, losses and metrics of all outputs, and the loops of fit, evaluate and
+predict."""
 
 from nacre._lazy import attach as _attach
 

@@ -51,15 +51,20 @@ def to_array(x: Any, what: str) -> np.ndarray[Any, Any]:
         try:
             x = np.asarray(x)
         except ValueError as error:
-            raise ValueError(f"{what}: expected a list of equally long lists, got one that is ragged: {error}") from None
+            raise ValueError(
+                f"{what}: expected a list of equally long lists, got one that is ragged: {error}"
+            ) from None
     if not isinstance(x, (np.ndarray, Tensor)):
         x = _foreign(x)
     if isinstance(x, np.ndarray):
-        if x.dtype.kind in "SU" or (x.dtype.kind == "O" and x.size and all(isinstance(v, (str, bytes)) for v in x.flat)):
+        if x.dtype.kind in "SU" or (
+            x.dtype.kind == "O" and x.size and all(isinstance(v, (str, bytes)) for v in x.flat)
+        ):
             return x
         if x.dtype.kind not in "biuf":
             raise ValueError(
-                f"{what}: Invalid dtype: {x.dtype}. Expected an array of numbers; if the rows have different lengths, pad them "
+                f"{what}: Invalid dtype: {x.dtype}. Expected an array of numbers; if the rows have different lengths, "
+                "pad them "
                 "first (keras.utils.pad_sequences)"
             )
     array = as_array(x)
@@ -89,9 +94,7 @@ def to_arrays(x: Any, what: str) -> Any:
         if isinstance(x, tuple):
             return type(x)(*items) if hasattr(x, "_fields") else tuple(items)
         return items
-    raise TypeError(
-        f"{what}: expected an array, or a list or dict of arrays, got {type(x).__name__}: {str(x)[:80]}"
-    )
+    raise TypeError(f"{what}: expected an array, or a list or dict of arrays, got {type(x).__name__}: {str(x)[:80]}")
 
 
 def leaves(structure: Any) -> list[np.ndarray[Any, Any]]:
@@ -110,7 +113,8 @@ def check_lengths(**parts: Any) -> int:
     if len({n for sizes in lengths.values() for n in sizes}) > 1:
         lines = [f"'{name}' sizes: {', '.join(map(str, sizes))}" for name, sizes in lengths.items()]
         raise ValueError(
-            "Data cardinality is ambiguous. Make sure all arrays contain the same number of samples. " + "\n".join(lines)
+            "Data cardinality is ambiguous. Make sure all arrays contain the same number of samples. "
+            + "\n".join(lines)
         )
     return next((n for sizes in lengths.values() for n in sizes), 0)
 

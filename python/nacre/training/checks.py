@@ -59,8 +59,8 @@ def check_labels(compile_loss: CompileLoss | None, y: Any, y_pred: Any) -> None:
             continue
         if truths is None:
             truths = match_outputs(y, y_pred, compile_loss.output_names)
-        labels = truths[output.index]
-        classes = preds[output.index].shape[options.get("axis", -1)]
+        labels = truths[output.position]
+        classes = preds[output.position].shape[options.get("axis", -1)]
         if labels is None or classes is None or not isinstance(labels, np.ndarray) or not labels.size:
             continue
         _check_range(labels, classes, options.get("ignore_class"), output.name)

@@ -16,7 +16,7 @@ from nacre.metrics.metric import Mean
 class _Output(NamedTuple):
     """One output that has a loss."""
 
-    index: int  # among the flattened outputs
+    position: int  # among the flattened outputs
     name: str | None
     loss: Loss
     weight: float | None
@@ -56,9 +56,11 @@ def output_paths(y_pred: Any) -> list[tuple[Any, ...]]:
 
 
 def spread(value: Any, y_pred: Any, names: list[str] | None, what: str, complete: bool = True) -> list[Any]:
-    """`value` (one for all outputs; or a list, a dict by output name, or the structure of the outputs) as one item per output.
+    """`value` (one for all outputs; or a list, a dict by output name, or the structure of the outputs) as one item
+    per output.
 
-    Raises ValueError for names that are no outputs, for a list of the wrong length, and, with `complete`, for outputs that are
+    Raises ValueError for names that are no outputs, for a list of the wrong length, and, with `complete`, for outputs
+    that are
     not named.
     """
     paths = output_paths(y_pred)
@@ -67,12 +69,16 @@ def spread(value: Any, y_pred: Any, names: list[str] | None, what: str, complete
         by_key = isinstance(y_pred, Mapping) and (not names or set(value) <= set(y_pred))
         known = sorted(y_pred) if by_key else list(names or ())
         if not known:
-            raise ValueError(f"{what}: got a dict with keys {list(value)}, but the model's outputs have no names; give a list")
+            raise ValueError(
+                f"{what}: got a dict with keys {list(value)}, but the model's outputs have no names; give a list"
+            )
         wrong = [key for key in value if key not in known]
         if wrong or (complete and set(value) != set(known)):
             raise ValueError(f"Expected keys {known} in {what} dict, but found {what}.keys()={list(value)}")
         if by_key:
-            return [item for key in sorted(y_pred) for item in spread(value.get(key), y_pred[key], None, what, complete)]
+            return [
+                item for key in sorted(y_pred) for item in spread(value.get(key), y_pred[key], None, what, complete)
+            ]
         return [value.get(name) for name in known]
     if n == 1 and not isinstance(value, (list, tuple)):
         return [value]
@@ -185,7 +191,9 @@ class CompileLoss:
         total = None
         for index, name, loss, weight, tracker in self._outputs:
             if truths[index] is None:
-                raise ValueError(f"No target for output {name or index}, which has the loss {loss.name!r}: y is missing")
+                raise ValueError(
+                    f"No target for output {name or index}, which has the loss {loss.name!r}: y is missing"
+                )
             value = ops.cast(loss(truths[index], flat_pred[index], weights[index]), floatx())
             if len(value.shape):
                 value = ops.mean(value) if loss.reduction in (None, "none") else ops.sum(value)

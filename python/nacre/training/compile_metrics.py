@@ -12,7 +12,8 @@ from nacre.training.compile_loss import kind_of_labels, match_outputs, match_wei
 
 
 def get_metric(identifier: Any, y_true: Any, y_pred: Any) -> Metric:
-    """The Metric for one output; `"accuracy"` and `"acc"` are chosen by its shape, names are kept as they were given."""
+    """The Metric for one output; `"accuracy"` and `"acc"` are chosen by its shape, names are kept as they were
+    given."""
     if identifier is None:
         raise ValueError("Expected metric, received `None`")
     if isinstance(identifier, str) and identifier.lower() in ("accuracy", "acc"):
@@ -46,7 +47,8 @@ class CompileMetrics:
         for what, given in (("metrics", metrics), ("weighted_metrics", weighted_metrics)):
             if given is not None and not isinstance(given, (list, tuple, Mapping)):
                 raise ValueError(
-                    f"Expected `{what}` argument to be a list, tuple, or dict. Received instead: {what}={given} of type "
+                    f"Expected `{what}` argument to be a list, tuple, or dict. Received instead: {what}={given} of "
+                    "type "
                     f"{type(given)}"
                 )
         self._user_metrics = metrics
@@ -93,7 +95,8 @@ class CompileMetrics:
             wrong = [key for key in given if names is None or key not in names]
             if wrong:
                 raise ValueError(
-                    f"Invalid `{what}`: got entries for {wrong}, but the outputs of the model are {names}. `{what}` should "
+                    f"Invalid `{what}`: got entries for {wrong}, but the outputs of the model are {names}. `{what}` "
+                    "should "
                     "be a dict by output name, or a list that matches the outputs"
                 )
             return [_as_list(given.get(name)) for name in names or ()]
@@ -101,7 +104,8 @@ class CompileMetrics:
             return [[m for item in given for m in (item if isinstance(item, (list, tuple)) else [item])]]
         if len(given) != n:
             raise ValueError(
-                f"Invalid `{what}`: for a model with several outputs it should be a dict by output name or a list with an entry "
+                f"Invalid `{what}`: for a model with several outputs it should be a dict by output name or a list "
+                "with an entry "
                 f"(a metric or a list of metrics) for each of the {n} outputs {names or ''}. Received: {what}={given}"
             )
         return [_as_list(item) for item in given]

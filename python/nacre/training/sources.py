@@ -65,11 +65,13 @@ def make_source(
         _refuse(x, y, sample_weight, "a generator")
         if class_weight is not None:
             raise ValueError(
-                f"Argument `class_weight` is not supported for Python generator inputs. Received: class_weight={class_weight}"
+                "Argument `class_weight` is not supported for Python generator inputs. Received: "
+                f"class_weight={class_weight}"
             )
         if shuffle:
             warnings.warn(
-                "`shuffle=True` was passed, but will be ignored since the data `x` was provided as a generator. The generator is "
+                "`shuffle=True` was passed, but will be ignored since the data `x` was provided as a generator. The "
+                "generator is "
                 "expected to yield already-shuffled data.",
                 stacklevel=4,
             )
@@ -78,7 +80,8 @@ def make_source(
         _refuse(x, y, sample_weight, f"a {type(x).__name__}")
         if class_weight is not None and _is_torch_loader(x):
             raise ValueError(
-                "Argument `class_weight` is not supported for torch DataLoader inputs. You can modify your `__getitem__ ` method "
+                "Argument `class_weight` is not supported for torch DataLoader inputs. You can modify your "
+                "`__getitem__ ` method "
                 f"to return input tensor, label and class_weight. Received: class_weight={class_weight}"
             )
         return IterableSource(x, class_weight)
@@ -91,12 +94,14 @@ def make_source(
 def _refuse(x: Any, y: Any, sample_weight: Any, what: str) -> None:
     if y is not None:
         raise ValueError(
-            f"When providing `x` as {what}, `y` should not be passed. Instead, the targets should be included as part of the "
+            f"When providing `x` as {what}, `y` should not be passed. Instead, the targets should be included as part "
+            "of the "
             f"{what.removeprefix('a ')}."
         )
     if sample_weight is not None:
         raise ValueError(
-            f"When providing `x` as {what}, `sample_weight` should not be passed. Instead, sample weights should be included "
+            f"When providing `x` as {what}, `sample_weight` should not be passed. Instead, sample weights should be "
+            "included "
             f"as part of the {what.removeprefix('a ')}."
         )
 
@@ -176,9 +181,7 @@ def _standard(data: Any, class_weight: dict[int, float] | None = None) -> Any:
     if isinstance(data, list):
         data = tuple(data)
     if isinstance(data, tuple) and len(data) > 3:
-        raise ValueError(
-            f"expected batches of (x,), (x, y) or (x, y, sample_weight), got a tuple of {len(data)} items"
-        )
+        raise ValueError(f"expected batches of (x,), (x, y) or (x, y, sample_weight), got a tuple of {len(data)} items")
     x, y, w = unpack_x_y_sample_weight(data)
     x, y, w = to_arrays(x, "x"), to_arrays(y, "y"), to_arrays(w, "sample_weight")
     if class_weight is not None and y is not None:
@@ -225,7 +228,9 @@ class IterableSource(Source):
 def _to_numpy(data: Any) -> Any:
     if isinstance(data, (list, tuple, dict)):
         return data
-    return data.numpy() if hasattr(data, "numpy") and not isinstance(data, np.ndarray) and hasattr(data, "shape") else data
+    return (
+        data.numpy() if hasattr(data, "numpy") and not isinstance(data, np.ndarray) and hasattr(data, "shape") else data
+    )
 
 
 class PyDatasetSource(Source):
@@ -307,7 +312,8 @@ def train_validation_split(x: Any, y: Any, sample_weight: Any, share: float) -> 
     at = math.floor(n * (1.0 - share))
     if at in (0, n):
         raise ValueError(
-            f"Training data contains {n} samples, which is not sufficient to split it into a validation and training set as "
+            f"Training data contains {n} samples, which is not sufficient to split it into a validation and training "
+            "set as "
             f"specified by `validation_split={share}`. Either provide more data, or a different value for the "
             "`validation_split` argument."
         )

@@ -28,7 +28,8 @@ class Mode:
 
 
 class StepRunner:
-    """`fn(data)` for a batch of arrays. A function that cannot be compiled is run eagerly from then on, with one warning."""
+    """`fn(data)` for a batch of arrays. A function that cannot be compiled is run eagerly from then on, with one
+    warning."""
 
     def __init__(self, fn: Callable[[Any], Any], mode: Mode | None = None) -> None:
         self.fn = fn

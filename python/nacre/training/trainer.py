@@ -53,7 +53,7 @@ class Trainer(Layer):
     _state_seen: Any = None
     _initial_epoch: int | None = None
 
-    # --- compile -------------------------------------------------------------------------------------------------------
+    # --- compile -----------------------------------------------------------------------------------------------------
 
     def compile(
         self,
@@ -123,7 +123,8 @@ class Trainer(Layer):
     def _assert_compile_called(self, method: str | None = None) -> None:
         if not self.compiled:
             raise ValueError(
-                "You must call `compile()` before using the model." if method is None
+                "You must call `compile()` before using the model."
+                if method is None
                 else f"You must call `compile()` before calling `{method}()`."
             )
 
@@ -168,7 +169,7 @@ class Trainer(Layer):
         if isinstance(self.optimizer, Optimizer) and self.built:
             self.optimizer.build(self.trainable_variables)
 
-    # --- losses and metrics --------------------------------------------------------------------------------------------
+    # --- losses and metrics ------------------------------------------------------------------------------------------
 
     @property
     def metrics(self) -> list[Any]:
@@ -235,7 +236,7 @@ class Trainer(Layer):
         """The values of all metrics by name."""
         found: dict[str, Any] = {}
         for m in self.metrics:
-            if m is self._compile_metrics and not m.built:
+            if isinstance(m, CompileMetrics) and not m.built:
                 continue
             value = m.result()
             if isinstance(value, dict):
@@ -251,7 +252,7 @@ class Trainer(Layer):
             return values
         return logs if isinstance(logs, dict) else values
 
-    # --- steps ---------------------------------------------------------------------------------------------------------
+    # --- steps -------------------------------------------------------------------------------------------------------
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """One step of training on a batch; override it for a training loop of your own. Logs by name."""
@@ -296,7 +297,7 @@ class Trainer(Layer):
         if getattr(self, which) is None or force:
             if self._mode is None:
                 _set(self, "_mode", Mode(self._run_eagerly))
-            _set(self, which, StepRunner(step, self._mode))  # type: ignore[arg-type]
+            _set(self, which, StepRunner(step, self._mode))
         return getattr(self, which)
 
     def make_train_function(self, force: bool = False) -> Any:
@@ -311,7 +312,7 @@ class Trainer(Layer):
         """The compiled `predict_step`: batch -> outputs."""
         return self._make("predict_function", lambda data: self.predict_step(data), force)
 
-    # --- building ------------------------------------------------------------------------------------------------------
+    # --- building ----------------------------------------------------------------------------------------------------
 
     def _needs_build(self) -> bool:
         return (
@@ -353,7 +354,7 @@ class Trainer(Layer):
             with trace.no_tapes():  # `call` looks at values: run it once on the batch
                 return _specs(self(x, training=False))
 
-    # --- fit -----------------------------------------------------------------------------------------------------------
+    # --- fit ---------------------------------------------------------------------------------------------------------
 
     def fit(
         self,
@@ -389,7 +390,8 @@ class Trainer(Layer):
             class_weight: weight of each class in the loss.
             sample_weight: weight of each sample in the loss.
             steps_per_epoch: batches per epoch; data go on from epoch to epoch then.
-            validation_steps, validation_batch_size, validation_freq: the same for validation; every how many epochs, or which.
+            validation_steps, validation_batch_size, validation_freq: the same for validation; every how many epochs,
+                or which.
 
         Raises:
             ValueError, TypeError: for arguments or data that do not fit; nothing was trained then.
@@ -446,7 +448,7 @@ class Trainer(Layer):
         callbacks.on_train_end(logs=logs)
         return self.history
 
-    # --- evaluate ------------------------------------------------------------------------------------------------------
+    # --- evaluate ----------------------------------------------------------------------------------------------------
 
     def evaluate(
         self,
@@ -459,7 +461,8 @@ class Trainer(Layer):
         callbacks: Any = None,
         return_dict: bool = False,
     ) -> Any:
-        """The loss, and the metrics after it in a list if there are any, on the given data; by name with `return_dict`."""
+        """The loss, and the metrics after it in a list if there are any, on the given data; by name with
+        `return_dict`."""
         self._assert_compile_called("evaluate")
         check_count("batch_size", batch_size, 1)
         check_count("steps", steps, 1)
@@ -500,10 +503,15 @@ class Trainer(Layer):
         values += [logs[name] for name in sorted(logs) if name not in names]
         return values[0] if len(values) == 1 else values
 
-    # --- predict -------------------------------------------------------------------------------------------------------
+    # --- predict -----------------------------------------------------------------------------------------------------
 
     def predict(
-        self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: int | None = None, callbacks: Any = None
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
     ) -> Any:
         """The outputs for all samples, as NumPy arrays in the structure of the model's outputs."""
         check_count("batch_size", batch_size, 1)
@@ -540,7 +548,7 @@ class Trainer(Layer):
         x, _, _ = unpack_x_y_sample_weight(data)
         self._shapes_of_outputs(x)
 
-    # --- single batches ------------------------------------------------------------------------------------------------
+    # --- single batches ----------------------------------------------------------------------------------------------
 
     def train_on_batch(
         self,
@@ -590,7 +598,7 @@ class Trainer(Layer):
         return tree.map_structure(lambda t: t._array if isinstance(t, Tensor) else np.asarray(t), outputs)
 
 
-# --- helpers -------------------------------------------------------------------------------------------------------------
+# --- helpers ---------------------------------------------------------------------------------------------------------
 
 _TEXT = object()
 
@@ -602,7 +610,8 @@ def _specs(data: Any) -> Any:
     if any(isinstance(a, np.ndarray) and a.dtype.kind in "SUO" for a in tree.flatten(data)):
         return _TEXT
     return tree.map_structure(
-        lambda a: None if a is None else KerasTensor(a.shape, a.dtype if isinstance(a.dtype, str) else a.dtype.name), data
+        lambda a: None if a is None else KerasTensor(a.shape, a.dtype if isinstance(a.dtype, str) else a.dtype.name),
+        data,
     )
 
 
@@ -643,5 +652,3 @@ def pythonify_logs(logs: Any) -> dict[str, Any]:
         array = np.asarray(value)
         found[name] = float(array) if array.size == 1 and array.dtype.kind in "biuf" else value
     return found
-
-

@@ -104,7 +104,8 @@ class PiecewiseConstantDecay(LearningRateSchedule):
 
 
 class PolynomialDecay(LearningRateSchedule):
-    """From initial to end along (1 - step / decay_steps)^power; with `cycle` the period doubles, triples, ... and repeats."""
+    """From initial to end along (1 - step / decay_steps)^power; with `cycle` the period doubles, triples, ... and
+    repeats."""
 
     def __init__(
         self,
@@ -131,7 +132,9 @@ class PolynomialDecay(LearningRateSchedule):
         else:
             step = ops.minimum(step, period)
         left = 1.0 - step / period
-        return (self.initial_learning_rate - self.end_learning_rate) * ops.power(left, self.power) + self.end_learning_rate
+        return (self.initial_learning_rate - self.end_learning_rate) * ops.power(
+            left, self.power
+        ) + self.end_learning_rate
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` needs to make an equal schedule."""
@@ -193,7 +196,8 @@ class CosineDecay(LearningRateSchedule):
 
 
 class CosineDecayRestarts(LearningRateSchedule):
-    """Cosine decay that starts again: each period `t_mul` times as long and from `m_mul` times the height of the last."""
+    """Cosine decay that starts again: each period `t_mul` times as long and from `m_mul` times the height of the
+    last."""
 
     def __init__(
         self,

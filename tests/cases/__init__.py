@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from casebook import Case
 
-from . import elementwise, images, indexing, linalg, movement, networks, products, reductions, special
+from . import elementwise, images, indexing, linalg, movement, networks, products, reductions, signals, special
 
 # Public functions without a case, and why.
 NO_CASE: dict[str, str] = {
@@ -30,6 +30,6 @@ NO_CASE: dict[str, str] = {
 
 def all_cases() -> list[Case]:
     """The cases of all families, without doubles."""
-    books = (elementwise, movement, reductions, products, networks, indexing, special, linalg, images)
+    books = (elementwise, movement, reductions, products, networks, indexing, special, linalg, images, signals)
     found = {str(case): case for book in books for case in book.case}
     return list(found.values())

@@ -15,7 +15,7 @@ from nacre.ops import products as _products  # noqa: F401  (installs @)
 # Those that most programs load anyhow come first.
 _FAMILIES = (
     "elementwise", "products", "indexing", "reduction", "manipulation", "probabilities", "convolution", "pooling", "nn", "creation",
-    "core", "arrangement", "sorting", "special", "nan_reduction", "linalg",
+    "core", "arrangement", "sorting", "special", "nan_reduction", "linalg", "signals", "rearrangement",
 )  # fmt: skip
 _NAMESPACES = ("image", "linalg", "nn")  # keras.ops.<name>: found by import, too
 

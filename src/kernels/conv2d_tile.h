@@ -2,8 +2,8 @@
 //
 // Pixels are broadcast, weights are vectors. A tap is `run` consecutive floats of a pixel against `run` consecutive rows of
 // the weight panel; the panel streams through once per tile. AVX-512: 14 x 32 (28 sums, 16 loads for 28 FMAs);
-// 16 registers: 6 x 16 (12 sums, 8 loads for 12 FMAs). One vector of outputs: 12 pixels, which measures best of
-// 12, 14, 24 and 28 on Zen 5 (85 % of the FMA rate: a load per FMA).
+// 16 registers: 6 x 16 (12 sums, 8 loads for 12 FMAs). One vector of outputs: 12 (10) pixels; on Zen 5
+// 12 measures best of 12, 14, 24 and 28 (85 % of the FMA rate: a load per FMA).
 #pragma once
 #include "kernels/correlate.h"
 
@@ -17,7 +17,7 @@ constexpr int kWidePx = 8;
 constexpr int kNarrowPx = 8;
 #else
 constexpr int kWidePx = 6;
-constexpr int kNarrowPx = 12;
+constexpr int kNarrowPx = 10;
 #endif
 constexpr int kPanel = 2 * kLanes;  // output channels of a panel
 

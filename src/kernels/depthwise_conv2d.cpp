@@ -9,6 +9,11 @@ namespace nacre::NACRE_ISA {
 namespace {
 
 constexpr double kUnitFlops = 4e5;  // memory-bound work of some microseconds
+#if defined(__AVX512F__) || defined(__ARM_NEON)
+constexpr bool kEnoughRegisters = true;  // for 9 sums and 9 vectors of x
+#else
+constexpr bool kEnoughRegisters = false;
+#endif
 constexpr i64 kManyUnits = 64;
 constexpr i64 kKnownPhases = 3;  // of strided gradients are worked out once per slice, not once per row
 constexpr i64 kPixels = 400;  // of dy per block of the weights' gradient, so that borders copied twice are few
@@ -319,18 +324,18 @@ struct Sums {
 };
 
 template <int RT, int NT, bool whole>
-void tap_sums(const Sums& s, i64 n) {
+__attribute__((noinline)) void tap_sums(const Sums& s, i64 n) {
   Vec acc[RT * NT];
   NACRE_UNROLL for (int t = 0; t < RT * NT; ++t) acc[t] = zero();
   const float* dy = s.dy;
+  const i64 x_row = s.x_row, x_col = s.x_col, x_px = s.x_px, dy_px = s.dy_px, cols = s.cols;
   for (i64 l = 0; l < s.lines; ++l) {
-    const float* x = s.x + s.line[l];
-    for (i64 i = 0; i < s.cols; ++i, x += s.x_px, dy += s.dy_px) {
+    const float* x_line = s.x + s.line[l];
+    for (i64 i = 0; i < cols; ++i, x_line += x_px, dy += dy_px) {
       const Vec d = get<whole>(dy, n);
-      NACRE_UNROLL for (int r = 0; r < RT; ++r) {
-        NACRE_UNROLL for (int t = 0; t < NT; ++t) {
-          acc[r * NT + t] = fma(get<whole>(x + r * s.x_row + t * s.x_col, n), d, acc[r * NT + t]);
-        }
+      const float* x = x_line;
+      NACRE_UNROLL for (int r = 0; r < RT; ++r, x += x_row) {
+        NACRE_UNROLL for (int t = 0; t < NT; ++t) acc[r * NT + t] = fma(get<whole>(x + t * x_col, n), d, acc[r * NT + t]);
       }
     }
   }
@@ -338,6 +343,50 @@ void tap_sums(const Sums& s, i64 n) {
     NACRE_UNROLL for (int t = 0; t < NT; ++t) {
       float* dw = s.dw + r * s.dw_row + t * s.dw_col;
       store(dw, s.add ? load(dw, n) + acc[r * NT + t] : acc[r * NT + t], n);
+    }
+  }
+}
+
+// 3x3 where the next pixel is the next column: nine vectors of x stay in registers and move on by one column a pixel, so
+// that three are loaded instead of nine.
+template <bool whole>
+__attribute__((noinline)) void sliding_sums(const Sums& s, i64 n) {
+  Vec acc[9];
+  NACRE_UNROLL for (int t = 0; t < 9; ++t) acc[t] = zero();
+  const float* dy = s.dy;
+  const i64 x_row = s.x_row, x_px = s.x_px, dy_px = s.dy_px, cols = s.cols;
+  for (i64 l = 0; l < s.lines; ++l) {
+    const float* x = s.x + s.line[l];
+    Vec a[3], b[3], c[3];  // columns i, i+1, i+2
+    NACRE_UNROLL for (int r = 0; r < 3; ++r) {
+      a[r] = get<whole>(x + r * x_row, n);
+      b[r] = get<whole>(x + r * x_row + x_px, n);
+    }
+    x += 2 * x_px;
+    const auto pixel = [&](Vec (&p0)[3], Vec (&p1)[3], Vec (&p2)[3]) __attribute__((always_inline)) {
+      const Vec d = get<whole>(dy, n);
+      NACRE_UNROLL for (int r = 0; r < 3; ++r) {
+        p2[r] = in_register(get<whole>(x + r * x_row, n));
+        acc[3 * r] = fma(p0[r], d, acc[3 * r]);
+        acc[3 * r + 1] = fma(p1[r], d, acc[3 * r + 1]);
+        acc[3 * r + 2] = fma(p2[r], d, acc[3 * r + 2]);
+      }
+      x += x_px;
+      dy += dy_px;
+    };
+    i64 i = 0;
+    for (; i + 3 <= cols; i += 3) {
+      pixel(a, b, c);
+      pixel(b, c, a);
+      pixel(c, a, b);
+    }
+    if (i < cols) pixel(a, b, c);
+    if (i + 1 < cols) pixel(b, c, a);
+  }
+  NACRE_UNROLL for (int r = 0; r < 3; ++r) {
+    NACRE_UNROLL for (int t = 0; t < 3; ++t) {
+      float* dw = s.dw + r * s.dw_row + t * s.dw_col;
+      store(dw, s.add ? load(dw, n) + acc[r * 3 + t] : acc[r * 3 + t], n);
     }
   }
 }
@@ -353,7 +402,7 @@ void all_taps(Sums s, i64 KH, i64 KW, i64 n) {
       s.dw = dw + h * s.dw_row + w * s.dw_col;
       const i64 left = KW - w;
       if (rows == 3) {
-        tap_sums<3, 3, whole>(s, n);
+        if (kEnoughRegisters && s.x_px == s.x_col) sliding_sums<whole>(s, n); else tap_sums<3, 3, whole>(s, n);
         w += 3;
       } else if (left >= 7) {
         tap_sums<1, 7, whole>(s, n);

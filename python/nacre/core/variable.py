@@ -3,8 +3,10 @@ never changed (the array is copied first)."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,58 @@ def aligned_empty(shape: tuple[int, ...], dtype: str) -> np.ndarray[Any, Any]:
     raw = np.empty(n + 64, np.uint8)
     start = -raw.ctypes.data % 64
     return raw[start : start + n].view(item).reshape(shape)
+
+
+def _aligned_zeros(shape: tuple[int, ...], dtype: str) -> np.ndarray[Any, Any]:
+    """Zeros that cost nothing until they are touched, on a 64-byte boundary."""
+    item = NUMPY[dtype]
+    n = int(np.prod(shape, dtype=np.int64)) * item.itemsize
+    raw = np.zeros(n + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + n].view(item).reshape(shape)
+
+
+class Postponed:
+    """Random first values that are not drawn yet, because a file that is being loaded probably brings others."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, tuple[Variable, Any]] = {}
+
+    def takes(self, initializer: Any) -> bool:
+        """Whether this initializer can wait: nacre's own, whose draws depend on their seed alone."""
+        return type(initializer).__module__ == "nacre.initializers.sampled"
+
+    def add(self, variable: Variable, initializer: Any) -> None:
+        """Remembers what `variable` is to start from."""
+        self._waiting[id(variable)] = (variable, initializer)
+
+    def loaded(self, variables: list[Variable]) -> None:
+        """These have their values now."""
+        for v in variables:
+            self._waiting.pop(id(v), None)
+
+    def settle(self, variables: list[Variable] | None = None) -> None:
+        """Draws the first values of these (of all that still wait, by default)."""
+        waiting = list(self._waiting.values())
+        chosen = waiting if variables is None else [w for w in waiting if any(w[0] is v for v in variables)]
+        for variable, initializer in chosen:
+            del self._waiting[id(variable)]
+            variable.assign(initializer(variable.shape, dtype=variable.dtype))
+
+
+_postponed: ContextVar[Postponed | None] = ContextVar("nacre_postponed", default=None)
+
+
+@contextlib.contextmanager
+def postponing() -> Iterator[Postponed]:
+    """Inside this block random first values wait; what was not loaded at its end is drawn then."""
+    postponed = Postponed()
+    token = _postponed.set(postponed)
+    try:
+        yield postponed
+    finally:
+        _postponed.reset(token)
+    postponed.settle()
 
 
 class Variable(Value):
@@ -69,6 +123,11 @@ class Variable(Value):
         self.constraint: Any = None
         self.regularizer: Any = None
         self.overwrite_with_gradient = False
+        postponed = _postponed.get()
+        if postponed is not None and shape is not None and postponed.takes(initializer):
+            self._set_array(_aligned_zeros(standardize_shape(shape, self.path), standardize_dtype(dtype, floatx())))
+            postponed.add(self, initializer)
+            return
         with trace.tracing(None), trace.no_tapes():
             array = _first_value(initializer, shape, dtype, self.path)
         self._set_array(array)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from nacre.core import registry
+from nacre.core.variable import postponing
 from nacre.saving import archive, h5, state
 from nacre.saving.archive import Archive
 from nacre.saving.atomic import replacing
@@ -183,9 +184,10 @@ def _read_model(file: BinaryIO, what: str, custom_objects: Any, compile: bool, s
     config = source.config()
     if not isinstance(config, dict) or "class_name" not in config:
         raise DamagedFile(f"{what}: {archive.CONFIG} describes no model")
-    model = build(config, what, custom_objects, compile, safe_mode)
-    with source.weights() as weights:
-        state.read_state(model, weights, what)
+    with postponing() as fresh:
+        model = build(config, what, custom_objects, compile, safe_mode)
+        with source.weights() as weights:
+            state.read_state(model, weights, what, fresh=fresh)
     for path, obj in state.walk(model):
         if hasattr(type(obj), "load_assets"):
             with source.assets(path) as folder:

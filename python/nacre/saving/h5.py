@@ -100,14 +100,19 @@ class Reader:
                     f"{where} claims {size} bytes for shape {dataset.shape}, but the file holds {stored} bytes of it"
                 )
 
-    def array(self, dataset: Any, shape: tuple[int, ...] | None = None) -> np.ndarray[Any, Any]:
-        """The numbers of a checked dataset. Raises ValueError before reading when `shape` is not the stored one."""
+    def array(
+        self, dataset: Any, shape: tuple[int, ...] | None = None, into: np.ndarray[Any, Any] | None = None
+    ) -> np.ndarray[Any, Any]:
+        """The numbers of a checked dataset, read into `into` where that is given.
+
+        Raises ValueError before reading when `shape` is not the stored one.
+        """
         if shape is not None and tuple(dataset.shape) != tuple(shape):
             raise ValueError(
                 f"{self.what}: {dataset.name} has shape {tuple(dataset.shape)}, expected shape {tuple(shape)}"
             )
         with self.errors(dataset.name):
-            out = np.empty(dataset.shape, dataset.dtype)
+            out = np.empty(dataset.shape, dataset.dtype) if into is None else into
             if out.size:
                 dataset.read_direct(out)
         if text_attribute(dataset, "dtype") == "bfloat16":
@@ -142,13 +147,15 @@ def text_attribute(item: Any, name: str) -> str | None:
 class ReadStore(Mapping[str, np.ndarray[Any, Any]]):
     """The arrays of one object, by name ("0", "1", ...): what `load_own_variables` gets.
 
-    `shapes` states what is expected of some of them; others are then refused before anything is read.
+    `known` are the variables that some of them are for: another shape is then refused before anything is read. With
+    `fill`, the numbers are read straight into the variable, whose own array is handed back.
     """
 
-    def __init__(self, reader: Reader, group: Any, shapes: Mapping[str, tuple[int, ...]] | None = None) -> None:
+    def __init__(self, reader: Reader, group: Any, known: Mapping[str, Any] | None = None, fill: bool = False) -> None:
         self._reader = reader
         self._group = group
-        self._shapes = shapes or {}
+        self._known = known or {}
+        self._fill = fill
 
     def __getitem__(self, key: str) -> np.ndarray[Any, Any]:
         dataset = self._reader.child(self._group, str(key)) if self._group is not None else None
@@ -156,7 +163,13 @@ class ReadStore(Mapping[str, np.ndarray[Any, Any]]):
             raise KeyError(key)
         if not isinstance(dataset, h5py().Dataset):
             raise DamagedFile(f"{self._reader.what}: expected an array at {dataset.name}, got a group")
-        return self._reader.array(dataset, self._shapes.get(str(key)))
+        variable = self._known.get(str(key))
+        if variable is None:
+            return self._reader.array(dataset)
+        into = None
+        if self._fill and hasattr(variable, "own") and dataset.dtype == np.dtype(variable.dtype):
+            into = variable.own()
+        return self._reader.array(dataset, tuple(variable.shape), into)
 
     def __iter__(self) -> Iterator[str]:
         if self._group is None:

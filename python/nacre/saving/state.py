@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from nacre.core import naming
+from nacre.core.variable import Postponed
 from nacre.saving.h5 import DamagedFile, Reader, ReadStore, WriteStore
 
 
@@ -124,11 +125,14 @@ def write_state(root: Any, file: Any) -> None:
 # --- reading ---------------------------------------------------------------------------------------------------
 
 
-def read_state(root: Any, file: Any, what: str, skip_mismatch: bool = False, skip: Any = ()) -> None:
+def read_state(
+    root: Any, file: Any, what: str, skip_mismatch: bool = False, skip: Any = (), fresh: Postponed | None = None
+) -> None:
     """Fills the variables of `root` and of everything in it from the open HDF5 file.
 
     Raises ValueError that names what could not be loaded; with `skip_mismatch` that is a warning. Objects in `skip` are
-    left alone. Trouble with nothing but the optimizer is a warning, too: the model itself is whole.
+    left alone. Trouble with nothing but the optimizer is a warning, too: the model itself is whole. `fresh` says that
+    the model is new, and which first values have not been drawn: arrays are then read straight into their places.
     """
     reader = Reader(file, what)
     skipped = {id(obj) for obj in skip}
@@ -138,8 +142,13 @@ def read_state(root: Any, file: Any, what: str, skip_mismatch: bool = False, ski
         if id(obj) in loaded or id(obj) in skipped:
             continue
         group = reader.group(f"{path}/vars")
+        variables = own_variables(obj)
+        plain = type(obj).load_own_variables.__module__.startswith("nacre.")
+        if fresh is not None and not plain:
+            fresh.settle(variables)
+        known = {str(i): v for i, v in enumerate(variables)} if plain else {}
         try:
-            obj.load_own_variables(ReadStore(reader, group, _shapes(obj)))
+            obj.load_own_variables(ReadStore(reader, group, known, fill=fresh is not None))
         except DamagedFile:
             raise
         except (ValueError, KeyError, TypeError) as error:
@@ -147,20 +156,18 @@ def read_state(root: Any, file: Any, what: str, skip_mismatch: bool = False, ski
             failed.setdefault(id(obj), (obj, error))
             continue
         loaded.add(id(obj))
+        if fresh is not None:
+            fresh.loaded(variables)
         failed.pop(id(obj), None)
     if failed:
         _report(list(failed.values()), what, skip_mismatch)
 
 
-def _shapes(obj: Any) -> dict[str, tuple[int, ...]]:
-    """The shapes that nacre's own `load_own_variables` will ask for; empty when a user's class has its own."""
-    if not type(obj).load_own_variables.__module__.startswith("nacre."):
-        return {}
+def own_variables(obj: Any) -> list[Any]:
+    """The variables that nacre's own `load_own_variables` fills, in their order."""
     if hasattr(obj, "_non_trainable_variables"):
-        variables = [*obj._trainable_variables, *obj._non_trainable_variables]
-    else:
-        variables = list(getattr(obj, "variables", ()))
-    return {str(i): tuple(v.shape) for i, v in enumerate(variables)}
+        return [*obj._trainable_variables, *obj._non_trainable_variables]
+    return list(getattr(obj, "variables", ()))
 
 
 def _report(failed: list[tuple[Any, Exception]], what: str, warn: bool) -> None:

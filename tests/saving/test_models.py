@@ -1,0 +1,273 @@
+"""Whole models through files: the three styles, custom classes, what is refused."""
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+
+import nacre as keras
+from nacre import layers as L
+from nacre.saving import archive
+from nacre.saving.h5 import DamagedFile
+
+X = np.random.default_rng(0).normal(size=(16, 6)).astype("float32")
+Y = np.random.default_rng(1).normal(size=(16, 2)).astype("float32")
+
+
+def sequential():
+    return keras.Sequential([L.Input((6,)), L.Dense(5, activation="relu"), L.BatchNormalization(), L.Dense(2)])
+
+
+def functional():
+    a = keras.Input((6,))
+    x = L.Dense(4)(a)
+    return keras.Model(a, L.Dense(2)(L.Concatenate()([x, L.Dense(3)(a)])))
+
+
+@keras.saving.register_keras_serializable("tests")
+class Net(keras.Model):
+    def __init__(self, width=4, **kwargs):
+        super().__init__(**kwargs)
+        self.width = width
+        self.zeta = L.Dense(width)
+        self.alpha = [L.Dense(width), L.Dense(2)]
+
+    def call(self, x):
+        x = self.zeta(x)
+        for layer in self.alpha:
+            x = layer(x)
+        return x
+
+    def get_config(self):
+        return {**super().get_config(), "width": self.width}
+
+
+def trained(make):
+    keras.utils.set_random_seed(1)
+    model = make()
+    model.compile(keras.optimizers.Adam(0.01), "mse", metrics=["mae"])
+    model.fit(X, Y, epochs=2, verbose=0)
+    return model
+
+
+def same(a, b):
+    for v, w in zip(a.weights, b.weights, strict=True):
+        assert (np.asarray(v) == np.asarray(w)).all(), v.path
+    assert (np.asarray(a.predict(X, verbose=0)) == np.asarray(b.predict(X, verbose=0))).all()
+
+
+@pytest.mark.parametrize("make", [sequential, functional, Net])
+def test_training_goes_on_where_it_was(tmp_path, make):
+    model = trained(make)
+    model.save(tmp_path / "m.keras")
+    again = keras.models.load_model(tmp_path / "m.keras")
+    same(model, again)
+    for m in (model, again):
+        keras.utils.set_random_seed(5)
+        m.fit(X, Y, epochs=2, shuffle=False, verbose=0)
+    same(model, again)
+
+
+def test_an_open_file_will_do(tmp_path):
+    import io
+
+    model, file = trained(sequential), io.BytesIO()
+    keras.saving.save_model(model, file)
+    file.seek(0)
+    same(model, keras.saving.load_model(file))
+
+
+def test_compile_false_leaves_the_model_uncompiled(tmp_path):
+    trained(sequential).save(tmp_path / "m.keras")
+    model = keras.models.load_model(tmp_path / "m.keras", compile=False)
+    assert not model.compiled and getattr(model, "optimizer", None) is None
+
+
+def test_json_holds_the_architecture():
+    model = functional()
+    again = keras.models.model_from_json(model.to_json())
+    again.set_weights(model.get_weights())
+    same(model, again)
+    with pytest.raises(ValueError, match="no JSON"):
+        keras.models.model_from_json("{")
+
+
+def test_first_values_are_not_drawn_for_weights_that_are_loaded(tmp_path, monkeypatch):
+    model = trained(sequential)
+    model.save(tmp_path / "m.keras")
+    from nacre.initializers import GlorotUniform
+
+    monkeypatch.setattr(GlorotUniform, "__call__", lambda *a, **k: pytest.fail("drawn"))
+    same(model, keras.models.load_model(tmp_path / "m.keras"))
+
+
+@keras.saving.register_keras_serializable("tests")
+class Forgetful(L.Layer):
+    """Keeps one of two weights in files."""
+
+    def build(self, shape):
+        self.kept = self.add_weight(shape=(6, 2), initializer="glorot_uniform", name="kept")
+        self.lost = self.add_weight(shape=(6, 2), initializer="glorot_uniform", name="lost")
+
+    def call(self, x):
+        return x @ self.kept + x @ self.lost
+
+    def save_own_variables(self, store):
+        store["kept"] = self.kept
+
+    def load_own_variables(self, store):
+        self.kept.assign(store["kept"])
+
+
+def test_weights_that_are_not_in_the_file_get_their_first_values(tmp_path):
+    model = keras.Sequential([L.Input((6,)), Forgetful()])
+    model.save(tmp_path / "m.keras")
+    again = keras.models.load_model(tmp_path / "m.keras")
+    assert (np.asarray(again.layers[0].kept) == np.asarray(model.layers[0].kept)).all()
+    assert np.asarray(again.layers[0].lost).std() > 0.1
+
+
+# --- what is refused ---------------------------------------------------------------------------------------------
+
+
+def rewritten(path, change):
+    """Changes config.json of a saved model."""
+    with zipfile.ZipFile(path) as z:
+        parts = {name: z.read(name) for name in z.namelist()}
+    config = json.loads(parts["config.json"])
+    config = change(config) or config
+    parts["config.json"] = json.dumps(config).encode()
+    with zipfile.ZipFile(path, "w") as z:
+        for name, data in parts.items():
+            z.writestr(name, data)
+
+
+@pytest.fixture
+def path(tmp_path):
+    keras.Sequential([L.Input((6,)), L.Dense(2)]).save(tmp_path / "m.keras")
+    return tmp_path / "m.keras"
+
+
+@pytest.mark.parametrize("safe_mode", [True, False])
+def test_code_in_a_lambda_is_always_refused(path, safe_mode):
+    code = {"class_name": "__lambda__", "config": {"value": ["4wEAAAA=", None, None]}}
+    layer = {"module": "keras.layers", "class_name": "Lambda", "registered_name": None, "config": {"function": code}}
+    rewritten(path, lambda c: c["config"]["layers"].append(layer))
+    with pytest.raises((ValueError, TypeError), match="lambda"):
+        keras.models.load_model(path, safe_mode=safe_mode)
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("os", "system"),
+        ("builtins", "eval"),
+        ("subprocess", "Popen"),
+        ("keras.utils", "get_file"),
+        ("keras.src.utils.file_utils", "get_file"),
+        ("nacre.compat.run", "run_script"),
+        ("keras.saving", "load_model"),
+        ("keras.datasets.mnist", "load_data"),
+        ("antigravity", "geohash"),
+    ],
+)
+def test_names_outside_of_the_registry_are_not_even_imported(path, module, name, monkeypatch):
+    import sys
+
+    layer = {"module": module, "class_name": name, "registered_name": None, "config": {"x": "touch harm"}}
+    rewritten(path, lambda c: c["config"]["layers"].append(layer))
+    before = set(sys.modules)
+    with pytest.raises((TypeError, ValueError), match="Could not"):
+        keras.models.load_model(path)
+    assert not {m for m in set(sys.modules) - before if not m.startswith("nacre")}
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.weights.h5"])
+def test_a_missing_part_is_named(path, name):
+    with zipfile.ZipFile(path) as z:
+        parts = {n: z.read(n) for n in z.namelist() if n != name}
+    with zipfile.ZipFile(path, "w") as z:
+        for n, data in parts.items():
+            z.writestr(n, data)
+    with pytest.raises(DamagedFile, match=rf"{name}.*is missing"):
+        keras.models.load_model(path)
+
+
+def test_damaged_weights_fail_their_checksum(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="damaged"):
+        keras.models.load_model(path)
+
+
+def test_archives_that_would_grow_are_refused(path):
+    with zipfile.ZipFile(path) as z:
+        config = z.read("config.json")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as z:
+        z.writestr("config.json", config)
+        z.writestr("model.weights.h5", b"\0" * (archive._SMALL + 1))
+    with pytest.raises(DamagedFile, match="would grow"):
+        keras.models.load_model(path)
+
+
+def test_a_name_twice_is_refused(path):
+    with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(path, "a") as z:
+        z.writestr("config.json", b"{}")
+    with pytest.raises(DamagedFile, match="twice"):
+        keras.models.load_model(path)
+
+
+def test_a_configuration_that_is_nested_too_deeply_is_refused(path):
+    deep = 200_000
+    with zipfile.ZipFile(path) as z:
+        weights = z.read("model.weights.h5")
+    with zipfile.ZipFile(path, "w") as z:
+        z.writestr("config.json", '{"a":' * deep + "1" + "}" * deep)
+        z.writestr("model.weights.h5", weights)
+    with pytest.raises(ValueError, match="damaged|nested"):
+        keras.models.load_model(path)
+
+
+@pytest.mark.parametrize("name", ["m.keras", "m.h5", "m.txt"])
+def test_a_missing_file_or_another_kind_is_said(tmp_path, name):
+    with pytest.raises(ValueError, match="File not found|File format not supported"):
+        keras.models.load_model(tmp_path / name)
+    (tmp_path / name).write_bytes(b"something else")
+    with pytest.raises(ValueError, match="damaged|File format not supported"):
+        keras.models.load_model(tmp_path / name)
+
+
+def test_weights_of_another_shape_are_refused(tmp_path):
+    keras.Sequential([L.Input((6,)), L.Dense(2)]).save_weights(tmp_path / "m.weights.h5")
+    other = keras.Sequential([L.Input((6,)), L.Dense(3, name="mine")])
+    before = other.get_weights()
+    with pytest.raises(ValueError, match=r"(?s)'mine'|mine"):
+        other.load_weights(tmp_path / "m.weights.h5")
+    assert all((a == b).all() for a, b in zip(before, other.get_weights(), strict=True))
+    with pytest.raises(ValueError, match="not yet been built"):
+        keras.Sequential([L.Dense(3)]).load_weights(tmp_path / "m.weights.h5")
+
+
+def test_an_unknown_class_says_what_to_do(path):
+    class Mine(L.Dense):
+        pass
+
+    model = keras.Sequential([L.Input((6,)), Mine(2)])
+    model.save(path)
+    with pytest.raises(TypeError, match=r"Could not locate class 'Mine'.*register_keras_serializable"):
+        keras.models.load_model(path)
+    again = keras.models.load_model(path, custom_objects={"Mine": Mine})
+    assert isinstance(again.layers[0], Mine)
+    with keras.saving.custom_object_scope({"Mine": Mine}):
+        same(model, keras.models.load_model(path))
+
+
+def test_a_save_that_fails_leaves_the_old_file(path, monkeypatch):
+    before = path.read_bytes()
+    model = keras.models.load_model(path)
+    monkeypatch.setattr(L.Dense, "save_own_variables", lambda *a: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        model.save(path)
+    assert path.read_bytes() == before and [p.name for p in path.parent.iterdir()] == ["m.keras"]

@@ -10,7 +10,9 @@ import numpy as np
 
 
 class Arg(NamedTuple):
-    """An argument drawn at random: floats evenly from [low, high), or ints; `wrt` says whether the function has a gradient there."""
+    """An argument drawn at random: floats evenly from [low, high), or ints; `wrt` says whether the function has a
+    gradient there.
+    """
 
     shape: tuple[int, ...]
     low: float

@@ -1,9 +1,9 @@
 """Elementwise functions: sizes around a vector and a tile, broadcasting, dtypes, and the numbers at the ends."""
 
 import numpy as np
+
 import reference as ref
 from casebook import Casebook, bools, ints, x
-
 from nacre import ops
 
 case = Casebook()

@@ -4,9 +4,9 @@ import colorsys
 import math
 
 import numpy as np
+
 import reference as ref
 from casebook import Casebook, ints, x
-
 from nacre.ops import image
 
 case = Casebook()

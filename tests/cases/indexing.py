@@ -1,9 +1,9 @@
 """Reading and writing at positions: negative ones, repeated ones, none at all."""
 
 import numpy as np
+
 import reference as ref
 from casebook import Casebook, ints, x
-
 from nacre import ops
 
 case = Casebook()

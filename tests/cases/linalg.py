@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from casebook import Casebook, x
 
+from casebook import Casebook, x
 from nacre import ops
 
 case = Casebook()

@@ -1,9 +1,9 @@
 """Functions that move elements: sizes of 0 and 1, every axis, negative axes."""
 
 import numpy as np
+
 import reference as ref
 from casebook import Casebook, bools, ints, x
-
 from nacre import ops
 
 case = Casebook()

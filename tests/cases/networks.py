@@ -1,9 +1,9 @@
 """Convolution, pooling, normalization, softmax and losses, attention."""
 
 import numpy as np
+
 import reference as ref
 from casebook import Casebook, bools, ints, x
-
 from nacre import ops
 
 case = Casebook()

@@ -1,8 +1,8 @@
 """Products of matrices: sizes around the tiles, transposes, batches, and what reshapes into them."""
 
 import numpy as np
-from casebook import Casebook, bools, ints, x
 
+from casebook import Casebook, bools, ints, x
 from nacre import ops
 
 case = Casebook()

@@ -1,9 +1,9 @@
 """Reductions: every axis, long and short, sizes 0 and 1, integers and booleans."""
 
 import numpy as np
+
 import reference as ref
 from casebook import Casebook, bools, ints, x
-
 from nacre import ops
 
 case = Casebook()

@@ -1,8 +1,8 @@
 """Fourier transforms, windows of a signal, blocks and columns, measures of pairs."""
 
 import numpy as np
-from casebook import Casebook, ints, x
 
+from casebook import Casebook, ints, x
 from nacre import ops
 
 case = Casebook()

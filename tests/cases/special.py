@@ -3,9 +3,9 @@
 import math
 
 import numpy as np
+
 import reference as ref
 from casebook import Casebook, bools, ints, x
-
 from nacre import ops
 
 case = Casebook()

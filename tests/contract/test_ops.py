@@ -1,4 +1,6 @@
-"""What every op owes: the reference's numbers, the same bits compiled and at any number of threads, its gradient, its shape."""
+"""What every op owes: the reference's numbers, the same bits compiled and at any number of threads, its gradient, its
+shape.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import all_cases
-from casebook import Case, leaves
-from gradcheck import assert_directional_derivative, float_leaves, tape_gradients
 
+from casebook import Case, leaves
+from cases import all_cases
+from gradcheck import assert_directional_derivative, float_leaves, tape_gradients
 from nacre import _core, ops
 from nacre.core.errors import NotCompilable
 from nacre.core.operation import Node, Operation

@@ -15,7 +15,7 @@ keras = pytest.importorskip("keras", reason="needs the extra `oracle` (pip insta
 pytestmark = pytest.mark.oracle
 
 F = np.array([[0.5, -1.25, 2.0], [3.0, -0.5, 1.5]], np.float32)
-I = np.array([[1, -2, 3], [4, 0, -6]], np.int32)  # noqa: E741
+I = np.array([[1, -2, 3], [4, 0, -6]], np.int32)
 B = np.array([[True, False, True], [False, False, True]])
 IMAGE = np.random.default_rng(0).standard_normal((2, 7, 6, 4)).astype(np.float32)
 

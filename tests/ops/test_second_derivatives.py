@@ -93,3 +93,16 @@ def test_fused_gradients_equal_the_composed_ones(name: str) -> None:
         outer.watch(x)
         _, composed = first(f, x, v)
     np.testing.assert_allclose(fused, composed, rtol=1e-4, atol=1e-5)
+
+
+def test_the_jacobian_has_a_row_per_element() -> None:
+    x, w = Tensor.of(draw(3)), Tensor.of(draw(3, 2))
+    with GradientTape() as tape:
+        tape.watch([x, w])
+        y = ops.matmul(ops.square(x), w)
+    dx, dw = tape.jacobian(y, [x, w])
+    np.testing.assert_allclose(dx, (2 * np.asarray(x)[:, None] * np.asarray(w)).T, rtol=1e-5)
+    want = np.einsum("a,bc->bac", np.asarray(x) ** 2, np.eye(2))
+    np.testing.assert_allclose(dw, want, rtol=1e-5)
+    with pytest.raises(RuntimeError, match="persistent"):
+        tape.jacobian(y, x)

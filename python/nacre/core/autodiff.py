@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from nacre.core import trace, tree
 from nacre.core.spec import is_float
 from nacre.core.tensor import Symbol, Tensor
@@ -12,9 +14,9 @@ from nacre.core.variable import Variable
 _arithmetic: dict[str, Any] = {}
 
 
-def install_arithmetic(add: Any, ones_like: Any, zeros_like: Any) -> None:
-    """The three functions that the walk itself needs; called once by the `ops` package."""
-    _arithmetic.update(add=add, ones_like=ones_like, zeros_like=zeros_like)
+def install_arithmetic(**functions: Any) -> None:
+    """The functions that the walk itself needs (add, ones_like, zeros_like, reshape, stack); called by the `ops` package."""
+    _arithmetic.update(functions)
 
 
 class GradientTape:
@@ -129,9 +131,43 @@ class GradientTape:
         return [source]
 
     def jacobian(self, target: Any, sources: Any) -> Any:
-        """The derivative of every element of `target` with respect to `sources`: shape target.shape + source.shape."""
-        from_ops = _arithmetic["jacobian"]
-        return from_ops(self, target, sources)
+        """The derivative of every element of `target` with respect to `sources`: shape target.shape + source.shape each.
+
+        One walk backwards per element. None stands where a source does not reach the target.
+
+        >>> import nacre as keras
+        >>> x = keras.Variable([1.0, 2.0])
+        >>> with keras.GradientTape() as tape:
+        ...     y = x * x
+        >>> tape.jacobian(y, x).tolist()
+        [[2.0, 0.0], [0.0, 4.0]]
+        """
+        if isinstance(target, Variable):
+            target = target.value
+        if self._used and not self.persistent:
+            raise RuntimeError("GradientTape.jacobian: this tape was used already; make it with persistent=True")
+        once, self.persistent = not self.persistent, True
+        flat = tree.flatten(sources)
+        rows = []
+        try:
+            for i in range(target.size):
+                seed = np.zeros(target.shape, target.dtype)
+                seed.reshape(-1)[i] = 1
+                rows.append(self.gradient(target, flat, Tensor(seed)))
+        finally:
+            self.persistent = not once
+        if once:
+            self.reset()
+        found = []
+        for k, source in enumerate(flat):
+            column = [row[k] for row in rows]
+            if not column:
+                found.append(Tensor(np.zeros((*target.shape, *source.shape), target.dtype)))
+            elif column[0] is None:
+                found.append(None)
+            else:
+                found.append(_arithmetic["reshape"](_arithmetic["stack"](column), (*target.shape, *source.shape)))
+        return tree.pack_sequence_as(sources, found) if tree.is_nested(sources) else found[0]
 
 
 def backward(nodes: list[Any], targets: list[Any], seeds: list[Any], wanted: set[int]) -> dict[int, Any]:

@@ -1,7 +1,7 @@
 """keras.ops: functions of tensors. Each works on eager tensors, while a function is compiled, and on the KerasTensors of a graph.
 
-A function is public when the `__all__` of its family names it. Families are loaded when a name is asked for that no loaded one
-has, in the order below."""
+A function is public when the `__all__` of its family names it. Families are loaded when a name is asked for that no
+loaded one has, in the order below."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import importlib
 import sys
 from typing import Any
 
-from nacre.ops import indexing as _indexing  # noqa: F401  (installs x[...], x.reshape and x.T)
-from nacre.ops import products as _products  # noqa: F401  (installs @)
+from nacre.ops import indexing as _indexing
+from nacre.ops import products as _products
 
 # Those that most programs load anyhow come first.
 _FAMILIES = (

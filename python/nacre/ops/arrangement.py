@@ -321,7 +321,7 @@ def triu(x: Any, k: int = 0) -> Any:
 
 
 @public
-def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:  # noqa: N803
+def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     """The powers of a vector as columns, falling to the power 0 (rising from it with `increasing`)."""
     from nacre.ops.elementwise import power
 

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from nacre.core.operation import Operation, any_keras_tensor
 from nacre.core.naming import auto_name
+from nacre.core.operation import Operation, any_keras_tensor
 from nacre.core.spec import broadcast_shapes, is_float
 from nacre.core.tensor import KerasTensor, Symbol, Tensor, Value, as_array
 from nacre.core.variable import Variable

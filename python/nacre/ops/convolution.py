@@ -1,7 +1,7 @@
 """Convolution over one, two or three spatial axes, its transpose, and the depthwise and separable kinds.
 
-The ops work on NHWC images and HWIO weights. One axis is an image of one row; three axes are sums of 2-D convolutions over the
-depth of the window; channels_first is transposed there and back."""
+The ops work on NHWC images and HWIO weights. One axis is an image of one row; three axes are sums of 2-D convolutions
+over the depth of the window; channels_first is transposed there and back."""
 
 from __future__ import annotations
 
@@ -105,7 +105,9 @@ class Conv2DGradW(Op):
 
 
 def conv_fields(op: Any, x: Any, w: Any, y: Any, bias: bool = False, act: int = 0) -> tuple[str, dict[str, int]]:
-    """Which family of kernels takes these shapes of x, w and y, and its fields: each channel for itself, or any other."""
+    """Which family of kernels takes these shapes of x, w and y, and its fields: each channel for itself, or any
+    other.
+    """
     (sh, sw), (dh, dw) = op.strides, op.dilation
     fields = {
         "N": x[0], "H": x[1], "W": x[2], "C": x[3], "KH": w[0], "KW": w[1], "SH": sh, "SW": sw, "DH": dh, "DW": dw,
@@ -345,8 +347,8 @@ def conv_transpose(
 ) -> Any:
     """The transpose of `conv`: kernel (window..., O, C), each input element adds the window times itself to the output.
 
-    An axis of n gives n * stride ("same"), or that plus what the window reaches beyond ("valid"); `output_padding` sets the size
-    explicitly.
+    An axis of n gives n * stride ("same"), or that plus what the window reaches beyond ("valid"); `output_padding`
+    sets the size explicitly.
 
     >>> conv_transpose(np.ones((1, 4, 4, 2), "float32"), np.ones((3, 3, 5, 2), "float32"), 2, "same").shape
     (1, 8, 8, 5)
@@ -417,7 +419,9 @@ def _spread(x: Any, w: Any, steps: Any, pads: Any, gaps: Any, sizes: tuple[int, 
 
 
 def _place(x: Any, axis: int, first: int, step: int, length: int) -> Any:
-    """The slices of `x` along `axis` at first, first + step, ... of an axis of `length` zeros; what falls outside is lost."""
+    """The slices of `x` along `axis` at first, first + step, ... of an axis of `length` zeros; what falls outside is
+    lost.
+    """
     n = x.shape[axis]
     keep = [i for i in range(n) if 0 <= first + i * step < length]
     shape = list(x.shape)

@@ -1,7 +1,7 @@
 """Shapes, conversion, gradients of one's own, and control flow.
 
-Loops and branches are Python's: where the number of turns is known they are unrolled into the program. Where a choice depends on a
-tensor that is being computed, `cond` computes both sides and picks; a loop has to run eagerly."""
+Loops and branches are Python's: where the number of turns is known they are unrolled into the program. Where a choice
+depends on a tensor that is being computed, `cond` computes both sides and picks; a loop has to run eagerly."""
 
 from __future__ import annotations
 
@@ -97,7 +97,9 @@ def view(x: Any, dtype: Any = None) -> Any:
 
 
 class _OwnGradient:
-    """Stands on a tape for a call of a function that brings its own gradient: inputs are its outputs, then its arguments."""
+    """Stands on a tape for a call of a function that brings its own gradient: inputs are its outputs, then its
+    arguments.
+    """
 
     grad_wants = ()
 
@@ -171,8 +173,8 @@ def _renamed(y: Symbol) -> Any:
 def cond(pred: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> Any:
     """What `true_fn()` returns where `pred` holds, else what `false_fn()` returns.
 
-    While a function is compiled and `pred` is a tensor of it, both are computed and one is picked; what they assign to Variables
-    counts only for the one that is picked.
+    While a function is compiled and `pred` is a tensor of it, both are computed and one is picked; what they assign to
+    Variables counts only for the one that is picked.
 
     >>> cond(True, lambda: 1, lambda: 2)
     1

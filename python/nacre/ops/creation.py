@@ -222,7 +222,7 @@ def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype
 
 
 @public
-def eye(N: Any, M: Any = None, k: int = 0, dtype: Any = None) -> Any:  # noqa: N803
+def eye(N: Any, M: Any = None, k: int = 0, dtype: Any = None) -> Any:
     """The (N, M) matrix with ones on diagonal `k`, zeros elsewhere.
 
     >>> eye(2).tolist()
@@ -247,7 +247,7 @@ def identity(n: Any, dtype: Any = None) -> Any:
 
 
 @public
-def tri(N: Any, M: Any = None, k: int = 0, dtype: Any = None) -> Any:  # noqa: N803
+def tri(N: Any, M: Any = None, k: int = 0, dtype: Any = None) -> Any:
     """The (N, M) matrix with ones on and below diagonal `k`, zeros above."""
     rows, columns = _matrix_size(N, M, "tri")
     return Tensor(np.tri(rows, columns, as_shape(k, "tri")[0], dtype=NUMPY[standardize_dtype(dtype, floatx())]))

@@ -11,8 +11,8 @@ import numpy as np
 
 from nacre.core.autodiff import install_arithmetic
 from nacre.core.naming import to_snake_case
-from nacre.core.spec import Spec, is_float, is_int, result_dtype, standardize_dtype
 from nacre.core.op import Op
+from nacre.core.spec import Spec, is_float, is_int, result_dtype, standardize_dtype
 from nacre.core.tensor import Tensor, install_operators
 from nacre.ops.base import broadcast_result, pair, public, scalar, value, weak_dtype
 from nacre.ops.lowering import SUM, Step, lower_elementwise, lower_reduction

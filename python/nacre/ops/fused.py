@@ -11,7 +11,15 @@ from nacre.core.graph import Node
 from nacre.core.op import Op
 from nacre.core.spec import Spec
 from nacre.core.tensor import Symbol
-from nacre.ops.convolution import Conv2D, Conv2DGradW, Conv2DGradX, conv_fields, lower_forward, lower_grad_w, lower_grad_x
+from nacre.ops.convolution import (
+    Conv2D,
+    Conv2DGradW,
+    Conv2DGradX,
+    conv_fields,
+    lower_forward,
+    lower_grad_w,
+    lower_grad_x,
+)
 from nacre.ops.elementwise import Add, Relu, ReluGrad, SumTo
 from nacre.ops.movement import Reshape
 from nacre.ops.products import MatMul

@@ -1,7 +1,7 @@
 """Row normalization and recurrent cells: one kernel forward, one or two back, where compositions would take a dozen.
 
-Their gradients are kernels as well. When another tape listens to a gradient, it is computed by the composition instead, so that second
-derivatives exist."""
+Their gradients are kernels as well. When another tape listens to a gradient, it is computed by the composition
+instead, so that second derivatives exist."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ def by_composition(fn: Callable[..., Any], inputs: Sequence[Any], d_outputs: Seq
 class LayerNorm(Op):
     """Rows with mean 0 (unless `rms`) and variance 1, times gamma, plus beta: x (M, N), gamma (N,), beta (N,) -> y (M, N).
 
-    The scale and the offset are inputs where `has_gamma` and `has_beta` say so. Also gives each row's mean and 1 / deviation.
+    The scale and the offset are inputs where `has_gamma` and `has_beta` say so. Also gives each row's mean and 1 /
+    deviation.
     """
 
     eps: float

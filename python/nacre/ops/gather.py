@@ -1,6 +1,7 @@
 """Ops that read and write at positions which are data: gather and scatter, and their gradients.
 
-Positions count from the end when negative. One outside the axis reads NaN (for integers the lowest number) and writes nothing."""
+Positions count from the end when negative. One outside the axis reads NaN (for integers the lowest number) and writes
+nothing."""
 
 from __future__ import annotations
 

@@ -108,8 +108,8 @@ def scatter(indices: Any, values: Any, shape: Any) -> Any:
 def scatter_update(inputs: Any, indices: Any, updates: Any, reduction: str | None = None) -> Any:
     """`inputs` with `updates` at `indices` (..., k), positions on the first k axes.
 
-    `reduction` says what becomes of the old element: replaced (None, of repeated positions the last counts), or combined by
-    "add", "max", "min" or "mul".
+    `reduction` says what becomes of the old element: replaced (None, of repeated positions the last counts), or
+    combined by "add", "max", "min" or "mul".
 
     >>> scatter_update([0, 0, 0], [[1], [2]], [5, 6]).tolist()
     [0, 5, 6]

@@ -1,7 +1,7 @@
 """keras.ops.linalg: decompositions, inverses and norms of matrices (the last two axes; those before are a batch).
 
-Decompositions run on NumPy's LAPACK in float64 and are rounded once; a compiled function that needs one runs eagerly. Their gradients are
-written in ops, so that second derivatives follow."""
+Decompositions run on NumPy's LAPACK in float64 and are rounded once; a compiled function that needs one runs eagerly.
+Their gradients are written in ops, so that second derivatives follow."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nacre.core.autodiff import install_arithmetic
 from nacre.core.spec import broadcast_shapes, normalize_axis
 from nacre.core.tensor import Symbol, Tensor
 from nacre.core.variable import Variable
@@ -349,3 +350,6 @@ def _pad_by_index(x: Any, widths: tuple[tuple[int, int], ...], mode: str) -> Any
             index = np.pad(np.arange(n, dtype=np.int32), (before, after), mode=mode)
             x = Take(axis)(x, Tensor(index))
     return x
+
+
+install_arithmetic(stack=stack, reshape=reshape)

@@ -1,7 +1,7 @@
 """Ops that move elements and compute nothing: other shapes, other orders, parts and joins.
 
-A reshape is a second name for the same memory. Transpose, broadcast, slice and flip are one kernel, `strided_copy`, that reads
-with any strides; gradients are again such movements."""
+A reshape is a second name for the same memory. Transpose, broadcast, slice and flip are one kernel, `strided_copy`,
+that reads with any strides; gradients are again such movements."""
 
 from __future__ import annotations
 

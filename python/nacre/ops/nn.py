@@ -51,8 +51,6 @@ from nacre.ops.fused_rows import normalized_rows
 from nacre.ops.indexing import as_index
 from nacre.ops.movement import axis_back, axis_last, permuted, reshaped, slice_axis
 from nacre.ops.pooling import average_pool, max_pool
-from nacre.ops.products import multiply_matrices
-from nacre.ops.reduction import MaxTo, moments, reduced_shape
 from nacre.ops.probabilities import (
     binary_crossentropy,
     categorical_crossentropy,
@@ -60,6 +58,8 @@ from nacre.ops.probabilities import (
     softmax,
     sparse_categorical_crossentropy,
 )
+from nacre.ops.products import multiply_matrices
+from nacre.ops.reduction import MaxTo, moments, reduced_shape
 
 
 def _c(number: float, x: Any) -> Any:
@@ -228,7 +228,9 @@ def sparse_sigmoid(x: Any) -> Any:
 
 @public
 def sparsemax(x: Any, axis: int = -1) -> Any:
-    """The point of the simplex nearest to x along `axis`: like softmax, with exact zeros (Martins and Astudillo 2016)."""
+    """The point of the simplex nearest to x along `axis`: like softmax, with exact zeros (Martins and Astudillo
+    2016).
+    """
     from nacre.ops.reduction import Cumulative
     from nacre.ops.sorting import sort
 
@@ -433,7 +435,7 @@ def rms_normalization(x: Any, scale: Any = None, axis: Any = -1, epsilon: float 
 def dot_product_attention(
     query: Any,
     key: Any,
-    value: Any,  # noqa: A002
+    value: Any,
     bias: Any = None,
     mask: Any = None,
     scale: float | None = None,
@@ -443,8 +445,8 @@ def dot_product_attention(
 ) -> Any:
     """softmax(query key^T * scale + bias) value: query (B, T, N, H), key and value (B, S, K, H) -> (B, T, N, H).
 
-    N is a multiple of K. `mask` and `bias` broadcast to (B, N, T, S); where the mask is False nothing is attended to. `scale` is
-    1 / sqrt(H) by default.
+    N is a multiple of K. `mask` and `bias` broadcast to (B, N, T, S); where the mask is False nothing is attended to.
+    `scale` is 1 / sqrt(H) by default.
     """
     q, k, v = same_dtype(floating(query), key, value)
     if len(q.shape) != 4 or len(k.shape) != 4 or k.shape != v.shape:

@@ -1,6 +1,7 @@
 """Max and average pooling over one, two or three spatial axes.
 
-The ops work on NHWC images; positions outside the image belong to no window, so that a "same" average counts only what it saw."""
+The ops work on NHWC images; positions outside the image belong to no window, so that a "same" average counts only what
+it saw."""
 
 from __future__ import annotations
 

@@ -110,7 +110,8 @@ class LogSoftmaxGradX(Op):
 class SoftmaxXent(Op):
     """The cross-entropy of rows of logits with class numbers, and the probabilities that its gradient needs.
 
-    logits (M, N) float32, labels (M,) -> loss (M,), probs (M, N). A label outside 0..N-1 gives the loss NaN and no gradient.
+    logits (M, N) float32, labels (M,) -> loss (M,), probs (M, N). A label outside 0..N-1 gives the loss NaN and no
+    gradient.
     """
 
     outputs = ("loss", "probs")

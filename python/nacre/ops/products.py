@@ -1,6 +1,7 @@
 """Products that sum over axes: matmul and everything that reshapes into it (dot, tensordot, einsum, ...).
 
-float32 runs on the matrix kernels. Other dtypes multiply with broadcasting and sum, which is exact for integers and slow."""
+float32 runs on the matrix kernels. Other dtypes multiply with broadcasting and sum, which is exact for integers and
+slow."""
 
 from __future__ import annotations
 
@@ -67,7 +68,9 @@ def grad_w_chunks(rows: int, inputs: int, outputs: int) -> int:
 
 
 def lower_grad_w(k: Any, rows: int, inputs: int, outputs: int, x: Any, dy: Any, dw: Any) -> None:
-    """dw = x^T dy; many rows for a small dw are cut into parts that a sum joins, so that there is work for many cores."""
+    """dw = x^T dy; many rows for a small dw are cut into parts that a sum joins, so that there is work for many
+    cores.
+    """
     chunks = grad_w_chunks(rows, inputs, outputs)
     fields = dict(M=rows, N=outputs, K=inputs, chunks=0, ldx=0, x0=0, ldy=0, y0=0)
     if chunks < 2:

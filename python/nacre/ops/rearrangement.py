@@ -95,7 +95,9 @@ def unfold(x: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride
 
 @public
 def fold(x: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Any:
-    """Columns added up into images, each where `unfold` took it from: (N, C * window elements, windows) -> (N, C, H, W)."""
+    """Columns added up into images, each where `unfold` took it from: (N, C * window elements, windows) -> (N, C, H,
+    W).
+    """
     x = value(x)
     window, gaps = _pair(kernel_size, "fold", "kernel_size"), _pair(dilation, "fold", "dilation")
     pads, steps = _pair(padding, "fold", "padding", 0), _pair(stride, "fold", "stride")

@@ -1,7 +1,7 @@
 """Reductions: one value out of many along chosen axes, and running totals.
 
-A reduction keeps its axes as size 1 (`MaxTo` and friends, like `SumTo`); without `keepdims` the public function drops them by a
-reshape, which costs nothing. Integer sums stay integers; means and the like give floats."""
+A reduction keeps its axes as size 1 (`MaxTo` and friends, like `SumTo`); without `keepdims` the public function drops
+them by a reshape, which costs nothing. Integer sums stay integers; means and the like give floats."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from nacre.core.op import Op
 from nacre.core.spec import DTYPE_CODE, Spec, normalize_axes, normalize_axis, standardize_dtype
 from nacre.ops import lowering
 from nacre.ops.base import public, scalar, value
+from nacre.ops.batch_moments import Moments
 from nacre.ops.elementwise import (
     Add,
     BroadcastTo,
@@ -36,7 +37,6 @@ from nacre.ops.elementwise import (
     floating,
     same_dtype,
 )
-from nacre.ops.batch_moments import Moments
 from nacre.ops.movement import axis_back, axis_last, permuted, reshaped
 
 __all__ = [
@@ -390,7 +390,7 @@ def moments(x: Any, axes: Any, keepdims: bool = False, synchronized: bool = Fals
         raise NotImplementedError("moments: synchronized=True needs several devices")
     x = floating(x)
     over = _axes(axes, x, "moments")
-    if over == tuple(range(len(over))) and 0 < len(over) and x.dtype == "float32" and x.size:
+    if over == tuple(range(len(over))) and len(over) > 0 and x.dtype == "float32" and x.size:
         centre, spread = Moments(len(x.shape) - len(over))(x)
         return drop(centre, over, keepdims), drop(spread, over, keepdims)
     centre = _mean(x, over, True)

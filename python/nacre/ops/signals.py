@@ -1,7 +1,8 @@
 """Fourier transforms, windows of a signal, and pairwise measures.
 
 A complex number is a pair (real, imaginary) of tensors, as everywhere in keras.ops. A transform of n = a b points is b transforms of a points,
-a turn of each number, and a of b (Cooley and Tukey 1965): products of small matrices, which compile and have gradients."""
+a turn of each number, and a of b (Cooley and Tukey 1965): products of small matrices, which compile and have
+gradients."""
 
 from __future__ import annotations
 
@@ -136,7 +137,9 @@ def _length(n: Any, default: int, name: str) -> int:
 
 @public
 def rfft(x: Any, fft_length: int | None = None) -> Any:
-    """The first half of the Fourier transform of real numbers along the last axis: a pair (..., fft_length // 2 + 1)."""
+    """The first half of the Fourier transform of real numbers along the last axis: a pair (..., fft_length // 2 +
+    1).
+    """
     x = floating(x)
     if not x.shape:
         raise ValueError("rfft: expected at least one axis, got a scalar")
@@ -237,7 +240,9 @@ def istft(
     window: Any = "hann",
     center: bool = True,
 ) -> Any:
-    """The signal whose `stft` the pair is: windows are laid over each other and divided by what their windows add up to."""
+    """The signal whose `stft` the pair is: windows are laid over each other and divided by what their windows add up
+    to.
+    """
     n, step = _positive(fft_length, "fft_length"), _positive(sequence_stride, "sequence_stride")
     frames = irfft(x, n)
     *lead, count, _ = frames.shape

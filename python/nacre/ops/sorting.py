@@ -60,7 +60,9 @@ class ArgSort(Op):
 
 
 class TopK(Op):
-    """The `count` largest of each row, largest first, and where they stand. x (M, N) -> (M, count), int32 (M, count)."""
+    """The `count` largest of each row, largest first, and where they stand. x (M, N) -> (M, count), int32 (M,
+    count).
+    """
 
     count: int
 
@@ -153,7 +155,8 @@ def top_k(x: Any, k: int, sorted: bool = True) -> Any:
 def in_top_k(targets: Any, predictions: Any, k: int) -> Any:
     """Whether the prediction for each target class is among the k largest of its row; equal ones count: bool.
 
-    targets (N,) ints, predictions (N, C) -> (N,). A class outside, or a prediction that is not finite, is never among them.
+    targets (N,) ints, predictions (N, C) -> (N,). A class outside, or a prediction that is not finite, is never among
+    them.
 
     >>> in_top_k([0, 1], [[0.9, 0.1], [0.8, 0.2]], 1).tolist()
     [True, False]
@@ -218,7 +221,7 @@ def _quantile_operands(x: Any, q: Any, axis: Any, method: str, name: str) -> tup
     share = floating(q)
     if len(share.shape) > 1:
         raise ValueError(f"{name}: expected q to be a number or a vector, got shape {share.shape}")
-    if isinstance(share, Tensor) and share.size and not (0 <= np.min(share) and np.max(share) <= 1):
+    if isinstance(share, Tensor) and share.size and not (np.min(share) >= 0 and np.max(share) <= 1):
         raise ValueError(f"{name}: shares must be between 0 and 1, got {q!r}")
     return rows, axes, reshaped(share if share.dtype == x.dtype else Cast(x.dtype)(share), (share.size,))
 
@@ -336,8 +339,10 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0, sparse: bool = Fal
 
 
 @public
-def histogram(x: Any, bins: int = 10, range: Any = None) -> Any:  # noqa: A002
-    """The counts of elements in `bins` equal parts of `range` (smallest to largest by default), and the parts' edges."""
+def histogram(x: Any, bins: int = 10, range: Any = None) -> Any:
+    """The counts of elements in `bins` equal parts of `range` (smallest to largest by default), and the parts'
+    edges.
+    """
     if isinstance(bins, bool) or not hasattr(bins, "__index__") or bins.__index__() < 1:
         raise ValueError(f"histogram: expected bins to be a positive int, got {bins!r}")
     if range is not None and (len(range) != 2 or range[1] < range[0]):
@@ -350,7 +355,7 @@ def histogram(x: Any, bins: int = 10, range: Any = None) -> Any:  # noqa: A002
 @public
 def unique(
     x: Any,
-    sorted: bool = True,  # noqa: A002
+    sorted: bool = True,
     return_index: bool = False,
     return_inverse: bool = False,
     return_counts: bool = False,
@@ -414,7 +419,7 @@ def _segments(data: Any, segment_ids: Any, num_segments: Any, name: str) -> tupl
 
 
 @public
-def segment_sum(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:  # noqa: A002
+def segment_sum(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:
     """The sums of the slices of `data` with equal ids: data (N, ...), ids (N,) -> (num_segments, ...).
 
     >>> segment_sum([1, 2, 3], [0, 1, 0], 2).tolist()
@@ -446,21 +451,21 @@ def _limit(dtype: str, low: bool) -> Any:
 
 
 @public
-def segment_max(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:  # noqa: A002
+def segment_max(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:
     """The largest of the slices of `data` with equal ids; the lowest number for an id that does not occur."""
     x, ids, n = _segments(data, segment_ids, num_segments, "segment_max")
     return _segment_reduce(MaxTo, _limit(x.dtype, True), x, ids, n)
 
 
 @public
-def segment_min(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:  # noqa: A002
+def segment_min(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:
     """The smallest of the slices of `data` with equal ids; the highest number for an id that does not occur."""
     x, ids, n = _segments(data, segment_ids, num_segments, "segment_min")
     return _segment_reduce(MinTo, _limit(x.dtype, False), x, ids, n)
 
 
 @public
-def segment_prod(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:  # noqa: A002
+def segment_prod(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:
     """The products of the slices of `data` with equal ids; 1 for an id that does not occur."""
     x, ids, n = _segments(data, segment_ids, num_segments, "segment_prod")
     return _segment_reduce(ProdTo, 1, x, ids, n)

@@ -42,8 +42,8 @@ from nacre.ops.elementwise import (
     floating,
     same_dtype,
 )
-from nacre.ops.reduction import AllTo, reduced_shape
 from nacre.ops.movement import reshaped
+from nacre.ops.reduction import AllTo, reduced_shape
 
 __all__ = [
     "allclose", "angle", "bartlett", "blackman", "cbrt", "conj", "conjugate", "deg2rad", "divide_no_nan", "erfc", "fabs",

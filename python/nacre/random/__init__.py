@@ -1,4 +1,6 @@
-"""keras.random: numbers drawn from a seed. The same seed gives the same numbers on every machine and at any number of threads."""
+"""keras.random: numbers drawn from a seed. The same seed gives the same numbers on every machine and at any number of
+threads.
+"""
 
 from nacre._lazy import attach as _attach
 

@@ -294,7 +294,8 @@ def binomial(shape: Any, counts: Any, probabilities: Any, dtype: Any = None, see
     done = Mul()(n, scalar(0.0, name))
     one = scalar(1.0, name)
     while most > _COUNTED:
-        # The i-th smallest of n uniform numbers is beta(i, n + 1 - i); it says on which side of p at least i of them lie.
+        # The i-th smallest of n uniform numbers is beta(i, n + 1 - i); it says on which side of p at least i of them
+        # lie.
         large = Gt()(n, scalar(float(_COUNTED), name))
         i = Select()(large, Cast(name)(Cast("int32")(Add()(Mul()(n, scalar(0.5, name)), one))), one)
         rest = Select()(large, Sub()(Add()(n, one), i), one)

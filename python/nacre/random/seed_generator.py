@@ -83,7 +83,9 @@ def set_global_seed(seed: int | None) -> None:
 
 
 def draw_state(seed: Any) -> Any:
-    """The state [seed, counter] for one draw from a SeedGenerator, an int, a tensor of two ints, or (None) the global stream."""
+    """The state [seed, counter] for one draw from a SeedGenerator, an int, a tensor of two ints, or (None) the global
+    stream.
+    """
     if seed is None:
         return global_seed_generator().next()
     if isinstance(seed, SeedGenerator):

@@ -111,7 +111,9 @@ def pad_images(
     target_width: int | None = None,
     data_format: str | None = None,
 ) -> Any:
-    """Images with rows and columns of zeros around them; two of border, border and target size along each axis are given."""
+    """Images with rows and columns of zeros around them; two of border, border and target size along each axis are
+    given.
+    """
     batch = Batch(images, data_format, "pad_images")
     _, h, w, _ = batch.x.shape
     top, bottom = _border(top_padding, bottom_padding, h, target_height, True, "pad_images", "height")
@@ -130,7 +132,9 @@ def crop_images(
     target_width: int | None = None,
     data_format: str | None = None,
 ) -> Any:
-    """Images without rows and columns at their borders; two of border, border and target size along each axis are given."""
+    """Images without rows and columns at their borders; two of border, border and target size along each axis are
+    given.
+    """
     batch = Batch(images, data_format, "crop_images")
     _, h, w, _ = batch.x.shape
     top, bottom = _border(top_cropping, bottom_cropping, h, target_height, False, "crop_images", "height")

@@ -1,4 +1,6 @@
-"""Images of other sizes. Each output row (and column) is a weighted mean of input rows; the weights are known when the size is."""
+"""Images of other sizes. Each output row (and column) is a weighted mean of input rows; the weights are known when the
+size is.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ _KERNELS: dict[str, Callable[[Array], Array]] = {
 
 
 def weights(n: int, out: int, kernel: str, antialias: bool, scale: float, shift: float = 0.0) -> Array:
-    """(n, out): how much of each input place every output place takes. Columns sum to one, or are 0 outside the input."""
+    """(n, out): how much of each input place every output place takes. Columns sum to one, or are 0 outside the
+    input.
+    """
     step = 1.0 / scale
     wide = max(step, 1.0) if antialias else 1.0
     centre = (np.arange(out) + 0.5) * step - shift * step - 0.5
@@ -105,9 +109,9 @@ def resize(
 ) -> Any:
     """Images scaled to `size` (height, width).
 
-    `interpolation` is "nearest", "bilinear", "bicubic", "lanczos3" or "lanczos5"; with `antialias` the window widens when an image
-    shrinks. The shape of the content is kept by cropping (`crop_to_aspect_ratio`) or by padding with `fill_value`
-    (`pad_to_aspect_ratio`).
+    `interpolation` is "nearest", "bilinear", "bicubic", "lanczos3" or "lanczos5"; with `antialias` the window widens
+    when an image shrinks. The shape of the content is kept by cropping (`crop_to_aspect_ratio`) or by padding with
+    `fill_value` (`pad_to_aspect_ratio`).
 
     >>> resize(np.zeros((4, 4, 3), "float32"), (2, 8)).shape
     (2, 8, 3)

@@ -190,8 +190,8 @@ def affine_transform(
 ) -> Any:
     """Images whose pixel (column u, row v) shows the input at ((a u + b v + c) / k, (d u + e v + f) / k), k = g u + h v + 1.
 
-    `transform` is (a, b, c, d, e, f, g, h), or one for each image (N, 8). What lies outside is `fill_value` ("constant"), or the
-    image continued ("nearest", "wrap", "mirror", "reflect").
+    `transform` is (a, b, c, d, e, f, g, h), or one for each image (N, 8). What lies outside is `fill_value`
+    ("constant"), or the image continued ("nearest", "wrap", "mirror", "reflect").
     """
     order = _check(interpolation, fill_mode, "affine_transform")
     batch = Batch(images, data_format, "affine_transform")
@@ -211,7 +211,9 @@ def perspective_transform(
     fill_value: Any = 0,
     data_format: str | None = None,
 ) -> Any:
-    """Images in which what stands at the four `end_points` is what stood at the four `start_points`: (4, 2) or (N, 4, 2)."""
+    """Images in which what stands at the four `end_points` is what stood at the four `start_points`: (4, 2) or (N, 4,
+    2).
+    """
     order = _check(interpolation, "constant", "perspective_transform")
     batch = Batch(images, data_format, "perspective_transform")
     n = batch.x.shape[0]

@@ -19,7 +19,7 @@ struct ElementwiseShape {
   i64 in_dtype[8], out_dtype[4];
   i64 in_strides[48];       // [input][dim of 6], in elements, >= 0
   i64 length, code[240];    // at most 48 instructions of 5 words
-  double consts[16];
+  double consts[16];        // whole numbers beyond 2^53 lose bits: those come as inputs
   i64 out_reg[4];           // which register each output stores
 };
 NACRE_FIELDS(ElementwiseShape, rank, dims, inputs, outputs, in_dtype, out_dtype, in_strides, length, code, consts, out_reg)

@@ -320,12 +320,15 @@ struct Sums {
   i64 dy_px;
   float* dw;
   i64 dw_col, dw_row;
+  float* db;  // null: not asked for
   bool add;
 };
 
+NACRE_INLINE void put_sum(float* to, Vec sum, bool add, i64 n) { store(to, add ? load(to, n) + sum : sum, n); }
+
 template <int RT, int NT, bool whole>
 __attribute__((noinline)) void tap_sums(const Sums& s, i64 n) {
-  Vec acc[RT * NT];
+  Vec acc[RT * NT], total = zero();
   NACRE_UNROLL for (int t = 0; t < RT * NT; ++t) acc[t] = zero();
   const float* dy = s.dy;
   const i64 x_row = s.x_row, x_col = s.x_col, x_px = s.x_px, dy_px = s.dy_px, cols = s.cols;
@@ -333,6 +336,7 @@ __attribute__((noinline)) void tap_sums(const Sums& s, i64 n) {
     const float* x_line = s.x + s.line[l];
     for (i64 i = 0; i < cols; ++i, x_line += x_px, dy += dy_px) {
       const Vec d = get<whole>(dy, n);
+      total += d;
       const float* x = x_line;
       NACRE_UNROLL for (int r = 0; r < RT; ++r, x += x_row) {
         NACRE_UNROLL for (int t = 0; t < NT; ++t) acc[r * NT + t] = fma(get<whole>(x + t * x_col, n), d, acc[r * NT + t]);
@@ -341,17 +345,17 @@ __attribute__((noinline)) void tap_sums(const Sums& s, i64 n) {
   }
   NACRE_UNROLL for (int r = 0; r < RT; ++r) {
     NACRE_UNROLL for (int t = 0; t < NT; ++t) {
-      float* dw = s.dw + r * s.dw_row + t * s.dw_col;
-      store(dw, s.add ? load(dw, n) + acc[r * NT + t] : acc[r * NT + t], n);
+      put_sum(s.dw + r * s.dw_row + t * s.dw_col, acc[r * NT + t], s.add, n);
     }
   }
+  if (s.db) put_sum(s.db, total, s.add, n);
 }
 
 // 3x3 where the next pixel is the next column: nine vectors of x stay in registers and move on by one column a pixel, so
 // that three are loaded instead of nine.
 template <bool whole>
 __attribute__((noinline)) void sliding_sums(const Sums& s, i64 n) {
-  Vec acc[9];
+  Vec acc[9], total = zero();
   NACRE_UNROLL for (int t = 0; t < 9; ++t) acc[t] = zero();
   const float* dy = s.dy;
   const i64 x_row = s.x_row, x_px = s.x_px, dy_px = s.dy_px, cols = s.cols;
@@ -365,6 +369,7 @@ __attribute__((noinline)) void sliding_sums(const Sums& s, i64 n) {
     x += 2 * x_px;
     const auto pixel = [&](Vec (&p0)[3], Vec (&p1)[3], Vec (&p2)[3]) __attribute__((always_inline)) {
       const Vec d = get<whole>(dy, n);
+      total += d;
       NACRE_UNROLL for (int r = 0; r < 3; ++r) {
         p2[r] = in_register(get<whole>(x + r * x_row, n));
         acc[3 * r] = fma(p0[r], d, acc[3 * r]);
@@ -385,10 +390,10 @@ __attribute__((noinline)) void sliding_sums(const Sums& s, i64 n) {
   }
   NACRE_UNROLL for (int r = 0; r < 3; ++r) {
     NACRE_UNROLL for (int t = 0; t < 3; ++t) {
-      float* dw = s.dw + r * s.dw_row + t * s.dw_col;
-      store(dw, s.add ? load(dw, n) + acc[r * 3 + t] : acc[r * 3 + t], n);
+      put_sum(s.dw + r * s.dw_row + t * s.dw_col, acc[r * 3 + t], s.add, n);
     }
   }
+  if (s.db) put_sum(s.db, total, s.add, n);
 }
 
 template <bool whole>
@@ -400,6 +405,7 @@ void all_taps(Sums s, i64 KH, i64 KW, i64 n) {
     for (i64 w = 0; w < KW;) {
       s.x = x + h * s.x_row + w * s.x_col;
       s.dw = dw + h * s.dw_row + w * s.dw_col;
+      if (h + w > 0) s.db = nullptr;  // the first pass has done it
       const i64 left = KW - w;
       if (rows == 3) {
         if (kEnoughRegisters && s.x_px == s.x_col) sliding_sums<whole>(s, n); else tap_sums<3, 3, whole>(s, n);
@@ -628,12 +634,8 @@ void depthwise_conv2d_grad_w(const DepthwiseConv2DShape& s, Slice units, Scratch
         t.x = x_block + d;
         t.dy = dy_block + d;
         t.dw = dw_part + d;
+        t.db = db_part ? db_part + d : nullptr;
         if (n == kLanes) all_taps<true>(t, s.KH, s.KW, n); else all_taps<false>(t, s.KH, s.KW, n);
-        if (db_part) {
-          Vec sum = t.add ? load(db_part + d, n) : zero();
-          for (i64 px = 0; px < t.lines * t.cols; ++px) sum += load(t.dy + px * ldy, n);
-          store(db_part + d, sum, n);
-        }
       }
     }
   }

@@ -16,7 +16,9 @@ def test_slices_batches_and_maps():
     batches = list(data)
     assert len(data) == 3 and [len(x) for x, _ in batches] == [4, 4, 2]
     assert np.concatenate([x for x, _ in batches]).tolist() == (X + 1).tolist()
-    assert len(list(data.unbatch())) == 10 and len(Dataset.from_tensor_slices({"a": X}).batch(4, drop_remainder=True)) == 2
+    assert (
+        len(list(data.unbatch())) == 10 and len(Dataset.from_tensor_slices({"a": X}).batch(4, drop_remainder=True)) == 2
+    )
 
 
 @pytest.mark.parametrize("buffer", [1, 3, 100])

@@ -10,7 +10,10 @@ import pytest
 def run(code, *, tensorflow=True):
     start = f"import nacre\nnacre.install_as_keras(tensorflow={tensorflow})\n"
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", start + textwrap.dedent(code)], capture_output=True, text=True, check=False
+        [sys.executable, "-W", "error", "-c", start + textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -113,7 +116,9 @@ def script(tmp_path, text):
 
 
 def test_a_script_runs_with_its_arguments(tmp_path):
-    done = script(tmp_path, "import sys\nfrom tensorflow import keras\nprint(keras.layers.Dense(2).units, sys.argv[1:])")
+    done = script(
+        tmp_path, "import sys\nfrom tensorflow import keras\nprint(keras.layers.Dense(2).units, sys.argv[1:])"
+    )
     assert (done.returncode, done.stdout) == (0, "2 ['one', '--two']\n"), done.stderr
 
 
@@ -137,5 +142,7 @@ def test_other_errors_are_shown_in_full(tmp_path):
 
 
 def test_no_script_is_an_error():
-    done = subprocess.run([sys.executable, "-m", "nacre", "run", "nonesuch.py"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "nacre", "run", "nonesuch.py"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2 and "no file nonesuch.py" in done.stderr

@@ -414,8 +414,8 @@ class TestErrors:
         layer = layers.Dense(3)
         layer(X)
         expected = (
-            "Input 0 with name 'None' of layer 'd' is incompatible with the layer: expected axis -1 of input shape to have "
-            r"value 3, but received input with shape \(2, 4\)"
+            "Input 0 with name 'None' of layer 'd' is incompatible with the layer: expected axis -1 of input shape "
+            r"to have value 3, but received input with shape \(2, 4\)"
         )
         layer.name = "d"
         with pytest.raises(ValueError, match=expected):

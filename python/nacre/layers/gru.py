@@ -10,6 +10,7 @@ from nacre.layers.input_spec import InputSpec
 from nacre.layers.rnn import RecurrentLayer
 from nacre.layers.rnn_cells import RecurrentCell
 from nacre.ops.fused_rows import gru_step
+from nacre.ops.recurrent import gru_sequence
 
 _BEFORE = (
     "units", "activation", "recurrent_activation", "use_bias", "kernel_initializer", "recurrent_initializer",
@@ -102,6 +103,14 @@ class GRUCell(RecurrentCell):
             candidate = self.activation(x_h + ops.matmul(r * h, self.recurrent_kernel[:, 2 * u :]))
         h = z * h + (1.0 - z) * candidate
         return h, [h]
+
+    def whole(self, x: Any, states: Any) -> tuple[Any, list[Any]] | None:
+        """(outputs (T, N, units), [h]) of a projected time-major sequence, for tanh and sigmoid in float32."""
+        if not self._has_standard_gates(x) or not self.reset_after:
+            return None
+        bias = ops.zeros((3 * self.units,), dtype=x.dtype) if self.bias is None else self.bias[1]
+        hs = gru_sequence(x, self.recurrent_kernel, bias, states[0])
+        return hs[1:], [hs[-1]]
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""

@@ -10,6 +10,7 @@ from nacre.layers.input_spec import InputSpec
 from nacre.layers.rnn import RecurrentLayer
 from nacre.layers.rnn_cells import RecurrentCell
 from nacre.ops.fused_rows import lstm_step
+from nacre.ops.recurrent import lstm_sequence
 
 _BEFORE = ("units", "activation", "recurrent_activation", "use_bias")
 _INITIALIZERS = ("kernel_initializer", "recurrent_initializer", "bias_initializer")
@@ -79,6 +80,13 @@ class LSTMCell(RecurrentCell):
         c = gate(f) * states[1] + gate(i) * self.activation(candidate)
         h = gate(o) * self.activation(c)
         return h, [h, c]
+
+    def whole(self, x: Any, states: Any) -> tuple[Any, list[Any]] | None:
+        """(outputs (T, N, units), [h, c]) of a projected time-major sequence, for tanh and sigmoid in float32."""
+        if not self._has_standard_gates(x):
+            return None
+        hs, cs = lstm_sequence(x, self.recurrent_kernel, *states)
+        return hs[1:], [hs[-1], cs[-1]]
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""

@@ -218,15 +218,31 @@ class RNN(Layer):
             )
         mask = tree.flatten(mask)[0] if mask is not None else None
         try:
-            last, outputs, states = self._loop(sequences, states, mask, training)
+            whole = self._whole(sequences, states, training) if mask is None else None
+            if whole is None:
+                last, outputs, states = self._loop(sequences, states, mask, training)
         finally:
             if hasattr(self.cell, "reset_dropout_masks"):
                 self.cell.reset_dropout_masks()
+        if whole is not None:
+            states = whole[1]
         if self.stateful:
             for v, s in zip(self._states, states):
                 v.assign(s)
-        output = ops.stack(outputs, axis=1) if self.return_sequences else last
+        if whole is not None:
+            output = ops.transpose(whole[0], (1, 0, 2)) if self.return_sequences else states[0]
+        else:
+            output = ops.stack(outputs, axis=1) if self.return_sequences else last
         return [output, *states] if self.return_state else output
+
+    def _whole(self, sequences: Any, states: list[Any], training: bool) -> Any:
+        """(outputs (T, N, units), last states) where the cell has one op for all steps, else None."""
+        cell = self.cell
+        if getattr(type(cell), "_projects", None) is not type(cell).call or (training and cell.recurrent_dropout):
+            return None
+        x = ops.transpose(cell._dropped(sequences, training), (1, 0, 2))
+        x = cell._product(ops.flip(x, 0) if self.go_backwards else x)
+        return cell.whole(x, states)
 
     def _loop(self, sequences: Any, states: list[Any], mask: Any, training: bool) -> tuple[Any, list[Any], list[Any]]:
         """(last output, outputs step by step, last states)."""

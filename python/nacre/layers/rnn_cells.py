@@ -87,12 +87,31 @@ class RecurrentCell(Layer):
 
     def project(self, inputs: Any, training: Any = False) -> Any:
         """`inputs @ kernel + bias` for one step (N, C) or a sequence (N, T, C), behind dropout of the inputs."""
-        if training and 0.0 < self.dropout < 1.0:
-            mask = self.get_dropout_mask(inputs if len(inputs.shape) == 2 else inputs[:, 0])
-            inputs = inputs * (mask if len(inputs.shape) == 2 else ops.expand_dims(mask, 1))
+        return self._product(self._dropped(inputs, training))
+
+    def _dropped(self, inputs: Any, training: Any) -> Any:
+        """The inputs behind dropout, the same for every step of a sequence."""
+        if not (training and 0.0 < self.dropout < 1.0):
+            return inputs
+        if len(inputs.shape) == 2:
+            return inputs * self.get_dropout_mask(inputs)
+        return inputs * ops.expand_dims(self.get_dropout_mask(inputs[:, 0]), 1)
+
+    def _product(self, inputs: Any) -> Any:
         x = ops.matmul(inputs, self.kernel)
         bias = self._input_bias()
         return x if bias is None else ops.add(x, bias)
+
+    def whole(self, x: Any, states: Any) -> tuple[Any, list[Any]] | None:
+        """(outputs (T, N, units), last states) of a projected time-major sequence in one op; None without one."""
+        return None
+
+    def _has_standard_gates(self, x: Any) -> bool:
+        return (
+            x.dtype == "float32"
+            and self.activation is activations.tanh
+            and self.recurrent_activation is activations.sigmoid
+        )
 
     def step(self, x: Any, states: Any, training: Any = False) -> tuple[Any, list[Any]]:
         """(output, new states) from the projected input of one step."""

@@ -1,0 +1,235 @@
+"""Layers that prepare data: text, categories, numbers, images."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nacre import Input, layers, saving
+from nacre.runtime.compiled import CompiledFunction
+
+TEXTS = ["the cat sat on the mat", "the dog!", "a Cat"]
+IMAGES = np.random.default_rng(0).uniform(0, 255, (3, 9, 12, 2)).astype("float32")
+
+
+class TestText:
+    def test_frequent_words_come_first_and_later_ones_of_a_tie(self) -> None:
+        layer = layers.TextVectorization(output_sequence_length=4)
+        layer.adapt(TEXTS)
+        assert layer.get_vocabulary() == ["", "[UNK]", "the", "cat", "sat", "on", "mat", "dog", "a"]
+        assert layer(["the cat bird", "dog"]).tolist() == [[2, 3, 1, 0], [7, 0, 0, 0]]
+        assert layer([["the"], ["a"]]).tolist() == [[2, 0, 0, 0], [8, 0, 0, 0]]
+
+    def test_max_tokens_counts_the_special_ones(self) -> None:
+        layer = layers.TextVectorization(max_tokens=4)
+        layer.adapt(iter([TEXTS[:1], TEXTS[1:]]))
+        assert layer.get_vocabulary() == ["", "[UNK]", "the", "cat"]
+        assert layer.vocabulary_size() == 4
+
+    def test_vectors(self) -> None:
+        words = ["a", "b"]
+        multi = layers.TextVectorization(output_mode="multi_hot", vocabulary=words)
+        assert multi(["a a z", "b"]).tolist() == [[1, 1, 0], [0, 0, 1]]
+        count = layers.TextVectorization(output_mode="count", vocabulary=words, max_tokens=5, pad_to_max_tokens=True)
+        assert count(["a a z"]).tolist() == [[1, 2, 0, 0, 0]]
+        weighted = layers.TextVectorization(output_mode="tf_idf")
+        weighted.adapt(["a b", "b c"])
+        assert weighted.get_vocabulary() == ["[UNK]", "b", "c", "a"]
+        idf = np.log(1 + 2 / (1 + np.array([2.0, 1.0, 1.0])))
+        np.testing.assert_allclose(weighted(["b b a"]), [[0, 2 * idf[0], 0, idf[2]]], rtol=1e-6)
+
+    def test_ngrams_split_and_standardize(self) -> None:
+        layer = layers.TextVectorization(ngrams=2, standardize=None, vocabulary=["A", "A b"])
+        assert layer(["A b"]).tolist() == [[2, 1, 3]]
+        letters = layers.TextVectorization(split="character", vocabulary=["x", "y"])
+        assert letters(["XY!"]).tolist() == [[2, 3]]
+        own = layers.TextVectorization(split=lambda t: t.split("-"), standardize=np.char.upper, vocabulary=["A", "B"])
+        assert own(["a-b"]).tolist() == [[2, 3]]
+
+    def test_it_travels_with_its_vocabulary(self, tmp_path: Path) -> None:
+        layer = layers.TextVectorization()
+        layer.adapt(TEXTS)
+        layer.save_assets(str(tmp_path))
+        again = layers.deserialize(layers.serialize(layer))
+        again.load_assets(str(tmp_path))
+        assert again(TEXTS).tolist() == layer(TEXTS).tolist()
+
+    def test_it_is_no_part_of_a_compiled_model(self) -> None:
+        with pytest.raises(ValueError, match="before training"):
+            CompiledFunction(lambda x: layers.TextVectorization(vocabulary=["a"])(x))(np.ones((2, 1), "float32"))
+
+    @pytest.mark.parametrize(
+        "kwargs",
+        [{"standardize": "x"}, {"split": "x"}, {"ngrams": "x"}, {"output_mode": "x"}, {"max_tokens": 1},
+         {"output_mode": "count", "output_sequence_length": 3}, {"ragged": True}],
+    )  # fmt: skip
+    def test_bad_arguments_are_refused(self, kwargs: dict[str, Any]) -> None:
+        with pytest.raises(ValueError):
+            layers.TextVectorization(**kwargs)
+
+
+class TestLookup:
+    def test_there_and_back(self) -> None:
+        there = layers.StringLookup(vocabulary=["a", "b"])
+        back = layers.StringLookup(vocabulary=["a", "b"], invert=True)
+        assert there(np.array([["b", "z"]])).tolist() == [[2, 0]]
+        assert back(there(["a", "b", "z"])).tolist() == ["a", "b", "[UNK]"]
+
+    def test_mask_and_several_unknown_places(self) -> None:
+        layer = layers.IntegerLookup(vocabulary=[5, 6], mask_token=0, num_oov_indices=2)
+        assert layer([0, 5, 6, 7, 8]).tolist() == [0, 3, 4, 2, 1]
+        assert layer.get_vocabulary() == [0, -1, -1, 5, 6]
+
+    def test_modes(self) -> None:
+        one = layers.StringLookup(vocabulary=["a", "b"], output_mode="one_hot")
+        assert one(["a", "b", "c"]).tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
+        many = layers.StringLookup(vocabulary=["a", "b"], output_mode="multi_hot", num_oov_indices=0)
+        assert many([["a", "b"], ["b", "b"]]).tolist() == [[1, 1], [0, 1]]
+
+    def test_a_file_is_read_but_not_because_a_saved_model_says_so(self, tmp_path: Path) -> None:
+        path = tmp_path / "words.txt"
+        path.write_text("a\nb\n")
+        layer = layers.StringLookup(vocabulary=os.fspath(path))
+        assert layer.get_vocabulary() == ["[UNK]", "a", "b"]
+        config = saving.serialize_keras_object(layer)
+        with pytest.raises((ValueError, TypeError), match="Loading opens no other files"):
+            saving.deserialize_keras_object(config)
+
+    def test_bad_vocabularies_are_refused(self) -> None:
+        with pytest.raises(ValueError, match="at least one repeated term"):
+            layers.StringLookup(vocabulary=["a", "a"])
+        with pytest.raises(ValueError, match="larger than the maximum vocab size"):
+            layers.StringLookup(vocabulary=["a", "b"], max_tokens=2)
+        with pytest.raises(ValueError, match="all inputs should be in vocabulary"):
+            layers.StringLookup(vocabulary=["a"], num_oov_indices=0)(["z"])
+
+
+class TestNumbers:
+    def test_categories(self) -> None:
+        assert layers.CategoryEncoding(4)([[0, 1], [2, 2]]).tolist() == [[1, 1, 0, 0], [0, 0, 1, 0]]
+        assert layers.CategoryEncoding(3, "one_hot")([2, 0]).tolist() == [[0, 0, 1], [1, 0, 0]]
+        weights = np.array([[0.5, 0.25], [1.0, 2.0]])
+        counted = layers.CategoryEncoding(3, "count")([[0, 1], [2, 2]], count_weights=weights)
+        assert counted.tolist() == [[0.5, 0.25, 0], [0, 0, 3]]
+        with pytest.raises(ValueError, match="must be in the range 0 <= values < num_tokens"):
+            layers.CategoryEncoding(3)([[3]])
+        assert layers.CategoryEncoding(3)(Input((2,), dtype="int32")).shape == (None, 3)
+
+    def test_intervals_contain_their_lower_boundary(self) -> None:
+        layer = layers.Discretization([0.0, 1.0])
+        assert layer([[-0.5, 0.0, 0.5, 1.0, 7.0]]).tolist() == [[0, 1, 1, 2, 2]]
+        adapted = layers.Discretization(num_bins=4)
+        adapted.adapt(np.arange(101.0))
+        assert adapted.bin_boundaries == [25, 50, 75]
+        again = layers.Discretization.from_config(adapted.get_config())
+        assert again([[30.0]]).tolist() == [[1]]
+
+    def test_normalization_adapts_to_the_mean_and_biased_variance(self) -> None:
+        data = 1e4 + np.random.default_rng(0).normal(size=(50, 3))
+        layer = layers.Normalization()
+        layer.adapt(iter([data[:20], data[20:]]))
+        np.testing.assert_allclose(layer.adapt_mean.numpy(), data.mean(0), rtol=1e-6)
+        np.testing.assert_allclose(layer.adapt_variance.numpy(), data.var(0), rtol=1e-6)
+        assert int(layer.count.numpy()) == 50
+        again = layers.Normalization()
+        again.build((None, 3))
+        again.set_weights(layer.get_weights())
+        np.testing.assert_array_equal(again(data), layer(data))
+        whole = layers.Normalization(axis=None)
+        whole.adapt(data)
+        assert whole.adapt_mean.shape == ()
+
+    def test_hashes_stay_in_their_bins(self) -> None:
+        layer = layers.Hashing(5, mask_value="")
+        values = np.asarray(layer([str(i) for i in range(200)] + [""]))
+        assert set(values[:-1].tolist()) == {1, 2, 3, 4} and values[-1] == 0
+
+
+class TestImages:
+    def test_nothing_random_happens_when_not_training(self) -> None:
+        for layer in (
+            layers.RandomFlip(),
+            layers.RandomRotation(0.2),
+            layers.RandomZoom(0.2),
+            layers.RandomContrast(0.5),
+            layers.RandomBrightness(0.5),
+            layers.RandomTranslation(0.2, 0.2),
+        ):
+            np.testing.assert_array_equal(layer(IMAGES, training=False), IMAGES)
+
+    def test_flips_choose_for_each_image(self) -> None:
+        x = np.repeat(IMAGES[:1], 64, axis=0)
+        y = np.asarray(layers.RandomFlip("horizontal", seed=1)(x, training=True))
+        flipped = [np.array_equal(a, IMAGES[0, :, ::-1]) for a in y]
+        kept = [np.array_equal(a, IMAGES[0]) for a in y]
+        assert all(f != k for f, k in zip(flipped, kept))
+        assert 15 < sum(flipped) < 49  # 64 fair coins: beyond five standard deviations
+
+    def test_a_quarter_turn_is_exact(self) -> None:
+        x = IMAGES[:, :, :9]
+        y = layers.RandomRotation((0.25, 0.25), fill_mode="constant")(x, training=True)
+        np.testing.assert_allclose(y, np.rot90(x, axes=(1, 2)), atol=1e-3)
+
+    def test_translation_by_whole_pixels(self) -> None:
+        y = layers.RandomTranslation((1 / 9, 1 / 9), (-2 / 12, -2 / 12), fill_mode="wrap")(IMAGES, training=True)
+        np.testing.assert_allclose(y, np.roll(IMAGES, (1, -2), axis=(1, 2)), atol=1e-3)
+
+    def test_crops_come_from_the_image(self) -> None:
+        y = np.asarray(layers.RandomCrop(4, 5, seed=3)(IMAGES, training=True))
+        windows = [IMAGES[:, i : i + 4, j : j + 5] for i in range(6) for j in range(8)]
+        assert any(np.array_equal(y, w) for w in windows)
+        np.testing.assert_array_equal(layers.CenterCrop(5, 6)(IMAGES), IMAGES[:, 2:7, 3:9])
+
+    def test_resizing_keeps_constants_and_linear_ramps(self) -> None:
+        ramp = np.broadcast_to(np.arange(8.0, dtype="float32")[None, None, :, None], (1, 4, 8, 1))
+        y = np.asarray(layers.Resizing(4, 16)(ramp))[0, 0, :, 0]
+        np.testing.assert_allclose(y[1:-1], (np.arange(16) + 0.5)[1:-1] / 2 - 0.5, atol=1e-5)
+        for interpolation in ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5", "area"):
+            flat = np.asarray(layers.Resizing(5, 7, interpolation)(np.full((1, 9, 8, 2), 3.0)))
+            np.testing.assert_allclose(flat, np.full((1, 5, 7, 2), 3.0), rtol=1e-5)
+
+    def test_brightness_and_contrast(self) -> None:
+        lighter = layers.RandomBrightness((0.1, 0.1))(IMAGES, training=True)
+        np.testing.assert_allclose(lighter, np.clip(IMAGES + 25.5, 0, 255), rtol=1e-5)
+        full = np.asarray(layers.AutoContrast()(IMAGES))
+        np.testing.assert_allclose(full.min((1, 2)), np.zeros((3, 2)), atol=1e-3)
+        np.testing.assert_allclose(full.max((1, 2)), np.full((3, 2), 255.0), rtol=1e-5)
+        inverted = layers.Solarization(threshold_factor=(0.0, 0.0))(IMAGES, training=True)
+        np.testing.assert_allclose(inverted, 255 - IMAGES, atol=1e-3)
+
+    def test_single_images_channels_first_integers_and_dicts(self) -> None:
+        layer = layers.Resizing(4, 5, data_format="channels_first")
+        expected = np.asarray(layers.Resizing(4, 5)(IMAGES))
+        np.testing.assert_allclose(layer(IMAGES.transpose(0, 3, 1, 2)), expected.transpose(0, 3, 1, 2), rtol=1e-6)
+        np.testing.assert_allclose(layers.Resizing(4, 5)(IMAGES[0]), expected[0], rtol=1e-6)
+        assert np.asarray(layers.RandomFlip()(IMAGES.astype("uint8"), training=True)).dtype == "float32"
+        both = layers.RandomFlip()({"images": IMAGES, "labels": np.arange(3)}, training=True)
+        assert both["images"].shape == IMAGES.shape and np.asarray(both["labels"]).tolist() == [0, 1, 2]
+
+    def test_compiled_draws_new_numbers_each_time(self) -> None:
+        layer = layers.RandomRotation(0.2, seed=1)
+        compiled = CompiledFunction(lambda x: layer(x, training=True))
+        assert not np.array_equal(compiled(IMAGES), compiled(IMAGES))
+
+    @pytest.mark.parametrize(
+        "make",
+        [
+            lambda: layers.RandomFlip("diagonal"),
+            lambda: layers.RandomRotation(2.0),
+            lambda: layers.RandomRotation(0.1, fill_mode="a"),
+            lambda: layers.RandomZoom(-3, interpolation="cubic"),
+            lambda: layers.RandomContrast(3.0),
+            lambda: layers.RandomBrightness((0.5, -0.5)),
+            lambda: layers.Resizing(0, 3),
+            lambda: layers.Resizing(2, 3, "a"),
+            lambda: layers.CenterCrop(2, -1),
+            lambda: layers.Resizing(2, 2)(np.ones((2, 2))),
+        ],
+    )
+    def test_bad_arguments_are_refused(self, make: Any) -> None:
+        with pytest.raises(ValueError):
+            make()

@@ -62,6 +62,10 @@ class StepRunner:
         """The compiled step for such a batch as a file for `nacre_bench_model`."""
         return self._compiled.saved(data)
 
+    def profile(self, data: Any, repeats: int = 20) -> list[dict[str, Any]]:
+        """Where the time of a step goes: see `CompiledFunction.profile`. The step's effects happen `repeats` times."""
+        return self._compiled.profile(data, repeats=repeats)
+
     def _give_up(self, error: Exception) -> None:
         self.mode.eager = True
         frame = user_frame(error)

@@ -1,0 +1,90 @@
+"""What `python3 dev.py bench` runs.
+
+    dev.py bench kernels [--isa avx2] [--threads 2] ...   nacre_bench over every file in bench/shapes (further arguments: its own)
+    dev.py bench models [NETWORK ...]                     time of a training step of each network of workloads.py, and where it goes
+    dev.py bench compare --peers-python PYTHON ...        nacre beside installed peers: compare.py (further arguments: its own)
+
+Without a word: models.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+
+
+def kernels(arguments: list[str]) -> int:
+    binary = HERE.parent / "build" / "bin" / "nacre_bench"
+    status = 0
+    for shapes in sorted((HERE / "shapes").glob("*.txt")):
+        print(f"# {shapes.name}", flush=True)
+        status |= subprocess.run([binary, "--shapes", shapes, *arguments], check=False).returncode
+    return status
+
+
+def models(names: list[str]) -> int:
+    import nacre as keras
+    from workloads import TRAINING, build_keras
+
+    unknown = [n for n in names if n not in TRAINING]
+    if unknown:
+        print(f"no network is called {unknown[0]}; there are {', '.join(TRAINING)}", file=sys.stderr)
+        return 2
+    for name in names or TRAINING:
+        net = TRAINING[name]
+        xs, y = net.data(net.batch)
+        x = xs if len(xs) > 1 else xs[0]
+        model = build_keras(net, keras)
+        start = time.perf_counter()
+        model.train_on_batch(x, y)
+        first = time.perf_counter() - start
+        start = time.perf_counter()
+        model.train_on_batch(x, y)
+        steps = max(5, int(1.0 / (time.perf_counter() - start)))
+        times = []
+        for _ in range(steps):
+            start = time.perf_counter()
+            model.train_on_batch(x, y)
+            times.append((time.perf_counter() - start) * 1e3)
+        low, middle, high = np.percentile(times, (10, 50, 90))
+        print(f"{name:18} first step {first * 1e3:7.1f} ms   step {middle:9.3f} ms ({low:.3f} .. {high:.3f})")
+        if names:
+            profile(model, x, y)
+    return 0
+
+
+def profile(model: object, x: object, y: np.ndarray) -> None:
+    """Where a step goes: the instructions that take more than a hundredth of it."""
+    rows = model.train_function.profile((x, y))  # type: ignore[attr-defined]
+    total = sum(row["ns"] for row in rows)
+    for row in rows:
+        if row["ns"] > total / 100:
+            print(
+                f"    {row['op']:20} {row['kernel']:24} {row['ns'] / 1e3:10.1f} us {100 * row['ns'] / total:5.1f} %"
+                f" {row['flops'] / row['ns']:8.1f} GFLOP/s {row['bytes'] / row['ns']:7.1f} GB/s"
+            )
+    print(f"    {len(rows)} instructions, {total / 1e6:.3f} ms when each runs by itself")
+
+
+def compare(arguments: list[str]) -> int:
+    return subprocess.run([sys.executable, HERE / "compare.py", *arguments], check=False).returncode
+
+
+def main() -> int:
+    words = sys.argv[1:]
+    sys.path.insert(0, str(HERE))
+    commands = {"kernels": kernels, "models": models, "compare": compare}
+    if words and words[0] not in commands:
+        print(__doc__, file=sys.stderr)
+        return 2
+    return commands[words[0] if words else "models"](words[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

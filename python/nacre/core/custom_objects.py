@@ -82,9 +82,10 @@ def get_custom_objects() -> dict[str, Any]:
 def get_registered_name(obj: Any) -> str:
     """The name under which `obj` was registered, or its `__name__`."""
     try:
-        return _names_by_object.get(obj) or obj.__name__
+        known = _names_by_object.get(obj)
     except TypeError:  # not hashable
-        return obj.__name__
+        known = None
+    return known or str(obj.__name__)
 
 
 def get_registered_object(

@@ -46,6 +46,7 @@ __all__ = [
     "public_name",
     "register_keras_serializable",
     "resolve",
+    "safe_mode_scope",
     "serialize_keras_object",
 ]
 
@@ -342,6 +343,8 @@ def _deserialize_special(name: str, config: dict[str, Any]) -> Any:
         )
     if name == "__tuple__":
         items = config.get("items", inner)
+        if not isinstance(items, (list, tuple)):
+            raise TypeError(f"Expected a list of items for {name}, instead got {type(items)}.")
         return tuple(_deserialize(x, None) for x in items)
     if name == "__ellipsis__":
         return Ellipsis

@@ -188,8 +188,8 @@ def _call(function: Any, arguments: Any) -> Any:
 def _build(target: Any, state: Any) -> None:
     if isinstance(target, _DType):
         order = state[1].decode() if isinstance(state[1], bytes) else state[1]
-        if order in ("<", ">"):
-            target.value = target.value.newbyteorder(order)
+        if order == ">":
+            target.value = target.value.newbyteorder(">")
         return
     if not isinstance(target, _Array):
         raise ValueError("refused: the file sets the state of an object that is no array")
@@ -237,7 +237,7 @@ def _load_npy(data: bytes, what: str) -> np.ndarray[Any, Any]:
     header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     _, _, dtype = header(file)
     if not dtype.hasobject:
-        return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)  # type: ignore[no-any-return]
+        return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
     value = decode(data[file.tell() :], what)
     if not isinstance(value, np.ndarray):
         raise ValueError(f"{what}: expected an array")

@@ -124,7 +124,9 @@ class ImageDataGenerator:
         )
         self.width_shift_range, self.height_shift_range = width_shift_range, height_shift_range
         self.brightness_range, self.fill_mode, self.cval = brightness_range, fill_mode, cval
-        self.zoom_range = (1 - zoom_range, 1 + zoom_range) if np.isscalar(zoom_range) else tuple(zoom_range)
+        self.zoom_range = (
+            (1 - zoom_range, 1 + zoom_range) if isinstance(zoom_range, (int, float)) else tuple(zoom_range)
+        )
         self.horizontal_flip, self.vertical_flip, self.rescale = horizontal_flip, vertical_flip, rescale
         self.preprocessing_function, self._validation_split = preprocessing_function, validation_split
         self.mean: Any = None

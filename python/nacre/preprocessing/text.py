@@ -22,7 +22,7 @@ def text_to_word_sequence(input_text: str, filters: str = _FILTERS, lower: bool 
     ['the', 'cat', 'the', 'mat']
     """
     text = input_text.lower() if lower else input_text
-    text = text.translate(str.maketrans(dict.fromkeys(filters, split)))
+    text = text.translate({ord(mark): split for mark in filters})
     return [word for word in text.split(split) if word]
 
 

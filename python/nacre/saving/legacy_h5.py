@@ -269,7 +269,7 @@ def _old(config: dict[str, Any]) -> dict[str, Any]:
     inner = dict(config["config"])
     if isinstance(inner.get("layers"), list):
         inner["layers"] = [_old(layer) for layer in inner["layers"]]
-    kept = {key: config[key] for key in ("name", "inbound_nodes") if key in config}
+    kept: dict[str, Any] = {key: config[key] for key in ("name", "inbound_nodes") if key in config}
     return {"class_name": config["class_name"], "config": inner, **kept}
 
 

@@ -66,7 +66,7 @@ def split_dataset(
     return first, second
 
 
-def _samples(size: float | None, n: int, what: str) -> int | None:
+def _samples(size: Any, n: int, what: str) -> int | None:
     if size is None:
         return None
     if isinstance(size, bool) or not isinstance(size, (int, float)):
@@ -75,4 +75,4 @@ def _samples(size: float | None, n: int, what: str) -> int | None:
         if not 0 < size < 1:
             raise ValueError(f"split_dataset: expected a fraction `{what}` between 0 and 1, got {size}")
         return round(size * n)
-    return size
+    return int(size)

@@ -233,7 +233,7 @@ def _totals(model: Any) -> list[str]:
     frozen = _count(model.non_trainable_weights)
     optimizer = getattr(model, "optimizer", None)
     built = bool(getattr(model, "compiled", False) and optimizer is not None and getattr(optimizer, "built", False))
-    state = _count(optimizer.variables) if built else (0, 0)
+    state = _count(optimizer.variables) if built and optimizer is not None else (0, 0)
     lines = [
         ("Total params", (trainable[0] + frozen[0] + state[0], trainable[1] + frozen[1] + state[1])),
         ("Trainable params", trainable),

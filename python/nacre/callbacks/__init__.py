@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = _attach(
         "ProgbarLogger": ".progress",
         "ReduceLROnPlateau": ".monitors",
         "SwapEMAWeights": ".averages",
+        "TensorBoard": ".tensorboard",
         "TerminateOnNaN": ".simple",
     },
 )

@@ -267,10 +267,11 @@ def compute_fans(shape: tuple[int, ...], input_axes: Any = None, output_axes: An
     (144, 288)
     """
     if input_axes is not None:
-        ins = input_axes if isinstance(input_axes, (list, tuple)) else (input_axes,)
-        outs = output_axes if isinstance(output_axes, (list, tuple)) else (output_axes,)
         rank = len(shape)
-        ins, outs = {a % rank for a in ins}, {a % rank for a in outs}
+        ins, outs = (
+            {a % rank for a in (axes if isinstance(axes, (list, tuple)) else (axes,))}
+            for axes in (input_axes, output_axes)
+        )
         field = math.prod(n for axis, n in enumerate(shape) if axis not in ins | outs)
         return math.prod(shape[a] for a in ins) * field, math.prod(shape[a] for a in outs) * field
     if len(shape) < 1:

@@ -146,7 +146,8 @@ class BatchNormalization(Layer):
         """Mean and biased variance per channel, over the entries that are not masked."""
         axes = self._reduction_axes
         if mask is None:
-            return ops.moments(inputs, axes=axes)
+            mean, variance = ops.moments(inputs, axes=axes)
+            return mean, variance
         weights = ops.cast(mask, inputs.dtype)
         for _ in range(len(inputs.shape) - len(mask.shape)):
             weights = ops.expand_dims(weights, -1)

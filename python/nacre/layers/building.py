@@ -100,7 +100,7 @@ class BuiltLayer(ConfiguredLayer):
         cls = type(self)
         if cls.build is BuiltLayer.build:
             # Sublayers are built where `call` calls them; only a call that will not run needs a trace.
-            if is_default(cls.compute_output_shape) or not any_keras_tensor(args, kwargs):
+            if is_default(self.compute_output_shape) or not any_keras_tensor(args, kwargs):
                 return
             if all(layer.built for layer in self._flatten_layers(include_self=False)):
                 return

@@ -152,7 +152,7 @@ class Discretization(Layer):
         joined = np.concatenate(values) if values else np.zeros(0)
         if not joined.size:
             raise ValueError(f"Discretization '{self.name}': adapt() got no data")
-        self.bin_boundaries = np.quantile(joined, np.arange(1, self.num_bins) / self.num_bins).tolist()
+        self.bin_boundaries = np.quantile(joined, np.arange(1, self.num_bins or 1) / (self.num_bins or 1)).tolist()
 
     def reset_state(self) -> None:
         """Forgets adapted boundaries."""

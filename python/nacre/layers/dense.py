@@ -68,7 +68,7 @@ class Dense(Layer):
         self.quantization_config = None
         self.input_spec = InputSpec(min_ndim=2)
         self.supports_masking = True
-        self.bias = None
+        self.bias: Any = None
 
     def build(self, input_shape: Any) -> None:
         """Makes the weights."""

@@ -10,11 +10,10 @@ from nacre.core import naming
 from nacre.layers.activation import Softmax
 from nacre.layers.arguments import config_of, is_int, weight_arguments
 from nacre.layers.dropout import Dropout
-from nacre.layers.layer import Layer
-from nacre.layers.multi_head_attention import _CONSTRAINTS, _WEIGHTS, MultiHeadAttention, combined_mask
+from nacre.layers.multi_head_attention import _CONSTRAINTS, _WEIGHTS, ProjectedAttention, combined_mask
 
 
-class GroupQueryAttention(Layer):
+class GroupQueryAttention(ProjectedAttention):
     """Attention with `num_query_heads` heads over fewer heads of keys and values (Ainslie et al. 2023).
 
     `call(query (N, T, D), value (N, S, E), key=None)` gives (N, T, D).
@@ -24,8 +23,6 @@ class GroupQueryAttention(Layer):
         num_query_heads, num_key_value_heads: the second divides the first; one: multi-query attention.
         dropout, use_bias, use_gate, sliding_window, ...: as in MultiHeadAttention.
     """
-
-    _projection = MultiHeadAttention._projection
 
     def __init__(
         self,

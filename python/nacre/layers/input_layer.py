@@ -18,7 +18,7 @@ from nacre.layers.layer import Layer
 def _shape(shape: Any) -> tuple[int | None, ...]:
     if isinstance(shape, (int, np.integer)) or not hasattr(shape, "__iter__") or isinstance(shape, str):
         raise ValueError(f"Cannot convert '{shape}' to a shape.")
-    out = []
+    out: list[int | None] = []
     for d in shape:
         d = getattr(d, "value", d)
         if d is None:
@@ -81,7 +81,9 @@ class InputLayer(Layer):
         output = input_tensor
         if output is None or output._keras_history is not None:
             tensor_name = name if name is not None else naming.auto_name("keras_tensor")
-            output = KerasTensor(self.batch_shape, standardize_dtype(self._input_dtype_name, floatx()), name=tensor_name)
+            output = KerasTensor(
+                self.batch_shape, standardize_dtype(self._input_dtype_name, floatx()), name=tensor_name
+            )
         Node(self, (), {}, output)
         self.built = True
 

@@ -82,7 +82,7 @@ class Layer(BuiltLayer):
         self.built = False
         self.autocast = bool(autocast)
         self._trainable = bool(trainable)
-        self.dtype_policy = dtype  # type: ignore[assignment]
+        self.dtype_policy = dtype
         if activity_regularizer is not None:
             self.activity_regularizer = regularizers.get(activity_regularizer)
 

@@ -298,7 +298,7 @@ def encode_indices(indices: np.ndarray[Any, Any], mode: str, depth: int, weights
     if mode == "one_hot":
         if indices.ndim and indices.shape[-1] == 1:
             indices = indices[..., 0]
-        return np.eye(depth, dtype=np.float32)[indices]
+        return np.asarray(np.eye(depth, dtype=np.float32)[indices])
     if indices.ndim == 0:
         indices = indices[None]
     rows = indices.reshape(-1, indices.shape[-1])

@@ -51,7 +51,25 @@ def combined_mask(
     return mask
 
 
-class MultiHeadAttention(Layer):
+class ProjectedAttention(Layer):
+    """Base class of attention behind learned projections."""
+
+    def _projection(self, name: str, rank: int, sizes: tuple[int, ...], contract: int = 1) -> EinsumDense:
+        """A layer (N, ..., last `contract` axes) -> (N, ..., *sizes)."""
+        free = _LETTERS[: rank - contract]
+        gone = _LETTERS[rank - contract : rank]
+        new = _LETTERS[rank : rank + len(sizes)]
+        return EinsumDense(
+            f"{free}{gone},{gone}{new}->{free}{new}",
+            (None,) * (rank - contract - 1) + tuple(sizes),
+            bias_axes=new if self.use_bias else None,
+            name=name,
+            dtype=self.dtype_policy,
+            **{key: _clone(getattr(self, key)) for key in (*_WEIGHTS, "activity_regularizer", *_CONSTRAINTS)},
+        )
+
+
+class MultiHeadAttention(ProjectedAttention):
     """Attention in `num_heads` learned projections (Vaswani et al. 2017).
 
     `call(query (N, T, D), value (N, S, E), key=None)` gives (N, T, D): queries, keys and values are projected to
@@ -133,20 +151,6 @@ class MultiHeadAttention(Layer):
             bias_regularizer=bias_regularizer,
             kernel_constraint=kernel_constraint,
             bias_constraint=bias_constraint,
-        )
-
-    def _projection(self, name: str, rank: int, sizes: tuple[int, ...], contract: int = 1) -> EinsumDense:
-        """A layer (N, ..., last `contract` axes) -> (N, ..., *sizes)."""
-        free = _LETTERS[: rank - contract]
-        gone = _LETTERS[rank - contract : rank]
-        new = _LETTERS[rank : rank + len(sizes)]
-        return EinsumDense(
-            f"{free}{gone},{gone}{new}->{free}{new}",
-            (None,) * (rank - contract - 1) + tuple(sizes),
-            bias_axes=new if self.use_bias else None,
-            name=name,
-            dtype=self.dtype_policy,
-            **{key: _clone(getattr(self, key)) for key in (*_WEIGHTS, "activity_regularizer", *_CONSTRAINTS)},
         )
 
     def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:

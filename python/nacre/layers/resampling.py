@@ -10,14 +10,15 @@ import numpy as np
 from nacre import ops
 from nacre.core.tensor import Tensor
 
+Array = Any  # np.ndarray of floats
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5", "area")
 
 
-def _triangle(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _triangle(x: Array) -> Array:
     return np.maximum(0.0, 1.0 - np.abs(x))
 
 
-def _cubic(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _cubic(x: Array) -> Array:
     """Keys' cubic with a = -0.5 (Keys 1981)."""
     x = np.abs(x)
     near = (1.5 * x - 2.5) * x * x + 1.0
@@ -25,11 +26,11 @@ def _cubic(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.where(x < 1, near, np.where(x < 2, far, 0.0))
 
 
-def _lanczos(x: np.ndarray[Any, Any], radius: int) -> np.ndarray[Any, Any]:
+def _lanczos(x: Array, radius: int) -> Array:
     return np.where(np.abs(x) < radius, np.sinc(x) * np.sinc(x / radius), 0.0)
 
 
-_KERNELS = {
+_KERNELS: dict[str, Any] = {
     "bilinear": _triangle,
     "bicubic": _cubic,
     "lanczos3": functools.partial(_lanczos, radius=3),
@@ -38,7 +39,7 @@ _KERNELS = {
 
 
 @functools.lru_cache(maxsize=256)
-def resize_matrix(n: int, out: int, interpolation: str, antialias: bool) -> np.ndarray[Any, Any]:
+def resize_matrix(n: int, out: int, interpolation: str, antialias: bool) -> Array:
     """The matrix (out, n) that resizes an axis, half-pixel centres; rows sum to one."""
     scale = n / out
     if interpolation == "nearest":
@@ -88,7 +89,7 @@ def resize_images(
     return images
 
 
-def apply_matrix(x: Any, matrix: np.ndarray[Any, Any], axis: int) -> Any:
+def apply_matrix(x: Any, matrix: Array, axis: int) -> Any:
     """`x` with `matrix` (out, n) applied along `axis` of size n."""
     shape = x.shape
     before = int(np.prod(shape[:axis], dtype=np.int64))

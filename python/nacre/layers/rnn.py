@@ -55,7 +55,7 @@ class StackedRNNCells(Layer):
 
     def get_initial_state(self, batch_size: Any = None) -> list[Any]:
         """The zero states of all cells, nested as `state_size`."""
-        return [initial_state_of(cell, batch_size, self._input_dtype) for cell in self.cells]
+        return [initial_state_of(cell, batch_size, self._input_dtype or "float32") for cell in self.cells]
 
     def build(self, input_shape: Any) -> None:
         """Builds the cells."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -58,6 +58,10 @@ class LayerState(Operation):
                 "_losses",
             ):
                 own.setdefault(name, [])
+
+    if TYPE_CHECKING:  # attributes that subclasses set by name
+
+        def __getattr__(self, name: str) -> Any: ...
 
     # --- tracking -----------------------------------------------------------------------------------------------------
 
@@ -175,7 +179,7 @@ class LayerState(Operation):
             shape, name = (initializer if isinstance(initializer, (tuple, list)) else None), shape
             initializer = None
         shape = () if shape is None else tuple(shape) if hasattr(shape, "__iter__") else (shape,)
-        dtype = self.variable_dtype if dtype is None else dtype  # type: ignore[attr-defined]
+        dtype = self.variable_dtype if dtype is None else dtype
         if initializer is None:
             initializer = "glorot_uniform" if is_float(standardize_dtype(dtype)) else "zeros"
         with self._own_scope():

@@ -18,7 +18,7 @@ class variables_as:
         graph = current_graph()
         self.graph = graph
         if graph is not None:
-            self.before = [(v, graph.read(v)) for v, _ in self.pairs]
+            self.before: list[tuple[Any, Any]] = [(v, graph.read(v)) for v, _ in self.pairs]
             for v, t in self.pairs:
                 graph.write(v, t)
             return

@@ -63,7 +63,7 @@ class TimeDistributed(Wrapper):
             )
         return (input_shape[0], *input_shape[2:])
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Any = None) -> None:
         """Builds the layer inside for one step."""
         super().build(self._child(input_shape))
         self.input_spec = InputSpec(shape=(None, None, *input_shape[2:]))
@@ -106,7 +106,7 @@ class SpectralNormalization(Wrapper):
             )
         self.power_iterations = power_iterations
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Any = None) -> None:
         """Builds the layer inside, and the vector."""
         super().build(input_shape)
         self.input_spec = InputSpec(shape=(None, *input_shape[1:]))

@@ -4,7 +4,8 @@ from nacre._lazy import attach as _attach
 
 _NAMES = {
     ".resampling": "resize scale_and_translate",
-    ".warping": "affine_transform elastic_transform map_coordinates perspective_transform",
+    ".warping": "affine_transform map_coordinates perspective_transform",
+    "nacre.random.elastic": "elastic_transform",
     ".patches": "crop_images extract_patches extract_patches_3d pad_images",
     ".filters": "gaussian_blur hsv_to_rgb rgb_to_grayscale rgb_to_hsv sobel_edges ssim",
 }

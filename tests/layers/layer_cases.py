@@ -102,6 +102,20 @@ POOLING = [
     _case("max2d-first", lambda k: k.MaxPooling2D(2, data_format="channels_first"), FIRST),
 ]  # fmt: skip
 
+ADAPTIVE = [
+    *(
+        _case(
+            f"adaptive-{kind}{d}d",
+            lambda k, kind=kind, d=d: getattr(k, f"Adaptive{kind}Pooling{d}D")(3 if d != 2 else (4, 3)),
+            shape,
+        )
+        for kind in ("Max", "Average")
+        for d, shape in ((1, SEQUENCE), (2, IMAGE), (3, VOLUME))
+    ),
+    _case("adaptive-larger", lambda k: k.AdaptiveAveragePooling2D((12, 5)), IMAGE),
+    _case("adaptive-first", lambda k: k.AdaptiveMaxPooling2D(2, data_format="channels_first"), FIRST),
+]
+
 NORMALIZATION = [
     _case("batch-inference", lambda k: k.BatchNormalization(), IMAGE),
     _case("batch-training", lambda k: k.BatchNormalization(), IMAGE, training=True),
@@ -272,5 +286,6 @@ ATTENTION = [
 ]
 
 ALL = [
-    *DENSE, *CONVOLUTION, *POOLING, *NORMALIZATION, *RESHAPING, *ACTIVATION, *OTHER, *MERGING, *RECURRENT, *ATTENTION,
+    *DENSE, *CONVOLUTION, *POOLING, *ADAPTIVE,
+    *NORMALIZATION, *RESHAPING, *ACTIVATION, *OTHER, *MERGING, *RECURRENT, *ATTENTION,
 ]  # fmt: skip

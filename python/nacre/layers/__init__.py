@@ -6,6 +6,10 @@ from nacre._lazy import attach as _attach
 _WHERE = {
     ".activation": ("Activation", "ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax"),
     ".bidirectional": ("Bidirectional",),
+    ".adaptive_pooling": (
+        "AdaptiveAveragePooling1D", "AdaptiveAveragePooling2D", "AdaptiveAveragePooling3D", "AdaptiveMaxPooling1D",
+        "AdaptiveMaxPooling2D", "AdaptiveMaxPooling3D",
+    ),
     ".attention": ("AdditiveAttention", "Attention"),
     ".batch_normalization": ("BatchNormalization",),
     ".categories": ("CategoryEncoding", "Discretization", "Hashing"),

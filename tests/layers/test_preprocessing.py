@@ -61,6 +61,9 @@ class TestText:
     def test_it_is_no_part_of_a_compiled_model(self) -> None:
         with pytest.raises(ValueError, match="before training"):
             CompiledFunction(lambda x: layers.TextVectorization(vocabulary=["a"])(x))(np.ones((2, 1), "float32"))
+        for layer in (layers.TextVectorization(), layers.StringLookup(), layers.Hashing(3)):
+            with pytest.raises(ValueError, match="before training"):
+                layer(Input((1,)))
 
     @pytest.mark.parametrize(
         "kwargs",

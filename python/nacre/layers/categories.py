@@ -261,6 +261,10 @@ class Hashing(Layer):
             return indices
         return _encoded(indices, self.output_mode, self.num_bins, None, self._input_dtype)
 
+    def compute_output_spec(self, inputs: Any) -> Any:
+        """Raises ValueError: a model cannot hold a layer that works in Python."""
+        return self.call(inputs)
+
     def compute_output_shape(self, input_shape: Any) -> Any:
         """That of the input, or (..., num_bins)."""
         return (

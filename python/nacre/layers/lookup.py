@@ -234,6 +234,10 @@ class IndexLookup(Layer):
         depth = self.max_tokens if self.pad_to_max_tokens and self.max_tokens else self.vocabulary_size()
         return Tensor(encode_indices(indices, self.output_mode, depth, self.idf_weights))
 
+    def compute_output_spec(self, inputs: Any) -> Any:
+        """Raises ValueError: a model cannot hold a layer that works in Python."""
+        return self.call(inputs)
+
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shape of the indices, or (N, vocabulary size)."""
         if self.output_mode == "int":

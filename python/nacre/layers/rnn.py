@@ -123,7 +123,7 @@ class RNN(Layer):
         return_state: whether the last states are returned, too: `[output, *states]`.
         go_backwards: whether to start at the end; the sequence of outputs is then in reversed order, too.
         stateful: whether each batch starts from the states that the one before ended with. Needs a fixed batch size.
-        unroll: accepted; steps are always recorded one by one.
+        unroll: accepted; it changes nothing, steps are always laid out one by one.
         zero_output_for_mask: whether outputs of masked steps are zero, instead of the output before.
 
     A masked step leaves the states as they are.

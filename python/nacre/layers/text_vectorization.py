@@ -210,6 +210,10 @@ class TextVectorization(Layer):
         vectors = [encode_indices(row, self.output_mode, depth, lookup.idf_weights) for row in indices]
         return Tensor(vectors[0] if single else np.stack(vectors))
 
+    def compute_output_spec(self, inputs: Any) -> Any:
+        """Raises ValueError: a model cannot hold a layer that works in Python."""
+        return self.call(inputs)
+
     def compute_output_shape(self, input_shape: Any) -> Any:
         """(N, T), or (N, vocabulary size)."""
         if self.output_mode == "int":

@@ -28,7 +28,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "nacre-built"
-SOURCES = ("src", "python", "bench", "CMakeLists.txt", "pyproject.toml")
+SOURCES = ("src", "python", "CMakeLists.txt", "pyproject.toml")
 # Build requirements live in .venv rather than in pip's throw-away build environment: the build is then incremental.
 BUILD_REQUIRES = ("scikit-build-core>=0.10", "pybind11>=2.12", "cmake>=3.24", "ninja>=1.11")
 

@@ -159,3 +159,21 @@ case(
 )
 case(ops.dot_product_attention, x(1, 3, 2, 4), x(1, 5, 2, 4), x(1, 5, 2, 4), x(1, 2, 3, 5), bools(1, 1, 3, 5), 0.3,
      reference=ref.dot_product_attention, roundings=8)  # fmt: skip
+
+
+def ctc(labels, logits, lengths, steps, mask_index=0):
+    """All alignments, one by one."""
+    log_p = ref.log_softmax(logits)
+    losses = []
+    for row, scores, n, t in zip(labels, log_p, lengths, steps):
+        total = 0.0
+        for path in np.ndindex(*(scores.shape[1],) * int(t)):
+            joined = [c for i, c in enumerate(path) if i == 0 or c != path[i - 1]]
+            if [c for c in joined if c != mask_index] == list(row[:n]):
+                total += np.exp(sum(scores[i, c] for i, c in enumerate(path)))
+        losses.append(-np.log(total))
+    return np.array(losses)
+
+
+LABELS = np.array([[1, 2, 1], [2, 2, 0], [1, 0, 0], [0, 0, 0]], np.int32)
+case(ops.ctc_loss, LABELS, x(4, 5, 3), np.array([3, 2, 1, 0], np.int32), np.array([5, 4, 5, 3], np.int32), reference=ctc, roundings=8)

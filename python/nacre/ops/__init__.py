@@ -15,7 +15,7 @@ from nacre.ops import products as _products
 # Those that most programs load anyhow come first.
 _FAMILIES = (
     "elementwise", "products", "indexing", "reduction", "manipulation", "probabilities", "convolution", "pooling", "nn", "creation",
-    "core", "arrangement", "sorting", "special", "nan_reduction", "linalg", "signals", "rearrangement",
+    "core", "arrangement", "sorting", "special", "nan_reduction", "linalg", "signals", "rearrangement", "ctc",
 )  # fmt: skip
 _NAMESPACES = ("image", "linalg", "nn")  # keras.ops.<name>: found by import, too
 

@@ -4,11 +4,7 @@ threads.
 
 from nacre._lazy import attach as _attach
 
-_NAMES = {
-    ".seed_generator": "SeedGenerator",
-    ".draws": "beta binomial categorical dropout gamma normal randint shuffle truncated_normal uniform",
-}
+_NAMES = {"SeedGenerator": "nacre.core.seed_generator"}
+_DRAWS = "beta binomial categorical dropout gamma normal randint shuffle truncated_normal uniform"
 
-__getattr__, __dir__, __all__ = _attach(
-    __name__, {name: module for module, names in _NAMES.items() for name in names.split()}
-)
+__getattr__, __dir__, __all__ = _attach(__name__, {**_NAMES, **dict.fromkeys(_DRAWS.split(), ".draws")})

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from nacre.core.config import floatx
-from nacre.core.op import Op
-from nacre.core.spec import DTYPE_CODE, Spec, broadcast_shapes, is_float, is_int, normalize_axis, standardize_dtype
+from nacre.core.seed_generator import draw_state
+from nacre.core.spec import broadcast_shapes, is_float, is_int, normalize_axis, standardize_dtype
 from nacre.core.tensor import Symbol, Tensor
 from nacre.ops.base import public, scalar, value
 from nacre.ops.elementwise import (
@@ -36,42 +36,8 @@ from nacre.ops.gather import Take
 from nacre.ops.manipulation import sizes_of
 from nacre.ops.movement import reshaped, slice_axis
 from nacre.ops.reduction import ArgReduce
+from nacre.ops.sampling import Dropout, Random
 from nacre.ops.sorting import argsort
-from nacre.random.seed_generator import draw_state
-
-_KINDS = ("uniform", "normal", "truncated_normal", "bernoulli", "randint", "bits", "gamma")
-
-
-class Random(Op):
-    """Numbers of a distribution with the parameters a and b, from a state [seed, counter]."""
-
-    kind: str
-    shape: tuple[int, ...]
-    dtype: str
-    a: float = 0.0
-    b: float = 1.0
-
-    def infer(self, state: Spec) -> Spec:
-        return Spec(self.shape, self.dtype)
-
-    def lower(self, k: Any, state: Any, y: Any) -> None:
-        fields = dict(n=y.size, kind=_KINDS.index(self.kind), dtype=DTYPE_CODE[y.dtype])
-        k.random({**fields, "state_dtype": DTYPE_CODE[state.dtype], "a": self.a, "b": self.b}, state, y)
-
-
-class Dropout(Op):
-    """x / (1 - rate) where it is kept, else 0; the gradient draws the same places again."""
-
-    rate: float
-
-    def infer(self, state: Spec, x: Spec) -> Spec:
-        return x
-
-    def lower(self, k: Any, state: Any, x: Any, y: Any) -> None:
-        k.dropout(dict(n=x.size, state_dtype=DTYPE_CODE[state.dtype], rate=self.rate), state, x, y)
-
-    def grad(self, state: Any, dy: Any) -> Any:
-        return None, Dropout(self.rate)(state, dy)
 
 
 def _float_dtype(dtype: Any, name: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from nacre.core import naming
 from nacre.core.tensor import KerasTensor
-from nacre.random.seed_generator import set_global_seed
+from nacre.core.seed_generator import set_global_seed
 
 
 def clear_session(free_memory: bool = True) -> None:

@@ -48,7 +48,9 @@ def main() -> None:
         if ratio:
             ratios.append(ratio)
     if ratios:
-        print(f"geometric mean of best peer / nacre over {len(ratios)} networks: {statistics.geometric_mean(ratios):.2f}")
+        print(
+            f"geometric mean of best peer / nacre over {len(ratios)} networks: {statistics.geometric_mean(ratios):.2f}"
+        )
     if args.json:
         with open(args.json, "w") as file:
             json.dump(results, file, indent=1)
@@ -190,7 +192,9 @@ def make_block(peer: str, net: Any, threads: int) -> Any:
         module = build_torch(net, last)
         tensors = [torch.from_numpy(x) for x in xs]
         tensors = [t.permute(0, 3, 1, 2) if t.ndim == 4 else t for t in tensors]
-        tensors = [t.contiguous(memory_format=torch.channels_last) if last and t.ndim == 4 else t.contiguous() for t in tensors]
+        tensors = [
+            t.contiguous(memory_format=torch.channels_last) if last and t.ndim == 4 else t.contiguous() for t in tensors
+        ]
         target = torch.from_numpy(y).long() if net.loss != "mse" else torch.from_numpy(y)
         module(*tensors)  # makes the parameters
         optimizer = torch.optim.SGD(module.parameters(), net.learning_rate, net.momentum, fused=True)

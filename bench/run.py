@@ -29,8 +29,9 @@ def kernels(arguments: list[str]) -> int:
 
 
 def models(names: list[str]) -> int:
-    import nacre as keras
     from workloads import TRAINING, build_keras
+
+    import nacre as keras
 
     unknown = [n for n in names if n not in TRAINING]
     if unknown:

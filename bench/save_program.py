@@ -1,7 +1,7 @@
 """Saves the training step of a network of workloads.py as a program, for `build/bin/nacre_bench_model`.
 
-    python bench/save_program.py mlp-32 mlp-32.nacre
-    build/bin/nacre_bench_model mlp-32.nacre --threads 2 --profile
+python bench/save_program.py mlp-32 mlp-32.nacre
+build/bin/nacre_bench_model mlp-32.nacre --threads 2 --profile
 """
 
 from __future__ import annotations

@@ -181,7 +181,12 @@ def build_keras(net: Network, keras: Any) -> Any:
             y = layers.Dense(s["units"], activation=act)(*xs)
         elif kind == "conv":
             y = layers.Conv2D(
-                s["filters"], s["k"], strides=s.get("stride", 1), padding=padding, activation=act, use_bias=s.get("bias", True)
+                s["filters"],
+                s["k"],
+                strides=s.get("stride", 1),
+                padding=padding,
+                activation=act,
+                use_bias=s.get("bias", True),
             )(*xs)
         elif kind == "bn":
             y = layers.BatchNormalization()(*xs)
@@ -290,7 +295,9 @@ def build_jax(net: Network) -> tuple[Any, Any]:
                 y = x @ p["w"] + p["b"]
             elif kind == "conv":
                 stride = s.get("stride", 1)
-                y = jax.lax.conv_general_dilated(x, p["w"], (stride, stride), pad, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+                y = jax.lax.conv_general_dilated(
+                    x, p["w"], (stride, stride), pad, dimension_numbers=("NHWC", "HWIO", "NHWC")
+                )
                 y = y + p["b"] if "b" in p else y
             elif kind == "bn":
                 mean, var = x.mean((0, 1, 2)), x.var((0, 1, 2))

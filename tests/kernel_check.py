@@ -1,6 +1,7 @@
 """Runs a kernel at every ISA of the machine and at several splits, whose results must be the same bits."""
 
 import numpy as np
+
 from nacre import _core
 
 DTYPES = {"float32": 0, "float64": 1, "int32": 2, "int64": 3, "uint8": 4, "bool": 5}

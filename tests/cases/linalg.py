@@ -25,12 +25,16 @@ def near_eye(a: Any, n: int) -> Any:
     return a + 4 * np.eye(n, dtype=np.float32)
 
 
-def on(name: str, make: Callable[..., Any], truth: Callable[..., Any], *shapes: Any, roundings: float = 32, **kwargs: Any) -> None:
+def on(
+    name: str, make: Callable[..., Any], truth: Callable[..., Any], *shapes: Any, roundings: float = 32, **kwargs: Any
+) -> None:
     """A case of `ops.<name>` on a matrix that `make` prepares from the first argument."""
     function = getattr(ops, name)
     n = shapes[0][-1]
     case(
-        lambda a, *rest: function(make(ops.convert_to_tensor(a) if isinstance(a, np.ndarray) else a, n), *rest, **kwargs),
+        lambda a, *rest: function(
+            make(ops.convert_to_tensor(a) if isinstance(a, np.ndarray) else a, n), *rest, **kwargs
+        ),
         *[x(*s, low=-1, high=1) for s in shapes],
         reference=lambda a, *rest: truth(make(a, n), *rest),
         name=name,
@@ -74,7 +78,13 @@ case(lambda a: (lambda u, s, vt: [u * u, s, vt * vt])(*ops.svd(a, full_matrices=
      reference=lambda a: (lambda u, s, vt: [u * u, s, vt * vt])(*np.linalg.svd(a, False)))  # fmt: skip
 case(lambda a: (lambda u, s, vt: [u * u, s, vt * vt])(*ops.svd(a, full_matrices=False)), x(3, 5), name="svd", roundings=128,
      reference=lambda a: (lambda u, s, vt: [u * u, s, vt * vt])(*np.linalg.svd(a, False)))  # fmt: skip
-case(lambda a: ops.svd(a, compute_uv=False), x(2, 4, 3), name="svd", roundings=32, reference=lambda a: np.linalg.svd(a, compute_uv=False))
+case(
+    lambda a: ops.svd(a, compute_uv=False),
+    x(2, 4, 3),
+    name="svd",
+    roundings=32,
+    reference=lambda a: np.linalg.svd(a, compute_uv=False),
+)
 for ord in (2, -2, "nuc"):
     case(ops.norm, x(2, 4, 3), ord=ord, axis=(1, 2), roundings=32,
          reference=lambda a, ord, axis: np.linalg.norm(a, ord, axis))  # fmt: skip

@@ -176,4 +176,12 @@ def ctc(labels, logits, lengths, steps, mask_index=0):
 
 
 LABELS = np.array([[1, 2, 1], [2, 2, 0], [1, 0, 0], [0, 0, 0]], np.int32)
-case(ops.ctc_loss, LABELS, x(4, 5, 3), np.array([3, 2, 1, 0], np.int32), np.array([5, 4, 5, 3], np.int32), reference=ctc, roundings=8)
+case(
+    ops.ctc_loss,
+    LABELS,
+    x(4, 5, 3),
+    np.array([3, 2, 1, 0], np.int32),
+    np.array([5, 4, 5, 3], np.int32),
+    reference=ctc,
+    roundings=8,
+)

@@ -13,7 +13,7 @@ class Conv:
     H: int = 1
     W: int = 1
     C: int = 1
-    O: int = 1  # noqa: E741
+    O: int = 1
     KH: int = 1
     KW: int = 1
     SH: int = 1

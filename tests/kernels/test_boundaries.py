@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from nacre import _core
 
 KERNELS = _core.kernels()

@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+
 from kernel_check import EPS, dtype_code, garbage, run_everywhere, same
 from nacre import _core
 
@@ -19,10 +20,19 @@ def fields(dims, inputs, outputs, code, consts=()):
     for i, (_, s) in enumerate(inputs):
         strides[6 * i : 6 * i + len(dims)] = s
     words = [w for name, *regs in code for w in padded([CODES[name][0], *regs], 5)]
-    return dict(rank=len(dims), dims=padded(dims, 6), inputs=len(inputs), outputs=len(outputs),
-                in_dtype=padded([dtype_code(t) for t, _ in inputs], 8), out_dtype=padded([dtype_code(t) for t, _ in outputs], 4),
-                in_strides=strides, length=len(code), code=padded(words, 240), consts=[float(c) for c in padded(consts, 16)],
-                out_reg=padded([r for _, r in outputs], 4))
+    return dict(
+        rank=len(dims),
+        dims=padded(dims, 6),
+        inputs=len(inputs),
+        outputs=len(outputs),
+        in_dtype=padded([dtype_code(t) for t, _ in inputs], 8),
+        out_dtype=padded([dtype_code(t) for t, _ in outputs], 4),
+        in_strides=strides,
+        length=len(code),
+        code=padded(words, 240),
+        consts=[float(c) for c in padded(consts, 16)],
+        out_reg=padded([r for _, r in outputs], 4),
+    )
 
 
 def strides(shape):
@@ -31,7 +41,9 @@ def strides(shape):
 
 def run(compute, shape_fields, inputs, outputs):
     absent = [None] * (8 - len(inputs))
-    results = run_everywhere(KERNEL[compute], shape_fields, list(inputs) + absent, list(outputs) + [None] * (4 - len(outputs)))
+    results = run_everywhere(
+        KERNEL[compute], shape_fields, list(inputs) + absent, list(outputs) + [None] * (4 - len(outputs))
+    )
     return {isa: got[: len(outputs)] for isa, got in results.items()}
 
 
@@ -61,6 +73,7 @@ def ulps(got, want, dtype):
 
 def erfinv(x):
     """By bisection on math.erf, to the last bits of float64; near zero by the series."""
+
     def one(v):
         if abs(v) < 1e-4:
             return v * math.sqrt(math.pi) / 2 * (1 + math.pi * v * v / 12)
@@ -72,6 +85,7 @@ def erfinv(x):
             outside = math.erfc(middle) > 1 - abs(v) if abs(v) > 0.5 else math.erf(middle) < abs(v)
             low, high = (middle, high) if outside else (low, middle)
         return math.copysign(low, v)
+
     return np.array([one(float(v)) for v in x])
 
 
@@ -81,35 +95,101 @@ def vector(function):
             return function(float(v))
         except (ValueError, OverflowError):
             return math.nan
+
     return lambda x: np.array([one(v) for v in x])
 
 
 UNARY = {  # name -> (reference on float64, bound in ulp for float32, sample range)
-    "copy": (lambda x: x, 0, 100), "neg": (np.negative, 0, 100), "abs": (np.abs, 0, 100), "sign": (np.sign, 0, 3),
-    "square": (np.square, 0.5, 1e10), "sqrt": (np.sqrt, 0.5, 1e10), "rsqrt": (lambda x: 1 / np.sqrt(x), 1.5, 1e10),
-    "reciprocal": (np.reciprocal, 0.5, 1e10), "exp": (np.exp, 1.5, 80), "exp2": (np.exp2, 0.6, 100), "expm1": (np.expm1, 3, 20),
-    "log": (np.log, 1.5, 1e6), "log1p": (np.log1p, 3, 10), "log2": (np.log2, 2, 1e6), "log10": (np.log10, 3, 1e6),
-    "sin": (np.sin, 2, 100), "cos": (np.cos, 2, 100), "tan": (np.tan, 4, 100), "asin": (np.arcsin, 3, 1), "acos": (np.arccos, 3, 1),
-    "atan": (np.arctan, 3, 100), "sinh": (np.sinh, 4, 20), "cosh": (np.cosh, 4, 20), "tanh": (np.tanh, 3, 5),
-    "asinh": (np.arcsinh, 4, 100), "acosh": (np.arccosh, 4, 100), "atanh": (np.arctanh, 4, 1),
-    "sigmoid": (lambda x: 1 / (1 + np.exp(-x)), 3, 20), "erf": (vector(math.erf), 2, 4), "erfinv": (erfinv, 0.6, 1),
-    "floor": (np.floor, 0, 100), "ceil": (np.ceil, 0, 100), "round": (np.round, 0, 100), "trunc": (np.trunc, 0, 100),
-    "relu": (lambda x: np.maximum(x, 0), 0, 3), "softplus": (lambda x: np.logaddexp(x, 0), 4, 20), "isnan": (np.isnan, 0, 3),
-    "isinf": (np.isinf, 0, 3), "isfinite": (np.isfinite, 0, 3), "logical_not": (np.logical_not, 0, 3),
+    "copy": (lambda x: x, 0, 100),
+    "neg": (np.negative, 0, 100),
+    "abs": (np.abs, 0, 100),
+    "sign": (np.sign, 0, 3),
+    "square": (np.square, 0.5, 1e10),
+    "sqrt": (np.sqrt, 0.5, 1e10),
+    "rsqrt": (lambda x: 1 / np.sqrt(x), 1.5, 1e10),
+    "reciprocal": (np.reciprocal, 0.5, 1e10),
+    "exp": (np.exp, 1.5, 80),
+    "exp2": (np.exp2, 0.6, 100),
+    "expm1": (np.expm1, 3, 20),
+    "log": (np.log, 1.5, 1e6),
+    "log1p": (np.log1p, 3, 10),
+    "log2": (np.log2, 2, 1e6),
+    "log10": (np.log10, 3, 1e6),
+    "sin": (np.sin, 2, 100),
+    "cos": (np.cos, 2, 100),
+    "tan": (np.tan, 4, 100),
+    "asin": (np.arcsin, 3, 1),
+    "acos": (np.arccos, 3, 1),
+    "atan": (np.arctan, 3, 100),
+    "sinh": (np.sinh, 4, 20),
+    "cosh": (np.cosh, 4, 20),
+    "tanh": (np.tanh, 3, 5),
+    "asinh": (np.arcsinh, 4, 100),
+    "acosh": (np.arccosh, 4, 100),
+    "atanh": (np.arctanh, 4, 1),
+    "sigmoid": (lambda x: 1 / (1 + np.exp(-x)), 3, 20),
+    "erf": (vector(math.erf), 2, 4),
+    "erfinv": (erfinv, 0.6, 1),
+    "floor": (np.floor, 0, 100),
+    "ceil": (np.ceil, 0, 100),
+    "round": (np.round, 0, 100),
+    "trunc": (np.trunc, 0, 100),
+    "relu": (lambda x: np.maximum(x, 0), 0, 3),
+    "softplus": (lambda x: np.logaddexp(x, 0), 4, 20),
+    "isnan": (np.isnan, 0, 3),
+    "isinf": (np.isinf, 0, 3),
+    "isfinite": (np.isfinite, 0, 3),
+    "logical_not": (np.logical_not, 0, 3),
 }
 BINARY = {
-    "add": (np.add, 0.5), "sub": (np.subtract, 0.5), "mul": (np.multiply, 0.5), "div": (np.divide, 0.5), "pow": (np.power, 1),
-    "min": (np.minimum, 0), "max": (np.maximum, 0), "floor_div": (np.floor_divide, 0.5), "mod": (np.mod, 0.5),
-    "atan2": (np.arctan2, 4), "hypot": (np.hypot, 0.6), "logaddexp": (np.logaddexp, 0.6), "eq": (np.equal, 0), "ne": (np.not_equal, 0),
-    "lt": (np.less, 0), "le": (np.less_equal, 0), "gt": (np.greater, 0), "ge": (np.greater_equal, 0),
-    "logical_and": (np.logical_and, 0), "logical_or": (np.logical_or, 0), "logical_xor": (np.logical_xor, 0),
+    "add": (np.add, 0.5),
+    "sub": (np.subtract, 0.5),
+    "mul": (np.multiply, 0.5),
+    "div": (np.divide, 0.5),
+    "pow": (np.power, 1),
+    "min": (np.minimum, 0),
+    "max": (np.maximum, 0),
+    "floor_div": (np.floor_divide, 0.5),
+    "mod": (np.mod, 0.5),
+    "atan2": (np.arctan2, 4),
+    "hypot": (np.hypot, 0.6),
+    "logaddexp": (np.logaddexp, 0.6),
+    "eq": (np.equal, 0),
+    "ne": (np.not_equal, 0),
+    "lt": (np.less, 0),
+    "le": (np.less_equal, 0),
+    "gt": (np.greater, 0),
+    "ge": (np.greater_equal, 0),
+    "logical_and": (np.logical_and, 0),
+    "logical_or": (np.logical_or, 0),
+    "logical_xor": (np.logical_xor, 0),
     "relu_grad": (lambda dy, y: np.where(y > 0, dy, 0), 0),
 }
 TERNARY = {
-    "select": (lambda c, a, b: np.where(c != 0, a, b), 0), "clip": (lambda x, a, b: np.minimum(np.maximum(x, a), b), 0),
+    "select": (lambda c, a, b: np.where(c != 0, a, b), 0),
+    "clip": (lambda x, a, b: np.minimum(np.maximum(x, a), b), 0),
 }
 INTEGER_ONLY = {"bitwise_not", "bitwise_and", "bitwise_or", "bitwise_xor", "shift_left", "shift_right"}
-SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1.5, 2.5, -2.5, np.inf, -np.inf, np.nan, 3e38, -3e38, 1e-30, 1e30, 7.0, -3.0]
+SPECIAL = [
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    0.5,
+    -0.5,
+    1.5,
+    2.5,
+    -2.5,
+    np.inf,
+    -np.inf,
+    np.nan,
+    3e38,
+    -3e38,
+    1e-30,
+    1e30,
+    7.0,
+    -3.0,
+]
 
 
 def test_every_opcode_is_tested():
@@ -125,7 +205,9 @@ def test_unary(name, compute, rng):
     reference, bound, size = UNARY[name]
     x = np.concatenate([rng.uniform(-size, size, 600), size * rng.uniform(0, 1, 200) ** 8, SPECIAL]).astype(compute)
     with np.errstate(all="ignore"):
-        want = reference(x.astype(np.longdouble if compute == "float64" and name not in ("erf", "erfinv") else np.float64))
+        want = reference(
+            x.astype(np.longdouble if compute == "float64" and name not in ("erf", "erfinv") else np.float64)
+        )
     for isa, y in apply(name, x, compute=compute).items():
         # libm in float64: 2 ulp, the reference of erf and erfinv has its own rounding
         assert ulps(y, want, compute) <= (bound if compute == "float32" else 4 if bound > 0.5 else 1), isa
@@ -176,17 +258,47 @@ def integer_pow(a, b):
 
 
 INTEGERS = {
-    "copy": lambda a: a, "neg": lambda a: -a, "abs": abs, "sign": lambda a: (a > 0) - (a < 0), "square": lambda a: a * a,
-    "floor": lambda a: a, "ceil": lambda a: a, "round": lambda a: a, "trunc": lambda a: a, "relu": lambda a: max(a, 0),
-    "isnan": lambda a: 0, "isinf": lambda a: 0, "isfinite": lambda a: 1, "logical_not": lambda a: not a, "bitwise_not": lambda a: ~a,
-    "add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a * b,
-    "div": lambda a, b: (abs(a) // abs(b)) * (1 if (a < 0) == (b < 0) else -1) if b else 0, "pow": integer_pow, "min": min, "max": max,
-    "floor_div": floor_div, "mod": lambda a, b: a % b if b else 0, "eq": lambda a, b: a == b, "ne": lambda a, b: a != b,
-    "lt": lambda a, b: a < b, "le": lambda a, b: a <= b, "gt": lambda a, b: a > b, "ge": lambda a, b: a >= b,
-    "logical_and": lambda a, b: bool(a and b), "logical_or": lambda a, b: bool(a or b), "logical_xor": lambda a, b: bool(a) != bool(b),
-    "bitwise_and": lambda a, b: a & b, "bitwise_or": lambda a, b: a | b, "bitwise_xor": lambda a, b: a ^ b,
-    "shift_left": lambda a, b: a << b if 0 <= b < 64 else 0, "shift_right": lambda a, b: a >> (b if 0 <= b < 64 else 63),
-    "relu_grad": lambda a, b: a if b > 0 else 0, "select": lambda a, b, c: b if a else c, "fma": lambda a, b, c: a * b + c,
+    "copy": lambda a: a,
+    "neg": lambda a: -a,
+    "abs": abs,
+    "sign": lambda a: (a > 0) - (a < 0),
+    "square": lambda a: a * a,
+    "floor": lambda a: a,
+    "ceil": lambda a: a,
+    "round": lambda a: a,
+    "trunc": lambda a: a,
+    "relu": lambda a: max(a, 0),
+    "isnan": lambda a: 0,
+    "isinf": lambda a: 0,
+    "isfinite": lambda a: 1,
+    "logical_not": lambda a: not a,
+    "bitwise_not": lambda a: ~a,
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "div": lambda a, b: (abs(a) // abs(b)) * (1 if (a < 0) == (b < 0) else -1) if b else 0,
+    "pow": integer_pow,
+    "min": min,
+    "max": max,
+    "floor_div": floor_div,
+    "mod": lambda a, b: a % b if b else 0,
+    "eq": lambda a, b: a == b,
+    "ne": lambda a, b: a != b,
+    "lt": lambda a, b: a < b,
+    "le": lambda a, b: a <= b,
+    "gt": lambda a, b: a > b,
+    "ge": lambda a, b: a >= b,
+    "logical_and": lambda a, b: bool(a and b),
+    "logical_or": lambda a, b: bool(a or b),
+    "logical_xor": lambda a, b: bool(a) != bool(b),
+    "bitwise_and": lambda a, b: a & b,
+    "bitwise_or": lambda a, b: a | b,
+    "bitwise_xor": lambda a, b: a ^ b,
+    "shift_left": lambda a, b: a << b if 0 <= b < 64 else 0,
+    "shift_right": lambda a, b: a >> (b if 0 <= b < 64 else 63),
+    "relu_grad": lambda a, b: a if b > 0 else 0,
+    "select": lambda a, b, c: b if a else c,
+    "fma": lambda a, b, c: a * b + c,
     "clip": lambda a, b, c: min(max(a, b), c),
 }
 
@@ -209,7 +321,9 @@ def test_integers_have_no_roots():
     f = fields((1,), [("int64", [1])], [("int64", 24)], [("sqrt", 24, 0)])
     assert _core.facts("elementwise_i64", f)["error"]
     for kernel in ("elementwise", "elementwise_f64"):
-        assert _core.facts(kernel, fields((1,), [("float32", [1])], [("float32", 24)], [("bitwise_not", 24, 0)]))["error"]
+        assert _core.facts(kernel, fields((1,), [("float32", [1])], [("float32", 24)], [("bitwise_not", 24, 0)]))[
+            "error"
+        ]
 
 
 @pytest.mark.parametrize("source", ["float32", "float64", "int32", "int64", "uint8", "bool"])
@@ -257,9 +371,21 @@ def test_sizes(n, rng):
 
 
 BROADCASTS = [
-    ((5, 7), (5, 1)), ((5, 7), (1, 7)), ((300, 64), (64,)), ((3, 5000), (3, 1)), ((3, 20000), (20000,)), ((2, 3, 4, 5), (3, 1, 5)),
-    ((2, 3, 4, 5), (2, 1, 4, 1)), ((4, 1, 6), (1, 5, 1)), ((2, 2, 2, 2, 2, 2), (2, 1, 2, 1, 2, 1)), ((70, 1000), (70, 1)), ((0, 3), (1, 3)),
-    ((), ()), ((1, 1), (1, 1)), ((7, 9001), (1, 1)), ((1000, 3), (3,)),
+    ((5, 7), (5, 1)),
+    ((5, 7), (1, 7)),
+    ((300, 64), (64,)),
+    ((3, 5000), (3, 1)),
+    ((3, 20000), (20000,)),
+    ((2, 3, 4, 5), (3, 1, 5)),
+    ((2, 3, 4, 5), (2, 1, 4, 1)),
+    ((4, 1, 6), (1, 5, 1)),
+    ((2, 2, 2, 2, 2, 2), (2, 1, 2, 1, 2, 1)),
+    ((70, 1000), (70, 1)),
+    ((0, 3), (1, 3)),
+    ((), ()),
+    ((1, 1), (1, 1)),
+    ((7, 9001), (1, 1)),
+    ((1000, 3), (3,)),
 ]
 
 
@@ -319,7 +445,13 @@ def test_in_place_where_another_output_stores_the_input(rng):
 def test_long_programs_with_many_registers(rng):
     inputs = rng.standard_normal((8, 3001)).astype(np.float32)
     code = [("add", 24, 0, 1)] + [("add", 24 + k, 23 + k, (k + 1) % 8) for k in range(1, 40)]
-    f = fields((3001,), [("float32", [1])] * 8, [("float32", 63), ("float32", 24), ("float32", 8), ("float32", 40)], code, [4.5])
+    f = fields(
+        (3001,),
+        [("float32", [1])] * 8,
+        [("float32", 63), ("float32", 24), ("float32", 8), ("float32", 40)],
+        code,
+        [4.5],
+    )
     want = inputs[0] + inputs[1]
     kept = {24: want}
     for k in range(1, 40):
@@ -342,13 +474,30 @@ def test_constants_alone():
 
 GOOD = fields((4, 5), [("float32", [5, 1]), ("float32", [0, 1])], [("float32", 24)], [("add", 24, 0, 1)])
 BAD = [
-    dict(rank=7), dict(rank=-1), dict(inputs=9), dict(outputs=0), dict(outputs=5), dict(length=49), dict(length=-1),
-    dict(dims=[-1] + [0] * 5), dict(dims=[1 << 40, 1 << 40] + [0] * 4), dict(in_dtype=[7] + [0] * 7), dict(out_dtype=[-1] + [0] * 3),
-    dict(in_strides=[-1] + [0] * 47), dict(in_strides=[1 << 62] * 48), dict(code=[999, 24, 0, 1, 0] + [0] * 235),
-    dict(code=[-1, 24, 0, 1, 0] + [0] * 235), dict(code=[CODES["add"][0], 5, 0, 1, 0] + [0] * 235),
-    dict(code=[CODES["add"][0], 64, 0, 1, 0] + [0] * 235), dict(code=[CODES["add"][0], 24, 0, 2, 0] + [0] * 235),
-    dict(code=[CODES["add"][0], 24, 0, 25, 0] + [0] * 235), dict(code=[CODES["add"][0], 24, -1, 1, 0] + [0] * 235),
-    dict(out_reg=[25, 0, 0, 0]), dict(out_reg=[-1, 0, 0, 0]), dict(out_reg=[64, 0, 0, 0]), dict(out_reg=[2, 0, 0, 0]),
+    dict(rank=7),
+    dict(rank=-1),
+    dict(inputs=9),
+    dict(outputs=0),
+    dict(outputs=5),
+    dict(length=49),
+    dict(length=-1),
+    dict(dims=[-1] + [0] * 5),
+    dict(dims=[1 << 40, 1 << 40] + [0] * 4),
+    dict(in_dtype=[7] + [0] * 7),
+    dict(out_dtype=[-1] + [0] * 3),
+    dict(in_strides=[-1] + [0] * 47),
+    dict(in_strides=[1 << 62] * 48),
+    dict(code=[999, 24, 0, 1, 0] + [0] * 235),
+    dict(code=[-1, 24, 0, 1, 0] + [0] * 235),
+    dict(code=[CODES["add"][0], 5, 0, 1, 0] + [0] * 235),
+    dict(code=[CODES["add"][0], 64, 0, 1, 0] + [0] * 235),
+    dict(code=[CODES["add"][0], 24, 0, 2, 0] + [0] * 235),
+    dict(code=[CODES["add"][0], 24, 0, 25, 0] + [0] * 235),
+    dict(code=[CODES["add"][0], 24, -1, 1, 0] + [0] * 235),
+    dict(out_reg=[25, 0, 0, 0]),
+    dict(out_reg=[-1, 0, 0, 0]),
+    dict(out_reg=[64, 0, 0, 0]),
+    dict(out_reg=[2, 0, 0, 0]),
 ]
 
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from kernel_check import dtype_code, garbage, run_everywhere, same
 from nacre import _core
 
@@ -9,8 +10,15 @@ def padded(values, n):
 
 
 def copy_shape(dims, in_strides, out_strides, itemsize, in_offset=0, out_offset=0):
-    return dict(rank=len(dims), dims=padded(dims, 8), in_strides=padded(in_strides, 8), out_strides=padded(out_strides, 8),
-                in_offset=in_offset, out_offset=out_offset, itemsize=itemsize)
+    return dict(
+        rank=len(dims),
+        dims=padded(dims, 8),
+        in_strides=padded(in_strides, 8),
+        out_strides=padded(out_strides, 8),
+        in_offset=in_offset,
+        out_offset=out_offset,
+        itemsize=itemsize,
+    )
 
 
 def strides(shape):
@@ -18,10 +26,22 @@ def strides(shape):
 
 
 TRANSPOSES = [
-    ((1,), (0,)), ((7, 5), (1, 0)), ((64, 64), (1, 0)), ((33, 100), (1, 0)), ((2, 3, 4), (0, 2, 1)), ((2, 3, 4), (2, 1, 0)),
-    ((4, 33, 40), (0, 2, 1)), ((5, 6, 7, 3), (0, 3, 1, 2)), ((2, 3, 8, 9), (0, 2, 3, 1)), ((3, 40, 2, 16), (0, 2, 1, 3)),
-    ((2, 2, 2, 2, 2, 2, 2, 2), (7, 6, 5, 4, 3, 2, 1, 0)), ((1, 5, 1, 6), (3, 2, 1, 0)), ((100, 3), (1, 0)), ((0, 3), (1, 0)),
-    ((300, 200), (1, 0)), ((20000, 2), (0, 1)),
+    ((1,), (0,)),
+    ((7, 5), (1, 0)),
+    ((64, 64), (1, 0)),
+    ((33, 100), (1, 0)),
+    ((2, 3, 4), (0, 2, 1)),
+    ((2, 3, 4), (2, 1, 0)),
+    ((4, 33, 40), (0, 2, 1)),
+    ((5, 6, 7, 3), (0, 3, 1, 2)),
+    ((2, 3, 8, 9), (0, 2, 3, 1)),
+    ((3, 40, 2, 16), (0, 2, 1, 3)),
+    ((2, 2, 2, 2, 2, 2, 2, 2), (7, 6, 5, 4, 3, 2, 1, 0)),
+    ((1, 5, 1, 6), (3, 2, 1, 0)),
+    ((100, 3), (1, 0)),
+    ((0, 3), (1, 0)),
+    ((300, 200), (1, 0)),
+    ((20000, 2), (0, 1)),
 ]
 
 
@@ -66,11 +86,22 @@ def test_a_copy_into_the_middle_leaves_the_rest_alone(rng):
         same(y, x[0, ::-1], isa)
 
 
-@pytest.mark.parametrize("bad", [
-    dict(rank=9), dict(itemsize=0), dict(in_offset=-1), dict(dims=[2, -1] + [0] * 6), dict(in_strides=[-1] + [0] * 7),
-    dict(out_strides=[0] * 8), dict(out_strides=[1, 1] + [0] * 6), dict(dims=[1 << 40, 1 << 40] + [0] * 6),
-    dict(in_strides=[1 << 62, 1] + [0] * 6), dict(dims=[0, 1 << 62] + [0] * 6, in_strides=[1 << 62] * 8),
-], ids=str)
+@pytest.mark.parametrize(
+    "bad",
+    [
+        dict(rank=9),
+        dict(itemsize=0),
+        dict(in_offset=-1),
+        dict(dims=[2, -1] + [0] * 6),
+        dict(in_strides=[-1] + [0] * 7),
+        dict(out_strides=[0] * 8),
+        dict(out_strides=[1, 1] + [0] * 6),
+        dict(dims=[1 << 40, 1 << 40] + [0] * 6),
+        dict(in_strides=[1 << 62, 1] + [0] * 6),
+        dict(dims=[0, 1 << 62] + [0] * 6, in_strides=[1 << 62] * 8),
+    ],
+    ids=str,
+)
 def test_impossible_copies_are_refused(bad):
     good = copy_shape((2, 3), (3, 1), (3, 1), 4)
     assert _core.facts("strided_copy", good)["error"] is None
@@ -80,17 +111,30 @@ def test_impossible_copies_are_refused(bad):
 @pytest.mark.parametrize("mode", ["constant", "reflect", "symmetric", "edge"])
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int64", "uint8", "bool"])
 def test_pad(mode, dtype, rng):
-    cases = [((4,), [(1, 2)]), ((3, 5), [(0, 2), (3, 0)]), ((2, 4, 5, 3), [(0, 0), (1, 2), (2, 1), (0, 0)]),
-             ((2, 3, 1), [(1, 1), (5, 7), (2, 2)]), ((3, 4), [(0, 0), (0, 0)]), ((), []), ((30, 40, 20), [(0, 0), (1, 1), (0, 0)])]
+    cases = [
+        ((4,), [(1, 2)]),
+        ((3, 5), [(0, 2), (3, 0)]),
+        ((2, 4, 5, 3), [(0, 0), (1, 2), (2, 1), (0, 0)]),
+        ((2, 3, 1), [(1, 1), (5, 7), (2, 2)]),
+        ((3, 4), [(0, 0), (0, 0)]),
+        ((), []),
+        ((30, 40, 20), [(0, 0), (1, 1), (0, 0)]),
+    ]
     if mode == "constant":
         cases += [((0, 3), [(1, 1), (0, 1)]), ((2, 0), [(1, 0), (0, 0)])]
     for shape, width in cases:
         x = rng.integers(0, 100, shape).astype(dtype)
         value = 1.0 if mode == "constant" else 0.0
         want = np.pad(x, width, mode=mode, **({"constant_values": 1} if mode == "constant" else {})) if shape else x
-        fields = dict(rank=len(shape), dims=padded(shape, 8), before=padded([a for a, _ in width], 8),
-                      after=padded([b for _, b in width], 8), mode=["constant", "reflect", "symmetric", "edge"].index(mode),
-                      dtype=dtype_code(dtype), value=value)
+        fields = dict(
+            rank=len(shape),
+            dims=padded(shape, 8),
+            before=padded([a for a, _ in width], 8),
+            after=padded([b for _, b in width], 8),
+            mode=["constant", "reflect", "symmetric", "edge"].index(mode),
+            dtype=dtype_code(dtype),
+            value=value,
+        )
         for isa, (y,) in run_everywhere("pad", fields, [x], [(want.shape, np.dtype(dtype))]).items():
             same(y, want, isa)
 
@@ -123,11 +167,22 @@ def test_one_hot(index, dtype):
             same(y, want, isa)
 
 
-@pytest.mark.parametrize("rows,widths,dtype", [
-    (1, [1], "float32"), (5, [3, 4], "float32"), (100, [64, 128, 32, 32], "float32"), (7, [1, 0, 2, 31, 17], "float64"),
-    (3, [5] * 16, "uint8"), (0, [2, 3], "float32"), (4, [0, 0], "float32"), (1, [20000, 3, 40000], "float32"), (2, [15, 16, 17, 33], "int16"),
-    (3, [300, 700], "float64"),
-], ids=str)
+@pytest.mark.parametrize(
+    "rows,widths,dtype",
+    [
+        (1, [1], "float32"),
+        (5, [3, 4], "float32"),
+        (100, [64, 128, 32, 32], "float32"),
+        (7, [1, 0, 2, 31, 17], "float64"),
+        (3, [5] * 16, "uint8"),
+        (0, [2, 3], "float32"),
+        (4, [0, 0], "float32"),
+        (1, [20000, 3, 40000], "float32"),
+        (2, [15, 16, 17, 33], "int16"),
+        (3, [300, 700], "float64"),
+    ],
+    ids=str,
+)
 def test_concat_and_split(rows, widths, dtype, rng):
     parts = [rng.integers(0, 255, (rows, w)).astype(dtype) for w in widths]
     want = np.concatenate(parts, 1)
@@ -140,8 +195,19 @@ def test_concat_and_split(rows, widths, dtype, rng):
             same(y, part, isa)
 
 
-@pytest.mark.parametrize("bad", [dict(rows=-1), dict(count=17), dict(count=0), dict(itemsize=0), dict(widths=[-1] + [0] * 15),
-                                 dict(rows=1 << 60), dict(widths=[1 << 62] * 16)], ids=str)
+@pytest.mark.parametrize(
+    "bad",
+    [
+        dict(rows=-1),
+        dict(count=17),
+        dict(count=0),
+        dict(itemsize=0),
+        dict(widths=[-1] + [0] * 15),
+        dict(rows=1 << 60),
+        dict(widths=[1 << 62] * 16),
+    ],
+    ids=str,
+)
 def test_impossible_concats_are_refused(bad):
     fields = dict(rows=16, count=2, widths=padded([1, 2], 16), itemsize=4) | bad
     assert _core.facts("concat", fields)["error"] and _core.facts("split", fields)["error"]

@@ -1,10 +1,24 @@
 import numpy as np
 import pytest
+
 from kernel_check import EPS, close, run_everywhere
 from nacre import _core
 
 F32 = np.dtype(np.float32)
-SHAPES = [(1, 1), (0, 3), (3, 0), (2, 15), (9, 16), (10, 17), (300, 3), (65, 64), (64, 256), (130, 257), (40, 600), (2000, 10)]
+SHAPES = [
+    (1, 1),
+    (0, 3),
+    (3, 0),
+    (2, 15),
+    (9, 16),
+    (10, 17),
+    (300, 3),
+    (65, 64),
+    (64, 256),
+    (130, 257),
+    (40, 600),
+    (2000, 10),
+]
 
 
 def wide(*arrays):
@@ -41,7 +55,9 @@ def test_statistics_of_chunks_join(shape, chunk, rng):
 def test_the_variance_of_numbers_far_from_zero_is_right(rng):
     x = sample((4000, 5), rng, 10000)
     (w,) = wide(x)
-    for isa, (_, var) in run_everywhere("batch_norm_stats", dict(R=4000, C=5, chunk=1), [x], [((5,), F32), ((5,), F32)]).items():
+    for isa, (_, var) in run_everywhere(
+        "batch_norm_stats", dict(R=4000, C=5, chunk=1), [x], [((5,), F32), ((5,), F32)]
+    ).items():
         close(var, w.var(0), isa, 16 * EPS)
 
 
@@ -66,8 +82,12 @@ def test_batch_norm(shape, relu, parameters, rng):
     masked = np.where(y > 0, dw, 0) if relu else dw
     for chunk in (7, 5000):
         K = max(1, -(-R // chunk))
-        got = run_everywhere("batch_norm_grad_stats", dict(R=R, C=C, chunk=chunk, relu=relu, eps=1e-3),
-                             [x, dy, mean, var, y if relu else None], [((K, 2, C), F32)])
+        got = run_everywhere(
+            "batch_norm_grad_stats",
+            dict(R=R, C=C, chunk=chunk, relu=relu, eps=1e-3),
+            [x, dy, mean, var, y if relu else None],
+            [((K, 2, C), F32)],
+        )
         for isa, (partials,) in got.items():
             for k in range(K):
                 rows = slice(k * chunk, (k + 1) * chunk)
@@ -95,14 +115,24 @@ def test_the_gradient_of_batch_norm_is_that_of_its_formula(rng):
     for isa in _core.isas():
         mean, var, sums, dx = (np.empty(s, np.float32) for s in ((C,), (C,), (1, 2, C), (R, C)))
         _core.run_kernel("batch_norm_stats", dict(R=R, C=C, chunk=R), [x], [mean, var], isa=isa)
-        _core.run_kernel("batch_norm_grad_stats", dict(R=R, C=C, chunk=R, relu=0, eps=1e-3), [x, dy, mean, var, None], [sums], isa=isa)
+        _core.run_kernel(
+            "batch_norm_grad_stats",
+            dict(R=R, C=C, chunk=R, relu=0, eps=1e-3),
+            [x, dy, mean, var, None],
+            [sums],
+            isa=isa,
+        )
         fields = dict(R=R, C=C, relu=0, has_gamma=1, has_beta=1, eps=1e-3)
         _core.run_kernel("batch_norm_grad_x", fields, [x, dy, mean, var, gamma, sums, None], [dx], isa=isa)
         size = np.abs(dx * direction).sum()
         assert abs((dx * direction).sum() - slope) <= 100 * EPS * size, isa
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (0, 4), (3, 0), (5, 3), (4, 15), (3, 16), (2, 17), (3, 100), (2, 1025), (2, 5000), (700, 12)], ids=str)
+@pytest.mark.parametrize(
+    "shape",
+    [(1, 1), (0, 4), (3, 0), (5, 3), (4, 15), (3, 16), (2, 17), (3, 100), (2, 1025), (2, 5000), (700, 12)],
+    ids=str,
+)
 @pytest.mark.parametrize("rms", [0, 1])
 @pytest.mark.parametrize("parameters", [(1, 1), (0, 0)], ids=str)
 def test_layer_norm(shape, rms, parameters, rng):
@@ -116,8 +146,12 @@ def test_layer_norm(shape, rms, parameters, rng):
         rstd = 1 / np.sqrt((np.mean((w - mean[:, None]) ** 2, 1) if N else np.zeros(M)) + 1e-3)
     xhat = (w - mean[:, None]) * rstd[:, None]
     fields = dict(M=M, N=N, rms=rms, has_gamma=has_gamma, has_beta=has_beta, eps=1e-3)
-    for isa, got in run_everywhere("layer_norm", fields, [x, gamma if has_gamma else None, beta if has_beta else None],
-                                   [(shape, F32), ((M,), F32), ((M,), F32)]).items():
+    for isa, got in run_everywhere(
+        "layer_norm",
+        fields,
+        [x, gamma if has_gamma else None, beta if has_beta else None],
+        [(shape, F32), ((M,), F32), ((M,), F32)],
+    ).items():
         close(got[0], xhat * g + b, isa, 16 * EPS, 10 + (30 if N == 1 else 0))
         close(got[1], mean, isa, 4 * EPS, 5)
         close(got[2], rstd, isa, 16 * EPS)
@@ -127,15 +161,25 @@ def test_layer_norm(shape, rms, parameters, rng):
         inner = 0 if N == 0 else (dg * xhat).mean(1, keepdims=True)
         average = 0 if rms or N == 0 else dg.mean(1, keepdims=True)
     want = rstd[:, None] * (dg - average - xhat * inner)
-    for isa, (dx,) in run_everywhere("layer_norm_grad_x", fields, [x, dy, gamma if has_gamma else None, *kept], [(shape, F32)]).items():
+    for isa, (dx,) in run_everywhere(
+        "layer_norm_grad_x", fields, [x, dy, gamma if has_gamma else None, *kept], [(shape, F32)]
+    ).items():
         close(dx, want, isa, 16 * EPS, 50 * np.maximum(rstd[:, None], 1))
     for chunk in (3, 1000):
         K = max(1, -(-M // chunk))
-        for isa, (partials,) in run_everywhere("layer_norm_grad_params", dict(M=M, N=N, chunk=chunk), [x, dy, *kept], [((K, 2, N), F32)]).items():
+        for isa, (partials,) in run_everywhere(
+            "layer_norm_grad_params", dict(M=M, N=N, chunk=chunk), [x, dy, *kept], [((K, 2, N), F32)]
+        ).items():
             for k in range(K):
                 rows = slice(k * chunk, (k + 1) * chunk)
                 close(partials[k, 0], dw[rows].sum(0), isa, 8 * EPS, np.abs(dw[rows]).sum(0))
-                close(partials[k, 1], (dw * xhat)[rows].sum(0), isa, 16 * EPS, 5 * np.abs(dw)[rows].sum(0) * (1 + rstd.max(initial=0)))
+                close(
+                    partials[k, 1],
+                    (dw * xhat)[rows].sum(0),
+                    isa,
+                    16 * EPS,
+                    5 * np.abs(dw)[rows].sum(0) * (1 + rstd.max(initial=0)),
+                )
 
 
 def test_in_place(rng):
@@ -148,7 +192,19 @@ def test_in_place(rng):
         assert apart.tobytes() == together.tobytes(), isa
 
 
-@pytest.mark.parametrize("bad", [dict(R=-1), dict(C=-1), dict(R=1 << 40, C=1 << 40), dict(R=0, C=1 << 62), dict(relu=2), dict(eps=-1.0), dict(eps=float("nan"))], ids=str)
+@pytest.mark.parametrize(
+    "bad",
+    [
+        dict(R=-1),
+        dict(C=-1),
+        dict(R=1 << 40, C=1 << 40),
+        dict(R=0, C=1 << 62),
+        dict(relu=2),
+        dict(eps=-1.0),
+        dict(eps=float("nan")),
+    ],
+    ids=str,
+)
 def test_impossible_fields_are_refused(bad):
     assert _core.facts("batch_norm_apply", dict(R=4, C=4, relu=0, has_gamma=1, has_beta=1, eps=1e-3) | bad)["error"]
     assert _core.facts("batch_norm_grad_stats", dict(R=4, C=4, chunk=2, relu=0, eps=1e-3) | bad)["error"]

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from kernel_check import dtype_code, run_everywhere, same
 from nacre import _core
 
@@ -11,11 +12,21 @@ def philox(seed, counter, blocks):
     """Words [4, blocks] of Philox4x32-10, written from the paper."""
     mask = np.uint64(0xFFFFFFFF)
     b = np.arange(blocks, dtype=np.uint64)
-    x = [b & mask, b >> np.uint64(32), np.full(blocks, counter & 0xFFFFFFFF, np.uint64), np.full(blocks, counter >> 32, np.uint64)]
+    x = [
+        b & mask,
+        b >> np.uint64(32),
+        np.full(blocks, counter & 0xFFFFFFFF, np.uint64),
+        np.full(blocks, counter >> 32, np.uint64),
+    ]
     k0, k1 = seed & 0xFFFFFFFF, seed >> 32
     for _ in range(10):
         p0, p1 = x[0] * np.uint64(0xD2511F53), x[2] * np.uint64(0xCD9E8D57)
-        x = [(p1 >> np.uint64(32)) ^ x[1] ^ np.uint64(k0), p1 & mask, (p0 >> np.uint64(32)) ^ x[3] ^ np.uint64(k1), p0 & mask]
+        x = [
+            (p1 >> np.uint64(32)) ^ x[1] ^ np.uint64(k0),
+            p1 & mask,
+            (p0 >> np.uint64(32)) ^ x[3] ^ np.uint64(k1),
+            p0 & mask,
+        ]
         k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
     return np.array(x)
 
@@ -27,7 +38,14 @@ def words(n, per_group=4):
 
 
 def draw(kind, n, dtype="float32", a=0.0, b=1.0, state=STATE):
-    fields = dict(n=n, kind=KINDS.index(kind), dtype=dtype_code(dtype), state_dtype=dtype_code(state.dtype), a=float(a), b=float(b))
+    fields = dict(
+        n=n,
+        kind=KINDS.index(kind),
+        dtype=dtype_code(dtype),
+        state_dtype=dtype_code(state.dtype),
+        a=float(a),
+        b=float(b),
+    )
     return {isa: y for isa, (y,) in run_everywhere("random", fields, [state], [((n,), np.dtype(dtype))]).items()}
 
 
@@ -125,8 +143,20 @@ def test_dropout(n, rng):
         same(y, np.where(keep[isa] >= np.float32(0.4), x * np.float32(1 / 0.6), 0), isa)
 
 
-@pytest.mark.parametrize("bad", [dict(n=-1), dict(kind=7), dict(dtype=2), dict(state_dtype=0), dict(kind=4, dtype=2, a=1.0, b=1.0),
-                                 dict(kind=5), dict(kind=6, a=0.0), dict(n=1 << 62)], ids=str)
+@pytest.mark.parametrize(
+    "bad",
+    [
+        dict(n=-1),
+        dict(kind=7),
+        dict(dtype=2),
+        dict(state_dtype=0),
+        dict(kind=4, dtype=2, a=1.0, b=1.0),
+        dict(kind=5),
+        dict(kind=6, a=0.0),
+        dict(n=1 << 62),
+    ],
+    ids=str,
+)
 def test_impossible_fields_are_refused(bad):
     assert _core.facts("random", dict(n=1, kind=0, dtype=0, state_dtype=3, a=0.0, b=1.0) | bad)["error"]
     assert _core.facts("dropout", dict(n=1, state_dtype=3, rate=1.0))["error"]

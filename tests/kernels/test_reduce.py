@@ -1,10 +1,27 @@
 import numpy as np
 import pytest
+
 from kernel_check import EPS, close, dtype_code, run_everywhere, same
 from nacre import _core
 
-SHAPES = [(1, 1, 1), (3, 0, 2), (0, 4, 2), (2, 3, 0), (5, 15, 1), (4, 16, 1), (4, 17, 1), (2, 1025, 1), (3, 7, 15), (2, 9, 16),
-          (1, 70, 17), (2, 33, 65), (1, 5, 1030), (7, 3, 4), (1, 20011, 1), (1, 3000, 10)]
+SHAPES = [
+    (1, 1, 1),
+    (3, 0, 2),
+    (0, 4, 2),
+    (2, 3, 0),
+    (5, 15, 1),
+    (4, 16, 1),
+    (4, 17, 1),
+    (2, 1025, 1),
+    (3, 7, 15),
+    (2, 9, 16),
+    (1, 70, 17),
+    (2, 33, 65),
+    (1, 5, 1030),
+    (7, 3, 4),
+    (1, 20011, 1),
+    (1, 3000, 10),
+]
 KINDS = ["sum", "mean", "max", "min", "prod", "any", "all", "squares"]
 
 
@@ -143,7 +160,9 @@ def scan_reference(x, kind, exclusive, reverse):
         function = (np.maximum, np.minimum)[kind - 2]
         y = function.accumulate(wide, 1) if x.shape[1] else wide
         floating = x.dtype.kind == "f"
-        neutral = ((-np.inf if floating else np.iinfo(x.dtype).min), (np.inf if floating else np.iinfo(x.dtype).max))[kind - 2]
+        neutral = ((-np.inf if floating else np.iinfo(x.dtype).min), (np.inf if floating else np.iinfo(x.dtype).max))[
+            kind - 2
+        ]
     if exclusive:
         y = np.concatenate([np.full_like(y[:, :1], neutral), y[:, :-1]], 1)
     return y[:, ::-1] if reverse else y
@@ -161,7 +180,9 @@ def test_cumulative(dtype, kind, flags, rng):
             same(y, want, isa)
 
 
-@pytest.mark.parametrize("bad", [dict(O=-1), dict(kind=8), dict(dtype=6), dict(chunk=0), dict(R=1 << 62), dict(O=0, R=1 << 40, I=1 << 40)])
+@pytest.mark.parametrize(
+    "bad", [dict(O=-1), dict(kind=8), dict(dtype=6), dict(chunk=0), dict(R=1 << 62), dict(O=0, R=1 << 40, I=1 << 40)]
+)
 def test_impossible_fields_are_refused(bad):
     shape = dict(O=1, R=1, I=1, kind=0, dtype=0, chunk=1, scale=1.0) | bad
     assert _core.facts("reduce", shape)["error"]

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from kernel_check import EPS, close, run_everywhere
 from nacre import _core
 
@@ -46,7 +47,9 @@ def test_lstm(shape, rng):
     gates, c_out = want[2].astype(np.float32), want[1].astype(np.float32)
     direction = rng.standard_normal((M, 4 * U)), rng.standard_normal((M, U))
     expected = slope(lambda a, b: lstm(a, b)[:2], (z.astype(np.float64), c.astype(np.float64)), direction, (dh, dc_out))
-    for isa, (dz, dc) in run_everywhere("lstm_cell_grad", dict(M=M, U=U), [gates, c, c_out, dh, dc_out], [((M, 4 * U), F32), ((M, U), F32)]).items():
+    for isa, (dz, dc) in run_everywhere(
+        "lstm_cell_grad", dict(M=M, U=U), [gates, c, c_out, dh, dc_out], [((M, 4 * U), F32), ((M, U), F32)]
+    ).items():
         parts = dz * direction[0], dc * direction[1]
         assert abs(sum(p.sum() for p in parts) - expected) <= 50 * EPS * (1 + sum(np.abs(p).sum() for p in parts)), isa
 
@@ -65,7 +68,9 @@ def test_gru(shape, rng):
     direction = rng.standard_normal((M, 3 * U)), rng.standard_normal((M, 3 * U)), rng.standard_normal((M, U))
     expected = slope(lambda *a: gru(*a)[:1], wide, direction, (dh,))
     outputs = [((M, 3 * U), F32), ((M, 3 * U), F32), ((M, U), F32)]
-    for isa, got in run_everywhere("gru_cell_grad", dict(M=M, U=U), [want[1].astype(np.float32), r, h, dh], outputs).items():
+    for isa, got in run_everywhere(
+        "gru_cell_grad", dict(M=M, U=U), [want[1].astype(np.float32), r, h, dh], outputs
+    ).items():
         parts = [g * d for g, d in zip(got, direction)]
         assert abs(sum(p.sum() for p in parts) - expected) <= 50 * EPS * (1 + sum(np.abs(p).sum() for p in parts)), isa
 

@@ -1,10 +1,33 @@
 import numpy as np
 import pytest
+
 from kernel_check import EPS, close, dtype_code, run_everywhere
 from nacre import _core
 
-SHAPES = [(0, 3), (3, 0), (1, 1), (17, 1), (33, 2), (5, 3), (100, 4), (31, 5), (4, 10), (3, 15), (3, 16), (3, 17), (2, 32), (2, 33),
-          (2, 48), (2, 64), (2, 65), (3, 127), (2, 1000), (1, 4099), (1, 20000), (600, 40)]
+SHAPES = [
+    (0, 3),
+    (3, 0),
+    (1, 1),
+    (17, 1),
+    (33, 2),
+    (5, 3),
+    (100, 4),
+    (31, 5),
+    (4, 10),
+    (3, 15),
+    (3, 16),
+    (3, 17),
+    (2, 32),
+    (2, 33),
+    (2, 48),
+    (2, 64),
+    (2, 65),
+    (3, 127),
+    (2, 1000),
+    (1, 4099),
+    (1, 20000),
+    (600, 40),
+]
 F32 = np.dtype(np.float32)
 
 
@@ -17,7 +40,9 @@ def softmax(x):
 def test_softmax(shape, rng):
     x = (4 * rng.standard_normal(shape)).astype(np.float32)
     for isa, (y,) in run_everywhere("softmax", dict(M=shape[0], N=shape[1]), [x], [(shape, F32)]).items():
-        close(y, softmax(x.astype(np.float64)), isa, 8 * EPS + 4 * EPS, 1e-30)  # exp of a rounded difference, sum, division
+        close(
+            y, softmax(x.astype(np.float64)), isa, 8 * EPS + 4 * EPS, 1e-30
+        )  # exp of a rounded difference, sum, division
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -40,7 +65,9 @@ def test_gradients(shape, rng):
         close(dx, want, isa, 8 * EPS, 4)
     logs = np.log(np.maximum(y, 1e-30)).astype(np.float32)
     want = dwide - np.exp(logs.astype(np.float64)) * dwide.sum(-1, keepdims=True)
-    for isa, (dx,) in run_everywhere("log_softmax_grad_x", dict(M=shape[0], N=shape[1]), [logs, dy], [(shape, F32)]).items():
+    for isa, (dx,) in run_everywhere(
+        "log_softmax_grad_x", dict(M=shape[0], N=shape[1]), [logs, dy], [(shape, F32)]
+    ).items():
         close(dx, want, isa, 8 * EPS, 4 + np.abs(dwide).sum(-1, keepdims=True))
 
 
@@ -69,7 +96,9 @@ def test_a_label_out_of_range_has_a_nan_loss_and_no_gradient(rng):
     x = rng.standard_normal((5, 7)).astype(np.float32)
     for labels in (np.array([0, 7, -1, 3, 1 << 30], np.int32), np.array([0, np.nan, -1, 3, 1e30], np.float32)):
         shape = dict(M=5, N=7, label_dtype=dtype_code(labels.dtype))
-        for isa, (loss, probs) in run_everywhere("softmax_xent", shape, [x, labels], [((5,), F32), ((5, 7), F32)]).items():
+        for isa, (loss, probs) in run_everywhere(
+            "softmax_xent", shape, [x, labels], [((5,), F32), ((5, 7), F32)]
+        ).items():
             np.testing.assert_array_equal(np.isnan(loss), [False, True, True, False, True], err_msg=isa)
             assert np.isfinite(probs).all()
         dloss = np.full(5, np.nan, np.float32)

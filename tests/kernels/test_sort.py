@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from kernel_check import dtype_code, run_everywhere, same
 from nacre import _core
 
@@ -12,7 +13,11 @@ def numbers(shape, dtype, rng):
         return rng.integers(0, 2, shape).astype(bool)
     if dtype == "uint8":
         return rng.integers(0, 256, shape).astype(dtype)
-    x = rng.integers(-6, 6, shape).astype(dtype) if rng.random() < 0.5 else (1e6 * rng.standard_normal(shape)).astype(dtype)
+    x = (
+        rng.integers(-6, 6, shape).astype(dtype)
+        if rng.random() < 0.5
+        else (1e6 * rng.standard_normal(shape)).astype(dtype)
+    )
     if dtype[0] == "f":
         flat = x.reshape(-1)
         for value in (np.nan, np.inf, -np.inf, -0.0, 0.0, -np.nan, 1e-40):
@@ -44,15 +49,21 @@ def test_descending_keeps_the_order_of_equals(dtype, rng):
         same(y, order, isa)
 
 
-@pytest.mark.parametrize("M,N,k", [(1, 1, 1), (5, 10, 3), (4, 1000, 5), (3, 200, 60), (2, 41, 41), (0, 5, 2), (3, 4, 0), (900, 10, 1)])
+@pytest.mark.parametrize(
+    "M,N,k", [(1, 1, 1), (5, 10, 3), (4, 1000, 5), (3, 200, 60), (2, 41, 41), (0, 5, 2), (3, 4, 0), (900, 10, 1)]
+)
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "uint8"])
 def test_top_k(M, N, k, dtype, rng):
     x = numbers((M, N), dtype, rng)
     fields = dict(M=M, N=N, k=k, dtype=dtype_code(dtype), index_dtype=2)
     flip = 255 - x.astype(int) if dtype == "uint8" else -x.astype(np.float64)
-    flip = np.where(np.isnan(flip), -np.inf, np.where(flip == -np.inf, -1e300, flip)) if dtype[0] == "f" else flip  # NaN first
+    flip = (
+        np.where(np.isnan(flip), -np.inf, np.where(flip == -np.inf, -1e300, flip)) if dtype[0] == "f" else flip
+    )  # NaN first
     order = np.argsort(flip, 1, kind="stable")[:, :k]
-    for isa, (values, at) in run_everywhere("top_k", fields, [x], [((M, k), np.dtype(dtype)), ((M, k), np.dtype(np.int32))]).items():
+    for isa, (values, at) in run_everywhere(
+        "top_k", fields, [x], [((M, k), np.dtype(dtype)), ((M, k), np.dtype(np.int32))]
+    ).items():
         same(at, order, isa)
         same(values, np.take_along_axis(x, order, 1), isa)
 
@@ -68,7 +79,18 @@ def test_searchsorted(dtype, right, rng):
             same(y, want, isa)
 
 
-@pytest.mark.parametrize("bad", [dict(O=-1), dict(R=1 << 40), dict(dtype=6), dict(index_dtype=0), dict(descending=2), dict(O=0, R=1 << 31, I=1 << 40)], ids=str)
+@pytest.mark.parametrize(
+    "bad",
+    [
+        dict(O=-1),
+        dict(R=1 << 40),
+        dict(dtype=6),
+        dict(index_dtype=0),
+        dict(descending=2),
+        dict(O=0, R=1 << 31, I=1 << 40),
+    ],
+    ids=str,
+)
 def test_impossible_fields_are_refused(bad):
     fields = dict(O=1, R=2, I=3, dtype=0, index_dtype=2, descending=0)
     assert _core.facts("sort", fields)["error"] is None

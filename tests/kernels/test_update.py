@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from kernel_check import EPS, close, run_everywhere
 from nacre import _core
 
@@ -53,8 +54,21 @@ def test_adam(n, amsgrad, step, decay, rng):
     under = np.maximum(top, v_new) if amsgrad else v_new
     alpha = lr * np.sqrt(1 - 0.999**t) / (1 - 0.9**t)
     w_new = w * (1 - decay * lr) - m_new * alpha / (np.sqrt(under) + 1e-7)
-    fields = dict(n=n, amsgrad=amsgrad, step_dtype=2 if step.dtype == np.int32 else 3, beta_1=0.9, beta_2=0.999, epsilon=1e-7, weight_decay=decay)
-    check("adam", fields, [w, g, m, v, top if amsgrad else None, LR, step], [w_new, m_new, v_new, under if amsgrad else None])
+    fields = dict(
+        n=n,
+        amsgrad=amsgrad,
+        step_dtype=2 if step.dtype == np.int32 else 3,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-7,
+        weight_decay=decay,
+    )
+    check(
+        "adam",
+        fields,
+        [w, g, m, v, top if amsgrad else None, LR, step],
+        [w_new, m_new, v_new, under if amsgrad else None],
+    )
 
 
 @pytest.mark.parametrize("n", SIZES)
@@ -80,7 +94,9 @@ def test_adagrad(n, rng):
     a = np.abs(a) + 0.1
     lr = float(LR[0])
     a_new = a + np.square(g, dtype=float)
-    check("adagrad", dict(n=n, epsilon=1e-7, weight_decay=0.0), [w, g, a, LR], [w - lr * g / np.sqrt(a_new + 1e-7), a_new])
+    check(
+        "adagrad", dict(n=n, epsilon=1e-7, weight_decay=0.0), [w, g, a, LR], [w - lr * g / np.sqrt(a_new + 1e-7), a_new]
+    )
 
 
 def test_in_place(rng):
@@ -96,7 +112,19 @@ def test_in_place(rng):
             assert a.tobytes() == b.tobytes(), isa
 
 
-@pytest.mark.parametrize("bad", [dict(n=-1), dict(n=1 << 62), dict(weight_decay=-1.0), dict(beta_1=2.0), dict(epsilon=-1.0), dict(amsgrad=3), dict(step_dtype=0)], ids=str)
+@pytest.mark.parametrize(
+    "bad",
+    [
+        dict(n=-1),
+        dict(n=1 << 62),
+        dict(weight_decay=-1.0),
+        dict(beta_1=2.0),
+        dict(epsilon=-1.0),
+        dict(amsgrad=3),
+        dict(step_dtype=0),
+    ],
+    ids=str,
+)
 def test_impossible_fields_are_refused(bad):
     fields = dict(n=4, amsgrad=0, step_dtype=3, beta_1=0.9, beta_2=0.999, epsilon=1e-7, weight_decay=0.0)
     assert _core.facts("adam", fields)["error"] is None

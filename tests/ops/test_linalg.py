@@ -16,7 +16,9 @@ RNG = np.random.default_rng(3)
 def test_lu_factor_multiplies_back(shape: tuple[int, ...]) -> None:
     a = RNG.standard_normal(shape).astype(np.float32)
     lu, pivots = (np.asarray(v) for v in ops.lu_factor(a))
-    for matrix, factors, exchanged in zip(a.reshape(-1, *shape[-2:]), lu.reshape(-1, *shape[-2:]), pivots.reshape(-1, pivots.shape[-1])):
+    for matrix, factors, exchanged in zip(
+        a.reshape(-1, *shape[-2:]), lu.reshape(-1, *shape[-2:]), pivots.reshape(-1, pivots.shape[-1])
+    ):
         k = min(shape[-2:])
         lower = np.tril(factors, -1)[:, :k] + np.eye(shape[-2], k)
         upper = np.triu(factors)[:k]

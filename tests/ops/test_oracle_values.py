@@ -78,7 +78,9 @@ BINARY = (
 @pytest.mark.parametrize("b", [F[:1], I[1:], B[:1], 3, 0.5], ids=["float32", "int32", "bool", "int", "float"])
 def test_two_arguments_and_their_common_dtype(name: str, a: Any, b: Any) -> None:
     if name in ("floor_divide", "divide", "true_divide", "mod", "power") and np.asarray(b).dtype != np.float32:
-        b = np.abs(np.asarray(b, np.int32)) + 1 if not isinstance(b, int) else b  # by 0, or a negative power, has no meaning
+        b = (
+            np.abs(np.asarray(b, np.int32)) + 1 if not isinstance(b, int) else b
+        )  # by 0, or a negative power, has no meaning
 
     def call(m: Any) -> Any:
         return getattr(m, name)(a, b)
@@ -104,11 +106,15 @@ OTHER: dict[str, Callable[[Any], Any]] = {
     "slice_clamped": lambda m: m.slice(F, [1, 2], [2, 2]),
     "slice_update_clamped": lambda m: m.slice_update(F, [1, 2], np.full((1, 2), 9.0, "float32")),
     "cce": lambda m: m.categorical_crossentropy(np.eye(3, dtype="float32")[:2], PROBABILITIES),
-    "cce_zero": lambda m: m.categorical_crossentropy(np.eye(2, dtype="float32"), np.eye(2, dtype="float32")[::-1].copy()),
+    "cce_zero": lambda m: m.categorical_crossentropy(
+        np.eye(2, dtype="float32"), np.eye(2, dtype="float32")[::-1].copy()
+    ),
     "scce": lambda m: m.sparse_categorical_crossentropy(LABELS, PROBABILITIES),
     "scce_logits": lambda m: m.sparse_categorical_crossentropy(LABELS, F, from_logits=True),
     "bce_ends": lambda m: m.binary_crossentropy(np.array([1.0, 0.0], "float32"), np.array([0.0, 1.0], "float32")),
-    "bce_logits": lambda m: m.binary_crossentropy(np.array([1.0, 0.0], "float32"), np.array([-3.0, 80.0], "float32"), True),
+    "bce_logits": lambda m: m.binary_crossentropy(
+        np.array([1.0, 0.0], "float32"), np.array([-3.0, 80.0], "float32"), True
+    ),
     "argmax_nan": lambda m: m.argmax(np.array([1, np.nan, 2], "float32")),
     "max_nan": lambda m: m.max(np.array([1, np.nan, 2], "float32")),
     "max_initial": lambda m: m.max(I, initial=9),
@@ -133,7 +139,13 @@ OTHER: dict[str, Callable[[Any], Any]] = {
     "average": lambda m: m.average(F, axis=0, weights=np.array([1.0, 3.0], "float32")),
     "segment_sum": lambda m: m.segment_sum(F, np.array([2, 0]), num_segments=4),
     "segment_max": lambda m: m.segment_max(F, np.array([2, 0]), num_segments=3),
-    "norm": lambda m: [m.norm(F), m.norm(F, 1, 1), m.norm(F, "fro", (0, 1)), m.norm(F, np.inf, 0), m.norm(F, "nuc", (0, 1))],
+    "norm": lambda m: [
+        m.norm(F),
+        m.norm(F, 1, 1),
+        m.norm(F, "fro", (0, 1)),
+        m.norm(F, np.inf, 0),
+        m.norm(F, "nuc", (0, 1)),
+    ],
     "conv_same_stride": lambda m: m.conv(IMAGE, np.ones((3, 2, 4, 3), "float32"), 2, "same"),
     "conv_groups": lambda m: m.conv(IMAGE, np.ones((3, 3, 2, 6), "float32")),
     "conv_dilation": lambda m: m.conv(IMAGE, np.ones((2, 2, 4, 3), "float32"), 1, "same", None, 2),

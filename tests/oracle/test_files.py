@@ -3,12 +3,14 @@ training that goes on from the saved state of the optimizer."""
 
 import numpy as np
 import pytest
-from oracle import zoo
 
 import nacre
 from nacre.core import naming
+from oracle import zoo
 
-pytestmark = pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file", "ignore::DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:You are saving your model as an HDF5 file", "ignore::DeprecationWarning"
+)
 
 
 def inputs(name, shapes, n=8, seed=0):
@@ -131,7 +133,9 @@ def _plain(config):
     return [_plain(v) for v in config] if isinstance(config, list) else config
 
 
-@pytest.mark.parametrize("name", ["dense_chain", "cnn", "two_inputs", "shared_layer", "residual", "embedding_lstm", "nested"])
+@pytest.mark.parametrize(
+    "name", ["dense_chain", "cnn", "two_inputs", "shared_layer", "residual", "embedding_lstm", "nested"]
+)
 def test_the_older_format_of_keras_is_read(real, tmp_path, name):
     model, x, y = make(real, name)
     steps(model, x, y, 2)

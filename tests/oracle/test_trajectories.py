@@ -1,10 +1,10 @@
 """Fifty training steps with real Keras and with nacre: same first weights, same batches, same losses."""
 
-from oracle import architectures
 import numpy as np
 import pytest
 
 import nacre
+from oracle import architectures
 
 STEPS = 50
 
@@ -44,9 +44,7 @@ def _draw(rng, shapes, classes, n, count):
 
 def losses(keras, model, optimizer, data):
     name, arguments = optimizer
-    model.compile(
-        optimizer=getattr(keras.optimizers, name)(**arguments), loss="sparse_categorical_crossentropy"
-    )
+    model.compile(optimizer=getattr(keras.optimizers, name)(**arguments), loss="sparse_categorical_crossentropy")
     out = []
     for x, y in data:
         model.reset_metrics()

@@ -119,7 +119,13 @@ def one_dimension(keras):
 def normalized(keras):
     L = keras.layers
     return _classifier(
-        keras, (7, 6), L.LayerNormalization(epsilon=1e-4), L.Dense(5), L.BatchNormalization(axis=-1), L.Flatten(), L.Dense(2)
+        keras,
+        (7, 6),
+        L.LayerNormalization(epsilon=1e-4),
+        L.Dense(5),
+        L.BatchNormalization(axis=-1),
+        L.Flatten(),
+        L.Dense(2),
     )
 
 
@@ -143,7 +149,12 @@ def embedding_lstm(keras):
 def embedding_gru(keras):
     L = keras.layers
     return _classifier(
-        keras, (9,), L.Embedding(20, 8, mask_zero=True), L.GRU(6, return_sequences=True), L.GRU(5, reset_after=False), L.Dense(3)
+        keras,
+        (9,),
+        L.Embedding(20, 8, mask_zero=True),
+        L.GRU(6, return_sequences=True),
+        L.GRU(5, reset_after=False),
+        L.Dense(3),
     )
 
 
@@ -201,7 +212,14 @@ def merging(keras):
 def merging_functions(keras):
     L = keras.layers
     a, b = keras.Input((6,)), keras.Input((6,))
-    parts = [L.add([a, b]), L.subtract([a, b]), L.multiply([a, b]), L.average([a, b]), L.maximum([a, b]), L.minimum([a, b])]
+    parts = [
+        L.add([a, b]),
+        L.subtract([a, b]),
+        L.multiply([a, b]),
+        L.average([a, b]),
+        L.maximum([a, b]),
+        L.minimum([a, b]),
+    ]
     return keras.Model([a, b], L.Dense(2)(L.concatenate(parts))), [(6,), (6,)]
 
 
@@ -250,8 +268,14 @@ def initialized(keras):
         keras,
         (5,),
         L.Dense(4, kernel_initializer=I.HeNormal(seed=3), bias_initializer=I.Constant(0.5)),
-        L.Dense(4, kernel_initializer=I.RandomUniform(-0.1, 0.1), activity_regularizer=keras.regularizers.L1L2(1e-4, 1e-3)),
-        L.Dense(4, kernel_initializer=I.VarianceScaling(2.0, "fan_out", "uniform"), bias_regularizer=keras.regularizers.L1(0.1)),
+        L.Dense(
+            4, kernel_initializer=I.RandomUniform(-0.1, 0.1), activity_regularizer=keras.regularizers.L1L2(1e-4, 1e-3)
+        ),
+        L.Dense(
+            4,
+            kernel_initializer=I.VarianceScaling(2.0, "fan_out", "uniform"),
+            bias_regularizer=keras.regularizers.L1(0.1),
+        ),
         L.Dense(2, kernel_initializer="lecun_normal"),
     )
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from nacre.core.autodiff import GradientTape
 from nacre.core.graph import Graph
 from nacre.core.spec import Spec
@@ -23,7 +24,9 @@ SAME3 = ((1, 1), (1, 1))
 
 
 def weights(*shapes):
-    return [Variable(RNG.standard_normal(s).astype("float32") / np.float32(max(1, np.prod(s[:-1])) ** 0.5)) for s in shapes]
+    return [
+        Variable(RNG.standard_normal(s).astype("float32") / np.float32(max(1, np.prod(s[:-1])) ** 0.5)) for s in shapes
+    ]
 
 
 def mlp(x, w):
@@ -97,7 +100,9 @@ def pooled_net(x, w, pool=2, relu=True, dilation=(1, 1)):
     return Reshape((n, h.size // n))(h)
 
 
-@pytest.mark.parametrize(("pool", "relu", "dilation"), [(2, True, (1, 1)), (2, False, (1, 1)), (3, True, (1, 1)), (2, True, (2, 2))])
+@pytest.mark.parametrize(
+    ("pool", "relu", "dilation"), [(2, True, (1, 1)), (2, False, (1, 1)), (3, True, (1, 1)), (2, True, (2, 2))]
+)
 @pytest.mark.parametrize("channels", [(1, 8, 5), (3, 32, 16), (16, 17, 64)])
 def test_pooled_convolutions_and_their_sparse_gradients(pool, relu, dilation, channels):
     a, b, c = channels

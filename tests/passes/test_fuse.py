@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from nacre.core.graph import Graph
 from nacre.core.spec import Spec
 from nacre.core.tensor import Tensor

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from nacre.core import trace
 from nacre.core.graph import Graph
 from nacre.core.spec import Spec

@@ -30,7 +30,7 @@ def test_compiled_training_equals_eager_training(case: Any) -> None:
         keras.utils.clear_session()
         m = case.model(keras)
         m.compile(**{**case.compile(keras), "run_eagerly": eager})
-        np.random.seed(3)  # noqa: NPY002
+        np.random.seed(3)
         m.fit(verbose=0, **case.fit(keras))
         assert m._mode.eager is eager
         weights.append(m.get_weights())

@@ -23,14 +23,14 @@ def run(framework: Any, case: Any) -> dict[str, Any]:
     framework.utils.clear_session()
     model = case.model(framework)
     model.compile(**case.compile(framework))
-    np.random.seed(3)  # noqa: NPY002
+    np.random.seed(3)
     arguments = case.fit(framework)
     history = model.fit(verbose=0, **arguments)
     seen = {
         "history": {k: np.array(v) for k, v in history.history.items()},
         "epoch": history.epoch,
         "params": history.params,
-        "random": np.random.rand(3),  # noqa: NPY002 (both drew as many orders)
+        "random": np.random.rand(3),
         "weights": [np.array(w) for w in model.get_weights()],
     }
     if arguments["y"] is not None:

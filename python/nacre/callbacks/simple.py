@@ -112,7 +112,7 @@ class CSVLogger(Callback):
                 self._write_header = not bool(f.readline())
         else:
             self._write_header = True
-        self.csv_file = open(self.filename, "a" if self.append else "w", newline="")  # noqa: SIM115 (closed at the end)
+        self.csv_file = open(self.filename, "a" if self.append else "w", newline="")
         self._writer = None
         self.keys = None
 

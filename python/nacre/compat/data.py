@@ -124,7 +124,7 @@ class Dataset:
 
         def mixed() -> Iterator[Any]:
             if fixed is None:
-                rng = np.random.default_rng(np.random.randint(2**31))  # noqa: NPY002 (follows set_random_seed)
+                rng = np.random.default_rng(np.random.randint(2**31))
             else:
                 rng = np.random.default_rng([int(fixed), next(rounds) if reshuffle_each_iteration else 0])
             elements = iter(self)

@@ -91,7 +91,9 @@ class GradientTape:
         """A context in which this and other tapes do not record."""
         return trace.no_tapes()
 
-    def gradient(self, target: Any, sources: Any, output_gradients: Any = None, unconnected_gradients: Any = None) -> Any:
+    def gradient(
+        self, target: Any, sources: Any, output_gradients: Any = None, unconnected_gradients: Any = None
+    ) -> Any:
         """The gradient of the sum of `target` with respect to each of `sources`, in their structure.
 
         None stands where a source does not reach the target (zeros with `unconnected_gradients="zero"`). Raises RuntimeError when

@@ -93,7 +93,9 @@ class Graph:
 
         def name(s: Symbol) -> str:
             if id(s) not in names:
-                names[id(s)] = {"input": "in", "constant": "const", "state": "var", "node": "%"}[s.kind] + str(len(names))
+                names[id(s)] = {"input": "in", "constant": "const", "state": "var", "node": "%"}[s.kind] + str(
+                    len(names)
+                )
             return names[id(s)]
 
         lines = [f"{name(s)} {s.shape} {s.dtype} = input {i}" for i, s in enumerate(self.inputs)]

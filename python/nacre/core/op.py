@@ -116,7 +116,9 @@ class Op:
         outputs = run(self, values)
         return outputs[0] if len(outputs) == 1 else outputs
 
-    def grad_inputs(self, inputs: tuple[Any, ...], outputs: tuple[Any, ...], d_outputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    def grad_inputs(
+        self, inputs: tuple[Any, ...], outputs: tuple[Any, ...], d_outputs: tuple[Any, ...]
+    ) -> tuple[Any, ...]:
         """The gradients of the inputs by this op's own rule; callables among them are not called yet."""
         if self.grad_wants is None:
             return (None,) * len(inputs)

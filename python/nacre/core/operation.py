@@ -31,7 +31,9 @@ class Node:
     Attributes: `operation`, `args` and `kwargs` as they were given, `outputs` (flat list of KerasTensors).
     """
 
-    def __init__(self, operation: Operation, call_args: tuple[Any, ...], call_kwargs: dict[str, Any], outputs: Any) -> None:
+    def __init__(
+        self, operation: Operation, call_args: tuple[Any, ...], call_kwargs: dict[str, Any], outputs: Any
+    ) -> None:
         self.operation = operation
         self.args = call_args
         self.kwargs = call_kwargs

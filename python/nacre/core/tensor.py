@@ -200,7 +200,9 @@ class Tensor(Value):
 class Symbol(Value):
     """A value in a graph that is being recorded: shape and dtype are known, the elements are not."""
 
-    def __init__(self, graph: Graph, spec: Spec, node: Node | None = None, kind: str = "node", payload: Any = None) -> None:
+    def __init__(
+        self, graph: Graph, spec: Spec, node: Node | None = None, kind: str = "node", payload: Any = None
+    ) -> None:
         self.graph = graph
         self.spec = spec
         self.shape: tuple[int, ...] = spec[0]
@@ -335,7 +337,7 @@ def as_array(value: Any, dtype: str | None = None) -> np.ndarray[Any, Any]:
 def _int_dtype(array: np.ndarray[Any, Any]) -> str:
     if array.dtype.kind not in "i" or not array.size:
         return "int32" if array.dtype.kind == "i" else standardize_dtype(array.dtype)
-    return "int32" if -(2**31) <= array.min() and array.max() < 2**31 else "int64"
+    return "int32" if array.min() >= -(2**31) and array.max() < 2**31 else "int64"
 
 
 def _short(value: Any) -> str:

@@ -17,7 +17,6 @@ from nacre.core.spec import NUMPY, Spec, dtype_name, standardize_dtype
 from nacre.core.tensor import Symbol, Tensor, Value, as_array
 
 
-
 def aligned_empty(shape: tuple[int, ...], dtype: str) -> np.ndarray[Any, Any]:
     """An uninitialized array that starts on a 64-byte boundary."""
     item = NUMPY[dtype]
@@ -180,9 +179,7 @@ class Variable(Value):
             return self
         array = as_array(value.value if isinstance(value, Variable) else value, self.dtype)
         if array.shape != self.shape:
-            raise ValueError(
-                f"Variable '{self.path}': expected a value of shape {self.shape}, got shape {array.shape}"
-            )
+            raise ValueError(f"Variable '{self.path}': expected a value of shape {self.shape}, got shape {array.shape}")
         if array is not self._array:
             np.copyto(self.own(), array)
         return self

@@ -87,7 +87,12 @@ class DenseBias(Op):
         if reshape is not None and uses.alone(reshape.inputs[0]) is reshape:
             x = reshape.inputs[0]
         product = made_by(x, MatMul)
-        if product is None or product.op.key != MatMul(False, False).key or len(x.shape) != 2 or x.shape[1:] != bias.shape:
+        if (
+            product is None
+            or product.op.key != MatMul(False, False).key
+            or len(x.shape) != 2
+            or x.shape[1:] != bias.shape
+        ):
             return None
         y = node.outputs[0]
         return Node(DenseBias(found[1], y.shape), (*product.inputs, bias), (y,))

@@ -270,7 +270,7 @@ _ALL = builtin_slice(None)
 
 
 def _is_basic(p: Any) -> bool:
-    return p is None or p is Ellipsis or isinstance(p, (builtin_slice, int, np.integer)) and not isinstance(p, bool)
+    return p is None or p is Ellipsis or (isinstance(p, (builtin_slice, int, np.integer)) and not isinstance(p, bool))
 
 
 def _index_array(p: Any) -> Any:

@@ -384,7 +384,9 @@ def _right_sides(a: Any, b: Any, name: str) -> tuple[Any, Any, bool]:
     vector = len(b.shape) == len(a.shape) - 1
     wide = _column(b) if vector else b
     if wide.shape[:-1] != a.shape[:-1]:
-        raise ValueError(f"{name}: expected right sides (..., M) or (..., M, K) for matrices {a.shape}, got shape {b.shape}")
+        raise ValueError(
+            f"{name}: expected right sides (..., M) or (..., M, K) for matrices {a.shape}, got shape {b.shape}"
+        )
     return a, wide, vector
 
 

@@ -59,7 +59,12 @@ Step = tuple[str, tuple[Any, ...]]
 
 
 def lower_elementwise(
-    k: Any, steps: Sequence[Step], outs: Sequence[int], operands: Sequence[Any], results: Sequence[Any], shape: Sequence[int]
+    k: Any,
+    steps: Sequence[Step],
+    outs: Sequence[int],
+    operands: Sequence[Any],
+    results: Sequence[Any],
+    shape: Sequence[int],
 ) -> None:
     """One call of an elementwise kernel: `outs[i]` is the value number that `results[i]` receives."""
     dims, strides = collapse(shape, [broadcast_strides(x.shape, shape) for x in operands] + [row_major(shape)])
@@ -67,7 +72,9 @@ def lower_elementwise(
         raise ValueError(f"broadcasting over {len(dims)} separate axes; the kernels take {MOST_RANK}")
     fields = elementwise_fields(k, steps, outs, operands, [y.dtype for y in results], dims, strides[:-1])
     kernel = getattr(k, domain_of([x.dtype for x in (*operands, *results)]))
-    kernel(fields, *operands, *[None] * (MOST_INPUTS - len(operands)), *results, *[None] * (MOST_OUTPUTS - len(results)))
+    kernel(
+        fields, *operands, *[None] * (MOST_INPUTS - len(operands)), *results, *[None] * (MOST_OUTPUTS - len(results))
+    )
 
 
 def lower_map_reduce(
@@ -81,7 +88,9 @@ def lower_map_reduce(
     units = max(k.facts("map_reduce", fields)["units"], 1)
     columns = shape[1]
     parts = [k.temp((units, columns), "float32") for _ in results]
-    k.map_reduce(fields, *operands, *[None] * (MOST_INPUTS - len(operands)), *parts, *[None] * (MOST_OUTPUTS - len(parts)))
+    k.map_reduce(
+        fields, *operands, *[None] * (MOST_INPUTS - len(operands)), *parts, *[None] * (MOST_OUTPUTS - len(parts))
+    )
     for part, y, scale in zip(parts, results, scales):
         if y.size == columns:
             lower_reduce(k, SUM, part, y, 1, units, columns, scale)
@@ -159,7 +168,9 @@ def lower_reduce(k: Any, kind: int, x: Any, y: Any, outer: int, length: int, inn
         chunks = -(-length // chunk)
         partial = k.temp((outer, chunks, inner), x.dtype)
         first = SUM if kind == MEAN else kind
-        k.reduce({**fields, "kind": first, "O": outer, "R": length, "I": inner, "chunk": chunk, "scale": 1.0}, x, partial)
+        k.reduce(
+            {**fields, "kind": first, "O": outer, "R": length, "I": inner, "chunk": chunk, "scale": 1.0}, x, partial
+        )
         second = SUM if kind == SUM_SQUARES else kind
         fields["kind"] = second
         k.reduce({**fields, "O": outer, "R": chunks, "I": inner, "chunk": max(chunks, 1), "scale": scale}, partial, y)

@@ -204,7 +204,12 @@ def nan_last_quantile(x: Any, q: Any, axis: Any, method: str, keepdims: bool, na
     rows, axes, share = _quantile_operands(x, q, axis, method, name)
     count = SumTo((*rows.shape[:-1], 1))(Cast("int32")(LogicalNot()(Isnan()(rows))))
     last = Sub()(count, scalar(1, "int32"))
-    y = _between(sorted_along(rows, len(rows.shape) - 1), share, Select()(Lt()(last, scalar(0, "int32")), scalar(0, "int32"), last), method)
+    y = _between(
+        sorted_along(rows, len(rows.shape) - 1),
+        share,
+        Select()(Lt()(last, scalar(0, "int32")), scalar(0, "int32"), last),
+        method,
+    )
     return _quantiles_first(y, q, x.shape, axes, keepdims)
 
 

@@ -36,7 +36,9 @@ class DenseGradWMap(Op):
             scalar=[0, *[int(e.size == 1) for e in es]] + [0] * (MOST_INPUTS - 1 - count),
             **program_fields(k, self.steps, self.outs, count + 1),
         )  # fmt: skip
-        k.dense_grad_w_map(fields, x, dy, *es, *[None] * (MOST_INPUTS - 1 - count), *ys, *[None] * (MOST_OUTPUTS - len(ys)))
+        k.dense_grad_w_map(
+            fields, x, dy, *es, *[None] * (MOST_INPUTS - 1 - count), *ys, *[None] * (MOST_OUTPUTS - len(ys))
+        )
 
 
 def move_into_epilogues(graph: Graph) -> None:
@@ -83,7 +85,12 @@ def _fused(node: Node, readers: dict[int, list[Node]], escapes: set[int]) -> tup
         if product is not None and product.op is MatMul(True, False) and len(shape) == 2 and g.shape == shape:
             # a long sum over few tiles is cut into parts for many cores, which have to be joined before anything else
             whole = grad_w_chunks(product.inputs[0].shape[0], *shape) < 2
-            if whole and id(g) not in escapes and len(readers[id(g)]) == 1 and product.inputs[0] is not product.inputs[1]:
+            if (
+                whole
+                and id(g) not in escapes
+                and len(readers[id(g)]) == 1
+                and product.inputs[0] is not product.inputs[1]
+            ):
                 return product, _with_product(node, at, product, *found)
     return None
 

@@ -63,7 +63,9 @@ class _Fuser:
 
     def run(self) -> None:
         for node in self.graph.nodes:
-            if isinstance(node.op, Elementwise) and not isinstance(node.op, BroadcastTo):  # readers repeat it themselves
+            if isinstance(node.op, Elementwise) and not isinstance(
+                node.op, BroadcastTo
+            ):  # readers repeat it themselves
                 self._place(node)
         nodes: list[Node] = []
         for node in self.graph.nodes:
@@ -137,9 +139,7 @@ class _Fuser:
             numbers[id(m.outputs[0])] = n + len(steps) - 1
         inside = {self.order[id(m)] for m in members}
         outputs = [m.outputs[0] for m in members if self._leaves(m.outputs[0], inside)]
-        op = Fused(
-            tuple(steps), tuple(numbers[id(s)] for s in outputs), group.shape, tuple(s.dtype for s in outputs)
-        )
+        op = Fused(tuple(steps), tuple(numbers[id(s)] for s in outputs), group.shape, tuple(s.dtype for s in outputs))
         node = Node(op, tuple(inputs), tuple(outputs))
         for s in outputs:
             s.node = node

@@ -106,11 +106,15 @@ class Lowering:
 
         def call(fields: dict[str, Any], *operands: Operand | None) -> None:
             if len(operands) != len(expected):
-                raise TypeError(f"kernel '{kernel}' takes {len(expected)} operands, {self.origin} gives {len(operands)}")
+                raise TypeError(
+                    f"kernel '{kernel}' takes {len(expected)} operands, {self.origin} gives {len(operands)}"
+                )
             for i, (o, (dtype, _)) in enumerate(zip(operands, expected)):
                 if o is not None and dtype not in ("void", "none", None) and dtype != o.dtype:
                     if not (dtype == "uint8" and o.dtype == "bool"):
-                        raise TypeError(f"kernel '{kernel}' operand {i}: expected {dtype}, {self.origin} gives {o.dtype}")
+                        raise TypeError(
+                            f"kernel '{kernel}' operand {i}: expected {dtype}, {self.origin} gives {o.dtype}"
+                        )
             self.instructions.append(Instruction(kernel, fields, list(operands), self.origin))
 
         return call

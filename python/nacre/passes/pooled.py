@@ -35,7 +35,9 @@ def fuse_pooled_convolutions(graph: Graph) -> None:
         for s in node.inputs:
             readers.setdefault(id(s), []).append(node)
     escapes = {id(s) for s in (*graph.outputs, *graph.writes.values())}
-    matches = [m for node in graph.nodes if isinstance(node.op, MaxPool2D) for m in [_match(node, readers, escapes)] if m]
+    matches = [
+        m for node in graph.nodes if isinstance(node.op, MaxPool2D) for m in [_match(node, readers, escapes)] if m
+    ]
     if not matches:
         return
     new = {k: n for m in matches for k, n in m.new.items()}
@@ -89,7 +91,13 @@ def _match(pool: Node, readers: dict[int, list[Node]], escapes: set[int]) -> _Ma
     others = [n for n in readers[id(r)] if n is not pool]
     if not backs:
         return found if not others else None
-    return found if _match_backward(found, backs[0], r if relu is not None else None, others, conv, own, y, index_out, readers, escapes) else None
+    return (
+        found
+        if _match_backward(
+            found, backs[0], r if relu is not None else None, others, conv, own, y, index_out, readers, escapes
+        )
+        else None
+    )
 
 
 def _match_backward(
@@ -120,7 +128,12 @@ def _match_backward(
         elif isinstance(node.op, Conv2DGradX) and node.inputs[1] is w and node.inputs[0] is g:
             masked = readers.get(id(node.outputs[0]), ())
             last = node
-            if len(masked) == 1 and isinstance(masked[0].op, ReluGrad) and masked[0].inputs[1] is x and id(node.outputs[0]) not in escapes:
+            if (
+                len(masked) == 1
+                and isinstance(masked[0].op, ReluGrad)
+                and masked[0].inputs[1] is x
+                and id(node.outputs[0]) not in escapes
+            ):
                 last = masked[0]
             new = Node(Conv2DPoolGradX(*own, last is not node), (dy, y, index, w, x), last.outputs)
             found.new[id(last)] = new

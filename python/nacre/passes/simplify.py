@@ -72,9 +72,7 @@ def _is_one(s: Symbol) -> bool:
 def _identity(node: Node) -> Symbol | None:
     """The input that the node's only output equals, if it plainly does."""
     op, y = node.op, node.outputs[0]
-    if isinstance(op, (Copy, StopGradient)) or (
-        isinstance(op, (Cast, BroadcastTo)) and node.inputs[0].spec == y.spec
-    ):
+    if isinstance(op, (Copy, StopGradient)) or (isinstance(op, (Cast, BroadcastTo)) and node.inputs[0].spec == y.spec):
         return node.inputs[0]
     if isinstance(op, Mul):
         a, b = node.inputs

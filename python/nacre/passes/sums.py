@@ -150,7 +150,9 @@ def _take_in(found: _Sum, s: Symbol, shape: tuple[int, ...], stored: set[int]) -
 
 def _joins(group: list[_Sum], other: _Sum, order: dict[int, int]) -> bool:
     first = group[0]
-    if (first.rows, first.columns) != (other.rows, other.columns) or first.node.inputs[0].shape != other.node.inputs[0].shape:
+    if (first.rows, first.columns) != (other.rows, other.columns) or first.node.inputs[0].shape != other.node.inputs[
+        0
+    ].shape:
         return False
     place = order[id(first.node)]
     leaves = {id(s): s for g in (*group, other) for s in g.leaves}
@@ -158,7 +160,11 @@ def _joins(group: list[_Sum], other: _Sum, order: dict[int, int]) -> bool:
         return False
     shared = {id(s) for g in group for s in g.leaves if s.spec.size > first.columns} & {id(s) for s in other.leaves}
     members = {id(n) for g in (*group, other) for n in g.members}
-    return bool(shared) and sum(1 for s in leaves.values() if literal(s) is None) <= MOST_INPUTS and len(members) <= _MOST_STEPS
+    return (
+        bool(shared)
+        and sum(1 for s in leaves.values() if literal(s) is None) <= MOST_INPUTS
+        and len(members) <= _MOST_STEPS
+    )
 
 
 def _node_of(group: list[_Sum], order: dict[int, int]) -> Node:
@@ -174,7 +180,12 @@ def _node_of(group: list[_Sum], order: dict[int, int]) -> Node:
         sources = [numbers[id(s if id(s) in inside else unrepeated(s))] for s in m.inputs]
         base = n + len(steps) - len(sources)
         for name, args in m.op.steps(len(sources)):  # type: ignore[attr-defined]
-            steps.append((name, tuple(a if not isinstance(a, int) else sources[a] if a < len(sources) else base + a for a in args)))
+            steps.append(
+                (
+                    name,
+                    tuple(a if not isinstance(a, int) else sources[a] if a < len(sources) else base + a for a in args),
+                )
+            )
         numbers[id(m.outputs[0])] = n + len(steps) - 1
     outs = []
     for g in group:
@@ -190,5 +201,3 @@ def _node_of(group: list[_Sum], order: dict[int, int]) -> Node:
         tuple(g.node.op.scale for g in group),
     )  # fmt: skip
     return Node(op, tuple(inputs), outputs)
-
-

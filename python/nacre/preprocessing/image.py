@@ -47,7 +47,7 @@ class _Flow(PyDataset):
         super().__init__()
         self.n, self.samples, self.batch_size = n, n, batch_size
         self._shuffle, self._make = shuffle, make
-        self._rng = np.random.default_rng(np.random.randint(2**31) if seed is None else seed)  # noqa: NPY002
+        self._rng = np.random.default_rng(np.random.randint(2**31) if seed is None else seed)
         self._next = 0
         self.on_epoch_end()
 

@@ -57,7 +57,7 @@ class TimeseriesGenerator(PyDataset):
 
     def __getitem__(self, index: int) -> Any:
         if self._shuffle:
-            rows = np.random.choice(self._rows, self._size)  # noqa: NPY002 (follows set_random_seed)
+            rows = np.random.choice(self._rows, self._size)
         else:
             rows = self._rows[index * self._size : (index + 1) * self._size]
         x = self._data[rows[:, None] + self._offsets]

@@ -21,7 +21,7 @@ from nacre.passes.lower import lower
 from nacre.passes.pooled import fuse_pooled_convolutions
 from nacre.passes.simplify import remove_dead, simplify
 from nacre.passes.sums import absorb_into_sums
-from nacre.runtime import eager  # noqa: F401  (installs the eager executor)
+from nacre.runtime import eager
 from nacre.runtime.writer import build_program
 
 _MOST_PROGRAMS = 64
@@ -57,7 +57,9 @@ class Plan:
         dump(graph, "fuse")
         low = lower(graph)
         self.program = build_program(low)
-        self.origins = [type(i.origin).__name__ if not isinstance(i.origin, str) else i.origin for i in low.instructions]
+        self.origins = [
+            type(i.origin).__name__ if not isinstance(i.origin, str) else i.origin for i in low.instructions
+        ]
         self.inputs = low.inputs
         self.outputs = [(i, s.shape, NUMPY[s.dtype]) for i, s in zip(low.outputs, graph.outputs)]
         self.state = low.state
@@ -147,7 +149,9 @@ class CompiledFunction:
         plan.program.run(bound)
         return plan.result(outputs)
 
-    def run_steps(self, data: tuple[Any, ...], order: np.ndarray[Any, Any] | None, batch_size: int, begin: int, count: int) -> Any:
+    def run_steps(
+        self, data: tuple[Any, ...], order: np.ndarray[Any, Any] | None, batch_size: int, begin: int, count: int
+    ) -> Any:
         """Runs `count` batches of `batch_size` rows in one call, from batch number `begin` on; the last one's outputs.
 
         `data` are the positional arguments as whole arrays, rows first; batch i holds the rows `order[i * batch_size :][:batch_size]`

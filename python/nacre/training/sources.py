@@ -152,7 +152,7 @@ class ArraySource(Source):
         if self.shuffle == "batch":
             return np.concatenate([self._mixed(i) for i in range(self.num_batches)])
         if self.shuffle:
-            return np.random.permutation(self.num_samples)  # noqa: NPY002
+            return np.random.permutation(self.num_samples)
         return None
 
     def batch(self, order: np.ndarray[Any, Any] | None, number: int) -> Any:
@@ -173,7 +173,7 @@ class ArraySource(Source):
         """The samples of batch `number` in a new order."""
         assert self.batch_size is not None
         begin = number * self.batch_size
-        return np.random.permutation(np.arange(begin, min(begin + self.batch_size, self.num_samples)))  # noqa: NPY002
+        return np.random.permutation(np.arange(begin, min(begin + self.batch_size, self.num_samples)))
 
 
 def _standard(data: Any, class_weight: dict[int, float] | None = None) -> Any:

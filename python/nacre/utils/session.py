@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from nacre.core import naming
-from nacre.core.tensor import KerasTensor
 from nacre.core.seed_generator import set_global_seed
+from nacre.core.tensor import KerasTensor
 
 
 def clear_session(free_memory: bool = True) -> None:
@@ -23,7 +23,7 @@ def set_random_seed(seed: int) -> None:
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
         raise ValueError(f"Expected `seed` argument to be an integer. Received: seed={seed} (of type {type(seed)})")
     random.seed(int(seed))
-    np.random.seed(int(seed))  # noqa: NPY002 (fit shuffles by this generator, as Keras does)
+    np.random.seed(int(seed))
     set_global_seed(int(seed))
 
 

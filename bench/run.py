@@ -3,6 +3,7 @@
     dev.py bench kernels [--isa avx2] [--threads 2] ...   nacre_bench over every file in bench/shapes (further arguments: its own)
     dev.py bench models [NETWORK ...]                     time of a training step of each network of workloads.py, and where it goes
     dev.py bench compare --peers-python PYTHON ...        nacre beside installed peers: compare.py (further arguments: its own)
+    dev.py bench start                                    a fresh process to its first training step: seconds and memory; one-row predict
 
 Without a word: models.
 """
@@ -73,6 +74,38 @@ def profile(model: object, x: object, y: np.ndarray) -> None:
     print(f"    {len(rows)} instructions, {total / 1e6:.3f} ms when each runs by itself")
 
 
+FIRST_STEP = """
+import nacre as keras, numpy as np
+x, y = np.random.rand(32, 784).astype("float32"), np.random.randint(0, 10, 32)
+layers = keras.layers
+model = keras.Sequential([keras.Input((784,)), layers.Dense(512, "relu"), layers.Dense(256, "relu"), layers.Dense(10)])
+model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+model.train_on_batch(x, y)
+"""
+MEMORY = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+ONE_ROW = """
+import time
+times = []
+for _ in range(300):
+    start = time.perf_counter(); model.predict_on_batch(x[:1]); times.append(time.perf_counter() - start)
+print(sorted(times)[150] * 1e6)
+"""
+
+
+def start(_: list[str]) -> int:
+    def run(*code: str) -> tuple[float, str]:
+        begin = time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", "\n".join(code)], capture_output=True, text=True, check=True)
+        return time.perf_counter() - begin, done.stdout
+
+    seconds = sorted(run(FIRST_STEP)[0] for _ in range(9))
+    print(f"process start to first MLP step done: {seconds[4]:.3f} s ({seconds[1]:.3f} .. {seconds[7]:.3f})")
+    ours, numpys = float(run(FIRST_STEP, MEMORY)[1]), float(run("import numpy", MEMORY)[1])
+    print(f"peak memory: {ours:.1f} MB, {ours - numpys:.1f} MB more than importing NumPy")
+    print(f"predict_on_batch of one row: {float(run(FIRST_STEP, ONE_ROW)[1]):.1f} us (median of 300)")
+    return 0
+
+
 def compare(arguments: list[str]) -> int:
     return subprocess.run([sys.executable, HERE / "compare.py", *arguments], check=False).returncode
 
@@ -80,7 +113,7 @@ def compare(arguments: list[str]) -> int:
 def main() -> int:
     words = sys.argv[1:]
     sys.path.insert(0, str(HERE))
-    commands = {"kernels": kernels, "models": models, "compare": compare}
+    commands = {"kernels": kernels, "models": models, "compare": compare, "start": start}
     if words and words[0] not in commands:
         print(__doc__, file=sys.stderr)
         return 2

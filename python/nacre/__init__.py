@@ -56,6 +56,8 @@ _NAMES = {
     "Optimizer": ".optimizers",
     "Regularizer": ".regularizers",
     "Sequential": ".models",
+    "StatelessScope": ".core.stateless",
+    "SymbolicScope": ".core.operation",
     "Variable": ".core.variable",
     "install_as_keras": ".compat.install",
 }

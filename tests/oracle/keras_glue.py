@@ -8,6 +8,8 @@ import types
 import unittest
 from typing import Any
 
+from keras_glue_ops import operation
+
 # Path below keras.src -> name -> "module:attribute" in nacre, or a name of this module.
 _NAMES: dict[str, dict[str, str]] = {
     "backend": {
@@ -31,7 +33,16 @@ _NAMES: dict[str, dict[str, str]] = {
     "backend.common.global_state": {"clear_session": "nacre.utils:clear_session"},
     "backend.common.keras_tensor": {"any_symbolic_tensors": "nacre.core.operation:any_keras_tensor"},
     "backend.common.masking": {"get_keras_mask": "get_keras_mask", "set_keras_mask": "set_keras_mask"},
-    "backend.common.backend_utils": {"compute_conv_transpose_output_shape": "conv_transpose_shape"},
+    "backend.common.backend_utils": {
+        "compute_conv_transpose_output_shape": "conv_transpose_shape",
+        "compute_conv_transpose_padding_args_for_jax": "conv_transpose_padding",
+    },
+    "backend.common.dtypes": {
+        "ALLOWED_DTYPES": "DTYPES",
+        "INT_TYPES": "INT_DTYPES",
+        "FLOAT_TYPES": "FLOAT_DTYPES",
+        "FLOAT8_TYPES": "NO_DTYPES",
+    },
     "backend.common.symbolic_scope": {"in_symbolic_scope": "nacre.core.trace:probing"},
     "backend.config": {
         "disable_flash_attention": "false_function",
@@ -39,6 +50,7 @@ _NAMES: dict[str, dict[str, str]] = {
         "is_flash_attention_enabled": "false_function",
         "is_nnx_enabled": "false_function",
     },
+    "backend.common.stateless_scope": {"StatelessScope": "nacre.core.stateless:StatelessScope"},
     "backend.common.name_scope": {
         "name_scope": "nacre.core.naming:name_scope",
         "current_path": "nacre.core.naming:current_path",
@@ -82,6 +94,9 @@ ENGINES = [
     ('"jax": "cpu:0",', '"jax": "cpu:0", "nacre": "cpu",'),
 ]
 false, true = False, True
+# What tests are repeated for: the dtypes that nacre computes in. The others are held in the next wider one.
+DTYPES, FLOAT_DTYPES = ("bool", "uint8", "int32", "int64", "float32", "float64"), ("float32", "float64")
+INT_DTYPES, NO_DTYPES = ("uint8", "int32", "int64"), ()
 running = False  # whether a test is running, as opposed to a file being imported
 
 
@@ -92,7 +107,7 @@ def find(path: str, name: str) -> Any:
             return Absent(what)
     where = _NAMES.get(path, {}).get(name)
     if where is None:
-        return None
+        return operation(name) if path.startswith("ops.") else None
     module, _, attribute = where.rpartition(":")
     if module:
         return getattr(importlib.import_module(module), attribute)
@@ -158,6 +173,23 @@ def conv_transpose_shape(
     cls = getattr(layers, f"Conv{len(input_shape) - 2}DTranspose")
     options = dict(output_padding=output_padding, data_format=data_format, dilation_rate=dilation_rate)
     return cls(filters, kernel_size, strides=strides, padding=padding, **options).compute_output_shape(input_shape)
+
+
+def conv_transpose_padding(
+    input_shape: Any, kernel_shape: Any, strides: Any, padding: str, output_padding: Any, dilation_rate: Any
+) -> Any:
+    """What is put around the spread input, (before, after) per axis, so that a plain convolution gives the result."""
+    from nacre.ops.convolution import transposed_length
+
+    axes = range(len(input_shape) - 2)
+    steps, gaps, extra = ((v,) * len(axes) if isinstance(v, int) or v is None else v for v in (strides, dilation_rate, output_padding))
+    pads = []
+    for i in axes:
+        n, size = input_shape[1 + i], kernel_shape[i]
+        _, (before, after) = transposed_length(n, size, steps[i], gaps[i], padding == "same", extra[i])
+        reach = (size - 1) * gaps[i]
+        pads.append((reach - before, reach - after))
+    return pads
 
 
 def trainer() -> Any:

@@ -127,6 +127,17 @@ class Operation:
         return self._history_outputs("output", "outputs")
 
 
+class SymbolicScope:
+    """Inside this block code that asks whether it only runs to find out shapes is told that it does."""
+
+    def __enter__(self) -> SymbolicScope:
+        self._before = trace.set_probing(True)
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        trace.set_probing(self._before)
+
+
 def any_keras_tensor(args: Any, kwargs: Any = None) -> bool:
     """Whether a KerasTensor is among the (nested) arguments."""
     for a in args:

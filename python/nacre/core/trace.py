@@ -15,6 +15,7 @@ class _State(threading.local):
     graph: Graph | None = None
     tapes: tuple[Any, ...] = ()
     probing: bool = False
+    scope: Any = None
 
 
 _state = _State()
@@ -28,6 +29,23 @@ def current_graph() -> Graph | None:
 def probing() -> bool:
     """Whether the graph under trace only serves to find out shapes."""
     return _state.probing
+
+
+def set_probing(new: bool) -> bool:
+    """Sets what `probing` answers; gives the answer before."""
+    before, _state.probing = _state.probing, new
+    return before
+
+
+def scope() -> Any:
+    """The StatelessScope around this thread's code, or None."""
+    return _state.scope
+
+
+def enter_scope(new: Any) -> Any:
+    """Puts `new` in place of the StatelessScope; gives the one before."""
+    before, _state.scope = _state.scope, new
+    return before
 
 
 def tapes() -> tuple[Any, ...]:

@@ -145,12 +145,15 @@ class Variable(Value):
     def value(self) -> Any:
         """The value now: a Tensor, or a Symbol while a function is being compiled."""
         graph = trace.current_graph()
-        if graph is not None:
-            tensor = graph.read(self)
-        else:
-            tensor = self._tensor
-            if tensor is None:
-                tensor = self._tensor = Tensor(self._array)
+        scope = trace.scope()
+        tensor = scope.get_current_value(self) if scope is not None else None
+        if tensor is None:
+            if graph is not None:
+                tensor = graph.read(self)
+            else:
+                tensor = self._tensor
+                if tensor is None:
+                    tensor = self._tensor = Tensor(self._array)
         for tape in trace.tapes():
             tape.watch_variable(self, tensor)
         return tensor
@@ -173,16 +176,32 @@ class Variable(Value):
 
     def assign(self, value: Any) -> Variable:
         """Sets the value; `value` is cast to the Variable's dtype. Raises ValueError when the shapes differ."""
+        scope = trace.scope()
+        if scope is not None:
+            scope.add_update((self, self.fitting(value)))
+            return self
         graph = trace.current_graph()
         if graph is not None:
             graph.write(self, _cast_symbol(graph, value, self))
             return self
         array = as_array(value.value if isinstance(value, Variable) else value, self.dtype)
-        if array.shape != self.shape:
-            raise ValueError(f"Variable '{self.path}': expected a value of shape {self.shape}, got shape {array.shape}")
+        self._check_shape(array.shape)
         if array is not self._array:
             np.copyto(self.own(), array)
         return self
+
+    def fitting(self, value: Any) -> Any:
+        """`value` as it would be assigned: a tensor of the Variable's dtype. Raises ValueError when the shapes differ."""
+        graph = trace.current_graph()
+        if graph is not None:
+            return _cast_symbol(graph, value, self)
+        array = as_array(value.value if isinstance(value, Variable) else value, self.dtype)
+        self._check_shape(array.shape)
+        return value if isinstance(value, Tensor) and value._array is array else Tensor(array.copy())
+
+    def _check_shape(self, shape: tuple[int, ...]) -> None:
+        if shape != self.shape:
+            raise ValueError(f"Variable '{self.path}': expected a value of shape {self.shape}, got shape {shape}")
 
     def assign_add(self, value: Any) -> Variable:
         """Adds `value`."""
@@ -198,6 +217,8 @@ class Variable(Value):
 
     def _eager_array(self) -> np.ndarray[Any, Any]:
         graph = trace.current_graph()
+        if trace.scope() is not None:
+            return self.value.__array__()  # type: ignore[no-any-return]
         if graph is not None:
             return graph.read(self).__array__()  # type: ignore[no-any-return]  # raises TracedBranch
         return self._array

@@ -16,15 +16,15 @@ def _as_float(matches: Any) -> Any:
 
 
 def accuracy(y_true: Any, y_pred: Any) -> Any:
-    """The share of equal elements along the last axis: (..., d) -> (...)."""
+    """1 where the two are equal, element by element."""
     y_true, y_pred = convert_pair(y_true, y_pred)
-    return ops.mean(_as_float(ops.equal(y_true, y_pred)), axis=-1)
+    return _as_float(ops.equal(y_true, y_pred))
 
 
 def binary_accuracy(y_true: Any, y_pred: Any, threshold: float = 0.5) -> Any:
-    """The share, along the last axis, of predictions on the right side of `threshold`."""
+    """1 where the prediction is on the right side of `threshold`, element by element."""
     y_true, y_pred = convert_pair(y_true, y_pred)
-    return ops.mean(_as_float(ops.equal(y_true, ops.cast(y_pred > threshold, y_pred.dtype))), axis=-1)
+    return _as_float(ops.equal(y_true, ops.cast(y_pred > threshold, y_pred.dtype)))
 
 
 def categorical_accuracy(y_true: Any, y_pred: Any) -> Any:

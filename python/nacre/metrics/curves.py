@@ -63,10 +63,10 @@ class AUC(_Curve):
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         if str(curve).lower() not in _CURVES:
-            raise ValueError(f"Invalid `curve` argument value {curve!r}. Expected one of: {list(_CURVES.values())}")
+            raise ValueError(f'Invalid AUC curve value: "{curve}". Expected values are {list(_CURVES.values())}')
         if str(summation_method).lower() not in _SUMMATIONS:
             raise ValueError(
-                f"Invalid `summation_method` argument value {summation_method!r}. Expected one of: {list(_SUMMATIONS)}"
+                f'Invalid AUC summation method value: "{summation_method}". Expected values are {list(_SUMMATIONS)}'
             )
         if num_labels is not None and not multi_label:
             raise ValueError("`num_labels` is needed only when `multi_label` is True.")
@@ -145,11 +145,10 @@ class AUC(_Curve):
             return divide_no_nan(fp, fp + tn), recall
         if self.curve == "PR":
             return recall, divide_no_nan(tp, tp + fp)
-        positives, negatives = tp + fn, fp + tn
-        share = divide_no_nan(positives, positives + negatives)
-        precision = divide_no_nan(tp, tp + fp)
-        precision_gain = divide_no_nan(precision - share, precision * (1.0 - share))
-        recall_gain = divide_no_nan(recall - share, recall * (1.0 - share))
+        odds = divide_no_nan(tp + fn, fp + tn)  # of a positive
+        none = ops.equal(tp, 0.0)
+        recall_gain = ops.where(none, 0.0, 1.0 - odds * divide_no_nan(fn, tp))
+        precision_gain = ops.where(none, 1.0, 1.0 - odds * divide_no_nan(fp, tp))
         return ops.maximum(recall_gain, 0.0), precision_gain
 
     def _areas_of(self, x: Any, y: Any) -> Any:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from nacre import initializers, ops
-from nacre.core import naming
+from nacre.core import naming, tree
 from nacre.core.registry import deserialize_keras_object, serialize_keras_object
+from nacre.core.stateless import StatelessScope
 from nacre.core.variable import Variable
 from nacre.losses.loss import apply_mask, dtype_name, same_rank
 
@@ -26,6 +27,7 @@ class Metric:
         self._dtype = dtype_name(dtype)
         self._variables: list[Variable] = []
         self._metrics: list[Metric] = []
+        self._containers: dict[str, Any] = {}
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, (Variable, Metric)):
@@ -37,6 +39,8 @@ class Metric:
                 )
             if not any(v is value for v in tracked):
                 tracked.append(value)
+        elif isinstance(value, (list, tuple, dict)) and "_containers" in self.__dict__ and not name.startswith("_"):
+            self._containers[name] = value
         super().__setattr__(name, value)
 
     @property
@@ -46,8 +50,12 @@ class Metric:
 
     @property
     def variables(self) -> list[Variable]:
-        """The state, that of metrics held as attributes included."""
-        return [*self._variables, *(v for m in self._metrics for v in m.variables)]
+        """The state, that of Variables and metrics held in attributes included, also in lists and dicts."""
+        held = tree.flatten(list(self._containers.values())) if self._containers else ()
+        metrics = [*self._metrics, *(m for m in held if isinstance(m, Metric))]
+        own = [*self._variables, *(v for v in held if isinstance(v, Variable))]
+        every = [*own, *(v for m in metrics for v in m.variables)]
+        return list({id(v): v for v in every}.values())
 
     def add_variable(
         self, shape: Any, initializer: Any, dtype: Any = None, aggregation: str = "sum", name: str | None = None
@@ -89,6 +97,32 @@ class Metric:
         self.update_state(*args, **kwargs)
         return self.result()
 
+    def stateless_update_state(self, metric_variables: Sequence[Any], *args: Any, **kwargs: Any) -> list[Any]:
+        """The state after a batch, for this state before it; the metric itself is left as it was."""
+        with self._having(metric_variables, "stateless_update_state"):
+            self.update_state(*args, **kwargs)
+            return [v.value for v in self.variables]
+
+    def stateless_result(self, metric_variables: Sequence[Any]) -> Any:
+        """The value for this state."""
+        with self._having(metric_variables, "stateless_result"):
+            return self.result()
+
+    def stateless_reset_state(self) -> list[Any]:
+        """The state after a reset; the metric itself is left as it was."""
+        with StatelessScope():
+            self.reset_state()
+            return [v.value for v in self.variables]
+
+    def _having(self, values: Sequence[Any], what: str) -> StatelessScope:
+        if len(values) != len(self.variables):
+            raise ValueError(
+                "Argument `metric_variables` must be a list of tensors corresponding 1:1 to "
+                f"{type(self).__name__}().variables. Received list with length {len(values)}, but {what} expects "
+                f"{len(self.variables)} variables."
+            )
+        return StatelessScope(list(zip(self.variables, values)))
+
     def get_config(self) -> dict[str, Any]:
         """What `from_config` needs to make an equal metric."""
         return {"name": self.name, "dtype": self._dtype}
@@ -106,9 +140,8 @@ def samplewise(values: Any, sample_weight: Any, reduce: Callable[..., Any], dtyp
     """One (weighted) value and one weight per sample; `reduce` takes away the other axes."""
     mask = getattr(values, "_keras_mask", None)
     values = ops.cast(ops.convert_to_tensor(values), dtype)
-    if sample_weight is not None or mask is not None:
-        if sample_weight is not None:
-            sample_weight = ops.convert_to_tensor(sample_weight, dtype=dtype)
+    if sample_weight is not None:  # without weights, entries that the function masked count as the 0 that they are
+        sample_weight = ops.convert_to_tensor(sample_weight, dtype=dtype)
         sample_weight = apply_mask(sample_weight, mask, dtype, "sum")
         values, sample_weight = same_rank(values, sample_weight)
         rank = len(sample_weight.shape)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from nacre import ops
 from nacre.core import config
+from nacre.core.spec import is_float, standardize_dtype
 from nacre.metrics.metric import Metric
 
 
@@ -30,7 +32,7 @@ class _ConfusionMatrix(Metric):
         self.sparse_y_pred = sparse_y_pred
         self.axis = axis
         self.total_cm = self.add_variable(
-            (num_classes, num_classes), "zeros", config.floatx(), name="total_confusion_matrix"
+            (num_classes, num_classes), "zeros", self._dtype, name="total_confusion_matrix"
         )
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
@@ -39,25 +41,33 @@ class _ConfusionMatrix(Metric):
             y_true = ops.argmax(ops.convert_to_tensor(y_true), axis=self.axis)
         if not self.sparse_y_pred:
             y_pred = ops.argmax(ops.convert_to_tensor(y_pred), axis=self.axis)
+        shape = tuple(ops.convert_to_tensor(y_true).shape)
         labels = ops.reshape(ops.cast(y_true, "int32"), (-1,))
         found = ops.reshape(ops.cast(y_pred, "int32"), (-1,))
-        dtype = config.floatx()
-        if sample_weight is None:
-            weight = ops.ones(labels.shape, dtype)
-        else:
-            weight = ops.cast(ops.convert_to_tensor(sample_weight), dtype)
-            shape = tuple(ops.convert_to_tensor(y_true).shape)
-            missing = len(shape) - len(weight.shape)
-            if missing > 0:
-                weight = ops.reshape(weight, (*weight.shape, *([1] * missing)))
-            weight = ops.reshape(ops.broadcast_to(weight, shape), (-1,))
+        weight = ops.reshape(self._weights(sample_weight, shape), (-1,))
+        n = self.num_classes
+        valid = ops.logical_and(labels >= 0, labels < n)
+        valid = ops.logical_and(valid, ops.logical_and(found >= 0, found < n))
         if self.ignore_class is not None:
-            valid = ops.not_equal(labels, self.ignore_class)
-            weight = weight * ops.cast(valid, dtype)
-            labels = ops.where(valid, labels, ops.zeros_like(labels))
-        rows = ops.one_hot(labels, self.num_classes, dtype=dtype) * ops.expand_dims(weight, -1)
-        columns = ops.one_hot(found, self.num_classes, dtype=dtype)
-        self.total_cm.assign(self.total_cm + ops.matmul(ops.transpose(rows), columns))
+            valid = ops.logical_and(valid, ops.not_equal(labels, self.ignore_class))
+        cells = ops.where(valid, labels * n + found, -1)
+        counts = ops.segment_sum(weight, cells, num_segments=n * n)
+        self.total_cm.assign(self.total_cm + ops.reshape(counts, (n, n)))
+
+    def _weights(self, sample_weight: Any, shape: tuple[int, ...]) -> Any:
+        if sample_weight is None:
+            return ops.ones(shape, self._dtype)
+        if is_float(standardize_dtype(getattr(sample_weight, "dtype", "bool"))) and not is_float(self._dtype):
+            warnings.warn(
+                "You are passing weight as `float`, but dtype is `int`. This may result in an incorrect weight due to "
+                "type casting. Consider using integer weights.",
+                stacklevel=3,
+            )
+        weight = ops.cast(ops.convert_to_tensor(sample_weight), self._dtype)
+        missing = len(shape) - len(weight.shape)
+        if missing > 0:
+            weight = ops.reshape(weight, (*weight.shape, *([1] * missing)))
+        return ops.broadcast_to(weight, shape)
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` needs to make an equal metric."""
@@ -93,7 +103,7 @@ class IoU(_ConfusionMatrix):
 
     def result(self) -> Any:
         """The mean so far, over the target classes that occurred."""
-        matrix = self.total_cm.value
+        matrix = ops.cast(self.total_cm.value, config.floatx())
         index = ops.convert_to_tensor(self.target_class_ids, dtype="int32")
         eye = ops.eye(self.num_classes, dtype=matrix.dtype)
         hits = ops.take(ops.sum(matrix * eye, axis=0), index, axis=0)

@@ -34,7 +34,8 @@ class FBetaScore(Metric):
         super().__init__(name=name, dtype=dtype)
         if average not in _AVERAGES:
             raise ValueError(
-                f"Invalid `average` argument value. Expected one of: {list(_AVERAGES)}. Received: average={average}"
+                f"Invalid `average` argument value. Expected one of: {{None, 'micro', 'macro', 'weighted'}}. "
+                f"Received: average={average}"
             )
         if not isinstance(beta, float):
             raise ValueError(
@@ -60,14 +61,16 @@ class FBetaScore(Metric):
         self.axis = None if average == "micro" else 0
         self._built = False
 
-    def _build(self, shape: Any) -> None:
-        if len(shape) != 2 or shape[-1] is None:
+    def _build(self, true_shape: Any, pred_shape: Any) -> None:
+        shapes = f"Received input shapes: y_pred.shape={tuple(pred_shape)} and y_true.shape={tuple(true_shape)}."
+        if len(pred_shape) != 2 or len(true_shape) != 2:
+            raise ValueError(f"FBetaScore expects 2D inputs with shape (batch_size, output_dim). {shapes}")
+        if pred_shape[-1] is None or true_shape[-1] is None:
             raise ValueError(
-                "FBetaScore expects 2D inputs with shape (batch_size, output_dim), with output_dim fully defined (not "
-                "None). "
-                f"Received input shapes: y_pred.shape={tuple(shape)}"
+                "FBetaScore expects 2D inputs with shape (batch_size, output_dim), with output_dim fully defined "
+                f"(not None). {shapes}"
             )
-        size = () if self.average == "micro" else (shape[-1],)
+        size = () if self.average == "micro" else (pred_shape[-1],)
         for name in ("true_positives", "false_positives", "false_negatives", "intermediate_weights"):
             setattr(self, name, self.add_variable(size, "zeros", self._dtype, name=name))
         self._built = True
@@ -76,7 +79,7 @@ class FBetaScore(Metric):
         """Adds a batch of (batch, classes): labels 0 and 1, and predictions."""
         y_true, y_pred = convert_pair(y_true, y_pred)
         if not self._built:
-            self._build(y_pred.shape)
+            self._build(y_true.shape, y_pred.shape)
         if self.threshold is None:
             largest = ops.max(y_pred, axis=-1, keepdims=True)
             chosen = ops.logical_and(y_pred >= largest, ops.abs(y_pred) > 1e-9)

@@ -43,6 +43,11 @@ def select(y_true: Any, y_pred: Any, top_k: int | None, class_id: int | None) ->
         chosen = ops.sum(ops.one_hot(best, y_pred.shape[-1], dtype=y_pred.dtype), axis=-2)
         y_pred = y_pred * chosen + NONE_SELECTED * (1.0 - chosen)
     if class_id is not None:
+        if len(y_pred.shape) == 1:
+            raise ValueError(
+                "When class_id is provided, y_pred must be a 2D array with shape (num_samples, num_classes), found "
+                f"shape: {tuple(y_pred.shape)}"
+            )
         if not -y_pred.shape[-1] <= class_id < y_pred.shape[-1]:
             raise ValueError(f"class_id={class_id} is outside of the {y_pred.shape[-1]} classes of y_pred")
         y_true, y_pred = y_true[..., class_id], y_pred[..., class_id]

@@ -1,0 +1,45 @@
+"""The operation classes that Keras' tests of `keras.ops` make: `Sum(axis=1)(x)` is nacre's `ops.sum(x, axis=1)`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from nacre.core.operation import Operation
+
+# Classes whose arguments do not simply stand behind the inputs: the call that they make.
+_ORDER: dict[str, Callable[..., Any]] = {
+    "einsum": lambda f, given, inputs: f(*given, *inputs),
+    "map": lambda f, given, inputs: f(*given, *inputs),
+    "random_seed_dtype": lambda f, given, inputs: f(),
+}
+
+
+@functools.lru_cache(maxsize=None)
+def _functions() -> dict[str, tuple[str, Callable[..., Any]]]:
+    """The functions of nacre's ops by their names in small letters without underscores."""
+    from nacre import ops
+
+    homes = (ops.image, ops.nn, ops.linalg, ops)
+    return {name.replace("_", "").lower(): (name, getattr(home, name)) for home in homes for name in home.__all__}
+
+
+def operation(title: str) -> type | None:
+    """The class called `title`, or None when no function has that name."""
+    if not title[:1].isupper() or title.lower() not in _functions():
+        return None
+    name, function = _functions()[title.lower()]
+
+    class OfFunction(Operation):
+        def __init__(self, *given: Any, name: str | None = None, **options: Any) -> None:
+            super().__init__(name)
+            self.given, self.options = given, options
+
+        def call(self, *inputs: Any, **more: Any) -> Any:
+            bound = functools.partial(function, **{**self.options, **more})
+            order = _ORDER.get(name)
+            return order(bound, self.given, inputs) if order else bound(*inputs, *self.given)
+
+    OfFunction.__name__ = OfFunction.__qualname__ = title
+    return OfFunction

@@ -128,14 +128,14 @@ def test_direction_of_a_result_is_known(model: Any, name: str, better: str) -> N
     model.fit(C.X, C.Y, verbose=0)
     stop = callbacks.EarlyStopping(name)
     stop.set_model(model)
-    assert stop.improves(2.0, 1.0) is (better == "max")
+    assert stop._is_improvement(2.0, 1.0) is (better == "max")
 
 
 def test_direction_that_is_not_known_is_an_error(model: Any) -> None:
     stop = callbacks.EarlyStopping("foo")
     stop.set_model(model)
     with pytest.raises(ValueError, match="mode='max'"):
-        stop.improves(2.0, 1.0)
+        stop._is_improvement(2.0, 1.0)
     with pytest.warns(UserWarning, match=r"foo.*not available"):
         stop.on_epoch_end(0, {"loss": 1.0})
 
@@ -150,7 +150,7 @@ def test_learning_rate_callbacks(model: Any) -> None:
     assert float(model.optimizer.learning_rate) == pytest.approx(0.001)
     scheduled = C.mlp(keras)
     scheduled.compile(keras.optimizers.SGD(keras.optimizers.schedules.ExponentialDecay(0.1, 5, 0.5)), C.SPARSE)
-    with pytest.raises(TypeError, match="schedule"):
+    with pytest.raises(TypeError, match="LearningRateSchedule"):
         scheduled.fit(C.X, C.Y, verbose=0, callbacks=[plateau])
 
 

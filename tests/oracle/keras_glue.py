@@ -55,6 +55,8 @@ _NAMES: dict[str, dict[str, str]] = {
         "name_scope": "nacre.core.naming:name_scope",
         "current_path": "nacre.core.naming:current_path",
     },
+    "optimizers.loss_scale_optimizer": {"LossScaleOptimizer": "nacre.optimizers:LossScaleOptimizer"},
+    "callbacks": {"MonitorCallback": "nacre.callbacks.monitors:MonitorCallback"},
     "models": {"Functional": "nacre.models.functional:Functional"},
     "models.functional": {"Functional": "nacre.models.functional:Functional"},
     "ops.node": {"Node": "nacre.core.operation:Node"},

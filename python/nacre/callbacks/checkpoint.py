@@ -110,7 +110,7 @@ class ModelCheckpoint(MonitorCallback):
                 stacklevel=4,
             )
             return True
-        if not self.improves(current, self.best):
+        if not self._is_improvement(current, self.best):
             if self.verbose > 0:
                 print_message(f"\nEpoch {epoch + 1}: {self.monitor} did not improve from {self.best:.5f}")
             return False

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nacre import ops
 from nacre.callbacks.base import Callback
 from nacre.callbacks.directions import direction
 from nacre.core.variable import Variable
@@ -29,19 +30,29 @@ class MonitorCallback(Callback):
         self.mode = mode
         self.best = baseline
         self.min_delta = abs(min_delta)
-        self._max: bool | None = None if mode == "auto" else mode == "max"
+        self.monitor_op: Any = None  # ops.greater or ops.less, once it is known
 
-    def improves(self, value: Any, than: Any) -> bool:
-        """Whether `value` is better than `than` by more than `min_delta`."""
-        if than is None:
+    def _set_monitor_op(self) -> None:
+        mode = self.mode if self.mode != "auto" else direction(self.model, self.monitor, type(self).__name__)
+        self.monitor_op = ops.greater if mode == "max" else ops.less
+
+    def _is_improvement(self, monitor_value: Any, reference_value: Any) -> bool:
+        """Whether `monitor_value` is better than `reference_value` by more than `min_delta`."""
+        if reference_value is None:
             return True
-        if self._max is None:
-            self._max = direction(self.model, self.monitor, type(self).__name__) == "max"
-        return bool(value - self.min_delta > than if self._max else value + self.min_delta < than)
+        if self.monitor_op is None:
+            self._set_monitor_op()
+        margin = -self.min_delta if self.monitor_op is ops.less else self.min_delta
+        return bool(self.monitor_op(monitor_value - margin, reference_value))
 
     def value(self, logs: dict[str, Any] | None, what: str) -> Any:
-        """The monitored value of an epoch; None, with a warning, when there is none."""
+        """The monitored value of an epoch; None, with a warning, when there is none.
+
+        Raises ValueError for a result of which nothing says which way is better.
+        """
         logs = logs or {}
+        if self.monitor_op is None:
+            self._set_monitor_op()
         found = logs.get(self.monitor)
         if found is None:
             warnings.warn(
@@ -105,12 +116,12 @@ class EarlyStopping(MonitorCallback):
             self.best_weights = self.model.get_weights()
             self.best_epoch = epoch
         self.wait += 1
-        if self.improves(current, self.best):
+        if self._is_improvement(current, self.best):
             self.best = current
             self.best_epoch = epoch
             if self.restore_best_weights:
                 self.best_weights = self.model.get_weights()
-            if self.baseline is None or self.improves(current, self.baseline):
+            if self.baseline is None or self._is_improvement(current, self.baseline):
                 self.wait = 0
             return
         if self.wait >= self.patience and epoch > 0:
@@ -173,44 +184,56 @@ class ReduceLROnPlateau(MonitorCallback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Compares, and reduces the learning rate when patience is at its end."""
         logs = logs if logs is not None else {}
-        rate = learning_rate_of(self.model, "ReduceLROnPlateau")
-        logs["learning_rate"] = float(rate.numpy())
+        rates = learning_rates_of(self.model)
+        logs["learning_rate"] = float(rates[0][1].numpy())
         current = self.value(logs, "Learning rate reduction is")
         if current is None:
             return
         if self.cooldown_counter > 0:
             self.cooldown_counter -= 1
             self.wait = 0
-        if self.improves(current, self.best):
+        if self._is_improvement(current, self.best):
             self.best = current
             self.wait = 0
         elif self.cooldown_counter <= 0:
             self.wait += 1
             if self.wait >= self.patience:
-                self._reduce(rate, epoch)
+                for optimizer, rate in rates:
+                    self._reduce(optimizer, rate, epoch)
 
-    def _reduce(self, rate: Variable, epoch: int) -> None:
+    def _reduce(self, optimizer: Any, rate: Variable, epoch: int) -> None:
         old = float(rate.numpy())
         if old <= np.float32(self.min_lr):
             return
         new = max(old * self.factor, self.min_lr)
-        self.model.optimizer.learning_rate = new
+        optimizer.learning_rate = new
         if self.verbose > 0:
             print_message(f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to {new}.")
         self.cooldown_counter = self.cooldown
         self.wait = 0
 
 
-def learning_rate_of(model: Any, callback: str) -> Variable:
-    """The Variable that holds the learning rate. Raises ValueError when a schedule does."""
-    optimizer = getattr(model, "optimizer", None)
-    if optimizer is None or not hasattr(optimizer, "learning_rate"):
-        raise ValueError('Optimizer must have a "learning_rate" attribute.')
-    rate = optimizer._learning_rate
-    if not isinstance(rate, Variable):
-        raise TypeError(
-            f"{callback}: the optimizer was created with a learning rate schedule, so its learning rate cannot be "
-            "set. Use a float "
-            "as its `learning_rate`."
-        )
-    return rate
+def working_optimizers(optimizer: Any) -> list[Any]:
+    """The optimizers that change variables: `optimizer` itself, or those that it hands them to."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    return list(getattr(inner, "optimizers", None) or [inner])
+
+
+def learning_rates_of(model: Any) -> list[tuple[Any, Variable]]:
+    """The model's optimizer (or each of a MultiOptimizer) and the Variable that holds its learning rate.
+
+    Raises TypeError when a schedule holds it, ValueError when there is none.
+    """
+    found = []
+    for optimizer in working_optimizers(getattr(model, "optimizer", None)):
+        if optimizer is None or not hasattr(optimizer, "learning_rate"):
+            raise ValueError('Optimizer must have a "learning_rate" attribute.')
+        rate = optimizer._learning_rate
+        if not isinstance(rate, Variable):
+            raise TypeError(
+                "This optimizer was created with a `LearningRateSchedule` object as its `learning_rate` constructor "
+                "argument, hence its learning rate is not settable. If you need the learning rate to be settable, you "
+                "should instantiate the optimizer with a float `learning_rate` argument."
+            )
+        found.append((optimizer, rate))
+    return found

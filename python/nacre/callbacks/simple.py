@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nacre.callbacks.base import Callback
-from nacre.callbacks.monitors import learning_rate_of
+from nacre.callbacks.monitors import learning_rates_of
 from nacre.utils.progbar import print_message
 
 
@@ -52,21 +52,21 @@ class LearningRateScheduler(Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Sets the learning rate."""
-        rate = learning_rate_of(self.model, "LearningRateScheduler")
-        try:
-            new = self.schedule(epoch, float(rate.numpy()))
-        except TypeError:  # a schedule of the epoch alone
-            new = self.schedule(epoch)
-        if isinstance(new, bool) or not isinstance(new, (float, int, np.floating)):
-            raise ValueError(f"The output of the `schedule` function should be a float. Got: {new!r}")
-        self.model.optimizer.learning_rate = float(new)
-        if self.verbose > 0:
-            print_message(f"\nEpoch {epoch + 1}: LearningRateScheduler setting learning rate to {float(new)}.")
+        for optimizer, rate in learning_rates_of(self.model):
+            try:
+                new = self.schedule(epoch, float(rate.numpy()))
+            except TypeError:  # a schedule of the epoch alone
+                new = self.schedule(epoch)
+            if isinstance(new, bool) or not isinstance(new, (float, int, np.floating)):
+                raise ValueError(f"The output of the `schedule` function should be a float. Got: {new!r}")
+            optimizer.learning_rate = float(new)
+            if self.verbose > 0:
+                print_message(f"\nEpoch {epoch + 1}: LearningRateScheduler setting learning rate to {float(new)}.")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Adds the learning rate to the results."""
         if logs is not None:
-            logs["learning_rate"] = float(learning_rate_of(self.model, "LearningRateScheduler").numpy())
+            logs["learning_rate"] = float(learning_rates_of(self.model)[0][1].numpy())
 
 
 class TerminateOnNaN(Callback):
@@ -121,6 +121,8 @@ class CSVLogger(Callback):
         logs = logs or {}
         if self.keys is None:
             self.keys = sorted(logs)
+            if not any(key.startswith("val_") for key in self.keys):  # validation may come at a later epoch
+                self.keys += [f"val_{key}" for key in self.keys]
         if self._writer is None:
             self._writer = csv.DictWriter(
                 self.csv_file, fieldnames=["epoch", *self.keys], delimiter=self.sep, extrasaction="ignore"

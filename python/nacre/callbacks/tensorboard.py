@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from nacre.callbacks.base import Callback
+from nacre.callbacks.monitors import working_optimizers
 
 
 def _crc_table() -> list[int]:
@@ -162,9 +163,7 @@ class TensorBoard(Callback):
         """Writes the results of the epoch."""
         logs = logs or {}
         train = {name: value for name, value in logs.items() if not name.startswith("val_")}
-        rate = getattr(getattr(self.model, "optimizer", None), "learning_rate", None)
-        if rate is not None:
-            train["learning_rate"] = float(rate)
+        train = self._collect_learning_rate(train)
         if self.write_steps_per_second and self.update_freq != "epoch":
             took = max(time.perf_counter() - self._started, 1e-9)
             train["steps_per_second"] = (self._steps - self._first_step) / took
@@ -173,6 +172,14 @@ class TensorBoard(Callback):
         self._write("validation", "epoch_", validation, epoch)
         if self.histogram_freq and epoch % self.histogram_freq == 0:
             self._writer("train").add([histogram(f"{w.path}/histogram", w.numpy()) for w in self.model.weights], epoch)
+
+    def _collect_learning_rate(self, logs: dict[str, Any]) -> dict[str, Any]:
+        optimizers = working_optimizers(getattr(self.model, "optimizer", None))
+        for optimizer in optimizers:
+            if hasattr(optimizer, "learning_rate"):
+                own = f"_{optimizer.name}" if len(optimizers) > 1 else ""
+                logs[f"learning_rate{own}"] = float(optimizer.learning_rate)
+        return logs
 
     def _write(self, name: str, prefix: str, logs: dict[str, Any] | None, step: int) -> None:
         values = [scalar(prefix + key, float(v)) for key, v in (logs or {}).items() if np.size(v) == 1]

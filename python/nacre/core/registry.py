@@ -129,7 +129,7 @@ def serialize_keras_object(obj: Any) -> Any:
             if type(obj) in (list, tuple)
             else [serialize_keras_object(x) for x in obj]
         )
-    if isinstance(obj, Mapping):
+    if isinstance(obj, Mapping) and not hasattr(obj, "get_config"):
         return {key: serialize_keras_object(value) for key, value in obj.items()}
     special = _serialize_special(obj)
     if special is not None:

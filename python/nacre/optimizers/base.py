@@ -19,6 +19,7 @@ import numpy as np
 from nacre import initializers, ops
 from nacre.core import naming, trace
 from nacre.core.registry import deserialize_keras_object, serialize_keras_object
+from nacre.core.stateless import StatelessScope
 from nacre.core.variable import Variable
 from nacre.optimizers.schedules.schedule import LearningRateSchedule
 
@@ -195,9 +196,9 @@ class Optimizer:
             return
         variables = list(variables)
         if self.use_ema:
-            self._averages = self.add_optimizer_variables(variables, "average")
+            self._model_variables_moving_average = self.add_optimizer_variables(variables, "average")
         if self.gradient_accumulation_steps:
-            self._accumulated = self.add_optimizer_variables(variables, "gradient_accumulator")
+            self._accumulated_gradients = self.add_optimizer_variables(variables, "gradient_accumulator")
         self._trainable_variables = variables
         self._index = {id(v): i for i, v in enumerate(variables)}
         self.built = True
@@ -290,6 +291,31 @@ class Optimizer:
                 v.assign(v.constraint(v))
         self._iterations.assign(ops.add(self._iterations, 1))
 
+    def stateless_apply(
+        self, optimizer_variables: Sequence[Any], grads: Sequence[Any], trainable_variables: Sequence[Any]
+    ) -> tuple[list[Any], list[Any]]:
+        """`apply` on these values in place of the Variables' own: the new values of the trainable variables and of the
+        optimizer's. Nothing else changes."""
+        if not self.built:
+            raise ValueError(
+                f"To call `stateless_apply`, {type(self).__name__} must be built (i.e. its variables must have been "
+                "created). You can build it via `optimizer.build(trainable_variables)`."
+            )
+        for name, mine, given in (
+            ("optimizer_variables", self.variables, optimizer_variables),
+            ("trainable_variables", self._trainable_variables, trainable_variables),
+        ):
+            if len(mine) != len(given):
+                raise ValueError(
+                    f"Argument `{name}` must be a list of tensors corresponding 1:1 to {type(self).__name__}()."
+                    f"{'variables' if name == 'optimizer_variables' else 'trainable variables'}. Received list with "
+                    f"length {len(given)}, but expected {len(mine)} variables."
+                )
+        pairs = [*zip(self._trainable_variables, trainable_variables), *zip(self.variables, optimizer_variables)]
+        with StatelessScope(pairs):
+            self.apply(grads)
+            return [v.value for v in self._trainable_variables], [v.value for v in self.variables]
+
     def _variables_for(self, grads: list[Any], variables: Sequence[Variable] | None) -> list[Variable]:
         if variables is None:
             if not self.built:
@@ -349,7 +375,7 @@ class Optimizer:
         if not variables:
             return
         if steps:
-            sums = [self._accumulated[self._index[id(v)]] for v in variables]
+            sums = [self._accumulated_gradients[self._index[id(v)]] for v in variables]
             last = ops.equal(ops.mod(ops.add(self._iterations, 1), steps), 0)
             totals = [s + g for s, g in zip(sums, grads)]
 
@@ -442,9 +468,10 @@ class Optimizer:
             return False
         return not any(re.search(name, variable.name) for name in self._not_decayed_names)
 
-    def _apply_weight_decay(self, variables: list[Variable], rate: Any) -> None:
+    def _apply_weight_decay(self, variables: list[Variable], rate: Any = None) -> None:
         if self.weight_decay is None:
             return
+        rate = self._current_learning_rate() if rate is None else rate
         share = ops.convert_to_tensor(rate) * self.weight_decay
         for v in variables:
             if self._use_weight_decay(v):
@@ -455,12 +482,12 @@ class Optimizer:
         started = ops.cast(ops.not_equal(ops.convert_to_tensor(self.iterations), 0), "float32")
         momentum = started * self.ema_momentum
         for v in variables:
-            average = self._averages[self._index[id(v)]]
+            average = self._model_variables_moving_average[self._index[id(v)]]
             average.assign(ops.cast(momentum, v.dtype) * average + ops.cast(1.0 - momentum, v.dtype) * v)
 
     def _overwrite_with_averages(self, variables: Sequence[Variable]) -> None:
         for v in variables:
-            v.assign(self._averages[self._index[id(v)]])
+            v.assign(self._model_variables_moving_average[self._index[id(v)]])
 
     def finalize_variable_values(self, var_list: Sequence[Variable]) -> None:
         """Puts the averages in place of the variables, if averages are kept; called at the end of training."""
@@ -477,34 +504,34 @@ class Optimizer:
         """Sets the optimizer's variables from arrays in their order. Raises ValueError for a wrong number or shape."""
         if not self.built:
             raise ValueError("You are calling `set_weights()` on an optimizer that has not yet been built.")
-        if len(weights) != len(self._variables):
-            raise ValueError(f"The optimizer has {len(self._variables)} variables, got {len(weights)} arrays")
-        for v, w in zip(self._variables, weights):
+        if len(weights) != len(self.variables):
+            raise ValueError(f"The optimizer has {len(self.variables)} variables, got {len(weights)} arrays")
+        for v, w in zip(self.variables, weights):
             if tuple(np.shape(w)) != v.shape:
                 raise ValueError(f"Optimizer variable '{v.path}' has shape {v.shape}, which does not fit {np.shape(w)}")
-        for v, w in zip(self._variables, weights):
+        for v, w in zip(self.variables, weights):
             v.assign(w)
 
     def save_own_variables(self, store: Any) -> None:
         """Writes every variable into `store` under its number."""
-        for i, v in enumerate(self._variables):
+        for i, v in enumerate(self.variables):
             store[str(i)] = v.numpy()
 
     def load_own_variables(self, store: Any) -> None:
         """Reads every variable from `store`; with a warning and without any change if the numbers differ."""
-        if len(store.keys()) != len(self._variables):
+        if len(store.keys()) != len(self.variables):
             warnings.warn(
-                f"Skipping variable loading for optimizer '{self.name}', because it has {len(self._variables)} "
+                f"Skipping variable loading for optimizer '{self.name}', because it has {len(self.variables)} "
                 "variables whereas "
                 f"the saved optimizer has {len(store.keys())} variables. ",
                 stacklevel=2,
             )
             return
-        arrays = [np.asarray(store[str(i)]) for i in range(len(self._variables))]
-        for v, a in zip(self._variables, arrays):
+        arrays = [np.asarray(store[str(i)]) for i in range(len(self.variables))]
+        for v, a in zip(self.variables, arrays):
             if a.shape != v.shape:
                 raise ValueError(f"Optimizer variable '{v.path}' has shape {v.shape}, the file has shape {a.shape}")
-        for v, a in zip(self._variables, arrays):
+        for v, a in zip(self.variables, arrays):
             v.assign(a)
 
     def get_config(self) -> dict[str, Any]:

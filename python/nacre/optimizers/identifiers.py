@@ -14,9 +14,11 @@ def get(identifier: Any) -> Any:
     >>> get("sgd").name
     'sgd'
     """
+    if identifier is None:
+        return None
     found = (
         None
-        if identifier is None or (callable(identifier) and not isinstance(identifier, type))
+        if (callable(identifier) and not isinstance(identifier, type))
         else (resolve(identifier, "optimizers", "optimizer", {"adamw": "AdamW", "rmsprop": "RMSprop"}, Optimizer))
     )
     if not isinstance(found, Optimizer):

@@ -94,6 +94,7 @@ _ABSENT = {
 ENGINES = [
     ('raise ImportError(f"Invalid backend: {backend.backend()}")', "from keras.src.trainers.trainer import Trainer"),
     ('"jax": "cpu:0",', '"jax": "cpu:0", "nacre": "cpu",'),
+    ('in ("numpy", "jax", "torch", "openvino"):', 'in ("numpy", "jax", "torch", "openvino", "nacre"):'),
 ]
 false, true = False, True
 # What tests are repeated for: the dtypes that nacre computes in. The others are held in the next wider one.

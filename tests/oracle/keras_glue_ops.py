@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from nacre.core.operation import Operation
+from nacre.core.operation import Operation, compute_output_spec
 
 # Classes whose arguments do not simply stand behind the inputs: the call that they make.
 _ORDER: dict[str, Callable[..., Any]] = {
@@ -40,6 +40,9 @@ def operation(title: str) -> type | None:
             bound = functools.partial(function, **{**self.options, **more})
             order = _ORDER.get(name)
             return order(bound, self.given, inputs) if order else bound(*inputs, *self.given)
+
+        def compute_output_spec(self, *inputs: Any, **more: Any) -> Any:
+            return compute_output_spec(self.call, inputs, more, name, fit=True)
 
     OfFunction.__name__ = OfFunction.__qualname__ = title
     return OfFunction

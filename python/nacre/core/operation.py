@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from nacre.core import naming, trace, tree
@@ -15,6 +17,9 @@ from nacre.core.variable import Variable
 # Two sizes tried in place of each unknown one, by axis; what differs between the two results is unknown there, too.
 # Large and prime, so that strides and poolings keep them apart.
 _PROBES = ((997, 1009, 1013, 1019, 1021, 1031, 1033, 1039), (1999, 2003, 2011, 2017, 2027, 2029, 2039, 2053))
+# Where those do not fit: sizes that can be cut into equal parts.
+_ROUND_PROBES = (tuple(2520 * i for i in range(1, 9)), tuple(2520 * i for i in range(11, 19)))
+_MOST_TRIES = 256  # of ways in which unknown sizes may be equal to known ones
 
 
 class KerasHistory(NamedTuple):
@@ -151,14 +156,22 @@ def any_keras_tensor(args: Any, kwargs: Any = None) -> bool:
     return bool(kwargs) and any_keras_tensor(kwargs.values())
 
 
-def compute_output_spec(fn: Callable[..., Any], args: Any, kwargs: Any, name: str) -> Any:
+def compute_output_spec(fn: Callable[..., Any], args: Any, kwargs: Any, name: str, fit: bool = False) -> Any:
     """What `fn` would return for these arguments, as KerasTensors; no arithmetic is done.
 
-    The function is traced with concrete sizes in place of each unknown one, twice when there is one.
+    The function is traced with concrete sizes in place of each unknown one, twice when there is one. With `fit`, sizes
+    that the function refuses are tried again as sizes that the arguments name: in `(None, 3) + (2, None)` the first
+    unknown can only be 2, the second only 3.
     """
     unknown = any(None in t.shape for t in tree.flatten((args, kwargs)) if isinstance(t, KerasTensor))
-    first = _probe(fn, args, kwargs, 0)
-    second = _probe(fn, args, kwargs, 1) if unknown else first
+    try:
+        first = _probe(fn, args, kwargs, _PROBES[0])
+        second = _probe(fn, args, kwargs, _PROBES[1]) if unknown else first
+    except ValueError:
+        found = _fitting(fn, args, kwargs) if unknown and fit else None
+        if found is None:
+            raise
+        first, second = found
 
     def spec(a: Any, b: Any) -> Any:
         if not isinstance(a, (Symbol, Tensor, Variable)):
@@ -171,14 +184,44 @@ def compute_output_spec(fn: Callable[..., Any], args: Any, kwargs: Any, name: st
     return tree.map_structure(spec, first, second)
 
 
-def _probe(fn: Callable[..., Any], args: Any, kwargs: Any, which: int) -> Any:
+def _fitting(fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """The two results for sizes that `fn` takes, the fewest possible of them fixed; None when none fit."""
+    leaves = tree.flatten((args, kwargs))
+    tensors = [t for t in leaves if isinstance(t, KerasTensor)]
+    unknown = [(i, axis) for i, t in enumerate(tensors) for axis, d in enumerate(t.shape) if d is None]
+    sizes = {d for t in leaves if hasattr(t, "shape") for d in t.shape if d is not None and d > 1}
+    sizes |= {d for d in leaves if type(d) is int and 1 < d < 100_000}
+    ways = (
+        dict(zip(where, chosen))
+        for n in range(len(unknown) + 1)
+        for where in itertools.combinations(unknown, n)
+        for chosen in itertools.product(sorted(sizes), repeat=n)
+    )
+    for fixed in itertools.islice(ways, _MOST_TRIES):
+        try:
+            return tuple(_probe(fn, args, kwargs, sizes, fixed) for sizes in (_PROBES if fixed else _ROUND_PROBES))
+        except (ValueError, TypeError):
+            continue
+    return None
+
+
+def _probe(
+    fn: Callable[..., Any],
+    args: Any,
+    kwargs: Any,
+    sizes: tuple[int, ...],
+    fixed: Mapping[tuple[int, int], int] = MappingProxyType({}),
+) -> Any:
     graph = Graph()
-    sizes = _PROBES[which]
+    seen = itertools.count()
 
     def symbol(x: Any) -> Any:
         if not isinstance(x, KerasTensor):
             return x
-        shape = tuple(sizes[i % len(sizes)] if d is None else d for i, d in enumerate(x.shape))
+        number = next(seen)
+        shape = tuple(
+            fixed.get((number, i), sizes[i % len(sizes)]) if d is None else d for i, d in enumerate(x.shape)
+        )
         s = graph.add_input(Spec(shape, x.dtype))
         mask = getattr(x, "_keras_mask", None)
         if mask is not None:

@@ -139,7 +139,9 @@ def normalize_axis(axis: int, rank: int, what: str = "axis") -> int:
     if not isinstance(axis, (int, np.integer)) or isinstance(axis, bool):
         raise TypeError(f"{what}: expected an int, got {axis!r}")
     if not -rank <= axis < rank:
-        raise ValueError(f"{what}: expected a number in [{-rank}, {rank}) for a tensor of rank {rank}, got {axis}")
+        raise ValueError(
+            f"{what}: axis {axis} is out of bounds, expected a number in [{-rank}, {rank}) for a tensor of rank {rank}"
+        )
     return int(axis) % rank if rank else 0
 
 

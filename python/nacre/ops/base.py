@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from nacre.core.naming import auto_name
-from nacre.core.operation import Operation, any_keras_tensor
+from nacre.core.operation import Operation, any_keras_tensor, compute_output_spec
 from nacre.core.spec import broadcast_shapes, is_float
 from nacre.core.tensor import KerasTensor, Symbol, Tensor, Value, as_array
 from nacre.core.variable import Variable
@@ -43,6 +43,9 @@ class OpCall(Operation):
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        return compute_output_spec(self.call, args, kwargs, self.name, fit=True)
 
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name}

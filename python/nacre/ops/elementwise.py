@@ -770,7 +770,7 @@ def nonzero(x: Any) -> tuple[Any, ...]:
 def where(condition: Any, x1: Any = None, x2: Any = None) -> Any:
     """x1 where the condition holds, else x2, with broadcasting; with the condition alone, the indices where it holds."""
     if (x1 is None) != (x2 is None):
-        raise ValueError("where: expected both x1 and x2 or neither")
+        raise ValueError("where: `x1` and `x2` either both should be `None` or both should be non-`None`")
     condition = value(condition)
     if x1 is None:
         return nonzero(condition)

@@ -169,7 +169,10 @@ def slice(inputs: Any, start_indices: Any, shape: Any) -> Any:
     sizes = as_shape(shape, "slice")
     starts = _starts(start_indices, rank, "slice")
     if len(sizes) != rank:
-        raise ValueError(f"slice: expected a size for each of {rank} axes, got {sizes}")
+        raise ValueError(
+            "slice: The number of dimensions in `inputs` must match the number of dimensions in `shape`. Received: "
+            f"inputs.shape={x.shape}, shape={sizes}"
+        )
     if any(n == -1 for n in sizes):
         if not isinstance(starts, tuple):
             raise ValueError("slice: a size of -1 needs starts that are known")
@@ -202,7 +205,10 @@ def _starts(given: Any, rank: int, name: str) -> Any:
     else:
         starts = as_shape(given, name)
     if len(starts) != rank:
-        raise ValueError(f"{name}: expected a start for each of {rank} axes, got {given!r}")
+        raise ValueError(
+            f"{name}: The number of dimensions in `start_indices` must match the number of dimensions in `inputs`, {rank}. "
+            f"Received: start_indices={given!r}"
+        )
     return starts
 
 

@@ -414,7 +414,9 @@ def solve_triangular(a: Any, b: Any, lower: bool = False) -> Any:
 def qr(x: Any, mode: str = "reduced") -> Any:
     """Orthonormal columns q and an upper triangle r with q r = x: a pair. `mode` is "reduced" or "complete"."""
     if mode not in ("reduced", "complete"):
-        raise ValueError(f"qr: expected mode to be 'reduced' or 'complete', got {mode!r}")
+        raise ValueError(
+            f"qr: `mode` argument value not supported. Expected one of {{'reduced', 'complete'}}. Received: mode={mode!r}"
+        )
     return QR(mode == "complete")(_matrices(x, "qr"))
 
 

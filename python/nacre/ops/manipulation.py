@@ -81,7 +81,9 @@ def reshape(x: Any, newshape: Any) -> Any:
     open_axes = [i for i, d in enumerate(wanted) if d == -1]
     known = math.prod(d for d in wanted if d != -1)
     fits = known == x.size if not open_axes else known > 0 and x.size % known == 0
-    if len(open_axes) > 1 or any(d < -1 for d in wanted) or not fits:
+    if any(d < -1 for d in wanted):
+        raise ValueError(f"reshape: each size must be a non-negative integer or -1, got newshape={tuple(wanted)}")
+    if len(open_axes) > 1 or not fits:
         raise ValueError(f"reshape: a tensor of shape {x.shape} ({x.size} elements) cannot get shape {wanted}")
     if open_axes:
         i = open_axes[0]
@@ -110,7 +112,7 @@ def transpose(x: Any, axes: Any = None) -> Any:
     else:
         perm = tuple(normalize_axis(a, rank, "transpose: axes") for a in as_shape(axes, "transpose"))
         if sorted(perm) != list(range(rank)):
-            raise ValueError(f"transpose: expected every axis of a tensor of shape {x.shape} once, got axes={axes!r}")
+            raise ValueError(f"transpose: expected a valid permutation of the axes of a tensor of shape {x.shape}, got axes={axes!r}")
     return permuted(x, perm)
 
 
@@ -312,7 +314,10 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = N
         raise ValueError(f"pad: expected mode to be one of {list(_PAD_MODES)}, got {mode!r}")
     if mode != "constant":
         if constant_values is not None:
-            raise ValueError(f"pad: constant_values={constant_values!r} goes only with mode='constant', not {mode!r}")
+            raise ValueError(
+                "Argument `constant_values` can only be provided when `mode == 'constant'`. Received: "
+                f"mode={mode}, constant_values={constant_values!r}"
+            )
         return _pad_by_index(x, widths, mode)
     if all(w == (0, 0) for w in widths):
         return x

@@ -225,7 +225,7 @@ def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False
         target = Cast(output.dtype)(target)
     if target.shape != output.shape:
         raise ValueError(
-            f"categorical_crossentropy: target and output must have one shape, got {target.shape} and {output.shape}"
+            f"categorical_crossentropy: arguments `target` and `output` must have the same shape. Received: {target.shape} and {output.shape}"
         )
     if not target.shape:
         raise ValueError("categorical_crossentropy: expected tensors with a class axis, got scalars")
@@ -292,7 +292,7 @@ def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> 
         target = Cast(output.dtype)(target)
     if target.shape != output.shape:
         raise ValueError(
-            f"binary_crossentropy: target and output must have one shape, got {target.shape} and {output.shape}"
+            f"binary_crossentropy: arguments `target` and `output` must have the same shape. Received: {target.shape} and {output.shape}"
         )
     if from_logits:
         return Sub()(Softplus()(output), Mul()(output, target))

@@ -80,12 +80,17 @@ def _along(x: tuple[Any, Any], axis: int, sign: int, scale: float = 1.0) -> tupl
 
 def _complex(x: Any, name: str) -> tuple[Any, Any]:
     if not isinstance(x, (tuple, list)) or len(x) != 2:
-        raise ValueError(f"{name}: expected a pair (real, imaginary) of tensors, got {type(x).__name__}")
-    real, imaginary = same_dtype(floating(x[0]), floating(x[1]))
-    if real.shape != imaginary.shape or not real.shape:
         raise ValueError(
-            f"{name}: real and imaginary parts must have one shape, got {real.shape} and {imaginary.shape}"
+            f"{name}: Input `x` should be a tuple of two tensors - real and imaginary. Received: {type(x).__name__}"
         )
+    real, imaginary = same_dtype(floating(x[0]), floating(x[1]))
+    if real.shape != imaginary.shape:
+        raise ValueError(
+            f"{name}: Input `x` should be a tuple of two tensors - real and imaginary. Both the real and imaginary parts "
+            f"should have the same shape. Received: x[0].shape = {real.shape}, x[1].shape = {imaginary.shape}"
+        )
+    if not real.shape:
+        raise ValueError(f"{name}: Input should have rank >= 1. Received: input.shape = {real.shape}")
     return real, imaginary
 
 
@@ -100,7 +105,7 @@ def _two(x: Any, name: str, sign: int) -> Any:
     pair = _complex(x, name)
     rank = len(pair[0].shape)
     if rank < 2:
-        raise ValueError(f"{name}: expected at least two axes, got shape {pair[0].shape}")
+        raise ValueError(f"{name}: Input should have rank >= 2. Received: input.shape = {pair[0].shape}")
     count = math.prod(pair[0].shape[-2:])
     pair = _along(pair, rank - 1, sign)
     return _along(pair, rank - 2, sign, 1.0 if sign < 0 else 1.0 / max(count, 1))
@@ -142,7 +147,7 @@ def rfft(x: Any, fft_length: int | None = None) -> Any:
     """
     x = floating(x)
     if not x.shape:
-        raise ValueError("rfft: expected at least one axis, got a scalar")
+        raise ValueError(f"rfft: Input should have rank >= 1. Received: input.shape = {x.shape}")
     n = _length(fft_length, x.shape[-1], "rfft")
     x = _fitted(x, n)
     last = len(x.shape) - 1
@@ -190,7 +195,7 @@ def extract_sequences(x: Any, sequence_length: int, sequence_stride: int) -> Any
 
 def _positive(n: Any, what: str) -> int:
     if isinstance(n, bool) or not hasattr(n, "__index__") or n.__index__() < 1:
-        raise ValueError(f"expected {what} to be a positive int, got {n!r}")
+        raise ValueError(f"`{what}` must be a positive integer. Received: {what}={n!r}")
     return int(n.__index__())
 
 
@@ -200,13 +205,16 @@ def _window(window: Any, length: int, fft_length: int, dtype: str, name: str) ->
         w = np.ones(length)
     elif isinstance(window, str):
         if window not in ("hann", "hamming"):
-            raise ValueError(f"{name}: expected window to be 'hann', 'hamming', a tensor or None, got {window!r}")
+            raise ValueError(f"{name}: If a string is passed to `window`, it must be one of 'hann', 'hamming'. Received: window={window!r}")
         a = 0.5 if window == "hann" else 0.54
         w = a - (1 - a) * np.cos(2 * np.pi * np.arange(length) / length)  # periodic: one more point would be the first
     else:
         w = np.asarray(value(window), np.float64)
         if w.shape != (length,):
-            raise ValueError(f"{name}: expected a window of shape ({length},), got {w.shape}")
+            raise ValueError(
+                f"{name}: The shape of `window` must be equal to [sequence_length], ({length},). Received: window "
+                f"shape={w.shape}"
+            )
     before = (fft_length - length) // 2
     return np.pad(w, (before, fft_length - length - before)).astype(dtype)
 
@@ -222,7 +230,10 @@ def stft(
     x = floating(x)
     length, n = _positive(sequence_length, "sequence_length"), _positive(fft_length, "fft_length")
     if n < length:
-        raise ValueError(f"stft: fft_length must be at least sequence_length, got {fft_length} and {sequence_length}")
+        raise ValueError(
+            "stft: `fft_length` must equal or larger than `sequence_length`. Received: "
+            f"sequence_length={sequence_length}, fft_length={fft_length}"
+        )
     w = _window(window, length, n, x.dtype, "stft")
     if center:
         places = np.pad(np.arange(x.shape[-1]), (n // 2, n // 2), "reflect").astype(np.int32)
@@ -241,10 +252,12 @@ def istft(
     center: bool = True,
 ) -> Any:
     """The signal whose `stft` the pair is: windows are laid over each other and divided by what their windows add up
-    to.
+    to (without a window they are only added).
     """
     n, step = _positive(fft_length, "fft_length"), _positive(sequence_stride, "sequence_stride")
     frames = irfft(x, n)
+    if len(frames.shape) < 2:
+        raise ValueError(f"istft: Input should have rank >= 2. Received: input.shape = {value(x[0]).shape}")
     *lead, count, _ = frames.shape
     w = _window(window, _positive(sequence_length, "sequence_length"), n, frames.dtype, "istft").astype(np.float64)
     frames = Mul()(frames, Tensor(w.astype(frames.dtype)))
@@ -253,9 +266,10 @@ def istft(
     rows = math.prod(lead)
     flat = reshaped(frames, (rows, count * n))
     y = TakeGradX(1, (rows, total))(flat, Tensor(places))
-    weight = np.zeros(total)
-    np.add.at(weight, places, np.tile(w * w, count))
-    y = Mul()(y, Tensor(np.where(weight > 1e-10, 1 / np.where(weight > 1e-10, weight, 1), 1.0).astype(y.dtype)))
+    if window is not None:
+        weight = np.zeros(total)
+        np.add.at(weight, places, np.tile(w * w, count))
+        y = Mul()(y, Tensor(np.where(weight > 1e-10, 1 / np.where(weight > 1e-10, weight, 1), 1.0).astype(y.dtype)))
     start = n // 2 if center else 0
     end = total - start if center and length is None else total if length is None else min(start + length, total)
     return reshaped(slice_axis(y, 1, start, end), (*lead, end - start))

@@ -120,15 +120,20 @@ def argsort(x: Any, axis: int | None = -1) -> Any:
     [1, 2, 0]
     """
     x = value(x)
-    if axis is None:
-        return ArgSort(0)(reshaped(x, (x.size,)))
+    if axis is None or not x.shape:
+        return ArgSort(0)(reshaped(x, (x.size,))) if x.shape else ArgSort(0)(reshaped(x, (1,)))
     return ArgSort(normalize_axis(axis, len(x.shape), "argsort: axis"))(x)
 
 
 @public
-def argpartition(x: Any, kth: int, axis: int = -1) -> Any:
-    """Positions that put the kth smallest in its place, smaller ones before it, larger ones after it: int32."""
+def argpartition(x: Any, kth: int, axis: int | None = -1) -> Any:
+    """Positions that put the kth smallest in its place, smaller ones before it, larger ones after it: int32.
+
+    Of the flattened tensor without an axis.
+    """
     x = value(x)
+    if axis is None:
+        x, axis = reshaped(x, (x.size,)), 0
     n = x.shape[normalize_axis(axis, len(x.shape), "argpartition: axis")]
     if not -n <= kth < n:
         raise ValueError(f"argpartition: expected kth in [{-n}, {n}), got {kth}")
@@ -349,9 +354,13 @@ def histogram(x: Any, bins: int = 10, range: Any = None) -> Any:
     edges.
     """
     if isinstance(bins, bool) or not hasattr(bins, "__index__") or bins.__index__() < 1:
-        raise ValueError(f"histogram: expected bins to be a positive int, got {bins!r}")
-    if range is not None and (len(range) != 2 or range[1] < range[0]):
-        raise ValueError(f"histogram: expected range to be a rising pair, got {range!r}")
+        raise ValueError(f"Argument `bins` should be a non-negative integer. Received: bins={bins!r}")
+    if range is not None and (not isinstance(range, (tuple, list)) or len(range) != 2):
+        raise ValueError(f"Argument `range` must be a tuple of two elements. Received: range={range!r}")
+    if range and range[1] < range[0]:
+        raise ValueError(
+            f"The second element of `range` must be greater than or equal to the first. Received: range={range!r}"
+        )
     array = as_array(x if not hasattr(x, "value") else x.value)
     counts, edges = np.histogram(array, bins.__index__(), range)
     return Tensor(counts.astype(np.int32)), Tensor(edges.astype(np.float32))
@@ -415,7 +424,15 @@ def isin(x1: Any, x2: Any, assume_unique: bool = False, invert: bool = False) ->
 def _segments(data: Any, segment_ids: Any, num_segments: Any, name: str) -> tuple[Any, Any, int]:
     x, ids = value(data), as_index(segment_ids, name)
     if not x.shape or ids.shape != x.shape[:1]:
-        raise ValueError(f"{name}: expected data (N, ...) and segment ids (N,), got shapes {x.shape} and {ids.shape}")
+        raise ValueError(
+            f"{name}: "
+            + (
+                f"Argument `segment_ids` should be an 1-D vector, got shape: {ids.shape}"
+                if len(ids.shape) != 1
+                else "Argument `segment_ids` and `data` should have same leading dimension. Got "
+                f"{ids.shape} v.s. {x.shape}."
+            )
+        )
     if num_segments is None:
         if not isinstance(ids, Tensor):
             raise ValueError(f"{name}: num_segments must be given while a function is compiled")

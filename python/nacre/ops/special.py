@@ -330,7 +330,7 @@ def allclose(x1: Any, x2: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_n
 
 def _window(x: Any, name: str) -> tuple[int, Any]:
     array = np.asarray(value(x))
-    if array.size != 1 or array.dtype.kind not in "iu" or array.item() < 0:
+    if array.size != 1 or array.dtype.kind == "c" or array.item() < 0 or array.item() != int(array.item()):
         raise ValueError(f"{name}: expected the number of points, an int of at least 0, got {x!r}")
     n = int(array.item())
     return n, np.arange(n, dtype=np.float64)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from nacre.core.spec import is_float
 from nacre.core.tensor import Tensor
 from nacre.ops.base import public, scalar, value
 from nacre.ops.convolution import convolve, numbers
@@ -32,16 +33,34 @@ def _c(number: float, x: Any) -> Any:
     return scalar(number, x.dtype)
 
 
+def _float_images(images: Any, name: str) -> None:
+    if not is_float(value(images).dtype):
+        raise ValueError(
+            f"{name}: Invalid images dtype: expected float dtype. Received: images.dtype={value(images).dtype}"
+        )
+
+
 def _rgb(images: Any, data_format: Any, name: str) -> tuple[Batch, list[Any]]:
     batch = Batch(images, data_format, name)
     if batch.x.shape[-1] != 3:
-        raise ValueError(f"{name}: expected images of three channels, got shape {value(images).shape}")
+        raise ValueError(
+            f"{name}: Input images must have 3 channels, but received images with {batch.x.shape[-1]} channels. "
+            f"Received images of shape {value(images).shape}"
+        )
     return batch, [slice_axis(floating(batch.x), 3, i, i + 1) for i in range(3)]
 
 
 @public
 def rgb_to_grayscale(images: Any, data_format: str | None = None) -> Any:
-    """The brightness of colours as one channel: 0.2989 red + 0.587 green + 0.114 blue."""
+    """The brightness of colours as one channel: 0.2989 red + 0.587 green + 0.114 blue. One channel stays as it is."""
+    grey = Batch(images, data_format, "rgb_to_grayscale")
+    if grey.x.shape[-1] == 1:
+        return value(images)
+    if grey.x.shape[-1] != 3:
+        raise ValueError(
+            "rgb_to_grayscale: Invalid channel size: expected 3 (RGB) or 1 (Grayscale). Received input with shape: "
+            f"images.shape={value(images).shape}"
+        )
     batch, (r, g, b) = _rgb(images, data_format, "rgb_to_grayscale")
     y = Add()(Add()(Mul()(r, _c(0.2989, r)), Mul()(g, _c(0.587, r))), Mul()(b, _c(0.114, r)))
     return batch.back(cast_to(y, batch.x.dtype))
@@ -50,6 +69,7 @@ def rgb_to_grayscale(images: Any, data_format: str | None = None) -> Any:
 @public
 def rgb_to_hsv(images: Any, data_format: str | None = None) -> Any:
     """Red, green, blue from 0 to 1 as hue, saturation, value, all from 0 to 1."""
+    _float_images(images, "rgb_to_hsv")
     batch, (r, g, b) = _rgb(images, data_format, "rgb_to_hsv")
     top = Max()(Max()(r, g), b)
     span = Sub()(top, Min()(Min()(r, g), b))
@@ -68,6 +88,7 @@ def rgb_to_hsv(images: Any, data_format: str | None = None) -> Any:
 @public
 def hsv_to_rgb(images: Any, data_format: str | None = None) -> Any:
     """Hue, saturation, value from 0 to 1 as red, green, blue from 0 to 1."""
+    _float_images(images, "hsv_to_rgb")
     batch, (h, s, v) = _rgb(images, data_format, "hsv_to_rgb")
 
     def channel(offset: float) -> Any:
@@ -102,6 +123,7 @@ def gaussian_blur(
 ) -> Any:
     """Images blurred by a Gaussian of deviation `sigma` (rows, columns) within a window; outside counts as 0."""
     batch = Batch(images, data_format, "gaussian_blur")
+    kernel_size, sigma = (v.tolist() if isinstance(v, (np.ndarray, Tensor)) else v for v in (kernel_size, sigma))
     kh, kw = numbers(kernel_size, 2, "gaussian_blur", "kernel_size")
     deviations = [float(s) for s in (sigma if isinstance(sigma, (tuple, list)) else (sigma, sigma))]
     if len(deviations) != 2 or min(deviations) <= 0:

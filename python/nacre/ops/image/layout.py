@@ -18,7 +18,10 @@ class Batch:
         self.data_format = standardize_data_format(data_format)
         self.single = len(x.shape) == 3
         if len(x.shape) not in (3, 4):
-            raise ValueError(f"{name}: expected one image of rank 3 or a batch of rank 4, got shape {x.shape}")
+            raise ValueError(
+                f"{name}: Invalid images rank: expected rank 3 (single image) or rank 4 (batch of images). Received "
+                f"input with shape: images.shape={x.shape}"
+            )
         if self.single:
             x = reshaped(x, (1, *x.shape))
         self.x = channels_last(x, self.data_format)

@@ -85,17 +85,23 @@ def extract_patches_3d(
 
 def _border(first: Any, last: Any, extent: int, target: Any, grows: bool, name: str, what: str) -> tuple[int, int]:
     """The two widths of a border along an axis, one of which may follow from the target size."""
+    ends = ("top", "bottom") if what == "height" else ("left", "right")
+    names = [f"{end}_{'padding' if grows else 'cropping'}" for end in ends]
     given = [v for v in (first, last, target) if v is not None]
     if len(given) != 2:
         raise ValueError(
-            f"{name}: give two of the three: both borders and the target {what}; got {first}, {last}, {target}"
+            f"{name}: Must specify exactly two of {names[0]}, {names[1]}, target_{what}. Received: {names[0]}={first}, "
+            f"{names[1]}={last}, target_{what}={target}"
         )
     change = None if target is None else (target - extent if grows else extent - target)
     if first is None:
         first = change - last  # type: ignore[operator]
     elif last is None:
         last = change - first  # type: ignore[operator]
-    if first < 0 or last < 0 or (not grows and first + last >= max(extent, 1)):
+    for border, width in zip(names, (first, last)):
+        if width < 0:
+            raise ValueError(f"{name}: {border} must be >= 0. Received: {border}={width} for a {what} of {extent}")
+    if (not grows and first + last >= max(extent, 1)):
         raise ValueError(f"{name}: borders of {first} and {last} do not fit a {what} of {extent}")
     return int(first), int(last)
 

@@ -123,6 +123,8 @@ def resize(
         raise ValueError("resize: only one of crop_to_aspect_ratio and pad_to_aspect_ratio can be True")
     if fill_mode != "constant":
         raise ValueError(f"resize: expected fill_mode to be 'constant', got {fill_mode!r}")
+    if isinstance(size, (tuple, list)) and len(size) == 2 and min(size) < 1:
+        raise ValueError(f"resize: `size` must have positive height and width. Received: size={size}")
     height, width = numbers(size, 2, "resize", "size")
     batch = Batch(images, data_format, "resize")
     x = batch.x

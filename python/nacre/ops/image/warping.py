@@ -107,7 +107,9 @@ def map_coordinates(
     at = floating(coordinates)
     if at.shape[:1] != (len(given.shape),) or len(at.shape) < 2:
         raise ValueError(
-            f"map_coordinates: expected coordinates ({len(given.shape)}, ...) for inputs of shape {given.shape}, got {at.shape}"
+            "map_coordinates: First dim of `coordinates` must be the same as the rank of `inputs`. Received inputs with "
+            f"shape: {given.shape} and coordinate leading dim of {at.shape[0] if at.shape else None} (coordinates.shape="
+            f"{at.shape})"
         )
     if order not in (0, 1):
         raise ValueError(f"map_coordinates: expected order to be 0 or 1, got {order!r}")
@@ -173,7 +175,8 @@ def _transforms(transform: Any, count: int, name: str) -> Any:
     t = reshaped(t, (1, 8)) if t.shape == (8,) else t
     if len(t.shape) != 2 or t.shape[1] != 8 or t.shape[0] not in (1, count):
         raise ValueError(
-            f"{name}: expected a transform (8,) or one per image ({count}, 8), got shape {value(transform).shape}"
+            f"{name}: Invalid transform rank: expected rank 1 (single transform) or rank 2 (batch of transforms), of "
+            f"shape (8,) or ({count}, 8). Received input with shape: transform.shape={value(transform).shape}"
         )
     return t if t.shape[0] == count else Take(0)(t, Tensor(np.zeros(count, np.int32)))
 
@@ -217,11 +220,14 @@ def perspective_transform(
     batch = Batch(images, data_format, "perspective_transform")
     n = batch.x.shape[0]
     corners = []
-    for points in (start_points, end_points):
+    for title, points in (("start_points", start_points), ("end_points", end_points)):
         p = floating(points)
         p = reshaped(p, (1, *p.shape)) if len(p.shape) == 2 else p
         if p.shape[1:] != (4, 2) or p.shape[0] not in (1, n):
-            raise ValueError(f"perspective_transform: expected points (4, 2) or ({n}, 4, 2), got {value(points).shape}")
+            raise ValueError(
+                f"perspective_transform: Invalid {title} shape: expected (4,2) for a single image or ({n},4,2) for a batch. "
+                f"Received shape: {value(points).shape}"
+            )
         corners.append(p if p.shape[0] == n else Take(0)(p, Tensor(np.zeros(n, np.int32))))
     t = _homography(*corners)
     rows, columns = _projected(batch.x, t)

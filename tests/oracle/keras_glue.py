@@ -15,6 +15,7 @@ _NAMES: dict[str, dict[str, str]] = {
     "backend": {
         "SUPPORTS_SPARSE_TENSORS": "false",
         "SUPPORTS_RAGGED_TENSORS": "false",
+        "random_seed_dtype": "random_seed_dtype",
         "SUPPORTS_COMPLEX_DTYPES": "false",
         "IS_THREAD_SAFE": "true",
         "convert_to_tensor": "nacre.ops:convert_to_tensor",
@@ -55,7 +56,32 @@ _NAMES: dict[str, dict[str, str]] = {
         "name_scope": "nacre.core.naming:name_scope",
         "current_path": "nacre.core.naming:current_path",
     },
+    "initializers.random_initializers": {"compute_fans": "nacre.initializers.sampled:compute_fans"},
+    "losses.loss": {"squeeze_or_expand_to_same_rank": "nacre.losses.loss:same_rank"},
+    "metrics.metrics_utils": {"AUCCurve": "CURVES", "AUCSummationMethod": "SUMMATIONS"},
+    "regularizers.regularizers": {"validate_float_arg": "validate_float_arg"},
+    "random.seed_generator": {
+        "draw_seed": "nacre.core.seed_generator:draw_state",
+        "global_seed_generator": "nacre.core.seed_generator:global_seed_generator",
+        "make_default_seed": "nacre.core.seed_generator:make_default_seed",
+    },
     "optimizers.loss_scale_optimizer": {"LossScaleOptimizer": "nacre.optimizers:LossScaleOptimizer"},
+    "dtype_policies": {
+        "QuantizedDTypePolicy": "QUANTIZED",
+        "AWQDTypePolicy": "QUANTIZED",
+        "Int4DTypePolicy": "QUANTIZED",
+        "GPTQDTypePolicy": "QUANTIZED",
+        "QuantizedFloat8DTypePolicy": "QUANTIZED",
+    },
+    "dtype_policies.dtype_policy": {
+        "QuantizedDTypePolicy": "QUANTIZED",
+        "AWQDTypePolicy": "QUANTIZED",
+        "Int4DTypePolicy": "QUANTIZED",
+        "GPTQDTypePolicy": "QUANTIZED",
+        "QuantizedFloat8DTypePolicy": "QUANTIZED",
+        "dtype_policy": "nacre.dtype_policies.policy:dtype_policy",
+        "set_dtype_policy": "nacre.dtype_policies.policy:set_dtype_policy",
+    },
     "callbacks": {"MonitorCallback": "nacre.callbacks.monitors:MonitorCallback"},
     "models": {"Functional": "nacre.models.functional:Functional"},
     "models.functional": {"Functional": "nacre.models.functional:Functional"},
@@ -71,6 +97,8 @@ _NAMES: dict[str, dict[str, str]] = {
         "to_snake_case": "nacre.core.naming:to_snake_case",
     },
     "utils": {"removesuffix": "removesuffix"},
+    "utils.file_utils": {"join": "os.path:join", "exists": "os.path:exists", "makedirs": "os:makedirs"},
+    "utils.io_utils": {"print_msg": "nacre.utils.progbar:print_message"},
     "utils.python_utils": {"removesuffix": "removesuffix"},
     "utils.traceback_utils": {
         "is_traceback_filtering_enabled": "false_function",
@@ -93,6 +121,7 @@ _ABSENT = {
 # Source text of a test that refuses engines it does not know, and what stands for it.
 ENGINES = [
     ('raise ImportError(f"Invalid backend: {backend.backend()}")', "from keras.src.trainers.trainer import Trainer"),
+    ("named_product(dtypes=combinations(FLOAT_DTYPES, 2))", "named_product(dtypes=[(d, d) for d in FLOAT_DTYPES])"),
     ('"jax": "cpu:0",', '"jax": "cpu:0", "nacre": "cpu",'),
     ('in ("numpy", "jax", "torch", "openvino"):', 'in ("numpy", "jax", "torch", "openvino", "nacre"):'),
 ]
@@ -110,7 +139,7 @@ def find(path: str, name: str) -> Any:
             return Absent(what)
     where = _NAMES.get(path, {}).get(name)
     if where is None:
-        return operation(name) if path.startswith("ops.") else None
+        return operation(name) if path == "ops" or path.startswith("ops.") else None
     module, _, attribute = where.rpartition(":")
     if module:
         return getattr(importlib.import_module(module), attribute)
@@ -146,6 +175,11 @@ class AbsentModule(types.ModuleType):
         if name.startswith("__"):
             raise AttributeError(name)
         return Absent(self.__name__)
+
+
+QUANTIZED = Absent("quantization")
+CURVES = types.SimpleNamespace(from_str=str, ROC="ROC", PR="PR", PRGAIN="PRGAIN")
+SUMMATIONS = types.SimpleNamespace(from_str=str, INTERPOLATION="interpolation", MAJORING="majoring", MINORING="minoring")
 
 
 def conftest() -> types.ModuleType:
@@ -204,6 +238,16 @@ def trainer() -> Any:
             pass
 
     return OfModel
+
+
+def random_seed_dtype() -> str:
+    return "int64"
+
+
+def validate_float_arg(value: Any, name: str) -> float:
+    from nacre.regularizers.penalties import _checked
+
+    return _checked(name, value)
 
 
 def removesuffix(text: str, suffix: str) -> str:

@@ -11,8 +11,10 @@ from nacre.core.operation import Operation, compute_output_spec
 # Classes whose arguments do not simply stand behind the inputs: the call that they make.
 _ORDER: dict[str, Callable[..., Any]] = {
     "einsum": lambda f, given, inputs: f(*given, *inputs),
+    "fori_loop": lambda f, given, inputs: f(*given, *inputs),
     "map": lambda f, given, inputs: f(*given, *inputs),
-    "random_seed_dtype": lambda f, given, inputs: f(),
+    "vectorized_map": lambda f, given, inputs: f(*given, *inputs),
+    "while_loop": lambda f, given, inputs: f(*given[:2], *inputs, *given[2:]),
 }
 
 

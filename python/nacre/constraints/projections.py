@@ -13,8 +13,8 @@ class Constraint:
     """Base class: `__call__(w)` gives the weight that replaces `w`, of the same shape."""
 
     def __call__(self, w: Any) -> Any:
-        """The allowed weight for `w`."""
-        raise NotImplementedError(f"{type(self).__name__} does not implement __call__()")
+        """The allowed weight for `w`: itself, unless a subclass says otherwise."""
+        return w
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""

@@ -17,7 +17,8 @@ from nacre.core.variable import Variable
 # Two sizes tried in place of each unknown one, by axis; what differs between the two results is unknown there, too.
 # Large and prime, so that strides and poolings keep them apart.
 _PROBES = ((997, 1009, 1013, 1019, 1021, 1031, 1033, 1039), (1999, 2003, 2011, 2017, 2027, 2029, 2039, 2053))
-# Where those do not fit: sizes that can be cut into equal parts.
+# Where those do not fit: all unknown sizes the same, then sizes that can be cut into equal parts.
+_EQUAL_PROBES = ((997,), (1999,))
 _ROUND_PROBES = (tuple(2520 * i for i in range(1, 9)), tuple(2520 * i for i in range(11, 19)))
 _MOST_TRIES = 256  # of ways in which unknown sizes may be equal to known ones
 
@@ -191,15 +192,20 @@ def _fitting(fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     unknown = [(i, axis) for i, t in enumerate(tensors) for axis, d in enumerate(t.shape) if d is None]
     sizes = {d for t in leaves if hasattr(t, "shape") for d in t.shape if d is not None and d > 1}
     sizes |= {d for d in leaves if type(d) is int and 1 < d < 100_000}
+    for probes in (_EQUAL_PROBES, _ROUND_PROBES):
+        try:
+            return tuple(_probe(fn, args, kwargs, chosen) for chosen in probes)
+        except (ValueError, TypeError):
+            continue
     ways = (
-        dict(zip(where, chosen))
-        for n in range(len(unknown) + 1)
+        dict(zip(where, values))
+        for n in range(1, len(unknown) + 1)
         for where in itertools.combinations(unknown, n)
-        for chosen in itertools.product(sorted(sizes), repeat=n)
+        for values in itertools.product(sorted(sizes), repeat=n)
     )
     for fixed in itertools.islice(ways, _MOST_TRIES):
         try:
-            return tuple(_probe(fn, args, kwargs, sizes, fixed) for sizes in (_PROBES if fixed else _ROUND_PROBES))
+            return tuple(_probe(fn, args, kwargs, chosen, fixed) for chosen in _PROBES)
         except (ValueError, TypeError):
             continue
     return None

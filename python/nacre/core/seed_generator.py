@@ -27,13 +27,13 @@ class SeedGenerator:
     def __init__(self, seed: int | None = None, name: str | None = None, **kwargs: Any) -> None:
         kwargs.pop("backend", None)
         if kwargs:
-            raise ValueError(f"SeedGenerator: unrecognized arguments {sorted(kwargs)}")
+            raise ValueError(f"Unrecognized keyword arguments passed to `SeedGenerator`: {kwargs}")
         if seed is None:
             seed = make_default_seed()
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
-            raise ValueError(f"SeedGenerator: argument `seed` must be an integer. Received: seed={seed}")
+            raise ValueError(f"Argument `seed` must be an integer. Received: seed={seed}")
         if seed < 0:
-            raise ValueError(f"SeedGenerator: argument `seed` cannot be negative. Received: seed={seed}")
+            raise ValueError(f"Argument `seed` cannot be negative. Received: seed={seed}")
         self.name = name if name is not None else naming.auto_name("SeedGenerator")
         self._initial_seed = int(seed)
         self.state = Variable(

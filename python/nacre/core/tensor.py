@@ -91,6 +91,10 @@ class Value:
         """The same elements in another shape."""
         return _operators["reshape"](self, shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape)
 
+    def squeeze(self, axis: Any = None) -> Any:
+        """The same elements without axes of size 1 (without `axis`)."""
+        return _operators["squeeze"](self, axis)
+
     def astype(self, dtype: Any) -> Any:
         """The same elements as another dtype."""
         return _operators["cast"](self, dtype)
@@ -226,6 +230,16 @@ class Symbol(Value):
         return self
 
 
+def _immutable(name: str) -> property:
+    def get(self: Any) -> Any:
+        return self._facts[name]
+
+    def refuse(self: Any, value: Any) -> None:
+        raise AttributeError(f"The `{name}` attribute of KerasTensor is immutable. One should create a new instance.")
+
+    return property(get, refuse)
+
+
 class KerasTensor(Value):
     """A value in a graph of layers: a shape in which None means "any size", a dtype and a name.
 
@@ -244,25 +258,36 @@ class KerasTensor(Value):
         **kwargs: Any,
     ) -> None:
         from_name = name if name is not None else "keras_tensor"
-        self.shape: tuple[int | None, ...] = tuple(None if d is None else int(d) for d in shape)
-        self.dtype: str = standardize_dtype(dtype)
-        self.sparse = bool(sparse)
-        self.ragged = bool(ragged)
+        if sparse and ragged:
+            raise ValueError("KerasTensor cannot have `sparse=True` and `ragged=True` at the same time.")
+        self._facts = {
+            "shape": tuple(None if d is None else int(d) for d in shape),
+            "dtype": standardize_dtype(dtype),
+            "sparse": bool(sparse),
+            "ragged": bool(ragged),
+        }
         self.name = from_name
         self._keras_history: Any = None
         self.record_history = record_history
 
+    shape: Any = _immutable("shape")
+    dtype: Any = _immutable("dtype")
+    sparse: Any = _immutable("sparse")
+    ragged: Any = _immutable("ragged")
+
     def _no_value(self, what: str) -> Any:
         raise ValueError(
-            f"a KerasTensor has no value, so it cannot be {what}: it stands for the data that a model will get. "
-            "Use keras.ops functions or a custom Layer to compute with it"
+            f"a KerasTensor doesn't have any actual numerical value, so it cannot be {what}: it stands for the data that "
+            "a model will get. Use keras.ops functions or a custom Layer to compute with it"
         )
 
     def __array__(self, *_: Any, **__: Any) -> Any:
         return self._no_value("turned into a NumPy array")
 
     def __bool__(self) -> bool:
-        raise TypeError("a KerasTensor has no value, so it cannot be a condition. Put the choice into a Layer's call")
+        raise TypeError(
+            "A symbolic KerasTensor has no value: it cannot be used as a boolean. Put the choice into a Layer's call"
+        )
 
     def __float__(self) -> float:
         return self._no_value("turned into a float")  # type: ignore[no-any-return]
@@ -271,7 +296,9 @@ class KerasTensor(Value):
         return self._no_value("turned into an int")  # type: ignore[no-any-return]
 
     def __iter__(self) -> Any:
-        raise TypeError("iterating over a KerasTensor is not possible: its values are not known yet. Use ops.unstack")
+        raise NotImplementedError(
+            "Iterating over a symbolic KerasTensor is not supported: its values are not known yet. Use ops.unstack"
+        )
 
     def __repr__(self) -> str:
         return (

@@ -6,6 +6,7 @@ float32.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from nacre.core import config as core_config
@@ -91,9 +92,17 @@ def _parse(name: str) -> tuple[str, str]:
 
 
 class DTypePolicyMap(dict):  # type: ignore[type-arg]
-    """Policies by layer path, with a default: what layers get when their path is not listed."""
+    """Policies by layer path, with a default: what layers get when their path is not listed.
+
+    A key that is the path itself goes before all; else the keys are regular expressions for the whole path.
+    """
 
     def __init__(self, default_policy: Any = None, policy_map: dict[str, Any] | None = None) -> None:
+        if policy_map is not None and not isinstance(policy_map, dict):
+            raise TypeError(
+                "If specified, `policy_map` must be a dict. "
+                f"Received: policy_map={policy_map} of type {type(policy_map)}"
+            )
         super().__init__({path: get(policy) for path, policy in (policy_map or {}).items()})
         self._default = None if default_policy is None else get(default_policy)
 
@@ -108,7 +117,27 @@ class DTypePolicyMap(dict):  # type: ignore[type-arg]
     quantization_mode = None
 
     def __missing__(self, path: str) -> DTypePolicy:
-        return self.default_policy
+        found = [policy for pattern, policy in self.items() if re.fullmatch(pattern, path)]
+        if len(found) > 1:
+            raise ValueError(
+                f"Path '{path}' matches multiple dtype policy specification keys. Please make sure each path only "
+                "matches at most one pattern."
+            )
+        return found[0] if found else self.default_policy
+
+    def __setitem__(self, path: str, policy: Any) -> None:
+        if path in self:
+            raise ValueError(
+                f"{path} already exist in the DTypePolicyMap with value {self[path]}. Please make sure to not use "
+                "duplicated keys."
+            )
+        if not isinstance(policy, (DTypePolicy, str, dict)):
+            raise ValueError(f"Cannot interpret the assigned value by `keras.dtype_policies.get`. Received: {policy}")
+        super().__setitem__(path, get(policy))
+
+    def __repr__(self) -> str:
+        mapping = [(path, policy.name) for path, policy in self.items()]
+        return f"<DTypePolicyMap at {hex(id(self))} default_policy={self.default_policy.name}, mapping={mapping}>"
 
     def get_config(self) -> dict[str, Any]:
         """The default policy and the map, serialized."""

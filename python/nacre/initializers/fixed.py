@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from nacre.core.config import floatx
+from nacre.core.registry import deserialize_keras_object, serialize_keras_object
 from nacre.core.spec import NUMPY, standardize_dtype
 from nacre.core.tensor import Tensor
 from nacre.initializers.initializer import Initializer
@@ -50,8 +51,12 @@ class Constant(Initializer):
 
     def get_config(self) -> dict[str, Any]:
         """`value`."""
-        from_array = hasattr(self.value, "__array__") and not isinstance(self.value, np.generic)
-        return {"value": np.asarray(self.value) if from_array else self.value}
+        return {"value": serialize_keras_object(self.value)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """The initializer that `config` describes."""
+        return cls(deserialize_keras_object(config["value"]))
 
 
 class Identity(Initializer):

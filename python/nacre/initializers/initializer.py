@@ -41,6 +41,8 @@ def get(identifier: Any) -> Any:
 
 def _value_of(value: Any) -> Any:
     def given(shape: Any, dtype: Any = None) -> Any:
+        if tuple(shape) != tuple(value.shape):
+            raise ValueError(f"Expected `shape` to be {tuple(value.shape)} for direct tensor. Received shape={shape}")
         return value
 
     return given

@@ -239,6 +239,7 @@ def _choose(pred: Any, a: Any, b: Any) -> Any:
     return Select()(cast_to(reshape(pred, ()), "bool"), value(a), value(b))
 
 
+@public
 def switch(index: Any, branches: Any, *operands: Any) -> Any:
     """`branches[index](*operands)`; an index outside counts as the nearest one inside."""
     last = len(branches) - 1
@@ -254,6 +255,7 @@ def switch(index: Any, branches: Any, *operands: Any) -> Any:
     return result
 
 
+@public
 def while_loop(
     cond: Callable[..., Any], body: Callable[..., Any], loop_vars: Any, maximum_iterations: int | None = None
 ) -> Any:
@@ -265,6 +267,8 @@ def while_loop(
     many = isinstance(loop_vars, (tuple, list))
     state = tuple(loop_vars) if many else (loop_vars,)
     turn = 0
+    if trace.probing():  # no turn changes a shape
+        maximum_iterations, cond = min(1 if maximum_iterations is None else maximum_iterations, 1), lambda *_: True
     while (maximum_iterations is None or turn < maximum_iterations) and bool(cond(*state)):
         result = body(*state)
         state = tuple(result) if isinstance(result, (tuple, list)) else (result,)
@@ -279,6 +283,7 @@ def _as_tensor(x: Any) -> Any:
     return x if isinstance(x, (Value, type(None))) else value(x)
 
 
+@public
 def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_val: Any) -> Any:
     """`val = body_fun(i, val)` for i from `lower` up to, not including, `upper`.
 
@@ -298,6 +303,7 @@ def _length(xs: Any, what: str) -> int:
     return int(sizes.pop())
 
 
+@public
 def scan(
     f: Callable[[Any, Any], Any],
     init: Any,
@@ -313,12 +319,17 @@ def scan(
     (6, [0, 1, 3])
     """
     if not callable(f):
-        raise TypeError(f"scan: expected f to be a function, got {f!r}")
+        raise TypeError(f"scan: `f` should be a callable. Received: f={f!r}")
+    if not isinstance(unroll, bool) and (not isinstance(unroll, int) or unroll < 1):
+        raise ValueError(f"scan: `unroll` must be an positive integer or boolean. Received: unroll={unroll!r}")
     if xs is None and length is None:
-        raise ValueError("scan: give xs or length")
+        raise ValueError("scan: Got no `xs` to scan over and `length` not provided.")
     n = int(length) if xs is None else _length(xs, "scan")  # type: ignore[arg-type]
     if xs is not None and length is not None and int(length) != n:
         raise ValueError(f"scan: length={length}, but the first axis of xs has {n}")
+    if trace.probing() and n > 1:
+        carry, y = scan(f, init, None if xs is None else tree.map_structure(lambda x: x[:1], xs), 1)
+        return carry, tree.map_structure(lambda t: None if t is None else broadcast_to(t, (n, *shape(t)[1:])), y)
     parts = None if xs is None else tree.map_structure(lambda x: unstack(x), xs)
     carry = init
     ys: list[Any] = [None] * n
@@ -340,6 +351,7 @@ def _empty_like_output(f: Any, init: Any, xs: Any) -> Any:
     return tree.map_structure(lambda t: zeros((0, *shape(t)), dtype(t)), y)
 
 
+@public
 def associative_scan(f: Callable[[Any, Any], Any], elems: Any, reverse: bool = False, axis: int = 0) -> Any:
     """Running results of the associative function `f(a, b)` along `axis`; `f` gets whole slices, log2(n) times.
 
@@ -350,7 +362,10 @@ def associative_scan(f: Callable[[Any, Any], Any], elems: Any, reverse: bool = F
     axes = [normalize_axis(axis, len(e.shape), "associative_scan: axis") for e in leaves]
     n = leaves[0].shape[axes[0]]
     if any(e.shape[a] != n for e, a in zip(leaves, axes)):
-        raise ValueError(f"associative_scan: sizes along axis {axis} differ: {[e.shape for e in leaves]}")
+        raise ValueError(
+            "associative_scan: Array inputs to associative_scan must have the same first dimension, the size along axis "
+            f"{axis}. Received: {[e.shape for e in leaves]}"
+        )
 
     def turned(items: list[Any]) -> list[Any]:
         return [flipped(e, (a,)) if n else e for e, a in zip(items, axes)] if reverse else items
@@ -368,6 +383,7 @@ def associative_scan(f: Callable[[Any, Any], Any], elems: Any, reverse: bool = F
     return tree.pack_sequence_as(elems, items) if tree.is_nested(elems) else items[0]
 
 
+@public
 def map(f: Callable[[Any], Any], xs: Any) -> Any:
     """`f` of each slice along the first axis of `xs`, stacked.
 
@@ -375,6 +391,9 @@ def map(f: Callable[[Any], Any], xs: Any) -> Any:
     [1, 4, 9]
     """
     n = _length(xs, "map")
+    if trace.probing() and n > 1:
+        y = map(f, tree.map_structure(lambda x: x[:1], xs))
+        return tree.map_structure(lambda t: broadcast_to(t, (n, *shape(t)[1:])), y)
     parts = tree.map_structure(lambda x: unstack(x), xs)
     results = [f(tree.map_structure_up_to(xs, lambda p, i=i: p[i], parts)) for i in range(n)]
     if not results:
@@ -382,6 +401,7 @@ def map(f: Callable[[Any], Any], xs: Any) -> Any:
     return tree.map_structure(lambda *items: stack(list(items)), *results)
 
 
+@public
 def vectorized_map(function: Callable[[Any], Any], elements: Any) -> Any:
     """`function` of each slice along the first axis of `elements`, stacked."""
     return map(function, elements)

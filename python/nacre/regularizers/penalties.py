@@ -27,9 +27,8 @@ class Regularizer:
 
 
 def _checked(name: str, value: Any) -> float:
-    if value is None:
-        return 0.0
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value) or math.isinf(value):
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not 0 <= value < math.inf:
         raise ValueError(
             f"Invalid value for argument {name}: expected a non-negative float. Received: {name}={value} (of type "
             f"{type(value)})"
@@ -41,8 +40,8 @@ class L1L2(Regularizer):
     """`l1 * sum(abs(x)) + l2 * sum(x^2)`."""
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
-        self.l1 = _checked("l1", l1)
-        self.l2 = _checked("l2", l2)
+        self.l1 = _checked("l1", 0.0 if l1 is None else l1)
+        self.l2 = _checked("l2", 0.0 if l2 is None else l2)
 
     def __call__(self, x: Any) -> Any:
         """The penalty of `x`, a scalar."""
@@ -102,7 +101,7 @@ class OrthogonalRegularizer(Regularizer):
         self.factor = _checked("factor", factor)
         if mode not in ("rows", "columns"):
             raise ValueError(
-                f"Invalid value for argument `mode`. Expected one of {{'rows', 'columns'}}. Received: mode={mode}"
+                f'Invalid value for argument `mode`. Expected one of {{"rows", "columns"}}. Received: mode={mode}'
             )
         self.mode = mode
 

@@ -136,8 +136,12 @@ def test_direction_that_is_not_known_is_an_error(model: Any) -> None:
     stop.set_model(model)
     with pytest.raises(ValueError, match="mode='max'"):
         stop._is_improvement(2.0, 1.0)
-    with pytest.warns(UserWarning, match=r"foo.*not available"):
+    with pytest.raises(ValueError, match="mode='max'"):
         stop.on_epoch_end(0, {"loss": 1.0})
+    known = callbacks.EarlyStopping("foo", mode="max")
+    known.set_model(model)
+    with pytest.warns(UserWarning, match=r"foo.*not available"):
+        known.on_epoch_end(0, {"loss": 1.0})
 
 
 def test_learning_rate_callbacks(model: Any) -> None:
@@ -253,3 +257,39 @@ def test_only_a_listener_makes_training_come_back_for_each_batch(model: Any) -> 
     assert not made.listens_to_batches("train")
     made.append(callbacks.TerminateOnNaN())
     assert made.listens_to_batches("train")
+
+
+def test_averages_stay_when_they_were_swapped_in_at_the_last_epoch(tmp_path: Any) -> None:
+    model = C.mlp(keras)
+    model.compile(**{**C.base(keras), "optimizer": keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.9)})
+    seen = []
+    model.fit(
+        C.X, C.Y, epochs=2, verbose=0,
+        callbacks=[
+            callbacks.SwapEMAWeights(swap_on_epoch=True),
+            callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(model.get_weights())),
+        ],
+    )  # fmt: skip
+    for now, then in zip(model.get_weights(), seen[-1], strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
+def test_a_csv_file_has_columns_for_a_validation_that_comes_later(tmp_path: Any, model: Any) -> None:
+    model.fit(
+        C.X, C.Y, validation_data=(C.X, C.Y), validation_freq=2, epochs=2, verbose=0,
+        callbacks=[callbacks.CSVLogger(tmp_path / "log.csv")],
+    )  # fmt: skip
+    with open(tmp_path / "log.csv") as file:
+        first, second = csv.DictReader(file)
+    assert first["val_loss"] == "NA" and float(second["val_loss"]) > 0
+
+
+def test_learning_rate_callbacks_reach_every_optimizer() -> None:
+    o = keras.optimizers
+    model = C.mlp(keras)
+    inside = [o.SGD(0.4), o.SGD(0.2)]
+    model.compile(**{**C.base(keras), "optimizer": o.MultiOptimizer(o.OptimizerMap(inside[0], {".*bias": inside[1]}))})
+    schedule = callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
+    plateau = callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=1e9, mode="min")
+    model.fit(C.X, C.Y, epochs=2, verbose=0, callbacks=[schedule, plateau])
+    assert [float(i.learning_rate) for i in inside] == pytest.approx([0.05, 0.025])

@@ -162,3 +162,12 @@ def test_wrong_arguments_are_named(make_it: Any, text: str) -> None:
 def test_one_class_of_categorical_crossentropy_is_a_warning() -> None:
     with pytest.warns(SyntaxWarning, match="binary_crossentropy"):
         losses.categorical_crossentropy([[1.0]], [[0.5]])
+
+
+def test_ctc_counts_alignments() -> None:
+    # With equal logits each of the 3^4 paths is as likely; 7 of them read "1 2 1".
+    logits = np.zeros((2, 4, 3), np.float32)
+    loss = losses.CTC(reduction=None)([[1, 2, 1, 0], [1, 2, 1, 0]], logits)
+    np.testing.assert_allclose(np.asarray(loss), -np.log(7 / 81), rtol=1e-5)
+    with pytest.raises(ValueError, match="y_true"):
+        losses.ctc(np.zeros(4, np.int32), logits)

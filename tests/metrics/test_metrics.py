@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import nacre as keras
 from metrics import metric_cases
 from nacre import metrics, ops
 from nacre.metrics.curves import AUC
@@ -178,3 +179,66 @@ def test_result_is_a_snapshot_that_later_batches_do_not_change() -> None:
         metric.update_state(*args)
         metric.reset_state()
         np.testing.assert_array_equal(view, before)
+
+
+# --- state that is not the metric's own ---------------------------------------------------------------------------
+
+
+def test_a_stateless_scope_keeps_what_is_assigned() -> None:
+    v, w = keras.Variable([1.0, 2.0]), keras.Variable(0.0)
+    with keras.StatelessScope([(v, [5.0, 6.0])]) as scope:
+        w.assign(ops.sum(v))
+        assert float(w) == 11.0 and v.numpy().tolist() == [5.0, 6.0]
+        with keras.StatelessScope() as inner:
+            w.assign(1.0)
+        assert float(inner.get_current_value(w)) == 1.0 and float(w) == 11.0
+    assert float(scope.get_current_value(w)) == 11.0
+    assert float(w) == 0.0 and v.numpy().tolist() == [1.0, 2.0]
+    with pytest.raises(ValueError, match="must be Variable"):
+        keras.StatelessScope([("v", 1.0)])
+    with pytest.raises(ValueError, match="shape"):
+        keras.StatelessScope([(v, [1.0])])
+
+
+def test_stateless_calls_leave_a_metric_as_it_was() -> None:
+    metric = metrics.MeanSquaredError()
+    state = [v.value for v in metric.variables]
+    for batch in ([1.0], [3.0]):
+        state = metric.stateless_update_state(state, [0.0], batch)
+    assert float(metric.stateless_result(state)) == 5.0
+    assert [float(v) for v in metric.variables] == [0.0, 0.0]
+    metric.update_state([0.0], [2.0])
+    assert [float(v) for v in metric.stateless_reset_state()] == [0.0, 0.0] and float(metric.result()) == 4.0
+    with pytest.raises(ValueError, match="1:1"):
+        metric.stateless_update_state(state[:1], [0.0], [1.0])
+
+
+def test_variables_and_metrics_in_containers_are_state() -> None:
+    metric = metrics.Mean()
+    metric.more = [keras.Variable(0.0)]
+    metric.inner = {"a": [metrics.Sum()], "b": keras.Variable(1.0)}
+    metric.more.append(keras.Variable(2.0))
+    assert len(metric.variables) == 2 + 2 + 1 + 1
+
+
+def test_accuracy_weighs_each_element() -> None:
+    metric = metrics.Accuracy()
+    metric.update_state([1, 2, 3, 4], [0, 2, 3, 4], sample_weight=[1, 1, 0, 0])
+    assert float(metric.result()) == 0.5
+    assert metrics.binary_accuracy([[1, 0]], [[0.9, 0.9]]).tolist() == [[1.0, 0.0]]
+
+
+def test_confusion_counts_stay_exact_and_leave_strange_classes_out() -> None:
+    metric = metrics.MeanIoU(2)
+    metric.total_cm.assign([[2**24 + 1, 0], [0, 0]])
+    metric.update_state([0, 0, 7, -1], [0, 0, 1, 1])
+    assert metric.total_cm.numpy().tolist() == [[2**24 + 3, 0], [0, 0]]
+    with pytest.warns(UserWarning, match=r"weight.*float.*int"):
+        metric.update_state([1], [1], sample_weight=np.array([0.5]))
+
+
+def test_area_under_the_gain_curve() -> None:
+    area = metrics.AUC(num_thresholds=3, curve="PRGAIN")
+    area.update_state([0, 0, 0, 1, 0, 1, 0, 1, 1, 1], [0.1, 0.2, 0.3, 0.3, 0.4, 0.4, 0.6, 0.6, 0.8, 0.9])
+    # recall gains 1, 1/3, 0 and precision gains 0, 2/3, 1 at the three thresholds
+    assert float(area.result()) == pytest.approx(2 / 3 * 1 / 3 + 1 / 3 * 5 / 6, rel=1e-5)

@@ -96,6 +96,10 @@ _NAMES: dict[str, dict[str, str]] = {
         "auto_name": "nacre.core.naming:auto_name",
         "to_snake_case": "nacre.core.naming:to_snake_case",
     },
+    "saving.saving_lib": {"_MEMORY_UPPER_BOUND": "true", "_ZIP_MEMBER_BOMB_FLOOR_BYTES": "true"},
+    "saving.saving_api": {name: f"nacre.saving:{name}" for name in ("load_model", "save_model", "load_weights", "save_weights")},
+    "saving.object_registration": {"GLOBAL_CUSTOM_NAMES": "nacre.core.custom_objects:_NAMES"},
+    "utils.summary_utils": {"print_summary": "nacre.utils.summary:print_summary"},
     "utils": {"removesuffix": "removesuffix"},
     "utils.file_utils": {"join": "os.path:join", "exists": "os.path:exists", "makedirs": "os:makedirs"},
     "utils.io_utils": {"print_msg": "nacre.utils.progbar:print_message"},
@@ -209,6 +213,8 @@ def conv_transpose_shape(
 
     cls = getattr(layers, f"Conv{len(input_shape) - 2}DTranspose")
     options = dict(output_padding=output_padding, data_format=data_format, dilation_rate=dilation_rate)
+    if not isinstance(kernel_size, int):
+        kernel_size = tuple(kernel_size)[: len(input_shape) - 2]
     return cls(filters, kernel_size, strides=strides, padding=padding, **options).compute_output_shape(input_shape)
 
 

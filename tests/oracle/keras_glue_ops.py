@@ -24,7 +24,8 @@ def _functions() -> dict[str, tuple[str, Callable[..., Any]]]:
     from nacre import ops
 
     homes = (ops.image, ops.nn, ops.linalg, ops)
-    return {name.replace("_", "").lower(): (name, getattr(home, name)) for home in homes for name in home.__all__}
+    found = {name.replace("_", "").lower(): (name, getattr(home, name)) for home in homes for name in home.__all__}
+    return {**found, "rmsnorm": found["rmsnormalization"], "layernorm": found["layernormalization"]}
 
 
 def operation(title: str) -> type | None:

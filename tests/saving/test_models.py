@@ -271,3 +271,14 @@ def test_a_save_that_fails_leaves_the_old_file(path, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         model.save(path)
     assert path.read_bytes() == before and [p.name for p in path.parent.iterdir()] == ["m.keras"]
+
+
+def test_statistics_of_a_normalization_work_after_loading_an_old_file(tmp_path):
+    layer = keras.layers.Normalization()
+    model = keras.Sequential([keras.Input((3,)), layer, keras.layers.Dense(2)])
+    x = np.random.default_rng(0).normal(4.0, 3.0, (20, 3)).astype(np.float32)
+    layer.adapt(x)
+    with pytest.warns(UserWarning, match="legacy"):
+        model.save(tmp_path / "m.h5")
+    again = keras.models.load_model(tmp_path / "m.h5")
+    np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))

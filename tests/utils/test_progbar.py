@@ -124,5 +124,5 @@ def test_values_below_a_thousandth_use_an_exponent(clock, monkeypatch):
 def test_stateless_values_are_the_only_ones_averaged(clock, monkeypatch):
     options = {"values": lambda i: [("lr", i), ("size", i)], "stateless_metrics": ["size"]}
     assert updates(clock, Terminal(), monkeypatch, 9, [1, 2], **options)[1].endswith(" - lr: 2.0000 - size: 1.5000")
-    with pytest.raises(ValueError, match="only one of"):
+    with pytest.raises(ValueError, match="Only one of"):
         Progbar(3, stateful_metrics=["a"], stateless_metrics=["b"])

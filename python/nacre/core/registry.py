@@ -337,7 +337,8 @@ def _deserialize_special(name: str, config: dict[str, Any]) -> Any:
     inner = config.get("config")
     if name == "__lambda__":
         raise ValueError(
-            "Refused to deserialize a Python lambda: it is marshalled code, and loading never runs code from a file. "
+            "Refused to deserialize a Python lambda: it is marshalled code (arbitrary code execution), and loading never runs "
+            "code from a file. "
             "Replace the lambda with a named function decorated with @keras.saving.register_keras_serializable() and "
             "save again."
         )

@@ -168,7 +168,13 @@ def set_dtype_policy(policy: Any) -> None:
     if policy is None:
         _GLOBAL.clear()
     else:
-        _GLOBAL["policy"] = get(policy)
+        try:
+            _GLOBAL["policy"] = get(policy)
+        except ValueError as error:
+            raise ValueError(
+                "Invalid `policy` argument. Expected the string name of a policy (such as 'mixed_float16') or a "
+                f"`DTypePolicy` instance. Received: policy={policy} (of type {type(policy)}). {error}"
+            ) from None
 
 
 def get(identifier: Any) -> Any:

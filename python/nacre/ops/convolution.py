@@ -282,8 +282,8 @@ def conv(
     channels, per_group = x.shape[-1], w.shape[-2]
     if per_group == 0 or channels % per_group or w.shape[-1] % (channels // per_group or 1):
         raise ValueError(
-            f"conv: the kernel's input channels must divide those of the inputs, and its output channels must be a multiple of "
-            f"the number of groups; got {channels} channels and a kernel of shape {w.shape}"
+            "conv: The number of input channels must match the kernel (or be a multiple of its own, the number of groups, "
+            f"which divides the output channels). Received: inputs.shape={x.shape}, kernel.shape={w.shape}"
         )
     if padding_name(padding, "conv") == "same":
         pads = tuple(same_padding(*a) for a in zip(x.shape[1:-1], w.shape, steps, gaps))
@@ -358,7 +358,8 @@ def conv_transpose(
     gaps = numbers(dilation_rate, spatial, "conv_transpose", "dilation_rate")
     if w.shape[-1] != x.shape[-1]:
         raise ValueError(
-            f"conv_transpose: expected a kernel (window..., output channels, {x.shape[-1]}), got shape {w.shape}"
+            "conv_transpose: The number of input channels must match the kernel (window..., output channels, "
+            f"{x.shape[-1]}). Received: inputs.shape={x.shape}, kernel.shape={w.shape}"
         )
     same = padding_name(padding, "conv_transpose") == "same"
     if output_padding is None:

@@ -32,7 +32,7 @@ from nacre.ops.elementwise import (
     same_dtype,
 )
 from nacre.ops.gather import ScatterAdd, ScatterSet, SliceUpdate, Take, TakeAlong, gather_nd, linear_index
-from nacre.ops.manipulation import as_shape, reshape, sizes_of, squeeze, transpose
+from nacre.ops.manipulation import as_shape, reshape, sizes_of, transpose
 from nacre.ops.movement import Slice, permuted, reshaped
 
 __all__ = [
@@ -397,4 +397,4 @@ def _moved_front(y: Any, axis: int, count: int) -> Any:
     return permuted(y, order)
 
 
-install_operators({"getitem": getitem, "reshape": reshape, "squeeze": squeeze, "transpose": transpose})
+install_operators({"getitem": getitem, "reshape": reshape, "transpose": transpose})

@@ -9,7 +9,7 @@ import numpy as np
 
 from nacre.core.autodiff import install_arithmetic
 from nacre.core.spec import broadcast_shapes, normalize_axis
-from nacre.core.tensor import Symbol, Tensor
+from nacre.core.tensor import Symbol, Tensor, install_operators
 from nacre.core.variable import Variable
 from nacre.ops.base import public, value
 from nacre.ops.elementwise import BroadcastTo, same_dtype
@@ -83,7 +83,9 @@ def reshape(x: Any, newshape: Any) -> Any:
     fits = known == x.size if not open_axes else known > 0 and x.size % known == 0
     if any(d < -1 for d in wanted):
         raise ValueError(f"reshape: each size must be a non-negative integer or -1, got newshape={tuple(wanted)}")
-    if len(open_axes) > 1 or not fits:
+    if len(open_axes) > 1:
+        raise ValueError(f"reshape: there can be at most one unknown dimension (-1), got newshape={tuple(wanted)}")
+    if not fits:
         raise ValueError(f"reshape: a tensor of shape {x.shape} ({x.size} elements) cannot get shape {wanted}")
     if open_axes:
         i = open_axes[0]
@@ -358,3 +360,4 @@ def _pad_by_index(x: Any, widths: tuple[tuple[int, int], ...], mode: str) -> Any
 
 
 install_arithmetic(stack=stack, reshape=reshape)
+install_operators({"squeeze": squeeze})

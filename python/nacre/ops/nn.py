@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -326,6 +327,8 @@ def normalize(x: Any, axis: Any = -1, order: Any = 2, epsilon: float | None = No
 
     x = floating(x)
     eps = default_epsilon() if epsilon is None else float(epsilon)
+    if isinstance(order, bool) or not isinstance(order, int) or order < 1:
+        raise ValueError(f"Argument `order` must be an int >= 1. Received: order={order}")
     if order == 2:
         axes = normalize_axes(axis, len(x.shape), "normalize: axis")
         squares = SumTo(reduced_shape(x.shape, axes))(Square()(x))
@@ -347,7 +350,7 @@ def batch_normalization(
             if v.shape == tuple(d if i == at else 1 for i, d in enumerate(x.shape)):
                 return v
             raise ValueError(
-                f"batch_normalization: expected {what} of shape ({x.shape[at]},) for x of shape {x.shape} with axis={axis}, "
+                f"batch_normalization: `{what}` must be a vector of length {x.shape[at]} for x of shape {x.shape} with axis={axis}, "
                 f"got {v.shape}"
             )
         return reshaped(v, tuple(x.shape[at] if i == at else 1 for i in range(len(x.shape))))
@@ -392,7 +395,13 @@ def layer_normalization(
     >>> layer_normalization([[1.0, 3.0]], epsilon=1e-12).tolist()
     [[-1.0, 1.0]]
     """
-    kwargs.pop("rms_scaling", None)
+    if kwargs.pop("rms_scaling", False):
+        warnings.warn(
+            "You passed `rms_scaling=True`, which is deprecated. This argument incorrectly scales the input by the "
+            "variance, not the root mean square. To correctly use RMS Normalization, please use "
+            "`keras.ops.rms_normalization` / `keras.ops.nn.rms_normalization` instead.",
+            stacklevel=3,
+        )
     if kwargs:
         raise TypeError(f"layer_normalization: unexpected arguments {sorted(kwargs)}")
     x = floating(x)

@@ -28,7 +28,7 @@ def _images(x: Any, block_size: Any, data_format: Any, name: str) -> tuple[Any, 
     if len(x.shape) != 4:
         raise ValueError(f"{name}: expected images of rank 4, got shape {x.shape}")
     if isinstance(block_size, bool) or not hasattr(block_size, "__index__") or block_size.__index__() < 2:
-        raise ValueError(f"{name}: expected block_size to be an int of at least 2, got {block_size!r}")
+        raise ValueError(f"{name}: `block_size` must be at least 2, an int. Received: block_size={block_size!r}")
     return channels_last(x, layout), int(block_size.__index__()), layout
 
 

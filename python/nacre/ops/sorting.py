@@ -357,10 +357,8 @@ def histogram(x: Any, bins: int = 10, range: Any = None) -> Any:
         raise ValueError(f"Argument `bins` should be a non-negative integer. Received: bins={bins!r}")
     if range is not None and (not isinstance(range, (tuple, list)) or len(range) != 2):
         raise ValueError(f"Argument `range` must be a tuple of two elements. Received: range={range!r}")
-    if range and range[1] < range[0]:
-        raise ValueError(
-            f"The second element of `range` must be greater than or equal to the first. Received: range={range!r}"
-        )
+    if range is not None and range[1] < range[0]:
+        raise ValueError(f"The second element of `range` must be greater than the first. Received: range={range!r}")
     array = as_array(x if not hasattr(x, "value") else x.value)
     counts, edges = np.histogram(array, bins.__index__(), range)
     return Tensor(counts.astype(np.int32)), Tensor(edges.astype(np.float32))

@@ -33,8 +33,13 @@ def save_model(model: Any, filepath: Any, overwrite: bool = True, zipped: bool |
         ValueError: for another ending. The old file is only replaced when the new one is complete on the disk.
     """
     include_optimizer = kwargs.pop("include_optimizer", True)
+    if "save_format" in kwargs:
+        raise ValueError(
+            "The `save_format` argument is deprecated in Keras 3. Please remove this argument and pass a file path with "
+            "either `.keras` or `.h5` extension."
+        )
     if kwargs:
-        raise ValueError(f"save_model: unknown arguments {sorted(kwargs)}")
+        raise ValueError(f"save_model: The following argument(s) are not supported: {sorted(kwargs)}")
     if zipped is False:
         raise ValueError("save_model: zipped=False is not supported; a model is one `.keras` file")
     if isinstance(filepath, io.IOBase):

@@ -131,6 +131,10 @@ def _read_group(
         plan += _plan(own, f"the model {model.name!r}", top, names(top, "weight_names"), reader)
     for variable, array in plan:  # only now, when everything has been found to fit
         variable.assign(array)
+    for layer in layers:
+        finalize = getattr(layer, "finalize_state", None)
+        if finalize is not None:
+            finalize()
 
 
 def _layer_plan(layer: Any, name: str, group: Any, stored: list[str], reader: Reader) -> Any:

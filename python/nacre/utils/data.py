@@ -36,6 +36,7 @@ def split_dataset(
     right_size: float | None = None,
     shuffle: bool = False,
     seed: int | None = None,
+    preferred_backend: str | None = None,
 ) -> tuple[Any, Any]:
     """Two parts of `dataset` (an array, or a tuple, list or dict of arrays of one length), each with its structure.
 
@@ -44,6 +45,8 @@ def split_dataset(
         left_size: size of the first part: a fraction (float) or a number of samples (int).
         right_size: size of the second part; the rest when it is not given.
         shuffle: whether samples are mixed first, by `seed`.
+        seed: of that order.
+        preferred_backend: accepted for compatibility; the parts are arrays.
 
     Raises:
         ValueError: when both sizes are missing, a part is empty, or the parts do not fit.

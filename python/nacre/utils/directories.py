@@ -68,6 +68,7 @@ def _dataset(
     subset: str | None,
     read: Callable[[list[str]], Any],
     verbose: bool,
+    follow_links: bool,
 ) -> Any:
     root = Path(directory)
     if not root.is_dir():
@@ -83,17 +84,21 @@ def _dataset(
     inferred = isinstance(labels, str) and labels == "inferred"
     if inferred:
         names = list(class_names) if class_names else sorted(p.name for p in root.iterdir() if p.is_dir())
-        found = [(p, i) for i, name in enumerate(names) for p in walk_files(root / name)]
+        found = [(p, i) for i, name in enumerate(names) for p in walk_files(root / name, follow_links)]
     else:
         names = list(class_names or ())
-        found = [(p, 0) for p in walk_files(root)]
+        found = [(p, 0) for p in walk_files(root, follow_links)]
     found = [(p, i) for p, i in found if p.suffix.lower() in endings]
     if not found:
-        raise ValueError(f"No files found in directory {directory}. Allowed formats: {endings}")
+        kind = "images" if endings is _IMAGES else "text files"
+        raise ValueError(f"No {kind} found in directory {directory}. Allowed formats: {endings}")
     paths = [str(p) for p, _ in found]
-    numbers: Any = np.array([i for _, i in found]) if inferred else None if labels is None else np.asarray(labels)
+    numbers: Any = np.array([i for _, i in found], np.int32) if inferred else None if labels is None else np.asarray(labels)
     if numbers is not None and len(numbers) != len(paths):
-        raise ValueError(f"expected {len(paths)} labels, one per file of {directory}, got {len(numbers)}")
+        raise ValueError(
+            f"Expected the lengths of `labels` to match the number of files in the target directory. len(labels) is "
+            f"{len(numbers)} while we found {len(paths)} files in directory {directory}."
+        )
     if label_mode == "binary" and inferred and len(names) != 2:
         raise ValueError(f"label_mode='binary' is for 2 classes, found {len(names)}: {names}")
     if verbose:
@@ -143,8 +148,8 @@ def image_dataset_from_directory(
     `label_mode`: "int", "categorical" (one-hot), "binary" (0.0 or 1.0) or None. With `validation_split`, `subset` says
     which part to give: "training", "validation" or "both". Other arguments are those of `load_img`.
     """
-    if pad_to_aspect_ratio or follow_links:
-        raise ValueError("image_dataset_from_directory: pad_to_aspect_ratio and follow_links are not supported")
+    if pad_to_aspect_ratio:
+        raise ValueError("image_dataset_from_directory: pad_to_aspect_ratio is not supported")
 
     def read(paths: list[str]) -> Any:
         pictures = (load_img(p, color_mode, image_size, interpolation, crop_to_aspect_ratio) for p in paths)
@@ -163,6 +168,7 @@ def image_dataset_from_directory(
         subset,
         read,
         verbose,
+        follow_links,
     )
 
 
@@ -185,9 +191,6 @@ def text_dataset_from_directory(
 
     The arguments are those of `image_dataset_from_directory`; `max_length` cuts texts after that many bytes.
     """
-    if follow_links:
-        raise ValueError("text_dataset_from_directory: follow_links is not supported")
-
     def read(paths: list[str]) -> Any:
         out = np.empty(len(paths), object)
         out[:] = [Path(p).read_bytes()[:max_length].decode("utf-8", "replace") for p in paths]
@@ -206,4 +209,5 @@ def text_dataset_from_directory(
         subset,
         read,
         verbose,
+        follow_links,
     )

@@ -229,9 +229,9 @@ def _write(where: Path, source: Any) -> None:
         shutil.copyfileobj(source, out, _CHUNK)
 
 
-def walk_files(root: Any) -> Iterator[Path]:
-    """The files below `root`, in sorted order; links are not followed."""
-    for folder, folders, names in os.walk(root):
+def walk_files(root: Any, follow_links: bool = False) -> Iterator[Path]:
+    """The files below `root`, in sorted order; links to folders are followed only when asked for."""
+    for folder, folders, names in os.walk(root, followlinks=follow_links):
         folders.sort()
         for name in sorted(names):
             yield Path(folder) / name

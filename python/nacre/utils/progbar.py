@@ -59,7 +59,7 @@ class Progbar:
         self.interval = interval
         self.unit_name = unit_name
         if stateful_metrics is not None and stateless_metrics is not None:
-            raise ValueError("Progbar: give only one of `stateful_metrics` and `stateless_metrics`")
+            raise ValueError("Only one of `stateful_metrics` and `stateless_metrics` can be given")
         self.stateful_metrics = set(stateful_metrics or ())
         self.stateless_metrics = None if stateless_metrics is None else set(stateless_metrics)
         self._live = watched()

@@ -74,6 +74,8 @@ def timeseries_dataset_from_array(
     Raises:
         ValueError: for numbers that are not positive, or indices outside of the data.
     """
+    if format not in ("tf", "grain"):
+        raise ValueError(f"`format` must be either 'tf' or 'grain'. Received: format={format}")
     data = np.asarray(data)
     for name, number in (
         ("sequence_length", sequence_length),
@@ -84,7 +86,10 @@ def timeseries_dataset_from_array(
             raise ValueError(f"`{name}` must be in [1, {len(data)}), the number of values. Received: {name}={number}")
     start, end = start_index or 0, len(data) if end_index is None else end_index
     if not 0 <= start < len(data) or not start < end <= len(data):
-        raise ValueError(f"expected 0 <= start_index < end_index <= {len(data)}, got {start_index} and {end_index}")
+        name, number = ("start_index", start) if not 0 <= start < len(data) else ("end_index", end)
+        raise ValueError(
+            f"`{name}` must be inside the {len(data)} values, and start_index < end_index. Received: {name}={number}"
+        )
     span = (sequence_length - 1) * sampling_rate + 1
     last = end - span + 1
     if targets is not None:

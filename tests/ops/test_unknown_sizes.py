@@ -1,0 +1,60 @@
+"""Functions of KerasTensors: what is known of a result when sizes of the arguments are not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import nacre as keras
+from nacre import ops
+from nacre.core.tensor import KerasTensor
+
+
+def tensor(*shape: Any) -> Any:
+    return KerasTensor(shape)
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "expected"),
+    [
+        (ops.add, [tensor(None, 3), tensor(2, None)], (2, 3)),
+        (ops.add, [tensor(None, 3), tensor(None, 1)], (None, 3)),
+        (ops.matmul, [tensor(None, None, 4), tensor(2, 4, None)], (2, None, None)),
+        (ops.vstack, [[tensor(None, 3), tensor(2, None)]], (None, 3)),
+        (ops.reshape, [tensor(None, 3), (3, 2)], (3, 2)),
+        (ops.add, [tensor(6, None), tensor(None)], (6, None)),
+        (lambda x: ops.split(x, 2, axis=1)[0], [tensor(3, None)], (3, None)),
+        (lambda x: ops.map(lambda row: row * 2, x), [tensor(None, 5)], (None, 5)),
+        (lambda x: ops.scan(lambda c, row: (c + row, row), ops.zeros(5), x)[1], [tensor(None, 5)], (None, 5)),
+        (lambda x: ops.while_loop(lambda v: ops.sum(v) < 9, lambda v: v + 1, x), [tensor(None, 2)], (None, 2)),
+        (lambda x: ops.associative_scan(ops.add, x), [tensor(5, None)], (5, None)),
+        (lambda x: ops.fori_loop(0, 3, lambda i, v: v * i, x), [tensor(2, None)], (2, None)),
+    ],
+)  # fmt: skip
+def test_a_size_is_known_when_it_can_only_be_one(function: Any, arguments: Any, expected: Any) -> None:
+    assert function(*arguments).shape == expected
+
+
+def test_shapes_that_no_size_makes_fit_are_an_error() -> None:
+    with pytest.raises(ValueError, match="broadcast"):
+        ops.add(tensor(None, 3), tensor(2, 4))
+
+
+def test_a_model_may_hold_loops() -> None:
+    x = keras.Input((4,))
+    model = keras.Model(x, ops.vectorized_map(lambda row: ops.flip(row) + 1.0, x))
+    given = ops.reshape(ops.arange(12, dtype="float32"), (3, 4))
+    assert model(given).numpy().tolist() == (given.numpy()[:, ::-1] + 1).tolist()
+
+
+def test_what_a_keras_tensor_is_cannot_be_changed() -> None:
+    x = tensor(None, 1)
+    for name in ("shape", "dtype", "sparse", "ragged"):
+        with pytest.raises(AttributeError, match=f"`{name}`.*immutable"):
+            setattr(x, name, None)
+    assert x.squeeze(-1).shape == (None,)
+    with pytest.raises(NotImplementedError, match="unstack"):
+        iter(x)
+    with pytest.raises(ValueError, match="sparse=True"):
+        KerasTensor((1,), sparse=True, ragged=True)

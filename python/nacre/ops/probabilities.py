@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 import numpy as np
@@ -182,13 +181,6 @@ def softmax(x: Any, axis: Any = -1) -> Any:
     [0.5, 0.5]
     """
     x, at = _softmax_axes(x, axis, "softmax")
-    if isinstance(axis, int) and x.shape and x.shape[axis] == 1:
-        warnings.warn(
-            f"You are using a softmax over axis {axis} of a tensor of shape {x.shape}. This axis has size 1. The softmax "
-            "operation will always return the value 1, which is likely not what you intended. Did you mean to use a "
-            "sigmoid instead?",
-            stacklevel=3,
-        )
     if not x.shape or not x.size:
         return Exp()(Sub()(x, x)) if not x.shape else x
     if isinstance(at, tuple):

@@ -131,7 +131,7 @@ def _read_group(
         plan += _plan(own, f"the model {model.name!r}", top, names(top, "weight_names"), reader)
     for variable, array in plan:  # only now, when everything has been found to fit
         variable.assign(array)
-    for layer in layers:
+    for layer in model._flatten_layers():
         finalize = getattr(layer, "finalize_state", None)
         if finalize is not None:
             finalize()

@@ -177,7 +177,7 @@ def blur(v, kernel_size, sigma):
     for n, s in zip(kernel_size, sigma):
         w = np.exp(-0.5 * ((np.arange(n) - (n - 1) / 2) / s) ** 2)
         windows.append(w / w.sum())
-    kernel = np.outer(*windows)[:, :, None, None] * np.ones((1, 1, v.shape[-1], 1))
+    kernel = np.outer(*windows[::-1])[:, :, None, None] * np.ones((1, 1, v.shape[-1], 1))
     return ref.depthwise_conv(v, kernel, padding="same")
 
 

@@ -75,7 +75,7 @@ def timeseries_dataset_from_array(
         ValueError: for numbers that are not positive, or indices outside of the data.
     """
     if format not in ("tf", "grain"):
-        raise ValueError(f"`format` must be either 'tf' or 'grain'. Received: format={format}")
+        raise ValueError(f"`format` should be either 'tf' or 'grain'. Received: format={format}")
     data = np.asarray(data)
     for name, number in (
         ("sequence_length", sequence_length),

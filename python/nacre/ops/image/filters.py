@@ -121,14 +121,17 @@ def _gauss(size: int, sigma: float) -> Any:
 def gaussian_blur(
     images: Any, kernel_size: Any = (3, 3), sigma: Any = (1.0, 1.0), data_format: str | None = None
 ) -> Any:
-    """Images blurred by a Gaussian of deviation `sigma` (rows, columns) within a window; outside counts as 0."""
+    """Images blurred by a Gaussian of deviation `sigma` within a window; outside counts as 0.
+
+    The first number of `kernel_size` and of `sigma` is that along a row, the second that along a column.
+    """
     batch = Batch(images, data_format, "gaussian_blur")
     kernel_size, sigma = (v.tolist() if isinstance(v, (np.ndarray, Tensor)) else v for v in (kernel_size, sigma))
-    kh, kw = numbers(kernel_size, 2, "gaussian_blur", "kernel_size")
+    along, across = numbers(kernel_size, 2, "gaussian_blur", "kernel_size")
     deviations = [float(s) for s in (sigma if isinstance(sigma, (tuple, list)) else (sigma, sigma))]
     if len(deviations) != 2 or min(deviations) <= 0:
         raise ValueError(f"gaussian_blur: expected sigma to be one or two positive numbers, got {sigma!r}")
-    kernel = np.outer(_gauss(kh, deviations[0]), _gauss(kw, deviations[1]))
+    kernel = np.outer(_gauss(across, deviations[1]), _gauss(along, deviations[0]))
     return batch.back(cast_to(_filtered(floating(batch.x), kernel, "same"), batch.x.dtype))
 
 

@@ -9,6 +9,7 @@ from nacre.core.spec import is_float
 from nacre.layers.arguments import config_of, weight_arguments
 from nacre.layers.input_spec import InputSpec
 from nacre.layers.layer import Layer
+from nacre.ops.batch_norm import batch_normalized
 
 
 class BatchNormalization(Layer):
@@ -131,16 +132,27 @@ class BatchNormalization(Layer):
                 f"BatchNormalization '{self.name}': the mask has shape {tuple(mask.shape)}, inputs "
                 f"{tuple(inputs.shape)}"
             )
-        if training and self.trainable:
-            mean, variance = self._moments(inputs, mask)
-            keep = self.momentum
-            self.moving_mean.assign(self.moving_mean * keep + mean * (1.0 - keep))
-            self.moving_variance.assign(self.moving_variance * keep + variance * (1.0 - keep))
+        if not (training and self.trainable):
+            return self._normalized(inputs, self.moving_mean, self.moving_variance)
+        if mask is None and self._takes_kernel(inputs):
+            outputs, mean, variance = batch_normalized(inputs, self.gamma, self.beta, self.epsilon)
         else:
-            mean, variance = self.moving_mean, self.moving_variance
+            mean, variance = self._moments(inputs, mask)
+            outputs = self._normalized(inputs, mean, variance)
+        keep = self.momentum
+        self.moving_mean.assign(self.moving_mean * keep + mean * (1.0 - keep))
+        self.moving_variance.assign(self.moving_variance * keep + variance * (1.0 - keep))
+        return outputs
+
+    def _normalized(self, inputs: Any, mean: Any, variance: Any) -> Any:
         return ops.batch_normalization(
             inputs, mean, variance, axis=self.axis, offset=self.beta, scale=self.gamma, epsilon=self.epsilon
         )
+
+    def _takes_kernel(self, inputs: Any) -> bool:
+        rank = len(inputs.shape)
+        floats = all(p is None or p.dtype == "float32" for p in (self.gamma, self.beta))
+        return self.axis in (-1, rank - 1) and rank > 1 and floats and inputs.dtype == "float32" and inputs.size > 0
 
     def _moments(self, inputs: Any, mask: Any) -> tuple[Any, Any]:
         """Mean and biased variance per channel, over the entries that are not masked."""

@@ -14,7 +14,7 @@ from nacre.core.op import Op
 from nacre.core.spec import DTYPE_CODE, Spec, normalize_axes, normalize_axis, standardize_dtype
 from nacre.ops import lowering
 from nacre.ops.base import public, scalar, value
-from nacre.ops.batch_moments import Moments
+from nacre.ops.batch_norm import Moments
 from nacre.ops.elementwise import (
     Add,
     BroadcastTo,

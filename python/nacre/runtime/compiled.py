@@ -16,6 +16,7 @@ from nacre.core.tensor import Symbol, Tensor, as_array
 from nacre.core.variable import Variable
 from nacre.passes.combine import combine
 from nacre.passes.epilogue import move_into_epilogues
+from nacre.passes.expand import expand
 from nacre.passes.fuse import fuse
 from nacre.passes.lower import lower
 from nacre.passes.pooled import fuse_pooled_convolutions
@@ -44,6 +45,7 @@ class Plan:
         self.none = [value is None for value in flat]
         graph.outputs = [graph.symbol(_output(graph, value)) for value in flat if value is not None]
         dump(graph, "as traced")
+        expand(graph)
         simplify(graph)
         dump(graph, "simplify")
         fuse_pooled_convolutions(graph)

@@ -224,6 +224,7 @@ double conv_flops(const Conv2DShape& s) {
 Facts conv2d_facts(const Conv2DShape& s) {
   Facts f;
   f.error = conv2d_error(s, 2);
+  if (!f.error && s.ldr != 0 && s.ldr < s.O) f.error = "ldr must be at least O";
   if (f.error) return f;
   f.flops = conv_flops(s);
   f.extent[0] = pixels_extent(s.N, s.H, s.W, s.C, ldx_of(s));
@@ -247,24 +248,28 @@ void conv2d(const Conv2DShape& s, Slice units, Scratch scratch, const float* x, 
 
 Facts conv2d_grad_x_facts(const Conv2DShape& s) {
   Facts f;
-  f.error = conv2d_error(s);
+  f.error = conv2d_error(s, 2);
+  if (!f.error && s.ldr != 0 && s.ldr < s.C) f.error = "ldr must be at least C";
   if (f.error) return f;
   f.flops = conv_flops(s);
   f.extent[0] = pixels_extent(s.N, s.OH, s.OW, s.O, ldy_of(s));
   f.extent[1] = Count(s.KH) * Count(s.KW) * Count(s.C / s.G) * Count(s.O);
-  f.extent[2] = s.act ? pixels_extent(s.N, s.H, s.W, s.C, ldx_of(s)) : Count(0);
-  f.extent[3] = pixels_extent(s.N, s.H, s.W, s.C, ldx_of(s));
-  for (int i = 0; i < 4; ++i) {
+  f.extent[2] = Count(s.bias ? s.C : 0);
+  f.extent[3] = s.residual ? pixels_extent(s.N, s.H, s.W, s.C, s.ldr ? s.ldr : s.C) : Count(0);
+  f.extent[4] = s.act == 1 ? pixels_extent(s.N, s.H, s.W, s.C, ldx_of(s)) : Count(0);
+  f.extent[5] = pixels_extent(s.N, s.H, s.W, s.C, ldx_of(s));
+  for (int i = 0; i < 6; ++i) {
     if (!f.extent[i].ok()) return f;
   }
   fill_facts(f, grad_x_plan(s), Count(min_of(s.SH, s.H)) * Count(min_of(s.SW, s.W)));
   return f;
 }
 
-void conv2d_grad_x(const Conv2DShape& s, Slice units, Scratch scratch, const float* dy, const float* w, const float* x,
-                   float* dx) {
+void conv2d_grad_x(const Conv2DShape& s, Slice units, Scratch scratch, const float* dy, const float* w, const float* b,
+                   const float* r, const float* x, float* dx) {
   const Pass p = grad_x_plan(s);
-  const Operands at{dy, w, nullptr, s.act == 1 ? x : nullptr, nullptr, 0, dx, 0};
+  const Operands at{dy, w, s.bias ? b : nullptr, s.act == 1 ? x : nullptr, s.residual ? r : nullptr, s.ldr ? s.ldr : s.C,
+                    dx, s.act == 2 ? 1 : 0};
   const i64 per_phase = p.G * p.sets * p.blocks;
   const i64 phases_w = min_of(s.SW, s.W);
   for (i64 u = units.begin; u < units.end;) {

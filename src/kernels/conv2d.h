@@ -15,9 +15,9 @@ namespace nacre {
 struct Conv2DShape {
   i64 N, H, W, C, O, KH, KW, SH, SW, DH, DW, PT, PL, OH, OW, G;
   i64 bias;  // 1: there is a bias (operand b, db)
-  i64 act;   // conv2d: 1 is ReLU, 2 is ReLU6. conv2d_grad_x: 1 says that x, the output of a ReLU, masks dx
+  i64 act;   // conv2d: 1 is ReLU, 2 is ReLU6. conv2d_grad_x: 1 says that x, the output of a ReLU, masks dx; 2 is ReLU
   i64 ldx, ldy;
-  i64 residual;  // conv2d: 1: there is an r, which is added to the finished sum
+  i64 residual;  // conv2d, conv2d_grad_x: 1: there is an r, which is added to the finished sum
   i64 ldr;
 };
 NACRE_FIELDS(Conv2DShape, N, H, W, C, O, KH, KW, SH, SW, DH, DW, PT, PL, OH, OW, G, bias, act, ldx, ldy, residual, ldr)
@@ -28,11 +28,11 @@ Facts conv2d_facts(const Conv2DShape& s);
 void conv2d(const Conv2DShape& s, Slice units, Scratch scratch, const float* x, const float* w, const float* b,
             const float* r, float* y);
 
-// dx[n,ih,iw,c] = sum of dy * w over the outputs that saw the pixel; times (x > 0) when act is 1.
-// As a forward pass this is the transposed convolution.
+// dx[n,ih,iw,c] = b[c] + sum of dy * w over the outputs that saw the pixel, + r[n,ih,iw,c]; times (x > 0) when act is 1.
+// As a forward pass this is the transposed convolution; r is the gradient that reaches x on another way.
 Facts conv2d_grad_x_facts(const Conv2DShape& s);
-void conv2d_grad_x(const Conv2DShape& s, Slice units, Scratch scratch, const float* dy, const float* w, const float* x,
-                   float* dx);
+void conv2d_grad_x(const Conv2DShape& s, Slice units, Scratch scratch, const float* dy, const float* w, const float* b,
+                   const float* r, const float* x, float* dx);
 
 // dw[kh,kw,c,o] = sum_{n,oh,ow} x[...] dy[n,oh,ow,o] and db[o] = sum dy, as P partial sums over fixed runs of output rows:
 // dw is [P][KH][KW][C/G][O], db is [P][O], where P = extent(dw) / (KH*KW*C/G*O) is chosen by the facts. With P = 1 they

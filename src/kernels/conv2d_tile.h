@@ -77,6 +77,13 @@ NACRE_INLINE void store_some(float* p, Vec a, i64 n) {
 template <int MR, int NV>
 void conv_tile(const TileArgs& t, i64 p0) {
   Vec acc[MR][NV];
+  // What the sums will meet, on its way while they are formed.
+  NACRE_UNROLL for (int i = 0; i < MR; ++i) {
+    NACRE_UNROLL for (int v = 0; v < NV; ++v) {
+      if (t.r) prefetch(t.r + t.r_at[p0 + i] + v * kLanes);
+      if (t.mask) prefetch(t.mask + t.y_at[p0 + i] + v * kLanes);
+    }
+  }
   tile_sums<MR, NV>(t, p0, acc);
   if (t.r) {
     NACRE_UNROLL for (int i = 0; i < MR; ++i) {

@@ -101,7 +101,7 @@ const char* conv2d_error(const Conv2DShape& s, i64 most_act) {
   if (s.act < 0 || s.act > most_act) return most_act == 2 ? "act is 0, 1 or 2" : "act is 0 or 1";
   if (s.ldx != 0 && (s.ldx < s.C || s.ldx >= kLimit)) return "ldx must be at least C";
   if (s.ldy != 0 && (s.ldy < s.O || s.ldy >= kLimit)) return "ldy must be at least O";
-  if (s.ldr != 0 && (s.ldr < s.O || s.ldr >= kLimit)) return "ldr must be at least O";
+  if (s.ldr < 0 || s.ldr >= kLimit) return "ldr must be in [0, 2^30)";
   return nullptr;
 }
 

@@ -52,9 +52,9 @@ def test_a_residual_and_an_activation_come_after_the_sum(case, ldr, act, isa):
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_grad_x(case, isa):
-    s = case.shape(act=0)
+    s = case.shape(act=0, bias=0)
     _, w, _, dy = operands(s)
-    (dx,) = same_bits_for_any_split("conv2d_grad_x", s, (spread(dy, s["ldy"]), w, None), isa)
+    (dx,) = same_bits_for_any_split("conv2d_grad_x", s, (spread(dy, s["ldy"]), w, None, None, None), isa)
     K = s["KH"] * s["KW"] * s["O"] // s["G"]
     assert_near(gathered(dx, (s["N"], s["H"], s["W"], s["C"]), s["ldx"]), ref.grad_x(s, dy, w), K, 3 * (K + 1) ** 0.5)
 
@@ -62,12 +62,29 @@ def test_grad_x(case, isa):
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("case", CASES[2:16:3], ids=str)
 def test_grad_x_is_masked_by_the_relu_before(case, isa):
-    s = case.shape(act=1)
+    s = case.shape(act=1, bias=0)
     x, w, _, dy = operands(s)
     x = np.maximum(x, 0)
-    (dx,) = same_bits_for_any_split("conv2d_grad_x", s, (dy, w, x), isa)
-    (unmasked,) = run("conv2d_grad_x", dict(s, act=0), (dy, w, None), isa)
+    (dx,) = same_bits_for_any_split("conv2d_grad_x", s, (dy, w, None, None, x), isa)
+    (unmasked,) = run("conv2d_grad_x", dict(s, act=0), (dy, w, None, None, None), isa)
     assert dx.tobytes() == np.where(x.ravel() > 0, unmasked, np.float32(0)).tobytes()
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("act", [0, 1, 2])
+@pytest.mark.parametrize("case", CASES[1:16:3], ids=str)
+def test_what_follows_a_transposed_convolution_comes_after_the_sum(case, act, isa):
+    s = case.shape(act=act, bias=1, residual=1, ldx=0, ldy=0)
+    x, w, _, dy = operands(s)
+    r, b = x * 3, np.arange(s["C"], dtype=np.float32) - 1
+    inputs = (dy, w, b, spread(r, s["C"] + 5), x if act == 1 else None)
+    (dx,) = same_bits_for_any_split("conv2d_grad_x", dict(s, ldr=s["C"] + 5), inputs, isa)
+    (plain,) = run("conv2d_grad_x", dict(s, act=0, residual=0), (dy, w, b, None, None), isa)
+    want = plain.reshape(x.shape) + r
+    want = (want, np.where(x > 0, want, np.float32(0)), np.maximum(want, 0))[act]
+    assert np.array_equal(dx.reshape(x.shape), want)
+    K = s["KH"] * s["KW"] * s["O"] // s["G"] + 1
+    assert_near(plain.reshape(x.shape), ref.grad_x(s, dy, w) + b, K, 9 * (K + 1) ** 0.5)
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -110,7 +127,7 @@ def test_adding_up_to_a_sum_long_enough_for_parts(isa):
     "changes",
     [
         {"N": -1}, {"KH": 0}, {"SH": 0}, {"DW": -2}, {"G": 2}, {"ldx": 1}, {"ldy": 3}, {"act": 7}, {"bias": 2},
-        {"residual": 2}, {"ldr": 2},
+        {"residual": 2}, {"ldr": -1},
         {"PT": 2**62}, {"OH": 2**40}, {"C": 2**31},
     ],
     ids=str,
@@ -123,7 +140,7 @@ def test_impossible_fields_are_refused(kernel, changes):
 def test_relu6_is_for_the_forward_pass_alone():
     s = Conv(H=4, W=4, C=3, O=4).shape(act=2)
     assert _core.facts("conv2d", s)["error"] is None
-    assert _core.facts("conv2d_grad_x", s)["error"]
+    assert _core.facts("conv2d_grad_w", s)["error"]
 
 
 @pytest.mark.parametrize("kernel", ["conv2d", "conv2d_grad_x", "conv2d_grad_w", "conv2d_grad_w_join"])

@@ -72,7 +72,7 @@ class Conv2DGradX(Op):
         return Spec((dy.shape[0], *self.size, w.shape[2] * self.groups), dy.dtype)
 
     def lower(self, k: Any, dy: Any, w: Any, dx: Any) -> None:
-        lower_grad_x(k, self, dy, w, None, dx)
+        lower_grad_x(k, self, dy, w, dx)
 
     def grad(self, dy: Any, w: Any, ddx: Any) -> Any:
         own = (self.strides, self.padding, self.dilation, self.groups)
@@ -128,10 +128,15 @@ def lower_forward(k: Any, op: Any, x: Any, w: Any, b: Any, y: Any, relu: bool = 
         k.depthwise_conv2d(fields, x, w, b, y)
 
 
-def lower_grad_x(k: Any, op: Any, dy: Any, w: Any, h: Any, dx: Any) -> None:
-    """dx, which is 0 where h (unless it is None) is not positive."""
-    kernel, fields = conv_fields(op, dx.shape, w.shape, dy.shape, False, int(h is not None))
-    getattr(k, kernel + "_grad_x")(fields, dy, w, h, dx)
+def lower_grad_x(
+    k: Any, op: Any, dy: Any, w: Any, dx: Any, b: Any = None, r: Any = None, h: Any = None, relu: bool = False
+) -> None:
+    """dx, plus b, plus r, where these are given, then through a relu or 0 where h is not positive."""
+    kernel, fields = conv_fields(op, dx.shape, w.shape, dy.shape, b is not None, 2 if relu else int(h is not None))
+    if kernel == "conv2d":
+        k.conv2d_grad_x({**fields, "residual": int(r is not None)}, dy, w, b, r, h, dx)
+    else:
+        k.depthwise_conv2d_grad_x(fields, dy, w, h, dx)
 
 
 def lower_grad_w(k: Any, op: Any, x: Any, dy: Any, dw: Any, db: Any) -> None:

@@ -3,6 +3,7 @@
 // gemm: M = pixels, N = output channels, K = taps * channels, summed in the order (kh, kw, c).
 #include "kernels/conv2d.h"
 
+#include "kernels/conv2d_few_dots.h"
 #include "kernels/conv2d_tile.h"
 
 namespace nacre::NACRE_ISA {
@@ -140,9 +141,58 @@ void pack_panel(const Correlation& q, const Conv2DShape& s, bool swapped, i64 g,
   }
 }
 
+// The units of one phase where outputs are too few to fill a vector.
+void run_few(const Conv2DShape& s, const Pass& p, const Correlation& q, bool swapped, i64 begin, i64 end,
+             const Operands& at, Scratch scratch) {
+  float* w = reinterpret_cast<float*>(scratch.at);  // as large as the panels that the other way needs
+  float* copy = w + p.K * p.together * kPanel;
+  float* sums = copy + round16(p.cut.floats) + 16;
+  const i64 O = p.O;
+  float bias[few::kMost * kLanes];
+  for (i64 i = 0; i < O * kLanes; ++i) bias[i] = at.bias ? at.bias[i % O] : 0.0f;
+  const auto row = [&](i64 tap, i64 c) {
+    const i64 th = tap / max_of(q.w.taps, 1), tw = tap % max_of(q.w.taps, 1);
+    const i64 from = (q.h.k0 + th * q.h.k_step) * s.KW + q.w.k0 + tw * q.w.k_step;
+    struct Weights {
+      const float* at;
+      i64 step;
+      float operator[](i64 o) const { return at[o * step]; }
+    };
+    return swapped ? Weights{at.w + from * s.C * s.O + c, s.O} : Weights{at.w + (from * s.C + c) * s.O, 1};
+  };
+  const bool dense = q.ldy == O && q.w.y_step == 1 && (!at.r || at.ldr == O);
+  i64 nh = -1, nw = -1, run = -1;
+  for (i64 u = begin; u < end; ++u) {
+    const Block b = block_at(q, p.cut, u % p.blocks);
+    if (b.nb * b.hb * b.wb == 0) continue;
+    const View v = view_block(q, p.cut, b, at.x, q.C, copy);
+    if (v.nh != nh || v.nw != nw || v.run != run) {
+      nh = v.nh, nw = v.nw, run = v.run;
+      few::pack(v, q.w.taps, q.C, O, w, row);
+    }
+    for (i64 n = 0; n < b.nb; ++n) {
+      for (i64 h = 0; h < b.hb; ++h) {
+        const float* x = v.x + n * v.image_step + h * v.row_step;
+        few::with_outputs(O, [&](auto outputs) {
+          few::row_sums<outputs.value>(v, x, b.wb, w, few::packed(v), sums);
+        });
+        const i64 px = ((b.n0 + n) * q.YH + q.h.y0 + (b.h0 + h) * q.h.y_step) * q.YW + q.w.y0 + b.w0 * q.w.y_step;
+        const i64 pieces = dense ? 1 : b.wb, length = dense ? b.wb * O : O;
+        for (i64 i = 0; i < pieces; ++i) {
+          const i64 to = px + i * q.w.y_step;
+          const few::Finish finish{bias, at.r ? at.r + to * at.ldr : nullptr,
+                                   at.mask ? at.mask + to * q.ldy : nullptr, at.act};
+          few::finish(sums + i * O, length, O, finish, at.y + to * q.ldy);
+        }
+      }
+    }
+  }
+}
+
 // The units of one phase: begin and end count within it.
 void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool swapped, i64 begin, i64 end,
                const Operands& at, Scratch scratch) {
+  if (few::takes(p.O, p.G, q.C)) return run_few(s, p, q, swapped, begin, end, at, scratch);
   float* panels = reinterpret_cast<float*>(scratch.at);
   float* copy = panels + p.K * p.together * kPanel;
   i64* x_at = reinterpret_cast<i64*>(copy + round16(p.cut.floats) + 16);

@@ -4,6 +4,7 @@
 // output channels, of one part of the pixels. It walks over blocks of pixels small enough for L2; within one, a tile of
 // MR rows x NV vectors of dw stays in registers over all pixels: x is broadcast from consecutive floats, dy is vectors.
 #include "kernels/conv2d.h"
+#include "kernels/conv2d_few.h"
 #include "kernels/correlate.h"
 
 namespace nacre::NACRE_ISA {
@@ -29,6 +30,7 @@ struct Plan {
   i64 OB, o_blocks;  // output channels of a block, a multiple of kPanel
   i64 blocks, parts;
   Cut cut;
+  bool few;  // outputs: too few to fill a vector
   bool ok;
 };
 
@@ -44,9 +46,11 @@ Plan plan(const Conv2DShape& s) {
   p.Og = s.O / s.G;
   const Count taps = Count(s.KH) * Count(s.KW);
   const i64 t = taps.ok() ? taps.value() : i64{1} << 60;
+  const Count few_sums = taps * Count(few::whole_vectors(p.Cg)) * Count(p.Og);
+  p.few = few::takes(p.Og, s.G, p.Cg) && few_sums.ok() && few_sums.value() <= kSumFloats;
   p.OB = equal_blocks(max_of(p.Og, 1), t == 1 ? 128 : 64, kPanel);
   p.o_blocks = ceil_div(p.Og, p.OB);
-  const i64 channels = max_of(kSumFloats / p.OB / t, 16);
+  const i64 channels = p.few ? p.Cg : max_of(kSumFloats / p.OB / t, 16);
   p.CB = min_of(equal_blocks(max_of(p.Cg, 1), channels, 16), max_of(p.Cg, 1));
   p.c_blocks = max_of(ceil_div(p.Cg, p.CB), 1);
   p.q.C = p.CB;
@@ -70,7 +74,7 @@ Count weights(const Conv2DShape& s) { return Count(s.KH) * Count(s.KW) * Count(s
 // Floats: block copy of x, panels of dy, then offsets of the lines.
 Count scratch_floats(const Plan& p) {
   const Count px = Count(p.cut.nb) * Count(p.cut.hb) * Count(p.cut.wb);
-  return Count(ceil_div(p.cut.floats, 16) * 16 + 16) + px * Count(p.OB) +
+  return Count(ceil_div(p.cut.floats, 16) * 16 + 16) + (p.few ? Count(kSumFloats) : px * Count(p.OB)) +
          Count(p.cut.nb) * Count(p.cut.hb) * Count(2) + Count(64);
 }
 
@@ -221,6 +225,41 @@ void bias_sums(const float* dy, i64 ld, i64 px, i64 n, bool add, float* db) {
   }
 }
 
+// The pixels of blocks [first, last) where outputs are few: sums of dw[o][taps] over all of them, turned at the end.
+void few_outputs(const Conv2DShape& s, const Plan& p, i64 first, i64 last, const float* x, const float* dy, float* copy,
+                 float* sums, i64* line, float* dw, float* db) {
+  const i64 taps = s.KH * s.KW, C = p.Cg, O = p.Og, ldy = ldy_of(s), y_row = p.q.YW * ldy, y_image = p.q.YH * y_row;
+  const auto spill = [&](const View& v, bool add) {  // the view changes its form: what there is goes to dw
+    const i64 length = few::whole_vectors(v.run), ld = few::packed(v);
+    for (i64 r = 0; r < taps * C; ++r) {
+      const i64 at = r / v.run * length + r % v.run;
+      for (i64 o = 0; o < O; ++o) dw[r * O + o] = (add ? dw[r * O + o] : 0.0f) + sums[o * ld + at];
+    }
+  };
+  View before{};
+  bool any = false, spilled = false;
+  for (i64 i = first; i < last; ++i) {
+    const Block b = block_at(p.q, p.cut, i);
+    const View v = view_block(p.q, p.cut, b, x, C, copy);
+    for (i64 n = 0, l = 0; n < b.nb; ++n) {
+      for (i64 h = 0; h < b.hb; ++h, ++l) line[l] = n * v.image_step + h * v.row_step;
+    }
+    const float* dy_block = dy + b.n0 * y_image + b.h0 * y_row + b.w0 * ldy;
+    if (db) few::bias_sums(dy_block, ldy, b.nb * b.hb * b.wb, O, i > first, db);
+    if (v.run == 0) continue;
+    if (any && (v.nh != before.nh || v.nw != before.nw || v.run != before.run)) {
+      spill(before, spilled);
+      spilled = true;
+      any = false;
+    }
+    const few::Gradient g{line, b.nb * b.hb, b.wb, v.px_step, dy_block, ldy, sums, few::packed(v), any};
+    few::with_outputs(O, [&](auto outputs) { few::gradients<outputs.value>(g, v); });
+    before = v;
+    any = true;
+  }
+  if (any) spill(before, spilled);
+}
+
 }  // namespace
 
 Facts conv2d_grad_w_facts(const Conv2DShape& s) {
@@ -271,6 +310,10 @@ void conv2d_grad_w(const Conv2DShape& s, Slice units, Scratch scratch, const flo
         for (i64 c = 0; c < C; ++c) zero_floats(dw_part + rows.at(tap, c), O);
       }
       if (db_part) zero_floats(db_part, O);
+    }
+    if (p.few) {
+      few_outputs(s, p, first, last, x, dy, copy, dy_copy, reinterpret_cast<i64*>(dy_copy + kSumFloats), dw_part, db_part);
+      continue;
     }
     for (i64 i = first; i < last; ++i) {
       const Block b = block_at(p.q, p.cut, i);

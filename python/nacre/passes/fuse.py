@@ -12,7 +12,7 @@ from nacre.core.graph import Graph, Node
 from nacre.core.op import Op
 from nacre.core.spec import Spec
 from nacre.core.tensor import Symbol
-from nacre.ops.elementwise import BroadcastTo, Elementwise
+from nacre.ops.elementwise import BroadcastTo, Elementwise, LogicalAnd, LogicalNot, LogicalOr, LogicalXor
 from nacre.ops.lowering import (
     MOST_CONSTS,
     MOST_INPUTS,
@@ -77,12 +77,15 @@ class _Fuser:
         self.graph.nodes = nodes
 
     def _place(self, node: Node) -> None:
-        domain = domain_of([s.dtype for s in (*node.inputs, node.outputs[0])])
+        dtypes = [s.dtype for s in (*node.inputs, node.outputs[0])]
+        domain = domain_of(dtypes)
         shape = node.outputs[0].shape
+        before = [g for g in (self.group_of.get(id(s)) for s in node.inputs) if g is not None]
+        if before and type(node.op) in _ANY_DOMAIN and all(d == "bool" for d in dtypes):
+            domain = before[0].domain  # 0 and 1 are the same in all of them
         found: list[_Group] = []
-        for s in node.inputs:
-            g = self.group_of.get(id(s))
-            if g is not None and g not in found and g.domain == domain and g.shape == shape:
+        for g in before:
+            if g not in found and g.domain == domain and g.shape == shape:
                 found.append(g)
         for joined in ([found] if len(found) > 1 else []) + [[g] for g in reversed(found)] + [[]]:
             members = sorted((m for g in joined for m in g.members), key=lambda m: self.order[id(m)])
@@ -148,6 +151,8 @@ class _Fuser:
     def _leaves(self, s: Symbol, inside: set[int]) -> bool:
         return id(s) in self.escapes or any(r not in inside for r in self.readers.get(id(s), ()))
 
+
+_ANY_DOMAIN = (LogicalAnd, LogicalOr, LogicalXor, LogicalNot)
 
 # As many results as there are temporaries (registers 24 to 63): at worst every one lives to the end.
 _MOST_FUSED = min(MOST_STEPS, 40)

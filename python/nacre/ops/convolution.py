@@ -119,9 +119,9 @@ def conv_fields(op: Any, x: Any, w: Any, y: Any, bias: bool = False, act: int = 
     return "conv2d", {**fields, "O": w[3], "G": op.groups}
 
 
-def lower_forward(k: Any, op: Any, x: Any, w: Any, b: Any, y: Any, relu: bool = False) -> None:
-    """y = x convolved with w, plus b (or nothing), through a relu or not."""
-    kernel, fields = conv_fields(op, x.shape, w.shape, y.shape, b is not None, int(relu))
+def lower_forward(k: Any, op: Any, x: Any, w: Any, b: Any, y: Any, act: int = 0) -> None:
+    """y = x convolved with w, plus b (or nothing), then act: 0 nothing, 1 relu, 2 (depthwise only) relu6."""
+    kernel, fields = conv_fields(op, x.shape, w.shape, y.shape, b is not None, act)
     getattr(k, kernel)(fields, x, w, b, y)
 
 

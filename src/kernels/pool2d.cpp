@@ -2,7 +2,7 @@
 // pixel of dx looks at the windows that see it, so that it is written once and belongs to one unit.
 #include "kernels/pool2d.h"
 
-#include "simd/simd.h"
+#include "kernels/walk3.h"
 
 namespace nacre::NACRE_ISA {
 namespace {
@@ -460,6 +460,11 @@ NACRE_INLINE void mean_grad_vectors(const Pool2DShape& s, const Seeing& win, i64
   NACRE_UNROLL for (int v = 0; v < NV; ++v) put<whole>(dx + c + v * kLanes, sum[v], n);
 }
 
+Seeing seeing(const Pool2DShape& s, i64 ih, i64 iw) {
+  const Range h = range_within(-s.PT - ih, s.SH, s.OH, 1 - s.KH, 1), w = range_within(-s.PL - iw, s.SW, s.OW, 1 - s.KW, 1);
+  return {h.first, h.last, w.first, w.last, ih + s.PT - h.first * s.SH, iw + s.PL - w.first * s.SW};
+}
+
 // Calls pixel(windows, first output pixel of the image, pixel of dx).
 template <class F>
 NACRE_INLINE void for_each_pixel(const Pool2DShape& s, Slice units, F pixel) {
@@ -525,15 +530,164 @@ void tiled_max_grad_rows(const Pool2DShape& s, Slice units, const float* dy, con
 }
 
 template <bool wide>
+void max_grad_pixel(const Pool2DShape& s, const Seeing& win, i64 first, const float* dy, const u8* index, float* dx) {
+  const i64 ldy = ldy_of(s);
+  i64 c = 0;
+  for (; c + 4 * kLanes <= s.C; c += 4 * kLanes) max_grad_vectors<4, true, wide>(s, win, first, ldy, c, kLanes, dy, index, dx);
+  for (; c + kLanes <= s.C; c += kLanes) max_grad_vectors<1, true, wide>(s, win, first, ldy, c, kLanes, dy, index, dx);
+  if (c < s.C) max_grad_vectors<1, false, wide>(s, win, first, ldy, c, s.C - c, dy, index, dx);
+}
+
+alignas(64) constexpr float kNothing[kLanes] = {};  // what dy and index hold in rows outside the image
+alignas(64) constexpr u8 kNoTap[16] = {255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
+
+// Gradients and taps of `rows` rows of windows, from which walks (walk3.h) gather dx.
+template <int rows, int out_rows, bool flipped, bool whole>
+struct MaxGrad {
+  struct In {
+    Vec dy;
+    VecI tap;
+  };
+  const float* dy[rows];
+  const u8* index[rows];
+  i64 dy_step[rows], index_step[rows], lanes;
+  float* dx[out_rows];  // null: not wanted
+  i64 dx_step, dx_px;
+  bool even, odd;  // whether the columns of a pair are wanted; the first may want no even one, the last no odd one
+  i64 left;        // pairs
+  bool last_odd;
+  VecI tap[9];
+
+  NACRE_INLINE_MEMBER void set_taps() {
+    NACRE_UNROLL for (int t = 0; t < 9; ++t) tap[t] = set1i(flipped ? 8 - t : t);
+  }
+  // Row `row` is window row oh of image n, from column ow and channel c on.
+  NACRE_INLINE_MEMBER void set_row(int row, const Pool2DShape& s, i64 n, i64 oh, i64 ow, i64 c, const float* all_dy,
+                                   const u8* all_index) {
+    const bool inside = oh >= 0 && oh < s.OH;
+    const i64 px = (n * s.OH + oh) * s.OW + ow;
+    dy[row] = inside ? all_dy + px * ldy_of(s) + c : kNothing;
+    index[row] = inside ? all_index + px * s.C + c : kNoTap;
+    dy_step[row] = inside ? ldy_of(s) : 0;
+    index_step[row] = inside ? s.C : 0;
+  }
+  NACRE_INLINE_MEMBER In get(int row) const { return {::nacre::NACRE_ISA::get<whole>(dy[row], lanes), get_index<whole, false>(index[row], 0, lanes)}; }
+  NACRE_INLINE_MEMBER In none() const { return {zero(), set1i(-1)}; }
+  NACRE_INLINE_MEMBER void next() {
+    NACRE_UNROLL for (int row = 0; row < rows; ++row) dy[row] += dy_step[row], index[row] += index_step[row];
+  }
+  NACRE_INLINE_MEMBER Vec start() const { return zero(); }
+  NACRE_INLINE_MEMBER Vec add(Vec sum, const In& in, int kh, int kw) const {
+    return add_where(eq(in.tap, tap[kh * 3 + kw]), sum, in.dy);
+  }
+  NACRE_INLINE_MEMBER void put(int row, Vec sum) { ::nacre::NACRE_ISA::put<whole>(dx[row], sum, lanes); }
+  NACRE_INLINE_MEMBER void put(int row, Vec e, Vec o) {
+    if (!dx[row]) return;
+    if (even) ::nacre::NACRE_ISA::put<whole>(dx[row], e, lanes);
+    if (odd) ::nacre::NACRE_ISA::put<whole>(dx[row] + dx_px, o, lanes);
+  }
+  NACRE_INLINE_MEMBER void put_next() {
+    NACRE_UNROLL for (int row = 0; row < out_rows; ++row) {
+      if (dx[row]) dx[row] += dx_step;
+    }
+    even = true;
+    odd = --left > 1 || last_odd;
+  }
+};
+
+// R rows of dx from row ih on, columns [iw, iw + n), one vector of channels; stride 1.
+template <int R, bool whole>
+void max_grad_walk(const Pool2DShape& s, i64 image, i64 ih, i64 iw, i64 n, i64 c, const float* dy, const u8* index, float* dx) {
+  MaxGrad<R + 2, R, true, whole> op;
+  const i64 ow = iw + s.PL - 2, ldx = ldx_of(s);
+  op.set_taps();
+  op.lanes = s.C - c;
+  NACRE_UNROLL for (int row = 0; row < R + 2; ++row) op.set_row(row, s, image, ih + s.PT - 2 + row, ow, c, dy, index);
+  NACRE_UNROLL for (int row = 0; row < R; ++row) op.dx[row] = dx + ((image * s.H + ih + row) * s.W + iw) * ldx + c;
+  op.dx_step = ldx;
+  walk_windows<R>(op, n, ow < 0, ow + n + 2 > s.OW);
+}
+
+// Pairs [w0, w0 + n) of the columns of R pairs of rows from pair h0 on, as far as they are rows [ih, end); stride 2.
+template <int R, bool whole>
+void max_grad_pairs(const Pool2DShape& s, i64 image, i64 h0, i64 ih, i64 end, i64 w0, i64 n, i64 c, const float* dy,
+                    const u8* index, float* dx) {
+  MaxGrad<R + 1, 2 * R, false, whole> op;
+  const i64 ldx = ldx_of(s), iw = 2 * w0 - s.PL;
+  op.set_taps();
+  op.lanes = s.C - c;
+  NACRE_UNROLL for (int row = 0; row <= R; ++row) op.set_row(row, s, image, h0 - 1 + row, w0 - 1, c, dy, index);
+  NACRE_UNROLL for (int row = 0; row < 2 * R; ++row) {
+    const i64 i = 2 * h0 - s.PT + row;
+    op.dx[row] = i >= ih && i < end ? dx + ((image * s.H + i) * s.W + iw) * ldx + c : nullptr;
+  }
+  op.dx_step = 2 * ldx;
+  op.dx_px = ldx;
+  op.even = iw >= 0;
+  op.left = n;
+  op.last_odd = iw + 2 * n <= s.W;
+  op.odd = n > 1 || op.last_odd;
+  walk_pairs<R>(op, n, w0 < 1, w0 + n > s.OW);
+}
+
+template <int R>
+void max_grad_walks(const Pool2DShape& s, i64 image, i64 ih, i64 iw, i64 n, const float* dy, const u8* index, float* dx) {
+  for (i64 from = 0; from < n; from += kWalkColumns) {
+    const i64 columns = min_of(kWalkColumns, n - from);
+    i64 c = 0;
+    for (; c + kLanes <= s.C; c += kLanes) max_grad_walk<R, true>(s, image, ih, iw + from, columns, c, dy, index, dx);
+    if (c < s.C) max_grad_walk<R, false>(s, image, ih, iw + from, columns, c, dy, index, dx);
+  }
+}
+
+// 3x3, stride 1.
+void max_grad_by_one(const Pool2DShape& s, Slice units, const float* dy, const u8* index, float* dx) {
+  const i64 ldx = ldx_of(s), per = gradient_rows(s), rows = s.N * s.H;
+  // Columns that three windows see, or all but one.
+  const i64 first = max_of(1 - s.PL, 0), last = max_of(min_of(s.OW + 1 - s.PL, s.W), first);
+  for (i64 r = units.begin * per, end = min_of(units.end * per, rows); r < end;) {
+    const i64 image = r / s.H, ih = r % s.H, left = min_of(s.H - ih, end - r);
+    const i64 n = left >= kWalkRows ? kWalkRows : left >= 2 ? 2 : 1;
+    if (first < last) {
+      if (n == kWalkRows) max_grad_walks<kWalkRows>(s, image, ih, first, last - first, dy, index, dx);
+      else if (n == 2) max_grad_walks<2>(s, image, ih, first, last - first, dy, index, dx);
+      else max_grad_walks<1>(s, image, ih, first, last - first, dy, index, dx);
+    }
+    for (i64 i = 0; i < n; ++i) {
+      for (i64 iw = first > 0 ? 0 : last; iw < s.W; iw = iw + 1 == first ? last : iw + 1) {
+        max_grad_pixel<false>(s, seeing(s, ih + i, iw), image * s.OH * s.OW, dy, index, dx + ((r + i) * s.W + iw) * ldx);
+      }
+    }
+    r += n;
+  }
+}
+
+// 3x3, stride 2.
+void max_grad_by_two(const Pool2DShape& s, Slice units, const float* dy, const u8* index, float* dx) {
+  const i64 per = gradient_rows(s), rows = s.N * s.H;
+  const i64 w0 = floor_div(s.PL, 2), w1 = floor_div(s.W - 1 + s.PL, 2) + 1;
+  for (i64 r = units.begin * per, end = min_of(units.end * per, rows); r < end;) {
+    const i64 image = r / s.H, ih = r % s.H, stop = min_of(s.H, ih + end - r), h0 = floor_div(ih + s.PT, 2);
+    for (i64 w = w0; w < w1; w += kWalkColumns) {
+      const i64 n = min_of(kWalkColumns, w1 - w);
+      i64 c = 0;
+      for (; c + kLanes <= s.C; c += kLanes) max_grad_pairs<kPairRows, true>(s, image, h0, ih, stop, w, n, c, dy, index, dx);
+      if (c < s.C) max_grad_pairs<kPairRows, false>(s, image, h0, ih, stop, w, n, c, dy, index, dx);
+    }
+    r += min_of(stop, 2 * (h0 + kPairRows) - s.PT) - ih;
+  }
+}
+
+template <bool wide>
 void max_grad_rows(const Pool2DShape& s, Slice units, const float* dy, const u8* index, float* dx) {
   if (!wide && s.SH == s.KH && s.SW == s.KW) return tiled_max_grad_rows(s, units, dy, index, dx);
-  const i64 ldx = ldx_of(s), ldy = ldy_of(s);
+  if (s.KH == 3 && s.KW == 3 && s.SH == 1 && s.SW == 1 && s.OW > 0) return max_grad_by_one(s, units, dy, index, dx);
+  if (s.KH == 3 && s.KW == 3 && s.SH == 2 && s.SW == 2 && s.PL >= 0 && s.PL < 3 && (s.W - 1 + s.PL) / 2 <= s.OW) {
+    return max_grad_by_two(s, units, dy, index, dx);
+  }
+  const i64 ldx = ldx_of(s);
   for_each_pixel(s, units, [&](const Seeing& win, i64 first, i64 px) {
-    float* to = dx + px * ldx;
-    i64 c = 0;
-    for (; c + 4 * kLanes <= s.C; c += 4 * kLanes) max_grad_vectors<4, true, wide>(s, win, first, ldy, c, kLanes, dy, index, to);
-    for (; c + kLanes <= s.C; c += kLanes) max_grad_vectors<1, true, wide>(s, win, first, ldy, c, kLanes, dy, index, to);
-    if (c < s.C) max_grad_vectors<1, false, wide>(s, win, first, ldy, c, s.C - c, dy, index, to);
+    max_grad_pixel<wide>(s, win, first, dy, index, dx + px * ldx);
   });
 }
 

@@ -9,6 +9,7 @@ namespace {
 
 constexpr i64 kLimit = i64{1} << 30;
 constexpr i64 kUnitFloats = 32 * 1024;  // of the larger image touched per unit: a few microseconds
+constexpr i64 kWideChannels = 256;      // that an average takes row by row of its window
 constexpr i64 kColumns = 16;            // of windows that go together
 
 const char* shape_error(const Pool2DShape& s) {
@@ -303,6 +304,25 @@ void mean_pixels(Seen seen, i64 pixels, i64 x_step, i64 C, float* y, i64 y_step)
     for (; c + 4 * kLanes <= C; c += 4 * kLanes) mean_vectors<4, KH, KW, true>(seen, c, kLanes, scale, y);
     for (; c + kLanes <= C; c += kLanes) mean_vectors<1, KH, KW, true>(seen, c, kLanes, scale, y);
     if (c < C) mean_vectors<1, KH, KW, false>(seen, c, C - c, scale, y);
+  }
+}
+
+// The same a row of the window at a time, with sums in y: pixels of many channels lie so far apart that those of all rows
+// would push each other out of the cache.
+void mean_by_rows(Seen seen, i64 pixels, i64 x_step, i64 C, float* y, i64 y_step) {
+  const i64 nh = seen.nh, nw = seen.nw;
+  const Vec scale = set1(1.0f / static_cast<float>(nh * nw));
+  for (i64 i = 0; i < pixels; ++i, seen.x += x_step, y += y_step) {
+    for (i64 h = 0; h < nh; ++h) {
+      const float* x = seen.x + h * seen.row;
+      for (i64 c = 0; c < C; c += kLanes) {
+        const i64 n = min_of(C - c, kLanes);
+        Vec sum = load(x + c, n);
+        for (i64 w = 1; w < nw; ++w) sum += load(x + w * seen.px + c, n);
+        if (h > 0) sum += load(y + c, n);
+        store(y + c, h + 1 < nh ? sum : sum * scale, n);
+      }
+    }
   }
 }
 
@@ -691,6 +711,32 @@ void max_grad_rows(const Pool2DShape& s, Slice units, const float* dy, const u8*
   });
 }
 
+// Windows that do not overlap: each pixel of dx has its share of one dy, or nothing.
+void apart_mean_grad_rows(const Pool2DShape& s, Slice units, const float* dy, float* dx) {
+  const i64 ldx = ldx_of(s), ldy = ldy_of(s), per = gradient_rows(s), rows = s.N * s.H;
+  for (i64 r = units.begin * per, end = min_of(units.end * per, rows); r < end; ++r) {
+    const i64 n = r / s.H, ih = r % s.H + s.PT, oh = floor_div(ih, s.SH), top = oh * s.SH - s.PT;
+    const i64 seen_h = min_of(top + s.KH, s.H) - max_of(top, 0);
+    float* dx_row = dx + r * s.W * ldx;
+    i64 done = 0;  // columns of this row
+    if (oh >= 0 && oh < s.OH && ih - oh * s.SH < s.KH) {
+      for (i64 ow = 0; ow < s.OW; ++ow) {
+        const i64 first = max_of(ow * s.SW - s.PL, 0), last = min_of(ow * s.SW - s.PL + s.KW, s.W);
+        for (; done < min_of(first, s.W); ++done) zero_channels(dx_row + done * ldx, s.C);
+        if (first >= last) continue;
+        const Vec share = set1(1.0f / static_cast<float>(seen_h * (last - first)));
+        const float* g = dy + ((n * s.OH + oh) * s.OW + ow) * ldy;
+        for (; done < last; ++done) {
+          i64 c = 0;
+          for (; c + kLanes <= s.C; c += kLanes) store(dx_row + done * ldx + c, load(g + c) * share);
+          if (c < s.C) store(dx_row + done * ldx + c, load(g + c, s.C - c) * share, s.C - c);
+        }
+      }
+    }
+    for (; done < s.W; ++done) zero_channels(dx_row + done * ldx, s.C);
+  }
+}
+
 }  // namespace
 
 Facts max_pool2d_facts(const Pool2DShape& s) { return facts_of(s, true, s.index == 1); }
@@ -725,6 +771,8 @@ void avg_pool2d(const Pool2DShape& s, Slice rows, const float* x, float* y) {
       mean_pixels<2, 2>(seen, run, step, s.C, to, ldy);
     } else if (seen.nh == 3 && seen.nw == 3) {
       mean_pixels<3, 3>(seen, run, step, s.C, to, ldy);
+    } else if (seen.nh > 1 && s.C > kWideChannels) {
+      mean_by_rows(seen, run, step, s.C, to, ldy);
     } else {
       mean_pixels<0, 0>(seen, run, step, s.C, to, ldy);
     }
@@ -734,6 +782,7 @@ void avg_pool2d(const Pool2DShape& s, Slice rows, const float* x, float* y) {
 Facts avg_pool2d_grad_x_facts(const Pool2DShape& s) { return facts_of(s, false, false); }
 
 void avg_pool2d_grad_x(const Pool2DShape& s, Slice rows, const float* dy, float* dx) {
+  if (s.SH >= s.KH && s.SW >= s.KW) return apart_mean_grad_rows(s, rows, dy, dx);
   const i64 ldx = ldx_of(s), ldy = ldy_of(s);
   for_each_pixel(s, rows, [&](const Seeing& win, i64 first, i64 px) {
     float* to = dx + px * ldx;

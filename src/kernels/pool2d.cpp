@@ -480,11 +480,6 @@ NACRE_INLINE void mean_grad_vectors(const Pool2DShape& s, const Seeing& win, i64
   NACRE_UNROLL for (int v = 0; v < NV; ++v) put<whole>(dx + c + v * kLanes, sum[v], n);
 }
 
-Seeing seeing(const Pool2DShape& s, i64 ih, i64 iw) {
-  const Range h = range_within(-s.PT - ih, s.SH, s.OH, 1 - s.KH, 1), w = range_within(-s.PL - iw, s.SW, s.OW, 1 - s.KW, 1);
-  return {h.first, h.last, w.first, w.last, ih + s.PT - h.first * s.SH, iw + s.PL - w.first * s.SW};
-}
-
 // Calls pixel(windows, first output pixel of the image, pixel of dx).
 template <class F>
 NACRE_INLINE void for_each_pixel(const Pool2DShape& s, Slice units, F pixel) {
@@ -558,60 +553,50 @@ void max_grad_pixel(const Pool2DShape& s, const Seeing& win, i64 first, const fl
   if (c < s.C) max_grad_vectors<1, false, wide>(s, win, first, ldy, c, s.C - c, dy, index, dx);
 }
 
-alignas(64) constexpr float kNothing[kLanes] = {};  // what dy and index hold in rows outside the image
 alignas(64) constexpr u8 kNoTap[16] = {255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
 
 // Gradients and taps of `rows` rows of windows, from which walks (walk3.h) gather dx.
 template <int rows, int out_rows, bool flipped, bool whole>
-struct MaxGrad {
+struct MaxGrad : WalkRows<rows, out_rows, whole> {
+  using Base = WalkRows<rows, out_rows, whole>;
   struct In {
     Vec dy;
     VecI tap;
   };
-  const float* dy[rows];
   const u8* index[rows];
-  i64 dy_step[rows], index_step[rows], lanes;
-  float* dx[out_rows];  // null: not wanted
-  i64 dx_step, dx_px;
-  bool even, odd;  // whether the columns of a pair are wanted; the first may want no even one, the last no odd one
-  i64 left;        // pairs
-  bool last_odd;
+  i64 index_step[rows];
   VecI tap[9];
+  bool wanted[out_rows];
 
+  // Row `row` is window row oh of an image, from column ow and channel c on.
+  NACRE_INLINE_MEMBER void set_row(int row, const Pool2DShape& s, i64 image, i64 oh, i64 ow, i64 c, const float* dy,
+                                   const u8* all) {
+    const bool inside = oh >= 0 && oh < s.OH;
+    const i64 px = (image * s.OH + oh) * s.OW + ow;
+    Base::set_in(row, inside, dy + px * ldy_of(s) + c, ldy_of(s));
+    index[row] = inside ? all + px * s.C + c : kNoTap;
+    index_step[row] = inside ? s.C : 0;
+  }
   NACRE_INLINE_MEMBER void set_taps() {
     NACRE_UNROLL for (int t = 0; t < 9; ++t) tap[t] = set1i(flipped ? 8 - t : t);
   }
-  // Row `row` is window row oh of image n, from column ow and channel c on.
-  NACRE_INLINE_MEMBER void set_row(int row, const Pool2DShape& s, i64 n, i64 oh, i64 ow, i64 c, const float* all_dy,
-                                   const u8* all_index) {
-    const bool inside = oh >= 0 && oh < s.OH;
-    const i64 px = (n * s.OH + oh) * s.OW + ow;
-    dy[row] = inside ? all_dy + px * ldy_of(s) + c : kNothing;
-    index[row] = inside ? all_index + px * s.C + c : kNoTap;
-    dy_step[row] = inside ? ldy_of(s) : 0;
-    index_step[row] = inside ? s.C : 0;
+  NACRE_INLINE_MEMBER In get(int row) const {
+    return {Base::load_in(row), get_index<whole, false>(index[row], 0, Base::lanes)};
   }
-  NACRE_INLINE_MEMBER In get(int row) const { return {::nacre::NACRE_ISA::get<whole>(dy[row], lanes), get_index<whole, false>(index[row], 0, lanes)}; }
   NACRE_INLINE_MEMBER In none() const { return {zero(), set1i(-1)}; }
   NACRE_INLINE_MEMBER void next() {
-    NACRE_UNROLL for (int row = 0; row < rows; ++row) dy[row] += dy_step[row], index[row] += index_step[row];
+    Base::next();
+    NACRE_UNROLL for (int row = 0; row < rows; ++row) index[row] += index_step[row];
   }
   NACRE_INLINE_MEMBER Vec start() const { return zero(); }
   NACRE_INLINE_MEMBER Vec add(Vec sum, const In& in, int kh, int kw) const {
     return add_where(eq(in.tap, tap[kh * 3 + kw]), sum, in.dy);
   }
-  NACRE_INLINE_MEMBER void put(int row, Vec sum) { ::nacre::NACRE_ISA::put<whole>(dx[row], sum, lanes); }
-  NACRE_INLINE_MEMBER void put(int row, Vec e, Vec o) {
-    if (!dx[row]) return;
-    if (even) ::nacre::NACRE_ISA::put<whole>(dx[row], e, lanes);
-    if (odd) ::nacre::NACRE_ISA::put<whole>(dx[row] + dx_px, o, lanes);
-  }
-  NACRE_INLINE_MEMBER void put_next() {
-    NACRE_UNROLL for (int row = 0; row < out_rows; ++row) {
-      if (dx[row]) dx[row] += dx_step;
-    }
-    even = true;
-    odd = --left > 1 || last_odd;
+  NACRE_INLINE_MEMBER void put(int row, Vec sum) const { Base::store_out(Base::out[row], sum); }
+  NACRE_INLINE_MEMBER void put(int row, Vec e, Vec o) const {
+    if (!wanted[row]) return;
+    if (Base::even) Base::store_out(Base::out[row], e);
+    if (Base::odd) Base::store_out(Base::out[row] + Base::out_px, o);
   }
 };
 
@@ -619,13 +604,13 @@ struct MaxGrad {
 template <int R, bool whole>
 void max_grad_walk(const Pool2DShape& s, i64 image, i64 ih, i64 iw, i64 n, i64 c, const float* dy, const u8* index, float* dx) {
   MaxGrad<R + 2, R, true, whole> op;
-  const i64 ow = iw + s.PL - 2, ldx = ldx_of(s);
-  op.set_taps();
+  const i64 ow = iw + s.PL - 2;
   op.lanes = s.C - c;
+  op.set_taps();
   NACRE_UNROLL for (int row = 0; row < R + 2; ++row) op.set_row(row, s, image, ih + s.PT - 2 + row, ow, c, dy, index);
-  NACRE_UNROLL for (int row = 0; row < R; ++row) op.dx[row] = dx + ((image * s.H + ih + row) * s.W + iw) * ldx + c;
-  op.dx_step = ldx;
-  walk_windows<R>(op, n, ow < 0, ow + n + 2 > s.OW);
+  NACRE_UNROLL for (int row = 0; row < R; ++row) op.out[row] = dx + ((image * s.H + ih + row) * s.W + iw) * ldx_of(s) + c;
+  op.out_step = ldx_of(s);
+  walk_windows<R>(op, n, -ow, ow + n + 2 - s.OW);
 }
 
 // Pairs [w0, w0 + n) of the columns of R pairs of rows from pair h0 on, as far as they are rows [ih, end); stride 2.
@@ -633,20 +618,16 @@ template <int R, bool whole>
 void max_grad_pairs(const Pool2DShape& s, i64 image, i64 h0, i64 ih, i64 end, i64 w0, i64 n, i64 c, const float* dy,
                     const u8* index, float* dx) {
   MaxGrad<R + 1, 2 * R, false, whole> op;
-  const i64 ldx = ldx_of(s), iw = 2 * w0 - s.PL;
-  op.set_taps();
+  const i64 iw = 2 * w0 - s.PL;
   op.lanes = s.C - c;
+  op.set_taps();
   NACRE_UNROLL for (int row = 0; row <= R; ++row) op.set_row(row, s, image, h0 - 1 + row, w0 - 1, c, dy, index);
   NACRE_UNROLL for (int row = 0; row < 2 * R; ++row) {
     const i64 i = 2 * h0 - s.PT + row;
-    op.dx[row] = i >= ih && i < end ? dx + ((image * s.H + i) * s.W + iw) * ldx + c : nullptr;
+    op.wanted[row] = i >= ih && i < end;
+    op.out[row] = dx + ((image * s.H + i) * s.W + iw) * ldx_of(s) + c;
   }
-  op.dx_step = 2 * ldx;
-  op.dx_px = ldx;
-  op.even = iw >= 0;
-  op.left = n;
-  op.last_odd = iw + 2 * n <= s.W;
-  op.odd = n > 1 || op.last_odd;
+  op.set_pairs(iw, n, s.W, ldx_of(s));
   walk_pairs<R>(op, n, w0 < 1, w0 + n > s.OW);
 }
 
@@ -662,22 +643,13 @@ void max_grad_walks(const Pool2DShape& s, i64 image, i64 ih, i64 iw, i64 n, cons
 
 // 3x3, stride 1.
 void max_grad_by_one(const Pool2DShape& s, Slice units, const float* dy, const u8* index, float* dx) {
-  const i64 ldx = ldx_of(s), per = gradient_rows(s), rows = s.N * s.H;
-  // Columns that three windows see, or all but one.
-  const i64 first = max_of(1 - s.PL, 0), last = max_of(min_of(s.OW + 1 - s.PL, s.W), first);
+  const i64 per = gradient_rows(s), rows = s.N * s.H;
   for (i64 r = units.begin * per, end = min_of(units.end * per, rows); r < end;) {
     const i64 image = r / s.H, ih = r % s.H, left = min_of(s.H - ih, end - r);
     const i64 n = left >= kWalkRows ? kWalkRows : left >= 2 ? 2 : 1;
-    if (first < last) {
-      if (n == kWalkRows) max_grad_walks<kWalkRows>(s, image, ih, first, last - first, dy, index, dx);
-      else if (n == 2) max_grad_walks<2>(s, image, ih, first, last - first, dy, index, dx);
-      else max_grad_walks<1>(s, image, ih, first, last - first, dy, index, dx);
-    }
-    for (i64 i = 0; i < n; ++i) {
-      for (i64 iw = first > 0 ? 0 : last; iw < s.W; iw = iw + 1 == first ? last : iw + 1) {
-        max_grad_pixel<false>(s, seeing(s, ih + i, iw), image * s.OH * s.OW, dy, index, dx + ((r + i) * s.W + iw) * ldx);
-      }
-    }
+    if (n == kWalkRows) max_grad_walks<kWalkRows>(s, image, ih, 0, s.W, dy, index, dx);
+    else if (n == 2) max_grad_walks<2>(s, image, ih, 0, s.W, dy, index, dx);
+    else max_grad_walks<1>(s, image, ih, 0, s.W, dy, index, dx);
     r += n;
   }
 }
@@ -701,7 +673,9 @@ void max_grad_by_two(const Pool2DShape& s, Slice units, const float* dy, const u
 template <bool wide>
 void max_grad_rows(const Pool2DShape& s, Slice units, const float* dy, const u8* index, float* dx) {
   if (!wide && s.SH == s.KH && s.SW == s.KW) return tiled_max_grad_rows(s, units, dy, index, dx);
-  if (s.KH == 3 && s.KW == 3 && s.SH == 1 && s.SW == 1 && s.OW > 0) return max_grad_by_one(s, units, dy, index, dx);
+  if (s.KH == 3 && s.KW == 3 && s.SH == 1 && s.SW == 1 && s.PL >= 0 && s.W + s.PL <= s.OW + 2) {
+    return max_grad_by_one(s, units, dy, index, dx);
+  }
   if (s.KH == 3 && s.KW == 3 && s.SH == 2 && s.SW == 2 && s.PL >= 0 && s.PL < 3 && (s.W - 1 + s.PL) / 2 <= s.OW) {
     return max_grad_by_two(s, units, dy, index, dx);
   }

@@ -7,8 +7,8 @@
 //   put(row, sum)              a finished sum of the current output column; put_next() moves on
 //
 // Rows outside the image are the op's business (it reads zeros there). A walk has n >= 1 columns of output; `left` and
-// `right` say that the first or the last column of input that it would read lies outside. Sums go column by column, each from
-// the top, so that they are the same bits in any block.
+// `right` say how many of the columns that it would read lie outside at either end. Sums go column by column, each from the
+// top, so that they are the same bits in any block.
 #pragma once
 #include "simd/simd.h"
 
@@ -22,6 +22,48 @@ constexpr int kWalkRows = 2, kPairRows = 1;
 #endif
 constexpr i64 kWalkColumns = 32;  // before the next vector of channels: what they have in common is still near
 
+alignas(64) constexpr float kZeroLine[kLanes] = {};
+
+// Where an op reads and writes: rows of input, for rows outside the image a line of zeros that does not move, and rows of
+// output.
+template <int rows, int out_rows, bool whole>
+struct WalkRows {
+  const float* in[rows];
+  i64 in_step[rows];
+  float* out[out_rows];  // null: not wanted
+  i64 out_step, lanes;
+  i64 out_px;      // pairs: from the even to the odd column
+  bool even, odd;  // which of the columns of a pair are wanted; the first may want no even one, the last no odd one
+  i64 pairs;
+  bool last_odd;
+
+  NACRE_INLINE_MEMBER void set_in(int row, bool inside, const float* first, i64 step) {
+    in[row] = inside ? first : kZeroLine;
+    in_step[row] = inside ? step : 0;
+  }
+  NACRE_INLINE_MEMBER Vec load_in(int row) const { return whole ? load(in[row]) : load(in[row], lanes); }
+  NACRE_INLINE_MEMBER void store_out(float* p, Vec v) const {
+    if (whole) store(p, v); else store(p, v, lanes);
+  }
+  NACRE_INLINE_MEMBER void next() {
+    NACRE_UNROLL for (int row = 0; row < rows; ++row) in[row] += in_step[row];
+  }
+  NACRE_INLINE_MEMBER void put_next() {
+    NACRE_UNROLL for (int row = 0; row < out_rows; ++row) out[row] += out_step;
+    even = true;
+    odd = --pairs > 1 || last_odd;
+  }
+  // n pairs of columns from column `first` on, of `width`.
+  NACRE_INLINE_MEMBER void set_pairs(i64 first, i64 n, i64 width, i64 px) {
+    out_px = px;
+    out_step = 2 * px;
+    even = first >= 0;
+    pairs = n;
+    last_odd = first + 2 * n <= width;
+    odd = n > 1 || last_odd;
+  }
+};
+
 // The taps of one input column, stride 1: tap column KW of each window in sum[], which stand R rows high.
 template <int R, int KW, class Op>
 NACRE_INLINE void add_tap(Op& op, Vec (&sum)[R], const typename Op::In& in, int row) {
@@ -31,9 +73,9 @@ NACRE_INLINE void add_tap(Op& op, Vec (&sum)[R], const typename Op::In& in, int 
   }
 }
 
-// out[r, o] = sum of in[r + kh, o + kw].
+// out[r, o] = sum of in[r + kh, o + kw]; left and right up to 2.
 template <int R, class Op>
-NACRE_INLINE void walk_windows(Op& op, i64 n, bool left, bool right) {
+NACRE_INLINE void walk_windows(Op& op, i64 n, i64 left, i64 right) {
   Vec a[R], b[R], c[R];  // windows with two, one and no columns behind them
   const auto shift = [&]() __attribute__((always_inline)) {
     NACRE_UNROLL for (int r = 0; r < R; ++r) a[r] = b[r], b[r] = c[r];
@@ -43,11 +85,16 @@ NACRE_INLINE void walk_windows(Op& op, i64 n, bool left, bool right) {
     op.put_next();
   };
   NACRE_UNROLL for (int r = 0; r < R; ++r) a[r] = b[r] = c[r] = op.start();
-  if (!left) {
+  if (left < 1) {
     NACRE_UNROLL for (int row = 0; row < R + 2; ++row) add_tap<R, 0>(op, c, op.get(row), row);
   }
   op.next();
   i64 at = 1;
+  if (left > 1 && n > 1) {
+    shift();
+    op.next();
+    at = 2;
+  }
   for (; at < n; ++at) {
     shift();
     NACRE_UNROLL for (int r = 0; r < R; ++r) c[r] = op.start();
@@ -61,23 +108,25 @@ NACRE_INLINE void walk_windows(Op& op, i64 n, bool left, bool right) {
     if (at > 1) put();
   }
   shift();
-  NACRE_UNROLL for (int row = 0; row < R + 2; ++row) {
-    const typename Op::In in = op.get(row);
-    add_tap<R, 2>(op, a, in, row);
-    add_tap<R, 1>(op, b, in, row);
+  if (right < 2 && (left < 2 || n > 1)) {
+    NACRE_UNROLL for (int row = 0; row < R + 2; ++row) {
+      const typename Op::In in = op.get(row);
+      add_tap<R, 2>(op, a, in, row);
+      add_tap<R, 1>(op, b, in, row);
+    }
   }
   op.next();
   if (n > 1) put();
   shift();
-  if (!right) {
+  if (right < 1) {
     NACRE_UNROLL for (int row = 0; row < R + 2; ++row) add_tap<R, 2>(op, a, op.get(row), row);
   }
   put();
 }
 
-// out[r, o] = sum of in[2*r + kh, 2*o + kw].
+// out[r, o] = sum of in[2*r + kh, 2*o + kw]; left and right up to 1.
 template <int R, class Op>
-NACRE_INLINE void walk_windows_by_two(Op& op, i64 n, bool left, bool right) {
+NACRE_INLINE void walk_windows_by_two(Op& op, i64 n, i64 left, i64 right) {
   Vec a[R], b[R];
   const auto add = [&](Vec(&sum)[R], const typename Op::In& in, int row, int kw) __attribute__((always_inline)) {
     NACRE_UNROLL for (int kh = row % 2; kh < 3; kh += 2) {
@@ -111,7 +160,7 @@ NACRE_INLINE void walk_windows_by_two(Op& op, i64 n, bool left, bool right) {
 // R x n pairs, each with the input that precedes them. put(row, even, odd) takes rows 2*r and 2*r + 1 of a pair of columns;
 // without `left` the column before the first is read, without `right` the last one is.
 template <int R, class Op>
-NACRE_INLINE void walk_pairs(Op& op, i64 n, bool left, bool right) {
+NACRE_INLINE void walk_pairs(Op& op, i64 n, i64 left, i64 right) {
   typename Op::In was[R + 1], now[R + 1];
   NACRE_UNROLL for (int row = 0; row <= R; ++row) was[row] = left ? op.none() : op.get(row);
   op.next();

@@ -4,6 +4,7 @@
 #include "kernels/depthwise_conv2d.h"
 
 #include "kernels/correlate.h"
+#include "kernels/depthwise_walk.h"
 
 namespace nacre::NACRE_ISA {
 namespace {
@@ -66,10 +67,6 @@ struct Run {
   i64 D;       // channels of this pass, of `all` in the weights
   i64 all;
   float floor, ceiling;  // of y
-};
-
-struct Bounds {
-  Vec floor, ceiling;
 };
 
 template <bool masked, bool whole>
@@ -286,16 +283,43 @@ Facts basic_facts(const DepthwiseConv2DShape& s, i64 acts) {
   return f;
 }
 
+// Whether walks do: they know windows of 3x3 that leave the image by no more than they overlap.
+bool walks(const DepthwiseConv2DShape& s) {
+  if (s.M != 1 || s.KH != 3 || s.KW != 3 || s.DH != 1 || s.DW != 1 || s.SH != s.SW || s.SH > 2) return false;
+  const i64 most = 3 - s.SH;
+  return s.PL <= most && (s.OW - 1) * s.SW + 3 - s.PL - s.W <= most;
+}
+bool walks_back(const DepthwiseConv2DShape& s) {
+  if (s.M != 1 || s.KH != 3 || s.KW != 3 || s.DH != 1 || s.DW != 1 || s.SH != s.SW || s.SH > 2) return false;
+  if (s.SH == 1) return s.PL >= 0 && s.W + s.PL <= s.OW + 2;
+  return s.PT >= 0 && s.PL >= 0 && s.PL < 3 && (s.W - 1 + s.PL) / 2 <= s.OW;
+}
+
 struct WeightPlan {
   Correlation q;  // over CB channels
   i64 D, CB, c_blocks, blocks, parts;
+  i64 rows;  // walks: of a block
   Cut cut;
   bool ok;
 };
 
-WeightPlan weight_plan(const Conv2DShape& c, i64 M) {
+WeightPlan weight_plan(const DepthwiseConv2DShape& s) {
+  const Conv2DShape c = as_conv(s);
+  const i64 M = s.M;
+  const double flops = static_cast<double>(c.N) * static_cast<double>(c.OH) * row_flops(c, c.OW);
   WeightPlan p{};
   p.D = c.O;
+  if (walks(s)) {  // few parts first, channels only where rows do not suffice: those of a pixel lie together
+    const double units = flops / kUnitFlops;
+    const i64 wanted = units < kManyUnits ? max_of(static_cast<i64>(units), 1) : kManyUnits;
+    p.rows = s.SH == 1 ? kTapRows : kTapRowsByTwo;
+    p.blocks = c.N * ceil_div(c.OH, p.rows);
+    p.parts = max_of(min_of(wanted, p.blocks), 1);
+    p.CB = max_of(ceil_div(ceil_div(p.D, ceil_div(wanted, p.parts)), kLanes), 1) * kLanes;
+    p.c_blocks = max_of(ceil_div(p.D, p.CB), 1);
+    p.ok = true;
+    return p;
+  }
   p.CB = M == 1 ? min_of(max_of(p.D, 1), kChannels) : max_of(p.D, 1);
   p.c_blocks = max_of(ceil_div(p.D, p.CB), 1);
   Conv2DShape one = c;
@@ -308,7 +332,6 @@ WeightPlan weight_plan(const Conv2DShape& c, i64 M) {
   p.ok = blocks.ok();
   if (!p.ok) return p;
   p.blocks = blocks.value();
-  const double flops = static_cast<double>(c.N) * static_cast<double>(c.OH) * row_flops(c, c.OW);
   i64 parts = ceil_div(kManyUnits, p.c_blocks);
   const double most = flops / static_cast<double>(p.c_blocks) / kUnitFlops;
   if (most < static_cast<double>(parts)) parts = static_cast<i64>(most);
@@ -464,16 +487,26 @@ void depthwise_conv2d(const DepthwiseConv2DShape& s, Slice units, Scratch scratc
   const i64 per = forward_rows_of(c), ldx = ldx_of(c), ldy = ldy_of(c), row = s.W * ldx;
   float* wide = reinterpret_cast<float*>(scratch.at);
   const i64 end = min_of(units.end * per, s.N * s.OH);
+  const float floor = s.act ? 0.0f : -__builtin_inff(), ceiling = s.act == 2 ? 6.0f : __builtin_inff();
+  const bool walk = walks(s);
   for (i64 i = units.begin * per; i < end;) {
     const i64 n = i / s.OH, stop = min_of(end, (n + 1) * s.OH);
+    if (walk) {
+      const Image image{s.H, s.W, s.OH, s.OW, s.PT, s.PL, c.O, ldx, ldy, x + n * s.H * row, w, s.bias ? b : nullptr, nullptr,
+                        y + n * s.OH * s.OW * ldy, floor, ceiling};
+      if (s.SH == 1) filter_image<1, false, false>(image, i - n * s.OH, stop - n * s.OH);
+      else filter_image<2, false, false>(image, i - n * s.OH, stop - n * s.OH);
+      i = stop;
+      continue;
+    }
     for (i64 d = 0; d < c.O; d += pass_channels(c.O, s.M)) {
       Run r{};
       r.bias = s.bias ? b + d : nullptr;
       r.y_px = ldy;
       r.D = min_of(c.O - d, pass_channels(c.O, s.M));
       r.all = c.O;
-      r.floor = s.act ? 0.0f : -__builtin_inff();
-      r.ceiling = s.act == 2 ? 6.0f : __builtin_inff();
+      r.floor = floor;
+      r.ceiling = ceiling;
       for (i64 k = i; k < stop; ++k) {
         const i64 oh = k % s.OH;
         const Taps th = taps_inside(h, oh);
@@ -531,8 +564,22 @@ void depthwise_conv2d_grad_x(const DepthwiseConv2DShape& s, Slice units, Scratch
     for (i64 px = units.begin * per * s.W; px < end * s.W; ++px) zero_floats(dx + px * ldx, s.C);
     return;
   }
+  const bool walk = walks_back(s);
   for (i64 i = units.begin * per; i < end;) {
     const i64 n = i / s.H, stop = min_of(end, (n + 1) * s.H);
+    if (walk) {
+      const i64 back = s.SH == 1 ? 2 : 0, at = n * s.H * s.W * ldx;  // at stride 1 the forward loop with w turned round
+      const Image image{s.OH, s.OW, s.H, s.W, back ? back - s.PT : s.PT, back ? back - s.PL : s.PL, c.O, ldy, ldx,
+                        dy + n * s.OH * row, w, nullptr, s.act ? x + at : nullptr, dx + at, -__builtin_inff(),
+                        __builtin_inff()};
+      const i64 from = i - n * s.H, to = stop - n * s.H;
+      if (s.SH == 1 && s.act) filter_image<1, true, true>(image, from, to);
+      else if (s.SH == 1) filter_image<1, true, false>(image, from, to);
+      else if (s.act) filter_pairs_image<true>(image, from, to);
+      else filter_pairs_image<false>(image, from, to);
+      i = stop;
+      continue;
+    }
     for (i64 d = 0; d < c.O; d += pass_channels(c.O, s.M)) {
       Run r{};
       r.D = min_of(c.O - d, pass_channels(c.O, s.M));
@@ -569,7 +616,7 @@ Facts depthwise_conv2d_grad_w_facts(const DepthwiseConv2DShape& s) {
   f.extent[1] = pixels_extent(s.N, s.OH, s.OW, c.O, ldy_of(c));
   f.extent[2] = taps_of(c) * Count(c.O);
   f.extent[3] = Count(s.bias ? c.O : 0);
-  const WeightPlan p = weight_plan(c, s.M);
+  const WeightPlan p = weight_plan(s);
   const Count window = Count(p.cut.floats + 2 * kLanes) * Count(s.M == 1 ? 1 : 2);
   const Count scratch = (window + Count(p.cut.nb) * Count(p.cut.hb) * Count(2) + Count(64)) * Count(4);
   const Count units = Count(p.parts) * Count(p.c_blocks);
@@ -588,7 +635,7 @@ void depthwise_conv2d_grad_w(const DepthwiseConv2DShape& s, Slice units, Scratch
                              float* dw, float* db) {
   const Conv2DShape c = as_conv(s);
   if (c.O == 0) return;
-  const WeightPlan p = weight_plan(c, s.M);
+  const WeightPlan p = weight_plan(s);
   const i64 D = c.O, taps = s.KH * s.KW, ldy = ldy_of(c), y_row = p.q.YW * ldy, y_image = p.q.YH * y_row;
   i64* line = reinterpret_cast<i64*>(scratch.at);
   float* copy = reinterpret_cast<float*>(line + p.cut.nb * p.cut.hb);
@@ -602,7 +649,15 @@ void depthwise_conv2d_grad_w(const DepthwiseConv2DShape& s, Slice units, Scratch
       for (i64 t = 0; t < taps; ++t) zero_floats(dw_part + t * D, n_d);
       if (db_part) zero_floats(db_part, n_d);
     }
-    for (i64 i = first; i < last; ++i) {
+    for (i64 i = first; p.rows > 0 && i < last; ++i) {
+      const i64 per = ceil_div(s.OH, p.rows), n = i / per, oh = i % per * p.rows, rows = min_of(p.rows, s.OH - oh);
+      const Image image{s.H, s.W, s.OH, s.OW, s.PT, s.PL, n_d, ldx_of(c), ldy, x + n * s.H * s.W * ldx_of(c) + d0};
+      const TapSums to{dw_part, D, db_part, i > first};
+      const float* dy_image = dy + n * s.OH * s.OW * ldy + d0;
+      if (s.SH == 1) sum_tap_block<1>(image, dy_image, oh, rows, to);
+      else sum_tap_block<2>(image, dy_image, oh, rows, to);
+    }
+    for (i64 i = first; p.rows == 0 && i < last; ++i) {
       const Block b = block_at(p.q, p.cut, i);
       const View v = view_block(p.q, p.cut, b, x + (s.M == 1 ? d0 : 0), s.M == 1 ? n_d : s.C, copy);
       i64 image_step = v.image_step, row_step = v.row_step;
@@ -668,7 +723,7 @@ Facts depthwise_conv2d_grad_w_join_facts(const DepthwiseConv2DShape& s) {
 void depthwise_conv2d_grad_w_join(const DepthwiseConv2DShape& s, Slice units, const float* dw_parts,
                                   const float* db_parts, float* dw, float* db) {
   const Conv2DShape c = as_conv(s);
-  const i64 parts = weight_plan(c, s.M).parts, w = s.KH * s.KW * c.O, w_units = ceil_div(w, kJoinFloats);
+  const i64 parts = weight_plan(s).parts, w = s.KH * s.KW * c.O, w_units = ceil_div(w, kJoinFloats);
   for (i64 u = units.begin; u < units.end; ++u) {
     if (u < w_units) {
       join_parts(u, parts, w, dw_parts, dw);

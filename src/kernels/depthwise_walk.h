@@ -193,16 +193,20 @@ NACRE_INLINE void sum_taps(const Image& s, const float* dy, i64 oh, i64 ow, i64 
   NACRE_UNROLL for (int row = 0; row < R; ++row) {
     g.set_in(row, true, dy + ((oh + row) * s.OW + ow) * s.ld_out + d, s.ld_out);
   }
-  Vec acc[9], total = zero();
-  NACRE_UNROLL for (int t = 0; t < 9; ++t) acc[t] = zero();
+  constexpr int kSets = S == 2 && R > 1 ? 2 : 1;  // of sums, or they would wait for themselves
+  Vec acc[kSets][9], total = zero();
+  NACRE_UNROLL for (int k = 0; k < kSets; ++k) {
+    NACRE_UNROLL for (int t = 0; t < 9; ++t) acc[k][t] = zero();
+  }
   const auto read = [&](Vec (&now)[R]) __attribute__((always_inline)) {
     NACRE_UNROLL for (int r = 0; r < R; ++r) now[r] = in_register(g.load_in(r)), total += now[r];
     g.next();
   };
   const auto tap = [&](Vec a, const Vec (&now)[R], int row, int kw) __attribute__((always_inline)) {
     NACRE_UNROLL for (int kh = 0; kh < 3; ++kh) {
-      const int r = (row - kh) / S;
-      if (row >= kh && (row - kh) % S == 0 && r < R) acc[kh * 3 + kw] = fma(a, now[row >= kh && r < R ? r : 0], acc[kh * 3 + kw]);
+      if (row < kh || (row - kh) % S != 0 || (row - kh) / S >= R) continue;
+      const int r = row < kh || (row - kh) / S >= R ? 0 : (row - kh) / S;
+      acc[r % kSets][kh * 3 + kw] = fma(a, now[r], acc[r % kSets][kh * 3 + kw]);
     }
   };
   const i64 left = -iw, right = iw + (n - 1) * S + 3 - s.IW;
@@ -269,7 +273,7 @@ NACRE_INLINE void sum_taps(const Image& s, const float* dy, i64 oh, i64 ow, i64 
     if (whole) store(p, to.add ? load(p) + v : v);
     else store(p, to.add ? load(p, s.D - d) + v : v, s.D - d);
   };
-  NACRE_UNROLL for (int t = 0; t < 9; ++t) put(to.dw + t * to.D + d, acc[t]);
+  NACRE_UNROLL for (int t = 0; t < 9; ++t) put(to.dw + t * to.D + d, kSets > 1 ? acc[0][t] + acc[kSets - 1][t] : acc[0][t]);
   if (to.db) put(to.db + d, total);
 }
 

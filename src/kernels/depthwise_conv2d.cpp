@@ -4,6 +4,7 @@
 #include "kernels/depthwise_conv2d.h"
 
 #include "kernels/correlate.h"
+#include "kernels/depthwise_walk.h"
 
 namespace nacre::NACRE_ISA {
 namespace {
@@ -24,7 +25,7 @@ Conv2DShape as_conv(const DepthwiseConv2DShape& s) {
   Conv2DShape c{};
   const Count D = Count(s.C) * Count(s.M);
   c.N = s.N, c.H = s.H, c.W = s.W, c.KH = s.KH, c.KW = s.KW, c.SH = s.SH, c.SW = s.SW, c.DH = s.DH, c.DW = s.DW;
-  c.PT = s.PT, c.PL = s.PL, c.OH = s.OH, c.OW = s.OW, c.G = 1, c.bias = s.bias, c.act = s.act;
+  c.PT = s.PT, c.PL = s.PL, c.OH = s.OH, c.OW = s.OW, c.G = 1, c.bias = s.bias;
   c.C = s.C;
   c.O = D.ok() ? D.value() : -1;
   c.ldx = s.ldx, c.ldy = s.ldy;
@@ -65,19 +66,19 @@ struct Run {
   i64 y_px;
   i64 D;       // channels of this pass, of `all` in the weights
   i64 all;
-  bool relu;
+  float floor, ceiling;  // of y
 };
 
 template <bool masked, bool whole>
-NACRE_INLINE void finish(float* y, const float* mask, Vec sum, Vec floor, i64 n) {
-  sum = max(floor, sum);  // keeps NaN
+NACRE_INLINE void finish(float* y, const float* mask, Vec sum, Bounds within, i64 n) {
+  sum = min(within.ceiling, max(within.floor, sum));  // keeps NaN
   if (masked) sum = select(gt(get<whole>(mask, n), zero()), sum);
   if (whole) store(y, sum); else store(y, sum, n);
 }
 
 // One pixel, NV vectors of channels, any window.
 template <int NV, bool masked, bool whole>
-NACRE_INLINE void pixel(const Run& r, Vec floor, i64 p, i64 d, i64 n) {
+NACRE_INLINE void pixel(const Run& r, Bounds within, i64 p, i64 d, i64 n) {
   Vec acc[NV];
   NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[v] = r.bias ? get<whole>(r.bias + d + v * kLanes, n) : zero();
   const float* x_px = r.x + p * r.x_px + d;
@@ -93,13 +94,13 @@ NACRE_INLINE void pixel(const Run& r, Vec floor, i64 p, i64 d, i64 n) {
   }
   const i64 at = p * r.y_px + d;
   NACRE_UNROLL for (int v = 0; v < NV; ++v) {
-    finish<masked, whole>(r.y + at + v * kLanes, masked ? r.mask + at + v * kLanes : nullptr, acc[v], floor, n);
+    finish<masked, whole>(r.y + at + v * kLanes, masked ? r.mask + at + v * kLanes : nullptr, acc[v], within, n);
   }
 }
 
 // PX pixels, one vector of channels, any window.
 template <int PX, bool masked, bool whole>
-NACRE_INLINE void tile(const Run& r, Vec floor, i64 p0, i64 d, i64 n) {
+NACRE_INLINE void tile(const Run& r, Bounds within, i64 p0, i64 d, i64 n) {
   Vec acc[PX];
   const Vec first = r.bias ? get<whole>(r.bias + d, n) : zero();
   NACRE_UNROLL for (int p = 0; p < PX; ++p) acc[p] = first;
@@ -118,7 +119,7 @@ NACRE_INLINE void tile(const Run& r, Vec floor, i64 p0, i64 d, i64 n) {
   float* y = r.y + p0 * y_px + d;
   const float* mask = masked ? r.mask + p0 * y_px + d : nullptr;
   NACRE_UNROLL for (int p = 0; p < PX; ++p, y += y_px) {
-    finish<masked, whole>(y, mask, acc[p], floor, n);
+    finish<masked, whole>(y, mask, acc[p], within, n);
     if (masked) mask += y_px;
   }
 }
@@ -126,7 +127,7 @@ NACRE_INLINE void tile(const Run& r, Vec floor, i64 p0, i64 d, i64 n) {
 // PX pixels, one vector of channels, windows of 3 columns where the next pixel is the next column: each vector of x is
 // loaded once for three pixels. At an edge the column outside the image is left out.
 template <int PX, bool left_edge, bool right_edge, bool masked, bool whole>
-NACRE_INLINE void slide(const Run& r, Vec floor, i64 p0, i64 d, i64 n) {
+NACRE_INLINE void slide(const Run& r, Bounds within, i64 p0, i64 d, i64 n) {
   Vec acc[PX];
   const Vec first = r.bias ? get<whole>(r.bias + d, n) : zero();
   NACRE_UNROLL for (int p = 0; p < PX; ++p) acc[p] = first;
@@ -149,59 +150,59 @@ NACRE_INLINE void slide(const Run& r, Vec floor, i64 p0, i64 d, i64 n) {
   float* y = r.y + p0 * y_px + d;
   const float* mask = masked ? r.mask + p0 * y_px + d : nullptr;
   NACRE_UNROLL for (int p = 0; p < PX; ++p, y += y_px) {
-    finish<masked, whole>(y, mask, acc[p], floor, n);
+    finish<masked, whole>(y, mask, acc[p], within, n);
     if (masked) mask += y_px;
   }
 }
 
 template <int PX, bool left_edge, bool right_edge, bool masked>
-void slide_pixels(const Run& r, Vec floor, i64 p0) {
+void slide_pixels(const Run& r, Bounds within, i64 p0) {
   i64 d = 0;
-  for (; d + kLanes <= r.D; d += kLanes) slide<PX, left_edge, right_edge, masked, true>(r, floor, p0, d, kLanes);
-  if (d < r.D) slide<PX, left_edge, right_edge, masked, false>(r, floor, p0, d, r.D - d);
+  for (; d + kLanes <= r.D; d += kLanes) slide<PX, left_edge, right_edge, masked, true>(r, within, p0, d, kLanes);
+  if (d < r.D) slide<PX, left_edge, right_edge, masked, false>(r, within, p0, d, r.D - d);
 }
 
 template <int PX, bool masked>
-void tile_pixels(const Run& r, Vec floor, i64 p0) {
+void tile_pixels(const Run& r, Bounds within, i64 p0) {
   i64 d = 0;
-  for (; d + kLanes <= r.D; d += kLanes) tile<PX, masked, true>(r, floor, p0, d, kLanes);
-  if (d < r.D) tile<PX, masked, false>(r, floor, p0, d, r.D - d);
+  for (; d + kLanes <= r.D; d += kLanes) tile<PX, masked, true>(r, within, p0, d, kLanes);
+  if (d < r.D) tile<PX, masked, false>(r, within, p0, d, r.D - d);
 }
 
 // n >= PX pixels in tiles of PX; the last one may overlap the one before, computing the same again.
 template <int PX, bool masked>
-void slide_run(const Run& r, Vec floor, i64 n, bool left_edge, bool right_edge) {
-  if (n == PX && left_edge && right_edge) return slide_pixels<PX, true, true, masked>(r, floor, 0);
+void slide_run(const Run& r, Bounds within, i64 n, bool left_edge, bool right_edge) {
+  if (n == PX && left_edge && right_edge) return slide_pixels<PX, true, true, masked>(r, within, 0);
   i64 p = 0;
   if (left_edge) {
-    slide_pixels<PX, true, false, masked>(r, floor, 0);
+    slide_pixels<PX, true, false, masked>(r, within, 0);
     p = PX;
   }
   const i64 end = right_edge ? n - PX : n;
-  for (; p < end; p += PX) slide_pixels<PX, false, false, masked>(r, floor, min_of(p, n - PX - (right_edge ? 1 : 0)));
-  if (right_edge) slide_pixels<PX, false, true, masked>(r, floor, n - PX);
+  for (; p < end; p += PX) slide_pixels<PX, false, false, masked>(r, within, min_of(p, n - PX - (right_edge ? 1 : 0)));
+  if (right_edge) slide_pixels<PX, false, true, masked>(r, within, n - PX);
 }
 
 // slides: see slide(); the edges are those of its first and last pixel.
 template <bool masked>
 void run_pixels(const Run& r, i64 n, bool slides, bool left_edge, bool right_edge) {
-  const Vec floor = set1(r.relu ? 0.0f : -__builtin_inff());
-  if (slides && n >= 9) return slide_run<8, masked>(r, floor, n, left_edge, right_edge);
-  if (slides && n == 7) return slide_run<7, masked>(r, floor, n, left_edge, right_edge);
-  if (slides && n >= 5) return slide_run<4, masked>(r, floor, n, left_edge, right_edge);
+  const Bounds within{set1(r.floor), set1(r.ceiling)};
+  if (slides && n >= 9) return slide_run<8, masked>(r, within, n, left_edge, right_edge);
+  if (slides && n == 7) return slide_run<7, masked>(r, within, n, left_edge, right_edge);
+  if (slides && n >= 5) return slide_run<4, masked>(r, within, n, left_edge, right_edge);
   if (n >= 8) {
-    for (i64 p = 0; p < n; p += 8) tile_pixels<8, masked>(r, floor, min_of(p, n - 8));
+    for (i64 p = 0; p < n; p += 8) tile_pixels<8, masked>(r, within, min_of(p, n - 8));
     return;
   }
   if (n >= 4) {
-    for (i64 p = 0; p < n; p += 4) tile_pixels<4, masked>(r, floor, min_of(p, n - 4));
+    for (i64 p = 0; p < n; p += 4) tile_pixels<4, masked>(r, within, min_of(p, n - 4));
     return;
   }
   for (i64 p = 0; p < n; ++p) {
     i64 d = 0;
-    for (; d + 4 * kLanes <= r.D; d += 4 * kLanes) pixel<4, masked, true>(r, floor, p, d, kLanes);
-    for (; d + kLanes <= r.D; d += kLanes) pixel<1, masked, true>(r, floor, p, d, kLanes);
-    if (d < r.D) pixel<1, masked, false>(r, floor, p, d, r.D - d);
+    for (; d + 4 * kLanes <= r.D; d += 4 * kLanes) pixel<4, masked, true>(r, within, p, d, kLanes);
+    for (; d + kLanes <= r.D; d += kLanes) pixel<1, masked, true>(r, within, p, d, kLanes);
+    if (d < r.D) pixel<1, masked, false>(r, within, p, d, r.D - d);
   }
 }
 
@@ -272,24 +273,53 @@ void sum_outputs(const DepthwiseConv2DShape& s, const float* wide, const float* 
 // Channels that go over all rows of a slice together: few enough that the rows of a window stay in L1.
 i64 pass_channels(i64 D, i64 M) { return M == 1 ? min_of(max_of(D, 1), 4 * i64{kLanes}) : max_of(D, 1); }
 
-Facts basic_facts(const Conv2DShape& c) {
+Facts basic_facts(const DepthwiseConv2DShape& s, i64 acts) {
+  const Conv2DShape c = as_conv(s);
   Facts f;
   f.error = conv2d_error(c);
+  if (!f.error && (s.act < 0 || s.act >= acts)) f.error = acts == 3 ? "act is 0, 1 or 2" : "act is 0 or 1";
   if (!f.error && !taps_of(c).ok()) f.error = "the problem is too large";
   if (!f.error) f.flops = static_cast<double>(c.N) * static_cast<double>(c.OH) * row_flops(c, c.OW);
   return f;
 }
 
+// Whether walks do: they know windows of 3x3 that leave the image by no more than they overlap.
+bool walks(const DepthwiseConv2DShape& s) {
+  if (s.M != 1 || s.KH != 3 || s.KW != 3 || s.DH != 1 || s.DW != 1 || s.SH != s.SW || s.SH > 2) return false;
+  const i64 most = 3 - s.SH;
+  return s.PL <= most && (s.OW - 1) * s.SW + 3 - s.PL - s.W <= most;
+}
+bool walks_back(const DepthwiseConv2DShape& s) {
+  if (s.M != 1 || s.KH != 3 || s.KW != 3 || s.DH != 1 || s.DW != 1 || s.SH != s.SW || s.SH > 2) return false;
+  if (s.SH == 1) return s.PL >= 0 && s.W + s.PL <= s.OW + 2;
+  return s.PT >= 0 && s.PL >= 0 && s.PL < 3 && (s.W - 1 + s.PL) / 2 <= s.OW;
+}
+
 struct WeightPlan {
   Correlation q;  // over CB channels
   i64 D, CB, c_blocks, blocks, parts;
+  i64 rows;  // walks: of a block
   Cut cut;
   bool ok;
 };
 
-WeightPlan weight_plan(const Conv2DShape& c, i64 M) {
+WeightPlan weight_plan(const DepthwiseConv2DShape& s) {
+  const Conv2DShape c = as_conv(s);
+  const i64 M = s.M;
+  const double flops = static_cast<double>(c.N) * static_cast<double>(c.OH) * row_flops(c, c.OW);
   WeightPlan p{};
   p.D = c.O;
+  if (walks(s)) {  // few parts first, channels only where rows do not suffice: those of a pixel lie together
+    const double units = flops / kUnitFlops;
+    const i64 wanted = units < kManyUnits ? max_of(static_cast<i64>(units), 1) : kManyUnits;
+    p.rows = s.SH == 1 ? kTapRows : kTapRowsByTwo;
+    p.blocks = c.N * ceil_div(c.OH, p.rows);
+    p.parts = max_of(min_of(wanted, p.blocks), 1);
+    p.CB = max_of(ceil_div(ceil_div(p.D, ceil_div(wanted, p.parts)), kLanes), 1) * kLanes;
+    p.c_blocks = max_of(ceil_div(p.D, p.CB), 1);
+    p.ok = true;
+    return p;
+  }
   p.CB = M == 1 ? min_of(max_of(p.D, 1), kChannels) : max_of(p.D, 1);
   p.c_blocks = max_of(ceil_div(p.D, p.CB), 1);
   Conv2DShape one = c;
@@ -302,7 +332,6 @@ WeightPlan weight_plan(const Conv2DShape& c, i64 M) {
   p.ok = blocks.ok();
   if (!p.ok) return p;
   p.blocks = blocks.value();
-  const double flops = static_cast<double>(c.N) * static_cast<double>(c.OH) * row_flops(c, c.OW);
   i64 parts = ceil_div(kManyUnits, p.c_blocks);
   const double most = flops / static_cast<double>(p.c_blocks) / kUnitFlops;
   if (most < static_cast<double>(parts)) parts = static_cast<i64>(most);
@@ -434,7 +463,7 @@ void all_taps(Sums s, i64 KH, i64 KW, i64 n) {
 
 Facts depthwise_conv2d_facts(const DepthwiseConv2DShape& s) {
   const Conv2DShape c = as_conv(s);
-  Facts f = basic_facts(c);
+  Facts f = basic_facts(s, 3);
   if (f.error) return f;
   f.extent[0] = pixels_extent(s.N, s.H, s.W, s.C, ldx_of(c));
   f.extent[1] = taps_of(c) * Count(c.O);
@@ -458,15 +487,26 @@ void depthwise_conv2d(const DepthwiseConv2DShape& s, Slice units, Scratch scratc
   const i64 per = forward_rows_of(c), ldx = ldx_of(c), ldy = ldy_of(c), row = s.W * ldx;
   float* wide = reinterpret_cast<float*>(scratch.at);
   const i64 end = min_of(units.end * per, s.N * s.OH);
+  const float floor = s.act ? 0.0f : -__builtin_inff(), ceiling = s.act == 2 ? 6.0f : __builtin_inff();
+  const bool walk = walks(s);
   for (i64 i = units.begin * per; i < end;) {
     const i64 n = i / s.OH, stop = min_of(end, (n + 1) * s.OH);
+    if (walk) {
+      const Image image{s.H, s.W, s.OH, s.OW, s.PT, s.PL, c.O, ldx, ldy, x + n * s.H * row, w, s.bias ? b : nullptr, nullptr,
+                        y + n * s.OH * s.OW * ldy, floor, ceiling};
+      if (s.SH == 1) filter_image<1, false, false>(image, i - n * s.OH, stop - n * s.OH);
+      else filter_image<2, false, false>(image, i - n * s.OH, stop - n * s.OH);
+      i = stop;
+      continue;
+    }
     for (i64 d = 0; d < c.O; d += pass_channels(c.O, s.M)) {
       Run r{};
       r.bias = s.bias ? b + d : nullptr;
       r.y_px = ldy;
       r.D = min_of(c.O - d, pass_channels(c.O, s.M));
       r.all = c.O;
-      r.relu = s.act == 1;
+      r.floor = floor;
+      r.ceiling = ceiling;
       for (i64 k = i; k < stop; ++k) {
         const i64 oh = k % s.OH;
         const Taps th = taps_inside(h, oh);
@@ -490,7 +530,7 @@ void depthwise_conv2d(const DepthwiseConv2DShape& s, Slice units, Scratch scratc
 
 Facts depthwise_conv2d_grad_x_facts(const DepthwiseConv2DShape& s) {
   const Conv2DShape c = as_conv(s);
-  Facts f = basic_facts(c);
+  Facts f = basic_facts(s, 2);
   if (f.error) return f;
   f.extent[0] = pixels_extent(s.N, s.OH, s.OW, c.O, ldy_of(c));
   f.extent[1] = taps_of(c) * Count(c.O);
@@ -524,13 +564,29 @@ void depthwise_conv2d_grad_x(const DepthwiseConv2DShape& s, Slice units, Scratch
     for (i64 px = units.begin * per * s.W; px < end * s.W; ++px) zero_floats(dx + px * ldx, s.C);
     return;
   }
+  const bool walk = walks_back(s);
   for (i64 i = units.begin * per; i < end;) {
     const i64 n = i / s.H, stop = min_of(end, (n + 1) * s.H);
+    if (walk) {
+      const i64 back = s.SH == 1 ? 2 : 0, at = n * s.H * s.W * ldx;  // at stride 1 the forward loop with w turned round
+      const Image image{s.OH, s.OW, s.H, s.W, back ? back - s.PT : s.PT, back ? back - s.PL : s.PL, c.O, ldy, ldx,
+                        dy + n * s.OH * row, w, nullptr, s.act ? x + at : nullptr, dx + at, -__builtin_inff(),
+                        __builtin_inff()};
+      const i64 from = i - n * s.H, to = stop - n * s.H;
+      if (s.SH == 1 && s.act) filter_image<1, true, true>(image, from, to);
+      else if (s.SH == 1) filter_image<1, true, false>(image, from, to);
+      else if (s.act) filter_pairs_image<true>(image, from, to);
+      else filter_pairs_image<false>(image, from, to);
+      i = stop;
+      continue;
+    }
     for (i64 d = 0; d < c.O; d += pass_channels(c.O, s.M)) {
       Run r{};
       r.D = min_of(c.O - d, pass_channels(c.O, s.M));
       r.all = c.O;
       r.y_px = direct ? ldx : c.O;
+      r.floor = -__builtin_inff();
+      r.ceiling = __builtin_inff();
       for (i64 k = i; k < stop; ++k) {
         const i64 ih = k % s.H, oh = ih / s.SH;
         const Axis h = ih % s.SH < kKnownPhases ? rows[ih % s.SH] : grad_x_rows(c, ih % s.SH);
@@ -554,13 +610,13 @@ void depthwise_conv2d_grad_x(const DepthwiseConv2DShape& s, Slice units, Scratch
 
 Facts depthwise_conv2d_grad_w_facts(const DepthwiseConv2DShape& s) {
   const Conv2DShape c = as_conv(s);
-  Facts f = basic_facts(c);
+  Facts f = basic_facts(s, 2);
   if (f.error) return f;
   f.extent[0] = pixels_extent(s.N, s.H, s.W, s.C, ldx_of(c));
   f.extent[1] = pixels_extent(s.N, s.OH, s.OW, c.O, ldy_of(c));
   f.extent[2] = taps_of(c) * Count(c.O);
   f.extent[3] = Count(s.bias ? c.O : 0);
-  const WeightPlan p = weight_plan(c, s.M);
+  const WeightPlan p = weight_plan(s);
   const Count window = Count(p.cut.floats + 2 * kLanes) * Count(s.M == 1 ? 1 : 2);
   const Count scratch = (window + Count(p.cut.nb) * Count(p.cut.hb) * Count(2) + Count(64)) * Count(4);
   const Count units = Count(p.parts) * Count(p.c_blocks);
@@ -579,7 +635,7 @@ void depthwise_conv2d_grad_w(const DepthwiseConv2DShape& s, Slice units, Scratch
                              float* dw, float* db) {
   const Conv2DShape c = as_conv(s);
   if (c.O == 0) return;
-  const WeightPlan p = weight_plan(c, s.M);
+  const WeightPlan p = weight_plan(s);
   const i64 D = c.O, taps = s.KH * s.KW, ldy = ldy_of(c), y_row = p.q.YW * ldy, y_image = p.q.YH * y_row;
   i64* line = reinterpret_cast<i64*>(scratch.at);
   float* copy = reinterpret_cast<float*>(line + p.cut.nb * p.cut.hb);
@@ -593,7 +649,15 @@ void depthwise_conv2d_grad_w(const DepthwiseConv2DShape& s, Slice units, Scratch
       for (i64 t = 0; t < taps; ++t) zero_floats(dw_part + t * D, n_d);
       if (db_part) zero_floats(db_part, n_d);
     }
-    for (i64 i = first; i < last; ++i) {
+    for (i64 i = first; p.rows > 0 && i < last; ++i) {
+      const i64 per = ceil_div(s.OH, p.rows), n = i / per, oh = i % per * p.rows, rows = min_of(p.rows, s.OH - oh);
+      const Image image{s.H, s.W, s.OH, s.OW, s.PT, s.PL, n_d, ldx_of(c), ldy, x + n * s.H * s.W * ldx_of(c) + d0};
+      const TapSums to{dw_part, D, db_part, i > first};
+      const float* dy_image = dy + n * s.OH * s.OW * ldy + d0;
+      if (s.SH == 1) sum_tap_block<1>(image, dy_image, oh, rows, to);
+      else sum_tap_block<2>(image, dy_image, oh, rows, to);
+    }
+    for (i64 i = first; p.rows == 0 && i < last; ++i) {
       const Block b = block_at(p.q, p.cut, i);
       const View v = view_block(p.q, p.cut, b, x + (s.M == 1 ? d0 : 0), s.M == 1 ? n_d : s.C, copy);
       i64 image_step = v.image_step, row_step = v.row_step;
@@ -659,7 +723,7 @@ Facts depthwise_conv2d_grad_w_join_facts(const DepthwiseConv2DShape& s) {
 void depthwise_conv2d_grad_w_join(const DepthwiseConv2DShape& s, Slice units, const float* dw_parts,
                                   const float* db_parts, float* dw, float* db) {
   const Conv2DShape c = as_conv(s);
-  const i64 parts = weight_plan(c, s.M).parts, w = s.KH * s.KW * c.O, w_units = ceil_div(w, kJoinFloats);
+  const i64 parts = weight_plan(s).parts, w = s.KH * s.KW * c.O, w_units = ceil_div(w, kJoinFloats);
   for (i64 u = units.begin; u < units.end; ++u) {
     if (u < w_units) {
       join_parts(u, parts, w, dw_parts, dw);

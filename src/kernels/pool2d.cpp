@@ -2,13 +2,15 @@
 // pixel of dx looks at the windows that see it, so that it is written once and belongs to one unit.
 #include "kernels/pool2d.h"
 
-#include "simd/simd.h"
+#include "kernels/walk3.h"
 
 namespace nacre::NACRE_ISA {
 namespace {
 
 constexpr i64 kLimit = i64{1} << 30;
 constexpr i64 kUnitFloats = 32 * 1024;  // of the larger image touched per unit: a few microseconds
+constexpr i64 kWideChannels = 256;      // that an average takes row by row of its window
+constexpr i64 kColumns = 16;            // of windows that go together
 
 const char* shape_error(const Pool2DShape& s) {
   const i64 sizes[] = {s.N, s.H, s.W, s.C, s.OH, s.OW};
@@ -132,69 +134,149 @@ struct Seen {
   i32 tap, tap_row;  // number of the first valid tap, and of taps in a row of the window
 };
 
-// KH x KW known at compile time, or 0: from `seen`.
-// Maxima (and taps) of one window for NV vectors of channels from c on. `careful` tells NaN apart; without it, true comes
-// back where there might be one (or an infinity), and what was found does not count.
-template <int NV, int KH, int KW, bool whole, bool index, bool wide, bool careful>
-NACRE_INLINE bool max_vectors_if(const Seen& seen, i64 c, i64 n, float* y, u8* at, i64 at0) {
-  const i64 nh = KH ? KH : seen.nh, nw = KW ? KW : seen.nw;
-  const i64 x_px = seen.px, x_row = seen.row;
-  const float* x = seen.x + c;
-  Vec best[NV], check[NV];
-  VecI where[NV];
-  Mask nan[NV];
-  NACRE_UNROLL for (int v = 0; v < NV; ++v) {
-    best[v] = get<whole>(x + v * kLanes, n);
-    where[v] = set1i(seen.tap);
-    nan[v] = isnan(best[v]);
-    check[v] = best[v] * zero();  // 0, or NaN
+// The largest value so far and its tap.
+struct Best {
+  Vec value;
+  VecI tap;
+};
+
+// `careful` tells NaN apart; without it they are lost, and whoever calls looks for them.
+template <bool index, bool careful>
+NACRE_INLINE void take_larger(Best& best, Vec a, VecI tap) {
+  if (careful) {
+    const Mask take = ~(le(a, best.value) | isnan(best.value));  // larger, or the first NaN
+    best.value = select(take, a, best.value);
+    best.tap = select(take, tap, best.tap);
+  } else {
+    if (!index) {
+      best.value = max(a, best.value);
+      return;
+    }
+    const Mask take = gt(a, best.value);  // of equal ones the first
+    best.tap = select(take, tap, best.tap);
+    best.value = select(take, a, best.value);
   }
-  i32 tap_row = seen.tap;
-  NACRE_UNROLL for (i64 h = 0; h < nh; ++h, tap_row += seen.tap_row) {
-    NACRE_UNROLL for (i64 w = 0; w < nw; ++w) {
-      if (h == 0 && w == 0) continue;
-      const VecI tap = set1i(tap_row + static_cast<i32>(w));
-      NACRE_UNROLL for (int v = 0; v < NV; ++v) {
-        const Vec a = in_register(get<whole>(x + h * x_row + w * x_px + v * kLanes, n));
-        if (careful) {
-          const Mask take = ~(le(a, best[v]) | nan[v]);  // larger, or the first NaN
-          best[v] = select(take, a, best[v]);
-          where[v] = select(take, tap, where[v]);
-          nan[v] = isnan(best[v]);
-        } else {
-          if (index) where[v] = select(gt(a, best[v]), tap, where[v]);
-          best[v] = max(a, best[v]);  // of equal ones the first
-          check[v] = fma(a, zero(), check[v]);
+}
+
+// Maxima (and taps) of one window of any size for one vector of channels from c on.
+template <bool whole, bool index, bool wide>
+NACRE_INLINE void max_vector(const Seen& seen, i64 c, i64 n, float* y, u8* at, i64 at0) {
+  Best best{get<whole>(seen.x + c, n), set1i(seen.tap)};
+  for (i64 h = 0; h < seen.nh; ++h) {
+    for (i64 w = 0; w < seen.nw; ++w) {
+      const Vec a = get<whole>(seen.x + h * seen.row + w * seen.px + c, n);
+      take_larger<index, true>(best, a, set1i(seen.tap + static_cast<i32>(h) * seen.tap_row + static_cast<i32>(w)));
+    }
+  }
+  put<whole>(y + c, best.value, n);
+  if (index) put_index<whole, wide>(at, at0 + c, best.tap, n);
+}
+
+template <bool index, bool wide>
+void max_pixels(Seen seen, i64 pixels, i64 x_step, i64 C, float* y, i64 y_step, u8* at, i64 at0) {
+  for (i64 i = 0; i < pixels; ++i, seen.x += x_step, y += y_step, at0 += C) {
+    i64 c = 0;
+    for (; c + kLanes <= C; c += kLanes) max_vector<true, index, wide>(seen, c, kLanes, y, at, at0);
+    if (c < C) max_vector<false, index, wide>(seen, c, C - c, y, at, at0);
+  }
+}
+
+// Windows of KH x KW, S apart. Where one leaves the image, the taps that it has stand for those that it lacks: behind the
+// same number with the same tap they never win.
+template <int KW>
+struct Columns {  // side by side, with the same taps
+  i64 count, px[KW];  // where the taps of the first lie
+  i32 tap[KW];
+};
+constexpr int kParts = 8;
+
+template <int KH, int KW>
+struct Windows {
+  const float* x;   // of the first window
+  i64 x_px, x_row;  // from one window to the next, in its row and below
+  i64 row[KH];      // where the taps of the first window lie
+  i32 tap[KH];
+  Columns<KW> part[kParts];
+  int parts;
+  float* y;
+  i64 y_px, y_row;
+  u8* at;
+  i64 at_px, at_row;
+};
+
+// R rows of windows, one vector of channels: the maxima of a window's rows serve the window below as far as they overlap.
+template <int R, int KH, int KW, int S, bool whole, bool index, bool careful>
+NACRE_INLINE bool max_windows(const Windows<KH, KW>& k, i64 c, i64 n) {
+  constexpr int kShared = KH > S ? KH - S : 0, kSeen = KW > S ? KW - S : 0;  // rows and columns that the next one sees too
+  Vec check[KW];  // 0, or NaN (from NaN or infinity)
+  VecI tap_w[KW], tap_h[KH];
+  i64 px[KW];
+  NACRE_UNROLL for (int w = 0; w < KW; ++w) check[w] = zero();
+  NACRE_UNROLL for (int h = 0; h < KH; ++h) tap_h[h] = set1i(k.tap[h]);
+  const i64 x_px = k.x_px, x_row = k.x_row, y_px = k.y_px, y_row = k.y_row, at_px = k.at_px, at_row = k.at_row;
+  const i64 row1 = k.row[1], row2 = k.row[KH - 1];
+  const auto row_max = [&](const float* x) __attribute__((always_inline)) {
+    Best best{};
+    NACRE_UNROLL for (int w = 0; w < KW; ++w) {
+      const Vec a = in_register(get<whole>(x + px[w], n));
+      if (!careful && w >= kSeen) check[w] = fma(a, zero(), check[w]);
+      if (w == 0) best = {a, tap_w[0]};
+      else take_larger<index, careful>(best, a, tap_w[w]);
+    }
+    return best;
+  };
+  const float* x = k.x + c + k.row[0];
+  float* y = k.y + c;
+  u8* at = k.at + c;
+  for (int part = 0; part < k.parts; ++part) {
+    const Columns<KW>& columns = k.part[part];
+    NACRE_UNROLL for (int w = 0; w < KW; ++w) tap_w[w] = set1i(columns.tap[w]), px[w] = columns.px[w];
+    if (!careful) {
+      const float* line = x;
+      for (int r = 0; r < (R - 1) * S + KH; ++r) {
+        NACRE_UNROLL for (int w = 0; w < kSeen; ++w) check[w] = fma(get<whole>(line + px[w], n), zero(), check[w]);
+        line = R > 1 || r > 0 ? line + x_row / S : x + row1;
+        if (R == 1 && r == 1) line = x + row2;
+      }
+    }
+    for (i64 i = 0; i < columns.count; ++i, x += x_px, y += y_px, at += at_px) {
+      const float* line_x = x;
+      float* line_y = y;
+      u8* line_at = at;
+      Best line[KH];
+      const auto tap_row = [&](int h) { return row_max(h == 0 ? line_x : line_x + (h == 1 ? row1 : row2)); };
+      NACRE_UNROLL for (int h = 0; h < kShared; ++h) line[h] = tap_row(h);
+      NACRE_UNROLL for (int r = 0; r < R; ++r) {
+        NACRE_UNROLL for (int h = kShared; h < KH; ++h) line[h] = tap_row(h);
+        Best best = line[0];
+        if (R == 1) best.tap += tap_h[0];  // 0 where all rows are inside
+        NACRE_UNROLL for (int h = 1; h < KH; ++h) take_larger<index, careful>(best, line[h].value, line[h].tap + tap_h[h]);
+        put<whole>(line_y, best.value, n);
+        if (index) put_index<whole, false>(line_at, 0, best.tap, n);
+        NACRE_UNROLL for (int h = 0; h < kShared; ++h) line[h] = line[h + S];
+        if (r + 1 < R) {
+          line_x += x_row, line_y += y_row, line_at += at_row;
+          asm("" : "+r"(line_x), "+r"(line_y), "+r"(line_at));  // or all addresses get registers of their own
         }
       }
     }
   }
-  if (!careful) {
-    Vec all = check[0];
-    NACRE_UNROLL for (int v = 1; v < NV; ++v) all += check[v];
-    if (any(isnan(all))) return true;
-  }
-  NACRE_UNROLL for (int v = 0; v < NV; ++v) {
-    put<whole>(y + c + v * kLanes, best[v], n);
-    if (index) put_index<whole, wide>(at, at0 + c + v * kLanes, where[v], n);
-  }
-  return false;
+  NACRE_UNROLL for (int w = 1; w < KW; ++w) check[0] += check[w];
+  return !careful && any(isnan(check[0]));
 }
 
-template <int NV, int KH, int KW, bool whole, bool index, bool wide>
-NACRE_INLINE void max_vectors(const Seen& seen, i64 c, i64 n, float* y, u8* at, i64 at0) {
-  if (max_vectors_if<NV, KH, KW, whole, index, wide, false>(seen, c, n, y, at, at0)) {
-    max_vectors_if<NV, 0, 0, whole, index, wide, true>(seen, c, n, y, at, at0);
+template <int R, int KH, int KW, int S, bool index>
+void max_channels(const Windows<KH, KW>& k, i64 C) {
+  i64 c = 0;
+  for (; c + kLanes <= C; c += kLanes) {
+    if (max_windows<R, KH, KW, S, true, index, false>(k, c, kLanes)) {
+      max_windows<R, KH, KW, S, true, index, true>(k, c, kLanes);
+    }
   }
-}
-
-template <int KH, int KW, bool index, bool wide>
-void max_pixels(Seen seen, i64 pixels, i64 x_step, i64 C, float* y, i64 y_step, u8* at, i64 at0) {
-  for (i64 i = 0; i < pixels; ++i, seen.x += x_step, y += y_step, at0 += C) {
-    i64 c = 0;
-    for (; c + 4 * kLanes <= C; c += 4 * kLanes) max_vectors<4, KH, KW, true, index, wide>(seen, c, kLanes, y, at, at0);
-    for (; c + kLanes <= C; c += kLanes) max_vectors<1, KH, KW, true, index, wide>(seen, c, kLanes, y, at, at0);
-    if (c < C) max_vectors<1, KH, KW, false, index, wide>(seen, c, C - c, y, at, at0);
+  if (c < C) {
+    if (max_windows<R, KH, KW, S, false, index, false>(k, c, C - c)) {
+      max_windows<R, KH, KW, S, false, index, true>(k, c, C - c);
+    }
   }
 }
 
@@ -222,6 +304,25 @@ void mean_pixels(Seen seen, i64 pixels, i64 x_step, i64 C, float* y, i64 y_step)
     for (; c + 4 * kLanes <= C; c += 4 * kLanes) mean_vectors<4, KH, KW, true>(seen, c, kLanes, scale, y);
     for (; c + kLanes <= C; c += kLanes) mean_vectors<1, KH, KW, true>(seen, c, kLanes, scale, y);
     if (c < C) mean_vectors<1, KH, KW, false>(seen, c, C - c, scale, y);
+  }
+}
+
+// The same a row of the window at a time, with sums in y: pixels of many channels lie so far apart that those of all rows
+// would push each other out of the cache.
+void mean_by_rows(Seen seen, i64 pixels, i64 x_step, i64 C, float* y, i64 y_step) {
+  const i64 nh = seen.nh, nw = seen.nw;
+  const Vec scale = set1(1.0f / static_cast<float>(nh * nw));
+  for (i64 i = 0; i < pixels; ++i, seen.x += x_step, y += y_step) {
+    for (i64 h = 0; h < nh; ++h) {
+      const float* x = seen.x + h * seen.row;
+      for (i64 c = 0; c < C; c += kLanes) {
+        const i64 n = min_of(C - c, kLanes);
+        Vec sum = load(x + c, n);
+        for (i64 w = 1; w < nw; ++w) sum += load(x + w * seen.px + c, n);
+        if (h > 0) sum += load(y + c, n);
+        store(y + c, h + 1 < nh ? sum : sum * scale, n);
+      }
+    }
   }
 }
 
@@ -253,8 +354,62 @@ NACRE_INLINE void for_each_window(const Pool2DShape& s, Slice units, const float
   }
 }
 
+// The taps of a window that lie within the image, and for each that does not another one behind them.
+template <int K>
+NACRE_INLINE void inside_taps(i64 start, i64 n, i32 (&tap)[K]) {
+  const Range seen = taps_within(start, K, n);
+  NACRE_UNROLL for (int k = 0; k < K; ++k) tap[k] = static_cast<i32>(min_of(seen.first + k, seen.last - 1));
+}
+
+// Blocks of rows and columns of windows that are whole, and those that are not one by one.
+template <int KH, int KW, int S, bool index>
+void max_pool_blocks(const Pool2DShape& s, Slice units, const float* x, float* y, u8* at) {
+  const i64 ldx = ldx_of(s), ldy = ldy_of(s), per = forward_rows(s), rows = s.N * s.OH, x_row = s.W * ldx;
+  const Range inner_h = range_within(-s.PT, S, s.OH, 0, s.H - KH + 1);
+  const Range inner_w = range_within(-s.PL, S, s.OW, 0, s.W - KW + 1);
+  for (i64 r = units.begin * per, end = min_of(units.end * per, rows); r < end;) {
+    const i64 n = r / s.OH, oh = r % s.OH, ih = oh * S - s.PT;
+    const i64 left = oh >= inner_h.first ? min_of(inner_h.last - oh, end - r) : 1, run_h = left >= 4 ? 4 : left >= 2 ? 2 : 1;
+    Windows<KH, KW> k{};
+    k.x_px = S * ldx;
+    k.x_row = S * x_row;
+    k.y_px = ldy;
+    k.y_row = s.OW * ldy;
+    k.at_px = s.C;
+    k.at_row = s.OW * s.C;
+    inside_taps(ih, s.H, k.tap);
+    NACRE_UNROLL for (int h = 0; h < KH; ++h) k.row[h] = (k.tap[h] - (h > 0 ? k.tap[0] : 0)) * x_row;
+    NACRE_UNROLL for (int h = 0; h < KH; ++h) k.tap[h] *= KW;
+    for (i64 ow = 0; ow < s.OW;) {
+      const i64 first = ow;
+      for (k.parts = 0; k.parts < kParts && ow < s.OW && ow - first < kColumns; ++k.parts) {
+        Columns<KW>& part = k.part[k.parts];
+        part.count = ow >= inner_w.first && ow < inner_w.last ? min_of(inner_w.last - ow, kColumns) : 1;
+        inside_taps(ow * S - s.PL, s.W, part.tap);
+        NACRE_UNROLL for (int w = 0; w < KW; ++w) part.px[w] = part.tap[w] * ldx;
+        ow += part.count;
+      }
+      k.x = x + ((n * s.H + ih) * s.W + first * S - s.PL) * ldx;
+      k.y = y + (r * s.OW + first) * ldy;
+      k.at = index ? at + (r * s.OW + first) * s.C : at;
+      if (run_h == 4) max_channels<4, KH, KW, S, index>(k, s.C);
+      else if (run_h == 2) max_channels<2, KH, KW, S, index>(k, s.C);
+      else max_channels<1, KH, KW, S, index>(k, s.C);
+    }
+    r += run_h;
+  }
+}
+
+// Whether every window sees something of an axis.
+bool all_see(i64 K, i64 S, i64 P, i64 n, i64 out) { return P < K && (out - 1) * S - P < n; }
+
 template <bool index, bool wide>
 void max_pool_rows(const Pool2DShape& s, Slice units, const float* x, float* y, u8* at) {
+  if (s.OH > 0 && all_see(s.KH, s.SH, s.PT, s.H, s.OH) && all_see(s.KW, s.SW, s.PL, s.W, s.OW)) {
+    if (s.KH == 3 && s.KW == 3 && s.SH == 1 && s.SW == 1) return max_pool_blocks<3, 3, 1, index>(s, units, x, y, at);
+    if (s.KH == 3 && s.KW == 3 && s.SH == 2 && s.SW == 2) return max_pool_blocks<3, 3, 2, index>(s, units, x, y, at);
+    if (s.KH == 2 && s.KW == 2 && s.SH == 2 && s.SW == 2) return max_pool_blocks<2, 2, 2, index>(s, units, x, y, at);
+  }
   const i64 ldy = ldy_of(s), step = s.SW * ldx_of(s);
   for_each_window(s, units, x, [&](const Seen& seen, i64 px, i64 run) {
     float* to = y + px * ldy;
@@ -264,12 +419,8 @@ void max_pool_rows(const Pool2DShape& s, Slice units, const float* x, float* y, 
         store(to + c, set1(-__builtin_inff()), n);
         if (index) put_index<false, wide>(at, px * s.C + c, set1i(0), n);
       }
-    } else if (!wide && seen.nh == 2 && seen.nw == 2) {
-      max_pixels<2, 2, index, false>(seen, run, step, s.C, to, ldy, at, px * s.C);
-    } else if (!wide && seen.nh == 3 && seen.nw == 3) {
-      max_pixels<3, 3, index, false>(seen, run, step, s.C, to, ldy, at, px * s.C);
     } else {
-      max_pixels<0, 0, index, wide>(seen, run, step, s.C, to, ldy, at, px * s.C);
+      max_pixels<index, wide>(seen, run, step, s.C, to, ldy, at, px * s.C);
     }
   });
 }
@@ -285,13 +436,13 @@ struct Over {
   }
 };
 
-struct Windows {  // that see one pixel of dx
+struct Seeing {  // that see one pixel of dx
   i64 h0, h1, w0, w1;
   i64 tap_h, tap_w;  // tap of window (h0, w0); the next window sees it through a tap lower by the stride
 };
 
 template <int NV, bool whole, bool wide>
-NACRE_INLINE void max_grad_vectors(const Pool2DShape& s, const Windows& win, i64 first, i64 ldy, i64 c, i64 n,
+NACRE_INLINE void max_grad_vectors(const Pool2DShape& s, const Seeing& win, i64 first, i64 ldy, i64 c, i64 n,
                                    const float* dy, const u8* index, float* dx) {
   Vec sum[NV];
   NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] = zero();
@@ -312,7 +463,7 @@ NACRE_INLINE void max_grad_vectors(const Pool2DShape& s, const Windows& win, i64
 }
 
 template <int NV, bool whole>
-NACRE_INLINE void mean_grad_vectors(const Pool2DShape& s, const Windows& win, i64 first, i64 ldy, i64 c, i64 n,
+NACRE_INLINE void mean_grad_vectors(const Pool2DShape& s, const Seeing& win, i64 first, i64 ldy, i64 c, i64 n,
                                     const float* dy, float* dx) {
   Vec sum[NV];
   NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] = zero();
@@ -339,7 +490,7 @@ NACRE_INLINE void for_each_pixel(const Pool2DShape& s, Slice units, F pixel) {
     h.move_to(ih);
     for (i64 iw = 0; iw < s.W; ++iw) {
       w.move_to(iw);
-      pixel(Windows{h.first, h.last, w.first, w.last, ih + s.PT - h.first * s.SH, iw + s.PL - w.first * s.SW},
+      pixel(Seeing{h.first, h.last, w.first, w.last, ih + s.PT - h.first * s.SH, iw + s.PL - w.first * s.SW},
             n * s.OH * s.OW, r * s.W + iw);
     }
   }
@@ -394,16 +545,170 @@ void tiled_max_grad_rows(const Pool2DShape& s, Slice units, const float* dy, con
 }
 
 template <bool wide>
+void max_grad_pixel(const Pool2DShape& s, const Seeing& win, i64 first, const float* dy, const u8* index, float* dx) {
+  const i64 ldy = ldy_of(s);
+  i64 c = 0;
+  for (; c + 4 * kLanes <= s.C; c += 4 * kLanes) max_grad_vectors<4, true, wide>(s, win, first, ldy, c, kLanes, dy, index, dx);
+  for (; c + kLanes <= s.C; c += kLanes) max_grad_vectors<1, true, wide>(s, win, first, ldy, c, kLanes, dy, index, dx);
+  if (c < s.C) max_grad_vectors<1, false, wide>(s, win, first, ldy, c, s.C - c, dy, index, dx);
+}
+
+alignas(64) constexpr u8 kNoTap[16] = {255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
+
+// Gradients and taps of `rows` rows of windows, from which walks (walk3.h) gather dx.
+template <int rows, int out_rows, bool flipped, bool whole>
+struct MaxGrad : WalkRows<rows, out_rows, whole> {
+  using Base = WalkRows<rows, out_rows, whole>;
+  struct In {
+    Vec dy;
+    VecI tap;
+  };
+  const u8* index[rows];
+  i64 index_step[rows];
+  VecI tap[9];
+  bool wanted[out_rows];
+
+  // Row `row` is window row oh of an image, from column ow and channel c on.
+  NACRE_INLINE_MEMBER void set_row(int row, const Pool2DShape& s, i64 image, i64 oh, i64 ow, i64 c, const float* dy,
+                                   const u8* all) {
+    const bool inside = oh >= 0 && oh < s.OH;
+    const i64 px = (image * s.OH + oh) * s.OW + ow;
+    Base::set_in(row, inside, dy + px * ldy_of(s) + c, ldy_of(s));
+    index[row] = inside ? all + px * s.C + c : kNoTap;
+    index_step[row] = inside ? s.C : 0;
+  }
+  NACRE_INLINE_MEMBER void set_taps() {
+    NACRE_UNROLL for (int t = 0; t < 9; ++t) tap[t] = set1i(flipped ? 8 - t : t);
+  }
+  NACRE_INLINE_MEMBER In get(int row) const {
+    return {Base::load_in(row), get_index<whole, false>(index[row], 0, Base::lanes)};
+  }
+  NACRE_INLINE_MEMBER In none() const { return {zero(), set1i(-1)}; }
+  NACRE_INLINE_MEMBER void next() {
+    Base::next();
+    NACRE_UNROLL for (int row = 0; row < rows; ++row) index[row] += index_step[row];
+  }
+  NACRE_INLINE_MEMBER Vec start() const { return zero(); }
+  NACRE_INLINE_MEMBER Vec add(Vec sum, const In& in, int kh, int kw) const {
+    return add_where(eq(in.tap, tap[kh * 3 + kw]), sum, in.dy);
+  }
+  NACRE_INLINE_MEMBER void put(int row, Vec sum) const { Base::store_out(Base::out[row], sum); }
+  NACRE_INLINE_MEMBER void put(int row, Vec e, Vec o) const {
+    if (!wanted[row]) return;
+    if (Base::even) Base::store_out(Base::out[row], e);
+    if (Base::odd) Base::store_out(Base::out[row] + Base::out_px, o);
+  }
+};
+
+// R rows of dx from row ih on, columns [iw, iw + n), one vector of channels; stride 1.
+template <int R, bool whole>
+void max_grad_walk(const Pool2DShape& s, i64 image, i64 ih, i64 iw, i64 n, i64 c, const float* dy, const u8* index, float* dx) {
+  MaxGrad<R + 2, R, true, whole> op;
+  const i64 ow = iw + s.PL - 2;
+  op.lanes = s.C - c;
+  op.set_taps();
+  NACRE_UNROLL for (int row = 0; row < R + 2; ++row) op.set_row(row, s, image, ih + s.PT - 2 + row, ow, c, dy, index);
+  NACRE_UNROLL for (int row = 0; row < R; ++row) op.out[row] = dx + ((image * s.H + ih + row) * s.W + iw) * ldx_of(s) + c;
+  op.out_step = ldx_of(s);
+  walk_windows<R>(op, n, -ow, ow + n + 2 - s.OW);
+}
+
+// Pairs [w0, w0 + n) of the columns of R pairs of rows from pair h0 on, as far as they are rows [ih, end); stride 2.
+template <int R, bool whole>
+void max_grad_pairs(const Pool2DShape& s, i64 image, i64 h0, i64 ih, i64 end, i64 w0, i64 n, i64 c, const float* dy,
+                    const u8* index, float* dx) {
+  MaxGrad<R + 1, 2 * R, false, whole> op;
+  const i64 iw = 2 * w0 - s.PL;
+  op.lanes = s.C - c;
+  op.set_taps();
+  NACRE_UNROLL for (int row = 0; row <= R; ++row) op.set_row(row, s, image, h0 - 1 + row, w0 - 1, c, dy, index);
+  NACRE_UNROLL for (int row = 0; row < 2 * R; ++row) {
+    const i64 i = 2 * h0 - s.PT + row;
+    op.wanted[row] = i >= ih && i < end;
+    op.out[row] = dx + ((image * s.H + i) * s.W + iw) * ldx_of(s) + c;
+  }
+  op.set_pairs(iw, n, s.W, ldx_of(s));
+  walk_pairs<R>(op, n, w0 < 1, w0 + n > s.OW);
+}
+
+template <int R>
+void max_grad_walks(const Pool2DShape& s, i64 image, i64 ih, i64 iw, i64 n, const float* dy, const u8* index, float* dx) {
+  for (i64 from = 0; from < n; from += kWalkColumns) {
+    const i64 columns = min_of(kWalkColumns, n - from);
+    i64 c = 0;
+    for (; c + kLanes <= s.C; c += kLanes) max_grad_walk<R, true>(s, image, ih, iw + from, columns, c, dy, index, dx);
+    if (c < s.C) max_grad_walk<R, false>(s, image, ih, iw + from, columns, c, dy, index, dx);
+  }
+}
+
+// 3x3, stride 1.
+void max_grad_by_one(const Pool2DShape& s, Slice units, const float* dy, const u8* index, float* dx) {
+  const i64 per = gradient_rows(s), rows = s.N * s.H;
+  for (i64 r = units.begin * per, end = min_of(units.end * per, rows); r < end;) {
+    const i64 image = r / s.H, ih = r % s.H, left = min_of(s.H - ih, end - r);
+    const i64 n = left >= kWalkRows ? kWalkRows : left >= 2 ? 2 : 1;
+    if (n == kWalkRows) max_grad_walks<kWalkRows>(s, image, ih, 0, s.W, dy, index, dx);
+    else if (n == 2) max_grad_walks<2>(s, image, ih, 0, s.W, dy, index, dx);
+    else max_grad_walks<1>(s, image, ih, 0, s.W, dy, index, dx);
+    r += n;
+  }
+}
+
+// 3x3, stride 2.
+void max_grad_by_two(const Pool2DShape& s, Slice units, const float* dy, const u8* index, float* dx) {
+  const i64 per = gradient_rows(s), rows = s.N * s.H;
+  const i64 w0 = floor_div(s.PL, 2), w1 = floor_div(s.W - 1 + s.PL, 2) + 1;
+  for (i64 r = units.begin * per, end = min_of(units.end * per, rows); r < end;) {
+    const i64 image = r / s.H, ih = r % s.H, stop = min_of(s.H, ih + end - r), h0 = floor_div(ih + s.PT, 2);
+    for (i64 w = w0; w < w1; w += kWalkColumns) {
+      const i64 n = min_of(kWalkColumns, w1 - w);
+      i64 c = 0;
+      for (; c + kLanes <= s.C; c += kLanes) max_grad_pairs<kPairRows, true>(s, image, h0, ih, stop, w, n, c, dy, index, dx);
+      if (c < s.C) max_grad_pairs<kPairRows, false>(s, image, h0, ih, stop, w, n, c, dy, index, dx);
+    }
+    r += min_of(stop, 2 * (h0 + kPairRows) - s.PT) - ih;
+  }
+}
+
+template <bool wide>
 void max_grad_rows(const Pool2DShape& s, Slice units, const float* dy, const u8* index, float* dx) {
   if (!wide && s.SH == s.KH && s.SW == s.KW) return tiled_max_grad_rows(s, units, dy, index, dx);
-  const i64 ldx = ldx_of(s), ldy = ldy_of(s);
-  for_each_pixel(s, units, [&](const Windows& win, i64 first, i64 px) {
-    float* to = dx + px * ldx;
-    i64 c = 0;
-    for (; c + 4 * kLanes <= s.C; c += 4 * kLanes) max_grad_vectors<4, true, wide>(s, win, first, ldy, c, kLanes, dy, index, to);
-    for (; c + kLanes <= s.C; c += kLanes) max_grad_vectors<1, true, wide>(s, win, first, ldy, c, kLanes, dy, index, to);
-    if (c < s.C) max_grad_vectors<1, false, wide>(s, win, first, ldy, c, s.C - c, dy, index, to);
+  if (s.KH == 3 && s.KW == 3 && s.SH == 1 && s.SW == 1 && s.PL >= 0 && s.W + s.PL <= s.OW + 2) {
+    return max_grad_by_one(s, units, dy, index, dx);
+  }
+  if (s.KH == 3 && s.KW == 3 && s.SH == 2 && s.SW == 2 && s.PL >= 0 && s.PL < 3 && (s.W - 1 + s.PL) / 2 <= s.OW) {
+    return max_grad_by_two(s, units, dy, index, dx);
+  }
+  const i64 ldx = ldx_of(s);
+  for_each_pixel(s, units, [&](const Seeing& win, i64 first, i64 px) {
+    max_grad_pixel<wide>(s, win, first, dy, index, dx + px * ldx);
   });
+}
+
+// Windows that do not overlap: each pixel of dx has its share of one dy, or nothing.
+void apart_mean_grad_rows(const Pool2DShape& s, Slice units, const float* dy, float* dx) {
+  const i64 ldx = ldx_of(s), ldy = ldy_of(s), per = gradient_rows(s), rows = s.N * s.H;
+  for (i64 r = units.begin * per, end = min_of(units.end * per, rows); r < end; ++r) {
+    const i64 n = r / s.H, ih = r % s.H + s.PT, oh = floor_div(ih, s.SH), top = oh * s.SH - s.PT;
+    const i64 seen_h = min_of(top + s.KH, s.H) - max_of(top, 0);
+    float* dx_row = dx + r * s.W * ldx;
+    i64 done = 0;  // columns of this row
+    if (oh >= 0 && oh < s.OH && ih - oh * s.SH < s.KH) {
+      for (i64 ow = 0; ow < s.OW; ++ow) {
+        const i64 first = max_of(ow * s.SW - s.PL, 0), last = min_of(ow * s.SW - s.PL + s.KW, s.W);
+        for (; done < min_of(first, s.W); ++done) zero_channels(dx_row + done * ldx, s.C);
+        if (first >= last) continue;
+        const Vec share = set1(1.0f / static_cast<float>(seen_h * (last - first)));
+        const float* g = dy + ((n * s.OH + oh) * s.OW + ow) * ldy;
+        for (; done < last; ++done) {
+          i64 c = 0;
+          for (; c + kLanes <= s.C; c += kLanes) store(dx_row + done * ldx + c, load(g + c) * share);
+          if (c < s.C) store(dx_row + done * ldx + c, load(g + c, s.C - c) * share, s.C - c);
+        }
+      }
+    }
+    for (; done < s.W; ++done) zero_channels(dx_row + done * ldx, s.C);
+  }
 }
 
 }  // namespace
@@ -440,6 +745,8 @@ void avg_pool2d(const Pool2DShape& s, Slice rows, const float* x, float* y) {
       mean_pixels<2, 2>(seen, run, step, s.C, to, ldy);
     } else if (seen.nh == 3 && seen.nw == 3) {
       mean_pixels<3, 3>(seen, run, step, s.C, to, ldy);
+    } else if (seen.nh > 1 && s.C > kWideChannels) {
+      mean_by_rows(seen, run, step, s.C, to, ldy);
     } else {
       mean_pixels<0, 0>(seen, run, step, s.C, to, ldy);
     }
@@ -449,8 +756,9 @@ void avg_pool2d(const Pool2DShape& s, Slice rows, const float* x, float* y) {
 Facts avg_pool2d_grad_x_facts(const Pool2DShape& s) { return facts_of(s, false, false); }
 
 void avg_pool2d_grad_x(const Pool2DShape& s, Slice rows, const float* dy, float* dx) {
+  if (s.SH >= s.KH && s.SW >= s.KW) return apart_mean_grad_rows(s, rows, dy, dx);
   const i64 ldx = ldx_of(s), ldy = ldy_of(s);
-  for_each_pixel(s, rows, [&](const Windows& win, i64 first, i64 px) {
+  for_each_pixel(s, rows, [&](const Seeing& win, i64 first, i64 px) {
     float* to = dx + px * ldx;
     i64 c = 0;
     for (; c + 4 * kLanes <= s.C; c += 4 * kLanes) mean_grad_vectors<4, true>(s, win, first, ldy, c, kLanes, dy, to);

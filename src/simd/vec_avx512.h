@@ -70,6 +70,8 @@ NACRE_INLINE u32 bits(Mask m) { return m.v; }
 NACRE_INLINE Vec select(Mask m, Vec a, Vec b) { return {_mm512_mask_blend_ps(m.v, b.v, a.v)}; }
 NACRE_INLINE VecI select(Mask m, VecI a, VecI b) { return {_mm512_mask_blend_epi32(m.v, b.v, a.v)}; }
 
+NACRE_INLINE Vec add_where(Mask m, Vec a, Vec b) { return {_mm512_mask_add_ps(a.v, m.v, a.v, b.v)}; }
+
 NACRE_INLINE VecI operator+(VecI a, VecI b) { return {_mm512_add_epi32(a.v, b.v)}; }
 NACRE_INLINE VecI operator-(VecI a, VecI b) { return {_mm512_sub_epi32(a.v, b.v)}; }
 NACRE_INLINE VecI operator*(VecI a, VecI b) { return {_mm512_mullo_epi32(a.v, b.v)}; }

@@ -50,10 +50,10 @@ Pass plan(const Correlation& q, i64 G, i64 O) {
 
 i64 round16(i64 n) { return ceil_div(n, 16) * 16; }
 
-// Floats of workspace: panels, block copy (with a vector of slack), then two offsets per pixel.
+// Floats of workspace: panels, block copy (with a vector of slack), then three offsets per pixel.
 Count scratch_floats(const Pass& p) {
   return Count(p.K) * Count(p.together * kPanel) + Count(round16(p.cut.floats) + 16) +
-         Count(p.cut.nb) * Count(p.cut.hb) * Count(p.cut.wb) * Count(4) + Count(64);
+         Count(p.cut.nb) * Count(p.cut.hb) * Count(p.cut.wb) * Count(6) + Count(64);
 }
 
 Pass forward_plan(const Conv2DShape& s) { return plan(forward_correlation(s), s.G, s.O / s.G); }
@@ -117,8 +117,10 @@ struct Operands {
   const float* w;
   const float* bias;
   const float* mask;
+  const float* r;
+  i64 ldr;
   float* y;
-  bool relu;
+  i64 act;
 };
 
 // Rows of the weights in the order in which the taps of q are met, n channels from o0, as a panel [K][kPanel] padded with 0.
@@ -145,8 +147,8 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
   float* copy = panels + p.K * p.together * kPanel;
   i64* x_at = reinterpret_cast<i64*>(copy + round16(p.cut.floats) + 16);
   i64* y_at = x_at + p.cut.nb * p.cut.hb * p.cut.wb;
+  i64* r_at = y_at + p.cut.nb * p.cut.hb * p.cut.wb;
   const i64 K = q.h.taps * q.w.taps * q.C;
-  const i64 y_row = q.YW * q.ldy, y_image = q.YH * y_row;
   i64 packed_set = -1;
   i64 nb = -1, hb = -1, wb = -1, px_step = 0, row_step = 0, image_step = 0;
   // Whole panels of a few rows are read where they are; others are copied once per slice and set.
@@ -177,7 +179,9 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
         for (i64 h = 0; h < hb; ++h) {
           for (i64 w = 0; w < wb; ++w, ++i) {
             x_at[i] = n * image_step + h * row_step + w * px_step;
-            y_at[i] = n * y_image + h * q.h.y_step * y_row + w * q.w.y_step * q.ldy;
+            const i64 px = (n * q.YH + h * q.h.y_step) * q.YW + w * q.w.y_step;
+            y_at[i] = px * q.ldy;
+            r_at[i] = px * at.ldr;
           }
         }
       }
@@ -186,9 +190,11 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
     t.x = v.x;
     t.x_at = x_at;
     t.y_at = y_at;
+    t.r_at = r_at;
     t.nh = v.nh, t.tap_row = v.tap_row, t.nw = v.nw, t.tap_col = v.tap_col, t.run = v.run;
-    t.relu = at.relu;
-    const i64 y0 = b.n0 * y_image + (q.h.y0 + b.h0 * q.h.y_step) * y_row + (q.w.y0 + b.w0 * q.w.y_step) * q.ldy + g * p.O;
+    t.act = at.act;
+    const i64 px0 = (b.n0 * q.YH + q.h.y0 + b.h0 * q.h.y_step) * q.YW + q.w.y0 + b.w0 * q.w.y_step;
+    const i64 y0 = px0 * q.ldy + g * p.O;
     for (i64 i = panel0; i < panel1; ++i) {
       const i64 o = i * kPanel;
       t.n = min_of(p.O - o, kPanel);
@@ -201,6 +207,7 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
       }
       t.bias = at.bias ? at.bias + g * p.O + o : nullptr;
       t.mask = at.mask ? at.mask + y0 + o : nullptr;
+      t.r = at.r ? at.r + px0 * at.ldr + g * p.O + o : nullptr;
       t.y = at.y + y0 + o;
       run_tiles(t, px);
     }
@@ -216,23 +223,26 @@ double conv_flops(const Conv2DShape& s) {
 
 Facts conv2d_facts(const Conv2DShape& s) {
   Facts f;
-  f.error = conv2d_error(s);
+  f.error = conv2d_error(s, 2);
   if (f.error) return f;
   f.flops = conv_flops(s);
   f.extent[0] = pixels_extent(s.N, s.H, s.W, s.C, ldx_of(s));
   f.extent[1] = Count(s.KH) * Count(s.KW) * Count(s.C / s.G) * Count(s.O);
   f.extent[2] = Count(s.bias ? s.O : 0);
-  f.extent[3] = pixels_extent(s.N, s.OH, s.OW, s.O, ldy_of(s));
-  for (int i = 0; i < 4; ++i) {
+  f.extent[3] = s.residual ? pixels_extent(s.N, s.OH, s.OW, s.O, ldr_of(s)) : Count(0);
+  f.extent[4] = pixels_extent(s.N, s.OH, s.OW, s.O, ldy_of(s));
+  for (int i = 0; i < 5; ++i) {
     if (!f.extent[i].ok()) return f;
   }
   fill_facts(f, forward_plan(s), 1);
   return f;
 }
 
-void conv2d(const Conv2DShape& s, Slice units, Scratch scratch, const float* x, const float* w, const float* b, float* y) {
+void conv2d(const Conv2DShape& s, Slice units, Scratch scratch, const float* x, const float* w, const float* b,
+            const float* r, float* y) {
   const Pass p = forward_plan(s);
-  run_phase(s, p, p.q, false, units.begin, units.end, {x, w, s.bias ? b : nullptr, nullptr, y, s.act == 1}, scratch);
+  const Operands at{x, w, s.bias ? b : nullptr, nullptr, s.residual ? r : nullptr, s.residual ? ldr_of(s) : 0, y, s.act};
+  run_phase(s, p, p.q, false, units.begin, units.end, at, scratch);
 }
 
 Facts conv2d_grad_x_facts(const Conv2DShape& s) {
@@ -254,13 +264,13 @@ Facts conv2d_grad_x_facts(const Conv2DShape& s) {
 void conv2d_grad_x(const Conv2DShape& s, Slice units, Scratch scratch, const float* dy, const float* w, const float* x,
                    float* dx) {
   const Pass p = grad_x_plan(s);
+  const Operands at{dy, w, nullptr, s.act == 1 ? x : nullptr, nullptr, 0, dx, 0};
   const i64 per_phase = p.G * p.sets * p.blocks;
   const i64 phases_w = min_of(s.SW, s.W);
   for (i64 u = units.begin; u < units.end;) {
     const i64 phase = u / per_phase, end = min_of(units.end, (phase + 1) * per_phase);
     const Correlation q = grad_x_correlation(s, phase / phases_w, phase % phases_w);
-    run_phase(s, p, q, true, u - phase * per_phase, end - phase * per_phase,
-              {dy, w, nullptr, s.act == 1 ? x : nullptr, dx, false}, scratch);
+    run_phase(s, p, q, true, u - phase * per_phase, end - phase * per_phase, at, scratch);
     u = end;
   }
 }

@@ -15,7 +15,7 @@ const char* conv2d_pool_error(const Conv2DPoolShape& s) {
 
 Conv2DShape conv_of(const Conv2DPoolShape& s) {
   return {s.N,  s.H,  s.W,  s.C,  s.O,  s.KH, s.KW,   s.SH,  s.SW,  s.DH,
-          s.DW, s.PT, s.PL, s.OH, s.OW, s.G,  s.bias, s.act, s.ldx, s.ldy};
+          s.DW, s.PT, s.PL, s.OH, s.OW, s.G,  s.bias, s.act, s.ldx, s.ldy, 0, 0};
 }
 
 Correlation window_correlation(const Conv2DPoolShape& s, i64 channels) {
@@ -111,10 +111,10 @@ void pool_tile(const PoolArgs& a, i64 w0) {
   NACRE_UNROLL for (int j = 0; j < WN; ++j) {
     float* y = t.y + t.y_at[w0 + j];
     NACRE_UNROLL for (int v = 0; v < NV; ++v) {
-      Vec best = t.relu ? max(zero(), acc[j * PP][v]) : acc[j * PP][v];
+      Vec best = t.act ? max(zero(), acc[j * PP][v]) : acc[j * PP][v];
       VecI where = set1i(0);
       NACRE_UNROLL for (int i = 1; i < PP; ++i) {
-        const Vec next = t.relu ? max(zero(), acc[j * PP + i][v]) : acc[j * PP + i][v];
+        const Vec next = t.act ? max(zero(), acc[j * PP + i][v]) : acc[j * PP + i][v];
         const Mask take = ~(le(next, best) | isnan(best));  // larger, or the first NaN
         best = select(take, next, best);
         where = select(take, set1i(i), where);
@@ -249,7 +249,7 @@ void conv2d_pool(const Conv2DPoolShape& s, Slice units, Scratch scratch, const f
     t.nw = joined ? 1 : s.KW;
     t.tap_col = v.tap_col;
     t.run = joined ? s.KW * Cg : Cg;
-    t.relu = s.act == 1;
+    t.act = s.act;
     t.ld_w = kPanel;
     for (i64 i = panel0; i < panel1; ++i) {
       const i64 o = g * p.Og + i * kPanel;

@@ -30,9 +30,11 @@ struct TileArgs {
   i64 ld_w;
   const float* bias;  // null: none
   const float* mask;  // null: none; else outputs where it is not positive become 0
+  const float* r;     // null: none; else added to the sums
+  const i64* r_at;    // pixel -> offset from r
   float* y;
-  i64 n;  // output channels of this panel
-  bool relu;
+  i64 n;    // output channels of this panel
+  i64 act;  // see Conv2DShape
 };
 
 template <int MR, int NV>
@@ -62,7 +64,8 @@ NACRE_INLINE void tile_sums(const TileArgs& t, i64 p0, Vec (&acc)[MR][NV]) {
   }
 }
 
-// The first n lanes of a, for any n.
+// The first n lanes, for any n.
+NACRE_INLINE Vec load_some(const float* p, i64 n) { return n >= kLanes ? load(p) : n > 0 ? load(p, n) : zero(); }
 NACRE_INLINE void store_some(float* p, Vec a, i64 n) {
   if (n >= kLanes) {
     store(p, a);
@@ -75,17 +78,27 @@ template <int MR, int NV>
 void conv_tile(const TileArgs& t, i64 p0) {
   Vec acc[MR][NV];
   tile_sums<MR, NV>(t, p0, acc);
-  if (t.relu) {
+  if (t.r) {
+    NACRE_UNROLL for (int i = 0; i < MR; ++i) {
+      const float* r = t.r + t.r_at[p0 + i];
+      NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] += load_some(r + v * kLanes, t.n - v * kLanes);
+    }
+  }
+  if (t.act) {
     NACRE_UNROLL for (int i = 0; i < MR; ++i) {
       NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] = max(zero(), acc[i][v]);  // keeps NaN
+    }
+  }
+  if (t.act == 2) {
+    NACRE_UNROLL for (int i = 0; i < MR; ++i) {
+      NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] = min(set1(6.0f), acc[i][v]);
     }
   }
   if (t.mask) {
     NACRE_UNROLL for (int i = 0; i < MR; ++i) {
       const float* m = t.mask + t.y_at[p0 + i];
       NACRE_UNROLL for (int v = 0; v < NV; ++v) {
-        const i64 n = t.n - v * kLanes;
-        acc[i][v] = select(gt(n >= kLanes ? load(m + v * kLanes) : n > 0 ? load(m + v * kLanes, n) : zero(), zero()), acc[i][v]);
+        acc[i][v] = select(gt(load_some(m + v * kLanes, t.n - v * kLanes), zero()), acc[i][v]);
       }
     }
   }

@@ -83,7 +83,7 @@ void copy_row(float* to, const float* row, i64 W, i64 ld, i64 w0, i64 n, i64 C) 
 
 }  // namespace
 
-const char* conv2d_error(const Conv2DShape& s) {
+const char* conv2d_error(const Conv2DShape& s, i64 most_act) {
   const i64 sizes[] = {s.N, s.H, s.W, s.C, s.O, s.OH, s.OW};
   const i64 counts[] = {s.KH, s.KW, s.SH, s.SW, s.DH, s.DW, s.G};
   const i64 padding[] = {s.PT, s.PL};
@@ -97,9 +97,11 @@ const char* conv2d_error(const Conv2DShape& s) {
     if (v <= -kLimit || v >= kLimit) return "padding must be in (-2^30, 2^30)";
   }
   if (s.C % s.G != 0 || s.O % s.G != 0) return "channels must be a multiple of the groups";
-  if (s.bias < 0 || s.bias > 1 || s.act < 0 || s.act > 1) return "bias and act are 0 or 1";
+  if (s.bias < 0 || s.bias > 1 || s.residual < 0 || s.residual > 1) return "bias and residual are 0 or 1";
+  if (s.act < 0 || s.act > most_act) return most_act == 2 ? "act is 0, 1 or 2" : "act is 0 or 1";
   if (s.ldx != 0 && (s.ldx < s.C || s.ldx >= kLimit)) return "ldx must be at least C";
   if (s.ldy != 0 && (s.ldy < s.O || s.ldy >= kLimit)) return "ldy must be at least O";
+  if (s.ldr != 0 && (s.ldr < s.O || s.ldr >= kLimit)) return "ldr must be at least O";
   return nullptr;
 }
 

@@ -48,9 +48,10 @@ struct View {
   i64 nh, tap_row, nw, tap_col, run;
 };
 
-const char* conv2d_error(const Conv2DShape& s);  // null when the fields make sense
+const char* conv2d_error(const Conv2DShape& s, i64 most_act = 1);  // null when the fields make sense
 NACRE_INLINE i64 ldx_of(const Conv2DShape& s) { return s.ldx ? s.ldx : s.C; }
 NACRE_INLINE i64 ldy_of(const Conv2DShape& s) { return s.ldy ? s.ldy : s.O; }
+NACRE_INLINE i64 ldr_of(const Conv2DShape& s) { return s.ldr ? s.ldr : s.O; }
 Count pixels_extent(Count n, Count h, Count w, i64 channels, i64 ld);  // floats from the first to the last touched
 
 Correlation forward_correlation(const Conv2DShape& s);

@@ -42,7 +42,7 @@ class Conv:
             else:
                 d[out] = max((d[size] - span) // d[stride] + 1, 0)
                 d[pad] = 0
-        d.update(ldx=0, ldy=0)
+        d.update(ldx=0, ldy=0, residual=0, ldr=0)
         d.update(self.more)
         d.update(changes)
         return d
@@ -67,7 +67,7 @@ def taps(s):
             yield kh, kw, np.ix_(oh[ok_h], ow[ok_w]), np.ix_(ih[ok_h], iw[ok_w])
 
 
-def forward(s, x, w, b=None):
+def forward(s, x, w, b=None, r=None):
     x, w = x.astype(np.float64), w.astype(np.float64)
     y = np.zeros((s["N"], s["OH"], s["OW"], s["O"]))
     Cg, Og = s["C"] // s["G"], s["O"] // s["G"]
@@ -77,7 +77,9 @@ def forward(s, x, w, b=None):
             y[:, at_y[0], at_y[1], g * Og : (g + 1) * Og] += part
     if b is not None:
         y += b
-    return np.maximum(y, 0) if s["act"] else y
+    if r is not None:
+        y += r
+    return (y, np.maximum(y, 0), np.clip(y, 0, 6))[s["act"]]
 
 
 def grad_x(s, dy, w):

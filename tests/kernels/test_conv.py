@@ -24,11 +24,29 @@ def operands(s, seed=0):
 def test_forward(case, isa):
     s = case.shape()
     x, w, b, _ = operands(s)
-    (y,) = same_bits_for_any_split("conv2d", s, (spread(x, s["ldx"]), w, b), isa)
+    (y,) = same_bits_for_any_split("conv2d", s, (spread(x, s["ldx"]), w, b, None), isa)
     K = s["KH"] * s["KW"] * s["C"] // s["G"]
     assert_near(
         gathered(y, (s["N"], s["OH"], s["OW"], s["O"]), s["ldy"]), ref.forward(s, x, w, b), K, 3 * (K + 1) ** 0.5
     )
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("act", [0, 1, 2])
+@pytest.mark.parametrize("ldr", [0, 301])
+@pytest.mark.parametrize("case", CASES[1::4], ids=str)
+def test_a_residual_and_an_activation_come_after_the_sum(case, ldr, act, isa):
+    s = case.shape(act=act, residual=1, ldr=ldr)
+    x, w, b, dy = operands(s)
+    r = dy * 3
+    inputs = (spread(x, s["ldx"]), w, b)
+    (y,) = same_bits_for_any_split("conv2d", s, (*inputs, spread(r, ldr)), isa)
+    (plain,) = run("conv2d", dict(s, act=0, residual=0), (*inputs, None), isa)
+    want = gathered(plain, dy.shape, s["ldy"]) + r
+    want = (want, np.maximum(want, 0), np.clip(want, 0, 6))[act]
+    assert np.array_equal(gathered(y, dy.shape, s["ldy"]), want)
+    K = s["KH"] * s["KW"] * s["C"] // s["G"] + 1
+    assert_near(gathered(y, dy.shape, s["ldy"]), ref.forward(s, x, w, b, r), K, 9 * (K + 1) ** 0.5)
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -67,11 +85,12 @@ def test_grad_w_and_bias(case, isa):
 
 
 @pytest.mark.parametrize("isa", ISAS)
-def test_nan_passes_through_relu(isa):
-    s = Conv(N=1, H=3, W=3, C=2, O=3, KH=3, KW=3, padding="same", act=1).shape()
+@pytest.mark.parametrize("act", [1, 2])
+def test_nan_passes_through_relu(act, isa):
+    s = Conv(N=1, H=3, W=3, C=2, O=3, KH=3, KW=3, padding="same", act=act).shape()
     x, w, b, _ = operands(s)
     x[0, 0, 0, 0] = np.nan
-    (y,) = run("conv2d", s, (x, w, b), isa)
+    (y,) = run("conv2d", s, (x, w, b, None), isa)
     seen = np.zeros((3, 3, 3), bool)
     seen[:2, :2] = True
     assert np.array_equal(np.isnan(y.reshape(3, 3, 3)), seen)
@@ -91,6 +110,7 @@ def test_adding_up_to_a_sum_long_enough_for_parts(isa):
     "changes",
     [
         {"N": -1}, {"KH": 0}, {"SH": 0}, {"DW": -2}, {"G": 2}, {"ldx": 1}, {"ldy": 3}, {"act": 7}, {"bias": 2},
+        {"residual": 2}, {"ldr": 2},
         {"PT": 2**62}, {"OH": 2**40}, {"C": 2**31},
     ],
     ids=str,
@@ -98,6 +118,12 @@ def test_adding_up_to_a_sum_long_enough_for_parts(isa):
 @pytest.mark.parametrize("kernel", ["conv2d", "conv2d_grad_x", "conv2d_grad_w", "conv2d_grad_w_join"])
 def test_impossible_fields_are_refused(kernel, changes):
     assert _core.facts(kernel, Conv(H=4, W=4, C=3, O=4).shape(**changes))["error"]
+
+
+def test_relu6_is_for_the_forward_pass_alone():
+    s = Conv(H=4, W=4, C=3, O=4).shape(act=2)
+    assert _core.facts("conv2d", s)["error"] is None
+    assert _core.facts("conv2d_grad_x", s)["error"]
 
 
 @pytest.mark.parametrize("kernel", ["conv2d", "conv2d_grad_x", "conv2d_grad_w", "conv2d_grad_w_join"])

@@ -48,7 +48,7 @@ def setup(C, M, conv, **changes):
     w = rng.standard_normal((s["KH"], s["KW"], C, M)).astype(np.float32)
     b = rng.standard_normal(C * M).astype(np.float32)
     dy = rng.standard_normal((s["N"], s["OH"], s["OW"], C * M)).astype(np.float32)
-    s = {k: v for k, v in s.items() if k not in ("O", "G")}
+    s = {k: v for k, v in s.items() if k not in ("O", "G", "residual", "ldr")}
     return s, grouped, x, w, b, dy
 
 

@@ -116,13 +116,16 @@ def conv_fields(op: Any, x: Any, w: Any, y: Any, bias: bool = False, act: int = 
     }  # fmt: skip
     if op.groups == x[3] > 1 and w[2] == 1:
         return "depthwise_conv2d", {**fields, "M": w[3] // x[3]}
-    return "conv2d", {**fields, "O": w[3], "G": op.groups}
+    return "conv2d", {**fields, "O": w[3], "G": op.groups, "residual": 0, "ldr": 0}
 
 
 def lower_forward(k: Any, op: Any, x: Any, w: Any, b: Any, y: Any, relu: bool = False) -> None:
     """y = x convolved with w, plus b (or nothing), through a relu or not."""
     kernel, fields = conv_fields(op, x.shape, w.shape, y.shape, b is not None, int(relu))
-    getattr(k, kernel)(fields, x, w, b, y)
+    if kernel == "conv2d":
+        k.conv2d(fields, x, w, b, None, y)
+    else:
+        k.depthwise_conv2d(fields, x, w, b, y)
 
 
 def lower_grad_x(k: Any, op: Any, dy: Any, w: Any, h: Any, dx: Any) -> None:

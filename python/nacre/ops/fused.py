@@ -294,6 +294,7 @@ class Conv2DPoolGradWB(Op):
 
 def _pool_fields(op: Any, x: Any, w: Any, y: Any, bias: int, index: int, mask: int = 0) -> dict[str, int]:
     _, fields = conv_fields(op, x, w, (y[0], *op.size, y[3]), bool(bias), int(op.relu))
+    del fields["residual"], fields["ldr"]
     return {**fields, "P": op.pool, "index": index, "mask": mask}
 
 

@@ -24,7 +24,7 @@ Conv2DShape as_conv(const DepthwiseConv2DShape& s) {
   Conv2DShape c{};
   const Count D = Count(s.C) * Count(s.M);
   c.N = s.N, c.H = s.H, c.W = s.W, c.KH = s.KH, c.KW = s.KW, c.SH = s.SH, c.SW = s.SW, c.DH = s.DH, c.DW = s.DW;
-  c.PT = s.PT, c.PL = s.PL, c.OH = s.OH, c.OW = s.OW, c.G = 1, c.bias = s.bias, c.act = s.act;
+  c.PT = s.PT, c.PL = s.PL, c.OH = s.OH, c.OW = s.OW, c.G = 1, c.bias = s.bias;
   c.C = s.C;
   c.O = D.ok() ? D.value() : -1;
   c.ldx = s.ldx, c.ldy = s.ldy;
@@ -65,19 +65,23 @@ struct Run {
   i64 y_px;
   i64 D;       // channels of this pass, of `all` in the weights
   i64 all;
-  bool relu;
+  float floor, ceiling;  // of y
+};
+
+struct Bounds {
+  Vec floor, ceiling;
 };
 
 template <bool masked, bool whole>
-NACRE_INLINE void finish(float* y, const float* mask, Vec sum, Vec floor, i64 n) {
-  sum = max(floor, sum);  // keeps NaN
+NACRE_INLINE void finish(float* y, const float* mask, Vec sum, Bounds within, i64 n) {
+  sum = min(within.ceiling, max(within.floor, sum));  // keeps NaN
   if (masked) sum = select(gt(get<whole>(mask, n), zero()), sum);
   if (whole) store(y, sum); else store(y, sum, n);
 }
 
 // One pixel, NV vectors of channels, any window.
 template <int NV, bool masked, bool whole>
-NACRE_INLINE void pixel(const Run& r, Vec floor, i64 p, i64 d, i64 n) {
+NACRE_INLINE void pixel(const Run& r, Bounds within, i64 p, i64 d, i64 n) {
   Vec acc[NV];
   NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[v] = r.bias ? get<whole>(r.bias + d + v * kLanes, n) : zero();
   const float* x_px = r.x + p * r.x_px + d;
@@ -93,13 +97,13 @@ NACRE_INLINE void pixel(const Run& r, Vec floor, i64 p, i64 d, i64 n) {
   }
   const i64 at = p * r.y_px + d;
   NACRE_UNROLL for (int v = 0; v < NV; ++v) {
-    finish<masked, whole>(r.y + at + v * kLanes, masked ? r.mask + at + v * kLanes : nullptr, acc[v], floor, n);
+    finish<masked, whole>(r.y + at + v * kLanes, masked ? r.mask + at + v * kLanes : nullptr, acc[v], within, n);
   }
 }
 
 // PX pixels, one vector of channels, any window.
 template <int PX, bool masked, bool whole>
-NACRE_INLINE void tile(const Run& r, Vec floor, i64 p0, i64 d, i64 n) {
+NACRE_INLINE void tile(const Run& r, Bounds within, i64 p0, i64 d, i64 n) {
   Vec acc[PX];
   const Vec first = r.bias ? get<whole>(r.bias + d, n) : zero();
   NACRE_UNROLL for (int p = 0; p < PX; ++p) acc[p] = first;
@@ -118,7 +122,7 @@ NACRE_INLINE void tile(const Run& r, Vec floor, i64 p0, i64 d, i64 n) {
   float* y = r.y + p0 * y_px + d;
   const float* mask = masked ? r.mask + p0 * y_px + d : nullptr;
   NACRE_UNROLL for (int p = 0; p < PX; ++p, y += y_px) {
-    finish<masked, whole>(y, mask, acc[p], floor, n);
+    finish<masked, whole>(y, mask, acc[p], within, n);
     if (masked) mask += y_px;
   }
 }
@@ -126,7 +130,7 @@ NACRE_INLINE void tile(const Run& r, Vec floor, i64 p0, i64 d, i64 n) {
 // PX pixels, one vector of channels, windows of 3 columns where the next pixel is the next column: each vector of x is
 // loaded once for three pixels. At an edge the column outside the image is left out.
 template <int PX, bool left_edge, bool right_edge, bool masked, bool whole>
-NACRE_INLINE void slide(const Run& r, Vec floor, i64 p0, i64 d, i64 n) {
+NACRE_INLINE void slide(const Run& r, Bounds within, i64 p0, i64 d, i64 n) {
   Vec acc[PX];
   const Vec first = r.bias ? get<whole>(r.bias + d, n) : zero();
   NACRE_UNROLL for (int p = 0; p < PX; ++p) acc[p] = first;
@@ -149,59 +153,59 @@ NACRE_INLINE void slide(const Run& r, Vec floor, i64 p0, i64 d, i64 n) {
   float* y = r.y + p0 * y_px + d;
   const float* mask = masked ? r.mask + p0 * y_px + d : nullptr;
   NACRE_UNROLL for (int p = 0; p < PX; ++p, y += y_px) {
-    finish<masked, whole>(y, mask, acc[p], floor, n);
+    finish<masked, whole>(y, mask, acc[p], within, n);
     if (masked) mask += y_px;
   }
 }
 
 template <int PX, bool left_edge, bool right_edge, bool masked>
-void slide_pixels(const Run& r, Vec floor, i64 p0) {
+void slide_pixels(const Run& r, Bounds within, i64 p0) {
   i64 d = 0;
-  for (; d + kLanes <= r.D; d += kLanes) slide<PX, left_edge, right_edge, masked, true>(r, floor, p0, d, kLanes);
-  if (d < r.D) slide<PX, left_edge, right_edge, masked, false>(r, floor, p0, d, r.D - d);
+  for (; d + kLanes <= r.D; d += kLanes) slide<PX, left_edge, right_edge, masked, true>(r, within, p0, d, kLanes);
+  if (d < r.D) slide<PX, left_edge, right_edge, masked, false>(r, within, p0, d, r.D - d);
 }
 
 template <int PX, bool masked>
-void tile_pixels(const Run& r, Vec floor, i64 p0) {
+void tile_pixels(const Run& r, Bounds within, i64 p0) {
   i64 d = 0;
-  for (; d + kLanes <= r.D; d += kLanes) tile<PX, masked, true>(r, floor, p0, d, kLanes);
-  if (d < r.D) tile<PX, masked, false>(r, floor, p0, d, r.D - d);
+  for (; d + kLanes <= r.D; d += kLanes) tile<PX, masked, true>(r, within, p0, d, kLanes);
+  if (d < r.D) tile<PX, masked, false>(r, within, p0, d, r.D - d);
 }
 
 // n >= PX pixels in tiles of PX; the last one may overlap the one before, computing the same again.
 template <int PX, bool masked>
-void slide_run(const Run& r, Vec floor, i64 n, bool left_edge, bool right_edge) {
-  if (n == PX && left_edge && right_edge) return slide_pixels<PX, true, true, masked>(r, floor, 0);
+void slide_run(const Run& r, Bounds within, i64 n, bool left_edge, bool right_edge) {
+  if (n == PX && left_edge && right_edge) return slide_pixels<PX, true, true, masked>(r, within, 0);
   i64 p = 0;
   if (left_edge) {
-    slide_pixels<PX, true, false, masked>(r, floor, 0);
+    slide_pixels<PX, true, false, masked>(r, within, 0);
     p = PX;
   }
   const i64 end = right_edge ? n - PX : n;
-  for (; p < end; p += PX) slide_pixels<PX, false, false, masked>(r, floor, min_of(p, n - PX - (right_edge ? 1 : 0)));
-  if (right_edge) slide_pixels<PX, false, true, masked>(r, floor, n - PX);
+  for (; p < end; p += PX) slide_pixels<PX, false, false, masked>(r, within, min_of(p, n - PX - (right_edge ? 1 : 0)));
+  if (right_edge) slide_pixels<PX, false, true, masked>(r, within, n - PX);
 }
 
 // slides: see slide(); the edges are those of its first and last pixel.
 template <bool masked>
 void run_pixels(const Run& r, i64 n, bool slides, bool left_edge, bool right_edge) {
-  const Vec floor = set1(r.relu ? 0.0f : -__builtin_inff());
-  if (slides && n >= 9) return slide_run<8, masked>(r, floor, n, left_edge, right_edge);
-  if (slides && n == 7) return slide_run<7, masked>(r, floor, n, left_edge, right_edge);
-  if (slides && n >= 5) return slide_run<4, masked>(r, floor, n, left_edge, right_edge);
+  const Bounds within{set1(r.floor), set1(r.ceiling)};
+  if (slides && n >= 9) return slide_run<8, masked>(r, within, n, left_edge, right_edge);
+  if (slides && n == 7) return slide_run<7, masked>(r, within, n, left_edge, right_edge);
+  if (slides && n >= 5) return slide_run<4, masked>(r, within, n, left_edge, right_edge);
   if (n >= 8) {
-    for (i64 p = 0; p < n; p += 8) tile_pixels<8, masked>(r, floor, min_of(p, n - 8));
+    for (i64 p = 0; p < n; p += 8) tile_pixels<8, masked>(r, within, min_of(p, n - 8));
     return;
   }
   if (n >= 4) {
-    for (i64 p = 0; p < n; p += 4) tile_pixels<4, masked>(r, floor, min_of(p, n - 4));
+    for (i64 p = 0; p < n; p += 4) tile_pixels<4, masked>(r, within, min_of(p, n - 4));
     return;
   }
   for (i64 p = 0; p < n; ++p) {
     i64 d = 0;
-    for (; d + 4 * kLanes <= r.D; d += 4 * kLanes) pixel<4, masked, true>(r, floor, p, d, kLanes);
-    for (; d + kLanes <= r.D; d += kLanes) pixel<1, masked, true>(r, floor, p, d, kLanes);
-    if (d < r.D) pixel<1, masked, false>(r, floor, p, d, r.D - d);
+    for (; d + 4 * kLanes <= r.D; d += 4 * kLanes) pixel<4, masked, true>(r, within, p, d, kLanes);
+    for (; d + kLanes <= r.D; d += kLanes) pixel<1, masked, true>(r, within, p, d, kLanes);
+    if (d < r.D) pixel<1, masked, false>(r, within, p, d, r.D - d);
   }
 }
 
@@ -272,9 +276,11 @@ void sum_outputs(const DepthwiseConv2DShape& s, const float* wide, const float* 
 // Channels that go over all rows of a slice together: few enough that the rows of a window stay in L1.
 i64 pass_channels(i64 D, i64 M) { return M == 1 ? min_of(max_of(D, 1), 4 * i64{kLanes}) : max_of(D, 1); }
 
-Facts basic_facts(const Conv2DShape& c) {
+Facts basic_facts(const DepthwiseConv2DShape& s, i64 acts) {
+  const Conv2DShape c = as_conv(s);
   Facts f;
   f.error = conv2d_error(c);
+  if (!f.error && (s.act < 0 || s.act >= acts)) f.error = acts == 3 ? "act is 0, 1 or 2" : "act is 0 or 1";
   if (!f.error && !taps_of(c).ok()) f.error = "the problem is too large";
   if (!f.error) f.flops = static_cast<double>(c.N) * static_cast<double>(c.OH) * row_flops(c, c.OW);
   return f;
@@ -434,7 +440,7 @@ void all_taps(Sums s, i64 KH, i64 KW, i64 n) {
 
 Facts depthwise_conv2d_facts(const DepthwiseConv2DShape& s) {
   const Conv2DShape c = as_conv(s);
-  Facts f = basic_facts(c);
+  Facts f = basic_facts(s, 3);
   if (f.error) return f;
   f.extent[0] = pixels_extent(s.N, s.H, s.W, s.C, ldx_of(c));
   f.extent[1] = taps_of(c) * Count(c.O);
@@ -466,7 +472,8 @@ void depthwise_conv2d(const DepthwiseConv2DShape& s, Slice units, Scratch scratc
       r.y_px = ldy;
       r.D = min_of(c.O - d, pass_channels(c.O, s.M));
       r.all = c.O;
-      r.relu = s.act == 1;
+      r.floor = s.act ? 0.0f : -__builtin_inff();
+      r.ceiling = s.act == 2 ? 6.0f : __builtin_inff();
       for (i64 k = i; k < stop; ++k) {
         const i64 oh = k % s.OH;
         const Taps th = taps_inside(h, oh);
@@ -490,7 +497,7 @@ void depthwise_conv2d(const DepthwiseConv2DShape& s, Slice units, Scratch scratc
 
 Facts depthwise_conv2d_grad_x_facts(const DepthwiseConv2DShape& s) {
   const Conv2DShape c = as_conv(s);
-  Facts f = basic_facts(c);
+  Facts f = basic_facts(s, 2);
   if (f.error) return f;
   f.extent[0] = pixels_extent(s.N, s.OH, s.OW, c.O, ldy_of(c));
   f.extent[1] = taps_of(c) * Count(c.O);
@@ -531,6 +538,8 @@ void depthwise_conv2d_grad_x(const DepthwiseConv2DShape& s, Slice units, Scratch
       r.D = min_of(c.O - d, pass_channels(c.O, s.M));
       r.all = c.O;
       r.y_px = direct ? ldx : c.O;
+      r.floor = -__builtin_inff();
+      r.ceiling = __builtin_inff();
       for (i64 k = i; k < stop; ++k) {
         const i64 ih = k % s.H, oh = ih / s.SH;
         const Axis h = ih % s.SH < kKnownPhases ? rows[ih % s.SH] : grad_x_rows(c, ih % s.SH);
@@ -554,7 +563,7 @@ void depthwise_conv2d_grad_x(const DepthwiseConv2DShape& s, Slice units, Scratch
 
 Facts depthwise_conv2d_grad_w_facts(const DepthwiseConv2DShape& s) {
   const Conv2DShape c = as_conv(s);
-  Facts f = basic_facts(c);
+  Facts f = basic_facts(s, 2);
   if (f.error) return f;
   f.extent[0] = pixels_extent(s.N, s.H, s.W, s.C, ldx_of(c));
   f.extent[1] = pixels_extent(s.N, s.OH, s.OW, c.O, ldy_of(c));

@@ -119,11 +119,11 @@ def conv_fields(op: Any, x: Any, w: Any, y: Any, bias: bool = False, act: int = 
     return "conv2d", {**fields, "O": w[3], "G": op.groups, "residual": 0, "ldr": 0}
 
 
-def lower_forward(k: Any, op: Any, x: Any, w: Any, b: Any, y: Any, relu: bool = False) -> None:
-    """y = x convolved with w, plus b (or nothing), through a relu or not."""
-    kernel, fields = conv_fields(op, x.shape, w.shape, y.shape, b is not None, int(relu))
+def lower_forward(k: Any, op: Any, x: Any, w: Any, b: Any, y: Any, act: int = 0, r: Any = None) -> None:
+    """y = x convolved with w, plus b and (conv2d only) r, each of them or nothing, then act: 0 nothing, 1 relu, 2 relu6."""
+    kernel, fields = conv_fields(op, x.shape, w.shape, y.shape, b is not None, act)
     if kernel == "conv2d":
-        k.conv2d(fields, x, w, b, None, y)
+        k.conv2d({**fields, "residual": int(r is not None)}, x, w, b, r, y)
     else:
         k.depthwise_conv2d(fields, x, w, b, y)
 

@@ -138,7 +138,7 @@ class Conv2DBias(Op):
         return Spec(self.shape, x.dtype)
 
     def lower(self, k: Any, x: Any, w: Any, b: Any, y: Any) -> None:
-        lower_forward(k, self, x, w, b, y, self.relu)
+        lower_forward(k, self, x, w, b, y, int(self.relu))
 
     @staticmethod
     def match(node: Node, uses: Uses) -> Node | None:

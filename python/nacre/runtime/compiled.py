@@ -13,14 +13,16 @@ from nacre.core.errors import NotCompilable
 from nacre.core.graph import Graph
 from nacre.core.spec import NUMPY, Spec, dtype_name
 from nacre.core.tensor import Symbol, Tensor, as_array
-from nacre.core.variable import Variable
+from nacre.core.variable import Variable, latest_write
 from nacre.passes.combine import combine
 from nacre.passes.epilogue import move_into_epilogues
+from nacre.passes.fold import Kept, fold
 from nacre.passes.fuse import fuse
 from nacre.passes.lower import lower
 from nacre.passes.pooled import fuse_pooled_convolutions
 from nacre.passes.simplify import remove_dead, simplify
 from nacre.passes.sums import absorb_into_sums
+from nacre.passes.surround import absorb_padding, absorb_sums
 from nacre.runtime import eager
 from nacre.runtime.writer import build_program
 
@@ -30,7 +32,8 @@ _MOST_PROGRAMS = 64
 class Plan:
     """A verified program and how values reach it."""
 
-    def __init__(self, fn: Callable[..., Any], structure: Any, specs: list[Spec]) -> None:
+    def __init__(self, fn: Callable[..., Any], structure: Any, specs: list[Spec], kept: dict[Any, Kept]) -> None:
+        """`kept` holds, and receives, what plans of one function have in common."""
         graph = Graph()
         leaves = [graph.add_input(leaf) if type(leaf) is Spec else leaf.value for leaf in specs]
         args, kwargs = tree.pack_sequence_as(structure, leaves)
@@ -46,8 +49,13 @@ class Plan:
         dump(graph, "as traced")
         simplify(graph)
         dump(graph, "simplify")
+        given = len(graph.inputs)
+        folded = fold(graph)
+        absorb_padding(graph)
+        dump(graph, "fold")
         fuse_pooled_convolutions(graph)
         combine(graph)
+        absorb_sums(graph)
         dump(graph, "combine")
         absorb_into_sums(graph)
         dump(graph, "sums")
@@ -60,13 +68,20 @@ class Plan:
         self.origins = [
             type(i.origin).__name__ if not isinstance(i.origin, str) else i.origin for i in low.instructions
         ]
-        self.inputs = low.inputs
+        self.inputs = low.inputs[:given]
+        self._kept = [(kept.setdefault(k.key, k), [low.inputs[s.payload] for s in inputs]) for k, inputs in folded]
+        self._fresh = -1  # the number of the write to a Variable up to which kept arrays are known to be right
         self.outputs = [(i, s.shape, NUMPY[s.dtype]) for i, s in zip(low.outputs, graph.outputs)]
         self.state = low.state
         self.template: list[Any] = [None] * len(low.slots)
 
     def bind(self) -> tuple[list[Any], list[np.ndarray[Any, Any]]]:
         """The arrays by slot, the inputs still missing, and the new arrays that receive the outputs."""
+        if self._kept and self._fresh != latest_write():
+            self._fresh = latest_write()
+            for kept, slots in self._kept:
+                for slot, array in zip(slots, kept.arrays()):
+                    self.template[slot] = array
         arrays = self.template.copy()
         for variable, slot, written in self.state:
             arrays[slot] = variable.own() if written else variable._array
@@ -115,6 +130,7 @@ class CompiledFunction:
     def __init__(self, fn: Callable[..., Any]) -> None:
         self.fn = fn
         self._plans: dict[Any, Plan] = {}
+        self._kept: dict[Any, Kept] = {}
 
     def _plan(self, structure: Any, rows: int | None = None) -> tuple[Plan, list[np.ndarray[Any, Any]]]:
         """The plan for arguments of this structure, and the arrays among them. With `rows`, for that many rows of each."""
@@ -137,7 +153,7 @@ class CompiledFunction:
                     leaves.append(Spec(shape, dtype_name(array.dtype)))
                 else:
                     leaves.append(_Static(leaf))
-            plan = self._plans[tuple(key)] = Plan(self.fn, structure, leaves)
+            plan = self._plans[tuple(key)] = Plan(self.fn, structure, leaves, self._kept)
         return plan, arrays
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -10,6 +10,7 @@ them again when one of those Variables was written since. Variables that the pro
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -27,8 +28,14 @@ from nacre.passes.fuse import unrepeated
 from nacre.passes.simplify import remove_dead
 
 
+_all_kept: WeakValueDictionary[Any, Kept] = WeakValueDictionary()  # those that some program reads, by their key
+
+
 class Kept:
-    """Arrays that depend on Variables and constants alone: a list of ops that runs when one of the Variables was written."""
+    """Arrays that depend on Variables and constants alone: a list of ops that runs when one of the Variables was written.
+
+    Programs that need the same arrays share them.
+    """
 
     def __init__(self) -> None:
         self._leaves: list[tuple[int, Variable | np.ndarray[Any, Any]]] = []
@@ -140,7 +147,8 @@ def fold(graph: Graph) -> list[tuple[Kept, list[Symbol]]]:
         chain = _follow(node, readers, escapes, fixed)
         if chain.scale is None or node.inputs[1].shape[-1] != chain.channels:
             continue
-        found.append((chain.kept, _rewire(graph, node, chain, biases)))
+        inputs = _rewire(graph, node, chain, biases)
+        found.append((_all_kept.setdefault(chain.kept.key, chain.kept), inputs))
         gone.update(id(n) for n in chain.affine)
     graph.nodes = [biases.get(id(n), n) for n in graph.nodes if id(n) in biases or id(n) not in gone]
     if found:

@@ -16,7 +16,7 @@ from nacre.core.tensor import Symbol, Tensor, as_array
 from nacre.core.variable import Variable, latest_write
 from nacre.passes.combine import combine
 from nacre.passes.epilogue import move_into_epilogues
-from nacre.passes.fold import Kept, fold
+from nacre.passes.fold import fold
 from nacre.passes.fuse import fuse
 from nacre.passes.lower import lower
 from nacre.passes.pooled import fuse_pooled_convolutions
@@ -32,8 +32,7 @@ _MOST_PROGRAMS = 64
 class Plan:
     """A verified program and how values reach it."""
 
-    def __init__(self, fn: Callable[..., Any], structure: Any, specs: list[Spec], kept: dict[Any, Kept]) -> None:
-        """`kept` holds, and receives, what plans of one function have in common."""
+    def __init__(self, fn: Callable[..., Any], structure: Any, specs: list[Spec]) -> None:
         graph = Graph()
         leaves = [graph.add_input(leaf) if type(leaf) is Spec else leaf.value for leaf in specs]
         args, kwargs = tree.pack_sequence_as(structure, leaves)
@@ -69,7 +68,7 @@ class Plan:
             type(i.origin).__name__ if not isinstance(i.origin, str) else i.origin for i in low.instructions
         ]
         self.inputs = low.inputs[:given]
-        self._kept = [(kept.setdefault(k.key, k), [low.inputs[s.payload] for s in inputs]) for k, inputs in folded]
+        self._kept = [(k, [low.inputs[s.payload] for s in inputs]) for k, inputs in folded]
         self._fresh = -1  # the number of the write to a Variable up to which kept arrays are known to be right
         self.outputs = [(i, s.shape, NUMPY[s.dtype]) for i, s in zip(low.outputs, graph.outputs)]
         self.state = low.state
@@ -130,7 +129,6 @@ class CompiledFunction:
     def __init__(self, fn: Callable[..., Any]) -> None:
         self.fn = fn
         self._plans: dict[Any, Plan] = {}
-        self._kept: dict[Any, Kept] = {}
 
     def _plan(self, structure: Any, rows: int | None = None) -> tuple[Plan, list[np.ndarray[Any, Any]]]:
         """The plan for arguments of this structure, and the arrays among them. With `rows`, for that many rows of each."""
@@ -153,8 +151,19 @@ class CompiledFunction:
                     leaves.append(Spec(shape, dtype_name(array.dtype)))
                 else:
                     leaves.append(_Static(leaf))
-            plan = self._plans[tuple(key)] = Plan(self.fn, structure, leaves, self._kept)
+            plan = self._plans[tuple(key)] = Plan(self.fn, structure, leaves)
         return plan, arrays
+
+    @property
+    def count(self) -> int:
+        """How many programs there are."""
+        return len(self._plans)
+
+    def knows(self, *args: Any) -> bool:
+        """Whether there is a program for arguments like these."""
+        key: list[Any] = [None]
+        _walk((args, {}), key, [])
+        return tuple(key) in self._plans
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the program for these arguments; the outputs are Tensors in the structure that `fn` returned."""
@@ -206,7 +215,7 @@ class CompiledFunction:
 def _walk(x: Any, key: list[Any], arrays: list[np.ndarray[Any, Any]]) -> None:
     """Adds to `key` what a program depends on (nesting, shapes, dtypes, arguments that are no arrays), and the arrays to `arrays`."""
     kind = type(x)
-    if kind is np.ndarray or _is_array(x):
+    if kind is np.ndarray or (kind is not tuple and kind is not dict and _is_array(x)):
         array = as_array(x)
         arrays.append(array)
         key += (array.shape, array.dtype.char)
@@ -215,9 +224,9 @@ def _walk(x: Any, key: list[Any], arrays: list[np.ndarray[Any, Any]]) -> None:
         for item in x:
             _walk(item, key, arrays)
     elif isinstance(x, dict):
-        names = sorted(x) if len(x) > 1 else list(x)
-        key += (dict, *names)
-        for name in names:
+        key += (dict, len(x))
+        for name in sorted(x) if len(x) > 1 else x:
+            key.append(name)
             _walk(x[name], key, arrays)
     else:
         key += (kind, x)

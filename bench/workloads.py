@@ -7,7 +7,7 @@ error where `loss` says so, and plain SGD (momentum where given). INFERENCE: onl
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ class Network:
     learning_rate: float = 0.01
     momentum: float = 0.0
     metrics: tuple[str, ...] = ()
+    rows: int = 0  # of a whole epoch
     extra: tuple[int, ...] = ()  # shape of one sample of a second input
     nodes: list[tuple[str, str, tuple[str, ...], dict[str, Any]]] = field(default_factory=list)
 
@@ -206,5 +207,4 @@ TRAINING = {
 }  # fmt: skip
 INFERENCE = {n.name: n for n in (resnet50(1), resnet50(8), mobilenet_v2(1), mobilenet_v2(8))}
 ONE_ROW = mlp(1)
-EPOCH = mlp(32)
-EPOCH_ROWS = 60_000
+EPOCH = replace(mlp(32), metrics=("accuracy",), rows=60_000)

@@ -163,6 +163,7 @@ struct Operands {
   i64 ldr;
   float* y;
   i64 act;
+  bool packed = false;  // w holds the panels that conv2d_pack makes
 };
 
 // The units of one phase: begin and end count within it.
@@ -180,13 +181,13 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
   // Whole panels of a few rows are read where they are, if their vectors are aligned; others are copied once per slice and set.
   const bool plain = !swapped && !sliding && q.h.k_step == 1 && q.w.k_step == 1;
   const bool aligned = reinterpret_cast<unsigned long>(at.w) % (4 * kLanes) == 0 && s.O % kLanes == 0;
-  const bool in_place = plain && aligned && (K * p.O <= kPanelFloats || p.O == kPanel);
+  const bool in_place = !at.packed && plain && aligned && (K * p.O <= kPanelFloats || p.O == kPanel);
 
   for (i64 u = begin; u < end; ++u) {
     const i64 set = u / p.blocks;
     const i64 g = set / p.sets, panel0 = set % p.sets * p.together;
     const i64 panel1 = min_of(panel0 + p.together, p.panels);
-    if (set != packed_set) {
+    if (set != packed_set && !at.packed) {
       packed_set = set;
       for (i64 i = panel0; i < panel1; ++i) {
         const i64 n = min_of(p.O - i * kPanel, kPanel);
@@ -235,7 +236,7 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
         t.w = at.w + g * p.O + o;
         t.ld_w = s.O;
       } else {
-        t.w = panels + (i - panel0) * K * kPanel;
+        t.w = at.packed ? at.w + (g * p.panels + i) * K * kPanel : panels + (i - panel0) * K * kPanel;
         t.ld_w = panel_width(t.n);
       }
       t.bias = at.bias ? at.bias + g * p.O + o : nullptr;
@@ -280,6 +281,52 @@ void conv2d(const Conv2DShape& s, Slice units, Scratch scratch, const float* x, 
   const Pass p = forward_plan(s);
   const Operands at{x, w, s.bias ? b : nullptr, nullptr, s.residual ? r : nullptr, s.residual ? ldr_of(s) : 0, y, s.act};
   run_phase(s, p, p.q, false, units.begin, units.end, at, scratch);
+}
+
+namespace {
+
+Count packed_floats(const Conv2DShape& s) {
+  return Count(s.G) * Count(ceil_div(s.O / s.G, kPanel)) * Count(s.KH) * Count(s.KW) * Count(s.C / s.G) * Count(kPanel);
+}
+
+}  // namespace
+
+Facts conv2d_packed_facts(const Conv2DShape& s) {
+  Facts f = conv2d_facts(s);
+  if (!f.error) f.extent[1] = packed_floats(s);
+  return f;
+}
+
+void conv2d_packed(const Conv2DShape& s, Slice units, Scratch scratch, const float* x, const float* panels, const float* b,
+                   const float* r, float* y) {
+  const Pass p = forward_plan(s);
+  Operands at{x, panels, s.bias ? b : nullptr, nullptr, s.residual ? r : nullptr, s.residual ? ldr_of(s) : 0, y, s.act};
+  at.packed = true;
+  run_phase(s, p, p.q, false, units.begin, units.end, at, scratch);
+}
+
+Facts conv2d_pack_facts(const Conv2DShape& s) {
+  Facts f;
+  f.error = conv2d_error(s, 2);
+  if (f.error) return f;
+  f.extent[0] = Count(s.KH) * Count(s.KW) * Count(s.C / s.G) * Count(s.O);
+  f.extent[1] = packed_floats(s);
+  const Count units = Count(s.G) * Count(ceil_div(s.O / s.G, kPanel));
+  if (!f.extent[0].ok() || !f.extent[1].ok() || !units.ok()) return f;
+  f.units = units.value();
+  return f;
+}
+
+void conv2d_pack(const Conv2DShape& s, Slice units, Scratch, const float* w, float* panels) {
+  if (units.begin >= units.end) return;  // then sizes need not multiply without overflow
+  const Correlation q = forward_correlation(s);
+  const bool sliding = slides(q.w.taps, q.w.stride, q.w.step, q.h.step);
+  const i64 O = s.O / s.G, per_group = ceil_div(O, kPanel), size = s.KH * s.KW * (s.C / s.G) * kPanel;
+  for (i64 u = units.begin; u < units.end; ++u) {
+    const i64 o = u % per_group * kPanel, n = min_of(O - o, kPanel);
+    pack_panel(q, s, false, sliding, u / per_group, o, n, panel_width(n), w, panels + u * size);
+    if (n <= kLanes) zero_floats(panels + u * size + size / 2, size / 2);
+  }
 }
 
 Facts conv2d_grad_x_facts(const Conv2DShape& s) {

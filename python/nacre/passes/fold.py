@@ -73,11 +73,15 @@ class Kept:
         self._results.append(number)
         return self.specs[number]
 
-    @property
-    def key(self) -> Any:
-        """Equal for what computes the same."""
+    def change(self, position: int, op: Op) -> Spec:
+        """Makes one of `arrays` what `op` gives for it."""
+        self._results[position] = self.apply(op, self._results[position])
+        return self.specs[self._results[position]]
+
+    def shared(self) -> Kept:
+        """The Kept of another program that computes the same, if there is one; this one otherwise."""
         leaves = [(i, id(v) if isinstance(v, Variable) else (v.shape, v.dtype.char, v.tobytes())) for i, v in self._leaves]
-        return tuple(leaves), tuple(self._steps), tuple(self._results)
+        return _all_kept.setdefault((tuple(leaves), tuple(self._steps), tuple(self._results)), self)
 
     def arrays(self) -> list[np.ndarray[Any, Any]]:
         """The values now, in the order in which `keep` was called."""
@@ -147,8 +151,7 @@ def fold(graph: Graph) -> list[tuple[Kept, list[Symbol]]]:
         chain = _follow(node, readers, escapes, fixed)
         if chain.scale is None or node.inputs[1].shape[-1] != chain.channels:
             continue
-        inputs = _rewire(graph, node, chain, biases)
-        found.append((_all_kept.setdefault(chain.kept.key, chain.kept), inputs))
+        found.append((chain.kept, _rewire(graph, node, chain, biases)))
         gone.update(id(n) for n in chain.affine)
     graph.nodes = [biases.get(id(n), n) for n in graph.nodes if id(n) in biases or id(n) not in gone]
     if found:

@@ -95,7 +95,7 @@ def _grown(node: Node, alone: Any, order: dict[int, int]) -> Node | None:
     if isinstance(node.op, Add):
         pairs = [(x.node, r) for x, r in (node.inputs, node.inputs[::-1]) if x.node is not None and r.spec == x.spec]
         for conv, r in sorted(pairs, key=lambda pair: -order[id(pair[0])]):  # the later one reads what the other made
-            op = _as_sum(conv)
+            op = as_sum(conv)
             if op is not None and not op.residual and op.act == _NONE and alone(conv.outputs[0]) is node:
                 if conv_fields(op, conv.inputs[0].shape, conv.inputs[1].shape, op.shape)[0] == "conv2d":
                     node.op = _sum(op, bias=op.bias, residual=True)
@@ -103,7 +103,7 @@ def _grown(node: Node, alone: Any, order: dict[int, int]) -> Node | None:
                     return conv
     elif (isinstance(node.op, Relu) or _is_relu6(node)) and node.inputs[0].node is not None:
         conv = node.inputs[0].node
-        op = _as_sum(conv)
+        op = as_sum(conv)
         if op is not None and op.act == _NONE and alone(conv.outputs[0]) is node:
             act = _RELU if isinstance(node.op, Relu) else _RELU6
             node.op = _sum(op, bias=op.bias, residual=op.residual, act=act)
@@ -112,7 +112,7 @@ def _grown(node: Node, alone: Any, order: dict[int, int]) -> Node | None:
     return None
 
 
-def _as_sum(node: Node) -> Any:
+def as_sum(node: Node) -> Any:
     """The op of a convolution as a Conv2DSum; None for anything else."""
     op = node.op
     if isinstance(op, (Conv2D, Conv2DBias)) and node.outputs[0].dtype == "float32":

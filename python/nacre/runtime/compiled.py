@@ -19,6 +19,7 @@ from nacre.passes.epilogue import move_into_epilogues
 from nacre.passes.fold import fold
 from nacre.passes.fuse import fuse
 from nacre.passes.lower import lower
+from nacre.passes.pack import pack
 from nacre.passes.pooled import fuse_pooled_convolutions
 from nacre.passes.simplify import remove_dead, simplify
 from nacre.passes.sums import absorb_into_sums
@@ -61,6 +62,7 @@ class Plan:
         fuse(graph)
         remove_dead(graph)
         move_into_epilogues(graph)
+        pack(graph, folded)
         dump(graph, "fuse")
         low = lower(graph)
         self.program = build_program(low)
@@ -68,7 +70,7 @@ class Plan:
             type(i.origin).__name__ if not isinstance(i.origin, str) else i.origin for i in low.instructions
         ]
         self.inputs = low.inputs[:given]
-        self._kept = [(k, [low.inputs[s.payload] for s in inputs]) for k, inputs in folded]
+        self._kept = [(k.shared(), [low.inputs[s.payload] for s in inputs]) for k, inputs in folded]
         self._fresh = -1  # the number of the write to a Variable up to which kept arrays are known to be right
         self.outputs = [(i, s.shape, NUMPY[s.dtype]) for i, s in zip(low.outputs, graph.outputs)]
         self.state = low.state

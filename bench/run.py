@@ -30,7 +30,8 @@ def kernels(arguments: list[str]) -> int:
 
 
 def models(names: list[str]) -> int:
-    from workloads import TRAINING, build_keras
+    from builders import build_keras
+    from workloads import TRAINING
 
     import nacre as keras
 

@@ -17,6 +17,7 @@ def version() -> str:
 
 _MODULES = (
     "activations",
+    "applications",
     "backend",
     "callbacks",
     "config",

@@ -28,6 +28,14 @@ Facts conv2d_facts(const Conv2DShape& s);
 void conv2d(const Conv2DShape& s, Slice units, Scratch scratch, const float* x, const float* w, const float* b,
             const float* r, float* y);
 
+// The same with weights that conv2d_pack has made, where they are used many times: panels of output channels, in the order
+// in which this ISA's tiles read them for such a window, stride and dilation. A whole number of panels for each group.
+Facts conv2d_packed_facts(const Conv2DShape& s);
+void conv2d_packed(const Conv2DShape& s, Slice units, Scratch scratch, const float* x, const float* panels, const float* b,
+                   const float* r, float* y);
+Facts conv2d_pack_facts(const Conv2DShape& s);
+void conv2d_pack(const Conv2DShape& s, Slice units, Scratch scratch, const float* w, float* panels);
+
 // dx[n,ih,iw,c] = b[c] + sum of dy * w over the outputs that saw the pixel, + r[n,ih,iw,c]; times (x > 0) when act is 1.
 // As a forward pass this is the transposed convolution; r is the gradient that reaches x on another way.
 Facts conv2d_grad_x_facts(const Conv2DShape& s);

@@ -280,6 +280,24 @@ View view_block(const Correlation& q, const Cut& cut, const Block& b, const floa
   return v;
 }
 
+void pack_panel(const Correlation& q, const Conv2DShape& s, bool swapped, bool sliding, i64 g, i64 o0, i64 n, i64 ld,
+                const float* w, float* to) {
+  const i64 Cg = s.C / s.G, Og = s.O / s.G, C = q.C;
+  if (n < ld) zero_floats(to, q.h.taps * q.w.taps * C * ld);
+  const i64 row = sliding ? q.w.taps * ld : ld;
+  for (i64 th = 0; th < q.h.taps; ++th, to += q.w.taps * C * ld) {
+    for (i64 tw = 0; tw < q.w.taps; ++tw) {
+      const i64 tap = (q.h.k0 + th * q.h.k_step) * s.KW + q.w.k0 + tw * q.w.k_step;
+      float* at = to + tw * (sliding ? ld : C * ld);
+      if (swapped) {  // at[o][c] = w[tap][c][o], o of this group
+        transpose(at, row, w + (tap * Cg + o0) * s.O + g * Og, s.O, n, Og);
+      } else {
+        for (i64 c = 0; c < Cg; ++c) copy_floats(at + c * row, w + (tap * Cg + c) * s.O + g * Og + o0, n);
+      }
+    }
+  }
+}
+
 void join_parts(i64 unit, i64 parts, i64 size, const float* from, float* to) {
   const i64 end = min_of((unit + 1) * kJoinFloats, size);
   for (i64 i = unit * kJoinFloats; i < end; i += kLanes) {

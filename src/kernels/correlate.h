@@ -78,6 +78,11 @@ Taps taps_inside(const Axis& a, i64 i);
 // Outputs [first, last) all of whose taps lie within the input.
 Taps outputs_inside(const Axis& a);
 
+// Rows of the weights in the order in which the taps of q are met, n channels from o0, as a panel [K][ld] padded with 0.
+// Sliding tiles meet the taps of a row channel by channel.
+void pack_panel(const Correlation& q, const Conv2DShape& s, bool swapped, bool sliding, i64 g, i64 o0, i64 n, i64 ld,
+                const float* w, float* to);
+
 // to = sum over p of from[p*size ...], parts in order; unit u is a run of kJoinFloats floats.
 constexpr i64 kJoinFloats = 4096;
 void join_parts(i64 unit, i64 parts, i64 size, const float* from, float* to);

@@ -35,6 +35,17 @@ def _aligned_zeros(shape: tuple[int, ...], dtype: str) -> np.ndarray[Any, Any]:
     return raw[start : start + n].view(item).reshape(shape)
 
 
+class _Clock:
+    """Counts the writes to Variables, so that what was computed from them can be known to be old."""
+
+    now = 0
+
+
+def latest_write() -> int:
+    """The number of the latest write to any Variable."""
+    return _Clock.now
+
+
 class Postponed:
     """Random first values that are not drawn yet, because a file that is being loaded probably brings others."""
 
@@ -133,6 +144,7 @@ class Variable(Value):
 
     def _set_array(self, array: np.ndarray[Any, Any]) -> None:
         self._array = array
+        _Clock.now = self.written = _Clock.now + 1  # the number of the latest write
         self._tensor: Tensor | None = None
         self.shape: tuple[int, ...] = array.shape
         self.dtype: str = dtype_name(array.dtype)
@@ -157,18 +169,19 @@ class Variable(Value):
 
     def own(self) -> np.ndarray[Any, Any]:
         """The array, for writing in place: copied first if a snapshot of it is still held elsewhere."""
+        _Clock.now = self.written = _Clock.now + 1
         tensor = self._tensor
         if tensor is not None:
             # References to the Tensor: self._tensor, the local, the argument. More: somebody holds the snapshot.
             if sys.getrefcount(tensor) > 3:
-                self._set_array(_aligned_copy(self._array))
+                self._set_array(aligned_copy(self._array))
                 return self._array
             self._tensor = tensor = None
         # References to the array: self._array and the argument. To the memory below it: the array, the local, the argument;
         # every view of the array, such as the result of a reshape, holds that memory, too.
         memory = self._array.base
         if sys.getrefcount(self._array) > 2 or sys.getrefcount(memory) > 3:
-            self._set_array(_aligned_copy(self._array))
+            self._set_array(aligned_copy(self._array))
         return self._array
 
     def assign(self, value: Any) -> Variable:
@@ -228,7 +241,7 @@ class Variable(Value):
         copy = object.__new__(type(self))
         memo[id(self)] = copy
         copy.__dict__.update(self.__dict__)
-        copy._set_array(_aligned_copy(self._array))
+        copy._set_array(aligned_copy(self._array))
         return copy
 
     def __getstate__(self) -> dict[str, Any]:
@@ -236,10 +249,11 @@ class Variable(Value):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._set_array(_aligned_copy(self._array))
+        self._set_array(aligned_copy(self._array))
 
 
-def _aligned_copy(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def aligned_copy(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """A copy that starts on a 64-byte boundary."""
     copy = aligned_empty(array.shape, array.dtype.name)
     np.copyto(copy, array)
     return copy
@@ -258,7 +272,7 @@ def _first_value(initializer: Any, shape: Any, dtype: Any, path: str) -> np.ndar
         shape = array.shape if shape is None else standardize_shape(shape, f"Variable '{path}'")
     if array.shape != shape:
         raise ValueError(f"Variable '{path}': expected a first value of shape {shape}, got shape {array.shape}")
-    return _aligned_copy(array)
+    return aligned_copy(array)
 
 
 def standardize_shape(shape: Any, what: str) -> tuple[int, ...]:

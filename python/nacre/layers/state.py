@@ -30,6 +30,17 @@ _LOCKED = (
 )
 
 
+class _Changes:
+    """Counts what may change which layers and Variables a layer has, whether they are built, and whether they train."""
+
+    count = 0
+
+
+def structure_version() -> int:
+    """A number that grows whenever an attribute of any layer is set, or what a layer holds changes."""
+    return _Changes.count
+
+
 class LayerState(Operation):
     """The bookkeeping half of a Layer: see `Layer`."""
 
@@ -66,6 +77,7 @@ class LayerState(Operation):
     # --- tracking -----------------------------------------------------------------------------------------------------
 
     def __setattr__(self, name: str, value: Any) -> None:
+        _Changes.count += 1
         if isinstance(value, _PLAIN) or name in _OWN:
             object.__setattr__(self, name, value)
             return
@@ -100,6 +112,7 @@ class LayerState(Operation):
 
     def _track(self, value: Any) -> Any:
         """Files `value` by its kind; containers come back as ones that report what is added later."""
+        _Changes.count += 1
         if isinstance(value, Variable):
             self._track_variable(value)
         elif isinstance(value, LayerState):
@@ -132,8 +145,10 @@ class LayerState(Operation):
         if self._locked:
             raise ValueError(_LOCKED)
         kept.append(variable)
+        _Changes.count += 1
 
     def _untrack(self, value: Any) -> None:
+        _Changes.count += 1
         for name in ("_layers", "_metrics", "_trainable_variables", "_non_trainable_variables", "_seed_generators"):
             held = self.__dict__.get(name)
             if held is not None:
@@ -202,6 +217,7 @@ class LayerState(Operation):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         value = bool(value)
+        _Changes.count += 1
         object.__setattr__(self, "_trainable", value)
         for v in self.__dict__.get("_trainable_variables", ()):
             v.trainable = value

@@ -7,6 +7,7 @@ from typing import Any
 from nacre import saving, utils
 from nacre.core import registry, tree
 from nacre.core.tensor import KerasTensor
+from nacre.models.compiled_call import CompiledCall, outermost
 from nacre.training.trainer import Trainer
 
 
@@ -51,6 +52,17 @@ class Model(Trainer):
             self._functional_class.__init__(self, *args, **kwargs)
             return
         super().__init__(*args, **kwargs)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Runs the model on data, or joins it to a graph of layers. Outside of training it is one program where that can be."""
+        if len(args) == 1 and not kwargs.get("training") and kwargs.keys() <= {"training"} and outermost():
+            self._notice_changes()
+            if self._call_function is None and self._all_built():
+                object.__setattr__(self, "_call_function", CompiledCall(self))
+            y = self._call_function and self._call_function(args[0], kwargs.get("training"))
+            if y is not None:
+                return y
+        return super().__call__(*args, **kwargs)
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """Tensors in, tensors out; defined by subclasses."""

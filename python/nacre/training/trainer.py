@@ -16,6 +16,7 @@ from nacre.core.autodiff import GradientTape
 from nacre.core.registry import deserialize_keras_object, serialize_keras_object
 from nacre.core.tensor import KerasTensor, Symbol, Tensor
 from nacre.layers.layer import Layer
+from nacre.layers.state import structure_version
 from nacre.metrics.metric import Mean
 from nacre.optimizers.base import Optimizer
 from nacre.training.arrays import check_lengths, class_weight_to_sample_weights, rows, to_arrays
@@ -28,6 +29,10 @@ from nacre.training.steps import Mode, StepRunner
 from nacre.utils.data import pack_x_y_sample_weight, unpack_x_y_sample_weight
 
 _set = object.__setattr__  # past the layer's filing of attributes: what compile makes is no part of the model's state
+
+
+_FUNCTIONS = ("train_function", "test_function", "predict_function")
+_COMPILED = (*_FUNCTIONS, "_call_function", "_output_specs", "_state_seen", "_structure_seen")
 
 
 class Trainer(Layer):
@@ -51,6 +56,8 @@ class Trainer(Layer):
     _mode: Mode | None = None
     _output_specs: Any = None
     _state_seen: Any = None
+    _structure_seen: int | None = None  # the version of all layers' structure at which all was built and the functions fitted
+    _call_function: Any = None
     _initial_epoch: int | None = None
 
     # --- compile -----------------------------------------------------------------------------------------------------
@@ -117,8 +124,12 @@ class Trainer(Layer):
         )
 
     def _forget_functions(self) -> None:
-        for name in ("train_function", "test_function", "predict_function", "_output_specs", "_state_seen"):
+        for name in _COMPILED:
             _set(self, name, None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the compiled functions, which belong to this object and not to a copy of it."""
+        return {name: value for name, value in self.__dict__.items() if name not in _COMPILED}
 
     def _assert_compile_called(self, method: str | None = None) -> None:
         if not self.compiled:
@@ -288,12 +299,23 @@ class Trainer(Layer):
         """Changes when other weights are trained, or layers frozen: then steps are compiled anew."""
         return tuple((id(layer), layer.trainable) for layer in self._flatten_layers()), tuple(map(id, self.variables))
 
-    def _make(self, which: str, step: Any, force: bool) -> Any:
-        state = self._state()
+    def _notice_changes(self) -> None:
+        """Forgets compiled functions that were made for other layers, or when others were trained."""
+        if self._structure_seen == structure_version():
+            return
+        version, state = structure_version(), self._state()
         if state != self._state_seen:
-            for name in ("train_function", "test_function", "predict_function"):
+            for name in (*_FUNCTIONS, "_call_function"):
                 _set(self, name, None)
             _set(self, "_state_seen", state)
+        if all(layer.built for layer in self._flatten_layers()):
+            _set(self, "_structure_seen", version)
+
+    def _all_built(self) -> bool:
+        return self._structure_seen == structure_version() or all(layer.built for layer in self._flatten_layers())
+
+    def _make(self, which: str, step: Any, force: bool) -> Any:
+        self._notice_changes()
         if getattr(self, which) is None or force:
             if self._mode is None:
                 _set(self, "_mode", Mode(self._run_eagerly))
@@ -316,7 +338,7 @@ class Trainer(Layer):
 
     def _needs_build(self) -> bool:
         return (
-            any(not layer.built for layer in self._flatten_layers())
+            not self._all_built()
             or (self._compile_metrics is not None and not self._compile_metrics.built)
             or (self._compile_loss is not None and not self._compile_loss.built)
             or (isinstance(self.optimizer, Optimizer) and not self.optimizer.built)
@@ -518,7 +540,7 @@ class Trainer(Layer):
         check_count("steps", steps, 1)
         verbose = check_verbose(verbose)
         source = make_source(x, None, None, batch_size, steps)
-        if any(not layer.built for layer in self._flatten_layers()):
+        if not self._all_built():
             self._symbolic_build_inputs(first_batch(source))
         iterator = EpochIterator(source, steps)
         if not isinstance(callbacks, callbacks_package.CallbackList):
@@ -592,9 +614,11 @@ class Trainer(Layer):
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch, as NumPy arrays in the structure of the model's outputs."""
         x = to_arrays(x, "x")
-        if any(not layer.built for layer in self._flatten_layers()):
+        if not self._all_built():
             self._shapes_of_outputs(x)
         outputs = self.make_predict_function()(pack_x_y_sample_weight(x))
+        if type(outputs) is Tensor:
+            return outputs._array
         return tree.map_structure(lambda t: t._array if isinstance(t, Tensor) else np.asarray(t), outputs)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 
 def is_nested(structure: Any) -> bool:
     """Whether `structure` is a list, tuple or dict."""
@@ -72,6 +74,26 @@ def map_structure_up_to(shallow: Any, fn: Callable[..., Any], *structures: Any) 
     if isinstance(shallow, Mapping):
         return {key: map_structure_up_to(shallow[key], fn, *(s[key] for s in structures)) for key in shallow}
     return fn(*structures)
+
+
+def is_shape(x: Any) -> bool:
+    """Whether `x` is one shape: a list or tuple of ints and Nones (an empty one too)."""
+    return isinstance(x, (list, tuple)) and all(d is None or isinstance(d, (int, np.integer)) for d in x)
+
+
+def map_shape_structure(fn: Callable[..., Any], structure: Any) -> Any:
+    """`fn` applied to each shape of a structure of shapes; a shape is a tuple or list of ints and None.
+
+    >>> map_shape_structure(len, {"a": (None, 3), "b": [(2,), ()]})
+    {'a': 2, 'b': [1, 0]}
+    """
+    if is_shape(structure):
+        return fn(tuple(structure))
+    if isinstance(structure, (list, tuple)):
+        return _rebuild_sequence(structure, [map_shape_structure(fn, s) for s in structure])
+    if isinstance(structure, Mapping):
+        return {key: map_shape_structure(fn, s) for key, s in structure.items()}
+    raise ValueError(f"map_shape_structure: expected shapes, got {structure!r}")
 
 
 def pack_sequence_as(structure: Any, flat: list[Any]) -> Any:

@@ -8,9 +8,9 @@ import numpy as np
 
 from nacre import ops, random
 from nacre.core.tensor import Tensor
+from nacre.core.tree import is_shape
 from nacre.layers.arguments import config_of
 from nacre.layers.layer import Layer
-from nacre.layers.shapes import is_shape
 
 _FAR = 1.0e9  # subtracted from the scores of masked positions
 

@@ -9,9 +9,9 @@ from typing import Any
 from nacre import ops, regularizers
 from nacre.core import tree
 from nacre.core.registry import deserialize_keras_object, serialize_keras_object
+from nacre.core.tree import is_shape
 from nacre.layers.arguments import config_of
 from nacre.layers.layer import Layer
-from nacre.layers.shapes import is_shape
 
 
 class Identity(Layer):

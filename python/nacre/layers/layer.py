@@ -13,11 +13,12 @@ from nacre.core.errors import NotCompilable, TracedBranch
 from nacre.core.operation import Node, Operation, any_keras_tensor
 from nacre.core.spec import is_float, standardize_dtype
 from nacre.core.tensor import KerasTensor, Symbol, Tensor
+from nacre.core.tree import is_shape
 from nacre.layers.building import BuiltLayer, default, is_default
 from nacre.layers.calling import CallPlan, context, has_tensor, mask_of, only_tensors, plan_of, tell
 from nacre.layers.conversion import convert_input
 from nacre.layers.input_spec import assert_input_compatibility
-from nacre.layers.shapes import is_shape, map_shapes, standardize_shapes
+from nacre.layers.shapes import map_shapes, standardize_shapes
 from nacre.layers.substitution import variables_as
 
 _LEGACY = ("input_shape", "input_dim", "batch_input_shape", "weights", "input_dtype")

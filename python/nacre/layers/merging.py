@@ -7,9 +7,9 @@ from typing import Any
 
 from nacre import ops
 from nacre.core import tree
+from nacre.core.tree import is_shape
 from nacre.layers.arguments import config_of, is_int
 from nacre.layers.layer import Layer
-from nacre.layers.shapes import is_shape
 
 
 def _joined(a: Any, b: Any) -> tuple[Any, ...]:

@@ -19,7 +19,9 @@ class LayerGraph(NamedTuple):
 
 
 def node_of(tensor: KerasTensor) -> Node:
-    """The call that made `tensor`."""
+    """The call that made `tensor`. Raises ValueError when none did."""
+    if tensor._keras_history is None:
+        raise ValueError(f"Graph disconnected: no Input and no layer made the tensor {tensor}. Start from keras.Input")
     operation, index, _ = tensor._keras_history
     node: Node = operation._inbound_nodes[index]
     return node

@@ -8,9 +8,9 @@ from typing import Any
 from nacre import dtype_policies
 from nacre.core import registry
 from nacre.core.tensor import KerasTensor
+from nacre.core.tree import is_shape
 from nacre.layers.input_layer import InputLayer
 from nacre.layers.layer import Layer
-from nacre.layers.shapes import is_shape
 from nacre.models.functional import Functional
 from nacre.models.model import Model
 

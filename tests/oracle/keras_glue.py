@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import types
+import unittest
 from typing import Any
 
 # Path below keras.src -> name -> "module:attribute" in nacre, or a name of this module.
@@ -51,16 +52,60 @@ _NAMES: dict[str, dict[str, str]] = {
     },
 }
 
+# Areas that nacre does not have: their names can be imported, a test that uses one is skipped.
+_ABSENT = {
+    "quantizers": "quantization",
+    "distribution": "several devices",
+    "distillation": "distillation",
+    "backend.jax": "the JAX engine",
+    "backend.torch": "the PyTorch engine",
+    "backend.tensorflow": "the TensorFlow engine",
+}
 false, true = False, True
+running = False  # whether a test is running, as opposed to a file being imported
 
 
 def find(path: str, name: str) -> Any:
     """The object, or None when there is no glue for it."""
+    for area, what in _ABSENT.items():
+        if f"{path}.".startswith(f"{area}."):
+            return Absent(what)
     where = _NAMES.get(path, {}).get(name)
     if where is None:
         return None
     module, _, attribute = where.rpartition(":")
     return getattr(importlib.import_module(module), attribute) if module else globals()[attribute]
+
+
+class Absent:
+    """In the place of something that is not there: skips the test that calls it or looks into it."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def _use(self, *args: Any, **kwargs: Any) -> Any:
+        if running:
+            raise unittest.SkipTest(f"needs {self._what}")
+        return Absent(self._what)  # as in the arguments of a decorator
+
+    __call__ = __iter__ = __len__ = __enter__ = __getitem__ = _use
+
+    def __mro_entries__(self, bases: Any) -> tuple[type, ...]:
+        return (object,)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Absent(self._what)
+
+
+class AbsentModule(types.ModuleType):
+    """A library that is not installed."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Absent(self.__name__)
 
 
 def conftest() -> types.ModuleType:

@@ -32,11 +32,15 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
+import keras_glue
+
 HERE = Path(__file__).resolve().parent
 OUT = HERE.parents[1] / "build" / "keras-own"
 COUNTS = ("passed", "failed", "errors", "skipped", "excluded")
 TEST_SECONDS = 60  # per test; a file gets FILE_SECONDS
 FILE_SECONDS = 900
+# Libraries that single tests use: where one is not installed, those tests are skipped, and not the file.
+_OTHERS = ("grain", "pandas", "tensorflow", "torch", "tree", "polars")
 
 
 def source() -> Path:
@@ -75,13 +79,11 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Finds `keras...`: Keras' own tests and their tools as they are, a StandIn for all else."""
 
     def __init__(self, src: Path) -> None:
-        import keras_glue
-
         import nacre
 
         self.root = src.parent
-        self.glue = keras_glue
         self.public: dict[str, Any] = dict(_public_modules("", nacre))
+        self.missing = {name for name in _OTHERS if importlib.util.find_spec(name) is None}
 
     def path(self, name: str) -> Path | None:
         """The file or folder of Keras that is called `name`."""
@@ -92,8 +94,8 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return self.path(name) is not None and name.split(".")[1] in ("src", "api")
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        if name == "conftest":  # of Keras' repository, which is not in the package
-            return ModuleSpec(name, self)
+        if name == "conftest" or name.split(".")[0] in self.missing:  # Keras' conftest.py is not in the package
+            return ModuleSpec(name, self, is_package=True)
         parts = name.split(".")
         if parts[0] != "keras":
             return None
@@ -112,7 +114,11 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return None
 
     def create_module(self, spec: ModuleSpec) -> types.ModuleType:
-        return self.glue.conftest() if spec.name == "conftest" else StandIn(spec.name, self)
+        if spec.name == "conftest":
+            return keras_glue.conftest()
+        if not spec.name.startswith("keras"):
+            return keras_glue.AbsentModule(spec.name)
+        return StandIn(spec.name, self)
 
     def exec_module(self, module: types.ModuleType) -> None:
         """Nothing to run."""
@@ -121,7 +127,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         """`name` as the module `keras.<parts>` would have it. Raises AttributeError when nacre has nothing of that name."""
         inner = [p for p in parts if p not in ("src", "api")]
         path = ".".join(inner)
-        found = self.glue.find(path, name)
+        found = keras_glue.find(path, name)
         if found is not None:
             return found
         fitting = [".".join(inner[:n]) for n in range(len(inner), -1, -1)]
@@ -194,11 +200,13 @@ class Plugin:
 
     def pytest_runtest_logstart(self, nodeid: str, location: Any) -> None:
         self.write(start=nodeid.split("::", 1)[1])
+        keras_glue.running = True
         signal.signal(signal.SIGALRM, _too_long)
         signal.alarm(TEST_SECONDS)
 
     def pytest_runtest_logfinish(self, nodeid: str, location: Any) -> None:
         signal.alarm(0)
+        keras_glue.running = False
 
     def pytest_runtest_makereport(self, item: Any, call: Any) -> None:
         if call.excinfo is not None:
@@ -229,7 +237,6 @@ def run_one(src: Path, file: str, events: Path, keyword: str | None) -> int:
     import pytest
 
     sys.dont_write_bytecode = True
-    sys.path.insert(0, str(HERE))
     sys.meta_path.insert(0, Finder(src))
     options = ["-c", os.devnull, "--rootdir", str(src), "--import-mode=prepend", "--assert=plain", "-q", "--tb=short"]
     options += ["-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-W", "ignore"]
@@ -256,6 +263,10 @@ def chosen(src: Path, wanted: list[str]) -> list[str]:
 
 
 def run_file(file: str, keyword: str | None) -> dict[str, Any]:
+    nacre = importlib.util.find_spec("nacre")
+    if nacre is None or nacre.origin is None:
+        raise SystemExit("nacre is not installed")
+    home = {"PYTHONPATH": str(Path(nacre.origin).parents[1])}
     log = OUT / f"{file.removesuffix('.py').replace('/', '.')}.log"
     events = log.with_suffix(".events")
     command = [sys.executable, str(Path(__file__).resolve()), "--one", file, "--events", str(events)]
@@ -265,7 +276,7 @@ def run_file(file: str, keyword: str | None) -> dict[str, Any]:
     with log.open("w") as out:
         try:
             status = subprocess.run(
-                command, stdout=out, stderr=subprocess.STDOUT, timeout=FILE_SECONDS, check=False, cwd=OUT
+                command, cwd=OUT, env={**os.environ, **home}, stdout=out, stderr=out, timeout=FILE_SECONDS, check=False
             ).returncode
         except subprocess.TimeoutExpired:
             late, status = True, -1

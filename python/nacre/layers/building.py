@@ -72,6 +72,11 @@ class BuiltLayer(ConfiguredLayer):
         if build is not None and not hasattr(build, "_nacre_wrapped"):
             cls.build = _wrap_build(build)  # type: ignore[method-assign]
 
+    def _build_at_init(self) -> None:
+        """Marks a layer without weights as built, unless a subclass has something to build."""
+        if type(self).build is BuiltLayer.build:
+            self.built = True
+
     @_wrap_build
     def build(self, input_shape: Any) -> None:
         """Makes the weights for inputs of that shape. This one builds the sublayers, by tracing `call`."""

@@ -27,7 +27,7 @@ class _Noisy(Layer):
         if needed:
             self.seed_generator = random.SeedGenerator(seed)
         self.supports_masking = True
-        self.built = True
+        self._build_at_init()
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """That of the input."""

@@ -178,7 +178,7 @@ class UnitNormalization(Layer):
             )
         self.axis = list(axis) if isinstance(axis, (list, tuple)) else axis
         self.supports_masking = True
-        self.built = True
+        self._build_at_init()
 
     def call(self, inputs: Any) -> Any:
         """The normalized inputs."""

@@ -55,7 +55,7 @@ class Reshape(Layer):
             if not is_int(n) or n < -1:
                 raise ValueError(f"Reshape: expected `target_shape` of sizes and at most one -1, got {target_shape}")
         self.target_shape = tuple(int(n) for n in target_shape)
-        self.built = True
+        self._build_at_init()
 
     def _resolve(self, sizes: Any) -> tuple[Any, ...]:
         target = self.target_shape

@@ -167,10 +167,12 @@ class Lambda(Layer):
         return {**super().get_config(), **config}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None, safe_mode: bool | None = None
+    ) -> Any:
         """The layer of that configuration; functions are looked up among registered ones, no code is read."""
         config = dict(config)
         for name in ("function", "output_shape", "mask", "arguments"):
             if isinstance(config.get(name), dict):
-                config[name] = deserialize_keras_object(config[name])
+                config[name] = deserialize_keras_object(config[name], custom_objects=custom_objects)
         return super().from_config(config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import types
 import unittest
@@ -22,12 +23,22 @@ _NAMES: dict[str, dict[str, str]] = {
         "name_scope": "nacre.core.naming:name_scope",
         "get_keras_mask": "get_keras_mask",
         "set_keras_mask": "set_keras_mask",
+        "device": "nothing",
+        "standardize_shape": "nacre.layers.input_layer:_shape",
         "standardize_data_format": "nacre.core.config:standardize_data_format",
     },
     "backend.common": {"is_float_dtype": "nacre.backend:is_float_dtype"},
     "backend.common.global_state": {"clear_session": "nacre.utils:clear_session"},
     "backend.common.keras_tensor": {"any_symbolic_tensors": "nacre.core.operation:any_keras_tensor"},
     "backend.common.masking": {"get_keras_mask": "get_keras_mask", "set_keras_mask": "set_keras_mask"},
+    "backend.common.backend_utils": {"compute_conv_transpose_output_shape": "conv_transpose_shape"},
+    "backend.common.symbolic_scope": {"in_symbolic_scope": "nacre.core.trace:probing"},
+    "backend.config": {
+        "disable_flash_attention": "false_function",
+        "enable_flash_attention": "false_function",
+        "is_flash_attention_enabled": "false_function",
+        "is_nnx_enabled": "false_function",
+    },
     "backend.common.name_scope": {
         "name_scope": "nacre.core.naming:name_scope",
         "current_path": "nacre.core.naming:current_path",
@@ -57,6 +68,7 @@ _ABSENT = {
     "quantizers": "quantization",
     "distribution": "several devices",
     "distillation": "distillation",
+    "backend.common.remat": "rematerialization",
     "backend.jax": "the JAX engine",
     "backend.torch": "the PyTorch engine",
     "backend.tensorflow": "the TensorFlow engine",
@@ -119,6 +131,23 @@ def conftest() -> types.ModuleType:
 
 def false_function() -> bool:
     return False
+
+
+@contextlib.contextmanager
+def nothing(*_: Any) -> Any:
+    yield
+
+
+def conv_transpose_shape(
+    input_shape: Any, kernel_size: Any, filters: int, strides: Any, padding: str, output_padding: Any = None,
+    data_format: str = "channels_last", dilation_rate: Any = 1,
+) -> Any:  # fmt: skip
+    """The output shape of a transposed convolution, as nacre's layer gives it."""
+    from nacre import layers
+
+    cls = getattr(layers, f"Conv{len(input_shape) - 2}DTranspose")
+    options = dict(output_padding=output_padding, data_format=data_format, dilation_rate=dilation_rate)
+    return cls(filters, kernel_size, strides=strides, padding=padding, **options).compute_output_shape(input_shape)
 
 
 def removesuffix(text: str, suffix: str) -> str:

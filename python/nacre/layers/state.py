@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -208,21 +207,20 @@ class LayerState(Operation):
         for layer in self.__dict__.get("_layers", ()):
             layer.trainable = value
 
-    def _flatten_layers(self, include_self: bool = True, recursive: bool = True) -> Iterator[Any]:
+    def _flatten_layers(self, include_self: bool = True, recursive: bool = True) -> list[Any]:
         """This layer and the layers inside, each once, in the order in which they were attached."""
-        seen: set[int] = set()
-        if include_self:
-            seen.add(id(self))
-            yield self
+        found: list[Any] = [self] if include_self else []
+        seen = {id(self)} if include_self else set()
         queue = list(self._layers)
         while queue:
             layer = queue.pop(0)
             if id(layer) in seen:
                 continue
             seen.add(id(layer))
-            yield layer
+            found.append(layer)
             if recursive:
                 queue[:0] = layer._layers
+        return found
 
     @property
     def variables(self) -> list[Variable]:

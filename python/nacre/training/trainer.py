@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import warnings
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from nacre import callbacks as callbacks_package
 from nacre import optimizers
 from nacre.core import operation, trace, tree
 from nacre.core.autodiff import GradientTape
+from nacre.core.errors import NotCompilable
 from nacre.core.registry import deserialize_keras_object, serialize_keras_object
 from nacre.core.tensor import KerasTensor, Symbol, Tensor
 from nacre.layers.layer import Layer
@@ -331,11 +333,20 @@ class Trainer(Layer):
             if y is not None or self._compile_metrics is None:
                 y_spec = _specs(y)
                 if self._compile_loss is not None and not self._compile_loss.built:
-                    self._compile_loss.build(y_spec, y_pred)
+                    if type(self).compute_loss is Trainer.compute_loss:
+                        self._compile_loss.build(y_spec, y_pred)
+                    else:  # it may hand other predictions to the losses than the model's outputs
+                        self._loss_of_shapes(_specs(x), y_spec, y_pred)
                 if self._compile_metrics is not None and not self._compile_metrics.built:
                     self._compile_metrics.build(y_spec, y_pred)
         if optimizer and isinstance(self.optimizer, Optimizer) and not self.optimizer.built and y_pred is not None:
             self.optimizer.build(self.trainable_variables)
+
+    def _loss_of_shapes(self, x: Any, y: Any, y_pred: Any) -> None:
+        with contextlib.suppress(NotImplementedError, NotCompilable, TypeError):
+            operation.compute_output_spec(
+                lambda x, y, y_pred: self._compute_loss(x, y, y_pred), (x, y, y_pred), {}, self.name
+            )
 
     def _shapes_of_outputs(self, x: Any) -> Any:
         specs = _specs(x)

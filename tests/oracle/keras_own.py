@@ -19,6 +19,7 @@ import collections
 import fnmatch
 import importlib
 import importlib.abc
+import importlib.machinery
 import importlib.util
 import json
 import os
@@ -104,10 +105,10 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             if file is None:
                 return None
             folder = file.is_dir()
+            source = str(file / "__init__.py" if folder else file)
+            inside = [str(file)] if folder else None
             return importlib.util.spec_from_file_location(
-                name,
-                file / "__init__.py" if folder else file,
-                submodule_search_locations=[str(file)] if folder else None,
+                name, source, loader=OfKeras(name, source), submodule_search_locations=inside
             )
         if len(parts) == 1 or self.is_module(name) or ".".join(parts[1:]) in self.public:
             return ModuleSpec(name, self, is_package=True)
@@ -138,6 +139,19 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             if name in getattr(module, "__all__", ()):
                 return getattr(module, name)
         raise AttributeError(f"nacre has nothing in the place of keras.{'.'.join((*parts, name))}")
+
+
+class OfKeras(importlib.machinery.SourceFileLoader):
+    """A file of Keras; where it knows its own engines only, ours is put beside them (`keras_glue.ENGINES`)."""
+
+    def path_stats(self, path: str) -> Any:
+        raise OSError("no compiled file: the source is read each time")
+
+    def get_data(self, path: str) -> bytes:
+        data = super().get_data(path)
+        for there, ours in keras_glue.ENGINES:
+            data = data.replace(there.encode(), ours.encode())
+        return data
 
 
 def _public_modules(path: str, module: Any) -> Iterator[tuple[str, Any]]:

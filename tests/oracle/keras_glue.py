@@ -31,7 +31,11 @@ _NAMES: dict[str, dict[str, str]] = {
     "backend.common.global_state": {"clear_session": "nacre.utils:clear_session"},
     "backend.common.keras_tensor": {"any_symbolic_tensors": "nacre.core.operation:any_keras_tensor"},
     "backend.common.masking": {"get_keras_mask": "get_keras_mask", "set_keras_mask": "set_keras_mask"},
-    "backend.common.backend_utils": {"compute_conv_transpose_output_shape": "conv_transpose_shape"},
+    "backend.common.backend_utils": {
+        "compute_conv_transpose_output_shape": "conv_transpose_shape",
+        "compute_conv_transpose_padding_args_for_jax": "absent",
+    },
+    "layers.core.einsum_dense": {"_analyze_einsum_string": "absent"},
     "backend.common.symbolic_scope": {"in_symbolic_scope": "nacre.core.trace:probing"},
     "backend.config": {
         "disable_flash_attention": "false_function",
@@ -143,6 +147,10 @@ def false_function() -> bool:
     return False
 
 
+def absent(*_: Any, **__: Any) -> Any:
+    raise unittest.SkipTest("an internal function of Keras")
+
+
 @contextlib.contextmanager
 def nothing(*_: Any) -> Any:
     yield
@@ -155,7 +163,9 @@ def conv_transpose_shape(
     """The output shape of a transposed convolution, as nacre's layer gives it."""
     from nacre import layers
 
-    cls = getattr(layers, f"Conv{len(input_shape) - 2}DTranspose")
+    rank = len(input_shape) - 2
+    cls = getattr(layers, f"Conv{rank}DTranspose")
+    kernel_size = tuple(kernel_size)[:rank]  # or the shape of a kernel
     options = dict(output_padding=output_padding, data_format=data_format, dilation_rate=dilation_rate)
     return cls(filters, kernel_size, strides=strides, padding=padding, **options).compute_output_shape(input_shape)
 

@@ -180,4 +180,5 @@ class GRU(RecurrentLayer):
             activity_regularizer=activity_regularizer,
             **kwargs,
         )
+        self.use_cudnn = use_cudnn
         self.input_spec = InputSpec(ndim=3)

@@ -175,4 +175,5 @@ class LSTM(RecurrentLayer):
             activity_regularizer=activity_regularizer,
             **kwargs,
         )
+        self.use_cudnn = use_cudnn
         self.input_spec = InputSpec(ndim=3)

@@ -209,6 +209,11 @@ class RNN(Layer):
             states = [s.value if isinstance(s, Variable) else s for s in tree.flatten(initial_state)]
         elif self.stateful:
             states = [v.value for v in self._states]
+            if states and states[0].shape[0] != sequences.shape[0]:
+                raise ValueError(
+                    f"{type(self).__name__} '{self.name}' is stateful and was built for batch size {states[0].shape[0]}, "
+                    f"so that its states have that batch size; got an input of batch size {sequences.shape[0]}"
+                )
         else:
             states = self.get_initial_state(sequences.shape[0])
         expected = len(_state_sizes(self.cell))
@@ -235,7 +240,15 @@ class RNN(Layer):
             output = ops.transpose(shown, (1, 0, 2)) if self.return_sequences else shown[-1]
         else:
             output = ops.stack(outputs, axis=1) if self.return_sequences else last
-        return [output, *states] if self.return_state else output
+        if not self.return_state:
+            return output
+        return [output, *self._by_cell(states)]
+
+    def _by_cell(self, states: list[Any]) -> list[Any]:
+        """States as they are returned: those of stacked cells cell by cell, a list where one has several."""
+        if not hasattr(self.cell, "cells"):
+            return states
+        return [s[0] if len(s) == 1 else s for s in initial_structure(self.cell, states)]
 
     def _in_order(self, mask: Any) -> Any:
         """The mask (N, T) as (T, N, 1), in the order of the steps."""
@@ -302,7 +315,8 @@ class RNN(Layer):
         size = self._output_size()
         output = (batch, time, *size) if self.return_sequences else (batch, *size)
         if self.return_state:
-            return [output, *((batch, *s) for s in _state_sizes(self.cell))]
+            states = [(batch, *s) for s in _state_sizes(self.cell)]
+            return [output, *self._by_cell(states)]
         return output
 
     def compute_mask(self, sequences: Any, mask: Any = None) -> Any:

@@ -144,6 +144,15 @@ class BuiltLayer(ConfiguredLayer):
                     "does not "
                     "end in `_shape`."
                 )
+        names = plan_of(type(self)).names
+        for name in parameters:
+            argument = name.removesuffix("_shape")
+            if name not in shapes and names and argument not in names and argument != "input":
+                raise ValueError(
+                    f"For a `{function.__name__}()` method with more than one argument, all arguments should have a "
+                    f"`_shape` suffix and match an argument from `call()`. For layer '{type(self).__name__}', received "
+                    f"`{function.__name__}()` argument `{name}`, but `call()` does not have argument `{argument}`."
+                )
         missing = [n for n in parameters if n not in shapes and n not in optional_parameters(function)]
         if len(missing) == 1 and missing[0] == "input_shape" and shapes:
             first = next(iter(shapes))

@@ -8,10 +8,10 @@ from typing import Any
 from nacre import ops
 from nacre.core.spec import is_int as is_int_dtype
 from nacre.layers.arguments import config_of, is_int, no_quantization, weight_arguments
-from nacre.layers.layer import Layer
+from nacre.layers.low_rank import LowRank, adapted
 
 
-class Embedding(Layer):
+class Embedding(LowRank):
     """A trained row per index: ints (...) -> (..., output_dim).
 
     Args:
@@ -44,10 +44,9 @@ class Embedding(Layer):
                 raise ValueError(
                     f"`{name}` must be a positive integer. Received: {name}={value} (of type {type(value).__name__})."
                 )
-        no_quantization(
-            "Embedding", lora_rank=lora_rank, lora_alpha=lora_alpha, quantization_config=quantization_config
-        )
+        no_quantization("Embedding", quantization_config=quantization_config)
         super().__init__(**kwargs)
+        self._set_lora(lora_rank, lora_alpha)
         self.input_dim = int(input_dim)
         self.output_dim = int(output_dim)
         weight_arguments(
@@ -64,6 +63,9 @@ class Embedding(Layer):
             self.build()
             self.set_weights(weights if isinstance(weights, (list, tuple)) else [weights])
 
+    _ADAPTED = "embeddings"
+    embeddings = adapted("embeddings")
+
     def build(self, input_shape: Any = None) -> None:
         """Makes the weights."""
         if self.built:
@@ -75,12 +77,17 @@ class Embedding(Layer):
             regularizer=self.embeddings_regularizer,
             constraint=self.embeddings_constraint,
         )
+        self._adapt_from_start()
 
     def call(self, inputs: Any) -> Any:
         """(...) -> (..., output_dim)."""
         if not is_int_dtype(inputs.dtype):
             inputs = ops.cast(inputs, "int32")
-        return ops.take(self.embeddings, inputs, axis=0)
+        rows = ops.take(self._embeddings, inputs, axis=0)
+        if self.lora_enabled:
+            a, b = self._factors()
+            rows = rows + self._scale() * ops.matmul(ops.take(a, inputs, axis=0), b)
+        return rows
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """False where the index is 0, with `mask_zero`."""
@@ -99,4 +106,5 @@ class Embedding(Layer):
                 "activity_regularizer",
                 "embeddings_constraint", "mask_zero", "quantization_config",
             ),
+            **self._lora_config(),
         }  # fmt: skip

@@ -311,8 +311,10 @@ class LayerState(Operation):
 
     def _own_scope(self) -> Any:
         """The name scope of this layer, unless it is the innermost open one already."""
-        inside = current_path().rpartition("/")[2] == self.name
-        return contextlib.nullcontext() if inside else name_scope(self.name)
+        if current_path().rpartition("/")[2] == self.name:
+            return contextlib.nullcontext()
+        # A built layer knows where it stands; a weight that comes later belongs there.
+        return name_scope(self._path if self._path and not current_path() else self.name)
 
     def _remember_path(self) -> None:
         object.__setattr__(self, "_path", current_path() or self.name)

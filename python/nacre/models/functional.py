@@ -238,9 +238,8 @@ class Functional(Model):
             x = ops.squeeze(x, axis=-1)
         elif len(x.shape) == len(wanted) - 1 and wanted[-1] == 1:
             x = ops.expand_dims(x, axis=-1)
-        fits = len(x.shape) == len(wanted) and all(
-            w is None or d is None or d == w for d, w in zip(x.shape[1:], wanted[1:], strict=True)
-        )
+        # The layers of a chain check their own inputs; it stands for data of any sizes that they take.
+        fits = len(x.shape) == len(wanted) and (self._label is not None or self._fits(x.shape, wanted))
         if not fits:
             name = self.input_names[index]
             if len(x.shape) != len(wanted):
@@ -257,6 +256,10 @@ class Functional(Model):
         if mask is not None:
             x._keras_mask = mask
         return x
+
+    @staticmethod
+    def _fits(shape: Any, wanted: Any) -> bool:
+        return all(w is None or d is None or d == w for d, w in zip(shape[1:], wanted[1:], strict=True))
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         """KerasTensors of the outputs; the known ones when the inputs have the shapes that the graph was made with."""

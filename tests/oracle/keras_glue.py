@@ -24,6 +24,7 @@ _NAMES: dict[str, dict[str, str]] = {
         "get_keras_mask": "get_keras_mask",
         "set_keras_mask": "set_keras_mask",
         "device": "nothing",
+        "image": "nacre.ops:image",
         "standardize_shape": "nacre.layers.input_layer:_shape",
         "standardize_data_format": "nacre.core.config:standardize_data_format",
     },

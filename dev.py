@@ -3,6 +3,7 @@
 
     python3 dev.py demo     build, then train three models on handwritten digits (about a minute)
     python3 dev.py test     build, then run the tests (more arguments: pytest's; --all: also the slow and oracle ones)
+    python3 dev.py oracle   build, then run Keras' own unit tests against nacre (tests/oracle/keras_own.py)
     python3 dev.py bench    build, then run the benchmarks: kernels, models, start, compare (bench/run.py)
     python3 dev.py lint     ruff, mypy, clang-format
     python3 dev.py docs     the generated documents, and a check that every link in the documents leads somewhere
@@ -177,6 +178,11 @@ def test(arguments: list[str]) -> int:
     return run(venv_python(), "-m", "pytest", *arguments, check=False)
 
 
+def oracle(arguments: list[str]) -> int:
+    build("test", "oracle")
+    return run(venv_python(), ROOT / "tests" / "oracle" / "keras_own.py", *arguments, check=False)
+
+
 def bench(arguments: list[str]) -> int:
     build()
     build_binaries()
@@ -233,7 +239,16 @@ def build_binaries() -> None:
     say("build/bin/nacre_bench --shapes bench/shapes/mlp.txt")
 
 
-COMMANDS = {"demo": demo, "test": test, "bench": bench, "lint": lint, "docs": docs, "build": build_only, "wheel": wheel}
+COMMANDS = {
+    "demo": demo,
+    "test": test,
+    "oracle": oracle,
+    "bench": bench,
+    "lint": lint,
+    "docs": docs,
+    "build": build_only,
+    "wheel": wheel,
+}
 
 
 def main() -> int:

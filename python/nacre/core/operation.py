@@ -39,24 +39,22 @@ class Node:
         self.kwargs = call_kwargs
         self.outputs = tree.flatten(outputs) if outputs is not None else []
         self.input_tensors = [x for x in tree.flatten((call_args, call_kwargs)) if isinstance(x, KerasTensor)]
-        for x in self.input_tensors:
-            if x._keras_history is None:
-                raise ValueError(
-                    f"{operation.name}: a KerasTensor was given that no Input and no layer made: {x}. Start from keras.Input"
-                )
         operation._inbound_nodes.append(self)
         index = len(operation._inbound_nodes) - 1
         for i, y in enumerate(self.outputs):
             if isinstance(y, KerasTensor):
                 y._keras_history = KerasHistory(operation, index, i)
         for x in self.input_tensors:
-            x._keras_history.operation._outbound_nodes.append(self)
+            if x._keras_history is not None:  # a KerasTensor that no operation made is a shape and a dtype, no more
+                x._keras_history.operation._outbound_nodes.append(self)
 
     @property
     def parent_nodes(self) -> list[Node]:
         """The nodes whose outputs this one takes."""
         nodes: list[Node] = []
         for x in self.input_tensors:
+            if x._keras_history is None:
+                continue
             node = x._keras_history.operation._inbound_nodes[x._keras_history.node_index]
             if node not in nodes:
                 nodes.append(node)

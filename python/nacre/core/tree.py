@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 
 def is_nested(structure: Any) -> bool:
     """Whether `structure` is a list, tuple or dict."""
@@ -46,18 +48,34 @@ def _rebuild_sequence(like: Any, items: list[Any]) -> Any:
     return list(items) if type(like) is list else type(like)(items)
 
 
+def paths(structure: Any) -> list[tuple[Any, ...]]:
+    """Where each leaf stands: keys of dicts and positions in lists.
+
+    >>> paths({"b": [1, 2], "a": 3})
+    [('a',), ('b', 0), ('b', 1)]
+    """
+    if isinstance(structure, (list, tuple)):
+        return [(i, *rest) for i, item in enumerate(structure) for rest in paths(item)]
+    if isinstance(structure, Mapping):
+        return [(key, *rest) for key in _keys(structure) for rest in paths(structure[key])]
+    return [()]
+
+
 def map_structure(fn: Callable[..., Any], *structures: Any) -> Any:
     """`fn` applied leaf by leaf; the result has the structure of the first. Raises ValueError when they differ."""
     first = structures[0]
     if isinstance(first, (list, tuple)):
         for other in structures[1:]:
             if not isinstance(other, (list, tuple)) or len(other) != len(first):
-                raise ValueError(f"map_structure: structures differ: {first!r} and {other!r}")
+                raise ValueError(
+                    f"map_structure: structures differ. Expected a {type(first).__name__} of {len(first)} items, "
+                    f"got {other!r}"
+                )
         return _rebuild_sequence(first, [map_structure(fn, *items) for items in zip(*structures)])
     if isinstance(first, Mapping):
         for other in structures[1:]:
             if not isinstance(other, Mapping) or set(other) != set(first):
-                raise ValueError(f"map_structure: structures differ: {first!r} and {other!r}")
+                raise ValueError(f"map_structure: structures differ. Expected a dict with keys {_keys(first)}, got {other!r}")
         done = {key: map_structure(fn, *(s[key] for s in structures)) for key in _keys(first)}
         return {key: done[key] for key in first}
     return fn(*structures)
@@ -72,6 +90,26 @@ def map_structure_up_to(shallow: Any, fn: Callable[..., Any], *structures: Any) 
     if isinstance(shallow, Mapping):
         return {key: map_structure_up_to(shallow[key], fn, *(s[key] for s in structures)) for key in shallow}
     return fn(*structures)
+
+
+def is_shape(x: Any) -> bool:
+    """Whether `x` is one shape: a list or tuple of ints and Nones (an empty one too)."""
+    return isinstance(x, (list, tuple)) and all(d is None or isinstance(d, (int, np.integer)) for d in x)
+
+
+def map_shape_structure(fn: Callable[..., Any], structure: Any) -> Any:
+    """`fn` applied to each shape of a structure of shapes; a shape is a tuple or list of ints and None.
+
+    >>> map_shape_structure(len, {"a": (None, 3), "b": [(2,), ()]})
+    {'a': 2, 'b': [1, 0]}
+    """
+    if is_shape(structure):
+        return fn(tuple(structure))
+    if isinstance(structure, (list, tuple)):
+        return _rebuild_sequence(structure, [map_shape_structure(fn, s) for s in structure])
+    if isinstance(structure, Mapping):
+        return {key: map_shape_structure(fn, s) for key, s in structure.items()}
+    raise ValueError(f"map_shape_structure: expected shapes, got {structure!r}")
 
 
 def pack_sequence_as(structure: Any, flat: list[Any]) -> Any:

@@ -24,8 +24,12 @@ _WHERE = {
         "SpatialDropout3D",
     ),
     ".einsum_dense": ("EinsumDense",),
-    ".embedding": ("Embedding",),
+    ".embedding": ("Embedding", "ReversibleEmbedding"),
     ".grouped_attention": ("GroupQueryAttention",),
+    ".image_augmentation": (
+        "CutMix", "MixUp", "Pipeline", "RandomColorDegeneration", "RandomErasing", "RandomGrayscale", "RandomHue",
+        "RandomInvert", "RandomPosterization", "RandomSaturation", "RandomSharpness",
+    ),
     ".image_color": ("AutoContrast", "RandomBrightness", "RandomContrast", "Solarization"),
     ".image_geometry": ("RandomCrop", "RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom"),
     ".gru": ("GRU", "GRUCell"),

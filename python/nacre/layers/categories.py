@@ -136,7 +136,7 @@ class Discretization(Layer):
         self.output_mode = output_mode
         self.sparse = False
         self.autocast = False
-        self.built = True
+        self._build_at_init()
 
     def adapt(self, data: Any, steps: int | None = None) -> None:
         """Takes the boundaries from the quantiles of data: an array, or an iterable of batches."""

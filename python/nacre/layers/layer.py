@@ -13,11 +13,12 @@ from nacre.core.errors import NotCompilable, TracedBranch
 from nacre.core.operation import Node, Operation, any_keras_tensor
 from nacre.core.spec import is_float, standardize_dtype
 from nacre.core.tensor import KerasTensor, Symbol, Tensor
+from nacre.core.tree import is_shape
 from nacre.layers.building import BuiltLayer, default, is_default
 from nacre.layers.calling import CallPlan, context, has_tensor, mask_of, only_tensors, plan_of, tell
 from nacre.layers.conversion import convert_input
 from nacre.layers.input_spec import assert_input_compatibility
-from nacre.layers.shapes import is_shape, map_shapes, standardize_shapes
+from nacre.layers.shapes import map_shapes, standardize_shapes
 from nacre.layers.substitution import variables_as
 
 _LEGACY = ("input_shape", "input_dim", "batch_input_shape", "weights", "input_dtype")
@@ -71,6 +72,10 @@ class Layer(BuiltLayer):
     ) -> None:
         if kwargs:
             self._take_legacy_arguments(kwargs)
+        if not isinstance(trainable, (bool, np.bool_)):
+            raise ValueError(
+                f"Expected argument `trainable` to be a boolean. Received: trainable={trainable} (of type {type(trainable)})"
+            )
         if name is not None and (not isinstance(name, str) or "/" in name):
             raise ValueError(
                 f"Argument `name` must be a string and cannot contain character `/`. Received: name={name} (of type "
@@ -177,6 +182,8 @@ class Layer(BuiltLayer):
         mask = mask_of(first)
         if plan.has_mask or plan.mask_names:
             kwargs = self._with_masks(plan, args, kwargs, mask)
+            if mask is None and self.supports_masking:
+                mask = kwargs.get("mask")  # one that was given is handed on as well
         context.training = training
         if before[0] is None:
             if self._losses_below:
@@ -328,6 +335,10 @@ class Layer(BuiltLayer):
     @default
     def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
         """The shape (or structure of shapes) of the output for inputs of that shape; None is any size."""
+        if type(self).call is Layer.call:
+            raise NotImplementedError(
+                f"Layer {type(self).__name__} does not have a `compute_output_shape` method implemented."
+            )
 
         def placeholder(shape: Any) -> KerasTensor:
             return KerasTensor(shape, self._input_dtype or "float32")

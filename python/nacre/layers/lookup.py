@@ -72,7 +72,7 @@ class IndexLookup(Layer):
         self._tokens: list[Any] = []
         self._index: dict[Any, int] = {}
         self.idf_weights: Any = None
-        self.built = True
+        self._build_at_init()
         if vocabulary is not None:
             self.set_vocabulary(vocabulary, idf_weights)
 

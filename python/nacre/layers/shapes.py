@@ -7,17 +7,11 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from nacre.core import trace
 from nacre.core.operation import _PROBES
+from nacre.core.tree import is_shape
 
 _PROBED = frozenset(size for sizes in _PROBES for size in sizes)
-
-
-def is_shape(x: Any) -> bool:
-    """Whether `x` is one shape: a list or tuple of ints and Nones (an empty one too)."""
-    return isinstance(x, (list, tuple)) and all(d is None or isinstance(d, (int, np.integer)) for d in x)
 
 
 def standardize_shapes(x: Any) -> Any:

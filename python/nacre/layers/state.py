@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -224,21 +223,20 @@ class LayerState(Operation):
         for layer in self.__dict__.get("_layers", ()):
             layer.trainable = value
 
-    def _flatten_layers(self, include_self: bool = True, recursive: bool = True) -> Iterator[Any]:
+    def _flatten_layers(self, include_self: bool = True, recursive: bool = True) -> list[Any]:
         """This layer and the layers inside, each once, in the order in which they were attached."""
-        seen: set[int] = set()
-        if include_self:
-            seen.add(id(self))
-            yield self
+        found: list[Any] = [self] if include_self else []
+        seen = {id(self)} if include_self else set()
         queue = list(self._layers)
         while queue:
             layer = queue.pop(0)
             if id(layer) in seen:
                 continue
             seen.add(id(layer))
-            yield layer
+            found.append(layer)
             if recursive:
                 queue[:0] = layer._layers
+        return found
 
     @property
     def variables(self) -> list[Variable]:
@@ -329,8 +327,10 @@ class LayerState(Operation):
 
     def _own_scope(self) -> Any:
         """The name scope of this layer, unless it is the innermost open one already."""
-        inside = current_path().rpartition("/")[2] == self.name
-        return contextlib.nullcontext() if inside else name_scope(self.name)
+        if current_path().rpartition("/")[2] == self.name:
+            return contextlib.nullcontext()
+        # A built layer knows where it stands; a weight that comes later belongs there.
+        return name_scope(self._path if self._path and not current_path() else self.name)
 
     def _remember_path(self) -> None:
         object.__setattr__(self, "_path", current_path() or self.name)

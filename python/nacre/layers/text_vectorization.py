@@ -105,7 +105,7 @@ class TextVectorization(Layer):
             encoding=encoding,
             name="string_lookup",
         )
-        self.built = True
+        self._build_at_init()
 
     # --- words --------------------------------------------------------------------------------------------------------
 

@@ -19,7 +19,9 @@ class LayerGraph(NamedTuple):
 
 
 def node_of(tensor: KerasTensor) -> Node:
-    """The call that made `tensor`."""
+    """The call that made `tensor`. Raises ValueError when none did."""
+    if tensor._keras_history is None:
+        raise ValueError(f"Graph disconnected: no Input and no layer made the tensor {tensor}. Start from keras.Input")
     operation, index, _ = tensor._keras_history
     node: Node = operation._inbound_nodes[index]
     return node
@@ -114,8 +116,7 @@ def _checked(by_depth: dict[int, list[Node]], inputs: list[KerasTensor]) -> list
             if node.is_input:
                 raise ValueError(
                     f"Graph disconnected: an output depends on the input {node.operation.name!r}, which is not among "
-                    "the "
-                    "`inputs` of the model"
+                    "the `inputs` of the model"
                 )
             available.update(id(y) for y in node.outputs)
             order.append(node)

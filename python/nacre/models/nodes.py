@@ -80,8 +80,8 @@ def graph_config(model: Any) -> dict[str, Any]:
 
     return {
         "layers": layers,
-        "input_layers": _map(place, model._inputs_struct),
-        "output_layers": _map(place, model._outputs_struct),
+        "input_layers": tree.map_structure(place, model._inputs_struct),
+        "output_layers": tree.map_structure(place, model._outputs_struct),
     }
 
 
@@ -184,7 +184,9 @@ def graph_from_config(config: dict[str, Any]) -> tuple[Any, Any]:
                 left.append((name, number, node))
         if len(left) == len(waiting):
             names = sorted({name for name, _, _ in left})
-            raise ValueError(f"The configuration of the model is damaged: the inputs of {names} are never computed")
+            raise ValueError(
+                f"The configuration of the model is damaged: the inputs of {names} are never computed, they form a loop"
+            )
         waiting = left
     return tuple(_places(config[key], made, first) for key in ("input_layers", "output_layers"))
 
@@ -259,7 +261,8 @@ def _ready(node: dict[str, Any], made: dict[str, Any], first: dict[str, int], do
     for name, number, _ in _histories([node["args"], node["kwargs"]]):
         if name not in made:
             raise ValueError(
-                f"The configuration of the model is damaged: it refers to a layer {name!r} that it does not hold"
+                f"The configuration of the model is damaged. Missing node: {name}: calls refer to it, but it is no layer of "
+                "the model"
             )
         if (name, number) not in done and len(made[name]._inbound_nodes) <= first[name] + number:
             return False
@@ -293,5 +296,5 @@ def _places(structure: Any, made: dict[str, Any], first: dict[str, int]) -> Any:
     if isinstance(structure, (list, tuple)):
         if len(structure) == 3 and isinstance(structure[0], str) and isinstance(structure[1], int):
             return _tensor(structure, made, first)
-        return [_places(s, made, first) for s in structure]
+        return type(structure)(_places(s, made, first) for s in structure)
     raise ValueError(f"The configuration of the model is damaged: {structure!r} is no place of a tensor")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nacre.core.spec import broadcast_shapes, is_int, normalize_axis
-from nacre.core.tensor import Symbol, Tensor, install_operators
+from nacre.core.tensor import KerasTensor, Symbol, Tensor, install_operators
 from nacre.core.variable import Variable
 from nacre.ops.base import public, scalar, value
 from nacre.ops.elementwise import (
@@ -253,6 +253,8 @@ def get_item(x: Any, key: Any) -> Any:
 
 
 def getitem(x: Any, key: Any) -> Any:
+    if isinstance(x, KerasTensor):
+        return get_item(x, key)
     x = value(x)
     parts = list(key) if isinstance(key, tuple) else [key]
     parts = [p if _is_basic(p) else _index_array(p) for p in parts]

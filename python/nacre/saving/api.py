@@ -153,8 +153,7 @@ def load_weights(
 
 def model_to_json(model: Any, **kwargs: Any) -> str:
     """The configuration of `model` (architecture, not weights) as a JSON string."""
-    with registry.object_sharing():
-        return json.dumps(registry.serialize_keras_object(model), **kwargs)
+    return json.dumps(registry.serialize_keras_object(model), **kwargs)
 
 
 def model_from_json(json_string: str, custom_objects: Any = None) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import warnings
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from nacre import callbacks as callbacks_package
 from nacre import optimizers
 from nacre.core import operation, trace, tree
 from nacre.core.autodiff import GradientTape
+from nacre.core.errors import NotCompilable
 from nacre.core.registry import deserialize_keras_object, serialize_keras_object
 from nacre.core.tensor import KerasTensor, Symbol, Tensor
 from nacre.layers.layer import Layer
@@ -23,7 +25,7 @@ from nacre.training.arrays import check_lengths, class_weight_to_sample_weights,
 from nacre.training.checks import check_count, check_fit_arguments, check_labels, check_verbose
 from nacre.training.compile_loss import CompileLoss
 from nacre.training.compile_metrics import CompileMetrics
-from nacre.training.epochs import EpochIterator, run_epoch
+from nacre.training.epochs import EpochIterator, executions, run_epoch
 from nacre.training.sources import ArraySource, first_batch, make_source, train_validation_split
 from nacre.training.steps import Mode, StepRunner
 from nacre.utils.data import pack_x_y_sample_weight, unpack_x_y_sample_weight
@@ -184,16 +186,16 @@ class Trainer(Layer):
 
     @property
     def metrics(self) -> list[Any]:
-        """The mean loss, metrics held by the model and its layers, and those of `compile`."""
+        """The mean loss, the metrics of `compile` and of single losses, then those held by the model and its layers."""
         found: list[Any] = [] if self._loss_tracker is None else [self._loss_tracker]
-        found += self._metrics
-        for layer in self._flatten_layers(include_self=False):
-            if not isinstance(layer, Trainer):
-                found += [m for m in layer._metrics if not any(m is f for f in found)]
         if self._compile_metrics is not None:
             found.append(self._compile_metrics)
         if self._compile_loss is not None:
             found += self._compile_loss.metrics
+        found += self._metrics
+        for layer in self._flatten_layers(include_self=False):
+            if not isinstance(layer, Trainer):
+                found += [m for m in layer._metrics if not any(m is f for f in found)]
         return found
 
     @property
@@ -353,11 +355,20 @@ class Trainer(Layer):
             if y is not None or self._compile_metrics is None:
                 y_spec = _specs(y)
                 if self._compile_loss is not None and not self._compile_loss.built:
-                    self._compile_loss.build(y_spec, y_pred)
+                    if type(self).compute_loss is Trainer.compute_loss:
+                        self._compile_loss.build(y_spec, y_pred)
+                    else:  # it may hand other predictions to the losses than the model's outputs
+                        self._loss_of_shapes(_specs(x), y_spec, y_pred)
                 if self._compile_metrics is not None and not self._compile_metrics.built:
                     self._compile_metrics.build(y_spec, y_pred)
         if optimizer and isinstance(self.optimizer, Optimizer) and not self.optimizer.built and y_pred is not None:
             self.optimizer.build(self.trainable_variables)
+
+    def _loss_of_shapes(self, x: Any, y: Any, y_pred: Any) -> None:
+        with contextlib.suppress(NotImplementedError, NotCompilable, TypeError):
+            operation.compute_output_spec(
+                lambda x, y, y_pred: self._compute_loss(x, y, y_pred), (x, y, y_pred), {}, self.name
+            )
 
     def _shapes_of_outputs(self, x: Any) -> Any:
         specs = _specs(x)
@@ -552,12 +563,13 @@ class Trainer(Layer):
         callbacks.on_predict_begin()
         parts: list[list[Any]] = []
         structure: Any = None
-        for i, data in enumerate(iterator.epoch()):
-            callbacks.on_predict_batch_begin(i)
-            structure = step(data)
-            flat = [np.asarray(a) for a in (tree.flatten(structure) if tree.is_nested(structure) else [structure])]
-            parts.append(flat)
-            callbacks.on_predict_batch_end(i, {"outputs": structure})
+        for begin, end, group in executions(iterator.epoch(self.steps_per_execution), self.steps_per_execution):
+            callbacks.on_predict_batch_begin(begin)
+            for data in group:
+                structure = step(data)
+                flat = [np.asarray(a) for a in (tree.flatten(structure) if tree.is_nested(structure) else [structure])]
+                parts.append(flat)
+            callbacks.on_predict_batch_end(end, {"outputs": structure})
             if getattr(self, "stop_predicting", False):
                 break
         callbacks.on_predict_end()

@@ -200,7 +200,7 @@ def _operation_from_config(config: dict[str, Any]) -> Any:
         name = str(config["class_name"])
         function = _function(name)
         if function is None:
-            raise TypeError(f"Could not locate the function of class '{name}' in {module}.")
+            raise registry.UnknownObject(f"Could not locate the function of class '{name}' in {module}.")
         inner = dict(config.get("config") or {})
         operation = OpCall(function, name=inner.pop("name", None))
         known = inspect.signature(function).parameters

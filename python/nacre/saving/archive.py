@@ -153,6 +153,10 @@ class Archive:
                 )
             self._members[info.filename] = info
 
+    def room(self) -> int:
+        """More bytes than the variables of the model in this archive can have."""
+        return h5.room(self._members[WEIGHTS].file_size if WEIGHTS in self._members else 0)
+
     def __contains__(self, name: str) -> bool:
         return name in self._members
 

@@ -16,6 +16,11 @@ _DEFLATE_LIMIT = 1100  # gzip cannot shrink by more than 1032
 _SLACK = 1 << 16
 
 
+def room(size: int) -> int:
+    """More bytes than the variables of an honest model have whose weights take `size` bytes in a file."""
+    return 64 * size + (1 << 28)
+
+
 class DamagedFile(ValueError):
     """A file that cannot be what it says it is."""
 
@@ -62,6 +67,8 @@ class Reader:
 
     def child(self, group: Any, name: str) -> Any:
         """The group or dataset `name` in `group`; None when there is none. Raises DamagedFile for any kind of link."""
+        if not isinstance(group, h5py().Group):
+            raise DamagedFile(f"{self.what}: expected a group at {group.name!r}, got an array")
         with self.errors(f"{group.name}/{name}"):
             encoded = name.encode()
             if not group.id.links.exists(encoded):

@@ -147,7 +147,9 @@ def spoil_hdf5(path: Path, rng: random.Random, folder: Path) -> None:
             elif kind == 3:
                 del file[name]
                 shape = rng.choice([(), (0,), (1,), (3, 3), (2**40,), (2**25, 2**25), (1,) * 32])
-                file.create_dataset(name, shape, rng.choice(["f4", "f8", "f2", ">f4", "i8", "u1", "c8", "?"]), chunks=None)
+                file.create_dataset(
+                    name, shape, rng.choice(["f4", "f8", "f2", ">f4", "i8", "u1", "c8", "?"]), chunks=None
+                )
             elif kind == 4:
                 del file[name]
                 text = np.array(["a", "b"], dtype=h5py.string_dtype()) if rng.random() < 0.5 else np.array([b"ab"])
@@ -178,7 +180,9 @@ def spoil_hdf5(path: Path, rng: random.Random, folder: Path) -> None:
             elif kind == 11:
                 del file[name]
                 file.create_group(name)
-            elif kind == 12 and isinstance(file[name], h5py.Dataset) and file[name].dtype.kind == "f" and file[name].size:
+            elif (
+                kind == 12 and isinstance(file[name], h5py.Dataset) and file[name].dtype.kind == "f" and file[name].size
+            ):
                 file[name][...] = rng.choice((np.nan, np.inf, 1e38))
 
 
@@ -223,7 +227,9 @@ def models() -> list[Any]:
     tokens.compile("rmsprop", "mse")
     words = Words()
     words(np.array([["a", "x"]]))
-    inner = keras.Sequential([keras.Input((5,)), keras.layers.Dense(5), keras.layers.LayerNormalization()], name="inner")
+    inner = keras.Sequential(
+        [keras.Input((5,)), keras.layers.Dense(5), keras.layers.LayerNormalization()], name="inner"
+    )
     wide = keras.Input((4, 5))
     y = keras.layers.TimeDistributed(inner)(wide)
     y = keras.layers.MultiHeadAttention(2, 3)(y, y)
@@ -251,7 +257,12 @@ def prepare(folder: Path) -> None:
     ragged = np.empty(3, object)
     ragged[:] = [[1, 2], [300, 70000], []]
     np.savez(folder / "0.npz", x=np.arange(60.0).reshape(3, 20), y=ragged, z=np.arange(9, dtype=">i4"))
-    values = {b"data": np.arange(6, dtype=np.uint8).reshape(2, 3), b"labels": [1, 300, 70000], b"text": "x", b"y": ragged}
+    values = {
+        b"data": np.arange(6, dtype=np.uint8).reshape(2, 3),
+        b"labels": [1, 300, 70000],
+        b"text": "x",
+        b"y": ragged,
+    }
     (folder / "0.batch").write_bytes(pickle.dumps(values, protocol=2))
     (folder / "0.tokenizer").write_text(tokenizer.to_json())
 
@@ -290,7 +301,10 @@ def spoiled_archive(good: Path, bad: Path, rng: random.Random, folder: Path) -> 
             if what == 1:
                 return [(name, data, stored), (name, data, stored)]
             if what == 2:
-                return [(rng.choice(("/tmp/x", "../x", "assets/../../x", f"assets/{name}")), data, stored), (name, data, stored)]
+                return [
+                    (rng.choice(("/tmp/x", "../x", "assets/../../x", f"assets/{name}")), data, stored),
+                    (name, data, stored),
+                ]
             if what == 3:
                 return [(name, b"\0" * (200 << 20) if rng.random() < 0.2 else data, zipfile.ZIP_DEFLATED)]
             if what == 4:
@@ -355,7 +369,11 @@ def case(kind: str, number: int, folder: Path) -> Any:
         return bad, lambda: model.load_weights(bad, skip_mismatch=rng.random() < 0.2)
     if kind == "json":
         text = (folder / f"{rng.randrange(4)}.json").read_text()
-        text = written(spoil(json.loads(text), rng), rng) if rng.random() < 0.9 else spoil_bytes(text.encode(), rng).decode("latin-1")
+        text = (
+            written(spoil(json.loads(text), rng), rng)
+            if rng.random() < 0.9
+            else spoil_bytes(text.encode(), rng).decode("latin-1")
+        )
         return None, lambda: keras.models.model_from_json(text)
     if kind == "tokenizer":
         text = (folder / "0.tokenizer").read_text()
@@ -383,7 +401,9 @@ def case(kind: str, number: int, folder: Path) -> Any:
     if kind == "backup":
         bad = folder / "bad"
         bad.mkdir(exist_ok=True)
-        text = json.dumps({"epoch": 1, "batch": 0, "iterations": 3, "before": {"epoch": 0, "batch": 0, "iterations": 0}})
+        text = json.dumps(
+            {"epoch": 1, "batch": 0, "iterations": 3, "before": {"epoch": 0, "batch": 0, "iterations": 0}}
+        )
         text = written(spoil(json.loads(text), rng), rng) if rng.random() < 0.7 else text[: rng.randrange(len(text))]
         (bad / "training_metadata.json").write_text(text)
         data = (folder / "1.weights.h5").read_bytes()
@@ -406,7 +426,9 @@ def loaded(folder: Path, i: int) -> Any:
 # --- what may not happen ---------------------------------------------------------------------------------------------
 
 _watched: dict[str, Any] = {"on": False, "seen": [], "may": ()}
-_LIBRARIES = tuple({os.path.dirname(os.path.dirname(m.__file__)) for m in (keras, np, h5py)} | {os.path.dirname(os.__file__)})
+_LIBRARIES = tuple(
+    {os.path.dirname(os.path.dirname(m.__file__)) for m in (keras, np, h5py)} | {os.path.dirname(os.__file__)}
+)
 
 
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
@@ -419,7 +441,16 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
         if path.startswith(_LIBRARIES) and path.endswith((".py", ".pyc", ".so")):  # our own modules, on first use
             return
         _watched["seen"].append((event, path))
-    elif event in ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "socket.connect", "marshal.loads", "pickle.find_class"):
+    elif event in (
+        "subprocess.Popen",
+        "os.system",
+        "os.exec",
+        "os.posix_spawn",
+        "os.fork",
+        "socket.connect",
+        "marshal.loads",
+        "pickle.find_class",
+    ):
         if event == "marshal.loads" and _importing():
             return
         _watched["seen"].append((event, repr(arguments)[:100]))

@@ -62,7 +62,6 @@ class UnknownObject(TypeError):
     """A configuration names a class or function that is neither public nor registered."""
 
 
-
 # --- identifiers: what every package's get() accepts --------------------------------------------------------
 
 

@@ -202,7 +202,9 @@ def tokenizer_from_json(json_string: str) -> Tokenizer:
         if not (made.oov_token is None or isinstance(made.oov_token, str)):
             raise ValueError("oov_token must be a string")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ValueError(f"tokenizer_from_json: this describes no Tokenizer: {type(error).__name__}: {error}") from error
+        raise ValueError(
+            f"tokenizer_from_json: this describes no Tokenizer: {type(error).__name__}: {error}"
+        ) from error
     made.word_counts, made.word_docs, made.word_index = OrderedDict(counts), Counter(docs), word_index
     made.index_docs, made.index_word = index_docs, index_word
     return made

@@ -3,7 +3,7 @@
 
     python3 dev.py demo     build, then train three models on handwritten digits (about a minute)
     python3 dev.py test     build, then run the tests (more arguments: pytest's; --all: also the slow and oracle ones)
-    python3 dev.py bench    build, then run the benchmarks: kernels, models, start, compare (bench/run.py)
+    python3 dev.py bench    build, then run the benchmarks: kernels, models, start, files, compare (bench/run.py)
     python3 dev.py lint     ruff, mypy, clang-format
     python3 dev.py docs     the generated documents, and a check that every link in the documents leads somewhere
     python3 dev.py build    only build: nacre into .venv, the benchmark binaries into build/bin

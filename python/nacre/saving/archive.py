@@ -15,6 +15,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -24,7 +25,6 @@ from nacre.saving.h5 import DamagedFile
 KERAS_VERSION = "3.15.1"  # whose file format this is
 METADATA, CONFIG, WEIGHTS, ASSETS = "metadata.json", "config.json", "model.weights.h5", "assets"
 
-_CHUNK = 1 << 20
 _JSON_LIMIT = 1 << 28  # bytes of config.json; that of a very large model has a few MiB
 _RATIO_LIMIT = 100  # above this a compressed member is no honest file
 _SMALL = 1 << 26
@@ -87,11 +87,8 @@ class Window(io.RawIOBase):
         except (OSError, ValueError, io.UnsupportedOperation):
             self._file.seek(self._start)
             return zlib.crc32(self._file.read(self.size))
-        total = 0
-        with whole, memoryview(whole) as view:
-            for at in range(self._start, self._start + self.size, _CHUNK):
-                total = zlib.crc32(view[at : min(at + _CHUNK, self._start + self.size)], total)
-        return total
+        with whole, memoryview(whole) as view, view[self._start : self._start + self.size] as part:
+            return zlib.crc32(part)
 
 
 # --- writing ---------------------------------------------------------------------------------------------------
@@ -116,12 +113,22 @@ def creating(file: BinaryIO, config: Any, assets: dict[str, bytes]) -> Iterator[
         with h5.h5py().File(window, "w") as weights:
             yield weights
         info.file_size = info.compress_size = window.size
-        info.CRC = window.crc()
+        with ThreadPoolExecutor(1) as pool:  # the sum is computed while the disk writes
+            on_disk = pool.submit(_sync, file)
+            info.CRC = window.crc()
+            on_disk.result()
         file.seek(info.header_offset)
         file.write(info.FileHeader(zip64=True))
         archive.start_dir = window._start + window.size
         archive.filelist.append(info)
         archive.NameToInfo[info.filename] = info
+
+
+def _sync(file: BinaryIO) -> None:
+    """Has the bytes so far written to the disk, if that is where they go."""
+    with contextlib.suppress(OSError):  # a full disk speaks up again when the file is closed
+        file.flush()
+        os.fsync(file.fileno())
 
 
 # --- reading ---------------------------------------------------------------------------------------------------

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from nacre.core.variable import Variable
+
 # Filters that are part of HDF5 and h5py (gzip, shuffle, fletcher32, szip, nbit, scale-offset, lzf). For any other, the
 # HDF5 library would search plug-in folders for a shared object to load.
 _FILTERS = {1, 2, 3, 4, 5, 6, 32000}
@@ -213,7 +215,7 @@ class WriteStore:
         return self._group
 
     def __setitem__(self, key: str, value: Any) -> None:
-        array = np.asarray(value)
+        array = value._eager_array() if isinstance(value, Variable) else np.asarray(value)  # no copy for the former
         if array.dtype.kind not in "biuf":
             raise TypeError(f"cannot save {self._path}/{key}: expected numbers, got dtype {array.dtype}")
         self._make().create_dataset(str(key), data=array)

@@ -106,7 +106,7 @@ def save_weights(model: Any, filepath: Any, overwrite: bool = True, max_shard_si
     if not path.endswith(".weights.h5"):
         raise ValueError(f"The filename must end in `.weights.h5`. Received: filepath={path}")
     _may_write(path, overwrite)
-    with replacing(path) as file, h5.h5py().File(file, "w") as weights:
+    with replacing(path) as file, archive.filling(archive.Window(file, 0)) as weights:
         state.write_state(model, weights)
 
 

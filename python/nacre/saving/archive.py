@@ -31,7 +31,12 @@ _SMALL = 1 << 26
 
 
 class Window(io.RawIOBase):
-    """A part of an open binary file, from `start` on, as a file of its own. `size` bounds it for reading."""
+    """A part of an open binary file, from `start` on, as a file of its own. `size` bounds it for reading.
+
+    An error in writing waits in `failed`, because the HDF5 library cannot be left half-way without losing its balance.
+    """
+
+    failed: OSError | None = None
 
     def __init__(self, file: BinaryIO, start: int, size: int | None = None) -> None:
         self._file = file
@@ -65,15 +70,24 @@ class Window(io.RawIOBase):
         return int(n)
 
     def write(self, data: Any) -> int:
-        self._file.seek(self._start + self._at)
-        n = self._file.write(data)
+        n = len(data)
+        if self.failed is None:
+            try:
+                self._file.seek(self._start + self._at)
+                n = self._file.write(data)
+            except OSError as error:
+                self.failed = error
         self._at += n
         self.size = max(self.size, self._at)
         return n
 
     def truncate(self, size: int | None = None) -> int:
         self.size = self._at if size is None else size
-        self._file.truncate(self._start + self.size)
+        if self.failed is None:
+            try:
+                self._file.truncate(self._start + self.size)
+            except OSError as error:
+                self.failed = error
         return self.size
 
     def crc(self) -> int:
@@ -95,6 +109,15 @@ class Window(io.RawIOBase):
 
 
 @contextlib.contextmanager
+def filling(window: Window) -> Iterator[Any]:
+    """The new HDF5 file in `window`. Raises the OSError when it could not all be written."""
+    with h5.h5py().File(window, "w") as file:
+        yield file
+    if window.failed is not None:
+        raise window.failed
+
+
+@contextlib.contextmanager
 def creating(file: BinaryIO, config: Any, assets: dict[str, bytes]) -> Iterator[Any]:
     """Writes a `.keras` archive into `file`; inside the block the open HDF5 part is there to be filled."""
     now = datetime.datetime.now()
@@ -110,7 +133,7 @@ def creating(file: BinaryIO, config: Any, assets: dict[str, bytes]) -> Iterator[
         file.seek(info.header_offset)
         file.write(info.FileHeader(zip64=True))
         window = Window(file, file.tell())
-        with h5.h5py().File(window, "w") as weights:
+        with filling(window) as weights:
             yield weights
         info.file_size = info.compress_size = window.size
         with ThreadPoolExecutor(1) as pool:  # the sum is computed while the disk writes

@@ -15,7 +15,7 @@ import numpy as np
 from nacre.core import registry
 from nacre.core.variable import postponing
 from nacre.saving import h5
-from nacre.saving.archive import KERAS_VERSION
+from nacre.saving.archive import KERAS_VERSION, Window, filling
 from nacre.saving.h5 import DamagedFile, Reader
 
 _MODELS = ("Sequential", "Functional", "Model")
@@ -264,7 +264,7 @@ def write_model(model: Any, file: BinaryIO, include_optimizer: bool) -> None:
     config = registry.serialize_keras_object(model)
     if config["class_name"] not in _MODELS and config["registered_name"] is None:
         raise ValueError("save_model: only Sequential and functional models can be saved as `.h5`; use `.keras`")
-    with h5.h5py().File(file, "w") as out:
+    with filling(Window(file, 0)) as out:
         out.attrs["backend"] = "jax"  # readers look for a name that they know
         out.attrs["keras_version"] = KERAS_VERSION
         out.attrs["model_config"] = json.dumps(_old(config))

@@ -300,7 +300,10 @@ def _triangle(x: Any, k: int, lower: bool, name: str) -> Any:
     x = value(x)
     if len(x.shape) < 2:
         raise ValueError(f"{name}: expected at least two axes, got shape {x.shape}")
-    below = np.tri(*x.shape[-2:], k if lower else k - 1, dtype=bool)
+    rows, columns = x.shape[-2:]
+    if not isinstance(k, (int, np.integer)):
+        raise TypeError(f"{name}: expected k to be an int, got {k!r}")
+    below = np.tri(rows, columns, max(-rows, min(k if lower else k - 1, columns)), dtype=bool)
     return Select()(Tensor(below if lower else ~below), x, scalar(0, x.dtype))
 
 

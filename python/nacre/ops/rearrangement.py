@@ -201,6 +201,8 @@ def rearrange(tensor: Any, pattern: str, **axes_lengths: int) -> Any:
 @public
 def _rearranged(tensor: Any, pattern: str, lengths: tuple[tuple[str, int], ...]) -> Any:
     x = value(tensor)
+    if not isinstance(pattern, str):
+        raise TypeError(f"rearrange: expected a pattern such as 'a b -> b a', got {pattern!r}")
     left, arrow, right = pattern.partition("->")
     before, after = _groups(left, pattern), _groups(right, pattern)
     names, wanted = [n for g in before for n in g], [n for g in after for n in g]
@@ -209,6 +211,8 @@ def _rearranged(tensor: Any, pattern: str, lengths: tuple[tuple[str, int], ...])
     if len(before) != len(x.shape):
         raise ValueError(f"rearrange: {pattern!r} names {len(before)} axes, the tensor has shape {x.shape}")
     sizes = dict(lengths)
+    if not set(sizes) <= set(names) or not all(isinstance(d, (int, np.integer)) and d >= 0 for d in sizes.values()):
+        raise ValueError(f"rearrange: expected sizes of axes of {pattern!r}, got {sizes}")
     for group, d in zip(before, x.shape):
         known = math.prod(sizes[n] for n in group if n in sizes)
         unknown = [n for n in group if n not in sizes]

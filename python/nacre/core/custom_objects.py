@@ -85,7 +85,10 @@ def get_registered_name(obj: Any) -> str:
         known = _names_by_object.get(obj)
     except TypeError:  # not hashable
         known = None
-    return known or str(obj.__name__)
+    name = known or getattr(obj, "__name__", None)
+    if name is None:
+        raise TypeError(f"get_registered_name: expected a class or function, got {obj!r:.200}")
+    return str(name)
 
 
 def get_registered_object(

@@ -14,6 +14,7 @@ import numpy as np
 
 from nacre.core import naming, trace
 from nacre.core.config import floatx
+from nacre.core.room import check_room
 from nacre.core.spec import ITEMSIZE, NUMPY, Spec, dtype_name, standardize_dtype
 from nacre.core.tensor import Symbol, Tensor, Value, as_array
 
@@ -136,10 +137,12 @@ class Variable(Value):
         self.regularizer: Any = None
         self.overwrite_with_gradient = False
         postponed = _postponed.get()
-        if postponed is not None and shape is not None:
+        if shape is not None:
             known, kind = standardize_shape(shape, f"Variable '{self.path}'"), standardize_dtype(dtype, floatx())
-            postponed.claim(known, kind, self.path)
-            if postponed.takes(initializer):
+            if postponed is not None:
+                postponed.claim(known, kind, self.path)
+            check_room(known, kind, f"Variable '{self.path}'")
+            if postponed is not None and postponed.takes(initializer):
                 self._set_array(_aligned_zeros(known, kind))
                 postponed.add(self, initializer)
                 return

@@ -124,6 +124,8 @@ def roll(x: Any, shift: Any, axis: Any = None) -> Any:
     if axis is None:
         return reshaped(_rolled(reshaped(x, (x.size,)), sum(as_shape(shift, "roll")), 0), x.shape)
     axes, shifts = as_shape(axis, "roll"), as_shape(shift, "roll")
+    if not axes or not shifts:
+        return x
     if len(axes) != len(shifts) and 1 not in (len(axes), len(shifts)):
         raise ValueError(f"roll: expected as many shifts as axes, got {shift!r} and {axis!r}")
     n = max(len(axes), len(shifts))
@@ -187,6 +189,8 @@ def array_split(x: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     parts = int(indices_or_sections)
     if parts < 1:
         raise ValueError(f"array_split: expected at least one part, got {indices_or_sections!r}")
+    if parts > 1 << 24:
+        raise ValueError(f"array_split: {parts} parts are more than can be made")
     each, longer = divmod(x.shape[at], parts)
     return split_sizes(x, (each + 1,) * longer + (each,) * (parts - longer), at)
 

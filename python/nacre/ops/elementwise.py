@@ -735,6 +735,10 @@ def round(x: Any, decimals: int = 0) -> Any:
     x = value(x)
     if decimals == 0:
         return Round()(x)
+    if not isinstance(decimals, (int, np.integer)):
+        raise TypeError(f"round: expected `decimals` to be an int, got {decimals!r}")
+    if abs(decimals) > 300:  # 10**decimals is no float
+        return x if decimals > 0 else Mul()(x, scalar(0, x.dtype))
     factor = scalar(float(10**decimals), x.dtype if is_float(x.dtype) else "float32")
     rounded = Div()(Round()(Mul()(x, factor)), factor)
     return rounded if is_float(x.dtype) else Cast(x.dtype)(rounded)

@@ -21,6 +21,8 @@ def text_to_word_sequence(input_text: str, filters: str = _FILTERS, lower: bool 
     >>> text_to_word_sequence("The cat, the mat.")
     ['the', 'cat', 'the', 'mat']
     """
+    if not all(isinstance(s, str) for s in (input_text, filters, split)):
+        raise TypeError(f"expected a text, filters and a separator as strings, got {(input_text, filters, split)!r:.200}")
     text = input_text.lower() if lower else input_text
     text = text.translate({ord(mark): split for mark in filters})
     return [word for word in text.split(split) if word]
@@ -33,6 +35,8 @@ def hashing_trick(
 
     `hash_function` is "md5" (default) or a function from str to int.
     """
+    if isinstance(n, bool) or not isinstance(n, int) or n < 2:
+        raise ValueError(f"expected `n` to be an int of at least 2, got {n!r}")
     if hash_function is None or hash_function == "md5":
         hash_function = _md5
     words = text_to_word_sequence(text, filters, lower, split)

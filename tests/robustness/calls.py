@@ -110,7 +110,11 @@ def layers(rng: random.Random) -> Call:
         return f"{case.name} on {_short(inputs)}, {kwargs}", lambda: case.run(case.make(keras.layers), inputs, **kwargs)
     good = case.make(keras.layers)
     cls = type(good)
-    names = [n for n, p in inspect.signature(cls.__init__).parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)][1:]
+    names = [
+        n
+        for n, p in inspect.signature(cls.__init__).parameters.items()
+        if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+    ][1:]
     config = good.get_config()
     config.pop("name", None)
     changes = {rng.choice([*names, "dtype", "name", "trainable", "activity_regularizer"]): rng.choice(VALUES)}
@@ -152,7 +156,11 @@ def metrics(rng: random.Random) -> Call:
     elif rng.random() < 0.3:
         weight = rng.choice(ARRAYS)
     else:
-        names = [n for n in inspect.signature(getattr(keras.metrics, case.cls).__init__).parameters if n not in ("self", "kwargs", "args")]
+        names = [
+            n
+            for n in inspect.signature(getattr(keras.metrics, case.cls).__init__).parameters
+            if n not in ("self", "kwargs", "args")
+        ]
         if names:
             arguments[rng.choice(names)] = rng.choice(VALUES)
 
@@ -166,9 +174,19 @@ def metrics(rng: random.Random) -> Call:
 
 
 def optimizers(rng: random.Random) -> Call:
-    name = rng.choice([n for n in keras.optimizers.__all__ if inspect.isclass(getattr(keras.optimizers, n)) and n not in ("Optimizer", "LossScaleOptimizer")])
+    name = rng.choice(
+        [
+            n
+            for n in keras.optimizers.__all__
+            if inspect.isclass(getattr(keras.optimizers, n)) and n not in ("Optimizer", "LossScaleOptimizer")
+        ]
+    )
     cls = getattr(keras.optimizers, name)
-    parameters = [n for n, p in inspect.signature(cls.__init__).parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)][1:]
+    parameters = [
+        n
+        for n, p in inspect.signature(cls.__init__).parameters.items()
+        if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+    ][1:]
     changes = {rng.choice(parameters): rng.choice(VALUES)}
     gradients: list[Any] = [np.ones((3, 4), "float32"), np.ones(4, "float32")]
     if rng.random() < 0.4:
@@ -195,16 +213,36 @@ def small(rng: random.Random) -> Call:
         keras.random, keras.utils, keras.preprocessing.sequence, keras.preprocessing.text, keras.models, keras.dtype_policies,
         keras.ops,
     ))  # fmt: skip
-    skipped = ("get_file", "Progbar", "install_as_keras", "plot_model", "disable_interactive_logging", "enable_interactive_logging")
-    skipped += ("vectorize", "RemoteMonitor", "TensorBoard", "set_random_seed", "image_dataset_from_directory", "text_dataset_from_directory")
+    skipped = (
+        "get_file",
+        "Progbar",
+        "install_as_keras",
+        "plot_model",
+        "disable_interactive_logging",
+        "enable_interactive_logging",
+    )
+    skipped += (
+        "vectorize",
+        "RemoteMonitor",
+        "TensorBoard",
+        "set_random_seed",
+        "image_dataset_from_directory",
+        "text_dataset_from_directory",
+    )
     names = NO_CASE if package is keras.ops else package.__all__
     name = rng.choice([n for n in names if n not in skipped and callable(getattr(package, n))])
     function = getattr(package, name)
     try:
-        parameters = [n for n, p in inspect.signature(function).parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+        parameters = [
+            n
+            for n, p in inspect.signature(function).parameters.items()
+            if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+        ]
     except (TypeError, ValueError):
         parameters = []
-    required = [n for n, p in inspect.signature(function).parameters.items() if p.default is p.empty and n in parameters]
+    required = [
+        n for n, p in inspect.signature(function).parameters.items() if p.default is p.empty and n in parameters
+    ]
     given = {n: rng.choice(VALUES if rng.random() < 0.5 else ARRAYS) for n in required}
     if parameters and rng.random() < 0.6:
         given[rng.choice(parameters)] = rng.choice(VALUES)
@@ -213,7 +251,9 @@ def small(rng: random.Random) -> Call:
         made = function(**given)
         if package in (keras.initializers,) and inspect.isclass(function):
             made(rng.choice(((3, 4), (2**31, 2**31), (-1, 2), (), (0,), (3.5,), None, "x")))
-        elif package in (keras.regularizers, keras.constraints, keras.optimizers.schedules) and inspect.isclass(function):
+        elif package in (keras.regularizers, keras.constraints, keras.optimizers.schedules) and inspect.isclass(
+            function
+        ):
             made(rng.choice([*ARRAYS, *VALUES]))
         return made
 
@@ -222,19 +262,40 @@ def small(rng: random.Random) -> Call:
 
 def fit(rng: random.Random) -> Call:
     model = _model()
-    method = rng.choice(("fit", "fit", "fit", "evaluate", "predict", "train_on_batch", "test_on_batch", "predict_on_batch", "compile", "__call__"))
+    method = rng.choice(
+        (
+            "fit",
+            "fit",
+            "fit",
+            "evaluate",
+            "predict",
+            "train_on_batch",
+            "test_on_batch",
+            "predict_on_batch",
+            "compile",
+            "__call__",
+        )
+    )
     x, y = RNG.normal(size=(20, 5)).astype("float32"), RNG.integers(0, 3, 20)
-    given: dict[str, Any] = {"compile": {"optimizer": "sgd", "loss": "mse"}, "__call__": {"inputs": x}}.get(method, {"x": x, "y": y})
+    given: dict[str, Any] = {"compile": {"optimizer": "sgd", "loss": "mse"}, "__call__": {"inputs": x}}.get(
+        method, {"x": x, "y": y}
+    )
     if method.startswith("predict"):
         given.pop("y")
-    names = [n for n, p in inspect.signature(getattr(type(model), method)).parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    names = [
+        n
+        for n, p in inspect.signature(getattr(type(model), method)).parameters.items()
+        if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+    ]
     names = [*(n for n in names if n not in ("self", "verbose")), *given]
     for _ in range(rng.choice((1, 1, 2))):
         name = rng.choice(names)
         if name in ("epochs", "steps_per_epoch", "steps", "validation_steps"):
             given[name] = rng.choice([v for v in VALUES if not isinstance(v, int) or v < 10])
         elif name in ("x", "y", "sample_weight", "inputs") and rng.random() < 0.7:
-            given[name] = rng.choice([*ARRAYS, _generator(0), _generator(1), _generator(3, True), (x, y), [x, y], {"x": x}])
+            given[name] = rng.choice(
+                [*ARRAYS, _generator(0), _generator(1), _generator(3, True), (x, y), [x, y], {"x": x}]
+            )
         else:
             given[name] = rng.choice(VALUES)
     if method == "__call__":
@@ -271,7 +332,9 @@ _models: list[Any] = []
 
 def _model() -> Any:
     if not _models:
-        model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(4, activation="relu"), keras.layers.Dense(3, activation="softmax")])
+        model = keras.Sequential(
+            [keras.Input((5,)), keras.layers.Dense(4, activation="relu"), keras.layers.Dense(3, activation="softmax")]
+        )
         model.compile("sgd", "sparse_categorical_crossentropy")
         _models.append(model)
     return _models[0]
@@ -325,7 +388,9 @@ def main(battery: str, count: int, first: int = 0) -> int:
     for number in range(first, first + count):
         rng = random.Random(f"{battery} {number}")
         name, thunk = globals()[battery](rng)
-        print(f"{number}: {name}"[:400], file=sys.stderr, flush=True)  # the last line tells which call it was that crashed
+        print(
+            f"{number}: {name}"[:400], file=sys.stderr, flush=True
+        )  # the last line tells which call it was that crashed
         wrong = attempt(thunk)
         if wrong:
             bad += 1

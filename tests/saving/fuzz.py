@@ -8,7 +8,6 @@ beyond the limit or more than 20 seconds is printed with the number that makes t
 from __future__ import annotations
 
 import copy
-import io
 import json
 import os
 import pickle

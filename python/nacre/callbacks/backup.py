@@ -106,7 +106,7 @@ class BackupAndRestore(Callback):
         self._saved = step
 
     def _iterations(self) -> int | None:
-        optimizer = getattr(self.model, "optimizer", None)
+        optimizer: Any = getattr(self.model, "optimizer", None)
         return int(optimizer.iterations.numpy()) if getattr(optimizer, "built", False) else None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -164,6 +164,7 @@ class Variable(Value):
     def value(self) -> Any:
         """The value now: a Tensor, or a Symbol while a function is being compiled."""
         graph = trace.current_graph()
+        tensor: Any
         if graph is not None:
             tensor = graph.read(self)
         else:
@@ -269,7 +270,7 @@ def _first_value(initializer: Any, shape: Any, dtype: Any, path: str) -> np.ndar
         if shape is None:
             raise ValueError(f"Variable '{path}': a shape is needed when the first value comes from a function")
         shape = standardize_shape(shape, f"Variable '{path}'")
-        name = standardize_dtype(dtype, floatx())
+        name: str | None = standardize_dtype(dtype, floatx())
         array = as_array(initializer(shape, dtype=name), name)
     else:
         name = None if dtype is None else standardize_dtype(dtype)

@@ -176,7 +176,7 @@ def dstack(xs: Any) -> Any:
 @public
 def append(x1: Any, x2: Any, axis: int | None = None) -> Any:
     """`x2` after `x1` along `axis`; both flattened without one."""
-    return concatenate([x1, x2], axis)  # type: ignore[arg-type]
+    return concatenate([x1, x2], axis)
 
 
 @public

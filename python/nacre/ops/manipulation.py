@@ -206,7 +206,7 @@ def broadcasted(x: Any, shape: tuple[int, ...]) -> Any:
 
 
 @public
-def concatenate(xs: Any, axis: int = 0) -> Any:
+def concatenate(xs: Any, axis: int | None = 0) -> Any:
     """The tensors of the list `xs` one after the other along `axis`; shapes may differ only there.
 
     Dtypes are promoted to one that holds them all.
@@ -347,7 +347,7 @@ def _pad_by_index(x: Any, widths: tuple[tuple[int, int], ...], mode: str) -> Any
             n = x.shape[axis]
             if n == 0:
                 raise ValueError(f"pad: mode {mode!r} cannot fill an empty axis; axis {axis} of shape {x.shape}")
-            index = np.pad(np.arange(n, dtype=np.int32), (before, after), mode=mode)
+            index = np.pad(np.arange(n, dtype=np.int32), (before, after), mode=mode)  # type: ignore[call-overload]
             x = Take(axis)(x, Tensor(index))
     return x
 

@@ -74,7 +74,8 @@ def _columns(size: Any, window: Any, gaps: Any, pads: Any, steps: Any) -> np.nda
     oh, ow = (window_count(n, k, s, g) for n, k, s, g in zip((h, w), window, steps, gaps))
     rows = (np.arange(kh) * gaps[0])[:, None, None, None] + (np.arange(oh) * steps[0])[None, None, :, None]
     columns = (np.arange(kw) * gaps[1])[None, :, None, None] + (np.arange(ow) * steps[1])[None, None, None, :]
-    return (rows * w + columns).reshape(kh * kw, oh * ow).astype(np.int32)
+    places: np.ndarray[Any, Any] = (rows * w + columns).reshape(kh * kw, oh * ow).astype(np.int32)
+    return places
 
 
 @public

@@ -22,7 +22,9 @@ def text_to_word_sequence(input_text: str, filters: str = _FILTERS, lower: bool 
     ['the', 'cat', 'the', 'mat']
     """
     if not all(isinstance(s, str) for s in (input_text, filters, split)):
-        raise TypeError(f"expected a text, filters and a separator as strings, got {(input_text, filters, split)!r:.200}")
+        raise TypeError(
+            f"expected a text, filters and a separator as strings, got {(input_text, filters, split)!r:.200}"
+        )
     text = input_text.lower() if lower else input_text
     text = text.translate({ord(mark): split for mark in filters})
     return [word for word in text.split(split) if word]

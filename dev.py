@@ -74,7 +74,7 @@ def need_system(package: str, why: str) -> None:
 
 
 def check_machine() -> None:
-    if sys.version_info < (3, 10):
+    if sys.version_info < (3, 10):  # noqa: UP036  # this file runs before pip reads what Python is needed
         raise Failed(f"nacre needs Python 3.10 or newer, this is {sys.version.split()[0]}")
     if not any(shutil.which(compiler) for compiler in (os.environ.get("CXX") or "g++", "g++", "clang++")):
         need_system("g++", "A C++ compiler")

@@ -502,7 +502,7 @@ def main(kind: str, count: int, first: int = 0) -> int:
     bad = 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        _watched["may"] = (str(folder / "bad"), tempfile.gettempdir() + "/tmp")
+        _watched["may"] = ("/proc/meminfo", str(folder / "bad"), tempfile.gettempdir() + "/tmp")
         prepare(folder)
         for number in range(first, first + count):
             wrong = attempt(kind, number, folder)

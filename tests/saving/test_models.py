@@ -226,16 +226,16 @@ def test_a_configuration_that_is_nested_too_deeply_is_refused(path):
     with zipfile.ZipFile(path, "w") as z:
         z.writestr("config.json", '{"a":' * deep + "1" + "}" * deep)
         z.writestr("model.weights.h5", weights)
-    with pytest.raises(ValueError, match="damaged|nested"):
+    with pytest.raises(ValueError, match=r"damaged|nested"):
         keras.models.load_model(path)
 
 
 @pytest.mark.parametrize("name", ["m.keras", "m.h5", "m.txt"])
 def test_a_missing_file_or_another_kind_is_said(tmp_path, name):
-    with pytest.raises(ValueError, match="File not found|File format not supported"):
+    with pytest.raises(ValueError, match=r"File not found|File format not supported"):
         keras.models.load_model(tmp_path / name)
     (tmp_path / name).write_bytes(b"something else")
-    with pytest.raises(ValueError, match="damaged|File format not supported"):
+    with pytest.raises(ValueError, match=r"damaged|File format not supported"):
         keras.models.load_model(tmp_path / name)
 
 

@@ -54,7 +54,7 @@ class Op:
         def __getattr__(self, name: str) -> Any: ...
 
     def __init_subclass__(cls) -> None:
-        notes = cls.__dict__.get("__annotations__", {})
+        notes = inspect.get_annotations(cls)
         own = tuple(n for n, kind in notes.items() if not str(kind).startswith("ClassVar"))
         cls.fields = (*cls.fields, *(n for n in own if n not in cls.fields))
         cls.defaults = {**cls.defaults, **{n: cls.__dict__[n] for n in own if n in cls.__dict__}}

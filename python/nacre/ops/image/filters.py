@@ -81,7 +81,7 @@ def hsv_to_rgb(images: Any, data_format: str | None = None) -> Any:
 
 def _filtered(x: Any, kernel: Any, padding: str) -> Any:
     """Each channel of (N, H, W, C) convolved by the same kernel (KH, KW)."""
-    n, h, w, c = x.shape
+    c = x.shape[-1]
     kh, kw = kernel.shape
     pads = ((0, 0), (0, 0))
     if padding == "same":

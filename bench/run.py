@@ -3,6 +3,7 @@
     dev.py bench kernels [--isa avx2] [--threads 2] ...   nacre_bench over every file in bench/shapes (further arguments: its own)
     dev.py bench models [NETWORK ...]                     time of a training step of each network of workloads.py, and where it goes
     dev.py bench compare --peers-python PYTHON ...        nacre beside installed peers: compare.py (further arguments: its own)
+    dev.py bench files [ROUNDS [FOLDER]]                  saving and loading 25 million parameters beside NumPy: files.py
     dev.py bench start                                    a fresh process to its first training step: seconds and memory; one-row predict
 
 Without a word: models.
@@ -107,6 +108,12 @@ def start(_: list[str]) -> int:
     return 0
 
 
+def files(arguments: list[str]) -> int:
+    import files
+
+    return files.main(arguments)
+
+
 def compare(arguments: list[str]) -> int:
     return subprocess.run([sys.executable, HERE / "compare.py", *arguments], check=False).returncode
 
@@ -114,7 +121,7 @@ def compare(arguments: list[str]) -> int:
 def main() -> int:
     words = sys.argv[1:]
     sys.path.insert(0, str(HERE))
-    commands = {"kernels": kernels, "models": models, "compare": compare, "start": start}
+    commands = {"kernels": kernels, "models": models, "compare": compare, "files": files, "start": start}
     if words and words[0] not in commands:
         print(__doc__, file=sys.stderr)
         return 2

@@ -303,7 +303,7 @@ def as_array(value: Any, dtype: str | None = None) -> np.ndarray[Any, Any]:
         if dtype is None or array.dtype == NUMPY[dtype]:
             return array
     elif isinstance(value, (Symbol, KerasTensor)):
-        return value.__array__()  # raises the error that says what to do
+        return value.__array__()  # type: ignore[no-any-return]  # raises the error that says what to do
     elif isinstance(value, np.ndarray):
         array = value
     elif type(value) in (bool, int, float):

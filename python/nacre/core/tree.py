@@ -10,7 +10,7 @@ import numpy as np
 
 def is_nested(structure: Any) -> bool:
     """Whether `structure` is a list, tuple or dict."""
-    return isinstance(structure, (list, tuple, dict)) or isinstance(structure, Mapping)
+    return isinstance(structure, (list, tuple, dict, Mapping))
 
 
 def _keys(mapping: Mapping[Any, Any]) -> list[Any]:

@@ -4,6 +4,7 @@ never changed (the array is copied first)."""
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -13,14 +14,15 @@ import numpy as np
 
 from nacre.core import naming, trace
 from nacre.core.config import floatx
-from nacre.core.spec import NUMPY, Spec, dtype_name, standardize_dtype
+from nacre.core.room import check_room
+from nacre.core.spec import ITEMSIZE, NUMPY, Spec, dtype_name, standardize_dtype
 from nacre.core.tensor import Symbol, Tensor, Value, as_array
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: str) -> np.ndarray[Any, Any]:
     """An uninitialized array that starts on a 64-byte boundary."""
     item = NUMPY[dtype]
-    n = int(np.prod(shape, dtype=np.int64)) * item.itemsize
+    n = math.prod(shape) * item.itemsize
     raw = np.empty(n + 64, np.uint8)
     start = -raw.ctypes.data % 64
     return raw[start : start + n].view(item).reshape(shape)
@@ -29,7 +31,7 @@ def aligned_empty(shape: tuple[int, ...], dtype: str) -> np.ndarray[Any, Any]:
 def _aligned_zeros(shape: tuple[int, ...], dtype: str) -> np.ndarray[Any, Any]:
     """Zeros that cost nothing until they are touched, on a 64-byte boundary."""
     item = NUMPY[dtype]
-    n = int(np.prod(shape, dtype=np.int64)) * item.itemsize
+    n = math.prod(shape) * item.itemsize
     raw = np.zeros(n + 64, np.uint8)
     start = -raw.ctypes.data % 64
     return raw[start : start + n].view(item).reshape(shape)
@@ -47,10 +49,21 @@ def latest_write() -> int:
 
 
 class Postponed:
-    """Random first values that are not drawn yet, because a file that is being loaded probably brings others."""
+    """Random first values that are not drawn yet, because a file that is being loaded probably brings others.
 
-    def __init__(self) -> None:
+    `room` is how many bytes the Variables made meanwhile may have: a small file makes no huge model.
+    """
+
+    def __init__(self, room: int) -> None:
         self._waiting: dict[int, tuple[Variable, Any]] = {}
+        self._room = room
+
+    def claim(self, shape: tuple[int, ...], dtype: str, path: str) -> None:
+        """Raises ValueError when a Variable of that shape is more than there is room for."""
+        size = ITEMSIZE[dtype] * math.prod(shape)
+        if size > self._room:
+            raise ValueError(f"Variable '{path}' of shape {shape} would be larger than all weights in the file")
+        self._room -= size
 
     def takes(self, initializer: Any) -> bool:
         """Whether this initializer can wait: nacre's own, whose draws depend on their seed alone."""
@@ -78,9 +91,10 @@ _postponed: ContextVar[Postponed | None] = ContextVar("nacre_postponed", default
 
 
 @contextlib.contextmanager
-def postponing() -> Iterator[Postponed]:
-    """Inside this block random first values wait; what was not loaded at its end is drawn then."""
-    postponed = Postponed()
+def postponing(room: int) -> Iterator[Postponed]:
+    """Inside this block random first values wait, and Variables have at most `room` bytes; what was not loaded at its
+    end is drawn then."""
+    postponed = Postponed(room)
     token = _postponed.set(postponed)
     try:
         yield postponed
@@ -134,10 +148,15 @@ class Variable(Value):
         self.regularizer: Any = None
         self.overwrite_with_gradient = False
         postponed = _postponed.get()
-        if postponed is not None and shape is not None and postponed.takes(initializer):
-            self._set_array(_aligned_zeros(standardize_shape(shape, self.path), standardize_dtype(dtype, floatx())))
-            postponed.add(self, initializer)
-            return
+        if shape is not None:
+            known, kind = standardize_shape(shape, f"Variable '{self.path}'"), standardize_dtype(dtype, floatx())
+            if postponed is not None:
+                postponed.claim(known, kind, self.path)
+            check_room(known, kind, f"Variable '{self.path}'")
+            if postponed is not None and postponed.takes(initializer):
+                self._set_array(_aligned_zeros(known, kind))
+                postponed.add(self, initializer)
+                return
         with trace.tracing(None), trace.no_tapes():
             array = _first_value(initializer, shape, dtype, self.path)
         self._set_array(array)
@@ -157,6 +176,7 @@ class Variable(Value):
     def value(self) -> Any:
         """The value now: a Tensor, or a Symbol while a function is being compiled."""
         graph = trace.current_graph()
+        tensor: Any
         if graph is not None:
             tensor = graph.read(self)
         else:
@@ -264,7 +284,7 @@ def _first_value(initializer: Any, shape: Any, dtype: Any, path: str) -> np.ndar
         if shape is None:
             raise ValueError(f"Variable '{path}': a shape is needed when the first value comes from a function")
         shape = standardize_shape(shape, f"Variable '{path}'")
-        name = standardize_dtype(dtype, floatx())
+        name: str | None = standardize_dtype(dtype, floatx())
         array = as_array(initializer(shape, dtype=name), name)
     else:
         name = None if dtype is None else standardize_dtype(dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import os
 import struct
 import zlib
@@ -21,6 +22,7 @@ _FILES = (
     "t10k-images-idx3-ubyte.gz",
     "t10k-labels-idx1-ubyte.gz",
 )
+_MOST = 1 << 30  # bytes of a file unpacked: twenty times the largest
 
 
 def load_data() -> Any:
@@ -38,8 +40,11 @@ def _read_idx(path: str) -> np.ndarray[Any, Any]:
         with gzip.open(path) as file:
             zero, kind, rank = struct.unpack(">HBB", file.read(4))
             shape = struct.unpack(f">{rank}I", file.read(4 * rank))
-            data = np.frombuffer(file.read(), np.uint8)
-        if zero != 0 or kind != 8 or data.size != np.prod(shape, dtype=np.int64):
+            size = math.prod(shape)
+            if size > _MOST:
+                raise ValueError(f"shape {shape} is too large")
+            data = np.frombuffer(file.read(size + 1), np.uint8)
+        if zero != 0 or kind != 8 or data.size != size:
             raise ValueError(f"{data.size} bytes for shape {shape}")
     except (OSError, EOFError, struct.error, zlib.error, ValueError) as error:
         raise ValueError(f"{path} is damaged: {error}. Delete it, and it will be downloaded again.") from error

@@ -94,6 +94,8 @@ class DTypePolicyMap(dict):  # type: ignore[type-arg]
     """Policies by layer path, with a default: what layers get when their path is not listed."""
 
     def __init__(self, default_policy: Any = None, policy_map: dict[str, Any] | None = None) -> None:
+        if not isinstance(policy_map or {}, dict):
+            raise TypeError(f"DTypePolicyMap: expected `policy_map` to be a dict, got {policy_map!r:.200}")
         super().__init__({path: get(policy) for path, policy in (policy_map or {}).items()})
         self._default = None if default_policy is None else get(default_policy)
 
@@ -148,13 +150,13 @@ def get(identifier: Any) -> Any:
         return _global_policy()
     if isinstance(identifier, (DTypePolicy, DTypePolicyMap)):
         return identifier
-    if isinstance(identifier, dict):
+    if isinstance(identifier, dict) and "class_name" in identifier:
         return deserialize(identifier)
     if isinstance(identifier, str):
         return DTypePolicy(identifier)
     try:
         return DTypePolicy(standardize_dtype(identifier))
-    except ValueError:
+    except (TypeError, ValueError):
         raise ValueError(
             "Cannot interpret `dtype` argument. Expected a string or an instance of DTypePolicy. "
             f"Received: dtype={identifier}"

@@ -10,6 +10,7 @@ from nacre.core.tensor import KerasTensor
 from nacre.layers.input_layer import Input, InputLayer
 from nacre.layers.layer import Layer
 from nacre.models.functional import Functional
+from nacre.models.model import Model
 from nacre.models.sequential import Sequential
 
 
@@ -35,6 +36,8 @@ def clone_model(
     """
     if kwargs:
         raise ValueError(f"Unexpected keyword argument(s): {tuple(kwargs)}")
+    if not isinstance(model, Model):
+        raise ValueError(f"Expected `model` argument to be a `Model` instance, got {model!r:.200}")
     if isinstance(model, Sequential):
         if call_function is not None:
             raise ValueError(

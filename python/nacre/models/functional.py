@@ -14,7 +14,7 @@ from nacre import ops
 from nacre.core import registry, trace, tree
 from nacre.core.operation import Node
 from nacre.core.spec import is_float
-from nacre.core.tensor import KerasTensor
+from nacre.core.tensor import KerasTensor, Tensor, as_array
 from nacre.layers.conversion import convert_input
 from nacre.layers.input_layer import InputLayer
 from nacre.layers.layer import Layer
@@ -226,6 +226,8 @@ class Functional(Model):
         if isinstance(x, np.ndarray) and x.dtype.kind in "SUO":
             return x
         x = convert_input(x, None)
+        if not hasattr(x, "dtype") or not hasattr(x, "shape"):
+            x = Tensor(as_array(x))  # a number; of anything else the error says what it is
         mask = getattr(x, "_keras_mask", None)
         if (
             x.dtype != reference.dtype

@@ -135,7 +135,7 @@ class Model(Trainer):
 
     def to_json(self, **kwargs: Any) -> str:
         """The configuration (without weights) as JSON; the reverse of `model_from_json`."""
-        return saving.model_to_json(self, **kwargs)
+        return str(saving.model_to_json(self, **kwargs))
 
     def export(self, filepath: Any, format: str = "tf_saved_model", **kwargs: Any) -> None:
         """Not available: nacre writes `.keras` files; formats of other runtimes need those. Raises

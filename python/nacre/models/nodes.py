@@ -51,7 +51,7 @@ _CORE = frozenset(
 )
 _MATH = frozenset(["segment_sum", "segment_max", "top_k", "in_top_k", "logsumexp", "qr", "erf", "rsqrt"])
 # Functions whose class in Keras has another name than theirs in capitals.
-_CLASS = {"getitem": "GetItem", "silu": "Silu", "relu6": "Relu6", "argmax": "Argmax", "argmin": "Argmin"}
+_CLASS = {"silu": "Silu", "relu6": "Relu6", "argmax": "Argmax", "argmin": "Argmin"}
 _TENSOR_ARGUMENTS = frozenset(("x", "x1", "x2", "xs", "y", "a", "b", "inputs", "key", "indices", "condition"))
 
 
@@ -178,6 +178,8 @@ def graph_from_config(config: dict[str, Any]) -> tuple[Any, Any]:
                 operation = made[name]
                 if isinstance(operation, OpCall):
                     kwargs = {**operation_attributes(operation), **kwargs}
+                    if operation.function is ops.get_item:  # JSON made a list of the tuple in x[:, 0]
+                        args = [tuple(a) if isinstance(a, list) else a for a in args]
                 operation(*args, **kwargs)
                 done.add((name, number))
             else:
@@ -202,7 +204,7 @@ def _operation_from_config(config: dict[str, Any]) -> Any:
         name = str(config["class_name"])
         function = _function(name)
         if function is None:
-            raise TypeError(f"Could not locate the function of class '{name}' in {module}.")
+            raise registry.UnknownObject(f"Could not locate the function of class '{name}' in {module}.")
         inner = dict(config.get("config") or {})
         operation = OpCall(function, name=inner.pop("name", None))
         known = inspect.signature(function).parameters

@@ -183,7 +183,7 @@ def padding_name(padding: Any, name: str) -> str:
     found = padding.lower() if isinstance(padding, str) else padding
     if found not in ("valid", "same"):
         raise ValueError(f"{name}: expected padding to be 'valid' or 'same', got {padding!r}")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def channels_last(x: Any, data_format: str) -> Any:
@@ -238,7 +238,7 @@ def convolve(x: Any, w: Any, strides: tuple[int, ...], pads: Any, dilation: tupl
     if (before, after) != (0, 0):
         x = Pad(((0, 0), (before, after), (0, 0), (0, 0), (0, 0)))(x)
     out = window_count(depth + before + after, w.shape[0], strides[0], dilation[0])
-    total = None
+    total: Any = None
     for tap in range(w.shape[0]):
         # The slices of depth that this tap meets, as more images of one batch.
         planes = Slice((0, tap * dilation[0], 0, 0, 0), (n, out, *rest), (1, strides[0], 1, 1, 1))(x)
@@ -417,7 +417,7 @@ def _spread(x: Any, w: Any, steps: Any, pads: Any, gaps: Any, sizes: tuple[int, 
     n, depth, *rest = x.shape
     plane = Conv2DGradX(steps[1:], pads[1:], gaps[1:], 1, sizes[1:])
     flat = reshaped(x, (n * depth, *rest))
-    total = None
+    total: Any = None
     for tap in range(w.shape[0]):
         part = plane(flat, w[tap])
         part = reshaped(part, (n, depth, *part.shape[1:]))
@@ -447,7 +447,7 @@ def _spread_by_taps(x: Any, w: Any, steps: Any, pads: Any, gaps: Any, sizes: tup
     spatial = len(sizes)
     n, *size, channels = x.shape
     rows = reshaped(x, (n * math.prod(size), channels))
-    total = None
+    total: Any = None
     for tap in np.ndindex(*w.shape[:spatial]):
         part = multiply_matrices(rows, permuted(w[tap], (1, 0)))
         part = reshaped(part, (n, *size, w.shape[-2]))

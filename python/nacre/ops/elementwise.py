@@ -18,14 +18,82 @@ from nacre.ops.base import broadcast_result, pair, public, scalar, value, weak_d
 from nacre.ops.lowering import SUM, Step, lower_elementwise, lower_reduction
 
 __all__ = [
-    "abs", "absolute", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "bitwise_and",
-    "bitwise_invert", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "cast",
-    "ceil", "clip", "cos", "cosh", "divide", "equal", "erf", "erfinv", "exp", "exp2", "expm1", "floor", "floor_divide",
-    "greater", "greater_equal", "hypot", "isfinite", "isinf", "isnan", "left_shift", "less", "less_equal", "log", "log10",
-    "log1p", "log2", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "maximum", "minimum", "mod",
-    "multiply", "negative", "nonzero", "not_equal", "power", "reciprocal", "relu", "right_shift", "round", "rsqrt",
-    "sigmoid", "sign", "sin", "sinh", "softplus", "sqrt", "square", "stop_gradient", "subtract", "tan", "tanh",
-    "true_divide", "trunc", "where",
+    "abs",
+    "absolute",
+    "add",
+    "arccos",
+    "arccosh",
+    "arcsin",
+    "arcsinh",
+    "arctan",
+    "arctan2",
+    "arctanh",
+    "bitwise_and",
+    "bitwise_invert",
+    "bitwise_left_shift",
+    "bitwise_not",
+    "bitwise_or",
+    "bitwise_right_shift",
+    "bitwise_xor",
+    "cast",
+    "ceil",
+    "clip",
+    "cos",
+    "cosh",
+    "divide",
+    "equal",
+    "erf",
+    "erfinv",
+    "exp",
+    "exp2",
+    "expm1",
+    "floor",
+    "floor_divide",
+    "greater",
+    "greater_equal",
+    "hypot",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "left_shift",
+    "less",
+    "less_equal",
+    "log",
+    "log1p",
+    "log2",
+    "log10",
+    "logaddexp",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
+    "maximum",
+    "minimum",
+    "mod",
+    "multiply",
+    "negative",
+    "nonzero",
+    "not_equal",
+    "power",
+    "reciprocal",
+    "relu",
+    "right_shift",
+    "round",
+    "rsqrt",
+    "sigmoid",
+    "sign",
+    "sin",
+    "sinh",
+    "softplus",
+    "sqrt",
+    "square",
+    "stop_gradient",
+    "subtract",
+    "tan",
+    "tanh",
+    "true_divide",
+    "trunc",
+    "where",
 ]  # fmt: skip
 
 
@@ -40,11 +108,11 @@ class Elementwise(Op):
         if "code" not in cls.__dict__:
             cls.code = to_snake_case(cls.__name__)
 
-    def infer(self, *xs: Spec) -> Spec:
+    def infer(self, *xs: Any, **options: Any) -> Spec:
         shape = xs[0].shape if len(xs) == 1 else broadcast_result(self.code, [x.shape for x in xs])
         return Spec(shape, self.out_dtype(*xs))
 
-    def out_dtype(self, *xs: Spec) -> str:
+    def out_dtype(self, *xs: Any, **options: Any) -> str:
         if self.result == "bool":
             return "bool"
         dtype = xs[0].dtype if len(xs) == 1 else result_dtype(*[x.dtype for x in xs])
@@ -735,6 +803,10 @@ def round(x: Any, decimals: int = 0) -> Any:
     x = value(x)
     if decimals == 0:
         return Round()(x)
+    if not isinstance(decimals, (int, np.integer)):
+        raise TypeError(f"round: expected `decimals` to be an int, got {decimals!r}")
+    if abs(decimals) > 300:  # 10**decimals is no float
+        return x if decimals > 0 else Mul()(x, scalar(0, x.dtype))
     factor = scalar(float(10**decimals), x.dtype if is_float(x.dtype) else "float32")
     rounded = Div()(Round()(Mul()(x, factor)), factor)
     return rounded if is_float(x.dtype) else Cast(x.dtype)(rounded)

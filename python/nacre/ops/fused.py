@@ -259,7 +259,7 @@ class Conv2DGradWB(Op):
 
     @staticmethod
     def match(node: Node, uses: Uses) -> Node | None:
-        x, dy = node.inputs
+        _, dy = node.inputs
         if not isinstance(node.op, Conv2DGradW):
             return None
         for other in uses.readers(dy):

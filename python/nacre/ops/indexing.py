@@ -393,4 +393,4 @@ def _moved_front(y: Any, axis: int, count: int) -> Any:
     return permuted(y, order)
 
 
-install_operators({"getitem": getitem, "reshape": reshape, "transpose": transpose})
+install_operators({"getitem": get_item, "reshape": reshape, "transpose": transpose})

@@ -265,7 +265,7 @@ def _extreme(op: type[Op], other: type[Op], name: str, x: Any, axis: Any, keepdi
     x = value(x)
     axes = _axes(axis, x, name)
     shape = reduced_shape(x.shape, axes)
-    if axes and _count(x.shape, axes) == 0 and math.prod(shape):
+    if axes and _count(x.shape, axes) == 0 and math.prod(shape) != 0:
         if initial is None:
             raise ValueError(f"{name}: no elements along axis {axis!r} of shape {x.shape}; give `initial`")
         y = BroadcastTo(shape)(scalar(initial, x.dtype))

@@ -100,13 +100,9 @@ class _Fuser:
             if any(id(s) in group.inside and not stays_exact(s.dtype, group.domain) for s in m.inputs):
                 return False
         inputs = _inputs(group)
-        steps = sum(len(m.op.steps(len(m.inputs))) for m in group.members)  # type: ignore[attr-defined]
+        steps = sum(len(m.op.steps(len(m.inputs))) for m in group.members)
         literals = sum(1 for s in inputs if literal(s) is not None) + sum(
-            1
-            for m in group.members
-            for _, args in m.op.steps(len(m.inputs))  # type: ignore[attr-defined]
-            for a in args
-            if not isinstance(a, int)
+            1 for m in group.members for _, args in m.op.steps(len(m.inputs)) for a in args if not isinstance(a, int)
         )
         if len(inputs) - literals > MOST_INPUTS or steps > _MOST_FUSED or literals > MOST_CONSTS:
             return False
@@ -136,7 +132,7 @@ class _Fuser:
         for m in members:
             sources = [numbers[id(s if id(s) in group.inside else unrepeated(s))] for s in m.inputs]
             base = n + len(steps) - len(sources)
-            for name, args in m.op.steps(len(sources)):  # type: ignore[attr-defined]
+            for name, args in m.op.steps(len(sources)):
                 renamed = [a if not isinstance(a, int) else sources[a] if a < len(sources) else base + a for a in args]
                 steps.append((name, tuple(renamed)))
             numbers[id(m.outputs[0])] = n + len(steps) - 1

@@ -25,7 +25,6 @@ from nacre.passes.pooled import fuse_pooled_convolutions
 from nacre.passes.simplify import remove_dead, simplify
 from nacre.passes.sums import absorb_into_sums
 from nacre.passes.surround import absorb_padding, absorb_sums
-from nacre.runtime import eager
 from nacre.runtime.writer import build_program
 
 _MOST_PROGRAMS = 64
@@ -34,9 +33,9 @@ _MOST_PROGRAMS = 64
 class Plan:
     """A verified program and how values reach it."""
 
-    def __init__(self, fn: Callable[..., Any], structure: Any, specs: list[Spec]) -> None:
+    def __init__(self, fn: Callable[..., Any], structure: Any, specs: list[Spec | _Static]) -> None:
         graph = Graph()
-        leaves = [graph.add_input(leaf) if type(leaf) is Spec else leaf.value for leaf in specs]
+        leaves = [leaf.value if isinstance(leaf, _Static) else graph.add_input(leaf) for leaf in specs]
         args, kwargs = tree.pack_sequence_as(structure, leaves)
         with trace.tracing(graph), trace.no_tapes():
             result = fn(*args, **kwargs)
@@ -147,7 +146,7 @@ class CompiledFunction:
             if len(self._plans) >= _MOST_PROGRAMS:
                 self._plans.pop(next(iter(self._plans)))
             specs = iter(arrays if rows is None else [a[:1] for a in arrays])
-            leaves = []
+            leaves: list[Spec | _Static] = []
             for leaf in tree.flatten(structure):
                 if _is_array(leaf):
                     array = next(specs)

@@ -122,6 +122,8 @@ def check_lengths(**parts: Any) -> int:
 
 def class_weight_to_sample_weights(y: Any, class_weight: dict[int, float]) -> np.ndarray[Any, Any]:
     """The weight of each sample by its class: class numbers, or one-hot rows; 1 for classes that are not named."""
+    if not isinstance(class_weight, dict):
+        raise TypeError(f"class_weight: expected a dict from class number to weight, got {type(class_weight).__name__}")
     y = np.asarray(y)
     if y.ndim > 1:
         y = np.argmax(y, axis=-1) if y.shape[-1] != 1 else np.squeeze(y, axis=-1)

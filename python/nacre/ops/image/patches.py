@@ -92,9 +92,9 @@ def _border(first: Any, last: Any, extent: int, target: Any, grows: bool, name: 
         )
     change = None if target is None else (target - extent if grows else extent - target)
     if first is None:
-        first = change - last  # type: ignore[operator]
+        first = change - last
     elif last is None:
-        last = change - first  # type: ignore[operator]
+        last = change - first
     if first < 0 or last < 0 or (not grows and first + last >= max(extent, 1)):
         raise ValueError(f"{name}: borders of {first} and {last} do not fit a {what} of {extent}")
     return int(first), int(last)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from nacre import ops
+from nacre.core.errors import TracedBranch
 from nacre.core.spec import is_float
 from nacre.core.tensor import KerasTensor, Symbol, Tensor
 from nacre.layers.arguments import config_of, is_int
@@ -241,10 +242,10 @@ class Hashing(Layer):
 
     def call(self, inputs: Any) -> Any:
         """Places in [0, num_bins), or vectors of them."""
-        if isinstance(inputs, (Symbol, KerasTensor)):
-            raise ValueError(
-                f"Hashing '{self.name}' works in Python and cannot be part of a compiled model. Apply it to the data "
-                "before training."
+        if isinstance(inputs, Symbol):
+            raise TracedBranch(
+                f"{type(self).__name__} '{self.name}' works in Python, on values. Applied to the data before training, "
+                "for example in the data set, it does not hold the model up"
             )
         values = np.asarray(inputs)
         masked = self.mask_value is not None
@@ -262,8 +263,8 @@ class Hashing(Layer):
         return _encoded(indices, self.output_mode, self.num_bins, None, self._input_dtype)
 
     def compute_output_spec(self, inputs: Any) -> Any:
-        """Raises ValueError: a model cannot hold a layer that works in Python."""
-        return self.call(inputs)
+        """A KerasTensor of what `call` gives."""
+        return KerasTensor(self.compute_output_shape(inputs.shape), "int64" if self.output_mode == "int" else self._input_dtype)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """That of the input, or (..., num_bins)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -128,6 +129,12 @@ class CompileLoss:
             raise ValueError(
                 f"Unsupported `loss_weights` argument. Expected a float, a list, or a dict. Received: {loss_weights!r}"
             )
+        for item in tree.flatten(loss_weights) if tree.is_nested(loss_weights) else [loss_weights]:
+            if item is not None and not isinstance(item, numbers.Real):
+                raise ValueError(
+                    f"loss_weights: expected numbers, got {item!r}. The third positional argument of `compile` is "
+                    "`loss_weights`; name the others: compile(optimizer, loss, metrics=[...])"
+                )
         for item in tree.flatten(loss) if tree.is_nested(loss) else [loss]:
             if isinstance(item, str) and item.lower() not in ("crossentropy", "ce"):
                 identifiers.get(item)  # a name that is none is told at once
@@ -154,7 +161,7 @@ class CompileLoss:
         n = len(found)
         if names is not None and len(names) != n:
             names = None
-        truths = match_outputs(y_true, y_pred, self.output_names)
+        truths = _targets(y_true, y_pred, self.output_names, [i for i, item in enumerate(found) if item is not None])
         flat_pred = tree.flatten(y_pred) if tree.is_nested(y_pred) else [y_pred]
         weights = self._loss_weights
         if isinstance(weights, (list, tuple)) and len(weights) != n:
@@ -186,7 +193,7 @@ class CompileLoss:
         if not self._outputs:
             return None
         flat_pred = tree.flatten(y_pred) if tree.is_nested(y_pred) else [y_pred]
-        truths = match_outputs(y_true, y_pred, self.output_names)
+        truths = _targets(y_true, y_pred, self.output_names, [o.position for o in self._outputs])
         weights = match_weights(sample_weight, y_pred, self.output_names)
         total = None
         for index, name, loss, weight, tracker in self._outputs:
@@ -203,6 +210,18 @@ class CompileLoss:
                 value = value * weight
             total = value if total is None else total + value
         return total
+
+
+def _targets(y_true: Any, y_pred: Any, names: list[str] | None, with_loss: list[int]) -> list[Any]:
+    """`match_outputs`; targets may also be given for the outputs that have a loss, and no others."""
+    n = len(output_paths(y_pred))
+    flat = tree.flatten(y_true) if tree.is_nested(y_true) else [y_true]
+    if isinstance(y_true, Mapping) or len(flat) == n or len(flat) != len(with_loss):
+        return match_outputs(y_true, y_pred, names)
+    found: list[Any] = [None] * n
+    for i, target in zip(with_loss, flat, strict=True):
+        found[i] = target
+    return found
 
 
 def match_weights(sample_weight: Any, y_pred: Any, names: list[str] | None) -> list[Any]:

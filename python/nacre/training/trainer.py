@@ -650,5 +650,5 @@ def pythonify_logs(logs: Any) -> dict[str, Any]:
         if isinstance(value, (Tensor, Symbol)):
             value = value.numpy()
         array = np.asarray(value)
-        found[name] = float(array) if array.size == 1 and array.dtype.kind in "biuf" else value
+        found[name] = float(array) if array.ndim == 0 and array.dtype.kind in "biuf" else value
     return found

@@ -85,7 +85,10 @@ class TestText:
         assert losses[-1] < losses[0]
         again = model_from_json(model.to_json())
         again.set_weights(model.get_weights())
-        np.testing.assert_array_equal(again.predict(data, verbose=0), model.predict(data, verbose=0))
+        expected = model.predict(data, verbose=0)
+        np.testing.assert_array_equal(again.predict(data, verbose=0), expected)
+        flat = {name: column[:, 0] for name, column in data.items()}
+        np.testing.assert_array_equal(model.predict(flat, verbose=0), expected)
 
     @pytest.mark.parametrize(
         "kwargs",
@@ -134,6 +137,19 @@ class TestLookup:
 
 
 class TestNumbers:
+    def test_crossed_features_share_a_place_when_they_are_equal(self) -> None:
+        layer = layers.HashedCrossing(num_bins=50)
+        places = layer((np.array(["a", "b", "a"]), np.array([1, 1, 1]))).tolist()
+        assert places[0] == places[2] != places[1] and all(0 <= p < 50 for p in places)
+        hot = layers.HashedCrossing(50, output_mode="one_hot")((np.array([["a"]]), np.array([[1]])))
+        assert hot.shape == (1, 50) and int(np.argmax(hot)) == places[0]
+        crossed = layer([Input((1,), dtype="string"), Input((1,), dtype="int64")])
+        assert crossed.shape == (None, 1) and crossed.dtype == "int64"
+        with pytest.raises(ValueError, match="at least two"):
+            layer([np.array([1])])
+        with pytest.raises(ValueError, match="same shape"):
+            layer((np.array([1]), np.array([1, 2])))
+
     def test_categories(self) -> None:
         assert layers.CategoryEncoding(4)([[0, 1], [2, 2]]).tolist() == [[1, 1, 0, 0], [0, 0, 1, 0]]
         assert layers.CategoryEncoding(3, "one_hot")([2, 0]).tolist() == [[0, 0, 1], [1, 0, 0]]

@@ -183,7 +183,7 @@ def reshape(tensor: Any, shape: Any, name: str | None = None) -> Any:
 def shape(input: Any, **kwargs: Any) -> Any:
     """The shape: of a value as a tensor, of a symbol as a tuple."""
     sizes = tuple(ops.shape(input))
-    return Tensor(np.array(sizes, np.int32)) if isinstance(input, (Tensor, np.ndarray)) else sizes
+    return Tensor(np.array(sizes, np.int32)) if isinstance(input, (Tensor, _Variable, np.ndarray)) else sizes
 
 
 def size(input: Any, **kwargs: Any) -> Any:

@@ -206,7 +206,8 @@ class Functional(Model):
                 return None
             raise ValueError(f"Input {self.input_names[index]!r} of model '{self.name}' is missing: got None")
         if isinstance(x, np.ndarray) and x.dtype.kind in "SUO":
-            return x
+            one_less = x.ndim == len(reference.shape) - 1 and reference.shape[-1] == 1
+            return np.expand_dims(x, -1) if one_less else x
         x = convert_input(x, None)
         mask = getattr(x, "_keras_mask", None)
         if (

@@ -166,8 +166,8 @@ def test_one_class_of_categorical_crossentropy_is_a_warning() -> None:
 
 def test_ctc_pads_labels_with_zeros():
     logits = np.random.default_rng(0).normal(size=(2, 6, 4)).astype("float32")
-    loss = nacre.losses.CTC(reduction=None)(np.array([[1, 2, 0], [3, 3, 1]]), logits)
-    expected = nacre.ops.ctc_loss(np.array([[1, 2, 0], [3, 3, 1]]), logits, np.array([2, 3]), np.array([6, 6]))
+    loss = keras.losses.CTC(reduction=None)(np.array([[1, 2, 0], [3, 3, 1]]), logits)
+    expected = ops.ctc_loss(np.array([[1, 2, 0], [3, 3, 1]]), logits, np.array([2, 3]), np.array([6, 6]))
     np.testing.assert_array_equal(loss.numpy(), expected.numpy())
     with pytest.raises(ValueError, match=r"\(N, T, C\)"):
-        nacre.losses.ctc(np.ones((2, 3)), logits[0])
+        keras.losses.ctc(np.ones((2, 3)), logits[0])

@@ -302,17 +302,6 @@ def test_progress_ends_in_one_line_where_nobody_watches(model: Any, capsys: Any)
     assert capsys.readouterr().out == ""
 
 
-def test_targets_may_be_given_for_the_outputs_with_a_loss_alone():
-    x = keras.Input((3,))
-    h = keras.layers.Dense(4)(x)
-    model = keras.Model(x, [keras.layers.Dense(1)(h), h])
-    model.compile("sgd", ["mse", None])
-    data, y = np.ones((8, 3), "float32"), np.zeros((8, 1), "float32")
-    assert list(model.fit(data, y, verbose=0).history) == ["loss"]
-    with pytest.raises(ValueError, match="different structures"):
-        model.fit(data, [y, y, y], verbose=0)
-
-
 def test_a_metric_of_one_number_in_an_array_stays_an_array():
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, "sigmoid")])
     model.compile("sgd", "mse", metrics=[keras.metrics.F1Score(threshold=0.5)])

@@ -161,7 +161,7 @@ class CompileLoss:
         n = len(found)
         if names is not None and len(names) != n:
             names = None
-        truths = _targets(y_true, y_pred, self.output_names, [i for i, item in enumerate(found) if item is not None])
+        truths = match_outputs(y_true, y_pred, self.output_names)
         flat_pred = tree.flatten(y_pred) if tree.is_nested(y_pred) else [y_pred]
         weights = self._loss_weights
         if isinstance(weights, (list, tuple)) and len(weights) != n:
@@ -193,7 +193,7 @@ class CompileLoss:
         if not self._outputs:
             return None
         flat_pred = tree.flatten(y_pred) if tree.is_nested(y_pred) else [y_pred]
-        truths = _targets(y_true, y_pred, self.output_names, [o.position for o in self._outputs])
+        truths = match_outputs(y_true, y_pred, self.output_names)
         weights = match_weights(sample_weight, y_pred, self.output_names)
         total = None
         for index, name, loss, weight, tracker in self._outputs:
@@ -210,18 +210,6 @@ class CompileLoss:
                 value = value * weight
             total = value if total is None else total + value
         return total
-
-
-def _targets(y_true: Any, y_pred: Any, names: list[str] | None, with_loss: list[int]) -> list[Any]:
-    """`match_outputs`; targets may also be given for the outputs that have a loss, and no others."""
-    n = len(output_paths(y_pred))
-    flat = tree.flatten(y_true) if tree.is_nested(y_true) else [y_true]
-    if isinstance(y_true, Mapping) or len(flat) == n or len(flat) != len(with_loss):
-        return match_outputs(y_true, y_pred, names)
-    found: list[Any] = [None] * n
-    for i, target in zip(with_loss, flat, strict=True):
-        found[i] = target
-    return found
 
 
 def match_weights(sample_weight: Any, y_pred: Any, names: list[str] | None) -> list[Any]:

@@ -313,3 +313,23 @@ def test_metrics_in_the_place_of_loss_weights_are_refused_by_name():
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
     with pytest.raises(ValueError, match=r"metrics=\[\.\.\.\]"):
         model.compile("sgd", "mse", ["accuracy"])
+
+
+def test_a_step_of_its_own_decides_what_a_batch_is_to_the_model():
+    class Triplets(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.embed = layers.Dense(2)
+
+        def call(self, inputs):
+            anchor, near, far = inputs
+            return ops.sum(ops.square(self.embed(anchor) - self.embed(near))), self.embed(far)
+
+        def train_step(self, data):
+            near, far = self(data)
+            return {"loss": near + ops.mean(far)}
+
+    model = Triplets()
+    model.compile("sgd")
+    three = tuple(np.full((4, 3), i, "float32") for i in range(3))
+    assert list(model.fit(iter([three]), epochs=1, verbose=0, shuffle=False).history) == ["loss"]

@@ -253,16 +253,3 @@ def test_only_a_listener_makes_training_come_back_for_each_batch(model: Any) -> 
     assert not made.listens_to_batches("train")
     made.append(callbacks.TerminateOnNaN())
     assert made.listens_to_batches("train")
-
-
-def test_a_checkpoint_says_what_improved_and_when_it_has_saved(tmp_path, capsys):
-    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    model.compile("sgd", "mse")
-    path = str(tmp_path / "m.keras")
-    saver = keras.callbacks.ModelCheckpoint(path, monitor="loss", save_best_only=True, verbose=1)
-    model.fit(np.ones((4, 2)), np.zeros(4), epochs=1, verbose=0, callbacks=[saver])
-    lines = [line for line in capsys.readouterr().out.splitlines() if line]
-    assert lines == [
-        f"Epoch 1: loss improved from None to {saver.best:.5f}, saving model to {path}",
-        f"Epoch 1: finished saving model to {path}",
-    ]

@@ -38,6 +38,7 @@ _MODULES = (
     "saving",
     "tree",
     "utils",
+    "wrappers",
 )
 
 _NAMES = {
@@ -58,6 +59,8 @@ _NAMES = {
     "Regularizer": ".regularizers",
     "Sequential": ".models",
     "Variable": ".core.variable",
+    "device": ".core.naming",
+    "name_scope": ".core.naming",
     "install_as_keras": ".compat.install",
 }
 

@@ -107,6 +107,50 @@ def test_names_around_keras():
     )
 
 
+def test_values_as_programs_for_tensorflow_print_and_change_them():
+    run(
+        """
+        import tensorflow as tf
+        loss = tf.reduce_mean(tf.constant([1.0, 2.0]))
+        assert f"{loss.numpy():.2f} {loss:.1f}" == "1.50 1.5"
+        v = tf.Variable([[1.0, 2.0], [3.0, 4.0]])
+        v[0, 1].assign(42.0)
+        v[:, 0].assign([0.0, 1.0])
+        v.scatter_nd_update(indices=[[1, 1]], updates=[7.0])
+        assert v.numpy().tolist() == [[0.0, 42.0], [1.0, 7.0]]
+        with tf.GradientTape() as tape:
+            y = tf.add_n([v[0, 0], tf.reduce_sum(v)])
+        assert tape.gradient(y, v).numpy().tolist() == [[2.0, 1.0], [1.0, 1.0]]
+        values, index = tf.unique([3, 3, 1])
+        assert values.numpy().tolist() == [3, 1] and index.numpy().tolist() == [0, 0, 1]
+        clipped, norm = tf.clip_by_global_norm([tf.constant([3.0, 4.0]), None], 1.0)
+        assert abs(norm.numpy() - 5) < 1e-6 and clipped[1] is None and abs(clipped[0].numpy()[0] - 0.6) < 1e-6
+        assert tf.math.top_k([1, 3, 2], k=2).values.numpy().tolist() == [3, 2]
+        assert tf.math.confusion_matrix([0, 1, 1], [0, 1, 0]).numpy().tolist() == [[1, 0], [1, 1]]
+        assert tf.shape(v).numpy().tolist() == [2, 2] and int(tf.size(v)) == 4 and tf.executing_eagerly()
+        """
+    )
+
+
+def test_strings_and_pictures():
+    run(
+        """
+        import numpy as np, tensorflow as tf
+        from tensorflow.keras.utils import save_img
+        text = tf.strings.regex_replace(tf.strings.lower(["A<br />b", "C!"]), "<br />", " ")
+        assert tf.expand_dims(text, -1).numpy().tolist() == [[b"a b"], [b"c!"]]
+        assert tf.strings.join(["a", "b"], separator="-").numpy() == b"a-b"
+        assert tf.strings.split("a b").numpy().tolist() == [b"a", b"b"] and tf.strings.length("abc").numpy() == 3
+        save_img("p.png", np.zeros((4, 6, 3), "uint8"))
+        def load(path):
+            image = tf.image.convert_image_dtype(tf.io.decode_png(tf.io.read_file(path), channels=3), tf.float32)
+            return tf.image.flip_left_right(tf.image.resize(image, (2, 3)))
+        batch = next(iter(tf.data.Dataset.from_tensor_slices(["p.png", "p.png"]).map(load).batch(2)))
+        assert batch.shape == (2, 2, 3, 3) and batch.dtype == "float32"
+        """
+    )
+
+
 def script(tmp_path, text):
     path = tmp_path / "script.py"
     path.write_text(textwrap.dedent(text))

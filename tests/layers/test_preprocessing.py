@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import nacre
 from nacre import Input, layers, saving
+from nacre.core.errors import TracedBranch
+from nacre.models import model_from_json
 from nacre.runtime.compiled import CompiledFunction
 
 TEXTS = ["the cat sat on the mat", "the dog!", "a Cat"]
@@ -58,12 +61,34 @@ class TestText:
         again.load_assets(str(tmp_path))
         assert again(TEXTS).tolist() == layer(TEXTS).tolist()
 
-    def test_it_is_no_part_of_a_compiled_model(self) -> None:
-        with pytest.raises(ValueError, match="before training"):
+    def test_a_program_cannot_hold_it(self) -> None:
+        with pytest.raises(TracedBranch, match="before training"):
             CompiledFunction(lambda x: layers.TextVectorization(vocabulary=["a"])(x))(np.ones((2, 1), "float32"))
-        for layer in (layers.TextVectorization(), layers.StringLookup(), layers.Hashing(3)):
-            with pytest.raises(ValueError, match="before training"):
-                layer(Input((1,)))
+
+    def test_a_model_holds_it_and_runs_in_python(self) -> None:
+        words, colour = Input((1,), dtype="string", name="words"), Input((1,), dtype="string", name="colour")
+        number = Input((1,), dtype="int64", name="number")
+        ids = layers.TextVectorization(vocabulary=["a", "b"], output_sequence_length=3)(words)
+        assert ids.shape == (None, 3) and ids.dtype == "int64"
+        hot = layers.StringLookup(vocabulary=["red", "blue"], output_mode="multi_hot")(colour)
+        assert hot.shape == (None, 3)
+        place = layers.IntegerLookup(vocabulary=[5, 7], output_mode="one_hot")(number)
+        x = layers.concatenate([layers.Flatten()(layers.Embedding(4, 2)(ids)), hot, place, layers.Hashing(3)(colour)])
+        model = nacre.Model({"words": words, "colour": colour, "number": number}, layers.Dense(1)(x))
+        model.compile("sgd", "mse")
+        data = {
+            "words": np.array([["a b"], ["b"], ["c"], [""]], object),
+            "colour": np.array([["red"], ["blue"], ["x"], ["red"]]),
+            "number": np.array([[5], [7], [1], [5]]),
+        }
+        losses = model.fit(data, np.arange(4.0), epochs=5, batch_size=2, verbose=0).history["loss"]
+        assert losses[-1] < losses[0]
+        again = model_from_json(model.to_json())
+        again.set_weights(model.get_weights())
+        expected = model.predict(data, verbose=0)
+        np.testing.assert_array_equal(again.predict(data, verbose=0), expected)
+        flat = {name: column[:, 0] for name, column in data.items()}
+        np.testing.assert_array_equal(model.predict(flat, verbose=0), expected)
 
     @pytest.mark.parametrize(
         "kwargs",
@@ -112,6 +137,19 @@ class TestLookup:
 
 
 class TestNumbers:
+    def test_crossed_features_share_a_place_when_they_are_equal(self) -> None:
+        layer = layers.HashedCrossing(num_bins=50)
+        places = layer((np.array(["a", "b", "a"]), np.array([1, 1, 1]))).tolist()
+        assert places[0] == places[2] != places[1] and all(0 <= p < 50 for p in places)
+        hot = layers.HashedCrossing(50, output_mode="one_hot")((np.array([["a"]]), np.array([[1]])))
+        assert hot.shape == (1, 50) and int(np.argmax(hot)) == places[0]
+        crossed = layer([Input((1,), dtype="string"), Input((1,), dtype="int64")])
+        assert crossed.shape == (None, 1) and crossed.dtype == "int64"
+        with pytest.raises(ValueError, match="at least two"):
+            layer([np.array([1])])
+        with pytest.raises(ValueError, match="same shape"):
+            layer((np.array([1]), np.array([1, 2])))
+
     def test_categories(self) -> None:
         assert layers.CategoryEncoding(4)([[0, 1], [2, 2]]).tolist() == [[1, 1, 0, 0], [0, 0, 1, 0]]
         assert layers.CategoryEncoding(3, "one_hot")([2, 0]).tolist() == [[0, 0, 1], [1, 0, 0]]

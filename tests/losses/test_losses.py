@@ -162,3 +162,12 @@ def test_wrong_arguments_are_named(make_it: Any, text: str) -> None:
 def test_one_class_of_categorical_crossentropy_is_a_warning() -> None:
     with pytest.warns(SyntaxWarning, match="binary_crossentropy"):
         losses.categorical_crossentropy([[1.0]], [[0.5]])
+
+
+def test_ctc_pads_labels_with_zeros():
+    logits = np.random.default_rng(0).normal(size=(2, 6, 4)).astype("float32")
+    loss = keras.losses.CTC(reduction=None)(np.array([[1, 2, 0], [3, 3, 1]]), logits)
+    expected = ops.ctc_loss(np.array([[1, 2, 0], [3, 3, 1]]), logits, np.array([2, 3]), np.array([6, 6]))
+    np.testing.assert_array_equal(loss.numpy(), expected.numpy())
+    with pytest.raises(ValueError, match=r"\(N, T, C\)"):
+        keras.losses.ctc(np.ones((2, 3)), logits[0])

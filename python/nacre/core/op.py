@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -136,6 +137,14 @@ class Op:
         return tuple(result) if isinstance(result, (tuple, list)) else (result,)
 
 
+_LARGE = 1 << 20  # elements; smaller constants are computed, since Python may ask for their values
+
+
+def _is_large(op: Op, tensors: list[Any]) -> bool:
+    specs = op.infer(*[Spec(t.shape, t.dtype) for t in tensors])
+    return any(math.prod(s.shape) > _LARGE for s in ((specs,) if type(specs) is Spec else specs))
+
+
 def run(op: Op, values: tuple[Any, ...]) -> tuple[Any, ...]:
     """`op` applied to Tensors, Symbols or Variables; always a tuple of outputs."""
     graph = None
@@ -157,6 +166,8 @@ def run(op: Op, values: tuple[Any, ...]) -> tuple[Any, ...]:
                 graph = value.graph
         elif not isinstance(v, Tensor):
             raise TypeError(f"{type(op).__name__}: input {i} is a {type(v).__name__}, expected a tensor")
+    if graph is None and trace.probing() and _is_large(op, resolved):
+        graph = trace.current_graph()  # only the shape is asked for
     if graph is None:
         outputs = _execute(op, tuple(resolved))
     else:

@@ -131,9 +131,9 @@ class Tensor(Value):
     def spec(self) -> Spec:
         return Spec(self.shape, self.dtype)
 
-    def numpy(self) -> np.ndarray[Any, Any]:
-        """The elements as a NumPy array of the caller's own."""
-        return self._array.copy()
+    def numpy(self) -> Any:
+        """The elements as a NumPy array of the caller's own; of a scalar, a NumPy scalar."""
+        return self._array.copy() if self.shape else self._array[()]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         if dtype is not None and np.dtype(dtype) != self._array.dtype:
@@ -245,7 +245,7 @@ class KerasTensor(Value):
     ) -> None:
         from_name = name if name is not None else "keras_tensor"
         self.shape: tuple[int | None, ...] = tuple(None if d is None else int(d) for d in shape)
-        self.dtype: str = standardize_dtype(dtype)
+        self.dtype: str = "string" if dtype == "string" else standardize_dtype(dtype)
         self.sparse = bool(sparse)
         self.ragged = bool(ragged)
         self.name = from_name

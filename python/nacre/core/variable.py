@@ -225,9 +225,10 @@ class Variable(Value):
         """Subtracts `value`."""
         return self.assign(self.value - value)
 
-    def numpy(self) -> np.ndarray[Any, Any]:
-        """The value as a NumPy array of the caller's own."""
-        return self._eager_array().copy()
+    def numpy(self) -> Any:
+        """The value as a NumPy array of the caller's own; of a scalar, a NumPy scalar."""
+        array = self._eager_array()
+        return array.copy() if array.ndim else array[()]
 
     def _eager_array(self) -> np.ndarray[Any, Any]:
         graph = trace.current_graph()

@@ -12,7 +12,7 @@ _WHERE = {
     ),
     ".attention": ("AdditiveAttention", "Attention"),
     ".batch_normalization": ("BatchNormalization",),
-    ".categories": ("CategoryEncoding", "Discretization", "Hashing"),
+    ".categories": ("CategoryEncoding", "Discretization", "HashedCrossing", "Hashing"),
     ".conv_lstm": ("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"),
     ".conv_transpose": ("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"),
     ".convolution": ("Conv1D", "Conv2D", "Conv3D"),

@@ -93,9 +93,7 @@ class InputLayer(Layer):
         output = input_tensor
         if output is None or output._keras_history is not None:
             tensor_name = name if name is not None else naming.auto_name("keras_tensor")
-            output = KerasTensor(
-                self.batch_shape, standardize_dtype(self._input_dtype_name, floatx()), name=tensor_name
-            )
+            output = KerasTensor(self.batch_shape, self._input_dtype_name, name=tensor_name)
         Node(self, (), {}, output)
         self.built = True
 

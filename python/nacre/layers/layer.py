@@ -195,7 +195,8 @@ class Layer(BuiltLayer):
             outputs = self._run(plan, args, kwargs)
             if self.activity_regularizer is not None:
                 self._regularize_activity(outputs)
-            self._hand_on_mask(first, outputs, mask)
+            given = kwargs.get("mask")  # the one that the user gave, or that of the tensor
+            self._hand_on_mask(first, outputs, mask if given is None else given)
         finally:
             context.entry, context.training = before
         return outputs

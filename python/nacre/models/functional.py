@@ -224,7 +224,8 @@ class Functional(Model):
                 f"Input {self.input_names[index]!r} of model '{self.name}' is not optional, but None was passed for it"
             )
         if isinstance(x, np.ndarray) and x.dtype.kind in "SUO":
-            return x
+            one_less = x.ndim == len(reference.shape) - 1 and reference.shape[-1] == 1
+            return np.expand_dims(x, -1) if one_less else x
         x = convert_input(x, None)
         if not hasattr(x, "dtype") or not hasattr(x, "shape"):
             x = Tensor(as_array(x))  # a number; of anything else the error says what it is

@@ -125,11 +125,26 @@ def _split(function: Any, args: Any, kwargs: Any) -> tuple[dict[str, Any], dict[
     return tensors, attributes
 
 
+def _starred(function: Any) -> str | None:
+    """The name of `*operands` in the signature of a function such as einsum(subscripts, *operands)."""
+    parameters = inspect.signature(function).parameters.values()
+    return next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
+
+
+def _in_front(operation: Any, kwargs: dict[str, Any]) -> list[Any]:
+    """The arguments of a function in front of its `*operands`, taken out of `kwargs`."""
+    if not isinstance(operation, OpCall) or _starred(operation.function) is None:
+        return []
+    parameters = inspect.signature(operation.function).parameters.values()
+    return [kwargs.pop(p.name) for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD and p.name in kwargs]
+
+
 def _node_config(node: Any, numbers: dict[tuple[int, int], int]) -> dict[str, Any]:
     args, kwargs = node.args, node.kwargs
     if isinstance(node.operation, OpCall):
         tensors, _ = _split(node.operation.function, args, kwargs)
-        args, kwargs = tuple(tensors.values()), {}
+        starred = _starred(node.operation.function)
+        args, kwargs = tuple(a for n, v in tensors.items() for a in (v if n == starred else (v,))), {}
 
     def write(x: Any) -> Any:
         if not isinstance(x, KerasTensor):
@@ -180,7 +195,7 @@ def graph_from_config(config: dict[str, Any]) -> tuple[Any, Any]:
                     kwargs = {**operation_attributes(operation), **kwargs}
                     if operation.function is ops.get_item:  # JSON made a list of the tuple in x[:, 0]
                         args = [tuple(a) if isinstance(a, list) else a for a in args]
-                operation(*args, **kwargs)
+                operation(*_in_front(operation, kwargs), *args, **kwargs)
                 done.add((name, number))
             else:
                 left.append((name, number, node))

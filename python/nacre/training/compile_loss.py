@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -108,6 +109,12 @@ class CompileLoss:
             raise ValueError(
                 f"Unsupported `loss_weights` argument. Expected a float, a list, or a dict. Received: {loss_weights!r}"
             )
+        for item in tree.flatten(loss_weights) if tree.is_nested(loss_weights) else [loss_weights]:
+            if item is not None and not isinstance(item, numbers.Real):
+                raise ValueError(
+                    f"loss_weights: expected numbers, got {item!r}. The third positional argument of `compile` is "
+                    "`loss_weights`; name the others: compile(optimizer, loss, metrics=[...])"
+                )
         for item in tree.flatten(loss) if tree.is_nested(loss) else [loss]:
             if isinstance(item, str) and item.lower() not in ("crossentropy", "ce"):
                 identifiers.get(item)  # a name that is none is told at once

@@ -30,6 +30,17 @@ from nacre.training.sources import ArraySource, first_batch, make_source, train_
 from nacre.training.steps import Mode, StepRunner
 from nacre.utils.data import pack_x_y_sample_weight, unpack_x_y_sample_weight
 
+# Methods that models had in older versions of Keras, and what stands in their place.
+_REMOVED = {
+    "predict_classes": "`np.argmax(model.predict(x), axis=-1)`, or `model.predict(x) > 0.5` for one sigmoid output",
+    "predict_proba": "`model.predict(x)`",
+    "fit_generator": "`model.fit(generator, ...)`",
+    "evaluate_generator": "`model.evaluate(generator, ...)`",
+    "predict_generator": "`model.predict(generator, ...)`",
+    "add_metric": "`compile(metrics=[...])`, or a metric made in `__init__` and updated in `call`",
+    "reset_states": "`layer.reset_state()` for each recurrent layer in `model.layers`",
+}
+
 _set = object.__setattr__  # past the layer's filing of attributes: what compile makes is no part of the model's state
 
 
@@ -61,6 +72,11 @@ class Trainer(Layer):
     _structure_seen: int | None = None  # the version of all layers' structure at which all was built and the functions fitted
     _call_function: Any = None
     _initial_epoch: int | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        instead = _REMOVED.get(name)
+        told = f". Keras has removed it: use {instead}" if instead else ""
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{told}")
 
     # --- compile -----------------------------------------------------------------------------------------------------
 
@@ -383,6 +399,8 @@ class Trainer(Layer):
             raise
         except (TypeError, ValueError) as error:
             if not isinstance(error.__cause__, TypeError):
+                if type(self).train_step is not Trainer.train_step:
+                    return None  # what a batch is to the model, only that step knows
                 raise
             with trace.no_tapes():  # `call` looks at values: run it once on the batch
                 return _specs(self(x, training=False))
@@ -686,5 +704,5 @@ def pythonify_logs(logs: Any) -> dict[str, Any]:
         if isinstance(value, (Tensor, Symbol)):
             value = value.numpy()
         array = np.asarray(value)
-        found[name] = float(array) if array.size == 1 and array.dtype.kind in "biuf" else value
+        found[name] = float(array) if array.ndim == 0 and array.dtype.kind in "biuf" else value
     return found

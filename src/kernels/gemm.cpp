@@ -163,7 +163,7 @@ Plan make_plan(const Product& product) {
   s.kc = p.whole ? p.K : ceil_div(p.K, max_of(1, ceil_div(p.K, far ? kFarDepth : kDepth)));
   lay_grid(s, s.panels.count(), static_cast<double>(s.nv) * kLanes * static_cast<double>(p.K));
   s.packed_floats = s.kc * s.nv * kLanes;
-  s.copies_ahead = s.form == Form::rows && s.nv == kMainNV && p.a_k == 1 && s.packed_floats <= kPanelsAtOnce / 2;
+  s.copies_ahead = kCopiesAhead && s.form == Form::rows && s.nv == kMainNV && p.a_k == 1 && s.packed_floats <= kPanelsAtOnce / 2;
   if (s.copies_ahead) {
     if (far) s.group = min_of(kMostGrouped, kPanelsAtOnce / 2 / max_of(s.packed_floats, 1));
     s.packed_floats *= 2 * s.group;

@@ -63,23 +63,24 @@ using Tile = void (*)(TileCall&);  // counts `next` on
 
 // Rows of the tile that is NV vectors wide; 0: no such tile. Sums + NV + 1 (or rows + 1) registers must be there.
 #if defined(__AVX512F__)
-constexpr bool kFreeMasks = true;  // a masked load costs what a load costs, and no vector register
+constexpr bool kFreeMasks = true;    // a masked load costs what a load costs, and no vector register
+constexpr bool kCopiesAhead = true;  // registers are left for copying while sums grow
 constexpr int kMainNV = 4;         // 6 x 64
 constexpr int max_rows(int nv) {
   return nv == 1 ? 14 : nv == 2 ? 12 : nv == 3 ? 8 : nv == 4 ? 6 : nv == 6 ? 4 : nv == 8 ? 3 : nv == 16 ? 1 : 0;
 }
 #elif defined(__AVX2__)
-constexpr bool kFreeMasks = false;
+constexpr bool kFreeMasks = false, kCopiesAhead = true;
 constexpr int kMainNV = 2;  // 6 x 16
 constexpr int max_rows(int nv) {
   return nv == 1 ? 12 : nv == 2 ? 6 : nv == 3 ? 4 : nv == 4 || nv == 6 ? 2 : nv == 8 || nv == 12 ? 1 : 0;
 }
 #elif defined(__ARM_NEON)
-constexpr bool kFreeMasks = false;
+constexpr bool kFreeMasks = false, kCopiesAhead = true;
 constexpr int kMainNV = 2;  // 8 x 8; 24 sums would fit, but g++ spills them
 constexpr int max_rows(int nv) { return nv == 1 ? 12 : nv == 2 ? 8 : nv == 3 ? 6 : nv == 4 ? 4 : nv == 8 ? 2 : 0; }
 #else
-constexpr bool kFreeMasks = false;
+constexpr bool kFreeMasks = false, kCopiesAhead = false;
 constexpr int kMainNV = 2;  // 4 x 8: multiplication overwrites an operand, so two registers are for products
 constexpr int max_rows(int nv) { return nv == 1 ? 8 : nv == 2 ? 4 : nv == 3 ? 2 : nv == 4 ? 2 : nv == 8 ? 1 : 0; }
 #endif
@@ -121,24 +122,26 @@ NACRE_INLINE i64 multiply_copying(Vec (&sum)[MR][NV], TileCall& t, const At& at)
   const float* b = at.b;
   const i64 a_k = t.a_k, b_k = at.b_k, pieces = min_of(t.K / NV, t.next.left);
   PanelCopy next = t.next;
-  for (i64 left = pieces; left > 0; --left) {
+  int v = 0;
+  for (i64 left = pieces * NV; left > 0; --left) {
+    prefetch(next.from + next.ahead + v);
+    store(next.to + v, load(next.from + v));
+    Vec row[NV];
     NACRE_UNROLL
-    for (int v = 0; v < NV; ++v) {
-      prefetch(next.from + next.ahead + v * kLanes);
-      store(next.to + v * kLanes, load(next.from + v * kLanes));
-      Vec row[NV];
+    for (int j = 0; j < NV; ++j) row[j] = load(b + j * kLanes);
+    NACRE_UNROLL
+    for (int i = 0; i < MR; ++i) {
+      const Vec x = a.at(i);
       NACRE_UNROLL
-      for (int j = 0; j < NV; ++j) row[j] = load(b + j * kLanes);
-      NACRE_UNROLL
-      for (int i = 0; i < MR; ++i) {
-        const Vec x = a.at(i);
-        NACRE_UNROLL
-        for (int j = 0; j < NV; ++j) sum[i][j] = fma(x, row[j], sum[i][j]);
-      }
-      a.step(a_k);
-      b += b_k;
+      for (int j = 0; j < NV; ++j) sum[i][j] = fma(x, row[j], sum[i][j]);
     }
-    next.step(NV * kLanes);
+    a.step(a_k);
+    b += b_k;
+    v += kLanes;
+    if (v == NV * kLanes) {
+      v = 0;
+      next.step(NV * kLanes);
+    }
   }
   next.left -= pieces;
   t.next = next;
@@ -187,29 +190,31 @@ NACRE_INLINE void multiply(Vec (&sum)[MR][NV], const TileCall& t, const At& at, 
 }
 
 template <int MR, int NV>
-NACRE_INLINE void start(Vec (&sum)[MR][NV], const TileCall& t, const float* c, Mask rest) {
+NACRE_INLINE void start(Vec (&sum)[MR][NV], const TileCall& t, const float* c, i64 rest) {
   NACRE_UNROLL
   for (int i = 0; i < MR; ++i) {
     NACRE_UNROLL
     for (int j = 0; j < NV; ++j) sum[i][j] = zero();
   }
   if (!t.more) return;
+  const Mask last = first_lanes(rest);
   NACRE_UNROLL
   for (int i = 0; i < MR; ++i) {
     NACRE_UNROLL
     for (int j = 0; j < NV; ++j) {
       const float* p = c + i * t.c_m + j * kLanes;
-      sum[i][j] = j < NV - 1 ? load(p) : load(p, rest);
+      sum[i][j] = j < NV - 1 ? load(p) : load(p, last);
     }
   }
 }
 
 template <int MR, int NV>
-NACRE_INLINE void finish(Vec (&sum)[MR][NV], const Finish& f, const At& at, Mask rest) {
+NACRE_INLINE void finish(Vec (&sum)[MR][NV], const Finish& f, const At& at, i64 rest) {
   if (at.bias) {
+    const Mask last = first_lanes(rest);
     NACRE_UNROLL
     for (int j = 0; j < NV; ++j) {
-      const Vec bias = in_register(j < NV - 1 ? load(at.bias + j * kLanes) : load(at.bias + j * kLanes, rest));
+      const Vec bias = in_register(j < NV - 1 ? load(at.bias + j * kLanes) : load(at.bias + j * kLanes, last));
       NACRE_UNROLL
       for (int i = 0; i < MR; ++i) sum[i][j] += bias;
     }
@@ -222,12 +227,13 @@ NACRE_INLINE void finish(Vec (&sum)[MR][NV], const Finish& f, const At& at, Mask
     }
   }
   if (at.mask) {
+    const Mask last = first_lanes(rest);
     NACRE_UNROLL
     for (int i = 0; i < MR; ++i) {
       NACRE_UNROLL
       for (int j = 0; j < NV; ++j) {
         const float* p = at.mask + i * f.mask_m + j * kLanes;
-        sum[i][j] = select(gt(j < NV - 1 ? load(p) : load(p, rest), zero()), sum[i][j]);
+        sum[i][j] = select(gt(j < NV - 1 ? load(p) : load(p, last), zero()), sum[i][j]);
       }
     }
   }
@@ -247,7 +253,7 @@ template <int MR, int NV>
 void run(TileCall& t) {
   constexpr bool main = NV == kMainNV && MR + 2 >= max_rows(NV);  // most of the work; worth more code
   At at{t.a, t.b, t.b_k, t.c, t.finish.mask, t.finish.bias};
-  const Mask rest = first_lanes(t.n - (NV - 1) * kLanes);
+  const i64 rest = t.n - (NV - 1) * kLanes;
   const i64 c_m = t.c_m;
   const auto plain = [](float* p, Vec v) __attribute__((always_inline)) { store(p, v); };
   const auto past = [](float* p, Vec v) __attribute__((always_inline)) { stream(p, v); };
@@ -261,7 +267,7 @@ void run(TileCall& t) {
       at.b = t.save;
       at.b_k = NV * kLanes;
     } else {
-      if (main && t.next.left > 0) {
+      if (kCopiesAhead && main && t.next.left > 0) {
         const i64 k = multiply_copying(sum, t, at);
         multiply<MR, NV, false>(sum, t, at, k);
       } else {
@@ -274,12 +280,14 @@ void run(TileCall& t) {
     } else {
       if (t.last) finish(sum, t.finish, at, rest);
       // whole lines written without a mask need not be read first
-      if (main && t.streams && t.n == NV * kLanes)
+      if (main && t.streams && t.n == NV * kLanes) {
         put(sum, at.c, c_m, past, past);
-      else if (t.n == NV * kLanes)
+      } else if (t.n == NV * kLanes) {
         put(sum, at.c, c_m, plain, plain);
-      else
-        put(sum, at.c, c_m, plain, [rest](float* p, Vec v) __attribute__((always_inline)) { store(p, v, rest); });
+      } else {
+        const Mask last = first_lanes(rest);
+        put(sum, at.c, c_m, plain, [last](float* p, Vec v) __attribute__((always_inline)) { store(p, v, last); });
+      }
     }
     at.a += t.a_step;
     at.c += t.c_step;

@@ -25,7 +25,7 @@ struct Update {
 namespace update {
 
 template <Rule rule>
-NACRE_INLINE void one(const Update& u, Vec g, i64 at, Mask n) {
+NACRE_INLINE void one(const Update& u, Vec g, i64 at, i64 n) {
   Vec w = load(u.w + at, n);
   if (u.decays) w = w - w * set1(u.decay);
   if constexpr (rule == Rule::sgd) {
@@ -46,15 +46,15 @@ NACRE_INLINE void one(const Update& u, Vec g, i64 at, Mask n) {
 }
 
 template <Rule rule>
-NACRE_INLINE void rows(const Update& u, const float* g, int rows, int vectors, i64 at, i64 row, Mask rest) {
+NACRE_INLINE void rows(const Update& u, const float* g, int rows, int vectors, i64 at, i64 row, i64 rest) {
   for (int i = 0; i < rows; ++i)
     for (int j = 0; j < vectors; ++j)
-      one<rule>(u, load(g + (i * vectors + j) * kLanes), at + i * row + j * kLanes, j < vectors - 1 ? first_lanes(kLanes) : rest);
+      one<rule>(u, load(g + (i * vectors + j) * kLanes), at + i * row + j * kLanes, j < vectors - 1 ? kLanes : rest);
 }
 
 // A tile of g that lies in memory, row after row; not part of the tiles' code, which it would swell.
 __attribute__((noinline, unused)) static void from_memory(const Update& u, const float* g, int count, int vectors,
-                                                          i64 at, i64 row, Mask rest) {
+                                                          i64 at, i64 row, i64 rest) {
   switch (u.rule) {
     case Rule::sgd: return rows<Rule::sgd>(u, g, count, vectors, at, row, rest);
     case Rule::momentum: return rows<Rule::momentum>(u, g, count, vectors, at, row, rest);
@@ -64,17 +64,17 @@ __attribute__((noinline, unused)) static void from_memory(const Update& u, const
 }
 
 template <Rule rule, int MR, int NV>
-NACRE_INLINE void from_registers(const Update& u, Vec (&sum)[MR][NV], i64 at, i64 row, Mask rest) {
+NACRE_INLINE void from_registers(const Update& u, Vec (&sum)[MR][NV], i64 at, i64 row, i64 rest) {
   NACRE_UNROLL
   for (int i = 0; i < MR; ++i) {
     NACRE_UNROLL
-    for (int j = 0; j < NV; ++j) one<rule>(u, sum[i][j], at + i * row + j * kLanes, j < NV - 1 ? first_lanes(kLanes) : rest);
+    for (int j = 0; j < NV; ++j) one<rule>(u, sum[i][j], at + i * row + j * kLanes, j < NV - 1 ? kLanes : rest);
   }
 }
 
 // The tiles that most of the work is done in need no detour.
 template <bool main, int MR, int NV>
-NACRE_INLINE void apply(const Update& u, Vec (&sum)[MR][NV], i64 at, i64 row, Mask rest) {
+NACRE_INLINE void apply(const Update& u, Vec (&sum)[MR][NV], i64 at, i64 row, i64 rest) {
   if constexpr (main) {
     if (u.rule == Rule::sgd) return from_registers<Rule::sgd>(u, sum, at, row, rest);
     if (u.rule == Rule::momentum) return from_registers<Rule::momentum>(u, sum, at, row, rest);

@@ -3,6 +3,7 @@
 //
 //   load(p)  load(p, n)  load(p, mask)   memory of the lanes beyond n (outside the mask) is never touched; they read 0
 //   store(p, v)  store(p, v, n)  store(p, v, mask)
+//   stream(p, v): past the caches, p at a multiple of a vector; streamed() before anyone else may read it
 //   fma(a, b, c) = a*b + c, fnma(a, b, c) = c - a*b: one rounding where the ISA has it (all but baseline)
 //   min(a, b), max(a, b): b when either is NaN, so max(zero(), x) keeps the NaNs of x; *_nan: NaN when either is
 //   mulhi(a, b): upper 32 bits of the unsigned product;  a * b: the lower 32
@@ -87,6 +88,11 @@ NACRE_INLINE double reduce_add(VecD a) {
   return lane[0];
 }
 
+NACRE_INLINE void streamed() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
 NACRE_INLINE void prefetch(const void* p) { __builtin_prefetch(p, 0, 3); }
 NACRE_INLINE void prefetch_write(const void* p) {
 #if defined(__x86_64__)

@@ -17,10 +17,10 @@ __all__ = ["load_data"]
 
 _ORIGIN = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 _FILES = (
-    "train-images-idx3-ubyte.gz",
     "train-labels-idx1-ubyte.gz",
-    "t10k-images-idx3-ubyte.gz",
+    "train-images-idx3-ubyte.gz",
     "t10k-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz",
 )
 _MOST = 1 << 30  # bytes of a file unpacked: twenty times the largest
 
@@ -28,7 +28,7 @@ _MOST = 1 << 30  # bytes of a file unpacked: twenty times the largest
 def load_data() -> Any:
     """`(x_train, y_train), (x_test, y_test)`: uint8 images (60000, 28, 28) and (10000, 28, 28), labels 0..9."""
     folder = os.path.join("datasets", "fashion-mnist")
-    x_train, y_train, x_test, y_test = (
+    y_train, x_train, y_test, x_test = (
         _read_idx(get_file(name, origin=_ORIGIN + name, cache_subdir=folder)) for name in _FILES
     )
     return (x_train, y_train), (x_test, y_test)

@@ -200,7 +200,7 @@ class RandomErasing(_Color):
         sides = [
             ops.sqrt(random.uniform((n, 1, 1, 1), self.scale[0], self.scale[1], seed=self.generator)) for _ in range(2)
         ]
-        inside, _ = _boxes(n, h, w, *sides, self.generator)
+        inside, _ = _boxes(n, h, w, sides[0], sides[1], self.generator)
         chosen = random.uniform((n, 1, 1, 1), seed=self.generator) < self._draw(images)
         if self.fill_value is None:
             fill = random.normal(images.shape, dtype=images.dtype, seed=self.generator) * float(self.value_range[1])

@@ -174,7 +174,8 @@ class MultiHeadAttention(ProjectedAttention):
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         self.supports_masking = True
-        for name, value in (("num_heads", num_heads), ("key_dim", key_dim), ("value_dim", value_dim)):
+        sizes: tuple[tuple[str, Any], ...] = (("num_heads", num_heads), ("key_dim", key_dim), ("value_dim", value_dim))
+        for name, value in sizes:
             if not (is_int(value) and value > 0) and not (name == "value_dim" and value is None):
                 raise ValueError(
                     f"Received an invalid value for argument `{name}`, expected a positive integer. Received: "
@@ -321,9 +322,7 @@ class MultiHeadAttention(ProjectedAttention):
             **config_of(self, "num_heads", "key_dim", "value_dim", "dropout", "use_bias", "use_gate"),
             "output_shape": self.sizes_out,
             "sliding_window": self._sliding_window,
-            **config_of(
-                self, "attention_axes", *_WEIGHTS, "activity_regularizer", *_CONSTRAINTS, "seed"
-            ),
+            **config_of(self, "attention_axes", *_WEIGHTS, "activity_regularizer", *_CONSTRAINTS, "seed"),
         }
 
 

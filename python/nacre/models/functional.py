@@ -187,15 +187,15 @@ class Functional(Model):
                 flat = tree.flatten(inputs)
         else:
             flat = [inputs]
-        keys = self._keys()[0] if isinstance(self._inputs_struct, Mapping) else None
+        own = self._keys()[0] if isinstance(self._inputs_struct, Mapping) else None
         if len(flat) != n:
-            wanted = f"{n} input(s)" if keys is None else f"{n} named input(s) with keys {keys}"
+            wanted = f"{n} input(s)" if own is None else f"{n} named input(s) with keys {own}"
             raise ValueError(
                 f'Layer "{self.name}" expects {wanted}, but it received {len(flat)} input tensors. '
                 f"Inputs received: {[getattr(x, 'shape', x) for x in flat]}. Expected: {self.input_names}"
             )
-        if keys is not None:
-            self._check_order(inputs, keys)
+        if own is not None:
+            self._check_order(inputs, own)
         return flat
 
     def _check_order(self, inputs: Any, keys: list[Any]) -> None:

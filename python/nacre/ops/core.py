@@ -58,7 +58,8 @@ def is_tensor(x: Any) -> bool:
 def convert_to_numpy(x: Any) -> np.ndarray[Any, Any]:
     """`x` as a NumPy array of the caller's own."""
     if isinstance(x, (Tensor, Variable, Symbol)):
-        return x.numpy()
+        array: np.ndarray[Any, Any] = x.numpy()
+        return array
     if isinstance(x, KerasTensor):
         return x.__array__()  # type: ignore[no-any-return]  # raises the error that says what to do
     return np.array(x)

@@ -151,7 +151,7 @@ def fold(graph: Graph) -> list[tuple[Kept, list[Symbol]]]:
         chain = _follow(node, readers, escapes, fixed)
         if chain.scale is None or node.inputs[1].shape[-1] != chain.channels:
             continue
-        found.append((chain.kept, _rewire(graph, node, chain, biases)))
+        found.append((chain.kept, _rewire(graph, node, chain, chain.scale, biases)))
         gone.update(id(n) for n in chain.affine)
     graph.nodes = [biases.get(id(n), n) for n in graph.nodes if id(n) in biases or id(n) not in gone]
     if found:
@@ -177,10 +177,10 @@ def _follow(product: Node, readers: dict[int, list[Node]], escapes: set[int], fi
     return chain
 
 
-def _rewire(graph: Graph, product: Node, chain: _Chain, biases: dict[int, Node]) -> list[Symbol]:
+def _rewire(graph: Graph, product: Node, chain: _Chain, scale: int, biases: dict[int, Node]) -> list[Symbol]:
     """Puts new weights into the product and one bias, if any, in place of the chain; the inputs that they come by."""
     kept, x, old = chain.kept, *product.inputs
-    inputs = [graph.add_input(kept.keep(kept.apply(Mul(), kept.number(old), chain.scale)))]
+    inputs = [graph.add_input(kept.keep(kept.apply(Mul(), kept.number(old), scale)))]
     product.inputs = (x, inputs[0])
     last = chain.affine[-1]
     maker = product

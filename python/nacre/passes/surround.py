@@ -96,11 +96,12 @@ def _grown(node: Node, alone: Any, order: dict[int, int]) -> Node | None:
         pairs = [(x.node, r) for x, r in (node.inputs, node.inputs[::-1]) if x.node is not None and r.spec == x.spec]
         for conv, r in sorted(pairs, key=lambda pair: -order[id(pair[0])]):  # the later one reads what the other made
             op = as_sum(conv)
-            if op is not None and not op.residual and op.act == _NONE and alone(conv.outputs[0]) is node:
-                if conv_fields(op, conv.inputs[0].shape, conv.inputs[1].shape, op.shape)[0] == "conv2d":
-                    node.op = _sum(op, bias=op.bias, residual=True)
-                    node.inputs = (*conv.inputs, r)
-                    return conv
+            if op is None or op.residual or op.act != _NONE or alone(conv.outputs[0]) is not node:
+                continue
+            if conv_fields(op, conv.inputs[0].shape, conv.inputs[1].shape, op.shape)[0] == "conv2d":
+                node.op = _sum(op, bias=op.bias, residual=True)
+                node.inputs = (*conv.inputs, r)
+                return conv
     elif (isinstance(node.op, Relu) or _is_relu6(node)) and node.inputs[0].node is not None:
         conv = node.inputs[0].node
         op = as_sum(conv)
@@ -123,7 +124,8 @@ def as_sum(node: Node) -> Any:
 
 def _sum(op: Any, shape: Any = None, bias: bool = False, residual: bool = False, act: int = _NONE) -> Conv2DSum:
     shape = op.shape if shape is None else shape
-    return Conv2DSum(op.strides, op.padding, op.dilation, op.groups, shape, bias, residual, act)
+    made: Conv2DSum = Conv2DSum(op.strides, op.padding, op.dilation, op.groups, shape, bias, residual, act)
+    return made
 
 
 def _is_relu6(node: Node) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -214,7 +215,7 @@ class Dataset:
             if not tree.is_nested(like):
                 return Dataset(lambda: chosen, len(chosen))
             columns = [list(c) for c in zip(*(tree.flatten(e) for e in chosen), strict=True)]
-            return tree.pack_sequence_as(like, [Dataset(lambda c=c: c, len(c)) for c in columns])
+            return tree.pack_sequence_as(like, [Dataset(partial(list, c), len(c)) for c in columns])
 
         def windows() -> Iterator[Any]:
             elements = iter(self._make())

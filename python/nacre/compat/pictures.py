@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,14 @@ def read_file(filename: Any, name: str | None = None) -> Text:
 
 
 def _name(filename: Any) -> str:
-    name = np.asarray(filename, object)[()]
+    name: Any = np.asarray(filename, object)[()]
     return name.decode() if isinstance(name, bytes) else str(name)
 
 
 def decode_image(contents: Any, channels: int | None = None, dtype: Any = "uint8", **kwargs: Any) -> Any:
     """A picture (H, W, channels) from the bytes of a file; `channels` 1 is grey, 0, None and 3 are RGB, 4 is RGBA."""
     mode = {1: "grayscale", 4: "rgba"}.get(channels or 3, "rgb")
-    data = np.asarray(contents, object)[()]
+    data: Any = np.asarray(contents, object)[()]
     pixels = img_to_array(load_img(io.BytesIO(data), color_mode=mode)).astype("uint8")
     return convert_image_dtype(Tensor(pixels), dtype)
 
@@ -55,7 +56,12 @@ def convert_image_dtype(image: Any, dtype: Any, saturate: bool = False, name: st
 
 
 def resize(
-    images: Any, size: Any, method: str = "bilinear", preserve_aspect_ratio: bool = False, antialias: bool = False, **_: Any
+    images: Any,
+    size: Any,
+    method: str = "bilinear",
+    preserve_aspect_ratio: bool = False,
+    antialias: bool = False,
+    **_: Any,
 ) -> Any:
     """Pictures (N, H, W, C) or one (H, W, C) in another size, as float32 (except for method "nearest")."""
     images = ops.convert_to_tensor(images)
@@ -83,12 +89,12 @@ def flip_up_down(image: Any) -> Any:
 
 
 def random_flip_left_right(image: Any, seed: int | None = None) -> Any:
-    """Mirrored or not, by NumPy's random numbers."""
+    """Mirrored or not, by Python's random numbers."""
     return flip_left_right(image) if _draw(seed) < 0.5 else ops.convert_to_tensor(image)
 
 
 def random_flip_up_down(image: Any, seed: int | None = None) -> Any:
-    """Upside down or not, by NumPy's random numbers."""
+    """Upside down or not, by Python's random numbers."""
     return flip_up_down(image) if _draw(seed) < 0.5 else ops.convert_to_tensor(image)
 
 
@@ -117,7 +123,9 @@ def random_contrast(image: Any, lower: float, upper: float, seed: int | None = N
 def random_crop(value: Any, size: Any, seed: int | None = None, name: str | None = None) -> Any:
     """A part of that size from a random place."""
     x = ops.convert_to_tensor(value)
-    start = [int(_draw(None if seed is None else seed + i) * (n - s + 1)) for i, (n, s) in enumerate(zip(x.shape, size))]
+    start = [
+        int(_draw(None if seed is None else seed + i) * (n - s + 1)) for i, (n, s) in enumerate(zip(x.shape, size))
+    ]
     return x[tuple(slice(a, a + int(s)) for a, s in zip(start, size))]
 
 
@@ -135,4 +143,4 @@ def grayscale_to_rgb(images: Any, name: str | None = None) -> Any:
 
 
 def _draw(seed: int | None) -> float:
-    return float(np.random.random() if seed is None else np.random.default_rng(seed).random())
+    return random.random() if seed is None else random.Random(seed).random()

@@ -132,6 +132,45 @@ def test_values_as_programs_for_tensorflow_print_and_change_them():
     )
 
 
+def test_functions_are_compiled_where_that_changes_nothing():
+    run(
+        """
+        import numpy as np, tensorflow as tf
+        from tensorflow import keras
+        model = keras.Sequential([keras.layers.Dense(4, activation="tanh"), keras.layers.Dense(1)])
+        optimizer, mean = keras.optimizers.Adam(0.01), keras.metrics.Mean()
+        runs = []
+        @tf.function
+        def train_step(x, y):
+            runs.append(1)
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean(tf.square(y - model(x, training=True)))
+            grads = tape.gradient(loss, model.trainable_variables)
+            optimizer.apply_gradients(zip(grads, model.trainable_variables))
+            mean.update_state(loss)
+            return loss
+        x, y = np.ones((8, 3), "float32"), np.zeros((8, 1), "float32")
+        losses = [float(train_step(x, y)) for _ in range(20)]
+        assert losses[-1] < losses[0] and int(optimizer.iterations) == 20 and len(runs) == 1
+        assert abs(float(mean.result()) - np.mean(losses)) < 1e-5
+        square = tf.function(lambda v: v * v)
+        v = tf.Variable(3.0)
+        with tf.GradientTape() as tape:
+            out = square(v)
+        assert float(tape.gradient(out, v)) == 6
+        @tf.function(jit_compile=True)
+        def branch(t):
+            return t + 1 if t > 0 else t - 1
+        assert float(branch(tf.constant(1.0))) == 2 and float(branch(tf.constant(-1.0))) == -2
+        class Steps:
+            @tf.function
+            def step(self, t, scale=2):
+                return t * scale
+        assert float(Steps().step(tf.constant(2.0))) == 4 and float(Steps().step(tf.constant(2.0), scale=3)) == 6
+        """
+    )
+
+
 def test_strings_and_pictures():
     run(
         """

@@ -83,7 +83,16 @@ def test_windows_are_data_sets():
 
 def test_further_steps():
     data = Dataset.range(4)
-    assert numbers(data.interleave(lambda x: Dataset.from_tensors(x).repeat(2), cycle_length=2)) == [0, 1, 0, 1, 2, 3, 2, 3]
+    assert numbers(data.interleave(lambda x: Dataset.from_tensors(x).repeat(2), cycle_length=2)) == [
+        0,
+        1,
+        0,
+        1,
+        2,
+        3,
+        2,
+        3,
+    ]
     assert int(data.reduce(np.int64(0), lambda state, x: state + x)) == 6
     assert numbers(data.shard(2, 1)) == [1, 3] and len(data.shard(2, 1)) == 2
     ragged = Dataset.from_generator(lambda: iter([[1], [2, 3]])).map(np.asarray).padded_batch(2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 from pathlib import Path
 from typing import Any
 
@@ -88,12 +89,12 @@ def flip_up_down(image: Any) -> Any:
 
 
 def random_flip_left_right(image: Any, seed: int | None = None) -> Any:
-    """Mirrored or not, by NumPy's random numbers."""
+    """Mirrored or not, by Python's random numbers."""
     return flip_left_right(image) if _draw(seed) < 0.5 else ops.convert_to_tensor(image)
 
 
 def random_flip_up_down(image: Any, seed: int | None = None) -> Any:
-    """Upside down or not, by NumPy's random numbers."""
+    """Upside down or not, by Python's random numbers."""
     return flip_up_down(image) if _draw(seed) < 0.5 else ops.convert_to_tensor(image)
 
 
@@ -142,4 +143,4 @@ def grayscale_to_rgb(images: Any, name: str | None = None) -> Any:
 
 
 def _draw(seed: int | None) -> float:
-    return float(np.random.random() if seed is None else np.random.default_rng(seed).random())
+    return random.random() if seed is None else random.Random(seed).random()

@@ -38,9 +38,7 @@ def strip(input: Any, name: str | None = None) -> Text:
     return _each(str.strip, input)
 
 
-def regex_replace(
-    input: Any, pattern: str, rewrite: str, replace_global: bool = True, name: str | None = None
-) -> Text:
+def regex_replace(input: Any, pattern: str, rewrite: str, replace_global: bool = True, name: str | None = None) -> Text:
     """What matches `pattern` becomes `rewrite`: every match, or the first."""
     found, count = re.compile(str(pattern)), 0 if replace_global else 1
     return _each(lambda s: found.sub(rewrite, s, count=count), input)
@@ -66,9 +64,11 @@ def substr(input: Any, pos: int, len: int, unit: str = "BYTE", name: str | None 
 def join(inputs: Any, separator: str = "", name: str | None = None) -> Text:
     """Strings put together place by place."""
     parts = np.broadcast_arrays(*(_texts(i) for i in inputs))
-    return np.vectorize(lambda *s: separator.join(s), [object])(*parts)[()].view(Text) if parts[0].ndim else np.asarray(
-        separator.join(str(p[()]) for p in parts), object
-    ).view(Text)
+    return (
+        np.vectorize(lambda *s: separator.join(s), [object])(*parts)[()].view(Text)
+        if parts[0].ndim
+        else np.asarray(separator.join(str(p[()]) for p in parts), object).view(Text)
+    )
 
 
 def split(input: Any, sep: str | None = None, maxsplit: int = -1, name: str | None = None) -> Any:

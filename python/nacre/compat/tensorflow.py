@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools as _functools
 import types as _types
 from builtins import range as builtin_range
 from builtins import slice as slice_
@@ -18,8 +19,11 @@ from nacre.compat import strings as _strings
 from nacre.core import trace as _trace
 from nacre.core import tree as _tree
 from nacre.core.autodiff import GradientTape as _GradientTape
+from nacre.core.errors import NotCompilable as _NotCompilable
+from nacre.core.errors import TracedBranch as _TracedBranch
 from nacre.core.tensor import Tensor
 from nacre.core.variable import Variable as _Variable
+from nacre.runtime.compiled import CompiledFunction as _CompiledFunction
 from nacre.utils import dataset as _dataset
 
 keras = nacre
@@ -316,9 +320,27 @@ def identity(input: Any, name: str | None = None) -> Any:
     return ops.convert_to_tensor(input)
 
 
+_eagerly = [False]  # what config.run_functions_eagerly says
+
+
 def function(func: Callable[..., Any] | None = None, **kwargs: Any) -> Any:
-    """`func` itself: what is worth compiling is compiled by `fit`."""
-    return func if func is not None else (lambda f: f)
+    """`func` as one program per shapes of its arguments. It runs as it stands inside of another one, where a tape
+    listens, and where it cannot be compiled because it asks for values."""
+    if func is None:
+        return lambda f: function(f, **kwargs)
+    compiled, possible = _CompiledFunction(func), [True]
+
+    @_functools.wraps(func)
+    def call(*args: Any, **named: Any) -> Any:
+        if possible[0] and not _eagerly[0] and _trace.current_graph() is None and not _trace.tapes():
+            try:
+                return compiled(*args, **named)
+            except (_TracedBranch, _NotCompilable):
+                possible[0] = False
+        return func(*args, **named)
+
+    call.python_function = func  # type: ignore[attr-defined]
+    return call
 
 
 def print(*inputs: Any, **kwargs: Any) -> None:
@@ -520,7 +542,7 @@ config = _module(
     experimental=_module(
         "config.experimental", list_physical_devices=lambda device_type=None: [], set_memory_growth=lambda *a: None
     ),
-    run_functions_eagerly=lambda run_eagerly: None,
+    run_functions_eagerly=lambda run_eagerly: _eagerly.__setitem__(0, run_eagerly),
 )
 test = _module("test", is_gpu_available=lambda *a, **k: False, gpu_device_name=lambda: "")
 errors = _module("errors", InvalidArgumentError=ValueError)

@@ -264,7 +264,9 @@ class Hashing(Layer):
 
     def compute_output_spec(self, inputs: Any) -> Any:
         """A KerasTensor of what `call` gives."""
-        return KerasTensor(self.compute_output_shape(inputs.shape), "int64" if self.output_mode == "int" else self._input_dtype)
+        return KerasTensor(
+            self.compute_output_shape(inputs.shape), "int64" if self.output_mode == "int" else self._input_dtype
+        )
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """That of the input, or (..., num_bins)."""
@@ -348,7 +350,9 @@ def _listed(inputs: Any) -> list[Any]:
 
 def _check_crossed(inputs: Any, shapes: Any) -> None:
     if not isinstance(inputs, (list, tuple)) or len(inputs) < 2:
-        raise ValueError(f"`HashedCrossing` should be called on a list or tuple of at least two inputs. Received: {inputs}")
+        raise ValueError(
+            f"`HashedCrossing` should be called on a list or tuple of at least two inputs. Received: {inputs}"
+        )
     first = tuple(shapes[0])
     if any(tuple(s) != first for s in shapes) or len(first) > 2 or (len(first) == 2 and first[1] != 1):
         raise ValueError(

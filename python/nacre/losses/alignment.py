@@ -16,9 +16,13 @@ def ctc(y_true: Any, y_pred: Any) -> Any:
     Class 0 is the blank. Raises ValueError for other ranks.
     """
     if len(y_true.shape) != 2:
-        raise ValueError(f"Targets `y_true` are expected to be a tensor of shape (N, L). Received: {tuple(y_true.shape)}")
+        raise ValueError(
+            f"Targets `y_true` are expected to be a tensor of shape (N, L). Received: {tuple(y_true.shape)}"
+        )
     if len(y_pred.shape) != 3:
-        raise ValueError(f"Logits `y_pred` are expected to be a tensor of shape (N, T, C). Received: {tuple(y_pred.shape)}")
+        raise ValueError(
+            f"Logits `y_pred` are expected to be a tensor of shape (N, T, C). Received: {tuple(y_pred.shape)}"
+        )
     labels = ops.cast(y_true, "int32")
     lengths = ops.sum(ops.cast(ops.not_equal(labels, 0), "int32"), axis=-1)
     steps = np.full((y_pred.shape[0],), y_pred.shape[1], np.int32)

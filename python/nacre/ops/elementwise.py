@@ -738,7 +738,8 @@ def _arithmetic(op: type[Op], name: str, doc: str) -> Any:
 add = _binary(Add, "add", "x1 + x2, elementwise with broadcasting.")
 subtract = _arithmetic(Sub, "subtract", "x1 - x2, elementwise with broadcasting.")
 multiply = _binary(Mul, "multiply", "x1 * x2, elementwise with broadcasting.")
-divide = true_divide = _binary(Div, "divide", "x1 / x2, elementwise with broadcasting; integers divide as float32.")
+divide = _binary(Div, "divide", "x1 / x2, elementwise with broadcasting; integers divide as float32.")
+true_divide = _binary(Div, "true_divide", "The same as `divide`; the operator `/`.")
 floor_divide = _arithmetic(FloorDiv, "floor_divide", "The largest whole number not above x1 / x2.")
 mod = _arithmetic(Mod, "mod", "The remainder of floor_divide, with the sign of x2.")
 power = _arithmetic(Pow, "power", "x1 to the power of x2.")
@@ -921,7 +922,7 @@ install_operators(
         "add": add,
         "sub": subtract,
         "mul": multiply,
-        "truediv": divide,
+        "truediv": true_divide,
         "floordiv": floor_divide,
         "mod": mod,
         "pow": power,

@@ -209,6 +209,8 @@ def modern(config: Any) -> Any:
     name = "Functional" if out["class_name"] == "Model" else out["class_name"]
     out["class_name"] = name
     out.setdefault("registered_name", None)
+    if ">" in name:  # a class of the user's, by the name that it was registered under
+        out.update(registered_name=name, class_name=name.rpartition(">")[2], module=None)
     if "module" not in out:
         out["module"] = (
             "keras.src.models.functional" if name == "Functional" else "keras" if name in _MODELS else "keras.layers"
@@ -286,7 +288,8 @@ def _old(config: dict[str, Any]) -> dict[str, Any]:
     if isinstance(inner.get("layers"), list):
         inner["layers"] = [_old(layer) for layer in inner["layers"]]
     kept: dict[str, Any] = {key: config[key] for key in ("name", "inbound_nodes") if key in config}
-    return {"class_name": config["class_name"], "config": inner, **kept}
+    registered = config.get("registered_name") or ""
+    return {"class_name": registered if ">" in registered else config["class_name"], "config": inner, **kept}
 
 
 def _write_layers(model: Any, group: Any) -> None:

@@ -116,9 +116,7 @@ class SKLearnClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
     def _encode(self, y: Any) -> Any:
         kind = type_of_target(y)
         if kind not in ("binary", "multiclass"):
-            raise ValueError(
-                "Only binary and multiclass target types are supported. Target type: " + kind
-            )
+            raise ValueError("Only binary and multiclass target types are supported. Target type: " + kind)
         self.classes_, index = np.unique(np.ravel(y), return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(

@@ -158,26 +158,39 @@ NACRE_INLINE void take_larger(Best& best, Vec a, VecI tap) {
   }
 }
 
-// Maxima (and taps) of one window of any size for one vector of channels from c on.
-template <bool whole, bool index, bool wide>
-NACRE_INLINE void max_vector(const Seen& seen, i64 c, i64 n, float* y, u8* at, i64 at0) {
+// Maxima (and taps) of one window of any size for one vector of channels from c on. Unless `careful`, true comes back where
+// there might be a NaN (or an infinity), and what was found does not count.
+template <bool whole, bool index, bool wide, bool careful>
+NACRE_INLINE bool max_vector(const Seen& seen, i64 c, i64 n, float* y, u8* at, i64 at0) {
   Best best{get<whole>(seen.x + c, n), set1i(seen.tap)};
-  for (i64 h = 0; h < seen.nh; ++h) {
+  Vec check = zero();  // 0, or NaN
+  i32 tap_row = seen.tap;
+  for (i64 h = 0; h < seen.nh; ++h, tap_row += seen.tap_row) {
     for (i64 w = 0; w < seen.nw; ++w) {
-      const Vec a = get<whole>(seen.x + h * seen.row + w * seen.px + c, n);
-      take_larger<index, true>(best, a, set1i(seen.tap + static_cast<i32>(h) * seen.tap_row + static_cast<i32>(w)));
+      const Vec a = in_register(get<whole>(seen.x + h * seen.row + w * seen.px + c, n));
+      take_larger<index, careful>(best, a, set1i(tap_row + static_cast<i32>(w)));
+      if (!careful) check = fma(a, zero(), check);
     }
   }
+  if (!careful && any(isnan(check))) return true;
   put<whole>(y + c, best.value, n);
   if (index) put_index<whole, wide>(at, at0 + c, best.tap, n);
+  return false;
+}
+
+template <bool whole, bool index, bool wide>
+NACRE_INLINE void max_channels_of(const Seen& seen, i64 c, i64 n, float* y, u8* at, i64 at0) {
+  if (max_vector<whole, index, wide, false>(seen, c, n, y, at, at0)) {
+    max_vector<whole, index, wide, true>(seen, c, n, y, at, at0);
+  }
 }
 
 template <bool index, bool wide>
 void max_pixels(Seen seen, i64 pixels, i64 x_step, i64 C, float* y, i64 y_step, u8* at, i64 at0) {
   for (i64 i = 0; i < pixels; ++i, seen.x += x_step, y += y_step, at0 += C) {
     i64 c = 0;
-    for (; c + kLanes <= C; c += kLanes) max_vector<true, index, wide>(seen, c, kLanes, y, at, at0);
-    if (c < C) max_vector<false, index, wide>(seen, c, C - c, y, at, at0);
+    for (; c + kLanes <= C; c += kLanes) max_channels_of<true, index, wide>(seen, c, kLanes, y, at, at0);
+    if (c < C) max_channels_of<false, index, wide>(seen, c, C - c, y, at, at0);
   }
 }
 

@@ -32,6 +32,12 @@
 
 namespace nacre::NACRE_ISA {
 
+#if defined(__FMA__) || defined(__ARM_NEON)
+constexpr bool kFused = true;  // fma() rounds once
+#else
+constexpr bool kFused = false;
+#endif
+
 NACRE_INLINE Vec zero() { return set1(0.0f); }
 NACRE_INLINE Vec operator-(Vec a) { return as_float(as_int(a) ^ set1i(static_cast<i32>(0x80000000u))); }
 NACRE_INLINE Vec& operator+=(Vec& a, Vec b) { return a = a + b; }

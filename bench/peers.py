@@ -216,6 +216,7 @@ def jax_epoch(peer: str, net: Network, threads: int) -> Run:
     state, step = jax_stepper(net)
     (x,), y = net.data(net.rows)
     x, y = jnp.asarray(x), jnp.asarray(y)
+    rng = np.random.default_rng(0)
 
     @jax.jit
     def epoch(state: Any, order: Any) -> Any:
@@ -229,7 +230,7 @@ def jax_epoch(peer: str, net: Network, threads: int) -> Run:
     def run(n: int) -> None:
         nonlocal state
         for _ in range(n):
-            state, accuracy = epoch(state, jnp.asarray(np.random.permutation(net.rows)))
+            state, accuracy = epoch(state, jnp.asarray(rng.permutation(net.rows)))
             float(accuracy)
 
     return run

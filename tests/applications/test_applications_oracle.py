@@ -31,6 +31,16 @@ RUN = {
 }
 
 
+@pytest.fixture(autouse=True)
+def no_random_first_values(monkeypatch: Any) -> None:
+    """Real Keras draws hundreds of millions of numbers otherwise, which the tests replace."""
+    from keras.src.initializers import random_initializers
+
+    for name in ("normal", "truncated_normal", "uniform"):
+        draw = lambda shape, *args, dtype=None, **kwargs: keras.ops.zeros(shape, dtype)  # noqa: E731
+        monkeypatch.setattr(random_initializers.random, name, draw)
+
+
 def make(framework: Any, name: str, **arguments: Any) -> Any:
     framework.utils.clear_session()
     return getattr(framework.applications, name)(weights=None, **arguments)

@@ -51,6 +51,22 @@ def test_a_residual_and_an_activation_come_after_the_sum(case, ldr, act, isa):
 
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("case", CASES, ids=str)
+def test_packed_weights_give_the_same_sums(case, isa):
+    s = case.shape(residual=1)
+    x, w, b, dy = operands(s)
+    (panels,) = same_bits_for_any_split("conv2d_pack", s, (w,), isa)
+    inputs = (spread(x, s["ldx"]), b, dy)
+    (y,) = same_bits_for_any_split("conv2d_packed", s, (inputs[0], panels, *inputs[1:]), isa)
+    (want,) = run("conv2d", s, (inputs[0], w, *inputs[1:]), isa)
+    y, want = (gathered(a, dy.shape, s["ldy"]) for a in (y, want))
+    if s["O"] // s["G"] >= 16:
+        assert y.tobytes() == want.tobytes()
+    K = s["KH"] * s["KW"] * s["C"] // s["G"]
+    assert_near(y, ref.forward(s, x, w, b, dy), K, 9 * (K + 1) ** 0.5)  # fewer outputs are summed in another order
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("case", CASES, ids=str)
 def test_grad_x(case, isa):
     s = case.shape(act=0, bias=0)
     _, w, _, dy = operands(s)
@@ -132,7 +148,9 @@ def test_adding_up_to_a_sum_long_enough_for_parts(isa):
     ],
     ids=str,
 )  # fmt: skip
-@pytest.mark.parametrize("kernel", ["conv2d", "conv2d_grad_x", "conv2d_grad_w", "conv2d_grad_w_join"])
+@pytest.mark.parametrize(
+    "kernel", ["conv2d", "conv2d_packed", "conv2d_pack", "conv2d_grad_x", "conv2d_grad_w", "conv2d_grad_w_join"]
+)
 def test_impossible_fields_are_refused(kernel, changes):
     assert _core.facts(kernel, Conv(H=4, W=4, C=3, O=4).shape(**changes))["error"]
 
@@ -143,7 +161,9 @@ def test_relu6_is_for_the_forward_pass_alone():
     assert _core.facts("conv2d_grad_w", s)["error"]
 
 
-@pytest.mark.parametrize("kernel", ["conv2d", "conv2d_grad_x", "conv2d_grad_w", "conv2d_grad_w_join"])
+@pytest.mark.parametrize(
+    "kernel", ["conv2d", "conv2d_packed", "conv2d_pack", "conv2d_grad_x", "conv2d_grad_w", "conv2d_grad_w_join"]
+)
 def test_facts_are_total(kernel):
     values = (-(2**63), -1, 0, 1, 2, 2**29, 2**30 - 1, 2**63 - 1)
     rng = np.random.default_rng(5)

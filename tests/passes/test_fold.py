@@ -56,7 +56,7 @@ MODELS = {
     "one channel": lambda: stacked(layers.Conv2D(1, 3), layers.BatchNormalization(), shape=(9, 8, 2)),
     "another axis": lambda: stacked(layers.Conv2D(8, 1), layers.BatchNormalization(axis=1), shape=(8, 8, 2)),
 }
-KEPT = {name: 1 for name in MODELS} | {"another axis": 0}
+KEPT = dict.fromkeys(MODELS, 1) | {"another axis": 0}
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -80,7 +80,12 @@ def test_outputs_are_those_of_the_layers_one_by_one(name):
 @pytest.mark.parametrize("change", ["assign", "set_weights", "load", "fit", "snapshot", "tape"])
 def test_weights_that_change_between_calls_are_seen(change, tmp_path):
     model = stacked(
-        layers.Conv2D(4, 3), layers.BatchNormalization(), layers.ReLU(), layers.Flatten(), layers.Dense(2), shape=(5, 5, 2)
+        layers.Conv2D(4, 3),
+        layers.BatchNormalization(),
+        layers.ReLU(),
+        layers.Flatten(),
+        layers.Dense(2),
+        shape=(5, 5, 2),
     )
     x = RNG.standard_normal((4, 5, 5, 2)).astype("float32")
     y = RNG.standard_normal((4, 2)).astype("float32")
@@ -179,3 +184,12 @@ def test_a_value_that_somebody_else_reads_is_not_folded_away():
     scaled, limited = CompiledFunction(step)(x)
     np.testing.assert_allclose(scaled, x @ w.numpy() * 2.0, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(limited, np.maximum(x @ w.numpy(), 0), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_square_weights_are_scaled_along_the_axis_of_the_result(transposed):
+    w, scale = (Variable(RNG.uniform(0.5, 2.0, s).astype("float32")) for s in ((4, 4), (4,)))
+    x = RNG.standard_normal((5, 4)).astype("float32")
+    compiled = CompiledFunction(lambda x: e.Mul()(MatMul(False, transposed)(x, w), scale))
+    expected = x @ (w.numpy().T if transposed else w.numpy()) * scale.numpy()
+    np.testing.assert_allclose(compiled(x), expected, rtol=1e-5, atol=1e-6)

@@ -27,7 +27,6 @@ from nacre.ops.products import MatMul
 from nacre.passes.fuse import unrepeated
 from nacre.passes.simplify import remove_dead
 
-
 _all_kept: WeakValueDictionary[Any, Kept] = WeakValueDictionary()  # those that some program reads, by their key
 
 
@@ -80,7 +79,9 @@ class Kept:
 
     def shared(self) -> Kept:
         """The Kept of another program that computes the same, if there is one; this one otherwise."""
-        leaves = [(i, id(v) if isinstance(v, Variable) else (v.shape, v.dtype.char, v.tobytes())) for i, v in self._leaves]
+        leaves = [
+            (i, id(v) if isinstance(v, Variable) else (v.shape, v.dtype.char, v.tobytes())) for i, v in self._leaves
+        ]
         return _all_kept.setdefault((tuple(leaves), tuple(self._steps), tuple(self._results)), self)
 
     def arrays(self) -> list[np.ndarray[Any, Any]]:
@@ -146,10 +147,10 @@ def fold(graph: Graph) -> list[tuple[Kept, list[Symbol]]]:
     gone: set[int] = set()
     biases: dict[int, Node] = {}  # by the node that it replaces
     for node in graph.nodes:
-        if not isinstance(node.op, (Conv2D, MatMul)) or id(node.inputs[1]) not in fixed:
+        if not _has_weights(node) or id(node.inputs[1]) not in fixed:
             continue
         chain = _follow(node, readers, escapes, fixed)
-        if chain.scale is None or node.inputs[1].shape[-1] != chain.channels:
+        if chain.scale is None:
             continue
         found.append((chain.kept, _rewire(graph, node, chain, chain.scale, biases)))
         gone.update(id(n) for n in chain.affine)
@@ -157,6 +158,12 @@ def fold(graph: Graph) -> list[tuple[Kept, list[Symbol]]]:
     if found:
         remove_dead(graph)
     return found
+
+
+def _has_weights(node: Node) -> bool:
+    """Whether the last axis of the second operand is that of the result."""
+    op: Any = node.op
+    return isinstance(op, Conv2D) or (isinstance(op, MatMul) and not op.tb)
 
 
 def _follow(product: Node, readers: dict[int, list[Node]], escapes: set[int], fixed: set[int]) -> _Chain:

@@ -14,7 +14,8 @@ from nacre.ops.convolution import conv_fields
 from nacre.passes.fold import Kept
 from nacre.passes.surround import as_sum
 
-_FEWEST = 1 << 16  # floats: smaller weights are copied within microseconds, or read as they are
+_FEWEST = 1 << 16  # floats of a Variable: fewer are copied within microseconds, or read as they are
+_FEWEST_OUTPUTS = 16  # of a group: for fewer the kernel has other ways, which want the weights as they are
 
 
 class Conv2DPack(Op):
@@ -70,7 +71,7 @@ def pack(graph: Graph, kept: list[tuple[Kept, list[Symbol]]]) -> None:
     writes = graph.writes
     for node in graph.nodes:
         op = as_sum(node)
-        if op is None or node.inputs[1].spec.size < _FEWEST or _each_channel_alone(op, node):
+        if op is None or node.inputs[1].shape[3] // op.groups < _FEWEST_OUTPUTS or _each_channel_alone(op, node):
             continue
         w = node.inputs[1]
         how = (op.strides, op.dilation, op.groups)
@@ -79,7 +80,7 @@ def pack(graph: Graph, kept: list[tuple[Kept, list[Symbol]]]) -> None:
             k, inputs, i = folded[id(w)]
             panels = Symbol(graph, k.change(i, packing), kind="input", payload=w.payload)
             inputs[i] = graph.inputs[w.payload] = panels
-        elif w.kind == "state" and w.payload not in writes:
+        elif w.kind == "state" and w.payload not in writes and w.spec.size >= _FEWEST:
             if (id(w), how) not in packed:
                 k = Kept()
                 packed[id(w), how] = graph.add_input(k.keep(k.apply(packing, k.number(w))))

@@ -60,7 +60,7 @@ class LowRank(Layer):
                 name=f"lora_{name}_{which}",
                 shape=shape,
                 initializer=initializers.get(initializer),
-                dtype="float32",
+                dtype="float64" if weight.dtype == "float64" else "float32",
                 regularizer=getattr(self, f"{name}_regularizer"),
             )
             setattr(self, f"lora_{name}_{which}", factor)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nacre.core import trace
+from nacre.core.spec import Spec
 from nacre.core.tensor import Symbol, Tensor
 from nacre.core.variable import Variable
 

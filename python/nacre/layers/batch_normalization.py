@@ -22,9 +22,9 @@ class _SquareRoot:
         return ops.sqrt(self.initializer(shape, dtype=dtype))
 
 
-def _clipping(limits: Any) -> dict[str, Any]:
+def _clipping(given: Any) -> dict[str, Any]:
     """The limits of batch renormalization, checked."""
-    limits = dict(limits or {})
+    limits: dict[str, Any] = dict(given or {})
     known = ["rmax", "rmin", "dmax"]
     if set(limits) - set(known):
         raise ValueError(f"Received invalid keys for `renorm_clipping` argument: {limits}. Supported values: {known}.")

@@ -70,7 +70,7 @@ class LowRank(Layer):
         self._set_lora(rank, alpha)
 
     def _factors(self) -> tuple[Any, Any]:
-        return tuple(getattr(self, f"lora_{self._ADAPTED}_{which}") for which in "ab")  # type: ignore[return-value]
+        return getattr(self, f"lora_{self._ADAPTED}_a"), getattr(self, f"lora_{self._ADAPTED}_b")
 
     def _scale(self) -> float:
         assert self.lora_rank is not None

@@ -85,7 +85,7 @@ class LSTMCell(RecurrentCell):
         """(outputs (T, N, units), [h, c]) of a projected time-major sequence, for tanh and sigmoid in float32."""
         if not self._has_standard_gates(x):
             return None
-        hs, cs = lstm_sequence(x, self.recurrent_kernel, *states, mask=mask)
+        hs, cs = lstm_sequence(x, self.recurrent_kernel, states[0], states[1], mask)
         return hs[1:], [hs[-1], cs[-1]]
 
     def get_config(self) -> dict[str, Any]:

@@ -175,7 +175,9 @@ class MultiHeadAttention(ProjectedAttention):
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         self.supports_masking = True
         for name, value in (("num_heads", num_heads), ("key_dim", key_dim), ("value_dim", value_dim)):
-            if not (is_int(value) and value > 0) and not (name == "value_dim" and value is None):
+            if value is None and name == "value_dim":
+                continue
+            if not is_int(value) or value <= 0:  # type: ignore[operator]
                 raise ValueError(
                     f"Received an invalid value for argument `{name}`, expected a positive integer. Received: "
                     f"{name}={value}"

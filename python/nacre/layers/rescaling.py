@@ -76,7 +76,7 @@ def _batches_of(data: Any) -> Iterator[Any]:
         raise TypeError(
             f"Unsupported data type: {type(data)}. `adapt` supports arrays, tensors, PyDatasets and iterables of batches"
         )
-    for batch in (data[i] for i in range(len(data))) if isinstance(data, PyDataset) else data:
+    for batch in (data[i] for i in range(data.num_batches or 0)) if isinstance(data, PyDataset) else data:
         batch = batch[0] if isinstance(batch, (tuple, list)) and _is_pair(batch) else batch
         if not hasattr(batch, "shape") and not isinstance(batch, (list, tuple)):
             raise TypeError(

@@ -93,7 +93,9 @@ def test_a_masked_sequence_is_one_op(make: Any) -> None:
 def test_other_activations_of_a_simple_layer_are_one_op_too(activation: str) -> None:
     fused, _ = pair(layers.SimpleRNN, return_sequences=True)
     fused.cell.activation = getattr(activations, activation)
-    looped = layers.SimpleRNN(5, activation=lambda x: getattr(ops, "relu")(x) if activation == "relu" else x * 1.0, return_sequences=True)
+    looped = layers.SimpleRNN(
+        5, activation=lambda x: ops.relu(x) if activation == "relu" else x * 1.0, return_sequences=True
+    )
     looped.build(X.shape)
     looped.set_weights(fused.get_weights())
     mask = ops.convert_to_tensor(MASK)

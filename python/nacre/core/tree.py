@@ -75,7 +75,9 @@ def map_structure(fn: Callable[..., Any], *structures: Any) -> Any:
     if isinstance(first, Mapping):
         for other in structures[1:]:
             if not isinstance(other, Mapping) or set(other) != set(first):
-                raise ValueError(f"map_structure: structures differ. Expected a dict with keys {_keys(first)}, got {other!r}")
+                raise ValueError(
+                    f"map_structure: structures differ. Expected a dict with keys {_keys(first)}, got {other!r}"
+                )
         done = {key: map_structure(fn, *(s[key] for s in structures)) for key in _keys(first)}
         return {key: done[key] for key in first}
     return fn(*structures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -126,9 +127,11 @@ class Discretization(Layer):
         if num_bins is not None and (not is_int(num_bins) or num_bins < 1):
             raise ValueError(f"`num_bins` must be greater than or equal to 1. Received: `num_bins={num_bins}`")
         if (num_bins is None) == (bin_boundaries is None):
+            if num_bins is None:
+                raise ValueError("You need to set either `num_bins` or `bin_boundaries`.")
             raise ValueError(
-                "Both or neither of `num_bins` and `bin_boundaries` were set. Pass exactly one. Received: "
-                f"`num_bins={num_bins}` and `bin_boundaries={bin_boundaries}`"
+                f"Both `num_bins` and `bin_boundaries` should not be set. Received: `num_bins={num_bins}` and "
+                f"`bin_boundaries={bin_boundaries}`"
             )
         self.input_bin_boundaries = None if bin_boundaries is None else [float(b) for b in bin_boundaries]
         self.bin_boundaries = list(self.input_bin_boundaries or [])
@@ -147,9 +150,7 @@ class Discretization(Layer):
                 "instead."
             )
         batches = [data] if hasattr(data, "shape") or isinstance(data, (list, tuple)) else data
-        values = [
-            np.asarray(batch, np.float64).ravel() for i, batch in enumerate(batches) if steps is None or i < steps
-        ]
+        values = [np.asarray(batch, np.float64).ravel() for batch in itertools.islice(batches, steps)]
         joined = np.concatenate(values) if values else np.zeros(0)
         if not joined.size:
             raise ValueError(f"Discretization '{self.name}': adapt() got no data")
@@ -165,7 +166,10 @@ class Discretization(Layer):
         x = inputs if is_float(inputs.dtype) else ops.cast(inputs, "float32")
         if not self.bin_boundaries:
             if self.num_bins != 1 and self.input_bin_boundaries is None:
-                raise ValueError(f"Discretization '{self.name}' has no boundaries yet: call adapt() on data first.")
+                raise ValueError(
+                    "You need to either pass the `bin_boundaries` argument at construction time or call `adapt(dataset)` "
+                    "before you can start using the `Discretization` layer."
+                )
             indices = ops.zeros(x.shape, dtype="int32")
         else:
             boundaries = Tensor.of(np.asarray(self.bin_boundaries), x.dtype)

@@ -10,7 +10,14 @@ from nacre.core import naming
 from nacre.layers.activation import Softmax
 from nacre.layers.arguments import config_of, is_int, weight_arguments
 from nacre.layers.dropout import Dropout
-from nacre.layers.multi_head_attention import _CONSTRAINTS, _WEIGHTS, ProjectedAttention, checked_window, combined_mask, mask_for
+from nacre.layers.multi_head_attention import (
+    _CONSTRAINTS,
+    _WEIGHTS,
+    ProjectedAttention,
+    checked_window,
+    combined_mask,
+    mask_for,
+)
 
 
 class GroupQueryAttention(ProjectedAttention):

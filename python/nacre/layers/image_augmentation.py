@@ -197,10 +197,10 @@ class RandomErasing(_Color):
     def transform(self, images: Any, training: bool) -> Any:
         """Images, some of them with a box that is filled."""
         n, h, w, _ = images.shape
-        sides = [
+        of_width, of_height = (
             ops.sqrt(random.uniform((n, 1, 1, 1), self.scale[0], self.scale[1], seed=self.generator)) for _ in range(2)
-        ]
-        inside, _ = _boxes(n, h, w, sides[0], sides[1], self.generator)
+        )
+        inside, _ = _boxes(n, h, w, of_width, of_height, self.generator)
         chosen = random.uniform((n, 1, 1, 1), seed=self.generator) < self._draw(images)
         if self.fill_value is None:
             fill = random.normal(images.shape, dtype=images.dtype, seed=self.generator) * float(self.value_range[1])

@@ -60,7 +60,7 @@ class LowRank(Layer):
                 name=f"lora_{name}_{which}",
                 shape=shape,
                 initializer=initializers.get(initializer),
-                dtype="float32",
+                dtype="float64" if weight.dtype == "float64" else "float32",
                 regularizer=getattr(self, f"{name}_regularizer"),
             )
             setattr(self, f"lora_{name}_{which}", factor)
@@ -70,7 +70,7 @@ class LowRank(Layer):
         self._set_lora(rank, alpha)
 
     def _factors(self) -> tuple[Any, Any]:
-        return tuple(getattr(self, f"lora_{self._ADAPTED}_{which}") for which in "ab")
+        return getattr(self, f"lora_{self._ADAPTED}_a"), getattr(self, f"lora_{self._ADAPTED}_b")
 
     def _scale(self) -> float:
         assert self.lora_rank is not None

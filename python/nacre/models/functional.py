@@ -296,7 +296,9 @@ class Functional(Model):
         with registry.CustomObjectScope(custom_objects):
             inputs, outputs = graph_from_config(config)
         graph = ("layers", "input_layers", "output_layers", "name")
-        options = {key: value for key, value in config.items() if key not in graph and (key, value) != ("trainable", None)}
+        options = {
+            key: value for key, value in config.items() if key not in graph and (key, value) != ("trainable", None)
+        }
         return cls(inputs=inputs, outputs=outputs, name=config.get("name"), **options)
 
 

@@ -1,6 +1,7 @@
 // Forward convolution and the gradient of its input: the same loop over (weight panels, blocks of pixels, tiles).
 //
-// gemm: M = pixels, N = output channels, K = taps * channels, summed in the order (kh, kw, c).
+// gemm: M = pixels, N = output channels, K = taps * channels, summed in the order (kh, kw, c), or (kh, c, kw) where tiles
+// slide (conv2d_tile.h).
 #include "kernels/conv2d.h"
 
 #include "kernels/conv2d_few_dots.h"
@@ -9,7 +10,7 @@
 namespace nacre::NACRE_ISA {
 namespace {
 
-constexpr i64 kCopyFloats = 48 * 1024;    // block copy: 192 KB of a 1 MB L2
+constexpr i64 kCopyFloats = 48 * 1024;   // block copy: 192 KB of a 1 MB L2
 constexpr i64 kPanelFloats = 96 * 1024;   // weight panels in use together: 384 KB of L2
 constexpr double kUnitFlops = 1e6;        // a unit takes at least about 5 us
 constexpr i64 kManyUnits = 64;            // enough for as many cores
@@ -74,41 +75,91 @@ void fill_facts(Facts& f, const Pass& p, Count phases) {
 using TileFn = void (*)(const TileArgs&, i64);
 
 template <int NV, int px>
-constexpr TileFn tile_or_none() {
+constexpr TileFn single() {
   if constexpr (px <= (NV == 1 ? kNarrowPx : kWidePx)) {
-    return conv_tile<px, NV>;
+    return conv_tile<px, NV, false>;
   } else {
     return nullptr;
   }
 }
 
-template <int NV>
-TileFn tile_of(i64 px) {
-  constexpr TileFn tiles[] = {nullptr,
-                              tile_or_none<NV, 1>(),  tile_or_none<NV, 2>(),  tile_or_none<NV, 3>(),
-                              tile_or_none<NV, 4>(),  tile_or_none<NV, 5>(),  tile_or_none<NV, 6>(),
-                              tile_or_none<NV, 7>(),  tile_or_none<NV, 8>(),  tile_or_none<NV, 9>(),
-                              tile_or_none<NV, 10>(), tile_or_none<NV, 11>(), tile_or_none<NV, 12>(),
-                              tile_or_none<NV, 13>(), tile_or_none<NV, 14>()};
-  return tiles[px];
+template <int NV, int groups>
+constexpr TileFn grouped() {
+  if constexpr (groups <= (NV == 1 ? kNarrowGroups : kWideGroups)) {
+    return conv_tile<groups * kGroup, NV, true>;
+  } else {
+    return nullptr;
+  }
 }
 
-// All pixels of a block against one panel, in tiles of nearly equal height.
-void run_tiles(const TileArgs& t, i64 px) {
-  const bool narrow = t.n <= kLanes;
-  const i64 tiles = ceil_div(px, narrow ? kNarrowPx : kWidePx);
-  if (tiles == 0) return;
-  const i64 low = px / tiles, higher = px % tiles;
-  const TileFn fn = narrow ? tile_of<1>(low) : tile_of<2>(low);
-  const TileFn fn_higher = higher == 0 ? fn : narrow ? tile_of<1>(low + 1) : tile_of<2>(low + 1);
-  i64 p = 0;
-  for (i64 i = 0; i < tiles; ++i) {
-    if (i < higher) {
-      fn_higher(t, p);
-      p += low + 1;
-    } else {
-      fn(t, p);
-      p += low;
+// `count` units of `size` pixels each from pixel p on, in tiles of nearly equal height, at most `most` units.
+void run_even(const TileArgs& t, const TileFn* tiles, i64 count, i64 most, i64 size, i64 p, Ahead& ahead) {
+  if (count == 0) return;
+  const i64 n = ceil_div(count, most), low = count / n, higher = count % n;
+  for (i64 i = 0; i < n; ++i) {
+    const i64 height = i < higher ? low + 1 : low;
+    ahead.ask();
+    tiles[height](t, p);
+    p += height * size;
+  }
+}
+
+// All pixels of a block against one panel: the first `in_groups` of them in groups, then the others.
+template <int NV>
+void run_tiles(const TileArgs& t, i64 in_groups, i64 px, Ahead& ahead) {
+  static constexpr TileFn groups[] = {nullptr,          grouped<NV, 1>(), grouped<NV, 2>(), grouped<NV, 3>(),
+                                      grouped<NV, 4>(), grouped<NV, 5>(), grouped<NV, 6>()};
+  static constexpr TileFn singles[] = {nullptr,          single<NV, 1>(),  single<NV, 2>(),  single<NV, 3>(),
+                                       single<NV, 4>(),  single<NV, 5>(),  single<NV, 6>(),  single<NV, 7>(),
+                                       single<NV, 8>(),  single<NV, 9>(),  single<NV, 10>(), single<NV, 11>(),
+                                       single<NV, 12>(), single<NV, 13>(), single<NV, 14>()};
+  if constexpr ((NV == 1 ? kNarrowGroups : kWideGroups) > 0) {
+    run_even(t, groups, in_groups / kGroup, NV == 1 ? kNarrowGroups : kWideGroups, kGroup, 0, ahead);
+  } else {
+    in_groups = 0;
+  }
+  run_even(t, singles, px - in_groups, NV == 1 ? kNarrowPx : kWidePx, 1, in_groups, ahead);
+}
+
+template <int S, int L, int NV>
+constexpr TileFn sliding() {
+  if constexpr (S * L <= (NV == 1 ? kSlideNarrow : kSlideWide)) {
+    return slide_tile<S, L, NV>;
+  } else {
+    return nullptr;
+  }
+}
+
+// The rows of a block in pieces of nearly equal length; two rows at a time where both fit a tile.
+template <int NV>
+void run_sliding(TileArgs t, const Block& b, const Axis& taps, Ahead& ahead) {
+  static constexpr TileFn one[] = {nullptr,           sliding<1, 1, NV>(),  sliding<1, 2, NV>(),  sliding<1, 3, NV>(),
+                                   sliding<1, 4, NV>(),  sliding<1, 5, NV>(),  sliding<1, 6, NV>(),  sliding<1, 7, NV>(),
+                                   sliding<1, 8, NV>(),  sliding<1, 9, NV>(),  sliding<1, 10, NV>(), sliding<1, 11, NV>(),
+                                   sliding<1, 12, NV>(), sliding<1, 13, NV>(), sliding<1, 14, NV>(), sliding<1, 15, NV>(),
+                                   sliding<1, 16, NV>()};
+  static constexpr TileFn two[] = {nullptr,          sliding<2, 1, NV>(), sliding<2, 2, NV>(), sliding<2, 3, NV>(),
+                                   sliding<2, 4, NV>(), sliding<2, 5, NV>(), sliding<2, 6, NV>(), sliding<2, 7, NV>(),
+                                   sliding<2, 8, NV>()};
+  if constexpr ((NV == 1 ? kSlideNarrow : kSlideWide) > 0) {
+    constexpr i64 most = NV == 1 ? kSlideNarrow : kSlideWide;
+    const i64 rows = b.nb * b.hb, columns = b.wb;
+    const i64 pieces = ceil_div(columns, most), low = columns / pieces, longer = columns % pieces;
+    i64 h = 0;  // within the image
+    for (i64 r = 0; r < rows;) {
+      const bool pair = h + 1 < b.hb && 2 * (low + (longer > 0)) <= most;
+      const Taps inside = rows_inside(taps, b.h0 + h, b.h0 + h + (pair ? 1 : 0));
+      t.h0 = inside.first, t.nh = inside.last;
+      i64 p = r * columns;
+      for (i64 i = 0; i < pieces; ++i) {
+        const i64 length = i < longer ? low + 1 : low;
+        ahead.ask();
+        (pair ? two : one)[length](t, p);
+        p += length;
+      }
+      r += pair ? 2 : 1;
+      h += pair ? 2 : 1;
+      if (h == b.hb) h = 0;
     }
   }
 }
@@ -123,23 +174,6 @@ struct Operands {
   float* y;
   i64 act;
 };
-
-// Rows of the weights in the order in which the taps of q are met, n channels from o0, as a panel [K][kPanel] padded with 0.
-void pack_panel(const Correlation& q, const Conv2DShape& s, bool swapped, i64 g, i64 o0, i64 n, const float* w, float* to) {
-  const i64 Cg = s.C / s.G, Og = s.O / s.G;
-  if (n < kPanel) zero_floats(to, q.h.taps * q.w.taps * q.C * kPanel);
-  for (i64 th = 0; th < q.h.taps; ++th) {
-    for (i64 tw = 0; tw < q.w.taps; ++tw) {
-      const i64 tap = (q.h.k0 + th * q.h.k_step) * s.KW + q.w.k0 + tw * q.w.k_step;
-      if (swapped) {  // to[o][c] = w[tap][c][o], o of this group
-        transpose(to, kPanel, w + (tap * Cg + o0) * s.O + g * Og, s.O, n, Og);
-        to += Og * kPanel;
-      } else {
-        for (i64 c = 0; c < Cg; ++c, to += kPanel) copy_floats(to, w + (tap * Cg + c) * s.O + g * Og + o0, n);
-      }
-    }
-  }
-}
 
 // The units of one phase where outputs are too few to fill a vector.
 void run_few(const Conv2DShape& s, const Pass& p, const Correlation& q, bool swapped, i64 begin, i64 end,
@@ -200,10 +234,11 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
   i64* r_at = y_at + p.cut.nb * p.cut.hb * p.cut.wb;
   const i64 K = q.h.taps * q.w.taps * q.C;
   i64 packed_set = -1;
-  i64 nb = -1, hb = -1, wb = -1, px_step = 0, row_step = 0, image_step = 0;
-  // Whole panels of a few rows are read where they are; others are copied once per slice and set.
-  const bool plain = !swapped && q.h.k_step == 1 && q.w.k_step == 1;
-  const bool in_place = plain && (K * p.O <= kPanelFloats || p.O == kPanel);
+  i64 nb = -1, hb = -1, wb = -1, px_step = 0, row_step = 0, image_step = 0, in_groups = 0;
+  const bool sliding = slides(q.w.taps, q.w.stride, q.w.step, q.h.step);
+  // Whole panels of a few rows are read where they are, if their vectors are aligned; others are copied once per slice and set.
+  const bool plain = !swapped && !sliding && q.h.k_step == 1 && q.w.k_step == 1;
+  const bool in_place = plain && aligned(at.w) && s.O % kLanes == 0 && (K * p.O <= kPanelFloats || p.O == kPanel);
 
   for (i64 u = begin; u < end; ++u) {
     const i64 set = u / p.blocks;
@@ -214,7 +249,7 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
       for (i64 i = panel0; i < panel1; ++i) {
         const i64 n = min_of(p.O - i * kPanel, kPanel);
         if (in_place && n == kPanel) continue;
-        pack_panel(q, s, swapped, g, i * kPanel, n, at.w, panels + (i - panel0) * K * kPanel);
+        pack_panel(q, s, swapped, sliding, g, i * kPanel, n, panel_width(n), at.w, panels + (i - panel0) * K * kPanel);
       }
     }
     const Block b = block_at(q, p.cut, u % p.blocks);
@@ -224,10 +259,13 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
     if (b.nb != nb || b.hb != hb || b.wb != wb || v.px_step != px_step || v.row_step != row_step ||
         v.image_step != image_step) {
       nb = b.nb, hb = b.hb, wb = b.wb, px_step = v.px_step, row_step = v.row_step, image_step = v.image_step;
-      i64 i = 0;
+      const i64 whole = sliding ? wb : wb / kGroup * kGroup;
+      in_groups = nb * hb * whole;
+      i64 group = 0, single = in_groups;
       for (i64 n = 0; n < nb; ++n) {
         for (i64 h = 0; h < hb; ++h) {
-          for (i64 w = 0; w < wb; ++w, ++i) {
+          for (i64 w = 0; w < wb; ++w) {
+            const i64 i = w < whole ? group++ : single++;
             x_at[i] = n * image_step + h * row_step + w * px_step;
             const i64 px = (n * q.YH + h * q.h.y_step) * q.YW + w * q.w.y_step;
             y_at[i] = px * q.ldy;
@@ -239,12 +277,19 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
     TileArgs t{};
     t.x = v.x;
     t.x_at = x_at;
+    for (i64 i = 0; i < kGroup - 1; ++i) t.apart[i] = (i + 1) * v.px_step;
     t.y_at = y_at;
     t.r_at = r_at;
     t.nh = v.nh, t.tap_row = v.tap_row, t.nw = v.nw, t.tap_col = v.tap_col, t.run = v.run;
+    if (sliding) t.nw = 1, t.run = v.nh > 0 ? q.C : 0;
+    t.row_px = b.wb;
     t.act = at.act;
     const i64 px0 = (b.n0 * q.YH + q.h.y0 + b.h0 * q.h.y_step) * q.YW + q.w.y0 + b.w0 * q.w.y_step;
     const i64 y0 = px0 * q.ldy + g * p.O;
+    Ahead ahead{at.x, at.x, 0};
+    if (u + 1 < end) {  // one request per tile, of about 16 pixels
+      ahead = ahead_of(q, block_at(q, p.cut, (u + 1) % p.blocks), at.x + g * q.C, q.C, (panel1 - panel0) * px / 16);
+    }
     for (i64 i = panel0; i < panel1; ++i) {
       const i64 o = i * kPanel;
       t.n = min_of(p.O - o, kPanel);
@@ -253,13 +298,19 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
         t.ld_w = s.O;
       } else {
         t.w = panels + (i - panel0) * K * kPanel;
-        t.ld_w = kPanel;
+        t.ld_w = panel_width(t.n);
       }
       t.bias = at.bias ? at.bias + g * p.O + o : nullptr;
       t.mask = at.mask ? at.mask + y0 + o : nullptr;
       t.r = at.r ? at.r + px0 * at.ldr + g * p.O + o : nullptr;
       t.y = at.y + y0 + o;
-      run_tiles(t, px);
+      if (sliding) {
+        (t.n <= kLanes ? run_sliding<1> : run_sliding<2>)(t, b, q.h, ahead);
+      } else {
+        // Over long sums 14 single pixels two vectors wide are a little ahead of 12 in groups.
+        const bool wide = t.n > kLanes;
+        (wide ? run_tiles<2> : run_tiles<1>)(t, wide && K > 256 ? 0 : in_groups, px, ahead);
+      }
     }
   }
 }

@@ -44,7 +44,7 @@ struct TileArgs {
   i64 apart[3];     // from the first pixel of a group to the others
   i64 row_px;       // sliding: pixels from a row to the next
   const i64* y_at;  // pixel -> offset from y and mask
-  i64 nh, tap_row, nw, tap_col, run;
+  i64 h0, nh, tap_row, nw, tap_col, run;  // rows of taps [h0, nh); h0 is for sliding tiles alone
   const float* w;  // row r of the panel at w + r*ld_w
   i64 ld_w;
   const float* bias;  // null: none
@@ -112,8 +112,8 @@ NACRE_INLINE void slide_sums(const TileArgs& t, i64 p0, Vec (&acc)[S * L][NV]) {
     NACRE_UNROLL for (int i = 0; i < pointers; ++i) x[r][i] = t.x + t.x_at[p0 + r * t.row_px] + i * kGroup * d1;
   }
   start_sums(t, acc);
-  const float* w = t.w;
-  for (i64 h = 0; h < t.nh; ++h) {
+  const float* w = t.w + t.h0 * t.run * T * t.ld_w;
+  for (i64 h = t.h0; h < t.nh; ++h) {
     const i64 from = h * t.tap_row, to = from + t.run;
     for (i64 k = from; k < to; ++k, w += T * t.ld_w) {
       Vec b[T][NV];
@@ -147,6 +147,18 @@ NACRE_INLINE void store_some(float* p, Vec a, i64 n) {
   }
 }
 
+// What the sums of S rows of L pixels will meet, on its way while they are formed.
+template <int S, int L, int NV>
+NACRE_INLINE void ask_tile(const TileArgs& t, i64 p0) {
+  NACRE_UNROLL for (int i = 0; i < S * L; ++i) {
+    const i64 p = p0 + i / L * t.row_px + i % L;
+    NACRE_UNROLL for (int v = 0; v < NV; ++v) {
+      if (t.r) prefetch(t.r + t.r_at[p] + v * kLanes);
+      if (t.mask) prefetch(t.mask + t.y_at[p] + v * kLanes);
+    }
+  }
+}
+
 // Rows of S x L pixels from p0 on, `row_px` from row to row.
 template <int S, int L, int NV>
 NACRE_INLINE void finish_tile(const TileArgs& t, i64 p0, Vec (&acc)[S * L][NV]) {
@@ -162,10 +174,10 @@ NACRE_INLINE void finish_tile(const TileArgs& t, i64 p0, Vec (&acc)[S * L][NV]) 
     NACRE_UNROLL for (int i = 0; i < S * L; ++i) {
       NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] = max(zero(), acc[i][v]);  // keeps NaN
     }
-  }
-  if (t.act == 2) {
-    NACRE_UNROLL for (int i = 0; i < S * L; ++i) {
-      NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] = min(set1(6.0f), acc[i][v]);
+    if (t.act == 2) {
+      NACRE_UNROLL for (int i = 0; i < S * L; ++i) {
+        NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] = min(set1(6.0f), acc[i][v]);
+      }
     }
   }
   if (t.mask) {
@@ -182,23 +194,10 @@ NACRE_INLINE void finish_tile(const TileArgs& t, i64 p0, Vec (&acc)[S * L][NV]) 
   }
 }
 
-// What finished sums will meet, on its way while they are formed.
-template <int S, int L, int NV>
-NACRE_INLINE void fetch_ahead(const TileArgs& t, i64 p0) {
-  if (!t.r && !t.mask) return;
-  NACRE_UNROLL for (int i = 0; i < S * L; ++i) {
-    const i64 p = p0 + i / L * t.row_px + i % L;
-    NACRE_UNROLL for (int v = 0; v < NV; ++v) {
-      if (t.r) prefetch(t.r + t.r_at[p] + v * kLanes);
-      if (t.mask) prefetch(t.mask + t.y_at[p] + v * kLanes);
-    }
-  }
-}
-
 template <int MR, int NV, bool groups>
 void conv_tile(const TileArgs& t, i64 p0) {
   Vec acc[MR][NV];
-  fetch_ahead<1, MR, NV>(t, p0);
+  ask_tile<1, MR, NV>(t, p0);
   tile_sums<MR, NV, groups>(t, p0, acc);
   finish_tile<1, MR, NV>(t, p0, acc);
 }
@@ -206,7 +205,7 @@ void conv_tile(const TileArgs& t, i64 p0) {
 template <int S, int L, int NV>
 void slide_tile(const TileArgs& t, i64 p0) {
   Vec acc[S * L][NV];
-  fetch_ahead<S, L, NV>(t, p0);
+  ask_tile<S, L, NV>(t, p0);
   slide_sums<S, L, NV, 3>(t, p0, acc);
   finish_tile<S, L, NV>(t, p0, acc);
 }

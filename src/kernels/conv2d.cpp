@@ -1,6 +1,7 @@
 // Forward convolution and the gradient of its input: the same loop over (weight panels, blocks of pixels, tiles).
 //
-// gemm: M = pixels, N = output channels, K = taps * channels, summed in the order (kh, kw, c).
+// gemm: M = pixels, N = output channels, K = taps * channels, summed in the order (kh, kw, c), or (kh, c, kw) where tiles
+// slide (conv2d_tile.h).
 #include "kernels/conv2d.h"
 
 #include "kernels/conv2d_few_dots.h"
@@ -92,11 +93,12 @@ constexpr TileFn grouped() {
 }
 
 // `count` units of `size` pixels each from pixel p on, in tiles of nearly equal height, at most `most` units.
-void run_even(const TileArgs& t, const TileFn* tiles, i64 count, i64 most, i64 size, i64 p) {
+void run_even(const TileArgs& t, const TileFn* tiles, i64 count, i64 most, i64 size, i64 p, Ahead& ahead) {
   if (count == 0) return;
   const i64 n = ceil_div(count, most), low = count / n, higher = count % n;
   for (i64 i = 0; i < n; ++i) {
     const i64 height = i < higher ? low + 1 : low;
+    ahead.ask();
     tiles[height](t, p);
     p += height * size;
   }
@@ -104,7 +106,7 @@ void run_even(const TileArgs& t, const TileFn* tiles, i64 count, i64 most, i64 s
 
 // All pixels of a block against one panel: the first `in_groups` of them in groups, then the others.
 template <int NV>
-void run_tiles(const TileArgs& t, i64 in_groups, i64 px) {
+void run_tiles(const TileArgs& t, i64 in_groups, i64 px, Ahead& ahead) {
   static constexpr TileFn groups[] = {nullptr,          grouped<NV, 1>(), grouped<NV, 2>(), grouped<NV, 3>(),
                                       grouped<NV, 4>(), grouped<NV, 5>(), grouped<NV, 6>()};
   static constexpr TileFn singles[] = {nullptr,          single<NV, 1>(),  single<NV, 2>(),  single<NV, 3>(),
@@ -112,11 +114,11 @@ void run_tiles(const TileArgs& t, i64 in_groups, i64 px) {
                                        single<NV, 8>(),  single<NV, 9>(),  single<NV, 10>(), single<NV, 11>(),
                                        single<NV, 12>(), single<NV, 13>(), single<NV, 14>()};
   if constexpr ((NV == 1 ? kNarrowGroups : kWideGroups) > 0) {
-    run_even(t, groups, in_groups / kGroup, NV == 1 ? kNarrowGroups : kWideGroups, kGroup, 0);
+    run_even(t, groups, in_groups / kGroup, NV == 1 ? kNarrowGroups : kWideGroups, kGroup, 0, ahead);
   } else {
     in_groups = 0;
   }
-  run_even(t, singles, px - in_groups, NV == 1 ? kNarrowPx : kWidePx, 1, in_groups);
+  run_even(t, singles, px - in_groups, NV == 1 ? kNarrowPx : kWidePx, 1, in_groups, ahead);
 }
 
 template <int S, int L, int NV>
@@ -128,9 +130,9 @@ constexpr TileFn sliding() {
   }
 }
 
-// `rows` rows of `columns` pixels in pieces of nearly equal length; two rows at a time where both fit a tile.
+// The rows of a block in pieces of nearly equal length; two rows at a time where both fit a tile.
 template <int NV>
-void run_sliding(const TileArgs& t, i64 rows, i64 columns) {
+void run_sliding(TileArgs t, const Block& b, const Axis& taps, Ahead& ahead) {
   static constexpr TileFn one[] = {nullptr,           sliding<1, 1, NV>(),  sliding<1, 2, NV>(),  sliding<1, 3, NV>(),
                                    sliding<1, 4, NV>(),  sliding<1, 5, NV>(),  sliding<1, 6, NV>(),  sliding<1, 7, NV>(),
                                    sliding<1, 8, NV>(),  sliding<1, 9, NV>(),  sliding<1, 10, NV>(), sliding<1, 11, NV>(),
@@ -141,16 +143,23 @@ void run_sliding(const TileArgs& t, i64 rows, i64 columns) {
                                    sliding<2, 8, NV>()};
   if constexpr ((NV == 1 ? kSlideNarrow : kSlideWide) > 0) {
     constexpr i64 most = NV == 1 ? kSlideNarrow : kSlideWide;
+    const i64 rows = b.nb * b.hb, columns = b.wb;
     const i64 pieces = ceil_div(columns, most), low = columns / pieces, longer = columns % pieces;
+    i64 h = 0;  // within the image
     for (i64 r = 0; r < rows;) {
-      const bool pair = r + 1 < rows && 2 * (low + (longer > 0)) <= most;
+      const bool pair = h + 1 < b.hb && 2 * (low + (longer > 0)) <= most;
+      const Taps inside = rows_inside(taps, b.h0 + h, b.h0 + h + (pair ? 1 : 0));
+      t.h0 = inside.first, t.nh = inside.last;
       i64 p = r * columns;
       for (i64 i = 0; i < pieces; ++i) {
         const i64 length = i < longer ? low + 1 : low;
+        ahead.ask();
         (pair ? two : one)[length](t, p);
         p += length;
       }
       r += pair ? 2 : 1;
+      h += pair ? 2 : 1;
+      if (h == b.hb) h = 0;
     }
   }
 }
@@ -230,8 +239,8 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
   const bool sliding = slides(q.w.taps, q.w.stride, q.w.step, q.h.step);
   // Whole panels of a few rows are read where they are, if their vectors are aligned; others are copied once per slice and set.
   const bool plain = !swapped && !sliding && q.h.k_step == 1 && q.w.k_step == 1;
-  const bool aligned = reinterpret_cast<unsigned long>(at.w) % (4 * kLanes) == 0 && s.O % kLanes == 0;
-  const bool in_place = !at.packed && plain && aligned && (K * p.O <= kPanelFloats || p.O == kPanel);
+  const bool in_place =
+      !at.packed && plain && aligned(at.w) && s.O % kLanes == 0 && (K * p.O <= kPanelFloats || p.O == kPanel);
 
   for (i64 u = begin; u < end; ++u) {
     const i64 set = u / p.blocks;
@@ -279,6 +288,10 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
     t.act = at.act;
     const i64 px0 = (b.n0 * q.YH + q.h.y0 + b.h0 * q.h.y_step) * q.YW + q.w.y0 + b.w0 * q.w.y_step;
     const i64 y0 = px0 * q.ldy + g * p.O;
+    Ahead ahead{at.x, at.x, 0};
+    if (u + 1 < end) {  // one request per tile, of about 16 pixels
+      ahead = ahead_of(q, block_at(q, p.cut, (u + 1) % p.blocks), at.x + g * q.C, q.C, (panel1 - panel0) * px / 16);
+    }
     for (i64 i = panel0; i < panel1; ++i) {
       const i64 o = i * kPanel;
       t.n = min_of(p.O - o, kPanel);
@@ -294,9 +307,11 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
       t.r = at.r ? at.r + px0 * at.ldr + g * p.O + o : nullptr;
       t.y = at.y + y0 + o;
       if (sliding) {
-        if (t.n <= kLanes) run_sliding<1>(t, b.nb * b.hb, b.wb); else run_sliding<2>(t, b.nb * b.hb, b.wb);
+        (t.n <= kLanes ? run_sliding<1> : run_sliding<2>)(t, b, q.h, ahead);
       } else {
-        if (t.n <= kLanes) run_tiles<1>(t, in_groups, px); else run_tiles<2>(t, in_groups, px);
+        // Over long sums 14 single pixels two vectors wide are a little ahead of 12 in groups.
+        const bool wide = t.n > kLanes;
+        (wide ? run_tiles<2> : run_tiles<1>)(t, wide && K > 256 ? 0 : in_groups, px, ahead);
       }
     }
   }

@@ -27,8 +27,8 @@ Correlation window_correlation(const Conv2DPoolShape& s, i64 channels) {
 }
 
 WindowView view_windows(const Conv2DPoolShape& s, const Correlation& q, const Cut& cut, const Block& b, const float* x,
-                        i64 channels, float* copy) {
-  const View v = view_block(q, cut, b, x, channels, copy);
+                        i64 channels, float* copy, bool may_point) {
+  const View v = view_block(q, cut, b, x, channels, copy, may_point);
   return {v.x,
           v.px_step,
           v.row_step,
@@ -37,6 +37,26 @@ WindowView view_windows(const Conv2DPoolShape& s, const Correlation& q, const Cu
           s.SW * v.tap_col,
           s.DH * v.tap_row,
           s.DW * v.tap_col};
+}
+
+double dense_flops(const Conv2DPoolShape& s) {
+  const auto d = [](i64 v) { return static_cast<double>(v); };
+  return 2.0 * d(s.N) * d(s.OH / s.P) * d(s.OW / s.P) * d(s.P * s.P) * d(s.O) * d(s.KH) * d(s.KW) * d(s.C);
+}
+
+const char* pool_grad_error(const Conv2DPoolShape& s, Count& x, Count& dy, Count& y, Count& index, Count& w) {
+  if (const char* error = conv2d_pool_error(s)) return error;
+  if (s.G != 1) return "gradients behind a pooling need G = 1";
+  const Conv2DShape c = conv_of(s);
+  const i64 PH = s.OH / s.P, PW = s.OW / s.P;
+  x = pixels_extent(s.N, s.H, s.W, s.C, ldx_of(c));
+  dy = pixels_extent(s.N, PH, PW, s.O, ldy_of(c));
+  y = s.act ? dy : Count(0);
+  index = Count(s.N) * Count(PH) * Count(PW) * Count(s.O);
+  w = Count(s.KH) * Count(s.KW) * Count(s.C) * Count(s.O);
+  const Count reach = Count(s.N) * Count(s.H + 2 * s.P * s.SH) * Count(s.W + 2 * s.P * s.SW) * Count(ldx_of(c));
+  if (!x.ok() || !dy.ok() || !index.ok() || !w.ok() || !reach.ok()) return "the problem is too large";
+  return nullptr;
 }
 
 namespace {
@@ -182,36 +202,41 @@ void pool_tiles(const PoolArgs& a, i64 w, i64 windows) {
   }
 }
 
-// All windows of a block against one panel: `rows` rows of `columns` windows.
+// All windows of a block against one panel. `taps`: of the rows of the convolution, where tiles slide.
 template <int P, int NV>
-void run_windows(const PoolArgs& a, bool sliding, i64 rows, i64 columns) {
+void run_windows(PoolArgs a, const Axis* taps, const Block& b) {
   if constexpr (kSlideWide > 0) {
-    if (sliding) {
-      for (i64 r = 0; r < rows; ++r) pool_tiles<P, NV, true>(a, r * columns, columns);
+    if (taps) {
+      for (i64 r = 0, h = b.h0; r < b.nb * b.hb; ++r) {
+        const Taps inside = rows_inside(*taps, h * P, h * P + P - 1);
+        a.t.h0 = inside.first, a.t.nh = inside.last;
+        pool_tiles<P, NV, true>(a, r * b.wb, b.wb);
+        if (++h == b.h0 + b.hb) h = b.h0;
+      }
       return;
     }
   }
-  pool_tiles<P, NV, false>(a, 0, rows * columns);
+  pool_tiles<P, NV, false>(a, 0, b.nb * b.hb * b.wb);
 }
 
-void run_windows(PoolArgs a, i64 P, bool sliding, i64 rows, i64 columns) {
+void run_windows(PoolArgs a, i64 P, const Axis* taps, const Block& b) {
   const bool narrow = a.t.n <= kLanes;
   if (P == 2) {
-    narrow ? run_windows<2, 1>(a, sliding, rows, columns) : run_windows<2, 2>(a, sliding, rows, columns);
+    if (narrow) run_windows<2, 1>(a, taps, b); else run_windows<2, 2>(a, taps, b);
   } else if (narrow) {
-    run_windows<3, 1>(a, sliding, rows, columns);
+    run_windows<3, 1>(a, taps, b);
   } else if constexpr (kWidePx >= 9) {
-    run_windows<3, 2>(a, sliding, rows, columns);
+    run_windows<3, 2>(a, taps, b);
   } else {  // one vector after the other: 18 sums are too many
     PoolArgs second = a;
     a.t.n = kLanes;
-    run_windows<3, 1>(a, sliding, rows, columns);
+    run_windows<3, 1>(a, taps, b);
     second.t.n -= kLanes;
     second.t.w += kLanes;
     second.t.y += kLanes;
     if (second.t.bias) second.t.bias += kLanes;
     if (second.index) second.index += kLanes;
-    run_windows<3, 1>(second, sliding, rows, columns);
+    run_windows<3, 1>(second, taps, b);
   }
 }
 
@@ -316,7 +341,7 @@ void conv2d_pool(const Conv2DPoolShape& s, Slice units, Scratch scratch, const f
       t.bias = s.bias ? b + o : nullptr;
       t.y = y + at0 * q.ldy + o;
       a.index = s.index ? index + at0 * s.O + o : nullptr;
-      run_windows(a, s.P, sliding, blk.nb * blk.hb, blk.wb);
+      run_windows(a, s.P, sliding ? &conv.h : nullptr, blk);
     }
   }
 }

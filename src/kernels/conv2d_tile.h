@@ -44,7 +44,7 @@ struct TileArgs {
   i64 apart[3];     // from the first pixel of a group to the others
   i64 row_px;       // sliding: pixels from a row to the next
   const i64* y_at;  // pixel -> offset from y and mask
-  i64 nh, tap_row, nw, tap_col, run;
+  i64 h0, nh, tap_row, nw, tap_col, run;  // rows of taps [h0, nh); h0 is for sliding tiles alone
   const float* w;  // row r of the panel at w + r*ld_w
   i64 ld_w;
   const float* bias;  // null: none
@@ -112,8 +112,8 @@ NACRE_INLINE void slide_sums(const TileArgs& t, i64 p0, Vec (&acc)[S * L][NV]) {
     NACRE_UNROLL for (int i = 0; i < pointers; ++i) x[r][i] = t.x + t.x_at[p0 + r * t.row_px] + i * kGroup * d1;
   }
   start_sums(t, acc);
-  const float* w = t.w;
-  for (i64 h = 0; h < t.nh; ++h) {
+  const float* w = t.w + t.h0 * t.run * T * t.ld_w;
+  for (i64 h = t.h0; h < t.nh; ++h) {
     const i64 from = h * t.tap_row, to = from + t.run;
     for (i64 k = from; k < to; ++k, w += T * t.ld_w) {
       Vec b[T][NV];
@@ -147,6 +147,7 @@ NACRE_INLINE void store_some(float* p, Vec a, i64 n) {
   }
 }
 
+
 // Rows of S x L pixels from p0 on, `row_px` from row to row.
 template <int S, int L, int NV>
 NACRE_INLINE void finish_tile(const TileArgs& t, i64 p0, Vec (&acc)[S * L][NV]) {
@@ -162,10 +163,10 @@ NACRE_INLINE void finish_tile(const TileArgs& t, i64 p0, Vec (&acc)[S * L][NV]) 
     NACRE_UNROLL for (int i = 0; i < S * L; ++i) {
       NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] = max(zero(), acc[i][v]);  // keeps NaN
     }
-  }
-  if (t.act == 2) {
-    NACRE_UNROLL for (int i = 0; i < S * L; ++i) {
-      NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] = min(set1(6.0f), acc[i][v]);
+    if (t.act == 2) {
+      NACRE_UNROLL for (int i = 0; i < S * L; ++i) {
+        NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] = min(set1(6.0f), acc[i][v]);
+      }
     }
   }
   if (t.mask) {

@@ -205,7 +205,8 @@ Block block_at(const Correlation& q, const Cut& cut, i64 index) {
   return b;
 }
 
-View view_block(const Correlation& q, const Cut& cut, const Block& b, const float* x, i64 C, float* copy) {
+View view_block(const Correlation& q, const Cut& cut, const Block& b, const float* x, i64 C, float* copy,
+                bool may_point) {
   View v{};
   v.nh = q.h.taps;
   v.nw = q.w.taps;
@@ -217,7 +218,7 @@ View view_block(const Correlation& q, const Cut& cut, const Block& b, const floa
     return v;
   }
   const i64 row = q.w.in * q.ldx, image = q.h.in * row;
-  if (inside(q.h, b.h0, b.hb) && inside(q.w, b.w0, b.wb)) {
+  if (may_point && inside(q.h, b.h0, b.hb) && inside(q.w, b.w0, b.wb)) {
     v.x = x + b.n0 * image + q.h.at(b.h0, 0) * row + q.w.at(b.w0, 0) * q.ldx;
     v.px_step = q.w.stride * q.ldx;
     v.row_step = q.h.stride * row;
@@ -278,6 +279,24 @@ View view_block(const Correlation& q, const Cut& cut, const Block& b, const floa
     v.nw = 1;
   }
   return v;
+}
+
+Correlation output_image(const Correlation& q) {
+  const Axis h{q.h.out, 1, 0, 1, 1, q.h.out, 0, 1, 0, 1}, w{q.w.out, 1, 0, 1, 1, q.w.out, 0, 1, 0, 1};
+  return {q.N, h, w, q.C, q.ldy, q.YW, q.YH, q.ldy};
+}
+
+Ahead ahead_of(const Correlation& q, const Block& b, const float* x, i64 C, i64 times) {
+  constexpr i64 kMost = 64 * 1024;  // floats: a quarter of L2
+  const i64 row = q.w.in * q.ldx, image = q.h.in * row;
+  const i64 top = max_of(q.h.at(b.h0, 0), 0), left = max_of(q.w.at(b.w0, 0), 0);
+  const i64 bottom = min_of(q.h.at(b.h0 + b.hb - 1, q.h.taps - 1), q.h.in - 1);
+  const i64 right = min_of(q.w.at(b.w0 + b.wb - 1, q.w.taps - 1), q.w.in - 1);
+  if (bottom < top || right < left || q.ldx > 2 * C || times < 1) return {x, x, 0};
+  const i64 first = b.n0 * image + top * row + left * q.ldx;
+  const i64 length = (b.nb - 1) * image + (bottom - top) * row + (right - left) * q.ldx + C;
+  if (length > kMost) return {x, x, 0};
+  return {x + first, x + first + length, ceil_div(ceil_div(length, times), 16) * 16};
 }
 
 void pack_panel(const Correlation& q, const Conv2DShape& s, bool swapped, bool sliding, i64 g, i64 o0, i64 n, i64 ld,

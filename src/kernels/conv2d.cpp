@@ -239,7 +239,8 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
   const bool sliding = slides(q.w.taps, q.w.stride, q.w.step, q.h.step);
   // Whole panels of a few rows are read where they are, if their vectors are aligned; others are copied once per slice and set.
   const bool plain = !swapped && !sliding && q.h.k_step == 1 && q.w.k_step == 1;
-  const bool in_place = !at.packed && plain && aligned(at.w) && s.O % kLanes == 0 && (K * p.O <= kPanelFloats || p.O == kPanel);
+  const bool in_place =
+      !at.packed && plain && aligned(at.w) && s.O % kLanes == 0 && (K * p.O <= kPanelFloats || p.O == kPanel);
 
   for (i64 u = begin; u < end; ++u) {
     const i64 set = u / p.blocks;

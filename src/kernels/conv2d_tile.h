@@ -147,17 +147,6 @@ NACRE_INLINE void store_some(float* p, Vec a, i64 n) {
   }
 }
 
-// What the sums of S rows of L pixels will meet, on its way while they are formed.
-template <int S, int L, int NV>
-NACRE_INLINE void ask_tile(const TileArgs& t, i64 p0) {
-  NACRE_UNROLL for (int i = 0; i < S * L; ++i) {
-    const i64 p = p0 + i / L * t.row_px + i % L;
-    NACRE_UNROLL for (int v = 0; v < NV; ++v) {
-      if (t.r) prefetch(t.r + t.r_at[p] + v * kLanes);
-      if (t.mask) prefetch(t.mask + t.y_at[p] + v * kLanes);
-    }
-  }
-}
 
 // Rows of S x L pixels from p0 on, `row_px` from row to row.
 template <int S, int L, int NV>
@@ -194,10 +183,23 @@ NACRE_INLINE void finish_tile(const TileArgs& t, i64 p0, Vec (&acc)[S * L][NV]) 
   }
 }
 
+// What finished sums will meet, on its way while they are formed.
+template <int S, int L, int NV>
+NACRE_INLINE void fetch_ahead(const TileArgs& t, i64 p0) {
+  if (!t.r && !t.mask) return;
+  NACRE_UNROLL for (int i = 0; i < S * L; ++i) {
+    const i64 p = p0 + i / L * t.row_px + i % L;
+    NACRE_UNROLL for (int v = 0; v < NV; ++v) {
+      if (t.r) prefetch(t.r + t.r_at[p] + v * kLanes);
+      if (t.mask) prefetch(t.mask + t.y_at[p] + v * kLanes);
+    }
+  }
+}
+
 template <int MR, int NV, bool groups>
 void conv_tile(const TileArgs& t, i64 p0) {
   Vec acc[MR][NV];
-  ask_tile<1, MR, NV>(t, p0);
+  fetch_ahead<1, MR, NV>(t, p0);
   tile_sums<MR, NV, groups>(t, p0, acc);
   finish_tile<1, MR, NV>(t, p0, acc);
 }
@@ -205,7 +207,7 @@ void conv_tile(const TileArgs& t, i64 p0) {
 template <int S, int L, int NV>
 void slide_tile(const TileArgs& t, i64 p0) {
   Vec acc[S * L][NV];
-  ask_tile<S, L, NV>(t, p0);
+  fetch_ahead<S, L, NV>(t, p0);
   slide_sums<S, L, NV, 3>(t, p0, acc);
   finish_tile<S, L, NV>(t, p0, acc);
 }

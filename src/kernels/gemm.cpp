@@ -55,7 +55,7 @@ constexpr i64 kMostWhole = 2048;       // steps of k of a sum that is not cut: a
 constexpr i64 kFarDepth = 128;         // the same where b comes from memory, which gives its best in runs of a KiB:
 constexpr i64 kMostGrouped = 4;        // as many panels are then copied together,
 constexpr i64 kPanelsAtOnce = 128 * 1024;  // if those at hand and the next fit half of L2
-constexpr i64 kNearFloats = 1024 * 1024;   // of b: what L3 gives at any stride
+constexpr double kNearFloats = 1024 * 1024;  // of b: what L3 gives at any stride
 constexpr i64 kLongRow = 1000;         // of b: shorter ones follow each other closely enough
 constexpr i64 kAskedRows = 4, kAskedRowsOfOne = 12;  // of b, before they are copied
 constexpr i64 kRowsAhead = 8;          // of b, before few rows of a meet them; from memory rather blocks,
@@ -165,15 +165,17 @@ Plan make_plan(const Product& product) {
   s.nv = widest_panel(p.M);
   s.mr = max_rows(s.nv);
   s.panels = cut_panels(p.N, s.nv);
-  // One row of a alone leaves the guessing of long streams to the hardware.
+  const double floats_of_b = static_cast<double>(p.K) * static_cast<double>(p.N);
+  const bool near = floats_of_b <= kNearFloats, far = !near && p.N >= kLongRow;
   const bool few = s.form == Form::rows && p.M <= s.mr && s.nv != kMainNV && !p.whole && p.b_k > s.nv * kLanes;
-  s.asks_rows = few && p.K * p.N > kBlockOfA && p.K * p.N <= kNearFloats;
-  s.asks_blocks = few && p.M > 1 && p.K * p.N > kNearFloats;
-  const bool far = p.K * p.N > kNearFloats && p.N >= kLongRow;
-  s.kc = p.whole ? p.K : ceil_div(p.K, max_of(1, ceil_div(p.K, s.asks_blocks ? kAskedDepth : far ? kFarDepth : kDepth)));
+  s.asks_rows = few && floats_of_b > kBlockOfA && near;
+  s.asks_blocks = few && p.M > 1 && !near;  // one row alone leaves long streams to the guesses of the hardware
+  const i64 depth = s.asks_blocks ? kAskedDepth : far ? kFarDepth : kDepth;
+  s.kc = p.whole ? p.K : ceil_div(p.K, max_of(1, ceil_div(p.K, depth)));
   lay_grid(s, s.panels.count(), static_cast<double>(s.nv) * kLanes * static_cast<double>(p.K));
   s.packed_floats = s.kc * s.nv * kLanes;
-  s.copies_ahead = kCopiesAhead && s.form == Form::rows && s.nv == kMainNV && p.a_k == 1 && s.packed_floats <= kPanelsAtOnce / 2;
+  s.copies_ahead = kCopiesAhead && s.form == Form::rows && s.nv == kMainNV && p.a_k == 1 &&
+                   s.packed_floats <= kPanelsAtOnce / 2;
   if (s.asks_blocks) s.group = max_of(1, kAskedFloats / (s.nv * kLanes));
   if (s.copies_ahead) {
     if (far) s.group = min_of(kMostGrouped, kPanelsAtOnce / 2 / max_of(s.packed_floats, 1));

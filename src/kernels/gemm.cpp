@@ -55,9 +55,11 @@ constexpr i64 kMostWhole = 2048;       // steps of k of a sum that is not cut: a
 constexpr i64 kFarDepth = 128;         // the same where b comes from memory, which gives its best in runs of a KiB:
 constexpr i64 kMostGrouped = 4;        // as many panels are then copied together,
 constexpr i64 kPanelsAtOnce = 128 * 1024;  // if those at hand and the next fit half of L2
-constexpr i64 kNearFloats = 1024 * 1024;   // of b: what L3 gives at any stride
+constexpr double kNearFloats = 1024 * 1024;  // of b: what L3 gives at any stride
 constexpr i64 kLongRow = 1000;         // of b: shorter ones follow each other closely enough
 constexpr i64 kAskedRows = 4, kAskedRowsOfOne = 12;  // of b, before they are copied
+constexpr i64 kRowsAhead = 8;          // of b, before few rows of a meet them; from memory rather blocks,
+constexpr i64 kAskedDepth = 32, kAskedFloats = 384;  // in runs of 1.5 KiB
 constexpr i64 kPaysACopyOfB = 4;       // tiles that read it
 constexpr i64 kStreamed = 8 * 1024 * 1024;  // floats of c that no cache keeps until somebody reads them
 constexpr i64 kUnitWork = 128 * 1024;  // multiply-adds a unit should have: about 2 us
@@ -81,6 +83,8 @@ struct Plan {
   i64 nb = 1, n_blocks = 0;     // panels (dot form: columns) per unit
   bool n_inner = false;         // units of the same rows follow each other
   bool side_by_side = false;
+  bool asks_rows = false;       // the rows of b are asked for a little ahead of their use,
+  bool asks_blocks = false;     // or a whole block is while the one before it is in use
   bool copies_ahead = false;    // the next block of b is copied while one is in use
   i64 group = 1;                // panels of a block
   bool k_outer = true;          // all columns for some steps of k, not the other way round
@@ -118,6 +122,8 @@ Product swapped(const Product& p) { return {p.N, p.M, p.K, p.b_n, p.b_k, p.a_k, 
 
 // Few rows: as many columns as the registers hold, so that b is read once and in long runs.
 int widest_panel(i64 M) {
+  for (int nv = kMainNV; nv > 1; --nv)
+    if (M > max_rows(kMainNV) && max_rows(nv) >= M) return nv;
   int best = kMainNV;
   for (int nv = kMainNV + 1; nv <= kWidest; ++nv)
     if (max_rows(nv) >= max_of(M, 1)) best = nv;
@@ -159,11 +165,18 @@ Plan make_plan(const Product& product) {
   s.nv = widest_panel(p.M);
   s.mr = max_rows(s.nv);
   s.panels = cut_panels(p.N, s.nv);
-  const bool far = p.K * p.N > kNearFloats && p.N >= kLongRow;
-  s.kc = p.whole ? p.K : ceil_div(p.K, max_of(1, ceil_div(p.K, far ? kFarDepth : kDepth)));
+  const double floats_of_b = static_cast<double>(p.K) * static_cast<double>(p.N);
+  const bool near = floats_of_b <= kNearFloats, far = !near && p.N >= kLongRow;
+  const bool few = s.form == Form::rows && p.M <= s.mr && s.nv != kMainNV && !p.whole && p.b_k > s.nv * kLanes;
+  s.asks_rows = few && floats_of_b > kBlockOfA && near;
+  s.asks_blocks = few && p.M > 1 && !near;  // one row alone leaves long streams to the guesses of the hardware
+  const i64 depth = s.asks_blocks ? kAskedDepth : far ? kFarDepth : kDepth;
+  s.kc = p.whole ? p.K : ceil_div(p.K, max_of(1, ceil_div(p.K, depth)));
   lay_grid(s, s.panels.count(), static_cast<double>(s.nv) * kLanes * static_cast<double>(p.K));
   s.packed_floats = s.kc * s.nv * kLanes;
-  s.copies_ahead = kCopiesAhead && s.form == Form::rows && s.nv == kMainNV && p.a_k == 1 && s.packed_floats <= kPanelsAtOnce / 2;
+  s.copies_ahead = kCopiesAhead && s.form == Form::rows && s.nv == kMainNV && p.a_k == 1 &&
+                   s.packed_floats <= kPanelsAtOnce / 2;
+  if (s.asks_blocks) s.group = max_of(1, kAskedFloats / (s.nv * kLanes));
   if (s.copies_ahead) {
     if (far) s.group = min_of(kMostGrouped, kPanelsAtOnce / 2 / max_of(s.packed_floats, 1));
     s.packed_floats *= 2 * s.group;
@@ -177,7 +190,7 @@ Plan make_plan(const Product& product) {
     s.turned_floats = min_of(p.M, kTurnedRows) * s.nv * kLanes;
   else if (!s.side_by_side && p.M > s.mr && aliased(p.a_m == 1 ? p.a_k : p.a_m) && p.N >= kPaysACopyOfA)
     s.a_floats = (p.a_m == 1 ? s.kc : apart(s.kc)) * s.rows;
-  s.k_outer = s.a_floats > 0 || p.K >= p.N;
+  s.k_outer = s.a_floats > 0 || (p.K >= p.N && !s.asks_blocks);
   return s;
 }
 
@@ -275,6 +288,7 @@ void panel_pass(const Run& r, const PanelPass& at, PanelCopy& next) {
   t.streams = r.streams && last;
   t.finish = finish;
   t.next = next;
+  if (r.s.asks_rows && !save) t.next = {b + kRowsAhead * b_k, nullptr, kc, 1, 0, b_k, 0, 0};
   t.b_step = t.bias_step = 0;
   // rows are dealt evenly: 32 = 6+6+5+5+5+5, never 6+6+6+6+6+2
   const i64 fewer = (m1 - m0) / tiles, longer = (m1 - m0) % tiles;
@@ -300,7 +314,7 @@ void panel_pass(const Run& r, const PanelPass& at, PanelCopy& next) {
     }
     m += t.tiles * rows;
   }
-  next = t.next;
+  if (!r.s.asks_rows) next = t.next;
 }
 
 // Rows of c whose sums end where they belong.
@@ -323,14 +337,14 @@ void straight(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
       a = copy_of_a;
     }
     PanelCopy next;
-    if (copies && t + 1 < walk.count()) {
+    if ((copies || s.asks_blocks) && t + 1 < walk.count()) {
       const BlockOfB c = walk.at(t + 1);
       const i64 panels = c.j1 - c.j0;
       if (c.j1 <= full)
         next = {r.at.b + c.k * p.b_k + c.j0 * width, r.packed + (1 - half) * s.packed_floats / 2, panels * c.kc,
                 panels, 0, p.b_k, c.kc * width, (s.group > 1 ? kAskedRows : kAskedRowsOfOne) * p.b_k};
     }
-    const bool copied = next.left > 0;
+    const bool copied = copies && next.left > 0;
     float* packed = r.packed + (copies ? half * s.packed_floats / 2 : 0);
     for (i64 j = b.j0; j < b.j1; ++j) {
       const i64 n0 = s.panels.start(j) * kLanes;
@@ -338,7 +352,7 @@ void straight(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
                      finish_at(r.at.finish, m0, n0), packed, ready}, next);
       packed += b.kc * width;
     }
-    finish_copy(next, width);
+    if (copies) finish_copy(next, width);
     ready = copied;
     if (ready) half = 1 - half;
   }

@@ -49,7 +49,8 @@ struct TileCall {
   i64 b_k;      // b(k, n) = b[k * b_k + n]
   float* save;  // the first tile copies b to here, NV vectors a row, and the others, below it, read that; null: no
                 // copy. Columns beyond n are not read then, and copied as 0, where masks are free; else b must be whole
-  PanelCopy next;     // what tiles behind the first copy for later, a vector with each step of k
+  PanelCopy next;     // what tiles behind the first copy for later, a vector with each step of k; tiles that are not
+                      // main ones only ask for it, NV vectors with each step
   float* c;
   i64 c_m;
   i64 n;      // columns that exist; all vectors but the last are whole
@@ -148,14 +149,25 @@ NACRE_INLINE i64 multiply_copying(Vec (&sum)[MR][NV], TileCall& t, const At& at)
   return pieces * NV;
 }
 
-template <int MR, int NV, bool save>
-NACRE_INLINE void multiply(Vec (&sum)[MR][NV], const TileCall& t, const At& at, i64 k) {
+enum Reading { kPlain, kSave, kAsk, kAskFar };  // asking: for what `next` says, into L1 or L2
+
+template <int MR, int NV, Reading reading>
+NACRE_INLINE void multiply(Vec (&sum)[MR][NV], TileCall& t, const At& at, i64 k) {
+  constexpr bool save = reading == kSave;
   Rows<MR> a(at.a + k * t.a_k, t.a_m);
   const float* b = at.b + k * at.b_k;
   float* copy = t.save;
   const i64 a_k = t.a_k, b_k = at.b_k;
   const Mask last = first_lanes(save ? t.n - (NV - 1) * kLanes : kLanes);
+  PanelCopy next;
+  constexpr bool asks = reading == kAsk || reading == kAskFar;
+  if (asks) next = t.next;
   for (k = t.K - k; k > 0; --k) {
+    if (asks) {
+      NACRE_UNROLL
+      for (int j = 0; j < NV; ++j) (reading == kAsk ? prefetch : prefetch_far)(next.from + j * kLanes);
+      next.step(NV * kLanes);
+    }
     if constexpr (NV <= MR) {
       Vec row[NV];
       NACRE_UNROLL
@@ -186,6 +198,10 @@ NACRE_INLINE void multiply(Vec (&sum)[MR][NV], const TileCall& t, const At& at, 
     a.step(a_k);
     b += b_k;
     if (save) copy += NV * kLanes;
+  }
+  if (asks) {
+    t.next = next;
+    t.next.left -= t.K;
   }
 }
 
@@ -263,15 +279,20 @@ void run(TileCall& t) {
     if (update) update::ask<MR, NV>(*update, at.c - update->w_out, c_m);
     start(sum, t, at.c, rest);
     if (t.save && tiles == t.tiles) {
-      multiply<MR, NV, true>(sum, t, at, 0);
+      multiply<MR, NV, kSave>(sum, t, at, 0);
       at.b = t.save;
       at.b_k = NV * kLanes;
     } else {
       if (kCopiesAhead && main && t.next.left > 0) {
         const i64 k = multiply_copying(sum, t, at);
-        multiply<MR, NV, false>(sum, t, at, k);
+        multiply<MR, NV, kPlain>(sum, t, at, k);
+      } else if (NV > 1 && !main && t.next.left > 0) {
+        if (t.next.pieces > 1)
+          multiply<MR, NV, kAskFar>(sum, t, at, 0);
+        else
+          multiply<MR, NV, kAsk>(sum, t, at, 0);
       } else {
-        multiply<MR, NV, false>(sum, t, at, 0);
+        multiply<MR, NV, kPlain>(sum, t, at, 0);
       }
       at.b += t.b_step;
     }

@@ -52,6 +52,7 @@ constexpr i64 kDepth = 512;            // steps of k per pass: a panel of 64 x 5
 constexpr i64 kDotDepth = 768;         // in the dot form: eight rows take 24 KiB of L1
 constexpr int kPendingTiles = 16;
 constexpr i64 kMostWhole = 2048;       // steps of k of a sum that is not cut: a panel of b fills half of L2
+constexpr i64 kFewRows = 256;          // with more, going through c again for every few steps of k costs more than b does
 constexpr i64 kFarDepth = 128;         // the same where b comes from memory, which gives its best in runs of a KiB:
 constexpr i64 kMostGrouped = 4;        // as many panels are then copied together,
 constexpr i64 kPanelsAtOnce = 128 * 1024;  // if those at hand and the next fit half of L2
@@ -166,7 +167,7 @@ Plan make_plan(const Product& product) {
   s.mr = max_rows(s.nv);
   s.panels = cut_panels(p.N, s.nv);
   const double floats_of_b = static_cast<double>(p.K) * static_cast<double>(p.N);
-  const bool near = floats_of_b <= kNearFloats, far = !near && p.N >= kLongRow;
+  const bool near = floats_of_b <= kNearFloats, far = !near && p.N >= kLongRow && p.M <= kFewRows;
   const bool few = s.form == Form::rows && p.M <= s.mr && s.nv != kMainNV && !p.whole && p.b_k > s.nv * kLanes;
   s.asks_rows = few && floats_of_b > kBlockOfA && near;
   s.asks_blocks = few && p.M > 1 && !near;  // one row alone leaves long streams to the guesses of the hardware

@@ -4,7 +4,7 @@
     python3 dev.py demo     build, then train three models on handwritten digits (about a minute)
     python3 dev.py test     build, then run the tests (more arguments: pytest's; --all: also the slow and oracle ones)
     python3 dev.py oracle   build, then run Keras' own unit tests against nacre (tests/oracle/keras_own.py)
-    python3 dev.py bench    build, then run the benchmarks: kernels, models, start, compare (bench/run.py)
+    python3 dev.py bench    build, then run the benchmarks: kernels, models, start, files, compare (bench/run.py)
     python3 dev.py lint     ruff, mypy, clang-format
     python3 dev.py docs     the generated documents, and a check that every link in the documents leads somewhere
     python3 dev.py build    only build: nacre into .venv, the benchmark binaries into build/bin
@@ -75,7 +75,7 @@ def need_system(package: str, why: str) -> None:
 
 
 def check_machine() -> None:
-    if sys.version_info < (3, 10):
+    if sys.version_info < (3, 10):  # noqa: UP036  # this file runs before pip reads what Python is needed
         raise Failed(f"nacre needs Python 3.10 or newer, this is {sys.version.split()[0]}")
     if not any(shutil.which(compiler) for compiler in (os.environ.get("CXX") or "g++", "g++", "clang++")):
         need_system("g++", "A C++ compiler")

@@ -1,10 +1,12 @@
-"""nacre beside installed peers, training the networks of workloads.py: interleaved blocks of steps in one run.
+"""nacre beside installed peers: interleaved blocks of work in one run.
 
-    python bench/compare.py --peers-python PATH_OF_A_PYTHON_WITH_THE_PEERS [--only mlp-32,cnn2-32] [--threads 2]
+    python bench/compare.py --peers-python PATH_OF_A_PYTHON_WITH_THE_PEERS [--tasks train,infer] [--only mlp-32,resnet50-1] [--threads 2,1]
 
-Each (peer, network) is a process of its own that is asked for blocks of steps in turn, so that a machine whose speed drifts
-drifts for all of them. Printed per network: median and spread (10th to 90th percentile of the blocks) of the time of a step, and
-the ratio of the best peer's median to nacre's. `--json FILE` keeps everything.
+Each (peer, network) is a process of its own that is asked for blocks of work in turn, so that a machine whose speed drifts
+drifts for all of them. Printed per row: median and spread (10th to 90th percentile of the blocks) of the time of a step, call or epoch
+by peer, and the ratio of the best peer's median to nacre's; at the end the ratios once more, and their geometric mean over training.
+Tasks: train, infer, one-row, predict, epoch (see peers.py), and start: seconds from the start of a process to the end of its first training
+step, and its peak memory. `--json FILE` keeps everything.
 """
 
 from __future__ import annotations
@@ -12,232 +14,215 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
+import resource
 import statistics
 import subprocess
 import sys
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
-PEERS = ("nacre-tob", "nacre-fit", "torch", "torch-cl", "jax", "keras-tf", "keras-jax-fit")
+from workloads import EPOCH, INFERENCE, ONE_ROW, TRAINING, Network
+
+
+class Task(NamedTuple):
+    networks: dict[str, Network]
+    peers: tuple[str, ...]
+    work: str  # key of peers.MAKERS
+
+
+TASKS = {
+    "train": Task(
+        TRAINING,
+        ("nacre", "nacre-fit", "torch", "torch-cl", "torch-compile", "jax", "keras-tf", "keras-jax", "keras-jax-fit"),
+        "train",
+    ),
+    "infer": Task(INFERENCE, ("nacre", "onnxruntime", "openvino", "torch", "torch-cl", "keras-tf"), "infer"),
+    "one-row": Task(
+        {ONE_ROW.name: ONE_ROW},
+        ("nacre", "nacre-call", "onnxruntime", "openvino", "torch", "keras-tf", "keras-jax"),
+        "infer",
+    ),
+    "predict": Task({ONE_ROW.name: ONE_ROW}, ("nacre", "keras-tf", "keras-jax"), "predict"),
+    "epoch": Task({EPOCH.name: EPOCH}, ("nacre", "keras-tf", "keras-jax", "jax", "torch"), "epoch"),
+    "start": Task(
+        {n: TRAINING[n] for n in ("mlp-32", "cnn2-128")},
+        ("nacre", "torch", "torch-compile", "jax", "keras-tf", "keras-jax"),
+        "train",
+    ),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tasks", default=",".join(TASKS), help="of those above, separated by commas")
     parser.add_argument("--only", default="", help="networks, separated by commas; all by default")
-    parser.add_argument("--peers", default=",".join(PEERS))
+    parser.add_argument("--peers", default="", help="peers, separated by commas; all by default")
     parser.add_argument("--peers-python", default=sys.executable)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", default="2", help="numbers of threads, separated by commas")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--block", type=float, default=0.3, help="seconds of steps per block")
+    parser.add_argument("--block", type=float, default=0.3, help="seconds of work per block")
     parser.add_argument("--json", default="")
     parser.add_argument("--worker", default="", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
-        worker(*args.worker.split(":"), args.threads)
+        worker(*args.worker.split(":"), int(args.threads))
         return
-    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-    from workloads import TRAINING
-
-    names = [n for n in args.only.split(",") if n] or list(TRAINING)
-    results: dict[str, Any] = {}
-    ratios = []
-    for name in names:
-        blocks = measure(name, args.peers.split(","), args)
-        results[name] = blocks
-        ratio = report(name, blocks)
-        if ratio:
-            ratios.append(ratio)
-    if ratios:
-        print(
-            f"geometric mean of best peer / nacre over {len(ratios)} networks: {statistics.geometric_mean(ratios):.2f}"
-        )
+    rows = []
+    for threads in (int(t) for t in args.threads.split(",")):
+        for task in args.tasks.split(","):
+            for name in TASKS[task].networks:
+                if not args.only or name in args.only.split(","):
+                    rows.append(measured(task, name, threads, args))
+                    report(rows[-1])
+    summary(rows)
     if args.json:
+        about = {"machine": platform.processor() or platform.machine(), "system": platform.platform(), "cores": os.cpu_count()}
         with open(args.json, "w") as file:
-            json.dump(results, file, indent=1)
+            json.dump({"about": about, "rows": rows}, file, indent=1)
+
+
+# --- rows -----------------------------------------------------------------------------------------------------------
+
+
+def measured(task: str, name: str, threads: int, args: argparse.Namespace) -> dict[str, Any]:
+    """A row: milliseconds (of `start`: seconds) by peer and block, megabytes by peer."""
+    peers = [p for p in TASKS[task].peers if not args.peers or p in args.peers.split(",")]
+    row: dict[str, Any] = {"task": task, "network": name, "threads": threads, "times": {}, "megabytes": {}}
+    if task == "start":
+        for _ in range(min(args.rounds, 5)):
+            for peer in peers:
+                begin = time.perf_counter()
+                w = Worker(peer, task, name, threads, args)
+                if w.ready() is not None:
+                    row["times"].setdefault(peer, []).append(time.perf_counter() - begin)
+                w.close(row)
+        return row
+    workers = [Worker(peer, task, name, threads, args) for peer in peers]
+    alive = [w for w in workers if w.ready() is not None]  # one after the other: getting ready compiles
+    for _ in range(args.rounds):
+        for w in alive:
+            ms = w.block(args.block)
+            if ms is not None:
+                row["times"].setdefault(w.peer, []).append(ms)
+    for w in workers:
+        w.close(row)
+    return row
 
 
 class Worker:
-    def __init__(self, peer: str, name: str, args: argparse.Namespace) -> None:
+    """A process with one peer and one network."""
+
+    def __init__(self, peer: str, task: str, name: str, threads: int, args: argparse.Namespace) -> None:
         python = sys.executable if peer.startswith("nacre") else args.peers_python
+        backend = "jax" if "jax" in peer else "tensorflow"
         env = {
-            **os.environ, "OMP_NUM_THREADS": str(args.threads), "KERAS_BACKEND": "jax" if "jax" in peer else "tensorflow",
-            "TF_CPP_MIN_LOG_LEVEL": "3", "OPENBLAS_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "",
+            **os.environ, "OMP_NUM_THREADS": str(threads), "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3",
+            "OPENBLAS_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu",
         }  # fmt: skip
         self.peer = peer
-        command = [python, os.path.abspath(__file__), "--worker", f"{peer}:{name}", "--threads", str(args.threads)]
-        if args.threads == 1:
+        command = [python, os.path.abspath(__file__), "--worker", f"{peer}:{task}:{name}", "--threads", str(threads)]
+        if threads == 1:
             command = ["taskset", "-c", "0", *command]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, text=True
         )
 
+    def ready(self) -> float | None:
+        """Waits until the first piece of work is done; None when the peer cannot do it."""
+        return self._answer("ready ")
+
     def block(self, seconds: float) -> float | None:
-        """Milliseconds per step over a block, None when the peer cannot run."""
+        """Milliseconds per piece of work over a block; None when the peer has died."""
         try:
             self.process.stdin.write(f"{seconds}\n")
             self.process.stdin.flush()
-            while True:
-                line = self.process.stdout.readline()
-                if not line:
-                    raise BrokenPipeError
-                if line.startswith("ms "):
-                    return float(line[3:])
         except BrokenPipeError:
             return None
+        return self._answer("ms ")
 
-    def close(self) -> str:
-        if self.process.poll() is None:
-            self.process.stdin.close()
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-        return self.process.stderr.read()
+    def _answer(self, word: str) -> float | None:
+        for line in self.process.stdout:
+            if line.startswith(word):
+                return float(line[len(word) :])
+        return None
 
-
-def measure(name: str, peers: list[str], args: argparse.Namespace) -> dict[str, list[float]]:
-    workers = [Worker(peer, name, args) for peer in peers]
-    blocks: dict[str, list[float]] = {}
-    for w in workers:  # one after the other: the first block compiles
-        if w.block(0.05) is None:
-            error = w.close().strip().splitlines()
-            print(f"  {w.peer}: does not run here ({error[-1] if error else 'no message'})", flush=True)
-    alive = [w for w in workers if w.process.poll() is None]
-    for _ in range(args.rounds):
-        for w in alive:
-            ms = w.block(args.block)
-            if ms is not None:
-                blocks.setdefault(w.peer, []).append(ms)
-    for w in alive:
-        w.close()
-    return blocks
+    def close(self, row: dict[str, Any]) -> None:
+        """Ends the process; its peak memory goes into the row, and what it died of is printed."""
+        try:
+            out, err = self.process.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            out, err = self.process.communicate()
+        peak = [float(line.split()[1]) for line in out.splitlines() if line.startswith("megabytes ")]
+        if peak:
+            row["megabytes"][self.peer] = peak[0]
+        else:
+            error = err.strip().splitlines()
+            print(f"  {self.peer}: does not run here ({error[-1] if error else 'no message'})", flush=True)
 
 
-def report(name: str, blocks: dict[str, list[float]]) -> float | None:
-    medians = {peer: statistics.median(b) for peer, b in blocks.items()}
+def worker(peer: str, task: str, name: str, threads: int) -> None:
+    """Does the work of a peer, in blocks as standard input asks for them."""
+    from peers import make
+
+    run = make(TASKS[task].work, peer, TASKS[task].networks[name], threads)
+    run(1)
+    print("ready 0", flush=True)
+    for line in sys.stdin:
+        seconds = float(line)
+        start = time.perf_counter()
+        run(1)
+        once = max(time.perf_counter() - start, 1e-6)
+        count = max(1 if once > seconds else 3, round(seconds / once))
+        start = time.perf_counter()
+        run(count)
+        print(f"ms {(time.perf_counter() - start) / count * 1e3}", flush=True)
+    print(f"megabytes {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}", flush=True)
+
+
+# --- report -----------------------------------------------------------------------------------------------------------
+
+
+def spread(times: list[float]) -> tuple[float, float, float]:
+    """Median, 10th and 90th percentile."""
+    ordered = sorted(times)
+    return statistics.median(ordered), ordered[len(ordered) // 10], ordered[-1 - len(ordered) // 10]
+
+
+def ratio(row: dict[str, Any]) -> tuple[str, float] | None:
+    """The best peer, and how many times as long it takes as nacre."""
+    medians = {peer: statistics.median(times) for peer, times in row["times"].items()}
     ours = [m for peer, m in medians.items() if peer.startswith("nacre")]
     others = {peer: m for peer, m in medians.items() if not peer.startswith("nacre")}
-    for peer, b in sorted(blocks.items(), key=lambda item: medians[item[0]]):
-        ordered = sorted(b)
-        low, high = ordered[len(b) // 10], ordered[-1 - len(b) // 10]
-        print(f"  {name:16} {peer:14} {medians[peer]:9.3f} ms  ({low:.3f} .. {high:.3f})")
     if not ours or not others:
         return None
     best = min(others, key=others.__getitem__)
-    ratio = others[best] / min(ours)
-    print(f"{name:18} best peer {best} / nacre = {ratio:.2f}", flush=True)
-    return ratio
+    return best, others[best] / min(ours)
 
 
-def worker(peer: str, name: str, threads: int) -> None:
-    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-    from workloads import TRAINING
-
-    block = make_block(peer, TRAINING[name], threads)
-    block(2)
-    for line in sys.stdin:
-        seconds = float(line)
-        steps = 1
-        block(1)
-        start = time.perf_counter()
-        block(steps)
-        once = max(time.perf_counter() - start, 1e-6)
-        steps = max(3, round(seconds / once))
-        start = time.perf_counter()
-        block(steps)
-        print(f"ms {(time.perf_counter() - start) / steps * 1e3}", flush=True)
+def report(row: dict[str, Any]) -> None:
+    unit = "s" if row["task"] == "start" else "ms"
+    print(f"{row['task']} {row['network']}, {row['threads']} threads")
+    for peer, times in sorted(row["times"].items(), key=lambda item: spread(item[1])):
+        middle, low, high = spread(times)
+        memory = f"{row['megabytes'][peer]:7.0f} MB" if row["megabytes"].get(peer) else ""
+        print(f"  {peer:14} {middle:10.3f} {unit}  ({low:.3f} .. {high:.3f}) {memory}", flush=True)
 
 
-def make_block(peer: str, net: Any, threads: int) -> Any:
-    """A function that runs n training steps and waits for the last one."""
-    from workloads import build_jax, build_keras, build_torch
-
-    xs, y = net.data(net.batch)
-    if peer.startswith(("nacre", "keras")):
-        if peer.startswith("nacre"):
-            import nacre as keras
-        else:
-            if "tf" in peer:
-                import tensorflow as tf
-
-                tf.config.threading.set_intra_op_parallelism_threads(threads)
-                tf.config.threading.set_inter_op_parallelism_threads(threads)
-            import keras
-        model = build_keras(net, keras)
-        x = xs if len(xs) > 1 else xs[0]
-        if peer.endswith("-fit"):
-            whole_xs, whole_y = net.data(net.batch * 64)
-            whole = whole_xs if len(whole_xs) > 1 else whole_xs[0]
-
-            def run(n: int) -> None:
-                while n > 0:
-                    steps = min(n, 64)
-                    rows = steps * net.batch
-                    part = [a[:rows] for a in whole_xs] if len(xs) > 1 else whole[:rows]
-                    model.fit(part, whole_y[:rows], batch_size=net.batch, epochs=1, verbose=0)
-                    n -= steps
-
-            return run
-
-        def run(n: int) -> None:
-            for _ in range(n):
-                model.train_on_batch(x, y)
-
-        return run
-    if peer.startswith("torch"):
-        import torch
-
-        torch.set_num_threads(threads)
-        last = peer.endswith("cl")
-        module = build_torch(net, last)
-        tensors = [torch.from_numpy(x) for x in xs]
-        tensors = [t.permute(0, 3, 1, 2) if t.ndim == 4 else t for t in tensors]
-        tensors = [
-            t.contiguous(memory_format=torch.channels_last) if last and t.ndim == 4 else t.contiguous() for t in tensors
-        ]
-        target = torch.from_numpy(y).long() if net.loss != "mse" else torch.from_numpy(y)
-        module(*tensors)  # makes the parameters
-        optimizer = torch.optim.SGD(module.parameters(), net.learning_rate, net.momentum, fused=True)
-        criterion = torch.nn.functional.mse_loss if net.loss == "mse" else torch.nn.functional.cross_entropy
-
-        def run(n: int) -> None:
-            for _ in range(n):
-                optimizer.zero_grad()
-                criterion(module(*tensors), target).backward()
-                optimizer.step()
-
-        return run
-    import jax
-    import jax.numpy as jnp
-
-    params, apply = build_jax(net)
-    params = jax.tree_util.tree_map(jnp.asarray, params)
-    velocity = jax.tree_util.tree_map(jnp.zeros_like, params)
-
-    def loss_of(params: Any, xs: Any, y: Any) -> Any:
-        out = apply(params, xs)
-        if net.loss == "mse":
-            return jnp.mean((out - y) ** 2)
-        return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(out), y[:, None], 1))
-
-    @jax.jit
-    def step(params: Any, velocity: Any, xs: Any, y: Any) -> Any:
-        grads = jax.grad(loss_of)(params, xs, y)
-        if net.momentum:
-            velocity = jax.tree_util.tree_map(lambda v, g: net.momentum * v - net.learning_rate * g, velocity, grads)
-            return jax.tree_util.tree_map(lambda p, v: p + v, params, velocity), velocity
-        return jax.tree_util.tree_map(lambda p, g: p - net.learning_rate * g, params, grads), velocity
-
-    state = [params, velocity]
-    xs = [jnp.asarray(x) for x in xs]
-    y = jnp.asarray(y)
-
-    def run(n: int) -> None:
-        for _ in range(n):
-            state[0], state[1] = step(state[0], state[1], xs, y)
-        jax.block_until_ready(state[0])
-
-    return run
+def summary(rows: list[dict[str, Any]]) -> None:
+    print("\ntask, network, threads, best peer / nacre")
+    training: dict[int, list[float]] = {}
+    for row in rows:
+        found = ratio(row)
+        if found is None:
+            continue
+        print(f"{row['task']:8} {row['network']:16} {row['threads']}  {found[1]:7.2f}  ({found[0]})")
+        if row["task"] == "train":
+            training.setdefault(row["threads"], []).append(found[1])
+    for threads, ratios in training.items():
+        mean = statistics.geometric_mean(ratios)
+        print(f"geometric mean over {len(ratios)} training networks, {threads} threads: {mean:.2f}")
 
 
 if __name__ == "__main__":

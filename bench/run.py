@@ -1,8 +1,9 @@
 """What `python3 dev.py bench` runs.
 
     dev.py bench kernels [--isa avx2] [--threads 2] ...   nacre_bench over every file in bench/shapes (further arguments: its own)
-    dev.py bench models [NETWORK ...]                     time of a training step of each network of workloads.py, and where it goes
+    dev.py bench models [NETWORK ...]                     time of a training step, or of a batch in inference, and where it goes
     dev.py bench compare --peers-python PYTHON ...        nacre beside installed peers: compare.py (further arguments: its own)
+    dev.py bench files [ROUNDS [FOLDER]]                  saving and loading 25 million parameters beside NumPy: files.py
     dev.py bench start                                    a fresh process to its first training step: seconds and memory; one-row predict
 
 Without a word: models.
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,40 +32,40 @@ def kernels(arguments: list[str]) -> int:
 
 
 def models(names: list[str]) -> int:
-    from workloads import TRAINING, build_keras
+    from builders import build_keras
+    from workloads import INFERENCE, TRAINING
 
     import nacre as keras
 
-    unknown = [n for n in names if n not in TRAINING]
+    networks = {**TRAINING, **INFERENCE}
+    unknown = [n for n in names if n not in networks]
     if unknown:
-        print(f"no network is called {unknown[0]}; there are {', '.join(TRAINING)}", file=sys.stderr)
+        print(f"no network is called {unknown[0]}; there are {', '.join(networks)}", file=sys.stderr)
         return 2
-    for name in names or TRAINING:
-        net = TRAINING[name]
+    for name in names or networks:
+        net = networks[name]
         xs, y = net.data(net.batch)
         x = xs if len(xs) > 1 else xs[0]
-        model = build_keras(net, keras)
-        start = time.perf_counter()
-        model.train_on_batch(x, y)
-        first = time.perf_counter() - start
-        start = time.perf_counter()
-        model.train_on_batch(x, y)
-        steps = max(5, int(1.0 / (time.perf_counter() - start)))
-        times = []
-        for _ in range(steps):
-            start = time.perf_counter()
-            model.train_on_batch(x, y)
-            times.append((time.perf_counter() - start) * 1e3)
+        model = build_keras(net, keras, compiled=name in TRAINING)
+        data = (x, y) if name in TRAINING else x
+
+        def step() -> float:
+            begin = time.perf_counter()
+            model.train_on_batch(x, y) if name in TRAINING else model.predict_on_batch(x)
+            return (time.perf_counter() - begin) * 1e3
+
+        first = step()
+        times = [step() for _ in range(max(5, int(1000.0 / step())))]
         low, middle, high = np.percentile(times, (10, 50, 90))
-        print(f"{name:18} first step {first * 1e3:7.1f} ms   step {middle:9.3f} ms ({low:.3f} .. {high:.3f})")
+        print(f"{name:18} first {first:7.1f} ms   then {middle:9.3f} ms ({low:.3f} .. {high:.3f})")
         if names:
-            profile(model, x, y)
+            profile(model.train_function if name in TRAINING else model.predict_function, data)
     return 0
 
 
-def profile(model: object, x: object, y: np.ndarray) -> None:
+def profile(function: Any, data: Any) -> None:
     """Where a step goes: the instructions that take more than a hundredth of it."""
-    rows = model.train_function.profile((x, y))  # type: ignore[attr-defined]
+    rows = function.profile(data)
     total = sum(row["ns"] for row in rows)
     for row in rows:
         if row["ns"] > total / 100:
@@ -106,6 +108,12 @@ def start(_: list[str]) -> int:
     return 0
 
 
+def files(arguments: list[str]) -> int:
+    import files
+
+    return files.main(arguments)
+
+
 def compare(arguments: list[str]) -> int:
     return subprocess.run([sys.executable, HERE / "compare.py", *arguments], check=False).returncode
 
@@ -113,7 +121,7 @@ def compare(arguments: list[str]) -> int:
 def main() -> int:
     words = sys.argv[1:]
     sys.path.insert(0, str(HERE))
-    commands = {"kernels": kernels, "models": models, "compare": compare, "start": start}
+    commands = {"kernels": kernels, "models": models, "compare": compare, "files": files, "start": start}
     if words and words[0] not in commands:
         print(__doc__, file=sys.stderr)
         return 2

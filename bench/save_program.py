@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from workloads import TRAINING, build_keras
+from builders import build_keras
+from workloads import TRAINING
 
 import nacre
 

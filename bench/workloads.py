@@ -1,12 +1,13 @@
-"""The networks that are timed, as data: a list of nodes that Keras (nacre among them), PyTorch and JAX build from.
+"""The networks that are timed, as data: lists of nodes that builders.py makes models of Keras (nacre among them), PyTorch, JAX
+and ONNX from.
 
-A node is (name, kind, inputs, settings). Everything is trained with sparse categorical cross-entropy on logits, or with the
-mean squared error where `loss` says so, and plain SGD (momentum where given).
+A node is (name, kind, inputs, settings). TRAINING: trained with sparse categorical cross-entropy on logits, or with the mean squared
+error where `loss` says so, and plain SGD (momentum where given). INFERENCE: only run.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,10 @@ class Network:
     loss: str = "crossentropy"
     learning_rate: float = 0.01
     momentum: float = 0.0
+    metrics: tuple[str, ...] = ()
+    rows: int = 0  # of a whole epoch
     extra: tuple[int, ...] = ()  # shape of one sample of a second input
     nodes: list[tuple[str, str, tuple[str, ...], dict[str, Any]]] = field(default_factory=list)
-    train: bool = True
 
     def add(self, kind: str, *inputs: str, **settings: Any) -> str:
         name = f"{kind}_{len(self.nodes)}"
@@ -152,6 +154,50 @@ def inception(batch: int) -> Network:
     return net
 
 
+def resnet50(batch: int) -> Network:
+    """He et al. 2015; strides where Keras has them, in the first 1x1 convolution of a stage."""
+    net = Network(f"resnet50-{batch}", batch, (224, 224, 3), classes=1000)
+
+    def conv_bn(x: str, filters: int, k: int, stride: int = 1, relu: bool = True, pad: int = 0) -> str:
+        return net.add("bn", net.add("conv", x, filters=filters, k=k, stride=stride, pad=pad, bias=False), relu=relu)
+
+    h = net.add("maxpool", conv_bn("x", 64, 7, 2, pad=3), k=3, stride=2, pad=1)
+    for stage, (filters, blocks) in enumerate(((64, 3), (128, 4), (256, 6), (512, 3))):
+        for block in range(blocks):
+            stride = 2 if stage and not block else 1
+            y = conv_bn(h, filters, 1, stride)
+            y = conv_bn(y, filters, 3, pad=1)
+            y = conv_bn(y, 4 * filters, 1, relu=False)
+            h = h if block else conv_bn(h, 4 * filters, 1, stride, relu=False)
+            h = net.add("relu", net.add("add", h, y))
+    net.add("softmax", net.add("dense", net.add("gap", h), units=1000))
+    return net
+
+
+def mobilenet_v2(batch: int) -> Network:
+    """Sandler et al. 2018."""
+    net = Network(f"mobilenetv2-{batch}", batch, (224, 224, 3), classes=1000)
+
+    def bn(y: str, relu6: bool = True) -> str:
+        y = net.add("bn", y)
+        return net.add("relu6", y) if relu6 else y
+
+    h, channels = bn(net.add("conv", "x", filters=32, k=3, stride=2, same=True, bias=False)), 32
+    stages = ((16, 1, 1, 1), (24, 2, 2, 6), (32, 2, 3, 6), (64, 2, 4, 6), (96, 1, 3, 6), (160, 2, 3, 6), (320, 1, 1, 6))
+    for filters, first, blocks, wider in stages:
+        for block in range(blocks):
+            y, stride = h, 1 if block else first
+            if wider > 1:
+                y = bn(net.add("conv", y, filters=wider * channels, k=1, bias=False))
+            y = bn(net.add("depthwise", y, k=3, stride=stride, same=True, bias=False))
+            y = bn(net.add("conv", y, filters=filters, k=1, bias=False), relu6=False)
+            h = net.add("add", h, y) if stride == 1 and channels == filters else y
+            channels = filters
+    h = bn(net.add("conv", h, filters=1280, k=1, bias=False))
+    net.add("softmax", net.add("dense", net.add("gap", h), units=1000))
+    return net
+
+
 TRAINING = {
     n.name: n
     for n in (
@@ -159,174 +205,6 @@ TRAINING = {
         resnet20(128), vgg(64), regression(32), inception(64),
     )
 }  # fmt: skip
-
-
-# --- builders -----------------------------------------------------------------------------------------------------
-
-
-def build_keras(net: Network, keras: Any) -> Any:
-    """A compiled model of `net`, by the API of Keras."""
-    layers = keras.layers
-    values = {"x": keras.Input(net.shape)}
-    inputs = [values["x"]]
-    if net.extra:
-        values["extra"] = keras.Input(net.extra)
-        inputs.append(values["extra"])
-    y = values["x"]
-    for name, kind, ins, s in net.nodes:
-        xs = [values[i] for i in ins]
-        act = "relu" if s.get("relu") else None
-        padding = "same" if s.get("same") else "valid"
-        if kind == "dense":
-            y = layers.Dense(s["units"], activation=act)(*xs)
-        elif kind == "conv":
-            y = layers.Conv2D(
-                s["filters"],
-                s["k"],
-                strides=s.get("stride", 1),
-                padding=padding,
-                activation=act,
-                use_bias=s.get("bias", True),
-            )(*xs)
-        elif kind == "bn":
-            y = layers.BatchNormalization()(*xs)
-            y = layers.ReLU()(y) if act else y
-        elif kind == "maxpool":
-            y = layers.MaxPooling2D(s["k"], strides=s.get("stride"), padding=padding)(*xs)
-        elif kind == "flatten":
-            y = layers.Flatten()(*xs)
-        elif kind == "reshape":
-            y = layers.Reshape(s["shape"])(*xs)
-        elif kind == "concat":
-            y = layers.Concatenate()(xs)
-        elif kind == "add":
-            y = layers.Add()(xs)
-        elif kind == "relu":
-            y = layers.ReLU()(*xs)
-        elif kind == "gap":
-            y = layers.GlobalAveragePooling2D()(*xs)
-        values[name] = y
-    model = keras.Model(inputs, y)
-    loss = "mse" if net.loss == "mse" else keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(optimizer=keras.optimizers.SGD(net.learning_rate, momentum=net.momentum), loss=loss)
-    return model
-
-
-def build_torch(net: Network, channels_last: bool) -> Any:
-    """A module of `net`; images are (N, C, H, W)."""
-    import torch
-    from torch import nn
-
-    functional = nn.functional
-
-    class Module(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.parts = nn.ModuleDict()
-
-        def forward(self, *inputs: Any) -> Any:
-            values = dict(zip(("x", "extra"), inputs))
-            y = None
-            for name, kind, ins, s in net.nodes:
-                xs = [values[i] for i in ins]
-                x = xs[0]
-                if kind in ("dense", "conv", "bn"):
-                    if name not in self.parts:
-                        self.parts[name] = self.make(kind, x, s)
-                    y = self.parts[name](x)
-                elif kind == "maxpool":
-                    y = functional.max_pool2d(x, s["k"], s.get("stride"), s["k"] // 2 if s.get("same") else 0)
-                elif kind == "flatten":
-                    y = x.flatten(1)
-                elif kind == "reshape":
-                    y = x.reshape(-1, *s["shape"])
-                elif kind == "concat":
-                    y = torch.cat(xs, -1 if x.ndim == 3 else 1)
-                elif kind == "add":
-                    y = xs[0] + xs[1]
-                elif kind == "relu":
-                    y = torch.relu(x)
-                elif kind == "gap":
-                    y = x.mean((2, 3))
-                if s.get("relu"):
-                    y = torch.relu(y)
-                values[name] = y
-            return y
-
-        def make(self, kind: str, x: Any, s: dict[str, Any]) -> Any:
-            if kind == "dense":
-                return nn.Linear(x.shape[-1], s["units"])
-            if kind == "bn":
-                return nn.BatchNorm2d(x.shape[1])
-            pad = s["k"] // 2 if s.get("same") else 0
-            layer = nn.Conv2d(x.shape[1], s["filters"], s["k"], s.get("stride", 1), pad, bias=s.get("bias", True))
-            return layer.to(memory_format=torch.channels_last) if channels_last else layer
-
-    return Module()
-
-
-def build_jax(net: Network) -> tuple[Any, Any]:
-    """(params, apply) of `net`; images are NHWC."""
-    import jax
-    import jax.numpy as jnp
-
-    rng = np.random.default_rng(0)
-    params: dict[str, Any] = {}
-
-    def apply(params: dict[str, Any], inputs: list[Any], make: bool = False) -> Any:
-        values = dict(zip(("x", "extra"), inputs))
-        y = None
-        for name, kind, ins, s in net.nodes:
-            xs = [values[i] for i in ins]
-            x = xs[0]
-            pad = "SAME" if s.get("same") else "VALID"
-            if make and kind in ("dense", "conv", "bn"):
-                c = x.shape[-1]
-                if kind == "dense":
-                    params[name] = {"w": _init(rng, (c, s["units"])), "b": np.zeros(s["units"], np.float32)}
-                elif kind == "conv":
-                    params[name] = {"w": _init(rng, (s["k"], s["k"], c, s["filters"]))}
-                    if s.get("bias", True):
-                        params[name]["b"] = np.zeros(s["filters"], np.float32)
-                else:
-                    params[name] = {"w": np.ones(c, np.float32), "b": np.zeros(c, np.float32)}
-            p = params.get(name, {})
-            if kind == "dense":
-                y = x @ p["w"] + p["b"]
-            elif kind == "conv":
-                stride = s.get("stride", 1)
-                y = jax.lax.conv_general_dilated(
-                    x, p["w"], (stride, stride), pad, dimension_numbers=("NHWC", "HWIO", "NHWC")
-                )
-                y = y + p["b"] if "b" in p else y
-            elif kind == "bn":
-                mean, var = x.mean((0, 1, 2)), x.var((0, 1, 2))
-                y = (x - mean) * jax.lax.rsqrt(var + 1e-3) * p["w"] + p["b"]
-            elif kind == "maxpool":
-                k, stride = s["k"], s.get("stride", s["k"])
-                y = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, k, k, 1), (1, stride, stride, 1), pad)
-            elif kind == "flatten":
-                y = x.reshape(x.shape[0], -1)
-            elif kind == "reshape":
-                y = x.reshape(-1, *s["shape"])
-            elif kind == "concat":
-                y = jnp.concatenate(xs, -1)
-            elif kind == "add":
-                y = xs[0] + xs[1]
-            elif kind == "relu":
-                y = jax.nn.relu(x)
-            elif kind == "gap":
-                y = x.mean((1, 2))
-            if s.get("relu"):
-                y = jax.nn.relu(y)
-            values[name] = y
-        return y
-
-    sample = [np.zeros((1, *net.shape), np.float32)] + ([np.zeros((1, *net.extra), np.float32)] if net.extra else [])
-    apply(params, sample, make=True)
-    return params, apply
-
-
-def _init(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    fan_in = int(np.prod(shape[:-1]))
-    return (rng.standard_normal(shape) / np.sqrt(fan_in)).astype(np.float32)
+INFERENCE = {n.name: n for n in (resnet50(1), resnet50(8), mobilenet_v2(1), mobilenet_v2(8))}
+ONE_ROW = mlp(1)
+EPOCH = replace(mlp(32), metrics=("accuracy",), rows=60_000)

@@ -93,20 +93,23 @@ Case weight_gradient(const Context& c, const std::string& kernel, const FieldVal
   return result;
 }
 
-std::vector<Case> convolution(const Context& c, const std::string& kernel, const FieldValues& more) {
+std::vector<Case> convolution(const Context& c, const std::string& kernel, const FieldValues& more,
+                              const std::vector<std::string>& forward, const std::vector<std::string>& grad_x) {
   const FieldValues fields = with(with(image_fields(c.line), more),
                                   {{"DH", {c.line.number("DH", 1)}}, {"DW", {c.line.number("DW", 1)}}, {"bias", {1}}});
-  return {{"forward", {{kernel, fields, {"x", "w", "b", "y"}}}, {}},
-          {"grad_x", {{kernel + "_grad_x", with(fields, {{"bias", {0}}}), {"dy", "w", "", "dx"}}}, {}},
+  return {{"forward", {{kernel, fields, forward}}, {}},
+          {"grad_x", {{kernel + "_grad_x", with(fields, {{"bias", {0}}}), grad_x}}, {}},
           weight_gradient(c, kernel, fields, {"x", "dy"}, {})};
 }
 
 std::vector<Case> conv2d(const Context& c) {
-  return convolution(c, "conv2d", {{"O", {c.line.number("O")}}, {"G", {c.line.number("G", 1)}}});
+  return convolution(c, "conv2d", {{"O", {c.line.number("O")}}, {"G", {c.line.number("G", 1)}}},
+                     {"x", "w", "b", "", "y"}, {"dy", "w", "", "", "", "dx"});
 }
 
 std::vector<Case> depthwise_conv2d(const Context& c) {
-  return convolution(c, "depthwise_conv2d", {{"M", {c.line.number("multiplier", 1)}}});
+  return convolution(c, "depthwise_conv2d", {{"M", {c.line.number("multiplier", 1)}}},
+                     {"x", "w", "b", "y"}, {"dy", "w", "", "dx"});
 }
 
 // Convolution, bias, ReLU and max-pooling; FLOP as of the unfused passes. The gradients run without ReLU, so that every

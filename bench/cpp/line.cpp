@@ -21,6 +21,23 @@ i64 to_number(const Line& line, const std::string& key, const std::string& text)
   return n;
 }
 
+// One line for each choice among values that `|` separates.
+void add_choices(const Line& line, std::vector<Line>& lines) {
+  for (const auto& item : line.values) {
+    if (item.second.find('|') == std::string::npos) continue;
+    const std::string written = item.first + "=" + item.second;
+    std::istringstream choices(item.second);
+    for (std::string choice; std::getline(choices, choice, '|');) {
+      Line one = line;
+      one.values[item.first] = choice;
+      one.text.replace(one.text.find(written), written.size(), item.first + "=" + choice);
+      add_choices(one, lines);
+    }
+    return;
+  }
+  lines.push_back(line);
+}
+
 }  // namespace
 
 i64 Line::number(const std::string& key) const {
@@ -66,7 +83,7 @@ std::vector<Line> read_lines(const std::string& path) {
         line.values[word.substr(0, equals)] = word.substr(equals + 1);
       }
     }
-    if (!line.name.empty()) lines.push_back(line);
+    if (!line.name.empty()) add_choices(line, lines);
   }
   return lines;
 }

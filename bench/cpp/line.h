@@ -1,4 +1,4 @@
-// One line of a shapes file: a name and key=value pairs; `#` starts a comment.
+// One line of a shapes file: a name and key=value pairs; `#` starts a comment. M=1|8 K=10|100 stands for four lines.
 #pragma once
 #include <map>
 #include <string>

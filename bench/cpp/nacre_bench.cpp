@@ -1,4 +1,6 @@
 // nacre_bench: every line of a shapes file, every pass, against the limits of this machine.
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -16,7 +18,7 @@ namespace {
 constexpr const char* kUsage =
     "usage: nacre_bench --shapes FILE [--isa baseline|avx2|avx512|neon] [--threads T] [--min-time S] [--json OUT] "
     "[--check]\n"
-    "  --shapes    a problem a line, such as  dense M=32 K=784 N=512 [pass=forward]\n"
+    "  --shapes    a problem a line, such as  dense M=32 K=784 N=512 [pass=forward]; M=8|32: one problem each\n"
     "  --threads   default 1\n"
     "  --min-time  seconds for each pass of each line, default 0.2\n"
     "  --json      one JSON object per line and pass\n"
@@ -82,6 +84,41 @@ Result measure_case(BenchCase& bench, Limits& limits, double seconds) {
   return r;
 }
 
+// What one pass of one kind of problem reaches over a shapes file.
+class Summary {
+ public:
+  void add(const std::string& pass, double percent, double flops, const std::string& problem) {
+    std::size_t i = 0;
+    while (i < rows_.size() && rows_[i].pass != pass) ++i;
+    if (i == rows_.size()) rows_.push_back({pass, 0, 0, {1e30, ""}, {1e30, ""}});
+    Row& r = rows_[i];
+    ++r.problems;
+    r.log_sum += std::log(percent);
+    r.worst = std::min(r.worst, {percent, problem});
+    if (flops >= 1e6) r.worst_large = std::min(r.worst_large, {percent, problem});
+  }
+
+  void print() const {
+    for (const Row& r : rows_) {
+      if (r.problems < 2) continue;
+      std::printf("%s: %d problems, geometric mean %.1f%%, worst %.1f%% (%s)", r.pass.c_str(), r.problems,
+                  std::exp(r.log_sum / r.problems), r.worst.first, r.worst.second.c_str());
+      if (r.worst_large.first < 1e30)
+        std::printf(", from 1 MFLOP on %.1f%% (%s)", r.worst_large.first, r.worst_large.second.c_str());
+      std::printf("\n");
+    }
+  }
+
+ private:
+  struct Row {
+    std::string pass;
+    int problems;
+    double log_sum;
+    std::pair<double, std::string> worst, worst_large;
+  };
+  std::vector<Row> rows_;
+};
+
 // Whether the results are the same bits with one thread, and the baseline's but for rounding.
 bool check(const Case& c, BenchCase& bench, int threads) {
   bench.run();
@@ -118,6 +155,7 @@ int run(const Options& o) {
   std::printf("%8s %11s %11s %9s %9s %9s  %s\n", "percent", "min ms", "median ms", "GFLOP/s", "GB/s", "copy GB/s",
               "problem");
   int failures = 0;
+  Summary summary;
   for (const Line& line : lines) {
     try {
       for (const Case& c : cases_of(line, table)) {
@@ -125,6 +163,7 @@ int run(const Options& o) {
         const Result r = measure_case(bench, limits, o.min_time);
         std::printf("%7.1f%% %11.5f %11.5f %9.1f %9.1f %9.1f  %s %s\n", r.percent, r.time.min_ns * 1e-6,
                     r.time.median_ns * 1e-6, r.gflops, r.gbps, r.peak_gbps, line.text.c_str(), c.pass.c_str());
+        summary.add(line.name + " " + c.pass, r.percent, bench.flops(), line.text);
         if (o.check && !check(c, bench, o.threads)) ++failures;
         if (json) {
           std::fprintf(
@@ -142,6 +181,7 @@ int run(const Options& o) {
       ++failures;
     }
   }
+  summary.print();
   if (json) std::fclose(json);
   if (failures) std::printf("%d failure%s\n", failures, failures == 1 ? "" : "s");
   return failures ? 1 : 0;

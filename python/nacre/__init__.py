@@ -17,6 +17,7 @@ def version() -> str:
 
 _MODULES = (
     "activations",
+    "applications",
     "backend",
     "callbacks",
     "config",
@@ -37,6 +38,7 @@ _MODULES = (
     "saving",
     "tree",
     "utils",
+    "wrappers",
 )
 
 _NAMES = {
@@ -59,6 +61,8 @@ _NAMES = {
     "StatelessScope": ".core.stateless",
     "SymbolicScope": ".core.operation",
     "Variable": ".core.variable",
+    "device": ".core.naming",
+    "name_scope": ".core.naming",
     "install_as_keras": ".compat.install",
 }
 

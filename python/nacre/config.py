@@ -1,5 +1,7 @@
 """Settings: float type, epsilon, image layout, what is printed."""
 
+import warnings
+
 from nacre.core.config import (
     backend,
     epsilon,
@@ -26,6 +28,7 @@ __all__ = [
     "dtype_policy",
     "enable_interactive_logging",
     "enable_traceback_filtering",
+    "enable_unsafe_deserialization",
     "epsilon",
     "floatx",
     "image_data_format",
@@ -36,3 +39,12 @@ __all__ = [
     "set_floatx",
     "set_image_data_format",
 ]
+
+
+def enable_unsafe_deserialization() -> None:
+    """Changes nothing, and says so: nacre never runs code from a file."""
+    warnings.warn(
+        "enable_unsafe_deserialization() has no effect: loading never runs code from a file. A model whose layers hold "
+        "named functions, decorated with @keras.saving.register_keras_serializable(), loads without it.",
+        stacklevel=2,
+    )

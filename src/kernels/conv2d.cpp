@@ -1,14 +1,16 @@
 // Forward convolution and the gradient of its input: the same loop over (weight panels, blocks of pixels, tiles).
 //
-// gemm: M = pixels, N = output channels, K = taps * channels, summed in the order (kh, kw, c).
+// gemm: M = pixels, N = output channels, K = taps * channels, summed in the order (kh, kw, c), or (kh, c, kw) where tiles
+// slide (conv2d_tile.h).
 #include "kernels/conv2d.h"
 
+#include "kernels/conv2d_few_dots.h"
 #include "kernels/conv2d_tile.h"
 
 namespace nacre::NACRE_ISA {
 namespace {
 
-constexpr i64 kCopyFloats = 48 * 1024;    // block copy: 192 KB of a 1 MB L2
+constexpr i64 kCopyFloats = 48 * 1024;   // block copy: 192 KB of a 1 MB L2
 constexpr i64 kPanelFloats = 96 * 1024;   // weight panels in use together: 384 KB of L2
 constexpr double kUnitFlops = 1e6;        // a unit takes at least about 5 us
 constexpr i64 kManyUnits = 64;            // enough for as many cores
@@ -50,10 +52,10 @@ Pass plan(const Correlation& q, i64 G, i64 O) {
 
 i64 round16(i64 n) { return ceil_div(n, 16) * 16; }
 
-// Floats of workspace: panels, block copy (with a vector of slack), then two offsets per pixel.
+// Floats of workspace: panels, block copy (with a vector of slack), then three offsets per pixel.
 Count scratch_floats(const Pass& p) {
   return Count(p.K) * Count(p.together * kPanel) + Count(round16(p.cut.floats) + 16) +
-         Count(p.cut.nb) * Count(p.cut.hb) * Count(p.cut.wb) * Count(4) + Count(64);
+         Count(p.cut.nb) * Count(p.cut.hb) * Count(p.cut.wb) * Count(6) + Count(64);
 }
 
 Pass forward_plan(const Conv2DShape& s) { return plan(forward_correlation(s), s.G, s.O / s.G); }
@@ -73,41 +75,91 @@ void fill_facts(Facts& f, const Pass& p, Count phases) {
 using TileFn = void (*)(const TileArgs&, i64);
 
 template <int NV, int px>
-constexpr TileFn tile_or_none() {
+constexpr TileFn single() {
   if constexpr (px <= (NV == 1 ? kNarrowPx : kWidePx)) {
-    return conv_tile<px, NV>;
+    return conv_tile<px, NV, false>;
   } else {
     return nullptr;
   }
 }
 
-template <int NV>
-TileFn tile_of(i64 px) {
-  constexpr TileFn tiles[] = {nullptr,
-                              tile_or_none<NV, 1>(),  tile_or_none<NV, 2>(),  tile_or_none<NV, 3>(),
-                              tile_or_none<NV, 4>(),  tile_or_none<NV, 5>(),  tile_or_none<NV, 6>(),
-                              tile_or_none<NV, 7>(),  tile_or_none<NV, 8>(),  tile_or_none<NV, 9>(),
-                              tile_or_none<NV, 10>(), tile_or_none<NV, 11>(), tile_or_none<NV, 12>(),
-                              tile_or_none<NV, 13>(), tile_or_none<NV, 14>()};
-  return tiles[px];
+template <int NV, int groups>
+constexpr TileFn grouped() {
+  if constexpr (groups <= (NV == 1 ? kNarrowGroups : kWideGroups)) {
+    return conv_tile<groups * kGroup, NV, true>;
+  } else {
+    return nullptr;
+  }
 }
 
-// All pixels of a block against one panel, in tiles of nearly equal height.
-void run_tiles(const TileArgs& t, i64 px) {
-  const bool narrow = t.n <= kLanes;
-  const i64 tiles = ceil_div(px, narrow ? kNarrowPx : kWidePx);
-  if (tiles == 0) return;
-  const i64 low = px / tiles, higher = px % tiles;
-  const TileFn fn = narrow ? tile_of<1>(low) : tile_of<2>(low);
-  const TileFn fn_higher = higher == 0 ? fn : narrow ? tile_of<1>(low + 1) : tile_of<2>(low + 1);
-  i64 p = 0;
-  for (i64 i = 0; i < tiles; ++i) {
-    if (i < higher) {
-      fn_higher(t, p);
-      p += low + 1;
-    } else {
-      fn(t, p);
-      p += low;
+// `count` units of `size` pixels each from pixel p on, in tiles of nearly equal height, at most `most` units.
+void run_even(const TileArgs& t, const TileFn* tiles, i64 count, i64 most, i64 size, i64 p, Ahead& ahead) {
+  if (count == 0) return;
+  const i64 n = ceil_div(count, most), low = count / n, higher = count % n;
+  for (i64 i = 0; i < n; ++i) {
+    const i64 height = i < higher ? low + 1 : low;
+    ahead.ask();
+    tiles[height](t, p);
+    p += height * size;
+  }
+}
+
+// All pixels of a block against one panel: the first `in_groups` of them in groups, then the others.
+template <int NV>
+void run_tiles(const TileArgs& t, i64 in_groups, i64 px, Ahead& ahead) {
+  static constexpr TileFn groups[] = {nullptr,          grouped<NV, 1>(), grouped<NV, 2>(), grouped<NV, 3>(),
+                                      grouped<NV, 4>(), grouped<NV, 5>(), grouped<NV, 6>()};
+  static constexpr TileFn singles[] = {nullptr,          single<NV, 1>(),  single<NV, 2>(),  single<NV, 3>(),
+                                       single<NV, 4>(),  single<NV, 5>(),  single<NV, 6>(),  single<NV, 7>(),
+                                       single<NV, 8>(),  single<NV, 9>(),  single<NV, 10>(), single<NV, 11>(),
+                                       single<NV, 12>(), single<NV, 13>(), single<NV, 14>()};
+  if constexpr ((NV == 1 ? kNarrowGroups : kWideGroups) > 0) {
+    run_even(t, groups, in_groups / kGroup, NV == 1 ? kNarrowGroups : kWideGroups, kGroup, 0, ahead);
+  } else {
+    in_groups = 0;
+  }
+  run_even(t, singles, px - in_groups, NV == 1 ? kNarrowPx : kWidePx, 1, in_groups, ahead);
+}
+
+template <int S, int L, int NV>
+constexpr TileFn sliding() {
+  if constexpr (S * L <= (NV == 1 ? kSlideNarrow : kSlideWide)) {
+    return slide_tile<S, L, NV>;
+  } else {
+    return nullptr;
+  }
+}
+
+// The rows of a block in pieces of nearly equal length; two rows at a time where both fit a tile.
+template <int NV>
+void run_sliding(TileArgs t, const Block& b, const Axis& taps, Ahead& ahead) {
+  static constexpr TileFn one[] = {nullptr,           sliding<1, 1, NV>(),  sliding<1, 2, NV>(),  sliding<1, 3, NV>(),
+                                   sliding<1, 4, NV>(),  sliding<1, 5, NV>(),  sliding<1, 6, NV>(),  sliding<1, 7, NV>(),
+                                   sliding<1, 8, NV>(),  sliding<1, 9, NV>(),  sliding<1, 10, NV>(), sliding<1, 11, NV>(),
+                                   sliding<1, 12, NV>(), sliding<1, 13, NV>(), sliding<1, 14, NV>(), sliding<1, 15, NV>(),
+                                   sliding<1, 16, NV>()};
+  static constexpr TileFn two[] = {nullptr,          sliding<2, 1, NV>(), sliding<2, 2, NV>(), sliding<2, 3, NV>(),
+                                   sliding<2, 4, NV>(), sliding<2, 5, NV>(), sliding<2, 6, NV>(), sliding<2, 7, NV>(),
+                                   sliding<2, 8, NV>()};
+  if constexpr ((NV == 1 ? kSlideNarrow : kSlideWide) > 0) {
+    constexpr i64 most = NV == 1 ? kSlideNarrow : kSlideWide;
+    const i64 rows = b.nb * b.hb, columns = b.wb;
+    const i64 pieces = ceil_div(columns, most), low = columns / pieces, longer = columns % pieces;
+    i64 h = 0;  // within the image
+    for (i64 r = 0; r < rows;) {
+      const bool pair = h + 1 < b.hb && 2 * (low + (longer > 0)) <= most;
+      const Taps inside = rows_inside(taps, b.h0 + h, b.h0 + h + (pair ? 1 : 0));
+      t.h0 = inside.first, t.nh = inside.last;
+      i64 p = r * columns;
+      for (i64 i = 0; i < pieces; ++i) {
+        const i64 length = i < longer ? low + 1 : low;
+        ahead.ask();
+        (pair ? two : one)[length](t, p);
+        p += length;
+      }
+      r += pair ? 2 : 1;
+      h += pair ? 2 : 1;
+      if (h == b.hb) h = 0;
     }
   }
 }
@@ -117,22 +169,56 @@ struct Operands {
   const float* w;
   const float* bias;
   const float* mask;
+  const float* r;
+  i64 ldr;
   float* y;
-  bool relu;
+  i64 act;
+  bool packed = false;  // w holds the panels that conv2d_pack makes
 };
 
-// Rows of the weights in the order in which the taps of q are met, n channels from o0, as a panel [K][kPanel] padded with 0.
-void pack_panel(const Correlation& q, const Conv2DShape& s, bool swapped, i64 g, i64 o0, i64 n, const float* w, float* to) {
-  const i64 Cg = s.C / s.G, Og = s.O / s.G;
-  if (n < kPanel) zero_floats(to, q.h.taps * q.w.taps * q.C * kPanel);
-  for (i64 th = 0; th < q.h.taps; ++th) {
-    for (i64 tw = 0; tw < q.w.taps; ++tw) {
-      const i64 tap = (q.h.k0 + th * q.h.k_step) * s.KW + q.w.k0 + tw * q.w.k_step;
-      if (swapped) {  // to[o][c] = w[tap][c][o], o of this group
-        transpose(to, kPanel, w + (tap * Cg + o0) * s.O + g * Og, s.O, n, Og);
-        to += Og * kPanel;
-      } else {
-        for (i64 c = 0; c < Cg; ++c, to += kPanel) copy_floats(to, w + (tap * Cg + c) * s.O + g * Og + o0, n);
+// The units of one phase where outputs are too few to fill a vector.
+void run_few(const Conv2DShape& s, const Pass& p, const Correlation& q, bool swapped, i64 begin, i64 end,
+             const Operands& at, Scratch scratch) {
+  float* w = reinterpret_cast<float*>(scratch.at);  // as large as the panels that the other way needs
+  float* copy = w + p.K * p.together * kPanel;
+  float* sums = copy + round16(p.cut.floats) + 16;
+  const i64 O = p.O;
+  float bias[few::kMost * kLanes];
+  for (i64 i = 0; i < O * kLanes; ++i) bias[i] = at.bias ? at.bias[i % O] : 0.0f;
+  const auto row = [&](i64 tap, i64 c) {
+    const i64 th = tap / max_of(q.w.taps, 1), tw = tap % max_of(q.w.taps, 1);
+    const i64 from = (q.h.k0 + th * q.h.k_step) * s.KW + q.w.k0 + tw * q.w.k_step;
+    struct Weights {
+      const float* at;
+      i64 step;
+      float operator[](i64 o) const { return at[o * step]; }
+    };
+    return swapped ? Weights{at.w + from * s.C * s.O + c, s.O} : Weights{at.w + (from * s.C + c) * s.O, 1};
+  };
+  const bool dense = q.ldy == O && q.w.y_step == 1 && (!at.r || at.ldr == O);
+  i64 nh = -1, nw = -1, run = -1;
+  for (i64 u = begin; u < end; ++u) {
+    const Block b = block_at(q, p.cut, u % p.blocks);
+    if (b.nb * b.hb * b.wb == 0) continue;
+    const View v = view_block(q, p.cut, b, at.x, q.C, copy);
+    if (v.nh != nh || v.nw != nw || v.run != run) {
+      nh = v.nh, nw = v.nw, run = v.run;
+      few::pack(v, q.w.taps, q.C, O, w, row);
+    }
+    for (i64 n = 0; n < b.nb; ++n) {
+      for (i64 h = 0; h < b.hb; ++h) {
+        const float* x = v.x + n * v.image_step + h * v.row_step;
+        few::with_outputs(O, [&](auto outputs) {
+          few::row_sums<outputs.value>(v, x, b.wb, w, few::packed(v), sums);
+        });
+        const i64 px = ((b.n0 + n) * q.YH + q.h.y0 + (b.h0 + h) * q.h.y_step) * q.YW + q.w.y0 + b.w0 * q.w.y_step;
+        const i64 pieces = dense ? 1 : b.wb, length = dense ? b.wb * O : O;
+        for (i64 i = 0; i < pieces; ++i) {
+          const i64 to = px + i * q.w.y_step;
+          const few::Finish finish{bias, at.r ? at.r + to * at.ldr : nullptr,
+                                   at.mask ? at.mask + to * q.ldy : nullptr, at.act};
+          few::finish(sums + i * O, length, O, finish, at.y + to * q.ldy);
+        }
       }
     }
   }
@@ -141,28 +227,31 @@ void pack_panel(const Correlation& q, const Conv2DShape& s, bool swapped, i64 g,
 // The units of one phase: begin and end count within it.
 void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool swapped, i64 begin, i64 end,
                const Operands& at, Scratch scratch) {
+  if (!at.packed && few::takes(p.O, p.G, q.C)) return run_few(s, p, q, swapped, begin, end, at, scratch);
   float* panels = reinterpret_cast<float*>(scratch.at);
   float* copy = panels + p.K * p.together * kPanel;
   i64* x_at = reinterpret_cast<i64*>(copy + round16(p.cut.floats) + 16);
   i64* y_at = x_at + p.cut.nb * p.cut.hb * p.cut.wb;
+  i64* r_at = y_at + p.cut.nb * p.cut.hb * p.cut.wb;
   const i64 K = q.h.taps * q.w.taps * q.C;
-  const i64 y_row = q.YW * q.ldy, y_image = q.YH * y_row;
   i64 packed_set = -1;
-  i64 nb = -1, hb = -1, wb = -1, px_step = 0, row_step = 0, image_step = 0;
-  // Whole panels of a few rows are read where they are; others are copied once per slice and set.
-  const bool plain = !swapped && q.h.k_step == 1 && q.w.k_step == 1;
-  const bool in_place = plain && (K * p.O <= kPanelFloats || p.O == kPanel);
+  i64 nb = -1, hb = -1, wb = -1, px_step = 0, row_step = 0, image_step = 0, in_groups = 0;
+  const bool sliding = slides(q.w.taps, q.w.stride, q.w.step, q.h.step);
+  // Whole panels of a few rows are read where they are, if their vectors are aligned; others are copied once per slice and set.
+  const bool plain = !swapped && !sliding && q.h.k_step == 1 && q.w.k_step == 1;
+  const bool in_place =
+      !at.packed && plain && aligned(at.w) && s.O % kLanes == 0 && (K * p.O <= kPanelFloats || p.O == kPanel);
 
   for (i64 u = begin; u < end; ++u) {
     const i64 set = u / p.blocks;
     const i64 g = set / p.sets, panel0 = set % p.sets * p.together;
     const i64 panel1 = min_of(panel0 + p.together, p.panels);
-    if (set != packed_set) {
+    if (set != packed_set && !at.packed) {
       packed_set = set;
       for (i64 i = panel0; i < panel1; ++i) {
         const i64 n = min_of(p.O - i * kPanel, kPanel);
         if (in_place && n == kPanel) continue;
-        pack_panel(q, s, swapped, g, i * kPanel, n, at.w, panels + (i - panel0) * K * kPanel);
+        pack_panel(q, s, swapped, sliding, g, i * kPanel, n, panel_width(n), at.w, panels + (i - panel0) * K * kPanel);
       }
     }
     const Block b = block_at(q, p.cut, u % p.blocks);
@@ -172,12 +261,17 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
     if (b.nb != nb || b.hb != hb || b.wb != wb || v.px_step != px_step || v.row_step != row_step ||
         v.image_step != image_step) {
       nb = b.nb, hb = b.hb, wb = b.wb, px_step = v.px_step, row_step = v.row_step, image_step = v.image_step;
-      i64 i = 0;
+      const i64 whole = sliding ? wb : wb / kGroup * kGroup;
+      in_groups = nb * hb * whole;
+      i64 group = 0, single = in_groups;
       for (i64 n = 0; n < nb; ++n) {
         for (i64 h = 0; h < hb; ++h) {
-          for (i64 w = 0; w < wb; ++w, ++i) {
+          for (i64 w = 0; w < wb; ++w) {
+            const i64 i = w < whole ? group++ : single++;
             x_at[i] = n * image_step + h * row_step + w * px_step;
-            y_at[i] = n * y_image + h * q.h.y_step * y_row + w * q.w.y_step * q.ldy;
+            const i64 px = (n * q.YH + h * q.h.y_step) * q.YW + w * q.w.y_step;
+            y_at[i] = px * q.ldy;
+            r_at[i] = px * at.ldr;
           }
         }
       }
@@ -185,10 +279,19 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
     TileArgs t{};
     t.x = v.x;
     t.x_at = x_at;
+    for (i64 i = 0; i < kGroup - 1; ++i) t.apart[i] = (i + 1) * v.px_step;
     t.y_at = y_at;
+    t.r_at = r_at;
     t.nh = v.nh, t.tap_row = v.tap_row, t.nw = v.nw, t.tap_col = v.tap_col, t.run = v.run;
-    t.relu = at.relu;
-    const i64 y0 = b.n0 * y_image + (q.h.y0 + b.h0 * q.h.y_step) * y_row + (q.w.y0 + b.w0 * q.w.y_step) * q.ldy + g * p.O;
+    if (sliding) t.nw = 1, t.run = v.nh > 0 ? q.C : 0;
+    t.row_px = b.wb;
+    t.act = at.act;
+    const i64 px0 = (b.n0 * q.YH + q.h.y0 + b.h0 * q.h.y_step) * q.YW + q.w.y0 + b.w0 * q.w.y_step;
+    const i64 y0 = px0 * q.ldy + g * p.O;
+    Ahead ahead{at.x, at.x, 0};
+    if (u + 1 < end) {  // one request per tile, of about 16 pixels
+      ahead = ahead_of(q, block_at(q, p.cut, (u + 1) % p.blocks), at.x + g * q.C, q.C, (panel1 - panel0) * px / 16);
+    }
     for (i64 i = panel0; i < panel1; ++i) {
       const i64 o = i * kPanel;
       t.n = min_of(p.O - o, kPanel);
@@ -196,13 +299,20 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
         t.w = at.w + g * p.O + o;
         t.ld_w = s.O;
       } else {
-        t.w = panels + (i - panel0) * K * kPanel;
-        t.ld_w = kPanel;
+        t.w = at.packed ? at.w + (g * p.panels + i) * K * kPanel : panels + (i - panel0) * K * kPanel;
+        t.ld_w = panel_width(t.n);
       }
       t.bias = at.bias ? at.bias + g * p.O + o : nullptr;
       t.mask = at.mask ? at.mask + y0 + o : nullptr;
+      t.r = at.r ? at.r + px0 * at.ldr + g * p.O + o : nullptr;
       t.y = at.y + y0 + o;
-      run_tiles(t, px);
+      if (sliding) {
+        (t.n <= kLanes ? run_sliding<1> : run_sliding<2>)(t, b, q.h, ahead);
+      } else {
+        // Over long sums 14 single pixels two vectors wide are a little ahead of 12 in groups.
+        const bool wide = t.n > kLanes;
+        (wide ? run_tiles<2> : run_tiles<1>)(t, wide && K > 256 ? 0 : in_groups, px, ahead);
+      }
     }
   }
 }
@@ -216,51 +326,105 @@ double conv_flops(const Conv2DShape& s) {
 
 Facts conv2d_facts(const Conv2DShape& s) {
   Facts f;
-  f.error = conv2d_error(s);
+  f.error = conv2d_error(s, 2);
+  if (!f.error && s.ldr != 0 && s.ldr < s.O) f.error = "ldr must be at least O";
   if (f.error) return f;
   f.flops = conv_flops(s);
   f.extent[0] = pixels_extent(s.N, s.H, s.W, s.C, ldx_of(s));
   f.extent[1] = Count(s.KH) * Count(s.KW) * Count(s.C / s.G) * Count(s.O);
   f.extent[2] = Count(s.bias ? s.O : 0);
-  f.extent[3] = pixels_extent(s.N, s.OH, s.OW, s.O, ldy_of(s));
-  for (int i = 0; i < 4; ++i) {
+  f.extent[3] = s.residual ? pixels_extent(s.N, s.OH, s.OW, s.O, ldr_of(s)) : Count(0);
+  f.extent[4] = pixels_extent(s.N, s.OH, s.OW, s.O, ldy_of(s));
+  for (int i = 0; i < 5; ++i) {
     if (!f.extent[i].ok()) return f;
   }
   fill_facts(f, forward_plan(s), 1);
   return f;
 }
 
-void conv2d(const Conv2DShape& s, Slice units, Scratch scratch, const float* x, const float* w, const float* b, float* y) {
+void conv2d(const Conv2DShape& s, Slice units, Scratch scratch, const float* x, const float* w, const float* b,
+            const float* r, float* y) {
   const Pass p = forward_plan(s);
-  run_phase(s, p, p.q, false, units.begin, units.end, {x, w, s.bias ? b : nullptr, nullptr, y, s.act == 1}, scratch);
+  const Operands at{x, w, s.bias ? b : nullptr, nullptr, s.residual ? r : nullptr, s.residual ? ldr_of(s) : 0, y, s.act};
+  run_phase(s, p, p.q, false, units.begin, units.end, at, scratch);
+}
+
+namespace {
+
+Count packed_floats(const Conv2DShape& s) {
+  return Count(s.G) * Count(ceil_div(s.O / s.G, kPanel)) * Count(s.KH) * Count(s.KW) * Count(s.C / s.G) * Count(kPanel);
+}
+
+}  // namespace
+
+Facts conv2d_packed_facts(const Conv2DShape& s) {
+  Facts f = conv2d_facts(s);
+  if (!f.error) f.extent[1] = packed_floats(s);
+  return f;
+}
+
+void conv2d_packed(const Conv2DShape& s, Slice units, Scratch scratch, const float* x, const float* panels, const float* b,
+                   const float* r, float* y) {
+  const Pass p = forward_plan(s);
+  Operands at{x, panels, s.bias ? b : nullptr, nullptr, s.residual ? r : nullptr, s.residual ? ldr_of(s) : 0, y, s.act};
+  at.packed = true;
+  run_phase(s, p, p.q, false, units.begin, units.end, at, scratch);
+}
+
+Facts conv2d_pack_facts(const Conv2DShape& s) {
+  Facts f;
+  f.error = conv2d_error(s, 2);
+  if (f.error) return f;
+  f.extent[0] = Count(s.KH) * Count(s.KW) * Count(s.C / s.G) * Count(s.O);
+  f.extent[1] = packed_floats(s);
+  const Count units = Count(s.G) * Count(ceil_div(s.O / s.G, kPanel));
+  if (!f.extent[0].ok() || !f.extent[1].ok() || !units.ok()) return f;
+  f.units = units.value();
+  return f;
+}
+
+void conv2d_pack(const Conv2DShape& s, Slice units, Scratch, const float* w, float* panels) {
+  if (units.begin >= units.end) return;  // then sizes need not multiply without overflow
+  const Correlation q = forward_correlation(s);
+  const bool sliding = slides(q.w.taps, q.w.stride, q.w.step, q.h.step);
+  const i64 O = s.O / s.G, per_group = ceil_div(O, kPanel), size = s.KH * s.KW * (s.C / s.G) * kPanel;
+  for (i64 u = units.begin; u < units.end; ++u) {
+    const i64 o = u % per_group * kPanel, n = min_of(O - o, kPanel);
+    pack_panel(q, s, false, sliding, u / per_group, o, n, panel_width(n), w, panels + u * size);
+    if (n <= kLanes) zero_floats(panels + u * size + size / 2, size / 2);
+  }
 }
 
 Facts conv2d_grad_x_facts(const Conv2DShape& s) {
   Facts f;
-  f.error = conv2d_error(s);
+  f.error = conv2d_error(s, 2);
+  if (!f.error && s.ldr != 0 && s.ldr < s.C) f.error = "ldr must be at least C";
   if (f.error) return f;
   f.flops = conv_flops(s);
   f.extent[0] = pixels_extent(s.N, s.OH, s.OW, s.O, ldy_of(s));
   f.extent[1] = Count(s.KH) * Count(s.KW) * Count(s.C / s.G) * Count(s.O);
-  f.extent[2] = s.act ? pixels_extent(s.N, s.H, s.W, s.C, ldx_of(s)) : Count(0);
-  f.extent[3] = pixels_extent(s.N, s.H, s.W, s.C, ldx_of(s));
-  for (int i = 0; i < 4; ++i) {
+  f.extent[2] = Count(s.bias ? s.C : 0);
+  f.extent[3] = s.residual ? pixels_extent(s.N, s.H, s.W, s.C, s.ldr ? s.ldr : s.C) : Count(0);
+  f.extent[4] = s.act == 1 ? pixels_extent(s.N, s.H, s.W, s.C, ldx_of(s)) : Count(0);
+  f.extent[5] = pixels_extent(s.N, s.H, s.W, s.C, ldx_of(s));
+  for (int i = 0; i < 6; ++i) {
     if (!f.extent[i].ok()) return f;
   }
   fill_facts(f, grad_x_plan(s), Count(min_of(s.SH, s.H)) * Count(min_of(s.SW, s.W)));
   return f;
 }
 
-void conv2d_grad_x(const Conv2DShape& s, Slice units, Scratch scratch, const float* dy, const float* w, const float* x,
-                   float* dx) {
+void conv2d_grad_x(const Conv2DShape& s, Slice units, Scratch scratch, const float* dy, const float* w, const float* b,
+                   const float* r, const float* x, float* dx) {
   const Pass p = grad_x_plan(s);
+  const Operands at{dy, w, s.bias ? b : nullptr, s.act == 1 ? x : nullptr, s.residual ? r : nullptr, s.ldr ? s.ldr : s.C,
+                    dx, s.act == 2 ? 1 : 0};
   const i64 per_phase = p.G * p.sets * p.blocks;
   const i64 phases_w = min_of(s.SW, s.W);
   for (i64 u = units.begin; u < units.end;) {
     const i64 phase = u / per_phase, end = min_of(units.end, (phase + 1) * per_phase);
     const Correlation q = grad_x_correlation(s, phase / phases_w, phase % phases_w);
-    run_phase(s, p, q, true, u - phase * per_phase, end - phase * per_phase,
-              {dy, w, nullptr, s.act == 1 ? x : nullptr, dx, false}, scratch);
+    run_phase(s, p, q, true, u - phase * per_phase, end - phase * per_phase, at, scratch);
     u = end;
   }
 }

@@ -4,20 +4,23 @@
 // output channels, of one part of the pixels. It walks over blocks of pixels small enough for L2; within one, a tile of
 // MR rows x NV vectors of dw stays in registers over all pixels: x is broadcast from consecutive floats, dy is vectors.
 #include "kernels/conv2d.h"
+#include "kernels/conv2d_few.h"
 #include "kernels/correlate.h"
 
 namespace nacre::NACRE_ISA {
 namespace {
 
 #if defined(__AVX512F__)
-constexpr int kRows = 14;
+constexpr int kRows = 14, kNarrowRows = 24;  // of a tile two vectors and one vector wide
 #elif defined(__ARM_NEON)
-constexpr int kRows = 8;
+constexpr int kRows = 8, kNarrowRows = 8;
 #else
-constexpr int kRows = 6;
+constexpr int kRows = 6, kNarrowRows = 6;
 #endif
+constexpr int kMostRows = kRows > kNarrowRows ? kRows : kNarrowRows;
 constexpr i64 kPanel = 2 * kLanes;
 constexpr i64 kPixels = 320;            // per block: long enough to forget that dw is loaded and stored around it
+constexpr i64 kPackRows = 64;           // of dw from which copying dy side by side pays
 constexpr i64 kCopyFloats = 80 * 1024;  // of x per block
 constexpr i64 kSumFloats = 64 * 1024;    // of dw per unit: 256 KB of L2
 constexpr i64 kManyUnits = 64;
@@ -29,6 +32,7 @@ struct Plan {
   i64 OB, o_blocks;  // output channels of a block, a multiple of kPanel
   i64 blocks, parts;
   Cut cut;
+  bool few;  // outputs: too few to fill a vector
   bool ok;
 };
 
@@ -44,9 +48,11 @@ Plan plan(const Conv2DShape& s) {
   p.Og = s.O / s.G;
   const Count taps = Count(s.KH) * Count(s.KW);
   const i64 t = taps.ok() ? taps.value() : i64{1} << 60;
+  const Count few_sums = taps * Count(few::whole_vectors(p.Cg)) * Count(p.Og);
+  p.few = few::takes(p.Og, s.G, p.Cg) && few_sums.ok() && few_sums.value() <= kSumFloats;
   p.OB = equal_blocks(max_of(p.Og, 1), t == 1 ? 128 : 64, kPanel);
   p.o_blocks = ceil_div(p.Og, p.OB);
-  const i64 channels = max_of(kSumFloats / p.OB / t, 16);
+  const i64 channels = p.few ? p.Cg : max_of(kSumFloats / p.OB / t, 16);
   p.CB = min_of(equal_blocks(max_of(p.Cg, 1), channels, 16), max_of(p.Cg, 1));
   p.c_blocks = max_of(ceil_div(p.Cg, p.CB), 1);
   p.q.C = p.CB;
@@ -70,7 +76,7 @@ Count weights(const Conv2DShape& s) { return Count(s.KH) * Count(s.KW) * Count(s
 // Floats: block copy of x, panels of dy, then offsets of the lines.
 Count scratch_floats(const Plan& p) {
   const Count px = Count(p.cut.nb) * Count(p.cut.hb) * Count(p.cut.wb);
-  return Count(ceil_div(p.cut.floats, 16) * 16 + 16) + px * Count(p.OB) +
+  return Count(ceil_div(p.cut.floats, 16) * 16 + 16) + (p.few ? Count(kSumFloats) : px * Count(kPanel)) +
          Count(p.cut.nb) * Count(p.cut.hb) * Count(2) + Count(64);
 }
 
@@ -81,7 +87,7 @@ struct Tile {
   const float* dy;
   i64 ld_dy;
   float* dw;
-  i64 row_at[kRows];
+  i64 row_at[kMostRows];
   i64 n;  // output channels
   bool add;
 };
@@ -124,66 +130,51 @@ void grad_tile(const Tile& t) {
 }
 
 using TileFn = void (*)(const Tile&);
+template <int NP, int RR, int NV>
+constexpr TileFn tile_or_none() {
+  if constexpr (NP * RR <= (NV == 1 ? kNarrowRows : kRows)) {
+    return grad_tile<NP, RR, NV>;
+  } else {
+    return nullptr;
+  }
+}
 template <int NV>
 TileFn tile_of(i64 NP, i64 RR) {
-  switch (NP * 16 + RR) {
-    case 16 + 1: return grad_tile<1, 1, NV>;
-    case 16 + 2: return grad_tile<1, 2, NV>;
-    case 16 + 3: return grad_tile<1, 3, NV>;
-    case 16 + 4: return grad_tile<1, 4, NV>;
-    case 16 + 5: return grad_tile<1, 5, NV>;
-    case 16 + 6: return grad_tile<1, 6, NV>;
-    case 32 + 1: return grad_tile<2, 1, NV>;
-    case 32 + 2: return grad_tile<2, 2, NV>;
-    case 32 + 3: return grad_tile<2, 3, NV>;
-    case 48 + 1: return grad_tile<3, 1, NV>;
-    case 48 + 2: return grad_tile<3, 2, NV>;
-#if defined(__AVX512F__) || defined(__ARM_NEON)
-    case 16 + 7: return grad_tile<1, 7, NV>;
-    case 16 + 8: return grad_tile<1, 8, NV>;
-    case 32 + 4: return grad_tile<2, 4, NV>;
-#endif
-#if defined(__AVX512F__)
-    case 16 + 9: return grad_tile<1, 9, NV>;
-    case 16 + 10: return grad_tile<1, 10, NV>;
-    case 16 + 11: return grad_tile<1, 11, NV>;
-    case 16 + 12: return grad_tile<1, 12, NV>;
-    case 16 + 13: return grad_tile<1, 13, NV>;
-    case 16 + 14: return grad_tile<1, 14, NV>;
-    case 32 + 5: return grad_tile<2, 5, NV>;
-    case 32 + 6: return grad_tile<2, 6, NV>;
-    case 32 + 7: return grad_tile<2, 7, NV>;
-    case 48 + 3: return grad_tile<3, 3, NV>;
-    case 48 + 4: return grad_tile<3, 4, NV>;
-#endif
-    default: return nullptr;
-  }
+#define ROW(NP, R) tile_or_none<NP, R, NV>(), tile_or_none<NP, R + 1, NV>(), tile_or_none<NP, R + 2, NV>(), tile_or_none<NP, R + 3, NV>()
+  static constexpr TileFn one[] = {ROW(1, 1), ROW(1, 5), ROW(1, 9), ROW(1, 13), ROW(1, 17), ROW(1, 21)};
+  static constexpr TileFn two[] = {ROW(2, 1), ROW(2, 5), ROW(2, 9)};
+  static constexpr TileFn three[] = {ROW(3, 1), ROW(3, 5)};
+#undef ROW
+  return (NP == 1 ? one : NP == 2 ? two : three)[RR - 1];
 }
 
 // The offsets of weight rows: float r of the run that starts at tap `tap` is row (tap + r/CB)*Cg + c0 + r%CB.
 struct RowMap {
   i64 CB, Cg, c0, ld;
-  inline __attribute__((always_inline)) i64 at(i64 tap, i64 r) const { return ((tap + r / CB) * Cg + c0 + r % CB) * ld; }
+  inline __attribute__((always_inline)) i64 at(i64 tap, i64 c) const { return (tap * Cg + c0 + c) * ld; }
 };
 
 // One block of pixels against one panel of dy.
-void run_tiles(Tile t, const View& v, const RowMap& rows, i64 taps) {
+void run_tiles(Tile t, const View& v, const RowMap& rows, i64 taps, Ahead& x_ahead, Ahead& dy_ahead) {
   const i64 taps_of_run = taps / (v.nh * v.nw);
   const bool narrow = t.n <= kLanes;
+  const i64 most = narrow ? kNarrowRows : kRows;
   // Short runs: several rows of taps share a tile.
-  const i64 group = v.nw == 1 && v.run <= kRows / 2 ? min_of(min_of(v.nh, kRows / v.run), 3) : 1;
+  const i64 group = v.nw == 1 && v.run <= most / 2 ? min_of(min_of(v.nh, most / v.run), 3) : 1;
   for (i64 h = 0; h < v.nh; h += group) {
     const i64 np = min_of(group, v.nh - h);
     for (i64 w = 0; w < v.nw; ++w) {
-      const i64 tiles = ceil_div(v.run, kRows / np), low = v.run / tiles, higher = v.run % tiles;
-      i64 r0 = 0;
+      const i64 tiles = ceil_div(v.run, most / np), low = v.run / tiles, higher = v.run % tiles;
+      i64 r0 = 0, tap0 = (h * v.nw + w) * taps_of_run, c = 0;  // the tap and channel of float r0
       for (i64 i = 0; i < tiles; ++i) {
         const i64 rr = low + (i < higher ? 1 : 0);
-        for (i64 p = 0; p < np; ++p) {
-          const i64 tap = ((h + p) * v.nw + w) * taps_of_run;
-          for (i64 r = 0; r < rr; ++r) t.row_at[p * rr + r] = rows.at(tap, r0 + r);
+        for (i64 r = 0; r < rr; ++r) {
+          for (i64 p = 0; p < np; ++p) t.row_at[p * rr + r] = rows.at(tap0 + p * v.nw * taps_of_run, c);
+          if (++c == rows.CB) c = 0, ++tap0;
         }
         t.x = v.x + h * v.tap_row + w * v.tap_col + r0;
+        x_ahead.ask();
+        dy_ahead.ask();
         (narrow ? tile_of<1>(np, rr) : tile_of<2>(np, rr))(t);
         r0 += rr;
       }
@@ -206,19 +197,66 @@ void gather_pixels(View& v, const Block& b, i64 C, float* copy) {
   v.image_step = b.hb * b.wb * C;
 }
 
-// db[o] (+)= sum over pixels of dy, n channels of one panel
-void bias_sums(const float* dy, i64 ld, i64 px, i64 n, bool add, float* db) {
+// Panel [px][width] of dy, whose pixels then lie side by side and aligned, in few lines and sets of L1; n channels exist.
+void pack_dy(const float* dy, i64 ld, i64 px, i64 n, i64 width, float* to) {
+  if (n < width) zero_floats(to, px * width);
+  for (i64 j = 0; j < px; ++j, dy += ld, to += width) {
+    for (i64 v = 0; v < n; v += kLanes) {
+      if (n - v >= kLanes) store(to + v, load(dy + v)); else store(to + v, load(dy + v, n - v), n - v);
+    }
+  }
+}
+
+// db[o] (+)= sum over pixels of the panel, in four chains
+void bias_sums(const float* panel, i64 width, i64 px, i64 n, bool add, float* db) {
   for (i64 o = 0; o < n; o += kLanes) {
     const i64 m = min_of(n - o, kLanes);
-    Vec sum = zero();
-    if (m == kLanes) {
-      for (i64 i = 0; i < px; ++i) sum += load(dy + i * ld + o);
-    } else {
-      for (i64 i = 0; i < px; ++i) sum += load(dy + i * ld + o, m);
+    Vec sum[4] = {zero(), zero(), zero(), zero()};
+    const float* at = panel + o;
+    i64 i = 0;
+    for (; i + 4 <= px; i += 4, at += 4 * width) {
+      NACRE_UNROLL for (int c = 0; c < 4; ++c) sum[c] += load(at + c * width);
     }
-    if (add) sum += load(db + o, m);
-    store(db + o, sum, m);
+    for (; i < px; ++i, at += width) sum[0] += load(at);
+    Vec total = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    if (add) total += load(db + o, m);
+    store(db + o, total, m);
   }
+}
+
+// The pixels of blocks [first, last) where outputs are few: sums of dw[o][taps] over all of them, turned at the end.
+void few_outputs(const Conv2DShape& s, const Plan& p, i64 first, i64 last, const float* x, const float* dy, float* copy,
+                 float* sums, i64* line, float* dw, float* db) {
+  const i64 taps = s.KH * s.KW, C = p.Cg, O = p.Og, ldy = ldy_of(s), y_row = p.q.YW * ldy, y_image = p.q.YH * y_row;
+  const auto spill = [&](const View& v, bool add) {  // the view changes its form: what there is goes to dw
+    const i64 length = few::whole_vectors(v.run), ld = few::packed(v);
+    for (i64 r = 0; r < taps * C; ++r) {
+      const i64 at = r / v.run * length + r % v.run;
+      for (i64 o = 0; o < O; ++o) dw[r * O + o] = (add ? dw[r * O + o] : 0.0f) + sums[o * ld + at];
+    }
+  };
+  View before{};
+  bool any = false, spilled = false;
+  for (i64 i = first; i < last; ++i) {
+    const Block b = block_at(p.q, p.cut, i);
+    const View v = view_block(p.q, p.cut, b, x, C, copy);
+    for (i64 n = 0, l = 0; n < b.nb; ++n) {
+      for (i64 h = 0; h < b.hb; ++h, ++l) line[l] = n * v.image_step + h * v.row_step;
+    }
+    const float* dy_block = dy + b.n0 * y_image + b.h0 * y_row + b.w0 * ldy;
+    if (db) few::bias_sums(dy_block, ldy, b.nb * b.hb * b.wb, O, i > first, db);
+    if (v.run == 0) continue;
+    if (any && (v.nh != before.nh || v.nw != before.nw || v.run != before.run)) {
+      spill(before, spilled);
+      spilled = true;
+      any = false;
+    }
+    const few::Gradient g{line, b.nb * b.hb, b.wb, v.px_step, dy_block, ldy, sums, few::packed(v), any};
+    few::with_outputs(O, [&](auto outputs) { few::gradients<outputs.value>(g, v); });
+    before = v;
+    any = true;
+  }
+  if (any) spill(before, spilled);
 }
 
 }  // namespace
@@ -254,8 +292,9 @@ void conv2d_grad_w(const Conv2DShape& s, Slice units, Scratch scratch, const flo
   const Plan p = plan(s);
   const i64 taps = s.KH * s.KW, ldy = ldy_of(s), dw_size = weights(s).value();
   float* copy = reinterpret_cast<float*>(scratch.at);
-  float* dy_copy = copy + ceil_div(p.cut.floats, 16) * 16 + 16;
-  i64* line = reinterpret_cast<i64*>(dy_copy + p.cut.nb * p.cut.hb * p.cut.wb * p.OB);
+  float* dy_panel = copy + ceil_div(p.cut.floats, 16) * 16 + 16;
+  i64* line = reinterpret_cast<i64*>(dy_panel + p.cut.nb * p.cut.hb * p.cut.wb * kPanel);
+  const Correlation outputs = output_image(p.q);
   const i64 y_row = p.q.YW * ldy, y_image = p.q.YH * y_row;
 
   for (i64 u = units.begin; u < units.end; ++u) {
@@ -271,6 +310,10 @@ void conv2d_grad_w(const Conv2DShape& s, Slice units, Scratch scratch, const flo
         for (i64 c = 0; c < C; ++c) zero_floats(dw_part + rows.at(tap, c), O);
       }
       if (db_part) zero_floats(db_part, O);
+    }
+    if (p.few) {
+      few_outputs(s, p, first, last, x, dy, copy, dy_panel, reinterpret_cast<i64*>(dy_panel + kSumFloats), dw_part, db_part);
+      continue;
     }
     for (i64 i = first; i < last; ++i) {
       const Block b = block_at(p.q, p.cut, i);
@@ -288,21 +331,28 @@ void conv2d_grad_w(const Conv2DShape& s, Slice units, Scratch scratch, const flo
       t.px_step = v.px_step;
       t.tap_row = v.tap_row;
       t.add = i > first;
+      Ahead x_ahead{x, x, 0}, dy_ahead{dy, dy, 0};
+      if (i + 1 < last) {
+        const Block next = block_at(p.q, p.cut, i + 1);
+        const i64 tiles = ceil_div(O, kPanel) * ceil_div(taps * C, O <= kLanes ? kNarrowRows : kRows);
+        x_ahead = ahead_of(p.q, next, x + g * p.Cg + c0, C, tiles);
+        dy_ahead = ahead_of(outputs, next, dy + g * p.Og + o0, O, tiles);
+      }
       for (i64 o = 0; o < O; o += kPanel) {
         t.n = min_of(O - o, kPanel);
-        t.dy = dy_block + o;
+        const i64 width = t.n <= kLanes ? kLanes : kPanel;
         t.ld_dy = ldy;
-        if (db_part) bias_sums(t.dy, ldy, px, t.n, t.add, db_part + o);
-        if (v.nh == 0 || v.run == 0) continue;
-        if (t.n < kPanel || ldy % 256 == 0) {  // an incomplete panel; or pixels that would share the sets of L1
-          float* to = dy_copy + o * px;
-          if (t.n < kPanel) zero_floats(to, px * kPanel);
-          for (i64 j = 0; j < px; ++j) copy_floats(to + j * kPanel, t.dy + j * ldy, t.n);
-          t.dy = to;
-          t.ld_dy = kPanel;
+        t.dy = dy_block + o;
+        const bool compact = ldy == width && aligned(t.dy);
+        if (t.n < width || (!compact && taps * C >= kPackRows)) {
+          pack_dy(t.dy, ldy, px, t.n, width, dy_panel);
+          t.dy = dy_panel;
+          t.ld_dy = width;
         }
+        if (db_part) bias_sums(t.dy, t.ld_dy, px, t.n, t.add, db_part + o);
+        if (v.nh == 0 || v.run == 0) continue;
         t.dw = dw_part + o;
-        run_tiles(t, v, rows, taps);
+        run_tiles(t, v, rows, taps, x_ahead, dy_ahead);
       }
     }
   }

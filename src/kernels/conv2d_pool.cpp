@@ -15,7 +15,7 @@ const char* conv2d_pool_error(const Conv2DPoolShape& s) {
 
 Conv2DShape conv_of(const Conv2DPoolShape& s) {
   return {s.N,  s.H,  s.W,  s.C,  s.O,  s.KH, s.KW,   s.SH,  s.SW,  s.DH,
-          s.DW, s.PT, s.PL, s.OH, s.OW, s.G,  s.bias, s.act, s.ldx, s.ldy};
+          s.DW, s.PT, s.PL, s.OH, s.OW, s.G,  s.bias, s.act, s.ldx, s.ldy, 0, 0};
 }
 
 Correlation window_correlation(const Conv2DPoolShape& s, i64 channels) {
@@ -27,8 +27,8 @@ Correlation window_correlation(const Conv2DPoolShape& s, i64 channels) {
 }
 
 WindowView view_windows(const Conv2DPoolShape& s, const Correlation& q, const Cut& cut, const Block& b, const float* x,
-                        i64 channels, float* copy) {
-  const View v = view_block(q, cut, b, x, channels, copy);
+                        i64 channels, float* copy, bool may_point) {
+  const View v = view_block(q, cut, b, x, channels, copy, may_point);
   return {v.x,
           v.px_step,
           v.row_step,
@@ -37,6 +37,26 @@ WindowView view_windows(const Conv2DPoolShape& s, const Correlation& q, const Cu
           s.SW * v.tap_col,
           s.DH * v.tap_row,
           s.DW * v.tap_col};
+}
+
+double dense_flops(const Conv2DPoolShape& s) {
+  const auto d = [](i64 v) { return static_cast<double>(v); };
+  return 2.0 * d(s.N) * d(s.OH / s.P) * d(s.OW / s.P) * d(s.P * s.P) * d(s.O) * d(s.KH) * d(s.KW) * d(s.C);
+}
+
+const char* pool_grad_error(const Conv2DPoolShape& s, Count& x, Count& dy, Count& y, Count& index, Count& w) {
+  if (const char* error = conv2d_pool_error(s)) return error;
+  if (s.G != 1) return "gradients behind a pooling need G = 1";
+  const Conv2DShape c = conv_of(s);
+  const i64 PH = s.OH / s.P, PW = s.OW / s.P;
+  x = pixels_extent(s.N, s.H, s.W, s.C, ldx_of(c));
+  dy = pixels_extent(s.N, PH, PW, s.O, ldy_of(c));
+  y = s.act ? dy : Count(0);
+  index = Count(s.N) * Count(PH) * Count(PW) * Count(s.O);
+  w = Count(s.KH) * Count(s.KW) * Count(s.C) * Count(s.O);
+  const Count reach = Count(s.N) * Count(s.H + 2 * s.P * s.SH) * Count(s.W + 2 * s.P * s.SW) * Count(ldx_of(c));
+  if (!x.ok() || !dy.ok() || !index.ok() || !w.ok() || !reach.ok()) return "the problem is too large";
+  return nullptr;
 }
 
 namespace {
@@ -102,22 +122,57 @@ NACRE_INLINE void store_index(u8* to, VecI a, i64 n) {
   }
 }
 
-// WN windows of PP positions each, from window w0 on.
-template <int WN, int PP, int NV>
+// The first largest of PP sums, one vector of windows each, and which it was; the first NaN where there is one.
+template <int PP>
+NACRE_INLINE void first_largest(const Vec (&sum)[PP], Vec& best, VecI& where) {
+  best = sum[0];
+  where = set1i(0);
+  NACRE_UNROLL for (int i = 1; i < PP; ++i) {
+    const Mask take = ~(le(sum[i], best) | isnan(best));
+    best = select(take, sum[i], best);
+    where = select(take, set1i(i), where);
+  }
+}
+
+// The same without NaN.
+template <int PP>
+NACRE_INLINE void first_largest_number(const Vec (&sum)[PP], Vec& best, VecI& where) {
+  best = sum[0];
+  NACRE_UNROLL for (int i = 1; i < PP; ++i) best = max(sum[i], best);
+  where = set1i(PP - 1);
+  NACRE_UNROLL for (int i = PP - 2; i >= 0; --i) where = select(eq(sum[i], best), set1i(i), where);
+}
+
+// WN windows of P x P positions, from window w0 on; sliding: of one row.
+template <int WN, int P, int NV, bool sliding>
 void pool_tile(const PoolArgs& a, i64 w0) {
+  constexpr int PP = P * P;
   const TileArgs& t = a.t;
   Vec acc[WN * PP][NV];
-  tile_sums<WN * PP, NV>(t, w0 * PP, acc);
+  if constexpr (sliding) {
+    slide_sums<P, WN * P, NV, 3>(t, w0 * PP, acc);
+  } else {
+    tile_sums<WN * PP, NV, false>(t, w0 * PP, acc);
+  }
+  Vec total[NV];
+  NACRE_UNROLL for (int v = 0; v < NV; ++v) {
+    total[v] = acc[0][v];
+    NACRE_UNROLL for (int i = 1; i < WN * PP; ++i) total[v] += acc[i][v];
+    if (v > 0) total[0] += total[v];
+  }
+  const bool numbers = !any(isnan(total[0]));  // infinities may look like NaN, which costs time only
   NACRE_UNROLL for (int j = 0; j < WN; ++j) {
     float* y = t.y + t.y_at[w0 + j];
     NACRE_UNROLL for (int v = 0; v < NV; ++v) {
-      Vec best = t.relu ? max(zero(), acc[j * PP][v]) : acc[j * PP][v];
-      VecI where = set1i(0);
-      NACRE_UNROLL for (int i = 1; i < PP; ++i) {
-        const Vec next = t.relu ? max(zero(), acc[j * PP + i][v]) : acc[j * PP + i][v];
-        const Mask take = ~(le(next, best) | isnan(best));  // larger, or the first NaN
-        best = select(take, next, best);
-        where = select(take, set1i(i), where);
+      Vec sum[PP], best;
+      VecI where;
+      NACRE_UNROLL for (int i = 0; i < PP; ++i) sum[i] = acc[sliding ? (i / P * WN + j) * P + i % P : j * PP + i][v];
+      if (numbers) {
+        if (t.act) sum[0] = max(zero(), sum[0]);  // enough for all: where none is positive, the first is the largest
+        first_largest_number(sum, best, where);
+      } else {
+        NACRE_UNROLL for (int i = 0; i < PP; ++i) sum[i] = t.act ? max(zero(), sum[i]) : sum[i];
+        first_largest(sum, best, where);
       }
       store_some(y + v * kLanes, best, t.n - v * kLanes);
       if (a.index) store_index(a.index + a.index_at[w0 + j] + v * kLanes, where, t.n - v * kLanes);
@@ -125,44 +180,63 @@ void pool_tile(const PoolArgs& a, i64 w0) {
   }
 }
 
-template <int PP, int NV>
-void pool_tiles(const PoolArgs& a, i64 windows) {
-  constexpr i64 most = PP == 4 ? kTileWindows : 1;
+template <int P, int NV, bool sliding>
+void pool_tiles(const PoolArgs& a, i64 w, i64 windows) {
+  constexpr i64 most = P == 3 ? 1 : sliding ? (NV == 1 ? kSlideNarrow : kSlideWide) / 4 : kTileWindows;
   const i64 tiles = ceil_div(windows, most);
   if (tiles == 0) return;
   const i64 low = windows / tiles, higher = windows % tiles;
-  i64 w = 0;
   for (i64 i = 0; i < tiles; ++i) {
     const i64 n = low + (i < higher ? 1 : 0);
-    if constexpr (PP == 4 && kTileWindows >= 3) {
-      if (n == 3) pool_tile<3, PP, NV>(a, w);
+    if constexpr (most >= 4) {
+      if (n == 4) pool_tile<4, P, NV, sliding>(a, w);
     }
-    if constexpr (PP == 4 && kTileWindows >= 2) {
-      if (n == 2) pool_tile<2, PP, NV>(a, w);
+    if constexpr (most >= 3) {
+      if (n == 3) pool_tile<3, P, NV, sliding>(a, w);
     }
-    if (n == 1) pool_tile<1, PP, NV>(a, w);
+    if constexpr (most >= 2) {
+      if (n == 2) pool_tile<2, P, NV, sliding>(a, w);
+    }
+    if (n == 1) pool_tile<1, P, NV, sliding>(a, w);
     w += n;
   }
 }
 
-// All windows of a block against one panel.
-void run_windows(PoolArgs a, i64 P, i64 windows) {
+// All windows of a block against one panel. `taps`: of the rows of the convolution, where tiles slide.
+template <int P, int NV>
+void run_windows(PoolArgs a, const Axis* taps, const Block& b) {
+  if constexpr (kSlideWide > 0) {
+    if (taps) {
+      for (i64 r = 0, h = b.h0; r < b.nb * b.hb; ++r) {
+        const Taps inside = rows_inside(*taps, h * P, h * P + P - 1);
+        a.t.h0 = inside.first, a.t.nh = inside.last;
+        pool_tiles<P, NV, true>(a, r * b.wb, b.wb);
+        if (++h == b.h0 + b.hb) h = b.h0;
+      }
+      return;
+    }
+  }
+  pool_tiles<P, NV, false>(a, 0, b.nb * b.hb * b.wb);
+}
+
+void run_windows(PoolArgs a, i64 P, const Axis* taps, const Block& b) {
+  const bool narrow = a.t.n <= kLanes;
   if (P == 2) {
-    if (a.t.n <= kLanes) pool_tiles<4, 1>(a, windows); else pool_tiles<4, 2>(a, windows);
-  } else if (a.t.n <= kLanes) {
-    pool_tiles<9, 1>(a, windows);
+    if (narrow) run_windows<2, 1>(a, taps, b); else run_windows<2, 2>(a, taps, b);
+  } else if (narrow) {
+    run_windows<3, 1>(a, taps, b);
   } else if constexpr (kWidePx >= 9) {
-    pool_tiles<9, 2>(a, windows);
+    run_windows<3, 2>(a, taps, b);
   } else {  // one vector after the other: 18 sums are too many
     PoolArgs second = a;
     a.t.n = kLanes;
-    pool_tiles<9, 1>(a, windows);
+    run_windows<3, 1>(a, taps, b);
     second.t.n -= kLanes;
     second.t.w += kLanes;
     second.t.y += kLanes;
     if (second.t.bias) second.t.bias += kLanes;
     if (second.index) second.index += kLanes;
-    pool_tiles<9, 1>(second, windows);
+    run_windows<3, 1>(second, taps, b);
   }
 }
 
@@ -203,13 +277,16 @@ void conv2d_pool(const Conv2DPoolShape& s, Slice units, Scratch scratch, const f
                  float* y, u8* index) {
   const Plan p = plan(s);
   const Correlation& q = p.q;
+  const Conv2DShape c = conv_of(s);
+  const Correlation conv = forward_correlation(c);
+  const bool sliding = slides(s.KW, s.SW, s.DW, s.DH);
   const i64 PP = s.P * s.P, Cg = s.C / s.G;
   float* panels = reinterpret_cast<float*>(scratch.at);
   float* copy = panels + p.K * p.together * kPanel;
   i64* x_at = reinterpret_cast<i64*>(copy + round16(p.cut.floats) + 16);
   i64* y_at = x_at + p.cut.nb * p.cut.hb * p.cut.wb * PP;
   i64* index_at = y_at + p.cut.nb * p.cut.hb * p.cut.wb;
-  i64 packed = -1;
+  i64 packed = -1, nb = -1, hb = -1, wb = -1, window_row = 0, window_col = 0, image = 0;
   for (i64 u = units.begin; u < units.end; ++u) {
     const i64 set = u / p.blocks, g = set / p.sets;
     const i64 panel0 = set % p.sets * p.together, panel1 = min_of(panel0 + p.together, p.panels);
@@ -217,26 +294,30 @@ void conv2d_pool(const Conv2DPoolShape& s, Slice units, Scratch scratch, const f
       packed = set;
       for (i64 i = panel0; i < panel1; ++i) {
         const i64 o = i * kPanel, n = min_of(p.Og - o, kPanel);
-        float* to = panels + (i - panel0) * p.K * kPanel;
-        if (n < kPanel) zero_floats(to, p.K * kPanel);
-        for (i64 k = 0; k < p.K; ++k) copy_floats(to + k * kPanel, w + k * s.O + g * p.Og + o, n);
+        pack_panel(conv, c, false, sliding, g, o, n, panel_width(n), w, panels + (i - panel0) * p.K * kPanel);
       }
     }
     const Block blk = block_at(q, p.cut, u % p.blocks);
     const WindowView v = view_windows(s, q, p.cut, blk, x + g * Cg, Cg, copy);
-    i64 windows = 0, px = 0;
-    for (i64 n = 0; n < blk.nb; ++n) {
-      for (i64 h = 0; h < blk.hb; ++h) {
-        for (i64 j = 0; j < blk.wb; ++j, ++windows) {
-          const i64 at = ((blk.n0 + n) * q.YH + blk.h0 + h) * q.YW + blk.w0 + j;
-          y_at[windows] = at * q.ldy;
-          index_at[windows] = at * s.O;
-          for (i64 i = 0; i < PP; ++i, ++px) {
-            x_at[px] = n * v.image + h * v.window_row + j * v.window_col + i / s.P * v.at_row + i % s.P * v.at_col;
+    if (blk.nb != nb || blk.hb != hb || blk.wb != wb || v.window_row != window_row ||
+        v.window_col != window_col || v.image != image) {
+      nb = blk.nb, hb = blk.hb, wb = blk.wb, window_row = v.window_row, window_col = v.window_col, image = v.image;
+      i64 windows = 0;
+      i64* px_at = x_at;
+      for (i64 n = 0; n < nb; ++n) {
+        for (i64 h = 0; h < hb; ++h) {
+          for (i64 j = 0; j < wb; ++j, ++windows) {
+            const i64 at = (n * q.YH + h) * q.YW + j, x0 = n * image + h * window_row + j * v.window_col;
+            y_at[windows] = at * q.ldy;
+            index_at[windows] = at * s.O;
+            for (i64 r = 0; r < s.P; ++r) {
+              for (i64 k = 0; k < s.P; ++k) *px_at++ = x0 + r * v.at_row + k * v.at_col;
+            }
           }
         }
       }
     }
+    const i64 at0 = (blk.n0 * q.YH + blk.h0) * q.YW + blk.w0;
     PoolArgs a{};
     TileArgs& t = a.t;
     t.x = v.x;
@@ -248,17 +329,19 @@ void conv2d_pool(const Conv2DPoolShape& s, Slice units, Scratch scratch, const f
     const bool joined = s.KW == 1 || v.tap_col == Cg;  // the taps of a row follow each other
     t.nw = joined ? 1 : s.KW;
     t.tap_col = v.tap_col;
-    t.run = joined ? s.KW * Cg : Cg;
-    t.relu = s.act == 1;
-    t.ld_w = kPanel;
+    t.run = joined && !sliding ? s.KW * Cg : Cg;
+    for (i64 i = 0; i < kGroup - 1; ++i) t.apart[i] = (i + 1) * v.at_col;
+    t.row_px = s.P;
+    t.act = s.act;
     for (i64 i = panel0; i < panel1; ++i) {
       const i64 o = g * p.Og + i * kPanel;
       t.n = min_of(p.Og - i * kPanel, kPanel);
+      t.ld_w = panel_width(t.n);
       t.w = panels + (i - panel0) * p.K * kPanel;
       t.bias = s.bias ? b + o : nullptr;
-      t.y = y + o;
-      a.index = s.index ? index + o : nullptr;
-      run_windows(a, s.P, windows);
+      t.y = y + at0 * q.ldy + o;
+      a.index = s.index ? index + at0 * s.O + o : nullptr;
+      run_windows(a, s.P, sliding ? &conv.h : nullptr, blk);
     }
   }
 }

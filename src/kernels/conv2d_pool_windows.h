@@ -19,6 +19,31 @@ struct WindowView {
   i64 tap_row, tap_col;
 };
 WindowView view_windows(const Conv2DPoolShape& s, const Correlation& q, const Cut& cut, const Block& b, const float* x,
-                        i64 channels, float* copy);
+                        i64 channels, float* copy, bool may_point = true);
+
+double dense_flops(const Conv2DPoolShape& s);
+// The parts of facts that both gradients share; operands dy, y, index, dw (db) or w, x and dx are the caller's.
+const char* pool_grad_error(const Conv2DPoolShape& s, Count& x, Count& dy, Count& y, Count& index, Count& w);
+
+NACRE_INLINE VecI index_lanes(const u8* p, i64 n) {
+  if (n >= kLanes) return load_u8(p);
+  u8 lane[kLanes] = {};
+  for (i64 i = 0; i < n; ++i) lane[i] = p[i];
+  return load_u8(lane);
+}
+
+struct PooledGradient {
+  const float* dy;
+  const float* y;  // null: no ReLU
+  const u8* index;
+  i64 ldy, O;
+
+  // The gradients of n outputs from o on of window px.
+  inline __attribute__((always_inline)) Vec gradient(i64 px, i64 o, i64 n) const {
+    const auto some = [n](const float* p) __attribute__((always_inline)) { return n >= kLanes ? load(p) : load(p, n); };
+    const Vec g = some(dy + px * ldy + o);
+    return y ? select(gt(some(y + px * ldy + o), zero()), g) : g;
+  }
+};
 
 }  // namespace nacre::NACRE_ISA

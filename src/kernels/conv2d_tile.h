@@ -1,44 +1,78 @@
 // The register tile of convolution: MR output pixels by NV vectors of output channels, all sums in registers.
 //
 // Pixels are broadcast, weights are vectors. A tap is `run` consecutive floats of a pixel against `run` consecutive rows of
-// the weight panel; the panel streams through once per tile. AVX-512: 14 x 32 (28 sums, 16 loads for 28 FMAs);
-// 16 registers: 6 x 16 (12 sums, 8 loads for 12 FMAs). One vector of outputs: 12 (10) pixels; on Zen 5
-// 12 measures best of 12, 14, 24 and 28 (85 % of the FMA rate: a load per FMA).
+// the weight panel; the panel streams through once per tile. Pixels come singly, each with a pointer of its own, or in
+// groups of four at common distances: three pixels more for each general register, of which x86 has too few to feed
+// 24 sums one vector wide from 24 places. Where taps lie side by side as pixels do (stride and dilation 1, three or five
+// columns), tiles slide: a number that was broadcast meets the weights of every tap of its row at once.
 #pragma once
 #include "kernels/correlate.h"
 
 namespace nacre::NACRE_ISA {
 
+// Pixels of a tile two vectors and one vector wide; in groups (0: no groups of that width).
+constexpr int kGroup = 4;
 #if defined(__AVX512F__)
-constexpr int kWidePx = 14;
-constexpr int kNarrowPx = 12;
+constexpr int kWidePx = 14, kNarrowPx = 12;
+constexpr int kWideGroups = 3, kNarrowGroups = 6;
 #elif defined(__ARM_NEON)
-constexpr int kWidePx = 8;
-constexpr int kNarrowPx = 8;
+constexpr int kWidePx = 8, kNarrowPx = 8;
+constexpr int kWideGroups = 0, kNarrowGroups = 0;
 #else
-constexpr int kWidePx = 6;
-constexpr int kNarrowPx = 10;
+constexpr int kWidePx = 6, kNarrowPx = 10;
+constexpr int kWideGroups = 0, kNarrowGroups = 3;
+#endif
+#if defined(__AVX512F__)
+constexpr int kSlideWide = 12, kSlideNarrow = 16;  // pixels of a sliding tile (0: none): sums and T weights in registers
+#else
+constexpr int kSlideWide = 0, kSlideNarrow = 0;
 #endif
 constexpr int kPanel = 2 * kLanes;  // output channels of a panel
 
+constexpr int kAhead = 4;  // steps of a sliding tile: panels come from L2, and hardware does not look beyond a page
+
+NACRE_INLINE i64 panel_width(i64 n) { return n <= kLanes ? kLanes : kPanel; }
+
+// Whether tiles slide along the columns of taps; sums then run in the order (kh, c, kw).
+NACRE_INLINE bool slides(i64 taps, i64 stride, i64 step_w, i64 step_h) {
+  return kSlideWide > 0 && taps == 3 && stride == 1 && step_w == 1 && step_h == 1;
+}
+
 struct TileArgs {
   const float* x;
-  const i64* x_at;  // pixel -> offset from x
+  const i64* x_at;  // pixel -> offset from x; of a group, the first counts
+  i64 apart[3];     // from the first pixel of a group to the others
+  i64 row_px;       // sliding: pixels from a row to the next
   const i64* y_at;  // pixel -> offset from y and mask
-  i64 nh, tap_row, nw, tap_col, run;
+  i64 h0, nh, tap_row, nw, tap_col, run;  // rows of taps [h0, nh); h0 is for sliding tiles alone
   const float* w;  // row r of the panel at w + r*ld_w
   i64 ld_w;
   const float* bias;  // null: none
   const float* mask;  // null: none; else outputs where it is not positive become 0
+  const float* r;     // null: none; else added to the sums
+  const i64* r_at;    // pixel -> offset from r
   float* y;
-  i64 n;  // output channels of this panel
-  bool relu;
+  i64 n;    // output channels of this panel
+  i64 act;  // see Conv2DShape
+};
+
+// The pixels of a tile, `step` pixels behind each pointer.
+template <int MR, bool groups>
+struct Pixels {
+  static constexpr int per = groups ? kGroup : 1;
+  const float* p[MR / per];
+  i64 d1, d2, d3;
+  inline __attribute__((always_inline)) Pixels(const TileArgs& t, i64 p0) : d1(t.apart[0]), d2(t.apart[1]), d3(t.apart[2]) {
+    NACRE_UNROLL for (int i = 0; i < MR / per; ++i) p[i] = t.x + t.x_at[p0 + i * per];
+  }
+  inline __attribute__((always_inline)) float at(int i, i64 k) const {
+    const int j = i % per;
+    return (p[i / per] + k)[j == 0 ? 0 : j == 1 ? d1 : j == 2 ? d2 : d3];
+  }
 };
 
 template <int MR, int NV>
-NACRE_INLINE void tile_sums(const TileArgs& t, i64 p0, Vec (&acc)[MR][NV]) {
-  const float* a[MR];
-  NACRE_UNROLL for (int i = 0; i < MR; ++i) a[i] = t.x + t.x_at[p0 + i];
+NACRE_INLINE void start_sums(const TileArgs& t, Vec (&acc)[MR][NV]) {
   Vec first[NV];
   NACRE_UNROLL for (int v = 0; v < NV; ++v) {
     first[v] = t.bias && t.n > v * kLanes ? load(t.bias + v * kLanes, t.n - v * kLanes) : zero();
@@ -46,6 +80,12 @@ NACRE_INLINE void tile_sums(const TileArgs& t, i64 p0, Vec (&acc)[MR][NV]) {
   NACRE_UNROLL for (int i = 0; i < MR; ++i) {
     NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] = first[v];
   }
+}
+
+template <int MR, int NV, bool groups>
+NACRE_INLINE void tile_sums(const TileArgs& t, i64 p0, Vec (&acc)[MR][NV]) {
+  Pixels<MR, groups> a(t, p0);
+  start_sums(t, acc);
   const float* w = t.w;
   for (i64 h = 0; h < t.nh; ++h) {
     for (i64 c = 0; c < t.nw; ++c) {
@@ -54,7 +94,7 @@ NACRE_INLINE void tile_sums(const TileArgs& t, i64 p0, Vec (&acc)[MR][NV]) {
         Vec b[NV];
         NACRE_UNROLL for (int v = 0; v < NV; ++v) b[v] = load(w + v * kLanes);
         NACRE_UNROLL for (int i = 0; i < MR; ++i) {
-          const Vec x = set1(a[i][k]);
+          const Vec x = set1(a.at(i, k));
           NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] = fma(x, b[v], acc[i][v]);
         }
       }
@@ -62,7 +102,43 @@ NACRE_INLINE void tile_sums(const TileArgs& t, i64 p0, Vec (&acc)[MR][NV]) {
   }
 }
 
-// The first n lanes of a, for any n.
+// L neighbours from pixel p0 on in each of S rows; T columns of taps. Rows of the panel come in the order (kh, c, kw).
+template <int S, int L, int NV, int T>
+NACRE_INLINE void slide_sums(const TileArgs& t, i64 p0, Vec (&acc)[S * L][NV]) {
+  constexpr int columns = L + T - 1, pointers = (columns + kGroup - 1) / kGroup;
+  const i64 d1 = t.apart[0], d2 = t.apart[1], d3 = t.apart[2];
+  const float* x[S][pointers];
+  NACRE_UNROLL for (int r = 0; r < S; ++r) {
+    NACRE_UNROLL for (int i = 0; i < pointers; ++i) x[r][i] = t.x + t.x_at[p0 + r * t.row_px] + i * kGroup * d1;
+  }
+  start_sums(t, acc);
+  const float* w = t.w + t.h0 * t.run * T * t.ld_w;
+  for (i64 h = t.h0; h < t.nh; ++h) {
+    const i64 from = h * t.tap_row, to = from + t.run;
+    for (i64 k = from; k < to; ++k, w += T * t.ld_w) {
+      Vec b[T][NV];
+      NACRE_UNROLL for (int q = 0; q < T; ++q) {
+        NACRE_UNROLL for (int v = 0; v < NV; ++v) {
+          b[q][v] = load(w + q * t.ld_w + v * kLanes);
+          prefetch(w + (kAhead * T + q) * t.ld_w + v * kLanes);
+        }
+      }
+      NACRE_UNROLL for (int r = 0; r < S; ++r) {
+        NACRE_UNROLL for (int j = 0; j < columns; ++j) {
+          const int d = j % kGroup;
+          const Vec a = set1((x[r][j / kGroup] + k)[d == 0 ? 0 : d == 1 ? d1 : d == 2 ? d2 : d3]);
+          NACRE_UNROLL for (int q = 0; q < T; ++q) {
+            if (j < q || j - q >= L) continue;
+            NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[r * L + j - q][v] = fma(a, b[q][v], acc[r * L + j - q][v]);
+          }
+        }
+      }
+    }
+  }
+}
+
+// The first n lanes, for any n.
+NACRE_INLINE Vec load_some(const float* p, i64 n) { return n >= kLanes ? load(p) : n > 0 ? load(p, n) : zero(); }
 NACRE_INLINE void store_some(float* p, Vec a, i64 n) {
   if (n >= kLanes) {
     store(p, a);
@@ -71,28 +147,69 @@ NACRE_INLINE void store_some(float* p, Vec a, i64 n) {
   }
 }
 
-template <int MR, int NV>
-void conv_tile(const TileArgs& t, i64 p0) {
-  Vec acc[MR][NV];
-  tile_sums<MR, NV>(t, p0, acc);
-  if (t.relu) {
-    NACRE_UNROLL for (int i = 0; i < MR; ++i) {
-      NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] = max(zero(), acc[i][v]);  // keeps NaN
+
+// Rows of S x L pixels from p0 on, `row_px` from row to row.
+template <int S, int L, int NV>
+NACRE_INLINE void finish_tile(const TileArgs& t, i64 p0, Vec (&acc)[S * L][NV]) {
+  const i64* y_at[S];
+  NACRE_UNROLL for (int s = 0; s < S; ++s) y_at[s] = t.y_at + p0 + s * t.row_px;
+  if (t.r) {
+    NACRE_UNROLL for (int i = 0; i < S * L; ++i) {
+      const float* r = t.r + t.r_at[p0 + i / L * t.row_px + i % L];
+      NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] += load_some(r + v * kLanes, t.n - v * kLanes);
     }
   }
-  if (t.mask) {
-    NACRE_UNROLL for (int i = 0; i < MR; ++i) {
-      const float* m = t.mask + t.y_at[p0 + i];
-      NACRE_UNROLL for (int v = 0; v < NV; ++v) {
-        const i64 n = t.n - v * kLanes;
-        acc[i][v] = select(gt(n >= kLanes ? load(m + v * kLanes) : n > 0 ? load(m + v * kLanes, n) : zero(), zero()), acc[i][v]);
+  if (t.act) {
+    NACRE_UNROLL for (int i = 0; i < S * L; ++i) {
+      NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] = max(zero(), acc[i][v]);  // keeps NaN
+    }
+    if (t.act == 2) {
+      NACRE_UNROLL for (int i = 0; i < S * L; ++i) {
+        NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] = min(set1(6.0f), acc[i][v]);
       }
     }
   }
-  NACRE_UNROLL for (int i = 0; i < MR; ++i) {
-    float* y = t.y + t.y_at[p0 + i];
+  if (t.mask) {
+    NACRE_UNROLL for (int i = 0; i < S * L; ++i) {
+      const float* m = t.mask + y_at[i / L][i % L];
+      NACRE_UNROLL for (int v = 0; v < NV; ++v) {
+        acc[i][v] = select(gt(load_some(m + v * kLanes, t.n - v * kLanes), zero()), acc[i][v]);
+      }
+    }
+  }
+  NACRE_UNROLL for (int i = 0; i < S * L; ++i) {
+    float* y = t.y + y_at[i / L][i % L];
     NACRE_UNROLL for (int v = 0; v < NV; ++v) store_some(y + v * kLanes, acc[i][v], t.n - v * kLanes);
   }
+}
+
+// What finished sums will meet, on its way while they are formed.
+template <int S, int L, int NV>
+NACRE_INLINE void fetch_ahead(const TileArgs& t, i64 p0) {
+  if (!t.r && !t.mask) return;
+  NACRE_UNROLL for (int i = 0; i < S * L; ++i) {
+    const i64 p = p0 + i / L * t.row_px + i % L;
+    NACRE_UNROLL for (int v = 0; v < NV; ++v) {
+      if (t.r) prefetch(t.r + t.r_at[p] + v * kLanes);
+      if (t.mask) prefetch(t.mask + t.y_at[p] + v * kLanes);
+    }
+  }
+}
+
+template <int MR, int NV, bool groups>
+void conv_tile(const TileArgs& t, i64 p0) {
+  Vec acc[MR][NV];
+  fetch_ahead<1, MR, NV>(t, p0);
+  tile_sums<MR, NV, groups>(t, p0, acc);
+  finish_tile<1, MR, NV>(t, p0, acc);
+}
+
+template <int S, int L, int NV>
+void slide_tile(const TileArgs& t, i64 p0) {
+  Vec acc[S * L][NV];
+  fetch_ahead<S, L, NV>(t, p0);
+  slide_sums<S, L, NV, 3>(t, p0, acc);
+  finish_tile<S, L, NV>(t, p0, acc);
 }
 
 }  // namespace nacre::NACRE_ISA

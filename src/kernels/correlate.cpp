@@ -83,7 +83,7 @@ void copy_row(float* to, const float* row, i64 W, i64 ld, i64 w0, i64 n, i64 C) 
 
 }  // namespace
 
-const char* conv2d_error(const Conv2DShape& s) {
+const char* conv2d_error(const Conv2DShape& s, i64 most_act) {
   const i64 sizes[] = {s.N, s.H, s.W, s.C, s.O, s.OH, s.OW};
   const i64 counts[] = {s.KH, s.KW, s.SH, s.SW, s.DH, s.DW, s.G};
   const i64 padding[] = {s.PT, s.PL};
@@ -97,9 +97,11 @@ const char* conv2d_error(const Conv2DShape& s) {
     if (v <= -kLimit || v >= kLimit) return "padding must be in (-2^30, 2^30)";
   }
   if (s.C % s.G != 0 || s.O % s.G != 0) return "channels must be a multiple of the groups";
-  if (s.bias < 0 || s.bias > 1 || s.act < 0 || s.act > 1) return "bias and act are 0 or 1";
+  if (s.bias < 0 || s.bias > 1 || s.residual < 0 || s.residual > 1) return "bias and residual are 0 or 1";
+  if (s.act < 0 || s.act > most_act) return most_act == 2 ? "act is 0, 1 or 2" : "act is 0 or 1";
   if (s.ldx != 0 && (s.ldx < s.C || s.ldx >= kLimit)) return "ldx must be at least C";
   if (s.ldy != 0 && (s.ldy < s.O || s.ldy >= kLimit)) return "ldy must be at least O";
+  if (s.ldr < 0 || s.ldr >= kLimit) return "ldr must be in [0, 2^30)";
   return nullptr;
 }
 
@@ -203,7 +205,8 @@ Block block_at(const Correlation& q, const Cut& cut, i64 index) {
   return b;
 }
 
-View view_block(const Correlation& q, const Cut& cut, const Block& b, const float* x, i64 C, float* copy) {
+View view_block(const Correlation& q, const Cut& cut, const Block& b, const float* x, i64 C, float* copy,
+                bool may_point) {
   View v{};
   v.nh = q.h.taps;
   v.nw = q.w.taps;
@@ -215,7 +218,7 @@ View view_block(const Correlation& q, const Cut& cut, const Block& b, const floa
     return v;
   }
   const i64 row = q.w.in * q.ldx, image = q.h.in * row;
-  if (inside(q.h, b.h0, b.hb) && inside(q.w, b.w0, b.wb)) {
+  if (may_point && inside(q.h, b.h0, b.hb) && inside(q.w, b.w0, b.wb)) {
     v.x = x + b.n0 * image + q.h.at(b.h0, 0) * row + q.w.at(b.w0, 0) * q.ldx;
     v.px_step = q.w.stride * q.ldx;
     v.row_step = q.h.stride * row;
@@ -276,6 +279,42 @@ View view_block(const Correlation& q, const Cut& cut, const Block& b, const floa
     v.nw = 1;
   }
   return v;
+}
+
+Correlation output_image(const Correlation& q) {
+  const Axis h{q.h.out, 1, 0, 1, 1, q.h.out, 0, 1, 0, 1}, w{q.w.out, 1, 0, 1, 1, q.w.out, 0, 1, 0, 1};
+  return {q.N, h, w, q.C, q.ldy, q.YW, q.YH, q.ldy};
+}
+
+Ahead ahead_of(const Correlation& q, const Block& b, const float* x, i64 C, i64 times) {
+  constexpr i64 kMost = 64 * 1024;  // floats: a quarter of L2
+  const i64 row = q.w.in * q.ldx, image = q.h.in * row;
+  const i64 top = max_of(q.h.at(b.h0, 0), 0), left = max_of(q.w.at(b.w0, 0), 0);
+  const i64 bottom = min_of(q.h.at(b.h0 + b.hb - 1, q.h.taps - 1), q.h.in - 1);
+  const i64 right = min_of(q.w.at(b.w0 + b.wb - 1, q.w.taps - 1), q.w.in - 1);
+  if (bottom < top || right < left || q.ldx > 2 * C || times < 1) return {x, x, 0};
+  const i64 first = b.n0 * image + top * row + left * q.ldx;
+  const i64 length = (b.nb - 1) * image + (bottom - top) * row + (right - left) * q.ldx + C;
+  if (length > kMost) return {x, x, 0};
+  return {x + first, x + first + length, ceil_div(ceil_div(length, times), 16) * 16};
+}
+
+void pack_panel(const Correlation& q, const Conv2DShape& s, bool swapped, bool sliding, i64 g, i64 o0, i64 n, i64 ld,
+                const float* w, float* to) {
+  const i64 Cg = s.C / s.G, Og = s.O / s.G, C = q.C;
+  if (n < ld) zero_floats(to, q.h.taps * q.w.taps * C * ld);
+  const i64 row = sliding ? q.w.taps * ld : ld;
+  for (i64 th = 0; th < q.h.taps; ++th, to += q.w.taps * C * ld) {
+    for (i64 tw = 0; tw < q.w.taps; ++tw) {
+      const i64 tap = (q.h.k0 + th * q.h.k_step) * s.KW + q.w.k0 + tw * q.w.k_step;
+      float* at = to + tw * (sliding ? ld : C * ld);
+      if (swapped) {  // at[o][c] = w[tap][c][o], o of this group
+        transpose(at, row, w + (tap * Cg + o0) * s.O + g * Og, s.O, n, Og);
+      } else {
+        for (i64 c = 0; c < Cg; ++c) copy_floats(at + c * row, w + (tap * Cg + c) * s.O + g * Og + o0, n);
+      }
+    }
+  }
 }
 
 void join_parts(i64 unit, i64 parts, i64 size, const float* from, float* to) {

@@ -48,9 +48,10 @@ struct View {
   i64 nh, tap_row, nw, tap_col, run;
 };
 
-const char* conv2d_error(const Conv2DShape& s);  // null when the fields make sense
+const char* conv2d_error(const Conv2DShape& s, i64 most_act = 1);  // null when the fields make sense
 NACRE_INLINE i64 ldx_of(const Conv2DShape& s) { return s.ldx ? s.ldx : s.C; }
 NACRE_INLINE i64 ldy_of(const Conv2DShape& s) { return s.ldy ? s.ldy : s.O; }
+NACRE_INLINE i64 ldr_of(const Conv2DShape& s) { return s.ldr ? s.ldr : s.O; }
 Count pixels_extent(Count n, Count h, Count w, i64 channels, i64 ld);  // floats from the first to the last touched
 
 Correlation forward_correlation(const Conv2DShape& s);
@@ -62,8 +63,24 @@ Correlation grad_x_widest(const Conv2DShape& s);
 // Blocks of at most `px` pixels whose copy stays within `floats` if that is possible at all.
 Cut cut_blocks(const Correlation& q, i64 px, i64 floats, bool may_patch = true);
 Block block_at(const Correlation& q, const Cut& cut, i64 index);
-// x points at the first channel of the group; C channels of each pixel are wanted.
-View view_block(const Correlation& q, const Cut& cut, const Block& b, const float* x, i64 C, float* copy);
+// x points at the first channel of the group; C channels of each pixel are wanted. They are copied where the block meets
+// padding or the view may not point into x.
+View view_block(const Correlation& q, const Cut& cut, const Block& b, const float* x, i64 C, float* copy,
+                bool may_point = true);
+
+// Memory that the next block will read, asked for a few lines at a time while this one is being worked on.
+struct Ahead {
+  const float* at;
+  const float* end;
+  i64 step;  // floats at a time
+  inline __attribute__((always_inline)) void ask() {
+    for (const float* stop = at + min_of(step, end - at); at < stop; at += 16) prefetch_far(at);
+  }
+};
+// The outputs of q as an image that is read pixel by pixel.
+Correlation output_image(const Correlation& q);
+// Of block b of x, in about `times` steps; nothing where the block is scattered over much more than it needs.
+Ahead ahead_of(const Correlation& q, const Block& b, const float* x, i64 C, i64 times);
 
 Axis forward_rows(const Conv2DShape& s);
 Axis forward_columns(const Conv2DShape& s);
@@ -74,13 +91,24 @@ struct Taps {
   i64 first, last;
 };
 Taps taps_inside(const Axis& a, i64 i);
+// The rows of taps that meet the input for any of the outputs first .. last, where taps are neighbours: the others only add 0.
+NACRE_INLINE Taps rows_inside(const Axis& a, i64 first, i64 last) {
+  const i64 from = min_of(max_of(-a.at(last, 0), 0), a.taps);
+  return {from, max_of(min_of(a.in - a.at(first, 0), a.taps), from)};
+}
 // Outputs [first, last) all of whose taps lie within the input.
 Taps outputs_inside(const Axis& a);
+
+// Rows of the weights in the order in which the taps of q are met, n channels from o0, as a panel [K][ld] padded with 0.
+// Sliding tiles meet the taps of a row channel by channel.
+void pack_panel(const Correlation& q, const Conv2DShape& s, bool swapped, bool sliding, i64 g, i64 o0, i64 n, i64 ld,
+                const float* w, float* to);
 
 // to = sum over p of from[p*size ...], parts in order; unit u is a run of kJoinFloats floats.
 constexpr i64 kJoinFloats = 4096;
 void join_parts(i64 unit, i64 parts, i64 size, const float* from, float* to);
 
+NACRE_INLINE bool aligned(const float* p) { return reinterpret_cast<unsigned long>(p) % (kLanes * sizeof(float)) == 0; }
 void copy_floats(float* to, const float* from, i64 n);
 void zero_floats(float* to, i64 n);
 // to[n][m] = from[m][n] for M x N floats

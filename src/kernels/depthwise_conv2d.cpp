@@ -1,37 +1,13 @@
 // Vectors run along the channels. Forward and gradient of x share one loop: a tile of pixels of one row holds its sums in
 // registers, each tap's weights are read once per tile, and rows and columns at the border take the taps they have, so that
 // nothing is copied. With M > 1 the input is spread to C*M channels first (gradient of x: summed afterwards), row by row.
-#include "kernels/depthwise_conv2d.h"
-
-#include "kernels/correlate.h"
+#include "kernels/depthwise_shape.h"
+#include "kernels/depthwise_walk.h"
 
 namespace nacre::NACRE_ISA {
 namespace {
 
-constexpr double kUnitFlops = 4e5;  // memory-bound work of some microseconds
-#if defined(__AVX512F__) || defined(__ARM_NEON)
-constexpr bool kEnoughRegisters = true;  // for 9 sums and 9 vectors of x
-#else
-constexpr bool kEnoughRegisters = false;
-#endif
-constexpr i64 kManyUnits = 64;
 constexpr i64 kKnownPhases = 3;  // of strided gradients are worked out once per slice, not once per row
-constexpr i64 kPixels = 400;  // of dy per block of the weights' gradient, so that borders copied twice are few
-constexpr i64 kChannels = 64;  // per unit there
-constexpr i64 kCopyFloats = 32 * 1024;
-
-Conv2DShape as_conv(const DepthwiseConv2DShape& s) {
-  Conv2DShape c{};
-  const Count D = Count(s.C) * Count(s.M);
-  c.N = s.N, c.H = s.H, c.W = s.W, c.KH = s.KH, c.KW = s.KW, c.SH = s.SH, c.SW = s.SW, c.DH = s.DH, c.DW = s.DW;
-  c.PT = s.PT, c.PL = s.PL, c.OH = s.OH, c.OW = s.OW, c.G = 1, c.bias = s.bias, c.act = s.act;
-  c.C = s.C;
-  c.O = D.ok() ? D.value() : -1;
-  c.ldx = s.ldx, c.ldy = s.ldy;
-  return c;
-}
-
-Count taps_of(const Conv2DShape& s) { return Count(s.KH) * Count(s.KW); }
 
 i64 rows_per_unit(double row_flops, i64 rows) {
   const double at_least = static_cast<double>(min_of(8, ceil_div(rows, kManyUnits)));  // rows share input
@@ -39,17 +15,9 @@ i64 rows_per_unit(double row_flops, i64 rows) {
   want = want < at_least ? at_least : want;
   return want >= static_cast<double>(rows) ? max_of(rows, 1) : max_of(static_cast<i64>(want), 1);
 }
-double row_flops(const Conv2DShape& s, i64 width) {
-  return 2.0 * static_cast<double>(width) * static_cast<double>(s.O) * static_cast<double>(s.KH) * static_cast<double>(s.KW);
-}
 i64 forward_rows_of(const Conv2DShape& s) { return rows_per_unit(row_flops(s, s.OW), s.N * s.OH); }
 i64 grad_x_rows_of(const Conv2DShape& s) {
   return rows_per_unit(row_flops(s, s.W) / static_cast<double>(s.SH) / static_cast<double>(s.SW), s.N * s.H);
-}
-
-template <bool whole>
-NACRE_INLINE Vec get(const float* p, i64 n) {
-  return whole ? load(p) : load(p, n);
 }
 
 // A run of pixels of one row, all with the same taps.
@@ -65,19 +33,19 @@ struct Run {
   i64 y_px;
   i64 D;       // channels of this pass, of `all` in the weights
   i64 all;
-  bool relu;
+  float floor, ceiling;  // of y
 };
 
 template <bool masked, bool whole>
-NACRE_INLINE void finish(float* y, const float* mask, Vec sum, Vec floor, i64 n) {
-  sum = max(floor, sum);  // keeps NaN
+NACRE_INLINE void finish(float* y, const float* mask, Vec sum, Bounds within, i64 n) {
+  sum = min(within.ceiling, max(within.floor, sum));  // keeps NaN
   if (masked) sum = select(gt(get<whole>(mask, n), zero()), sum);
   if (whole) store(y, sum); else store(y, sum, n);
 }
 
 // One pixel, NV vectors of channels, any window.
 template <int NV, bool masked, bool whole>
-NACRE_INLINE void pixel(const Run& r, Vec floor, i64 p, i64 d, i64 n) {
+NACRE_INLINE void pixel(const Run& r, Bounds within, i64 p, i64 d, i64 n) {
   Vec acc[NV];
   NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[v] = r.bias ? get<whole>(r.bias + d + v * kLanes, n) : zero();
   const float* x_px = r.x + p * r.x_px + d;
@@ -93,13 +61,13 @@ NACRE_INLINE void pixel(const Run& r, Vec floor, i64 p, i64 d, i64 n) {
   }
   const i64 at = p * r.y_px + d;
   NACRE_UNROLL for (int v = 0; v < NV; ++v) {
-    finish<masked, whole>(r.y + at + v * kLanes, masked ? r.mask + at + v * kLanes : nullptr, acc[v], floor, n);
+    finish<masked, whole>(r.y + at + v * kLanes, masked ? r.mask + at + v * kLanes : nullptr, acc[v], within, n);
   }
 }
 
 // PX pixels, one vector of channels, any window.
 template <int PX, bool masked, bool whole>
-NACRE_INLINE void tile(const Run& r, Vec floor, i64 p0, i64 d, i64 n) {
+NACRE_INLINE void tile(const Run& r, Bounds within, i64 p0, i64 d, i64 n) {
   Vec acc[PX];
   const Vec first = r.bias ? get<whole>(r.bias + d, n) : zero();
   NACRE_UNROLL for (int p = 0; p < PX; ++p) acc[p] = first;
@@ -118,7 +86,7 @@ NACRE_INLINE void tile(const Run& r, Vec floor, i64 p0, i64 d, i64 n) {
   float* y = r.y + p0 * y_px + d;
   const float* mask = masked ? r.mask + p0 * y_px + d : nullptr;
   NACRE_UNROLL for (int p = 0; p < PX; ++p, y += y_px) {
-    finish<masked, whole>(y, mask, acc[p], floor, n);
+    finish<masked, whole>(y, mask, acc[p], within, n);
     if (masked) mask += y_px;
   }
 }
@@ -126,7 +94,7 @@ NACRE_INLINE void tile(const Run& r, Vec floor, i64 p0, i64 d, i64 n) {
 // PX pixels, one vector of channels, windows of 3 columns where the next pixel is the next column: each vector of x is
 // loaded once for three pixels. At an edge the column outside the image is left out.
 template <int PX, bool left_edge, bool right_edge, bool masked, bool whole>
-NACRE_INLINE void slide(const Run& r, Vec floor, i64 p0, i64 d, i64 n) {
+NACRE_INLINE void slide(const Run& r, Bounds within, i64 p0, i64 d, i64 n) {
   Vec acc[PX];
   const Vec first = r.bias ? get<whole>(r.bias + d, n) : zero();
   NACRE_UNROLL for (int p = 0; p < PX; ++p) acc[p] = first;
@@ -149,59 +117,59 @@ NACRE_INLINE void slide(const Run& r, Vec floor, i64 p0, i64 d, i64 n) {
   float* y = r.y + p0 * y_px + d;
   const float* mask = masked ? r.mask + p0 * y_px + d : nullptr;
   NACRE_UNROLL for (int p = 0; p < PX; ++p, y += y_px) {
-    finish<masked, whole>(y, mask, acc[p], floor, n);
+    finish<masked, whole>(y, mask, acc[p], within, n);
     if (masked) mask += y_px;
   }
 }
 
 template <int PX, bool left_edge, bool right_edge, bool masked>
-void slide_pixels(const Run& r, Vec floor, i64 p0) {
+void slide_pixels(const Run& r, Bounds within, i64 p0) {
   i64 d = 0;
-  for (; d + kLanes <= r.D; d += kLanes) slide<PX, left_edge, right_edge, masked, true>(r, floor, p0, d, kLanes);
-  if (d < r.D) slide<PX, left_edge, right_edge, masked, false>(r, floor, p0, d, r.D - d);
+  for (; d + kLanes <= r.D; d += kLanes) slide<PX, left_edge, right_edge, masked, true>(r, within, p0, d, kLanes);
+  if (d < r.D) slide<PX, left_edge, right_edge, masked, false>(r, within, p0, d, r.D - d);
 }
 
 template <int PX, bool masked>
-void tile_pixels(const Run& r, Vec floor, i64 p0) {
+void tile_pixels(const Run& r, Bounds within, i64 p0) {
   i64 d = 0;
-  for (; d + kLanes <= r.D; d += kLanes) tile<PX, masked, true>(r, floor, p0, d, kLanes);
-  if (d < r.D) tile<PX, masked, false>(r, floor, p0, d, r.D - d);
+  for (; d + kLanes <= r.D; d += kLanes) tile<PX, masked, true>(r, within, p0, d, kLanes);
+  if (d < r.D) tile<PX, masked, false>(r, within, p0, d, r.D - d);
 }
 
 // n >= PX pixels in tiles of PX; the last one may overlap the one before, computing the same again.
 template <int PX, bool masked>
-void slide_run(const Run& r, Vec floor, i64 n, bool left_edge, bool right_edge) {
-  if (n == PX && left_edge && right_edge) return slide_pixels<PX, true, true, masked>(r, floor, 0);
+void slide_run(const Run& r, Bounds within, i64 n, bool left_edge, bool right_edge) {
+  if (n == PX && left_edge && right_edge) return slide_pixels<PX, true, true, masked>(r, within, 0);
   i64 p = 0;
   if (left_edge) {
-    slide_pixels<PX, true, false, masked>(r, floor, 0);
+    slide_pixels<PX, true, false, masked>(r, within, 0);
     p = PX;
   }
   const i64 end = right_edge ? n - PX : n;
-  for (; p < end; p += PX) slide_pixels<PX, false, false, masked>(r, floor, min_of(p, n - PX - (right_edge ? 1 : 0)));
-  if (right_edge) slide_pixels<PX, false, true, masked>(r, floor, n - PX);
+  for (; p < end; p += PX) slide_pixels<PX, false, false, masked>(r, within, min_of(p, n - PX - (right_edge ? 1 : 0)));
+  if (right_edge) slide_pixels<PX, false, true, masked>(r, within, n - PX);
 }
 
 // slides: see slide(); the edges are those of its first and last pixel.
 template <bool masked>
 void run_pixels(const Run& r, i64 n, bool slides, bool left_edge, bool right_edge) {
-  const Vec floor = set1(r.relu ? 0.0f : -__builtin_inff());
-  if (slides && n >= 9) return slide_run<8, masked>(r, floor, n, left_edge, right_edge);
-  if (slides && n == 7) return slide_run<7, masked>(r, floor, n, left_edge, right_edge);
-  if (slides && n >= 5) return slide_run<4, masked>(r, floor, n, left_edge, right_edge);
+  const Bounds within{set1(r.floor), set1(r.ceiling)};
+  if (slides && n >= 9) return slide_run<8, masked>(r, within, n, left_edge, right_edge);
+  if (slides && n == 7) return slide_run<7, masked>(r, within, n, left_edge, right_edge);
+  if (slides && n >= 5) return slide_run<4, masked>(r, within, n, left_edge, right_edge);
   if (n >= 8) {
-    for (i64 p = 0; p < n; p += 8) tile_pixels<8, masked>(r, floor, min_of(p, n - 8));
+    for (i64 p = 0; p < n; p += 8) tile_pixels<8, masked>(r, within, min_of(p, n - 8));
     return;
   }
   if (n >= 4) {
-    for (i64 p = 0; p < n; p += 4) tile_pixels<4, masked>(r, floor, min_of(p, n - 4));
+    for (i64 p = 0; p < n; p += 4) tile_pixels<4, masked>(r, within, min_of(p, n - 4));
     return;
   }
   for (i64 p = 0; p < n; ++p) {
     i64 d = 0;
-    for (; d + 4 * kLanes <= r.D; d += 4 * kLanes) pixel<4, masked, true>(r, floor, p, d, kLanes);
-    for (; d + kLanes <= r.D; d += kLanes) pixel<1, masked, true>(r, floor, p, d, kLanes);
-    if (d < r.D) pixel<1, masked, false>(r, floor, p, d, r.D - d);
+    for (; d + 4 * kLanes <= r.D; d += 4 * kLanes) pixel<4, masked, true>(r, within, p, d, kLanes);
+    for (; d + kLanes <= r.D; d += kLanes) pixel<1, masked, true>(r, within, p, d, kLanes);
+    if (d < r.D) pixel<1, masked, false>(r, within, p, d, r.D - d);
   }
 }
 
@@ -249,15 +217,6 @@ void run_row(const Axis& h, const Taps& th, const Axis& w, const Taps& inner, co
   r.mask = mask;
 }
 
-// to[px][c*M + m] = from[px*ld + c]
-void spread(float* to, const float* from, i64 ld, i64 px, i64 C, i64 M) {
-  for (i64 i = 0; i < px; ++i) {
-    for (i64 c = 0; c < C; ++c) {
-      for (i64 m = 0; m < M; ++m) *to++ = from[i * ld + c];
-    }
-  }
-}
-
 // dx[px][c] = sum_m wide[px][c*M + m] for a row, masked where there is a mask
 void sum_outputs(const DepthwiseConv2DShape& s, const float* wide, const float* mask, float* dx, i64 ldx) {
   for (i64 px = 0; px < s.W; ++px) {
@@ -272,169 +231,18 @@ void sum_outputs(const DepthwiseConv2DShape& s, const float* wide, const float* 
 // Channels that go over all rows of a slice together: few enough that the rows of a window stay in L1.
 i64 pass_channels(i64 D, i64 M) { return M == 1 ? min_of(max_of(D, 1), 4 * i64{kLanes}) : max_of(D, 1); }
 
-Facts basic_facts(const Conv2DShape& c) {
-  Facts f;
-  f.error = conv2d_error(c);
-  if (!f.error && !taps_of(c).ok()) f.error = "the problem is too large";
-  if (!f.error) f.flops = static_cast<double>(c.N) * static_cast<double>(c.OH) * row_flops(c, c.OW);
-  return f;
-}
-
-struct WeightPlan {
-  Correlation q;  // over CB channels
-  i64 D, CB, c_blocks, blocks, parts;
-  Cut cut;
-  bool ok;
-};
-
-WeightPlan weight_plan(const Conv2DShape& c, i64 M) {
-  WeightPlan p{};
-  p.D = c.O;
-  p.CB = M == 1 ? min_of(max_of(p.D, 1), kChannels) : max_of(p.D, 1);
-  p.c_blocks = max_of(ceil_div(p.D, p.CB), 1);
-  Conv2DShape one = c;
-  one.C = one.O = p.CB;
-  one.ldx = c.ldx ? c.ldx : c.C;
-  one.ldy = ldy_of(c);
-  p.q = forward_correlation(one);
-  p.cut = cut_blocks(p.q, kPixels, kCopyFloats, M == 1);  // no patches where channels are spread
-  const Count blocks = Count(p.cut.n_blocks) * Count(p.cut.h_blocks) * Count(p.cut.w_blocks);
-  p.ok = blocks.ok();
-  if (!p.ok) return p;
-  p.blocks = blocks.value();
-  const double flops = static_cast<double>(c.N) * static_cast<double>(c.OH) * row_flops(c, c.OW);
-  i64 parts = ceil_div(kManyUnits, p.c_blocks);
-  const double most = flops / static_cast<double>(p.c_blocks) / kUnitFlops;
-  if (most < static_cast<double>(parts)) parts = static_cast<i64>(most);
-  p.parts = max_of(min_of(parts, p.blocks), 1);
-  return p;
-}
-
-// Sums over the pixels of a block for NT taps of one row of the window, one vector of channels:
-// dw[t] (+)= sum_px x[px + t] dy[px].
-struct Sums {
-  const float* x;
-  const i64* line;
-  i64 lines, cols, x_px, x_col, x_row;
-  const float* dy;
-  i64 dy_px;
-  float* dw;
-  i64 dw_col, dw_row;
-  float* db;  // null: not asked for
-  bool add;
-};
-
-NACRE_INLINE void put_sum(float* to, Vec sum, bool add, i64 n) { store(to, add ? load(to, n) + sum : sum, n); }
-
-template <int RT, int NT, bool whole>
-__attribute__((noinline)) void tap_sums(const Sums& s, i64 n) {
-  Vec acc[RT * NT], total = zero();
-  NACRE_UNROLL for (int t = 0; t < RT * NT; ++t) acc[t] = zero();
-  const float* dy = s.dy;
-  const i64 x_row = s.x_row, x_col = s.x_col, x_px = s.x_px, dy_px = s.dy_px, cols = s.cols;
-  for (i64 l = 0; l < s.lines; ++l) {
-    const float* x_line = s.x + s.line[l];
-    for (i64 i = 0; i < cols; ++i, x_line += x_px, dy += dy_px) {
-      const Vec d = get<whole>(dy, n);
-      total += d;
-      const float* x = x_line;
-      NACRE_UNROLL for (int r = 0; r < RT; ++r, x += x_row) {
-        NACRE_UNROLL for (int t = 0; t < NT; ++t) acc[r * NT + t] = fma(get<whole>(x + t * x_col, n), d, acc[r * NT + t]);
-      }
-    }
-  }
-  NACRE_UNROLL for (int r = 0; r < RT; ++r) {
-    NACRE_UNROLL for (int t = 0; t < NT; ++t) {
-      put_sum(s.dw + r * s.dw_row + t * s.dw_col, acc[r * NT + t], s.add, n);
-    }
-  }
-  if (s.db) put_sum(s.db, total, s.add, n);
-}
-
-// 3x3 where the next pixel is the next column: nine vectors of x stay in registers and move on by one column a pixel, so
-// that three are loaded instead of nine.
-template <bool whole>
-__attribute__((noinline)) void sliding_sums(const Sums& s, i64 n) {
-  Vec acc[9], total = zero();
-  NACRE_UNROLL for (int t = 0; t < 9; ++t) acc[t] = zero();
-  const float* dy = s.dy;
-  const i64 x_row = s.x_row, x_px = s.x_px, dy_px = s.dy_px, cols = s.cols;
-  for (i64 l = 0; l < s.lines; ++l) {
-    const float* x = s.x + s.line[l];
-    Vec a[3], b[3], c[3];  // columns i, i+1, i+2
-    NACRE_UNROLL for (int r = 0; r < 3; ++r) {
-      a[r] = get<whole>(x + r * x_row, n);
-      b[r] = get<whole>(x + r * x_row + x_px, n);
-    }
-    x += 2 * x_px;
-    const auto pixel = [&](Vec (&p0)[3], Vec (&p1)[3], Vec (&p2)[3]) __attribute__((always_inline)) {
-      const Vec d = get<whole>(dy, n);
-      total += d;
-      NACRE_UNROLL for (int r = 0; r < 3; ++r) {
-        p2[r] = in_register(get<whole>(x + r * x_row, n));
-        acc[3 * r] = fma(p0[r], d, acc[3 * r]);
-        acc[3 * r + 1] = fma(p1[r], d, acc[3 * r + 1]);
-        acc[3 * r + 2] = fma(p2[r], d, acc[3 * r + 2]);
-      }
-      x += x_px;
-      dy += dy_px;
-    };
-    i64 i = 0;
-    for (; i + 3 <= cols; i += 3) {
-      pixel(a, b, c);
-      pixel(b, c, a);
-      pixel(c, a, b);
-    }
-    if (i < cols) pixel(a, b, c);
-    if (i + 1 < cols) pixel(b, c, a);
-  }
-  NACRE_UNROLL for (int r = 0; r < 3; ++r) {
-    NACRE_UNROLL for (int t = 0; t < 3; ++t) {
-      put_sum(s.dw + r * s.dw_row + t * s.dw_col, acc[r * 3 + t], s.add, n);
-    }
-  }
-  if (s.db) put_sum(s.db, total, s.add, n);
-}
-
-template <bool whole>
-void all_taps(Sums s, i64 KH, i64 KW, i64 n) {
-  const float* x = s.x;
-  float* dw = s.dw;
-  const i64 rows = KW == 3 && KH % 3 == 0 ? 3 : 1;
-  for (i64 h = 0; h < KH; h += rows) {
-    for (i64 w = 0; w < KW;) {
-      s.x = x + h * s.x_row + w * s.x_col;
-      s.dw = dw + h * s.dw_row + w * s.dw_col;
-      if (h + w > 0) s.db = nullptr;  // the first pass has done it
-      const i64 left = KW - w;
-      if (rows == 3) {
-        if (kEnoughRegisters && s.x_px == s.x_col) sliding_sums<whole>(s, n); else tap_sums<3, 3, whole>(s, n);
-        w += 3;
-      } else if (left >= 7) {
-        tap_sums<1, 7, whole>(s, n);
-        w += 7;
-      } else if (left >= 5) {
-        tap_sums<1, 5, whole>(s, n);
-        w += 5;
-      } else if (left >= 3) {
-        tap_sums<1, 3, whole>(s, n);
-        w += 3;
-      } else if (left == 2) {
-        tap_sums<1, 2, whole>(s, n);
-        w += 2;
-      } else {
-        tap_sums<1, 1, whole>(s, n);
-        w += 1;
-      }
-    }
-  }
+// The same for the gradient of x.
+bool walks_back(const DepthwiseConv2DShape& s) {
+  if (s.M != 1 || s.KH != 3 || s.KW != 3 || s.DH != 1 || s.DW != 1 || s.SH != s.SW || s.SH > 2) return false;
+  if (s.SH == 1) return s.PL >= 0 && s.W + s.PL <= s.OW + 2;
+  return s.PT >= 0 && s.PL >= 0 && s.PL < 3 && (s.W - 1 + s.PL) / 2 <= s.OW;
 }
 
 }  // namespace
 
 Facts depthwise_conv2d_facts(const DepthwiseConv2DShape& s) {
   const Conv2DShape c = as_conv(s);
-  Facts f = basic_facts(c);
+  Facts f = basic_facts(s, 3);
   if (f.error) return f;
   f.extent[0] = pixels_extent(s.N, s.H, s.W, s.C, ldx_of(c));
   f.extent[1] = taps_of(c) * Count(c.O);
@@ -458,15 +266,26 @@ void depthwise_conv2d(const DepthwiseConv2DShape& s, Slice units, Scratch scratc
   const i64 per = forward_rows_of(c), ldx = ldx_of(c), ldy = ldy_of(c), row = s.W * ldx;
   float* wide = reinterpret_cast<float*>(scratch.at);
   const i64 end = min_of(units.end * per, s.N * s.OH);
+  const float floor = s.act ? 0.0f : -__builtin_inff(), ceiling = s.act == 2 ? 6.0f : __builtin_inff();
+  const bool walk = walks(s);
   for (i64 i = units.begin * per; i < end;) {
     const i64 n = i / s.OH, stop = min_of(end, (n + 1) * s.OH);
+    if (walk) {
+      const Image image{s.H, s.W, s.OH, s.OW, s.PT, s.PL, c.O, ldx, ldy, x + n * s.H * row, w, s.bias ? b : nullptr, nullptr,
+                        y + n * s.OH * s.OW * ldy, floor, ceiling};
+      if (s.SH == 1) filter_image<1, false, false>(image, i - n * s.OH, stop - n * s.OH);
+      else filter_image<2, false, false>(image, i - n * s.OH, stop - n * s.OH);
+      i = stop;
+      continue;
+    }
     for (i64 d = 0; d < c.O; d += pass_channels(c.O, s.M)) {
       Run r{};
       r.bias = s.bias ? b + d : nullptr;
       r.y_px = ldy;
       r.D = min_of(c.O - d, pass_channels(c.O, s.M));
       r.all = c.O;
-      r.relu = s.act == 1;
+      r.floor = floor;
+      r.ceiling = ceiling;
       for (i64 k = i; k < stop; ++k) {
         const i64 oh = k % s.OH;
         const Taps th = taps_inside(h, oh);
@@ -490,7 +309,7 @@ void depthwise_conv2d(const DepthwiseConv2DShape& s, Slice units, Scratch scratc
 
 Facts depthwise_conv2d_grad_x_facts(const DepthwiseConv2DShape& s) {
   const Conv2DShape c = as_conv(s);
-  Facts f = basic_facts(c);
+  Facts f = basic_facts(s, 2);
   if (f.error) return f;
   f.extent[0] = pixels_extent(s.N, s.OH, s.OW, c.O, ldy_of(c));
   f.extent[1] = taps_of(c) * Count(c.O);
@@ -524,13 +343,29 @@ void depthwise_conv2d_grad_x(const DepthwiseConv2DShape& s, Slice units, Scratch
     for (i64 px = units.begin * per * s.W; px < end * s.W; ++px) zero_floats(dx + px * ldx, s.C);
     return;
   }
+  const bool walk = walks_back(s);
   for (i64 i = units.begin * per; i < end;) {
     const i64 n = i / s.H, stop = min_of(end, (n + 1) * s.H);
+    if (walk) {
+      const i64 back = s.SH == 1 ? 2 : 0, at = n * s.H * s.W * ldx;  // at stride 1 the forward loop with w turned round
+      const Image image{s.OH, s.OW, s.H, s.W, back ? back - s.PT : s.PT, back ? back - s.PL : s.PL, c.O, ldy, ldx,
+                        dy + n * s.OH * row, w, nullptr, s.act ? x + at : nullptr, dx + at, -__builtin_inff(),
+                        __builtin_inff()};
+      const i64 from = i - n * s.H, to = stop - n * s.H;
+      if (s.SH == 1 && s.act) filter_image<1, true, true>(image, from, to);
+      else if (s.SH == 1) filter_image<1, true, false>(image, from, to);
+      else if (s.act) filter_pairs_image<true>(image, from, to);
+      else filter_pairs_image<false>(image, from, to);
+      i = stop;
+      continue;
+    }
     for (i64 d = 0; d < c.O; d += pass_channels(c.O, s.M)) {
       Run r{};
       r.D = min_of(c.O - d, pass_channels(c.O, s.M));
       r.all = c.O;
       r.y_px = direct ? ldx : c.O;
+      r.floor = -__builtin_inff();
+      r.ceiling = __builtin_inff();
       for (i64 k = i; k < stop; ++k) {
         const i64 ih = k % s.H, oh = ih / s.SH;
         const Axis h = ih % s.SH < kKnownPhases ? rows[ih % s.SH] : grad_x_rows(c, ih % s.SH);
@@ -549,123 +384,6 @@ void depthwise_conv2d_grad_x(const DepthwiseConv2DShape& s, Slice units, Scratch
       }
     }
     i = stop;
-  }
-}
-
-Facts depthwise_conv2d_grad_w_facts(const DepthwiseConv2DShape& s) {
-  const Conv2DShape c = as_conv(s);
-  Facts f = basic_facts(c);
-  if (f.error) return f;
-  f.extent[0] = pixels_extent(s.N, s.H, s.W, s.C, ldx_of(c));
-  f.extent[1] = pixels_extent(s.N, s.OH, s.OW, c.O, ldy_of(c));
-  f.extent[2] = taps_of(c) * Count(c.O);
-  f.extent[3] = Count(s.bias ? c.O : 0);
-  const WeightPlan p = weight_plan(c, s.M);
-  const Count window = Count(p.cut.floats + 2 * kLanes) * Count(s.M == 1 ? 1 : 2);
-  const Count scratch = (window + Count(p.cut.nb) * Count(p.cut.hb) * Count(2) + Count(64)) * Count(4);
-  const Count units = Count(p.parts) * Count(p.c_blocks);
-  if (!f.extent[0].ok() || !f.extent[1].ok() || !p.ok || !scratch.ok() || !units.ok()) {
-    f.error = "the problem is too large";
-    return f;
-  }
-  f.extent[2] = Count(p.parts) * f.extent[2];
-  f.extent[3] = Count(p.parts) * f.extent[3];
-  f.units = units.value();
-  f.scratch = scratch.value();
-  return f;
-}
-
-void depthwise_conv2d_grad_w(const DepthwiseConv2DShape& s, Slice units, Scratch scratch, const float* x, const float* dy,
-                             float* dw, float* db) {
-  const Conv2DShape c = as_conv(s);
-  if (c.O == 0) return;
-  const WeightPlan p = weight_plan(c, s.M);
-  const i64 D = c.O, taps = s.KH * s.KW, ldy = ldy_of(c), y_row = p.q.YW * ldy, y_image = p.q.YH * y_row;
-  i64* line = reinterpret_cast<i64*>(scratch.at);
-  float* copy = reinterpret_cast<float*>(line + p.cut.nb * p.cut.hb);
-  float* wide = copy + p.cut.floats + kLanes;
-  for (i64 u = units.begin; u < units.end; ++u) {
-    const i64 d0 = u % p.c_blocks * p.CB, part = u / p.c_blocks, n_d = min_of(p.CB, D - d0);
-    float* dw_part = dw + part * taps * D + d0;
-    float* db_part = s.bias ? db + part * D + d0 : nullptr;
-    const i64 first = p.blocks * part / p.parts, last = p.blocks * (part + 1) / p.parts;
-    if (first == last) {
-      for (i64 t = 0; t < taps; ++t) zero_floats(dw_part + t * D, n_d);
-      if (db_part) zero_floats(db_part, n_d);
-    }
-    for (i64 i = first; i < last; ++i) {
-      const Block b = block_at(p.q, p.cut, i);
-      const View v = view_block(p.q, p.cut, b, x + (s.M == 1 ? d0 : 0), s.M == 1 ? n_d : s.C, copy);
-      i64 image_step = v.image_step, row_step = v.row_step;
-      Sums t{};
-      t.x = v.x;
-      t.x_px = v.px_step;
-      t.x_col = v.tap_col;
-      t.x_row = v.tap_row;
-      if (s.M > 1 && n_d > 0) {  // the same window, with C*M channels
-        const i64 n_rows = p.q.h.span(b.hb), cols = p.q.w.span(b.wb);
-        const i64 px = v.tap_col / p.q.w.step, row = v.tap_row / p.q.h.step;
-        for (i64 n = 0; n < b.nb; ++n) {
-          for (i64 r = 0; r < n_rows; ++r) {
-            spread(wide + (n * n_rows + r) * cols * D, v.x + n * v.image_step + r * row, px, cols, s.C, s.M);
-          }
-        }
-        t.x = wide;
-        t.x_px = p.q.w.stride * D;
-        t.x_col = p.q.w.step * D;
-        t.x_row = p.q.h.step * cols * D;
-        row_step = p.q.h.stride * cols * D;
-        image_step = n_rows * cols * D;
-      }
-      for (i64 n = 0, l = 0; n < b.nb; ++n) {
-        for (i64 h = 0; h < b.hb; ++h, ++l) line[l] = n * image_step + h * row_step;
-      }
-      t.line = line;
-      t.lines = b.nb * b.hb;
-      t.cols = b.wb;
-      t.dy_px = ldy;
-      t.dw_col = D;
-      t.dw_row = s.KW * D;
-      t.add = i > first;
-      const float* dy_block = dy + b.n0 * y_image + b.h0 * y_row + b.w0 * ldy + d0;
-      const float* x_block = t.x;
-      for (i64 d = 0; d < n_d; d += kLanes) {
-        const i64 n = min_of(n_d - d, kLanes);
-        t.x = x_block + d;
-        t.dy = dy_block + d;
-        t.dw = dw_part + d;
-        t.db = db_part ? db_part + d : nullptr;
-        if (n == kLanes) all_taps<true>(t, s.KH, s.KW, n); else all_taps<false>(t, s.KH, s.KW, n);
-      }
-    }
-  }
-}
-
-Facts depthwise_conv2d_grad_w_join_facts(const DepthwiseConv2DShape& s) {
-  Facts f = depthwise_conv2d_grad_w_facts(s);
-  if (f.error || !f.extent[2].ok() || !f.extent[3].ok()) return f;
-  const Conv2DShape c = as_conv(s);
-  const Count w = taps_of(c) * Count(c.O), b(s.bias ? c.O : 0);
-  f.extent[0] = f.extent[2];
-  f.extent[1] = f.extent[3];
-  f.extent[2] = w;
-  f.extent[3] = b;
-  f.flops = static_cast<double>(f.extent[0].value()) + static_cast<double>(f.extent[1].value());
-  f.scratch = 0;
-  f.units = ceil_div(w.value(), kJoinFloats) + ceil_div(b.value(), kJoinFloats);
-  return f;
-}
-
-void depthwise_conv2d_grad_w_join(const DepthwiseConv2DShape& s, Slice units, const float* dw_parts,
-                                  const float* db_parts, float* dw, float* db) {
-  const Conv2DShape c = as_conv(s);
-  const i64 parts = weight_plan(c, s.M).parts, w = s.KH * s.KW * c.O, w_units = ceil_div(w, kJoinFloats);
-  for (i64 u = units.begin; u < units.end; ++u) {
-    if (u < w_units) {
-      join_parts(u, parts, w, dw_parts, dw);
-    } else {
-      join_parts(u - w_units, parts, c.O, db_parts, db);
-    }
   }
 }
 

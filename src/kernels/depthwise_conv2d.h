@@ -3,7 +3,8 @@
 //
 //   y[n,oh,ow,c*M+m] = act(b[c*M+m] + sum_{kh,kw} x[n, oh*SH + kh*DH - PT, ow*SW + kw*DW - PL, c] w[kh,kw,c,m])
 //
-// Padding, ldx (of C channels), ldy (of C*M), bias and act as in conv2d.h.
+// Padding, ldx (of C channels), ldy (of C*M) and bias as in conv2d.h. act of the forward pass: 0 nothing, 1 ReLU,
+// 2 ReLU limited to 6; NaN stays.
 #pragma once
 #include "base/fields.h"
 #include "base/types.h"
@@ -21,7 +22,7 @@ Facts depthwise_conv2d_facts(const DepthwiseConv2DShape& s);
 void depthwise_conv2d(const DepthwiseConv2DShape& s, Slice units, Scratch scratch, const float* x, const float* w,
                       const float* b, float* y);
 
-// With act 1 the ReLU output x masks dx.
+// With act 1 the ReLU output x masks dx; there is no act 2.
 Facts depthwise_conv2d_grad_x_facts(const DepthwiseConv2DShape& s);
 void depthwise_conv2d_grad_x(const DepthwiseConv2DShape& s, Slice units, Scratch scratch, const float* dy, const float* w,
                              const float* x, float* dx);

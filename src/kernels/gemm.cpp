@@ -1,5 +1,7 @@
 #include "kernels/gemm.h"
 
+#include <cstdint>
+
 #include "kernels/gemm_dots.h"
 #include "kernels/gemm_panels.h"
 
@@ -50,11 +52,23 @@ constexpr i64 kDepth = 512;            // steps of k per pass: a panel of 64 x 5
 constexpr i64 kDotDepth = 768;         // in the dot form: eight rows take 24 KiB of L1
 constexpr int kPendingTiles = 16;
 constexpr i64 kMostWhole = 2048;       // steps of k of a sum that is not cut: a panel of b fills half of L2
+constexpr i64 kFewRows = 256;          // with more, going through c again for every few steps of k costs more than b does
+constexpr i64 kFarDepth = 128;         // the same where b comes from memory, which gives its best in runs of a KiB:
+constexpr i64 kMostGrouped = 4;        // as many panels are then copied together,
+constexpr i64 kPanelsAtOnce = 128 * 1024;  // if those at hand and the next fit half of L2
+constexpr double kNearFloats = 1024 * 1024;  // of b: what L3 gives at any stride
+constexpr i64 kLongRow = 1000;         // of b: shorter ones follow each other closely enough
+constexpr i64 kAskedRows = 4, kAskedRowsOfOne = 12;  // of b, before they are copied
+constexpr i64 kRowsAhead = 8;          // of b, before few rows of a meet them; from memory rather blocks,
+constexpr i64 kAskedDepth = 32, kAskedFloats = 384;  // in runs of 1.5 KiB
+constexpr i64 kPaysACopyOfB = 4;       // tiles that read it
+constexpr i64 kStreamed = 8 * 1024 * 1024;  // floats of c that no cache keeps until somebody reads them
 constexpr i64 kUnitWork = 128 * 1024;  // multiply-adds a unit should have: about 2 us
 constexpr i64 kMostUnits = 4096;
 constexpr i64 kBlockOfA = 64 * 1024;   // floats of a that stay in L2 while panels pass
 constexpr i64 kFewSteps = 12;          // of k: with so few the stores of c count
-constexpr i64 kCopiedRows = 96;        // columns of x whose part of a weight gradient is formed from a copy
+constexpr i64 kCopiedRows = 96;        // of a, or of what is its row: so many at a time where a is copied
+constexpr i64 kPaysACopyOfA = 64;      // columns that make up for copying a
 constexpr i64 kTurnedRows = 384;       // rows of a block of c^T before it is turned
 
 enum class Form { rows, packed, swapped_rows, swapped_packed, dots };
@@ -70,6 +84,12 @@ struct Plan {
   i64 nb = 1, n_blocks = 0;     // panels (dot form: columns) per unit
   bool n_inner = false;         // units of the same rows follow each other
   bool side_by_side = false;
+  bool asks_rows = false;       // the rows of b are asked for a little ahead of their use,
+  bool asks_blocks = false;     // or a whole block is while the one before it is in use
+  bool copies_ahead = false;    // the next block of b is copied while one is in use
+  i64 group = 1;                // panels of a block
+  bool k_outer = true;          // all columns for some steps of k, not the other way round
+  i64 rows = 1;                 // of a at a time
   i64 packed_floats = 0, turned_floats = 0, a_floats = 0;
 };
 
@@ -103,6 +123,8 @@ Product swapped(const Product& p) { return {p.N, p.M, p.K, p.b_n, p.b_k, p.a_k, 
 
 // Few rows: as many columns as the registers hold, so that b is read once and in long runs.
 int widest_panel(i64 M) {
+  for (int nv = kMainNV; nv > 1; --nv)
+    if (M > max_rows(kMainNV) && max_rows(nv) >= M) return nv;
   int best = kMainNV;
   for (int nv = kMainNV + 1; nv <= kWidest; ++nv)
     if (max_rows(nv) >= max_of(M, 1)) best = nv;
@@ -144,16 +166,32 @@ Plan make_plan(const Product& product) {
   s.nv = widest_panel(p.M);
   s.mr = max_rows(s.nv);
   s.panels = cut_panels(p.N, s.nv);
-  s.kc = p.whole ? p.K : ceil_div(p.K, max_of(1, ceil_div(p.K, kDepth)));
+  const double floats_of_b = static_cast<double>(p.K) * static_cast<double>(p.N);
+  const bool near = floats_of_b <= kNearFloats, far = !near && p.N >= kLongRow && p.M <= kFewRows;
+  const bool few = s.form == Form::rows && p.M <= s.mr && s.nv != kMainNV && !p.whole && p.b_k > s.nv * kLanes;
+  s.asks_rows = few && floats_of_b > kBlockOfA && near;
+  s.asks_blocks = few && p.M > 1 && !near;  // one row alone leaves long streams to the guesses of the hardware
+  const i64 depth = s.asks_blocks ? kAskedDepth : far ? kFarDepth : kDepth;
+  s.kc = p.whole ? p.K : ceil_div(p.K, max_of(1, ceil_div(p.K, depth)));
   lay_grid(s, s.panels.count(), static_cast<double>(s.nv) * kLanes * static_cast<double>(p.K));
   s.packed_floats = s.kc * s.nv * kLanes;
+  s.copies_ahead = kCopiesAhead && s.form == Form::rows && s.nv == kMainNV && p.a_k == 1 &&
+                   s.packed_floats <= kPanelsAtOnce / 2;
+  if (s.asks_blocks) s.group = max_of(1, kAskedFloats / (s.nv * kLanes));
+  if (s.copies_ahead) {
+    if (far) s.group = min_of(kMostGrouped, kPanelsAtOnce / 2 / max_of(s.packed_floats, 1));
+    s.packed_floats *= 2 * s.group;
+  }
+  s.rows = p.a_m == 1 && aliased(p.a_k) ? kCopiedRows : max_of(8 * s.mr, kBlockOfA / max_of(s.kc, 1));
+  s.rows = min_of(s.rows, max_of(p.M, 1));
   s.side_by_side = p.K <= kFewSteps && s.panels.full > 2 &&
                    (s.form == Form::rows || (s.form == Form::packed && p.K * p.N <= 2 * kBlockOfA));
   if (s.side_by_side && s.form == Form::packed) s.packed_floats = p.K * padded(p.N);
   if (s.form == Form::swapped_rows || s.form == Form::swapped_packed)
     s.turned_floats = min_of(p.M, kTurnedRows) * s.nv * kLanes;
-  else if (!s.side_by_side && p.a_m == 1 && aliased(p.a_k) && p.M > s.mr)
-    s.a_floats = s.kc * kCopiedRows;
+  else if (!s.side_by_side && p.M > s.mr && aliased(p.a_m == 1 ? p.a_k : p.a_m) && p.N >= kPaysACopyOfA)
+    s.a_floats = (p.a_m == 1 ? s.kc : apart(s.kc)) * s.rows;
+  s.k_outer = s.a_floats > 0 || (p.K >= p.N && !s.asks_blocks);
   return s;
 }
 
@@ -165,6 +203,7 @@ struct Run {
   float* packed;
   float* turned;  // blocks of c^T; in the dot form unfinished sums
   float* copied;  // of a
+  bool streams;   // c goes past the caches
 };
 
 Finish finish_at(const Finish& f, i64 m, i64 n) {
@@ -180,24 +219,62 @@ struct BlockOfA {
   i64 m, k;  // strides
 };
 
-// One panel, steps k0 .. k0 + kc, rows m0 .. m1, into c: rows c_m apart, the first is m0; first column the panel's.
-void panel_pass(const Run& r, BlockOfA a, i64 m0, i64 m1, i64 j, i64 k0, i64 kc, float* c, i64 c_m, bool last,
-                const Finish& finish) {
+// A copy in which rows, or columns, do not share cache sets.
+BlockOfA copy_block_of_a(const BlockOfA& a, i64 rows, i64 kc, float* to) {
+  if (a.m == 1) {
+    copy_rows(a.at, a.k, kc, rows, to, rows);
+    return {to, 1, rows};
+  }
+  copy_rows(a.at, a.m, rows, kc, to, apart(kc));
+  return {to, apart(kc), 1};
+}
+
+// Some panels by some steps of k.
+struct BlockOfB {
+  i64 j0, j1, k, kc;
+};
+
+// The blocks of panels j0..j1 in their order: whole panels in groups, then the others one by one.
+struct Walk {
+  const Plan& s;
+  i64 j0, j1;
+  i64 whole = max_of(0, min_of(j1, s.panels.full) - j0);
+  i64 groups = ceil_div(whole, s.group), across = groups + (j1 - j0 - whole);
+  i64 down = max_of(1, ceil_div(s.p.K, max_of(s.kc, 1)));
+
+  i64 count() const { return across * down; }
+  BlockOfB at(i64 t) const {
+    const i64 g = s.k_outer ? t % across : t / down, d = s.k_outer ? t / across : t % down;
+    const i64 j = j0 + (g < groups ? g * s.group : whole + g - groups), k = d * s.kc;
+    return {j, g < groups ? min_of(j + s.group, j0 + whole) : j + 1, k, min_of(s.kc, s.p.K - k)};
+  }
+};
+
+// Panel j, steps k0 .. k0 + kc, rows m0 .. m1, into c: rows c_m apart, the first is m0; first column the panel's.
+struct PanelPass {
+  BlockOfA a;
+  i64 m0, m1, j, k0, kc;
+  float* c;
+  i64 c_m;
+  bool last;
+  Finish finish;
+  float* packed;  // where the copy of the panel is, or will be if it has to be copied
+  bool ready;
+};
+
+void panel_pass(const Run& r, const PanelPass& at, PanelCopy& next) {
   const Product& p = r.s.p;
+  const auto& [a, m0, m1, j, k0, kc, c, c_m, last, finish, packed, ready] = at;
   const int nv = r.s.panels.width(j);
   const i64 n0 = r.s.panels.start(j) * kLanes, width = nv * kLanes, n = min_of(width, p.N - n0);
   const float* b = r.at.b + k0 * p.b_k + n0 * p.b_n;
   i64 b_k = p.b_k;
   const i64 tiles = ceil_div(m1 - m0, max_rows(nv));
-  bool save = n < width || (tiles > 3 && p.b_k > width);
-  if (r.s.form == Form::packed || r.s.form == Form::swapped_packed) {
-    pack_turned(b, p.b_n, kc, n, width, r.packed);
-    b = r.packed;
-    b_k = width;
-    save = false;
-  } else if (n < width && !kFreeMasks) {
-    copy_panel(b, b_k, kc, n, width, r.packed);
-    b = r.packed;
+  bool save = n < width || (tiles >= kPaysACopyOfB && p.b_k > width);
+  if (ready || r.s.form == Form::packed || r.s.form == Form::swapped_packed || (n < width && !kFreeMasks)) {
+    if (!ready && p.b_n == 1) copy_panel(b, b_k, kc, n, width, packed);
+    if (!ready && p.b_n != 1) pack_turned(b, p.b_n, kc, n, width, packed);
+    b = packed;
     b_k = width;
     save = false;
   }
@@ -209,7 +286,10 @@ void panel_pass(const Run& r, BlockOfA a, i64 m0, i64 m1, i64 j, i64 k0, i64 kc,
   t.n = n;
   t.more = k0 > 0;
   t.last = last;
+  t.streams = r.streams && last;
   t.finish = finish;
+  t.next = next;
+  if (r.s.asks_rows && !save) t.next = {b + kRowsAhead * b_k, nullptr, kc, 1, 0, b_k, 0, 0};
   t.b_step = t.bias_step = 0;
   // rows are dealt evenly: 32 = 6+6+5+5+5+5, never 6+6+6+6+6+2
   const i64 fewer = (m1 - m0) / tiles, longer = (m1 - m0) % tiles;
@@ -221,9 +301,7 @@ void panel_pass(const Run& r, BlockOfA a, i64 m0, i64 m1, i64 j, i64 k0, i64 kc,
     t.a = a.at + (m - m0) * a.m;
     t.b = b;
     t.b_k = b_k;
-    t.save = save ? r.packed : nullptr;
-    // rows 4 KiB apart would not wait in L2: too few of its sets would have to hold them all
-    t.next = save && j + 1 < r.s.panels.count() && b_k % 1024 != 0 ? b + width : nullptr;
+    t.save = save ? packed : nullptr;
     t.c = c + (m - m0) * c_m;
     t.a_step = rows * a.m;
     t.c_step = rows * c_m;
@@ -231,11 +309,71 @@ void panel_pass(const Run& r, BlockOfA a, i64 m0, i64 m1, i64 j, i64 k0, i64 kc,
     t.finish = finish_at(finish, m - m0, 0);
     kTiles.at[nv][rows](t);
     if (save) {
-      b = r.packed;
+      b = packed;
       b_k = width;
       save = false;
     }
     m += t.tiles * rows;
+  }
+  if (!r.s.asks_rows) next = t.next;
+}
+
+// Rows of c whose sums end where they belong.
+void straight(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
+  const Plan& s = r.s;
+  const Product& p = s.p;
+  const i64 width = s.nv * kLanes, full = s.panels.full;
+  const bool copies = s.copies_ahead && ceil_div(m1 - m0, s.mr) >= kPaysACopyOfB;
+  const Walk walk{s, j0, j1};
+  BlockOfA copy_of_a{};
+  i64 k_of_a = -1;
+  bool ready = false;
+  int half = 0;
+  for (i64 t = 0; t < walk.count(); ++t) {
+    const BlockOfB b = walk.at(t);
+    BlockOfA a{r.at.a + m0 * p.a_m + b.k * p.a_k, p.a_m, p.a_k};
+    if (s.a_floats > 0) {
+      if (b.k != k_of_a) copy_of_a = copy_block_of_a(a, m1 - m0, b.kc, r.copied);
+      k_of_a = b.k;
+      a = copy_of_a;
+    }
+    PanelCopy next;
+    if ((copies || s.asks_blocks) && t + 1 < walk.count()) {
+      const BlockOfB c = walk.at(t + 1);
+      const i64 panels = c.j1 - c.j0;
+      if (c.j1 <= full)
+        next = {r.at.b + c.k * p.b_k + c.j0 * width, r.packed + (1 - half) * s.packed_floats / 2, panels * c.kc,
+                panels, 0, p.b_k, c.kc * width, (s.group > 1 ? kAskedRows : kAskedRowsOfOne) * p.b_k};
+    }
+    const bool copied = copies && next.left > 0;
+    float* packed = r.packed + (copies ? half * s.packed_floats / 2 : 0);
+    for (i64 j = b.j0; j < b.j1; ++j) {
+      const i64 n0 = s.panels.start(j) * kLanes;
+      panel_pass(r, {a, m0, m1, j, b.k, b.kc, r.at.c + m0 * p.c_m + n0, p.c_m, b.k + b.kc >= p.K,
+                     finish_at(r.at.finish, m0, n0), packed, ready}, next);
+      packed += b.kc * width;
+    }
+    if (copies) finish_copy(next, width);
+    ready = copied;
+    if (ready) half = 1 - half;
+  }
+}
+
+// Rows of c that are formed as columns of c^T.
+void turned(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
+  const Plan& s = r.s;
+  const Product& p = s.p;
+  PanelCopy none;
+  for (i64 j = j0; j < j1; ++j) {
+    const i64 n0 = s.panels.start(j) * kLanes, width = s.panels.width(j) * kLanes, n = min_of(width, p.N - n0);
+    i64 k = 0;
+    do {
+      const i64 kc = min_of(s.kc, p.K - k);
+      const BlockOfA a{r.at.a + m0 * p.a_m + k * p.a_k, p.a_m, p.a_k};
+      panel_pass(r, {a, m0, m1, j, k, kc, r.turned, width, false, Finish{}, r.packed, false}, none);
+      k += kc;
+    } while (k < p.K);
+    turn_block(r.turned, width, m1 - m0, n, r.at.c + n0 * p.c_m + m0, p.c_m, finish_at(r.at.finish, n0, m0));
   }
 }
 
@@ -267,8 +405,9 @@ void side_by_side(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
   t.c_m = p.c_m;
   t.more = false;
   t.last = true;
+  t.streams = r.streams;
   t.save = nullptr;
-  t.next = nullptr;
+  t.next = {};
   t.a_step = 0;
   for (i64 i = 0, m = m0; i < tiles; ++i) {
     const i64 rows = (m1 - m) / (tiles - i);
@@ -293,41 +432,12 @@ void side_by_side(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
 
 void rectangle(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
   const Plan& s = r.s;
-  const Product& p = s.p;
   if (s.side_by_side) return side_by_side(r, m0, m1, j0, j1);
   const bool turns = s.turned_floats > 0;
-  const i64 most = turns ? kTurnedRows : s.a_floats > 0 ? kCopiedRows : max_of(8 * s.mr, kBlockOfA / max_of(s.kc, 1));
-  for (i64 m = m0; m < m1;) {
-    const i64 rows = ceil_div(m1 - m, ceil_div(m1 - m, most));
-    if (turns) {
-      for (i64 j = j0; j < j1; ++j) {
-        const i64 n0 = s.panels.start(j) * kLanes, width = s.panels.width(j) * kLanes, n = min_of(width, p.N - n0);
-        i64 k = 0;
-        do {
-          const i64 kc = min_of(s.kc, p.K - k);
-          const BlockOfA a{r.at.a + m * p.a_m + k * p.a_k, p.a_m, p.a_k};
-          panel_pass(r, a, m, m + rows, j, k, kc, r.turned, width, false, Finish{});
-          k += kc;
-        } while (k < p.K);
-        turn_block(r.turned, width, rows, n, r.at.c + n0 * p.c_m + m, p.c_m, finish_at(r.at.finish, n0, m));
-      }
-    } else {
-      i64 k = 0;
-      do {
-        const i64 kc = min_of(s.kc, p.K - k);
-        BlockOfA a{r.at.a + m * p.a_m + k * p.a_k, p.a_m, p.a_k};
-        if (s.a_floats > 0) {
-          copy_rows(a.at, a.k, kc, rows, r.copied, rows);
-          a = {r.copied, 1, rows};
-        }
-        for (i64 j = j0; j < j1; ++j) {
-          const i64 n0 = s.panels.start(j) * kLanes;
-          panel_pass(r, a, m, m + rows, j, k, kc, r.at.c + m * p.c_m + n0, p.c_m, k + kc >= p.K,
-                     finish_at(r.at.finish, m, n0));
-        }
-        k += kc;
-      } while (k < p.K);
-    }
+  const i64 blocks = ceil_div(m1 - m0, turns ? kTurnedRows : s.rows);
+  for (i64 left = blocks, m = m0; left > 0; --left) {
+    const i64 rows = ceil_div(m1 - m, left);
+    (turns ? turned : straight)(r, m, m + rows, j0, j1);
     m += rows;
   }
 }
@@ -440,7 +550,9 @@ void product(const Product& product, Slice units, Scratch scratch, const Operand
   const Product& p = s.p;
   float* packed = reinterpret_cast<float*>(scratch.at);
   float* turned = packed + whole_lines(s.packed_floats);
-  Run r{s, at, packed, turned, turned + whole_lines(s.turned_floats)};
+  const bool aligned = reinterpret_cast<std::uintptr_t>(at.c) % (kLanes * 4) == 0 && p.c_m % kLanes == 0;
+  const bool streams = aligned && p.K <= s.kc && p.M * p.N >= kStreamed;
+  Run r{s, at, packed, turned, turned + whole_lines(s.turned_floats), streams};
   if (s.form == Form::swapped_rows || s.form == Form::swapped_packed) {
     r.at.a = at.b;
     r.at.b = at.a;
@@ -459,6 +571,7 @@ void product(const Product& product, Slice units, Scratch scratch, const Operand
   for_rectangles(s, units, [&](i64 i0, i64 i1, i64 j0, i64 j1) {
     rectangle(r, i0 * s.mb, min_of(i1 * s.mb, s.p.M), j0 * s.nb, min_of(j1 * s.nb, s.panels.count()));
   });
+  if (streams) streamed();
 }
 
 }  // namespace nacre::NACRE_ISA

@@ -102,6 +102,14 @@ NACRE_CALLED void copy_panel(const float* b, i64 b_k, i64 rows, i64 n, i64 width
     for (i64 v = 0; v < width; v += kLanes) store(to + k * width + v, load(b + k * b_k + v, n - v));
 }
 
+// What the tiles have left over.
+NACRE_CALLED void finish_copy(PanelCopy c, i64 width) {
+  for (; c.left > 0; --c.left) {
+    for (i64 v = 0; v < width; v += kLanes) store(c.to + v, load(c.from + v));
+    c.step(width);
+  }
+}
+
 // Rows this many floats apart fall into so few cache sets that a few dozen of them evict each other.
 NACRE_INLINE bool aliased(i64 stride) { return stride >= 512 && stride % 256 == 0; }
 

@@ -16,6 +16,28 @@ struct Finish {
   const Update* update = nullptr;  // instead of a store: c then only says where in the arrays of the update
 };
 
+// Some panels of b side by side on their way into panel order, row by row of b: whole vectors only.
+struct PanelCopy {
+  const float* from = nullptr;
+  float* to = nullptr;
+  i64 left = 0;      // pieces (rows of a panel) to go
+  i64 pieces = 0;    // in a row
+  i64 piece = 0;     // of the row at hand
+  i64 from_k = 0;    // b(k, n) = from[k * from_k + n]
+  i64 to_panel = 0;  // floats from copied panel to copied panel
+  i64 ahead = 0;     // how far ahead of what is copied b is asked for
+
+  // Behind a piece of so many floats.
+  NACRE_INLINE_MEMBER void step(i64 width) {
+    from += width;
+    to += to_panel;
+    if (++piece < pieces) return;
+    piece = 0;
+    from += from_k - pieces * width;
+    to += width - pieces * to_panel;
+  }
+};
+
 // A run of equal tiles, one below the other or side by side: from tile to tile the operands move by the steps.
 struct TileCall {
   i64 tiles;
@@ -27,36 +49,39 @@ struct TileCall {
   i64 b_k;      // b(k, n) = b[k * b_k + n]
   float* save;  // the first tile copies b to here, NV vectors a row, and the others, below it, read that; null: no
                 // copy. Columns beyond n are not read then, and copied as 0, where masks are free; else b must be whole
-  const float* next;  // b of the panel after this one, for which the second tile asks ahead of time; may be null
+  PanelCopy next;     // what tiles behind the first copy for later, a vector with each step of k; tiles that are not
+                      // main ones only ask for it, NV vectors with each step
   float* c;
   i64 c_m;
   i64 n;      // columns that exist; all vectors but the last are whole
   bool more;  // sums go on from what c holds
   bool last;  // `finish` applies
+  bool streams;  // c goes to memory: nobody reads it soon, and whole vectors lie at multiples of their size
   Finish finish;
 };
 
-using Tile = void (*)(const TileCall&);
+using Tile = void (*)(TileCall&);  // counts `next` on
 
 // Rows of the tile that is NV vectors wide; 0: no such tile. Sums + NV + 1 (or rows + 1) registers must be there.
 #if defined(__AVX512F__)
-constexpr bool kFreeMasks = true;  // a masked load costs what a load costs, and no vector register
+constexpr bool kFreeMasks = true;    // a masked load costs what a load costs, and no vector register
+constexpr bool kCopiesAhead = true;  // registers are left for copying while sums grow
 constexpr int kMainNV = 4;         // 6 x 64
 constexpr int max_rows(int nv) {
   return nv == 1 ? 14 : nv == 2 ? 12 : nv == 3 ? 8 : nv == 4 ? 6 : nv == 6 ? 4 : nv == 8 ? 3 : nv == 16 ? 1 : 0;
 }
 #elif defined(__AVX2__)
-constexpr bool kFreeMasks = false;
+constexpr bool kFreeMasks = false, kCopiesAhead = true;
 constexpr int kMainNV = 2;  // 6 x 16
 constexpr int max_rows(int nv) {
   return nv == 1 ? 12 : nv == 2 ? 6 : nv == 3 ? 4 : nv == 4 || nv == 6 ? 2 : nv == 8 || nv == 12 ? 1 : 0;
 }
 #elif defined(__ARM_NEON)
-constexpr bool kFreeMasks = false;
+constexpr bool kFreeMasks = false, kCopiesAhead = true;
 constexpr int kMainNV = 2;  // 8 x 8; 24 sums would fit, but g++ spills them
 constexpr int max_rows(int nv) { return nv == 1 ? 12 : nv == 2 ? 8 : nv == 3 ? 6 : nv == 4 ? 4 : nv == 8 ? 2 : 0; }
 #else
-constexpr bool kFreeMasks = false;
+constexpr bool kFreeMasks = false, kCopiesAhead = false;
 constexpr int kMainNV = 2;  // 4 x 8: multiplication overwrites an operand, so two registers are for products
 constexpr int max_rows(int nv) { return nv == 1 ? 8 : nv == 2 ? 4 : nv == 3 ? 2 : nv == 4 ? 2 : nv == 8 ? 1 : 0; }
 #endif
@@ -91,22 +116,57 @@ struct At {
   const float* bias;
 };
 
-enum Reading { kPlain, kSave, kAhead };
+// Steps of k from the front, and a piece of the next panels for each NV of them; returns how many steps.
+template <int MR, int NV>
+NACRE_INLINE i64 multiply_copying(Vec (&sum)[MR][NV], TileCall& t, const At& at) {
+  Rows<MR> a(at.a, t.a_m);
+  const float* b = at.b;
+  const i64 a_k = t.a_k, b_k = at.b_k, pieces = min_of(t.K / NV, t.next.left);
+  PanelCopy next = t.next;
+  int v = 0;
+  for (i64 left = pieces * NV; left > 0; --left) {
+    prefetch(next.from + next.ahead + v);
+    store(next.to + v, load(next.from + v));
+    Vec row[NV];
+    NACRE_UNROLL
+    for (int j = 0; j < NV; ++j) row[j] = load(b + j * kLanes);
+    NACRE_UNROLL
+    for (int i = 0; i < MR; ++i) {
+      const Vec x = a.at(i);
+      NACRE_UNROLL
+      for (int j = 0; j < NV; ++j) sum[i][j] = fma(x, row[j], sum[i][j]);
+    }
+    a.step(a_k);
+    b += b_k;
+    v += kLanes;
+    if (v == NV * kLanes) {
+      v = 0;
+      next.step(NV * kLanes);
+    }
+  }
+  next.left -= pieces;
+  t.next = next;
+  return pieces * NV;
+}
+
+enum Reading { kPlain, kSave, kAsk, kAskFar };  // asking: for what `next` says, into L1 or L2
 
 template <int MR, int NV, Reading reading>
-NACRE_INLINE void multiply(Vec (&sum)[MR][NV], const TileCall& t, const At& at) {
-  Rows<MR> a(at.a, t.a_m);
+NACRE_INLINE void multiply(Vec (&sum)[MR][NV], TileCall& t, const At& at, i64 k) {
   constexpr bool save = reading == kSave;
-  const float* b = at.b;
-  const float* next = t.next;
+  Rows<MR> a(at.a + k * t.a_k, t.a_m);
+  const float* b = at.b + k * at.b_k;
   float* copy = t.save;
   const i64 a_k = t.a_k, b_k = at.b_k;
   const Mask last = first_lanes(save ? t.n - (NV - 1) * kLanes : kLanes);
-  for (i64 k = t.K; k > 0; --k) {
-    if (reading == kAhead) {
+  PanelCopy next;
+  constexpr bool asks = reading == kAsk || reading == kAskFar;
+  if (asks) next = t.next;
+  for (k = t.K - k; k > 0; --k) {
+    if (asks) {
       NACRE_UNROLL
-      for (int j = 0; j < NV; ++j) prefetch_far(next + j * kLanes);
-      next += t.b_k;
+      for (int j = 0; j < NV; ++j) (reading == kAsk ? prefetch : prefetch_far)(next.from + j * kLanes);
+      next.step(NV * kLanes);
     }
     if constexpr (NV <= MR) {
       Vec row[NV];
@@ -139,6 +199,10 @@ NACRE_INLINE void multiply(Vec (&sum)[MR][NV], const TileCall& t, const At& at) 
     b += b_k;
     if (save) copy += NV * kLanes;
   }
+  if (asks) {
+    t.next = next;
+    t.next.left -= t.K;
+  }
 }
 
 template <int MR, int NV>
@@ -149,12 +213,13 @@ NACRE_INLINE void start(Vec (&sum)[MR][NV], const TileCall& t, const float* c, i
     for (int j = 0; j < NV; ++j) sum[i][j] = zero();
   }
   if (!t.more) return;
+  const Mask last = first_lanes(rest);
   NACRE_UNROLL
   for (int i = 0; i < MR; ++i) {
     NACRE_UNROLL
     for (int j = 0; j < NV; ++j) {
       const float* p = c + i * t.c_m + j * kLanes;
-      sum[i][j] = j < NV - 1 ? load(p) : load(p, rest);
+      sum[i][j] = j < NV - 1 ? load(p) : load(p, last);
     }
   }
 }
@@ -162,9 +227,10 @@ NACRE_INLINE void start(Vec (&sum)[MR][NV], const TileCall& t, const float* c, i
 template <int MR, int NV>
 NACRE_INLINE void finish(Vec (&sum)[MR][NV], const Finish& f, const At& at, i64 rest) {
   if (at.bias) {
+    const Mask last = first_lanes(rest);
     NACRE_UNROLL
     for (int j = 0; j < NV; ++j) {
-      const Vec bias = in_register(j < NV - 1 ? load(at.bias + j * kLanes) : load(at.bias + j * kLanes, rest));
+      const Vec bias = in_register(j < NV - 1 ? load(at.bias + j * kLanes) : load(at.bias + j * kLanes, last));
       NACRE_UNROLL
       for (int i = 0; i < MR; ++i) sum[i][j] += bias;
     }
@@ -177,46 +243,71 @@ NACRE_INLINE void finish(Vec (&sum)[MR][NV], const Finish& f, const At& at, i64 
     }
   }
   if (at.mask) {
+    const Mask last = first_lanes(rest);
     NACRE_UNROLL
     for (int i = 0; i < MR; ++i) {
       NACRE_UNROLL
       for (int j = 0; j < NV; ++j) {
         const float* p = at.mask + i * f.mask_m + j * kLanes;
-        sum[i][j] = select(gt(j < NV - 1 ? load(p) : load(p, rest), zero()), sum[i][j]);
+        sum[i][j] = select(gt(j < NV - 1 ? load(p) : load(p, last), zero()), sum[i][j]);
       }
     }
   }
 }
 
+template <int MR, int NV, class Store, class StoreLast>
+NACRE_INLINE void put(const Vec (&sum)[MR][NV], float* c, i64 c_m, Store store, StoreLast store_last) {
+  NACRE_UNROLL
+  for (int i = 0; i < MR; ++i) {
+    NACRE_UNROLL
+    for (int j = 0; j < NV - 1; ++j) store(c + i * c_m + j * kLanes, sum[i][j]);
+    store_last(c + i * c_m + (NV - 1) * kLanes, sum[i][NV - 1]);
+  }
+}
+
 template <int MR, int NV>
-void run(const TileCall& t) {
+void run(TileCall& t) {
   constexpr bool main = NV == kMainNV && MR + 2 >= max_rows(NV);  // most of the work; worth more code
   At at{t.a, t.b, t.b_k, t.c, t.finish.mask, t.finish.bias};
-  const i64 rest = t.n - (NV - 1) * kLanes, c_m = t.c_m;
+  const i64 rest = t.n - (NV - 1) * kLanes;
+  const i64 c_m = t.c_m;
+  const auto plain = [](float* p, Vec v) __attribute__((always_inline)) { store(p, v); };
+  const auto past = [](float* p, Vec v) __attribute__((always_inline)) { stream(p, v); };
   for (i64 tiles = t.tiles; tiles > 0; --tiles) {
     Vec sum[MR][NV];
     const Update* update = t.finish.update;
     if (update) update::ask<MR, NV>(*update, at.c - update->w_out, c_m);
     start(sum, t, at.c, rest);
     if (t.save && tiles == t.tiles) {
-      multiply<MR, NV, kSave>(sum, t, at);
+      multiply<MR, NV, kSave>(sum, t, at, 0);
       at.b = t.save;
       at.b_k = NV * kLanes;
-    } else if (main && t.next && tiles == t.tiles - 1) {
-      multiply<MR, NV, kAhead>(sum, t, at);
     } else {
-      multiply<MR, NV, kPlain>(sum, t, at);
+      if (kCopiesAhead && main && t.next.left > 0) {
+        const i64 k = multiply_copying(sum, t, at);
+        multiply<MR, NV, kPlain>(sum, t, at, k);
+      } else if (NV > 1 && !main && t.next.left > 0) {
+        if (t.next.pieces > 1)
+          multiply<MR, NV, kAskFar>(sum, t, at, 0);
+        else
+          multiply<MR, NV, kAsk>(sum, t, at, 0);
+      } else {
+        multiply<MR, NV, kPlain>(sum, t, at, 0);
+      }
       at.b += t.b_step;
     }
     if (update) {
       update::apply<main>(*update, sum, at.c - update->w_out, c_m, rest);
     } else {
       if (t.last) finish(sum, t.finish, at, rest);
-      NACRE_UNROLL
-      for (int i = 0; i < MR; ++i) {
-        NACRE_UNROLL
-        for (int j = 0; j < NV - 1; ++j) store(at.c + i * c_m + j * kLanes, sum[i][j]);
-        store(at.c + i * c_m + (NV - 1) * kLanes, sum[i][NV - 1], rest);
+      // whole lines written without a mask need not be read first
+      if (main && t.streams && t.n == NV * kLanes) {
+        put(sum, at.c, c_m, past, past);
+      } else if (t.n == NV * kLanes) {
+        put(sum, at.c, c_m, plain, plain);
+      } else {
+        const Mask last = first_lanes(rest);
+        put(sum, at.c, c_m, plain, [last](float* p, Vec v) __attribute__((always_inline)) { store(p, v, last); });
       }
     }
     at.a += t.a_step;

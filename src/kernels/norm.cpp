@@ -21,8 +21,8 @@ NACRE_ALWAYS double rstd_of(double var, double eps) { return 1.0 / __builtin_sqr
 // ---- statistics: mean and sum of squared deviations, per column ----
 
 struct Moments {
-  double *mean, *m2;      // of the rows so far
-  float *middle, *rest, *squares;  // of one block: its mean, rounded, and sums of what is left and of its squares
+  double *mean, *m2;           // of the rows so far
+  float *middle, *rest, *squares;  // of one block: a number near its mean, and sums of the deviations and their squares
 };
 constexpr i64 kMomentsBytes = kMostColumns * 28;  // a multiple of every vector's lanes
 Moments moments_at(char* scratch) {
@@ -38,80 +38,42 @@ NACRE_ALWAYS void join(double* mean, double* m2, i64 before, i64 n, double mean_
   *m2 += m2_n + delta * delta * (static_cast<double>(before) * (static_cast<double>(n) / all));
 }
 
-// Sums over the rows of a block in registers: `strips` vectors of columns at once, even and odd rows apart, so that no
-// addition waits for the one before it.
-template <int strips, bool deviations>
-NACRE_INLINE void sum_strips(const Moments& at, const float* x, i64 rows, i64 C, i64 column, i64 last) {
-  const auto row = [&](i64 r, int k) __attribute__((always_inline)) {
-    const float* p = x + r * C + column + k * kLanes;
-    return k == strips - 1 ? load_n(p, last) : load(p);
-  };
-  Vec p[2][strips], q[2][strips], m[strips];
-  NACRE_UNROLL
-  for (int k = 0; k < strips; ++k) {
-    p[0][k] = p[1][k] = q[0][k] = q[1][k] = zero();
-    m[k] = deviations ? load(at.middle + column + k * kLanes) : zero();
-  }
-  const auto add = [&](i64 r, int parity) __attribute__((always_inline)) {
-    NACRE_UNROLL
-    for (int k = 0; k < strips; ++k) {
-      const Vec v = row(r, k);
-      if (deviations) {
-        prefetch(x + (rows + r) * C + column + k * kLanes);  // the next block, while this one is in L1
-        const Vec d = v - m[k];
-        p[parity][k] += d;
-        q[parity][k] = fma(d, d, q[parity][k]);
-      } else {
-        p[parity][k] += v;
-      }
-    }
-  };
-  i64 r = 0;
-  for (; r + 2 <= rows; r += 2) {
-    add(r, 0);
-    add(r + 1, 1);
-  }
-  if (r < rows) add(r, 0);
-  NACRE_UNROLL
-  for (int k = 0; k < strips; ++k) {
-    store((deviations ? at.rest : at.middle) + column + k * kLanes, p[0][k] + p[1][k]);
-    if (deviations) store(at.squares + column + k * kLanes, q[0][k] + q[1][k]);
-  }
+// Deviations from at.middle. The arrays of `at` hold whole vectors, so that the lanes beyond the last column do no harm.
+void sum_deviations(const Moments& at, const float* x, i64 rows, i64 C, i64 width) {
+  sum_columns(rows, width, at.rest, at.squares, [&](i64 c, i64 n) __attribute__((always_inline)) {
+    return [=, middle = load(at.middle + c)](i64 r, Vec& p, Vec& q) __attribute__((always_inline)) {
+      const Vec d = load_n(x + r * C + c, n) - middle;
+      p += d;
+      q = fma(d, d, q);
+    };
+  });
 }
 
-// The arrays of `at` hold whole vectors, so that the lanes beyond the last column do no harm.
-template <bool deviations>
-NACRE_INLINE void sum_block(const Moments& at, const float* x, i64 rows, i64 C, i64 width) {
-  constexpr int most = kLanes == 16 ? 4 : 2;  // registers: five vectors each, and 16 of them below AVX-512
-  i64 c = 0;
-  for (; c + most * kLanes <= width; c += most * kLanes) sum_strips<most, deviations>(at, x, rows, C, c, kLanes);
-  for (; c + kLanes <= width; c += kLanes) sum_strips<1, deviations>(at, x, rows, C, c, kLanes);
-  if (c < width) sum_strips<1, deviations>(at, x, rows, C, c, width - c);
-}
-
-// Two passes over blocks that stay in L1: the block's mean, then the deviations from it. The mean is rounded to float32;
-// the sum of the deviations puts that right.
+// Blocks of rows, read once: deviations are from the mean so far, rounded to float32. What the mean of a block is off from
+// that is part of the variance that is asked for, so taking its square off loses no more than some last places, wherever
+// the numbers lie, while no block is much longer than all before. The first one is read twice.
 void moments(const Moments& at, const float* x, i64 rows, i64 C, i64 width) {
-  const i64 block = max_of(8, 4096 / width);
+  const i64 first = min_of(rows, 64);
   for (i64 c = 0; c < width; ++c) at.mean[c] = at.m2[c] = 0;
-  for (i64 from = 0; from < rows; from += block) {
-    const i64 n = min_of(block, rows - from);
-    const float* x_b = x + from * C;
-    sum_block<false>(at, x_b, n, C, width);
-    const float share = 1.0f / static_cast<float>(n);
+  for (i64 c = 0; c < kMostColumns; ++c) at.middle[c] = 0.0f;
+  sum_deviations(at, x, first, C, width);
+  for (i64 c = 0; c < width; ++c) at.mean[c] = static_cast<double>(at.rest[c] / static_cast<float>(max_of(first, 1)));
+  for (i64 from = 0, n = 0; from < rows; from += n) {
+    n = min_of(from > 0 ? min_of(2 * from, kSumRows) : first, rows - from);
     NACRE_INDEPENDENT
-    for (i64 c = 0; c < width; ++c) at.middle[c] *= share;
-    sum_block<true>(at, x_b, n, C, width);
-    const double wide_share = 1.0 / static_cast<double>(n), all = static_cast<double>(from + n);
+    for (i64 c = 0; c < width; ++c) at.middle[c] = static_cast<float>(at.mean[c]);
+    sum_deviations(at, x + from * C, n, C, width);
+    const double share = 1.0 / static_cast<double>(n), all = static_cast<double>(from + n);
     const double weight = static_cast<double>(n) / all, both = static_cast<double>(from) * weight;
     double *mean = at.mean, *m2 = at.m2;
     const float *middle = at.middle, *rest = at.rest, *squares = at.squares;
     NACRE_INDEPENDENT
     for (i64 c = 0; c < width; ++c) {
-      const double left = static_cast<double>(rest[c]), off = left * wide_share;
-      const double delta = static_cast<double>(middle[c]) + off - mean[c];
-      mean[c] += delta * weight;
-      m2[c] += static_cast<double>(squares[c]) - left * off + delta * delta * both;
+      const double left = static_cast<double>(rest[c]), off = left * share, so_far = from > 0 ? mean[c] : 0.0;
+      const double delta = static_cast<double>(middle[c]) + off - so_far;
+      const double inside = static_cast<double>(squares[c]) - left * off;
+      mean[c] = so_far + delta * weight;
+      m2[c] += (inside < 0 ? 0 : inside) + delta * delta * both;
     }
   }
 }
@@ -207,6 +169,9 @@ namespace {
 
 bool is_flag(i64 v) { return v == 0 || v == 1; }
 
+struct Yes { constexpr operator bool() const { return true; } };
+struct No { constexpr operator bool() const { return false; } };
+
 Facts apply_facts(const BatchApplyShape& s) {
   Facts f;
   f.error = cannot(s.R, s.C);
@@ -241,21 +206,15 @@ void batch_norm_apply(const BatchApplyShape& s, Slice units, Scratch scratch, co
     scale[c] = static_cast<float>(rstd_of(static_cast<double>(var[c]), s.eps) * (s.has_gamma ? static_cast<double>(gamma[c]) : 1.0));
     shift[c] = s.has_beta ? beta[c] : 0.0f;
   }
-  const i64 per = rows_per_unit(s.C), end = min_of(units.end * per, s.R);
-  const auto rows = [&](auto relu) __attribute__((always_inline)) {
-    for (i64 r = units.begin * per; r < end; ++r) {
-      const float* x_r = x + r * s.C;
-      float* y_r = y + r * s.C;
-      each_strip(s.C, [&](i64 c, i64 n) __attribute__((always_inline)) {
-        const Vec v = fma(load_n(x_r + c, n) - load_n(mean + c, n), load_n(scale + c, n), load_n(shift + c, n));
-        store_n(y_r + c, relu ? max(zero(), v) : v, n);
-      });
-    }
-  };
-  struct Yes { constexpr operator bool() const { return true; } };
-  struct No { constexpr operator bool() const { return false; } };
-  if (s.relu) rows(Yes());
-  else rows(No());
+  const i64 per = rows_per_unit(s.C), first = units.begin * per, end = min_of(units.end * per, s.R);
+  const Vec floor = set1(s.relu ? 0.0f : -__builtin_inff());
+  map_columns(end - first, s.C, [&](i64 c, i64 n) __attribute__((always_inline)) {
+    const Vec middle = load_n(mean + c, n), factor = load_n(scale + c, n), offset = load_n(shift + c, n);
+    return [=](i64 r) __attribute__((always_inline)) {
+      const i64 at = (first + r) * s.C + c;
+      store_n(y + at, max(floor, fma(load_n(x + at, n) - middle, factor, offset)), n);  // max keeps NaN
+    };
+  });
 }
 
 Facts batch_norm_grad_stats_facts(const BatchGradShape& s) {
@@ -286,18 +245,20 @@ void batch_norm_grad_stats(const BatchGradShape& s, Slice units, Scratch scratch
     const i64 k = u / c.tiles, column = u % c.tiles * c.tile, width = min_of(c.tile, s.C - column);
     const Run rows = run_of(k, s.chunk, s.R);
     const i64 first = rows.begin * s.C + column;
-    const auto plain = [&](i64 r, i64 i, i64 n, Vec* p, Vec* q) __attribute__((always_inline)) {
-      const i64 e = first + r * s.C + i;
-      *p = load_n(dy + e, n);
-      *q = *p * (load_n(x + e, n) - load_n(mean + column + i, n));
+    const auto sums = [&](auto masked) __attribute__((always_inline)) {
+      two_sums(at, rows.end - rows.begin, width, [&](i64 from, i64 c, i64 n) __attribute__((always_inline)) {
+        const Vec middle = load_n(mean + column + c, n);
+        return [=](i64 r, Vec& p, Vec& q) __attribute__((always_inline)) {
+          const i64 e = first + (from + r) * s.C + c;
+          Vec d = load_n(dy + e, n);
+          if (masked) d = select(gt(load_n(y + e, n), zero()), d);
+          p += d;
+          q = fma(d, load_n(x + e, n) - middle, q);
+        };
+      });
     };
-    const auto masked = [&](i64 r, i64 i, i64 n, Vec* p, Vec* q) __attribute__((always_inline)) {
-      const i64 e = first + r * s.C + i;
-      *p = select(gt(load_n(y + e, n), zero()), load_n(dy + e, n));
-      *q = *p * (load_n(x + e, n) - load_n(mean + column + i, n));
-    };
-    if (s.relu) two_sums(at, rows.end - rows.begin, width, masked);
-    else two_sums(at, rows.end - rows.begin, width, plain);
+    if (s.relu) sums(Yes());
+    else sums(No());
     float* out = partials + k * 2 * s.C + column;
     for (i64 i = 0; i < width; ++i) {
       out[i] = static_cast<float>(at.p_total[i]);
@@ -329,21 +290,27 @@ void batch_norm_grad_x(const BatchApplyShape& s, Slice units, Scratch scratch, c
   const double share = 1.0 / static_cast<double>(s.R);
   for (i64 c = 0; c < s.C; ++c) {
     const double rstd = rstd_of(static_cast<double>(var[c]), s.eps);
-    scale[c] = static_cast<float>(rstd * (s.has_gamma ? static_cast<double>(gamma[c]) : 1.0));
-    average[c] = static_cast<float>(static_cast<double>(sums[c]) * share);
-    slope[c] = static_cast<float>(static_cast<double>(sums[s.C + c]) * share * rstd);
+    const double factor = rstd * (s.has_gamma ? static_cast<double>(gamma[c]) : 1.0);
+    scale[c] = static_cast<float>(factor);
+    average[c] = static_cast<float>(factor * static_cast<double>(sums[c]) * share);
+    slope[c] = static_cast<float>(factor * static_cast<double>(sums[s.C + c]) * share * rstd);
   }
-  const i64 per = rows_per_unit(s.C), end = min_of(units.end * per, s.R);
-  for (i64 r = units.begin * per; r < end; ++r) {
-    const i64 at = r * s.C;
-    each_strip(s.C, [&](i64 c, i64 n) __attribute__((always_inline)) {
-      Vec d = load_n(dy + at + c, n);
-      if (s.relu) d = select(gt(load_n(y + at + c, n), zero()), d);
-      const Vec off = load_n(x + at + c, n) - load_n(mean + c, n);
-      const Vec rest = fnma(off, load_n(slope + c, n), d - load_n(average + c, n));
-      store_n(dx + at + c, rest * load_n(scale + c, n), n);
+  const i64 per = rows_per_unit(s.C), first = units.begin * per, end = min_of(units.end * per, s.R);
+  const auto rows = [&](auto masked) __attribute__((always_inline)) {
+    map_columns(end - first, s.C, [&](i64 c, i64 n) __attribute__((always_inline)) {
+      const Vec middle = load_n(mean + c, n), factor = load_n(scale + c, n);
+      const Vec less = load_n(average + c, n), steep = load_n(slope + c, n);
+      return [=](i64 r) __attribute__((always_inline)) {
+        const i64 at = (first + r) * s.C + c;
+        Vec d = load_n(dy + at, n);
+        if (masked) d = select(gt(load_n(y + at, n), zero()), d);
+        const Vec off = load_n(x + at, n) - middle;
+        store_n(dx + at, fnma(off, steep, fma(d, factor, -less)), n);
+      };
     });
-  }
+  };
+  if (s.relu) rows(Yes());
+  else rows(No());
 }
 
 }  // namespace NACRE_ISA

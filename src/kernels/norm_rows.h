@@ -36,8 +36,85 @@ NACRE_ALWAYS RowCut row_cut(i64 R, i64 C, i64 chunk) {
   return c;
 }
 
-// Sums of two products over rows: term(row, column, n, &p, &q) gives what a row adds. Short runs of rows are added in
-// float32, those in float64.
+#if defined(__AVX512F__) || defined(__ARM_NEON)
+constexpr int kStrips = 4;  // vectors of columns at once: two sums each of two rows, and what they need, in registers
+#else
+constexpr int kStrips = 2;
+#endif
+constexpr i64 kSumRows = 256;  // added in float32, two sums at a time, before they go into float64
+
+// Calls of(column, lanes) for each vector of columns, `strips` at once; what it returns has its constants in registers and
+// is called for every row.
+template <int strips, class Of>
+NACRE_INLINE void map_strips(i64 rows, i64 column, i64 last, Of of) {
+  if constexpr (strips == 1) {
+    const auto one = of(column, last);
+    for (i64 r = 0; r < rows; ++r) one(r);
+  } else if constexpr (strips == 2) {
+    const auto one = of(column, kLanes), two = of(column + kLanes, last);
+    for (i64 r = 0; r < rows; ++r) one(r), two(r);
+  } else {
+    const auto one = of(column, kLanes), two = of(column + kLanes, kLanes), three = of(column + 2 * kLanes, kLanes);
+    const auto four = of(column + 3 * kLanes, last);
+    for (i64 r = 0; r < rows; ++r) one(r), two(r), three(r), four(r);
+  }
+}
+
+// Rows of C columns. Where a row is longer than the constants that registers hold, rows go one by one.
+template <class Of>
+NACRE_INLINE void map_columns(i64 rows, i64 C, Of of) {
+  if (C == kLanes) {
+    map_strips<1>(rows, 0, kLanes, of);
+  } else if (C == 2 * kLanes) {
+    map_strips<2>(rows, 0, kLanes, of);
+  } else if (kStrips == 4 && C == 4 * kLanes) {
+    map_strips<4>(rows, 0, kLanes, of);
+  } else {
+    for (i64 r = 0; r < rows; ++r) each_strip(C, [&](i64 c, i64 n) __attribute__((always_inline)) { of(c, n)(r); });
+  }
+}
+
+// p[c], q[c] = sums over the rows of what of(column, lanes) -> add(row, p, q) adds, for `strips` vectors of columns.
+template <int strips, class Of>
+NACRE_INLINE void sum_strips(i64 rows, i64 column, i64 last, float* p, float* q, Of of) {
+  constexpr int kTurns = strips == 4 ? 2 : 4;  // rows in turn have sums of their own, so that no addition waits
+  Vec a[kTurns][strips], b[kTurns][strips];
+  NACRE_UNROLL for (int t = 0; t < kTurns; ++t) {
+    NACRE_UNROLL for (int k = 0; k < strips; ++k) a[t][k] = b[t][k] = zero();
+  }
+  const auto first = of(column, strips == 1 ? last : kLanes);
+  const auto second = of(column + (strips > 1 ? kLanes : 0), strips == 2 ? last : kLanes);
+  const auto third = of(column + (strips > 2 ? 2 * kLanes : 0), kLanes);
+  const auto fourth = of(column + (strips > 2 ? 3 * kLanes : 0), last);
+  const auto add = [&](i64 r, int t) __attribute__((always_inline)) {
+    first(r, a[t][0], b[t][0]);
+    if (strips > 1) second(r, a[t][strips > 1 ? 1 : 0], b[t][strips > 1 ? 1 : 0]);
+    if (strips > 2) third(r, a[t][strips > 2 ? 2 : 0], b[t][strips > 2 ? 2 : 0]);
+    if (strips > 2) fourth(r, a[t][strips > 2 ? 3 : 0], b[t][strips > 2 ? 3 : 0]);
+  };
+  i64 r = 0;
+  for (; r + kTurns <= rows; r += kTurns) {
+    NACRE_UNROLL for (int t = 0; t < kTurns; ++t) add(r + t, t);
+  }
+  for (; r < rows; ++r) add(r, 0);
+  NACRE_UNROLL for (int k = 0; k < strips; ++k) {
+    NACRE_UNROLL for (int t = kTurns / 2; t > 0; t /= 2) {
+      NACRE_UNROLL for (int i = 0; i < t; ++i) a[i][k] += a[i + t][k], b[i][k] += b[i + t][k];
+    }
+    store(p + column + k * kLanes, a[0][k]);  // p and q hold whole vectors
+    store(q + column + k * kLanes, b[0][k]);
+  }
+}
+template <class Of>
+NACRE_INLINE void sum_columns(i64 rows, i64 width, float* p, float* q, Of of) {
+  i64 c = 0;
+  for (; kStrips == 4 && c + 4 * kLanes <= width; c += 4 * kLanes) sum_strips<kStrips>(rows, c, kLanes, p, q, of);
+  for (; c + 2 * kLanes <= width; c += 2 * kLanes) sum_strips<2>(rows, c, kLanes, p, q, of);
+  for (; c < width; c += kLanes) sum_strips<1>(rows, c, min_of(width - c, kLanes), p, q, of);
+}
+
+// Sums of two products over rows: of(first row of a run, column, lanes) -> add(row of the run, p, q) adds what a row
+// gives. Runs of rows are added in float32, those in float64.
 struct TwoSums {
   double *p_total, *q_total;
   float *p, *q;
@@ -49,31 +126,13 @@ NACRE_ALWAYS TwoSums two_sums_at(char* scratch) {
   return {d, d + kMostColumns, f, f + kMostColumns};
 }
 
-template <class Term>
-NACRE_INLINE void two_sums(const TwoSums& at, i64 rows, i64 width, Term term) {
-  constexpr i64 block = 64;
+template <class Of>
+NACRE_INLINE void two_sums(const TwoSums& at, i64 rows, i64 width, Of of) {
   for (i64 c = 0; c < width; ++c) at.p_total[c] = at.q_total[c] = 0;
-  for (i64 from = 0; from < rows; from += block) {
-    const i64 end = min_of(rows, from + block);
-    for (i64 c = 0; c < width; ++c) at.p[c] = at.q[c] = 0;
-    i64 r = from;
-    for (; r + 4 <= end; r += 4) {
-      each_strip(width, [&](i64 c, i64 n) __attribute__((always_inline)) {
-        Vec p[4], q[4];
-        NACRE_UNROLL
-        for (int k = 0; k < 4; ++k) term(r + k, c, n, &p[k], &q[k]);
-        store_n(at.p + c, load_n(at.p + c, n) + ((p[0] + p[1]) + (p[2] + p[3])), n);
-        store_n(at.q + c, load_n(at.q + c, n) + ((q[0] + q[1]) + (q[2] + q[3])), n);
-      });
-    }
-    for (; r < end; ++r) {
-      each_strip(width, [&](i64 c, i64 n) __attribute__((always_inline)) {
-        Vec p, q;
-        term(r, c, n, &p, &q);
-        store_n(at.p + c, load_n(at.p + c, n) + p, n);
-        store_n(at.q + c, load_n(at.q + c, n) + q, n);
-      });
-    }
+  for (i64 from = 0; from < rows; from += kSumRows) {
+    sum_columns(min_of(kSumRows, rows - from), width, at.p, at.q, [&](i64 c, i64 n) __attribute__((always_inline)) {
+      return of(from, c, n);
+    });
     NACRE_INDEPENDENT
     for (i64 c = 0; c < width; ++c) {
       at.p_total[c] += static_cast<double>(at.p[c]);

@@ -186,30 +186,32 @@ bool in_team(int threads, Work& work) {
   return run_team(threads, [](void* data, int k, int n) { (*static_cast<Work*>(data))(k, n); }, &work);
 }
 
-// Runs work(k, n) for `steps` steps, with the team or, for as long as that is quicker, without.
+// Runs work(k, n) for `steps` steps, with the team or, for as long as that is quicker, without. Both are timed anew now and
+// then, since what else runs on the machine changes: a try that is likely to be slow comes the more rarely the more it costs.
 template <class Work>
 void run_quickest(Context& context, i64 steps, Work& work) {
-  constexpr int kMostPatience = 256;
+  constexpr double kMostSatOut = 256, kTryShare = 0.1;  // of the time may go into trying the team
   using Clock = std::chrono::steady_clock;
   const Clock::time_point begin = Clock::now();
-  const auto per_step = [&] {
-    return std::chrono::duration<double, std::nano>(Clock::now() - begin).count() / static_cast<double>(steps);
+  const auto note = [&](double& mean) {
+    const std::chrono::duration<double, std::nano> took = Clock::now() - begin;
+    const double ns = took.count() / static_cast<double>(steps);
+    mean = mean > 0 ? 0.5 * (mean + ns) : ns;
   };
   if (context.sit_out > 0) {
     --context.sit_out;
     work(0, 1);
-    const double ns = per_step();
-    context.alone_ns = context.alone_ns > 0 ? std::min(1.02 * context.alone_ns, ns) : ns;
-    return;
+    return note(context.alone_ns);
   }
   reset(context);
-  if (!in_team(context.plan.threads, work)) {
-    context.patience = 1;
-  } else if (context.alone_ns == 0) {
+  const bool waited = in_team(context.plan.threads, work);
+  note(context.team_ns);
+  if (!waited) return;
+  const double team = context.team_ns, alone = context.alone_ns;
+  if (alone == 0 || ++context.waits % 32 == 0) {
     context.sit_out = 1;  // to have something to compare with
-  } else if (per_step() > context.alone_ns) {
-    context.sit_out = context.patience;
-    context.patience = std::min(2 * context.patience, kMostPatience);
+  } else if (team > alone) {
+    context.sit_out = static_cast<int>(std::min(1 + (team - alone) / (kTryShare * alone), kMostSatOut));
   }
 }
 
@@ -242,8 +244,8 @@ Executor::Lease::Lease(Executor& owner) : owner_(owner) {
         std::make_unique<std::atomic<std::uint32_t>[]>(plan.tasks.size() + static_cast<std::size_t>(plan.threads));
     context_->finished = std::make_unique<Progress[]>(plan.phases.size());
     context_->planned_for = threads;
-    context_->sit_out = 0;
-    context_->patience = 1;
+    context_->team_ns = context_->alone_ns = 0;
+    context_->sit_out = context_->waits = 0;
   }
 }
 

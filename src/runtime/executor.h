@@ -39,10 +39,10 @@ struct Context {
   i64 scratch_stride = 0;
 
   // Beside other busy processes a team can be slower than one thread, since each waits for whoever has lost its CPU. What a
-  // step took alone (0: not known), how many runs still go without a team, and how many the next time.
-  double alone_ns = 0;
-  int sit_out = 0;
-  int patience = 1;
+  // step has taken lately with the team and alone (0: not known), how many runs still go without a team, and how many runs
+  // of the team were mostly waiting.
+  double team_ns = 0, alone_ns = 0;
+  int sit_out = 0, waits = 0;
 };
 
 class Executor {

@@ -32,6 +32,16 @@ NACRE_INLINE Vec scale_by_power(Vec a, VecI n) {
   return a * power_of_two(half) * power_of_two(n - half);
 }
 
+// The same for whole n as floats, with results below the smallest normal number rounded rather than flushed where the ISA
+// has an instruction for it.
+NACRE_INLINE Vec scale_by_power(Vec a, Vec n) {
+#if defined(__AVX512F__)
+  return {_mm512_scalef_ps(a.v, n.v)};
+#else
+  return scale_by_power(a, to_int_round(n));
+#endif
+}
+
 // x = n ln2 + r with whole n and |r| <= ln2 / 2; for |x| < 1e4.
 struct ExpParts { Vec n, r; };
 NACRE_INLINE ExpParts exp_parts(Vec x) {
@@ -44,7 +54,7 @@ NACRE_INLINE Vec exp(Vec x) {
   const Vec bounded = max(set1(-104.0f), min(set1(89.0f), x));  // keeps NaN
   const auto [n, r] = exp_parts(bounded);
   const Vec tail = polynomial(r, {0.49999994f, 0.166665196f, 0.0416683927f, 0.00836878084f, 0.00138144672f});
-  return scale_by_power(fma(r * r, tail, r) + set1(1.0f), to_int_round(n));
+  return scale_by_power(fma(r * r, tail, r) + set1(1.0f), n);
 }
 
 // e^x - 1 without cancellation near 0; 3 ulp.

@@ -3,11 +3,13 @@
 //
 //   load(p)  load(p, n)  load(p, mask)   memory of the lanes beyond n (outside the mask) is never touched; they read 0
 //   store(p, v)  store(p, v, n)  store(p, v, mask)
+//   stream(p, v): past the caches, p at a multiple of a vector; streamed() before anyone else may read it
 //   fma(a, b, c) = a*b + c, fnma(a, b, c) = c - a*b: one rounding where the ISA has it (all but baseline)
 //   min(a, b), max(a, b): b when either is NaN, so max(zero(), x) keeps the NaNs of x; *_nan: NaN when either is
 //   mulhi(a, b): upper 32 bits of the unsigned product;  a * b: the lower 32
 //   to_int truncates, to_int_round rounds to even; both only for |x| < 2^31
 //   VecD: kLanes doubles, for sums and powers that floats cannot hold; to_double, to_float, set1d, + - * /
+//   add_where(m, a, b): a + b in the lanes of m, elsewhere a (or a + 0)
 //   load_u8, store_u8: kLanes bytes <-> integers of 0..255
 //   load_at(p, index): lane i is p[index[i]];  transpose(Vec (&rows)[kLanes])
 //   reduce_*: halves folded onto each other, so that the order is fixed (it differs between ISAs)
@@ -30,6 +32,12 @@
 
 namespace nacre::NACRE_ISA {
 
+#if defined(__FMA__) || defined(__ARM_NEON)
+constexpr bool kFused = true;  // fma() rounds once
+#else
+constexpr bool kFused = false;
+#endif
+
 NACRE_INLINE Vec zero() { return set1(0.0f); }
 NACRE_INLINE Vec operator-(Vec a) { return as_float(as_int(a) ^ set1i(static_cast<i32>(0x80000000u))); }
 NACRE_INLINE Vec& operator+=(Vec& a, Vec b) { return a = a + b; }
@@ -49,6 +57,9 @@ NACRE_INLINE bool any(Mask m) { return bits(m) != 0; }
 NACRE_INLINE bool all(Mask m) { return bits(m) == (1u << kLanes) - 1u; }
 
 NACRE_INLINE Vec select(Mask m, Vec a) { return select(m, a, zero()); }
+#ifndef __AVX512F__
+NACRE_INLINE Vec add_where(Mask m, Vec a, Vec b) { return a + select(m, b); }
+#endif
 NACRE_INLINE VecI min(VecI a, VecI b) { return select(gt(b, a), a, b); }
 NACRE_INLINE VecI max(VecI a, VecI b) { return select(gt(a, b), a, b); }
 NACRE_INLINE Vec min_nan(Vec a, Vec b) { return select(isnan(a), a, min(a, b)); }
@@ -83,7 +94,19 @@ NACRE_INLINE double reduce_add(VecD a) {
   return lane[0];
 }
 
+NACRE_INLINE void streamed() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
 NACRE_INLINE void prefetch(const void* p) { __builtin_prefetch(p, 0, 3); }
+NACRE_INLINE void prefetch_write(const void* p) {
+#if defined(__x86_64__)
+  asm volatile("prefetchw %0" : : "m"(*static_cast<const char*>(p)));  // the built-in one wants a flag for this
+#else
+  __builtin_prefetch(p, 1, 3);
+#endif
+}
 NACRE_INLINE void prefetch_far(const void* p) { __builtin_prefetch(p, 0, 2); }  // into L2
 
 }  // namespace nacre::NACRE_ISA

@@ -24,6 +24,7 @@ NACRE_INLINE Vec load(const float* p) { return {_mm256_loadu_ps(p)}; }
 NACRE_INLINE Vec load(const float* p, Mask m) { return {_mm256_maskload_ps(p, _mm256_castps_si256(m.v))}; }
 NACRE_INLINE Vec load(const float* p, i64 n) { return load(p, first_lanes(n)); }
 NACRE_INLINE void store(float* p, Vec a) { _mm256_storeu_ps(p, a.v); }
+NACRE_INLINE void stream(float* p, Vec a) { _mm256_stream_ps(p, a.v); }
 NACRE_INLINE void store(float* p, Vec a, Mask m) { _mm256_maskstore_ps(p, _mm256_castps_si256(m.v), a.v); }
 NACRE_INLINE void store(float* p, Vec a, i64 n) { store(p, a, first_lanes(n)); }
 NACRE_INLINE VecI load(const i32* p) { return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))}; }

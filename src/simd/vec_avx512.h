@@ -29,6 +29,7 @@ NACRE_INLINE Vec load(const float* p) { return {_mm512_loadu_ps(p)}; }
 NACRE_INLINE Vec load(const float* p, i64 n) { return {_mm512_maskz_loadu_ps(first_lanes(n).v, p)}; }
 NACRE_INLINE Vec load(const float* p, Mask m) { return {_mm512_maskz_loadu_ps(m.v, p)}; }
 NACRE_INLINE void store(float* p, Vec a) { _mm512_storeu_ps(p, a.v); }
+NACRE_INLINE void stream(float* p, Vec a) { _mm512_stream_ps(p, a.v); }
 NACRE_INLINE void store(float* p, Vec a, i64 n) { _mm512_mask_storeu_ps(p, first_lanes(n).v, a.v); }
 NACRE_INLINE void store(float* p, Vec a, Mask m) { _mm512_mask_storeu_ps(p, m.v, a.v); }
 NACRE_INLINE VecI load(const i32* p) { return {_mm512_loadu_si512(p)}; }
@@ -69,6 +70,8 @@ NACRE_INLINE Mask operator~(Mask a) { return {static_cast<__mmask16>(~a.v)}; }
 NACRE_INLINE u32 bits(Mask m) { return m.v; }
 NACRE_INLINE Vec select(Mask m, Vec a, Vec b) { return {_mm512_mask_blend_ps(m.v, b.v, a.v)}; }
 NACRE_INLINE VecI select(Mask m, VecI a, VecI b) { return {_mm512_mask_blend_epi32(m.v, b.v, a.v)}; }
+
+NACRE_INLINE Vec add_where(Mask m, Vec a, Vec b) { return {_mm512_mask_add_ps(a.v, m.v, a.v, b.v)}; }
 
 NACRE_INLINE VecI operator+(VecI a, VecI b) { return {_mm512_add_epi32(a.v, b.v)}; }
 NACRE_INLINE VecI operator-(VecI a, VecI b) { return {_mm512_sub_epi32(a.v, b.v)}; }

@@ -31,6 +31,7 @@ NACRE_INLINE Vec load(const float* p, i64 n) {
   return n == 3 ? Vec{_mm_movelh_ps(low, _mm_load_ss(p + 2))} : Vec{low};
 }
 NACRE_INLINE void store(float* p, Vec a) { _mm_storeu_ps(p, a.v); }
+NACRE_INLINE void stream(float* p, Vec a) { _mm_stream_ps(p, a.v); }
 NACRE_INLINE void store(float* p, Vec a, i64 n) {
   if (n >= 4) return store(p, a);
   if (n == 1) _mm_store_ss(p, a.v);

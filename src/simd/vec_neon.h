@@ -38,6 +38,7 @@ NACRE_INLINE Vec load(const float* p, i64 n) {
   return {a};
 }
 NACRE_INLINE void store(float* p, Vec a) { vst1q_f32(p, a.v); }
+NACRE_INLINE void stream(float* p, Vec a) { vst1q_f32(p, a.v); }
 NACRE_INLINE void store(float* p, Vec a, i64 n) {
   if (n >= 4) return store(p, a);
   if (n >= 1) vst1q_lane_f32(p, a.v, 0);

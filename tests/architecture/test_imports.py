@@ -29,7 +29,7 @@ FLOORS = (
     {"callbacks"},
     {"training"},
     {"models"},
-    {"applications", "preprocessing", "legacy"},
+    {"applications", "preprocessing", "legacy", "wrappers"},
     # Names of Keras' top level, handed on.
     {"backend", "config", "mixed_precision", "tree", "visualization"},
     {"compat", "__init__"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from typing import Any
 
 import numpy as np
@@ -83,7 +84,7 @@ def test_steps_per_execution_calls_back_less_often() -> None:
         verbose=0,
         callbacks=[callbacks.LambdaCallback(on_train_batch_end=lambda b, _: seen.append(b))],
     )
-    assert seen == [1, 3, 4]
+    assert seen == [1, 3, 5]  # as if the last group were full
 
 
 def test_stop_training_ends_within_the_epoch(model: Any) -> None:
@@ -189,7 +190,8 @@ def test_csv_holds_a_line_per_epoch_and_can_be_continued(model: Any, tmp_path: A
     assert [float(row["loss"]) for row in rows[:2]] == first["loss"]
 
 
-def test_interrupted_training_goes_on_where_it_was(tmp_path: Any) -> None:
+@pytest.mark.parametrize("evaluated_before", [False, True])
+def test_interrupted_training_goes_on_where_it_was(tmp_path: Any, evaluated_before: bool) -> None:
     class Interrupt(callbacks.Callback):
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
             if epoch == 2:
@@ -208,7 +210,8 @@ def test_interrupted_training_goes_on_where_it_was(tmp_path: Any) -> None:
             verbose=0,
             callbacks=[callbacks.BackupAndRestore(tmp_path / "b"), Interrupt()],
         )
-    rest.fit(C.X[:4], C.Y[:4], epochs=0, verbose=0)  # builds the optimizer
+    if evaluated_before:
+        rest.evaluate(C.X[:4], C.Y[:4], verbose=0)
     history = rest.fit(
         C.X, C.Y, epochs=4, shuffle=False, verbose=0, callbacks=[callbacks.BackupAndRestore(tmp_path / "b")]
     )
@@ -293,3 +296,31 @@ def test_learning_rate_callbacks_reach_every_optimizer() -> None:
     plateau = callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=1e9, mode="min")
     model.fit(C.X, C.Y, epochs=2, verbose=0, callbacks=[schedule, plateau])
     assert [float(i.learning_rate) for i in inside] == pytest.approx([0.05, 0.025])
+
+
+@pytest.mark.parametrize("double", [False, True])
+@pytest.mark.parametrize("at", [1, 2, 3, 4, 5, 6, 7, 8])
+def test_a_backup_cut_short_anywhere_goes_on_from_a_whole_epoch(
+    tmp_path: Any, monkeypatch: Any, at: int, double: bool
+) -> None:
+    whole, cut, rest = (C.mlp(keras) for _ in range(3))
+    for m in (whole, cut, rest):
+        m.compile(keras.optimizers.Adam(0.01), C.SPARSE)
+    expected = whole.fit(C.X, C.Y, epochs=5, shuffle=False, verbose=0).history["loss"]
+    replace, seen = os.replace, []
+
+    def stop(*paths: Any) -> None:
+        seen.append(paths)
+        if len(seen) > at:
+            raise KeyboardInterrupt
+        replace(*paths)
+
+    backup = callbacks.BackupAndRestore(tmp_path / "b", double_checkpoint=double)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(os, "replace", stop)
+        cut.fit(C.X, C.Y, epochs=20, shuffle=False, verbose=0, callbacks=[backup])
+    assert not [p for p in os.listdir(tmp_path / "b") if p.startswith(".")]
+    backup = callbacks.BackupAndRestore(tmp_path / "b", double_checkpoint=double)
+    history = rest.fit(C.X, C.Y, epochs=5, shuffle=False, verbose=0, callbacks=[backup])
+    assert history.history["loss"] == expected[history.epoch[0] :]
+    assert history.epoch[0] == ((at + 2) // 4 if double else at // 2)

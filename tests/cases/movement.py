@@ -107,7 +107,7 @@ KEYS = {
     "int": 1, "negative": -1, "slice": np.s_[1:], "step": np.s_[::2], "back": np.s_[::-1], "back_step": np.s_[3:0:-2],
     "none": np.s_[None, :, None], "ellipsis": np.s_[..., 1], "mixed": np.s_[1:, ::-2, 2], "empty": np.s_[2:1], "all": (),
 }  # fmt: skip
-for name, key in KEYS.items():
+for key in KEYS.values():
     case(ops.get_item, x(4, 5, 3), key, reference=lambda v, key: v[key], name="get_item")
 ARRAYS = {
     "array": np.array([0, 2, -1]), "list": [1, 1, 0], "matrix": np.array([[0, 1], [2, 3]]),
@@ -115,5 +115,5 @@ ARRAYS = {
     "apart": np.s_[np.array([0, 1]), :, np.array([1, 2])], "with_int": np.s_[1, np.array([0, 1])],
     "after_slice": np.s_[1:3, np.array([[0], [1]]), np.array([0, 2])], "int_apart": np.s_[0, :, np.array([1, 2])],
 }  # fmt: skip
-for name, key in ARRAYS.items():
+for key in ARRAYS.values():
     case(ops.get_item, x(4, 5, 3), key, reference=lambda v, key: v[key], name="get_item")

@@ -107,6 +107,89 @@ def test_names_around_keras():
     )
 
 
+def test_values_as_programs_for_tensorflow_print_and_change_them():
+    run(
+        """
+        import tensorflow as tf
+        loss = tf.reduce_mean(tf.constant([1.0, 2.0]))
+        assert f"{loss.numpy():.2f} {loss:.1f}" == "1.50 1.5"
+        v = tf.Variable([[1.0, 2.0], [3.0, 4.0]])
+        v[0, 1].assign(42.0)
+        v[:, 0].assign([0.0, 1.0])
+        v.scatter_nd_update(indices=[[1, 1]], updates=[7.0])
+        assert v.numpy().tolist() == [[0.0, 42.0], [1.0, 7.0]]
+        with tf.GradientTape() as tape:
+            y = tf.add_n([v[0, 0], tf.reduce_sum(v)])
+        assert tape.gradient(y, v).numpy().tolist() == [[2.0, 1.0], [1.0, 1.0]]
+        values, index = tf.unique([3, 3, 1])
+        assert values.numpy().tolist() == [3, 1] and index.numpy().tolist() == [0, 0, 1]
+        clipped, norm = tf.clip_by_global_norm([tf.constant([3.0, 4.0]), None], 1.0)
+        assert abs(norm.numpy() - 5) < 1e-6 and clipped[1] is None and abs(clipped[0].numpy()[0] - 0.6) < 1e-6
+        assert tf.math.top_k([1, 3, 2], k=2).values.numpy().tolist() == [3, 2]
+        assert tf.math.confusion_matrix([0, 1, 1], [0, 1, 0]).numpy().tolist() == [[1, 0], [1, 1]]
+        assert tf.shape(v).numpy().tolist() == [2, 2] and int(tf.size(v)) == 4 and tf.executing_eagerly()
+        """
+    )
+
+
+def test_functions_are_compiled_where_that_changes_nothing():
+    run(
+        """
+        import numpy as np, tensorflow as tf
+        from tensorflow import keras
+        model = keras.Sequential([keras.layers.Dense(4, activation="tanh"), keras.layers.Dense(1)])
+        optimizer, mean = keras.optimizers.Adam(0.01), keras.metrics.Mean()
+        runs = []
+        @tf.function
+        def train_step(x, y):
+            runs.append(1)
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean(tf.square(y - model(x, training=True)))
+            grads = tape.gradient(loss, model.trainable_variables)
+            optimizer.apply_gradients(zip(grads, model.trainable_variables))
+            mean.update_state(loss)
+            return loss
+        x, y = np.ones((8, 3), "float32"), np.zeros((8, 1), "float32")
+        losses = [float(train_step(x, y)) for _ in range(20)]
+        assert losses[-1] < losses[0] and int(optimizer.iterations) == 20 and len(runs) == 1
+        assert abs(float(mean.result()) - np.mean(losses)) < 1e-5
+        square = tf.function(lambda v: v * v)
+        v = tf.Variable(3.0)
+        with tf.GradientTape() as tape:
+            out = square(v)
+        assert float(tape.gradient(out, v)) == 6
+        @tf.function(jit_compile=True)
+        def branch(t):
+            return t + 1 if t > 0 else t - 1
+        assert float(branch(tf.constant(1.0))) == 2 and float(branch(tf.constant(-1.0))) == -2
+        class Steps:
+            @tf.function
+            def step(self, t, scale=2):
+                return t * scale
+        assert float(Steps().step(tf.constant(2.0))) == 4 and float(Steps().step(tf.constant(2.0), scale=3)) == 6
+        """
+    )
+
+
+def test_strings_and_pictures():
+    run(
+        """
+        import numpy as np, tensorflow as tf
+        from tensorflow.keras.utils import save_img
+        text = tf.strings.regex_replace(tf.strings.lower(["A<br />b", "C!"]), "<br />", " ")
+        assert tf.expand_dims(text, -1).numpy().tolist() == [[b"a b"], [b"c!"]]
+        assert tf.strings.join(["a", "b"], separator="-").numpy() == b"a-b"
+        assert tf.strings.split("a b").numpy().tolist() == [b"a", b"b"] and tf.strings.length("abc").numpy() == 3
+        save_img("p.png", np.zeros((4, 6, 3), "uint8"))
+        def load(path):
+            image = tf.image.convert_image_dtype(tf.io.decode_png(tf.io.read_file(path), channels=3), tf.float32)
+            return tf.image.flip_left_right(tf.image.resize(image, (2, 3)))
+        batch = next(iter(tf.data.Dataset.from_tensor_slices(["p.png", "p.png"]).map(load).batch(2)))
+        assert batch.shape == (2, 2, 3, 3) and batch.dtype == "float32"
+        """
+    )
+
+
 def script(tmp_path, text):
     path = tmp_path / "script.py"
     path.write_text(textwrap.dedent(text))

@@ -6,7 +6,9 @@ import io
 import json
 import pickle
 import struct
+import sys
 import tarfile
+import urllib.error
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ import pytest
 from local_server import serving
 from nacre import datasets
 from nacre.datasets import cifar, fashion_mnist, housing, mnist, stored, text
+from nacre.utils import files
 from nacre.utils.files import get_file
 
 RNG = np.random.default_rng(0)
@@ -198,3 +201,57 @@ def test_stored_values_cut_short_are_damaged():
     for length in range(len(data)):
         with pytest.raises(ValueError, match="x"):
             stored.decode(data[:length], "x")
+
+
+# Names, addresses and checksums under which Keras 3.15 caches each data set: an existing cache works without a network.
+CACHED = {
+    "mnist": ["mnist.npz"],
+    "imdb": ["imdb.npz"],
+    "reuters": ["reuters.npz"],
+    "boston_housing": ["boston_housing.npz"],
+    "california_housing": ["california_housing.npz"],
+    "fashion_mnist": ["fashion-mnist/train-labels-idx1-ubyte.gz"],
+    "cifar10": ["cifar-10-batches-py-target_archive"],
+    "cifar100": ["cifar-100-python-target_archive"],
+}
+
+
+@pytest.mark.parametrize("name", CACHED)
+def test_without_a_network_each_says_which_file_to_put_where(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+
+    def offline(*_, **__):
+        raise urllib.error.URLError("no network")
+
+    monkeypatch.setattr(files.urllib.request, "urlopen", offline)
+    with pytest.raises(OSError, match=f"put the file there by hand: {tmp_path}/datasets/{CACHED[name][0]}"):
+        getattr(datasets, name).load_data()
+    assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+@pytest.mark.oracle
+def test_caches_are_those_of_keras(monkeypatch):
+    real = pytest.importorskip("keras", reason="needs the extra `oracle` (pip install nacre[oracle])")
+
+    class Asked(Exception):
+        pass
+
+    def asked(module, places):
+        found = {}
+
+        def note(fname=None, origin=None, *args, **kwargs):
+            found.update(fname=fname, origin=origin, **{k: v for k, v in kwargs.items() if v is not None})
+            raise Asked
+
+        for place in places:
+            monkeypatch.setattr(place, "get_file", note)
+        with pytest.raises(Asked):
+            module.load_data()
+        return found
+
+    for name in CACHED:
+        theirs = getattr(real.datasets, name)
+        home = sys.modules[theirs.load_data.__module__]
+        expected = asked(theirs, [home])
+        got = asked(getattr(datasets, name), [mnist, fashion_mnist, cifar, housing, text])
+        assert {k: str(v) for k, v in got.items()} == {k: str(v) for k, v in expected.items()}, name

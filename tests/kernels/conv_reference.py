@@ -42,7 +42,7 @@ class Conv:
             else:
                 d[out] = max((d[size] - span) // d[stride] + 1, 0)
                 d[pad] = 0
-        d.update(ldx=0, ldy=0)
+        d.update(ldx=0, ldy=0, residual=0, ldr=0)
         d.update(self.more)
         d.update(changes)
         return d
@@ -67,7 +67,7 @@ def taps(s):
             yield kh, kw, np.ix_(oh[ok_h], ow[ok_w]), np.ix_(ih[ok_h], iw[ok_w])
 
 
-def forward(s, x, w, b=None):
+def forward(s, x, w, b=None, r=None):
     x, w = x.astype(np.float64), w.astype(np.float64)
     y = np.zeros((s["N"], s["OH"], s["OW"], s["O"]))
     Cg, Og = s["C"] // s["G"], s["O"] // s["G"]
@@ -77,7 +77,9 @@ def forward(s, x, w, b=None):
             y[:, at_y[0], at_y[1], g * Og : (g + 1) * Og] += part
     if b is not None:
         y += b
-    return np.maximum(y, 0) if s["act"] else y
+    if r is not None:
+        y += r
+    return (y, np.maximum(y, 0), np.clip(y, 0, 6))[s["act"]]
 
 
 def grad_x(s, dy, w):
@@ -142,6 +144,16 @@ CASES = [
     Conv(N=2, H=4, W=5, C=6, O=7, KH=3, KW=3, more={"PT": 3, "PL": 2, "OH": 9, "OW": 8}),
     Conv(N=1, H=4, W=4, C=2, O=3, KH=2, KW=2, more={"PT": 9, "PL": 0, "OH": 20, "OW": 6}),
     Conv(N=1, H=9, W=9, C=2, O=3, KH=2, KW=2, more={"PT": -3, "PL": -2, "OH": 4, "OW": 5}),
+    # few outputs, and few inputs
+    Conv(N=2, H=9, W=11, C=32, O=1, KH=3, KW=3, padding="same"),
+    Conv(N=2, H=12, W=9, C=21, O=3, KH=5, KW=5, padding="same", act=1),
+    Conv(N=3, H=7, W=19, C=64, O=2, KH=3, KW=3, SH=2, SW=2, padding="same"),
+    Conv(N=1, H=13, W=12, C=40, O=4, KH=3, KW=3, DH=2, DW=2, padding="same"),
+    Conv(N=1, H=30, W=30, C=17, O=2, KH=3, KW=2, DH=9, DW=9, padding="same"),
+    Conv(N=2, H=9, W=10, C=33, O=3),
+    Conv(N=2, H=11, W=10, C=3, O=40, KH=4, KW=4, SH=2, SW=2, padding="same"),
+    Conv(N=2, H=9, W=10, C=24, O=2, KH=3, KW=3, padding="same", more={"ldx": 31, "ldy": 5}),
+    Conv(N=2, H=10, W=9, C=2, O=19, KH=3, KW=3, more={"ldx": 7, "ldy": 23}),
     # channel slices of wider buffers
     Conv(N=2, H=6, W=7, C=10, O=12, KH=3, KW=3, padding="same", more={"ldx": 17, "ldy": 29}),
     Conv(N=2, H=6, W=7, C=32, O=32, more={"ldx": 48, "ldy": 96}),

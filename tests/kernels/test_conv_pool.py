@@ -37,6 +37,7 @@ isas = pytest.mark.parametrize("isa", ISAS)
 
 def setup(P, conv):
     s = dict(conv.shape(), P=P, index=1, mask=0)
+    del s["residual"], s["ldr"]
     rng = np.random.default_rng(2)
     x = rng.standard_normal((s["N"], s["H"], s["W"], s["C"])).astype(np.float32)
     w = rng.standard_normal((s["KH"], s["KW"], s["C"], s["O"])).astype(np.float32)
@@ -46,7 +47,7 @@ def setup(P, conv):
 
 
 def conv_fields(s, **changes):
-    return {k: v for k, v in s.items() if k not in ("P", "index", "mask")} | changes
+    return {k: v for k, v in s.items() if k not in ("P", "index", "mask")} | {"residual": 0, "ldr": 0} | changes
 
 
 def pool_fields(s):
@@ -80,7 +81,7 @@ def dense_gradient(s, y, index, dy):
 def test_forward_is_the_three_steps_in_one(case, isa):
     s, x, w, b, dy = setup(*case)
     y, index = same_bits_for_any_split("conv2d_pool", s, (spread(x, s["ldx"]), w, b), isa)
-    (z,) = run("conv2d", conv_fields(s, ldy=0), (spread(x, s["ldx"]), w, b), isa)
+    (z,) = run("conv2d", conv_fields(s, ldy=0), (spread(x, s["ldx"]), w, b, None), isa)
     want, want_index = run("max_pool2d", pool_fields(s), (z,), isa)
     assert np.array_equal(gathered(y, dy.shape, s["ldy"]).ravel(), want)
     assert np.array_equal(index, want_index)

@@ -20,6 +20,9 @@ LARGE = [
     (100, 300, 129),
     (6, 256, 512),
     (40, 1024, 64),
+    (33, 300, 4100),  # weights of more than 4 MB: blocks of four panels are copied ahead,
+    (8, 270, 4096),  # or asked for ahead
+    (7, 1100, 1000),
 ]
 
 
@@ -75,6 +78,23 @@ def test_weight_gradient_sums_over_rows(shapes, rng):
     for M, K, N in shapes:
         x, dy = normal(rng, M, K), normal(rng, M, N)
         check(run_everywhere("dense_grad_w", grad_w_fields(M, K, N), [x, dy], [((K, N), np.float32)]), x.T, dy, M)
+
+
+def test_an_output_that_no_cache_holds_is_streamed_with_the_same_bits(rng):
+    M, K, N = 3, 2049, 4096
+    x, dy = normal(rng, M, K), normal(rng, M, N)
+    memory = np.empty(K * N + 32, np.float32)
+    aligned = -memory.ctypes.data % 64 // 4
+    for isa in _core.isas():
+        results = []
+        for first in (aligned, aligned + 1):  # only whole vectors at multiples of their size go past the caches
+            memory[:] = np.nan
+            out = memory[first : first + K * N].reshape(K, N)
+            _core.run_kernel("dense_grad_w", grad_w_fields(M, K, N), [x, dy], [out], isa=isa, slices=2)
+            assert np.isnan(memory[:first]).all() and np.isnan(memory[first + K * N :]).all()
+            results.append(out.copy())
+        assert results[0].tobytes() == results[1].tobytes(), isa
+        check({isa: (results[0][::61],)}, x[:, ::61].T, dy, M)
 
 
 @pytest.mark.parametrize("M,chunks", [(0, 3), (1, 4), (7, 3), (100, 7), (1000, 16), (5, 8)])

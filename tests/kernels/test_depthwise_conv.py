@@ -48,7 +48,7 @@ def setup(C, M, conv, **changes):
     w = rng.standard_normal((s["KH"], s["KW"], C, M)).astype(np.float32)
     b = rng.standard_normal(C * M).astype(np.float32)
     dy = rng.standard_normal((s["N"], s["OH"], s["OW"], C * M)).astype(np.float32)
-    s = {k: v for k, v in s.items() if k not in ("O", "G")}
+    s = {k: v for k, v in s.items() if k not in ("O", "G", "residual", "ldr")}
     return s, grouped, x, w, b, dy
 
 
@@ -66,6 +66,30 @@ def test_forward(case, isa):
     taps = s["KH"] * s["KW"]
     want = ref.forward(grouped, x, as_grouped(w), b) if w.size else np.zeros(dy.shape)
     assert_near(gathered(y, dy.shape, s["ldy"]), want, taps, 3 * taps**0.5)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("bias", [0, 1])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"C{case[0]}-M{case[1]}-{case[2]}")
+def test_act_limits_the_finished_sum(case, bias, isa):
+    s, _, x, w, b, dy = setup(*case, bias=bias, act=0)
+    operands = (spread(3 * x, s["ldx"]), w, b if bias else None)
+    (plain,) = run("depthwise_conv2d", s, operands, isa)
+    plain = gathered(plain, dy.shape, s["ldy"])
+    for act, limit in ((1, np.inf), (2, 6)):
+        (y,) = same_bits_for_any_split("depthwise_conv2d", dict(s, act=act), operands, isa)
+        assert np.array_equal(gathered(y, dy.shape, s["ldy"]), np.clip(plain, 0, limit))
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("act", [0, 1, 2])
+def test_act_keeps_nan(act, isa):
+    s, _, x, w, b, dy = setup(20, 1, Conv(N=1, H=4, W=9, KH=3, KW=3, padding="same", act=act))
+    x[0, 2, 5, 7] = np.nan
+    (y,) = run("depthwise_conv2d", s, (x, w, b), isa)
+    seen = np.zeros(dy.shape, bool)
+    seen[0, 1:4, 4:7, 7] = True
+    assert np.array_equal(np.isnan(y.reshape(dy.shape)), seen)
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -112,6 +136,13 @@ KERNELS = ["depthwise_conv2d" + end for end in ("", "_grad_x", "_grad_w", "_grad
 def test_impossible_fields_are_refused(kernel, changes):
     s, *_ = setup(3, 2, Conv(H=4, W=4))
     assert _core.facts(kernel, dict(s, **changes))["error"]
+
+
+def test_act_is_refused_where_it_means_nothing():
+    s, *_ = setup(3, 2, Conv(H=4, W=4))
+    assert _core.facts("depthwise_conv2d", dict(s, act=2))["error"] is None
+    assert _core.facts("depthwise_conv2d", dict(s, act=3))["error"]
+    assert _core.facts("depthwise_conv2d_grad_x", dict(s, act=2))["error"]
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

@@ -61,6 +61,25 @@ def test_the_variance_of_numbers_far_from_zero_is_right(rng):
         close(var, w.var(0), isa, 16 * EPS)
 
 
+@pytest.mark.parametrize("offset", [0, 1000])
+@pytest.mark.parametrize("what", ["rows that rise", "first rows far away", "a far row", "constant columns"])
+def test_the_variance_is_right_wherever_the_first_rows_lie(what, offset, rng):
+    x = sample((3000, 35), rng, offset)
+    if what == "rows that rise":
+        x = np.sort(x, axis=0)
+    elif what == "first rows far away":
+        x[:5] += 1000
+    elif what == "a far row":
+        x[1234] -= 1e5
+    else:
+        x[:] = x[:1]
+    (w,) = wide(x)
+    fields = dict(R=3000, C=35, chunk=1)
+    for isa, (mean, var) in run_everywhere("batch_norm_stats", fields, [x], [((35,), F32), ((35,), F32)]).items():
+        close(mean, w.mean(0), isa, 4 * EPS, np.abs(w).max())
+        assert (var >= 0).all() and (np.abs(var - w.var(0)) <= 16 * EPS * w.var(0) + (EPS * w[0]) ** 2).all(), isa
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("relu", [0, 1])
 @pytest.mark.parametrize("parameters", [(1, 1), (0, 1), (1, 0), (0, 0)], ids=str)

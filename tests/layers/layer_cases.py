@@ -58,6 +58,8 @@ DENSE = [
     _case("einsum-dense", lambda k: k.EinsumDense("abc,cd->abd", (None, 6), bias_axes="d"), (2, 4, 5)),
     _case("einsum-dense-heads", lambda k: k.EinsumDense("...x,xyz->...yz", (2, 3), bias_axes="yz"), (2, 4, 5)),
     _case("embedding", lambda k: k.Embedding(7, 3), (2, 5), kind="ints"),
+    _case("dense-low-rank", lambda k: k.Dense(3, lora_rank=2), (2, 5)),
+    _case("reversible-embedding", lambda k: k.ReversibleEmbedding(7, 3), (2, 5), kind="ints"),
     _case("embedding-masked", lambda k: k.Embedding(7, 3, mask_zero=True), (2, 5), kind="ints"),
 ]
 
@@ -120,6 +122,12 @@ NORMALIZATION = [
     _case("batch-inference", lambda k: k.BatchNormalization(), IMAGE),
     _case("batch-training", lambda k: k.BatchNormalization(), IMAGE, training=True),
     _case("batch-axis1", lambda k: k.BatchNormalization(axis=1, momentum=0.5, epsilon=0.01), IMAGE, training=True),
+    _case(
+        "batch-renorm",
+        lambda k: k.BatchNormalization(renorm=True, renorm_clipping={"rmax": 1.5, "rmin": 0.5, "dmax": 0.1}),
+        IMAGE,
+        training=True,
+    ),
     _case("batch-plain", lambda k: k.BatchNormalization(center=False, scale=False), (5, 3), training=True),
     _case("layer", lambda k: k.LayerNormalization(), SEQUENCE),
     _case("layer-axes", lambda k: k.LayerNormalization(axis=(1, 2)), SEQUENCE),
@@ -228,6 +236,7 @@ RECURRENT = [
             )
         )
     ),
+    _case("simple-rnn-relu", lambda k: k.SimpleRNN(5, activation="relu", return_sequences=True), SEQUENCE),
     _case("gru-reset-before", lambda k: k.GRU(5, reset_after=False), SEQUENCE),
     _case("lstm-hard", lambda k: k.LSTM(5, recurrent_activation="hard_sigmoid", unit_forget_bias=False), SEQUENCE),
     _case("rnn-cell", lambda k: k.RNN(k.LSTMCell(5), return_sequences=True), SEQUENCE),
@@ -264,6 +273,13 @@ ATTENTION = [
         for name, make, shapes, call in (
             ("mha", lambda k: k.MultiHeadAttention(2, 3), [(2, 3, 4), (2, 5, 4)], {}),
             ("mha-key", lambda k: k.MultiHeadAttention(2, 3, use_bias=False), [(2, 3, 4), (2, 5, 6), (2, 5, 7)], {}),
+            ("mha-window", lambda k: k.MultiHeadAttention(2, 3, sliding_window=2), [(2, 5, 4), (2, 6, 4)], {}),
+            (
+                "mha-window-causal",
+                lambda k: k.MultiHeadAttention(2, 3, sliding_window=2),
+                [(2, 5, 4), (2, 5, 4)],
+                {"use_causal_mask": True},
+            ),
             ("mha-causal", lambda k: k.MultiHeadAttention(2, 3), [(2, 5, 4), (2, 5, 4)], {"use_causal_mask": True}),
             (
                 "mha-scores",

@@ -477,3 +477,14 @@ def test_no_warning_comes_from_ordinary_use() -> None:
         warnings.simplefilter("error")
         layers.Dense(2)(X)
         layers.LSTM(2)(np.ones((2, 3, 4)))
+
+
+def test_shapes_with_several_unknown_sizes_cost_no_memory():
+    class Causal(keras.Layer):
+        def call(self, x):
+            n, length = x.shape[:2]
+            before = ops.arange(length)[:, None] >= ops.arange(length)
+            return ops.matmul(ops.tile(ops.cast(before, "float32")[None], (n, 1, 1)), x)
+
+    assert Causal()(keras.Input((None, 3))).shape == (None, None, 3)  # the mask of the probe would take 32 GB
+    assert Causal()(np.ones((2, 3, 1), "float32"))[1, :, 0].tolist() == [1, 2, 3]

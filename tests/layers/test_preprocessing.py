@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import nacre
 from nacre import Input, layers, saving
+from nacre.core.errors import TracedBranch
+from nacre.models import model_from_json
 from nacre.runtime.compiled import CompiledFunction
 
 TEXTS = ["the cat sat on the mat", "the dog!", "a Cat"]
@@ -58,12 +61,34 @@ class TestText:
         again.load_assets(str(tmp_path))
         assert again(TEXTS).tolist() == layer(TEXTS).tolist()
 
-    def test_it_is_no_part_of_a_compiled_model(self) -> None:
-        with pytest.raises(ValueError, match="before training"):
+    def test_a_program_cannot_hold_it(self) -> None:
+        with pytest.raises(TracedBranch, match="before training"):
             CompiledFunction(lambda x: layers.TextVectorization(vocabulary=["a"])(x))(np.ones((2, 1), "float32"))
-        for layer in (layers.TextVectorization(), layers.StringLookup(), layers.Hashing(3)):
-            with pytest.raises(ValueError, match="before training"):
-                layer(Input((1,)))
+
+    def test_a_model_holds_it_and_runs_in_python(self) -> None:
+        words, colour = Input((1,), dtype="string", name="words"), Input((1,), dtype="string", name="colour")
+        number = Input((1,), dtype="int64", name="number")
+        ids = layers.TextVectorization(vocabulary=["a", "b"], output_sequence_length=3)(words)
+        assert ids.shape == (None, 3) and ids.dtype == "int64"
+        hot = layers.StringLookup(vocabulary=["red", "blue"], output_mode="multi_hot")(colour)
+        assert hot.shape == (None, 3)
+        place = layers.IntegerLookup(vocabulary=[5, 7], output_mode="one_hot")(number)
+        x = layers.concatenate([layers.Flatten()(layers.Embedding(4, 2)(ids)), hot, place, layers.Hashing(3)(colour)])
+        model = nacre.Model({"words": words, "colour": colour, "number": number}, layers.Dense(1)(x))
+        model.compile("sgd", "mse")
+        data = {
+            "words": np.array([["a b"], ["b"], ["c"], [""]], object),
+            "colour": np.array([["red"], ["blue"], ["x"], ["red"]]),
+            "number": np.array([[5], [7], [1], [5]]),
+        }
+        losses = model.fit(data, np.arange(4.0), epochs=5, batch_size=2, verbose=0).history["loss"]
+        assert losses[-1] < losses[0]
+        again = model_from_json(model.to_json())
+        again.set_weights(model.get_weights())
+        expected = model.predict(data, verbose=0)
+        np.testing.assert_array_equal(again.predict(data, verbose=0), expected)
+        flat = {name: column[:, 0] for name, column in data.items()}
+        np.testing.assert_array_equal(model.predict(flat, verbose=0), expected)
 
     @pytest.mark.parametrize(
         "kwargs",
@@ -112,6 +137,19 @@ class TestLookup:
 
 
 class TestNumbers:
+    def test_crossed_features_share_a_place_when_they_are_equal(self) -> None:
+        layer = layers.HashedCrossing(num_bins=50)
+        places = layer((np.array(["a", "b", "a"]), np.array([1, 1, 1]))).tolist()
+        assert places[0] == places[2] != places[1] and all(0 <= p < 50 for p in places)
+        hot = layers.HashedCrossing(50, output_mode="one_hot")((np.array([["a"]]), np.array([[1]])))
+        assert hot.shape == (1, 50) and int(np.argmax(hot)) == places[0]
+        crossed = layer([Input((1,), dtype="string"), Input((1,), dtype="int64")])
+        assert crossed.shape == (None, 1) and crossed.dtype == "int64"
+        with pytest.raises(ValueError, match="at least two"):
+            layer([np.array([1])])
+        with pytest.raises(ValueError, match="same shape"):
+            layer((np.array([1]), np.array([1, 2])))
+
     def test_categories(self) -> None:
         assert layers.CategoryEncoding(4)([[0, 1], [2, 2]]).tolist() == [[1, 1, 0, 0], [0, 0, 1, 0]]
         assert layers.CategoryEncoding(3, "one_hot")([2, 0]).tolist() == [[0, 0, 1], [1, 0, 0]]
@@ -146,6 +184,18 @@ class TestNumbers:
         whole.adapt(data)
         assert whole.adapt_mean.shape == ()
 
+    def test_normalization_takes_batches_of_any_kind(self) -> None:
+        data = np.random.default_rng(7).normal(3.0, 2.0, (24, 3))
+        parts = [data[i : i + 8] for i in range(0, 24, 8)]
+        expected = layers.Normalization()
+        expected.adapt(data)
+        for batches in (parts, iter(parts), [(p, np.zeros(8)) for p in parts], data.tolist()):
+            layer = layers.Normalization()
+            layer.adapt(batches)
+            np.testing.assert_allclose(layer(data), expected(data), rtol=1e-5, atol=1e-5)
+        with pytest.raises(ValueError, match="empty iterable"):
+            layers.Normalization().adapt([])
+
     def test_hashes_stay_in_their_bins(self) -> None:
         layer = layers.Hashing(5, mask_value="")
         values = np.asarray(layer([str(i) for i in range(200)] + [""]))
@@ -161,7 +211,19 @@ class TestImages:
             layers.RandomContrast(0.5),
             layers.RandomBrightness(0.5),
             layers.RandomTranslation(0.2, 0.2),
-        ):
+            layers.RandomGrayscale(1.0),
+            layers.RandomInvert(1.0),
+            layers.RandomErasing(1.0),
+            layers.MixUp(),
+            layers.CutMix(),
+            *(
+                cls(4 if cls is layers.RandomPosterization else 1.0)
+                for cls in (
+                    layers.RandomPosterization, layers.RandomColorDegeneration, layers.RandomHue, layers.RandomSaturation,
+                    layers.RandomSharpness,
+                )
+            ),
+        ):  # fmt: skip
             np.testing.assert_array_equal(layer(IMAGES, training=False), IMAGES)
 
     def test_flips_choose_for_each_image(self) -> None:
@@ -203,6 +265,52 @@ class TestImages:
         np.testing.assert_allclose(full.max((1, 2)), np.full((3, 2), 255.0), rtol=1e-5)
         inverted = layers.Solarization(threshold_factor=(0.0, 0.0))(IMAGES, training=True)
         np.testing.assert_allclose(inverted, 255 - IMAGES, atol=1e-3)
+
+    def test_changes_of_colour(self) -> None:
+        rgb = np.random.default_rng(5).uniform(0, 255, (4, 6, 5, 3)).astype("float32")
+        grey = (rgb @ np.array([0.2989, 0.5870, 0.1140]))[..., None]
+        for y in (
+            layers.RandomGrayscale(1.0)(rgb, training=True),
+            layers.RandomColorDegeneration((1.0, 1.0))(rgb, training=True),
+        ):
+            np.testing.assert_allclose(np.asarray(y), np.broadcast_to(grey, rgb.shape), rtol=1e-4)
+        np.testing.assert_allclose(layers.RandomInvert((1.0, 1.0))(rgb, training=True), 255 - rgb, rtol=1e-6)
+        two_bits = np.asarray(layers.RandomPosterization((2, 2))(rgb, training=True))
+        np.testing.assert_allclose(two_bits, rgb // 64 * 64, atol=1e-3)
+        same = layers.RandomSaturation((0.5, 0.5))(rgb, training=True)
+        np.testing.assert_allclose(same, rgb, rtol=1e-3, atol=1e-2)
+        np.testing.assert_allclose(layers.RandomSharpness((0.5, 0.5))(rgb, training=True), rgb, rtol=1e-5, atol=1e-3)
+        unturned = layers.RandomHue((0.0, 0.0))(rgb, training=True)
+        np.testing.assert_allclose(unturned, rgb, rtol=1e-3, atol=1e-2)
+        whole_turn = layers.RandomHue((1.0, 1.0))(rgb, training=True)  # half a turn, either way
+        np.testing.assert_allclose(np.asarray(whole_turn).max(-1), rgb.max(-1), rtol=1e-3, atol=1e-2)
+
+    def test_erased_boxes_hold_the_fill_value(self) -> None:
+        y = np.asarray(layers.RandomErasing(scale=(0.25, 0.25), fill_value=7.0, seed=2)(IMAGES, training=True))
+        changed = (y != IMAGES).any(-1)
+        assert (y[changed] == 7.0).all()
+        for mask in changed:  # one box, of about half the sides
+            rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+            assert mask[np.ix_(rows, columns)].all()
+            assert abs(len(rows) - 9 / 2) <= 1 and abs(len(columns) - 12 / 2) <= 1
+
+    def test_mixed_images_and_labels_have_the_same_weights(self) -> None:
+        n = 6
+        images = np.broadcast_to(np.eye(n, dtype="float32")[:, None, None, :], (n, 16, 16, n))
+        batch = {"images": images, "labels": np.eye(n, dtype="float32")}
+        for layer in (layers.MixUp(alpha=1.0, seed=3), layers.CutMix(seed=3)):
+            mixed = layer(batch, training=True)
+            share = np.asarray(mixed["images"]).mean((1, 2))  # of each original in each result
+            # A box has whole pixels: its sides are off by less than one of 16
+            np.testing.assert_allclose(share, np.asarray(mixed["labels"]), atol=2 / 16 + 1e-5)
+            assert np.abs(share - np.eye(n)).max() > 0.01
+
+    def test_a_pipeline_is_its_layers_one_behind_the_other(self) -> None:
+        parts = [layers.Resizing(4, 5), layers.Rescaling(1 / 255)]
+        pipeline = layers.Pipeline(parts)
+        np.testing.assert_allclose(pipeline(IMAGES), parts[1](parts[0](IMAGES)), rtol=1e-6)
+        again = layers.Pipeline.from_config(pipeline.get_config())
+        np.testing.assert_allclose(again(IMAGES), pipeline(IMAGES), rtol=1e-6)
 
     def test_single_images_channels_first_integers_and_dicts(self) -> None:
         layer = layers.Resizing(4, 5, data_format="channels_first")

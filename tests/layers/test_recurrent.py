@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nacre import GradientTape, config, layers, ops
+from nacre import GradientTape, activations, config, layers, ops
+from nacre.core import trace
+from nacre.core.graph import Graph
+from nacre.core.spec import Spec
 from nacre.runtime.compiled import CompiledFunction
 
 X = np.random.default_rng(0).normal(size=(3, 7, 4)).astype("float32")
@@ -31,21 +34,30 @@ def pair(make: Any, **kwargs: Any) -> tuple[Any, Any]:
     return fused, looped
 
 
-def run(layer: Any, states: Any) -> tuple[list[np.ndarray[Any, Any]], list[np.ndarray[Any, Any]]]:
+# Steps masked at the start, in the middle and at the end; a sample without any valid step.
+MASK = np.array([[0, 1, 1, 0, 1, 1, 0], [1, 1, 1, 1, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0]], bool)
+
+
+def states_of(make: Any) -> Any:
+    return np.random.default_rng(3).normal(size=(2 if make is layers.LSTM else 1, 3, 5)).astype("float32")
+
+
+def run(layer: Any, states: Any, mask: Any = None) -> tuple[list[np.ndarray[Any, Any]], list[np.ndarray[Any, Any]]]:
     """Outputs, and the gradients of a weighted sum of them by input, first states and weights."""
     x = ops.convert_to_tensor(X)
     first = [ops.convert_to_tensor(s) for s in states]
     rng = np.random.default_rng(2)
     with GradientTape() as tape:
         tape.watch([x, *first])
-        outputs = layer(x, initial_state=first)
+        outputs = layer(x, initial_state=first, mask=mask)
         outputs = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
         loss = sum(ops.sum(y * rng.normal(size=y.shape).astype("float32")) for y in outputs)
     grads = tape.gradient(loss, [x, *first, *layer.trainable_variables])
     return [np.asarray(y) for y in outputs], [np.asarray(g) for g in grads]
 
 
-@pytest.mark.parametrize("make", [layers.LSTM, layers.GRU], ids=["lstm", "gru"])
+@pytest.mark.parametrize("masked", [False, True], ids=["whole", "masked"])
+@pytest.mark.parametrize("make", [layers.LSTM, layers.GRU, layers.SimpleRNN], ids=["lstm", "gru", "simple"])
 @pytest.mark.parametrize(
     "kwargs",
     [
@@ -53,15 +65,42 @@ def run(layer: Any, states: Any) -> tuple[list[np.ndarray[Any, Any]], list[np.nd
         {"return_sequences": True},
         {"return_sequences": True, "return_state": True, "go_backwards": True},
         {"return_state": True, "use_bias": False},
+        {"return_sequences": True, "zero_output_for_mask": True},
     ],
     ids=str,
 )
-def test_one_op_gives_the_values_and_gradients_of_the_loop(make: Any, kwargs: Any) -> None:
+def test_one_op_gives_the_values_and_gradients_of_the_loop(make: Any, kwargs: Any, masked: bool) -> None:
     fused, looped = pair(make, **kwargs)
-    states = np.random.default_rng(3).normal(size=(2 if make is layers.LSTM else 1, 3, 5)).astype("float32")
-    (got, got_grads), (want, want_grads) = run(fused, states), run(looped, states)
+    mask = ops.convert_to_tensor(MASK) if masked else None
+    (got, got_grads), (want, want_grads) = (run(layer, states_of(make), mask) for layer in (fused, looped))
     for g, w in zip([*got, *got_grads], [*want, *want_grads]):
         # 7 steps of about 30 roundings each
+        np.testing.assert_allclose(g, w, rtol=200 * EPS, atol=200 * EPS * np.abs(w).max())
+
+
+@pytest.mark.parametrize("make", [layers.LSTM, layers.GRU, layers.SimpleRNN], ids=["lstm", "gru", "simple"])
+def test_a_masked_sequence_is_one_op(make: Any) -> None:
+    layer, _ = pair(make, return_sequences=True)
+    graph = Graph()
+    with trace.tracing(graph):
+        layer(graph.add_input(Spec(X.shape, "float32")), mask=graph.add_input(Spec(MASK.shape, "bool")))
+    names = [type(node.op).__name__ for node in graph.nodes]
+    assert sum("Sequence" in name for name in names) == 1
+    assert names.count("MatMul") == 1  # nothing is laid out step by step
+
+
+@pytest.mark.parametrize("activation", ["relu", "linear"])
+def test_other_activations_of_a_simple_layer_are_one_op_too(activation: str) -> None:
+    fused, _ = pair(layers.SimpleRNN, return_sequences=True)
+    fused.cell.activation = getattr(activations, activation)
+    looped = layers.SimpleRNN(
+        5, activation=lambda x: ops.relu(x) if activation == "relu" else x * 1.0, return_sequences=True
+    )
+    looped.build(X.shape)
+    looped.set_weights(fused.get_weights())
+    mask = ops.convert_to_tensor(MASK)
+    (got, got_grads), (want, want_grads) = (run(layer, states_of(layers.SimpleRNN), mask) for layer in (fused, looped))
+    for g, w in zip([*got, *got_grads], [*want, *want_grads]):
         np.testing.assert_allclose(g, w, rtol=200 * EPS, atol=200 * EPS * np.abs(w).max())
 
 

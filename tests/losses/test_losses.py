@@ -169,5 +169,12 @@ def test_ctc_counts_alignments() -> None:
     logits = np.zeros((2, 4, 3), np.float32)
     loss = losses.CTC(reduction=None)([[1, 2, 1, 0], [1, 2, 1, 0]], logits)
     np.testing.assert_allclose(np.asarray(loss), -np.log(7 / 81), rtol=1e-5)
-    with pytest.raises(ValueError, match="y_true"):
-        losses.ctc(np.zeros(4, np.int32), logits)
+
+
+def test_ctc_pads_labels_with_zeros():
+    logits = np.random.default_rng(0).normal(size=(2, 6, 4)).astype("float32")
+    loss = keras.losses.CTC(reduction=None)(np.array([[1, 2, 0], [3, 3, 1]]), logits)
+    expected = ops.ctc_loss(np.array([[1, 2, 0], [3, 3, 1]]), logits, np.array([2, 3]), np.array([6, 6]))
+    np.testing.assert_array_equal(loss.numpy(), expected.numpy())
+    with pytest.raises(ValueError, match=r"\(N, T, C\)"):
+        keras.losses.ctc(np.ones((2, 3)), logits[0])

@@ -256,3 +256,27 @@ def test_model_without_call_says_so() -> None:
 
     with pytest.raises(NotImplementedError, match="Net"):
         Net()(C.ROWS)
+
+
+def test_a_function_of_operands_keeps_its_other_arguments_in_a_configuration():
+    a = keras.Input((4, 3))
+    model = keras.Model(a, keras.ops.einsum("bij,bkj->bik", a, a))
+    again = keras.Model.from_config(keras.Model.from_config(model.get_config()).get_config())
+    x = np.random.default_rng(0).normal(size=(2, 4, 3)).astype("float32")
+    np.testing.assert_array_equal(again(x).numpy(), model(x).numpy())
+
+
+def test_removed_methods_say_what_stands_in_their_place():
+    model = keras.Sequential([keras.layers.Dense(1)])
+    with pytest.raises(AttributeError, match=r"argmax\(model.predict"):
+        model.predict_classes(np.ones((1, 2)))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'$"):
+        model.nothing  # noqa: B018
+    assert not hasattr(model, "fit_generator")
+
+
+def test_a_summary_takes_the_positions_of_a_wider_table():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    lines = []
+    model.summary(positions=[0.3, 0.6, 0.8, 1.0], line_length=60, print_fn=lines.append)
+    assert "dense" in "".join(lines).lower()

@@ -27,6 +27,7 @@ _NAMES: dict[str, dict[str, str]] = {
         "get_keras_mask": "get_keras_mask",
         "set_keras_mask": "set_keras_mask",
         "device": "nothing",
+        "image": "nacre.ops:image",
         "standardize_shape": "nacre.layers.input_layer:_shape",
         "standardize_data_format": "nacre.core.config:standardize_data_format",
     },
@@ -44,6 +45,7 @@ _NAMES: dict[str, dict[str, str]] = {
         "FLOAT_TYPES": "FLOAT_DTYPES",
         "FLOAT8_TYPES": "NO_DTYPES",
     },
+    "layers.core.einsum_dense": {"_analyze_einsum_string": "absent"},
     "backend.common.symbolic_scope": {"in_symbolic_scope": "nacre.core.trace:probing"},
     "backend.config": {
         "disable_flash_attention": "false_function",
@@ -199,6 +201,10 @@ def false_function() -> bool:
     return False
 
 
+def absent(*_: Any, **__: Any) -> Any:
+    raise unittest.SkipTest("an internal function of Keras")
+
+
 @contextlib.contextmanager
 def nothing(*_: Any) -> Any:
     yield
@@ -233,6 +239,13 @@ def conv_transpose_padding(
         reach = (size - 1) * gaps[i]
         pads.append((reach - before, reach - after))
     return pads
+
+
+    rank = len(input_shape) - 2
+    cls = getattr(layers, f"Conv{rank}DTranspose")
+    kernel_size = tuple(kernel_size)[:rank]  # or the shape of a kernel
+    options = dict(output_padding=output_padding, data_format=data_format, dilation_rate=dilation_rate)
+    return cls(filters, kernel_size, strides=strides, padding=padding, **options).compute_output_shape(input_shape)
 
 
 def trainer() -> Any:

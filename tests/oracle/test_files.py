@@ -87,7 +87,7 @@ def test_a_saved_model_means_the_same_to_both(real, tmp_path, name, direction):
 @pytest.mark.parametrize("name", ["cnn_strange", "subclassed", "nested", "recurrent", "siamese"])
 def test_weights_files_mean_the_same_to_both(real, tmp_path, name, direction):
     writer, reader = (nacre, real) if direction == "nacre to keras" else (real, nacre)
-    model, x, _ = make(writer, name)
+    model, _, _ = make(writer, name)
     path = str(tmp_path / "m.weights.h5")
     model.save_weights(path)
     other, _, _ = make(reader, name)

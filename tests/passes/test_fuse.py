@@ -155,3 +155,16 @@ def test_an_alias_of_a_value_that_moved_into_a_variable_follows_it():
     got = CompiledFunction(fn)(x)
     np.testing.assert_allclose(got.numpy(), np.exp(x).reshape(2, 3), rtol=1e-6)
     np.testing.assert_allclose(v.numpy(), np.exp(x), rtol=1e-6)
+
+
+def test_truth_values_join_the_numbers_that_they_come_from():
+    def between(x, dy):
+        return e.Select()(e.LogicalAnd()(e.Ge()(x, e.scalar(0.0)), e.Le()(x, e.scalar(6.0))), dy, e.scalar(0.0))
+
+    graph = traced(between, (7, 3), (7, 3))
+    simplify(graph)
+    fuse(graph)
+    assert kinds(graph) == ["Fused"]
+    x = np.linspace(-3, 9, 21, dtype="float32").reshape(7, 3)
+    y = CompiledFunction(between)(x, x + 20)
+    np.testing.assert_array_equal(y.numpy(), np.where((x >= 0) & (x <= 6), x + 20, 0))

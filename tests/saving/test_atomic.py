@@ -3,11 +3,13 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 
+import numpy as np
 import pytest
 
 from nacre.saving import api
-from nacre.saving.atomic import replacing
+from nacre.saving.atomic import _open, replacing
 from saveable_things import Dense, Model
 
 
@@ -39,6 +41,44 @@ def test_a_killed_save_leaves_the_old_file(tmp_path):
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False)
     assert done.returncode == -signal.SIGKILL and path.read_bytes() == b"old"
+    handle, named = _open(tmp_path / "part")
+    os.close(handle)
+    assert named or os.listdir(tmp_path) == ["x"]  # where files can be without a name, nothing is left
+
+
+@pytest.mark.parametrize("limit", [100, 3000, 40000])
+@pytest.mark.parametrize("name", ["x.keras", "x.weights.h5", "x.h5"])
+def test_a_full_disk_is_an_error_that_names_the_file_and_leaves_the_old_one(tmp_path, name, limit):
+    path = tmp_path / name
+    path.write_bytes(b"old")
+    script = f"""
+        import resource, warnings
+        import nacre as keras
+        warnings.simplefilter("ignore")
+        model = keras.Sequential([keras.Input((100,)), keras.layers.Dense(200)])
+        resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+        try:
+            (model.save_weights if "weights" in {name!r} else model.save)({str(path)!r})
+        except OSError as error:
+            assert error.filename == {str(path)!r} and "as it was" in str(error), error
+        else:
+            raise SystemExit("saved")
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=60)
+    assert path.read_bytes() == b"old" and os.listdir(tmp_path) == [name]
+
+
+def test_saves_at_the_same_time_leave_one_whole_file(tmp_path):
+    path = tmp_path / "x.weights.h5"
+    models = [Model(a=Dense(np.full(20000, float(i)))) for i in range(4)]
+    threads = [threading.Thread(target=lambda m=m: [api.save_weights(m, path) for _ in range(5)]) for m in models]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    target = Model(a=Dense(np.zeros(20000)))
+    api.load_weights(target, path)
+    assert len(set(target.a.arrays[0])) == 1 and os.listdir(tmp_path) == ["x.weights.h5"]
 
 
 def test_permissions_and_links_stay(tmp_path):

@@ -226,16 +226,16 @@ def test_a_configuration_that_is_nested_too_deeply_is_refused(path):
     with zipfile.ZipFile(path, "w") as z:
         z.writestr("config.json", '{"a":' * deep + "1" + "}" * deep)
         z.writestr("model.weights.h5", weights)
-    with pytest.raises(ValueError, match="damaged|nested"):
+    with pytest.raises(ValueError, match=r"damaged|nested"):
         keras.models.load_model(path)
 
 
 @pytest.mark.parametrize("name", ["m.keras", "m.h5", "m.txt"])
 def test_a_missing_file_or_another_kind_is_said(tmp_path, name):
-    with pytest.raises(ValueError, match="File not found|File format not supported"):
+    with pytest.raises(ValueError, match=r"File not found|File format not supported"):
         keras.models.load_model(tmp_path / name)
     (tmp_path / name).write_bytes(b"something else")
-    with pytest.raises(ValueError, match="damaged|File format not supported"):
+    with pytest.raises(ValueError, match=r"damaged|File format not supported"):
         keras.models.load_model(tmp_path / name)
 
 
@@ -282,3 +282,34 @@ def test_statistics_of_a_normalization_work_after_loading_an_old_file(tmp_path):
         model.save(tmp_path / "m.h5")
     again = keras.models.load_model(tmp_path / "m.h5", compile=False)
     np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+def test_a_layer_inside_a_wrapper_and_beside_it_stays_one_layer(tmp_path):
+    inner = keras.Sequential([keras.Input((5,)), L.Dense(5)])
+    wide = keras.Input((4, 5))
+    model = keras.Model(wide, inner(L.Flatten()(L.TimeDistributed(inner)(wide))[:, :5]))
+    model.save(tmp_path / "m.keras")
+    again = keras.models.load_model(tmp_path / "m.keras")
+    x = np.random.default_rng(0).normal(size=(3, 4, 5)).astype("float32")
+    np.testing.assert_array_equal(model.predict(x, verbose=0), again.predict(x, verbose=0))
+    assert len(again.weights) == 2
+
+
+def test_a_huge_model_in_a_small_file_is_refused_before_allocation(tmp_path):
+    sequential().save(tmp_path / "m.keras")
+    with zipfile.ZipFile(tmp_path / "m.keras") as old, zipfile.ZipFile(tmp_path / "huge.keras", "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            new.writestr(name, data.replace(b'"units": 5', b'"units": 1099511627776'))
+    with pytest.raises(DamagedFile, match=r"huge\.keras: no model.*class 'Sequential'|huge\.keras.*larger than all"):
+        keras.models.load_model(tmp_path / "huge.keras")
+
+
+@pytest.mark.parametrize(
+    "key", [(slice(None), 0), (..., slice(0, 2)), (slice(None), None, slice(0, 3, 2)), 1, (0, 1)], ids=str
+)
+def test_slices_of_symbolic_tensors_stay_what_they_are(tmp_path, key):
+    x = keras.Input((4, 5))
+    keras.Model(x, x[key]).save(tmp_path / "m.keras")
+    data = np.random.default_rng(0).normal(size=(3, 4, 5)).astype("float32")
+    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "m.keras")(data), data[key])

@@ -16,13 +16,13 @@ CASES: dict[str, tuple[Any, str]] = {
     "lengths of x and y": (lambda m: m.fit(X, Y[:5]), "(?s)same number of samples.*'x' sizes: 50.*'y' sizes: 5"),
     "length of weights": (lambda m: m.fit(X, Y, sample_weight=np.ones(3)), "'sample_weight' sizes: 3"),
     "rank": (lambda m: m.fit(X[0], Y[:12]), r"expected shape=\(None, 12\), found shape=\(12,\)"),
-    "width": (lambda m: m.fit(X[:, :5], Y), r"expected shape=\(None, 12\), found shape=\(32, 5\)"),
+    "width": (lambda m: m.fit(X[:, :5], Y), r"value 12, but received input with shape \(32, 5\)"),
     "label too large": (lambda m: m.fit(X, Y * 0 + 3), r"y.*\[0, 3\).*got 3 at index \(0,\)"),
     "label negative": (lambda m: m.fit(X, Y * 0 - 1), r"\[0, 3\).*got -1"),
     "label of validation": (lambda m: m.fit(X, Y, validation_data=(X, Y + 9)), r"\[0, 3\).*got (9|10|11)"),
     "label of evaluate": (lambda m: m.evaluate(X, Y + 9), r"\[0, 3\)"),
     "label of one batch": (lambda m: m.train_on_batch(X, Y + 9), r"\[0, 3\)"),
-    "width of validation": (lambda m: m.fit(X, Y, validation_data=(X[:, :4], Y)), r"found shape=\(32, 4\)"),
+    "width of validation": (lambda m: m.fit(X, Y, validation_data=(X[:, :4], Y)), r"received input with shape \(32, 4\)"),
     "empty": (lambda m: m.fit(X[:0], Y[:0]), "at least one sample"),
     "objects": (lambda m: m.fit(X.astype(object), Y), "x: Invalid dtype: object"),
     "complex": (lambda m: m.fit(X + 1j, Y), "complex"),
@@ -45,8 +45,8 @@ CASES: dict[str, tuple[Any, str]] = {
     "class_weight": (lambda m: m.fit(X, Y, class_weight=[1, 2]), "class_weight.*list"),
     "both weights": (lambda m: m.fit(X, Y, class_weight={0: 1}, sample_weight=np.ones(50)), "at the same time"),
     "y beside a generator": (lambda m: m.fit(C.generator(), Y), "`y` should not be passed"),
-    "predict": (lambda m: m.predict(X[:, :3]), r"found shape=\(32, 3\)"),
-    "call": (lambda m: m(X[:, :3]), r"found shape=\(50, 3\)"),
+    "predict": (lambda m: m.predict(X[:, :3]), r"received input with shape \(32, 3\)"),
+    "call": (lambda m: m(X[:, :3]), r"received input with shape \(50, 3\)"),
 }
 
 
@@ -94,7 +94,7 @@ def test_wrong_arguments_of_compile_are_named(arguments: Any, text: str) -> None
         ({"loss": {"color": C.SPARSE}}, r"Expected keys \['color', 'age'\] in loss dict"),
         ({"loss": [C.SPARSE]}, "2 outputs"),
         ({"loss": [C.SPARSE, "mse"], "metrics": {"foo": "mae"}}, "foo"),
-        ({"loss": [C.SPARSE, "mse"], "metrics": ["mae"]}, "2 outputs"),
+        ({"loss": [C.SPARSE, "mse"], "metrics": ["mae"]}, "each of the 2 outputs"),
         ({"loss": [C.SPARSE, "mse"], "loss_weights": [1.0]}, "2 losses and 1 weights"),
     ],
 )

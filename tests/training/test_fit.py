@@ -300,3 +300,36 @@ def test_progress_ends_in_one_line_where_nobody_watches(model: Any, capsys: Any)
     assert len(capsys.readouterr().out.strip().splitlines()) == 1
     model.fit(C.X, C.Y, verbose=0)
     assert capsys.readouterr().out == ""
+
+
+def test_a_metric_of_one_number_in_an_array_stays_an_array():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, "sigmoid")])
+    model.compile("sgd", "mse", metrics=[keras.metrics.F1Score(threshold=0.5)])
+    history = model.fit(np.ones((8, 3)), np.ones((8, 1)), verbose=0).history
+    assert np.shape(history["f1_score"]) == (1, 1) and isinstance(history["loss"][0], float)
+
+
+def test_metrics_in_the_place_of_loss_weights_are_refused_by_name():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    with pytest.raises(ValueError, match=r"metrics=\[\.\.\.\]"):
+        model.compile("sgd", "mse", ["accuracy"])
+
+
+def test_a_step_of_its_own_decides_what_a_batch_is_to_the_model():
+    class Triplets(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.embed = layers.Dense(2)
+
+        def call(self, inputs):
+            anchor, near, far = inputs
+            return ops.sum(ops.square(self.embed(anchor) - self.embed(near))), self.embed(far)
+
+        def train_step(self, data):
+            near, far = self(data)
+            return {"loss": near + ops.mean(far)}
+
+    model = Triplets()
+    model.compile("sgd")
+    three = tuple(np.full((4, 3), i, "float32") for i in range(3))
+    assert list(model.fit(iter([three]), epochs=1, verbose=0, shuffle=False).history) == ["loss"]

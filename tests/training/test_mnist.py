@@ -3,9 +3,10 @@
 import os
 from pathlib import Path
 
-import nacre as keras
 import numpy as np
 import pytest
+
+import nacre as keras
 
 NAME = "mnist_t10k.npz"  # x uint8 (10000, 28, 28), y uint8 (10000,)
 

@@ -2,11 +2,12 @@ import hashlib
 import io
 import tarfile
 import zipfile
+from pathlib import Path
 
 import pytest
 
 from local_server import serving
-from nacre.utils import get_file
+from nacre.utils import files, get_file
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
@@ -50,14 +51,40 @@ def test_a_damaged_cache_is_downloaded_again(server, home):
     [
         ("/a.txt", {"file_hash": "0" * 64}, ValueError, "Incomplete or corrupted file detected"),
         ("/missing", {}, OSError, "404"),
-        ("/cut", {}, OSError, "10 of 1000 bytes"),
+        ("/cut", {}, OSError, r"10 of 1000 bytes.*put the file there by hand"),
+        ("/error", {}, OSError, "500"),
+        ("/round", {}, OSError, "302"),
+        ("/silent", {}, OSError, r"(?s)no answer|timed out"),
+        ("/noise", {}, OSError, "(?s)URL fetch failure.*by hand"),
+        ("/reset", {}, OSError, "URL fetch failure.*by hand"),
     ],
 )
-def test_a_failed_download_leaves_nothing_behind(server, home, path, options, error, text):
+def test_a_failed_download_leaves_nothing_behind(server, home, monkeypatch, path, options, error, text):
+    monkeypatch.setattr(files, "_TIMEOUT", 0.5)
     address, folder, _ = server
     (folder / "a.txt").write_bytes(b"hello")
     with pytest.raises(error, match=text):
         get_file(origin=address + path, **options)
+    assert not list((home / "datasets").iterdir())
+
+
+def test_a_redirection_is_followed(server, home):
+    address, folder, _ = server
+    (folder / "a.txt").write_bytes(b"hello")
+    digest = hashlib.sha256(b"hello").hexdigest()
+    assert Path(get_file("b.txt", origin=f"{address}/moved", file_hash=digest)).read_bytes() == b"hello"
+
+
+def test_an_interrupted_download_leaves_nothing_behind(server, home, monkeypatch):
+    address, folder, _ = server
+    (folder / "a.txt").write_bytes(b"hello")
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files.Progbar, "update", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        get_file(origin=f"{address}/a.txt")
     assert not list((home / "datasets").iterdir())
 
 

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -163,7 +165,7 @@ def test_arrows_do_not_run_through_boxes(graph):
     for (source, target), route in zip(edges, drawn.routes, strict=True):
         if source == target:
             continue
-        for (ax, ay), (bx, by) in zip(route, route[1:], strict=False):
+        for (ax, ay), (bx, by) in itertools.pairwise(route):
             for i, (left, top, right, bottom) in enumerate(boxes):
                 if i in (source, target):
                     continue

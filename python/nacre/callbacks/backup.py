@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
-from typing import Any
+import warnings
+from typing import Any, NamedTuple
 
 from nacre.callbacks.base import Callback
+from nacre.saving.atomic import replacing
+
+
+class _Step(NamedTuple):
+    """Where training was; `iterations` is the optimizer's count, by which weights are known to belong to this step."""
+
+    epoch: int
+    batch: int
+    iterations: int | None = None
+
+
+def _keep(now: str, then: str) -> None:
+    """Makes the file `then` the same as `now`, in one step."""
+    part = f"{then}.part"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(part)
+    try:
+        os.link(now, part)
+    except OSError:  # no hard links on this file system
+        shutil.copyfile(now, part)
+    os.replace(part, then)
 
 
 class BackupAndRestore(Callback):
@@ -32,6 +55,7 @@ class BackupAndRestore(Callback):
         self.delete_checkpoint = delete_checkpoint
         self._batches_seen = 0
         self._current_epoch = 0
+        self._saved: _Step | None = None
         self._training_metadata_path = os.path.join(self.backup_dir, "training_metadata.json")
         self._weights_path = os.path.join(self.backup_dir, "latest.weights.h5")
         if save_freq != "epoch" and (isinstance(save_freq, bool) or not isinstance(save_freq, int)):
@@ -46,20 +70,44 @@ class BackupAndRestore(Callback):
         return bool(self.save_freq != "epoch")
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Goes on from a backup, if there is one."""
-        for suffix in ("", ".backup"):
-            metadata, weights = self._training_metadata_path + suffix, self._backup_name(suffix)
-            if os.path.exists(metadata) and os.path.exists(weights):
-                self.model.load_weights(weights)
-                with open(metadata) as f:
-                    found = json.load(f)
-                # An epoch that was cut short begins again.
-                self.model._initial_epoch = int(found["epoch"]) + (1 if found["batch"] == 0 else 0)
+        """Goes on from a backup, if there is one. A damaged one is passed over when there is an older one."""
+        self.model._initial_epoch = self._saved = None
+        found = [
+            (weights, metadata)
+            for weights, metadata in ((self._weights_path, self._training_metadata_path), self._older())
+            if os.path.exists(weights) and os.path.exists(metadata)
+        ]
+        for i, (weights, metadata) in enumerate(found):
+            try:
+                self._restore(weights, metadata)
                 return
-        self.model._initial_epoch = None
+            except ValueError as error:
+                if i + 1 == len(found):
+                    raise
+                warnings.warn(f"BackupAndRestore: going on from the older backup: {error}", stacklevel=2)
 
-    def _backup_name(self, suffix: str) -> str:
-        return self._weights_path if not suffix else os.path.join(self.backup_dir, "backup.weights.h5")
+    def _older(self) -> tuple[str, str]:
+        return os.path.join(self.backup_dir, "backup.weights.h5"), self._training_metadata_path + ".backup"
+
+    def _restore(self, weights: str, metadata: str) -> None:
+        with open(metadata, encoding="utf-8") as file:
+            try:
+                found = json.load(file)
+                steps = [_Step(**step) for step in (found, found.pop("before", None)) if step is not None]
+                if not all(isinstance(n, int) for s in steps for n in (s.epoch, s.batch, s.iterations or 0)):
+                    raise ValueError(f"expected ints, got {steps}")
+            except (ValueError, TypeError, AttributeError, RecursionError) as error:
+                raise ValueError(f"{metadata} is damaged: {error}") from error
+        self.model.load_weights(weights)
+        # Weights are written after the metadata. If that was interrupted, they are still those of the step before.
+        step = next((s for s in steps if s.iterations in (None, self._iterations())), steps[0])
+        # An epoch that was cut short begins again.
+        self.model._initial_epoch = step.epoch + (1 if step.batch == 0 else 0)
+        self._saved = step
+
+    def _iterations(self) -> int | None:
+        optimizer: Any = getattr(self.model, "optimizer", None)
+        return int(optimizer.iterations.numpy()) if getattr(optimizer, "built", False) else None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Remembers the epoch."""
@@ -82,11 +130,15 @@ class BackupAndRestore(Callback):
     def _save(self, epoch: int, batch: int) -> None:
         os.makedirs(self.backup_dir, exist_ok=True)
         if self.double_checkpoint and os.path.exists(self._weights_path):
-            os.replace(self._weights_path, self._backup_name(".backup"))
-            os.replace(self._training_metadata_path, self._training_metadata_path + ".backup")
+            for now, then in zip((self._weights_path, self._training_metadata_path), self._older()):
+                if os.path.exists(now):
+                    _keep(now, then)
+        step = _Step(epoch, batch, self._iterations())
+        before = {} if self._saved is None else {"before": self._saved._asdict()}
+        with replacing(self._training_metadata_path) as file:
+            file.write(json.dumps({**step._asdict(), **before}).encode())
         self.model.save_weights(self._weights_path, overwrite=True)
-        with open(self._training_metadata_path, "w") as f:
-            json.dump({"epoch": epoch, "batch": batch}, f)
+        self._saved = step
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Removes the backup: training ended well."""

@@ -97,6 +97,8 @@ class ModelCheckpoint(MonitorCallback):
             self.model.save_weights(path, overwrite=True)
         else:
             self.model.save(path, overwrite=True)
+        if self.verbose > 0:
+            print_message(f"\nEpoch {epoch + 1}: finished saving model to {path}")
 
     def _is_best(self, epoch: int, path: str, logs: dict[str, Any]) -> bool:
         current = logs.get(self.monitor)
@@ -115,7 +117,7 @@ class ModelCheckpoint(MonitorCallback):
                 print_message(f"\nEpoch {epoch + 1}: {self.monitor} did not improve from {self.best:.5f}")
             return False
         if self.verbose > 0:
-            before = "inf" if self.best is None else f"{self.best:.5f}"
+            before = "None" if self.best is None else f"{self.best:.5f}"
             print_message(
                 f"\nEpoch {epoch + 1}: {self.monitor} improved from {before} to {current:.5f}, saving model to {path}"
             )

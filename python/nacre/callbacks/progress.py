@@ -104,7 +104,7 @@ class ProgbarLogger(Callback):
 
     def _update(self, batch: int, logs: dict[str, Any] | None) -> None:
         bar = self._bar()
-        self.seen = batch + 1
+        self.seen = batch + 1 if self.target is None else min(batch + 1, self.target)
         if self.verbose == 1:
             bar.update(self.seen, list((logs or {}).items()), finalize=False)
 

@@ -107,12 +107,17 @@ class CSVLogger(Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Opens the file."""
+        self._write_header = True
+        cut = False
         if self.append and os.path.exists(self.filename):
-            with open(self.filename) as f:
+            with open(self.filename, "rb") as f:
                 self._write_header = not bool(f.readline())
-        else:
-            self._write_header = True
-        self.csv_file = open(self.filename, "a" if self.append else "w", newline="")
+                if not self._write_header:
+                    f.seek(-1, os.SEEK_END)
+                    cut = f.read() != b"\n"  # a killed run left half a line
+        self.csv_file = open(self.filename, "a" if self.append else "w", newline="")  # noqa: SIM115
+        if cut:
+            self.csv_file.write("\r\n")
         self._writer = None
         self.keys = None
 

@@ -78,7 +78,7 @@ class EventWriter:
     def __init__(self, folder: str) -> None:
         os.makedirs(folder, exist_ok=True)
         name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}.v2"
-        self._file = open(os.path.join(folder, name), "ab")
+        self._file = open(os.path.join(folder, name), "ab")  # noqa: SIM115
         self._record(_field(1, 1, struct.pack("<d", time.time())) + _field(3, 2, b"brain.Event:2"))
 
     def _record(self, data: bytes) -> None:

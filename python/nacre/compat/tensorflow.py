@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-import types
+import functools as _functools
+import types as _types
+from builtins import range as builtin_range
+from builtins import slice as slice_
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import nacre
 from nacre import ops
 from nacre import random as _random
-from nacre.compat import data as _data
+from nacre.compat import pictures as _pictures
+from nacre.compat import strings as _strings
+from nacre.core import trace as _trace
+from nacre.core import tree as _tree
 from nacre.core.autodiff import GradientTape as _GradientTape
+from nacre.core.errors import NotCompilable as _NotCompilable
+from nacre.core.errors import TracedBranch as _TracedBranch
 from nacre.core.tensor import Tensor
 from nacre.core.variable import Variable as _Variable
+from nacre.runtime.compiled import CompiledFunction as _CompiledFunction
+from nacre.utils import dataset as _dataset
 
 keras = nacre
 GradientTape = _GradientTape
@@ -29,16 +39,45 @@ string = "string"
 
 _SAME = (
     "abs add argmax argmin argsort broadcast_to cast ceil clip concatenate cos cumsum divide einsum equal exp "
-    "expand_dims eye floor greater greater_equal less less_equal linspace log logical_and logical_not logical_or "
+    "eye floor greater greater_equal less less_equal linspace log logical_and logical_not logical_or "
     "matmul maximum minimum multiply not_equal one_hot ones ones_like pad power repeat round rsqrt sign sigmoid sin "
-    "slice sort split sqrt square squeeze stack stop_gradient subtract tanh tensordot tile where zeros zeros_like"
+    "slice sort split sqrt square stack stop_gradient subtract tan tanh tensordot tile where zeros zeros_like "
+    "cond while_loop vectorized_map meshgrid"
 )
 for _name in _SAME.split():
     globals()[_name] = getattr(ops, _name)
 pow = ops.power
+acos, asin, atan, atan2 = ops.arccos, ops.arcsin, ops.arctan, ops.arctan2
 range = ops.arange
-convert_to_tensor = ops.convert_to_tensor
 is_tensor = ops.is_tensor
+
+
+def _text(value: Any) -> Any:
+    """`value` as an array of strings when it holds such, else None."""
+    if isinstance(value, (str, bytes)) or (isinstance(value, np.ndarray) and value.dtype.kind in "SUO"):
+        return np.asarray(value).view(_dataset.Text)
+    if isinstance(value, (list, tuple)) and value and _text(value[0]) is not None:
+        return np.asarray(value).view(_dataset.Text)
+    return None
+
+
+def convert_to_tensor(value: Any, dtype: Any = None, dtype_hint: Any = None, name: str | None = None) -> Any:
+    """`value` as a tensor, or as an array of strings."""
+    text = _text(value)
+    return ops.convert_to_tensor(value, dtype) if text is None else text
+
+
+def expand_dims(input: Any, axis: Any, name: str | None = None) -> Any:
+    """With an axis of size 1 at `axis`."""
+    text = _text(input)
+    return ops.expand_dims(input, axis) if text is None else np.expand_dims(text, axis)
+
+
+def squeeze(input: Any, axis: Any = None, name: str | None = None) -> Any:
+    """Without the axes of size 1."""
+    text = _text(input)
+    axis = tuple(axis) if isinstance(axis, list) else axis
+    return ops.squeeze(input, axis) if text is None else np.squeeze(text, axis)
 
 
 class TensorShape(tuple):  # type: ignore[type-arg]
@@ -59,28 +98,189 @@ class TensorShape(tuple):  # type: ignore[type-arg]
 
 def constant(value: Any, dtype: Any = None, shape: Any = None, name: str | None = None) -> Any:
     """A tensor of that value (repeated to `shape`)."""
-    out = ops.convert_to_tensor(value, dtype=dtype)
-    if shape is None:
+    out = convert_to_tensor(value, dtype)
+    if shape is None or isinstance(out, _dataset.Text):
         return out
     return ops.broadcast_to(out, shape) if out.ndim == 0 else ops.reshape(out, shape)
 
 
-def Variable(
-    initial_value: Any, trainable: Any = True, name: str | None = None, dtype: Any = None, **kwargs: Any
-) -> _Variable:
-    """A variable with that first value."""
-    value = initial_value() if callable(initial_value) else initial_value
-    return _Variable(value, dtype=dtype, trainable=trainable, name=name)
+class Variable(_Variable):
+    """A variable with that first value, whose parts can be assigned: `v[0, 1].assign(2.0)`."""
+
+    def __init__(
+        self,
+        initial_value: Any,
+        trainable: Any = True,
+        validate_shape: Any = True,
+        caching_device: Any = None,
+        name: str | None = None,
+        variable_def: Any = None,
+        dtype: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        value = initial_value() if callable(initial_value) else initial_value
+        super().__init__(value, dtype=dtype, trainable=True if trainable is None else trainable, name=name)
+
+    def __getitem__(self, key: Any) -> Any:
+        found = super().__getitem__(key)
+        if isinstance(found, Tensor):
+            found.assign = lambda value, **_: self._assign_part(key, value)  # type: ignore[attr-defined]
+        return found
+
+    def _assign_part(self, key: Any, value: Any) -> _Variable:
+        array = np.array(self.numpy())
+        array[key] = np.asarray(value)
+        return self.assign(array)
+
+    def scatter_nd_update(self, indices: Any, updates: Any, name: str | None = None) -> _Variable:
+        """The variable, with `updates` at `indices` (rows of positions)."""
+        return self.assign(ops.scatter_update(self, indices, updates))
+
+    def scatter_update(self, sparse_delta: Any, **kwargs: Any) -> _Variable:
+        """The variable, with rows replaced: see `tf.IndexedSlices`."""
+        return self.assign(ops.scatter_update(self, np.asarray(sparse_delta.indices)[:, None], sparse_delta.values))
+
+
+class IndexedSlices:
+    """Rows of a tensor: their values and their numbers."""
+
+    def __init__(self, values: Any, indices: Any, dense_shape: Any = None) -> None:
+        self.values, self.indices, self.dense_shape = values, indices, dense_shape
+
+
+class TensorSpec:
+    """Shape and dtype of a tensor."""
+
+    def __init__(self, shape: Any, dtype: Any = "float32", name: str | None = None) -> None:
+        self.shape, self.dtype, self.name = TensorShape(shape), dtype, name
+
+
+class Module:
+    """What holds Variables in its attributes."""
+
+    def __init__(self, name: str | None = None) -> None:
+        self.name = name
+
+    @property
+    def variables(self) -> tuple[_Variable, ...]:
+        """The Variables in the attributes, also those of Modules and layers there."""
+        found: list[_Variable] = []
+        for _, item in sorted(vars(self).items()):
+            for leaf in _tree.flatten(item):
+                held = [leaf] if isinstance(leaf, _Variable) else list(getattr(leaf, "variables", ()))
+                found += [v for v in held if not any(v is f for f in found)]
+        return tuple(found)
+
+    @property
+    def trainable_variables(self) -> tuple[_Variable, ...]:
+        """Those that are trained."""
+        return tuple(v for v in self.variables if v.trainable)
 
 
 def reshape(tensor: Any, shape: Any, name: str | None = None) -> Any:
     """The same numbers in another shape."""
-    return ops.reshape(tensor, tuple(int(d) for d in shape))
+    text = _text(tensor)
+    sizes = tuple(int(d) for d in shape)
+    return ops.reshape(tensor, sizes) if text is None else text.reshape(sizes)
 
 
 def shape(input: Any, **kwargs: Any) -> Any:
-    """The shape as a tuple."""
-    return tuple(ops.shape(input))
+    """The shape: of a value as a tensor, of a symbol as a tuple."""
+    sizes = tuple(ops.shape(input))
+    return Tensor(np.array(sizes, np.int32)) if isinstance(input, (Tensor, _Variable, np.ndarray)) else sizes
+
+
+def size(input: Any, **kwargs: Any) -> Any:
+    """The number of elements."""
+    return ops.convert_to_tensor(ops.size(input), "int32")
+
+
+def rank(input: Any, name: str | None = None) -> Any:
+    """The number of axes."""
+    return ops.convert_to_tensor(ops.ndim(input), "int32")
+
+
+def add_n(inputs: Any, name: str | None = None) -> Any:
+    """The sum of several tensors."""
+    total = inputs[0]
+    for x in inputs[1:]:
+        total = ops.add(total, x)
+    return ops.convert_to_tensor(total)
+
+
+def reverse(tensor: Any, axis: Any, name: str | None = None) -> Any:
+    """Reversed along those axes."""
+    return ops.flip(ops.convert_to_tensor(tensor), axis=tuple(axis) if isinstance(axis, (list, tuple)) else axis)
+
+
+def boolean_mask(tensor: Any, mask: Any, axis: int | None = None, name: str | None = None) -> Any:
+    """The elements where `mask` holds."""
+    before = (slice_(None),) * (axis or 0)
+    return ops.convert_to_tensor(tensor)[(*before, ops.convert_to_tensor(mask, "bool"))]
+
+
+def unique(x: Any, out_idx: Any = "int32", name: str | None = None) -> tuple[Any, Any]:
+    """The different values in the order of their first place, and for each element the number of its value."""
+    array = np.asarray(x)
+    _, first, back = np.unique(array, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    number = np.empty_like(order)
+    number[order] = np.arange(len(order))
+    return ops.convert_to_tensor(array[np.sort(first)]), ops.convert_to_tensor(number[back.ravel()], out_idx)
+
+
+def clip_by_norm(t: Any, clip_norm: float, axes: Any = None, name: str | None = None) -> Any:
+    """`t`, made shorter where its norm is larger than `clip_norm`."""
+    length = ops.sqrt(ops.sum(ops.square(t), axis=axes, keepdims=True))
+    return ops.multiply(t, clip_norm / ops.maximum(length, clip_norm))
+
+
+def global_norm(t_list: Any, name: str | None = None) -> Any:
+    """The norm of all tensors together."""
+    return ops.sqrt(add_n([ops.sum(ops.square(t)) for t in t_list if t is not None]))
+
+
+def clip_by_global_norm(t_list: Any, clip_norm: float, use_norm: Any = None, name: str | None = None) -> Any:
+    """The tensors, made shorter together when their common norm is larger than `clip_norm`; and that norm."""
+    length = global_norm(t_list) if use_norm is None else use_norm
+    factor = clip_norm / ops.maximum(length, clip_norm)
+    return [None if t is None else ops.multiply(t, factor) for t in t_list], length
+
+
+def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that returns its value and the function that gives the gradients of its arguments."""
+    return ops.custom_gradient(f)  # type: ignore[no-any-return]
+
+
+def executing_eagerly() -> Any:
+    """Whether values are known: not while a step is being compiled."""
+    return _trace.current_graph() is None
+
+
+def scatter_nd(indices: Any, updates: Any, shape: Any, name: str | None = None) -> Any:
+    """Zeros of that shape, with `updates` added at `indices`."""
+    return ops.scatter(indices, updates, tuple(int(d) for d in shape))
+
+
+def tensor_scatter_nd_update(tensor: Any, indices: Any, updates: Any, name: str | None = None) -> Any:
+    """`tensor` with `updates` at `indices`."""
+    return ops.scatter_update(tensor, indices, updates)
+
+
+def gather_nd(params: Any, indices: Any, batch_dims: int = 0, name: str | None = None) -> Any:
+    """The parts of `params` at rows of positions."""
+    index = ops.convert_to_tensor(indices)
+    return ops.convert_to_tensor(params)[tuple(index[..., i] for i in builtin_range(index.shape[-1]))]
+
+
+def py_function(func: Callable[..., Any], inp: Any, Tout: Any = None, name: str | None = None) -> Any:
+    """`func` of values."""
+    return func(*inp)
+
+
+def numpy_function(func: Callable[..., Any], inp: Any, Tout: Any = None, name: str | None = None) -> Any:
+    """`func` of NumPy arrays."""
+    return _dataset.as_values(func(*(np.asarray(x) for x in inp)))
 
 
 def fill(dims: Any, value: Any) -> Any:
@@ -90,6 +290,8 @@ def fill(dims: Any, value: Any) -> Any:
 
 def concat(values: Any, axis: int, name: str | None = None) -> Any:
     """The tensors one after another along `axis`."""
+    if _text(values[0]) is not None:
+        return np.concatenate(values, axis=axis).view(_dataset.Text)
     return ops.concatenate(list(values), axis=axis)
 
 
@@ -118,9 +320,27 @@ def identity(input: Any, name: str | None = None) -> Any:
     return ops.convert_to_tensor(input)
 
 
+_eagerly = [False]  # what config.run_functions_eagerly says
+
+
 def function(func: Callable[..., Any] | None = None, **kwargs: Any) -> Any:
-    """`func` itself: what is worth compiling is compiled by `fit`."""
-    return func if func is not None else (lambda f: f)
+    """`func` as one program per shapes of its arguments. It runs as it stands inside of another one, where a tape
+    listens, and where it cannot be compiled because it asks for values."""
+    if func is None:
+        return lambda f: function(f, **kwargs)
+    compiled, possible = _CompiledFunction(func), [True]
+
+    @_functools.wraps(func)
+    def call(*args: Any, **named: Any) -> Any:
+        if possible[0] and not _eagerly[0] and _trace.current_graph() is None and not _trace.tapes():
+            try:
+                return compiled(*args, **named)
+            except (_TracedBranch, _NotCompilable):
+                possible[0] = False
+        return func(*args, **named)
+
+    call.python_function = func  # type: ignore[attr-defined]
+    return call
 
 
 def print(*inputs: Any, **kwargs: Any) -> None:
@@ -147,8 +367,8 @@ reduce_logsumexp = _reduction("logsumexp")
 # --- submodules ------------------------------------------------------------------------------------------------
 
 
-def _module(name: str, **members: Any) -> types.ModuleType:
-    made = types.ModuleType(f"{__name__}.{name}")
+def _module(name: str, **members: Any) -> _types.ModuleType:
+    made = _types.ModuleType(f"{__name__}.{name}")
     made.__dict__.update(members)
     return made
 
@@ -182,13 +402,68 @@ random = _module(
     categorical=_random.categorical,
     set_seed=nacre.utils.set_random_seed,
 )
-data = _module("data", Dataset=_data.Dataset, AUTOTUNE=_data.AUTOTUNE, experimental=_module("data.experimental"))
-data.experimental.AUTOTUNE = _data.AUTOTUNE
+strings = _strings
+io = _module(
+    "io",
+    read_file=_pictures.read_file,
+    decode_image=_pictures.decode_image,
+    decode_jpeg=_pictures.decode_jpeg,
+    decode_png=_pictures.decode_png,
+)
+image = _pictures
+
+
+def _cardinality(dataset: Any) -> Any:
+    return dataset.cardinality()
+
+
+data = _module("data", Dataset=_dataset.Dataset, AUTOTUNE=_dataset.AUTOTUNE, experimental=_module("data.experimental"))
+data.experimental.AUTOTUNE = _dataset.AUTOTUNE
+data.experimental.cardinality = _cardinality
 _MATH = (
     "abs add ceil cos cumsum divide equal erf exp expm1 floor greater less log log1p logical_and logical_not "
     "logical_or maximum minimum mod multiply negative not_equal round rsqrt sigmoid sign sin softplus sqrt square "
-    "subtract tan tanh top_k argmax argmin"
+    "subtract tan tanh argmax argmin floor_divide segment_sum sinh cosh bincount"
 )
+
+
+def _top_k(input: Any, k: int = 1, sorted: Any = True, name: str | None = None) -> Any:
+    return _TopK(*ops.top_k(input, k, sorted))
+
+
+class _TopK(NamedTuple):
+    values: Any
+    indices: Any
+
+
+def _confusion_matrix(labels: Any, predictions: Any, num_classes: int | None = None, **kwargs: Any) -> Any:
+    true, predicted = np.asarray(labels).ravel().astype(int), np.asarray(predictions).ravel().astype(int)
+    n = num_classes or int(max(true.max(initial=-1), predicted.max(initial=-1))) + 1
+    return Tensor(np.bincount(true * n + predicted, minlength=n * n).reshape(n, n).astype(np.int32))
+
+
+def _moments(x: Any, axes: Any, shift: Any = None, keepdims: Any = False, name: str | None = None) -> Any:
+    return ops.moments(x, axes, keepdims)
+
+
+def _convolution(input: Any, filters: Any, strides: Any = 1, padding: str = "VALID", **kwargs: Any) -> Any:
+    return ops.conv(input, filters, _inner(strides), padding.lower(), **kwargs)
+
+
+def _inner(sizes: Any) -> Any:
+    if not isinstance(sizes, (list, tuple)):
+        return sizes
+    return tuple(sizes[1:-1]) if len(sizes) == 4 else tuple(sizes)
+
+
+def _max_pool(input: Any, ksize: Any, strides: Any, padding: str, **kwargs: Any) -> Any:
+    return ops.max_pool(input, _inner(ksize), _inner(strides), padding.lower())
+
+
+def _avg_pool(input: Any, ksize: Any, strides: Any, padding: str, **kwargs: Any) -> Any:
+    return ops.average_pool(input, _inner(ksize), _inner(strides), padding.lower())
+
+
 _NN = "relu relu6 sigmoid softmax log_softmax softplus softsign silu elu selu gelu leaky_relu tanh"
 math = _module(
     "math",
@@ -200,9 +475,22 @@ math = _module(
     reduce_any=reduce_any,
     reduce_all=reduce_all,
     reduce_logsumexp=reduce_logsumexp,
+    reduce_std=_reduction("std"),
+    reduce_variance=_reduction("var"),
     pow=ops.power,
+    top_k=_top_k,
+    add_n=add_n,
+    confusion_matrix=_confusion_matrix,
+    l2_normalize=nacre.backend.l2_normalize,
+    divide_no_nan=lambda x, y, name=None: ops.divide_no_nan(x, y),
+    squared_difference=lambda x, y, name=None: ops.square(ops.subtract(x, y)),
+    is_nan=ops.isnan,
+    is_finite=ops.isfinite,
+    is_inf=ops.isinf,
     **{name: getattr(ops, name) for name in _MATH.split()},
 )
+is_nan = ops.isnan
+squared_difference = math.squared_difference
 nn = _module(
     "nn",
     **{name: getattr(ops, name) for name in _NN.split()},
@@ -218,15 +506,43 @@ nn = _module(
     sigmoid_cross_entropy_with_logits=lambda labels=None, logits=None, name=None: ops.binary_crossentropy(
         labels, logits, from_logits=True
     ),
+    moments=_moments,
+    top_k=_top_k,
+    embedding_lookup=lambda params, ids, max_norm=None, name=None: ops.take(params, ids, axis=0),
+    bias_add=lambda value, bias, data_format=None, name=None: ops.add(value, bias),
+    conv2d=_convolution,
+    max_pool2d=_max_pool,
+    max_pool=_max_pool,
+    avg_pool2d=_avg_pool,
+    avg_pool=_avg_pool,
+    depth_to_space=lambda input, block_size, data_format="NHWC", name=None: ops.depth_to_space(input, block_size),
+    space_to_depth=lambda input, block_size, data_format="NHWC", name=None: ops.space_to_depth(input, block_size),
 )
-linalg = _module("linalg", matmul=ops.matmul, norm=norm)
+linalg = _module(
+    "linalg",
+    matmul=ops.matmul,
+    norm=norm,
+    diag=ops.diag,
+    det=ops.det,
+    inv=ops.inv,
+    trace=ops.trace,
+    cholesky=ops.cholesky,
+    eye=ops.eye,
+    band_part=lambda input, num_lower, num_upper, name=None: (
+        ops.tril(input, num_upper if num_upper >= 0 else input.shape[-1])
+        if num_lower < 0
+        else ops.triu(input if num_upper < 0 else ops.tril(input, num_upper), -num_lower)
+    ),
+)
+nest = _module("nest", flatten=_tree.flatten, map_structure=_tree.map_structure)
+autograph = _module("autograph", experimental=_module("autograph.experimental", do_not_convert=lambda f=None, **k: f))
 config = _module(
     "config",
     list_physical_devices=lambda device_type=None: [] if device_type == "GPU" else ["/physical_device:CPU:0"],
     experimental=_module(
         "config.experimental", list_physical_devices=lambda device_type=None: [], set_memory_growth=lambda *a: None
     ),
-    run_functions_eagerly=lambda run_eagerly: None,
+    run_functions_eagerly=lambda run_eagerly: _eagerly.__setitem__(0, run_eagerly),
 )
 test = _module("test", is_gpu_available=lambda *a, **k: False, gpu_device_name=lambda: "")
 errors = _module("errors", InvalidArgumentError=ValueError)

@@ -160,7 +160,7 @@ class GradientTape:
             self.persistent = not once
         if once:
             self.reset()
-        found = []
+        found: list[Any] = []
         for k, source in enumerate(flat):
             column = [row[k] for row in rows]
             if not column:

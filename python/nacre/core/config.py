@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 _FLOATS = ("float16", "float32", "float64", "bfloat16")
-_settings = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
+_settings: dict[str, Any] = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
 
 
 def floatx() -> str:
@@ -12,7 +14,7 @@ def floatx() -> str:
     >>> floatx()
     'float32'
     """
-    return _settings["floatx"]
+    return str(_settings["floatx"])
 
 
 def set_floatx(value: str) -> None:
@@ -29,7 +31,7 @@ def set_floatx(value: str) -> None:
 
 def epsilon() -> float:
     """The small number that keeps divisions and logarithms finite (1e-7)."""
-    return _settings["epsilon"]
+    return float(_settings["epsilon"])
 
 
 def set_epsilon(value: float) -> None:
@@ -41,7 +43,7 @@ def set_epsilon(value: float) -> None:
 
 def image_data_format() -> str:
     """`"channels_last"` or `"channels_first"`: where image layers expect the channels."""
-    return _settings["image_data_format"]
+    return str(_settings["image_data_format"])
 
 
 def set_image_data_format(data_format: str) -> None:

@@ -54,7 +54,7 @@ _global_objects: dict[str, Any] = {}
 _names_by_object: dict[Any, str] = {}
 _scopes: ContextVar[tuple[Mapping[str, Any], ...]] = ContextVar("nacre_custom_objects", default=())
 _safe_mode: ContextVar[bool] = ContextVar("nacre_safe_mode", default=False)
-sharing: ContextVar[_Sharing | None] = ContextVar("nacre_object_sharing", default=None)
+sharing: ContextVar[Sharing | None] = ContextVar("nacre_object_sharing", default=None)
 
 
 # --- custom objects -----------------------------------------------------------------------------------------
@@ -85,7 +85,10 @@ def get_registered_name(obj: Any) -> str:
         known = _names_by_object.get(obj)
     except TypeError:  # not hashable
         known = None
-    return known or str(obj.__name__)
+    name = known or getattr(obj, "__name__", None)
+    if name is None:
+        raise TypeError(f"get_registered_name: expected a class or function, got {obj!r:.200}")
+    return str(name)
 
 
 def get_registered_object(
@@ -115,21 +118,22 @@ class CustomObjectScope:
 custom_object_scope = CustomObjectScope
 
 
-class _Sharing:
+class Sharing:
     """Objects that occur several times in one configuration stay one object: by `id` when writing and when reading."""
 
     def __init__(self) -> None:
-        self.configs: dict[int, dict[str, Any]] = {}
-        self.keep: list[Any] = []  # an id is only unique while its object lives
+        self.met: dict[int, Any] = {}  # kept alive: an id is only unique while its object lives
+        self.several: set[int] = set()  # ids of what was met again
         self.objects: dict[Any, Any] = {}
 
 
 @contextlib.contextmanager
-def object_sharing() -> Iterator[None]:
-    """Inside this block an object that occurs twice is marked with `shared_object_id`, and is one object again."""
-    token = sharing.set(_Sharing())
+def object_sharing() -> Iterator[Sharing]:
+    """Inside this block what a configuration marks with one `shared_object_id` is one object."""
+    shared = Sharing()
+    token = sharing.set(shared)
     try:
-        yield
+        yield shared
     finally:
         sharing.reset(token)
 

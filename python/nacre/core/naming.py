@@ -50,6 +50,12 @@ def name_scope(name: str) -> Iterator[None]:
         stack.pop()
 
 
+@contextlib.contextmanager
+def device(device_name: str) -> Iterator[None]:
+    """Does nothing: there is one device, the CPU."""
+    yield
+
+
 def current_path() -> str:
     """The scopes that are open now, joined with `/`."""
     return "/".join(_stack())

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from nacre.core import trace
 from nacre.core.spec import Spec
@@ -50,8 +51,12 @@ class Op:
     grad_wants: ClassVar[tuple[str, ...] | None] = None
     key: tuple[Any, ...]
 
+    if TYPE_CHECKING:  # the attributes of subclasses, where passes know which op it is
+
+        def __getattr__(self, name: str) -> Any: ...
+
     def __init_subclass__(cls) -> None:
-        notes = cls.__dict__.get("__annotations__", {})
+        notes = inspect.get_annotations(cls)
         own = tuple(n for n, kind in notes.items() if not str(kind).startswith("ClassVar"))
         cls.fields = (*cls.fields, *(n for n in own if n not in cls.fields))
         cls.defaults = {**cls.defaults, **{n: cls.__dict__[n] for n in own if n in cls.__dict__}}
@@ -60,7 +65,7 @@ class Op:
             cls.inputs = code.co_varnames[1 : code.co_argcount]
             cls.variadic = bool(code.co_flags & inspect.CO_VARARGS)
         if "grad" in cls.__dict__:
-            code = cls.grad.__code__
+            code = cls.__dict__["grad"].__code__
             cls.grad_wants = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
@@ -105,7 +110,7 @@ class Op:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{n}={getattr(self, n)!r}' for n in self.fields)})"
 
-    def infer(self, *specs: Spec) -> Any:
+    def infer(self, *specs: Any, **options: Any) -> Any:  # a signature that every other one fits
         raise NotImplementedError(f"{type(self).__name__} has no shape rule")
 
     def lower(self, k: Any, *operands: Any) -> None:
@@ -129,8 +134,16 @@ class Op:
         for name, y, dy in zip(self.outputs, outputs, d_outputs):
             have[name] = y
             have["d" + name] = dy
-        result = self.grad(**{name: have[name] for name in self.grad_wants})  # type: ignore[attr-defined]
+        result = self.grad(**{name: have[name] for name in self.grad_wants})
         return tuple(result) if isinstance(result, (tuple, list)) else (result,)
+
+
+_LARGE = 1 << 20  # elements; smaller constants are computed, since Python may ask for their values
+
+
+def _is_large(op: Op, tensors: list[Any]) -> bool:
+    specs = op.infer(*[Spec(t.shape, t.dtype) for t in tensors])
+    return any(math.prod(s.shape) > _LARGE for s in ((specs,) if type(specs) is Spec else specs))
 
 
 def run(op: Op, values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -154,6 +167,8 @@ def run(op: Op, values: tuple[Any, ...]) -> tuple[Any, ...]:
                 graph = value.graph
         elif not isinstance(v, Tensor):
             raise TypeError(f"{type(op).__name__}: input {i} is a {type(v).__name__}, expected a tensor")
+    if graph is None and trace.probing() and _is_large(op, resolved):
+        graph = trace.current_graph()  # only the shape is asked for
     if graph is None:
         outputs = _execute(op, tuple(resolved))
     else:

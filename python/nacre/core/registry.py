@@ -36,6 +36,7 @@ from .custom_objects import (
 
 __all__ = [
     "CustomObjectScope",
+    "UnknownObject",
     "custom_object_scope",
     "deserialize_keras_object",
     "get_custom_objects",
@@ -48,12 +49,17 @@ __all__ = [
     "resolve",
     "safe_mode_scope",
     "serialize_keras_object",
+    "serialize_whole",
 ]
 
 # Where a function without a module is looked for.
 _FUNCTION_PACKAGES = ("activations", "losses", "metrics", "ops", "initializers", "regularizers", "constraints")
 
 _PLAIN = (str, int, float, bool)
+
+
+class UnknownObject(TypeError):
+    """A configuration names a class or function that is neither public nor registered."""
 
 
 # --- identifiers: what every package's get() accepts --------------------------------------------------------
@@ -208,10 +214,20 @@ def _serialize_instance(obj: Any) -> dict[str, Any]:
             config[part] = serialize_keras_object(value)
     shared = sharing.get()
     if shared is not None:
-        first = shared.configs.setdefault(id(obj), config)
-        shared.keep.append(obj)
-        if first is not config:
-            first["shared_object_id"] = config["shared_object_id"] = id(obj)
+        if id(obj) in shared.met:
+            shared.several.add(id(obj))
+        shared.met[id(obj)] = obj
+        if id(obj) in shared.several:
+            config["shared_object_id"] = id(obj)
+    return config
+
+
+def serialize_whole(obj: Any) -> Any:
+    """The configuration of `obj`, in which objects that occur several times are marked by `shared_object_id`."""
+    with object_sharing() as shared:
+        config = serialize_keras_object(obj)
+        if shared.several:  # once more: where it was met first, it was not known yet that it would be met again
+            config = serialize_keras_object(obj)
     return config
 
 
@@ -256,7 +272,7 @@ def _deserialize(config: Any, package: str | None) -> Any:
         return _deserialize_function(config, package)
     cls = _find_class(config, name, package)
     if cls is None:
-        raise TypeError(
+        raise UnknownObject(
             f"Could not locate class '{name}'. Make sure custom classes and functions are decorated with "
             "`@keras.saving.register_keras_serializable()` and are defined before loading, or pass them in "
             f"`custom_objects`. Full object config: {_short(config)}"
@@ -301,7 +317,7 @@ def _deserialize_function(config: dict[str, Any], package: str | None) -> Any:
                 break
         if callable(found):
             return found
-    raise TypeError(
+    raise UnknownObject(
         f"Could not locate function {name!r}. Make sure custom classes and functions are decorated with "
         "`@keras.saving.register_keras_serializable()` and are defined before loading, or pass them in "
         f"`custom_objects`. Full object config: {_short(config)}"
@@ -318,6 +334,8 @@ def _construct(cls: Any, name: str, config: dict[str, Any]) -> Any:
         raise TypeError(f"Unable to reconstruct an instance of '{name}': the class has no from_config() method.")
     try:
         instance = cls.from_config(inner)
+    except UnknownObject:
+        raise
     except (TypeError, KeyError, AttributeError) as error:
         raise TypeError(
             f"{cls} could not be deserialized properly. Make sure that objects which get_config() returns (layers, "

@@ -135,9 +135,9 @@ class Tensor(Value):
     def spec(self) -> Spec:
         return Spec(self.shape, self.dtype)
 
-    def numpy(self) -> np.ndarray[Any, Any]:
-        """The elements as a NumPy array of the caller's own."""
-        return self._array.copy()
+    def numpy(self) -> Any:
+        """The elements as a NumPy array of the caller's own; of a scalar, a NumPy scalar."""
+        return self._array.copy() if self.shape else self._array[()]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         if dtype is not None and np.dtype(dtype) != self._array.dtype:
@@ -262,7 +262,7 @@ class KerasTensor(Value):
             raise ValueError("KerasTensor cannot have `sparse=True` and `ragged=True` at the same time.")
         self._facts = {
             "shape": tuple(None if d is None else int(d) for d in shape),
-            "dtype": standardize_dtype(dtype),
+            "dtype": "string" if dtype == "string" else standardize_dtype(dtype),
             "sparse": bool(sparse),
             "ragged": bool(ragged),
         }
@@ -330,7 +330,7 @@ def as_array(value: Any, dtype: str | None = None) -> np.ndarray[Any, Any]:
         if dtype is None or array.dtype == NUMPY[dtype]:
             return array
     elif isinstance(value, (Symbol, KerasTensor)):
-        return value.__array__()  # raises the error that says what to do
+        return value.__array__()  # type: ignore[no-any-return]  # raises the error that says what to do
     elif isinstance(value, np.ndarray):
         array = value
     elif type(value) in (bool, int, float):

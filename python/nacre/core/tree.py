@@ -10,7 +10,7 @@ import numpy as np
 
 def is_nested(structure: Any) -> bool:
     """Whether `structure` is a list, tuple or dict."""
-    return isinstance(structure, (list, tuple, dict)) or isinstance(structure, Mapping)
+    return isinstance(structure, (list, tuple, dict, Mapping))
 
 
 def _keys(mapping: Mapping[Any, Any]) -> list[Any]:
@@ -48,18 +48,36 @@ def _rebuild_sequence(like: Any, items: list[Any]) -> Any:
     return list(items) if type(like) is list else type(like)(items)
 
 
+def paths(structure: Any) -> list[tuple[Any, ...]]:
+    """Where each leaf stands: keys of dicts and positions in lists.
+
+    >>> paths({"b": [1, 2], "a": 3})
+    [('a',), ('b', 0), ('b', 1)]
+    """
+    if isinstance(structure, (list, tuple)):
+        return [(i, *rest) for i, item in enumerate(structure) for rest in paths(item)]
+    if isinstance(structure, Mapping):
+        return [(key, *rest) for key in _keys(structure) for rest in paths(structure[key])]
+    return [()]
+
+
 def map_structure(fn: Callable[..., Any], *structures: Any) -> Any:
     """`fn` applied leaf by leaf; the result has the structure of the first. Raises ValueError when they differ."""
     first = structures[0]
     if isinstance(first, (list, tuple)):
         for other in structures[1:]:
             if not isinstance(other, (list, tuple)) or len(other) != len(first):
-                raise ValueError(f"map_structure: structures differ: {first!r} and {other!r}")
+                raise ValueError(
+                    f"map_structure: structures differ. Expected a {type(first).__name__} of {len(first)} items, "
+                    f"got {other!r}"
+                )
         return _rebuild_sequence(first, [map_structure(fn, *items) for items in zip(*structures)])
     if isinstance(first, Mapping):
         for other in structures[1:]:
             if not isinstance(other, Mapping) or set(other) != set(first):
-                raise ValueError(f"map_structure: structures differ: {first!r} and {other!r}")
+                raise ValueError(
+                    f"map_structure: structures differ. Expected a dict with keys {_keys(first)}, got {other!r}"
+                )
         done = {key: map_structure(fn, *(s[key] for s in structures)) for key in _keys(first)}
         return {key: done[key] for key in first}
     return fn(*structures)

@@ -4,6 +4,7 @@ never changed (the array is copied first)."""
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -13,14 +14,15 @@ import numpy as np
 
 from nacre.core import naming, trace
 from nacre.core.config import floatx
-from nacre.core.spec import NUMPY, Spec, dtype_name, standardize_dtype
+from nacre.core.room import check_room
+from nacre.core.spec import ITEMSIZE, NUMPY, Spec, dtype_name, standardize_dtype
 from nacre.core.tensor import Symbol, Tensor, Value, as_array
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: str) -> np.ndarray[Any, Any]:
     """An uninitialized array that starts on a 64-byte boundary."""
     item = NUMPY[dtype]
-    n = int(np.prod(shape, dtype=np.int64)) * item.itemsize
+    n = math.prod(shape) * item.itemsize
     raw = np.empty(n + 64, np.uint8)
     start = -raw.ctypes.data % 64
     return raw[start : start + n].view(item).reshape(shape)
@@ -29,17 +31,39 @@ def aligned_empty(shape: tuple[int, ...], dtype: str) -> np.ndarray[Any, Any]:
 def _aligned_zeros(shape: tuple[int, ...], dtype: str) -> np.ndarray[Any, Any]:
     """Zeros that cost nothing until they are touched, on a 64-byte boundary."""
     item = NUMPY[dtype]
-    n = int(np.prod(shape, dtype=np.int64)) * item.itemsize
+    n = math.prod(shape) * item.itemsize
     raw = np.zeros(n + 64, np.uint8)
     start = -raw.ctypes.data % 64
     return raw[start : start + n].view(item).reshape(shape)
 
 
-class Postponed:
-    """Random first values that are not drawn yet, because a file that is being loaded probably brings others."""
+class _Clock:
+    """Counts the writes to Variables, so that what was computed from them can be known to be old."""
 
-    def __init__(self) -> None:
+    now = 0
+
+
+def latest_write() -> int:
+    """The number of the latest write to any Variable."""
+    return _Clock.now
+
+
+class Postponed:
+    """Random first values that are not drawn yet, because a file that is being loaded probably brings others.
+
+    `room` is how many bytes the Variables made meanwhile may have: a small file makes no huge model.
+    """
+
+    def __init__(self, room: int) -> None:
         self._waiting: dict[int, tuple[Variable, Any]] = {}
+        self._room = room
+
+    def claim(self, shape: tuple[int, ...], dtype: str, path: str) -> None:
+        """Raises ValueError when a Variable of that shape is more than there is room for."""
+        size = ITEMSIZE[dtype] * math.prod(shape)
+        if size > self._room:
+            raise ValueError(f"Variable '{path}' of shape {shape} would be larger than all weights in the file")
+        self._room -= size
 
     def takes(self, initializer: Any) -> bool:
         """Whether this initializer can wait: nacre's own, whose draws depend on their seed alone."""
@@ -67,9 +91,10 @@ _postponed: ContextVar[Postponed | None] = ContextVar("nacre_postponed", default
 
 
 @contextlib.contextmanager
-def postponing() -> Iterator[Postponed]:
-    """Inside this block random first values wait; what was not loaded at its end is drawn then."""
-    postponed = Postponed()
+def postponing(room: int) -> Iterator[Postponed]:
+    """Inside this block random first values wait, and Variables have at most `room` bytes; what was not loaded at its
+    end is drawn then."""
+    postponed = Postponed(room)
     token = _postponed.set(postponed)
     try:
         yield postponed
@@ -123,16 +148,22 @@ class Variable(Value):
         self.regularizer: Any = None
         self.overwrite_with_gradient = False
         postponed = _postponed.get()
-        if postponed is not None and shape is not None and postponed.takes(initializer):
-            self._set_array(_aligned_zeros(standardize_shape(shape, self.path), standardize_dtype(dtype, floatx())))
-            postponed.add(self, initializer)
-            return
+        if shape is not None:
+            known, kind = standardize_shape(shape, f"Variable '{self.path}'"), standardize_dtype(dtype, floatx())
+            if postponed is not None:
+                postponed.claim(known, kind, self.path)
+            check_room(known, kind, f"Variable '{self.path}'")
+            if postponed is not None and postponed.takes(initializer):
+                self._set_array(_aligned_zeros(known, kind))
+                postponed.add(self, initializer)
+                return
         with trace.tracing(None), trace.no_tapes():
             array = _first_value(initializer, shape, dtype, self.path)
         self._set_array(array)
 
     def _set_array(self, array: np.ndarray[Any, Any]) -> None:
         self._array = array
+        _Clock.now = self.written = _Clock.now + 1  # the number of the latest write
         self._tensor: Tensor | None = None
         self.shape: tuple[int, ...] = array.shape
         self.dtype: str = dtype_name(array.dtype)
@@ -146,7 +177,7 @@ class Variable(Value):
         """The value now: a Tensor, or a Symbol while a function is being compiled."""
         graph = trace.current_graph()
         scope = trace.scope()
-        tensor = scope.get_current_value(self) if scope is not None else None
+        tensor: Any = scope.get_current_value(self) if scope is not None else None
         if tensor is None:
             if graph is not None:
                 tensor = graph.read(self)
@@ -160,18 +191,19 @@ class Variable(Value):
 
     def own(self) -> np.ndarray[Any, Any]:
         """The array, for writing in place: copied first if a snapshot of it is still held elsewhere."""
+        _Clock.now = self.written = _Clock.now + 1
         tensor = self._tensor
         if tensor is not None:
             # References to the Tensor: self._tensor, the local, the argument. More: somebody holds the snapshot.
             if sys.getrefcount(tensor) > 3:
-                self._set_array(_aligned_copy(self._array))
+                self._set_array(aligned_copy(self._array))
                 return self._array
             self._tensor = tensor = None
         # References to the array: self._array and the argument. To the memory below it: the array, the local, the argument;
         # every view of the array, such as the result of a reshape, holds that memory, too.
         memory = self._array.base
         if sys.getrefcount(self._array) > 2 or sys.getrefcount(memory) > 3:
-            self._set_array(_aligned_copy(self._array))
+            self._set_array(aligned_copy(self._array))
         return self._array
 
     def assign(self, value: Any) -> Variable:
@@ -211,9 +243,10 @@ class Variable(Value):
         """Subtracts `value`."""
         return self.assign(self.value - value)
 
-    def numpy(self) -> np.ndarray[Any, Any]:
-        """The value as a NumPy array of the caller's own."""
-        return self._eager_array().copy()
+    def numpy(self) -> Any:
+        """The value as a NumPy array of the caller's own; of a scalar, a NumPy scalar."""
+        array = self._eager_array()
+        return array.copy() if array.ndim else array[()]
 
     def _eager_array(self) -> np.ndarray[Any, Any]:
         graph = trace.current_graph()
@@ -249,7 +282,7 @@ class Variable(Value):
         copy = object.__new__(type(self))
         memo[id(self)] = copy
         copy.__dict__.update(self.__dict__)
-        copy._set_array(_aligned_copy(self._array))
+        copy._set_array(aligned_copy(self._array))
         return copy
 
     def __getstate__(self) -> dict[str, Any]:
@@ -257,10 +290,11 @@ class Variable(Value):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._set_array(_aligned_copy(self._array))
+        self._set_array(aligned_copy(self._array))
 
 
-def _aligned_copy(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def aligned_copy(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """A copy that starts on a 64-byte boundary."""
     copy = aligned_empty(array.shape, array.dtype.name)
     np.copyto(copy, array)
     return copy
@@ -271,7 +305,7 @@ def _first_value(initializer: Any, shape: Any, dtype: Any, path: str) -> np.ndar
         if shape is None:
             raise ValueError(f"Variable '{path}': a shape is needed when the first value comes from a function")
         shape = standardize_shape(shape, f"Variable '{path}'")
-        name = standardize_dtype(dtype, floatx())
+        name: str | None = standardize_dtype(dtype, floatx())
         array = as_array(initializer(shape, dtype=name), name)
     else:
         name = None if dtype is None else standardize_dtype(dtype)
@@ -279,7 +313,7 @@ def _first_value(initializer: Any, shape: Any, dtype: Any, path: str) -> np.ndar
         shape = array.shape if shape is None else standardize_shape(shape, f"Variable '{path}'")
     if array.shape != shape:
         raise ValueError(f"Variable '{path}': expected a first value of shape {shape}, got shape {array.shape}")
-    return _aligned_copy(array)
+    return aligned_copy(array)
 
 
 def standardize_shape(shape: Any, what: str) -> tuple[int, ...]:

@@ -7,8 +7,10 @@ instructions that build numbers, text, lists, dicts and NumPy arrays are underst
 from __future__ import annotations
 
 import io
+import math
 import struct
 import zipfile
+import zlib
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,8 @@ _RECONSTRUCT = {("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiar
 _CALLABLE = {*_RECONSTRUCT, ("numpy", "dtype"), ("_codecs", "encode")}
 _NAMES = {*_CALLABLE, ("numpy", "ndarray")}
 _MARK = object()
+_RATIO_LIMIT = 200  # above this a compressed member is no honest file
+_SMALL = 1 << 26
 
 
 class _Array:
@@ -223,22 +227,36 @@ def load_npz(path: Any) -> dict[str, np.ndarray[Any, Any]]:
     arrays = {}
     try:
         with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                if name.endswith(".npy"):
-                    arrays[name[:-4]] = _load_npy(archive.read(name), f"{path}: {name}")
-    except zipfile.BadZipFile as error:
+            for info in archive.infolist():
+                if info.file_size > max(_RATIO_LIMIT * info.compress_size, _SMALL):
+                    raise ValueError(f"{info.filename} would grow from {info.compress_size} to {info.file_size} bytes")
+                if info.filename.endswith(".npy"):
+                    arrays[info.filename[:-4]] = _load_npy(archive.read(info), f"{path}: {info.filename}")
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        text = str(error)
+        raise ValueError(text if text.startswith(str(path)) else f"{path} is damaged: {text}") from error
+    except OSError as error:
+        if error.filename is not None:  # the file is not there, or may not be read
+            raise
         raise ValueError(f"{path} is damaged: {error}") from error
     return arrays
 
 
 def _load_npy(data: bytes, what: str) -> np.ndarray[Any, Any]:
     file = io.BytesIO(data)
-    version = np.lib.format.read_magic(file)
-    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    _, _, dtype = header(file)
-    if not dtype.hasobject:
-        return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
-    value = decode(data[file.tell() :], what)
-    if not isinstance(value, np.ndarray):
-        raise ValueError(f"{what}: expected an array")
-    return value
+    try:
+        version = np.lib.format.read_magic(file)
+        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = header(file)
+    except Exception as error:  # NumPy parses the header as Python, and fails in as many ways
+        raise ValueError(f"{what} is damaged: {error}") from error
+    if dtype.hasobject:
+        value = decode(data[file.tell() :], what)
+        if not isinstance(value, np.ndarray):
+            raise ValueError(f"{what}: expected an array")
+        return value
+    size = math.prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or dtype.kind not in "biufSU" or size != len(data) - file.tell():
+        raise ValueError(f"{what} is damaged: {len(data) - file.tell()} bytes for shape {shape} of {dtype}")
+    flat = np.frombuffer(data, dtype, offset=file.tell()) if size else np.empty(0, dtype)
+    return flat.reshape(shape, order="F" if fortran else "C").copy()

@@ -183,13 +183,13 @@ def get(identifier: Any) -> Any:
         return _global_policy()
     if isinstance(identifier, (DTypePolicy, DTypePolicyMap)):
         return identifier
-    if isinstance(identifier, dict):
+    if isinstance(identifier, dict) and "class_name" in identifier:
         return deserialize(identifier)
     if isinstance(identifier, str):
         return DTypePolicy(identifier)
     try:
         return DTypePolicy(standardize_dtype(identifier))
-    except ValueError:
+    except (TypeError, ValueError):
         raise ValueError(
             "Cannot interpret `dtype` argument. Expected a string or an instance of DTypePolicy. "
             f"Received: dtype={identifier}"

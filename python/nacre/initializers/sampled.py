@@ -127,7 +127,7 @@ class VarianceScaling(RandomInitializer):
             raise ValueError(f"Argument `scale` must be positive float. Received: scale={scale}")
         if mode not in ("fan_in", "fan_out", "fan_avg"):
             raise ValueError(f"Invalid `mode` argument: {mode}. Please use one of {{'fan_in', 'fan_out', 'fan_avg'}}")
-        distribution = distribution.lower()
+        distribution = distribution.lower() if isinstance(distribution, str) else distribution
         if distribution == "normal":
             distribution = "truncated_normal"
         if distribution not in ("uniform", "truncated_normal", "untruncated_normal"):

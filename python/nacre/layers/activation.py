@@ -17,7 +17,7 @@ class _Elementwise(Layer):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
-        self.built = True
+        self._build_at_init()
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """That of the input."""
@@ -59,7 +59,8 @@ class ReLU(_Elementwise):
             ("max_value", max_value, True), ("negative_slope", negative_slope, False), ("threshold", threshold, False),
         ):  # fmt: skip
             if (value is None and not may_be_none) or (value is not None and value < 0.0):
-                raise ValueError(f"{name} of a ReLU layer cannot be a negative value. Received: {name}={value}")
+                none = "" if may_be_none else "None or "
+                raise ValueError(f"{name} of a ReLU layer cannot be {none}a negative value. Received: {value}")
         self.max_value = max_value
         self.negative_slope = negative_slope
         self.threshold = threshold
@@ -175,6 +176,22 @@ class PReLU(Layer):
         }
 
 
+def _keep(mask: Any, shape: Any) -> Any:
+    """The mask as bools. Raises ValueError unless it can be broadcast to the inputs."""
+    theirs = tuple(mask.shape)
+    if len(theirs) > len(shape):
+        raise ValueError(
+            "The `mask` must be broadcastable to `inputs` and must not have more dimensions. Received: "
+            f"inputs.shape={tuple(shape)}, mask.shape={theirs}"
+        )
+    if any(m not in (1, n) for m, n in zip(theirs[::-1], tuple(shape)[::-1])):
+        raise ValueError(
+            "The `mask` must be broadcastable to `inputs`: each of its dimensions must be 1 or that of `inputs`. "
+            f"Received: inputs.shape={tuple(shape)}, mask.shape={theirs}"
+        )
+    return mask if mask.dtype == "bool" else ops.greater(mask, 0.5)
+
+
 class Softmax(_Elementwise):
     """`exp(x) / sum(exp(x))` along `axis` (one or several); entries where `mask` is False get no weight."""
 
@@ -185,6 +202,7 @@ class Softmax(_Elementwise):
     def call(self, inputs: Any, mask: Any = None) -> Any:
         """The activation of the inputs."""
         if mask is not None:
+            mask = _keep(mask, inputs.shape)
             lowest = -3.0e38 if inputs.dtype == "float32" else -1.0e308
             inputs = ops.where(mask, inputs, ops.full_like(inputs, lowest / 2))
         if isinstance(self.axis, (tuple, list)):

@@ -59,6 +59,16 @@ class Attention(Layer):
                 f"Received length: {len(inputs)}."
             )
 
+    def _check_mask(self, mask: Any) -> None:
+        name = type(self).__name__
+        if not isinstance(mask, (list, tuple)):
+            raise ValueError(f"{name} layer mask must be a list, namely [query_mask, value_mask]. Received: mask={mask}.")
+        if not 2 <= len(mask) <= 3:
+            raise ValueError(
+                f"{name} layer accepts mask list of length 2 or 3. Received: inputs, where the length of the mask is "
+                f"{len(mask)}."
+            )
+
     def build(self, input_shape: Any) -> None:
         """Makes the weights."""
         self._check(input_shape)
@@ -70,7 +80,7 @@ class Attention(Layer):
     def _scores(self, query: Any, key: Any) -> Any:
         """(N, T, S)."""
         if self.score_mode == "dot":
-            scores = ops.matmul(query, ops.transpose(key, (0, 2, 1)))
+            scores = ops.matmul(query, ops.swapaxes(key, -1, -2))
             return scores if self.scale is None else scores * self.scale
         x = ops.expand_dims(query, -2) + ops.expand_dims(key, -3)
         x = ops.tanh(x if self.scale is None else self.scale * x)
@@ -88,6 +98,8 @@ class Attention(Layer):
         self._check(inputs, "tensors")
         query, value = inputs[0], inputs[1]
         key = inputs[2] if len(inputs) > 2 else value
+        if mask is not None:
+            self._check_mask(mask)
         query_mask, value_mask = (mask[0], mask[1]) if mask is not None else (None, None)
         scores = self._scores(query, key)
         allowed = None if value_mask is None else ops.expand_dims(value_mask, -2)
@@ -118,7 +130,7 @@ class Attention(Layer):
         output = self._output_tensor(self.compute_output_shape(shapes))
         if not return_attention_scores:
             return output
-        return output, self._output_tensor((*shapes[0][:-1], shapes[1][1]))
+        return output, self._output_tensor((*shapes[0][:-1], shapes[1][-2]))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """(N, T, D)."""

@@ -61,6 +61,8 @@ class Bidirectional(Layer):
         else:
             self.backward_layer = backward_layer
         self._check_agreement()
+        if hasattr(layer, "use_cudnn"):
+            self.forward_layer.use_cudnn = self.backward_layer.use_cudnn = layer.use_cudnn
         if layer.return_sequences and hasattr(layer, "zero_output_for_mask"):
             # A repeated output would, reversed, come before the first valid step of the other direction.
             self.forward_layer.zero_output_for_mask = self.backward_layer.zero_output_for_mask = True

@@ -72,6 +72,11 @@ class BuiltLayer(ConfiguredLayer):
         if build is not None and not hasattr(build, "_nacre_wrapped"):
             cls.build = _wrap_build(build)  # type: ignore[method-assign]
 
+    def _build_at_init(self) -> None:
+        """Marks a layer without weights as built, unless a subclass has something to build."""
+        if type(self).build is BuiltLayer.build:
+            self.built = True
+
     @_wrap_build
     def build(self, input_shape: Any) -> None:
         """Makes the weights for inputs of that shape. This one builds the sublayers, by tracing `call`."""
@@ -138,6 +143,15 @@ class BuiltLayer(ConfiguredLayer):
                     f"For layer '{type(self).__name__}', received `{function.__name__}()` argument `{name}`, which "
                     "does not "
                     "end in `_shape`."
+                )
+        names = plan_of(type(self)).names
+        for name in parameters:
+            argument = name.removesuffix("_shape")
+            if name not in shapes and names and argument not in names and argument != "input":
+                raise ValueError(
+                    f"For a `{function.__name__}()` method with more than one argument, all arguments should have a "
+                    f"`_shape` suffix and match an argument from `call()`. For layer '{type(self).__name__}', received "
+                    f"`{function.__name__}()` argument `{name}`, but `call()` does not have argument `{argument}`."
                 )
         missing = [n for n in parameters if n not in shapes and n not in optional_parameters(function)]
         if len(missing) == 1 and missing[0] == "input_shape" and shapes:

@@ -158,7 +158,7 @@ def tell(error: Exception, plan: CallPlan, where: str, args: tuple[Any, ...], kw
         lines.append(f"  • {_describe(args)}, {_describe(kwargs)}")
     text = "\n".join(lines)
     try:
-        told = type(error)(text)
+        told = MemoryError(text) if isinstance(error, MemoryError) else type(error)(text)
     except Exception:  # an exception class with a signature of its own
         told = RuntimeError(text)
     told._nacre_told = True  # type: ignore[attr-defined]

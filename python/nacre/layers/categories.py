@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
 
 from nacre import ops
+from nacre.core.errors import TracedBranch
 from nacre.core.spec import is_float
 from nacre.core.tensor import KerasTensor, Symbol, Tensor
 from nacre.layers.arguments import config_of, is_int
@@ -125,9 +127,11 @@ class Discretization(Layer):
         if num_bins is not None and (not is_int(num_bins) or num_bins < 1):
             raise ValueError(f"`num_bins` must be greater than or equal to 1. Received: `num_bins={num_bins}`")
         if (num_bins is None) == (bin_boundaries is None):
+            if num_bins is None:
+                raise ValueError("You need to set either `num_bins` or `bin_boundaries`.")
             raise ValueError(
-                "Both or neither of `num_bins` and `bin_boundaries` were set. Pass exactly one. Received: "
-                f"`num_bins={num_bins}` and `bin_boundaries={bin_boundaries}`"
+                f"Both `num_bins` and `bin_boundaries` should not be set. Received: `num_bins={num_bins}` and "
+                f"`bin_boundaries={bin_boundaries}`"
             )
         self.input_bin_boundaries = None if bin_boundaries is None else [float(b) for b in bin_boundaries]
         self.bin_boundaries = list(self.input_bin_boundaries or [])
@@ -136,7 +140,7 @@ class Discretization(Layer):
         self.output_mode = output_mode
         self.sparse = False
         self.autocast = False
-        self.built = True
+        self._build_at_init()
 
     def adapt(self, data: Any, steps: int | None = None) -> None:
         """Takes the boundaries from the quantiles of data: an array, or an iterable of batches."""
@@ -146,9 +150,7 @@ class Discretization(Layer):
                 "instead."
             )
         batches = [data] if hasattr(data, "shape") or isinstance(data, (list, tuple)) else data
-        values = [
-            np.asarray(batch, np.float64).ravel() for i, batch in enumerate(batches) if steps is None or i < steps
-        ]
+        values = [np.asarray(batch, np.float64).ravel() for batch in itertools.islice(batches, steps)]
         joined = np.concatenate(values) if values else np.zeros(0)
         if not joined.size:
             raise ValueError(f"Discretization '{self.name}': adapt() got no data")
@@ -164,7 +166,10 @@ class Discretization(Layer):
         x = inputs if is_float(inputs.dtype) else ops.cast(inputs, "float32")
         if not self.bin_boundaries:
             if self.num_bins != 1 and self.input_bin_boundaries is None:
-                raise ValueError(f"Discretization '{self.name}' has no boundaries yet: call adapt() on data first.")
+                raise ValueError(
+                    "You need to either pass the `bin_boundaries` argument at construction time or call `adapt(dataset)` "
+                    "before you can start using the `Discretization` layer."
+                )
             indices = ops.zeros(x.shape, dtype="int32")
         else:
             boundaries = Tensor.of(np.asarray(self.bin_boundaries), x.dtype)
@@ -241,10 +246,10 @@ class Hashing(Layer):
 
     def call(self, inputs: Any) -> Any:
         """Places in [0, num_bins), or vectors of them."""
-        if isinstance(inputs, (Symbol, KerasTensor)):
-            raise ValueError(
-                f"Hashing '{self.name}' works in Python and cannot be part of a compiled model. Apply it to the data "
-                "before training."
+        if isinstance(inputs, Symbol):
+            raise TracedBranch(
+                f"{type(self).__name__} '{self.name}' works in Python, on values. Applied to the data before training, "
+                "for example in the data set, it does not hold the model up"
             )
         values = np.asarray(inputs)
         masked = self.mask_value is not None
@@ -262,8 +267,10 @@ class Hashing(Layer):
         return _encoded(indices, self.output_mode, self.num_bins, None, self._input_dtype)
 
     def compute_output_spec(self, inputs: Any) -> Any:
-        """Raises ValueError: a model cannot hold a layer that works in Python."""
-        return self.call(inputs)
+        """A KerasTensor of what `call` gives."""
+        return KerasTensor(
+            self.compute_output_shape(inputs.shape), "int64" if self.output_mode == "int" else self._input_dtype
+        )
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """That of the input, or (..., num_bins)."""
@@ -276,3 +283,82 @@ class Hashing(Layer):
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
         return {**super().get_config(), **config_of(self, "num_bins", "salt", "mask_value", "output_mode", "sparse")}
+
+
+class HashedCrossing(Layer):
+    """Combinations of two or more features, each (N,) or (N, 1), to `num_bins` places by a hash. Runs in Python.
+
+    Args:
+        num_bins: number of places.
+        output_mode: `"int"`, or `"one_hot"` for vectors (N, num_bins).
+    """
+
+    def __init__(
+        self,
+        num_bins: int,
+        output_mode: str = "int",
+        sparse: bool = False,
+        name: str | None = None,
+        dtype: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype, **kwargs)
+        if not is_int(num_bins) or num_bins <= 0:
+            raise ValueError(f"HashedCrossing: expected a positive `num_bins`, got {num_bins!r}")
+        if sparse:
+            raise ValueError("HashedCrossing: sparse tensors are not supported; leave `sparse=False`.")
+        if output_mode not in ("int", "one_hot"):
+            raise ValueError(f"HashedCrossing: expected `output_mode` 'int' or 'one_hot', got {output_mode!r}")
+        self.num_bins = int(num_bins)
+        self.output_mode = output_mode
+        self.sparse = False
+        self._convert_input_args = False
+        self._allow_non_tensor_positional_args = True
+
+    def call(self, inputs: Any) -> Any:
+        """Places in [0, num_bins), or vectors of them."""
+        _check_crossed(inputs, [np.shape(x) if not hasattr(x, "shape") else x.shape for x in _listed(inputs)])
+        if any(isinstance(x, Symbol) for x in inputs):
+            raise TracedBranch(
+                f"HashedCrossing '{self.name}' works in Python, on values. Applied to the data before training, for "
+                "example in the data set, it does not hold the model up"
+            )
+        features = [np.asarray(x) for x in inputs]
+        rows = zip(*(f.ravel().tolist() for f in features), strict=True)
+        texts = ["_X_".join(v.decode() if isinstance(v, bytes) else str(v) for v in row) for row in rows]
+        places = np.array([stable_hash(t, None) % self.num_bins for t in texts], np.int64)
+        indices = Tensor(places.reshape(features[0].shape))
+        if self.output_mode == "int":
+            return indices
+        return _encoded(indices, "one_hot", self.num_bins, None, self._input_dtype)
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        """A KerasTensor of what `call` gives."""
+        shape = self.compute_output_shape([x.shape for x in inputs])
+        return KerasTensor(shape, "int64" if self.output_mode == "int" else self._input_dtype)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """That of one feature, or (N, num_bins)."""
+        _check_crossed(input_shape, input_shape)
+        first = tuple(input_shape[0])
+        return first if self.output_mode == "int" else _encoded_shape(first, "one_hot", self.num_bins)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        return {**super().get_config(), **config_of(self, "num_bins", "output_mode", "sparse")}
+
+
+def _listed(inputs: Any) -> list[Any]:
+    return list(inputs) if isinstance(inputs, (list, tuple)) else []
+
+
+def _check_crossed(inputs: Any, shapes: Any) -> None:
+    if not isinstance(inputs, (list, tuple)) or len(inputs) < 2:
+        raise ValueError(
+            f"`HashedCrossing` should be called on a list or tuple of at least two inputs. Received: {inputs}"
+        )
+    first = tuple(shapes[0])
+    if any(tuple(s) != first for s in shapes) or len(first) > 2 or (len(first) == 2 and first[1] != 1):
+        raise ValueError(
+            f"All `HashedCrossing` inputs should have the same shape, (N,) or (N, 1). Received: {[tuple(s) for s in shapes]}"
+        )

@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 from nacre import dtype_policies, regularizers
-from nacre.core import tree
+from nacre.core import registry, tree
 from nacre.layers.state import LayerState
 
 
@@ -59,6 +59,8 @@ class ConfiguredLayer(LayerState):
             config["dtype"] = dtype_policies.deserialize(config["dtype"])
         try:
             return cls(**config)
+        except registry.UnknownObject:
+            raise
         except Exception as error:
             # `def __init__(self, units)` without **kwargs cannot take what every layer's configuration has.
             extra = {k: config[k] for k in ("name", "trainable", "dtype") if k in config and not _accepts(cls, k)}

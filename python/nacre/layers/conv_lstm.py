@@ -49,6 +49,11 @@ class ConvLSTMCell(RecurrentCell):
         self.padding = standardize_padding(padding)
         self.data_format = standardize_data_format(data_format)
         self.dilation_rate = standardize_tuple(dilation_rate, rank, "dilation_rate")
+        if max(self.strides) > 1 and max(self.dilation_rate) > 1:
+            raise ValueError(
+                "Specifying `strides > 1` is not compatible with `dilation_rate > 1`. Received: strides="
+                f"{strides}, dilation_rate={dilation_rate}"
+            )
         self._arguments(filters, activation, use_bias, dropout, recurrent_dropout, seed, **weights_by)
         self.recurrent_activation = activations.get(recurrent_activation)
         self.unit_forget_bias = unit_forget_bias

@@ -17,6 +17,7 @@ from nacre.layers.arguments import (
 )
 from nacre.layers.input_spec import InputSpec
 from nacre.layers.layer import Layer
+from nacre.layers.low_rank import LowRank, adapted
 
 
 class Windowed(Layer):
@@ -94,7 +95,7 @@ class Windowed(Layer):
         raise NotImplementedError
 
 
-class BaseConv(Windowed):
+class BaseConv(Windowed, LowRank):
     """Base class of Conv1D, Conv2D and Conv3D: `activation(conv(inputs, kernel) + bias)`.
 
     Weights: `kernel` (*kernel_size, channels // groups, filters), `bias` (filters,).
@@ -118,9 +119,12 @@ class BaseConv(Windowed):
         activity_regularizer: Any = None,
         kernel_constraint: Any = None,
         bias_constraint: Any = None,
+        lora_rank: Any = None,
+        lora_alpha: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        self._set_lora(lora_rank, lora_alpha)
         check_filters(filters, groups)
         self._window(kernel_size, strides, padding, data_format, dilation_rate, causal=self._RANK == 1)
         if self.padding == "causal" and self.data_format != "channels_last":
@@ -158,6 +162,9 @@ class BaseConv(Windowed):
             constraint=self.kernel_constraint,
         )
         self._add_bias("bias", self.filters)
+        self._adapt_from_start()
+
+    kernel = adapted("kernel")
 
     def call(self, inputs: Any) -> Any:
         """The convolution of the inputs."""
@@ -190,6 +197,7 @@ class BaseConv(Windowed):
                 "use_bias", "kernel_initializer", "bias_initializer", "kernel_regularizer", "bias_regularizer",
                 "activity_regularizer", "kernel_constraint", "bias_constraint",
             ),
+            **self._lora_config(),
         }  # fmt: skip
 
 

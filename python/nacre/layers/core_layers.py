@@ -20,7 +20,7 @@ class Identity(Layer):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
-        self.built = True
+        self._build_at_init()
 
     def call(self, inputs: Any) -> Any:
         """The input."""
@@ -38,7 +38,7 @@ class Masking(Layer):
         super().__init__(**kwargs)
         self.mask_value = mask_value
         self.supports_masking = True
-        self.built = True
+        self._build_at_init()
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """(N, T): False where every entry of the step is `mask_value`."""
@@ -68,7 +68,7 @@ class ActivityRegularization(Layer):
         self.supports_masking = True
         self.l1 = l1
         self.l2 = l2
-        self.built = True
+        self._build_at_init()
 
     def call(self, inputs: Any) -> Any:
         """The input."""
@@ -122,7 +122,7 @@ class Lambda(Layer):
             parameters = types.MappingProxyType({})
         self._takes_mask = "mask" in parameters
         self._takes_training = "training" in parameters
-        self.built = True
+        self._build_at_init()
 
     def call(self, inputs: Any, mask: Any = None, training: Any = None) -> Any:
         """What the function gives."""
@@ -167,10 +167,12 @@ class Lambda(Layer):
         return {**super().get_config(), **config}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None, safe_mode: bool | None = None
+    ) -> Any:
         """The layer of that configuration; functions are looked up among registered ones, no code is read."""
         config = dict(config)
         for name in ("function", "output_shape", "mask", "arguments"):
             if isinstance(config.get(name), dict):
-                config[name] = deserialize_keras_object(config[name])
+                config[name] = deserialize_keras_object(config[name], custom_objects=custom_objects)
         return super().from_config(config)

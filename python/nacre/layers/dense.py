@@ -8,10 +8,10 @@ from nacre import activations, ops
 from nacre.core.spec import is_float
 from nacre.layers.arguments import config_of, no_quantization, positive_int, weight_arguments
 from nacre.layers.input_spec import InputSpec
-from nacre.layers.layer import Layer
+from nacre.layers.low_rank import LowRank, adapted
 
 
-class Dense(Layer):
+class Dense(LowRank):
     """`activation(inputs @ kernel + bias)`: (..., K) -> (..., units).
 
     Args:
@@ -51,8 +51,9 @@ class Dense(Layer):
             units,
             "Received an invalid value for `{name}`, expected a positive integer. Received: {name}={value}",
         )
-        no_quantization("Dense", lora_rank=lora_rank, lora_alpha=lora_alpha, quantization_config=quantization_config)
+        no_quantization("Dense", quantization_config=quantization_config)
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        self._set_lora(lora_rank, lora_alpha)
         self.units = units
         self.activation = activations.get(activation)
         self.use_bias = use_bias
@@ -69,6 +70,8 @@ class Dense(Layer):
         self.input_spec = InputSpec(min_ndim=2)
         self.supports_masking = True
         self.bias: Any = None
+
+    kernel = adapted("kernel")
 
     def build(self, input_shape: Any) -> None:
         """Makes the weights."""
@@ -91,15 +94,19 @@ class Dense(Layer):
                 constraint=self.bias_constraint,
             )
         self.input_spec = InputSpec(min_ndim=2, axes={-1: size})
+        self._adapt_from_start()
 
     def call(self, inputs: Any, training: Any = None) -> Any:
         """(..., K) -> (..., units)."""
         if not is_float(inputs.dtype):
             inputs = ops.cast(inputs, self._input_dtype)
-        x = ops.matmul(inputs, self.kernel)
+        x = ops.matmul(inputs, self._kernel)
+        if self.lora_enabled:
+            a, b = self._factors()
+            x = x + self._scale() * ops.matmul(ops.matmul(inputs, a), b)
         if self.bias is not None:
             x = ops.add(x, self.bias)
-        return self.activation(x)
+        return x if self.activation is None else self.activation(x)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """(..., units)."""
@@ -113,4 +120,5 @@ class Dense(Layer):
                 self, "units", "activation", "use_bias", "kernel_initializer", "bias_initializer", "kernel_regularizer",
                 "bias_regularizer", "kernel_constraint", "bias_constraint", "quantization_config",
             ),
+            **self._lora_config(),
         }  # fmt: skip

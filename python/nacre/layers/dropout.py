@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from nacre import ops, random
-from nacre.layers.arguments import config_of, standardize_data_format
+from nacre.layers.arguments import config_of, is_int, standardize_data_format
 from nacre.layers.input_spec import InputSpec
 from nacre.layers.layer import Layer
 
@@ -27,7 +27,7 @@ class _Noisy(Layer):
         if needed:
             self.seed_generator = random.SeedGenerator(seed)
         self.supports_masking = True
-        self.built = True
+        self._build_at_init()
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """That of the input."""
@@ -73,16 +73,19 @@ class Dropout(_Noisy):
 def _noise_shape(noise_shape: Any) -> Any:
     if noise_shape is None:
         return None
+    problem = "Invalid value received for argument `noise_shape`."
     if not isinstance(noise_shape, (list, tuple)):
-        raise ValueError(
-            f"Invalid value received for argument `noise_shape`. Expected a tuple or list. Received: {noise_shape}"
-        )
-    for n in noise_shape:
-        if n is not None and (not isinstance(n, int) or n <= 0):
+        raise ValueError(f"{problem} Expected a tuple or list of integers. Received: noise_shape={noise_shape}")
+    for i, n in enumerate(noise_shape):
+        if n is not None and not is_int(n):
             raise ValueError(
-                "Invalid value received for argument `noise_shape`. Expected all elements to be None or a positive "
-                "integer. "
-                f"Received: noise_shape={noise_shape}"
+                f"{problem} Expected all elements to be integers or None. Received element at index {i}: {n} (type: "
+                f"{type(n).__name__})"
+            )
+        if n is not None and n <= 0:
+            raise ValueError(
+                f"{problem} Expected all dimensions to be positive integers or None. Received negative or zero value at "
+                f"index {i}: {n}"
             )
     return tuple(noise_shape)
 

@@ -8,12 +8,12 @@ from typing import Any
 from nacre import activations, ops
 from nacre.core.spec import is_float
 from nacre.layers.arguments import config_of, no_quantization, weight_arguments
-from nacre.layers.layer import Layer
+from nacre.layers.low_rank import LowRank, adapted
 
 _EQUATION = re.compile(r"(\.\.\.)?([a-zA-Z]+)(\.\.\.)?,([a-zA-Z]+)->(\.\.\.)?([a-zA-Z]+)(\.\.\.)?")
 
 
-class EinsumDense(Layer):
+class EinsumDense(LowRank):
     """`activation(einsum(equation, inputs, kernel) + bias)`.
 
     Args:
@@ -50,10 +50,9 @@ class EinsumDense(Layer):
         quantization_config: Any = None,
         **kwargs: Any,
     ) -> None:
-        no_quantization(
-            "EinsumDense", lora_rank=lora_rank, lora_alpha=lora_alpha, quantization_config=quantization_config
-        )
+        no_quantization("EinsumDense", quantization_config=quantization_config)
         super().__init__(**kwargs)
+        self._set_lora(lora_rank, lora_alpha)
         self.equation = equation
         self.partial_output_shape = (output_shape,) if isinstance(output_shape, int) else tuple(output_shape)
         self.bias_axes = bias_axes
@@ -95,6 +94,9 @@ class EinsumDense(Layer):
                 regularizer=self.bias_regularizer,
                 constraint=self.bias_constraint,
             )
+        self._adapt_from_start()
+
+    kernel = adapted("kernel")
 
     def call(self, inputs: Any, training: Any = None) -> Any:
         """The product, behind bias and activation."""
@@ -120,6 +122,7 @@ class EinsumDense(Layer):
                 "bias_regularizer", "activity_regularizer", "kernel_constraint", "bias_constraint",
                 "quantization_config",
             ),
+            **self._lora_config(),
         }  # fmt: skip
 
 

@@ -10,7 +10,14 @@ from nacre.core import naming
 from nacre.layers.activation import Softmax
 from nacre.layers.arguments import config_of, is_int, weight_arguments
 from nacre.layers.dropout import Dropout
-from nacre.layers.multi_head_attention import _CONSTRAINTS, _WEIGHTS, ProjectedAttention, combined_mask
+from nacre.layers.multi_head_attention import (
+    _CONSTRAINTS,
+    _WEIGHTS,
+    ProjectedAttention,
+    checked_window,
+    combined_mask,
+    mask_for,
+)
 
 
 class GroupQueryAttention(ProjectedAttention):
@@ -61,7 +68,8 @@ class GroupQueryAttention(ProjectedAttention):
         self.dropout = dropout
         self.use_bias = use_bias
         self.use_gate = use_gate
-        self.sliding_window = sliding_window
+        self._set_flash_attention(flash_attention)
+        self.sliding_window = checked_window(sliding_window)
         self.seed = seed
         weight_arguments(
             self,
@@ -104,6 +112,7 @@ class GroupQueryAttention(ProjectedAttention):
         use_causal_mask: bool = False,
     ) -> Any:
         """(N, T, D), and the weights (N, H, T, S) when they are asked for."""
+        self._check_scores_wanted(return_attention_scores)
         key = value if key is None else key
         mask = combined_mask(
             attention_mask, query_mask, value_mask, key_mask, use_causal_mask, self.sliding_window,
@@ -115,8 +124,8 @@ class GroupQueryAttention(ProjectedAttention):
         k = ops.repeat(ops.transpose(self._key_dense(key), (0, 2, 3, 1)), repeats, axis=1)  # (N, H, D, S)
         v = ops.repeat(ops.transpose(self._value_dense(value), (0, 2, 1, 3)), repeats, axis=1)  # (N, H, S, D)
         scores = ops.matmul(q * (1.0 / math.sqrt(self.head_dim)), k)
-        while mask is not None and len(mask.shape) < 4:
-            mask = ops.expand_dims(mask, 1)
+        if mask is not None:
+            mask = mask_for(scores, mask, 2)
         weights = self._softmax(scores, mask=mask)
         dropped = self._dropout_layer(weights, training=training) if self.dropout > 0 else weights
         output = ops.transpose(ops.matmul(dropped, v), (0, 2, 1, 3))
@@ -125,6 +134,16 @@ class GroupQueryAttention(ProjectedAttention):
 
     def compute_output_shape(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> Any:
         """That of the query."""
+        if query_shape[-1] != value_shape[-1]:
+            raise ValueError(
+                "The last dimension of `query_shape` and `value_shape` must be equal, but are "
+                f"{query_shape[-1]}, {value_shape[-1]}. Received: query_shape={query_shape}, value_shape={value_shape}"
+            )
+        if key_shape is not None and tuple(value_shape[1:-1]) != tuple(key_shape[1:-1]):
+            raise ValueError(
+                "All dimensions of `value` and `key`, except the last one, must be equal. Received: "
+                f"value_shape={value_shape} and key_shape={key_shape}"
+            )
         return tuple(query_shape)
 
     def compute_output_spec(self, query: Any, value: Any, key: Any = None, **kwargs: Any) -> Any:

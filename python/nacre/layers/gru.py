@@ -104,12 +104,12 @@ class GRUCell(RecurrentCell):
         h = z * h + (1.0 - z) * candidate
         return h, [h]
 
-    def whole(self, x: Any, states: Any) -> tuple[Any, list[Any]] | None:
+    def whole(self, x: Any, states: Any, mask: Any = None) -> tuple[Any, list[Any]] | None:
         """(outputs (T, N, units), [h]) of a projected time-major sequence, for tanh and sigmoid in float32."""
         if not self._has_standard_gates(x) or not self.reset_after:
             return None
         bias = ops.zeros((3 * self.units,), dtype=x.dtype) if self.bias is None else self.bias[1]
-        hs = gru_sequence(x, self.recurrent_kernel, bias, states[0])
+        hs = gru_sequence(x, self.recurrent_kernel, bias, states[0], mask)
         return hs[1:], [hs[-1]]
 
     def get_config(self) -> dict[str, Any]:
@@ -180,4 +180,5 @@ class GRU(RecurrentLayer):
             activity_regularizer=activity_regularizer,
             **kwargs,
         )
+        self.use_cudnn = use_cudnn
         self.input_spec = InputSpec(ndim=3)

@@ -57,8 +57,6 @@ class InputLayer(Layer):
             batch_shape = kwargs.pop("batch_input_shape")
         if kwargs:
             raise ValueError(f"Unrecognized keyword arguments passed to InputLayer: {kwargs}")
-        if sparse or ragged:
-            raise ValueError("InputLayer: sparse and ragged inputs are not supported; pass dense tensors.")
         if input_tensor is not None:
             if not isinstance(input_tensor, KerasTensor):
                 raise ValueError(
@@ -66,8 +64,22 @@ class InputLayer(Layer):
                     f"input_tensor={input_tensor} "
                     f"(of type {type(input_tensor)})"
                 )
-            batch_shape = input_tensor.shape if batch_shape is None and shape is None else batch_shape
-            dtype = input_tensor.dtype if dtype is None else dtype
+            for argument, value, its in (
+                ("batch_size", batch_size, input_tensor.shape[0] if input_tensor.shape else None),
+                ("shape", None if shape is None else _shape(shape), input_tensor.shape[1:]),
+                ("batch_shape", None if batch_shape is None else _shape(batch_shape), input_tensor.shape),
+                ("dtype", dtype, input_tensor.dtype),
+                ("sparse", sparse, input_tensor.sparse),
+            ):
+                if value is not None and value != its:
+                    raise ValueError(
+                        "When providing the `input_tensor` argument, you cannot provide an incompatible "
+                        f"`{argument}` argument. Received: {argument}={value}, where the tensor has {its}"
+                    )
+            batch_shape, shape, batch_size, dtype = input_tensor.shape, None, None, input_tensor.dtype
+        for argument, value in (("sparse", sparse), ("ragged", ragged)):
+            if value:
+                raise ValueError(f"`{argument}=True` is not supported with the nacre backend: pass dense tensors")
         if shape is not None and batch_shape is not None:
             raise ValueError("You cannot pass both `shape` and `batch_shape` at the same time.")
         if batch_size is not None and batch_shape is not None:
@@ -81,9 +93,7 @@ class InputLayer(Layer):
         output = input_tensor
         if output is None or output._keras_history is not None:
             tensor_name = name if name is not None else naming.auto_name("keras_tensor")
-            output = KerasTensor(
-                self.batch_shape, standardize_dtype(self._input_dtype_name, floatx()), name=tensor_name
-            )
+            output = KerasTensor(self.batch_shape, self._input_dtype_name, name=tensor_name)
         Node(self, (), {}, output)
         self.built = True
 

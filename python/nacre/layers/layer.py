@@ -72,6 +72,10 @@ class Layer(BuiltLayer):
     ) -> None:
         if kwargs:
             self._take_legacy_arguments(kwargs)
+        if not isinstance(trainable, (bool, np.bool_)):
+            raise ValueError(
+                f"Expected argument `trainable` to be a boolean. Received: trainable={trainable} (of type {type(trainable)})"
+            )
         if name is not None and (not isinstance(name, str) or "/" in name):
             raise ValueError(
                 f"Argument `name` must be a string and cannot contain character `/`. Received: name={name} (of type "
@@ -178,6 +182,8 @@ class Layer(BuiltLayer):
         mask = mask_of(first)
         if plan.has_mask or plan.mask_names:
             kwargs = self._with_masks(plan, args, kwargs, mask)
+            if mask is None and self.supports_masking:
+                mask = kwargs.get("mask")  # one that was given is handed on as well
         context.training = training
         if before[0] is None:
             if self._losses_below:
@@ -189,7 +195,8 @@ class Layer(BuiltLayer):
             outputs = self._run(plan, args, kwargs)
             if self.activity_regularizer is not None:
                 self._regularize_activity(outputs)
-            self._hand_on_mask(first, outputs, mask)
+            given = kwargs.get("mask")  # the one that the user gave, or that of the tensor
+            self._hand_on_mask(first, outputs, mask if given is None else given)
         finally:
             context.entry, context.training = before
         return outputs
@@ -329,6 +336,10 @@ class Layer(BuiltLayer):
     @default
     def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
         """The shape (or structure of shapes) of the output for inputs of that shape; None is any size."""
+        if type(self).call is Layer.call:
+            raise NotImplementedError(
+                f"Layer {type(self).__name__} does not have a `compute_output_shape` method implemented."
+            )
 
         def placeholder(shape: Any) -> KerasTensor:
             return KerasTensor(shape, self._input_dtype or "float32")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from nacre.core.errors import TracedBranch
 from nacre.core.registry import in_safe_mode
 from nacre.core.tensor import KerasTensor, Symbol, Tensor
 from nacre.layers.arguments import is_int
@@ -72,7 +73,7 @@ class IndexLookup(Layer):
         self._tokens: list[Any] = []
         self._index: dict[Any, int] = {}
         self.idf_weights: Any = None
-        self.built = True
+        self._build_at_init()
         if vocabulary is not None:
             self.set_vocabulary(vocabulary, idf_weights)
 
@@ -211,10 +212,10 @@ class IndexLookup(Layer):
 
     def call(self, inputs: Any) -> Any:
         """Indices of the tokens, or a vector per sample, or with `invert` the tokens of indices (a NumPy array)."""
-        if isinstance(inputs, (Symbol, KerasTensor)):
-            raise ValueError(
-                f"{type(self).__name__} '{self.name}' looks words up in Python and cannot be part of a compiled model. "
-                "Apply it to the data before training, for example in the data set."
+        if isinstance(inputs, Symbol):
+            raise TracedBranch(
+                f"{type(self).__name__} '{self.name}' works in Python, on values. Applied to the data before training, "
+                "for example in the data set, it does not hold the model up"
             )
         if not self._tokens and not self.num_oov_indices:
             raise ValueError(
@@ -235,8 +236,8 @@ class IndexLookup(Layer):
         return Tensor(encode_indices(indices, self.output_mode, depth, self.idf_weights))
 
     def compute_output_spec(self, inputs: Any) -> Any:
-        """Raises ValueError: a model cannot hold a layer that works in Python."""
-        return self.call(inputs)
+        """A KerasTensor of what `call` gives."""
+        return KerasTensor(self.compute_output_shape(inputs.shape), "string" if self.invert else "int64" if self.output_mode == "int" else self._input_dtype)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shape of the indices, or (N, vocabulary size)."""

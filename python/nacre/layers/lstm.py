@@ -81,11 +81,11 @@ class LSTMCell(RecurrentCell):
         h = gate(o) * self.activation(c)
         return h, [h, c]
 
-    def whole(self, x: Any, states: Any) -> tuple[Any, list[Any]] | None:
+    def whole(self, x: Any, states: Any, mask: Any = None) -> tuple[Any, list[Any]] | None:
         """(outputs (T, N, units), [h, c]) of a projected time-major sequence, for tanh and sigmoid in float32."""
         if not self._has_standard_gates(x):
             return None
-        hs, cs = lstm_sequence(x, self.recurrent_kernel, *states)
+        hs, cs = lstm_sequence(x, self.recurrent_kernel, states[0], states[1], mask)
         return hs[1:], [hs[-1], cs[-1]]
 
     def get_config(self) -> dict[str, Any]:
@@ -175,4 +175,5 @@ class LSTM(RecurrentLayer):
             activity_regularizer=activity_regularizer,
             **kwargs,
         )
+        self.use_cudnn = use_cudnn
         self.input_spec = InputSpec(ndim=3)

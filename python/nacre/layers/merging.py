@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from nacre import ops
-from nacre.core import tree
+from nacre.core.spec import is_float
 from nacre.core.tree import is_shape
 from nacre.layers.arguments import config_of, is_int
 from nacre.layers.layer import Layer
@@ -76,12 +78,6 @@ class Merge(Layer):
     def _merge(self, inputs: list[Any]) -> Any:
         raise NotImplementedError
 
-    def _join(self, inputs: list[Any], function: Any) -> Any:
-        output = inputs[0]
-        for x in inputs[1:]:
-            output = function(output, x)
-        return output
-
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The broadcast shape."""
         self._check(input_shape)
@@ -94,13 +90,64 @@ class Merge(Layer):
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """Where any of the inputs is valid; None when one of them has no mask."""
-        masks = tree.flatten(mask) if mask is not None else []
+        masks = _masks_of(inputs, mask)
         if not masks or any(m is None for m in masks):
             return None
         output = masks[0]
         for m in masks[1:]:
             output = ops.logical_or(output, m)
         return output
+
+
+def _masks_of(inputs: Any, mask: Any) -> list[Any]:
+    """The masks, one per input; an empty list where there is none. Raises ValueError for anything else."""
+    if mask is None:
+        return []
+    for name, value in (("mask", mask), ("inputs", inputs)):
+        if not isinstance(value, (list, tuple)):
+            raise ValueError(f"`{name}` should be a list. Received: {name}={value}")
+    if len(mask) != len(inputs):
+        raise ValueError(
+            f"The lists `inputs` and `mask` should have the same length. Received: inputs={inputs} of length "
+            f"{len(inputs)}, and mask={mask} of length {len(mask)}"
+        )
+    return list(mask)
+
+
+def _spread(mask: Any, x: Any) -> Any:
+    """The mask in the shape of `x`, whose last axes it may lack."""
+    if len(mask.shape) == len(x.shape):
+        return mask
+    for _ in range(len(x.shape) - len(mask.shape)):
+        mask = ops.expand_dims(mask, -1)
+    return ops.logical_or(mask, ops.zeros_like(x, dtype="bool"))
+
+
+def _neutral(inputs: list[Any], function: Any, nothing: Any) -> Any:
+    """`function` joins the entries that are not masked; 0 where all inputs are masked. `nothing(dtype)` changes no result."""
+    masks = [getattr(x, "_keras_mask", None) for x in inputs]
+    if all(m is None for m in masks):
+        return _joined_by(inputs, function)
+    kept = [None if m is None else _spread(m, x) for x, m in zip(inputs, masks)]
+    output = _joined_by(
+        [x if k is None else ops.where(k, x, ops.cast(nothing(x.dtype), x.dtype)) for x, k in zip(inputs, kept)], function
+    )
+    if any(k is None for k in kept):
+        return output
+    anywhere = _joined_by(kept, ops.logical_or)
+    return ops.where(anywhere, output, ops.zeros_like(output))
+
+
+def _extreme(dtype: str, which: str) -> Any:
+    limits: Any = np.finfo(dtype) if is_float(dtype) else np.iinfo(dtype)
+    return getattr(limits, which)
+
+
+def _joined_by(values: Any, function: Any) -> Any:
+    output = values[0]
+    for x in values[1:]:
+        output = function(output, x)
+    return output
 
 
 def _same_rank(inputs: Any) -> list[Any]:
@@ -119,7 +166,7 @@ class Add(Merge):
     """The sum of a list of tensors."""
 
     def _merge(self, inputs: list[Any]) -> Any:
-        return self._join(inputs, ops.add)
+        return _joined_by(inputs, ops.add)
 
 
 class Subtract(Merge):
@@ -135,28 +182,28 @@ class Multiply(Merge):
     """The product, element by element, of a list of tensors."""
 
     def _merge(self, inputs: list[Any]) -> Any:
-        return self._join(inputs, ops.multiply)
+        return _neutral(inputs, ops.multiply, lambda dtype: 1)
 
 
 class Average(Merge):
     """The mean of a list of tensors."""
 
     def _merge(self, inputs: list[Any]) -> Any:
-        return self._join(inputs, ops.add) / float(len(inputs))
+        return _joined_by(inputs, ops.add) / float(len(inputs))
 
 
 class Maximum(Merge):
     """The largest, element by element, of a list of tensors."""
 
     def _merge(self, inputs: list[Any]) -> Any:
-        return self._join(inputs, ops.maximum)
+        return _neutral(inputs, ops.maximum, lambda dtype: _extreme(dtype, "min"))
 
 
 class Minimum(Merge):
     """The smallest, element by element, of a list of tensors."""
 
     def _merge(self, inputs: list[Any]) -> Any:
-        return self._join(inputs, ops.minimum)
+        return _neutral(inputs, ops.minimum, lambda dtype: _extreme(dtype, "max"))
 
 
 class Concatenate(Merge):
@@ -206,19 +253,10 @@ class Concatenate(Merge):
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The masks side by side; True for inputs that have none."""
-        masks = tree.flatten(mask) if mask is not None else []
-        if not masks or all(m is None for m in masks):
+        masks = _masks_of(inputs, mask)
+        if all(m is None for m in masks):
             return None
-        rank = len(inputs[0].shape)
-        parts = []
-        for x, m in zip(inputs, masks):
-            if m is None:
-                m = ops.ones_like(x, dtype="bool")
-            elif len(m.shape) < rank:
-                for _ in range(rank - len(m.shape)):
-                    m = ops.expand_dims(m, -1)
-                m = ops.broadcast_to(m, x.shape)
-            parts.append(m)
+        parts = [ops.ones_like(x, dtype="bool") if m is None else _spread(m, x) for x, m in zip(inputs, masks)]
         return ops.any(ops.concatenate(parts, axis=self.axis), axis=-1)
 
     def get_config(self) -> dict[str, Any]:

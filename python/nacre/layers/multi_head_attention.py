@@ -43,16 +43,74 @@ def combined_mask(
         parts.append(Tensor(np.tril(np.ones((1, t, s), bool))))
     if window is not None:
         distance = np.arange(t)[:, None] - np.arange(s)[None, :]
-        near = np.abs(distance) <= window if not causal else (distance >= 0) & (distance < window)
-        parts.append(Tensor(near[None]))
+        parts.append(Tensor((np.abs(distance) < window)[None]))
     mask = None
     for part in parts:
         mask = part if mask is None else ops.logical_and(mask, part)
     return mask
 
 
+def checked_window(sliding_window: Any) -> Any:
+    """The argument itself. Raises ValueError unless it is None or a positive int."""
+    if sliding_window is not None and (not is_int(sliding_window) or sliding_window <= 0):
+        raise ValueError(
+            f"`sliding_window` must be `None` or a positive integer. Received: sliding_window={sliding_window}"
+        )
+    return sliding_window
+
+
+def mask_for(scores: Any, mask: Any, attended: int) -> Any:
+    """The mask with axes of size 1 in front of the last `attended`, up to the rank of the scores."""
+    while len(mask.shape) < len(scores.shape):
+        mask = ops.expand_dims(mask, max(len(mask.shape) - attended, 0))
+    return mask
+
+
 class ProjectedAttention(Layer):
     """Base class of attention behind learned projections."""
+
+    _flash_attention = False
+    dropout: float
+
+    def _set_flash_attention(self, wanted: Any) -> None:
+        """Here every attention is one computation; the restrictions of the option are kept."""
+        self._flash_attention = bool(wanted)
+        if self._flash_attention and self.dropout > 0:
+            raise ValueError(
+                "Dropout is not supported when flash attention is enabled. Please set dropout to 0.0 to use flash attention."
+            )
+
+    def _check_scores_wanted(self, wanted: bool) -> None:
+        if wanted and self._flash_attention:
+            raise ValueError(
+                "Returning attention scores is not supported when flash attention is enabled. Please disable flash "
+                "attention to access attention scores."
+            )
+
+    @property
+    def query_dense(self) -> Any:
+        """The projection of queries."""
+        return self._query_dense
+
+    @property
+    def key_dense(self) -> Any:
+        """The projection of keys."""
+        return self._key_dense
+
+    @property
+    def value_dense(self) -> Any:
+        """The projection of values."""
+        return self._value_dense
+
+    @property
+    def output_dense(self) -> Any:
+        """The projection of what was attended."""
+        return self._output_dense
+
+    _query_dense: Any
+    _key_dense: Any
+    _value_dense: Any
+    _output_dense: Any
 
     def _projection(self, name: str, rank: int, sizes: tuple[int, ...], contract: int = 1) -> EinsumDense:
         """A layer (N, ..., last `contract` axes) -> (N, ..., *sizes)."""
@@ -116,14 +174,13 @@ class MultiHeadAttention(ProjectedAttention):
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         self.supports_masking = True
-        for name, value in (("num_heads", num_heads), ("key_dim", key_dim)):
-            if not is_int(value) or value <= 0:
+        sizes: tuple[tuple[str, Any], ...] = (("num_heads", num_heads), ("key_dim", key_dim), ("value_dim", value_dim))
+        for name, value in sizes:
+            if not (is_int(value) and value > 0) and not (name == "value_dim" and value is None):
                 raise ValueError(
                     f"Received an invalid value for argument `{name}`, expected a positive integer. Received: "
                     f"{name}={value}"
                 )
-        if sliding_window is not None and (not is_int(sliding_window) or sliding_window <= 0):
-            raise ValueError(f"`sliding_window` must be a positive integer. Received: sliding_window={sliding_window}")
         self.num_heads = int(num_heads)
         self.key_dim = int(key_dim)
         self.value_dim = int(value_dim) if value_dim else self.key_dim
@@ -133,16 +190,18 @@ class MultiHeadAttention(ProjectedAttention):
             output_shape = (output_shape,) if is_int(output_shape) else output_shape
             if not isinstance(output_shape, (list, tuple)) or not all(is_int(n) for n in output_shape):
                 raise ValueError(
-                    f"`output_shape` must be an int or a list of ints. Received: output_shape={output_shape}"
+                    "Invalid `output_shape`: it must be an int or a list or tuple of ints. Received: "
+                    f"output_shape={output_shape}"
                 )
             output_shape = tuple(output_shape)
         self.sizes_out = output_shape
         self.attention_axes = (
             (attention_axes,) if is_int(attention_axes) else None if attention_axes is None else tuple(attention_axes)
         )
-        self.sliding_window = sliding_window
+        self._sliding_window = checked_window(sliding_window)
         self.use_gate = use_gate
         self.seed = seed
+        self._set_flash_attention(flash_attention)
         weight_arguments(
             self,
             kernel_initializer=kernel_initializer,
@@ -212,9 +271,10 @@ class MultiHeadAttention(ProjectedAttention):
         use_causal_mask: bool = False,
     ) -> Any:
         """(N, T, D), and the weights (N, H, T, S) when they are asked for."""
+        self._check_scores_wanted(return_attention_scores)
         key = value if key is None else key
         mask = combined_mask(
-            attention_mask, query_mask, value_mask, key_mask, use_causal_mask, self.sliding_window,
+            attention_mask, query_mask, value_mask, key_mask, use_causal_mask, self._sliding_window,
             (query.shape[1], value.shape[1]),
         )  # fmt: skip
         gate = ops.sigmoid(self._gate_dense(query)) if self.use_gate else None
@@ -222,9 +282,7 @@ class MultiHeadAttention(ProjectedAttention):
         k, v = self._key_dense(key), self._value_dense(value)
         scores = ops.einsum(self._score_equation, k, q)
         if mask is not None:
-            heads = len(scores.shape) - 2 * len(self._attended) - 1
-            while len(mask.shape) < len(scores.shape):
-                mask = ops.expand_dims(mask, heads)
+            mask = mask_for(scores, mask, 2 * len(self._attended))
         weights = self._softmax(scores, mask=mask)
         dropped = self._dropout_layer(weights, training=training) if self.dropout > 0 else weights
         output = ops.einsum(self._combine_equation, dropped, v)
@@ -263,9 +321,8 @@ class MultiHeadAttention(ProjectedAttention):
             **super().get_config(),
             **config_of(self, "num_heads", "key_dim", "value_dim", "dropout", "use_bias", "use_gate"),
             "output_shape": self.sizes_out,
-            **config_of(
-                self, "attention_axes", "sliding_window", *_WEIGHTS, "activity_regularizer", *_CONSTRAINTS, "seed"
-            ),
+            "sliding_window": self._sliding_window,
+            **config_of(self, "attention_axes", *_WEIGHTS, "activity_regularizer", *_CONSTRAINTS, "seed"),
         }
 
 

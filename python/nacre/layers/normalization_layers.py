@@ -178,7 +178,7 @@ class UnitNormalization(Layer):
             )
         self.axis = list(axis) if isinstance(axis, (list, tuple)) else axis
         self.supports_masking = True
-        self.built = True
+        self._build_at_init()
 
     def call(self, inputs: Any) -> Any:
         """The normalized inputs."""
@@ -220,6 +220,11 @@ class GroupNormalization(Layer):
         gamma_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
+        if not is_int(groups) or (groups <= 0 and groups != -1):
+            raise ValueError(
+                "Received an invalid value for argument `groups`, expected a positive integer (or `-1` for instance "
+                f"normalization). Received: groups={groups}"
+            )
         super().__init__(**kwargs)
         self.supports_masking = True
         self.groups = groups
@@ -250,14 +255,13 @@ class GroupNormalization(Layer):
             )
         if self.groups == -1:
             self.groups = channels
-        if not is_int(self.groups) or self.groups <= 0 or channels < self.groups:
+        if channels < self.groups:
             raise ValueError(
                 f"Number of groups ({self.groups}) cannot be more than the number of channels ({channels})."
             )
         if channels % self.groups:
             raise ValueError(
-                f"The number of channels must be a multiple of the number of groups. Received: groups={self.groups}, "
-                f"channels={channels}."
+                f"Number of groups ({self.groups}) must be a multiple of the number of channels ({channels})."
             )
         self.input_spec = InputSpec(ndim=len(input_shape), axes={self.axis: channels})
         if self.scale:

@@ -113,6 +113,11 @@ class _Cropping(_Border):
     def _check(self, shape: Any) -> None:
         for axis, (before, after) in zip(self._spatial(), self._cropping()):
             if shape[axis] is not None and before + after >= shape[axis]:
+                if len(self._spatial()) == 1:
+                    raise ValueError(
+                        "`cropping` parameter of `Cropping1D` layer must be smaller than the input length. Received: "
+                        f"input_shape={tuple(shape)}, cropping={self.cropping}"
+                    )
                 raise ValueError(
                     "Values in `cropping` argument should be smaller than the corresponding spatial dimension of the "
                     "input. "

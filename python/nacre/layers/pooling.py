@@ -38,7 +38,7 @@ class BasePooling(Layer):
         self.padding = standardize_padding(padding)
         self.data_format = standardize_data_format(data_format)
         self.input_spec = InputSpec(ndim=self._RANK + 2)
-        self.built = True
+        self._build_at_init()
 
     def call(self, inputs: Any) -> Any:
         """(N, H, W, C) -> (N, OH, OW, C), or the like for other ranks."""
@@ -147,7 +147,7 @@ class BaseGlobalPooling(Layer):
         self.data_format = standardize_data_format(data_format)
         self.keepdims = keepdims
         self.input_spec = InputSpec(ndim=self._RANK + 2)
-        self.built = True
+        self._build_at_init()
 
     def _axes(self) -> tuple[int, ...]:
         first = 1 if self.data_format == "channels_last" else 2

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from nacre import ops
-from nacre.core.config import epsilon
+from nacre.core.config import epsilon, image_data_format
 from nacre.core.tensor import Tensor
 from nacre.layers.arguments import is_int
 from nacre.layers.input_spec import InputSpec
 from nacre.layers.layer import Layer
+from nacre.utils.py_dataset import PyDataset
 
 
 class Rescaling(Layer):
@@ -50,13 +52,42 @@ class Rescaling(Layer):
 def _number(value: Any, dtype: Any) -> Any:
     if isinstance(value, (int, float)):
         return value
-    return Tensor.of(np.asarray(value), dtype)
+    array = np.asarray(value)
+    if array.ndim and image_data_format() == "channels_first":
+        array = array.reshape(array.shape + (1,) * (3 - array.ndim))
+    return Tensor.of(array, dtype)
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.tolist()
     return list(value) if isinstance(value, (list, tuple)) else value
+
+
+def _batches_of(data: Any) -> Iterator[Any]:
+    """The batches of data without labels; an array, or lists of numbers, are one batch."""
+    if hasattr(data, "shape"):
+        yield data
+        return
+    if isinstance(data, (list, tuple)) and data and not any(hasattr(b, "shape") or _is_pair(b) for b in data):
+        yield np.asarray(data)
+        return
+    if not hasattr(data, "__iter__") and not hasattr(data, "__getitem__"):
+        raise TypeError(
+            f"Unsupported data type: {type(data)}. `adapt` supports arrays, tensors, PyDatasets and iterables of batches"
+        )
+    for batch in (data[i] for i in range(data.num_batches or 0)) if isinstance(data, PyDataset) else data:
+        batch = batch[0] if isinstance(batch, (tuple, list)) and _is_pair(batch) else batch
+        if not hasattr(batch, "shape") and not isinstance(batch, (list, tuple)):
+            raise TypeError(
+                "adapt() expects an iterable that yields arrays or tensors with a `.shape` attribute. Got an element of "
+                f"type {type(batch).__name__}."
+            )
+        yield batch
+
+
+def _is_pair(batch: Any) -> bool:
+    return isinstance(batch, (tuple, list)) and len(batch) > 0 and hasattr(batch[0], "shape")
 
 
 class Normalization(Layer):
@@ -107,7 +138,8 @@ class Normalization(Layer):
         self._broadcast = tuple(input_shape[i] if i in self._keep else 1 for i in range(rank))
         shape = tuple(input_shape[i] for i in self._keep)
         self._shape = shape
-        self.input_spec = InputSpec(ndim=rank, axes={a: input_shape[a] for a in self._keep})
+        # Counted from behind: data of another rank are normalized as broadcasting has it.
+        self.input_spec = InputSpec(axes={a - rank: input_shape[a] for a in self._keep})
         if self.input_mean is None:
             self.adapt_mean = self.add_weight(name="mean", shape=shape, initializer="zeros", trainable=False)
             self.adapt_variance = self.add_weight(name="variance", shape=shape, initializer="ones", trainable=False)
@@ -115,22 +147,21 @@ class Normalization(Layer):
         self.finalize_state()
 
     def adapt(self, data: Any) -> None:
-        """Takes mean and variance from data: an array, or an iterable of batches. Earlier data are forgotten."""
+        """Takes mean and variance from data: an array, or an iterable of batches (a list of arrays, a generator, a
+        PyDataset), where a batch may be a tuple whose first part counts. Earlier data are forgotten."""
         if self.input_mean is not None:
             raise ValueError("Cannot `adapt()` a Normalization layer that is initialized with fixed mean and variance")
         total: Any = 0.0
         squares: Any = 0.0
         count = 0
-        batches = [data] if hasattr(data, "shape") or isinstance(data, (list, tuple)) else data
-        for batch in batches:
+        for batch in _batches_of(data):
             x = np.asarray(batch, np.float64)
             if not self.built:
                 self.build(x.shape)
             if x.ndim != len(self._broadcast) or any(x.shape[a] != self._broadcast[a] for a in self._keep):
                 raise ValueError(
-                    f"Normalization '{self.name}': adapt() got data of shape {x.shape}, which does not fit the shape "
-                    "that the "
-                    f"layer was built for: {self._build_shapes_dict}"
+                    f"Normalization '{self.name}': adapt() got data with an incompatible shape, {x.shape}: it does not fit "
+                    f"the shape that the layer was built for: {self._build_shapes_dict}"
                 )
             n = math.prod(x.shape[i] for i in self._reduce)
             if n == 0:
@@ -144,7 +175,9 @@ class Normalization(Layer):
             total = total + delta * (n / (count + n))
             count += n
         if count == 0:
-            raise ValueError(f"Normalization '{self.name}': adapt() got no data")
+            raise ValueError(
+                f"Normalization '{self.name}': adapt() received an empty iterable (no batches). Expected at least one batch."
+            )
         self.adapt_mean.assign(total)
         self.adapt_variance.assign(squares / count)
         self.count.assign(count if count < 2**31 else 2**31 - 1)

@@ -48,14 +48,16 @@ class Reshape(Layer):
         target_shape = tuple(target_shape) if hasattr(target_shape, "__iter__") else (target_shape,)
         if target_shape.count(-1) > 1:
             raise ValueError(
-                "The `target_shape` argument must not contain more than one `-1` value. Received: "
-                f"target_shape={target_shape}"
+                f"There must be at most one unknown dimension (-1) in target_shape. Received: target_shape={target_shape}."
             )
         for n in target_shape:
             if not is_int(n) or n < -1:
-                raise ValueError(f"Reshape: expected `target_shape` of sizes and at most one -1, got {target_shape}")
+                raise ValueError(
+                    "Each dimension of `target_shape` must be a non-negative integer, or -1 for the one to be inferred. "
+                    f"Received: target_shape={target_shape}"
+                )
         self.target_shape = tuple(int(n) for n in target_shape)
-        self.built = True
+        self._build_at_init()
 
     def _resolve(self, sizes: Any) -> tuple[Any, ...]:
         target = self.target_shape

@@ -209,6 +209,11 @@ class RNN(Layer):
             states = [s.value if isinstance(s, Variable) else s for s in tree.flatten(initial_state)]
         elif self.stateful:
             states = [v.value for v in self._states]
+            if states and states[0].shape[0] != sequences.shape[0]:
+                raise ValueError(
+                    f"{type(self).__name__} '{self.name}' is stateful and was built for batch size {states[0].shape[0]}, "
+                    f"so that its states have that batch size; got an input of batch size {sequences.shape[0]}"
+                )
         else:
             states = self.get_initial_state(sequences.shape[0])
         expected = len(_state_sizes(self.cell))
@@ -218,7 +223,7 @@ class RNN(Layer):
             )
         mask = tree.flatten(mask)[0] if mask is not None else None
         try:
-            whole = self._whole(sequences, states, training) if mask is None else None
+            whole = self._whole(sequences, states, mask, training)
             if whole is None:
                 last, outputs, states = self._loop(sequences, states, mask, training)
         finally:
@@ -230,19 +235,43 @@ class RNN(Layer):
             for v, s in zip(self._states, states):
                 v.assign(s)
         if whole is not None:
-            output = ops.transpose(whole[0], (1, 0, 2)) if self.return_sequences else states[0]
+            from_zero = initial_state is None and not self.stateful
+            shown = whole[0] if mask is None else self._shown(whole[0], mask, from_zero)
+            output = ops.transpose(shown, (1, 0, 2)) if self.return_sequences else shown[-1]
         else:
             output = ops.stack(outputs, axis=1) if self.return_sequences else last
-        return [output, *states] if self.return_state else output
+        if not self.return_state:
+            return output
+        return [output, *self._by_cell(states)]
 
-    def _whole(self, sequences: Any, states: list[Any], training: bool) -> Any:
+    def _by_cell(self, states: list[Any]) -> list[Any]:
+        """States as they are returned: those of stacked cells cell by cell, a list where one has several."""
+        if not hasattr(self.cell, "cells"):
+            return states
+        return [s[0] if len(s) == 1 else s for s in initial_structure(self.cell, states)]
+
+    def _in_order(self, mask: Any) -> Any:
+        """The mask (N, T) as (T, N, 1), in the order of the steps."""
+        mask = ops.expand_dims(ops.transpose(mask, (1, 0)), -1)
+        return ops.flip(mask, 0) if self.go_backwards else mask
+
+    def _shown(self, outputs: Any, mask: Any, from_zero: bool) -> Any:
+        """Outputs (T, N, units), in which masked steps show the output before: zero when there was none."""
+        valid = ops.cast(self._in_order(mask), "bool")
+        if self.zero_output_for_mask:
+            return ops.where(valid, outputs, 0.0)
+        if from_zero:  # the state at the start is zero itself
+            return outputs
+        return ops.where(ops.cumsum(ops.cast(valid, "int32"), axis=0) > 0, outputs, 0.0)
+
+    def _whole(self, sequences: Any, states: list[Any], mask: Any, training: bool) -> Any:
         """(outputs (T, N, units), last states) where the cell has one op for all steps, else None."""
         cell = self.cell
         if getattr(type(cell), "_projects", None) is not type(cell).call or (training and cell.recurrent_dropout):
             return None
         x = ops.transpose(cell._dropped(sequences, training), (1, 0, 2))
         x = cell._product(ops.flip(x, 0) if self.go_backwards else x)
-        return cell.whole(x, states)
+        return cell.whole(x, states, None if mask is None else ops.cast(self._in_order(mask), "float32"))
 
     def _loop(self, sequences: Any, states: list[Any], mask: Any, training: bool) -> tuple[Any, list[Any], list[Any]]:
         """(last output, outputs step by step, last states)."""
@@ -286,7 +315,8 @@ class RNN(Layer):
         size = self._output_size()
         output = (batch, time, *size) if self.return_sequences else (batch, *size)
         if self.return_state:
-            return [output, *((batch, *s) for s in _state_sizes(self.cell))]
+            states = [(batch, *s) for s in _state_sizes(self.cell)]
+            return [output, *self._by_cell(states)]
         return output
 
     def compute_mask(self, sequences: Any, mask: Any = None) -> Any:

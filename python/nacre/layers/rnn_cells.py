@@ -102,8 +102,11 @@ class RecurrentCell(Layer):
         bias = self._input_bias()
         return x if bias is None else ops.add(x, bias)
 
-    def whole(self, x: Any, states: Any) -> tuple[Any, list[Any]] | None:
-        """(outputs (T, N, units), last states) of a projected time-major sequence in one op; None without one."""
+    def whole(self, x: Any, states: Any, mask: Any = None) -> tuple[Any, list[Any]] | None:
+        """(outputs (T, N, units), last states) of a projected time-major sequence in one op; None without one.
+
+        A float mask (T, N, 1) is 0 at the steps that leave the states as they are.
+        """
         return None
 
     def _has_standard_gates(self, x: Any) -> bool:

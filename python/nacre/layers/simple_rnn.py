@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from nacre import ops
+from nacre import activations, ops
 from nacre.layers.arguments import config_of
 from nacre.layers.input_spec import InputSpec
 from nacre.layers.rnn import RecurrentLayer
 from nacre.layers.rnn_cells import RecurrentCell
+from nacre.ops.recurrent import ACTIVATIONS, simple_sequence
 
 _WEIGHTS = (
     "kernel_initializer", "recurrent_initializer", "bias_initializer", "kernel_regularizer", "recurrent_regularizer",
@@ -59,6 +60,14 @@ class SimpleRNNCell(RecurrentCell):
         """(output, [output]) from the projected input of one step."""
         h = self.activation(x + ops.matmul(self._recurrent(states[0], training), self.recurrent_kernel))
         return h, [h]
+
+    def whole(self, x: Any, states: Any, mask: Any = None) -> tuple[Any, list[Any]] | None:
+        """(outputs (T, N, units), [h]) of a projected time-major sequence, for the usual activations in float32."""
+        name = getattr(self.activation, "__name__", "")
+        if x.dtype != "float32" or name not in ACTIVATIONS or self.activation is not getattr(activations, name):
+            return None
+        hs = simple_sequence(x, self.recurrent_kernel, states[0], name, mask)
+        return hs[1:], [hs[-1]]
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""

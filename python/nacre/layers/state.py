@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +27,17 @@ _LOCKED = (
     "You cannot add new elements of state (variables or sub-layers) to a layer that is already built. All state "
     "must be created in the `__init__()` method or in the `build()` method."
 )
+
+
+class _Changes:
+    """Counts what may change which layers and Variables a layer has, whether they are built, and whether they train."""
+
+    count = 0
+
+
+def structure_version() -> int:
+    """A number that grows whenever an attribute of any layer is set, or what a layer holds changes."""
+    return _Changes.count
 
 
 class LayerState(Operation):
@@ -66,6 +76,7 @@ class LayerState(Operation):
     # --- tracking -----------------------------------------------------------------------------------------------------
 
     def __setattr__(self, name: str, value: Any) -> None:
+        _Changes.count += 1
         if isinstance(value, _PLAIN) or name in _OWN:
             object.__setattr__(self, name, value)
             return
@@ -100,6 +111,7 @@ class LayerState(Operation):
 
     def _track(self, value: Any) -> Any:
         """Files `value` by its kind; containers come back as ones that report what is added later."""
+        _Changes.count += 1
         if isinstance(value, Variable):
             self._track_variable(value)
         elif isinstance(value, LayerState):
@@ -132,8 +144,10 @@ class LayerState(Operation):
         if self._locked:
             raise ValueError(_LOCKED)
         kept.append(variable)
+        _Changes.count += 1
 
     def _untrack(self, value: Any) -> None:
+        _Changes.count += 1
         for name in ("_layers", "_metrics", "_trainable_variables", "_non_trainable_variables", "_seed_generators"):
             held = self.__dict__.get(name)
             if held is not None:
@@ -202,27 +216,27 @@ class LayerState(Operation):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         value = bool(value)
+        _Changes.count += 1
         object.__setattr__(self, "_trainable", value)
         for v in self.__dict__.get("_trainable_variables", ()):
             v.trainable = value
         for layer in self.__dict__.get("_layers", ()):
             layer.trainable = value
 
-    def _flatten_layers(self, include_self: bool = True, recursive: bool = True) -> Iterator[Any]:
+    def _flatten_layers(self, include_self: bool = True, recursive: bool = True) -> list[Any]:
         """This layer and the layers inside, each once, in the order in which they were attached."""
-        seen: set[int] = set()
-        if include_self:
-            seen.add(id(self))
-            yield self
+        found: list[Any] = [self] if include_self else []
+        seen = {id(self)} if include_self else set()
         queue = list(self._layers)
         while queue:
             layer = queue.pop(0)
             if id(layer) in seen:
                 continue
             seen.add(id(layer))
-            yield layer
+            found.append(layer)
             if recursive:
                 queue[:0] = layer._layers
+        return found
 
     @property
     def variables(self) -> list[Variable]:
@@ -313,8 +327,10 @@ class LayerState(Operation):
 
     def _own_scope(self) -> Any:
         """The name scope of this layer, unless it is the innermost open one already."""
-        inside = current_path().rpartition("/")[2] == self.name
-        return contextlib.nullcontext() if inside else name_scope(self.name)
+        if current_path().rpartition("/")[2] == self.name:
+            return contextlib.nullcontext()
+        # A built layer knows where it stands; a weight that comes later belongs there.
+        return name_scope(self._path if self._path and not current_path() else self.name)
 
     def _remember_path(self) -> None:
         object.__setattr__(self, "_path", current_path() or self.name)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nacre.core.errors import TracedBranch
 from nacre.core.registry import deserialize_keras_object, serialize_keras_object
 from nacre.core.tensor import KerasTensor, Symbol, Tensor
 from nacre.layers.arguments import is_int
@@ -105,7 +106,7 @@ class TextVectorization(Layer):
             encoding=encoding,
             name="string_lookup",
         )
-        self.built = True
+        self._build_at_init()
 
     # --- words --------------------------------------------------------------------------------------------------------
 
@@ -188,11 +189,10 @@ class TextVectorization(Layer):
 
     def call(self, inputs: Any) -> Any:
         """Indices (N, T), or vectors (N, vocabulary size)."""
-        if isinstance(inputs, (Symbol, KerasTensor)):
-            raise ValueError(
-                f"TextVectorization '{self.name}' works on strings, in Python, and cannot be part of a compiled "
-                "model. Apply it to "
-                "the data before training, for example in the data set."
+        if isinstance(inputs, Symbol):
+            raise TracedBranch(
+                f"{type(self).__name__} '{self.name}' works in Python, on values. Applied to the data before training, "
+                "for example in the data set, it does not hold the model up"
             )
         single = np.asarray(inputs).ndim == 0
         words = self._words(inputs)
@@ -211,8 +211,8 @@ class TextVectorization(Layer):
         return Tensor(vectors[0] if single else np.stack(vectors))
 
     def compute_output_spec(self, inputs: Any) -> Any:
-        """Raises ValueError: a model cannot hold a layer that works in Python."""
-        return self.call(inputs)
+        """A KerasTensor of what `call` gives."""
+        return KerasTensor(self.compute_output_shape(inputs.shape), "int64" if self.output_mode == "int" else self._input_dtype)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """(N, T), or (N, vocabulary size)."""

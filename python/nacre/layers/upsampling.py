@@ -16,8 +16,10 @@ class UpSampling1D(Layer):
 
     def __init__(self, size: int = 2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not is_int(size) or size <= 0:
-            raise ValueError(f"UpSampling1D: expected a positive int `size`, got {size!r}")
+        if not is_int(size):
+            raise TypeError(f"Expected an integer value for `size`, got {type(size)}.")
+        if size <= 0:
+            raise ValueError(f"Argument `size` should be a positive integer. Received: size={size}")
         self.size = int(size)
         self.input_spec = InputSpec(ndim=3)
 

@@ -79,12 +79,29 @@ class TimeDistributed(Wrapper):
         steps = ops.reshape(inputs, (batch * time, *inputs.shape[2:]))
         kwargs: dict[str, Any] = {}
         plan = plan_of(type(self.layer))
-        if mask is not None and plan.has_mask and len(mask.shape) > 2:
+        if mask is not None:
+            _check_mask(mask, inputs)
+        if mask is not None and plan.has_mask:
             kwargs["mask"] = ops.reshape(mask, (batch * time, *mask.shape[2:]))
         if plan.has_training:
             kwargs["training"] = training
         outputs = self.layer(steps, **kwargs)
         return ops.reshape(outputs, (batch, time, *outputs.shape[1:]))
+
+
+def _check_mask(mask: Any, inputs: Any) -> None:
+    found, wanted = tuple(mask.shape), tuple(inputs.shape)
+    if len(found) < 2:
+        raise ValueError(
+            "The `mask` passed to the `TimeDistributed` layer must be at least 2D (e.g., `(batch_size, timesteps)`), but "
+            f"it has {len(found)} dimension(s) with shape {found}."
+        )
+    if found[:2] != wanted[:2]:
+        raise ValueError(
+            f"The `mask` passed to the `TimeDistributed` layer has a shape {found} that is incompatible with the input "
+            f"shape {wanted}. The first two dimensions of the mask (batch size and timesteps) must match the input's "
+            f"first two dimensions. Expected mask shape prefix: ({wanted[0]}, {wanted[1]})."
+        )
 
 
 class SpectralNormalization(Wrapper):

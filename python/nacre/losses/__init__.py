@@ -20,7 +20,7 @@ __getattr__, __dir__, __all__ = _attach(
         **dict.fromkeys(_PROBABILISTIC.split(), ".probabilistic"),
         **dict.fromkeys(_MARGINS.split(), ".margins"),
         **dict.fromkeys(_OVERLAP.split(), ".overlap"),
-        **dict.fromkeys(("CTC", "ctc"), ".sequences"),
+        **dict.fromkeys(("CTC", "ctc"), ".alignment"),
         **dict.fromkeys(("deserialize", "get", "serialize"), ".identifiers"),
     },
 )

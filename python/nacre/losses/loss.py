@@ -115,6 +115,12 @@ class LossFunctionWrapper(Loss):
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """One loss per sample: shape of `y_pred` without its last axis, as a rule."""
         if tree.is_nested(y_true) or tree.is_nested(y_pred):
+            if len(tree.flatten(y_true)) != len(tree.flatten(y_pred)) or tree.is_nested(y_true) != tree.is_nested(
+                y_pred
+            ):
+                raise ValueError(
+                    f"{self.name}: y_true and y_pred must be alike, got {y_true!r:.200} and {y_pred!r:.200}"
+                )
             pairs = tree.map_structure(lambda a, b: _Pair(*same_rank(a, b)), y_true, y_pred)
             y_true, y_pred = (tree.map_structure(lambda p, i=i: p.pair[i], pairs) for i in (0, 1))
         else:

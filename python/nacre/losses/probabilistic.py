@@ -11,7 +11,7 @@ from nacre.losses.loss import LossFunctionWrapper, convert_pair
 
 
 def _smooth_classes(y_true: Any, label_smoothing: float, classes: int) -> Any:
-    return y_true * (1.0 - label_smoothing) + label_smoothing / classes if label_smoothing else y_true
+    return y_true * (1.0 - label_smoothing) + label_smoothing / max(classes, 1) if label_smoothing else y_true
 
 
 def categorical_crossentropy(

@@ -9,7 +9,7 @@ import numpy as np
 
 from nacre import ops
 from nacre.metrics.metric import Metric, divide_no_nan
-from nacre.metrics.thresholds import count_at, even_thresholds, select
+from nacre.metrics.thresholds import check_few, count_at, even_thresholds, select
 
 _CURVES = {"roc": "ROC", "pr": "PR", "prgain": "PRGAIN"}
 _SUMMATIONS = ("interpolation", "minoring", "majoring")
@@ -207,6 +207,7 @@ class _RateAtBound(_Curve):
             raise ValueError(
                 f"Argument `num_thresholds` must be an integer > 0. Received: num_thresholds={num_thresholds}"
             )
+        check_few(num_thresholds)
         setattr(self, self._argument, value)
         self.value = value
         self.num_thresholds = num_thresholds

@@ -22,6 +22,8 @@ class Metric:
     """
 
     def __init__(self, dtype: Any = None, name: str | None = None) -> None:
+        if name is not None and not isinstance(name, str):
+            raise ValueError(f"{type(self).__name__}: expected `name` to be a string, got {name!r}")
         self.name = name or naming.auto_name(type(self).__name__)
         self._given_dtype = dtype
         self._dtype = dtype_name(dtype)

@@ -27,10 +27,17 @@ def _as_list(x: Any) -> list[Any]:
     return list(x) if isinstance(x, (list, tuple, np.ndarray)) else [x]
 
 
+def check_few(n: int) -> None:
+    """Raises ValueError for a number of thresholds that nobody can mean."""
+    if n > 1 << 24:
+        raise ValueError(f"Argument `num_thresholds` must be at most {1 << 24}. Received: num_thresholds={n}")
+
+
 def even_thresholds(n: int) -> list[float]:
     """`n` thresholds over [0, 1], the outer two just beyond so that every prediction lies between."""
     if n <= 1:
         raise ValueError(f"Argument `num_thresholds` must be an integer > 1. Received: num_thresholds={n}")
+    check_few(n)
     inner = [(i + 1) / (n - 1) for i in range(n - 2)]
     return [0.0 - config.epsilon(), *inner, 1.0 + config.epsilon()]
 

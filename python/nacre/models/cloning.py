@@ -10,6 +10,7 @@ from nacre.core.tensor import KerasTensor
 from nacre.layers.input_layer import Input, InputLayer
 from nacre.layers.layer import Layer
 from nacre.models.functional import Functional
+from nacre.models.model import Model
 from nacre.models.sequential import Sequential
 
 
@@ -35,16 +36,19 @@ def clone_model(
     """
     if kwargs:
         raise ValueError(f"Unexpected keyword argument(s): {tuple(kwargs)}")
+    if not isinstance(model, Model):
+        raise ValueError(f"Expected `model` argument to be a `Model` instance, got {model!r:.200}")
     if isinstance(model, Sequential):
         if call_function is not None:
             raise ValueError(
                 f"`call_function` argument is not supported with Sequential models. Received: {call_function}"
             )
-        return _clone_sequential(model, _copier(clone_function, recursive), input_tensors)
+        return _compiled_as(model, _clone_sequential(model, _copier(clone_function, recursive), input_tensors))
     if isinstance(model, Functional):
         plain = type(model) is Functional or model.get_config().keys() >= {"layers", "input_layers"}
         if plain or clone_function is not None or input_tensors is not None or call_function is not None:
-            return _clone_functional(model, _copier(clone_function, recursive), input_tensors, call_function)
+            copy = _copier(clone_function, recursive, call_function)
+            return _compiled_as(model, _clone_functional(model, copy, input_tensors, call_function))
     for name, value in (
         ("clone_function", clone_function),
         ("input_tensors", input_tensors),
@@ -59,13 +63,23 @@ def clone_model(
     return type(model).from_config(model.get_config())
 
 
-def _copier(clone_function: Callable[[Any], Any] | None, recursive: bool) -> Callable[[Any], Any]:
+def _compiled_as(model: Any, new: Any) -> Any:
+    """`new`, compiled with what `model` was compiled with."""
+    if model.compiled:
+        new.compile_from_config(model.get_compile_config())
+    return new
+
+
+def _copier(
+    clone_function: Callable[[Any], Any] | None, recursive: bool, call_function: Callable[..., Any] | None = None
+) -> Callable[[Any], Any]:
     if clone_function is not None and not callable(clone_function):
         raise ValueError(f"clone_function: expected a function of a layer, got {clone_function!r}")
 
     def copy(layer: Any) -> Any:
         if recursive and isinstance(layer, (Sequential, Functional)):
-            return clone_model(layer, clone_function=clone_function, recursive=True)
+            how = None if isinstance(layer, Sequential) else call_function
+            return clone_model(layer, clone_function=clone_function, call_function=how, recursive=True)
         if clone_function is not None and isinstance(layer, Layer):
             return clone_function(layer)
         return type(layer).from_config(layer.get_config())
@@ -92,6 +106,11 @@ def _clone_sequential(model: Any, copy: Callable[[Any], Any], input_tensors: Any
 def _clone_functional(model: Any, copy: Callable[[Any], Any], input_tensors: Any, call_function: Any) -> Any:
     if input_tensors is not None:
         inputs = tree.flatten(input_tensors)
+        if tree.is_nested(model.input):
+            try:
+                tree.assert_same_structure(model.input, input_tensors)
+            except ValueError as error:
+                raise ValueError(f"`input_tensors` must have the same structure as model.input: {error}") from None
         if not all(isinstance(x, KerasTensor) for x in inputs) or len(inputs) != len(model.inputs):
             raise ValueError(f"`input_tensors`: expected {len(model.inputs)} KerasTensors, got {input_tensors}")
     else:

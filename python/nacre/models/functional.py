@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -10,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from nacre import ops
-from nacre.core import registry, tree
+from nacre.core import registry, trace, tree
 from nacre.core.operation import Node
 from nacre.core.spec import is_float
-from nacre.core.tensor import KerasTensor
+from nacre.core.tensor import KerasTensor, Tensor, as_array
 from nacre.layers.conversion import convert_input
 from nacre.layers.input_layer import InputLayer
 from nacre.layers.layer import Layer
@@ -162,7 +163,7 @@ class Functional(Model):
             for keys in names:
                 if all(key in inputs for key in keys):
                     extra = [key for key in inputs if key not in keys]
-                    if extra:
+                    if extra and not trace.probing():
                         warnings.warn(
                             f"The structure of `inputs` doesn't match the expected structure. Keys {extra} are not "
                             "among the "
@@ -186,12 +187,27 @@ class Functional(Model):
                 flat = tree.flatten(inputs)
         else:
             flat = [inputs]
+        own = self._keys()[0] if isinstance(self._inputs_struct, Mapping) else None
         if len(flat) != n:
+            wanted = f"{n} input(s)" if own is None else f"{n} named input(s) with keys {own}"
             raise ValueError(
-                f'Layer "{self.name}" expects {n} input(s), but it received {len(flat)} input tensors. '
+                f'Layer "{self.name}" expects {wanted}, but it received {len(flat)} input tensors. '
                 f"Inputs received: {[getattr(x, 'shape', x) for x in flat]}. Expected: {self.input_names}"
             )
+        if own is not None:
+            self._check_order(inputs, own)
         return flat
+
+    def _check_order(self, inputs: Any, keys: list[Any]) -> None:
+        """Without keys, inputs that are a dict are taken in the order of the sorted keys: so that must be their order."""
+        text = (
+            f"The structure of `inputs` doesn't match the expected structure.\nExpected: {_names(self._inputs_struct)}\n"
+            f"Received: inputs={_shapes(inputs)}"
+        )
+        if list(self._inputs_struct) != keys:
+            raise ValueError(text)
+        if not trace.probing():
+            warnings.warn(text, stacklevel=7)
 
     def _keys(self) -> list[list[Any]]:
         """By which keys data may come as a dict: those of the structure, the names of the layers, of the tensors."""
@@ -204,10 +220,15 @@ class Functional(Model):
         if x is None:
             if getattr(reference._keras_history.operation, "optional", False):
                 return None
-            raise ValueError(f"Input {self.input_names[index]!r} of model '{self.name}' is missing: got None")
+            raise ValueError(
+                f"Input {self.input_names[index]!r} of model '{self.name}' is not optional, but None was passed for it"
+            )
         if isinstance(x, np.ndarray) and x.dtype.kind in "SUO":
-            return x
+            one_less = x.ndim == len(reference.shape) - 1 and reference.shape[-1] == 1
+            return np.expand_dims(x, -1) if one_less else x
         x = convert_input(x, None)
+        if not hasattr(x, "dtype") or not hasattr(x, "shape"):
+            x = Tensor(as_array(x))  # a number; of anything else the error says what it is
         mask = getattr(x, "_keras_mask", None)
         if (
             x.dtype != reference.dtype
@@ -220,11 +241,16 @@ class Functional(Model):
             x = ops.squeeze(x, axis=-1)
         elif len(x.shape) == len(wanted) - 1 and wanted[-1] == 1:
             x = ops.expand_dims(x, axis=-1)
-        fits = len(x.shape) == len(wanted) and all(
-            w is None or d is None or d == w for d, w in zip(x.shape[1:], wanted[1:], strict=True)
-        )
+        # The layers of a chain check their own inputs; it stands for data of any sizes that they take.
+        fits = len(x.shape) == len(wanted) and (self._label is not None or self._fits(x.shape, wanted))
         if not fits:
             name = self.input_names[index]
+            if len(x.shape) != len(wanted):
+                path = ".".join(str(key) for key in tree.paths(self._inputs_struct)[index])
+                raise ValueError(
+                    f"Invalid input shape for input {index} of layer '{self._label or self.name}' with name '{name}' and "
+                    f"path '{path}': expected shape={(None, *wanted[1:])}, found shape={tuple(shape_of(x))}"
+                )
             raise ValueError(
                 f"Input {index} with name '{name}' of layer '{self._label or self.name}' is incompatible with the "
                 "layer: expected "
@@ -234,9 +260,9 @@ class Functional(Model):
             x._keras_mask = mask
         return x
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """The shapes of the outputs for inputs of these shapes."""
-        return super().compute_output_shape(input_shape)
+    @staticmethod
+    def _fits(shape: Any, wanted: Any) -> bool:
+        return all(w is None or d is None or d == w for d, w in zip(shape[1:], wanted[1:], strict=True))
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         """KerasTensors of the outputs; the known ones when the inputs have the shapes that the graph was made with."""
@@ -269,15 +295,31 @@ class Functional(Model):
             return super(Model, cls).from_config(config)
         with registry.CustomObjectScope(custom_objects):
             inputs, outputs = graph_from_config(config)
-        options = {key: config[key] for key in ("trainable",) if config.get(key) is not None}
+        graph = ("layers", "input_layers", "output_layers", "name")
+        options = {
+            key: value for key, value in config.items() if key not in graph and (key, value) != ("trainable", None)
+        }
         return cls(inputs=inputs, outputs=outputs, name=config.get("name"), **options)
 
 
 Model._functional_class = Functional
 
 
+def _names(structure: Any) -> Any:
+    return tree.map_structure(lambda x: x.name, structure)
+
+
+def _shapes(structure: Any) -> Any:
+    return tree.map_structure(lambda x: f"Tensor(shape={tuple(x.shape)})" if hasattr(x, "shape") else x, structure)
+
+
 def _is_plain_functional(cls: type) -> bool:
-    return cls.__init__ in (Functional.__init__, Model.__init__)  # type: ignore[misc]
+    """Whether a class is made of inputs and outputs: its `__init__` is ours, or hands on whatever arguments it gets."""
+    init = cls.__init__  # type: ignore[misc]
+    if init in (Functional.__init__, Model.__init__):
+        return True
+    kinds = {p.kind for p in inspect.signature(init).parameters.values()}
+    return inspect.Parameter.VAR_POSITIONAL in kinds and inspect.Parameter.VAR_KEYWORD in kinds
 
 
 def _unique(names: list[str]) -> list[str]:

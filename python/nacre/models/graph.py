@@ -116,8 +116,7 @@ def _checked(by_depth: dict[int, list[Node]], inputs: list[KerasTensor]) -> list
             if node.is_input:
                 raise ValueError(
                     f"Graph disconnected: an output depends on the input {node.operation.name!r}, which is not among "
-                    "the "
-                    "`inputs` of the model"
+                    "the `inputs` of the model"
                 )
             available.update(id(y) for y in node.outputs)
             order.append(node)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from nacre import saving, utils
 from nacre.core import registry, tree
 from nacre.core.tensor import KerasTensor
+from nacre.models.compiled_call import CompiledCall, outermost
 from nacre.training.trainer import Trainer
 
 
@@ -51,6 +53,17 @@ class Model(Trainer):
             self._functional_class.__init__(self, *args, **kwargs)
             return
         super().__init__(*args, **kwargs)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Runs the model on data, or joins it to a graph of layers. Outside of training it is one program where that can be."""
+        if len(args) == 1 and not kwargs.get("training") and kwargs.keys() <= {"training"} and outermost():
+            self._notice_changes()
+            if self._call_function is None and self._all_built():
+                object.__setattr__(self, "_call_function", CompiledCall(self))
+            y = self._call_function and self._call_function(args[0], kwargs.get("training"))
+            if y is not None:
+                return y
+        return super().__call__(*args, **kwargs)
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """Tensors in, tensors out; defined by subclasses."""
@@ -122,7 +135,7 @@ class Model(Trainer):
 
     def to_json(self, **kwargs: Any) -> str:
         """The configuration (without weights) as JSON; the reverse of `model_from_json`."""
-        return saving.model_to_json(self, **kwargs)
+        return str(saving.model_to_json(self, **kwargs))
 
     def export(self, filepath: Any, format: str = "tf_saved_model", **kwargs: Any) -> None:
         """Not available: nacre writes `.keras` files; formats of other runtimes need those. Raises
@@ -132,6 +145,57 @@ class Model(Trainer):
             "with Keras and "
             "export it there"
         )
+
+    def get_state_tree(self, value_format: str = "backend_tensor") -> dict[str, Any]:
+        """All Variables' values as nested dicts by the parts of their paths.
+
+        The keys above are `trainable_variables`, `non_trainable_variables`, `optimizer_variables` and
+        `metrics_variables`; `value_format` is `"backend_tensor"` or `"numpy_array"`. Raises ValueError when two
+        Variables have one path.
+        """
+        if value_format not in ("backend_tensor", "numpy_array"):
+            raise ValueError(
+                "Invalid `value_format` argument. Expected one of {'numpy_array', 'backend_tensor'}. Received: "
+                f"value_format={value_format}"
+            )
+        nested: dict[str, Any] = {}
+        for family, variables in self._families().items():
+            by_path: dict[str, Any] = {}
+            for v in variables:
+                if v.path in by_path:
+                    raise ValueError(
+                        f"The following variable path is found twice in the model: '{v.path}'. `get_state_tree()` can "
+                        "only be called when all variable paths are unique. Make sure to give unique names to your "
+                        "layers (and other objects)."
+                    )
+                by_path[v.path] = v.numpy() if value_format == "numpy_array" else v.value
+            nested[family] = {}
+            for path, value in by_path.items():
+                *above, last = path.split("/")
+                place = nested[family]
+                for part in above:
+                    place = place.setdefault(part, {})
+                place[last] = value
+        return nested
+
+    def set_state_tree(self, state_tree: dict[str, Any]) -> None:
+        """Assigns values as `get_state_tree` gives them; Variables that are not in the tree stay as they are."""
+        families = self._families()
+        for family, values in state_tree.items():
+            if family not in families:
+                raise ValueError(f"Unknown variable name: {family}")
+            variables = {v.path: v for v in families[family]}
+            for path, value in _by_path(values):
+                if path in variables:
+                    variables[path].assign(value)
+
+    def _families(self) -> dict[str, list[Any]]:
+        return {
+            "trainable_variables": self.trainable_variables,
+            "non_trainable_variables": self.non_trainable_variables,
+            "optimizer_variables": self.optimizer.variables if self.optimizer is not None else [],
+            "metrics_variables": self.metrics_variables,
+        }
 
     def get_build_config(self) -> dict[str, Any] | None:
         """The shapes that the model was built for."""
@@ -150,6 +214,14 @@ class Model(Trainer):
     def quantize(self, *args: Any, **kwargs: Any) -> None:
         """Not available. Raises NotImplementedError."""
         raise NotImplementedError("quantize: nacre computes in float32 and has no quantized layers")
+
+
+def _by_path(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _by_path(value, f"{prefix}{key}/")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def _make_functional(cls: type) -> None:

@@ -51,7 +51,7 @@ _CORE = frozenset(
 )
 _MATH = frozenset(["segment_sum", "segment_max", "top_k", "in_top_k", "logsumexp", "qr", "erf", "rsqrt"])
 # Functions whose class in Keras has another name than theirs in capitals.
-_CLASS = {"getitem": "GetItem", "silu": "Silu", "relu6": "Relu6", "argmax": "Argmax", "argmin": "Argmin"}
+_CLASS = {"silu": "Silu", "relu6": "Relu6", "argmax": "Argmax", "argmin": "Argmin"}
 _TENSOR_ARGUMENTS = frozenset(("x", "x1", "x2", "xs", "y", "a", "b", "inputs", "key", "indices", "condition"))
 
 
@@ -80,8 +80,8 @@ def graph_config(model: Any) -> dict[str, Any]:
 
     return {
         "layers": layers,
-        "input_layers": _map(place, model._inputs_struct),
-        "output_layers": _map(place, model._outputs_struct),
+        "input_layers": tree.map_structure(place, model._inputs_struct),
+        "output_layers": tree.map_structure(place, model._outputs_struct),
     }
 
 
@@ -125,11 +125,26 @@ def _split(function: Any, args: Any, kwargs: Any) -> tuple[dict[str, Any], dict[
     return tensors, attributes
 
 
+def _starred(function: Any) -> str | None:
+    """The name of `*operands` in the signature of a function such as einsum(subscripts, *operands)."""
+    parameters = inspect.signature(function).parameters.values()
+    return next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
+
+
+def _in_front(operation: Any, kwargs: dict[str, Any]) -> list[Any]:
+    """The arguments of a function in front of its `*operands`, taken out of `kwargs`."""
+    if not isinstance(operation, OpCall) or _starred(operation.function) is None:
+        return []
+    parameters = inspect.signature(operation.function).parameters.values()
+    return [kwargs.pop(p.name) for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD and p.name in kwargs]
+
+
 def _node_config(node: Any, numbers: dict[tuple[int, int], int]) -> dict[str, Any]:
     args, kwargs = node.args, node.kwargs
     if isinstance(node.operation, OpCall):
         tensors, _ = _split(node.operation.function, args, kwargs)
-        args, kwargs = tuple(tensors.values()), {}
+        starred = _starred(node.operation.function)
+        args, kwargs = tuple(a for n, v in tensors.items() for a in (v if n == starred else (v,))), {}
 
     def write(x: Any) -> Any:
         if not isinstance(x, KerasTensor):
@@ -178,13 +193,17 @@ def graph_from_config(config: dict[str, Any]) -> tuple[Any, Any]:
                 operation = made[name]
                 if isinstance(operation, OpCall):
                     kwargs = {**operation_attributes(operation), **kwargs}
-                operation(*args, **kwargs)
+                    if operation.function is ops.get_item:  # JSON made a list of the tuple in x[:, 0]
+                        args = [tuple(a) if isinstance(a, list) else a for a in args]
+                operation(*_in_front(operation, kwargs), *args, **kwargs)
                 done.add((name, number))
             else:
                 left.append((name, number, node))
         if len(left) == len(waiting):
             names = sorted({name for name, _, _ in left})
-            raise ValueError(f"The configuration of the model is damaged: the inputs of {names} are never computed")
+            raise ValueError(
+                f"The configuration of the model is damaged: the inputs of {names} are never computed, they form a loop"
+            )
         waiting = left
     return tuple(_places(config[key], made, first) for key in ("input_layers", "output_layers"))
 
@@ -200,7 +219,7 @@ def _operation_from_config(config: dict[str, Any]) -> Any:
         name = str(config["class_name"])
         function = _function(name)
         if function is None:
-            raise TypeError(f"Could not locate the function of class '{name}' in {module}.")
+            raise registry.UnknownObject(f"Could not locate the function of class '{name}' in {module}.")
         inner = dict(config.get("config") or {})
         operation = OpCall(function, name=inner.pop("name", None))
         known = inspect.signature(function).parameters
@@ -259,7 +278,8 @@ def _ready(node: dict[str, Any], made: dict[str, Any], first: dict[str, int], do
     for name, number, _ in _histories([node["args"], node["kwargs"]]):
         if name not in made:
             raise ValueError(
-                f"The configuration of the model is damaged: it refers to a layer {name!r} that it does not hold"
+                f"The configuration of the model is damaged. Missing node: {name}: calls refer to it, but it is no layer of "
+                "the model"
             )
         if (name, number) not in done and len(made[name]._inbound_nodes) <= first[name] + number:
             return False
@@ -293,5 +313,5 @@ def _places(structure: Any, made: dict[str, Any], first: dict[str, int]) -> Any:
     if isinstance(structure, (list, tuple)):
         if len(structure) == 3 and isinstance(structure[0], str) and isinstance(structure[1], int):
             return _tensor(structure, made, first)
-        return [_places(s, made, first) for s in structure]
+        return type(structure)(_places(s, made, first) for s in structure)
     raise ValueError(f"The configuration of the model is damaged: {structure!r} is no place of a tensor")

@@ -9,6 +9,7 @@ from nacre import dtype_policies
 from nacre.core import registry
 from nacre.core.tensor import KerasTensor
 from nacre.core.tree import is_shape
+from nacre.layers.calling import plan_of
 from nacre.layers.input_layer import InputLayer
 from nacre.layers.layer import Layer
 from nacre.models.functional import Functional
@@ -68,8 +69,9 @@ class Sequential(Model):
         else:
             if not self._layers and layer._batch_shape_arg is not None:
                 self._layers.append(InputLayer(batch_shape=layer._batch_shape_arg))
-            elif not self._layers and isinstance(layer, Functional) and len(layer.inputs) == 1:
-                self._layers.append(InputLayer(batch_shape=layer.inputs[0].shape, dtype=layer.inputs[0].dtype))
+            elif not self._layers and isinstance(layer, (Functional, Sequential)) and len(_inputs_of(layer)) == 1:
+                first = _inputs_of(layer)[0]
+                self._layers.append(InputLayer(batch_shape=first.shape, dtype=first.dtype))
             self._layers.append(layer)
         if rebuild:
             self._maybe_rebuild()
@@ -102,6 +104,8 @@ class Sequential(Model):
                 f"Sequential model {self.name} cannot be built because it has no layers. Call `model.add(layer)`."
             )
         if not isinstance(self._layers[0], InputLayer):
+            if isinstance(input_shape, (list, tuple, dict)) and input_shape and not is_shape(input_shape):
+                return  # lists and dicts of tensors: the chain is run layer by layer
             if not is_shape(input_shape) or not input_shape:
                 raise ValueError(
                     f"Sequential model '{self.name}': expected `build` to get one shape such as (None, 784), got "
@@ -122,6 +126,12 @@ class Sequential(Model):
         inputs = self._layers[0]._inbound_nodes[0].outputs[0]
         x = inputs
         for layer in self._layers[1:]:
+            plan = plan_of(type(layer))
+            if len(plan.required) > 1:
+                raise ValueError(
+                    "Layers added to a Sequential model can only have a single positional argument, the input tensor. "
+                    f"Layer {type(layer).__name__} has multiple positional arguments: {sorted(plan.required)}"
+                )
             try:
                 x = layer(x)
             except NotImplementedError:
@@ -188,13 +198,13 @@ class Sequential(Model):
 
     @property
     def inputs(self) -> Any:
-        """The KerasTensor that goes in, in a list; None before the model is built."""
-        return None if self._functional is None else self._functional.inputs
+        """The KerasTensor that goes in, in a list."""
+        return self._graph_or_error("inputs").inputs
 
     @property
     def outputs(self) -> Any:
-        """The KerasTensor that comes out, in a list; None before the model is built."""
-        return None if self._functional is None else self._functional.outputs
+        """The KerasTensor that comes out, in a list."""
+        return self._graph_or_error("outputs").outputs
 
     @property
     def input_shape(self) -> Any:
@@ -266,6 +276,10 @@ class Sequential(Model):
         if not isinstance(config, list) and config.get("trainable") is False:
             model.trainable = False
         return model
+
+
+def _inputs_of(model: Any) -> list[KerasTensor]:
+    return getattr(model, "inputs", [])  # a Sequential has none before it is built
 
 
 def _input_dtype_of(layer: Any) -> str | None:

@@ -9,8 +9,8 @@ import importlib
 import sys
 from typing import Any
 
-from nacre.ops import indexing as _indexing
-from nacre.ops import products as _products
+from nacre.ops import indexing as _indexing  # noqa: F401  # installs operators of tensors
+from nacre.ops import products as _products  # noqa: F401  # as above
 
 # Those that most programs load anyhow come first.
 _FAMILIES = (

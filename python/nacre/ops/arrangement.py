@@ -124,6 +124,8 @@ def roll(x: Any, shift: Any, axis: Any = None) -> Any:
     if axis is None:
         return reshaped(_rolled(reshaped(x, (x.size,)), sum(as_shape(shift, "roll")), 0), x.shape)
     axes, shifts = as_shape(axis, "roll"), as_shape(shift, "roll")
+    if not axes or not shifts:
+        return x
     if len(axes) != len(shifts) and 1 not in (len(axes), len(shifts)):
         raise ValueError(f"roll: expected as many shifts as axes, got {shift!r} and {axis!r}")
     n = max(len(axes), len(shifts))
@@ -174,7 +176,7 @@ def dstack(xs: Any) -> Any:
 @public
 def append(x1: Any, x2: Any, axis: int | None = None) -> Any:
     """`x2` after `x1` along `axis`; both flattened without one."""
-    return concatenate([x1, x2], axis)  # type: ignore[arg-type]
+    return concatenate([x1, x2], axis)
 
 
 @public
@@ -187,6 +189,8 @@ def array_split(x: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     parts = int(indices_or_sections)
     if parts < 1:
         raise ValueError(f"array_split: expected at least one part, got {indices_or_sections!r}")
+    if parts > 1 << 24:
+        raise ValueError(f"array_split: {parts} parts are more than can be made")
     each, longer = divmod(x.shape[at], parts)
     return split_sizes(x, (each + 1,) * longer + (each,) * (parts - longer), at)
 
@@ -300,7 +304,10 @@ def _triangle(x: Any, k: int, lower: bool, name: str) -> Any:
     x = value(x)
     if len(x.shape) < 2:
         raise ValueError(f"{name}: expected at least two axes, got shape {x.shape}")
-    below = np.tri(*x.shape[-2:], k if lower else k - 1, dtype=bool)
+    rows, columns = x.shape[-2:]
+    if not isinstance(k, (int, np.integer)):
+        raise TypeError(f"{name}: expected k to be an int, got {k!r}")
+    below = np.tri(rows, columns, max(-rows, min(k if lower else k - 1, columns)), dtype=bool)
     return Select()(Tensor(below if lower else ~below), x, scalar(0, x.dtype))
 
 

@@ -72,7 +72,7 @@ class Conv2DGradX(Op):
         return Spec((dy.shape[0], *self.size, w.shape[2] * self.groups), dy.dtype)
 
     def lower(self, k: Any, dy: Any, w: Any, dx: Any) -> None:
-        lower_grad_x(k, self, dy, w, None, dx)
+        lower_grad_x(k, self, dy, w, dx)
 
     def grad(self, dy: Any, w: Any, ddx: Any) -> Any:
         own = (self.strides, self.padding, self.dilation, self.groups)
@@ -116,19 +116,27 @@ def conv_fields(op: Any, x: Any, w: Any, y: Any, bias: bool = False, act: int = 
     }  # fmt: skip
     if op.groups == x[3] > 1 and w[2] == 1:
         return "depthwise_conv2d", {**fields, "M": w[3] // x[3]}
-    return "conv2d", {**fields, "O": w[3], "G": op.groups}
+    return "conv2d", {**fields, "O": w[3], "G": op.groups, "residual": 0, "ldr": 0}
 
 
-def lower_forward(k: Any, op: Any, x: Any, w: Any, b: Any, y: Any, relu: bool = False) -> None:
-    """y = x convolved with w, plus b (or nothing), through a relu or not."""
-    kernel, fields = conv_fields(op, x.shape, w.shape, y.shape, b is not None, int(relu))
-    getattr(k, kernel)(fields, x, w, b, y)
+def lower_forward(k: Any, op: Any, x: Any, w: Any, b: Any, y: Any, act: int = 0, r: Any = None) -> None:
+    """y = x convolved with w, plus b and (conv2d only) r, each of them or nothing, then act: 0 nothing, 1 relu, 2 relu6."""
+    kernel, fields = conv_fields(op, x.shape, w.shape, y.shape, b is not None, act)
+    if kernel == "conv2d":
+        k.conv2d({**fields, "residual": int(r is not None)}, x, w, b, r, y)
+    else:
+        k.depthwise_conv2d(fields, x, w, b, y)
 
 
-def lower_grad_x(k: Any, op: Any, dy: Any, w: Any, h: Any, dx: Any) -> None:
-    """dx, which is 0 where h (unless it is None) is not positive."""
-    kernel, fields = conv_fields(op, dx.shape, w.shape, dy.shape, False, int(h is not None))
-    getattr(k, kernel + "_grad_x")(fields, dy, w, h, dx)
+def lower_grad_x(
+    k: Any, op: Any, dy: Any, w: Any, dx: Any, b: Any = None, r: Any = None, h: Any = None, relu: bool = False
+) -> None:
+    """dx, plus b, plus r, where these are given, then through a relu or 0 where h is not positive."""
+    kernel, fields = conv_fields(op, dx.shape, w.shape, dy.shape, b is not None, 2 if relu else int(h is not None))
+    if kernel == "conv2d":
+        k.conv2d_grad_x({**fields, "residual": int(r is not None)}, dy, w, b, r, h, dx)
+    else:
+        k.depthwise_conv2d_grad_x(fields, dy, w, h, dx)
 
 
 def lower_grad_w(k: Any, op: Any, x: Any, dy: Any, dw: Any, db: Any) -> None:
@@ -175,7 +183,7 @@ def padding_name(padding: Any, name: str) -> str:
     found = padding.lower() if isinstance(padding, str) else padding
     if found not in ("valid", "same"):
         raise ValueError(f"{name}: expected padding to be 'valid' or 'same', got {padding!r}")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def channels_last(x: Any, data_format: str) -> Any:
@@ -230,7 +238,7 @@ def convolve(x: Any, w: Any, strides: tuple[int, ...], pads: Any, dilation: tupl
     if (before, after) != (0, 0):
         x = Pad(((0, 0), (before, after), (0, 0), (0, 0), (0, 0)))(x)
     out = window_count(depth + before + after, w.shape[0], strides[0], dilation[0])
-    total = None
+    total: Any = None
     for tap in range(w.shape[0]):
         # The slices of depth that this tap meets, as more images of one batch.
         planes = Slice((0, tap * dilation[0], 0, 0, 0), (n, out, *rest), (1, strides[0], 1, 1, 1))(x)
@@ -410,7 +418,7 @@ def _spread(x: Any, w: Any, steps: Any, pads: Any, gaps: Any, sizes: tuple[int, 
     n, depth, *rest = x.shape
     plane = Conv2DGradX(steps[1:], pads[1:], gaps[1:], 1, sizes[1:])
     flat = reshaped(x, (n * depth, *rest))
-    total = None
+    total: Any = None
     for tap in range(w.shape[0]):
         part = plane(flat, w[tap])
         part = reshaped(part, (n, depth, *part.shape[1:]))
@@ -440,7 +448,7 @@ def _spread_by_taps(x: Any, w: Any, steps: Any, pads: Any, gaps: Any, sizes: tup
     spatial = len(sizes)
     n, *size, channels = x.shape
     rows = reshaped(x, (n * math.prod(size), channels))
-    total = None
+    total: Any = None
     for tap in np.ndindex(*w.shape[:spatial]):
         part = multiply_matrices(rows, permuted(w[tap], (1, 0)))
         part = reshaped(part, (n, *size, w.shape[-2]))

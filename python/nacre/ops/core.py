@@ -58,7 +58,8 @@ def is_tensor(x: Any) -> bool:
 def convert_to_numpy(x: Any) -> np.ndarray[Any, Any]:
     """`x` as a NumPy array of the caller's own."""
     if isinstance(x, (Tensor, Variable, Symbol)):
-        return x.numpy()  # type: ignore[no-any-return]
+        array: np.ndarray[Any, Any] = x.numpy()
+        return array
     if isinstance(x, KerasTensor):
         return x.__array__()  # type: ignore[no-any-return]  # raises the error that says what to do
     return np.array(x)
@@ -245,13 +246,13 @@ def switch(index: Any, branches: Any, *operands: Any) -> Any:
     last = len(branches) - 1
     if last < 0:
         raise ValueError("switch: expected at least one branch")
-    known = index.value if isinstance(index, Variable) else index
+    known: Any = index.value if isinstance(index, Variable) else index
     if not isinstance(known, Symbol):
         return branches[min(max(int(known), 0), last)](*operands)
     result = branches[last](*operands)
     for i in range(last - 1, -1, -1):
         other = branches[i](*operands)
-        result = _picked(cast_to(known <= i, "bool"), other, result)
+        result = _picked(cast_to(known <= i, "bool"), other, result)  # type: ignore[operator]
     return result
 
 
@@ -300,7 +301,7 @@ def _length(xs: Any, what: str) -> int:
     sizes = {shape(x)[0] if ndim(x) else None for x in tree.flatten(xs) if x is not None}
     if len(sizes) != 1 or None in sizes:
         raise ValueError(f"{what}: expected tensors with first axes of one size, got sizes {sorted(map(str, sizes))}")
-    return int(sizes.pop())
+    return int(sizes.pop() or 0)
 
 
 @public
@@ -375,7 +376,9 @@ def associative_scan(f: Callable[[Any, Any], Any], elems: Any, reverse: bool = F
         # Every element joined with the one `step` before it: after log2(n) rounds each holds all before it.
         early = [slice_axis(e, a, 0, n - step) for e, a in zip(items, axes)]
         late = [slice_axis(e, a, step, n) for e, a in zip(items, axes)]
-        pack = (lambda flat: tree.pack_sequence_as(elems, flat)) if tree.is_nested(elems) else (lambda flat: flat[0])
+        pack: Any = (
+            (lambda flat: tree.pack_sequence_as(elems, flat)) if tree.is_nested(elems) else (lambda flat: flat[0])
+        )
         joined = tree.flatten(f(pack(early), pack(late)))
         items = [concatenate([slice_axis(e, a, 0, step), value(j)], a) for e, j, a in zip(items, joined, axes)]
         step *= 2

@@ -18,14 +18,82 @@ from nacre.ops.base import broadcast_result, pair, public, scalar, value, weak_d
 from nacre.ops.lowering import SUM, Step, lower_elementwise, lower_reduction
 
 __all__ = [
-    "abs", "absolute", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "bitwise_and",
-    "bitwise_invert", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "cast",
-    "ceil", "clip", "cos", "cosh", "divide", "equal", "erf", "erfinv", "exp", "exp2", "expm1", "floor", "floor_divide",
-    "greater", "greater_equal", "hypot", "isfinite", "isinf", "isnan", "left_shift", "less", "less_equal", "log", "log10",
-    "log1p", "log2", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "maximum", "minimum", "mod",
-    "multiply", "negative", "nonzero", "not_equal", "power", "reciprocal", "relu", "right_shift", "round", "rsqrt",
-    "sigmoid", "sign", "sin", "sinh", "softplus", "sqrt", "square", "stop_gradient", "subtract", "tan", "tanh",
-    "true_divide", "trunc", "where",
+    "abs",
+    "absolute",
+    "add",
+    "arccos",
+    "arccosh",
+    "arcsin",
+    "arcsinh",
+    "arctan",
+    "arctan2",
+    "arctanh",
+    "bitwise_and",
+    "bitwise_invert",
+    "bitwise_left_shift",
+    "bitwise_not",
+    "bitwise_or",
+    "bitwise_right_shift",
+    "bitwise_xor",
+    "cast",
+    "ceil",
+    "clip",
+    "cos",
+    "cosh",
+    "divide",
+    "equal",
+    "erf",
+    "erfinv",
+    "exp",
+    "exp2",
+    "expm1",
+    "floor",
+    "floor_divide",
+    "greater",
+    "greater_equal",
+    "hypot",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "left_shift",
+    "less",
+    "less_equal",
+    "log",
+    "log1p",
+    "log2",
+    "log10",
+    "logaddexp",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
+    "maximum",
+    "minimum",
+    "mod",
+    "multiply",
+    "negative",
+    "nonzero",
+    "not_equal",
+    "power",
+    "reciprocal",
+    "relu",
+    "right_shift",
+    "round",
+    "rsqrt",
+    "sigmoid",
+    "sign",
+    "sin",
+    "sinh",
+    "softplus",
+    "sqrt",
+    "square",
+    "stop_gradient",
+    "subtract",
+    "tan",
+    "tanh",
+    "true_divide",
+    "trunc",
+    "where",
 ]  # fmt: skip
 
 
@@ -40,11 +108,11 @@ class Elementwise(Op):
         if "code" not in cls.__dict__:
             cls.code = to_snake_case(cls.__name__)
 
-    def infer(self, *xs: Spec) -> Spec:
+    def infer(self, *xs: Any, **options: Any) -> Spec:
         shape = xs[0].shape if len(xs) == 1 else broadcast_result(self.code, [x.shape for x in xs])
         return Spec(shape, self.out_dtype(*xs))
 
-    def out_dtype(self, *xs: Spec) -> str:
+    def out_dtype(self, *xs: Any, **options: Any) -> str:
         if self.result == "bool":
             return "bool"
         dtype = xs[0].dtype if len(xs) == 1 else result_dtype(*[x.dtype for x in xs])
@@ -670,7 +738,8 @@ def _arithmetic(op: type[Op], name: str, doc: str) -> Any:
 add = _binary(Add, "add", "x1 + x2, elementwise with broadcasting.")
 subtract = _arithmetic(Sub, "subtract", "x1 - x2, elementwise with broadcasting.")
 multiply = _binary(Mul, "multiply", "x1 * x2, elementwise with broadcasting.")
-divide = true_divide = _binary(Div, "divide", "x1 / x2, elementwise with broadcasting; integers divide as float32.")
+divide = _binary(Div, "divide", "x1 / x2, elementwise with broadcasting; integers divide as float32.")
+true_divide = _binary(Div, "true_divide", "The same as `divide`; the operator `/`.")
 floor_divide = _arithmetic(FloorDiv, "floor_divide", "The largest whole number not above x1 / x2.")
 mod = _arithmetic(Mod, "mod", "The remainder of floor_divide, with the sign of x2.")
 power = _arithmetic(Pow, "power", "x1 to the power of x2.")
@@ -735,6 +804,10 @@ def round(x: Any, decimals: int = 0) -> Any:
     x = value(x)
     if decimals == 0:
         return Round()(x)
+    if not isinstance(decimals, (int, np.integer)):
+        raise TypeError(f"round: expected `decimals` to be an int, got {decimals!r}")
+    if abs(decimals) > 300:  # 10**decimals is no float
+        return x if decimals > 0 else Mul()(x, scalar(0, x.dtype))
     factor = scalar(float(10**decimals), x.dtype if is_float(x.dtype) else "float32")
     rounded = Div()(Round()(Mul()(x, factor)), factor)
     return rounded if is_float(x.dtype) else Cast(x.dtype)(rounded)
@@ -849,7 +922,7 @@ install_operators(
         "add": add,
         "sub": subtract,
         "mul": multiply,
-        "truediv": divide,
+        "truediv": true_divide,
         "floordiv": floor_divide,
         "mod": mod,
         "pow": power,

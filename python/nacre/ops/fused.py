@@ -138,7 +138,7 @@ class Conv2DBias(Op):
         return Spec(self.shape, x.dtype)
 
     def lower(self, k: Any, x: Any, w: Any, b: Any, y: Any) -> None:
-        lower_forward(k, self, x, w, b, y, self.relu)
+        lower_forward(k, self, x, w, b, y, int(self.relu))
 
     @staticmethod
     def match(node: Node, uses: Uses) -> Node | None:
@@ -156,30 +156,87 @@ class Conv2DBias(Op):
         )
 
 
-class Conv2DGradXMasked(Op):
-    """Conv2DGradX where h > 0, else 0: through the Relu whose output h was convolved. Replaces Conv2DGradX and ReluGrad."""
+class Conv2DGradXMore(Op):
+    """Conv2DGradX, then what follows it: + b (in a transposed convolution), + r (what reaches x on another way), and a relu, or 0
+    where h, the output of a Relu that was convolved, is not positive.
+
+    Replaces Conv2DGradX, Add and Relu or ReluGrad. dy, w, b (C,), r and h as dx where the fields say so -> dx. float32.
+    """
 
     strides: tuple[int, int]
     padding: Any
     dilation: tuple[int, int]
     groups: int
+    size: tuple[int, int]
+    bias: bool = False
+    added: bool = False
+    masked: bool = False
+    relu: bool = False
 
     outputs = ("dx",)
 
-    def infer(self, dy: Spec, w: Spec, h: Spec) -> Spec:
-        return h
+    def infer(self, *xs: Spec) -> Spec:
+        dy, w = xs[:2]
+        return Spec((dy.shape[0], *self.size, w.shape[2] * self.groups), dy.dtype)
 
-    def lower(self, k: Any, dy: Any, w: Any, h: Any, dx: Any) -> None:
-        lower_grad_x(k, self, dy, w, h, dx)
+    def lower(self, k: Any, *operands: Any) -> None:
+        dy, w, *more, dx = operands
+        b, r, h = (more.pop(0) if has else None for has in (self.bias, self.added, self.masked))
+        lower_grad_x(k, self, dy, w, dx, b, r, h, self.relu)
 
     @staticmethod
-    def match(node: Node, uses: Uses) -> Node | None:
+    def match_masked(node: Node, uses: Uses) -> Node | None:
         d, h = node.inputs
-        conv = made_by(d, Conv2DGradX)
-        if conv is None or uses.alone(d) is not node or d.shape != h.shape:
+        found = _gradient_of_input(d, node, uses)
+        if found is None or d.shape != h.shape:
             return None
-        op = conv.op
-        return Node(Conv2DGradXMasked(op.strides, op.padding, op.dilation, op.groups), (*conv.inputs, h), node.outputs)
+        conv, added = found
+        return _more(conv, node, (*added, h), added=bool(added), masked=True)
+
+    @staticmethod
+    def match_sum(node: Node, uses: Uses) -> Node | None:
+        reader = uses.alone(node.outputs[0])
+        if reader is not None and isinstance(reader.op, ReluGrad) and reader.inputs[0] is node.outputs[0]:
+            return None  # that node will take this one along
+        found = _gradient_of_input(node.outputs[0], reader, uses)
+        return None if found is None else _more(found[0], node, tuple(found[1]), added=True)
+
+    @staticmethod
+    def match_bias(node: Node, uses: Uses) -> Node | None:
+        found = _through_relu(node, uses)
+        parts = found and _bias_of(found[0], found[0].outputs[0].shape[-1] if found[0].outputs[0].shape else 0)
+        if not found or not parts:
+            return None
+        x, bias = parts
+        conv = made_by(x, Conv2DGradX)
+        if conv is None or uses.alone(x) is not found[0] or _is_depthwise(conv):
+            return None
+        return _more(conv, node, (bias,), bias=True, relu=found[1])
+
+
+def _is_depthwise(conv: Node) -> bool:
+    return conv.op.groups > 1 and conv.inputs[1].shape[2] == 1
+
+
+def _more(conv: Node, node: Node, further: tuple[Symbol, ...], **fields: bool) -> Node:
+    op = conv.op
+    fused = Conv2DGradXMore(op.strides, op.padding, op.dilation, op.groups, op.size, **fields)
+    return Node(fused, (*conv.inputs, *further), node.outputs)
+
+
+def _gradient_of_input(d: Symbol, reader: Node | None, uses: Uses) -> tuple[Node, list[Symbol]] | None:
+    """The Conv2DGradX that `d` is made of and, where it is a sum of that and something of its shape, the other summand."""
+    conv = made_by(d, Conv2DGradX)
+    if conv is not None:
+        return (conv, []) if uses.alone(d) is reader else None
+    add = made_by(d, Add)
+    if add is None or (uses.alone(d) is not reader and reader is not None and isinstance(reader.op, ReluGrad)):
+        return None
+    for x, r in (add.inputs[::-1], add.inputs):
+        conv = made_by(x, Conv2DGradX)
+        if conv is not None and uses.alone(x) is add and r is not x and r.shape == x.shape and not _is_depthwise(conv):
+            return conv, [r]
+    return None
 
 
 class Conv2DGradWB(Op):
@@ -202,7 +259,7 @@ class Conv2DGradWB(Op):
 
     @staticmethod
     def match(node: Node, uses: Uses) -> Node | None:
-        x, dy = node.inputs
+        _, dy = node.inputs
         if not isinstance(node.op, Conv2DGradW):
             return None
         for other in uses.readers(dy):
@@ -294,13 +351,14 @@ class Conv2DPoolGradWB(Op):
 
 def _pool_fields(op: Any, x: Any, w: Any, y: Any, bias: int, index: int, mask: int = 0) -> dict[str, int]:
     _, fields = conv_fields(op, x, w, (y[0], *op.size, y[3]), bool(bias), int(op.relu))
+    del fields["residual"], fields["ldr"]
     return {**fields, "P": op.pool, "index": index, "mask": mask}
 
 
 # By the op of the last node of the pattern; the first that matches is taken.
 PATTERNS: dict[type[Op], tuple[Any, ...]] = {
-    Add: (DenseBias.match, Conv2DBias.match),
-    Relu: (DenseBias.match, Conv2DBias.match),
-    ReluGrad: (DenseGradXMasked.match, Conv2DGradXMasked.match),
+    Add: (DenseBias.match, Conv2DBias.match, Conv2DGradXMore.match_bias, Conv2DGradXMore.match_sum),
+    Relu: (DenseBias.match, Conv2DBias.match, Conv2DGradXMore.match_bias),
+    ReluGrad: (DenseGradXMasked.match, Conv2DGradXMore.match_masked),
     Conv2DGradW: (Conv2DGradWB.match,),
 }

@@ -186,8 +186,8 @@ def linear_index(indices: Any, sizes: tuple[int, ...]) -> tuple[Any, Any]:
 
     What is outside becomes a position that is outside, too.
     """
-    total = None
-    inside = None
+    total: Any = None
+    inside: Any = None
     for a, n in enumerate(sizes):
         part = indices[..., a]
         part = Select()(Lt()(part, scalar(0, part.dtype)), Add()(part, scalar(n, part.dtype)), part)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nacre.core.spec import broadcast_shapes, is_int, normalize_axis
-from nacre.core.tensor import Symbol, Tensor, install_operators
+from nacre.core.tensor import KerasTensor, Symbol, Tensor, install_operators
 from nacre.core.variable import Variable
 from nacre.ops.base import public, scalar, value
 from nacre.ops.elementwise import (
@@ -259,6 +259,8 @@ def get_item(x: Any, key: Any) -> Any:
 
 
 def getitem(x: Any, key: Any) -> Any:
+    if isinstance(x, KerasTensor):
+        return get_item(x, key)
     x = value(x)
     parts = list(key) if isinstance(key, tuple) else [key]
     parts = [p if _is_basic(p) else _index_array(p) for p in parts]
@@ -397,4 +399,4 @@ def _moved_front(y: Any, axis: int, count: int) -> Any:
     return permuted(y, order)
 
 
-install_operators({"getitem": getitem, "reshape": reshape, "transpose": transpose})
+install_operators({"getitem": get_item, "reshape": reshape, "transpose": transpose})

@@ -49,7 +49,7 @@ class Decomposition(Op):
     def lower(self, k: Any, *operands: Any) -> None:
         raise NotCompilable(f"{type(self).__name__} runs on NumPy and cannot be part of a program: run eagerly")
 
-    def compute(self, *arrays: np.ndarray[Any, Any]) -> Any:
+    def compute(self, *arrays: Any, **options: Any) -> Any:
         raise NotImplementedError
 
     def view(self, *arrays: np.ndarray[Any, Any]) -> Any:

@@ -141,7 +141,7 @@ def program_fields(k: Any, steps: Sequence[Step], outs: Sequence[int], n: int) -
         target = free.pop()
         registers.append(target)
         code += [codes[name][0], target, *sources, *[0] * (3 - len(sources))]
-        for a in set(a for a in args if isinstance(a, int)):
+        for a in {a for a in args if isinstance(a, int)}:
             if a >= n and last_use.get(a) == i:
                 free.append(registers[a])
     return {

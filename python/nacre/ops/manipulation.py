@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -210,7 +211,7 @@ def broadcasted(x: Any, shape: tuple[int, ...]) -> Any:
 
 
 @public
-def concatenate(xs: Any, axis: int = 0) -> Any:
+def concatenate(xs: Any, axis: int | None = 0) -> Any:
     """The tensors of the list `xs` one after the other along `axis`; shapes may differ only there.
 
     Dtypes are promoted to one that holds them all.
@@ -292,10 +293,10 @@ def split(x: Any, indices_or_sections: Any, axis: int = 0) -> Any:
         return split_sizes(x, (n // parts,) * parts, axis)
     cuts = [min(max(c + n if c < 0 else c, 0), n) for c in as_shape(indices_or_sections, "split")]
     edges = [0, *cuts, n]
-    if any(b < a for a, b in zip(edges, edges[1:])):
+    if any(b < a for a, b in pairwise(edges)):
         # Positions that go back give empty parts, as slices do.
-        return [slice_axis(x, axis, a, max(b, a)) for a, b in zip(edges, edges[1:])]
-    return split_sizes(x, tuple(b - a for a, b in zip(edges, edges[1:])), axis)
+        return [slice_axis(x, axis, a, max(b, a)) for a, b in pairwise(edges)]
+    return split_sizes(x, tuple(b - a for a, b in pairwise(edges)), axis)
 
 
 _PAD_MODES = ("constant", "reflect", "symmetric", "edge", "wrap")
@@ -354,7 +355,7 @@ def _pad_by_index(x: Any, widths: tuple[tuple[int, int], ...], mode: str) -> Any
             n = x.shape[axis]
             if n == 0:
                 raise ValueError(f"pad: mode {mode!r} cannot fill an empty axis; axis {axis} of shape {x.shape}")
-            index = np.pad(np.arange(n, dtype=np.int32), (before, after), mode=mode)
+            index = np.pad(np.arange(n, dtype=np.int32), (before, after), mode=mode)  # type: ignore[call-overload]
             x = Take(axis)(x, Tensor(index))
     return x
 

@@ -74,7 +74,8 @@ def _columns(size: Any, window: Any, gaps: Any, pads: Any, steps: Any) -> np.nda
     oh, ow = (window_count(n, k, s, g) for n, k, s, g in zip((h, w), window, steps, gaps))
     rows = (np.arange(kh) * gaps[0])[:, None, None, None] + (np.arange(oh) * steps[0])[None, None, :, None]
     columns = (np.arange(kw) * gaps[1])[None, :, None, None] + (np.arange(ow) * steps[1])[None, None, None, :]
-    return (rows * w + columns).reshape(kh * kw, oh * ow).astype(np.int32)
+    places: np.ndarray[Any, Any] = (rows * w + columns).reshape(kh * kw, oh * ow).astype(np.int32)
+    return places
 
 
 @public
@@ -201,6 +202,8 @@ def rearrange(tensor: Any, pattern: str, **axes_lengths: int) -> Any:
 @public
 def _rearranged(tensor: Any, pattern: str, lengths: tuple[tuple[str, int], ...]) -> Any:
     x = value(tensor)
+    if not isinstance(pattern, str):
+        raise TypeError(f"rearrange: expected a pattern such as 'a b -> b a', got {pattern!r}")
     left, arrow, right = pattern.partition("->")
     before, after = _groups(left, pattern), _groups(right, pattern)
     names, wanted = [n for g in before for n in g], [n for g in after for n in g]
@@ -209,6 +212,8 @@ def _rearranged(tensor: Any, pattern: str, lengths: tuple[tuple[str, int], ...])
     if len(before) != len(x.shape):
         raise ValueError(f"rearrange: {pattern!r} names {len(before)} axes, the tensor has shape {x.shape}")
     sizes = dict(lengths)
+    if not set(sizes) <= set(names) or not all(isinstance(d, (int, np.integer)) and d >= 0 for d in sizes.values()):
+        raise ValueError(f"rearrange: expected sizes of axes of {pattern!r}, got {sizes}")
     for group, d in zip(before, x.shape):
         known = math.prod(sizes[n] for n in group if n in sizes)
         unknown = [n for n in group if n not in sizes]

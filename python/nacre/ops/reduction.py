@@ -14,7 +14,7 @@ from nacre.core.op import Op
 from nacre.core.spec import DTYPE_CODE, Spec, normalize_axes, normalize_axis, standardize_dtype
 from nacre.ops import lowering
 from nacre.ops.base import public, scalar, value
-from nacre.ops.batch_moments import Moments
+from nacre.ops.batch_norm import Moments
 from nacre.ops.elementwise import (
     Add,
     BroadcastTo,
@@ -265,7 +265,7 @@ def _extreme(op: type[Op], other: type[Op], name: str, x: Any, axis: Any, keepdi
     x = value(x)
     axes = _axes(axis, x, name)
     shape = reduced_shape(x.shape, axes)
-    if axes and _count(x.shape, axes) == 0 and math.prod(shape):
+    if axes and _count(x.shape, axes) == 0 and math.prod(shape) != 0:
         if initial is None:
             raise ValueError(f"{name}: no elements along axis {axis!r} of shape {x.shape}; give `initial`")
         y = BroadcastTo(shape)(scalar(initial, x.dtype))

@@ -515,7 +515,7 @@ class Optimizer:
     def save_own_variables(self, store: Any) -> None:
         """Writes every variable into `store` under its number."""
         for i, v in enumerate(self.variables):
-            store[str(i)] = v.numpy()
+            store[str(i)] = v
 
     def load_own_variables(self, store: Any) -> None:
         """Reads every variable from `store`; with a warning and without any change if the numbers differ."""

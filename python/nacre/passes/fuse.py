@@ -12,7 +12,7 @@ from nacre.core.graph import Graph, Node
 from nacre.core.op import Op
 from nacre.core.spec import Spec
 from nacre.core.tensor import Symbol
-from nacre.ops.elementwise import BroadcastTo, Elementwise
+from nacre.ops.elementwise import BroadcastTo, Elementwise, LogicalAnd, LogicalNot, LogicalOr, LogicalXor
 from nacre.ops.lowering import (
     MOST_CONSTS,
     MOST_INPUTS,
@@ -77,12 +77,15 @@ class _Fuser:
         self.graph.nodes = nodes
 
     def _place(self, node: Node) -> None:
-        domain = domain_of([s.dtype for s in (*node.inputs, node.outputs[0])])
+        dtypes = [s.dtype for s in (*node.inputs, node.outputs[0])]
+        domain = domain_of(dtypes)
         shape = node.outputs[0].shape
+        before = [g for g in (self.group_of.get(id(s)) for s in node.inputs) if g is not None]
+        if before and type(node.op) in _ANY_DOMAIN and all(d == "bool" for d in dtypes):
+            domain = before[0].domain  # 0 and 1 are the same in all of them
         found: list[_Group] = []
-        for s in node.inputs:
-            g = self.group_of.get(id(s))
-            if g is not None and g not in found and g.domain == domain and g.shape == shape:
+        for g in before:
+            if g not in found and g.domain == domain and g.shape == shape:
                 found.append(g)
         for joined in ([found] if len(found) > 1 else []) + [[g] for g in reversed(found)] + [[]]:
             members = sorted((m for g in joined for m in g.members), key=lambda m: self.order[id(m)])
@@ -97,13 +100,9 @@ class _Fuser:
             if any(id(s) in group.inside and not stays_exact(s.dtype, group.domain) for s in m.inputs):
                 return False
         inputs = _inputs(group)
-        steps = sum(len(m.op.steps(len(m.inputs))) for m in group.members)  # type: ignore[attr-defined]
+        steps = sum(len(m.op.steps(len(m.inputs))) for m in group.members)
         literals = sum(1 for s in inputs if literal(s) is not None) + sum(
-            1
-            for m in group.members
-            for _, args in m.op.steps(len(m.inputs))  # type: ignore[attr-defined]
-            for a in args
-            if not isinstance(a, int)
+            1 for m in group.members for _, args in m.op.steps(len(m.inputs)) for a in args if not isinstance(a, int)
         )
         if len(inputs) - literals > MOST_INPUTS or steps > _MOST_FUSED or literals > MOST_CONSTS:
             return False
@@ -133,7 +132,7 @@ class _Fuser:
         for m in members:
             sources = [numbers[id(s if id(s) in group.inside else unrepeated(s))] for s in m.inputs]
             base = n + len(steps) - len(sources)
-            for name, args in m.op.steps(len(sources)):  # type: ignore[attr-defined]
+            for name, args in m.op.steps(len(sources)):
                 renamed = [a if not isinstance(a, int) else sources[a] if a < len(sources) else base + a for a in args]
                 steps.append((name, tuple(renamed)))
             numbers[id(m.outputs[0])] = n + len(steps) - 1
@@ -148,6 +147,8 @@ class _Fuser:
     def _leaves(self, s: Symbol, inside: set[int]) -> bool:
         return id(s) in self.escapes or any(r not in inside for r in self.readers.get(id(s), ()))
 
+
+_ANY_DOMAIN = (LogicalAnd, LogicalOr, LogicalXor, LogicalNot)
 
 # As many results as there are temporaries (registers 24 to 63): at worst every one lives to the end.
 _MOST_FUSED = min(MOST_STEPS, 40)

@@ -110,11 +110,9 @@ class Lowering:
                     f"kernel '{kernel}' takes {len(expected)} operands, {self.origin} gives {len(operands)}"
                 )
             for i, (o, (dtype, _)) in enumerate(zip(operands, expected)):
-                if o is not None and dtype not in ("void", "none", None) and dtype != o.dtype:
-                    if not (dtype == "uint8" and o.dtype == "bool"):
-                        raise TypeError(
-                            f"kernel '{kernel}' operand {i}: expected {dtype}, {self.origin} gives {o.dtype}"
-                        )
+                fits = o is None or dtype in ("void", "none", None, o.dtype) or (dtype, o.dtype) == ("uint8", "bool")
+                if o is not None and not fits:
+                    raise TypeError(f"kernel '{kernel}' operand {i}: expected {dtype}, {self.origin} gives {o.dtype}")
             self.instructions.append(Instruction(kernel, fields, list(operands), self.origin))
 
         return call

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nacre.passes.lower import ARENA, Buffer, Instruction, Lowered, overwritable, schemas
+from nacre.passes.lower import ARENA, Buffer, Instruction, Lowered, Operand, overwritable, schemas
 
 ALIGN = 64  # bytes: a cache line, and what the widest vectors like
 
@@ -42,7 +42,7 @@ def _live_ranges(instructions: list[Instruction]) -> list[Buffer]:
 def _write_over_dying_inputs(instructions: list[Instruction]) -> None:
     known = schemas()
     _live_ranges(instructions)
-    by_buffer: dict[int, list] = {}
+    by_buffer: dict[int, list[Operand]] = {}
     for instruction in instructions:
         for o in instruction.operands:
             if o is not None and o.buffer.space == ARENA:

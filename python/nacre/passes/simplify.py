@@ -30,12 +30,12 @@ def simplify(graph: Graph) -> None:
         if twin is not None:
             replaced.update({id(a): b for a, b in zip(node.outputs, twin.outputs)})
             continue
-        if all(s.kind == "constant" for s in inputs) and sum(s.spec.size for s in node.outputs) <= _MOST_FOLDED:
-            if not _spreads(node):
-                with trace.tracing(None), trace.no_tapes():
-                    values = run(node.op, tuple(Tensor(s.payload) for s in inputs))
-                replaced.update({id(s): graph.constant(v) for s, v in zip(node.outputs, values)})
-                continue
+        known = all(s.kind == "constant" for s in inputs)
+        if known and sum(s.spec.size for s in node.outputs) <= _MOST_FOLDED and not _spreads(node):
+            with trace.tracing(None), trace.no_tapes():
+                values = run(node.op, tuple(Tensor(s.payload) for s in inputs))
+            replaced.update({id(s): graph.constant(v) for s, v in zip(node.outputs, values)})
+            continue
         seen[key] = node
         kept.append(node)
     graph.nodes = kept

@@ -179,7 +179,7 @@ def _node_of(group: list[_Sum], order: dict[int, int]) -> Node:
     for m in members:
         sources = [numbers[id(s if id(s) in inside else unrepeated(s))] for s in m.inputs]
         base = n + len(steps) - len(sources)
-        for name, args in m.op.steps(len(sources)):  # type: ignore[attr-defined]
+        for name, args in m.op.steps(len(sources)):
             steps.append(
                 (
                     name,

@@ -21,6 +21,10 @@ def text_to_word_sequence(input_text: str, filters: str = _FILTERS, lower: bool 
     >>> text_to_word_sequence("The cat, the mat.")
     ['the', 'cat', 'the', 'mat']
     """
+    if not all(isinstance(s, str) for s in (input_text, filters, split)):
+        raise TypeError(
+            f"expected a text, filters and a separator as strings, got {(input_text, filters, split)!r:.200}"
+        )
     text = input_text.lower() if lower else input_text
     text = text.translate({ord(mark): split for mark in filters})
     return [word for word in text.split(split) if word]
@@ -33,6 +37,8 @@ def hashing_trick(
 
     `hash_function` is "md5" (default) or a function from str to int.
     """
+    if isinstance(n, bool) or not isinstance(n, int) or n < 2:
+        raise ValueError(f"expected `n` to be an int of at least 2, got {n!r}")
     if hash_function is None or hash_function == "md5":
         hash_function = _md5
     words = text_to_word_sequence(text, filters, lower, split)
@@ -189,16 +195,29 @@ class Tokenizer:
 
 
 def tokenizer_from_json(json_string: str) -> Tokenizer:
-    """The tokenizer that `to_json` described."""
-    config = dict(json.loads(json_string)["config"])
-    stored = {
-        key: json.loads(config.pop(key))
-        for key in ("word_counts", "word_docs", "index_docs", "index_word", "word_index")
-    }
-    made = Tokenizer(**config)
-    made.word_counts = OrderedDict(stored["word_counts"])
-    made.word_docs = Counter(stored["word_docs"])
-    made.word_index = stored["word_index"]
-    made.index_docs = {int(i): n for i, n in stored["index_docs"].items()}
-    made.index_word = {int(i): word for i, word in stored["index_word"].items()}
+    """The tokenizer that `to_json` described. Raises ValueError for anything else."""
+    try:
+        config = dict(json.loads(json_string)["config"])
+        counts, docs, word_index = (_numbers(config, name) for name in ("word_counts", "word_docs", "word_index"))
+        index_docs = {int(i): n for i, n in _numbers(config, "index_docs").items()}
+        index_word = {int(i): str(word) for i, word in json.loads(config.pop("index_word")).items()}
+        made = Tokenizer(**config)
+        text_to_word_sequence("a", made.filters, bool(made.lower), made.split)
+        if not all(n is None or isinstance(n, int) for n in (made.num_words, made.document_count)):
+            raise ValueError("num_words and document_count must be ints")
+        if not (made.oov_token is None or isinstance(made.oov_token, str)):
+            raise ValueError("oov_token must be a string")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(
+            f"tokenizer_from_json: this describes no Tokenizer: {type(error).__name__}: {error}"
+        ) from error
+    made.word_counts, made.word_docs, made.word_index = OrderedDict(counts), Counter(docs), word_index
+    made.index_docs, made.index_word = index_docs, index_word
     return made
+
+
+def _numbers(config: dict[str, Any], name: str) -> dict[str, int]:
+    found = json.loads(config.pop(name))
+    if not all(isinstance(n, int) for n in found.values()):
+        raise ValueError(f"{name} must hold ints")
+    return dict(found)

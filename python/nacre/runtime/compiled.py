@@ -13,15 +13,18 @@ from nacre.core.errors import NotCompilable
 from nacre.core.graph import Graph
 from nacre.core.spec import NUMPY, Spec, dtype_name
 from nacre.core.tensor import Symbol, Tensor, as_array
-from nacre.core.variable import Variable
+from nacre.core.variable import Variable, latest_write
 from nacre.passes.combine import combine
 from nacre.passes.epilogue import move_into_epilogues
+from nacre.passes.expand import expand
+from nacre.passes.fold import fold
 from nacre.passes.fuse import fuse
 from nacre.passes.lower import lower
+from nacre.passes.pack import pack
 from nacre.passes.pooled import fuse_pooled_convolutions
 from nacre.passes.simplify import remove_dead, simplify
 from nacre.passes.sums import absorb_into_sums
-from nacre.runtime import eager
+from nacre.passes.surround import absorb_padding, absorb_sums
 from nacre.runtime.writer import build_program
 
 _MOST_PROGRAMS = 64
@@ -30,9 +33,9 @@ _MOST_PROGRAMS = 64
 class Plan:
     """A verified program and how values reach it."""
 
-    def __init__(self, fn: Callable[..., Any], structure: Any, specs: list[Spec]) -> None:
+    def __init__(self, fn: Callable[..., Any], structure: Any, specs: list[Spec | _Static]) -> None:
         graph = Graph()
-        leaves = [graph.add_input(leaf) if type(leaf) is Spec else leaf.value for leaf in specs]
+        leaves = [leaf.value if isinstance(leaf, _Static) else graph.add_input(leaf) for leaf in specs]
         args, kwargs = tree.pack_sequence_as(structure, leaves)
         with trace.tracing(graph), trace.no_tapes():
             result = fn(*args, **kwargs)
@@ -44,29 +47,43 @@ class Plan:
         self.none = [value is None for value in flat]
         graph.outputs = [graph.symbol(_output(graph, value)) for value in flat if value is not None]
         dump(graph, "as traced")
+        expand(graph)
         simplify(graph)
         dump(graph, "simplify")
+        given = len(graph.inputs)
+        folded = fold(graph)
+        absorb_padding(graph)
+        dump(graph, "fold")
         fuse_pooled_convolutions(graph)
         combine(graph)
+        absorb_sums(graph)
         dump(graph, "combine")
         absorb_into_sums(graph)
         dump(graph, "sums")
         fuse(graph)
         remove_dead(graph)
         move_into_epilogues(graph)
+        pack(graph, folded)
         dump(graph, "fuse")
         low = lower(graph)
         self.program = build_program(low)
         self.origins = [
             type(i.origin).__name__ if not isinstance(i.origin, str) else i.origin for i in low.instructions
         ]
-        self.inputs = low.inputs
+        self.inputs = low.inputs[:given]
+        self._kept = [(k.shared(), [low.inputs[s.payload] for s in inputs]) for k, inputs in folded]
+        self._fresh = -1  # the number of the write to a Variable up to which kept arrays are known to be right
         self.outputs = [(i, s.shape, NUMPY[s.dtype]) for i, s in zip(low.outputs, graph.outputs)]
         self.state = low.state
         self.template: list[Any] = [None] * len(low.slots)
 
     def bind(self) -> tuple[list[Any], list[np.ndarray[Any, Any]]]:
         """The arrays by slot, the inputs still missing, and the new arrays that receive the outputs."""
+        if self._kept and self._fresh != latest_write():
+            self._fresh = latest_write()
+            for kept, slots in self._kept:
+                for slot, array in zip(slots, kept.arrays()):
+                    self.template[slot] = array
         arrays = self.template.copy()
         for variable, slot, written in self.state:
             arrays[slot] = variable.own() if written else variable._array
@@ -129,7 +146,7 @@ class CompiledFunction:
             if len(self._plans) >= _MOST_PROGRAMS:
                 self._plans.pop(next(iter(self._plans)))
             specs = iter(arrays if rows is None else [a[:1] for a in arrays])
-            leaves = []
+            leaves: list[Spec | _Static] = []
             for leaf in tree.flatten(structure):
                 if _is_array(leaf):
                     array = next(specs)
@@ -139,6 +156,17 @@ class CompiledFunction:
                     leaves.append(_Static(leaf))
             plan = self._plans[tuple(key)] = Plan(self.fn, structure, leaves)
         return plan, arrays
+
+    @property
+    def count(self) -> int:
+        """How many programs there are."""
+        return len(self._plans)
+
+    def knows(self, *args: Any) -> bool:
+        """Whether there is a program for arguments like these."""
+        key: list[Any] = [None]
+        _walk((args, {}), key, [])
+        return tuple(key) in self._plans
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the program for these arguments; the outputs are Tensors in the structure that `fn` returned."""
@@ -190,7 +218,7 @@ class CompiledFunction:
 def _walk(x: Any, key: list[Any], arrays: list[np.ndarray[Any, Any]]) -> None:
     """Adds to `key` what a program depends on (nesting, shapes, dtypes, arguments that are no arrays), and the arrays to `arrays`."""
     kind = type(x)
-    if kind is np.ndarray or _is_array(x):
+    if kind is np.ndarray or (kind is not tuple and kind is not dict and _is_array(x)):
         array = as_array(x)
         arrays.append(array)
         key += (array.shape, array.dtype.char)
@@ -199,9 +227,9 @@ def _walk(x: Any, key: list[Any], arrays: list[np.ndarray[Any, Any]]) -> None:
         for item in x:
             _walk(item, key, arrays)
     elif isinstance(x, dict):
-        names = sorted(x) if len(x) > 1 else list(x)
-        key += (dict, *names)
-        for name in names:
+        key += (dict, len(x))
+        for name in sorted(x) if len(x) > 1 else x:
+            key.append(name)
             _walk(x[name], key, arrays)
     else:
         key += (kind, x)

@@ -8,6 +8,7 @@ import numpy as np
 
 from nacre.core.graph import Graph
 from nacre.core.op import Op, install_executor
+from nacre.core.room import check_room
 from nacre.core.spec import NUMPY, Spec
 from nacre.core.tensor import Tensor
 from nacre.passes.lower import lower
@@ -22,6 +23,8 @@ def _plan(op: Op, tensors: tuple[Tensor, ...]) -> _Plan:
     graph = Graph()
     inputs = [graph.add_input(Spec(t.shape, t.dtype)) for t in tensors]
     graph.outputs = list(graph.record(op, inputs))
+    for s in graph.outputs:
+        check_room(s.shape, s.dtype, f"{type(op).__name__}: a result")
     program = build_program(lower(graph))
     return program.run, [(s.shape, NUMPY[s.dtype], s.dtype) for s in graph.outputs]
 

@@ -40,7 +40,11 @@ def write_program(low: Lowered) -> tuple[np.ndarray[Any, Any], bytes]:
         head.append(len(raw))
         raw += bytes(-len(raw) % 8)
         head += [int.from_bytes(raw[i : i + 8], "little") for i in range(0, len(raw), 8)]
-    return np.array(head + body, np.int64), constants
+    try:
+        return np.array(head + body, np.int64), constants
+    except OverflowError:
+        ops = sorted({i.kernel for i in low.instructions})
+        raise ValueError(f"{', '.join(ops)}: a size or another whole number is 2**63 or more") from None
 
 
 def build_program(low: Lowered) -> Any:

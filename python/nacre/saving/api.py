@@ -111,7 +111,7 @@ def save_weights(model: Any, filepath: Any, overwrite: bool = True, max_shard_si
     if not path.endswith(".weights.h5"):
         raise ValueError(f"The filename must end in `.weights.h5`. Received: filepath={path}")
     _may_write(path, overwrite)
-    with replacing(path) as file, h5.h5py().File(file, "w") as weights:
+    with replacing(path) as file, archive.filling(archive.Window(file, 0)) as weights:
         state.write_state(model, weights)
 
 
@@ -146,7 +146,9 @@ def load_weights(
             return
         file.seek(0)
         with h5.reading(file, path) as weights:
-            if path.endswith(".weights.h5") or not ({"layer_names", "model_weights"} & {*weights.attrs, *weights}):
+            with h5.Reader(weights, path).errors("/"):
+                legacy = not path.endswith(".weights.h5") and {"layer_names", "model_weights"} & {*weights.attrs, *weights}
+            if not legacy:
                 if by_name:
                     raise ValueError(f"load_weights: by_name=True is for `.h5` files of older versions, got {path}")
                 state.read_state(model, weights, path, skip_mismatch, skip)
@@ -158,26 +160,28 @@ def load_weights(
 
 def model_to_json(model: Any, **kwargs: Any) -> str:
     """The configuration of `model` (architecture, not weights) as a JSON string."""
-    with registry.object_sharing():
-        return json.dumps(registry.serialize_keras_object(model), **kwargs)
+    return json.dumps(registry.serialize_keras_object(model), **kwargs)
 
 
 def model_from_json(json_string: str, custom_objects: Any = None) -> Any:
-    """A new model, with fresh weights, from what `model.to_json()` gave."""
+    """A new model, with fresh weights, from what `model.to_json()` gave.
+
+    Raises:
+        ValueError: for what is no JSON, or describes no model that can be made.
+        TypeError: for a class that is neither public nor registered nor in `custom_objects`.
+    """
     try:
         config = json.loads(json_string)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"model_from_json: this is no JSON: {error}") from error
-    with registry.object_sharing():
-        return registry.deserialize_keras_object(config, custom_objects=custom_objects)
+    return build(config, "model_from_json", custom_objects, True, True)
 
 
 # --- .keras ----------------------------------------------------------------------------------------------------
 
 
 def _write_model(model: Any, file: BinaryIO, include_optimizer: bool) -> None:
-    with registry.object_sharing():
-        config = registry.serialize_keras_object(model)
+    config = registry.serialize_whole(model)
     if not include_optimizer:
         config.pop("compile_config", None)
     with archive.creating(file, config, _assets(model)) as weights:
@@ -187,9 +191,7 @@ def _write_model(model: Any, file: BinaryIO, include_optimizer: bool) -> None:
 def _read_model(file: BinaryIO, what: str, custom_objects: Any, compile: bool, safe_mode: bool) -> Any:
     source = Archive(file, what)
     config = source.config()
-    if not isinstance(config, dict) or "class_name" not in config:
-        raise DamagedFile(f"{what}: {archive.CONFIG} describes no model")
-    with postponing() as fresh:
+    with postponing(source.room()) as fresh:
         model = build(config, what, custom_objects, compile, safe_mode)
         with source.weights() as weights:
             state.read_state(model, weights, what, fresh=fresh)
@@ -200,8 +202,10 @@ def _read_model(file: BinaryIO, what: str, custom_objects: Any, compile: bool, s
     return model
 
 
-def build(config: dict[str, Any], what: str, custom_objects: Any, compile: bool, safe_mode: bool) -> Any:
-    """The model that a configuration from the file `what` describes."""
+def build(config: Any, what: str, custom_objects: Any, compile: bool, safe_mode: bool) -> Any:
+    """The model that a configuration from the file `what` describes. Raises DamagedFile when it describes none."""
+    if not isinstance(config, dict) or "class_name" not in config:
+        raise DamagedFile(f"{what}: the configuration describes no model")
     if not compile:
         config = {key: value for key, value in config.items() if key != "compile_config"}
     try:
@@ -209,9 +213,24 @@ def build(config: dict[str, Any], what: str, custom_objects: Any, compile: bool,
             model = registry.deserialize_keras_object(config, custom_objects=custom_objects, safe_mode=safe_mode)
     except RecursionError as error:
         raise DamagedFile(f"{what}: the configuration is nested too deeply") from error
+    except registry.UnknownObject:
+        raise
+    except Exception as error:
+        raise DamagedFile(f"{what}: no model can be made from the configuration: {_first_cause(error)}") from error
     if not state.saveable(model):
         raise DamagedFile(f"{what}: the configuration describes no model, but {type(model).__name__}")
     return model
+
+
+def _first_cause(error: BaseException) -> str:
+    """What went wrong to begin with, and in which class, when that is known."""
+    about = ""
+    while error.__cause__ is not None:
+        if str(error).startswith("Error when deserializing class"):
+            about = str(error).partition(" using")[0].removeprefix("Error when deserializing ") + ": "
+        error = error.__cause__
+    kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+    return f"{about}{kind}{error}"
 
 
 def _assets(model: Any) -> dict[str, bytes]:

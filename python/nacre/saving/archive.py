@@ -15,6 +15,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -24,14 +25,18 @@ from nacre.saving.h5 import DamagedFile
 KERAS_VERSION = "3.15.1"  # whose file format this is
 METADATA, CONFIG, WEIGHTS, ASSETS = "metadata.json", "config.json", "model.weights.h5", "assets"
 
-_CHUNK = 1 << 20
 _JSON_LIMIT = 1 << 28  # bytes of config.json; that of a very large model has a few MiB
 _RATIO_LIMIT = 100  # above this a compressed member is no honest file
 _SMALL = 1 << 26
 
 
 class Window(io.RawIOBase):
-    """A part of an open binary file, from `start` on, as a file of its own. `size` bounds it for reading."""
+    """A part of an open binary file, from `start` on, as a file of its own. `size` bounds it for reading.
+
+    An error in writing waits in `failed`, because the HDF5 library cannot be left half-way without losing its balance.
+    """
+
+    failed: OSError | None = None
 
     def __init__(self, file: BinaryIO, start: int, size: int | None = None) -> None:
         self._file = file
@@ -65,15 +70,24 @@ class Window(io.RawIOBase):
         return int(n)
 
     def write(self, data: Any) -> int:
-        self._file.seek(self._start + self._at)
-        n = self._file.write(data)
+        n = len(data)
+        if self.failed is None:
+            try:
+                self._file.seek(self._start + self._at)
+                n = self._file.write(data)
+            except OSError as error:
+                self.failed = error
         self._at += n
         self.size = max(self.size, self._at)
         return n
 
     def truncate(self, size: int | None = None) -> int:
         self.size = self._at if size is None else size
-        self._file.truncate(self._start + self.size)
+        if self.failed is None:
+            try:
+                self._file.truncate(self._start + self.size)
+            except OSError as error:
+                self.failed = error
         return self.size
 
     def crc(self) -> int:
@@ -87,14 +101,20 @@ class Window(io.RawIOBase):
         except (OSError, ValueError, io.UnsupportedOperation):
             self._file.seek(self._start)
             return zlib.crc32(self._file.read(self.size))
-        total = 0
-        with whole, memoryview(whole) as view:
-            for at in range(self._start, self._start + self.size, _CHUNK):
-                total = zlib.crc32(view[at : min(at + _CHUNK, self._start + self.size)], total)
-        return total
+        with whole, memoryview(whole) as view, view[self._start : self._start + self.size] as part:
+            return zlib.crc32(part)
 
 
 # --- writing ---------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def filling(window: Window) -> Iterator[Any]:
+    """The new HDF5 file in `window`. Raises the OSError when it could not all be written."""
+    with h5.h5py().File(window, "w") as file:
+        yield file
+    if window.failed is not None:
+        raise window.failed
 
 
 @contextlib.contextmanager
@@ -113,15 +133,25 @@ def creating(file: BinaryIO, config: Any, assets: dict[str, bytes]) -> Iterator[
         file.seek(info.header_offset)
         file.write(info.FileHeader(zip64=True))
         window = Window(file, file.tell())
-        with h5.h5py().File(window, "w") as weights:
+        with filling(window) as weights:
             yield weights
         info.file_size = info.compress_size = window.size
-        info.CRC = window.crc()
+        with ThreadPoolExecutor(1) as pool:  # the sum is computed while the disk writes
+            on_disk = pool.submit(_sync, file)
+            info.CRC = window.crc()
+            on_disk.result()
         file.seek(info.header_offset)
         file.write(info.FileHeader(zip64=True))
         archive.start_dir = window._start + window.size
         archive.filelist.append(info)
         archive.NameToInfo[info.filename] = info
+
+
+def _sync(file: BinaryIO) -> None:
+    """Has the bytes so far written to the disk, if that is where they go."""
+    with contextlib.suppress(OSError):  # a full disk speaks up again when the file is closed
+        file.flush()
+        os.fsync(file.fileno())
 
 
 # --- reading ---------------------------------------------------------------------------------------------------
@@ -152,6 +182,10 @@ class Archive:
                     f"{what}: {info.filename!r} would grow from {info.compress_size} to {info.file_size} bytes; refused"
                 )
             self._members[info.filename] = info
+
+    def room(self) -> int:
+        """More bytes than the variables of the model in this archive can have."""
+        return h5.room(self._members[WEIGHTS].file_size if WEIGHTS in self._members else 0)
 
     def __contains__(self, name: str) -> bool:
         return name in self._members

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import stat
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,27 +15,43 @@ from typing import Any, BinaryIO
 def replacing(path: Any) -> Iterator[BinaryIO]:
     """A binary file to write (seekable, readable); it takes the place of `path` when the block ends without an error.
 
-    The bytes go into a file beside the target, are synced to the disk, and only then renamed: after a crash or an
-    error the old file is still there, whole. Permissions of an existing file are kept; a link is written through.
+    The bytes go into a file without a name in the folder of the target, are synced to the disk, and only then take the
+    name: after a crash or an error the old file is still there, whole, and nothing beside it. Permissions of an existing
+    file are kept; a link is written through.
     """
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise IsADirectoryError(f"cannot write the file {str(path)!r}: there is a folder of that name")
     if not target.parent.is_dir():
         raise FileNotFoundError(f"cannot write the file {str(path)!r}: there is no folder {str(target.parent)!r}")
-    handle, part = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    part = target.parent / f".{target.name[:200]}.{secrets.token_hex(6)}.part"
     try:
+        handle, named = _open(part)
         with os.fdopen(handle, "w+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(part, _mode(target))
+            os.fchmod(file.fileno(), _mode(target))
+            if not named:
+                # Only with a folder, which an absolute path makes no use of, does Python follow the link to the file.
+                os.link(f"/proc/self/fd/{file.fileno()}", part, src_dir_fd=file.fileno(), follow_symlinks=True)
         os.replace(part, target)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(part)
+        if isinstance(error, OSError) and error.filename in (None, str(part), str(target.parent)):
+            text = f"{error.strerror or error}: the file could not be written; what was there is as it was"
+            raise OSError(error.errno, text, str(path)) from error
         raise
     _sync_folder(target.parent)
+
+
+def _open(part: Path) -> tuple[int, bool]:
+    """A new file, and whether it has the name `part` already: where it can do without, a killed process leaves none."""
+    if hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # not on every file system
+            return os.open(part.parent, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600), False
+    return os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600), True
 
 
 def _mode(target: Path) -> int:

@@ -9,11 +9,18 @@ from typing import Any
 
 import numpy as np
 
+from nacre.core.variable import Variable
+
 # Filters that are part of HDF5 and h5py (gzip, shuffle, fletcher32, szip, nbit, scale-offset, lzf). For any other, the
 # HDF5 library would search plug-in folders for a shared object to load.
 _FILTERS = {1, 2, 3, 4, 5, 6, 32000}
 _DEFLATE_LIMIT = 1100  # gzip cannot shrink by more than 1032
 _SLACK = 1 << 16
+
+
+def room(size: int) -> int:
+    """More bytes than the variables of an honest model have whose weights take `size` bytes in a file."""
+    return 64 * size + (1 << 28)
 
 
 class DamagedFile(ValueError):
@@ -62,6 +69,8 @@ class Reader:
 
     def child(self, group: Any, name: str) -> Any:
         """The group or dataset `name` in `group`; None when there is none. Raises DamagedFile for any kind of link."""
+        if not isinstance(group, h5py().Group):
+            raise DamagedFile(f"{self.what}: expected a group at {group.name!r}, got an array")
         with self.errors(f"{group.name}/{name}"):
             encoded = name.encode()
             if not group.id.links.exists(encoded):
@@ -206,7 +215,7 @@ class WriteStore:
         return self._group
 
     def __setitem__(self, key: str, value: Any) -> None:
-        array = np.asarray(value)
+        array = value._eager_array() if isinstance(value, Variable) else np.asarray(value)  # no copy for the former
         if array.dtype.kind not in "biuf":
             raise TypeError(f"cannot save {self._path}/{key}: expected numbers, got dtype {array.dtype}")
         self._make().create_dataset(str(key), data=array)

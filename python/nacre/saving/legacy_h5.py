@@ -6,14 +6,16 @@ The configuration is JSON in an attribute; weights stand in groups by layer name
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from nacre.core import registry
+from nacre.core.variable import postponing
 from nacre.saving import h5
-from nacre.saving.archive import KERAS_VERSION
+from nacre.saving.archive import KERAS_VERSION, Window, filling
 from nacre.saving.h5 import DamagedFile, Reader
 
 _MODELS = ("Sequential", "Functional", "Model")
@@ -31,11 +33,12 @@ def read_model(file: BinaryIO, what: str, custom_objects: Any, compile: bool, sa
         config = _json(source, "model_config", what)
         if config is None:
             raise ValueError(f"No model config found in the file at {what}: it holds weights only. Use load_weights().")
-        model = build(modern(config), what, custom_objects, False, safe_mode)
-        weights = Reader(source, what).child(source, "model_weights")
-        if weights is None:
-            raise DamagedFile(f"{what}: there is no group 'model_weights'")
-        _read_group(model, weights, Reader(source, what))
+        with postponing(h5.room(file.seek(0, os.SEEK_END))) as fresh:
+            model = build(_modern(config, what), what, custom_objects, False, safe_mode)
+            weights = Reader(source, what).child(source, "model_weights")
+            if weights is None:
+                raise DamagedFile(f"{what}: there is no group 'model_weights'")
+            fresh.loaded(_read_group(model, weights, Reader(source, what)))
         training = _json(source, "training_config", what) if compile else None
         if compile and training is None:
             warnings.warn("No training configuration found in the save file: compile the model manually.", stacklevel=4)
@@ -64,7 +67,7 @@ def _json(source: Any, name: str, what: str) -> Any:
         raise DamagedFile(f"{what}: the attribute {name!r} is damaged: {error}") from error
 
 
-def names(group: Any, name: str) -> list[str]:
+def names(group: Any, name: str, what: str) -> list[str]:
     """A list of names in an attribute, which may be spread over `name0`, `name1`, ..."""
     found: list[Any] = []
     try:
@@ -76,9 +79,9 @@ def names(group: Any, name: str) -> list[str]:
                 found += list(np.ravel(group.attrs[f"{name}{i}"]))
                 i += 1
     except (OSError, RuntimeError, TypeError, ValueError) as error:
-        raise DamagedFile(f"the attribute {name!r} of {group.name} is damaged: {error}") from error
+        raise DamagedFile(f"{what}: the attribute {name!r} of {group.name} is damaged: {error}") from error
     if not all(isinstance(n, (str, bytes)) for n in found):
-        raise DamagedFile(f"the attribute {name!r} of {group.name} must list names")
+        raise DamagedFile(f"{what}: the attribute {name!r} of {group.name} must list names")
     return [n.decode("utf-8", "replace") if isinstance(n, bytes) else str(n) for n in found]
 
 
@@ -93,13 +96,14 @@ def _read_group(
     skip_mismatch: bool = False,
     by_name: bool = False,
     skip: set[int] | None = None,
-) -> None:
+) -> list[Any]:
+    """Fills `model` from groups by layer name; hands back the variables that have values now."""
     saved = []
-    for name in names(group, "layer_names"):
+    for name in names(group, "layer_names", reader.what):
         inner = reader.child(group, name)
         if inner is None:
             raise DamagedFile(f"{reader.what}: the group of layer {name!r} is missing")
-        stored = names(inner, "weight_names")
+        stored = names(inner, "weight_names", reader.what)
         if stored:
             saved.append((name, inner, stored))
     layers = [layer for layer in model.layers if _weights(layer)]
@@ -127,14 +131,16 @@ def _read_group(
             warnings.warn(f"Skipping loading of weights for layer {layer.name!r}: {error}", stacklevel=5)
     top = reader.child(group, "top_level_model_weights")
     own = [*getattr(model, "_trainable_variables", ()), *getattr(model, "_non_trainable_variables", ())]
-    if top is not None and own and names(top, "weight_names"):
-        plan += _plan(own, f"the model {model.name!r}", top, names(top, "weight_names"), reader)
+    stored = names(top, "weight_names", reader.what) if top is not None and own else []
+    if stored:
+        plan += _plan(own, f"the model {model.name!r}", top, stored, reader)
     for variable, array in plan:  # only now, when everything has been found to fit
         variable.assign(array)
     for layer in model._flatten_layers():
         finalize = getattr(layer, "finalize_state", None)
         if finalize is not None:
             finalize()
+    return [variable for variable, _ in plan]
 
 
 def _layer_plan(layer: Any, name: str, group: Any, stored: list[str], reader: Reader) -> Any:
@@ -157,7 +163,9 @@ def _plan(variables: list[Any], what: str, group: Any, stored: list[str], reader
     return plan
 
 
-def _compile(model: Any, training: dict[str, Any], what: str, custom_objects: Any, safe_mode: bool) -> None:
+def _compile(model: Any, training: Any, what: str, custom_objects: Any, safe_mode: bool) -> None:
+    if not isinstance(training, dict):
+        raise DamagedFile(f"{what}: the attribute 'training_config' is damaged: {training!r}")
     config = {key: value for key, value in training.items() if key != "optimizer_config"}
     optimizer = training.get("optimizer_config")
     if isinstance(optimizer, dict):
@@ -165,7 +173,7 @@ def _compile(model: Any, training: dict[str, Any], what: str, custom_objects: An
     try:
         with registry.safe_mode_scope(safe_mode), registry.CustomObjectScope(custom_objects):
             model.compile_from_config(config)
-    except (TypeError, ValueError, KeyError) as error:
+    except Exception as error:  # the model itself is whole, so this may only warn, whatever is wrong
         warnings.warn(f"{what}: how the model was compiled could not be restored: {error}", stacklevel=5)
 
 
@@ -178,7 +186,8 @@ def _read_optimizer(model: Any, source: Any, what: str) -> None:
     optimizer.build(model.trainable_variables)
     variables = list(optimizer.variables)
     try:
-        for variable, array in _plan(variables, "the optimizer", group, names(group, "weight_names"), reader):
+        stored = names(group, "weight_names", what)
+        for variable, array in _plan(variables, "the optimizer", group, stored, reader):
             variable.assign(array)
     except DamagedFile:
         raise
@@ -189,6 +198,13 @@ def _read_optimizer(model: Any, source: Any, what: str) -> None:
 # --- configurations of Keras 2 in the words of Keras 3 -----------------------------------------------------------
 
 
+def _modern(config: Any, what: str) -> Any:
+    try:
+        return modern(config)
+    except RecursionError as error:
+        raise DamagedFile(f"{what}: the configuration is nested too deeply") from error
+
+
 def modern(config: Any) -> Any:
     """A configuration without modules (Keras 2, or Keras 3 in `.h5`) with the modules of public classes filled in."""
     if not isinstance(config, dict) or not isinstance(config.get("class_name"), str):
@@ -197,6 +213,8 @@ def modern(config: Any) -> Any:
     name = "Functional" if out["class_name"] == "Model" else out["class_name"]
     out["class_name"] = name
     out.setdefault("registered_name", None)
+    if ">" in name:  # a class of the user's, by the name that it was registered under
+        out.update(registered_name=name, class_name=name.rpartition(">")[2], module=None)
     if "module" not in out:
         out["module"] = (
             "keras.src.models.functional" if name == "Functional" else "keras" if name in _MODELS else "keras.layers"
@@ -252,7 +270,7 @@ def write_model(model: Any, file: BinaryIO, include_optimizer: bool) -> None:
     config = registry.serialize_keras_object(model)
     if config["class_name"] not in _MODELS and config["registered_name"] is None:
         raise ValueError("save_model: only Sequential and functional models can be saved as `.h5`; use `.keras`")
-    with h5.h5py().File(file, "w") as out:
+    with filling(Window(file, 0)) as out:
         out.attrs["backend"] = "jax"  # readers look for a name that they know
         out.attrs["keras_version"] = KERAS_VERSION
         out.attrs["model_config"] = json.dumps(_old(config))
@@ -274,7 +292,8 @@ def _old(config: dict[str, Any]) -> dict[str, Any]:
     if isinstance(inner.get("layers"), list):
         inner["layers"] = [_old(layer) for layer in inner["layers"]]
     kept: dict[str, Any] = {key: config[key] for key in ("name", "inbound_nodes") if key in config}
-    return {"class_name": config["class_name"], "config": inner, **kept}
+    registered = config.get("registered_name") or ""
+    return {"class_name": registered if ">" in registered else config["class_name"], "config": inner, **kept}
 
 
 def _write_layers(model: Any, group: Any) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from nacre.core import config, tree
-from nacre.core.spec import is_float
 from nacre.core.tensor import KerasTensor, Symbol, Tensor, as_array
 from nacre.losses.loss import is_numbers
 
@@ -41,6 +40,8 @@ def to_array(x: Any, what: str) -> np.ndarray[Any, Any]:
 
     Raises TypeError for what holds no numbers, ValueError for a scalar.
     """
+    if type(x) is np.ndarray and x.dtype == np.float32 and x.ndim and x.flags.c_contiguous and config.floatx() == "float32":
+        return x
     pandas = sys.modules.get("pandas")
     if pandas is not None:
         if isinstance(x, pandas.Series):
@@ -70,7 +71,7 @@ def to_array(x: Any, what: str) -> np.ndarray[Any, Any]:
     array = as_array(x)
     if array.ndim == 0:
         raise ValueError(f"{what}: expected an array with samples along its first axis, got a single number")
-    if is_float(array.dtype.name) and array.dtype.name != config.floatx():
+    if array.dtype.kind == "f" and array.dtype.name != config.floatx():
         array = as_array(array, config.floatx())
     return array
 
@@ -85,7 +86,7 @@ def to_arrays(x: Any, what: str) -> Any:
     """`x` with every array in it converted by `to_array`; None stays None."""
     if x is None:
         return None
-    if is_array_like(x):
+    if type(x) is np.ndarray or is_array_like(x):
         return to_array(x, what)
     if isinstance(x, dict):
         return {key: to_arrays(v, f"{what}[{key!r}]") for key, v in x.items()}
@@ -121,6 +122,8 @@ def check_lengths(**parts: Any) -> int:
 
 def class_weight_to_sample_weights(y: Any, class_weight: dict[int, float]) -> np.ndarray[Any, Any]:
     """The weight of each sample by its class: class numbers, or one-hot rows; 1 for classes that are not named."""
+    if not isinstance(class_weight, dict):
+        raise TypeError(f"class_weight: expected a dict from class number to weight, got {type(class_weight).__name__}")
     y = np.asarray(y)
     if y.ndim > 1:
         y = np.argmax(y, axis=-1) if y.shape[-1] != 1 else np.squeeze(y, axis=-1)

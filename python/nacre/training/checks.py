@@ -9,7 +9,7 @@ import numpy as np
 from nacre.core import tree
 from nacre.losses.loss import LossFunctionWrapper
 from nacre.losses.probabilistic import SparseCategoricalCrossentropy, sparse_categorical_crossentropy
-from nacre.training.compile_loss import CompileLoss, match_outputs
+from nacre.training.compile_loss import CompileLoss, item_at
 
 
 def check_count(name: str, value: Any, least: int, none: bool = True) -> int | None:
@@ -51,19 +51,19 @@ def check_labels(compile_loss: CompileLoss | None, y: Any, y_pred: Any) -> None:
     """Raises ValueError when class numbers in `y` do not fit the outputs, of which only shapes are needed."""
     if compile_loss is None or not compile_loss.built or y is None or y_pred is None:
         return
-    truths: list[Any] | None = None
-    preds = tree.flatten(y_pred) if tree.is_nested(y_pred) else [y_pred]
+    truths: Any = None
     for output in compile_loss.outputs:
         options = _sparse_options(output.loss)
         if options is None:
             continue
         if truths is None:
-            truths = match_outputs(y, y_pred, compile_loss.output_names)
-        labels = truths[output.position]
-        classes = preds[output.position].shape[options.get("axis", -1)]
-        if labels is None or classes is None or not isinstance(labels, np.ndarray) or not labels.size:
+            truths = compile_loss.matched(y, y_pred)
+        labels, prediction = item_at(truths, output.path), item_at(y_pred, output.path)
+        if not isinstance(labels, np.ndarray) or not labels.size or tree.is_nested(prediction):
             continue
-        _check_range(labels, classes, options.get("ignore_class"), output.name)
+        classes = prediction.shape[options.get("axis", -1)]
+        if classes is not None:
+            _check_range(labels, classes, options.get("ignore_class"), output.name if output.path else None)
 
 
 def _sparse_options(loss: Any) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from typing import Any
 from nacre.core import tree
 from nacre.metrics import identifiers
 from nacre.metrics.metric import MeanMetricWrapper, Metric
-from nacre.training.compile_loss import kind_of_labels, match_outputs, match_weights, output_paths
+from nacre.training.compile_loss import kind_of_labels, match_outputs, match_weights
 
 
 def get_metric(identifier: Any, y_true: Any, y_pred: Any) -> Metric:
@@ -58,6 +58,7 @@ class CompileMetrics:
         self._plain: list[list[Metric]] = []
         self._weighted: list[list[Metric]] = []
         self._labels: list[str | None] = []
+        self._keys: list[str] | None = None  # of the outputs, in the order of the metrics, where they are a dict
 
     @property
     def metrics(self) -> list[Metric]:
@@ -71,52 +72,62 @@ class CompileMetrics:
 
     def build(self, y_true: Any, y_pred: Any) -> None:
         """Binds metrics to outputs; `y_true` and `y_pred` only need shapes."""
-        paths = output_paths(y_pred)
-        truths = match_outputs(y_true, y_pred, self.output_names)
-        preds = tree.flatten(y_pred) if tree.is_nested(y_pred) else [y_pred]
-        names = sorted(y_pred) if isinstance(y_pred, Mapping) else self.output_names
-        if names is not None and len(names) != len(paths):
+        n = len(tree.paths(y_pred))
+        flat = tree.is_nested(y_pred) and len(y_pred) == n
+        names = self.output_names
+        self._keys = None
+        if flat and isinstance(y_pred, Mapping):
+            # The model's order where its names are the keys, else that in which structures are flattened.
+            names = list(names) if names and set(names) == set(y_pred) else sorted(y_pred)
+            self._keys = names
+        if names is not None and len(names) != n:
             names = None
-        self._labels = list(names) if names is not None and len(paths) > 1 else [None] * len(paths)
+        truths, preds = self._ordered(match_outputs(y_true, y_pred, self.output_names), y_pred)
+        self._labels = list(names) if names is not None and n > 1 else [None] * n
         self._plain, self._weighted = (
             [
                 [get_metric(m, t, p) for m in chosen]
-                for chosen, t, p in zip(self._assign(given, names, len(paths), what), truths, preds, strict=True)
+                for chosen, t, p in zip(self._assign(given, names, y_pred, flat, what), truths, preds, strict=True)
             ]
             for given, what in ((self._user_metrics, "metrics"), (self._user_weighted_metrics, "weighted_metrics"))
         )
         self.built = True
 
-    def _assign(self, given: Any, names: list[str] | None, n: int, what: str) -> list[list[Any]]:
+    def _ordered(self, flat: list[Any], y_pred: Any) -> tuple[list[Any], list[Any]]:
+        """`flat` (in the order of the flattened outputs) and the outputs, both in the order of the metrics."""
+        preds = tree.flatten(y_pred) if tree.is_nested(y_pred) else [y_pred]
+        if self._keys is None or not isinstance(y_pred, Mapping):
+            return flat, preds
+        order = [sorted(y_pred).index(key) for key in self._keys]
+        return [flat[i] for i in order], [preds[i] for i in order]
+
+    def _assign(self, given: Any, names: list[str] | None, y_pred: Any, flat: bool, what: str) -> list[list[Any]]:
         """The identifiers for each output."""
-        if given is None:
+        n = len(tree.paths(y_pred))
+        if not given:
             return [[] for _ in range(n)]
-        if isinstance(given, Mapping):
-            wrong = [key for key in given if names is None or key not in names]
-            if wrong:
-                raise ValueError(
-                    f"Invalid `{what}`: got entries for {wrong}, but the outputs of the model are {names}. `{what}` "
-                    "should "
-                    "be a dict by output name, or a list that matches the outputs"
-                )
-            return [_as_list(given.get(name)) for name in names or ()]
-        if n == 1:
-            return [[m for item in given for m in (item if isinstance(item, (list, tuple)) else [item])]]
-        if len(given) != n:
+        if n == 1 and (not isinstance(given, Mapping) or (names and set(given) <= set(names)) or not names):
+            return [[m for m in tree.flatten(given) if m is not None]]
+        if isinstance(given, Mapping) and names and set(given) <= set(names):
+            return [_as_list(given.get(name)) for name in names]
+        if flat and isinstance(given, (list, tuple)) and len(given) == n:
+            return [_as_list(item) for item in given]
+        try:
+            return _by_structure(given, y_pred)
+        except ValueError as error:
+            of_names = f"either be a dict or a list matching the output names of the functional model {self.output_names} or "
             raise ValueError(
-                f"Invalid `{what}`: for a model with several outputs it should be a dict by output name or a list "
-                "with an entry "
-                f"(a metric or a list of metrics) for each of the {n} outputs {names or ''}. Received: {what}={given}"
-            )
-        return [_as_list(item) for item in given]
+                f"{error}\nInvalid `{what}`. `{what}` should contain metrics objects and "
+                f"{of_names if self.output_names else ''}match the output structure of the model: "
+                f"{tree.map_structure(lambda _: 'X', y_pred)}.\nReceived: {what}={given}"
+            ) from None
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Adds a batch to every metric; only weighted ones see `sample_weight`."""
         if not self.built:
             self.build(y_true, y_pred)
-        truths = match_outputs(y_true, y_pred, self.output_names)
-        preds = tree.flatten(y_pred) if tree.is_nested(y_pred) else [y_pred]
-        weights = match_weights(sample_weight, y_pred, self.output_names)
+        truths, preds = self._ordered(match_outputs(y_true, y_pred, self.output_names), y_pred)
+        weights, _ = self._ordered(match_weights(sample_weight, y_pred, self.output_names), y_pred)
         for i, (t, p) in enumerate(zip(truths, preds, strict=True)):
             for m in self._plain[i]:
                 m.update_state(t, p)
@@ -140,9 +151,24 @@ class CompileMetrics:
                 for m in metrics:
                     name = f"{label}_{m.name}" if label else m.name
                     if weighted and name in results:
-                        name = f"weighted_{name}"
+                        name = f"{label}_weighted_{m.name}" if label else f"weighted_{m.name}"
                     results[_unused(name, results)] = m.result()
         return results
+
+
+def _by_structure(given: Any, y_pred: Any) -> list[list[Any]]:
+    """Metrics that nest as the outputs do. Raises ValueError where they do not."""
+    if not tree.is_nested(y_pred):
+        if any(tree.is_nested(item) for item in _as_list(given)):
+            raise ValueError(f"Expected metrics of one output, got the structure {given!r}")
+        return [_as_list(given)]
+    if isinstance(y_pred, Mapping):
+        if not isinstance(given, Mapping) or set(given) != set(y_pred):
+            raise ValueError(f"Expected a dict with keys {sorted(y_pred)}, got {given!r}")
+        return [item for key in sorted(y_pred) for item in _by_structure(given[key], y_pred[key])]
+    if not isinstance(given, (list, tuple)) or len(given) != len(y_pred):
+        raise ValueError(f"Expected a list with an entry for each of the {len(y_pred)} outputs, got {given!r}")
+    return [item for m, y in zip(given, y_pred) for item in _by_structure(m, y)]
 
 
 def _as_list(item: Any) -> list[Any]:

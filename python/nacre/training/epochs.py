@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 import warnings
 from collections.abc import Iterator
@@ -25,14 +26,16 @@ class EpochIterator:
         self.steps = steps
         self.exhausted = False
         self._current: Iterator[Any] | None = None
+        self._seen = 0  # batches of the current pass over the data
 
     @property
     def num_batches(self) -> int | None:
         """How many batches an epoch has; None when that is not known."""
         return self.steps if self.steps else self.source.num_batches
 
-    def epoch(self) -> Iterator[Any]:
-        """The batches of the next epoch. Warns when the data end before the epoch does."""
+    def epoch(self, execution: int = 1) -> Iterator[Any]:
+        """The batches of the next epoch, `steps` rounded up to whole executions of that many. Warns when the data end
+        before the epoch does."""
         self.source.on_epoch_begin()
         count = 0
         if self.steps is None:
@@ -40,14 +43,19 @@ class EpochIterator:
                 count += 1
                 yield batch
         else:
-            while count < self.steps:
+            if self.source.num_batches is not None and self._seen >= self.source.num_batches:
+                self._current = None  # the last epoch took the last batch
+            whole = -(-self.steps // execution) * execution
+            while count < whole:
                 if self._current is None:
                     self._current = iter(self.source.batches())
+                    self._seen = 0
                 batch = next(self._current, None)
                 if batch is None:
                     self._current = None
                     break
                 count += 1
+                self._seen += 1
                 yield batch
         self.source.on_epoch_end()
         if isinstance(self.source, GeneratorSource) and (count == 0 or (self.steps and count < self.steps)):
@@ -64,13 +72,23 @@ def run_epoch(model: Any, step: Any, iterator: EpochIterator, callbacks: Any, ki
         return _run_arrays(model, step, source, callbacks, kind)
     begin, end = getattr(callbacks, f"on_{kind}_batch_begin"), getattr(callbacks, f"on_{kind}_batch_end")
     logs: Any = {}
-    for i, data in enumerate(iterator.epoch()):
-        begin(i)
-        logs = step(data)
-        end(i, logs)
+    for first, last, group in executions(iterator.epoch(model.steps_per_execution), model.steps_per_execution):
+        begin(first)
+        for data in group:
+            logs = step(data)
+        end(last, logs)
         if _stopped(model, kind):
             break
     return logs
+
+
+def executions(batches: Iterator[Any], size: int) -> Iterator[tuple[int, int, list[Any]]]:
+    """Batches `size` at a time, with the numbers of the first and the last; those of the last group count as if it were
+    full."""
+    first = 0
+    while group := list(itertools.islice(batches, size)):
+        yield first, first + size - 1, group
+        first += size
 
 
 def _stopped(model: Any, kind: str) -> bool:
@@ -88,22 +106,26 @@ def _run_arrays(model: Any, step: Any, source: ArraySource, callbacks: Any, kind
     chunk = model.steps_per_execution if listens else 1
     logs: Any = {}
     at = 0
+    ragged = full < source.num_batches
     while at < full:
         count = min(chunk, full - at)
         begin(at)
         started = time.perf_counter()
         logs = step.run_steps(source.data, order, size, at, count)
         took = time.perf_counter() - started
+        if ragged and count < chunk and listens:
+            logs = step(source.batch(order, full))
+            ragged = False
+        end(at + chunk - 1 if listens else at + count - 1, logs)
         at += count
-        end(at - 1, logs)
         if _stopped(model, kind):
             return logs
         if not listens:
             # The first call also compiles, so the number grows step by step rather than at once.
             wanted = int(_CALL_SECONDS / max(took / count, 1e-7))
             chunk = max(1, min(wanted, chunk * 8))
-    if full < source.num_batches:
+    if ragged:
         begin(full)
         logs = step(source.batch(order, full))
-        end(full, logs)
+        end(full + chunk - 1 if listens else full, logs)
     return logs

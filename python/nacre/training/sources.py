@@ -87,6 +87,8 @@ def make_source(
         return IterableSource(x, class_weight)
     if x is None:
         raise ValueError("x: expected data, got None")
+    if any(part is None for part in tree.flatten(x)):
+        raise ValueError("x: an input of the model that is not optional is None")
     to_arrays(x, "x")  # says which part is no array
     raise ValueError(f"x: expected arrays, a generator, a PyDataset or an iterable, got {type(x).__name__}")
 

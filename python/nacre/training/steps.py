@@ -85,6 +85,8 @@ def user_frame(error: BaseException) -> traceback.FrameSummary | None:
 
 
 def _has_text(data: Any) -> bool:
+    if type(data) is np.ndarray:
+        return data.dtype.kind in "SUO"
     return any(isinstance(a, np.ndarray) and a.dtype.kind in "SUO" for a in tree.flatten(data))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import warnings
 from collections.abc import Mapping
@@ -13,21 +14,38 @@ from nacre import callbacks as callbacks_package
 from nacre import optimizers
 from nacre.core import operation, trace, tree
 from nacre.core.autodiff import GradientTape
+from nacre.core.errors import NotCompilable
 from nacre.core.registry import deserialize_keras_object, serialize_keras_object
 from nacre.core.tensor import KerasTensor, Symbol, Tensor
 from nacre.layers.layer import Layer
+from nacre.layers.state import structure_version
 from nacre.metrics.metric import Mean
 from nacre.optimizers.base import Optimizer
 from nacre.training.arrays import check_lengths, class_weight_to_sample_weights, rows, to_arrays
 from nacre.training.checks import check_count, check_fit_arguments, check_labels, check_verbose
 from nacre.training.compile_loss import CompileLoss
 from nacre.training.compile_metrics import CompileMetrics
-from nacre.training.epochs import EpochIterator, run_epoch
+from nacre.training.epochs import EpochIterator, executions, run_epoch
 from nacre.training.sources import ArraySource, first_batch, make_source, train_validation_split
 from nacre.training.steps import Mode, StepRunner
 from nacre.utils.data import pack_x_y_sample_weight, unpack_x_y_sample_weight
 
+# Methods that models had in older versions of Keras, and what stands in their place.
+_REMOVED = {
+    "predict_classes": "`np.argmax(model.predict(x), axis=-1)`, or `model.predict(x) > 0.5` for one sigmoid output",
+    "predict_proba": "`model.predict(x)`",
+    "fit_generator": "`model.fit(generator, ...)`",
+    "evaluate_generator": "`model.evaluate(generator, ...)`",
+    "predict_generator": "`model.predict(generator, ...)`",
+    "add_metric": "`compile(metrics=[...])`, or a metric made in `__init__` and updated in `call`",
+    "reset_states": "`layer.reset_state()` for each recurrent layer in `model.layers`",
+}
+
 _set = object.__setattr__  # past the layer's filing of attributes: what compile makes is no part of the model's state
+
+
+_FUNCTIONS = ("train_function", "test_function", "predict_function")
+_COMPILED = (*_FUNCTIONS, "_call_function", "_output_specs", "_state_seen", "_structure_seen")
 
 
 class Trainer(Layer):
@@ -51,7 +69,14 @@ class Trainer(Layer):
     _mode: Mode | None = None
     _output_specs: Any = None
     _state_seen: Any = None
+    _structure_seen: int | None = None  # the version of all layers' structure at which all was built and the functions fitted
+    _call_function: Any = None
     _initial_epoch: int | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        instead = _REMOVED.get(name)
+        told = f". Keras has removed it: use {instead}" if instead else ""
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{told}")
 
     # --- compile -----------------------------------------------------------------------------------------------------
 
@@ -117,8 +142,12 @@ class Trainer(Layer):
         )
 
     def _forget_functions(self) -> None:
-        for name in ("train_function", "test_function", "predict_function", "_output_specs", "_state_seen"):
+        for name in _COMPILED:
             _set(self, name, None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the compiled functions, which belong to this object and not to a copy of it."""
+        return {name: value for name, value in self.__dict__.items() if name not in _COMPILED}
 
     def _assert_compile_called(self, method: str | None = None) -> None:
         if not self.compiled:
@@ -173,16 +202,16 @@ class Trainer(Layer):
 
     @property
     def metrics(self) -> list[Any]:
-        """The mean loss, metrics held by the model and its layers, and those of `compile`."""
+        """The mean loss, the metrics of `compile` and of single losses, then those held by the model and its layers."""
         found: list[Any] = [] if self._loss_tracker is None else [self._loss_tracker]
-        found += self._metrics
-        for layer in self._flatten_layers(include_self=False):
-            if not isinstance(layer, Trainer):
-                found += [m for m in layer._metrics if not any(m is f for f in found)]
         if self._compile_metrics is not None:
             found.append(self._compile_metrics)
         if self._compile_loss is not None:
             found += self._compile_loss.metrics
+        found += self._metrics
+        for layer in self._flatten_layers(include_self=False):
+            if not isinstance(layer, Trainer):
+                found += [m for m in layer._metrics if not any(m is f for f in found)]
         return found
 
     @property
@@ -288,12 +317,23 @@ class Trainer(Layer):
         """Changes when other weights are trained, or layers frozen: then steps are compiled anew."""
         return tuple((id(layer), layer.trainable) for layer in self._flatten_layers()), tuple(map(id, self.variables))
 
-    def _make(self, which: str, step: Any, force: bool) -> Any:
-        state = self._state()
+    def _notice_changes(self) -> None:
+        """Forgets compiled functions that were made for other layers, or when others were trained."""
+        if self._structure_seen == structure_version():
+            return
+        version, state = structure_version(), self._state()
         if state != self._state_seen:
-            for name in ("train_function", "test_function", "predict_function"):
+            for name in (*_FUNCTIONS, "_call_function"):
                 _set(self, name, None)
             _set(self, "_state_seen", state)
+        if all(layer.built for layer in self._flatten_layers()):
+            _set(self, "_structure_seen", version)
+
+    def _all_built(self) -> bool:
+        return self._structure_seen == structure_version() or all(layer.built for layer in self._flatten_layers())
+
+    def _make(self, which: str, step: Any, force: bool) -> Any:
+        self._notice_changes()
         if getattr(self, which) is None or force:
             if self._mode is None:
                 _set(self, "_mode", Mode(self._run_eagerly))
@@ -316,7 +356,7 @@ class Trainer(Layer):
 
     def _needs_build(self) -> bool:
         return (
-            any(not layer.built for layer in self._flatten_layers())
+            not self._all_built()
             or (self._compile_metrics is not None and not self._compile_metrics.built)
             or (self._compile_loss is not None and not self._compile_loss.built)
             or (isinstance(self.optimizer, Optimizer) and not self.optimizer.built)
@@ -331,11 +371,20 @@ class Trainer(Layer):
             if y is not None or self._compile_metrics is None:
                 y_spec = _specs(y)
                 if self._compile_loss is not None and not self._compile_loss.built:
-                    self._compile_loss.build(y_spec, y_pred)
+                    if type(self).compute_loss is Trainer.compute_loss:
+                        self._compile_loss.build(y_spec, y_pred)
+                    else:  # it may hand other predictions to the losses than the model's outputs
+                        self._loss_of_shapes(_specs(x), y_spec, y_pred)
                 if self._compile_metrics is not None and not self._compile_metrics.built:
                     self._compile_metrics.build(y_spec, y_pred)
         if optimizer and isinstance(self.optimizer, Optimizer) and not self.optimizer.built and y_pred is not None:
             self.optimizer.build(self.trainable_variables)
+
+    def _loss_of_shapes(self, x: Any, y: Any, y_pred: Any) -> None:
+        with contextlib.suppress(NotImplementedError, NotCompilable, TypeError):
+            operation.compute_output_spec(
+                lambda x, y, y_pred: self._compute_loss(x, y, y_pred), (x, y, y_pred), {}, self.name
+            )
 
     def _shapes_of_outputs(self, x: Any) -> Any:
         specs = _specs(x)
@@ -350,6 +399,8 @@ class Trainer(Layer):
             raise
         except (TypeError, ValueError) as error:
             if not isinstance(error.__cause__, TypeError):
+                if type(self).train_step is not Trainer.train_step:
+                    return None  # what a batch is to the model, only that step knows
                 raise
             with trace.no_tapes():  # `call` looks at values: run it once on the batch
                 return _specs(self(x, training=False))
@@ -518,7 +569,7 @@ class Trainer(Layer):
         check_count("steps", steps, 1)
         verbose = check_verbose(verbose)
         source = make_source(x, None, None, batch_size, steps)
-        if any(not layer.built for layer in self._flatten_layers()):
+        if not self._all_built():
             self._symbolic_build_inputs(first_batch(source))
         iterator = EpochIterator(source, steps)
         if not isinstance(callbacks, callbacks_package.CallbackList):
@@ -530,12 +581,13 @@ class Trainer(Layer):
         callbacks.on_predict_begin()
         parts: list[list[Any]] = []
         structure: Any = None
-        for i, data in enumerate(iterator.epoch()):
-            callbacks.on_predict_batch_begin(i)
-            structure = step(data)
-            flat = [np.asarray(a) for a in (tree.flatten(structure) if tree.is_nested(structure) else [structure])]
-            parts.append(flat)
-            callbacks.on_predict_batch_end(i, {"outputs": structure})
+        for begin, end, group in executions(iterator.epoch(self.steps_per_execution), self.steps_per_execution):
+            callbacks.on_predict_batch_begin(begin)
+            for data in group:
+                structure = step(data)
+                flat = [np.asarray(a) for a in (tree.flatten(structure) if tree.is_nested(structure) else [structure])]
+                parts.append(flat)
+            callbacks.on_predict_batch_end(end, {"outputs": structure})
             if getattr(self, "stop_predicting", False):
                 break
         callbacks.on_predict_end()
@@ -592,9 +644,11 @@ class Trainer(Layer):
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch, as NumPy arrays in the structure of the model's outputs."""
         x = to_arrays(x, "x")
-        if any(not layer.built for layer in self._flatten_layers()):
+        if not self._all_built():
             self._shapes_of_outputs(x)
         outputs = self.make_predict_function()(pack_x_y_sample_weight(x))
+        if type(outputs) is Tensor:
+            return outputs._array
         return tree.map_structure(lambda t: t._array if isinstance(t, Tensor) else np.asarray(t), outputs)
 
 
@@ -650,5 +704,5 @@ def pythonify_logs(logs: Any) -> dict[str, Any]:
         if isinstance(value, (Tensor, Symbol)):
             value = value.numpy()
         array = np.asarray(value)
-        found[name] = float(array.item()) if array.size == 1 and array.dtype.kind in "biuf" else value
+        found[name] = float(array) if array.ndim == 0 and array.dtype.kind in "biuf" else value
     return found

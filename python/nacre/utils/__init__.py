@@ -24,6 +24,7 @@ __getattr__, __dir__, __all__ = _attach(
         "disable_interactive_logging": "nacre.core.interactive",
         "enable_interactive_logging": "nacre.core.interactive",
         "get_file": ".files",
+        "get_source_inputs": ".session",
         "image_dataset_from_directory": ".directories",
         "img_to_array": ".images",
         "text_dataset_from_directory": ".directories",

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nacre.utils.dataset import Dataset
 from nacre.utils.files import walk_files
 from nacre.utils.images import img_to_array, load_img
 from nacre.utils.numerical import to_categorical
 from nacre.utils.progbar import print_message
-from nacre.utils.py_dataset import PyDataset
 
 _IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 
 
-class Files(PyDataset):
-    """Batches of files and labels. Attributes: `class_names`, `file_paths`."""
+class Files(Dataset):
+    """Batches of files and labels (single files for no `batch_size`). Attributes: `class_names`, `file_paths`."""
 
     def __init__(
         self,
@@ -29,30 +29,21 @@ class Files(PyDataset):
         batch_size: int | None,
         rng: Any,
     ) -> None:
-        super().__init__()
         self.file_paths, self.class_names = paths, class_names
         self._labels, self._read, self._batch, self._rng = labels, read, batch_size, rng
-        self._order = np.arange(len(paths))
-        self.on_epoch_end()
+        super().__init__(self._batches, -(-len(paths) // (batch_size or 1)))
 
-    def on_epoch_end(self) -> None:
-        """Mixes the files anew when shuffling was asked for."""
-        if self._rng is not None:
-            self._order = self._rng.permutation(len(self.file_paths))
-
-    def __len__(self) -> int:
-        return len(self._order) if self._batch is None else -(-len(self._order) // self._batch)
-
-    def __getitem__(self, index: int) -> Any:
-        if not 0 <= index < len(self):
-            raise IndexError(f"batch {index} of {len(self)}")
-        size = self._batch or 1
-        chosen = self._order[index * size : (index + 1) * size]
-        x = self._read([self.file_paths[i] for i in chosen])
-        y = None if self._labels is None else self._labels[chosen]
-        if self._batch is None:
-            x, y = x[0], None if y is None else y[0]
-        return x if y is None else (x, y)
+    def _batches(self) -> Iterator[Any]:
+        """The files in order, or mixed anew each time when shuffling was asked for."""
+        n, size = len(self.file_paths), self._batch or 1
+        order = np.arange(n) if self._rng is None else self._rng.permutation(n)
+        for i in range(0, n, size):
+            chosen = order[i : i + size]
+            x = self._read([self.file_paths[j] for j in chosen])
+            y = None if self._labels is None else self._labels[chosen]
+            if self._batch is None:
+                x, y = x[0], None if y is None else y[0]
+            yield x if y is None else (x, y)
 
 
 def _dataset(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import shutil
 import tarfile
@@ -151,7 +152,7 @@ def _download(origin: str, out: BinaryIO, target: Path, file_hash: str | None) -
                 seen += len(chunk)
                 bar.update(min(seen, total) if total else seen, finalize=False)
             if total is not None and seen != total:
-                raise OSError(f"URL fetch failure on {origin}: the connection ended after {seen} of {total} bytes")
+                raise ConnectionError(f"the connection ended after {seen} of {total} bytes")
             bar.update(seen, finalize=True)
     except urllib.error.HTTPError as error:
         raise OSError(f"URL fetch failure on {origin}: {error.code} -- {error.reason}. {by_hand}") from error
@@ -159,6 +160,8 @@ def _download(origin: str, out: BinaryIO, target: Path, file_hash: str | None) -
         raise OSError(f"URL fetch failure on {origin}: {error.reason}. {by_hand}") from error
     except TimeoutError as error:
         raise OSError(f"URL fetch failure on {origin}: no answer within {_TIMEOUT:.0f} s. {by_hand}") from error
+    except (http.client.HTTPException, ConnectionError) as error:
+        raise OSError(f"URL fetch failure on {origin}: {type(error).__name__}: {error}. {by_hand}") from error
 
 
 # --- archives --------------------------------------------------------------------------------------------------

@@ -30,3 +30,22 @@ def set_random_seed(seed: int) -> None:
 def is_keras_tensor(x: Any) -> bool:
     """Whether `x` is a symbolic tensor of a functional model (`keras.Input` and what layers make of it)."""
     return isinstance(x, KerasTensor)
+
+
+def get_source_inputs(tensor: Any) -> list[KerasTensor]:
+    """The KerasTensors that `tensor` is computed from: those of the `Input`s in front of it."""
+    found: list[KerasTensor] = []
+    seen: set[int] = set()
+    waiting = [tensor]
+    while waiting:
+        x = waiting.pop(0)
+        history = getattr(x, "_keras_history", None)
+        if id(x) in seen:
+            continue
+        seen.add(id(x))
+        sources = [] if history is None else history.operation._inbound_nodes[history.node_index].input_tensors
+        if sources:
+            waiting += sources
+        else:
+            found.append(x)
+    return found

@@ -80,6 +80,8 @@ def _table(
     graph = is_graph(model)
     default_positions, default_length = _GRAPH if graph else _CHAIN
     ends = list(positions or default_positions)
+    if not graph and len(ends) == len(_GRAPH[0]):  # as given for models with a fourth column
+        ends = [end / ends[2] for end in ends[:3]]
     header = ["Layer (type)", "Output Shape", "Param #"]
     justify = ["left", "left", "right"]
     if graph:

@@ -2,45 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from nacre.utils.py_dataset import PyDataset
+from nacre.utils.dataset import Dataset
 
 
-class Windows(PyDataset):
+class Windows(Dataset):
     """Batches of windows (batch, sequence_length, ...), with the targets at their starts when there are any."""
 
     def __init__(
         self, data: Any, targets: Any, starts: np.ndarray[Any, Any], length: int, rate: int, batch: int | None, rng: Any
     ) -> None:
-        super().__init__()
         self._data, self._targets, self._starts = data, targets, starts
         self._offsets = np.arange(length) * rate
-        self._batch = batch
+        self._size = batch
         self._rng = rng
-        self.on_epoch_end()
+        super().__init__(self._batches, -(-len(starts) // (batch or 1)))
 
-    def on_epoch_end(self) -> None:
-        """Mixes the windows anew when shuffling was asked for."""
-        if self._rng is not None:
-            self._starts = self._rng.permutation(self._starts)
-
-    def __len__(self) -> int:
-        return len(self._starts) if self._batch is None else -(-len(self._starts) // self._batch)
-
-    def __getitem__(self, index: int) -> Any:
-        if not 0 <= index < len(self):
-            raise IndexError(f"batch {index} of {len(self)}")
-        if self._batch is None:
-            start = self._starts[index]
-            x, y = self._data[start + self._offsets], None if self._targets is None else self._targets[start]
-        else:
-            starts = self._starts[index * self._batch : (index + 1) * self._batch]
-            x = self._data[starts[:, None] + self._offsets]
-            y = None if self._targets is None else self._targets[starts]
-        return x if y is None else (x, y)
+    def _batches(self) -> Iterator[Any]:
+        """The windows in order, or mixed anew each time when shuffling was asked for."""
+        order = self._starts if self._rng is None else self._rng.permutation(self._starts)
+        for i in range(0, len(order), self._size or 1):
+            starts = order[i] if self._size is None else order[i : i + self._size]
+            x = self._data[starts[..., None] + self._offsets]
+            yield x if self._targets is None else (x, self._targets[starts])
 
 
 def timeseries_dataset_from_array(

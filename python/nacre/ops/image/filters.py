@@ -102,11 +102,11 @@ def hsv_to_rgb(images: Any, data_format: str | None = None) -> Any:
 
 def _filtered(x: Any, kernel: Any, padding: str) -> Any:
     """Each channel of (N, H, W, C) convolved by the same kernel (KH, KW)."""
-    n, h, w, c = x.shape
+    c = x.shape[-1]
     kh, kw = kernel.shape
     pads = ((0, 0), (0, 0))
     if padding == "same":
-        pads = ((kh - 1) // 2, kh // 2), ((kw - 1) // 2, kw // 2)  # type: ignore[assignment]
+        pads = ((kh - 1) // 2, kh // 2), ((kw - 1) // 2, kw // 2)
     weights = np.repeat(np.asarray(kernel)[:, :, None, None], c, 3).astype(x.dtype)
     return convolve(x, Tensor(weights), (1, 1), pads, (1, 1), max(c, 1))
 

@@ -95,13 +95,13 @@ def _border(first: Any, last: Any, extent: int, target: Any, grows: bool, name: 
         )
     change = None if target is None else (target - extent if grows else extent - target)
     if first is None:
-        first = change - last  # type: ignore[operator]
+        first = change - last
     elif last is None:
-        last = change - first  # type: ignore[operator]
+        last = change - first
     for border, width in zip(names, (first, last)):
         if width < 0:
             raise ValueError(f"{name}: {border} must be >= 0. Received: {border}={width} for a {what} of {extent}")
-    if (not grows and first + last >= max(extent, 1)):
+    if not grows and first + last >= max(extent, 1):
         raise ValueError(f"{name}: borders of {first} and {last} do not fit a {what} of {extent}")
     return int(first), int(last)
 

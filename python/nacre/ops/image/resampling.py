@@ -11,9 +11,9 @@ import numpy as np
 
 from nacre.core.spec import is_float
 from nacre.core.tensor import Tensor
-from nacre.ops.base import public, value
+from nacre.ops.base import public, scalar, value
 from nacre.ops.convolution import numbers
-from nacre.ops.elementwise import Cast, Clip, Round, cast_to, floating, scalar
+from nacre.ops.elementwise import Cast, Clip, Round, cast_to, floating
 from nacre.ops.gather import Take
 from nacre.ops.image.layout import Batch
 from nacre.ops.image.patches import placed_in

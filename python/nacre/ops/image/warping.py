@@ -157,7 +157,7 @@ def _grid(h: int, w: int, dtype: str) -> tuple[Any, Any]:
 def _projected(x: Any, transform: Any) -> tuple[Any, Any]:
     """Where every output pixel (column u, row v) reads: columns (a u + b v + c) / k and rows (d u + e v + f) / k, with
     k = g u + h v + 1, for transforms (N, 8) of a..h."""
-    n, h, w, _ = x.shape
+    _, h, w, _ = x.shape
     rows, columns = _grid(h, w, transform.dtype)
 
     def p(i: int) -> Any:

@@ -83,6 +83,8 @@ def model_to_dot(
         raise ValueError(f"Unrecognized keyword arguments: {kwargs}")
     if rankdir not in _DIRECTIONS:
         raise ValueError(f"rankdir: expected one of {_DIRECTIONS}, got {rankdir!r}")
+    if not hasattr(model, "layers") or not hasattr(model, "name"):
+        raise ValueError(f"expected a model, got {model!r:.200}")
     if splines not in _SPLINES:
         raise ValueError(f"splines: expected one of {_SPLINES}, got {splines!r}")
     options = Options(

@@ -41,7 +41,7 @@ _INK, _SOFT, _EDGE, _PAPER, _NEST = "#1f2933", "#5f6c78", "#52606d", "#ffffff", 
 
 def _matplotlib() -> None:
     try:
-        import matplotlib
+        import matplotlib  # noqa: F401
     except ImportError:
         raise ImportError("plot_model needs matplotlib: pip install matplotlib (or nacre[plot])") from None
 

@@ -1,0 +1,267 @@
+"""The networks of workloads.py as models of Keras (nacre among them), PyTorch, JAX and ONNX.
+
+Each builder has a table: kind of node -> what makes it of its inputs and settings. `same` is Keras' padding, `pad` symmetric zeros.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from workloads import Network
+
+_LAYERS = ("dense", "conv", "depthwise", "bn")  # kinds with weights
+
+
+def build_keras(net: Network, keras: Any, compiled: bool = True) -> Any:
+    """A model of `net`, by the API of Keras."""
+    layers = keras.layers
+
+    def window(s: dict[str, Any]) -> dict[str, Any]:
+        return {"strides": s.get("stride", 1), "padding": "same" if s.get("same") else "valid"}
+
+    def padded(x: Any, s: dict[str, Any]) -> Any:
+        return layers.ZeroPadding2D(s["pad"])(x) if s.get("pad") else x
+
+    def conv(x: Any, s: dict[str, Any]) -> Any:
+        settings = {"activation": activation(s), "use_bias": s.get("bias", True), **window(s)}
+        if "filters" in s:
+            return layers.Conv2D(s["filters"], s["k"], **settings)(padded(x, s))
+        return layers.DepthwiseConv2D(s["k"], **settings)(padded(x, s))
+
+    def bn(x: Any, s: dict[str, Any]) -> Any:
+        x = layers.BatchNormalization()(x)
+        return layers.ReLU()(x) if s.get("relu") else x
+
+    def maxpool(x: Any, s: dict[str, Any]) -> Any:
+        return layers.MaxPooling2D(s["k"], **{**window(s), "strides": s.get("stride")})(padded(x, s))
+
+    def activation(s: dict[str, Any]) -> str | None:
+        return "relu" if s.get("relu") else None
+
+    make = {
+        "dense": lambda x, s: layers.Dense(s["units"], activation=activation(s))(x),
+        "conv": conv,
+        "depthwise": conv,
+        "bn": bn,
+        "maxpool": maxpool,
+        "flatten": lambda x, s: layers.Flatten()(x),
+        "reshape": lambda x, s: layers.Reshape(s["shape"])(x),
+        "relu": lambda x, s: layers.ReLU()(x),
+        "relu6": lambda x, s: layers.ReLU(6.0)(x),
+        "gap": lambda x, s: layers.GlobalAveragePooling2D()(x),
+        "softmax": lambda x, s: layers.Softmax()(x),
+        "concat": lambda *xs: layers.Concatenate()(list(xs[:-1])),
+        "add": lambda *xs: layers.Add()(list(xs[:-1])),
+    }
+    values = {"x": keras.Input(net.shape), **({"extra": keras.Input(net.extra)} if net.extra else {})}
+    inputs = list(values.values())
+    for name, kind, ins, s in net.nodes:
+        values[name] = make[kind](*[values[i] for i in ins], s)
+    model = keras.Model(inputs, values[net.nodes[-1][0]])
+    if compiled:
+        loss = "mse" if net.loss == "mse" else keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.SGD(net.learning_rate, momentum=net.momentum), loss, metrics=list(net.metrics))
+    return model
+
+
+def build_torch(net: Network, channels_last: bool) -> Any:
+    """A module of `net`; images are (N, C, H, W)."""
+    import torch
+    from torch import nn
+
+    functional = nn.functional
+
+    def padding(s: dict[str, Any]) -> int:
+        return s["k"] // 2 if s.get("same") else s.get("pad", 0)
+
+    def conv(x: Any, s: dict[str, Any]) -> Any:
+        c = x.shape[1]
+        groups = 1 if "filters" in s else c
+        layer = nn.Conv2d(
+            c, s.get("filters", c), s["k"], s.get("stride", 1), padding(s), groups=groups, bias=s.get("bias", True)
+        )
+        return layer.to(memory_format=torch.channels_last) if channels_last else layer
+
+    layer_of = {
+        "dense": lambda x, s: nn.Linear(x.shape[-1], s["units"]),
+        "conv": conv,
+        "depthwise": conv,
+        "bn": lambda x, s: nn.BatchNorm2d(x.shape[1]),
+    }
+    function_of = {
+        "maxpool": lambda x, s: functional.max_pool2d(x, s["k"], s.get("stride"), padding(s)),
+        "flatten": lambda x, s: x.flatten(1),
+        "reshape": lambda x, s: x.reshape(-1, *s["shape"]),
+        "concat": lambda *xs: torch.cat(xs[:-1], -1 if xs[0].ndim == 3 else 1),
+        "add": lambda a, b, s: a + b,
+        "relu": lambda x, s: torch.relu(x),
+        "relu6": lambda x, s: functional.relu6(x),
+        "gap": lambda x, s: x.mean((2, 3)),
+        "softmax": lambda x, s: x.softmax(-1),
+    }
+
+    class Module(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.parts = nn.ModuleDict()
+
+        def forward(self, *inputs: Any) -> Any:
+            values = dict(zip(("x", "extra"), inputs))
+            y = None
+            for name, kind, ins, s in net.nodes:
+                xs = [values[i] for i in ins]
+                if kind in _LAYERS:
+                    if name not in self.parts:
+                        self.parts[name] = layer_of[kind](xs[0], s)
+                    y = self.parts[name](xs[0])
+                else:
+                    y = function_of[kind](*xs, s)
+                values[name] = y = torch.relu(y) if s.get("relu") else y
+            return y
+
+    module = Module()
+    sample = [torch.zeros(2, *_channels_first(s)) for s in (net.shape, net.extra) if s]
+    module(*sample)  # makes the parts
+    return module
+
+
+def _channels_first(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return (shape[2], *shape[:2]) if len(shape) == 3 else shape
+
+
+def build_jax(net: Network) -> tuple[Any, Any]:
+    """(params, apply) of `net`; images are NHWC. Batch norm as in training."""
+    import jax
+    import jax.numpy as jnp
+
+    rng = np.random.default_rng(0)
+    params: dict[str, Any] = {}
+
+    def spatial(s: dict[str, Any]) -> Any:
+        return "SAME" if s.get("same") else [(s.get("pad", 0),) * 2] * 2
+
+    def conv(x: Any, s: dict[str, Any], p: Any) -> Any:
+        stride, groups = s.get("stride", 1), 1 if "filters" in s else x.shape[-1]
+        y = jax.lax.conv_general_dilated(
+            x, p["w"], (stride, stride), spatial(s), dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=groups,
+        )  # fmt: skip
+        return y + p["b"] if "b" in p else y
+
+    def bn(x: Any, s: dict[str, Any], p: Any) -> Any:
+        mean, var = x.mean((0, 1, 2)), x.var((0, 1, 2))
+        return (x - mean) * jax.lax.rsqrt(var + 1e-3) * p["w"] + p["b"]
+
+    def maxpool(x: Any, s: dict[str, Any], p: Any) -> Any:
+        k, stride = s["k"], s.get("stride", s["k"])
+        pad = "SAME" if s.get("same") else [(0, 0), *spatial(s), (0, 0)]
+        return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, k, k, 1), (1, stride, stride, 1), pad)
+
+    make = {
+        "dense": lambda x, s, p: x @ p["w"] + p["b"],
+        "conv": conv,
+        "depthwise": conv,
+        "bn": bn,
+        "maxpool": maxpool,
+        "flatten": lambda x, s, p: x.reshape(x.shape[0], -1),
+        "reshape": lambda x, s, p: x.reshape(x.shape[0], *s["shape"]),
+        "concat": lambda *xs: jnp.concatenate(xs[:-2], -1),
+        "add": lambda a, b, s, p: a + b,
+        "relu": lambda x, s, p: jax.nn.relu(x),
+        "relu6": lambda x, s, p: jnp.clip(x, 0, 6),
+        "gap": lambda x, s, p: x.mean((1, 2)),
+        "softmax": lambda x, s, p: jax.nn.softmax(x),
+    }
+
+    def apply(params: dict[str, Any], inputs: list[Any], making: bool = False) -> Any:
+        values = dict(zip(("x", "extra"), inputs))
+        y = None
+        for name, kind, ins, s in net.nodes:
+            xs = [values[i] for i in ins]
+            if making and kind in _LAYERS:
+                params[name] = weights_of(kind, xs[0].shape[-1], s, rng)
+            y = make[kind](*xs, s, params.get(name))
+            values[name] = y = jax.nn.relu(y) if s.get("relu") else y
+        return y
+
+    apply(params, [np.zeros((1, *shape), np.float32) for shape in (net.shape, net.extra) if shape], making=True)
+    return params, apply
+
+
+def weights_of(kind: str, channels: int, s: dict[str, Any], rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """The first weights of a node with so many channels in front of it, in Keras' layout."""
+    if kind == "bn":
+        return {"w": np.ones(channels, np.float32), "b": np.zeros(channels, np.float32)}
+    shape = (channels, s["units"]) if kind == "dense" else (s["k"], s["k"], channels, s.get("filters"))
+    if kind == "depthwise":
+        shape = (s["k"], s["k"], 1, channels)
+    w = rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[:-1]))
+    return {"w": w.astype(np.float32), **({"b": np.zeros(shape[-1], np.float32)} if s.get("bias", True) else {})}
+
+
+def build_onnx(net: Network) -> bytes:
+    """An ONNX model of `net` with batch size `net.batch`; images are (N, C, H, W). Batch norm with moving averages."""
+    from onnx import TensorProto, checker, helper, numpy_helper
+
+    rng = np.random.default_rng(0)
+    nodes: list[Any] = []
+    constants: list[Any] = []
+    shapes: dict[str, tuple[int, ...]] = {"x": (net.batch, *_channels_first(net.shape))}
+
+    def constant(array: np.ndarray) -> str:
+        constants.append(numpy_helper.from_array(np.ascontiguousarray(array), f"constant_{len(constants)}"))
+        return str(constants[-1].name)
+
+    def window(x: tuple[int, ...], s: dict[str, Any], stride: int) -> tuple[dict[str, Any], list[int]]:
+        """Attributes of a window whose stride is that by default, and the height and width of what it gives."""
+        k, step = s["k"], s.get("stride", stride)
+        totals = [max((-(-n // step) - 1) * step + k - n, 0) if s.get("same") else 2 * s.get("pad", 0) for n in x[2:]]
+        pads = [t // 2 for t in totals] + [t - t // 2 for t in totals]
+        return {"kernel_shape": [k, k], "strides": [step] * 2, "pads": pads}, [
+            (n + t - k) // step + 1 for n, t in zip(x[2:], totals)
+        ]
+
+    for name, kind, ins, s in net.nodes:
+        x = shapes[ins[0]]
+        channels = x[1]
+        w = weights_of(kind, channels, s, rng) if kind in _LAYERS else {}
+        inner = f"{name}_sum" if s.get("relu") else name
+        if kind == "dense":
+            nodes.append(helper.make_node("Gemm", [ins[0], constant(w["w"]), constant(w["b"])], [inner]))
+            shapes[name] = (x[0], s["units"])
+        elif kind in ("conv", "depthwise"):
+            attributes, size = window(x, s, 1)
+            arrays = [constant(w["w"].transpose(3, 2, 0, 1)), *([constant(w["b"])] if "b" in w else [])]
+            groups = channels if kind == "depthwise" else 1
+            nodes.append(helper.make_node("Conv", [ins[0], *arrays], [inner], group=groups, **attributes))
+            shapes[name] = (x[0], s.get("filters", channels), *size)
+        elif kind == "bn":
+            mean = constant(np.zeros(channels, np.float32))
+            arrays = [constant(w["w"]), constant(w["b"]), mean, constant(w["w"])]
+            nodes.append(helper.make_node("BatchNormalization", [ins[0], *arrays], [inner], epsilon=1e-3))
+            shapes[name] = x
+        elif kind == "maxpool":
+            attributes, size = window(x, s, s["k"])
+            nodes.append(helper.make_node("MaxPool", [ins[0]], [inner], **attributes))
+            shapes[name] = (*x[:2], *size)
+        elif kind == "gap":
+            nodes.append(helper.make_node("GlobalAveragePool", [ins[0]], [f"{name}_image"]))
+            nodes.append(helper.make_node("Flatten", [f"{name}_image"], [inner]))
+            shapes[name] = x[:2]
+        elif kind == "relu6":
+            limits = [constant(np.array(v, np.float32)) for v in (0, 6)]
+            nodes.append(helper.make_node("Clip", [ins[0], *limits], [inner]))
+            shapes[name] = x
+        else:
+            operator = {"add": "Add", "relu": "Relu", "softmax": "Softmax"}[kind]
+            nodes.append(helper.make_node(operator, list(ins), [inner]))
+            shapes[name] = x
+        if s.get("relu"):
+            nodes.append(helper.make_node("Relu", [inner], [name]))
+    last = net.nodes[-1][0]
+    values = [helper.make_tensor_value_info(v, TensorProto.FLOAT, shapes[v]) for v in ("x", last)]
+    graph = helper.make_graph(nodes, net.name, values[:1], values[1:], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    checker.check_model(model)
+    return model.SerializeToString()

@@ -1,0 +1,146 @@
+"""`tf.image` and `tf.io`, as far as programs read and change pictures with them."""
+
+from __future__ import annotations
+
+import io
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nacre import ops
+from nacre.core.tensor import Tensor
+from nacre.utils.dataset import Text
+from nacre.utils.images import img_to_array, load_img
+
+rgb_to_grayscale = ops.image.rgb_to_grayscale
+rgb_to_hsv = ops.image.rgb_to_hsv
+hsv_to_rgb = ops.image.hsv_to_rgb
+
+
+def read_file(filename: Any, name: str | None = None) -> Text:
+    """The bytes of a file, as a scalar."""
+    held = np.empty((), object)
+    held[()] = Path(_name(filename)).read_bytes()
+    return held.view(Text)
+
+
+def _name(filename: Any) -> str:
+    name: Any = np.asarray(filename, object)[()]
+    return name.decode() if isinstance(name, bytes) else str(name)
+
+
+def decode_image(contents: Any, channels: int | None = None, dtype: Any = "uint8", **kwargs: Any) -> Any:
+    """A picture (H, W, channels) from the bytes of a file; `channels` 1 is grey, 0, None and 3 are RGB, 4 is RGBA."""
+    mode = {1: "grayscale", 4: "rgba"}.get(channels or 3, "rgb")
+    data: Any = np.asarray(contents, object)[()]
+    pixels = img_to_array(load_img(io.BytesIO(data), color_mode=mode)).astype("uint8")
+    return convert_image_dtype(Tensor(pixels), dtype)
+
+
+decode_jpeg = decode_png = decode_bmp = decode_image
+
+
+def convert_image_dtype(image: Any, dtype: Any, saturate: bool = False, name: str | None = None) -> Any:
+    """Integers in 0..255 become floats in 0..1, and the other way round."""
+    image = ops.convert_to_tensor(image)
+    wanted = np.dtype(dtype).name
+    if wanted == image.dtype:
+        return image
+    if wanted.startswith("float") and not image.dtype.startswith("float"):
+        return ops.cast(image, wanted) / 255.0
+    if image.dtype.startswith("float") and not wanted.startswith("float"):
+        return ops.cast(ops.clip(ops.floor(image * 255.5), 0, 255), wanted)
+    return ops.cast(image, wanted)
+
+
+def resize(
+    images: Any,
+    size: Any,
+    method: str = "bilinear",
+    preserve_aspect_ratio: bool = False,
+    antialias: bool = False,
+    **_: Any,
+) -> Any:
+    """Pictures (N, H, W, C) or one (H, W, C) in another size, as float32 (except for method "nearest")."""
+    images = ops.convert_to_tensor(images)
+    if method != "nearest":
+        images = ops.cast(images, "float32")
+    height, width = (int(n) for n in size)
+    return ops.image.resize(
+        images,
+        (height, width),
+        interpolation=method,
+        antialias=antialias,
+        data_format="channels_last",
+        **({"pad_to_aspect_ratio": False, "crop_to_aspect_ratio": True} if preserve_aspect_ratio else {}),
+    )
+
+
+def flip_left_right(image: Any) -> Any:
+    """Mirrored: columns in reverse order."""
+    return ops.flip(ops.convert_to_tensor(image), axis=-2)
+
+
+def flip_up_down(image: Any) -> Any:
+    """Upside down: rows in reverse order."""
+    return ops.flip(ops.convert_to_tensor(image), axis=-3)
+
+
+def random_flip_left_right(image: Any, seed: int | None = None) -> Any:
+    """Mirrored or not, by Python's random numbers."""
+    return flip_left_right(image) if _draw(seed) < 0.5 else ops.convert_to_tensor(image)
+
+
+def random_flip_up_down(image: Any, seed: int | None = None) -> Any:
+    """Upside down or not, by Python's random numbers."""
+    return flip_up_down(image) if _draw(seed) < 0.5 else ops.convert_to_tensor(image)
+
+
+def adjust_brightness(image: Any, delta: float) -> Any:
+    """`delta` more everywhere."""
+    return ops.convert_to_tensor(image) + delta
+
+
+def adjust_contrast(images: Any, contrast_factor: float) -> Any:
+    """Distances from the mean of each channel times `contrast_factor`."""
+    x = ops.convert_to_tensor(images)
+    mean = ops.mean(x, axis=(-3, -2), keepdims=True)
+    return (x - mean) * contrast_factor + mean
+
+
+def random_brightness(image: Any, max_delta: float, seed: int | None = None) -> Any:
+    """`adjust_brightness` by a random number below `max_delta` in size."""
+    return adjust_brightness(image, (2 * _draw(seed) - 1) * max_delta)
+
+
+def random_contrast(image: Any, lower: float, upper: float, seed: int | None = None) -> Any:
+    """`adjust_contrast` by a random factor between the two."""
+    return adjust_contrast(image, lower + (upper - lower) * _draw(seed))
+
+
+def random_crop(value: Any, size: Any, seed: int | None = None, name: str | None = None) -> Any:
+    """A part of that size from a random place."""
+    x = ops.convert_to_tensor(value)
+    start = [
+        int(_draw(None if seed is None else seed + i) * (n - s + 1)) for i, (n, s) in enumerate(zip(x.shape, size))
+    ]
+    return x[tuple(slice(a, a + int(s)) for a, s in zip(start, size))]
+
+
+def per_image_standardization(image: Any) -> Any:
+    """Each picture with mean 0 and deviation 1."""
+    x = ops.cast(image, "float32")
+    axes = (-3, -2, -1)
+    floor = 1.0 / float(np.sqrt(np.prod(x.shape[-3:])))
+    return (x - ops.mean(x, axes, keepdims=True)) / ops.maximum(ops.std(x, axes, keepdims=True), floor)
+
+
+def grayscale_to_rgb(images: Any, name: str | None = None) -> Any:
+    """The channel three times."""
+    return ops.repeat(ops.convert_to_tensor(images), 3, axis=-1)
+
+
+def _draw(seed: int | None) -> float:
+    return random.random() if seed is None else random.Random(seed).random()

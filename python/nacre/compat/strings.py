@@ -1,0 +1,102 @@
+"""`tf.strings`, as far as programs prepare text with it: string arrays in, string arrays out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from nacre.core.tensor import Tensor
+from nacre.utils.dataset import Text
+
+
+def _texts(value: Any) -> np.ndarray[Any, Any]:
+    array = np.asarray(value, object)
+    return np.vectorize(lambda s: s.decode() if isinstance(s, bytes) else str(s), [object])(array)  # type: ignore[no-any-return]
+
+
+def _each(function: Callable[[str], Any], value: Any) -> Text:
+    out = np.empty(np.shape(value), object)
+    out[...] = np.vectorize(function, [object])(_texts(value)) if out.size else out
+    return out.view(Text)
+
+
+def lower(input: Any, encoding: str = "", name: str | None = None) -> Text:
+    """Small letters."""
+    return _each(str.lower, input)
+
+
+def upper(input: Any, encoding: str = "", name: str | None = None) -> Text:
+    """Capital letters."""
+    return _each(str.upper, input)
+
+
+def strip(input: Any, name: str | None = None) -> Text:
+    """Without blanks at both ends."""
+    return _each(str.strip, input)
+
+
+def regex_replace(input: Any, pattern: str, rewrite: str, replace_global: bool = True, name: str | None = None) -> Text:
+    """What matches `pattern` becomes `rewrite`: every match, or the first."""
+    found, count = re.compile(str(pattern)), 0 if replace_global else 1
+    return _each(lambda s: found.sub(rewrite, s, count=count), input)
+
+
+def regex_full_match(input: Any, pattern: str, name: str | None = None) -> Tensor:
+    """Whether each whole string matches."""
+    found = re.compile(str(pattern))
+    return Tensor(np.array(_each(lambda s: found.fullmatch(s) is not None, input), bool))
+
+
+def length(input: Any, unit: str = "BYTE", name: str | None = None) -> Tensor:
+    """The number of bytes, or characters with `unit="UTF8_CHAR"`."""
+    count = len if unit == "UTF8_CHAR" else lambda s: len(s.encode())
+    return Tensor(np.array(_each(count, input), np.int32))
+
+
+def substr(input: Any, pos: int, len: int, unit: str = "BYTE", name: str | None = None) -> Text:
+    """`len` characters from `pos` on."""
+    return _each(lambda s: s[pos : pos + len], input)
+
+
+def join(inputs: Any, separator: str = "", name: str | None = None) -> Text:
+    """Strings put together place by place."""
+    parts = np.broadcast_arrays(*(_texts(i) for i in inputs))
+    return (
+        np.vectorize(lambda *s: separator.join(s), [object])(*parts)[()].view(Text)
+        if parts[0].ndim
+        else np.asarray(separator.join(str(p[()]) for p in parts), object).view(Text)
+    )
+
+
+def split(input: Any, sep: str | None = None, maxsplit: int = -1, name: str | None = None) -> Any:
+    """The parts of one string between `sep` (blanks for None), or a list of such arrays."""
+
+    def parts(text: str) -> Text:
+        return np.array(text.split(sep, maxsplit), object).view(Text)
+
+    texts = _texts(input)
+    return parts(str(texts[()])) if not texts.ndim else [parts(t) for t in texts.ravel()]
+
+
+def reduce_join(inputs: Any, axis: int | None = None, separator: str = "", **kwargs: Any) -> Text:
+    """Strings put together along `axis` (all for None)."""
+    texts = _texts(inputs)
+    if axis is None:
+        return np.asarray(separator.join(texts.ravel()), object).view(Text)
+    return np.apply_along_axis(lambda row: np.array(separator.join(row), object), axis, texts).view(Text)
+
+
+def to_number(input: Any, out_type: Any = "float32", name: str | None = None) -> Tensor:
+    """The numbers that the strings spell."""
+    return Tensor(np.array(_each(float, input), np.dtype(out_type)))
+
+
+def as_string(input: Any, **kwargs: Any) -> Text:
+    """The numbers as strings."""
+    array = np.asarray(input)
+    out = np.empty(array.shape, object)
+    out[...] = np.vectorize(str, [object])(array) if array.size else out
+    return out.view(Text)

@@ -1,0 +1,80 @@
+"""`model(x)` outside of training as one program, where nobody could tell the difference from the layers one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from nacre.core import trace, tree
+from nacre.core.errors import NotCompilable, TracedBranch
+from nacre.core.tensor import Symbol, Tensor
+from nacre.layers.calling import context
+from nacre.layers.core_layers import ActivityRegularization, Lambda
+from nacre.layers.layer import Layer
+from nacre.runtime.compiled import CompiledFunction
+
+_MOST_SHAPES = 8  # with more than these a model runs layer by layer: planning would cost more than it gains
+
+
+class CompiledCall:
+    """The compiled call of one model. It lives until the layers of the model change."""
+
+    def __init__(self, model: Any) -> None:
+        self._function: CompiledFunction | None = None
+        if _leaves_nothing_behind(model):
+            self._function = CompiledFunction(lambda x, training: _traced(model, x, training))
+
+    def __call__(self, x: Any, training: Any) -> Any:
+        """The outputs for `x`; None where the call has to run layer by layer."""
+        function = self._function
+        if function is None or not _is_data(x) or not (function.count < _MOST_SHAPES or function.knows(x, training)):
+            return None
+        try:
+            return function(x, training)
+        except (TracedBranch, NotCompilable):
+            self._function = None
+        except Exception:  # a bad argument: the layers say what is wrong with it
+            pass
+        return None
+
+
+def outermost() -> bool:
+    """Whether a call that is made now is no part of another one, of a trace or of a training step."""
+    return context.entry is None and not context.training and trace.current_graph() is None and not trace.tapes()
+
+
+def _traced(model: Any, x: Any, training: Any) -> Any:
+    y = Layer.__call__(model, x, training=training)
+    if any(isinstance(t, Symbol) and "_keras_mask" in t.__dict__ for t in tree.flatten(y)):
+        raise NotCompilable("the output carries a mask")
+    return y
+
+
+def _is_data(x: Any) -> bool:
+    """Whether `x` holds nothing but arrays of numbers, and tensors without a mask."""
+    kind = type(x)
+    if kind is np.ndarray:
+        return x.dtype.kind in "biuf"
+    if kind is Tensor:
+        return "_keras_mask" not in x.__dict__
+    return kind in (list, tuple, dict) and len(x) > 0 and all(_is_data(v) for v in (x.values() if kind is dict else x))
+
+
+def _parts(model: Any) -> Iterator[Any]:
+    """The model, the layers inside, and what else stands in graphs of layers."""
+    for layer in model._flatten_layers():
+        yield layer
+        yield from getattr(layer, "_operations", ())
+
+
+def _leaves_nothing_behind(model: Any) -> bool:
+    """Whether a model consists of this package's own layers, and of none that runs users' code or keeps a loss."""
+    return not model.run_eagerly and all(
+        type(part).__module__.startswith("nacre.")
+        and not isinstance(part, (Lambda, ActivityRegularization))
+        and "call" not in part.__dict__
+        and getattr(part, "activity_regularizer", None) is None
+        for part in _parts(model)
+    )

@@ -1,0 +1,150 @@
+"""Batch normalization: mean and variance over leading axes in one pass, the map, and its gradient in two passes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from nacre.core import trace
+from nacre.core.op import Op
+from nacre.core.spec import Spec
+from nacre.ops.base import scalar
+from nacre.ops.elementwise import Add, Mul, Rsqrt, Sub
+from nacre.ops.fused_rows import by_composition
+from nacre.ops.lowering import SUM, lower_reduce
+from nacre.ops.movement import Slice, reshaped
+
+
+def _rows_per_chunk(rows: int, columns: int) -> int:
+    """64 chunks keep 64 cores busy; none shorter than about 16,000 elements."""
+    return max(-(-rows // 64), -(-16384 // columns))
+
+
+class Moments(Op):
+    """Mean and biased variance of x over the axes in front of its last `kept`. x (..., *C) -> (*1, *C) each, float32.
+
+    Chunks of rows are joined by the formula of Chan, Golub and LeVeque (1979), so that numbers far from zero keep their variance.
+    """
+
+    kept: int
+
+    outputs = ("mean", "variance")
+
+    def infer(self, x: Spec) -> tuple[Spec, Spec]:
+        lead = len(x.shape) - self.kept
+        spec = Spec((1,) * lead + x.shape[lead:], x.dtype)
+        return spec, spec
+
+    def lower(self, k: Any, x: Any, mean: Any, variance: Any) -> None:
+        columns = mean.size
+        rows = x.size // columns
+        chunk = _rows_per_chunk(rows, columns)
+        fields = {"R": rows, "C": columns, "chunk": chunk}
+        partials = k.temp((-(-rows // chunk), 2, columns), x.dtype)
+        k.batch_norm_partials(fields, x, partials)
+        k.batch_norm_join(fields, partials, mean, variance)
+
+    def grad(self, x: Any, mean: Any, dmean: Any, dvariance: Any) -> Any:
+        n = math.prod(x.shape) / math.prod(mean.shape)
+        per_mean = Mul()(dmean, scalar(1.0 / n, x.dtype))
+        per_variance = Mul()(dvariance, scalar(2.0 / n, x.dtype))
+        return Add()(Mul()(Sub()(x, mean), per_variance), per_mean)
+
+
+class BatchNorm(Op):
+    """(x - mean) / sqrt(variance + eps) * gamma + beta, where mean and variance are the `Moments` of x itself.
+
+    x (..., C), mean, variance (*1, C), gamma and beta (C,) where `has_gamma` and `has_beta` say so -> y (..., C), float32. The
+    gradient of x counts what flows through mean and variance too (Ioffe & Szegedy 2015), so these get none.
+    """
+
+    eps: float
+    has_gamma: bool
+    has_beta: bool
+
+    def infer(self, *xs: Spec) -> Spec:
+        return xs[0]
+
+    def lower(self, k: Any, *operands: Any) -> None:
+        x, mean, variance, *parameters, y = operands
+        gamma, beta = self.parameters(parameters)
+        k.batch_norm_apply(self.kernel_fields(x, mean), x, mean, variance, gamma, beta, y)
+
+    def parameters(self, given: Sequence[Any]) -> tuple[Any, Any]:
+        rest = list(given)
+        gamma = rest.pop(0) if self.has_gamma else None
+        return gamma, rest.pop(0) if self.has_beta else None
+
+    def kernel_fields(self, x: Any, mean: Any) -> dict[str, Any]:
+        flags = dict(relu=0, has_gamma=int(self.has_gamma), has_beta=int(self.has_beta))
+        return {"R": x.size // mean.size, "C": mean.size, **flags, "eps": self.eps}
+
+    def expand(self, x: Any, mean: Any, variance: Any, *parameters: Any) -> Any:
+        """In elementwise ops, which a plan joins with their neighbours: an activation, a residual."""
+        gamma, beta = self.parameters(parameters)
+        factor = Rsqrt()(Add()(variance, scalar(self.eps, x.dtype)))
+        y = Mul()(Sub()(x, mean), factor if gamma is None else Mul()(factor, gamma))
+        return y if beta is None else Add()(y, beta)
+
+    def _composed(self, x: Any, *parameters: Any) -> Any:
+        return self.expand(x, *Moments(1)(x), *parameters)
+
+    def grad(self, xs: Any, dy: Any) -> Any:
+        x, mean, variance, *parameters = xs
+        if trace.tapes():
+            dx, *rest = by_composition(self._composed, (x, *parameters), [dy])
+            return [dx, None, None, *rest]
+        gamma, _ = self.parameters(parameters)
+        sums = BatchNormGradSums(self)(x, dy, mean, variance)
+        scale = [gamma] if self.has_gamma else []
+        found = [lambda: BatchNormGradX(self)(x, dy, mean, variance, *scale, sums), None, None]
+        rows = ([1] if self.has_gamma else []) + ([0] if self.has_beta else [])
+        return found + [reshaped(Slice((r, 0), (1, mean.size), (1, 1))(sums), (mean.size,)) for r in rows]
+
+
+class BatchNormGradSums(Op):
+    """The gradients of beta and gamma as the rows of one (2, C)."""
+
+    of: BatchNorm
+
+    outputs = ("sums",)
+
+    def infer(self, x: Spec, dy: Spec, mean: Spec, variance: Spec) -> Spec:
+        return Spec((2, mean.size), x.dtype)
+
+    def lower(self, k: Any, x: Any, dy: Any, mean: Any, variance: Any, sums: Any) -> None:
+        columns = mean.size
+        rows = x.size // columns
+        chunk = _rows_per_chunk(rows, columns)
+        count = -(-rows // chunk)
+        partials = k.temp((count, 2, columns), x.dtype)
+        fields = {"R": rows, "C": columns, "chunk": chunk, "relu": 0, "eps": self.of.eps}
+        k.batch_norm_grad_stats(fields, x, dy, mean, variance, None, partials)
+        lower_reduce(k, SUM, partials, sums, 1, count, 2 * columns)
+
+
+class BatchNormGradX(Op):
+    """The gradient of BatchNorm's x, mean and variance taken along."""
+
+    of: BatchNorm
+
+    outputs = ("dx",)
+
+    def infer(self, *xs: Spec) -> Spec:
+        return xs[0]
+
+    def lower(self, k: Any, *operands: Any) -> None:
+        x, dy, mean, variance, *gamma, sums, dx = operands
+        scale = gamma[0] if gamma else None
+        k.batch_norm_grad_x(self.of.kernel_fields(x, mean), x, dy, mean, variance, scale, sums, None, dx)
+
+
+def batch_normalized(x: Any, gamma: Any, beta: Any, eps: float) -> tuple[Any, Any, Any]:
+    """`x` (float32, not empty) normalized per entry of its last axis, which gamma and beta (or None) are along; with the
+    batch's mean and biased variance, (C,) each."""
+    mean, variance = Moments(1)(x)
+    parameters = [p for p in (gamma, beta) if p is not None]
+    y = BatchNorm(float(eps), gamma is not None, beta is not None)(x, mean, variance, *parameters)
+    channels = x.shape[-1:]
+    return y, reshaped(mean, channels), reshaped(variance, channels)

@@ -1,0 +1,98 @@
+"""Weights of convolutions that the program does not change are laid out once as the kernel reads them, where it would copy them
+at every call: see `Kept`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nacre import _core
+from nacre.core.graph import Graph, Node
+from nacre.core.op import Op
+from nacre.core.spec import Spec
+from nacre.core.tensor import Symbol
+from nacre.ops.convolution import conv_fields
+from nacre.passes.fold import Kept
+from nacre.passes.surround import as_sum
+
+_FEWEST = 1 << 16  # floats of a Variable: fewer are copied within microseconds, or read as they are
+_FEWEST_OUTPUTS = 16  # of a group: for fewer the kernel has other ways, which want the weights as they are
+
+
+class Conv2DPack(Op):
+    """The weights of convolutions with these attributes as panels, in `size` floats. w (KH, KW, C / groups, O) -> (size,)."""
+
+    strides: tuple[int, int]
+    dilation: tuple[int, int]
+    groups: int
+    size: int
+
+    outputs = ("panels",)
+    padding = ((0, 0), (0, 0))
+
+    def infer(self, w: Spec) -> Spec:
+        return Spec((self.size,), w.dtype)
+
+    def lower(self, k: Any, w: Any, panels: Any) -> None:
+        k.conv2d_pack(pack_fields(self, w.shape), w, panels)
+
+
+class Conv2DPacked(Op):
+    """Conv2DSum with weights from Conv2DPack, whose shape was `weights`."""
+
+    strides: tuple[int, int]
+    padding: Any
+    dilation: tuple[int, int]
+    groups: int
+    shape: tuple[int, ...]
+    weights: tuple[int, ...]
+    bias: bool
+    residual: bool
+    act: int
+
+    def infer(self, x: Spec, panels: Spec, *br: Spec) -> Spec:
+        return Spec(self.shape, x.dtype)
+
+    def lower(self, k: Any, x: Any, panels: Any, *bry: Any) -> None:
+        *br, y = bry
+        _, fields = conv_fields(self, x.shape, self.weights, y.shape, self.bias, self.act)
+        b, r = br[0] if self.bias else None, br[-1] if self.residual else None
+        k.conv2d_packed({**fields, "residual": int(self.residual)}, x, panels, b, r, y)
+
+
+def pack_fields(op: Any, w: tuple[int, ...]) -> dict[str, int]:
+    """Fields of `conv2d_pack`; it asks for nothing of an image but its channels."""
+    return conv_fields(op, (1, 1, 1, w[2] * op.groups), w, (1, 1, 1, w[3]))[1]
+
+
+def pack(graph: Graph, kept: list[tuple[Kept, list[Symbol]]]) -> None:
+    """In place, after `absorb_sums`. `kept` is what `fold` found, and grows."""
+    folded = {id(s): (k, inputs, i) for k, inputs in kept for i, s in enumerate(inputs)}
+    packed: dict[Any, Symbol] = {}  # of Variables, by how they are read
+    writes = graph.writes
+    for node in graph.nodes:
+        op = as_sum(node)
+        if op is None or node.inputs[1].shape[3] // op.groups < _FEWEST_OUTPUTS or _each_channel_alone(op, node):
+            continue
+        w = node.inputs[1]
+        how = (op.strides, op.dilation, op.groups)
+        packing = Conv2DPack(*how, _core.facts("conv2d_pack", pack_fields(op, w.shape))["extents"][1])
+        if id(w) in folded:
+            k, inputs, i = folded[id(w)]
+            panels = Symbol(graph, k.change(i, packing), kind="input", payload=w.payload)
+            inputs[i] = graph.inputs[w.payload] = panels
+        elif w.kind == "state" and w.payload not in writes and w.spec.size >= _FEWEST:
+            if (id(w), how) not in packed:
+                k = Kept()
+                packed[id(w), how] = graph.add_input(k.keep(k.apply(packing, k.number(w))))
+                kept.append((k, [packed[id(w), how]]))
+            panels = packed[id(w), how]
+        else:
+            continue
+        node.op = Conv2DPacked(
+            op.strides, op.padding, op.dilation, op.groups, op.shape, w.shape, op.bias, op.residual, op.act
+        )
+        node.inputs = (node.inputs[0], panels, *node.inputs[2:])
+
+
+def _each_channel_alone(op: Any, node: Node) -> bool:
+    return conv_fields(op, node.inputs[0].shape, node.inputs[1].shape, op.shape)[0] != "conv2d"

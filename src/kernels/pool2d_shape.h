@@ -1,0 +1,127 @@
+// What the forward passes and the gradients of pooling have in common: checks, units, ranges of windows, lanes of taps.
+#pragma once
+#include "kernels/pool2d.h"
+#include "simd/simd.h"
+
+namespace nacre::NACRE_ISA {
+namespace {
+
+constexpr i64 kLimit = i64{1} << 30;
+constexpr i64 kUnitFloats = 32 * 1024;  // of the larger image touched per unit: a few microseconds
+
+inline const char* shape_error(const Pool2DShape& s) {
+  const i64 sizes[] = {s.N, s.H, s.W, s.C, s.OH, s.OW};
+  const i64 counts[] = {s.KH, s.KW, s.SH, s.SW};
+  for (i64 v : sizes) {
+    if (v < 0 || v >= kLimit) return "sizes must be in [0, 2^30)";
+  }
+  for (i64 v : counts) {
+    if (v < 1 || v >= kLimit) return "window and strides must be in [1, 2^30)";
+  }
+  if (s.PT <= -kLimit || s.PT >= kLimit || s.PL <= -kLimit || s.PL >= kLimit) return "padding must be in (-2^30, 2^30)";
+  if (s.KH * s.KW > 0x7fffffff) return "the window must have fewer than 2^31 taps";
+  if (s.index < 0 || s.index > 1) return "index is 0 or 1";
+  if (s.ldx != 0 && (s.ldx < s.C || s.ldx >= kLimit)) return "ldx must be at least C";
+  if (s.ldy != 0 && (s.ldy < s.C || s.ldy >= kLimit)) return "ldy must be at least C";
+  return nullptr;
+}
+
+inline i64 ldx_of(const Pool2DShape& s) { return s.ldx ? s.ldx : s.C; }
+inline i64 ldy_of(const Pool2DShape& s) { return s.ldy ? s.ldy : s.C; }
+inline bool wide_index(const Pool2DShape& s) { return s.KH * s.KW > 256; }
+
+inline Count image_extent(const Pool2DShape& s, i64 H, i64 W, i64 ld) {
+  const Count px = Count(s.N) * Count(H) * Count(W);
+  if (!px.ok() || px.value() == 0 || s.C == 0) return px * Count(s.C);
+  return Count(px.value() - 1) * Count(ld) + Count(s.C);
+}
+
+// Rows of output (forward) or of dx (gradients) per unit, from the work on one.
+inline i64 rows_per_unit(i64 width, i64 C, i64 reads) {
+  const Count floats = Count(width) * Count(C) * Count(reads);
+  return floats.ok() ? max_of(kUnitFloats / max_of(floats.value(), 1), 1) : 1;
+}
+inline i64 forward_rows(const Pool2DShape& s) { return rows_per_unit(s.OW, s.C, min_of(s.KH, 64) * min_of(s.KW, 64)); }
+inline i64 gradient_rows(const Pool2DShape& s) { return rows_per_unit(s.W, s.C, 1); }
+
+inline Facts facts_of(const Pool2DShape& s, bool forward, bool has_index) {
+  Facts f;
+  f.error = shape_error(s);
+  if (f.error) return f;
+  const Count x = image_extent(s, s.H, s.W, ldx_of(s)), y = image_extent(s, s.OH, s.OW, ldy_of(s));
+  const Count count = Count(s.N) * Count(s.OH) * Count(s.OW) * Count(s.C);
+  const Count index = count * Count(has_index ? (wide_index(s) ? 4 : 1) : 0);
+  f.extent[0] = forward ? x : y;
+  f.extent[1] = forward ? y : has_index ? index : x;
+  f.extent[2] = forward ? index : has_index ? x : Count(0);
+  if (!x.ok() || !y.ok() || !index.ok() || !count.ok()) {
+    f.error = "the problem is too large";
+    return f;
+  }
+  const Count rows = Count(s.N) * Count(forward ? s.OH : s.H);
+  if (!rows.ok()) {
+    f.error = "the problem is too large";
+    return f;
+  }
+  f.units = ceil_div(rows.value(), forward ? forward_rows(s) : gradient_rows(s));
+  f.flops = static_cast<double>(count.value()) * static_cast<double>(s.KH) * static_cast<double>(s.KW);
+  return f;
+}
+
+// [first, last) of i in [0, n) with low <= start + i*step < high, for step > 0
+struct Range {
+  i64 first, last;
+};
+inline i64 floor_div(i64 a, i64 b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
+inline Range range_within(i64 start, i64 step, i64 n, i64 low, i64 high) {
+  const i64 first = max_of(floor_div(low - start + step - 1, step), 0);
+  const i64 last = max_of(min_of(floor_div(high - start + step - 1, step), n), 0);
+  return {min_of(first, last), last};
+}
+// Taps k in [0, K) of the window that starts at `start`, within [0, n).
+inline Range taps_within(i64 start, i64 K, i64 n) { return range_within(start, 1, K, 0, n); }
+
+// Whole vectors, or the first n < kLanes lanes of one.
+template <bool whole>
+NACRE_INLINE Vec get(const float* p, i64 n) {
+  return whole ? load(p) : load(p, n);
+}
+template <bool whole>
+NACRE_INLINE void put(float* p, Vec a, i64 n) {
+  if (whole) store(p, a); else store(p, a, n);
+}
+template <bool whole, bool wide>
+NACRE_INLINE void put_index(u8* index, i64 at, VecI a, i64 n) {
+  if (wide) {
+    i32 lane[kLanes];
+    store(lane, a);
+    __builtin_memcpy(index + 4 * at, lane, static_cast<unsigned long>(4 * (whole ? kLanes : n)));
+  } else if (whole) {
+    store_u8(index + at, a);
+  } else {
+    u8 lane[kLanes];
+    store_u8(lane, a);
+    for (i64 i = 0; i < n; ++i) index[at + i] = lane[i];
+  }
+}
+template <bool whole, bool wide>
+NACRE_INLINE VecI get_index(const u8* index, i64 at, i64 n) {
+  if (wide) {
+    i32 lane[kLanes] = {};
+    __builtin_memcpy(lane, index + 4 * at, static_cast<unsigned long>(4 * (whole ? kLanes : n)));
+    return load(lane);
+  }
+  if (whole) return load_u8(index + at);
+  u8 lane[kLanes] = {};
+  for (i64 i = 0; i < n; ++i) lane[i] = index[at + i];
+  return load_u8(lane);
+}
+
+inline void zero_channels(float* to, i64 C) {
+  i64 c = 0;
+  for (; c + kLanes <= C; c += kLanes) store(to + c, zero());
+  if (c < C) store(to + c, zero(), C - c);
+}
+
+}  // namespace
+}  // namespace nacre::NACRE_ISA

@@ -1,0 +1,18 @@
+"""What a ModelCheckpoint tells."""
+
+import numpy as np
+
+import nacre as keras
+
+
+def test_a_checkpoint_says_what_improved_and_when_it_has_saved(tmp_path, capsys):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    path = str(tmp_path / "m.keras")
+    saver = keras.callbacks.ModelCheckpoint(path, monitor="loss", save_best_only=True, verbose=1)
+    model.fit(np.ones((4, 2)), np.zeros(4), epochs=1, verbose=0, callbacks=[saver])
+    lines = [line for line in capsys.readouterr().out.splitlines() if line]
+    assert lines == [
+        f"Epoch 1: loss improved from None to {saver.best:.5f}, saving model to {path}",
+        f"Epoch 1: finished saving model to {path}",
+    ]

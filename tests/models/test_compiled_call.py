@@ -1,0 +1,167 @@
+"""`model(x)` as one program: the numbers, errors and effects of the layers one by one."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import nacre as keras
+
+layers = keras.layers
+RNG = np.random.default_rng(11)
+
+
+def one_by_one(model, x, **kwargs):
+    for layer in model.layers:
+        x = layer(x)
+    return np.asarray(x)
+
+
+def dense():
+    return keras.Sequential([keras.Input((6,)), layers.Dense(5, "relu"), layers.Dropout(0.5), layers.Dense(3)])
+
+
+def programs(model):
+    function = model._call_function and model._call_function._function
+    return 0 if function is None else function.count
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
+def test_outputs_are_those_of_the_layers(dtype):
+    model = dense()
+    x = (RNG.standard_normal((4, 6)) * 3).astype(dtype)
+    for _ in range(2):
+        np.testing.assert_allclose(model(x), one_by_one(model, x), rtol=1e-6, atol=1e-6)
+    np.testing.assert_array_equal(model(x), model(keras.ops.convert_to_tensor(x.astype("float32")), training=False))
+    assert programs(model) > 0
+
+
+def test_two_inputs_and_named_outputs():
+    a, b = keras.Input((4,), name="a"), keras.Input((3,), name="b")
+    joined = layers.Concatenate()([a, keras.ops.square(b)])
+    model = keras.Model([a, b], {"sum": layers.Dense(2)(joined), "all": joined})
+    x = [RNG.standard_normal((5, n)).astype("float32") for n in (4, 3)]
+    for given in (x, {"a": x[0], "b": x[1]}):
+        got = model(given)
+        np.testing.assert_allclose(got["all"], np.concatenate([x[0], x[1] ** 2], 1), rtol=1e-6)
+        np.testing.assert_allclose(got["sum"], got["all"].numpy() @ model.layers[-1].kernel.numpy(), rtol=1e-5, atol=1e-6)
+    assert programs(model) == 2
+
+
+def test_weights_layers_and_structure_may_change_between_calls():
+    model = dense()
+    x = RNG.standard_normal((4, 6)).astype("float32")
+    before = np.asarray(model(x))
+    model.layers[0].kernel.assign(model.layers[0].kernel * 2.0)
+    doubled = np.asarray(model(x))
+    np.testing.assert_allclose(doubled, one_by_one(model, x), rtol=1e-6, atol=1e-6)
+    assert np.abs(doubled - before).max() > 1e-3
+    model.add(layers.Dense(2))
+    assert model(x).shape == (4, 2)
+    model.pop()
+    np.testing.assert_array_equal(model(x), doubled)
+    model.layers[0].trainable = False
+    np.testing.assert_array_equal(model(x), doubled)
+
+
+def test_dropout_is_active_in_training_and_gradients_pass():
+    model = dense()
+    x = RNG.standard_normal((64, 6)).astype("float32")
+    assert np.abs(np.asarray(model(x, training=True)) - np.asarray(model(x))).max() > 1e-3
+    with keras.GradientTape() as tape:
+        loss = keras.ops.sum(keras.ops.square(model(x)))
+    gradients = tape.gradient(loss, model.trainable_variables)
+    assert all(np.abs(np.asarray(g)).max() > 0 for g in gradients)
+
+
+@pytest.mark.parametrize("kind", ["lambda", "own layer", "own model", "patched", "loss", "eager", "mask"])
+def test_what_users_could_notice_runs_layer_by_layer(kind):
+    seen = []
+
+    class Own(layers.Layer):
+        def call(self, x):
+            seen.append(type(x).__name__)
+            return x
+
+    class OwnModel(keras.Sequential):
+        def call(self, x, training=None, mask=None):
+            seen.append(type(x).__name__)
+            return super().call(x, training=training, mask=mask)
+
+    x = RNG.standard_normal((2, 6)).astype("float32")
+    cls = OwnModel if kind == "own model" else keras.Sequential
+    first = {
+        "lambda": lambda: layers.Lambda(lambda v: seen.append(type(v).__name__) or v),
+        "own layer": Own,
+        "loss": lambda: layers.Dense(2, activity_regularizer="l2"),
+        "mask": lambda: layers.Masking(),
+    }.get(kind, lambda: layers.Dense(2))()
+    shape = (3, 6) if kind == "mask" else (6,)
+    x = np.zeros((2, *shape), "float32") if kind == "mask" else x
+    model = cls([keras.Input(shape), first])
+    if kind == "patched":
+        original = first.call
+        first.call = lambda v: seen.append(type(v).__name__) or original(v)
+    if kind == "eager":
+        model.run_eagerly = True
+    del seen[:]
+    for _ in range(3):
+        y = model(x)
+    assert programs(model) == 0
+    if kind in ("lambda", "own layer", "own model", "patched"):
+        assert len(seen) == 3
+        assert "Symbol" not in seen
+    if kind == "loss":
+        assert len(model.losses) == 1
+        assert float(model.losses[0]) > 0
+    if kind == "mask":
+        assert np.asarray(y._keras_mask).shape == (2, 3)
+
+
+def test_a_bad_argument_is_told_by_the_layers_and_spoils_nothing():
+    model = dense()
+    x = RNG.standard_normal((4, 6)).astype("float32")
+    expected = np.asarray(model(x))
+    for _ in range(2):
+        with pytest.raises(ValueError, match="incompatible with the layer"):
+            model(np.zeros((4, 7), "float32"))
+    np.testing.assert_array_equal(model(x), expected)
+    assert programs(model) == 1
+
+
+def test_many_shapes_are_not_all_planned():
+    model = dense()
+    x = RNG.standard_normal((20, 6)).astype("float32")
+    for rows in range(1, 20):
+        np.testing.assert_allclose(model(x[:rows]), one_by_one(model, x[:rows]), rtol=1e-6, atol=1e-6)
+    assert programs(model) == 8
+
+
+def test_a_call_inside_of_a_call_or_a_compiled_step_is_part_of_it():
+    inner = dense()
+    x = RNG.standard_normal((4, 6)).astype("float32")
+    outer = keras.Sequential([keras.Input((6,)), inner, layers.Dense(1)])
+    np.testing.assert_allclose(outer(x), one_by_one(outer, x), rtol=1e-6, atol=1e-6)
+
+    class Steps(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.inner = inner
+
+        def call(self, v):
+            return self.inner(v) * 2.0
+
+    np.testing.assert_allclose(Steps().predict(x, verbose=0), np.asarray(inner(x)) * 2.0, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("how", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_copies_have_weights_and_programs_of_their_own(how):
+    model = dense()
+    x = RNG.standard_normal((4, 6)).astype("float32")
+    before, predicted = np.asarray(model(x)), model.predict(x, verbose=0)
+    twin = how(model)
+    np.testing.assert_array_equal(twin(x), before)
+    twin.layers[-1].bias.assign(twin.layers[-1].bias + 1.0)
+    np.testing.assert_allclose(twin.predict(x, verbose=0), predicted + 1.0, rtol=1e-6, atol=1e-6)
+    np.testing.assert_array_equal(model(x), before)

@@ -1,0 +1,108 @@
+"""Weights packed once for the convolution: the same numbers, right after every write, and only where nothing writes them."""
+
+import numpy as np
+import pytest
+
+from nacre.core.variable import Variable
+from nacre.ops import elementwise as e
+from nacre.ops.base import scalar
+from nacre.ops.convolution import Conv2D
+from nacre.runtime.compiled import CompiledFunction
+
+RNG = np.random.default_rng(9)
+SAME3 = ((1, 1), (1, 1))
+NONE = ((0, 0), (0, 0))
+
+
+def variable(*shape):
+    return Variable((RNG.standard_normal(shape) / np.prod(shape[:-1]) ** 0.5).astype("float32"))
+
+
+def origins(compiled, *args):
+    return sorted(o for o in compiled._plan((args, {}))[0].origins if o != "store")
+
+
+def close(got, expected):
+    expected = np.asarray(expected)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+CASES = {  # of weights, strides, padding, dilation, groups, whether packed
+    "3x3": ((3, 3, 64, 128), (1, 1), SAME3, (1, 1), 1, True),
+    "strided": ((3, 3, 64, 128), (2, 2), SAME3, (1, 1), 1, True),
+    "dilated": ((3, 3, 64, 128), (1, 1), SAME3, (2, 2), 1, True),
+    "1x1": ((1, 1, 64, 1024), (1, 1), NONE, (1, 1), 1, True),
+    "odd numbers": ((3, 3, 64, 131), (1, 1), NONE, (1, 1), 1, True),
+    "groups": ((5, 5, 16, 200), (1, 1), SAME3, (1, 1), 4, True),
+    "small": ((3, 3, 64, 16), (1, 1), SAME3, (1, 1), 1, False),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_outputs_are_those_of_the_separate_ops(name):
+    shape, strides, padding, dilation, groups, packed = CASES[name]
+    w, b = variable(*shape), variable(shape[-1])
+    x = RNG.standard_normal((2, 9, 8, 64)).astype("float32")
+
+    def step(x):
+        y = e.Add()(Conv2D(strides, padding, dilation, groups)(x, w), b)
+        return e.Clip()(e.Add()(y, y * 0.5), scalar(0.0), scalar(6.0)), e.Relu()(Conv2D(strides, padding, dilation, groups)(x, w))
+
+    compiled = CompiledFunction(step)
+    for _ in range(2):
+        for got, expected in zip(compiled(x), step(Variable(x).value)):
+            close(got, expected)
+        w.assign(w * -0.5)  # the next call has to see this
+    assert ("Conv2DPacked" in origins(compiled, x)) == packed
+
+
+def test_residual_and_activation_stay_with_the_convolution():
+    w, b = variable(3, 3, 96, 96), variable(96)
+    x = RNG.standard_normal((1, 5, 7, 96)).astype("float32")
+
+    def step(x):
+        return e.Relu()(e.Add()(e.Add()(Conv2D((1, 1), SAME3)(x, w), b), x))
+
+    compiled = CompiledFunction(step)
+    close(compiled(x), step(Variable(x).value))
+    assert origins(compiled, x) == ["Conv2DPacked"]
+
+
+def test_one_variable_read_in_two_ways_has_two_layouts():
+    w = variable(3, 3, 64, 128)
+    x = RNG.standard_normal((1, 8, 8, 64)).astype("float32")
+
+    def step(x):
+        return Conv2D((1, 1), SAME3)(x, w), Conv2D((2, 2), SAME3)(x, w), Conv2D((1, 1), NONE)(x, w)
+
+    compiled = CompiledFunction(step)
+    for got, expected in zip(compiled(x), step(Variable(x).value)):
+        close(got, expected)
+    assert len(compiled._plan(((x,), {}))[0]._kept) == 2
+
+
+def test_weights_that_the_program_writes_are_not_packed():
+    w = variable(3, 3, 64, 128)
+    x = RNG.standard_normal((1, 8, 8, 64)).astype("float32")
+
+    def step(x):
+        y = Conv2D((1, 1), SAME3)(x, w)
+        w.assign(w * 0.5)
+        return y
+
+    compiled = CompiledFunction(step)
+    for _ in range(3):
+        expected = np.asarray(Conv2D((1, 1), SAME3)(Variable(x).value, w))
+        close(compiled(x), expected)
+    assert not compiled._plan(((x,), {}))[0]._kept
+
+
+def test_programs_share_what_they_keep():
+    w = variable(3, 3, 64, 128)
+    x = RNG.standard_normal((4, 8, 8, 64)).astype("float32")
+    first, second = (CompiledFunction(lambda x: Conv2D((1, 1), SAME3)(x, w)) for _ in range(2))
+    plans = [f._plan(((x[:n],), {}))[0] for f, n in ((first, 1), (first, 4), (second, 1))]
+    assert len({id(plan._kept[0][0]) for plan in plans}) == 1
+    arrays = [plan.bind()[0] for plan in plans]
+    (slot,) = plans[0]._kept[0][1]
+    assert len({id(bound[slot]) for bound in arrays}) == 1

@@ -1,0 +1,198 @@
+"""What comes in the middle of training: errors, signals, forks, other threads, too little memory."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import nacre as keras
+
+X = np.random.default_rng(0).normal(size=(256, 12)).astype("float32")
+Y = np.random.default_rng(1).integers(0, 3, 256)
+
+
+@pytest.fixture
+def model():
+    keras.utils.set_random_seed(0)
+    made = keras.Sequential([keras.Input((12,)), keras.layers.Dense(16, "relu"), keras.layers.Dense(3, "softmax")])
+    made.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    return made
+
+
+def trains(model):
+    losses = model.fit(X, Y, epochs=3, verbose=0).history["loss"]
+    return np.isfinite(losses).all() and losses[-1] < losses[0]
+
+
+class Raising(keras.callbacks.Callback):
+    def __init__(self, hook, error):
+        super().__init__()
+        setattr(self, hook, self._raise)
+        self.error = error
+
+    def _raise(self, *_, **__):
+        raise self.error
+
+
+HOOKS = [f"on_{a}_{b}" for a in ("train", "epoch", "train_batch", "test", "test_batch") for b in ("begin", "end")]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("mine"), KeyboardInterrupt()], ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_callback_that_raises_ends_fit_with_its_error_and_the_model_trains_on(model, hook, error):
+    with pytest.raises(type(error)):
+        model.fit(X, Y, validation_data=(X, Y), verbose=0, callbacks=[Raising(hook, error)])
+    assert trains(model)
+
+
+@pytest.mark.parametrize("after", [0, 1, 3])
+def test_a_generator_that_raises_ends_fit_with_its_error(model, after):
+    def batches():
+        for _ in range(after):
+            yield X[:32], Y[:32]
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        model.fit(batches(), steps_per_epoch=10, verbose=0, shuffle=False)
+    assert trains(model)
+
+
+def test_a_signal_interrupts_training_within_a_second(model):
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(np.tile(X, (200, 1)), np.tile(Y, 200), epochs=100000, verbose=0)
+    assert time.monotonic() - start < 3
+    assert trains(model)
+
+
+def test_threads_may_predict_while_one_trains(model):
+    expected = model.predict(X, verbose=0).shape
+    wrong = []
+    done = threading.Event()
+
+    def predict():
+        while not done.is_set():
+            try:
+                found = model.predict(X, verbose=0)
+                if found.shape != expected or not np.isfinite(found).all() or abs(found.sum(-1) - 1).max() > 1e-4:
+                    wrong.append(found)
+            except BaseException as error:
+                wrong.append(error)
+                return
+
+    threads = [threading.Thread(target=predict) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        model.fit(X, Y, epochs=40, verbose=0)
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert not wrong, wrong[0]
+    assert trains(model)
+
+
+def test_predict_and_fit_inside_a_callback(model):
+    other = keras.Sequential([keras.Input((12,)), keras.layers.Dense(1)])
+    other.compile("sgd", "mse")
+
+    class Inside(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.predict(X, verbose=0)
+            self.model.evaluate(X, Y, verbose=0)
+            other.fit(X, Y.astype("float32"), verbose=0)
+
+    assert len(model.fit(X, Y, epochs=3, verbose=0, callbacks=[Inside()]).history["loss"]) == 3
+
+
+def test_a_child_forked_in_the_middle_of_training_can_train(model):
+    seen = []
+
+    class Fork(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 2:
+                child = os.fork()
+                if child == 0:
+                    status = 1
+                    try:
+                        fresh = keras.Sequential([keras.Input((12,)), keras.layers.Dense(3, "softmax")])
+                        fresh.compile("sgd", "sparse_categorical_crossentropy")
+                        fresh.fit(X, Y, verbose=0)
+                        self.model.predict(X, verbose=0)
+                        status = 0
+                    finally:
+                        os._exit(status)
+                seen.append(os.waitpid(child, 0)[1])
+
+    model.fit(X, Y, verbose=0, callbacks=[Fork()])
+    assert seen == [0]
+    assert trains(model)
+
+
+def test_arrays_that_are_changed_or_dropped_in_the_middle_do_no_harm(model):
+    data = [X.copy(), Y.copy()]
+
+    class Change(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if data:
+                data[0][:] = 0
+                data.clear()
+
+    model.fit(data[0], data[1], epochs=2, verbose=0, callbacks=[Change()])
+    assert trains(model)
+
+
+def limited(code):
+    """Runs `code` with 2 GiB of address space; what it prints."""
+    lines = f"""
+        import resource, numpy as np, nacre as keras
+        model = keras.Sequential([keras.Input((12,)), keras.layers.Dense(3)])
+        model.compile("sgd", "mse")
+        x, y = np.ones((8, 12), "float32"), np.ones((8, 3), "float32")
+        model.fit(x, y, verbose=0)
+        resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
+        try:
+            {code}
+        except (MemoryError, ValueError) as error:
+            print(type(error).__name__, error)
+        model.fit(x, y, verbose=0)
+        print("trains")
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(lines)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("keras.layers.Dense(2**40)(x)", r"kernel.*\(12, 1099511627776\)"),
+        ("keras.layers.Embedding(2**40, 2**40)(np.zeros((1, 1), 'int32'))", "embeddings"),
+        ("keras.layers.Dense(2**62)(x)", "kernel"),
+        ("keras.layers.Conv2D(2**34, 100)(np.ones((1, 200, 200, 3), 'float32'))", "kernel"),
+        ("keras.ops.ones((2**40,))", "1099511627776"),
+        ("keras.ops.zeros((2**32, 2**32))", "4294967296"),
+        ("keras.random.normal((2**40,))", "1099511627776"),
+        ("keras.ops.outer(np.ones(2**20, 'float32'), np.ones(2**20, 'float32'))", "1048576"),
+        ("keras.ops.repeat(np.ones(4), 2**40)", "4398046511104|1099511627776"),
+        ("keras.layers.UpSampling2D(2**20)(np.ones((1, 4, 4, 1), 'float32'))", "4194304"),
+        ("keras.layers.ZeroPadding2D(2**30)(np.ones((1, 4, 4, 1), 'float32'))", "2147483652"),
+        ("keras.layers.RepeatVector(2**40)(x)", "1099511627776"),
+        ("keras.utils.to_categorical(np.arange(3), 2**40)", "1099511627776"),
+        ("keras.ops.one_hot(np.arange(3), 2**40)", "1099511627776"),
+    ],
+)
+def test_what_does_not_fit_into_memory_is_an_error_that_says_so(code, said):
+    import re
+
+    found = limited(code)
+    assert found.endswith("trains\n") and re.search(said, found), found

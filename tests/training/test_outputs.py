@@ -1,0 +1,120 @@
+"""Losses and metrics of several outputs, nested or not; how often callbacks are called; the tree of states."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nacre as keras
+from nacre import callbacks, layers, ops
+
+X = np.random.default_rng(0).normal(size=(20, 4)).astype("float32")
+Y = np.random.default_rng(1).normal(size=(20, 1)).astype("float32")
+
+
+def model(structure: str = "dict") -> Any:
+    x = keras.Input((4,))
+    a, b, c = (layers.Dense(1, name=name)(x) for name in ("first", "second", "third"))
+    outputs = {"dict": {"a": a, "b": b}, "nested": {"a": a, "rest": {"b": b, "c": [c]}}, "list": [a, b, c]}[structure]
+    return keras.Model(x, outputs)
+
+
+def test_a_loss_may_name_only_some_outputs() -> None:
+    m = model()
+    m.compile("sgd", loss={"a": "mse"})
+    logs = m.evaluate(X, {"a": Y, "b": Y}, verbose=0, return_dict=True)
+    assert list(logs) == ["loss"]
+    expected = np.mean((np.asarray(m.predict(X, verbose=0)["a"], np.float64) - Y) ** 2)
+    np.testing.assert_allclose(logs["loss"], expected, rtol=1e-5)
+
+
+def test_a_wrong_name_is_told() -> None:
+    m = model()
+    m.compile("sgd", loss={"a": "mse", "c": "mse"})
+    with pytest.raises(KeyError, match="'c'.*can't be found"):
+        m.fit(X, {"a": Y, "b": Y}, verbose=0)
+
+
+def test_losses_and_metrics_nest_as_the_outputs_do() -> None:
+    m = model("nested")
+    m.compile(
+        "sgd",
+        loss={"a": "mse", "rest": {"b": "mae", "c": ["mse"]}},
+        loss_weights={"a": 1.0, "rest": {"b": 0.5, "c": [2.0]}},
+        metrics={"a": "mse", "rest": {"b": ["mae"], "c": ["mse"]}},
+    )
+    y = {"a": Y, "rest": {"b": Y, "c": [Y]}}
+    logs = m.evaluate(X, y, verbose=0, return_dict=True)
+    total = logs["a_loss"] + 0.5 * logs["rest/b_loss"] + 2.0 * logs["rest/c/third_loss"]
+    np.testing.assert_allclose(logs["loss"], total, rtol=1e-5)
+    np.testing.assert_allclose(logs["first_mse"], logs["a_loss"], rtol=1e-5)
+
+
+def test_one_loss_may_take_a_structure_of_outputs() -> None:
+    def both(y_true: Any, y_pred: Any) -> Any:
+        return ops.square(y_pred["a"] - y_true["a"]) + ops.square(y_pred["b"] - y_true["b"])
+
+    m = model()
+    m.compile("sgd", loss=[both, {"a": "mse", "b": "mse"}])
+    logs = m.evaluate(X, {"a": Y, "b": Y}, verbose=0, return_dict=True)
+    np.testing.assert_allclose(logs["a_b_loss"], logs["a_loss"] + logs["b_loss"], rtol=1e-5)
+
+
+def test_targets_of_outputs_without_a_loss_may_be_missing() -> None:
+    m = model("list")
+    m.compile("sgd", loss=["mse", None, "mse"])
+    few = m.evaluate(X, [Y, 2 * Y], verbose=0)
+    assert few == m.evaluate(X, [Y, 7 * Y, 2 * Y], verbose=0)
+
+
+def test_a_model_with_a_dict_of_inputs_can_be_called_on_other_inputs() -> None:
+    a, b = keras.Input((3,), name="a"), keras.Input((3,), name="b")
+    inner = keras.Model({"a": a, "b": b}, layers.Add()([a, b]))
+    p, q = keras.Input((3,)), keras.Input((3,))
+    outer = keras.Model([p, q], inner({"a": p, "b": q}))
+    x = np.ones((2, 3), "float32")
+    np.testing.assert_array_equal(outer([x, 2 * x]), 3 * x)
+
+
+def test_data_that_end_with_an_epoch_start_again_at_the_next() -> None:
+    m = model("list")
+    m.compile("sgd", loss="mse")
+    seen: list[int] = []
+    count = callbacks.LambdaCallback(on_train_batch_end=lambda b, _: seen.append(b))
+    m.fit(X, [Y] * 3, batch_size=4, epochs=4, steps_per_epoch=5, verbose=0, callbacks=[count])
+    m.fit(X, [Y] * 3, batch_size=2, epochs=4, steps_per_epoch=5, verbose=0, callbacks=[count])
+    assert len(seen) == 40
+
+
+@pytest.mark.parametrize("kind", ["arrays", "batches"])
+def test_several_steps_per_execution_are_one_call_of_the_hooks(kind: str) -> None:
+    m = model("list")
+    m.compile("sgd", loss="mse", steps_per_execution=3)
+    seen: list[int] = []
+    count = callbacks.LambdaCallback(on_train_batch_begin=lambda b, _: seen.append(b))
+    if kind == "arrays":  # five batches, the last one short
+        m.fit(X[:18], [Y[:18]] * 3, batch_size=4, verbose=0, callbacks=[count])
+    else:
+        m.fit(
+            ((X[i : i + 4], [Y[i : i + 4]] * 3) for i in range(0, 20, 4)), shuffle=False, verbose=0, callbacks=[count]
+        )
+    assert seen == [0, 3]
+
+
+def test_the_state_tree_goes_both_ways() -> None:
+    m = model("list")
+    m.compile("adam", loss="mse")
+    m.fit(X, [Y] * 3, verbose=0)
+    tree = m.get_state_tree(value_format="numpy_array")
+    other = model("list")
+    other.compile("adam", loss="mse")
+    other.fit(X, [Y] * 3, verbose=0)
+    other.set_state_tree(
+        {"trainable_variables": tree["trainable_variables"], "optimizer_variables": tree["optimizer_variables"]}
+    )
+    for a, b in zip(m.get_weights(), other.get_weights()):
+        np.testing.assert_array_equal(a, b)
+    with pytest.raises(ValueError, match="Unknown variable name"):
+        other.set_state_tree({"weights": {}})

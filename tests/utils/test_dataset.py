@@ -1,0 +1,122 @@
+import numpy as np
+import pytest
+
+import nacre
+from nacre.core.tensor import Tensor
+from nacre.utils.dataset import AUTOTUNE, Dataset
+
+X, Y = np.arange(10), np.arange(10) * 2
+
+
+def numbers(dataset):
+    return [np.asarray(e).tolist() for e in dataset]
+
+
+def test_slices_batches_and_maps():
+    data = Dataset.from_tensor_slices((X, Y)).map(lambda x, y: (x + 1, y)).batch(4).prefetch(AUTOTUNE)
+    batches = list(data)
+    assert len(data) == 3 and [len(x) for x, _ in batches] == [4, 4, 2]
+    assert np.concatenate([x for x, _ in batches]).tolist() == (X + 1).tolist()
+    assert (
+        len(list(data.unbatch())) == 10 and len(Dataset.from_tensor_slices({"a": X}).batch(4, drop_remainder=True)) == 2
+    )
+
+
+@pytest.mark.parametrize("buffer", [1, 3, 100])
+def test_shuffling_keeps_every_element_and_changes_between_rounds(buffer):
+    data = Dataset.from_tensor_slices(X).shuffle(buffer, seed=1)
+    first, second = numbers(data), numbers(data)
+    assert sorted(first) == sorted(second) == X.tolist()
+    assert (first == second) == (buffer == 1)
+    fixed = Dataset.from_tensor_slices(X).shuffle(buffer, seed=1, reshuffle_each_iteration=False)
+    assert numbers(fixed) == numbers(fixed)
+
+
+def test_chains_of_steps():
+    data = Dataset.range(6)
+    assert numbers(data.filter(lambda x: x % 2 == 0)) == [0, 2, 4]
+    assert numbers(data.skip(2).take(3)) == [2, 3, 4] and numbers(data.repeat(2))[6:] == list(range(6))
+    assert numbers(data.repeat().take(8)) == [0, 1, 2, 3, 4, 5, 0, 1] and data.repeat().cardinality() == -1
+    assert [(int(i), int(e)) for i, e in data.enumerate(5).take(2)] == [(5, 0), (6, 1)]
+    assert numbers(data.concatenate(Dataset.range(2))) == [0, 1, 2, 3, 4, 5, 0, 1]
+    assert [(int(a), int(b)) for a, b in Dataset.zip((data, Dataset.range(2)))] == [(0, 0), (1, 1)]
+    calls = []
+    cached = data.map(lambda x: calls.append(1) or x).cache()
+    assert numbers(cached) == numbers(cached) and len(calls) == 6
+    with pytest.raises(TypeError, match="infinite"):
+        len(data.repeat())
+
+
+def test_fit_takes_a_dataset():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(50, 3)).astype("float32"), rng.normal(size=(50, 1)).astype("float32")
+    model = nacre.Sequential([nacre.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    data = Dataset.from_tensor_slices((x, y)).shuffle(50).batch(16)
+    history = model.fit(data, epochs=3, validation_data=data, verbose=0).history
+    assert len(history["loss"]) == 3 and history["loss"][-1] < history["loss"][0]
+    endless = Dataset.from_tensor_slices((x, y)).repeat().batch(16)
+    assert len(model.fit(endless, epochs=2, steps_per_epoch=3, verbose=0).history["loss"]) == 2
+
+
+def test_elements_are_tensors_and_texts_give_bytes():
+    data = Dataset.from_tensor_slices({"n": [1, 2], "t": ["x", "yz"]})
+    first, second = data
+    assert isinstance(first["n"], Tensor) and first["n"].numpy() == 1
+    assert second["t"].numpy() == b"yz" and data.batch(2).get_single_element()["t"].numpy().tolist() == [b"x", b"yz"]
+    kinds = []
+    list(data.map(lambda e: kinds.append(type(e["n"])) or e["n"] * 2))
+    assert kinds == [Tensor, Tensor]
+    assert next(data.as_numpy_iterator())["t"] == b"x"
+
+
+def test_windows_are_data_sets():
+    data = Dataset.range(7).window(3, shift=2, drop_remainder=True)
+    assert numbers(data.flat_map(lambda w: w.batch(3))) == [[0, 1, 2], [2, 3, 4], [4, 5, 6]]
+    rest = Dataset.range(5).window(3).flat_map(lambda w: w.batch(3))
+    assert numbers(rest) == [[0, 1, 2], [3, 4]]
+    apart = Dataset.range(8).window(2, shift=3, stride=2).flat_map(lambda w: w.batch(2))
+    assert numbers(apart) == [[0, 2], [3, 5], [6]]
+    pairs = Dataset.from_tensor_slices((X, Y)).window(2, drop_remainder=True)
+    assert [(int(a), int(b)) for x, y in pairs.take(1) for a, b in zip(x, y, strict=True)] == [(0, 0), (1, 2)]
+
+
+def test_further_steps():
+    data = Dataset.range(4)
+    assert numbers(data.interleave(lambda x: Dataset.from_tensors(x).repeat(2), cycle_length=2)) == [
+        0,
+        1,
+        0,
+        1,
+        2,
+        3,
+        2,
+        3,
+    ]
+    assert int(data.reduce(np.int64(0), lambda state, x: state + x)) == 6
+    assert numbers(data.shard(2, 1)) == [1, 3] and len(data.shard(2, 1)) == 2
+    ragged = Dataset.from_generator(lambda: iter([[1], [2, 3]])).map(np.asarray).padded_batch(2)
+    assert numbers(ragged) == [[[1, 0], [2, 3]]]
+    spec = Dataset.from_tensor_slices((X[:, None] * 1.0, ["a"] * 10)).batch(4).element_spec
+    assert [(s.shape, s.dtype) for s in spec] == [((4, 1), "float64"), ((4,), "string")]
+
+
+def test_folders_and_series_give_data_sets(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for i in range(3):
+            nacre.utils.save_img(tmp_path / name / f"{i}.png", np.full((4, 5, 3), 40 * i, "uint8"))
+    data = nacre.utils.image_dataset_from_directory(tmp_path, image_size=(4, 4), batch_size=4, seed=1, verbose=False)
+    assert data.class_names == ["cat", "dog"] and len(data) == 2
+    shapes = [(x.shape, y.shape) for x, y in data.map(lambda x, y: (x / 255.0, y)).prefetch(AUTOTUNE)]
+    assert shapes == [((4, 4, 4, 3), (4,)), ((2, 4, 4, 3), (2,))]
+    windows = nacre.utils.timeseries_dataset_from_array(X, Y, sequence_length=3, batch_size=None)
+    assert numbers(windows.map(lambda x, y: x).take(2)) == [[0, 1, 2], [1, 2, 3]]
+
+
+def test_text_in_a_data_set_reaches_the_layers_for_it():
+    data = Dataset.from_tensor_slices((["a b", "b", "c"], [1, 0, 0])).batch(2)
+    layer = nacre.layers.TextVectorization(output_sequence_length=2)
+    layer.adapt(data.map(lambda text, label: text))
+    assert layer.vocabulary_size() == 5
+    assert [x.shape for x, _ in data.map(lambda text, label: (layer(text), label))] == [(2, 2), (1, 2)]

@@ -77,7 +77,11 @@ def main() -> None:
                     report(rows[-1])
     summary(rows)
     if args.json:
-        about = {"machine": platform.processor() or platform.machine(), "system": platform.platform(), "cores": os.cpu_count()}
+        about = {
+            "machine": platform.processor() or platform.machine(),
+            "system": platform.platform(),
+            "cores": os.cpu_count(),
+        }
         with open(args.json, "w") as file:
             json.dump({"about": about, "rows": rows}, file, indent=1)
 

@@ -14,6 +14,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,12 @@ def kernels(arguments: list[str]) -> int:
         print(f"# {shapes.name}", flush=True)
         status |= subprocess.run([binary, "--shapes", shapes, *arguments], check=False).returncode
     return status
+
+
+def milliseconds(call: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    call()
+    return (time.perf_counter() - begin) * 1e3
 
 
 def models(names: list[str]) -> int:
@@ -49,13 +57,9 @@ def models(names: list[str]) -> int:
         model = build_keras(net, keras, compiled=name in TRAINING)
         data = (x, y) if name in TRAINING else x
 
-        def step() -> float:
-            begin = time.perf_counter()
-            model.train_on_batch(x, y) if name in TRAINING else model.predict_on_batch(x)
-            return (time.perf_counter() - begin) * 1e3
-
-        first = step()
-        times = [step() for _ in range(max(5, int(1000.0 / step())))]
+        call = partial(model.train_on_batch, x, y) if name in TRAINING else partial(model.predict_on_batch, x)
+        first = milliseconds(call)
+        times = [milliseconds(call) for _ in range(max(5, int(1000.0 / milliseconds(call))))]
         low, middle, high = np.percentile(times, (10, 50, 90))
         print(f"{name:18} first {first:7.1f} ms   then {middle:9.3f} ms ({low:.3f} .. {high:.3f})")
         if names:

@@ -86,7 +86,12 @@ def test_images_of_any_size_without_classifier() -> None:
     model = applications.MobileNet(weights=None, include_top=False, alpha=0.25)
     assert model.output_shape == (None, None, None, 256)
     for side in (32, 50):
-        assert model.predict(np.zeros((1, side, side, 3), "float32"), verbose=0).shape == (1, side // 32, side // 32, 256)
+        assert model.predict(np.zeros((1, side, side, 3), "float32"), verbose=0).shape == (
+            1,
+            side // 32,
+            side // 32,
+            256,
+        )
 
 
 def test_predictions_are_named_highest_first(cache: Any, monkeypatch: Any) -> None:
@@ -95,7 +100,11 @@ def test_predictions_are_named_highest_first(cache: Any, monkeypatch: Any) -> No
     (cache / "imagenet_class_index.json").write_bytes(text)
     digest = files.file_digest
     real = hashlib.md5(text).hexdigest()
-    monkeypatch.setattr(files, "file_digest", lambda path, kind="sha256": "c2c37ea517e94d9795004a39431a14cb" if digest(path, "md5") == real else "")
+    monkeypatch.setattr(
+        files,
+        "file_digest",
+        lambda path, kind="sha256": "c2c37ea517e94d9795004a39431a14cb" if digest(path, "md5") == real else "",
+    )
     scores = np.zeros((2, 1000), "float32")
     scores[0, [3, 7]] = 0.25, 0.75
     scores[1, 999] = 1.0

@@ -45,7 +45,9 @@ def test_two_inputs_and_named_outputs():
     for given in (x, {"a": x[0], "b": x[1]}):
         got = model(given)
         np.testing.assert_allclose(got["all"], np.concatenate([x[0], x[1] ** 2], 1), rtol=1e-6)
-        np.testing.assert_allclose(got["sum"], got["all"].numpy() @ model.layers[-1].kernel.numpy(), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            got["sum"], got["all"].numpy() @ model.layers[-1].kernel.numpy(), rtol=1e-5, atol=1e-6
+        )
     assert programs(model) == 2
 
 

@@ -270,7 +270,7 @@ def test_removed_methods_say_what_stands_in_their_place():
     model = keras.Sequential([keras.layers.Dense(1)])
     with pytest.raises(AttributeError, match=r"argmax\(model.predict"):
         model.predict_classes(np.ones((1, 2)))
-    with pytest.raises(AttributeError, match="no attribute 'nothing'$"):
+    with pytest.raises(AttributeError, match=r"no attribute 'nothing'$"):
         model.nothing  # noqa: B018
     assert not hasattr(model, "fit_generator")
 

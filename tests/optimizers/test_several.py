@@ -58,13 +58,17 @@ def test_fit_with_two_optimizers_is_each_alone() -> None:
         model.fit(X, Y, batch_size=8, epochs=2, shuffle=False, verbose=0)
         return model.get_weights()
 
-    same = weights(optimizers.MultiOptimizer(optimizers.OptimizerMap(optimizers.SGD(0.1), {"(.*/)?a/.*": optimizers.SGD(0.1)})))
+    same = weights(
+        optimizers.MultiOptimizer(optimizers.OptimizerMap(optimizers.SGD(0.1), {"(.*/)?a/.*": optimizers.SGD(0.1)}))
+    )
     for mine, alone in zip(same, weights(optimizers.SGD(0.1)), strict=True):
         np.testing.assert_allclose(mine, alone, rtol=1e-6)
 
 
 def test_several_optimizers_come_back_from_a_file(tmp_path: Any) -> None:
-    model = small_model(optimizers.MultiOptimizer(optimizers.OptimizerMap(optimizers.Adam(), {"(.*/)?a/.*": optimizers.SGD(0.1)})))
+    model = small_model(
+        optimizers.MultiOptimizer(optimizers.OptimizerMap(optimizers.Adam(), {"(.*/)?a/.*": optimizers.SGD(0.1)}))
+    )
     model.fit(X, Y, verbose=0)
     model.save(tmp_path / "m.keras")
     again = keras.models.load_model(tmp_path / "m.keras")

@@ -99,7 +99,9 @@ _NAMES: dict[str, dict[str, str]] = {
         "to_snake_case": "nacre.core.naming:to_snake_case",
     },
     "saving.saving_lib": {"_MEMORY_UPPER_BOUND": "true", "_ZIP_MEMBER_BOMB_FLOOR_BYTES": "true"},
-    "saving.saving_api": {name: f"nacre.saving:{name}" for name in ("load_model", "save_model", "load_weights", "save_weights")},
+    "saving.saving_api": {
+        name: f"nacre.saving:{name}" for name in ("load_model", "save_model", "load_weights", "save_weights")
+    },
     "saving.object_registration": {"GLOBAL_CUSTOM_NAMES": "nacre.core.custom_objects:_NAMES"},
     "utils.summary_utils": {"print_summary": "nacre.utils.summary:print_summary"},
     "utils": {"removesuffix": "removesuffix"},
@@ -185,7 +187,9 @@ class AbsentModule(types.ModuleType):
 
 QUANTIZED = Absent("quantization")
 CURVES = types.SimpleNamespace(from_str=str, ROC="ROC", PR="PR", PRGAIN="PRGAIN")
-SUMMATIONS = types.SimpleNamespace(from_str=str, INTERPOLATION="interpolation", MAJORING="majoring", MINORING="minoring")
+SUMMATIONS = types.SimpleNamespace(
+    from_str=str, INTERPOLATION="interpolation", MAJORING="majoring", MINORING="minoring"
+)
 
 
 def conftest() -> types.ModuleType:
@@ -231,7 +235,9 @@ def conv_transpose_padding(
     from nacre.ops.convolution import transposed_length
 
     axes = range(len(input_shape) - 2)
-    steps, gaps, extra = ((v,) * len(axes) if isinstance(v, int) or v is None else v for v in (strides, dilation_rate, output_padding))
+    steps, gaps, extra = (
+        (v,) * len(axes) if isinstance(v, int) or v is None else v for v in (strides, dilation_rate, output_padding)
+    )
     pads = []
     for i in axes:
         n, size = input_shape[1 + i], kernel_shape[i]
@@ -239,13 +245,6 @@ def conv_transpose_padding(
         reach = (size - 1) * gaps[i]
         pads.append((reach - before, reach - after))
     return pads
-
-
-    rank = len(input_shape) - 2
-    cls = getattr(layers, f"Conv{rank}DTranspose")
-    kernel_size = tuple(kernel_size)[:rank]  # or the shape of a kernel
-    options = dict(output_padding=output_padding, data_format=data_format, dilation_rate=dilation_rate)
-    return cls(filters, kernel_size, strides=strides, padding=padding, **options).compute_output_shape(input_shape)
 
 
 def trainer() -> Any:

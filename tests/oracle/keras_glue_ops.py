@@ -18,7 +18,7 @@ _ORDER: dict[str, Callable[..., Any]] = {
 }
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _functions() -> dict[str, tuple[str, Callable[..., Any]]]:
     """The functions of nacre's ops by their names in small letters without underscores."""
     from nacre import ops

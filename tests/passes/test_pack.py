@@ -46,7 +46,9 @@ def test_outputs_are_those_of_the_separate_ops(name):
 
     def step(x):
         y = e.Add()(Conv2D(strides, padding, dilation, groups)(x, w), b)
-        return e.Clip()(e.Add()(y, y * 0.5), scalar(0.0), scalar(6.0)), e.Relu()(Conv2D(strides, padding, dilation, groups)(x, w))
+        return e.Clip()(e.Add()(y, y * 0.5), scalar(0.0), scalar(6.0)), e.Relu()(
+            Conv2D(strides, padding, dilation, groups)(x, w)
+        )
 
     compiled = CompiledFunction(step)
     for _ in range(2):

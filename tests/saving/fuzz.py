@@ -180,7 +180,10 @@ def spoil_hdf5(path: Path, rng: random.Random, folder: Path) -> None:
                 del file[name]
                 file.create_group(name)
             elif (
-                kind == 12 and isinstance(file[name], h5py.Dataset) and file[name].dtype.kind == "f" and 0 < file[name].size < 1 << 20
+                kind == 12
+                and isinstance(file[name], h5py.Dataset)
+                and file[name].dtype.kind == "f"
+                and 0 < file[name].size < 1 << 20
             ):
                 file[name][...] = rng.choice((np.nan, np.inf, 1e38))
 

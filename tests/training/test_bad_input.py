@@ -22,7 +22,10 @@ CASES: dict[str, tuple[Any, str]] = {
     "label of validation": (lambda m: m.fit(X, Y, validation_data=(X, Y + 9)), r"\[0, 3\).*got (9|10|11)"),
     "label of evaluate": (lambda m: m.evaluate(X, Y + 9), r"\[0, 3\)"),
     "label of one batch": (lambda m: m.train_on_batch(X, Y + 9), r"\[0, 3\)"),
-    "width of validation": (lambda m: m.fit(X, Y, validation_data=(X[:, :4], Y)), r"received input with shape \(32, 4\)"),
+    "width of validation": (
+        lambda m: m.fit(X, Y, validation_data=(X[:, :4], Y)),
+        r"received input with shape \(32, 4\)",
+    ),
     "empty": (lambda m: m.fit(X[:0], Y[:0]), "at least one sample"),
     "objects": (lambda m: m.fit(X.astype(object), Y), "x: Invalid dtype: object"),
     "complex": (lambda m: m.fit(X + 1j, Y), "complex"),

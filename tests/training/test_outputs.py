@@ -33,7 +33,7 @@ def test_a_loss_may_name_only_some_outputs() -> None:
 def test_a_wrong_name_is_told() -> None:
     m = model()
     m.compile("sgd", loss={"a": "mse", "c": "mse"})
-    with pytest.raises(KeyError, match="'c'.*can't be found"):
+    with pytest.raises(KeyError, match=r"'c'.*can't be found"):
         m.fit(X, {"a": Y, "b": Y}, verbose=0)
 
 

@@ -52,9 +52,7 @@ def _block(x: Any, name: str, filters: int, window: int, strides: int, widening:
     weight = layers.Reshape(shape, name=f"{name}se_reshape")(weight)
     few = max(1, channels // 4)
     for width, step, function in ((few, "reduce", "swish"), (wide, "expand", "sigmoid")):
-        weight = _MAKE.conv(
-            weight, width, 1, f"{name}se_{step}", padding="same", activation=function, use_bias=True
-        )
+        weight = _MAKE.conv(weight, width, 1, f"{name}se_{step}", padding="same", activation=function, use_bias=True)
     x = layers.multiply([x, weight], name=f"{name}se_excite")
     x = _MAKE.bn(_MAKE.conv(x, filters, 1, f"{name}project_conv", padding="same"), f"{name}project_bn")
     if strides > 1 or channels != filters:

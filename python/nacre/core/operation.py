@@ -225,9 +225,7 @@ def _probe(
         if not isinstance(x, KerasTensor):
             return x
         number = next(seen)
-        shape = tuple(
-            fixed.get((number, i), sizes[i % len(sizes)]) if d is None else d for i, d in enumerate(x.shape)
-        )
+        shape = tuple(fixed.get((number, i), sizes[i % len(sizes)]) if d is None else d for i, d in enumerate(x.shape))
         s = graph.add_input(Spec(shape, x.dtype))
         mask = getattr(x, "_keras_mask", None)
         if mask is not None:

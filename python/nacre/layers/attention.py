@@ -62,7 +62,9 @@ class Attention(Layer):
     def _check_mask(self, mask: Any) -> None:
         name = type(self).__name__
         if not isinstance(mask, (list, tuple)):
-            raise ValueError(f"{name} layer mask must be a list, namely [query_mask, value_mask]. Received: mask={mask}.")
+            raise ValueError(
+                f"{name} layer mask must be a list, namely [query_mask, value_mask]. Received: mask={mask}."
+            )
         if not 2 <= len(mask) <= 3:
             raise ValueError(
                 f"{name} layer accepts mask list of length 2 or 3. Received: inputs, where the length of the mask is "

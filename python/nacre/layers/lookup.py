@@ -237,7 +237,10 @@ class IndexLookup(Layer):
 
     def compute_output_spec(self, inputs: Any) -> Any:
         """A KerasTensor of what `call` gives."""
-        return KerasTensor(self.compute_output_shape(inputs.shape), "string" if self.invert else "int64" if self.output_mode == "int" else self._input_dtype)
+        return KerasTensor(
+            self.compute_output_shape(inputs.shape),
+            "string" if self.invert else "int64" if self.output_mode == "int" else self._input_dtype,
+        )
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shape of the indices, or (N, vocabulary size)."""

@@ -130,7 +130,8 @@ def _neutral(inputs: list[Any], function: Any, nothing: Any) -> Any:
         return _joined_by(inputs, function)
     kept = [None if m is None else _spread(m, x) for x, m in zip(inputs, masks)]
     output = _joined_by(
-        [x if k is None else ops.where(k, x, ops.cast(nothing(x.dtype), x.dtype)) for x, k in zip(inputs, kept)], function
+        [x if k is None else ops.where(k, x, ops.cast(nothing(x.dtype), x.dtype)) for x, k in zip(inputs, kept)],
+        function,
     )
     if any(k is None for k in kept):
         return output

@@ -212,7 +212,9 @@ class TextVectorization(Layer):
 
     def compute_output_spec(self, inputs: Any) -> Any:
         """A KerasTensor of what `call` gives."""
-        return KerasTensor(self.compute_output_shape(inputs.shape), "int64" if self.output_mode == "int" else self._input_dtype)
+        return KerasTensor(
+            self.compute_output_shape(inputs.shape), "int64" if self.output_mode == "int" else self._input_dtype
+        )
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """(N, T), or (N, vocabulary size)."""

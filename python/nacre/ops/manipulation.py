@@ -115,7 +115,9 @@ def transpose(x: Any, axes: Any = None) -> Any:
     else:
         perm = tuple(normalize_axis(a, rank, "transpose: axes") for a in as_shape(axes, "transpose"))
         if sorted(perm) != list(range(rank)):
-            raise ValueError(f"transpose: expected a valid permutation of the axes of a tensor of shape {x.shape}, got axes={axes!r}")
+            raise ValueError(
+                f"transpose: expected a valid permutation of the axes of a tensor of shape {x.shape}, got axes={axes!r}"
+            )
     return permuted(x, perm)
 
 

@@ -205,7 +205,9 @@ def _window(window: Any, length: int, fft_length: int, dtype: str, name: str) ->
         w = np.ones(length)
     elif isinstance(window, str):
         if window not in ("hann", "hamming"):
-            raise ValueError(f"{name}: If a string is passed to `window`, it must be one of 'hann', 'hamming'. Received: window={window!r}")
+            raise ValueError(
+                f"{name}: If a string is passed to `window`, it must be one of 'hann', 'hamming'. Received: window={window!r}"
+            )
         a = 0.5 if window == "hann" else 0.54
         w = a - (1 - a) * np.cos(2 * np.pi * np.arange(length) / length)  # periodic: one more point would be the first
     else:

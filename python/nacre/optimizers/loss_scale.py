@@ -84,7 +84,8 @@ class LossScaleOptimizer(Optimizer):
         def step() -> None:
             scale = self.dynamic_scale.value
             self.inner_optimizer.apply(
-                [g if g is None or v.overwrite_with_gradient else g / scale for g, v in zip(grads, variables)], variables
+                [g if g is None or v.overwrite_with_gradient else g / scale for g, v in zip(grads, variables)],
+                variables,
             )
             full = ops.equal(self.step_counter, self.dynamic_growth_steps - 1)
             self.dynamic_scale.assign(ops.where(full, scale * 2.0, scale))

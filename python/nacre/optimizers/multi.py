@@ -85,7 +85,10 @@ class OptimizerMap(MutableMapping[str, Optimizer]):
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
         """The map that `config` describes."""
         return cls(
-            *(deserialize_keras_object(config[k], custom_objects=custom_objects) for k in ("default_optimizer", "optimizer_map"))
+            *(
+                deserialize_keras_object(config[k], custom_objects=custom_objects)
+                for k in ("default_optimizer", "optimizer_map")
+            )
         )
 
 

@@ -96,7 +96,9 @@ class Muon(Optimizer):
             return
         m = m_slot * self.momentum + gradient
         m_slot.assign(m)
-        direction = self.zeropower_via_newtonschulz5(gradient + self.momentum * m if self.nesterov else m, self.ns_steps)
+        direction = self.zeropower_via_newtonschulz5(
+            gradient + self.momentum * m if self.nesterov else m, self.ns_steps
+        )
         self.assign_sub(variable, self.lr_adjust(rate * direction))
 
     def _adam_step(self, gradient: Any, variable: Variable, rate: Any, m_slot: Variable, v_slot: Variable) -> None:

@@ -147,7 +147,10 @@ def load_weights(
         file.seek(0)
         with h5.reading(file, path) as weights:
             with h5.Reader(weights, path).errors("/"):
-                legacy = not path.endswith(".weights.h5") and {"layer_names", "model_weights"} & {*weights.attrs, *weights}
+                legacy = not path.endswith(".weights.h5") and {"layer_names", "model_weights"} & {
+                    *weights.attrs,
+                    *weights,
+                }
             if not legacy:
                 if by_name:
                     raise ValueError(f"load_weights: by_name=True is for `.h5` files of older versions, got {path}")

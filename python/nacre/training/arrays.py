@@ -40,7 +40,13 @@ def to_array(x: Any, what: str) -> np.ndarray[Any, Any]:
 
     Raises TypeError for what holds no numbers, ValueError for a scalar.
     """
-    if type(x) is np.ndarray and x.dtype == np.float32 and x.ndim and x.flags.c_contiguous and config.floatx() == "float32":
+    if (
+        type(x) is np.ndarray
+        and x.dtype == np.float32
+        and x.ndim
+        and x.flags.c_contiguous
+        and config.floatx() == "float32"
+    ):
         return x
     pandas = sys.modules.get("pandas")
     if pandas is not None:

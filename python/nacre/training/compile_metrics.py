@@ -115,7 +115,9 @@ class CompileMetrics:
         try:
             return _by_structure(given, y_pred)
         except ValueError as error:
-            of_names = f"either be a dict or a list matching the output names of the functional model {self.output_names} or "
+            of_names = (
+                f"either be a dict or a list matching the output names of the functional model {self.output_names} or "
+            )
             raise ValueError(
                 f"{error}\nInvalid `{what}`. `{what}` should contain metrics objects and "
                 f"{of_names if self.output_names else ''}match the output structure of the model: "

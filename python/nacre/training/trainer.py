@@ -69,7 +69,9 @@ class Trainer(Layer):
     _mode: Mode | None = None
     _output_specs: Any = None
     _state_seen: Any = None
-    _structure_seen: int | None = None  # the version of all layers' structure at which all was built and the functions fitted
+    _structure_seen: int | None = (
+        None  # the version of all layers' structure at which all was built and the functions fitted
+    )
     _call_function: Any = None
     _initial_epoch: int | None = None
 

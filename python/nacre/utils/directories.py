@@ -84,7 +84,9 @@ def _dataset(
         kind = "images" if endings is _IMAGES else "text files"
         raise ValueError(f"No {kind} found in directory {directory}. Allowed formats: {endings}")
     paths = [str(p) for p, _ in found]
-    numbers: Any = np.array([i for _, i in found], np.int32) if inferred else None if labels is None else np.asarray(labels)
+    numbers: Any = (
+        np.array([i for _, i in found], np.int32) if inferred else None if labels is None else np.asarray(labels)
+    )
     if numbers is not None and len(numbers) != len(paths):
         raise ValueError(
             f"Expected the lengths of `labels` to match the number of files in the target directory. len(labels) is "
@@ -182,6 +184,7 @@ def text_dataset_from_directory(
 
     The arguments are those of `image_dataset_from_directory`; `max_length` cuts texts after that many bytes.
     """
+
     def read(paths: list[str]) -> Any:
         out = np.empty(len(paths), object)
         out[:] = [Path(p).read_bytes()[:max_length].decode("utf-8", "replace") for p in paths]

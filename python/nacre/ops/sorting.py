@@ -360,7 +360,7 @@ def histogram(x: Any, bins: int = 10, range: Any = None) -> Any:
     if range is not None and range[1] < range[0]:
         raise ValueError(f"The second element of `range` must be greater than the first. Received: range={range!r}")
     array = as_array(x if not hasattr(x, "value") else x.value)
-    counts, edges = np.histogram(array, bins.__index__(), range)
+    counts, edges = np.histogram(array, bins.__index__(), None if range is None else (range[0], range[1]))
     return Tensor(counts.astype(np.int32)), Tensor(edges.astype(np.float32))
 
 

@@ -89,11 +89,11 @@ class LossScaleOptimizer(Optimizer):
             )
             full = ops.equal(self.step_counter, self.dynamic_growth_steps - 1)
             self.dynamic_scale.assign(ops.where(full, scale * 2.0, scale))
-            self.step_counter.assign(ops.where(full, 0, self.step_counter + 1))
+            self.step_counter.assign(ops.where(full, 0, self.step_counter.value + 1))
 
         def skip() -> None:
             self.step_counter.assign(0)
-            self.dynamic_scale.assign(self.dynamic_scale * 0.5)
+            self.dynamic_scale.assign(self.dynamic_scale.value * 0.5)
 
         self._when(finite, step, skip, [*self.variables, *variables])
 
@@ -106,7 +106,7 @@ class LossScaleOptimizer(Optimizer):
     def learning_rate(self, value: Any) -> None:
         self.inner_optimizer.learning_rate = value
 
-    @property
+    @property  # type: ignore[misc]
     def iterations(self) -> Any:
         """That of the inner optimizer."""
         return self.inner_optimizer.iterations

@@ -193,7 +193,7 @@ class MultiOptimizer(Optimizer):
         of = {id(v): g for v, g in zip(variables, grads)}
         for optimizer, mine in self._shares(variables):
             optimizer.apply([of[id(v)] for v in mine], mine)
-        self._iterations.assign(self._iterations + 1)
+        self._iterations.assign(self._iterations.value + 1)
 
     def finalize_variable_values(self, var_list: Sequence[Variable]) -> None:
         """That of each optimizer for its variables."""

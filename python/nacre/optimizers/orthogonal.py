@@ -94,7 +94,7 @@ class Muon(Optimizer):
         if v_slot is not None:
             self._adam_step(gradient, variable, rate * self.adam_lr_ratio, m_slot, v_slot)
             return
-        m = m_slot * self.momentum + gradient
+        m = m_slot.value * self.momentum + gradient
         m_slot.assign(m)
         direction = self.zeropower_via_newtonschulz5(
             gradient + self.momentum * m if self.nesterov else m, self.ns_steps

@@ -135,7 +135,7 @@ NACRE_INLINE void walk_windows_by_two(Op& op, i64 n, i64 left, i64 right) {
     }
   };
   NACRE_UNROLL for (int r = 0; r < R; ++r) a[r] = op.start();
-  if (!left) {
+  if (left < 1) {
     NACRE_UNROLL for (int row = 0; row < 2 * R + 1; ++row) add(a, op.get(row), row, 0);
   }
   op.next();
@@ -143,7 +143,7 @@ NACRE_INLINE void walk_windows_by_two(Op& op, i64 n, i64 left, i64 right) {
     NACRE_UNROLL for (int row = 0; row < 2 * R + 1; ++row) add(a, op.get(row), row, 1);
     op.next();
     NACRE_UNROLL for (int r = 0; r < R; ++r) b[r] = op.start();
-    if (at + 1 < n || !right) {
+    if (at + 1 < n || right < 1) {
       NACRE_UNROLL for (int row = 0; row < 2 * R + 1; ++row) {
         const typename Op::In in = op.get(row);
         add(a, in, row, 2);

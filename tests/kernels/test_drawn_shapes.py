@@ -1,0 +1,84 @@
+"""The claims of the tests beside this one, for shapes that nobody chose: drawn by a seed, the same in every run."""
+
+import numpy as np
+import pytest
+
+from kernels import test_conv, test_conv_pool, test_depthwise_conv, test_pool
+from kernels.conv_reference import Conv
+from nacre import _core
+
+ISAS = pytest.mark.parametrize("isa", _core.isas())
+# A few shapes a seed; the slow run draws many more.
+SEEDS = [*range(10), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(10, 150))]
+EACH_SEED = pytest.mark.parametrize("seed", SEEDS)
+
+
+def drawn(rng, **fixed):
+    """A convolution over an image of up to 80 columns, most of them small."""
+    sides = [int(rng.choice([rng.integers(1, 12), rng.integers(12, 40)])) for _ in range(2)]
+    if rng.random() < 0.25:
+        sides[1] = int(rng.integers(60, 80))
+    K = int(rng.choice([1, 2, 3, 3, 3, 5]))
+    S = int(rng.choice([1, 1, 2, 3]))
+    D = int(rng.choice([1, 1, 1, 2]))
+    window = dict(KH=K, KW=K, SH=S, SW=S, DH=D, DW=D)
+    if rng.random() < 0.2:
+        window = {k: int(rng.integers(1, 4)) for k in window}
+    padding = str(rng.choice(["same", "valid"]))
+    return Conv(N=int(rng.integers(1, 4)), H=sides[0], W=sides[1], padding=padding, **{**window, **fixed})
+
+
+def channels(rng):
+    return int(rng.choice([rng.integers(1, 6), rng.integers(6, 24), rng.integers(24, 70)]))
+
+
+@ISAS
+@EACH_SEED
+def test_convolution(seed, isa):
+    rng = np.random.default_rng(seed)
+    for _ in range(4):
+        case = drawn(rng, C=channels(rng), O=channels(rng), act=int(rng.integers(2)))
+        test_conv.test_forward(case, isa)
+        test_conv.test_grad_x(case, isa)
+        test_conv.test_grad_x_is_masked_by_the_relu_before(case, isa)
+        test_conv.test_grad_w_and_bias(case, isa)
+
+
+@ISAS
+@EACH_SEED
+def test_depthwise_convolution(seed, isa):
+    rng = np.random.default_rng(seed)
+    for _ in range(6):
+        case = (channels(rng), int(rng.choice([1, 1, 1, 2])), drawn(rng))
+        test_depthwise_conv.test_forward(case, isa)
+        test_depthwise_conv.test_act_limits_the_finished_sum(case, 1, isa)
+        test_depthwise_conv.test_grad_x(case, isa)
+        test_depthwise_conv.test_grad_w_and_bias(case, isa)
+
+
+@ISAS
+@EACH_SEED
+def test_pooling(seed, isa, monkeypatch):
+    rng = np.random.default_rng(seed)
+    for _ in range(6):
+        conv = drawn(rng)
+        case = test_pool.pool(
+            N=conv.N, H=conv.H, W=conv.W, C=channels(rng), K=(conv.KH, conv.KW), S=(conv.SH, conv.SW),
+            padding=conv.padding,
+        )  # fmt: skip
+        monkeypatch.setitem(test_pool.CASES, "drawn", case)
+        test_pool.test_max_pool("drawn", isa)
+        test_pool.test_max_pool_grad_x_gives_all_to_the_first_maximum("drawn", isa)
+        test_pool.test_avg_pool_counts_what_it_sees("drawn", isa)
+
+
+@ISAS
+@EACH_SEED
+def test_convolution_with_pooling(seed, isa):
+    rng = np.random.default_rng(seed)
+    for _ in range(3):
+        outputs = max(channels(rng), 5)  # fewer take another way in conv2d, with another order of sums
+        case = (int(rng.choice([2, 2, 3])), drawn(rng, C=channels(rng), O=outputs, act=int(rng.integers(2))))
+        test_conv_pool.test_forward_is_the_three_steps_in_one(case, isa)
+        test_conv_pool.test_grad_w_and_bias(case, isa)
+        test_conv_pool.test_grad_x(case, isa)

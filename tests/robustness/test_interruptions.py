@@ -114,6 +114,7 @@ def test_predict_and_fit_inside_a_callback(model):
     assert len(model.fit(X, Y, epochs=3, verbose=0, callbacks=[Inside()]).history["loss"]) == 3
 
 
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # JAX's, where the tests beside real Keras have loaded it
 def test_a_child_forked_in_the_middle_of_training_can_train(model):
     seen = []
 

@@ -190,7 +190,8 @@ bool in_team(int threads, Work& work) {
 // then, since what else runs on the machine changes: a try that is likely to be slow comes the more rarely the more it costs.
 template <class Work>
 void run_quickest(Context& context, i64 steps, Work& work) {
-  constexpr double kMostSatOut = 256, kTryShare = 0.1;  // of the time may go into trying the team
+  constexpr double kTryShare = 0.1;     // of the time may go into trying the team,
+  constexpr double kMostSatOutNs = 20e6;  // but what held it up may have gone by then
   using Clock = std::chrono::steady_clock;
   const Clock::time_point begin = Clock::now();
   const auto note = [&](double& mean) {
@@ -211,7 +212,8 @@ void run_quickest(Context& context, i64 steps, Work& work) {
   if (alone == 0 || ++context.waits % 32 == 0) {
     context.sit_out = 1;  // to have something to compare with
   } else if (team > alone) {
-    context.sit_out = static_cast<int>(std::min(1 + (team - alone) / (kTryShare * alone), kMostSatOut));
+    const double most = kMostSatOutNs / (alone * static_cast<double>(steps));
+    context.sit_out = 1 + static_cast<int>(std::min((team - alone) / (kTryShare * alone), std::min(most, 256.0)));
   }
 }
 

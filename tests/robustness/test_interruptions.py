@@ -70,7 +70,9 @@ def test_a_signal_interrupts_training_within_a_second(model):
     with pytest.raises(KeyboardInterrupt):
         model.fit(np.tile(X, (200, 1)), np.tile(Y, 200), epochs=100000, verbose=0)
     assert time.monotonic() - start < 3
-    assert trains(model)
+    before = model.get_weights()
+    assert np.isfinite(model.fit(X, Y, epochs=1, verbose=0).history["loss"]).all()  # there may be nothing left to learn
+    assert any((a != b).any() for a, b in zip(before, model.get_weights()))
 
 
 def test_threads_may_predict_while_one_trains(model):

@@ -64,15 +64,15 @@ def test_a_generator_that_raises_ends_fit_with_its_error(model, after):
 
 
 def test_a_signal_interrupts_training_within_a_second(model):
+    first = model.get_weights()
     timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         model.fit(np.tile(X, (200, 1)), np.tile(Y, 200), epochs=100000, verbose=0)
     assert time.monotonic() - start < 3
-    before = model.get_weights()
-    assert np.isfinite(model.fit(X, Y, epochs=1, verbose=0).history["loss"]).all()  # there may be nothing left to learn
-    assert any((a != b).any() for a, b in zip(before, model.get_weights()))
+    model.set_weights(first)  # half a second may have taken it to where there is nothing left to learn
+    assert trains(model)
 
 
 def test_threads_may_predict_while_one_trains(model):

@@ -100,13 +100,6 @@ NACRE_INLINE void streamed() {
 #endif
 }
 NACRE_INLINE void prefetch(const void* p) { __builtin_prefetch(p, 0, 3); }
-NACRE_INLINE void prefetch_write(const void* p) {
-#if defined(__x86_64__)
-  asm volatile("prefetchw %0" : : "m"(*static_cast<const char*>(p)));  // the built-in one wants a flag for this
-#else
-  __builtin_prefetch(p, 1, 3);
-#endif
-}
 NACRE_INLINE void prefetch_far(const void* p) { __builtin_prefetch(p, 0, 2); }  // into L2
 
 }  // namespace nacre::NACRE_ISA

@@ -19,9 +19,15 @@ LARGE = [
     (9, 600, 10),
     (100, 300, 129),
     (6, 256, 512),
+    (130, 1030, 176),  # narrower panels between blocks that are copied ahead
+    (64, 1200, 112),
     (40, 1024, 64),
     (33, 300, 4100),  # weights of more than 4 MB: blocks of four panels are copied ahead,
-    (8, 270, 4096),  # or asked for ahead
+    (8, 270, 4096),  # or asked for ahead,
+    (4, 1024, 544),  # also by a last panel of the width that copies elsewhere
+    (6, 256, 512),
+    (130, 1030, 176),  # narrower panels between blocks that are copied ahead
+    (64, 1200, 112),
     (7, 1100, 1000),
 ]
 

@@ -1,8 +1,10 @@
 """Reads the machine code of the register tiles: in an inner loop all sums are in registers, whatever the clock says.
 
-On one CPU spilled sums hide behind the multiply-adds, on the next they cost half the speed.
+On one CPU spilled sums hide behind the multiply-adds, on the next they cost half the speed. NACRE_BUILD names a folder
+with another build to read than the one in use.
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -25,8 +27,9 @@ def output_of(*command):
 
 def extension():
     """The newest extension that has symbols: the one in use, or what the installation left in build/ before it was stripped."""
-    built = sorted(ROOT.glob("build/**/_core*.so"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in (_core.__file__, *built):
+    other = os.environ.get("NACRE_BUILD")
+    built = sorted((ROOT / (other or "build")).glob("**/_core*.so"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in built if other else (_core.__file__, *built):
         if TILE.search(output_of("nm", "-C", path)):
             return path
     return None

@@ -4,6 +4,7 @@ NACRE_KERNEL_SERVER names the command, such as `qemu-x86_64 -cpu Nehalem build/b
 kernels then ask that process instead of the extension module. `python3 dev.py foreign` does so for every such CPU.
 """
 
+import atexit
 import shlex
 import struct
 import subprocess
@@ -21,17 +22,23 @@ class Server:
         self.described = _core.kernels()
         self.local_facts = _core.facts
         self.start()
+        atexit.register(self.stop)
 
     def start(self):
         self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.names = self.text().split()
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.stdout.close()
+        return self.process.wait()
 
     # --- words, texts and bytes --------------------------------------------------------------------------
 
     def read(self, n):
         data = self.process.stdout.read(n)
         if len(data) != n:
-            status = self.process.wait()
+            status = self.stop()
             self.start()  # the next test has a server again
             raise RuntimeError(f"the kernel server stopped with status {status}")
         return data

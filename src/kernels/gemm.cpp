@@ -66,6 +66,7 @@ constexpr FoldedTiles kFoldedTiles = add_folded();
 // ---- the plan: a pure function of the shape -------------------------------------------------------------------------
 
 constexpr i64 kDepth = 512;            // steps of k per pass: a panel of 64 x 512 floats (128 KiB) streams from L2
+constexpr double kDotEnd = kLanes == 16 ? 3.0 : 1.3;  // cycles for adding the lanes of a sum
 constexpr i64 kDotDepth = 768;         // in the dot form: eight rows take 24 KiB of L1
 constexpr int kPendingTiles = 16;
 constexpr i64 kOneSet = 1024;          // floats: rows so far apart, or a multiple, share one set of L1
@@ -130,11 +131,11 @@ Form choose_form(const Product& p) {
   double dots = 1e300;
   const bool few = p.M <= kMaxDotRows || p.N <= kMaxDotColumns;
   if (p.a_k == 1 && p.b_k == 1 && few) {  // vectors that cross lines take two loads; far rows come from everywhere
-    const double load = K * N > kNearFloats ? 1.6 : p.a_m % 16 != 0 || p.b_n % 16 != 0 ? 1.25 : 1.03;
-    dots = load * M * N * lanes(p.K) + 3 * M * N;
+    const double load = K * N > kNearFloats ? 1.6 : p.a_m % 16 != 0 || p.b_n % 16 != 0 ? 1.03 + 0.014 * kLanes : 1.03;
+    dots = load * M * N * lanes(p.K) + kDotEnd * M * N;
   }
   if (p.a_k == 1 && p.b_n == 1 && p.N <= kMaxDotColumns && p.K * p.N <= kBlockOfA)
-    dots = 1.03 * M * N * lanes(p.K) + 3 * M * N + 0.4 * K * N;
+    dots = 1.03 * M * N * lanes(p.K) + kDotEnd * M * N + (kLanes == 16 ? 0.4 : 0.8) * K * N;
   // rows of a by pairs along k
   const auto folded = [&](double rows, i64 a_m) { return (a_m % kOneSet == 0 ? 0.36 : 0.28) * rows * K + 4 * (rows + K); };
   double best = dots < straight ? dots : straight;

@@ -188,7 +188,7 @@ def test_without_avx() -> int:
     except Failed as failure:
         say(f"WARNING: kernels were NOT tried on a CPU without AVX. {failure}")
         return 0
-    return test_on_nehalem("-k", "not C256 and not drawn")
+    return test_on_nehalem("-k", "not C256 and not drawn and not large")
 
 
 def test_kernels(where: str, server: str, *arguments: str) -> int:
@@ -207,13 +207,13 @@ def test_on_nehalem(*arguments: str) -> int:
 
 
 def foreign_build(name: str, compiler: str, targets: tuple[str, ...], *settings: str) -> Path:
-    """A build of its own with another compiler, warnings being errors; its programs are in bin/."""
+    """A build of its own with another compiler; its programs are in bin/."""
     where = ROOT / "build-foreign" / name
     cmake = VENV / "bin" / "cmake"
     run(
         cmake,
         *("-S", ROOT, "-B", where, "-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={VENV / 'bin' / 'ninja'}"),
-        *(f"-DCMAKE_CXX_COMPILER={compiler}", "-DCMAKE_CXX_FLAGS=-Werror", f"-DPython_EXECUTABLE={venv_python()}"),
+        *(f"-DCMAKE_CXX_COMPILER={compiler}", f"-DPython_EXECUTABLE={venv_python()}"),
         *(f"-DCMAKE_RUNTIME_OUTPUT_DIRECTORY={where / 'bin'}", *settings),
     )
     run(cmake, "--build", where, "--target", *targets)
@@ -230,7 +230,12 @@ def foreign(arguments: list[str]) -> int:
         if not shutil.which(tool):
             need_system(package, tool)
     status = 0
-    system = ("-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64", "-DNACRE_PYTHON=OFF", "-DNACRE_BENCH=OFF")
+    system = (
+        "-DCMAKE_SYSTEM_NAME=Linux",
+        "-DCMAKE_SYSTEM_PROCESSOR=aarch64",
+        "-DNACRE_PYTHON=OFF",
+        "-DNACRE_BENCH=OFF",
+    )
     arm = foreign_build("aarch64", "aarch64-linux-gnu-g++", ("nacre_kernel_server",), *system)
     emulated = f"qemu-aarch64 -L /usr/aarch64-linux-gnu {arm / 'bin/nacre_kernel_server'}"
     status |= test_kernels("on AArch64", emulated, *arguments)
@@ -238,7 +243,7 @@ def foreign(arguments: list[str]) -> int:
     if not list(Path("/usr/lib").glob("**/libomp.so")):
         need_system("libomp-dev", "OpenMP for clang")
     programs = ("_core", "nacre_bench", "nacre_bench_model", "nacre_tests", "nacre_kernel_server")
-    clang = foreign_build("clang", "clang++", programs)
+    clang = foreign_build("clang", "clang++", programs, "-DCMAKE_CXX_FLAGS=-Werror")
     status |= test_kernels("from clang", str(clang / "bin/nacre_kernel_server"), *arguments)
     status |= run(clang / "bin/nacre_tests", check=False)
     symbols = ("-m", "pytest", "-q", "tests/architecture/test_symbols.py")

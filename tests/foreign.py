@@ -1,10 +1,11 @@
-"""Kernels of another build, on another CPU or a simulated one: `_core` runs kernels through tests/cpp/kernel_server.cpp.
+"""Kernels of another build, on another CPU or a simulated one: `_core` asks tests/cpp/kernel_server.cpp to run them.
 
 NACRE_KERNEL_SERVER names the command, such as `qemu-x86_64 -cpu Nehalem build/bin/nacre_kernel_server`; the tests of
 kernels then ask that process instead of the extension module. `python3 dev.py foreign` does so for every such CPU.
 """
 
 import atexit
+import itertools
 import shlex
 import struct
 import subprocess
@@ -94,7 +95,7 @@ class Server:
         if not isinstance(slices, list):
             used = min(slices or 1, max(units, 1))
             ends = [units * i // used for i in range(used + 1)]
-            slices = list(zip(ends, ends[1:]))
+            slices = list(itertools.pairwise(ends))
         sides = {"in": list(inputs), "out": list(outputs)}
         arrays = [sides[side].pop(0) for _, side in self.described[name]["operands"]]
         assert not sides["in"] and not sides["out"], f"{name} takes fewer operands"

@@ -1,10 +1,8 @@
 """Reads the machine code of the register tiles: in an inner loop all sums are in registers, whatever the clock says.
 
-On one CPU spilled sums hide behind the multiply-adds, on the next they cost half the speed. NACRE_BUILD names a folder
-with another build to read than the one in use.
+On one CPU spilled sums hide behind the multiply-adds, on the next they cost half the speed.
 """
 
-import os
 import re
 import shutil
 import subprocess
@@ -26,10 +24,9 @@ def output_of(*command):
 
 
 def extension():
-    """The newest extension that has symbols: the one in use, or what the installation left in build/ before it was stripped."""
-    other = os.environ.get("NACRE_BUILD")
-    built = sorted((ROOT / (other or "build")).glob("**/_core*.so"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in built if other else (_core.__file__, *built):
+    """The newest extension with symbols: the one in use, or what the installation left in build/ unstripped."""
+    built = sorted(ROOT.glob("build/**/_core*.so"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in (_core.__file__, *built):
         if TILE.search(output_of("nm", "-C", path)):
             return path
     return None
@@ -37,7 +34,7 @@ def extension():
 
 @pytest.fixture(scope="module")
 def functions():
-    """{(isa, form, rows, columns or "true" or "false"): [(address, mnemonic, operands)]} of every register tile here."""
+    """{(isa, form, rows, columns or a word): [(address, mnemonic, operands)]} of every register tile of this build."""
     if not shutil.which("objdump") or not shutil.which("nm"):
         pytest.skip("reading object code needs objdump and nm: install binutils")
     binary = extension()

@@ -70,7 +70,9 @@ Form choose_form(const Product& p) {
   constexpr double lane = 1.0 / (2 * kLanes);  // of a step
   const auto lanes = [](i64 n) { return lane * static_cast<double>(padded(n)); };  // idle ones cost the same
   const bool turn_b = p.b_n != 1, turn_a = p.a_m != 1;  // swapped, a has the part of b
-  const double straight = M * K * lanes(p.N) + (turn_b ? (K * N >= kNearFloats ? 1.2 : 0.3) * K * N : 0.0);
+  // Blocks are turned whole; far ones come from everywhere.
+  const double turn = (K * N >= kNearFloats ? 1.2 : 0.3) * 2 * kLanes * lanes(p.K);
+  const double straight = M * K * lanes(p.N) + (turn_b ? turn * N : 0.0);
   const double swapped = N * K * lanes(p.M) + (turn_a ? 0.3 * K * M : 0.0) + 0.5 * M * N;
   double dots = 1e300;
   const bool few = p.M <= kMaxDotRows || p.N <= kMaxDotColumns;
@@ -161,7 +163,7 @@ Plan make_plan(const Product& product) {
   const double floats_of_b = static_cast<double>(p.K) * static_cast<double>(p.N);
   const bool near = floats_of_b <= kNearFloats, far = !near && p.N >= kLongRow && p.M <= kFewRows;
   const bool few = s.form == Form::rows && p.M <= s.mr && s.nv != kMainNV && !p.whole && p.b_k >= s.nv * kLanes;
-  s.asks_rows = few && floats_of_b > kBlockOfA && (near || in_l3(floats_of_b));
+  s.asks_rows = few && floats_of_b > kBlockOfA && (near || floats_of_b <= (p.M == 1 ? kL3Floats : kL3Floats / 2));
   s.asks_blocks = few && p.M > 1 && !near && !s.asks_rows;  // one row alone leaves long streams to the guesses of the hardware
   const i64 depth = s.asks_blocks ? kAskedDepth : far ? kFarDepth : kDepth;
   s.kc = p.whole ? p.K : ceil_div(p.K, max_of(1, ceil_div(p.K, depth)));

@@ -43,7 +43,7 @@ class Plan:
         for value in flat:
             if not isinstance(value, (Symbol, Tensor, Variable, int, float, bool, np.ndarray, np.generic, type(None))):
                 raise NotCompilable(f"a compiled function returns tensors, got {type(value).__name__}")
-        self.structure = result if tree.is_nested(result) else None
+        self.pack = tree.packer(result)
         self.none = [value is None for value in flat]
         graph.outputs = [graph.symbol(_output(graph, value)) for value in flat if value is not None]
         dump(graph, "as traced")
@@ -95,8 +95,7 @@ class Plan:
 
     def result(self, outputs: list[np.ndarray[Any, Any]]) -> Any:
         it = iter(outputs)
-        values: list[Any] = [None if none else Tensor(next(it)) for none in self.none]
-        return tree.pack_sequence_as(self.structure, values) if self.structure is not None else values[0]
+        return self.pack([None if none else Tensor(next(it)) for none in self.none])
 
 
 def _output(graph: Graph, value: Any) -> Any:

@@ -85,9 +85,14 @@ def user_frame(error: BaseException) -> traceback.FrameSummary | None:
 
 
 def _has_text(data: Any) -> bool:
-    if type(data) is np.ndarray:
+    if isinstance(data, np.ndarray):
         return data.dtype.kind in "SUO"
-    return any(isinstance(a, np.ndarray) and a.dtype.kind in "SUO" for a in tree.flatten(data))
+    if type(data) is tuple:
+        for part in data:
+            if _has_text(part):
+                return True
+        return False
+    return tree.is_nested(data) and any(_has_text(leaf) for leaf in tree.flatten(data))
 
 
 def _as_tensors(data: Any) -> Any:

@@ -20,3 +20,4 @@
 #include "kernels/update.h"
 #include "kernels/depthwise_conv2d.h"
 #include "kernels/conv2d_pool.h"
+#include "kernels/yardstick.h"

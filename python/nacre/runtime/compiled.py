@@ -13,7 +13,7 @@ from nacre.core.errors import NotCompilable
 from nacre.core.graph import Graph
 from nacre.core.spec import NUMPY, Spec, dtype_name
 from nacre.core.tensor import Symbol, Tensor, as_array
-from nacre.core.variable import Variable, latest_write
+from nacre.core.variable import Variable, aligned_copy, latest_write
 from nacre.passes.combine import combine
 from nacre.passes.epilogue import move_into_epilogues
 from nacre.passes.expand import expand
@@ -193,10 +193,13 @@ class CompiledFunction:
     def profile(self, *args: Any, repeats: int = 20, **kwargs: Any) -> list[dict[str, Any]]:
         """Where the time of a call goes: per instruction `op`, `kernel`, `ns` (best of `repeats`), `flops` and `bytes`.
 
-        The function's effects on Variables happen `repeats` times.
+        The function works on copies of the Variables that it assigns.
         """
         plan, given = self._plan((args, kwargs))
         bound, _ = plan.bind()
+        for variable, slot, written in plan.state:
+            if written:
+                bound[slot] = aligned_copy(variable._array)
         for slot, array in zip(plan.inputs, given):
             bound[slot] = array
         rows = plan.program.profile(bound, repeats)

@@ -63,7 +63,9 @@ class StepRunner:
         return self._compiled.saved(data)
 
     def profile(self, data: Any, repeats: int = 20) -> list[dict[str, Any]]:
-        """Where the time of a step goes: see `CompiledFunction.profile`. The step's effects happen `repeats` times."""
+        """Where the time of a step goes: see `CompiledFunction.profile`. Raises NotCompilable for a step that runs eagerly."""
+        if self.mode.eager or _has_text(data):
+            raise NotCompilable("the step of this model runs eagerly, operation by operation")
         return self._compiled.profile(data, repeats=repeats)
 
     def _give_up(self, error: Exception) -> None:

@@ -27,6 +27,7 @@ from nacre.training.checks import check_count, check_fit_arguments, check_labels
 from nacre.training.compile_loss import CompileLoss
 from nacre.training.compile_metrics import CompileMetrics
 from nacre.training.epochs import EpochIterator, executions, run_epoch
+from nacre.training.profile import Profile
 from nacre.training.sources import ArraySource, first_batch, make_source, train_validation_split
 from nacre.training.steps import Mode, StepRunner
 from nacre.utils.data import pack_x_y_sample_weight, unpack_x_y_sample_weight
@@ -624,18 +625,21 @@ class Trainer(Layer):
                     f"sample_weight={sample_weight}, class_weight={class_weight}"
                 )
             sample_weight = class_weight_to_sample_weights(to_arrays(y, "y"), class_weight)
-        data = self._one_batch(x, y, sample_weight)
+        data = self._batch(x, y, sample_weight)
+        self.reset_metrics()
         logs = python_logs(self.make_train_function()(data))
         return logs if return_dict else self._flatten_metrics_in_order(logs)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """Loss and metrics of one batch, as `evaluate` gives them."""
         self._assert_compile_called("test_on_batch")
-        data = self._one_batch(x, y, sample_weight)
+        data = self._batch(x, y, sample_weight)
+        self.reset_metrics()
         logs = python_logs(self.make_test_function()(data))
         return logs if return_dict else self._flatten_metrics_in_order(logs)
 
-    def _one_batch(self, x: Any, y: Any, sample_weight: Any) -> Any:
+    def _batch(self, x: Any, y: Any, sample_weight: Any) -> Any:
+        """One batch as steps take it, checked; everything is built for it."""
         x, y, w = to_arrays(x, "x"), to_arrays(y, "y"), to_arrays(sample_weight, "sample_weight")
         if not check_lengths(x=x, y=y, sample_weight=w):
             raise ValueError("x: expected at least one sample, got arrays of length 0")
@@ -643,7 +647,6 @@ class Trainer(Layer):
         if self._needs_build() or self._output_specs is None:
             self._symbolic_build(data)
         check_labels(self._compile_loss, y, self._output_specs)
-        self.reset_metrics()
         return data
 
     def predict_on_batch(self, x: Any) -> Any:
@@ -652,6 +655,30 @@ class Trainer(Layer):
         if not self._all_built():
             self._shapes_of_outputs(x)
         return tree.map_structure(_numpy, self.make_predict_function()(pack_x_y_sample_weight(x)))
+
+    def profile(self, x: Any, y: Any = None, sample_weight: Any = None, repeats: int = 20) -> Any:
+        """Where the time of a step on one batch goes: a Profile, which prints as a table.
+
+        With `y` that of a training step of the compiled model, else that of a prediction. Weights, metrics and the
+        optimizer stay as they are.
+
+        Args:
+            x, y, sample_weight: one batch, as for `train_on_batch`.
+            repeats: every instruction is timed so many times; the least counts.
+
+        Raises:
+            ValueError: for data that do not fit the model, or `y` for a model that is not compiled.
+            NotCompilable: when the step cannot be compiled and runs eagerly.
+        """
+        check_count("repeats", repeats, 1, none=False)
+        if y is None:
+            x = to_arrays(x, "x")
+            if not self._all_built():
+                self._shapes_of_outputs(x)
+            return Profile(self.make_predict_function().profile(pack_x_y_sample_weight(x), repeats))
+        self._assert_compile_called("profile")
+        data = self._batch(x, y, sample_weight)
+        return Profile(self.make_train_function().profile(data, repeats))
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------

@@ -64,6 +64,7 @@ constexpr i64 kAskedDepth = 32, kAskedFloats = 384;  // in runs of 1.5 KiB
 constexpr i64 kPaysACopyOfB = 4;       // tiles that read it
 constexpr i64 kStreamed = 8 * 1024 * 1024;  // floats of c that no cache keeps until somebody reads them
 constexpr i64 kUnitWork = 128 * 1024;  // multiply-adds a unit should have: about 2 us
+constexpr i64 kRowsForB = 4;           // of a, that take as long as reading b does
 constexpr i64 kMostUnits = 4096;
 constexpr i64 kBlockOfA = 64 * 1024;   // floats of a that stay in L2 while panels pass
 constexpr i64 kFewSteps = 12;          // of k: with so few the stores of c count
@@ -164,6 +165,7 @@ Plan make_plan(const Product& product) {
     return s;
   }
   s.nv = widest_panel(p.M);
+  if (s.nv == kWidest && p.N <= kWidest * kLanes && p.K * p.N > kUnitWork / kRowsForB) s.nv /= 2;  // something to share
   s.mr = max_rows(s.nv);
   s.panels = cut_panels(p.N, s.nv);
   const double floats_of_b = static_cast<double>(p.K) * static_cast<double>(p.N);
@@ -173,7 +175,8 @@ Plan make_plan(const Product& product) {
   s.asks_blocks = few && p.M > 1 && !near;  // one row alone leaves long streams to the guesses of the hardware
   const i64 depth = s.asks_blocks ? kAskedDepth : far ? kFarDepth : kDepth;
   s.kc = p.whole ? p.K : ceil_div(p.K, max_of(1, ceil_div(p.K, depth)));
-  lay_grid(s, s.panels.count(), static_cast<double>(s.nv) * kLanes * static_cast<double>(p.K));
+  const double rows = static_cast<double>(max_of(kRowsForB, p.M)) / static_cast<double>(max_of(p.M, 1));
+  lay_grid(s, s.panels.count(), rows * s.nv * kLanes * static_cast<double>(p.K));
   s.packed_floats = s.kc * s.nv * kLanes;
   s.copies_ahead = kCopiesAhead && s.form == Form::rows && s.nv == kMainNV && p.a_k == 1 &&
                    s.packed_floats <= kPanelsAtOnce / 2;

@@ -136,7 +136,7 @@ class CompiledFunction:
         """The plan for arguments of this structure, and the arrays among them. With `rows`, for that many rows of each."""
         key: list[Any] = [rows]
         arrays: list[np.ndarray[Any, Any]] = []
-        _walk(structure, key, arrays)
+        _walk(structure, key, arrays, 0 if rows is None else 1)
         try:
             plan = self._plans.get(tuple(key))
         except TypeError as error:
@@ -217,22 +217,23 @@ class CompiledFunction:
         return bytes(plan.program.saved(bound))
 
 
-def _walk(x: Any, key: list[Any], arrays: list[np.ndarray[Any, Any]]) -> None:
-    """Adds to `key` what a program depends on (nesting, shapes, dtypes, arguments that are no arrays), and the arrays to `arrays`."""
+def _walk(x: Any, key: list[Any], arrays: list[np.ndarray[Any, Any]], first: int = 0) -> None:
+    """Adds to `key` what a program depends on (nesting, shapes from axis `first` on, dtypes, arguments that are no arrays),
+    and the arrays to `arrays`."""
     kind = type(x)
     if kind is np.ndarray or (kind is not tuple and kind is not dict and _is_array(x)):
         array = as_array(x)
         arrays.append(array)
-        key += (array.shape, array.dtype.char)
+        key += (array.shape[first:], array.dtype.char)
     elif isinstance(x, (list, tuple)):
         key += (kind, len(x))
         for item in x:
-            _walk(item, key, arrays)
+            _walk(item, key, arrays, first)
     elif isinstance(x, dict):
         key += (dict, len(x))
         for name in sorted(x) if len(x) > 1 else x:
             key.append(name)
-            _walk(x[name], key, arrays)
+            _walk(x[name], key, arrays, first)
     else:
         key += (kind, x)
 

@@ -58,6 +58,11 @@ class StepRunner:
             result = self.fn(_as_tensors(rows(data, part if order is None else order[part])))
         return result
 
+    @property
+    def count(self) -> int:
+        """How many programs there are: one for each kind of batch."""
+        return self._compiled.count
+
     def saved(self, data: Any) -> bytes:
         """The compiled step for such a batch as a file for `nacre_bench_model`."""
         return self._compiled.saved(data)

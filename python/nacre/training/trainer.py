@@ -576,6 +576,9 @@ class Trainer(Layer):
         check_count("batch_size", batch_size, 1)
         check_count("steps", steps, 1)
         verbose = check_verbose(verbose)
+        if isinstance(x, np.ndarray) and x.ndim and 0 < len(x) <= (batch_size or 32):
+            if not verbose and callbacks is None and steps is None:  # one batch, and nobody to tell of it
+                return tree.map_structure(lambda a: _joined((a,)), self.predict_on_batch(x))
         source = make_source(x, None, None, batch_size, steps)
         if not self._all_built():
             self._symbolic_build_inputs(first_batch(source))

@@ -1,5 +1,5 @@
 """Weights of convolutions that the program does not change are laid out once as the kernel reads them, where it would copy them
-at every call: see `Kept`."""
+at every call, or transformed once where fewer multiplications then do (ADR 0015): see `Kept`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ from nacre.passes.surround import as_sum
 
 _FEWEST = 1 << 16  # floats of a Variable: fewer are copied within microseconds, or read as they are
 _FEWEST_OUTPUTS = 16  # of a group: for fewer the kernel has other ways, which want the weights as they are
+
+# Costs in multiply-adds, measured on Zen 5: of a weight that comes from memory, and of both transforms for each channel and
+# point of a tile.
+_WEIGHT = 16
+_TRANSFORM = 11
 
 
 class Conv2DPack(Op):
@@ -59,9 +64,73 @@ class Conv2DPacked(Op):
         k.conv2d_packed({**fields, "residual": int(self.residual)}, x, panels, b, r, y)
 
 
+class WinogradPack(Op):
+    """The weights of convolutions by tiles of `tile` x `tile` outputs, in `size` floats. w (3, 3, C, O) -> (size,)."""
+
+    tile: int
+    size: int
+
+    outputs = ("u",)
+
+    def infer(self, w: Spec) -> Spec:
+        return Spec((self.size,), w.dtype)
+
+    def lower(self, k: Any, w: Any, u: Any) -> None:
+        k.conv2d_winograd_pack(_tile_fields(self.tile, w.shape), w, u)
+
+
+class Winograd(Op):
+    """Conv2DSum with weights from WinogradPack."""
+
+    padding: Any
+    shape: tuple[int, ...]
+    bias: bool
+    residual: bool
+    act: int
+    tile: int
+
+    def infer(self, x: Spec, u: Spec, *br: Spec) -> Spec:
+        return Spec(self.shape, x.dtype)
+
+    def lower(self, k: Any, x: Any, u: Any, *bry: Any) -> None:
+        *br, y = bry
+        N, H, W, C = x.shape
+        b, r = br[0] if self.bias else None, br[-1] if self.residual else None
+        k.conv2d_winograd(
+            {
+                "N": N, "H": H, "W": W, "C": C, "O": y.shape[3], "PT": self.padding[0][0], "PL": self.padding[1][0],
+                "OH": y.shape[1], "OW": y.shape[2], "bias": int(self.bias), "act": self.act, "ldx": 0, "ldy": 0,
+                "residual": int(self.residual), "ldr": 0, "tile": self.tile,
+            },
+            x, u, b, r, y,
+        )  # fmt: skip
+
+
 def pack_fields(op: Any, w: tuple[int, ...]) -> dict[str, int]:
     """Fields of `conv2d_pack`; it asks for nothing of an image but its channels."""
     return conv_fields(op, (1, 1, 1, w[2] * op.groups), w, (1, 1, 1, w[3]))[1]
+
+
+def _tile_fields(tile: int, w: tuple[int, ...]) -> dict[str, int]:
+    """Fields of `conv2d_winograd_pack`, which asks for nothing of an image but its channels."""
+    image = dict.fromkeys(("N", "H", "W", "OH", "OW"), 1)
+    others = dict.fromkeys(("PT", "PL", "bias", "act", "ldx", "ldy", "residual", "ldr"), 0)
+    return {**image, **others, "C": w[2], "O": w[3], "tile": tile}
+
+
+def tile_for(op: Any, w: tuple[int, ...], y: tuple[int, ...]) -> int:
+    """The tile, 2 or 4, by which a convolution (a Conv2DSum) with weights `w` costs least; 0 where it costs less without."""
+    if w[:2] != (3, 3) or op.strides != (1, 1) or op.dilation != (1, 1) or op.groups != 1 or 0 in (*w, *y):
+        return 0
+    pairs = w[2] * w[3]
+
+    def cost(tile: int) -> int:
+        if tile == 0:
+            return 9 * pairs * (y[0] * y[1] * y[2] + _WEIGHT)
+        tiles, points = y[0] * -(-y[1] // tile) * -(-y[2] // tile), (tile + 2) ** 2
+        return points * (pairs * (tiles + _WEIGHT) + tiles * (w[2] + w[3]) * _TRANSFORM)
+
+    return min((0, 2, 4), key=cost)
 
 
 def pack(graph: Graph, kept: list[tuple[Kept, list[Symbol]]]) -> None:
@@ -74,24 +143,33 @@ def pack(graph: Graph, kept: list[tuple[Kept, list[Symbol]]]) -> None:
         if op is None or node.inputs[1].shape[3] // op.groups < _FEWEST_OUTPUTS or _each_channel_alone(op, node):
             continue
         w = node.inputs[1]
-        how = (op.strides, op.dilation, op.groups)
-        packing = Conv2DPack(*how, _core.facts("conv2d_pack", pack_fields(op, w.shape))["extents"][1])
+        packing, reading = _packed(op, w.shape, node.outputs[0].shape)
         if id(w) in folded:
             k, inputs, i = folded[id(w)]
             panels = Symbol(graph, k.change(i, packing), kind="input", payload=w.payload)
             inputs[i] = graph.inputs[w.payload] = panels
         elif w.kind == "state" and w.payload not in writes and w.spec.size >= _FEWEST:
-            if (id(w), how) not in packed:
+            if (id(w), packing) not in packed:
                 k = Kept()
-                packed[id(w), how] = graph.add_input(k.keep(k.apply(packing, k.number(w))))
-                kept.append((k, [packed[id(w), how]]))
-            panels = packed[id(w), how]
+                packed[id(w), packing] = graph.add_input(k.keep(k.apply(packing, k.number(w))))
+                kept.append((k, [packed[id(w), packing]]))
+            panels = packed[id(w), packing]
         else:
             continue
-        node.op = Conv2DPacked(
-            op.strides, op.padding, op.dilation, op.groups, op.shape, w.shape, op.bias, op.residual, op.act
-        )
+        node.op = reading
         node.inputs = (node.inputs[0], panels, *node.inputs[2:])
+
+
+def _packed(op: Any, w: tuple[int, ...], y: tuple[int, ...]) -> tuple[Op, Op]:
+    """What packs the weights, and what reads them in place of `op`, a Conv2DSum."""
+    tile = tile_for(op, w, y)
+    if tile:
+        size = _core.facts("conv2d_winograd_pack", _tile_fields(tile, w))["extents"][1]
+        return WinogradPack(tile, size), Winograd(op.padding, y, op.bias, op.residual, op.act, tile)
+    how = (op.strides, op.dilation, op.groups)
+    size = _core.facts("conv2d_pack", pack_fields(op, w))["extents"][1]
+    reads = Conv2DPacked(op.strides, op.padding, op.dilation, op.groups, y, w, op.bias, op.residual, op.act)
+    return Conv2DPack(*how, size), reads
 
 
 def _each_channel_alone(op: Any, node: Node) -> bool:

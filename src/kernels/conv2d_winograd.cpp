@@ -1,0 +1,299 @@
+// Tiles go in chunks that leave room in L2. What a chunk reads is transformed to v[points][tiles][C]; then, panel by panel of
+// outputs, there is one product for each point, s[point] = v[point] u[point], and s is transformed back and finished.
+#include "kernels/conv2d_winograd.h"
+
+#include "kernels/conv2d_winograd_tile.h"
+#include "kernels/correlate.h"
+
+namespace nacre::NACRE_ISA {
+namespace {
+
+constexpr i64 kOutputs = kMainNV * kLanes;  // output channels; the last panel has as many vectors as it needs
+constexpr i64 kMostTiles = 36;  // of a chunk; longer ones gain nothing where C is 64 and lose L2 where it is 512
+constexpr i64 kFewTiles = 12, kFewTilesFar = 24;  // least, when more units are wanted: of weights in L2, of others
+constexpr i64 kNearFloats = 160 * 1024;           // weights that L2 keeps from chunk to chunk
+constexpr i64 kManyUnits = 64;                    // enough for as many cores
+constexpr i64 kPackChannels = 16;                 // of a unit
+
+struct Plan {
+  i64 points;                // products of a tile
+  i64 rows, columns, tiles;  // of an image; of all images
+  i64 chunks, chunk;         // at most so many tiles each
+  i64 panels;
+  i64 ld_v, v_point, s_point;  // floats from tile to tile and from point to point
+};
+
+i64 panel_vectors(const WinogradShape& s, i64 o) { return min_of(ceil_div(s.O - o, kLanes), kMainNV); }
+
+Plan plan(const WinogradShape& s) {
+  Plan p{};
+  p.points = (s.tile + 2) * (s.tile + 2);
+  p.rows = ceil_div(s.OH, s.tile);
+  p.columns = ceil_div(s.OW, s.tile);
+  const Count tiles = Count(s.N) * Count(p.rows) * Count(p.columns);
+  p.tiles = tiles.ok() ? tiles.value() : -1;
+  p.panels = ceil_div(s.O, kOutputs);
+  if (p.tiles <= 0 || p.panels == 0) return p;
+  const bool near = p.points * s.C <= kNearFloats / s.O;
+  const i64 fewest = ceil_div(p.tiles, kMostTiles);
+  p.chunks = min_of(ceil_div(kManyUnits, p.panels), p.tiles / (near ? kFewTiles : kFewTilesFar));
+  const i64 even = p.panels % 4 == 0 ? 1 : p.panels % 2 == 0 ? 2 : 4;  // four threads have equally many units
+  p.chunks = max_of(p.chunks / even * even, fewest);
+  p.chunk = ceil_div(p.tiles, p.chunks);
+  // Odd numbers of lines keep rows and points out of each other's cache sets.
+  p.ld_v = (ceil_div(s.C, 16) | 1) * 16;
+  p.v_point = (p.chunk | 1) * p.ld_v;
+  p.s_point = p.chunk * kOutputs + 16;
+  return p;
+}
+
+i64 first_tile(const Plan& p, i64 chunk) { return chunk * (p.tiles / p.chunks) + min_of(chunk, p.tiles % p.chunks); }
+
+// Where tile t stands.
+struct Place {
+  i64 image, row, column;
+};
+Place place(const Plan& p, i64 t) { return {t / p.columns / p.rows, t / p.columns % p.rows, t % p.columns}; }
+
+// v of the tile whose inputs stand at `at`, n channels from c on.
+template <int m, bool whole>
+NACRE_INLINE void transform_input(const float* const* at, i64 c, i64 n, float* v, i64 v_point) {
+  constexpr int in = m + 2;
+  Vec half[in][in];
+  NACRE_UNROLL
+  for (int j = 0; j < in; ++j) {
+    Vec d[in], t[in];
+    NACRE_UNROLL
+    for (int i = 0; i < in; ++i) d[i] = whole ? load(at[i * in + j] + c) : load(at[i * in + j] + c, n);
+    winograd::Transform<m>::input(d, t);
+    NACRE_UNROLL
+    for (int i = 0; i < in; ++i) half[i][j] = t[i];
+  }
+  NACRE_UNROLL
+  for (int i = 0; i < in; ++i) {
+    Vec t[in];
+    winograd::Transform<m>::input(half[i], t);
+    NACRE_UNROLL
+    for (int j = 0; j < in; ++j) store(v + (i * in + j) * v_point + c, t[j]);
+  }
+}
+
+template <int m>
+void transform_chunk(const WinogradShape& s, const Plan& p, i64 first, i64 tiles, const float* x, const float* zeros,
+                     float* v) {
+  constexpr int in = m + 2;
+  const i64 ld = s.ldx ? s.ldx : s.C;
+  for (i64 t = 0; t < tiles; ++t, v += p.ld_v) {
+    const Place tile = place(p, first + t);
+    const float* at[in * in];
+    for (i64 i = 0; i < in; ++i) {
+      const i64 h = tile.row * m - s.PT + i, w = tile.column * m - s.PL;
+      const bool inside = h >= 0 && h < s.H;
+      for (i64 j = 0; j < in; ++j) {
+        at[i * in + j] = inside && w + j >= 0 && w + j < s.W ? x + ((tile.image * s.H + h) * s.W + w + j) * ld : zeros;
+      }
+    }
+    const i64 whole = s.C / kLanes * kLanes;
+    for (i64 c = 0; c < whole; c += kLanes) transform_input<m, true>(at, c, kLanes, v, p.v_point);
+    if (whole < s.C) transform_input<m, false>(at, whole, s.C - whole, v, p.v_point);
+  }
+}
+
+using Multiply = void (*)(const winograd::ProductCall&);
+
+template <int MR, int NV>
+constexpr Multiply multiply_of() {
+  if constexpr (MR <= max_rows(NV)) {
+    return winograd::run<MR, NV>;
+  } else {
+    return nullptr;
+  }
+}
+
+// Rows are dealt evenly.
+template <int NV>
+void multiply_rows(winograd::ProductCall t, i64 rows) {
+  static constexpr Multiply by_rows[] = {nullptr,
+                                         multiply_of<1, NV>(),
+                                         multiply_of<2, NV>(),
+                                         multiply_of<3, NV>(),
+                                         multiply_of<4, NV>(),
+                                         multiply_of<5, NV>(),
+                                         multiply_of<6, NV>(),
+                                         multiply_of<7, NV>(),
+                                         multiply_of<8, NV>(),
+                                         multiply_of<9, NV>(),
+                                         multiply_of<10, NV>(),
+                                         multiply_of<11, NV>(),
+                                         multiply_of<12, NV>(),
+                                         multiply_of<13, NV>(),
+                                         multiply_of<14, NV>()};
+  const i64 n = ceil_div(rows, max_rows(NV)), low = rows / n, higher = rows % n;
+  for (i64 i = 0; i < n; ++i) {
+    const i64 height = i < higher ? low + 1 : low;
+    by_rows[height](t);
+    t.a += height * t.a_m;
+    t.c += height * NV * kLanes;
+    t.next += t.K * 16;
+  }
+}
+
+template <int NV = kMainNV>
+void multiply_panel(const winograd::ProductCall& t, i64 rows, i64 vectors) {
+  if constexpr (NV > 1) {
+    if (vectors < NV) return multiply_panel<NV - 1>(t, rows, vectors);
+  }
+  multiply_rows<NV>(t, rows);
+}
+
+template <int m>
+NACRE_INLINE void transform_output(const float* sums, i64 s_point, Vec (&y)[m][m]) {
+  constexpr int in = m + 2;
+  Vec half[m][in];
+  NACRE_UNROLL
+  for (int j = 0; j < in; ++j) {
+    Vec d[in], t[m];
+    NACRE_UNROLL
+    for (int i = 0; i < in; ++i) d[i] = load(sums + (i * in + j) * s_point);
+    winograd::Transform<m>::output(d, t);
+    NACRE_UNROLL
+    for (int i = 0; i < m; ++i) half[i][j] = t[i];
+  }
+  NACRE_UNROLL
+  for (int i = 0; i < m; ++i) winograd::Transform<m>::output(half[i], y[i]);
+}
+
+// The outputs of a chunk in one panel, which begins with output o.
+template <int m>
+void finish_chunk(const WinogradShape& s, const Plan& p, i64 first, i64 tiles, i64 o, const float* sums, const float* b,
+                  const float* r, float* y) {
+  const i64 ldy = s.ldy ? s.ldy : s.O, ldr = s.ldr ? s.ldr : s.O, vectors = panel_vectors(s, o);
+  for (i64 t = 0; t < tiles; ++t) {
+    const Place tile = place(p, first + t);
+    const i64 rows = min_of(m, s.OH - tile.row * m), columns = min_of(m, s.OW - tile.column * m);
+    const i64 px = (tile.image * s.OH + tile.row * m) * s.OW + tile.column * m;
+    for (i64 v = 0; v < vectors; ++v, sums += kLanes) {
+      const i64 c = o + v * kLanes, lanes = min_of(s.O - c, kLanes);
+      Vec out[m][m];
+      transform_output<m>(sums, p.s_point, out);
+      const Vec bias = s.bias ? load(b + c, lanes) : zero();
+      for (i64 i = 0; i < rows; ++i) {
+        for (i64 j = 0; j < columns; ++j) {
+          const i64 at = px + i * s.OW + j;
+          Vec sum = out[i][j] + bias;
+          if (s.residual) sum += load(r + at * ldr + c, lanes);
+          if (s.act) sum = max(zero(), sum);  // keeps NaN
+          if (s.act == 2) sum = min(set1(6.0f), sum);
+          if (lanes == kLanes) {
+            store(y + at * ldy + c, sum);
+          } else {
+            store(y + at * ldy + c, sum, lanes);
+          }
+        }
+      }
+    }
+  }
+}
+
+template <int m>
+void run(const WinogradShape& s, Slice units, Scratch scratch, const float* x, const float* u, const float* b,
+         const float* r, float* y) {
+  const Plan p = plan(s);
+  float* v = reinterpret_cast<float*>(scratch.at);
+  float* sums = v + p.points * p.v_point;
+  float* zeros = sums + p.points * p.s_point;
+  if (units.begin < units.end) zero_floats(zeros, p.ld_v);
+  i64 held = -1;
+  for (i64 unit = units.begin; unit < units.end; ++unit) {
+    const i64 chunk = unit / p.panels, o = unit % p.panels * kOutputs;
+    const i64 first = first_tile(p, chunk), tiles = first_tile(p, chunk + 1) - first;
+    if (chunk != held) transform_chunk<m>(s, p, first, tiles, x, zeros, v);
+    held = chunk;
+    const i64 vectors = panel_vectors(s, o), floats = s.C * vectors * kLanes;
+    const float* panel = u + o * p.points * s.C;
+    for (i64 i = 0; i < p.points; ++i, panel += floats) {
+      multiply_panel({v + i * p.v_point, p.ld_v, panel, s.C, sums + i * p.s_point, panel + floats}, tiles, vectors);
+    }
+    finish_chunk<m>(s, p, first, tiles, o, sums, b, r, y);
+  }
+}
+
+// u of n outputs from o on and the channels c .. c_end, all of one panel.
+template <int m>
+void pack_channels(const WinogradShape& s, i64 o, i64 c, i64 c_end, const float* w, float* u) {
+  constexpr int in = m + 2;
+  const i64 vectors = panel_vectors(s, o), point = s.C * vectors * kLanes;
+  u += o * in * in * s.C;
+  for (; c < c_end; ++c) {
+    for (i64 v = 0; v < vectors; ++v) {
+      const i64 n = min_of(s.O - o - v * kLanes, kLanes);
+      VecD half[in][3];
+      for (int j = 0; j < 3; ++j) {
+        VecD g[3], t[in];
+        for (int i = 0; i < 3; ++i) g[i] = to_double(load(w + ((i * 3 + j) * s.C + c) * s.O + o + v * kLanes, n));
+        winograd::Transform<m>::weights(g, t);
+        for (int i = 0; i < in; ++i) half[i][j] = t[i];
+      }
+      for (int i = 0; i < in; ++i) {
+        VecD t[in];
+        winograd::Transform<m>::weights(half[i], t);
+        for (int j = 0; j < in; ++j) store(u + (i * in + j) * point + (c * vectors + v) * kLanes, to_float(t[j]));
+      }
+    }
+  }
+}
+
+Conv2DShape convolution(const WinogradShape& s) {
+  return {s.N,  s.H,  s.W,  s.C,  s.O, 3,      3,     1,     1,     1,          1,
+          s.PT, s.PL, s.OH, s.OW, 1,   s.bias, s.act, s.ldx, s.ldy, s.residual, s.ldr};
+}
+
+Count packed_floats(const WinogradShape& s) {
+  return Count((s.tile + 2) * (s.tile + 2)) * Count(s.C) * Count(ceil_div(s.O, kLanes) * kLanes);
+}
+
+}  // namespace
+
+Facts conv2d_winograd_facts(const WinogradShape& s) {
+  Facts f = conv2d_facts(convolution(s));
+  if (!f.error && s.tile != 2 && s.tile != 4) f.error = "tile is 2 or 4";
+  if (f.error) return f;
+  const Plan p = plan(s);
+  f.extent[1] = packed_floats(s);
+  const Count units = Count(p.chunks) * Count(p.panels);
+  const Count scratch =
+      (Count(p.points) * (Count(p.v_point) + Count(p.s_point)) + Count(p.ld_v)) * Count(sizeof(float));
+  if (p.tiles < 0 || !units.ok() || !scratch.ok()) {
+    f.error = "the problem is too large";
+    return f;
+  }
+  f.units = units.value();
+  f.scratch = scratch.value();
+  return f;
+}
+
+void conv2d_winograd(const WinogradShape& s, Slice units, Scratch scratch, const float* x, const float* u,
+                     const float* b, const float* r, float* y) {
+  (s.tile == 2 ? run<2> : run<4>)(s, units, scratch, x, u, b, r, y);
+}
+
+Facts conv2d_winograd_pack_facts(const WinogradShape& s) {
+  Facts f;
+  f.error = conv2d_error(convolution(s), 2);
+  if (!f.error && s.tile != 2 && s.tile != 4) f.error = "tile is 2 or 4";
+  if (f.error) return f;
+  f.extent[0] = Count(9) * Count(s.C) * Count(s.O);
+  f.extent[1] = packed_floats(s);
+  if (f.extent[1].ok()) f.units = ceil_div(s.O, kOutputs) * ceil_div(s.C, kPackChannels);
+  return f;
+}
+
+void conv2d_winograd_pack(const WinogradShape& s, Slice units, const float* w, float* u) {
+  for (i64 unit = units.begin; unit < units.end; ++unit) {
+    const i64 blocks = ceil_div(s.C, kPackChannels), c = unit % blocks * kPackChannels;
+    const i64 end = min_of(c + kPackChannels, s.C);
+    (s.tile == 2 ? pack_channels<2> : pack_channels<4>)(s, unit / blocks * kOutputs, c, end, w, u);
+  }
+}
+
+}  // namespace nacre::NACRE_ISA

@@ -114,7 +114,7 @@ std::vector<Case> conv2d_winograd(const Context& c) {
                           {"C", {c.line.number("C")}}, {"O", {c.line.number("O")}}, {"PT", {h.before}},
                           {"PL", {w.before}},          {"OH", {h.out}},             {"OW", {w.out}},
                           {"bias", {1}},               {"tile", {c.line.number("tile", 4)}}};
-  return {{"forward", {{"conv2d_winograd", image, {"x", "u", "b", "", "y"}}}, {}},
+  return {{"forward", {{"conv2d_winograd", image, {"x", "u", "b", "", "", "y"}}}, {}},
           {"pack", {{"conv2d_winograd_pack", image, {"w", "u"}}}, {}}};
 }
 

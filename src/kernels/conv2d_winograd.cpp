@@ -166,7 +166,7 @@ NACRE_INLINE void transform_output(const float* sums, i64 s_point, Vec (&y)[m][m
 // The outputs of a chunk in one panel, which begins with output o.
 template <int m>
 void finish_chunk(const WinogradShape& s, const Plan& p, i64 first, i64 tiles, i64 o, const float* sums, const float* b,
-                  const float* r, float* y) {
+                  const float* r, const float* h, float* y) {
   const i64 ldy = s.ldy ? s.ldy : s.O, ldr = s.ldr ? s.ldr : s.O, vectors = panel_vectors(s, o);
   for (i64 t = 0; t < tiles; ++t) {
     const Place tile = place(p, first + t);
@@ -184,6 +184,7 @@ void finish_chunk(const WinogradShape& s, const Plan& p, i64 first, i64 tiles, i
           if (s.residual) sum += load(r + at * ldr + c, lanes);
           if (s.act) sum = max(zero(), sum);  // keeps NaN
           if (s.act == 2) sum = min(set1(6.0f), sum);
+          if (s.masked) sum = select(gt(load(h + at * ldy + c, lanes), zero()), sum);
           if (lanes == kLanes) {
             store(y + at * ldy + c, sum);
           } else {
@@ -197,7 +198,7 @@ void finish_chunk(const WinogradShape& s, const Plan& p, i64 first, i64 tiles, i
 
 template <int m>
 void run(const WinogradShape& s, Slice units, Scratch scratch, const float* x, const float* u, const float* b,
-         const float* r, float* y) {
+         const float* r, const float* h, float* y) {
   const Plan p = plan(s);
   float* v = reinterpret_cast<float*>(scratch.at);
   float* sums = v + p.points * p.v_point;
@@ -214,38 +215,57 @@ void run(const WinogradShape& s, Slice units, Scratch scratch, const float* x, c
     for (i64 i = 0; i < p.points; ++i, panel += floats) {
       multiply_panel({v + i * p.v_point, p.ld_v, panel, s.C, sums + i * p.s_point, panel + floats}, tiles, vectors);
     }
-    finish_chunk<m>(s, p, first, tiles, o, sums, b, r, y);
+    finish_chunk<m>(s, p, first, tiles, o, sums, b, r, h, y);
   }
 }
 
-// u of n outputs from o on and the channels c .. c_end, all of one panel.
+// Where the weights of some channels and outputs stand: tap by tap, in rows of outputs.
+struct Weights {
+  const float* at;
+  i64 tap, row;  // floats from one to the next
+};
+
+// u of the outputs from o on and the channels c .. c_end, all of one panel.
 template <int m>
-void pack_channels(const WinogradShape& s, i64 o, i64 c, i64 c_end, const float* w, float* u) {
+void pack_channels(const WinogradShape& s, const Weights& w, i64 o, i64 c, i64 c_end, float* u) {
   constexpr int in = m + 2;
   const i64 vectors = panel_vectors(s, o), point = s.C * vectors * kLanes;
-  u += o * in * in * s.C;
-  for (; c < c_end; ++c) {
+  u += o * in * in * s.C + c * vectors * kLanes;
+  for (const float* row = w.at; c < c_end; ++c, row += w.row, u += vectors * kLanes) {
     for (i64 v = 0; v < vectors; ++v) {
       const i64 n = min_of(s.O - o - v * kLanes, kLanes);
       VecD half[in][3];
       for (int j = 0; j < 3; ++j) {
         VecD g[3], t[in];
-        for (int i = 0; i < 3; ++i) g[i] = to_double(load(w + ((i * 3 + j) * s.C + c) * s.O + o + v * kLanes, n));
+        for (int i = 0; i < 3; ++i) g[i] = to_double(load(row + (i * 3 + j) * w.tap + v * kLanes, n));
         winograd::Transform<m>::weights(g, t);
         for (int i = 0; i < in; ++i) half[i][j] = t[i];
       }
       for (int i = 0; i < in; ++i) {
         VecD t[in];
         winograd::Transform<m>::weights(half[i], t);
-        for (int j = 0; j < in; ++j) store(u + (i * in + j) * point + (c * vectors + v) * kLanes, to_float(t[j]));
+        for (int j = 0; j < in; ++j) store(u + (i * in + j) * point + v * kLanes, to_float(t[j]));
       }
     }
   }
 }
 
+// The weights w [3][3][O][C] of these channels and outputs as rows of outputs, their taps from the last to the first.
+Weights turn(const WinogradShape& s, const float* w, i64 o, i64 c, i64 c_end, float* to) {
+  const i64 outputs = min_of(kOutputs, s.O - o), tap = (c_end - c) * kOutputs;
+  for (i64 i = 0; i < 9; ++i) transpose(to + i * tap, kOutputs, w + ((8 - i) * s.O + o) * s.C + c, s.C, outputs, c_end - c);
+  return {to, tap, kOutputs};
+}
+
 Conv2DShape convolution(const WinogradShape& s) {
   return {s.N,  s.H,  s.W,  s.C,  s.O, 3,      3,     1,     1,     1,          1,
           s.PT, s.PL, s.OH, s.OW, 1,   s.bias, s.act, s.ldx, s.ldy, s.residual, s.ldr};
+}
+
+const char* winograd_error(const WinogradShape& s) {
+  if (s.tile != 2 && s.tile != 4) return "tile is 2 or 4";
+  if (s.masked < 0 || s.masked > 1 || s.turned < 0 || s.turned > 1) return "masked and turned are 0 or 1";
+  return nullptr;
 }
 
 Count packed_floats(const WinogradShape& s) {
@@ -256,9 +276,12 @@ Count packed_floats(const WinogradShape& s) {
 
 Facts conv2d_winograd_facts(const WinogradShape& s) {
   Facts f = conv2d_facts(convolution(s));
-  if (!f.error && s.tile != 2 && s.tile != 4) f.error = "tile is 2 or 4";
+  if (!f.error) f.error = winograd_error(s);
   if (f.error) return f;
   const Plan p = plan(s);
+  // of conv2d: x, w, b, r, y
+  f.extent[5] = f.extent[4];
+  f.extent[4] = s.masked ? f.extent[5] : Count(0);
   f.extent[1] = packed_floats(s);
   const Count units = Count(p.chunks) * Count(p.panels);
   const Count scratch =
@@ -273,14 +296,14 @@ Facts conv2d_winograd_facts(const WinogradShape& s) {
 }
 
 void conv2d_winograd(const WinogradShape& s, Slice units, Scratch scratch, const float* x, const float* u,
-                     const float* b, const float* r, float* y) {
-  (s.tile == 2 ? run<2> : run<4>)(s, units, scratch, x, u, b, r, y);
+                     const float* b, const float* r, const float* h, float* y) {
+  (s.tile == 2 ? run<2> : run<4>)(s, units, scratch, x, u, b, r, h, y);
 }
 
 Facts conv2d_winograd_pack_facts(const WinogradShape& s) {
   Facts f;
   f.error = conv2d_error(convolution(s), 2);
-  if (!f.error && s.tile != 2 && s.tile != 4) f.error = "tile is 2 or 4";
+  if (!f.error) f.error = winograd_error(s);
   if (f.error) return f;
   f.extent[0] = Count(9) * Count(s.C) * Count(s.O);
   f.extent[1] = packed_floats(s);
@@ -289,10 +312,12 @@ Facts conv2d_winograd_pack_facts(const WinogradShape& s) {
 }
 
 void conv2d_winograd_pack(const WinogradShape& s, Slice units, const float* w, float* u) {
+  float turned[9 * kPackChannels * kOutputs];
   for (i64 unit = units.begin; unit < units.end; ++unit) {
-    const i64 blocks = ceil_div(s.C, kPackChannels), c = unit % blocks * kPackChannels;
+    const i64 blocks = ceil_div(s.C, kPackChannels), c = unit % blocks * kPackChannels, o = unit / blocks * kOutputs;
     const i64 end = min_of(c + kPackChannels, s.C);
-    (s.tile == 2 ? pack_channels<2> : pack_channels<4>)(s, unit / blocks * kOutputs, c, end, w, u);
+    const Weights straight{w + c * s.O + o, s.C * s.O, s.O};
+    (s.tile == 2 ? pack_channels<2> : pack_channels<4>)(s, s.turned ? turn(s, w, o, c, end, turned) : straight, o, c, end, u);
   }
 }
 

@@ -38,7 +38,11 @@ isas = pytest.mark.parametrize("isa", ISAS)
 
 def fields(case, tile, **changes):
     s = Conv(**{**case.__dict__, "KH": 3, "KW": 3}).shape(**changes)
-    return s, {k: v for k, v in s.items() if k not in ("KH", "KW", "SH", "SW", "DH", "DW", "G")} | {"tile": tile}
+    return s, {k: v for k, v in s.items() if k not in ("KH", "KW", "SH", "SW", "DH", "DW", "G")} | {
+        "tile": tile,
+        "masked": 0,
+        "turned": 0,
+    }
 
 
 def operands(s, seed=0):
@@ -92,9 +96,9 @@ def magnitudes(s, tile, x, w):
     return y[:, : s["OH"], : s["OW"]]
 
 
-def convolve(s, t, x, w, b, r, isa):
+def convolve(s, t, x, w, b, r, isa, h=None):
     (u,) = same_bits_for_any_split("conv2d_winograd_pack", t, (w,), isa)
-    inputs = (spread(x, s["ldx"]), u, b, None if r is None else spread(r, s["ldr"]))
+    inputs = (spread(x, s["ldx"]), u, b, None if r is None else spread(r, s["ldr"]), h)
     (y,) = same_bits_for_any_split("conv2d_winograd", t, inputs, isa)
     return gathered(y, (s["N"], s["OH"], s["OW"], s["O"]), s["ldy"])
 
@@ -123,6 +127,28 @@ def test_a_residual_and_an_activation_come_after_the_sum(case, ldr, act, tile, i
     y = convolve(s, t, x, w, b, r, isa)
     plain = convolve(*fields(case, tile, act=0), x, w, b, None, isa) + r
     assert np.array_equal(y, (plain, np.maximum(plain, 0), np.clip(plain, 0, 6))[act])
+
+
+@isas
+@both
+@pytest.mark.parametrize("case", [c for c in CASES[1::3] if not c.more], ids=str)
+def test_a_mask_lets_the_gradient_through_where_its_input_was_positive(case, tile, isa):
+    s, t = fields(case, tile, act=0, residual=1)
+    x, w, b, r = operands(s)
+    h = np.random.default_rng(3).standard_normal(r.shape).astype(np.float32)
+    y = convolve(s, {**t, "masked": 1}, x, w, b, r, isa, h)
+    assert np.array_equal(y, np.where(h > 0, convolve(s, t, x, w, b, r, isa), 0))
+
+
+@isas
+@both
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_turned_weights_are_those_of_the_gradient_of_the_inputs(case, tile, isa):
+    _, t = fields(case, tile)
+    w = np.random.default_rng(4).standard_normal((3, 3, t["O"], t["C"])).astype(np.float32)
+    (got,) = same_bits_for_any_split("conv2d_winograd_pack", {**t, "turned": 1}, (w,), isa)
+    (want,) = run("conv2d_winograd_pack", t, (np.ascontiguousarray(w[::-1, ::-1].transpose(0, 1, 3, 2)),), isa)
+    assert np.array_equal(got, want)
 
 
 @isas
@@ -183,7 +209,7 @@ def test_drawn_shapes(seed):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"N": -1}, {"tile": 0}, {"tile": 3}, {"ldx": 1}, {"ldy": 3}, {"ldr": 3}, {"act": 7}, {"bias": 2}, {"C": 2**31}],
+    [{"N": -1}, {"tile": 0}, {"tile": 3}, {"ldx": 1}, {"ldy": 3}, {"ldr": 3}, {"act": 7}, {"bias": 2}, {"C": 2**31}, {"masked": 2}, {"turned": -1}],
     ids=str,
 )
 def test_impossible_fields_are_refused(changes):

@@ -6,8 +6,7 @@ import pytest
 from nacre.core.variable import Variable
 from nacre.ops import elementwise as e
 from nacre.ops.base import scalar
-from nacre.ops.convolution import Conv2D
-from nacre.passes.pack import tile_for
+from nacre.ops.convolution import Conv2D, tile_for
 from nacre.passes.surround import Conv2DSum
 from nacre.runtime.compiled import CompiledFunction
 
@@ -38,7 +37,7 @@ CASES = {  # of weights, strides, padding, dilation, groups, what reads them pac
     "odd numbers": ((3, 3, 64, 131), (1, 1), NONE, (1, 1), 1, "Winograd"),
     "groups": ((5, 5, 16, 200), (1, 1), SAME3, (1, 1), 4, "Conv2DPacked"),
     "groups of 3x3": ((3, 3, 32, 256), (1, 1), SAME3, (1, 1), 2, "Conv2DPacked"),
-    "small": ((3, 3, 64, 16), (1, 1), SAME3, (1, 1), 1, None),
+    "small": ((5, 5, 64, 16), (1, 1), SAME3, (1, 1), 1, None),
 }
 
 
@@ -116,9 +115,9 @@ def test_programs_share_what_they_keep():
 
 
 def test_tiles_are_chosen_where_their_multiplications_and_weights_cost_less():
-    def chosen(n, h, w, c, o, strides=(1, 1), groups=1):
+    def chosen(n, h, w, c, o, strides=(1, 1), groups=1, packed=True):
         op = Conv2DSum(strides, SAME3, (1, 1), groups, (n, h, w, o), True, False, 1)
-        return tile_for(op, (3, 3, c // groups, o), (n, h, w, o))
+        return tile_for(op, (3, 3, c // groups, o), (n, h, w, o), packed)
 
     resnet = [(56, 64), (28, 128), (14, 256), (7, 512)]
     assert [chosen(1, h, h, c, c) for h, c in resnet] == [4, 4, 2, 2]
@@ -126,4 +125,6 @@ def test_tiles_are_chosen_where_their_multiplications_and_weights_cost_less():
     assert chosen(1, 3, 3, 1024, 1024) == 0  # weights take longer than products
     assert chosen(8, 28, 28, 3, 64) == 0  # transforms do
     assert chosen(8, 56, 56, 64, 64, strides=(2, 2)) == chosen(8, 56, 56, 64, 64, groups=2) == 0
+    assert chosen(1, 7, 7, 512, 512, packed=False) == 0  # transforming the weights does
+    assert chosen(64, 8, 8, 256, 256, packed=False) == 4
     assert chosen(0, 56, 56, 64, 64) == chosen(1, 56, 56, 0, 64) == 0

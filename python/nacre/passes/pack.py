@@ -10,18 +10,12 @@ from nacre.core.graph import Graph, Node
 from nacre.core.op import Op
 from nacre.core.spec import Spec
 from nacre.core.tensor import Symbol
-from nacre.ops.convolution import conv_fields
+from nacre.ops.convolution import conv_fields, image_fields, tile_fields, tile_for
 from nacre.passes.fold import Kept
 from nacre.passes.surround import as_sum
 
 _FEWEST = 1 << 16  # floats of a Variable: fewer are copied within microseconds, or read as they are
 _FEWEST_OUTPUTS = 16  # of a group: for fewer the kernel has other ways, which want the weights as they are
-
-# Costs in multiply-adds, measured on Zen 5: of a weight that comes from memory, and of both transforms for each channel and
-# point of a tile.
-_WEIGHT = 16
-_TRANSFORM = 11
-
 
 class Conv2DPack(Op):
     """The weights of convolutions with these attributes as panels, in `size` floats. w (KH, KW, C / groups, O) -> (size,)."""
@@ -76,7 +70,7 @@ class WinogradPack(Op):
         return Spec((self.size,), w.dtype)
 
     def lower(self, k: Any, w: Any, u: Any) -> None:
-        k.conv2d_winograd_pack(_tile_fields(self.tile, w.shape), w, u)
+        k.conv2d_winograd_pack(tile_fields(self.tile, w.shape), w, u)
 
 
 class Winograd(Op):
@@ -94,43 +88,14 @@ class Winograd(Op):
 
     def lower(self, k: Any, x: Any, u: Any, *bry: Any) -> None:
         *br, y = bry
-        N, H, W, C = x.shape
         b, r = br[0] if self.bias else None, br[-1] if self.residual else None
-        k.conv2d_winograd(
-            {
-                "N": N, "H": H, "W": W, "C": C, "O": y.shape[3], "PT": self.padding[0][0], "PL": self.padding[1][0],
-                "OH": y.shape[1], "OW": y.shape[2], "bias": int(self.bias), "act": self.act, "ldx": 0, "ldy": 0,
-                "residual": int(self.residual), "ldr": 0, "tile": self.tile,
-            },
-            x, u, b, r, y,
-        )  # fmt: skip
+        fields = image_fields(self.tile, self, x.shape, y.shape, b is not None, self.act, r is not None)
+        k.conv2d_winograd(fields, x, u, b, r, None, y)
 
 
 def pack_fields(op: Any, w: tuple[int, ...]) -> dict[str, int]:
     """Fields of `conv2d_pack`; it asks for nothing of an image but its channels."""
     return conv_fields(op, (1, 1, 1, w[2] * op.groups), w, (1, 1, 1, w[3]))[1]
-
-
-def _tile_fields(tile: int, w: tuple[int, ...]) -> dict[str, int]:
-    """Fields of `conv2d_winograd_pack`, which asks for nothing of an image but its channels."""
-    image = dict.fromkeys(("N", "H", "W", "OH", "OW"), 1)
-    others = dict.fromkeys(("PT", "PL", "bias", "act", "ldx", "ldy", "residual", "ldr"), 0)
-    return {**image, **others, "C": w[2], "O": w[3], "tile": tile}
-
-
-def tile_for(op: Any, w: tuple[int, ...], y: tuple[int, ...]) -> int:
-    """The tile, 2 or 4, by which a convolution (a Conv2DSum) with weights `w` costs least; 0 where it costs less without."""
-    if w[:2] != (3, 3) or op.strides != (1, 1) or op.dilation != (1, 1) or op.groups != 1 or 0 in (*w, *y):
-        return 0
-    pairs = w[2] * w[3]
-
-    def cost(tile: int) -> int:
-        if tile == 0:
-            return 9 * pairs * (y[0] * y[1] * y[2] + _WEIGHT)
-        tiles, points = y[0] * -(-y[1] // tile) * -(-y[2] // tile), (tile + 2) ** 2
-        return points * (pairs * (tiles + _WEIGHT) + tiles * (w[2] + w[3]) * _TRANSFORM)
-
-    return min((0, 2, 4), key=cost)
 
 
 def pack(graph: Graph, kept: list[tuple[Kept, list[Symbol]]]) -> None:
@@ -162,9 +127,9 @@ def pack(graph: Graph, kept: list[tuple[Kept, list[Symbol]]]) -> None:
 
 def _packed(op: Any, w: tuple[int, ...], y: tuple[int, ...]) -> tuple[Op, Op]:
     """What packs the weights, and what reads them in place of `op`, a Conv2DSum."""
-    tile = tile_for(op, w, y)
+    tile = tile_for(op, w, y, packed=True)
     if tile:
-        size = _core.facts("conv2d_winograd_pack", _tile_fields(tile, w))["extents"][1]
+        size = _core.facts("conv2d_winograd_pack", tile_fields(tile, w))["extents"][1]
         return WinogradPack(tile, size), Winograd(op.padding, y, op.bias, op.residual, op.act, tile)
     how = (op.strides, op.dilation, op.groups)
     size = _core.facts("conv2d_pack", pack_fields(op, w))["extents"][1]

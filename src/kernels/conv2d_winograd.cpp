@@ -2,6 +2,7 @@
 // outputs, there is one product for each point, s[point] = v[point] u[point], and s is transformed back and finished.
 #include "kernels/conv2d_winograd.h"
 
+#include "kernels/conv2d_pool_windows.h"
 #include "kernels/conv2d_winograd_tile.h"
 #include "kernels/correlate.h"
 
@@ -196,9 +197,45 @@ void finish_chunk(const WinogradShape& s, const Plan& p, i64 first, i64 tiles, i
   }
 }
 
+// The same where windows of 2 x 2 outputs are pooled; the shape's outputs are those that windows cover.
 template <int m>
-void run(const WinogradShape& s, Slice units, Scratch scratch, const float* x, const float* u, const float* b,
-         const float* r, const float* h, float* y) {
+void finish_windows(const WinogradShape& s, const Plan& p, i64 first, i64 tiles, i64 o, const float* sums,
+                    const float* b, float* y, u8* index) {
+  const i64 ldy = s.ldy ? s.ldy : s.O, vectors = panel_vectors(s, o), PW = s.OW / 2;
+  for (i64 t = 0; t < tiles; ++t) {
+    const Place tile = place(p, first + t);
+    const i64 rows = min_of(m, s.OH - tile.row * m) / 2, columns = min_of(m, s.OW - tile.column * m) / 2;
+    const i64 window = (tile.image * (s.OH / 2) + tile.row * (m / 2)) * PW + tile.column * (m / 2);
+    for (i64 v = 0; v < vectors; ++v, sums += kLanes) {
+      const i64 c = o + v * kLanes, lanes = min_of(s.O - c, kLanes);
+      Vec out[m][m];
+      transform_output<m>(sums, p.s_point, out);
+      const Vec bias = s.bias ? load(b + c, lanes) : zero();
+      for (i64 i = 0; i < rows; ++i) {
+        for (i64 j = 0; j < columns; ++j) {
+          Vec sum[4], best;
+          VecI where;
+          NACRE_UNROLL for (int k = 0; k < 4; ++k) {
+            sum[k] = out[2 * i + k / 2][2 * j + k % 2] + bias;
+            if (s.act) sum[k] = max(zero(), sum[k]);
+          }
+          first_largest(sum, best, where);
+          const i64 at = window + i * PW + j;
+          if (lanes == kLanes) {
+            store(y + at * ldy + c, best);
+          } else {
+            store(y + at * ldy + c, best, lanes);
+          }
+          store_index(index + at * s.O + c, where, lanes);
+        }
+      }
+    }
+  }
+}
+
+// finish(chunk's first tile, tiles, first output of the panel, sums) for every unit.
+template <int m, class Finish>
+void run(const WinogradShape& s, Slice units, Scratch scratch, const float* x, const float* u, Finish finish) {
   const Plan p = plan(s);
   float* v = reinterpret_cast<float*>(scratch.at);
   float* sums = v + p.points * p.v_point;
@@ -215,7 +252,7 @@ void run(const WinogradShape& s, Slice units, Scratch scratch, const float* x, c
     for (i64 i = 0; i < p.points; ++i, panel += floats) {
       multiply_panel({v + i * p.v_point, p.ld_v, panel, s.C, sums + i * p.s_point, panel + floats}, tiles, vectors);
     }
-    finish_chunk<m>(s, p, first, tiles, o, sums, b, r, h, y);
+    finish(p, first, tiles, o, sums);
   }
 }
 
@@ -268,6 +305,18 @@ const char* winograd_error(const WinogradShape& s) {
   return nullptr;
 }
 
+// Only the outputs that windows of 2 x 2 cover.
+WinogradShape covered(WinogradShape s) {
+  s.OH -= s.OH % 2;
+  s.OW -= s.OW % 2;
+  return s;
+}
+
+template <int n>
+struct Number {
+  static constexpr int value = n;
+};
+
 Count packed_floats(const WinogradShape& s) {
   return Count((s.tile + 2) * (s.tile + 2)) * Count(s.C) * Count(ceil_div(s.O, kLanes) * kLanes);
 }
@@ -297,7 +346,40 @@ Facts conv2d_winograd_facts(const WinogradShape& s) {
 
 void conv2d_winograd(const WinogradShape& s, Slice units, Scratch scratch, const float* x, const float* u,
                      const float* b, const float* r, const float* h, float* y) {
-  (s.tile == 2 ? run<2> : run<4>)(s, units, scratch, x, u, b, r, h, y);
+  const auto with = [&](auto tile) {
+    constexpr int m = decltype(tile)::value;
+    run<m>(s, units, scratch, x, u, [&](const Plan& p, i64 first, i64 tiles, i64 o, const float* sums) {
+      finish_chunk<m>(s, p, first, tiles, o, sums, b, r, h, y);
+    });
+  };
+  s.tile == 2 ? with(Number<2>{}) : with(Number<4>{});
+}
+
+Facts conv2d_winograd_pool_facts(const WinogradShape& s) {
+  Facts f = conv2d_winograd_facts(s);
+  if (f.error) return f;
+  if (s.act > 1 || s.residual || s.masked) f.error = "act is 0 or 1, and there is no residual and no mask";
+  if (f.error) return f;
+  const WinogradShape t = covered(s);
+  const Facts covers = conv2d_winograd_facts(t);
+  f.units = covers.units;
+  f.scratch = covers.scratch;
+  f.extent[3] = pixels_extent(s.N, t.OH / 2, t.OW / 2, s.O, s.ldy ? s.ldy : s.O);
+  f.extent[4] = Count(s.N) * Count(t.OH / 2) * Count(t.OW / 2) * Count(s.O);
+  f.extent[5] = Count(0);
+  return f;
+}
+
+void conv2d_winograd_pool(const WinogradShape& shape, Slice units, Scratch scratch, const float* x, const float* u,
+                          const float* b, float* y, u8* index) {
+  const WinogradShape s = covered(shape);
+  const auto with = [&](auto tile) {
+    constexpr int m = decltype(tile)::value;
+    run<m>(s, units, scratch, x, u, [&](const Plan& p, i64 first, i64 tiles, i64 o, const float* sums) {
+      finish_windows<m>(s, p, first, tiles, o, sums, b, y, index);
+    });
+  };
+  s.tile == 2 ? with(Number<2>{}) : with(Number<4>{});
 }
 
 Facts conv2d_winograd_pack_facts(const WinogradShape& s) {

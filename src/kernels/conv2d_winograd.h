@@ -31,6 +31,11 @@ Facts conv2d_winograd_facts(const WinogradShape& s);
 void conv2d_winograd(const WinogradShape& s, Slice units, Scratch scratch, const float* x, const float* u,
                      const float* b, const float* r, const float* h, float* y);
 
+// y and index as conv2d_pool has them, for windows of 2 x 2 outputs.
+Facts conv2d_winograd_pool_facts(const WinogradShape& s);
+void conv2d_winograd_pool(const WinogradShape& s, Slice units, Scratch scratch, const float* x, const float* u,
+                          const float* b, float* y, u8* index);
+
 // w [3][3][C][O] transformed, in panels of output channels, in the order in which this ISA's tiles read them.
 Facts conv2d_winograd_pack_facts(const WinogradShape& s);
 void conv2d_winograd_pack(const WinogradShape& s, Slice units, const float* w, float* u);

@@ -142,6 +142,25 @@ def test_a_mask_lets_the_gradient_through_where_its_input_was_positive(case, til
 
 @isas
 @both
+@pytest.mark.parametrize("value", [None, np.nan])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_pooled_outputs_are_the_first_largest_of_their_windows(case, value, tile, isa):
+    s, t = fields(case, tile, act=min(case.act, 1))
+    x, w, b, _ = operands(s)
+    if value is not None and x.size:
+        x.flat[x.size // 2] = value
+    z = convolve(s, t, x, w, b, None, isa)
+    rows, columns = s["OH"] // 2, s["OW"] // 2
+    z = z[:, : 2 * rows, : 2 * columns].reshape(s["N"], rows, 2, columns, 2, s["O"]).transpose(0, 1, 3, 5, 2, 4)
+    z = z.reshape(s["N"], rows, columns, s["O"], 4)
+    (u,) = same_bits_for_any_split("conv2d_winograd_pack", t, (w,), isa)
+    y, index = same_bits_for_any_split("conv2d_winograd_pool", t, (spread(x, s["ldx"]), u, b), isa)
+    assert np.array_equal(gathered(y, z.shape[:-1], s["ldy"]), z.max(-1) if z.size else z[..., 0], equal_nan=True)
+    assert np.array_equal(index.reshape(z.shape[:-1]), z.argmax(-1) if z.size else z[..., 0])
+
+
+@isas
+@both
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_turned_weights_are_those_of_the_gradient_of_the_inputs(case, tile, isa):
     _, t = fields(case, tile)

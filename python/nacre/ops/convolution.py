@@ -161,7 +161,7 @@ def image_fields(
     }  # fmt: skip
 
 
-def _transformed(k: Any, tile: int, w: Any, turned: bool) -> Any:
+def transformed(k: Any, tile: int, w: Any, turned: bool = False) -> Any:
     """The weights as `conv2d_winograd` reads them."""
     fields = tile_fields(tile, w.shape, turned)
     u = k.temp((k.extent("conv2d_winograd_pack", fields, 1),), w.dtype)
@@ -175,7 +175,7 @@ def lower_forward(k: Any, op: Any, x: Any, w: Any, b: Any, y: Any, act: int = 0,
     tile = tile_for(op, w.shape, y.shape)
     if tile:
         winograd = image_fields(tile, op, x.shape, y.shape, b is not None, act, r is not None)
-        k.conv2d_winograd(winograd, x, _transformed(k, tile, w, False), b, r, None, y)
+        k.conv2d_winograd(winograd, x, transformed(k, tile, w), b, r, None, y)
     elif kernel == "conv2d":
         k.conv2d({**fields, "residual": int(r is not None)}, x, w, b, r, y)
     else:
@@ -191,7 +191,7 @@ def lower_grad_x(
     if tile:  # the convolution of dy with the weights turned round
         winograd = image_fields(tile, op, dy.shape, dx.shape, b is not None, int(relu), r is not None, h is not None)
         winograd.update(PT=2 - winograd["PT"], PL=2 - winograd["PL"])
-        k.conv2d_winograd(winograd, dy, _transformed(k, tile, w, True), b, r, h, dx)
+        k.conv2d_winograd(winograd, dy, transformed(k, tile, w, turned=True), b, r, h, dx)
     elif kernel == "conv2d":
         k.conv2d_grad_x({**fields, "residual": int(r is not None)}, dy, w, b, r, h, dx)
     else:

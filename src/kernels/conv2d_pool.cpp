@@ -289,7 +289,7 @@ void conv2d_pool(const Conv2DPoolShape& s, Slice units, Scratch scratch, const f
     const i64 at0 = (blk.n0 * q.YH + blk.h0) * q.YW + blk.w0;
     PoolArgs a{};
     TileArgs& t = a.t;
-    t.x = v.x;
+    t.x = t.next = v.x;
     t.x_at = x_at;
     t.y_at = y_at;
     a.index_at = index_at;

@@ -56,16 +56,39 @@ struct Place {
 };
 Place place(const Plan& p, i64 t) { return {t / p.columns / p.rows, t / p.columns % p.rows, t % p.columns}; }
 
-// v of the tile whose inputs stand at `at`, n channels from c on.
+// Where the inputs of a tile stand; those outside the image at a line of zeros.
+template <int m>
+struct Inputs {
+  static constexpr int in = m + 2;
+  const float* at[in * in];
+
+  NACRE_INLINE_MEMBER void find(const WinogradShape& s, const Plan& p, i64 t, const float* x, const float* zeros) {
+    const Place tile = place(p, t);
+    const i64 ld = s.ldx ? s.ldx : s.C, w0 = tile.column * m - s.PL;
+    for (i64 i = 0; i < in; ++i) {
+      const i64 h = tile.row * m - s.PT + i;
+      const bool inside = t < p.tiles && h >= 0 && h < s.H;
+      for (i64 j = 0; j < in; ++j) {
+        const i64 w = w0 + j;
+        at[i * in + j] = inside && w >= 0 && w < s.W ? x + ((tile.image * s.H + h) * s.W + w) * ld : zeros;
+      }
+    }
+  }
+};
+
+// v of a tile, n channels from c on. The columns that the next tile does not share are asked for.
 template <int m, bool whole>
-NACRE_INLINE void transform_input(const float* const* at, i64 c, i64 n, float* v, i64 v_point) {
+NACRE_INLINE void transform_input(const Inputs<m>& x, const Inputs<m>& next, i64 c, i64 n, float* v, i64 v_point) {
   constexpr int in = m + 2;
   Vec half[in][in];
   NACRE_UNROLL
   for (int j = 0; j < in; ++j) {
     Vec d[in], t[in];
     NACRE_UNROLL
-    for (int i = 0; i < in; ++i) d[i] = whole ? load(at[i * in + j] + c) : load(at[i * in + j] + c, n);
+    for (int i = 0; i < in; ++i) {
+      d[i] = whole ? load(x.at[i * in + j] + c) : load(x.at[i * in + j] + c, n);
+      if (j >= in - m) prefetch(next.at[i * in + j] + c);
+    }
     winograd::Transform<m>::input(d, t);
     NACRE_UNROLL
     for (int i = 0; i < in; ++i) half[i][j] = t[i];
@@ -82,21 +105,15 @@ NACRE_INLINE void transform_input(const float* const* at, i64 c, i64 n, float* v
 template <int m>
 void transform_chunk(const WinogradShape& s, const Plan& p, i64 first, i64 tiles, const float* x, const float* zeros,
                      float* v) {
-  constexpr int in = m + 2;
-  const i64 ld = s.ldx ? s.ldx : s.C;
+  const i64 whole = s.C / kLanes * kLanes;
+  Inputs<m> inputs[2];
+  inputs[0].find(s, p, first, x, zeros);
   for (i64 t = 0; t < tiles; ++t, v += p.ld_v) {
-    const Place tile = place(p, first + t);
-    const float* at[in * in];
-    for (i64 i = 0; i < in; ++i) {
-      const i64 h = tile.row * m - s.PT + i, w = tile.column * m - s.PL;
-      const bool inside = h >= 0 && h < s.H;
-      for (i64 j = 0; j < in; ++j) {
-        at[i * in + j] = inside && w + j >= 0 && w + j < s.W ? x + ((tile.image * s.H + h) * s.W + w + j) * ld : zeros;
-      }
-    }
-    const i64 whole = s.C / kLanes * kLanes;
-    for (i64 c = 0; c < whole; c += kLanes) transform_input<m, true>(at, c, kLanes, v, p.v_point);
-    if (whole < s.C) transform_input<m, false>(at, whole, s.C - whole, v, p.v_point);
+    const Inputs<m>& at = inputs[t % 2];
+    Inputs<m>& next = inputs[(t + 1) % 2];
+    next.find(s, p, first + t + 1, x, zeros);
+    for (i64 c = 0; c < whole; c += kLanes) transform_input<m, true>(at, next, c, kLanes, v, p.v_point);
+    if (whole < s.C) transform_input<m, false>(at, next, whole, s.C - whole, v, p.v_point);
   }
 }
 

@@ -107,6 +107,17 @@ std::vector<Case> conv2d(const Context& c) {
                      {"x", "w", "b", "", "y"}, {"dy", "w", "", "", "", "dx"});
 }
 
+// 3x3 at stride 1; FLOP as of the plain convolution.
+std::vector<Case> conv2d_winograd(const Context& c) {
+  const Window h = window(c.line, c.line.number("H"), 3, 1, 1), w = window(c.line, c.line.number("W"), 3, 1, 1);
+  const FieldValues image{{"N", {c.line.number("N")}}, {"H", {c.line.number("H")}}, {"W", {c.line.number("W")}},
+                          {"C", {c.line.number("C")}}, {"O", {c.line.number("O")}}, {"PT", {h.before}},
+                          {"PL", {w.before}},          {"OH", {h.out}},             {"OW", {w.out}},
+                          {"bias", {1}},               {"tile", {c.line.number("tile", 4)}}};
+  return {{"forward", {{"conv2d_winograd", image, {"x", "u", "b", "", "", "y"}}}, {}},
+          {"pack", {{"conv2d_winograd_pack", image, {"w", "u"}}}, {}}};
+}
+
 std::vector<Case> depthwise_conv2d(const Context& c) {
   return convolution(c, "depthwise_conv2d", {{"M", {c.line.number("multiplier", 1)}}},
                      {"x", "w", "b", "y"}, {"dy", "w", "", "dx"});
@@ -205,6 +216,7 @@ const Named kForms[] = {
     {"dense", dense, " M K N "},
     {"matmul", matmul, " B M K N "},
     {"conv2d", conv2d, " N H W C KH KW SH SW padding O DH DW G "},
+    {"conv2d_winograd", conv2d_winograd, " N H W C O padding tile "},
     {"depthwise_conv2d", depthwise_conv2d, " N H W C KH KW SH SW padding DH DW multiplier "},
     {"conv2d_pool", conv2d_pool, " N H W C KH KW SH SW padding O DH DW pool "},
     {"max_pool2d", max_pool2d, kImageKeys},

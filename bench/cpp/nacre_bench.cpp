@@ -7,8 +7,8 @@
 #include <stdexcept>
 
 #include "cpp/bench_case.h"
-#include "cpp/limits.h"
-#include "cpp/measure.h"
+#include "runtime/limits.h"
+#include "runtime/measure.h"
 #include "dispatch/dispatch.h"
 #include "runtime/team.h"
 
@@ -149,7 +149,7 @@ int run(const Options& o) {
   set_threads(o.threads);
   std::FILE* json = o.json.empty() ? nullptr : std::fopen(o.json.c_str(), "w");
   if (!o.json.empty() && !json) throw std::invalid_argument("cannot write '" + o.json + "'");
-  Limits limits(table.isa, o.threads);
+  Limits limits(table, o.threads);
   std::printf("%s, %d thread%s: %.1f GFLOP/s from registers, %.1f GB/s copying 64 MB\n", table.isa, o.threads,
               o.threads == 1 ? "" : "s", limits.gflops(), limits.gbps(64e6));
   std::printf("%8s %11s %11s %9s %9s %9s  %s\n", "percent", "min ms", "median ms", "GFLOP/s", "GB/s", "copy GB/s",

@@ -7,7 +7,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "cpp/measure.h"
+#include "runtime/measure.h"
 #include "dispatch/dispatch.h"
 #include "runtime/executor.h"
 #include "runtime/team.h"

@@ -10,6 +10,7 @@
 #include "bindings/arrays.h"
 #include "dispatch/dispatch.h"
 #include "runtime/executor.h"
+#include "runtime/limits.h"
 #include "runtime/team.h"
 
 namespace nacre {
@@ -296,6 +297,17 @@ void bind_programs(py::module_& m) {
                              "one phase run at the "
                              "same time.")
       .def_property_readonly("isa", [](const PyProgram& p) { return p.program().table().isa; });
+
+  py::class_<Limits>(m, "Limits", "What this machine can do at best, measured when asked; takes some 0.1 s.")
+      .def(py::init([](const std::optional<std::string>& isa, const std::optional<int>& threads) {
+             const int n = threads.value_or(get_threads());
+             if (n < 1 || n > kMaxThreads) value_error("threads must be between 1 and " + std::to_string(kMaxThreads));
+             return Limits(table_of(isa.value_or("")), n);
+           }),
+           arg("isa") = py::none(), arg("threads") = py::none(), py::call_guard<py::gil_scoped_release>())
+      .def_property_readonly("gflops", &Limits::gflops, "Floating-point operations from registers, 1e9 a second.")
+      .def("gbps", &Limits::gbps, arg("bytes"), py::call_guard<py::gil_scoped_release>(),
+           "Bytes read plus bytes written by a copy that touches so many bytes, 1e9 a second.");
 
   m.def("get_threads", &get_threads, "Threads that a run may use when it is started by the calling thread.");
   m.def(

@@ -11,6 +11,7 @@
 #include "kernels/rnn.h"
 #include "kernels/scan.h"
 #include "kernels/conv2d.h"
+#include "kernels/conv2d_winograd.h"
 #include "kernels/dense.h"
 #include "kernels/dense_map.h"
 #include "kernels/matmul.h"
@@ -20,3 +21,4 @@
 #include "kernels/update.h"
 #include "kernels/depthwise_conv2d.h"
 #include "kernels/conv2d_pool.h"
+#include "kernels/yardstick.h"

@@ -12,8 +12,11 @@ namespace {
 
 constexpr i64 kCopyFloats = 48 * 1024;   // block copy: 192 KB of a 1 MB L2
 constexpr i64 kPanelFloats = 96 * 1024;   // weight panels in use together: 384 KB of L2
+constexpr i64 kNearFloats = 64 * 1024;    // what a block reads where it lies: a quarter of L2
+constexpr i64 kLongSum = 256;             // rows of a panel
 constexpr double kUnitFlops = 1e6;        // a unit takes at least about 5 us
 constexpr i64 kManyUnits = 64;            // enough for as many cores
+constexpr i64 kEnoughUnits = 32;          // where more would share out panels, so that rows of y are written in short pieces
 
 // One pass: y = correlate(x, weights) with O outputs per group; weights are w[tap][c][o], or swapped [tap][o][c].
 struct Pass {
@@ -27,7 +30,13 @@ struct Pass {
   Cut cut;
 };
 
-Pass plan(const Correlation& q, i64 G, i64 O) {
+bool everywhere_inside(const Axis& a) {
+  const Taps inside = outputs_inside(a);
+  return inside.first == 0 && inside.last == a.out;
+}
+
+// `exact`: q is that of all phases.
+Pass plan(const Correlation& q, i64 G, i64 O, bool exact) {
   Pass p{};
   p.q = q;
   p.G = G;
@@ -35,18 +44,34 @@ Pass plan(const Correlation& q, i64 G, i64 O) {
   const Count k = Count(q.h.taps) * Count(q.w.taps) * Count(q.C);
   p.K = k.ok() ? k.value() : i64{1} << 60;
   p.panels = ceil_div(O, kPanel);
+  const bool points = exact && everywhere_inside(q.h) && everywhere_inside(q.w);  // nothing is ever copied
   const i64 fit = max_of(kPanelFloats / kPanel / max_of(p.K, 1), 1);
-  p.sets = max_of(ceil_div(p.panels, fit), 1);
-  p.together = ceil_div(p.panels, p.sets);
-  p.sets = p.together > 0 ? ceil_div(p.panels, p.together) : 0;
+  const auto share = [&](i64 sets) {
+    p.together = ceil_div(p.panels, sets);
+    p.sets = p.together > 0 ? ceil_div(p.panels, p.together) : 0;
+  };
+  share(max_of(ceil_div(p.panels, fit), 1));
   const double px = static_cast<double>(q.N) * static_cast<double>(q.h.out) * static_cast<double>(q.w.out);
   const double px_flops = 2.0 * static_cast<double>(p.K) * static_cast<double>(min_of(O, p.together * kPanel)) + 1;
   const double by_count = px * static_cast<double>(max_of(G * p.sets, 1)) / kManyUnits;
-  double want = max_of(by_count > 2048 ? 2048 : static_cast<i64>(by_count), 2 * kWidePx);
+  // Weights of several sets come from far: they are to meet more pixels.
+  const i64 fewest = (points && p.sets > 1 ? 4 : 2) * kWidePx;
+  double want = max_of(by_count > 2048 ? 2048 : static_cast<i64>(by_count), fewest);
   if (want * px_flops < kUnitFlops) want = kUnitFlops / px_flops;
-  p.cut = cut_blocks(q, want > 4096 ? 4096 : static_cast<i64>(want) + 1, kCopyFloats);
+  if (points) want = min_of(static_cast<i64>(want), max_of((p.sets > 1 ? 2 : 1) * kNearFloats / max_of(p.K, 1), fewest));
+  p.cut = cut_blocks(q, want > 4096 ? 4096 : static_cast<i64>(want) + 1, points ? i64{1} << 60 : kCopyFloats, !points);
+  if (points) p.cut.floats = 0;
+  if (points && kWideGroups > 0 && p.K <= kLongSum && p.cut.w_blocks > 1) {  // whole tiles
+    p.cut.wb = ceil_div(p.cut.wb, kWideGroups * kGroup) * kWideGroups * kGroup;
+    p.cut.w_blocks = ceil_div(q.w.out, p.cut.wb);
+  }
   const Count blocks = Count(p.cut.n_blocks) * Count(p.cut.h_blocks) * Count(p.cut.w_blocks);
   p.blocks = blocks.ok() ? blocks.value() : -1;
+  if (points && p.sets > 1 && p.blocks > 0 && G * p.sets < kEnoughUnits / p.blocks) {
+    const double panel_flops = 2.0 * static_cast<double>(p.K) * kPanel * px / static_cast<double>(p.blocks) + 1;
+    const i64 least = max_of(static_cast<i64>(kUnitFlops / panel_flops), 1);  // panels of a unit
+    share(max_of(min_of(kEnoughUnits / p.blocks / G, p.panels / min_of(least, p.panels)), p.sets));
+  }
   return p;
 }
 
@@ -58,8 +83,8 @@ Count scratch_floats(const Pass& p) {
          Count(p.cut.nb) * Count(p.cut.hb) * Count(p.cut.wb) * Count(6) + Count(64);
 }
 
-Pass forward_plan(const Conv2DShape& s) { return plan(forward_correlation(s), s.G, s.O / s.G); }
-Pass grad_x_plan(const Conv2DShape& s) { return plan(grad_x_widest(s), s.G, s.C / s.G); }
+Pass forward_plan(const Conv2DShape& s) { return plan(forward_correlation(s), s.G, s.O / s.G, true); }
+Pass grad_x_plan(const Conv2DShape& s) { return plan(grad_x_widest(s), s.G, s.C / s.G, s.SH == 1 && s.SW == 1); }
 
 void fill_facts(Facts& f, const Pass& p, Count phases) {
   const Count units = phases * Count(p.G) * Count(p.sets) * Count(p.blocks);
@@ -93,20 +118,21 @@ constexpr TileFn grouped() {
 }
 
 // `count` units of `size` pixels each from pixel p on, in tiles of nearly equal height, at most `most` units.
-void run_even(const TileArgs& t, const TileFn* tiles, i64 count, i64 most, i64 size, i64 p, Ahead& ahead) {
+void run_even(TileArgs& t, const TileFn* tiles, i64 count, i64 most, i64 size, i64 p, Ahead& ahead) {
   if (count == 0) return;
   const i64 n = ceil_div(count, most), low = count / n, higher = count % n;
   for (i64 i = 0; i < n; ++i) {
     const i64 height = i < higher ? low + 1 : low;
     ahead.ask();
     tiles[height](t, p);
+    t.next += t.nh * t.nw * t.run * t.next_step;
     p += height * size;
   }
 }
 
 // All pixels of a block against one panel: the first `in_groups` of them in groups, then the others.
 template <int NV>
-void run_tiles(const TileArgs& t, i64 in_groups, i64 px, Ahead& ahead) {
+void run_tiles(TileArgs& t, i64 in_groups, i64 px, Ahead& ahead) {
   static constexpr TileFn groups[] = {nullptr,          grouped<NV, 1>(), grouped<NV, 2>(), grouped<NV, 3>(),
                                       grouped<NV, 4>(), grouped<NV, 5>(), grouped<NV, 6>()};
   static constexpr TileFn singles[] = {nullptr,          single<NV, 1>(),  single<NV, 2>(),  single<NV, 3>(),
@@ -282,6 +308,7 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
     for (i64 i = 0; i < kGroup - 1; ++i) t.apart[i] = (i + 1) * v.px_step;
     t.y_at = y_at;
     t.r_at = r_at;
+    t.r_far = at.ldr % 512 == 0;
     t.nh = v.nh, t.tap_row = v.tap_row, t.nw = v.nw, t.tap_col = v.tap_col, t.run = v.run;
     if (sliding) t.nw = 1, t.run = v.nh > 0 ? q.C : 0;
     t.row_px = b.wb;
@@ -302,6 +329,9 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
         t.w = at.packed ? at.w + (g * p.panels + i) * K * kPanel : panels + (i - panel0) * K * kPanel;
         t.ld_w = panel_width(t.n);
       }
+      t.next = t.w + K * t.ld_w;
+      // Of the next panel, where none of this set has been read before: what its rows need, spread over the tiles.
+      t.next_step = at.packed && (i + 1 < panel1 || u % p.blocks == p.blocks - 1) ? ceil_div(t.ld_w * kWidePx, px) : 0;
       t.bias = at.bias ? at.bias + g * p.O + o : nullptr;
       t.mask = at.mask ? at.mask + y0 + o : nullptr;
       t.r = at.r ? at.r + px0 * at.ldr + g * p.O + o : nullptr;
@@ -309,9 +339,10 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
       if (sliding) {
         (t.n <= kLanes ? run_sliding<1> : run_sliding<2>)(t, b, q.h, ahead);
       } else {
-        // Over long sums 14 single pixels two vectors wide are a little ahead of 12 in groups.
+        // Over long sums 14 single pixels two vectors wide are a little ahead of 12 in groups, which leave no rest.
         const bool wide = t.n > kLanes;
-        (wide ? run_tiles<2> : run_tiles<1>)(t, wide && K > 256 ? 0 : in_groups, px, ahead);
+        const bool single = wide && (K > kLongSum || in_groups < px);
+        (wide ? run_tiles<2> : run_tiles<1>)(t, single ? 0 : in_groups, px, ahead);
       }
     }
   }

@@ -20,10 +20,12 @@ constexpr int kRows = 6, kNarrowRows = 6;
 constexpr int kMostRows = kRows > kNarrowRows ? kRows : kNarrowRows;
 constexpr i64 kPanel = 2 * kLanes;
 constexpr i64 kPixels = 320;            // per block: long enough to forget that dw is loaded and stored around it
+constexpr i64 kFewPixels = 128;         // the least of that,
+constexpr i64 kBlockFloats = 64 * 1024;  // where x and dy of a block and of the next one leave room in L2 for it
 constexpr i64 kPackRows = 64;           // of dw from which copying dy side by side pays
 constexpr i64 kCopyFloats = 80 * 1024;  // of x per block
 constexpr i64 kSumFloats = 64 * 1024;    // of dw per unit: 256 KB of L2
-constexpr i64 kManyUnits = 64;
+constexpr i64 kManyUnits = 32;
 
 struct Plan {
   Correlation q;  // with the channels of one block
@@ -50,13 +52,13 @@ Plan plan(const Conv2DShape& s) {
   const i64 t = taps.ok() ? taps.value() : i64{1} << 60;
   const Count few_sums = taps * Count(few::whole_vectors(p.Cg)) * Count(p.Og);
   p.few = few::takes(p.Og, s.G, p.Cg) && few_sums.ok() && few_sums.value() <= kSumFloats;
-  p.OB = equal_blocks(max_of(p.Og, 1), t == 1 ? 128 : 64, kPanel);
+  p.OB = equal_blocks(max_of(p.Og, 1), t > 1 ? 64 : p.Cg <= 128 ? 256 : 128, kPanel);
   p.o_blocks = ceil_div(p.Og, p.OB);
   const i64 channels = p.few ? p.Cg : max_of(kSumFloats / p.OB / t, 16);
   p.CB = min_of(equal_blocks(max_of(p.Cg, 1), channels, 16), max_of(p.Cg, 1));
   p.c_blocks = max_of(ceil_div(p.Cg, p.CB), 1);
   p.q.C = p.CB;
-  p.cut = cut_blocks(p.q, kPixels, kCopyFloats);
+  p.cut = cut_blocks(p.q, max_of(kFewPixels, min_of(kPixels, kBlockFloats / (p.CB + p.OB))), kCopyFloats);
   const Count blocks = Count(p.cut.n_blocks) * Count(p.cut.h_blocks) * Count(p.cut.w_blocks);
   const Count base = Count(s.G) * Count(p.c_blocks) * Count(p.o_blocks);
   p.ok = taps.ok() && blocks.ok() && base.ok();
@@ -90,6 +92,8 @@ struct Tile {
   i64 row_at[kMostRows];
   i64 n;  // output channels
   bool add;
+  const float* ahead;  // what the next block reads is asked for pixel by pixel
+  i64 ahead_step;
 };
 
 // NP rows of taps, RR consecutive floats of each.
@@ -101,10 +105,12 @@ void grad_tile(const Tile& t) {
     NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] = zero();
   }
   const float* dy = t.dy;
+  const float* ahead = t.ahead;
   for (i64 l = 0; l < t.lines; ++l) {
     const float* x[NP];
     NACRE_UNROLL for (int p = 0; p < NP; ++p) x[p] = t.x + t.line[l] + p * t.tap_row;
-    for (i64 q = 0; q < t.cols; ++q, dy += t.ld_dy) {
+    for (i64 q = 0; q < t.cols; ++q, dy += t.ld_dy, ahead += t.ahead_step) {
+      prefetch_far(ahead);
       Vec d[NV];
       NACRE_UNROLL for (int v = 0; v < NV; ++v) d[v] = load(dy + v * kLanes);
       NACRE_UNROLL for (int p = 0; p < NP; ++p) {
@@ -173,8 +179,10 @@ void run_tiles(Tile t, const View& v, const RowMap& rows, i64 taps, Ahead& x_ahe
           if (++c == rows.CB) c = 0, ++tap0;
         }
         t.x = v.x + h * v.tap_row + w * v.tap_col + r0;
-        x_ahead.ask();
-        dy_ahead.ask();
+        Ahead& ahead = x_ahead.at < x_ahead.end ? x_ahead : dy_ahead;
+        t.ahead = ahead.at;
+        t.ahead_step = ahead.at < ahead.end ? ahead.step : 0;
+        ahead.at += t.lines * t.cols * t.ahead_step;
         (narrow ? tile_of<1>(np, rr) : tile_of<2>(np, rr))(t);
         r0 += rr;
       }
@@ -337,6 +345,8 @@ void conv2d_grad_w(const Conv2DShape& s, Slice units, Scratch scratch, const flo
         const i64 tiles = ceil_div(O, kPanel) * ceil_div(taps * C, O <= kLanes ? kNarrowRows : kRows);
         x_ahead = ahead_of(p.q, next, x + g * p.Cg + c0, C, tiles);
         dy_ahead = ahead_of(outputs, next, dy + g * p.Og + o0, O, tiles);
+        const i64 length = x_ahead.end - x_ahead.at + dy_ahead.end - dy_ahead.at;
+        x_ahead.step = dy_ahead.step = ceil_div(length, tiles * px);
       }
       for (i64 o = 0; o < O; o += kPanel) {
         t.n = min_of(O - o, kPanel);

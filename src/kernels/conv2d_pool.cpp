@@ -112,37 +112,6 @@ struct PoolArgs {
   u8* index;  // null: none
 };
 
-NACRE_INLINE void store_index(u8* to, VecI a, i64 n) {
-  if (n >= kLanes) {
-    store_u8(to, a);
-  } else if (n > 0) {
-    u8 lane[kLanes];
-    store_u8(lane, a);
-    for (i64 i = 0; i < n; ++i) to[i] = lane[i];
-  }
-}
-
-// The first largest of PP sums, one vector of windows each, and which it was; the first NaN where there is one.
-template <int PP>
-NACRE_INLINE void first_largest(const Vec (&sum)[PP], Vec& best, VecI& where) {
-  best = sum[0];
-  where = set1i(0);
-  NACRE_UNROLL for (int i = 1; i < PP; ++i) {
-    const Mask take = ~(le(sum[i], best) | isnan(best));
-    best = select(take, sum[i], best);
-    where = select(take, set1i(i), where);
-  }
-}
-
-// The same without NaN.
-template <int PP>
-NACRE_INLINE void first_largest_number(const Vec (&sum)[PP], Vec& best, VecI& where) {
-  best = sum[0];
-  NACRE_UNROLL for (int i = 1; i < PP; ++i) best = max(sum[i], best);
-  where = set1i(PP - 1);
-  NACRE_UNROLL for (int i = PP - 2; i >= 0; --i) where = select(eq(sum[i], best), set1i(i), where);
-}
-
 // WN windows of P x P positions, from window w0 on; sliding: of one row.
 template <int WN, int P, int NV, bool sliding>
 void pool_tile(const PoolArgs& a, i64 w0) {
@@ -320,7 +289,7 @@ void conv2d_pool(const Conv2DPoolShape& s, Slice units, Scratch scratch, const f
     const i64 at0 = (blk.n0 * q.YH + blk.h0) * q.YW + blk.w0;
     PoolArgs a{};
     TileArgs& t = a.t;
-    t.x = v.x;
+    t.x = t.next = v.x;
     t.x_at = x_at;
     t.y_at = y_at;
     a.index_at = index_at;

@@ -46,4 +46,35 @@ struct PooledGradient {
   }
 };
 
+NACRE_INLINE void store_index(u8* to, VecI a, i64 n) {
+  if (n >= kLanes) {
+    store_u8(to, a);
+  } else if (n > 0) {
+    u8 lane[kLanes];
+    store_u8(lane, a);
+    for (i64 i = 0; i < n; ++i) to[i] = lane[i];
+  }
+}
+
+// The first largest of PP sums, one vector of windows each, and which it was; the first NaN where there is one.
+template <int PP>
+NACRE_INLINE void first_largest(const Vec (&sum)[PP], Vec& best, VecI& where) {
+  best = sum[0];
+  where = set1i(0);
+  NACRE_UNROLL for (int i = 1; i < PP; ++i) {
+    const Mask take = ~(le(sum[i], best) | isnan(best));
+    best = select(take, sum[i], best);
+    where = select(take, set1i(i), where);
+  }
+}
+
+// The same without NaN.
+template <int PP>
+NACRE_INLINE void first_largest_number(const Vec (&sum)[PP], Vec& best, VecI& where) {
+  best = sum[0];
+  NACRE_UNROLL for (int i = 1; i < PP; ++i) best = max(sum[i], best);
+  where = set1i(PP - 1);
+  NACRE_UNROLL for (int i = PP - 2; i >= 0; --i) where = select(eq(sum[i], best), set1i(i), where);
+}
+
 }  // namespace nacre::NACRE_ISA

@@ -51,7 +51,10 @@ struct TileArgs {
   const float* mask;  // null: none; else outputs where it is not positive become 0
   const float* r;     // null: none; else added to the sums
   const i64* r_at;    // pixel -> offset from r
+  bool r_far;         // pixels of r fall into few sets of L1: asked for into L2
   float* y;
+  const float* next;  // what the tiles behind this one read of the weights: asked for at so many floats with each row of the panel
+  i64 next_step;
   i64 n;    // output channels of this panel
   i64 act;  // see Conv2DShape
 };
@@ -87,10 +90,12 @@ NACRE_INLINE void tile_sums(const TileArgs& t, i64 p0, Vec (&acc)[MR][NV]) {
   Pixels<MR, groups> a(t, p0);
   start_sums(t, acc);
   const float* w = t.w;
+  const float* next = t.next;
   for (i64 h = 0; h < t.nh; ++h) {
     for (i64 c = 0; c < t.nw; ++c) {
       const i64 from = h * t.tap_row + c * t.tap_col, to = from + t.run;
-      for (i64 k = from; k < to; ++k, w += t.ld_w) {
+      for (i64 k = from; k < to; ++k, w += t.ld_w, next += t.next_step) {
+        prefetch_far(next);
         Vec b[NV];
         NACRE_UNROLL for (int v = 0; v < NV; ++v) b[v] = load(w + v * kLanes);
         NACRE_UNROLL for (int i = 0; i < MR; ++i) {
@@ -184,16 +189,20 @@ NACRE_INLINE void finish_tile(const TileArgs& t, i64 p0, Vec (&acc)[S * L][NV]) 
 }
 
 // What finished sums will meet, on its way while they are formed.
+template <int S, int L, int NV, class Ask>
+NACRE_INLINE void fetch_rows(const TileArgs& t, i64 p0, const float* from, const i64* at, Ask ask) {
+  NACRE_UNROLL for (int i = 0; i < S * L; ++i) {
+    NACRE_UNROLL for (int v = 0; v < NV; ++v) ask(from + at[p0 + i / L * t.row_px + i % L] + v * kLanes);
+  }
+}
+
 template <int S, int L, int NV>
 NACRE_INLINE void fetch_ahead(const TileArgs& t, i64 p0) {
-  if (!t.r && !t.mask) return;
-  NACRE_UNROLL for (int i = 0; i < S * L; ++i) {
-    const i64 p = p0 + i / L * t.row_px + i % L;
-    NACRE_UNROLL for (int v = 0; v < NV; ++v) {
-      if (t.r) prefetch(t.r + t.r_at[p] + v * kLanes);
-      if (t.mask) prefetch(t.mask + t.y_at[p] + v * kLanes);
-    }
-  }
+  const auto near = [](const float* p) __attribute__((always_inline)) { prefetch(p); };
+  const auto far = [](const float* p) __attribute__((always_inline)) { prefetch_far(p); };
+  if (t.r && t.r_far) fetch_rows<S, L, NV>(t, p0, t.r, t.r_at, far);
+  if (t.r && !t.r_far) fetch_rows<S, L, NV>(t, p0, t.r, t.r_at, near);
+  if (t.mask) fetch_rows<S, L, NV>(t, p0, t.mask, t.y_at, near);
 }
 
 template <int MR, int NV, bool groups>

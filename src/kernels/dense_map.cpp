@@ -11,6 +11,7 @@ namespace {
 constexpr i64 kBlockFloats = 12 * 1024;   // of g: 48 KiB, L1 where it is large, else L2
 constexpr i64 kPanelFloats = 128 * 1024;  // of dy: half of a 1 MiB L2, where it stays while blocks go down
 constexpr i64 kMostColumns = 1024;        // 4 KiB of a row: long enough for the prefetchers and the TLB
+constexpr i64 kBlockWork = 64 * 1024;     // multiply-adds that a block has, or it is not worth cutting off: about 1 us
 constexpr i64 kRun = 512;                 // elements the epilogue handles at once
 constexpr i64 kFirstConst = 8, kFirstTemp = 24, kRegisters = 64;
 
@@ -25,7 +26,8 @@ Blocks blocks_of(const DenseGradWMapShape& s) {
   b.columns = s.N <= min_of(fits, kMostColumns * 3 / 2) ? max_of(s.N, 1) : min_of(fits, kMostColumns);
   // whole tiles of six rows; small layers are cut finer, so that there is a block for each of several threads
   i64 rows = max_of(6, kBlockFloats / b.columns / 6 * 6);
-  while (rows > 12 && ceil_div(s.K, rows) * ceil_div(s.N, b.columns) < 8) rows = ceil_div(rows / 2, 6) * 6;
+  while (rows > 12 && s.M > kBlockWork / (rows * b.columns) && ceil_div(s.K, rows) * ceil_div(s.N, b.columns) < 8)
+    rows = ceil_div(rows / 2, 6) * 6;
   b.rows = min_of(max_of(s.K, 1), rows);
   b.down = ceil_div(s.K, b.rows);
   b.across = ceil_div(s.N, b.columns);
@@ -46,6 +48,9 @@ i64 scratch_of(const DenseGradWMapShape& s, const Blocks& b) {
   }
   return ceil_div(most, 64) * 64;
 }
+
+// whole cache lines, and one more because a row is read in whole vectors
+i64 floats_of_block(const Blocks& b) { return ceil_div(b.rows * b.columns + 16, 16) * 16; }
 
 constexpr i64 kPitch = kRun + 16;  // an odd number of cache lines: registers do not share L1 sets
 
@@ -118,7 +123,7 @@ Facts dense_grad_w_map_facts(const DenseGradWMapShape& s) {
   }
   const Blocks b = blocks_of(s);
   f.units = b.down * b.across;
-  f.scratch = scratch_of(s, b) + (b.rows * b.columns + 64) * 4 + kRegisters * kPitch * 4;
+  f.scratch = scratch_of(s, b) + floats_of_block(b) * 4 + kRegisters * kPitch * 4;
   return f;
 }
 
@@ -131,9 +136,9 @@ void dense_grad_w_map(const DenseGradWMapShape& s, Slice units, Scratch scratch,
   const RuleMatch rule = known_rule(s);
   if (rule.found) return run_rule(s, rule, units, scratch, x, dy, e, y);
   const Blocks b = blocks_of(s);
-  const i64 own = scratch_of(s, b);
-  float* g = reinterpret_cast<float*>(scratch.at + own);
-  float* memory = g + ceil_div(b.rows * b.columns + 16, 16) * 16;
+  float* g = reinterpret_cast<float*>(scratch.at);
+  float* memory = g + floats_of_block(b);
+  const Scratch rest{reinterpret_cast<char*>(memory + kRegisters * kPitch), 0};
   const MapFn* functions = map_functions();
 
   float* reg[kRegisters];
@@ -198,7 +203,7 @@ void dense_grad_w_map(const DenseGradWMapShape& s, Slice units, Scratch scratch,
     const i64 k0 = u % b.down * b.rows, n0 = u / b.down * b.columns;  // down first: the panel of dy stays
     const i64 rows = min_of(b.rows, s.K - k0), columns = min_of(b.columns, s.N - n0);
     const Product p = product_of(s, rows, columns);
-    product(p, Slice{0, product_units(p)}, Scratch{scratch.at, own}, Operands{x + s.x0 + k0, dy + s.y0 + n0, g, {}});
+    product(p, Slice{0, product_units(p)}, rest, Operands{x + s.x0 + k0, dy + s.y0 + n0, g, {}});
     if (columns == s.N) {
       for (i64 i = 0; i < rows * columns; i += kRun)
         epilogue(g + i, k0 * s.N + i, min_of(kRun, rows * columns - i));

@@ -15,12 +15,13 @@ constexpr i64 kDotDepth = 768;         // in the dot form: eight rows take 24 Ki
 constexpr int kPendingTiles = 16;
 constexpr i64 kOneSet = 1024;          // floats: rows so far apart, or a multiple, share one set of L1
 constexpr i64 kMostWhole = 2048;       // steps of k of a sum that is not cut: a panel of b fills half of L2
-constexpr i64 kFewRows = 256;          // with more, going through c again for every few steps of k costs more than b does
+constexpr i64 kFewRows = 256;          // with more, going through c for every few steps of k costs more than b does
 constexpr i64 kFarDepth = 128;         // the same where b comes from memory, which gives its best in runs of a KiB:
 constexpr i64 kMostGrouped = 4;        // as many panels are then copied together,
 constexpr i64 kPanelsAtOnce = 128 * 1024;  // if those at hand and the next fit half of L2
 constexpr double kNearFloats = 1024 * 1024;  // of b: what L3 gives at any stride
-constexpr double kL2Floats = 192 * 1024, kL3Floats = 4 * 1024 * 1024;  // between them asking gains a fifth: 105, 125 GB/s
+constexpr double kL2Floats = 192 * 1024;       // from here up to
+constexpr double kL3Floats = 4 * 1024 * 1024;  // here asking ahead gains a fifth: 125 GB/s, not 105
 constexpr i64 kLongRow = 1000;         // of b: shorter ones follow each other closely enough
 constexpr i64 kAskedRows = 4, kAskedRowsOfOne = 12;  // of b, before they are copied
 constexpr i64 kRowsAhead = 8;          // of b, before few rows of a meet them; from memory rather blocks,
@@ -28,6 +29,7 @@ constexpr i64 kAskedDepth = 32, kAskedFloats = 384;  // in runs of 1.5 KiB
 constexpr i64 kPaysACopyOfB = 4;       // tiles that read it
 constexpr i64 kStreamed = 8 * 1024 * 1024;  // floats of c that no cache keeps until somebody reads them
 constexpr i64 kUnitWork = 128 * 1024;  // multiply-adds a unit should have: about 2 us
+constexpr i64 kRowsForB = 4;           // of a, that take as long as reading b does
 constexpr i64 kMostUnits = 4096;
 constexpr i64 kBlockOfA = 64 * 1024;   // floats of a that stay in L2 while panels pass
 constexpr i64 kFewSteps = 12;          // of k: with so few the stores of c count
@@ -83,7 +85,9 @@ Form choose_form(const Product& p) {
   if (p.a_k == 1 && p.b_n == 1 && p.N <= kMaxDotColumns && p.K * p.N <= kBlockOfA)
     dots = 1.03 * M * N * lanes(p.K) + kDotEnd * M * N + (kLanes == 16 ? 0.4 : 0.8) * K * N;
   // rows of a by pairs along k
-  const auto folded = [&](double rows, i64 a_m) { return (a_m % kOneSet == 0 ? 0.36 : 0.28) * rows * K + 4 * (rows + K); };
+  const auto folded = [&](double rows, i64 a_m) {
+    return (a_m % kOneSet == 0 ? 0.36 : 0.28) * rows * K + 4 * (rows + K);
+  };
   double best = dots < straight ? dots : straight;
   if (swapped < best) best = swapped;
   if (p.a_k == 1 && p.N <= kFoldedColumns && folded(M, p.a_m) < best) return Form::folded;
@@ -158,16 +162,18 @@ Plan make_plan(const Product& product) {
     return s;
   }
   s.nv = widest_panel(p.M);
+  if (s.nv == kWidest && p.N <= kWidest * kLanes && p.K * p.N > kUnitWork / kRowsForB) s.nv /= 2;  // something to share
   s.mr = max_rows(s.nv);
   s.panels = cut_panels(p.N, s.nv);
   const double floats_of_b = static_cast<double>(p.K) * static_cast<double>(p.N);
   const bool near = floats_of_b <= kNearFloats, far = !near && p.N >= kLongRow && p.M <= kFewRows;
   const bool few = s.form == Form::rows && p.M <= s.mr && s.nv != kMainNV && !p.whole && p.b_k >= s.nv * kLanes;
   s.asks_rows = few && floats_of_b > kBlockOfA && (near || floats_of_b <= (p.M == 1 ? kL3Floats : kL3Floats / 2));
-  s.asks_blocks = few && p.M > 1 && !near && !s.asks_rows;  // one row alone leaves long streams to the guesses of the hardware
+  s.asks_blocks = few && p.M > 1 && !near && !s.asks_rows;  // one row's long streams are left to the hardware's guesses
   const i64 depth = s.asks_blocks ? kAskedDepth : far ? kFarDepth : kDepth;
   s.kc = p.whole ? p.K : ceil_div(p.K, max_of(1, ceil_div(p.K, depth)));
-  lay_grid(s, s.panels.count(), static_cast<double>(s.nv) * kLanes * static_cast<double>(p.K));
+  const double rows = static_cast<double>(max_of(kRowsForB, p.M)) / static_cast<double>(max_of(p.M, 1));
+  lay_grid(s, s.panels.count(), rows * s.nv * kLanes * static_cast<double>(p.K));
   s.packed_floats = s.kc * s.nv * kLanes;
   s.copies_ahead = kCopiesAhead && s.form == Form::rows && s.nv == kMainNV && p.a_k == 1 &&
                    s.packed_floats <= kPanelsAtOnce / 2;

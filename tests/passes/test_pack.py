@@ -6,7 +6,8 @@ import pytest
 from nacre.core.variable import Variable
 from nacre.ops import elementwise as e
 from nacre.ops.base import scalar
-from nacre.ops.convolution import Conv2D
+from nacre.ops.convolution import Conv2D, tile_for
+from nacre.passes.surround import Conv2DSum
 from nacre.runtime.compiled import CompiledFunction
 
 RNG = np.random.default_rng(9)
@@ -27,14 +28,16 @@ def close(got, expected):
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
-CASES = {  # of weights, strides, padding, dilation, groups, whether packed
-    "3x3": ((3, 3, 64, 128), (1, 1), SAME3, (1, 1), 1, True),
-    "strided": ((3, 3, 64, 128), (2, 2), SAME3, (1, 1), 1, True),
-    "dilated": ((3, 3, 64, 128), (1, 1), SAME3, (2, 2), 1, True),
-    "1x1": ((1, 1, 64, 1024), (1, 1), NONE, (1, 1), 1, True),
-    "odd numbers": ((3, 3, 64, 131), (1, 1), NONE, (1, 1), 1, True),
-    "groups": ((5, 5, 16, 200), (1, 1), SAME3, (1, 1), 4, True),
-    "small": ((3, 3, 64, 16), (1, 1), SAME3, (1, 1), 1, False),
+CASES = {  # of weights, strides, padding, dilation, groups, what reads them packed
+    "3x3": ((3, 3, 64, 128), (1, 1), SAME3, (1, 1), 1, "Winograd"),
+    "strided": ((3, 3, 64, 128), (2, 2), SAME3, (1, 1), 1, "Conv2DPacked"),
+    "dilated": ((3, 3, 64, 128), (1, 1), SAME3, (2, 2), 1, "Conv2DPacked"),
+    "5x5": ((5, 5, 64, 128), (1, 1), SAME3, (1, 1), 1, "Conv2DPacked"),
+    "1x1": ((1, 1, 64, 1024), (1, 1), NONE, (1, 1), 1, "Conv2DPacked"),
+    "odd numbers": ((3, 3, 64, 131), (1, 1), NONE, (1, 1), 1, "Winograd"),
+    "groups": ((5, 5, 16, 200), (1, 1), SAME3, (1, 1), 4, "Conv2DPacked"),
+    "groups of 3x3": ((3, 3, 32, 256), (1, 1), SAME3, (1, 1), 2, "Conv2DPacked"),
+    "small": ((5, 5, 64, 16), (1, 1), SAME3, (1, 1), 1, None),
 }
 
 
@@ -55,19 +58,20 @@ def test_outputs_are_those_of_the_separate_ops(name):
         for got, expected in zip(compiled(x), step(Variable(x).value)):
             close(got, expected)
         w.assign(w * -0.5)  # the next call has to see this
-    assert ("Conv2DPacked" in origins(compiled, x)) == packed
+    assert {"Conv2DPacked", "Winograd"} & set(origins(compiled, x)) == ({packed} if packed else set())
 
 
-def test_residual_and_activation_stay_with_the_convolution():
+@pytest.mark.parametrize(("rows", "reader"), [(5, "Conv2DPacked"), (9, "Winograd")])
+def test_residual_and_activation_stay_with_the_convolution(rows, reader):
     w, b = variable(3, 3, 96, 96), variable(96)
-    x = RNG.standard_normal((1, 5, 7, 96)).astype("float32")
+    x = RNG.standard_normal((1, rows, 7, 96)).astype("float32")
 
     def step(x):
         return e.Relu()(e.Add()(e.Add()(Conv2D((1, 1), SAME3)(x, w), b), x))
 
     compiled = CompiledFunction(step)
     close(compiled(x), step(Variable(x).value))
-    assert origins(compiled, x) == ["Conv2DPacked"]
+    assert origins(compiled, x) == [reader]
 
 
 def test_one_variable_read_in_two_ways_has_two_layouts():
@@ -103,8 +107,24 @@ def test_programs_share_what_they_keep():
     w = variable(3, 3, 64, 128)
     x = RNG.standard_normal((4, 8, 8, 64)).astype("float32")
     first, second = (CompiledFunction(lambda x: Conv2D((1, 1), SAME3)(x, w)) for _ in range(2))
-    plans = [f._plan(((x[:n],), {}))[0] for f, n in ((first, 1), (first, 4), (second, 1))]
+    plans = [f._plan(((x[:n],), {}))[0] for f, n in ((first, 3), (first, 4), (second, 3))]
     assert len({id(plan._kept[0][0]) for plan in plans}) == 1
     arrays = [plan.bind()[0] for plan in plans]
     (slot,) = plans[0]._kept[0][1]
     assert len({id(bound[slot]) for bound in arrays}) == 1
+
+
+def test_tiles_are_chosen_where_their_multiplications_and_weights_cost_less():
+    def chosen(n, h, w, c, o, strides=(1, 1), groups=1, packed=True):
+        op = Conv2DSum(strides, SAME3, (1, 1), groups, (n, h, w, o), True, False, 1)
+        return tile_for(op, (3, 3, c // groups, o), (n, h, w, o), packed)
+
+    resnet = [(56, 64), (28, 128), (14, 256), (7, 512)]
+    assert [chosen(1, h, h, c, c) for h, c in resnet] == [4, 4, 2, 2]
+    assert [chosen(8, h, h, c, c) for h, c in resnet] == [4, 4, 4, 4]
+    assert chosen(1, 3, 3, 1024, 1024) == 0  # weights take longer than products
+    assert chosen(8, 28, 28, 3, 64) == 0  # transforms do
+    assert chosen(8, 56, 56, 64, 64, strides=(2, 2)) == chosen(8, 56, 56, 64, 64, groups=2) == 0
+    assert chosen(1, 7, 7, 512, 512, packed=False) == 0  # transforming the weights does
+    assert chosen(64, 8, 8, 256, 256, packed=False) == 4
+    assert chosen(0, 56, 56, 64, 64) == chosen(1, 56, 56, 0, 64) == 0

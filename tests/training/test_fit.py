@@ -333,3 +333,24 @@ def test_a_step_of_its_own_decides_what_a_batch_is_to_the_model():
     model.compile("sgd")
     three = tuple(np.full((4, 3), i, "float32") for i in range(3))
     assert list(model.fit(iter([three]), epochs=1, verbose=0, shuffle=False).history) == ["loss"]
+
+
+def test_data_of_other_lengths_run_the_same_program():
+    rng = np.random.default_rng(0)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model.compile("sgd", "mse")
+    for n in (8, 24, 40):
+        model.fit(rng.random((n, 3), "float32"), rng.random((n, 2), "float32"), batch_size=8, verbose=0)
+    assert model.train_function.count == 1
+
+
+def test_one_batch_predicted_in_silence_is_what_many_are():
+    rng = np.random.default_rng(0)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    x = rng.random((8, 3), "float32")
+    assert np.array_equal(model.predict(x, verbose=0), model.predict(x, verbose=0, callbacks=[]))
+    assert np.array_equal(model.predict(x, verbose=0), model.predict(x, batch_size=8, verbose=2))
+    with pytest.raises(ValueError, match="at least one"):
+        model.predict(x[:0], verbose=0)
+    scalar = keras.Sequential([keras.Input((3,)), keras.layers.Lambda(lambda t: keras.ops.sum(t))])
+    assert scalar.predict(x, verbose=0).shape == scalar.predict(x, verbose=0, batch_size=8, callbacks=[]).shape == (1,)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from nacre.callbacks.base import Callback, overrides
 from nacre.callbacks.progress import History, ProgbarLogger
 from nacre.core import tree
@@ -160,8 +162,9 @@ def python_logs(logs: Any) -> dict[str, Any]:
         value = logs[name]
         if isinstance(value, dict):
             found.update(python_logs(value))
-        elif isinstance(value, Tensor):
-            found[name] = float(value) if value.size == 1 else value.numpy()
+        elif isinstance(value, (Tensor, np.ndarray)):
+            array = value._array if isinstance(value, Tensor) else value
+            found[name] = float(array) if array.ndim == 0 and array.dtype.kind in "biuf" else array.copy()
         else:
             try:
                 found[name] = float(value)

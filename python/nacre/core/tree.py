@@ -132,6 +132,17 @@ def pack_sequence_as(structure: Any, flat: list[Any]) -> Any:
     return build(structure)
 
 
+def packer(structure: Any) -> Callable[[list[Any]], Any]:
+    """`pack_sequence_as` for this structure, made once for many calls; the number of values is not checked."""
+    if not is_nested(structure):
+        return lambda flat: flat[0]
+    if type(structure) is dict and not any(map(is_nested, structure.values())):
+        at = {key: i for i, key in enumerate(_keys(structure))}
+        items = [(key, at[key]) for key in structure]
+        return lambda flat: {key: flat[i] for key, i in items}
+    return lambda flat: pack_sequence_as(structure, flat)
+
+
 def assert_same_structure(a: Any, b: Any) -> None:
     """Raises ValueError when the two nest differently."""
     map_structure(lambda *_: None, a, b)

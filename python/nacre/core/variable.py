@@ -235,6 +235,13 @@ class Variable(Value):
         if shape != self.shape:
             raise ValueError(f"Variable '{self.path}': expected a value of shape {self.shape}, got shape {shape}")
 
+    def assign_zeros(self) -> Variable:
+        """Sets all elements to 0."""
+        if trace.scope() is None and trace.current_graph() is None:
+            self.own().fill(0)
+            return self
+        return self.assign(Tensor(np.zeros(self.shape, NUMPY[self.dtype])))
+
     def assign_add(self, value: Any) -> Variable:
         """Adds `value`."""
         return self.assign(self.value + value)

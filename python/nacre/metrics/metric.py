@@ -53,7 +53,9 @@ class Metric:
     @property
     def variables(self) -> list[Variable]:
         """The state, that of Variables and metrics held in attributes included, also in lists and dicts."""
-        held = tree.flatten(list(self._containers.values())) if self._containers else ()
+        if not self._containers and not self._metrics:
+            return list(self._variables)
+        held = tree.flatten(list(self._containers.values()))
         metrics = [*self._metrics, *(m for m in held if isinstance(m, Metric))]
         own = [*self._variables, *(v for v in held if isinstance(v, Variable))]
         every = [*own, *(v for m in metrics for v in m.variables)]
@@ -84,7 +86,7 @@ class Metric:
     def reset_state(self) -> None:
         """Forgets all batches."""
         for v in self.variables:
-            v.assign(ops.zeros(v.shape, v.dtype))
+            v.assign_zeros()
 
     def update_state(self, *args: Any, **kwargs: Any) -> Any:
         """Adds a batch."""

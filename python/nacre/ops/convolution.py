@@ -119,10 +119,64 @@ def conv_fields(op: Any, x: Any, w: Any, y: Any, bias: bool = False, act: int = 
     return "conv2d", {**fields, "O": w[3], "G": op.groups, "residual": 0, "ldr": 0}
 
 
+# Costs in multiply-adds, measured on Zen 5: of a weight that comes from memory, of one that is transformed first, and of both
+# transforms for each channel and point of a tile.
+_WEIGHT = 16
+_PACKING = 64
+_TRANSFORM = 11
+
+
+def tile_for(op: Any, w: tuple[int, ...], y: tuple[int, ...], packed: bool = False) -> int:
+    """The tile, 2 or 4, by which a convolution with weights `w` and outputs `y` costs least (ADR 0015); 0 where it costs less
+    without. `packed`: the weights stand transformed already."""
+    if w[:2] != (3, 3) or op.strides != (1, 1) or op.dilation != (1, 1) or op.groups != 1 or 0 in (*w, *y):
+        return 0
+    pairs, weight = w[2] * w[3], _WEIGHT if packed else _WEIGHT + _PACKING
+
+    def cost(tile: int) -> int:
+        if tile == 0:
+            return 9 * pairs * (y[0] * y[1] * y[2] + _WEIGHT)
+        tiles, points = y[0] * -(-y[1] // tile) * -(-y[2] // tile), (tile + 2) ** 2
+        return points * (pairs * (tiles + weight) + tiles * (w[2] + w[3]) * _TRANSFORM)
+
+    return min((0, 2, 4), key=cost)
+
+
+def tile_fields(tile: int, w: tuple[int, ...], turned: bool = False) -> dict[str, int]:
+    """Fields of `conv2d_winograd_pack`, which asks for nothing of an image but its channels."""
+    inputs, outputs = w[:1:-1] if turned else w[2:]
+    names = ("bias", "act", "ldx", "ldy", "residual", "ldr", "masked", "PT", "PL")
+    image = {**dict.fromkeys(("N", "H", "W", "OH", "OW"), 1), **dict.fromkeys(names, 0)}
+    return {**image, "C": inputs, "O": outputs, "tile": tile, "turned": int(turned)}
+
+
+def image_fields(
+    tile: int, op: Any, x: Any, y: Any, bias: bool, act: int, residual: bool, masked: bool = False
+) -> dict[str, int]:
+    """Fields of `conv2d_winograd` for images of these shapes."""
+    return {
+        "N": x[0], "H": x[1], "W": x[2], "C": x[3], "O": y[3], "PT": op.padding[0][0], "PL": op.padding[1][0],
+        "OH": y[1], "OW": y[2], "bias": int(bias), "act": act, "ldx": 0, "ldy": 0, "residual": int(residual), "ldr": 0,
+        "tile": tile, "masked": int(masked), "turned": 0,
+    }  # fmt: skip
+
+
+def transformed(k: Any, tile: int, w: Any, turned: bool = False) -> Any:
+    """The weights as `conv2d_winograd` reads them."""
+    fields = tile_fields(tile, w.shape, turned)
+    u = k.temp((k.extent("conv2d_winograd_pack", fields, 1),), w.dtype)
+    k.conv2d_winograd_pack(fields, w, u)
+    return u
+
+
 def lower_forward(k: Any, op: Any, x: Any, w: Any, b: Any, y: Any, act: int = 0, r: Any = None) -> None:
     """y = x convolved with w, plus b and (conv2d only) r, each of them or nothing, then act: 0 nothing, 1 relu, 2 relu6."""
     kernel, fields = conv_fields(op, x.shape, w.shape, y.shape, b is not None, act)
-    if kernel == "conv2d":
+    tile = tile_for(op, w.shape, y.shape)
+    if tile:
+        winograd = image_fields(tile, op, x.shape, y.shape, b is not None, act, r is not None)
+        k.conv2d_winograd(winograd, x, transformed(k, tile, w), b, r, None, y)
+    elif kernel == "conv2d":
         k.conv2d({**fields, "residual": int(r is not None)}, x, w, b, r, y)
     else:
         k.depthwise_conv2d(fields, x, w, b, y)
@@ -133,7 +187,12 @@ def lower_grad_x(
 ) -> None:
     """dx, plus b, plus r, where these are given, then through a relu or 0 where h is not positive."""
     kernel, fields = conv_fields(op, dx.shape, w.shape, dy.shape, b is not None, 2 if relu else int(h is not None))
-    if kernel == "conv2d":
+    tile = tile_for(op, (*w.shape[:2], w.shape[3], w.shape[2]), dx.shape)
+    if tile:  # the convolution of dy with the weights turned round
+        winograd = image_fields(tile, op, dy.shape, dx.shape, b is not None, int(relu), r is not None, h is not None)
+        winograd.update(PT=2 - winograd["PT"], PL=2 - winograd["PL"])
+        k.conv2d_winograd(winograd, dy, transformed(k, tile, w, turned=True), b, r, h, dx)
+    elif kernel == "conv2d":
         k.conv2d_grad_x({**fields, "residual": int(r is not None)}, dy, w, b, r, h, dx)
     else:
         k.depthwise_conv2d_grad_x(fields, dy, w, h, dx)

@@ -16,9 +16,12 @@ from nacre.ops.convolution import (
     Conv2DGradW,
     Conv2DGradX,
     conv_fields,
+    image_fields,
     lower_forward,
     lower_grad_w,
     lower_grad_x,
+    tile_for,
+    transformed,
 )
 from nacre.ops.elementwise import Add, Relu, ReluGrad, SumTo
 from nacre.ops.movement import Reshape
@@ -292,7 +295,13 @@ class Conv2DPool(Op):
         return Spec(shape, x.dtype), Spec(shape, "uint8")
 
     def lower(self, k: Any, x: Any, w: Any, b: Any, y: Any, index_of: Any) -> None:
-        k.conv2d_pool(_pool_fields(self, x.shape, w.shape, y.shape, bias=1, index=1), x, w, b, y, index_of)
+        size = (y.shape[0], *self.size, y.shape[3])
+        tile = tile_for(self, w.shape, size) if self.pool == 2 else 0
+        if tile:
+            fields = image_fields(tile, self, x.shape, size, True, int(self.relu), False)
+            k.conv2d_winograd_pool(fields, x, transformed(k, tile, w), b, y, index_of)
+        else:
+            k.conv2d_pool(_pool_fields(self, x.shape, w.shape, y.shape, bias=1, index=1), x, w, b, y, index_of)
 
 
 class Conv2DPoolGradX(Op):

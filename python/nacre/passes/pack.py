@@ -1,5 +1,5 @@
 """Weights of convolutions that the program does not change are laid out once as the kernel reads them, where it would copy them
-at every call: see `Kept`."""
+at every call, or transformed once where fewer multiplications then do (ADR 0015): see `Kept`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from nacre.core.graph import Graph, Node
 from nacre.core.op import Op
 from nacre.core.spec import Spec
 from nacre.core.tensor import Symbol
-from nacre.ops.convolution import conv_fields
+from nacre.ops.convolution import conv_fields, image_fields, tile_fields, tile_for
 from nacre.passes.fold import Kept
 from nacre.passes.surround import as_sum
 
 _FEWEST = 1 << 16  # floats of a Variable: fewer are copied within microseconds, or read as they are
 _FEWEST_OUTPUTS = 16  # of a group: for fewer the kernel has other ways, which want the weights as they are
-
 
 class Conv2DPack(Op):
     """The weights of convolutions with these attributes as panels, in `size` floats. w (KH, KW, C / groups, O) -> (size,)."""
@@ -59,6 +58,41 @@ class Conv2DPacked(Op):
         k.conv2d_packed({**fields, "residual": int(self.residual)}, x, panels, b, r, y)
 
 
+class WinogradPack(Op):
+    """The weights of convolutions by tiles of `tile` x `tile` outputs, in `size` floats. w (3, 3, C, O) -> (size,)."""
+
+    tile: int
+    size: int
+
+    outputs = ("u",)
+
+    def infer(self, w: Spec) -> Spec:
+        return Spec((self.size,), w.dtype)
+
+    def lower(self, k: Any, w: Any, u: Any) -> None:
+        k.conv2d_winograd_pack(tile_fields(self.tile, w.shape), w, u)
+
+
+class Winograd(Op):
+    """Conv2DSum with weights from WinogradPack."""
+
+    padding: Any
+    shape: tuple[int, ...]
+    bias: bool
+    residual: bool
+    act: int
+    tile: int
+
+    def infer(self, x: Spec, u: Spec, *br: Spec) -> Spec:
+        return Spec(self.shape, x.dtype)
+
+    def lower(self, k: Any, x: Any, u: Any, *bry: Any) -> None:
+        *br, y = bry
+        b, r = br[0] if self.bias else None, br[-1] if self.residual else None
+        fields = image_fields(self.tile, self, x.shape, y.shape, b is not None, self.act, r is not None)
+        k.conv2d_winograd(fields, x, u, b, r, None, y)
+
+
 def pack_fields(op: Any, w: tuple[int, ...]) -> dict[str, int]:
     """Fields of `conv2d_pack`; it asks for nothing of an image but its channels."""
     return conv_fields(op, (1, 1, 1, w[2] * op.groups), w, (1, 1, 1, w[3]))[1]
@@ -74,24 +108,33 @@ def pack(graph: Graph, kept: list[tuple[Kept, list[Symbol]]]) -> None:
         if op is None or node.inputs[1].shape[3] // op.groups < _FEWEST_OUTPUTS or _each_channel_alone(op, node):
             continue
         w = node.inputs[1]
-        how = (op.strides, op.dilation, op.groups)
-        packing = Conv2DPack(*how, _core.facts("conv2d_pack", pack_fields(op, w.shape))["extents"][1])
+        packing, reading = _packed(op, w.shape, node.outputs[0].shape)
         if id(w) in folded:
             k, inputs, i = folded[id(w)]
             panels = Symbol(graph, k.change(i, packing), kind="input", payload=w.payload)
             inputs[i] = graph.inputs[w.payload] = panels
         elif w.kind == "state" and w.payload not in writes and w.spec.size >= _FEWEST:
-            if (id(w), how) not in packed:
+            if (id(w), packing) not in packed:
                 k = Kept()
-                packed[id(w), how] = graph.add_input(k.keep(k.apply(packing, k.number(w))))
-                kept.append((k, [packed[id(w), how]]))
-            panels = packed[id(w), how]
+                packed[id(w), packing] = graph.add_input(k.keep(k.apply(packing, k.number(w))))
+                kept.append((k, [packed[id(w), packing]]))
+            panels = packed[id(w), packing]
         else:
             continue
-        node.op = Conv2DPacked(
-            op.strides, op.padding, op.dilation, op.groups, op.shape, w.shape, op.bias, op.residual, op.act
-        )
+        node.op = reading
         node.inputs = (node.inputs[0], panels, *node.inputs[2:])
+
+
+def _packed(op: Any, w: tuple[int, ...], y: tuple[int, ...]) -> tuple[Op, Op]:
+    """What packs the weights, and what reads them in place of `op`, a Conv2DSum."""
+    tile = tile_for(op, w, y, packed=True)
+    if tile:
+        size = _core.facts("conv2d_winograd_pack", tile_fields(tile, w))["extents"][1]
+        return WinogradPack(tile, size), Winograd(op.padding, y, op.bias, op.residual, op.act, tile)
+    how = (op.strides, op.dilation, op.groups)
+    size = _core.facts("conv2d_pack", pack_fields(op, w))["extents"][1]
+    reads = Conv2DPacked(op.strides, op.padding, op.dilation, op.groups, y, w, op.bias, op.residual, op.act)
+    return Conv2DPack(*how, size), reads
 
 
 def _each_channel_alone(op: Any, node: Node) -> bool:

@@ -13,7 +13,7 @@ from nacre.core.errors import NotCompilable
 from nacre.core.graph import Graph
 from nacre.core.spec import NUMPY, Spec, dtype_name
 from nacre.core.tensor import Symbol, Tensor, as_array
-from nacre.core.variable import Variable, latest_write
+from nacre.core.variable import Variable, aligned_copy, latest_write
 from nacre.passes.combine import combine
 from nacre.passes.epilogue import move_into_epilogues
 from nacre.passes.expand import expand
@@ -43,7 +43,7 @@ class Plan:
         for value in flat:
             if not isinstance(value, (Symbol, Tensor, Variable, int, float, bool, np.ndarray, np.generic, type(None))):
                 raise NotCompilable(f"a compiled function returns tensors, got {type(value).__name__}")
-        self.structure = result if tree.is_nested(result) else None
+        self.pack = tree.packer(result)
         self.none = [value is None for value in flat]
         graph.outputs = [graph.symbol(_output(graph, value)) for value in flat if value is not None]
         dump(graph, "as traced")
@@ -95,8 +95,7 @@ class Plan:
 
     def result(self, outputs: list[np.ndarray[Any, Any]]) -> Any:
         it = iter(outputs)
-        values: list[Any] = [None if none else Tensor(next(it)) for none in self.none]
-        return tree.pack_sequence_as(self.structure, values) if self.structure is not None else values[0]
+        return self.pack([None if none else Tensor(next(it)) for none in self.none])
 
 
 def _output(graph: Graph, value: Any) -> Any:
@@ -137,7 +136,7 @@ class CompiledFunction:
         """The plan for arguments of this structure, and the arrays among them. With `rows`, for that many rows of each."""
         key: list[Any] = [rows]
         arrays: list[np.ndarray[Any, Any]] = []
-        _walk(structure, key, arrays)
+        _walk(structure, key, arrays, 0 if rows is None else 1)
         try:
             plan = self._plans.get(tuple(key))
         except TypeError as error:
@@ -194,10 +193,13 @@ class CompiledFunction:
     def profile(self, *args: Any, repeats: int = 20, **kwargs: Any) -> list[dict[str, Any]]:
         """Where the time of a call goes: per instruction `op`, `kernel`, `ns` (best of `repeats`), `flops` and `bytes`.
 
-        The function's effects on Variables happen `repeats` times.
+        The function works on copies of the Variables that it assigns.
         """
         plan, given = self._plan((args, kwargs))
         bound, _ = plan.bind()
+        for variable, slot, written in plan.state:
+            if written:
+                bound[slot] = aligned_copy(variable._array)
         for slot, array in zip(plan.inputs, given):
             bound[slot] = array
         rows = plan.program.profile(bound, repeats)
@@ -215,22 +217,23 @@ class CompiledFunction:
         return bytes(plan.program.saved(bound))
 
 
-def _walk(x: Any, key: list[Any], arrays: list[np.ndarray[Any, Any]]) -> None:
-    """Adds to `key` what a program depends on (nesting, shapes, dtypes, arguments that are no arrays), and the arrays to `arrays`."""
+def _walk(x: Any, key: list[Any], arrays: list[np.ndarray[Any, Any]], first: int = 0) -> None:
+    """Adds to `key` what a program depends on (nesting, shapes from axis `first` on, dtypes, arguments that are no arrays),
+    and the arrays to `arrays`."""
     kind = type(x)
     if kind is np.ndarray or (kind is not tuple and kind is not dict and _is_array(x)):
         array = as_array(x)
         arrays.append(array)
-        key += (array.shape, array.dtype.char)
+        key += (array.shape[first:], array.dtype.char)
     elif isinstance(x, (list, tuple)):
         key += (kind, len(x))
         for item in x:
-            _walk(item, key, arrays)
+            _walk(item, key, arrays, first)
     elif isinstance(x, dict):
         key += (dict, len(x))
         for name in sorted(x) if len(x) > 1 else x:
             key.append(name)
-            _walk(x[name], key, arrays)
+            _walk(x[name], key, arrays, first)
     else:
         key += (kind, x)
 

@@ -116,14 +116,15 @@ def rows(structure: Any, index: Any) -> Any:
 
 def check_lengths(**parts: Any) -> int:
     """The number of samples that all arrays have. Raises ValueError when they differ."""
-    lengths = {name: [len(a) for a in leaves(part)] for name, part in parts.items() if part is not None}
-    if len({n for sizes in lengths.values() for n in sizes}) > 1:
+    found = {len(a) for p in parts.values() if p is not None for a in ((p,) if type(p) is np.ndarray else leaves(p))}
+    if len(found) > 1:
+        lengths = {name: [len(a) for a in leaves(part)] for name, part in parts.items() if part is not None}
         lines = [f"'{name}' sizes: {', '.join(map(str, sizes))}" for name, sizes in lengths.items()]
         raise ValueError(
             "Data cardinality is ambiguous. Make sure all arrays contain the same number of samples. "
             + "\n".join(lines)
         )
-    return next((n for sizes in lengths.values() for n in sizes), 0)
+    return found.pop() if found else 0
 
 
 def class_weight_to_sample_weights(y: Any, class_weight: dict[int, float]) -> np.ndarray[Any, Any]:

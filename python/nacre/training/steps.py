@@ -58,12 +58,19 @@ class StepRunner:
             result = self.fn(_as_tensors(rows(data, part if order is None else order[part])))
         return result
 
+    @property
+    def count(self) -> int:
+        """How many programs there are: one for each kind of batch."""
+        return self._compiled.count
+
     def saved(self, data: Any) -> bytes:
         """The compiled step for such a batch as a file for `nacre_bench_model`."""
         return self._compiled.saved(data)
 
     def profile(self, data: Any, repeats: int = 20) -> list[dict[str, Any]]:
-        """Where the time of a step goes: see `CompiledFunction.profile`. The step's effects happen `repeats` times."""
+        """Where the time of a step goes: see `CompiledFunction.profile`. Raises NotCompilable for a step that runs eagerly."""
+        if self.mode.eager or _has_text(data):
+            raise NotCompilable("the step of this model runs eagerly, operation by operation")
         return self._compiled.profile(data, repeats=repeats)
 
     def _give_up(self, error: Exception) -> None:
@@ -85,9 +92,14 @@ def user_frame(error: BaseException) -> traceback.FrameSummary | None:
 
 
 def _has_text(data: Any) -> bool:
-    if type(data) is np.ndarray:
+    if isinstance(data, np.ndarray):
         return data.dtype.kind in "SUO"
-    return any(isinstance(a, np.ndarray) and a.dtype.kind in "SUO" for a in tree.flatten(data))
+    if type(data) is tuple:
+        for part in data:
+            if _has_text(part):
+                return True
+        return False
+    return tree.is_nested(data) and any(_has_text(leaf) for leaf in tree.flatten(data))
 
 
 def _as_tensors(data: Any) -> Any:

@@ -12,6 +12,7 @@ import numpy as np
 
 from nacre import callbacks as callbacks_package
 from nacre import optimizers
+from nacre.callbacks.lists import python_logs
 from nacre.core import operation, trace, tree
 from nacre.core.autodiff import GradientTape
 from nacre.core.errors import NotCompilable
@@ -26,6 +27,7 @@ from nacre.training.checks import check_count, check_fit_arguments, check_labels
 from nacre.training.compile_loss import CompileLoss
 from nacre.training.compile_metrics import CompileMetrics
 from nacre.training.epochs import EpochIterator, executions, run_epoch
+from nacre.training.profile import Profile
 from nacre.training.sources import ArraySource, first_batch, make_source, train_validation_split
 from nacre.training.steps import Mode, StepRunner
 from nacre.utils.data import pack_x_y_sample_weight, unpack_x_y_sample_weight
@@ -45,7 +47,7 @@ _set = object.__setattr__  # past the layer's filing of attributes: what compile
 
 
 _FUNCTIONS = ("train_function", "test_function", "predict_function")
-_COMPILED = (*_FUNCTIONS, "_call_function", "_output_specs", "_state_seen", "_structure_seen")
+_COMPILED = (*_FUNCTIONS, "_call_function", "_output_specs", "_state_seen", "_structure_seen", "_metrics_seen")
 
 
 class Trainer(Layer):
@@ -72,6 +74,7 @@ class Trainer(Layer):
     _structure_seen: int | None = (
         None  # the version of all layers' structure at which all was built and the functions fitted
     )
+    _metrics_seen: tuple[int, list[Any]] | None = None  # the version at which these metrics of layers were found
     _call_function: Any = None
     _initial_epoch: int | None = None
 
@@ -210,11 +213,14 @@ class Trainer(Layer):
             found.append(self._compile_metrics)
         if self._compile_loss is not None:
             found += self._compile_loss.metrics
-        found += self._metrics
-        for layer in self._flatten_layers(include_self=False):
-            if not isinstance(layer, Trainer):
-                found += [m for m in layer._metrics if not any(m is f for f in found)]
-        return found
+        version, held = self._metrics_seen or (None, [])
+        if version != structure_version():
+            held = list(self._metrics)
+            for layer in self._flatten_layers(include_self=False):
+                if not isinstance(layer, Trainer):
+                    held += [m for m in layer._metrics if not any(m is f for f in held)]
+            _set(self, "_metrics_seen", (structure_version(), held))
+        return found + [m for m in held if not any(m is f for f in found)]
 
     @property
     def metrics_names(self) -> list[str]:
@@ -489,7 +495,7 @@ class Trainer(Layer):
             self.reset_metrics()
             callbacks.on_epoch_begin(epoch)
             last = run_epoch(self, step, iterator, callbacks, "train")
-            logs = pythonify_logs(self._metrics_or_logs(last))
+            logs = python_logs(self._metrics_or_logs(last))
             if validation is not None and _due(epoch, validation_freq):
                 found = self._evaluate(validation, validation_steps, callbacks)
                 logs.update({f"val_{name}": value for name, value in found.items()})
@@ -543,7 +549,7 @@ class Trainer(Layer):
         callbacks.on_test_begin()
         self.reset_metrics()
         last = run_epoch(self, step, EpochIterator(source, steps), callbacks, "test")
-        logs = pythonify_logs(self._metrics_or_logs(last))
+        logs = python_logs(self._metrics_or_logs(last))
         callbacks.on_test_end(logs)
         return logs
 
@@ -570,6 +576,9 @@ class Trainer(Layer):
         check_count("batch_size", batch_size, 1)
         check_count("steps", steps, 1)
         verbose = check_verbose(verbose)
+        if isinstance(x, np.ndarray) and x.ndim and 0 < len(x) <= (batch_size or 32):
+            if not verbose and callbacks is None and steps is None:  # one batch, and nobody to tell of it
+                return tree.map_structure(lambda a: _joined((a,)), self.predict_on_batch(x))
         source = make_source(x, None, None, batch_size, steps)
         if not self._all_built():
             self._symbolic_build_inputs(first_batch(source))
@@ -587,16 +596,14 @@ class Trainer(Layer):
             callbacks.on_predict_batch_begin(begin)
             for data in group:
                 structure = step(data)
-                flat = [np.asarray(a) for a in (tree.flatten(structure) if tree.is_nested(structure) else [structure])]
-                parts.append(flat)
+                parts.append([_numpy(a) for a in tree.flatten(structure)])
             callbacks.on_predict_batch_end(end, {"outputs": structure})
             if getattr(self, "stop_predicting", False):
                 break
         callbacks.on_predict_end()
         if not parts:
             raise ValueError("x: expected at least one batch of data, got none")
-        whole = [np.concatenate(column) if column[0].ndim else np.stack(column) for column in zip(*parts, strict=True)]
-        return tree.pack_sequence_as(structure, whole) if tree.is_nested(structure) else whole[0]
+        return tree.pack_sequence_as(structure, [_joined(column) for column in zip(*parts, strict=True)])
 
     def _symbolic_build_inputs(self, data: Any) -> None:
         x, _, _ = unpack_x_y_sample_weight(data)
@@ -621,18 +628,21 @@ class Trainer(Layer):
                     f"sample_weight={sample_weight}, class_weight={class_weight}"
                 )
             sample_weight = class_weight_to_sample_weights(to_arrays(y, "y"), class_weight)
-        data = self._one_batch(x, y, sample_weight)
-        logs = pythonify_logs(self.make_train_function()(data))
+        data = self._batch(x, y, sample_weight)
+        self.reset_metrics()
+        logs = python_logs(self.make_train_function()(data))
         return logs if return_dict else self._flatten_metrics_in_order(logs)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """Loss and metrics of one batch, as `evaluate` gives them."""
         self._assert_compile_called("test_on_batch")
-        data = self._one_batch(x, y, sample_weight)
-        logs = pythonify_logs(self.make_test_function()(data))
+        data = self._batch(x, y, sample_weight)
+        self.reset_metrics()
+        logs = python_logs(self.make_test_function()(data))
         return logs if return_dict else self._flatten_metrics_in_order(logs)
 
-    def _one_batch(self, x: Any, y: Any, sample_weight: Any) -> Any:
+    def _batch(self, x: Any, y: Any, sample_weight: Any) -> Any:
+        """One batch as steps take it, checked; everything is built for it."""
         x, y, w = to_arrays(x, "x"), to_arrays(y, "y"), to_arrays(sample_weight, "sample_weight")
         if not check_lengths(x=x, y=y, sample_weight=w):
             raise ValueError("x: expected at least one sample, got arrays of length 0")
@@ -640,7 +650,6 @@ class Trainer(Layer):
         if self._needs_build() or self._output_specs is None:
             self._symbolic_build(data)
         check_labels(self._compile_loss, y, self._output_specs)
-        self.reset_metrics()
         return data
 
     def predict_on_batch(self, x: Any) -> Any:
@@ -648,15 +657,47 @@ class Trainer(Layer):
         x = to_arrays(x, "x")
         if not self._all_built():
             self._shapes_of_outputs(x)
-        outputs = self.make_predict_function()(pack_x_y_sample_weight(x))
-        if type(outputs) is Tensor:
-            return outputs._array
-        return tree.map_structure(lambda t: t._array if isinstance(t, Tensor) else np.asarray(t), outputs)
+        return tree.map_structure(_numpy, self.make_predict_function()(pack_x_y_sample_weight(x)))
+
+    def profile(self, x: Any, y: Any = None, sample_weight: Any = None, repeats: int = 20) -> Any:
+        """Where the time of a step on one batch goes: a Profile, which prints as a table.
+
+        With `y` that of a training step of the compiled model, else that of a prediction. Weights, metrics and the
+        optimizer stay as they are.
+
+        Args:
+            x, y, sample_weight: one batch, as for `train_on_batch`.
+            repeats: every instruction is timed so many times; the least counts.
+
+        Raises:
+            ValueError: for data that do not fit the model, or `y` for a model that is not compiled.
+            NotCompilable: when the step cannot be compiled and runs eagerly.
+        """
+        check_count("repeats", repeats, 1, none=False)
+        if y is None:
+            x = to_arrays(x, "x")
+            if not self._all_built():
+                self._shapes_of_outputs(x)
+            return Profile(self.make_predict_function().profile(pack_x_y_sample_weight(x), repeats))
+        self._assert_compile_called("profile")
+        data = self._batch(x, y, sample_weight)
+        return Profile(self.make_train_function().profile(data, repeats))
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------
 
 _TEXT = object()
+
+
+def _numpy(output: Any) -> np.ndarray[Any, Any]:
+    return output._array if isinstance(output, Tensor) else np.asarray(output)
+
+
+def _joined(parts: tuple[np.ndarray[Any, Any], ...]) -> np.ndarray[Any, Any]:
+    """The outputs of all batches as one array."""
+    if not parts[0].ndim:
+        return np.stack(parts)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _specs(data: Any) -> Any:
@@ -693,18 +734,3 @@ def _due(epoch: int, frequency: Any) -> bool:
 def _without_unknown(config: Mapping[str, Any]) -> dict[str, Any]:
     known = inspect.signature(Trainer.compile).parameters
     return {name: value for name, value in config.items() if name in known}
-
-
-def pythonify_logs(logs: Any) -> dict[str, Any]:
-    """Logs with Python floats, by name in alphabetical order; dicts inside are spread out."""
-    found: dict[str, Any] = {}
-    for name in sorted(logs or {}):
-        value = logs[name]
-        if isinstance(value, dict):
-            found.update(pythonify_logs(value))
-            continue
-        if isinstance(value, (Tensor, Symbol)):
-            value = value.numpy()
-        array = np.asarray(value)
-        found[name] = float(array) if array.ndim == 0 and array.dtype.kind in "biuf" else value
-    return found

@@ -1,15 +1,14 @@
-// What the machine can do at best: floating-point operations from registers, bytes by copying. A benchmark's percentages
-// refer to these, measured in the same run.
+// What the machine can do at best: floating-point operations from registers, bytes by copying. Percentages in benchmarks and
+// profiles refer to these, measured in the same run.
 #pragma once
-#include <string>
-
 #include "base/types.h"
+#include "dispatch/table.h"
 
 namespace nacre {
 
 class Limits {
  public:
-  Limits(std::string isa, int threads);
+  Limits(const KernelTable& table, int threads);
 
   double gflops() const { return gflops_; }
 
@@ -18,11 +17,11 @@ class Limits {
 
  private:
   struct Known {
-    i64 bytes;
+    i64 floats;
     double gbps;
   };
 
-  std::string isa_;
+  const KernelTable& table_;
   int threads_;
   double gflops_ = 0;
   Known known_[128] = {};

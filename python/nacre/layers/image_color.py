@@ -138,14 +138,15 @@ class Solarization(BaseImagePreprocessingLayer):
         self._seed_with(seed)
 
     def _draw(self, shape: tuple[int, ...], seed: Any) -> Any:
-        span = float(self.value_range[1] - self.value_range[0])
         drawn = [_one_each(shape, f, seed, self._input_dtype) for f in (self.addition_factor, self.threshold_factor)]
-        return dict(zip(("additions", "thresholds"), (d * span for d in drawn)))
+        return dict(zip(("additions", "thresholds"), (d * 255.0 for d in drawn)))
 
     def _apply(self, images: Any, drawn: Any, training: bool) -> Any:
         low, high = map(float, self.value_range)
-        x = ops.clip(images + ops.cast(drawn["additions"], images.dtype), low, high)
-        return ops.where(x < ops.cast(drawn["thresholds"], x.dtype) + low, x, high + low - x)
+        x = (images - low) * (255.0 / (high - low)) + ops.cast(drawn["additions"], images.dtype)
+        x = ops.clip(x, 0.0, 255.0)
+        x = ops.where(x < ops.cast(drawn["thresholds"], x.dtype), x, 255.0 - x)
+        return x * ((high - low) / 255.0) + low
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""

@@ -408,8 +408,8 @@ class RandomPerspective(_Moving):
 
     def _boxes(self, boxes: Any, drawn: Any, height: int, width: int) -> Any:
         # The map from the old corners to the new ones, as a row (a, b, c, d, e, f, g, h) of image.affine_transform.
-        rows = homography(drawn["end_points"], drawn["start_points"])
-        a, b, c, d, e, f, g, h = (ops.reshape(ops.cast(rows[:, i], boxes.dtype), (-1, 1, 1)) for i in range(8))
+        rows = homography(*(ops.cast(drawn[key], boxes.dtype) for key in ("end_points", "start_points")))
+        a, b, c, d, e, f, g, h = (ops.reshape(rows[:, i], (-1, 1, 1)) for i in range(8))
         x, y = corners_of(boxes)
         k = g * x + h * y + 1.0
         moved = enclosing((a * x + b * y + c) / k, (d * x + e * y + f) / k)

@@ -21,7 +21,7 @@ def histograms(levels: Any, bins: int) -> Any:
 
 
 class Equalization(BaseImagePreprocessingLayer):
-    """Images whose values are spread evenly over `value_range`, each channel for itself; also when not training.
+    """Images whose values are spread evenly over `value_range` in training, each channel of a batch for itself.
 
     Args:
         bins: how many values are told apart.
@@ -43,17 +43,17 @@ class Equalization(BaseImagePreprocessingLayer):
         n, h, w, c = images.shape
         low, high = map(float, self.value_range)
         last = self.bins - 1
-        levels = ops.cast(ops.clip((images - low) * (last / (high - low)), 0.0, float(last)), "int32")
-        rows = ops.reshape(ops.transpose(levels, (0, 3, 1, 2)), (n * c, h * w))
+        levels = ops.cast(ops.clip((images - low) / (high - low) * 255.0, 0.0, 255.0) * (last / 255.0), "int32")
+        rows = ops.transpose(ops.reshape(levels, (n * h * w, c)), (1, 0))
+        total = float(n * h * w)
         count = histograms(rows, self.bins)
         below = ops.cumsum(count, axis=1)
         # The lowest level that occurs becomes 0, the highest 255.
-        least = ops.min(ops.where(count > 0.0, below, float(h * w)), axis=1, keepdims=True)
-        span = float(h * w) - least
+        least = ops.min(ops.where(count > 0.0, below, total), axis=1, keepdims=True)
+        span = total - least
         table = ops.round((below - least) * 255.0 / ops.maximum(span, 1.0)) * ((high - low) / 255.0) + low
-        y = ops.reshape(ops.take_along_axis(table, rows, axis=1), (n, c, h, w))
-        flat = ops.reshape(span == 0.0, (n, 1, 1, c))
-        return ops.where(flat, images, ops.cast(ops.transpose(y, (0, 2, 3, 1)), images.dtype))
+        y = ops.reshape(ops.transpose(ops.take_along_axis(table, rows, axis=1), (1, 0)), images.shape)
+        return ops.where(ops.reshape(span == 0.0, (c,)), images, ops.cast(y, images.dtype))
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""

@@ -63,6 +63,7 @@ _WHERE = {
     ".rnn": ("RNN", "StackedRNNCells"),
     ".serialization": ("deserialize", "serialize"),
     ".simple_rnn": ("SimpleRNN", "SimpleRNNCell"),
+    ".spectrograms": ("MelSpectrogram", "STFTSpectrogram"),
     ".text_vectorization": ("TextVectorization",),
     ".upsampling": ("UpSampling1D", "UpSampling2D", "UpSampling3D"),
     ".wrapper": ("SpectralNormalization", "TimeDistributed", "Wrapper"),

@@ -63,7 +63,8 @@ class RandomFlip(_Moving):
         if 1 in self._axes():
             top, bottom = height - bottom, height - top
         flipped = ops.stack([left, top, right, bottom], axis=-1)
-        return ops.where(ops.reshape(drawn["flips"], (-1, 1, 1)), flipped, boxes)
+        flips = ops.reshape(drawn["flips"], (-1, *(1,) * (len(boxes.shape) - 1)))
+        return ops.where(flips, flipped, boxes)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
@@ -246,6 +247,11 @@ class RandomTranslation(_HeightWidth):
     def _matrices(self, drawn: Any, height: int, width: int) -> Any:
         right, down = (drawn["translations"][:, i] for i in range(2))
         return _row(1.0, 0.0, -right, 0.0, 1.0, -down)
+
+    def _boxes(self, boxes: Any, drawn: Any, height: int, width: int) -> Any:
+        shape = (-1, *(1,) * (len(boxes.shape) - 1))
+        right, down = (ops.reshape(drawn["translations"][:, i], shape) for i in range(2))
+        return moved_boxes(boxes, down, right)
 
 
 class RandomShear(_Affine):
@@ -456,18 +462,23 @@ class RandomElasticTransform(_Moving):
     def _draw(self, shape: tuple[int, ...], seed: Any) -> Any:
         low, high = map(float, self.scale)
         factor = random.uniform((), low, high, dtype=self._input_dtype, seed=seed)
-        field = random.uniform((*shape[:3], 2), -1.0, 1.0, dtype=self._input_dtype, seed=seed)
+        field = self._field(shape, seed)
         return self._drawn(
             shape, apply_transform=choose(shape, self.factor, seed), distortion_factor=factor, field=field
         )
 
+    def _field(self, shape: tuple[int, ...], seed: Any) -> Any:
+        """Which way each pixel is pulled, before it is smoothed."""
+        return random.uniform((*shape[:3], 2), -1.0, 1.0, dtype=self._input_dtype, seed=seed)
+
     def _seen(self, images: Any, drawn: Any, interpolation: str) -> Any:
         _, h, w, _ = images.shape
+        field = drawn["field"] if "field" in drawn else self._field(images.shape, self.generator)
         f = ops.cast(drawn["distortion_factor"], images.dtype) + epsilon()
         sigma = 0.05 * min(h, w)
         size = max(int(6 * sigma * self.scale[1]) | 1, 3)  # wide enough for the most that may be drawn
         changed = displaced(
-            images, ops.cast(drawn["field"], images.dtype), f * (0.1 * max(h, w)), ops.stack([f * sigma, f * sigma]),
+            images, ops.cast(field, images.dtype), f * (0.1 * max(h, w)), ops.stack([f * sigma, f * sigma]),
             size, INTERPOLATIONS.index(interpolation), self.fill_mode, float(self.fill_value),
         )  # fmt: skip
         return only_where(drawn["apply_transform"], changed, images)

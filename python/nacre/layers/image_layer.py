@@ -18,6 +18,16 @@ from nacre.utils import bounding_boxes as boxes_in
 _KEYS = ("images", "labels", "bounding_boxes", "segmentation_masks")
 
 
+class _Engine:
+    """What Keras calls the backend: `numpy`, `nn`, `random`, ..., and functions such as `shape` and `cast`."""
+
+    numpy = nn = core = math = ops
+    image, linalg, random = ops.image, ops.linalg, random
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(ops, name)
+
+
 class BaseImagePreprocessingLayer(Layer):
     """Base class of layers that change images (N, H, W, C), and what belongs to them.
 
@@ -32,6 +42,7 @@ class BaseImagePreprocessingLayer(Layer):
     _USES_TRAINING = True  # whether images stay as they are when not training
     _MOVES = False  # whether pixels move: masks and boxes then move with them
     _FACTOR_BOUNDS: tuple[float, float] = (-1, 1)
+    backend = _Engine()
 
     def __init__(
         self, factor: Any = None, bounding_box_format: str | None = None, data_format: str | None = None, **kwargs: Any
@@ -187,11 +198,13 @@ class BaseImagePreprocessingLayer(Layer):
 
     def _transformed(self, images: Any, transformation: Any, training: bool, apply: Any) -> Any:
         x = images if is_float(images.dtype) else ops.cast(images, self._input_dtype)
-        if self._USES_TRAINING and (not training or transformation is None):
+        if self._USES_TRAINING and (not training or (transformation is None and hasattr(self, "generator"))):
             return x
-        first = self.data_format == "channels_first"
+        single, first = len(x.shape) == 3, self.data_format == "channels_first"
+        x = ops.expand_dims(x, 0) if single else x
         x = apply(ops.transpose(x, (0, 2, 3, 1)) if first else x, transformation, training)
-        return ops.transpose(x, (0, 3, 1, 2)) if first else x
+        x = ops.transpose(x, (0, 3, 1, 2)) if first else x
+        return ops.squeeze(x, 0) if single else x
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """That of the input."""

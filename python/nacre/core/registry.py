@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from .custom_objects import (
-    FUNCTIONAL,
     CustomObjectScope,
     custom_object_scope,
     find_public,
@@ -199,7 +198,7 @@ def _serialize_instance(obj: Any) -> dict[str, Any]:
         raise TypeError(f"{cls.__name__}.get_config() must return a dict, got {inner!r}")
     public = public_name(cls)
     if public is not None:
-        registered = public[1] if public == FUNCTIONAL else None
+        registered = public[1] if public[0].startswith("keras.src.") else None
         config: dict[str, Any] = {"module": public[0], "class_name": public[1]}
     else:
         registered = get_registered_name(cls)

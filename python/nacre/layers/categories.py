@@ -16,7 +16,7 @@ from nacre.layers.layer import Layer
 from nacre.layers.lookup import stable_hash
 
 
-def _encoded(indices: Any, mode: str, depth: int, weights: Any, dtype: Any) -> Any:
+def encoded(indices: Any, mode: str, depth: int, weights: Any, dtype: Any) -> Any:
     """Vectors (..., depth) of indices, as one tensor operation each."""
     if mode == "one_hot":
         if len(indices.shape) and indices.shape[-1] == 1:
@@ -77,7 +77,7 @@ class CategoryEncoding(Layer):
                 )
         if is_float(inputs.dtype):
             inputs = ops.cast(inputs, "int32")
-        return _encoded(inputs, self.output_mode, self.num_tokens, count_weights, self._input_dtype)
+        return encoded(inputs, self.output_mode, self.num_tokens, count_weights, self._input_dtype)
 
     def compute_output_shape(self, input_shape: Any, count_weights_shape: Any = None) -> Any:
         """(..., num_tokens)."""
@@ -176,7 +176,7 @@ class Discretization(Layer):
             indices = ops.sum(ops.cast(ops.expand_dims(x, -1) >= boundaries, "int32"), axis=-1)
         if self.output_mode == "int":
             return ops.cast(indices, self._input_dtype)
-        return _encoded(indices, self.output_mode, len(self.bin_boundaries) + 1, None, self._input_dtype)
+        return encoded(indices, self.output_mode, len(self.bin_boundaries) + 1, None, self._input_dtype)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """That of the input, or (..., number of intervals)."""
@@ -264,7 +264,7 @@ class Hashing(Layer):
         indices = Tensor(np.array(out, np.int64).reshape(values.shape))
         if self.output_mode == "int":
             return indices
-        return _encoded(indices, self.output_mode, self.num_bins, None, self._input_dtype)
+        return encoded(indices, self.output_mode, self.num_bins, None, self._input_dtype)
 
     def compute_output_spec(self, inputs: Any) -> Any:
         """A KerasTensor of what `call` gives."""
@@ -330,7 +330,7 @@ class HashedCrossing(Layer):
         indices = Tensor(places.reshape(features[0].shape))
         if self.output_mode == "int":
             return indices
-        return _encoded(indices, "one_hot", self.num_bins, None, self._input_dtype)
+        return encoded(indices, "one_hot", self.num_bins, None, self._input_dtype)
 
     def compute_output_spec(self, inputs: Any) -> Any:
         """A KerasTensor of what `call` gives."""

@@ -238,7 +238,7 @@ class MelSpectrogram(Layer):
         y = ops.matmul(ops.power(magnitude, self.mag_exp), ops.convert_to_tensor(self._filters().astype(x.dtype)))
         y = ops.transpose(y, (0, 2, 1))
         if self.power_to_db:
-            decibels = 10.0 / np.log(10.0)
+            decibels = float(10.0 / np.log(10.0))
             reference = float(np.log(max(self.min_power, self.ref_power)))
             y = (ops.log(ops.maximum(y, self.min_power)) - reference) * decibels
             y = ops.maximum(y, ops.max(y) - self.top_db)

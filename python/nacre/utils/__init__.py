@@ -16,6 +16,7 @@ _REGISTRY = (
 __getattr__, __dir__, __all__ = _attach(
     __name__,
     {
+        "Config": ".named_values",
         "FeatureSpace": "nacre.layers.feature_space",
         "Progbar": ".progbar",
         "PyDataset": ".py_dataset",

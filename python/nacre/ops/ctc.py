@@ -8,8 +8,8 @@ import numpy as np
 
 from nacre.core.spec import Spec
 from nacre.core.tensor import Tensor
-from nacre.ops.base import public, scalar
-from nacre.ops.elementwise import Add, BroadcastTo, Logaddexp, LogicalAnd, Lt, Ne, Neg, Select, Sub, floating
+from nacre.ops.base import public, scalar, value
+from nacre.ops.elementwise import Add, BroadcastTo, Logaddexp, LogicalAnd, Lt, Ne, Neg, Select, Sub, cast_to, floating
 from nacre.ops.gather import TakeAlong
 from nacre.ops.indexing import as_index
 from nacre.ops.linalg import Decomposition
@@ -97,7 +97,9 @@ def ctc_decode(
         merge_repeated: whether equal labels in a row, without a blank in between, are one; a beam search always has it so.
         mask_index: the blank.
     """
-    logits, lengths = floating(inputs), as_index(sequence_lengths, "ctc_decode")
+    if strategy not in ("greedy", "beam_search"):
+        raise ValueError(f"Invalid strategy {strategy}. Supported values are 'greedy' and 'beam_search'.")
+    logits, lengths = floating(inputs), cast_to(value(sequence_lengths), "int32")
     if len(logits.shape) != 3 or lengths.shape != logits.shape[:1]:
         raise ValueError(
             "ctc_decode: expected inputs (B, T, C) and a sequence length for each of B, got shapes "
@@ -105,8 +107,6 @@ def ctc_decode(
         )
     if strategy == "greedy":
         return CtcDecode(0, 1, bool(merge_repeated), int(mask_index))(logits, lengths)
-    if strategy != "beam_search":
-        raise ValueError(f"Invalid strategy {strategy}. Supported values are 'greedy' and 'beam_search'.")
     if not 0 < top_paths <= beam_width:
         raise ValueError(f"ctc_decode: expected 0 < top_paths <= beam_width, got {top_paths} and {beam_width}")
     return CtcDecode(int(beam_width), int(top_paths), bool(merge_repeated), int(mask_index))(logits, lengths)

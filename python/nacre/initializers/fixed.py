@@ -82,6 +82,11 @@ class Identity(Initializer):
 _WINDOWS = {
     "hann": lambda t: 0.5 - 0.5 * np.cos(2 * np.pi * t),
     "hamming": lambda t: 0.54 - 0.46 * np.cos(2 * np.pi * t),
+    "blackman": lambda t: 0.42 - 0.5 * np.cos(2 * np.pi * t) + 0.08 * np.cos(4 * np.pi * t),
+    "bartlett": lambda t: 1.0 - np.abs(2 * t - 1),
+    "boxcar": np.ones_like,
+    # Flat in the middle, a cosine on the first and the last quarter.
+    "tukey": lambda t: np.where(np.abs(2 * t - 1) <= 0.5, 1.0, 0.5 - 0.5 * np.cos(4 * np.pi * t)),
 }
 
 

@@ -4,6 +4,7 @@
     python3 dev.py demo     build, then train three models on handwritten digits (about a minute)
     python3 dev.py test     build, then run the tests (more arguments: pytest's; --all: also the slow and oracle ones)
     python3 dev.py oracle   build, then run Keras' own unit tests against nacre (tests/oracle/keras_own.py)
+    python3 dev.py foreign  kernels on simulated CPUs (AArch64, an x86-64 without AVX) and from clang
     python3 dev.py bench    build, then run the benchmarks: kernels, models, start, files, compare (bench/run.py)
     python3 dev.py lint     ruff, mypy, clang-format
     python3 dev.py docs     the generated documents, and a check that every link in the documents leads somewhere
@@ -175,7 +176,80 @@ def test(arguments: list[str]) -> int:
     if not everything and "-m" not in arguments:
         arguments = ["-m", "not slow and not oracle", *arguments]
     say("pytest " + " ".join(arguments))
-    return run(venv_python(), "-m", "pytest", *arguments, check=False)
+    status = run(venv_python(), "-m", "pytest", *arguments, check=False)
+    return status | test_without_avx() if everything else status
+
+
+def test_without_avx() -> int:
+    """The quick half of the kernels' tests on an old CPU, where one can be simulated."""
+    try:
+        if not shutil.which("qemu-x86_64"):
+            need_system("qemu-user", "qemu-x86_64")
+    except Failed as failure:
+        say(f"WARNING: kernels were NOT tried on a CPU without AVX. {failure}")
+        return 0
+    return test_on_nehalem("-k", "not C256 and not drawn and not large")
+
+
+def test_kernels(where: str, server: str, *arguments: str) -> int:
+    """The tests of kernels, with the kernels of another build or CPU (tests/foreign.py)."""
+    say(f"kernels {where}: {server}")
+    words = ("-m", "not slow and not oracle", "--ignore", "tests/kernels/test_object_code.py", *arguments)
+    return run(
+        venv_python(), "-m", "pytest", "-q", "tests/kernels", *words, env={"NACRE_KERNEL_SERVER": server}, check=False
+    )
+
+
+def test_on_nehalem(*arguments: str) -> int:
+    """The kernels that every x86-64 CPU runs, on one that has no AVX."""
+    build_binaries("nacre_kernel_server")
+    return test_kernels("without AVX", f"qemu-x86_64 -cpu Nehalem {ROOT / 'build/bin/nacre_kernel_server'}", *arguments)
+
+
+def foreign_build(name: str, compiler: str, targets: tuple[str, ...], *settings: str) -> Path:
+    """A build of its own with another compiler; its programs are in bin/."""
+    where = ROOT / "build-foreign" / name
+    cmake = VENV / "bin" / "cmake"
+    run(
+        cmake,
+        *("-S", ROOT, "-B", where, "-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={VENV / 'bin' / 'ninja'}"),
+        *(f"-DCMAKE_CXX_COMPILER={compiler}", f"-DPython_EXECUTABLE={venv_python()}"),
+        *(f"-DCMAKE_RUNTIME_OUTPUT_DIRECTORY={where / 'bin'}", *settings),
+    )
+    run(cmake, "--build", where, "--target", *targets)
+    return where
+
+
+def foreign(arguments: list[str]) -> int:
+    build("test")
+    for tool, package in (
+        ("aarch64-linux-gnu-g++", "g++-aarch64-linux-gnu"),
+        ("qemu-aarch64", "qemu-user"),
+        ("clang++", "clang"),
+    ):
+        if not shutil.which(tool):
+            need_system(package, tool)
+    status = 0
+    system = (
+        "-DCMAKE_SYSTEM_NAME=Linux",
+        "-DCMAKE_SYSTEM_PROCESSOR=aarch64",
+        "-DNACRE_PYTHON=OFF",
+        "-DNACRE_BENCH=OFF",
+    )
+    arm = foreign_build("aarch64", "aarch64-linux-gnu-g++", ("nacre_kernel_server",), *system)
+    emulated = f"qemu-aarch64 -L /usr/aarch64-linux-gnu {arm / 'bin/nacre_kernel_server'}"
+    status |= test_kernels("on AArch64", emulated, *arguments)
+    status |= test_on_nehalem(*arguments)
+    if not list(Path("/usr/lib").glob("**/libomp.so")):
+        need_system("libomp-dev", "OpenMP for clang")
+    programs = ("_core", "nacre_bench", "nacre_bench_model", "nacre_tests", "nacre_kernel_server")
+    clang = foreign_build("clang", "clang++", programs, "-DCMAKE_CXX_FLAGS=-Werror")
+    status |= test_kernels("from clang", str(clang / "bin/nacre_kernel_server"), *arguments)
+    status |= run(clang / "bin/nacre_tests", check=False)
+    symbols = ("-m", "pytest", "-q", "tests/architecture/test_symbols.py")
+    status |= run(venv_python(), *symbols, env={"NACRE_BUILD": "build-foreign/clang"}, check=False)
+    say("foreign: all passed" if status == 0 else "foreign: FAILED, see above")
+    return status
 
 
 def oracle(arguments: list[str]) -> int:
@@ -185,7 +259,7 @@ def oracle(arguments: list[str]) -> int:
 
 def bench(arguments: list[str]) -> int:
     build()
-    build_binaries()
+    build_binaries("nacre_bench", "nacre_bench_model")
     return run(venv_python(), ROOT / "bench" / "run.py", *arguments, check=False)
 
 
@@ -225,24 +299,25 @@ def wheel(arguments: list[str]) -> int:
 
 def build_only(arguments: list[str]) -> int:
     build(*arguments)
-    build_binaries()
+    build_binaries("nacre_bench", "nacre_bench_model")
+    say("build/bin/nacre_bench --shapes bench/shapes/mlp.txt")
     return 0
 
 
-def build_binaries() -> None:
-    """nacre_bench and nacre_bench_model into build/bin, from the objects that the installation has left in build/."""
+def build_binaries(*targets: str) -> None:
+    """Programs into build/bin, from the objects that the installation has left in build/."""
     caches = sorted(ROOT.glob("build/*/CMakeCache.txt"), key=lambda path: path.stat().st_mtime)
     if not caches:
         raise Failed("there is no build in build/: remove .venv and build again")
     cmake = VENV / "bin" / "cmake"
-    run(cmake, "--build", caches[-1].parent, "--target", "nacre_bench", "nacre_bench_model")
-    say("build/bin/nacre_bench --shapes bench/shapes/mlp.txt")
+    run(cmake, "--build", caches[-1].parent, "--target", *targets)
 
 
 COMMANDS = {
     "demo": demo,
     "test": test,
     "oracle": oracle,
+    "foreign": foreign,
     "bench": bench,
     "lint": lint,
     "docs": docs,

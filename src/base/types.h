@@ -56,7 +56,8 @@ struct Facts {
   Count extent[kMaxOperands];  // elements of each operand that may be touched (bytes where the operand is void)
 };
 
-static constexpr i64 ceil_div(i64 a, i64 b) { return a / b + (a % b > 0 ? 1 : 0); }
+// Small problems are one piece of everything, and a division takes longer than some of them.
+static constexpr i64 ceil_div(i64 a, i64 b) { return a > 0 && a <= b ? 1 : a / b + (a % b > 0 ? 1 : 0); }
 static constexpr i64 min_of(i64 a, i64 b) { return a < b ? a : b; }
 static constexpr i64 max_of(i64 a, i64 b) { return a > b ? a : b; }
 

@@ -132,6 +132,7 @@ Facts dense_grad_w_facts(const DenseGradWShape& s) {
 // dw[c,k,n] = sum over the rows m of chunk c of x[m,k] dy[m,n]
 void dense_grad_w(const DenseGradWShape& s, Slice units, Scratch scratch, const float* x, const float* dy, float* dw) {
   const Product p = grad_w(s);
+  if (s.chunks <= 1) return product(p, units, scratch, {x + s.x0, dy + s.y0, dw, {}});
   const i64 per_chunk = product_units(p);
   for (i64 u = units.begin; u < units.end;) {
     const i64 chunk = u / per_chunk, from = u % per_chunk, to = min_of(per_chunk, from + units.end - u);

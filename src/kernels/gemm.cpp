@@ -2,8 +2,7 @@
 
 #include <cstdint>
 
-#include "kernels/gemm_dots.h"
-#include "kernels/gemm_panels.h"
+#include "kernels/gemm_plan.h"
 
 namespace nacre::NACRE_ISA {
 namespace {
@@ -46,157 +45,21 @@ constexpr DotTiles add_dot_rows(DotTiles t) {
 }
 constexpr DotTiles kDotTiles = add_dot_rows<kMaxDotRows>(DotTiles{});
 
-// ---- the plan: a pure function of the shape -------------------------------------------------------------------------
-
-constexpr i64 kDepth = 512;            // steps of k per pass: a panel of 64 x 512 floats (128 KiB) streams from L2
-constexpr i64 kDotDepth = 768;         // in the dot form: eight rows take 24 KiB of L1
-constexpr int kPendingTiles = 16;
-constexpr i64 kMostWhole = 2048;       // steps of k of a sum that is not cut: a panel of b fills half of L2
-constexpr i64 kFewRows = 256;          // with more, going through c again for every few steps of k costs more than b does
-constexpr i64 kFarDepth = 128;         // the same where b comes from memory, which gives its best in runs of a KiB:
-constexpr i64 kMostGrouped = 4;        // as many panels are then copied together,
-constexpr i64 kPanelsAtOnce = 128 * 1024;  // if those at hand and the next fit half of L2
-constexpr double kNearFloats = 1024 * 1024;  // of b: what L3 gives at any stride
-constexpr i64 kLongRow = 1000;         // of b: shorter ones follow each other closely enough
-constexpr i64 kAskedRows = 4, kAskedRowsOfOne = 12;  // of b, before they are copied
-constexpr i64 kRowsAhead = 8;          // of b, before few rows of a meet them; from memory rather blocks,
-constexpr i64 kAskedDepth = 32, kAskedFloats = 384;  // in runs of 1.5 KiB
-constexpr i64 kPaysACopyOfB = 4;       // tiles that read it
-constexpr i64 kStreamed = 8 * 1024 * 1024;  // floats of c that no cache keeps until somebody reads them
-constexpr i64 kUnitWork = 128 * 1024;  // multiply-adds a unit should have: about 2 us
-constexpr i64 kRowsForB = 4;           // of a, that take as long as reading b does
-constexpr i64 kMostUnits = 4096;
-constexpr i64 kBlockOfA = 64 * 1024;   // floats of a that stay in L2 while panels pass
-constexpr i64 kFewSteps = 12;          // of k: with so few the stores of c count
-constexpr i64 kCopiedRows = 96;        // of a, or of what is its row: so many at a time where a is copied
-constexpr i64 kPaysACopyOfA = 64;      // columns that make up for copying a
-constexpr i64 kTurnedRows = 384;       // rows of a block of c^T before it is turned
-
-enum class Form { rows, packed, swapped_rows, swapped_packed, dots };
-
-struct Plan {
-  Product p;  // as it is run: swapped where the form says so
-  Form form;
-  int nv = 1;  // vectors of a panel; in the dot form: columns of a tile
-  int mr = 1;  // rows of a tile
-  Panels panels;
-  i64 kc = 0;                   // steps of k per pass
-  i64 mb = 1, m_blocks = 0;     // rows per unit
-  i64 nb = 1, n_blocks = 0;     // panels (dot form: columns) per unit
-  bool n_inner = false;         // units of the same rows follow each other
-  bool side_by_side = false;
-  bool asks_rows = false;       // the rows of b are asked for a little ahead of their use,
-  bool asks_blocks = false;     // or a whole block is while the one before it is in use
-  bool copies_ahead = false;    // the next block of b is copied while one is in use
-  i64 group = 1;                // panels of a block
-  bool k_outer = true;          // all columns for some steps of k, not the other way round
-  i64 rows = 1;                 // of a at a time
-  i64 packed_floats = 0, turned_floats = 0, a_floats = 0;
-};
-
-// Share of the lanes that hold columns.
-double filled(i64 n) { return static_cast<double>(n) / static_cast<double>(ceil_div(n, kLanes) * kLanes); }
-
-// Cycles, roughly, at two multiply-adds per cycle; the weights of packing, turning and adding lanes were measured on
-// Zen 5 with 512-bit vectors.
-Form choose_form(const Product& p) {
-  const double M = static_cast<double>(p.M), N = static_cast<double>(p.N), K = static_cast<double>(p.K);
-  if (p.M == 0 || p.N == 0 || p.K == 0) return p.b_n == 1 ? Form::rows : Form::packed;
-  const double steps = M * N * K / (2 * kLanes);
-  const bool turn_b = p.b_n != 1, turn_a = p.a_m != 1;  // swapped, a has the part of b
-  const double straight = steps / filled(p.N) + (turn_b ? 0.3 * K * N : 0.0);
-  const double swapped = steps / filled(p.M) + (turn_a ? 0.3 * K * M : 0.0) + 0.5 * M * N;
-  double dots = 1e300;
-  const bool few = p.M <= kMaxDotRows || p.N <= kMaxDotColumns;
-  if (p.a_k == 1 && p.b_k == 1 && few) dots = 1.03 * steps / filled(p.K) + 1.3 * M * N;
-  if (p.a_k == 1 && p.b_n == 1 && p.N <= kMaxDotColumns && p.K * p.N <= kBlockOfA)
-    dots = 1.03 * steps / filled(p.K) + 1.3 * M * N + K * N;
-  if (dots < straight && dots < swapped) return Form::dots;
-  if (straight <= swapped) return turn_b ? Form::packed : Form::rows;
-  return turn_a ? Form::swapped_packed : Form::swapped_rows;
-}
-
-i64 padded(i64 n) { return ceil_div(n, kLanes) * kLanes; }
-// A distance for rows of n floats that keeps them in different cache sets.
-i64 apart(i64 n) { return padded(n) + (aliased(padded(n)) ? 16 : 0); }
-
-Product swapped(const Product& p) { return {p.N, p.M, p.K, p.b_n, p.b_k, p.a_k, p.a_m, p.c_m, p.whole}; }
-
-// Few rows: as many columns as the registers hold, so that b is read once and in long runs.
-int widest_panel(i64 M) {
-  for (int nv = kMainNV; nv > 1; --nv)
-    if (M > max_rows(kMainNV) && max_rows(nv) >= M) return nv;
-  int best = kMainNV;
-  for (int nv = kMainNV + 1; nv <= kWidest; ++nv)
-    if (max_rows(nv) >= max_of(M, 1)) best = nv;
-  return best;
-}
-
-void lay_grid(Plan& s, i64 columns, double work_per_row) {
-  const i64 M = s.p.M;
-  const double rows = work_per_row > 0 ? static_cast<double>(kUnitWork) / work_per_row : static_cast<double>(M);
-  s.mb = rows >= static_cast<double>(M) ? max_of(M, 1) : ceil_div(static_cast<i64>(rows) + 1, s.mr) * s.mr;
-  s.nb = 1;
-  if (s.mb >= M) {
-    s.mb = max_of(M, 1);
-    const double blocks = work_per_row > 0 ? rows / static_cast<double>(s.mb) : static_cast<double>(columns);
-    s.nb = blocks >= static_cast<double>(columns) ? max_of(columns, 1) : static_cast<i64>(blocks) + 1;
+struct FoldedTiles { Folded at[2][kFoldedRows + 1]; };  // the second ones ask for the rows behind
+template <int MR>
+constexpr void add_folded_rows(FoldedTiles& t) {
+  if constexpr (MR > 0) {
+    t.at[false][MR] = &folded::run<MR, false>;
+    t.at[true][MR] = &folded::run<MR, true>;
+    add_folded_rows<MR - 1>(t);
   }
-  s.n_blocks = ceil_div(columns, s.nb);
-  if (s.n_blocks > 0) s.mb = max_of(s.mb, ceil_div(ceil_div(M, max_of(1, kMostUnits / s.n_blocks)), s.mr) * s.mr);
-  s.m_blocks = ceil_div(M, s.mb);
-  s.n_inner = M > 4 * s.p.N;
 }
-
-Plan make_plan(const Product& product) {
-  Plan s;
-  s.form = choose_form(product);
-  s.p = s.form == Form::swapped_rows || s.form == Form::swapped_packed ? swapped(product) : product;
-  const Product& p = s.p;
-  if (s.form == Form::dots) {
-    s.mr = static_cast<int>(min_of(p.M, kMaxDotRows));
-    if (p.N < kMaxDotColumns) s.mr = static_cast<int>(min_of(s.mr, max_of(1, kMaxSums / max_of(p.N, 1))));
-    s.nv = static_cast<int>(min_of(min_of(kMaxSums / s.mr, kMaxDotColumns), p.N));
-    if ((p.b_n == 1 && p.b_k != 1) || (p.N <= kMaxDotColumns && aliased(p.b_n))) s.packed_floats = p.N * apart(p.K);
-    if (p.M <= kMaxDotRows && aliased(p.a_m)) s.a_floats = p.M * apart(p.K);
-    s.kc = padded(ceil_div(p.K, ceil_div(p.K, kDotDepth)));
-    if (s.kc < p.K) s.turned_floats = kPendingTiles * kMaxSums * kLanes;
-    lay_grid(s, ceil_div(p.N, s.nv), static_cast<double>(s.nv) * static_cast<double>(p.K));
-    return s;
-  }
-  s.nv = widest_panel(p.M);
-  if (s.nv == kWidest && p.N <= kWidest * kLanes && p.K * p.N > kUnitWork / kRowsForB) s.nv /= 2;  // something to share
-  s.mr = max_rows(s.nv);
-  s.panels = cut_panels(p.N, s.nv);
-  const double floats_of_b = static_cast<double>(p.K) * static_cast<double>(p.N);
-  const bool near = floats_of_b <= kNearFloats, far = !near && p.N >= kLongRow && p.M <= kFewRows;
-  const bool few = s.form == Form::rows && p.M <= s.mr && s.nv != kMainNV && !p.whole && p.b_k > s.nv * kLanes;
-  s.asks_rows = few && floats_of_b > kBlockOfA && near;
-  s.asks_blocks = few && p.M > 1 && !near;  // one row alone leaves long streams to the guesses of the hardware
-  const i64 depth = s.asks_blocks ? kAskedDepth : far ? kFarDepth : kDepth;
-  s.kc = p.whole ? p.K : ceil_div(p.K, max_of(1, ceil_div(p.K, depth)));
-  const double rows = static_cast<double>(max_of(kRowsForB, p.M)) / static_cast<double>(max_of(p.M, 1));
-  lay_grid(s, s.panels.count(), rows * s.nv * kLanes * static_cast<double>(p.K));
-  s.packed_floats = s.kc * s.nv * kLanes;
-  s.copies_ahead = kCopiesAhead && s.form == Form::rows && s.nv == kMainNV && p.a_k == 1 &&
-                   s.packed_floats <= kPanelsAtOnce / 2;
-  if (s.asks_blocks) s.group = max_of(1, kAskedFloats / (s.nv * kLanes));
-  if (s.copies_ahead) {
-    if (far) s.group = min_of(kMostGrouped, kPanelsAtOnce / 2 / max_of(s.packed_floats, 1));
-    s.packed_floats *= 2 * s.group;
-  }
-  s.rows = p.a_m == 1 && aliased(p.a_k) ? kCopiedRows : max_of(8 * s.mr, kBlockOfA / max_of(s.kc, 1));
-  s.rows = min_of(s.rows, max_of(p.M, 1));
-  s.side_by_side = p.K <= kFewSteps && s.panels.full > 2 &&
-                   (s.form == Form::rows || (s.form == Form::packed && p.K * p.N <= 2 * kBlockOfA));
-  if (s.side_by_side && s.form == Form::packed) s.packed_floats = p.K * padded(p.N);
-  if (s.form == Form::swapped_rows || s.form == Form::swapped_packed)
-    s.turned_floats = min_of(p.M, kTurnedRows) * s.nv * kLanes;
-  else if (!s.side_by_side && p.M > s.mr && aliased(p.a_m == 1 ? p.a_k : p.a_m) && p.N >= kPaysACopyOfA)
-    s.a_floats = (p.a_m == 1 ? s.kc : apart(s.kc)) * s.rows;
-  s.k_outer = s.a_floats > 0 || (p.K >= p.N && !s.asks_blocks);
-  return s;
+constexpr FoldedTiles add_folded() {
+  FoldedTiles t{};
+  add_folded_rows<kFoldedRows>(t);
+  return t;
 }
+constexpr FoldedTiles kFoldedTiles = add_folded();
 
 // ---- running a plan -------------------------------------------------------------------------------------------------
 
@@ -247,7 +110,11 @@ struct Walk {
 
   i64 count() const { return across * down; }
   BlockOfB at(i64 t) const {
-    const i64 g = s.k_outer ? t % across : t / down, d = s.k_outer ? t / across : t % down;
+    i64 g = t, d = 0;
+    if (down > 1) {
+      g = s.k_outer ? t % across : t / down;
+      d = s.k_outer ? t / across : t % down;
+    }
     const i64 j = j0 + (g < groups ? g * s.group : whole + g - groups), k = d * s.kc;
     return {j, g < groups ? min_of(j + s.group, j0 + whole) : j + 1, k, min_of(s.kc, s.p.K - k)};
   }
@@ -295,7 +162,7 @@ void panel_pass(const Run& r, const PanelPass& at, PanelCopy& next) {
   if (r.s.asks_rows && !save) t.next = {b + kRowsAhead * b_k, nullptr, kc, 1, 0, b_k, 0, 0};
   t.b_step = t.bias_step = 0;
   // rows are dealt evenly: 32 = 6+6+5+5+5+5, never 6+6+6+6+6+2
-  const i64 fewer = (m1 - m0) / tiles, longer = (m1 - m0) % tiles;
+  const i64 fewer = tiles == 1 ? m1 - m0 : (m1 - m0) / tiles, longer = m1 - m0 - tiles * fewer;
   i64 m = m0;
   for (int pass = 0; pass < 2; ++pass) {
     const i64 rows = pass == 0 ? fewer + 1 : fewer;
@@ -413,7 +280,7 @@ void side_by_side(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
   t.next = {};
   t.a_step = 0;
   for (i64 i = 0, m = m0; i < tiles; ++i) {
-    const i64 rows = (m1 - m) / (tiles - i);
+    const i64 rows = tiles - i == 1 ? m1 - m : (m1 - m) / (tiles - i);
     for (i64 j = j0; j < j1; j += t.tiles) {
       const int nv = s.panels.width(j);
       const i64 kind = max_of(j - s.panels.full, -1) + 1, n0 = s.panels.start(j) * kLanes, width = nv * kLanes;
@@ -439,7 +306,7 @@ void rectangle(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
   const bool turns = s.turned_floats > 0;
   const i64 blocks = ceil_div(m1 - m0, turns ? kTurnedRows : s.rows);
   for (i64 left = blocks, m = m0; left > 0; --left) {
-    const i64 rows = ceil_div(m1 - m, left);
+    const i64 rows = left == 1 ? m1 - m : ceil_div(m1 - m, left);
     (turns ? turned : straight)(r, m, m + rows, j0, j1);
     m += rows;
   }
@@ -467,7 +334,8 @@ void run_dots(PendingDots& d, const Run& r) {
     for (int t = 0; t < d.n; ++t) {
       const auto& tile = d.tile[t];
       kDotTiles.at[tile.rows][tile.columns]({kc, a + tile.m * a_m + k, a_m, b + tile.n * b_n + k, b_n,
-                                             r.turned + t * kMaxSums * kLanes, d.sums[t], k > 0, k + kc >= p.K});
+                                             r.turned + t * kMaxSums * kLanes, d.sums[t], k > 0, k + kc >= p.K,
+                                             s.asks_rows});
     }
     k += kc;
   } while (k < p.K);
@@ -501,9 +369,43 @@ void dots_rectangle(const Run& r, i64 m0, i64 m1, i64 n0, i64 n1) {
   if (pending.n > 0) run_dots(pending, r);
 }
 
+// c[n * c_m + i] = finish(sums[n][i]) for the rows i of a tile
+void put_columns(const float* sums, i64 rows, i64 columns, float* c, i64 c_m, const Finish& f) {
+  for (i64 n = 0; n < columns; ++n) {
+    for (i64 i = 0; i < rows; i += kLanes) {
+      const i64 left = rows - i;
+      Vec sum = load(sums + n * kFoldedRows + i);
+      if (f.bias) sum += load(f.bias + i, left);
+      if (f.relu) sum = max(zero(), sum);
+      if (f.mask) sum = select(gt(load(f.mask + n * f.mask_m + i, left), zero()), sum);
+      store(c + n * c_m + i, sum, left);
+    }
+  }
+}
+
+void folded_rectangle(const Run& r, i64 m0, i64 m1) {
+  const Plan& s = r.s;
+  const Product& p = s.p;
+  const Finish& f = r.at.finish;
+  const i64 even = p.K / 2 * 2;
+  const float* odd = even < p.K ? r.packed + even / 2 * kLanes : nullptr;
+  i64 m = m0;
+  for (i64 left = ceil_div(m1 - m0, s.mr); left > 0; --left) {
+    const i64 rows = left == 1 ? m1 - m : ceil_div(m1 - m, left);
+    const float* a = r.at.a + m * p.a_m;
+    kFoldedTiles.at[s.asks_rows][rows]({even, a, p.a_m, r.packed, odd, r.turned, a + rows * p.a_m});
+    if (s.swaps)
+      put_columns(r.turned, rows, p.N, r.at.c + m, p.c_m, finish_at(f, 0, m));
+    else
+      turn_block(r.turned, kFoldedRows, p.N, rows, r.at.c + m * p.c_m, p.c_m, finish_at(f, m, 0));
+    m += rows;
+  }
+}
+
 // A run of units covers at most a part of a first line of the grid, whole lines, and a part of a last one.
 template <class F>
 void for_rectangles(const Plan& s, Slice units, F f) {
+  if (units.begin == 0 && units.end == s.m_blocks * s.n_blocks) return f(0, s.m_blocks, 0, s.n_blocks);
   const i64 inner = s.n_inner ? s.n_blocks : s.m_blocks;
   const auto call = [&](i64 o0, i64 o1, i64 i0, i64 i1) {
     if (s.n_inner)
@@ -556,9 +458,15 @@ void product(const Product& product, Slice units, Scratch scratch, const Operand
   const bool aligned = reinterpret_cast<std::uintptr_t>(at.c) % (kLanes * 4) == 0 && p.c_m % kLanes == 0;
   const bool streams = aligned && p.K <= s.kc && p.M * p.N >= kStreamed;
   Run r{s, at, packed, turned, turned + whole_lines(s.turned_floats), streams};
-  if (s.form == Form::swapped_rows || s.form == Form::swapped_packed) {
+  if (s.swaps) {
     r.at.a = at.b;
     r.at.b = at.a;
+  }
+  if (s.form == Form::folded || s.form == Form::swapped_folded) {
+    fold_columns(r.at.b, p.b_k, p.b_n, p.K, p.N, packed);
+    return for_rectangles(s, units, [&](i64 i0, i64 i1, i64, i64) {
+      folded_rectangle(r, i0 * s.mb, min_of(i1 * s.mb, p.M));
+    });
   }
   if (s.form == Form::dots) {
     if (s.packed_floats > 0 && p.b_k == 1)

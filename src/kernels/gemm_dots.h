@@ -15,6 +15,7 @@ struct DotsCall {
   float* lanes;  // rows * columns vectors of unfinished sums: read if `more`, written unless `last`
   float* sums;   // rows * columns results, row by row, if `last`; room for a multiple of four
   bool more, last;
+  bool asks;  // one row of a: the rows of b are asked for a little ahead, since L3 gives more then
 };
 
 using Dots = void (*)(const DotsCall&);
@@ -29,6 +30,7 @@ constexpr int kMaxSums = 16;
 constexpr int kMaxSums = 8;
 #endif
 constexpr int kMaxDotRows = 8, kMaxDotColumns = 12;
+constexpr int kAskedAhead = 256;  // floats
 
 namespace dots {
 
@@ -66,6 +68,15 @@ void run(const DotsCall& t) {
     }
   };
   i64 k = t.K;
+  if (MA == 1 && t.asks) {
+    for (; k >= kLanes; k -= kLanes) {
+      NACRE_UNROLL
+      for (int j = 0; j < NB; ++j) prefetch(b.address(j) + kAskedAhead);
+      step([](const float* p) __attribute__((always_inline)) { return load(p); });
+      a.step(kLanes);
+      b.step(kLanes);
+    }
+  }
   for (; k >= kLanes; k -= kLanes) {
     step([](const float* p) __attribute__((always_inline)) { return load(p); });
     a.step(kLanes);

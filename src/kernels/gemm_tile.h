@@ -19,7 +19,7 @@ struct Finish {
 // Some panels of b side by side on their way into panel order, row by row of b: whole vectors only.
 struct PanelCopy {
   const float* from = nullptr;
-  float* to = nullptr;
+  float* to = nullptr;  // null: it is only asked for
   i64 left = 0;      // pieces (rows of a panel) to go
   i64 pieces = 0;    // in a row
   i64 piece = 0;     // of the row at hand
@@ -49,8 +49,8 @@ struct TileCall {
   i64 b_k;      // b(k, n) = b[k * b_k + n]
   float* save;  // the first tile copies b to here, NV vectors a row, and the others, below it, read that; null: no
                 // copy. Columns beyond n are not read then, and copied as 0, where masks are free; else b must be whole
-  PanelCopy next;     // what tiles behind the first copy for later, a vector with each step of k; tiles that are not
-                      // main ones only ask for it, NV vectors with each step
+  PanelCopy next;     // what tiles behind the first copy for later, a vector with each step of k (main tiles), or only
+                      // ask for, NV vectors with each step
   float* c;
   i64 c_m;
   i64 n;      // columns that exist; all vectors but the last are whole
@@ -283,10 +283,11 @@ void run(TileCall& t) {
       at.b = t.save;
       at.b_k = NV * kLanes;
     } else {
-      if (kCopiesAhead && main && t.next.left > 0) {
+      const bool next = t.next.left > 0;
+      if (kCopiesAhead && main && next && t.next.to) {
         const i64 k = multiply_copying(sum, t, at);
         multiply<MR, NV, kPlain>(sum, t, at, k);
-      } else if (NV > 1 && !main && t.next.left > 0) {
+      } else if (NV > 1 && next && !t.next.to) {
         if (t.next.pieces > 1)
           multiply<MR, NV, kAskFar>(sum, t, at, 0);
         else

@@ -12,6 +12,7 @@
 //   add_where(m, a, b): a + b in the lanes of m, elsewhere a (or a + 0)
 //   load_u8, store_u8: kLanes bytes <-> integers of 0..255
 //   load_at(p, index): lane i is p[index[i]];  transpose(Vec (&rows)[kLanes])
+//   set1_pair(p): p[0], p[1], p[0], p[1], ...;  zip_low(a, b): a[0], b[0], a[1], b[1], ... from the lower halves
 //   reduce_*: halves folded onto each other, so that the order is fixed (it differs between ISAs)
 //
 // Expressions are not contracted (-ffp-contract=off): where a fused multiply-add is meant, fma() is written.

@@ -100,6 +100,15 @@ NACRE_INLINE VecD to_double(Vec a) {
 NACRE_INLINE Vec to_float(VecD a) { return {_mm256_set_m128(_mm256_cvtpd_ps(a.high), _mm256_cvtpd_ps(a.low))}; }
 NACRE_INLINE VecD set1d(double x) { return {_mm256_set1_pd(x), _mm256_set1_pd(x)}; }
 
+NACRE_INLINE Vec set1_pair(const float* p) {
+  double two;
+  __builtin_memcpy(&two, p, sizeof two);
+  return {_mm256_castpd_ps(_mm256_set1_pd(two))};
+}
+NACRE_INLINE Vec zip_low(Vec a, Vec b) {
+  return {_mm256_permute2f128_ps(_mm256_unpacklo_ps(a.v, b.v), _mm256_unpackhi_ps(a.v, b.v), 0x20)};
+}
+
 // Halves are folded: 8 -> 4 -> 2 -> 1.
 template <class F> NACRE_INLINE float fold(Vec a, F f) {
   const Vec b = f(a, Vec{_mm256_permute2f128_ps(a.v, a.v, 1)});

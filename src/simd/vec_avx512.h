@@ -104,6 +104,16 @@ NACRE_INLINE Vec to_float(VecD a) {
 }
 NACRE_INLINE VecD set1d(double x) { return {_mm512_set1_pd(x), _mm512_set1_pd(x)}; }
 
+NACRE_INLINE Vec set1_pair(const float* p) {
+  double two;
+  __builtin_memcpy(&two, p, sizeof two);
+  return {_mm512_castpd_ps(_mm512_set1_pd(two))};
+}
+NACRE_INLINE Vec zip_low(Vec a, Vec b) {
+  const __m512i from = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  return {_mm512_permutex2var_ps(a.v, from, b.v)};
+}
+
 // Halves are folded: 16 -> 8 -> 4 -> 2 -> 1.
 template <class F> NACRE_INLINE float fold(Vec a, F f) {
   const Vec b = f(a, Vec{_mm512_shuffle_f32x4(a.v, a.v, 0x4e)});

@@ -149,6 +149,13 @@ NACRE_INLINE VecD to_double(Vec a) { return {_mm_cvtps_pd(a.v), _mm_cvtps_pd(_mm
 NACRE_INLINE Vec to_float(VecD a) { return {_mm_movelh_ps(_mm_cvtpd_ps(a.low), _mm_cvtpd_ps(a.high))}; }
 NACRE_INLINE VecD set1d(double x) { return {_mm_set1_pd(x), _mm_set1_pd(x)}; }
 
+NACRE_INLINE Vec set1_pair(const float* p) {
+  double two;
+  __builtin_memcpy(&two, p, sizeof two);
+  return {_mm_castpd_ps(_mm_set1_pd(two))};
+}
+NACRE_INLINE Vec zip_low(Vec a, Vec b) { return {_mm_unpacklo_ps(a.v, b.v)}; }
+
 // Halves are folded: 4 -> 2 -> 1.
 template <class F> NACRE_INLINE float fold(Vec a, F f) {
   const Vec b = f(a, Vec{_mm_shuffle_ps(a.v, a.v, 0x4e)});

@@ -141,6 +141,13 @@ NACRE_INLINE VecD to_double(Vec a) { return {vcvt_f64_f32(vget_low_f32(a.v)), vc
 NACRE_INLINE Vec to_float(VecD a) { return {vcvt_high_f32_f64(vcvt_f32_f64(a.low), a.high)}; }
 NACRE_INLINE VecD set1d(double x) { return {vdupq_n_f64(x), vdupq_n_f64(x)}; }
 
+NACRE_INLINE Vec set1_pair(const float* p) {
+  double two;
+  __builtin_memcpy(&two, p, sizeof two);
+  return {vreinterpretq_f32_f64(vdupq_n_f64(two))};
+}
+NACRE_INLINE Vec zip_low(Vec a, Vec b) { return {vzip1q_f32(a.v, b.v)}; }
+
 // Halves are folded: 4 -> 2 -> 1.
 template <class F> NACRE_INLINE float fold(Vec a, F f) {
   const Vec b = f(a, Vec{vextq_f32(a.v, a.v, 2)});

@@ -1,5 +1,9 @@
-"""Kernel objects hold only kernels: no code that another CPU could run into, no calls that kernels may not make."""
+"""Kernel objects hold only kernels: no code that another CPU could run into, no calls that kernels may not make.
 
+NACRE_BUILD names the folder whose builds are read (default: build).
+"""
+
+import os
 import re
 import shutil
 import subprocess
@@ -19,7 +23,7 @@ MAY_CALL = re.compile(
 def objects():
     """(instruction set, object file) of the newest build that has any."""
     builds = {}
-    for path in ROOT.glob("build/**/nacre_kernels_*.dir/**/*.o"):
+    for path in (ROOT / os.environ.get("NACRE_BUILD", "build")).glob("**/nacre_kernels_*.dir/**/*.o"):
         folder = next(p for p in path.parents if p.name.startswith("nacre_kernels_"))
         isa = folder.name.removeprefix("nacre_kernels_").removesuffix(".dir")
         builds.setdefault(folder.parent, []).append((isa, path))

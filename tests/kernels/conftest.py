@@ -1,5 +1,12 @@
+import os
+
 import numpy as np
 import pytest
+
+import foreign
+
+if os.environ.get("NACRE_KERNEL_SERVER"):
+    foreign.install(os.environ["NACRE_KERNEL_SERVER"])
 
 
 @pytest.fixture

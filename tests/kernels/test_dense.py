@@ -19,11 +19,21 @@ LARGE = [
     (9, 600, 10),
     (100, 300, 129),
     (6, 256, 512),
+    (130, 1030, 176),  # narrower panels between blocks that are copied ahead
+    (64, 1200, 112),
     (40, 1024, 64),
     (33, 300, 4100),  # weights of more than 4 MB: blocks of four panels are copied ahead,
-    (8, 270, 4096),  # or asked for ahead
+    (8, 270, 4096),  # or asked for ahead,
+    (4, 1024, 544),  # also by a last panel of the width that copies elsewhere
+    (6, 256, 512),
+    (130, 1030, 176),  # narrower panels between blocks that are copied ahead
+    (64, 1200, 112),
     (7, 1100, 1000),
 ]
+
+
+def name_of(shapes):
+    return "large" if shapes is LARGE else f"{len(shapes)}_from_{shapes[0]}"
 
 
 def normal(rng, *shape):
@@ -49,7 +59,7 @@ def grad_w_fields(M, K, N, **more):
     return {**dict(M=M, N=N, K=K, chunks=0, ldx=0, x0=0, ldy=0, y0=0), **more}
 
 
-@pytest.mark.parametrize("shapes", [SHAPES[i::8] for i in range(8)] + [LARGE], ids=lambda s: f"{len(s)}_from_{s[0]}")
+@pytest.mark.parametrize("shapes", [SHAPES[i::8] for i in range(8)] + [LARGE], ids=name_of)
 def test_forward_is_the_product_plus_bias_through_relu(shapes, rng):
     for M, K, N in shapes:
         x, w, b = normal(rng, M, K), normal(rng, K, N), normal(rng, N)
@@ -61,7 +71,7 @@ def test_forward_is_the_product_plus_bias_through_relu(shapes, rng):
             np.testing.assert_array_equal(y, np.maximum(plain[isa][0] + b, 0), err_msg=isa)
 
 
-@pytest.mark.parametrize("shapes", [SHAPES[i::8] for i in range(8)] + [LARGE], ids=lambda s: f"{len(s)}_from_{s[0]}")
+@pytest.mark.parametrize("shapes", [SHAPES[i::8] for i in range(8)] + [LARGE], ids=name_of)
 def test_input_gradient_is_zero_where_the_input_is_not_positive(shapes, rng):
     for M, K, N in shapes:
         dy, w, h = normal(rng, M, N), normal(rng, K, N), normal(rng, M, K)
@@ -73,7 +83,7 @@ def test_input_gradient_is_zero_where_the_input_is_not_positive(shapes, rng):
             np.testing.assert_array_equal(dx, np.where(h > 0, plain[isa][0], 0), err_msg=isa)
 
 
-@pytest.mark.parametrize("shapes", [SHAPES[i::8] for i in range(8)] + [LARGE], ids=lambda s: f"{len(s)}_from_{s[0]}")
+@pytest.mark.parametrize("shapes", [SHAPES[i::8] for i in range(8)] + [LARGE], ids=name_of)
 def test_weight_gradient_sums_over_rows(shapes, rng):
     for M, K, N in shapes:
         x, dy = normal(rng, M, K), normal(rng, M, N)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kernels import test_conv, test_conv_pool, test_depthwise_conv, test_pool
+from kernels import test_conv, test_conv_pool, test_dense, test_depthwise_conv, test_pool
 from kernels.conv_reference import Conv
 from nacre import _core
 
@@ -82,3 +82,25 @@ def test_convolution_with_pooling(seed, isa):
         test_conv_pool.test_forward_is_the_three_steps_in_one(case, isa)
         test_conv_pool.test_grad_w_and_bias(case, isa)
         test_conv_pool.test_grad_x(case, isa)
+
+
+def product_sizes(rng):
+    """M, K, N around the widths of panels, the depth of a pass and the sizes from which operands count as far."""
+    M, K, N = (
+        int(rng.choice([rng.integers(1, 20), rng.integers(20, 140), rng.integers(140, 700)], p=p))
+        for p in ([0.4, 0.4, 0.2], [0.2, 0.3, 0.5], [0.3, 0.3, 0.4])
+    )
+    if rng.random() < 0.3:
+        K = 16 * int(rng.integers(32, 90))
+    if rng.random() < 0.3:
+        N = 16 * int(rng.integers(1, 70))
+    return M, K, N
+
+
+@EACH_SEED
+def test_products(seed):
+    rng = np.random.default_rng(seed)
+    shapes = [product_sizes(rng) for _ in range(4)]
+    test_dense.test_forward_is_the_product_plus_bias_through_relu(shapes, rng)
+    test_dense.test_input_gradient_is_zero_where_the_input_is_not_positive(shapes, rng)
+    test_dense.test_weight_gradient_sums_over_rows(shapes, rng)

@@ -1,0 +1,197 @@
+// How a product is run, a pure function of its shape: the form, the tiles, the cuts, what is copied and what is asked
+// for ahead. Part of gemm.cpp.
+#pragma once
+#include "kernels/gemm.h"
+#include "kernels/gemm_dots.h"
+#include "kernels/gemm_folded.h"
+#include "kernels/gemm_panels.h"
+
+namespace nacre::NACRE_ISA {
+namespace {
+
+constexpr i64 kDepth = 512;            // steps of k per pass: a panel of 64 x 512 floats (128 KiB) streams from L2
+constexpr double kDotEnd = kLanes == 16 ? 3.0 : 1.3;  // cycles for adding the lanes of a sum
+constexpr i64 kDotDepth = 768;         // in the dot form: eight rows take 24 KiB of L1
+constexpr int kPendingTiles = 16;
+constexpr i64 kOneSet = 1024;          // floats: rows so far apart, or a multiple, share one set of L1
+constexpr i64 kMostWhole = 2048;       // steps of k of a sum that is not cut: a panel of b fills half of L2
+constexpr i64 kFewRows = 256;          // with more, going through c again for every few steps of k costs more than b does
+constexpr i64 kFarDepth = 128;         // the same where b comes from memory, which gives its best in runs of a KiB:
+constexpr i64 kMostGrouped = 4;        // as many panels are then copied together,
+constexpr i64 kPanelsAtOnce = 128 * 1024;  // if those at hand and the next fit half of L2
+constexpr double kNearFloats = 1024 * 1024;  // of b: what L3 gives at any stride
+constexpr double kL2Floats = 192 * 1024, kL3Floats = 4 * 1024 * 1024;  // between them asking gains a fifth: 105, 125 GB/s
+constexpr i64 kLongRow = 1000;         // of b: shorter ones follow each other closely enough
+constexpr i64 kAskedRows = 4, kAskedRowsOfOne = 12;  // of b, before they are copied
+constexpr i64 kRowsAhead = 8;          // of b, before few rows of a meet them; from memory rather blocks,
+constexpr i64 kAskedDepth = 32, kAskedFloats = 384;  // in runs of 1.5 KiB
+constexpr i64 kPaysACopyOfB = 4;       // tiles that read it
+constexpr i64 kStreamed = 8 * 1024 * 1024;  // floats of c that no cache keeps until somebody reads them
+constexpr i64 kUnitWork = 128 * 1024;  // multiply-adds a unit should have: about 2 us
+constexpr i64 kRowsForB = 4;           // of a, that take as long as reading b does
+constexpr i64 kMostUnits = 4096;
+constexpr i64 kBlockOfA = 64 * 1024;   // floats of a that stay in L2 while panels pass
+constexpr i64 kFewSteps = 12;          // of k: with so few the stores of c count
+constexpr i64 kCopiedRows = 96;        // of a, or of what is its row: so many at a time where a is copied
+constexpr i64 kPaysACopyOfA = 64;      // columns that make up for copying a
+constexpr i64 kTurnedRows = 384;       // rows of a block of c^T before it is turned
+
+enum class Form { rows, packed, swapped_rows, swapped_packed, dots, folded, swapped_folded };
+
+struct Plan {
+  Product p;  // as it is run: swapped where the form says so
+  Form form;
+  bool swaps = false;
+  int nv = 1;  // vectors of a panel; in the dot form: columns of a tile
+  int mr = 1;  // rows of a tile
+  Panels panels;
+  i64 kc = 0;                   // steps of k per pass
+  i64 mb = 1, m_blocks = 0;     // rows per unit
+  i64 nb = 1, n_blocks = 0;     // panels (dot form: columns) per unit
+  bool n_inner = false;         // units of the same rows follow each other
+  bool side_by_side = false;
+  bool asks_rows = false;       // the rows of b are asked for a little ahead of their use,
+  bool asks_blocks = false;     // or a whole block is while the one before it is in use
+  bool copies_ahead = false;    // the next block of b is copied while one is in use
+  i64 group = 1;                // panels of a block
+  bool k_outer = true;          // all columns for some steps of k, not the other way round
+  i64 rows = 1;                 // of a at a time
+  i64 packed_floats = 0, turned_floats = 0, a_floats = 0;
+};
+
+i64 padded(i64 n) { return ceil_div(n, kLanes) * kLanes; }
+// A distance for rows of n floats that keeps them in different cache sets.
+i64 apart(i64 n) { return padded(n) + (aliased(padded(n)) ? 16 : 0); }
+
+// Cycles, roughly, at two multiply-adds per cycle; the weights of packing, turning and adding lanes were measured on
+// Zen 5 with 512-bit vectors.
+Form choose_form(const Product& p) {
+  const double M = static_cast<double>(p.M), N = static_cast<double>(p.N), K = static_cast<double>(p.K);
+  if (p.M == 0 || p.N == 0 || p.K == 0) return p.b_n == 1 ? Form::rows : Form::packed;
+  constexpr double lane = 1.0 / (2 * kLanes);  // of a step
+  const auto lanes = [](i64 n) { return lane * static_cast<double>(padded(n)); };  // idle ones cost the same
+  const bool turn_b = p.b_n != 1, turn_a = p.a_m != 1;  // swapped, a has the part of b
+  const double straight = M * K * lanes(p.N) + (turn_b ? (K * N >= kNearFloats ? 1.2 : 0.3) * K * N : 0.0);
+  const double swapped = N * K * lanes(p.M) + (turn_a ? 0.3 * K * M : 0.0) + 0.5 * M * N;
+  double dots = 1e300;
+  const bool few = p.M <= kMaxDotRows || p.N <= kMaxDotColumns;
+  if (p.a_k == 1 && p.b_k == 1 && few) {  // vectors that cross lines take two loads; far rows come from everywhere
+    const double load = K * N > kNearFloats ? 1.6 : p.a_m % 16 != 0 || p.b_n % 16 != 0 ? 1.03 + 0.014 * kLanes : 1.03;
+    dots = load * M * N * lanes(p.K) + kDotEnd * M * N;
+  }
+  if (p.a_k == 1 && p.b_n == 1 && p.N <= kMaxDotColumns && p.K * p.N <= kBlockOfA)
+    dots = 1.03 * M * N * lanes(p.K) + kDotEnd * M * N + (kLanes == 16 ? 0.4 : 0.8) * K * N;
+  // rows of a by pairs along k
+  const auto folded = [&](double rows, i64 a_m) { return (a_m % kOneSet == 0 ? 0.36 : 0.28) * rows * K + 4 * (rows + K); };
+  double best = dots < straight ? dots : straight;
+  if (swapped < best) best = swapped;
+  if (p.a_k == 1 && p.N <= kFoldedColumns && folded(M, p.a_m) < best) return Form::folded;
+  if (p.b_k == 1 && p.M <= kFoldedColumns && folded(N, p.b_n) < best) return Form::swapped_folded;
+  if (dots < straight && dots < swapped) return Form::dots;
+  if (straight <= swapped) return turn_b ? Form::packed : Form::rows;
+  return turn_a ? Form::swapped_packed : Form::swapped_rows;
+}
+
+Product swapped(const Product& p) { return {p.N, p.M, p.K, p.b_n, p.b_k, p.a_k, p.a_m, p.c_m, p.whole}; }
+
+// Few rows: as many columns as the registers hold, so that b is read once and in long runs.
+int widest_panel(i64 M) {
+  for (int nv = kMainNV; nv > 1; --nv)
+    if (M > max_rows(kMainNV) && max_rows(nv) >= M) return nv;
+  int best = kMainNV;
+  for (int nv = kMainNV + 1; nv <= kWidest; ++nv)
+    if (max_rows(nv) >= max_of(M, 1)) best = nv;
+  return best;
+}
+
+bool in_l3(double floats) { return floats > kL2Floats && floats <= kL3Floats; }
+
+void lay_grid(Plan& s, i64 columns, double work_per_row) {
+  const i64 M = s.p.M;
+  if (static_cast<double>(M) * static_cast<double>(columns) * work_per_row <= static_cast<double>(kUnitWork)) {
+    s.mb = max_of(M, 1);
+    s.nb = max_of(columns, 1);
+    s.m_blocks = M > 0 ? 1 : 0;
+    s.n_blocks = columns > 0 ? 1 : 0;
+    return;
+  }
+  const double rows = work_per_row > 0 ? static_cast<double>(kUnitWork) / work_per_row : static_cast<double>(M);
+  s.mb = rows >= static_cast<double>(M) ? max_of(M, 1) : ceil_div(static_cast<i64>(rows) + 1, s.mr) * s.mr;
+  s.nb = 1;
+  if (s.mb >= M) {
+    s.mb = max_of(M, 1);
+    const double blocks = work_per_row > 0 ? rows / static_cast<double>(s.mb) : static_cast<double>(columns);
+    s.nb = blocks >= static_cast<double>(columns) ? max_of(columns, 1) : static_cast<i64>(blocks) + 1;
+  }
+  s.n_blocks = ceil_div(columns, s.nb);
+  if (s.n_blocks > 0) s.mb = max_of(s.mb, ceil_div(ceil_div(M, max_of(1, kMostUnits / s.n_blocks)), s.mr) * s.mr);
+  s.m_blocks = ceil_div(M, s.mb);
+  s.n_inner = M > 4 * s.p.N;
+}
+
+Plan make_plan(const Product& product) {
+  Plan s;
+  s.form = choose_form(product);
+  s.swaps = s.form == Form::swapped_rows || s.form == Form::swapped_packed || s.form == Form::swapped_folded;
+  s.p = s.swaps ? swapped(product) : product;
+  const Product& p = s.p;
+  if (s.form == Form::folded || s.form == Form::swapped_folded) {
+    s.mr = p.a_m % kOneSet == 0 ? 8 : kFoldedRows;  // an L1 of eight ways must hold the rows
+    s.packed_floats = ceil_div(p.K, 2) * kLanes;
+    s.turned_floats = kFoldedColumns * kFoldedRows;
+    s.asks_rows = p.a_m == p.K && static_cast<double>(p.M) * static_cast<double>(p.K) > kNearFloats;
+    lay_grid(s, 1, static_cast<double>(p.N) * static_cast<double>(p.K));
+    return s;
+  }
+  if (s.form == Form::dots) {
+    s.mr = static_cast<int>(min_of(p.M, kMaxDotRows));
+    if (p.N < kMaxDotColumns) s.mr = static_cast<int>(min_of(s.mr, max_of(1, kMaxSums / max_of(p.N, 1))));
+    s.nv = static_cast<int>(min_of(min_of(kMaxSums / s.mr, kMaxDotColumns), p.N));
+    if ((p.b_n == 1 && p.b_k != 1) || (p.N <= kMaxDotColumns && aliased(p.b_n))) s.packed_floats = p.N * apart(p.K);
+    if (p.M <= kMaxDotRows && aliased(p.a_m)) s.a_floats = p.M * apart(p.K);
+    const i64 depth = p.M == 1 ? kDotDepth * kMaxDotRows : kDotDepth;
+    s.kc = padded(ceil_div(p.K, ceil_div(p.K, depth)));
+    s.asks_rows = p.M == 1 && in_l3(static_cast<double>(p.N) * static_cast<double>(p.K)) && s.packed_floats == 0;
+    if (s.kc < p.K) s.turned_floats = kPendingTiles * kMaxSums * kLanes;
+    lay_grid(s, ceil_div(p.N, s.nv), static_cast<double>(s.nv) * static_cast<double>(p.K));
+    return s;
+  }
+  s.nv = widest_panel(p.M);
+  if (s.nv == kWidest && p.N <= kWidest * kLanes && p.K * p.N > kUnitWork / kRowsForB) s.nv /= 2;  // something to share
+  s.mr = max_rows(s.nv);
+  s.panels = cut_panels(p.N, s.nv);
+  const double floats_of_b = static_cast<double>(p.K) * static_cast<double>(p.N);
+  const bool near = floats_of_b <= kNearFloats, far = !near && p.N >= kLongRow && p.M <= kFewRows;
+  const bool few = s.form == Form::rows && p.M <= s.mr && s.nv != kMainNV && !p.whole && p.b_k >= s.nv * kLanes;
+  s.asks_rows = few && floats_of_b > kBlockOfA && (near || in_l3(floats_of_b));
+  s.asks_blocks = few && p.M > 1 && !near && !s.asks_rows;  // one row alone leaves long streams to the guesses of the hardware
+  const i64 depth = s.asks_blocks ? kAskedDepth : far ? kFarDepth : kDepth;
+  s.kc = p.whole ? p.K : ceil_div(p.K, max_of(1, ceil_div(p.K, depth)));
+  const double rows = static_cast<double>(max_of(kRowsForB, p.M)) / static_cast<double>(max_of(p.M, 1));
+  lay_grid(s, s.panels.count(), rows * s.nv * kLanes * static_cast<double>(p.K));
+  s.packed_floats = s.kc * s.nv * kLanes;
+  s.copies_ahead = kCopiesAhead && s.form == Form::rows && s.nv == kMainNV && p.a_k == 1 &&
+                   s.packed_floats <= kPanelsAtOnce / 2;
+  if (s.asks_blocks) s.group = max_of(1, kAskedFloats / (s.nv * kLanes));
+  if (s.copies_ahead) {
+    if (far) s.group = min_of(kMostGrouped, kPanelsAtOnce / 2 / max_of(s.packed_floats, 1));
+    s.packed_floats *= 2 * s.group;
+  }
+  s.rows = max_of(p.M, 1);
+  if (p.a_m == 1 && aliased(p.a_k))
+    s.rows = min_of(s.rows, kCopiedRows);
+  else if (s.rows > 8 * s.mr)
+    s.rows = min_of(s.rows, max_of(8 * s.mr, kBlockOfA / max_of(s.kc, 1)));
+  s.side_by_side = p.K <= kFewSteps && s.panels.full > 2 &&
+                   (s.form == Form::rows || (s.form == Form::packed && p.K * p.N <= 2 * kBlockOfA));
+  if (s.side_by_side && s.form == Form::packed) s.packed_floats = p.K * padded(p.N);
+  if (s.swaps)
+    s.turned_floats = min_of(p.M, kTurnedRows) * s.nv * kLanes;
+  else if (!s.side_by_side && p.M > s.mr && aliased(p.a_m == 1 ? p.a_k : p.a_m) && p.N >= kPaysACopyOfA)
+    s.a_floats = (p.a_m == 1 ? s.kc : apart(s.kc)) * s.rows;
+  s.k_outer = s.a_floats > 0 || (p.K >= p.N && !s.asks_blocks);
+  return s;
+}
+
+}  // namespace
+}  // namespace nacre::NACRE_ISA

@@ -212,9 +212,7 @@ class RandomZoom(_HeightWidth):
         data_format: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            height_factor, width_factor, fill_mode, interpolation, seed, fill_value, data_format, **kwargs
-        )
+        super().__init__(height_factor, width_factor, fill_mode, interpolation, seed, fill_value, data_format, **kwargs)
 
     def _limits(self, factor: Any, name: str) -> Any:
         return None if factor is None and name == "width_factor" else bounds(

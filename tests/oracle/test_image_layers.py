@@ -81,7 +81,9 @@ def for_nacre(layer, transformation, shape):
             [
                 {
                     "index": layer._names.index(step["layer_name"]),
-                    "transforms": {step["layer_name"]: for_nacre(getattr(layer, step["layer_name"]), step["transformation"], shape)},
+                    "transforms": {
+                        step["layer_name"]: for_nacre(getattr(layer, step["layer_name"]), step["transformation"], shape)
+                    },
                 }
                 for step in chain
             ]
@@ -124,7 +126,9 @@ def test_the_same_draws_do_the_same(real, name, data_format, data):
     mine = for_nacre(ours, drawn, images.shape)
     reach = float(high - low)
     first = data_format == "channels_first"
-    if not (first and name in ("AutoContrast", "RandAugment", "AugMix")):  # Keras' AutoContrast takes rows for channels there
+    if not (
+        first and name in ("AutoContrast", "RandAugment", "AugMix")
+    ):  # Keras' AutoContrast takes rows for channels there
         same(name, ours.transform_images(images, mine, True), theirs.transform_images(images, drawn, True), reach)
     try:
         labels = np.eye(3, dtype="float32")[:n]

@@ -25,7 +25,9 @@ def sound(seed, shape):
 @FAST
 def test_short_time_fourier_transforms(real, mode, lengths, window, periodic, scaling, padding, expand, first):
     x = sound(1, (2, 3, 60) if first else (2, 60, 3))
-    options = dict(zip(("frame_length", "frame_step", "fft_length"), lengths), mode=mode, window=window, periodic=periodic)
+    options = dict(
+        zip(("frame_length", "frame_step", "fft_length"), lengths), mode=mode, window=window, periodic=periodic
+    )
     options.update(scaling=scaling, padding=padding, expand_dims=expand)
     options["data_format"] = "channels_first" if first else "channels_last"
     ours, theirs = (k.layers.STFTSpectrogram(name="s", **options) for k in (nacre, real))

@@ -187,8 +187,8 @@ MAP_TO_NONE = _MapToNone()
 
 
 def traverse(func: Callable[[Any], Any], structure: Any, top_down: bool = True) -> Any:
-    """The structure, in which parts are replaced by what `func(part)` gives, unless that is None; MAP_TO_NONE stands for
-    None. Parts come before what they hold (and replaced ones are not looked into), or after it.
+    """The structure, in which parts are replaced by what `func(part)` gives, unless that is None; MAP_TO_NONE stands
+    for None. Parts come before what they hold (and replaced ones are not looked into), or after it.
 
     >>> traverse(lambda x: -x if isinstance(x, int) else None, [1, {"a": 2}])
     [-1, {'a': -2}]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,7 @@ class Identity(Initializer):
         return {"gain": self.gain}
 
 
-_WINDOWS = {
+_WINDOWS: dict[str, Callable[[Any], Any]] = {
     "hann": lambda t: 0.5 - 0.5 * np.cos(2 * np.pi * t),
     "hamming": lambda t: 0.54 - 0.46 * np.cos(2 * np.pi * t),
     "blackman": lambda t: 0.42 - 0.5 * np.cos(2 * np.pi * t) + 0.08 * np.cos(4 * np.pi * t),

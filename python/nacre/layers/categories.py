@@ -146,7 +146,7 @@ class Discretization(Layer):
     @property
     def output_dtype(self) -> str:
         """That of the outputs: int32 for indices."""
-        return "int32" if self.output_mode == "int" else self._input_dtype
+        return "int32" if self.output_mode == "int" else str(self._input_dtype)
 
     def adapt(self, data: Any, steps: int | None = None) -> None:
         """Takes the boundaries from the quantiles of data: an array, or an iterable of batches."""

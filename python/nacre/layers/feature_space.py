@@ -1,7 +1,8 @@
-"""keras.utils.FeatureSpace: columns of structured data (numbers, categories, texts) as one vector per sample, or one per column.
+"""keras.utils.FeatureSpace: columns of structured data (numbers, categories, texts) as one vector per sample, or one
+per column.
 
-Each column has a `Feature`: a layer that prepares it, and what becomes of the layer's output. A `Cross` hashes several prepared
-columns into one.
+Each column has a `Feature`: a layer that prepares it, and what becomes of the layer's output. A `Cross` hashes
+several prepared columns into one.
 """
 
 from __future__ import annotations
@@ -57,8 +58,8 @@ class Cross:
 
 
 class Feature:
-    """A column: its dtype, the layer that prepares it, and whether the result is an index (`"int"`), an index to be spread
-    (`"one_hot"`), or numbers (`"float"`)."""
+    """A column: its dtype, the layer that prepares it, and whether the result is an index (`"int"`), an index to be
+    spread (`"one_hot"`), or numbers (`"float"`)."""
 
     def __init__(self, dtype: str, preprocessor: Any, output_mode: str) -> None:
         self.output_mode = _known(output_mode, ("int", "one_hot", "float"))
@@ -143,7 +144,7 @@ class FeatureSpace(Layer):
         self.crossers = {
             cross.name: layers.HashedCrossing(cross.crossing_dim, name=cross.name) for cross in self.crosses
         }
-        self._is_adapted = not self._adaptable()
+        self._is_adapted = self.built = not self._adaptable()
         self._inputs: Any = None
         self._convert_input_args = False
         self._allow_non_tensor_positional_args = True
@@ -218,7 +219,11 @@ class FeatureSpace(Layer):
 
     @classmethod
     def integer_categorical(
-        cls, max_tokens: int | None = None, num_oov_indices: int = 1, output_mode: str = "one_hot", name: str | None = None
+        cls,
+        max_tokens: int | None = None,
+        num_oov_indices: int = 1,
+        output_mode: str = "one_hot",
+        name: str | None = None,
     ) -> Feature:
         """Whole numbers that stand for categories."""
         made = layers.IntegerLookup(max_tokens, num_oov_indices, name=_named(name, "integer_categorical"))
@@ -226,7 +231,11 @@ class FeatureSpace(Layer):
 
     @classmethod
     def string_categorical(
-        cls, max_tokens: int | None = None, num_oov_indices: int = 1, output_mode: str = "one_hot", name: str | None = None
+        cls,
+        max_tokens: int | None = None,
+        num_oov_indices: int = 1,
+        output_mode: str = "one_hot",
+        name: str | None = None,
     ) -> Feature:
         """Strings that stand for categories."""
         made = layers.StringLookup(max_tokens, num_oov_indices, name=_named(name, "string_categorical"))
@@ -261,13 +270,11 @@ class FeatureSpace(Layer):
             values = np.asarray(columns[key])
             self.preprocessors[key].adapt(values.reshape(-1, 1) if values.ndim < 2 else values)
         self._inputs = None
-        self._is_adapted = True
+        self._is_adapted = self.built = True
 
     def _check_adapted(self) -> None:
         if not self._is_adapted:
-            raise ValueError(
-                "You need to call `.adapt(dataset)` on the FeatureSpace before you can start using it."
-            )
+            raise ValueError("You need to call `.adapt(dataset)` on the FeatureSpace before you can start using it.")
 
     # --- encoding ------------------------------------------------------------------------------------------------
 
@@ -285,7 +292,9 @@ class FeatureSpace(Layer):
         encoded = self._encoded({key: _two_axes(x) for key, x in columns.items()})
         if not single:
             return encoded
-        return {k: ops.squeeze(v, 0) for k, v in encoded.items()} if isinstance(encoded, dict) else ops.squeeze(encoded, 0)
+        return (
+            {k: ops.squeeze(v, 0) for k, v in encoded.items()} if isinstance(encoded, dict) else ops.squeeze(encoded, 0)
+        )
 
     def _encoded(self, columns: dict[str, Any]) -> Any:
         prepared = {key: layer(columns[key]) for key, layer in self.preprocessors.items()}

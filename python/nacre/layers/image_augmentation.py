@@ -178,7 +178,9 @@ class CutMix(_Mixing):
 
     def transform_bounding_boxes(self, bounding_boxes: Any, transformation: Any, training: bool = True) -> Any:
         """Not there: what a box of another image cuts off is not known."""
-        raise NotImplementedError(f"CutMix '{self.name}': bounding boxes cannot be mixed; MixUp keeps those of both images")
+        raise NotImplementedError(
+            f"CutMix '{self.name}': bounding boxes cannot be mixed; MixUp keeps those of both images"
+        )
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""

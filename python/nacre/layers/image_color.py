@@ -23,7 +23,7 @@ class _Color(BaseImagePreprocessingLayer):
         self._seed_with(seed)
 
     def _limits(self) -> tuple[float, float]:
-        return self.factor  # type: ignore[no-any-return]
+        return self.factor
 
     def _draw(self, shape: tuple[int, ...], seed: Any) -> Any:
         return {self._NAME: _one_each(shape, self._limits(), seed, self._input_dtype)}
@@ -161,7 +161,7 @@ class RandomGrayscale(BaseImagePreprocessingLayer):
         super().__init__(data_format=data_format, **kwargs)
         if factor < 0 or factor > 1:
             raise ValueError(f"`factor` should be between 0 and 1. Received: factor={factor}")
-        self.factor = factor
+        self.factor: Any = factor
         self._seed_with(seed)
 
     def _draw(self, shape: tuple[int, ...], seed: Any) -> Any:
@@ -259,8 +259,8 @@ class RandomHue(_Color):
 
 
 class RandomSaturation(_Color):
-    """Images of other saturation in training: f is drawn from `factor`, and the saturation is multiplied by f / (1 - f):
-    0 is grey, 0.5 leaves it as it is, 1 is full."""
+    """Images of other saturation in training: f is drawn from `factor`, and the saturation is multiplied by f / (1 -
+    f): 0 is grey, 0.5 leaves it as it is, 1 is full."""
 
     def _draw(self, shape: tuple[int, ...], seed: Any) -> Any:
         f = super()._draw(shape, seed)["factor"]

@@ -212,9 +212,7 @@ class RandomZoom(_HeightWidth):
         data_format: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            height_factor, width_factor, fill_mode, interpolation, seed, fill_value, data_format, **kwargs
-        )
+        super().__init__(height_factor, width_factor, fill_mode, interpolation, seed, fill_value, data_format, **kwargs)
 
     def _limits(self, factor: Any, name: str) -> Any:
         return None if factor is None and name == "width_factor" else bounds(
@@ -474,11 +472,12 @@ class RandomElasticTransform(_Moving):
     def _seen(self, images: Any, drawn: Any, interpolation: str) -> Any:
         _, h, w, _ = images.shape
         field = drawn["field"] if "field" in drawn else self._field(images.shape, self.generator)
-        f = ops.cast(drawn["distortion_factor"], images.dtype) + epsilon()
+        strength = ops.cast(drawn["distortion_factor"], images.dtype)
+        f = strength + epsilon()  # no deviation is 0
         sigma = 0.05 * min(h, w)
         size = max(int(6 * sigma * self.scale[1]) | 1, 3)  # wide enough for the most that may be drawn
         changed = displaced(
-            images, ops.cast(field, images.dtype), f * (0.1 * max(h, w)), ops.stack([f * sigma, f * sigma]),
+            images, ops.cast(field, images.dtype), strength * (0.1 * max(h, w)), ops.stack([f * sigma, f * sigma]),
             size, INTERPOLATIONS.index(interpolation), self.fill_mode, float(self.fill_value),
         )  # fmt: skip
         return only_where(drawn["apply_transform"], changed, images)

@@ -61,12 +61,13 @@ class Equalization(BaseImagePreprocessingLayer):
 
 
 class ContrastLimitedAdaptiveHistogramEqualization(BaseImagePreprocessingLayer):
-    """Images whose values are spread within tiles, between whose centres is interpolated (CLAHE, Pizer et al. 1987); also
-    when not training.
+    """Images whose values are spread within tiles, between whose centres is interpolated (CLAHE, Pizer et al. 1987);
+    also when not training.
 
     Args:
         clip_limit: no level counts for more than this times the mean of all; what is above is shared out to all levels.
-        tile_grid_size: how many tiles, down and across; images are mirrored at the lower and right border until these fit.
+        tile_grid_size: how many tiles, down and across; images are mirrored at the lower and right border until these
+            fit.
     """
 
     _USES_TRAINING = False

@@ -1,8 +1,9 @@
-"""What layers on images share: batches and single images, both layouts, what belongs to the images, random numbers of their own.
+"""What layers on images share: batches and single images, both layouts, what belongs to the images, random numbers of
+their own.
 
 A call draws what it will do (`get_random_transformation`) and then does the same to images, labels, boxes and masks
-(`transform_*`). A subclass says the two for a batch of images in one layout: `_draw` and `_apply`; where pixels move, `_boxes`
-says where boxes go.
+(`transform_*`). A subclass says the two for a batch of images in one layout: `_draw` and `_apply`; where pixels move,
+`_boxes` says where boxes go.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ class BaseImagePreprocessingLayer(Layer):
     """Base class of layers that change images (N, H, W, C), and what belongs to them.
 
     The inputs are one image or a batch, in `data_format`, or a dict with `"images"` and perhaps `"labels"` (N, ...),
-    `"bounding_boxes"` (`{"boxes": (N, B, 4), "labels": (N, B)}`) and `"segmentation_masks"` (N, H, W, 1); its other entries stay.
+    `"bounding_boxes"` (`{"boxes": (N, B, 4), "labels": (N, B)}`) and `"segmentation_masks"` (N, H, W, 1); its other
+    entries stay.
 
     Args:
         factor: what is drawn from: a pair (lower, upper), or a number f for (-f, f), within `_FACTOR_BOUNDS`.
@@ -115,12 +117,11 @@ class BaseImagePreprocessingLayer(Layer):
         if not self._MOVES or transformation is None or (self._USES_TRAINING and not training):
             return bounding_boxes
         size = self._input_size(transformation)
-        given = boxes_in.convert_format(bounding_boxes["boxes"], self.bounding_box_format, "xyxy", *size)
+        style = self.bounding_box_format or "xyxy"
+        given = boxes_in.convert_format(bounding_boxes["boxes"], style, "xyxy", *size)
         moved = {**bounding_boxes, "boxes": self._boxes(given, transformation, *size)}
         size = self._output_size(*size)
-        return boxes_in.convert_format(
-            boxes_in.clip_to_image_size(moved, *size), "xyxy", self.bounding_box_format, *size
-        )
+        return boxes_in.convert_format(boxes_in.clip_to_image_size(moved, *size), "xyxy", style, *size)
 
     def transform_single_image(self, image: Any, transformation: Any, training: bool = True) -> Any:
         """One image (H, W, C), transformed."""
@@ -147,7 +148,9 @@ class BaseImagePreprocessingLayer(Layer):
             batched = self._is_batched(data)
             return (self.transform_images if batched else self.transform_single_image)(data, transformation, training)
         batched = self._is_batched(data["images"])
-        given = {**data, "bounding_boxes": self._given_boxes(data["bounding_boxes"])} if "bounding_boxes" in data else data
+        given = (
+            {**data, "bounding_boxes": self._given_boxes(data["bounding_boxes"])} if "bounding_boxes" in data else data
+        )
         many = (
             self.transform_images, self.transform_labels, self.transform_bounding_boxes,
             self.transform_segmentation_masks,
@@ -231,7 +234,8 @@ def bounds(value: Any, name: str, lowest: float, highest: float, names: str | No
     Raises:
         ValueError: for anything else, and for numbers outside [lowest, highest].
     """
-    low = high = None
+    low: Any = None
+    high: Any = None
     if isinstance(value, (int, float)):
         low, high = (max(-abs(value), lowest), abs(value)) if value >= lowest else (value, value)
     elif isinstance(value, (list, tuple)) and len(value) == 2 and all(isinstance(v, (int, float)) for v in value):

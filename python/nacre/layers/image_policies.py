@@ -103,7 +103,11 @@ class RandAugment(_Policy):
         self.num_ops = num_ops
         self.interpolation = interpolation
         self._seed_with(seed)
-        own = {"bounding_box_format": self.bounding_box_format, "data_format": self.data_format, "dtype": self.dtype_policy}
+        own = {
+            "bounding_box_format": self.bounding_box_format,
+            "data_format": self.data_format,
+            "dtype": self.dtype_policy,
+        }
         self._own(_augmentations(self.factor, value_range, interpolation, **own))
 
     def _draw(self, shape: tuple[int, ...], seed: Any) -> Any:
@@ -130,7 +134,8 @@ class AugMix(_Policy):
     Args:
         chain_depth: how many changes a chain has; each is left out with the probability of any one.
         factor: how strong they are, in [0, 1]; a pair, or one number f for (0, f).
-        alpha: the weights of the chains are drawn from Dirichlet(alpha, ...), that of the images from Beta(alpha, alpha).
+        alpha: the weights of the chains are drawn from Dirichlet(alpha, ...), that of the images from Beta(alpha,
+            alpha).
         all_ops: whether brightness, colour degeneration, contrast and sharpness are among the changes.
         value_range: the range of the values.
     """
@@ -159,7 +164,11 @@ class AugMix(_Policy):
         self.all_ops = all_ops
         self.interpolation = interpolation
         self._seed_with(seed)
-        own = {"bounding_box_format": self.bounding_box_format, "data_format": self.data_format, "dtype": self.dtype_policy}
+        own = {
+            "bounding_box_format": self.bounding_box_format,
+            "data_format": self.data_format,
+            "dtype": self.dtype_policy,
+        }
         every = _augmentations(self.factor, value_range, interpolation, **own)
         self._own({name: layer for name, layer in every.items() if all_ops or name not in self._MORE})
 

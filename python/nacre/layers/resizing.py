@@ -19,7 +19,7 @@ def centred_window(height: int, width: int, size: tuple[int, int]) -> tuple[int,
 
 def crop_and_resize(images: Any, size: tuple[int, int], interpolation: str, antialias: bool = False) -> Any:
     """Images (N, H, W, C): the largest centred window with the aspect ratio of `size`, resized to it."""
-    top, left, h, w = centred_window(*images.shape[1:3], size)
+    top, left, h, w = centred_window(images.shape[1], images.shape[2], size)
     window = images[:, top : top + h, left : left + w, :]
     return resize_images(window, size, interpolation, antialias=antialias)
 

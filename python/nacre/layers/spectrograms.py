@@ -31,8 +31,8 @@ class STFTSpectrogram(Layer):
         frame_length: samples per frame.
         frame_step: samples between the beginnings of frames; half a frame when not given.
         fft_length: points of the transform; the next power of two from `frame_length` on when not given.
-        window: `"hann"`, `"hamming"`, `"blackman"`, `"bartlett"`, `"boxcar"`, `"tukey"`, or an array (frame_length,); None
-            for no window.
+        window: `"hann"`, `"hamming"`, `"blackman"`, `"bartlett"`, `"boxcar"`, `"tukey"`, or an array (frame_length,);
+            None for no window.
         periodic: whether the window's period is its length, instead of its length - 1.
         scaling: of the window: `"density"`, `"spectrum"` or None.
         padding: `"valid"`, or `"same"` for a frame per step.
@@ -79,8 +79,7 @@ class STFTSpectrogram(Layer):
             )
         if hasattr(window, "shape") and tuple(window.shape) != (length,):
             raise ValueError(
-                "The shape of `window` must be equal to [frame_length]. Received: window "
-                f"shape={tuple(window.shape)}"
+                f"The shape of `window` must be equal to [frame_length]. Received: window shape={tuple(window.shape)}"
             )
         initializers.STFT("real", window, scaling, periodic)  # raises for an unknown window
         self.mode = mode
@@ -123,7 +122,9 @@ class STFTSpectrogram(Layer):
         if self.expand_dims:
             return y if first else ops.transpose(y, (0, 2, 3, 1))
         y = ops.transpose(y, (0, 1, 3, 2) if first else (0, 2, 1, 3))
-        return ops.reshape(y, (n, channels * y.shape[2], y.shape[3]) if first else (n, y.shape[1], channels * y.shape[3]))
+        return ops.reshape(
+            y, (n, channels * y.shape[2], y.shape[3]) if first else (n, y.shape[1], channels * y.shape[3])
+        )
 
     def _shown(self, parts: dict[str, Any]) -> Any:
         if self.mode in parts:
@@ -175,8 +176,8 @@ class MelSpectrogram(Layer):
     Args:
         fft_length, sequence_stride, sequence_length, window: of the short-time Fourier transform, see `keras.ops.stft`.
         sampling_rate: samples per second.
-        num_mel_bins, min_freq, max_freq: how many pitches, evenly spaced on the mel scale, and their limits in Hertz; up
-            to half the sampling rate when not given.
+        num_mel_bins, min_freq, max_freq: how many pitches, evenly spaced on the mel scale, and their limits in Hertz;
+            up to half the sampling rate when not given.
         power_to_db: whether the result is in decibels over `ref_power`.
         top_db: how far below the loudest decibels are cut.
         mag_exp: the exponent of magnitudes, 2 for powers.
@@ -201,7 +202,11 @@ class MelSpectrogram(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        for name, number in (("fft_length", fft_length), ("sequence_stride", sequence_stride), ("num_mel_bins", num_mel_bins)):
+        for name, number in (
+            ("fft_length", fft_length),
+            ("sequence_stride", sequence_stride),
+            ("num_mel_bins", num_mel_bins),
+        ):
             _positive(name, "MelSpectrogram", number)
         self.fft_length = fft_length
         self.sequence_stride = sequence_stride

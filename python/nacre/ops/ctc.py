@@ -86,15 +86,18 @@ def ctc_decode(
     merge_repeated: bool = True,
     mask_index: int = 0,
 ) -> Any:
-    """The likeliest label sequences of logits (B, T, C), ended by -1: labels (paths, B, T), and their scores (B, paths).
+    """The likeliest label sequences of logits (B, T, C), ended by -1: labels (paths, B, T), and their scores (B,
+    paths).
 
     Args:
         sequence_lengths: how many steps of each sequence count, (B,).
-        strategy: `"greedy"`: the class of each step; scores are minus the sums of their logits, (B, 1). Or `"beam_search"`:
-            sequences by the probability of all their alignments; scores are its logarithm, (B, top_paths).
+        strategy: `"greedy"`: the class of each step; scores are minus the sums of their logits, (B, 1). Or
+            `"beam_search"`: sequences by the probability of all their alignments; scores are its logarithm, (B,
+            top_paths).
         beam_width: how many sequences the search keeps at each step.
         top_paths: how many it returns.
-        merge_repeated: whether equal labels in a row, without a blank in between, are one; a beam search always has it so.
+        merge_repeated: whether equal labels in a row, without a blank in between, are one; a beam search always has
+            it so.
         mask_index: the blank.
     """
     if strategy not in ("greedy", "beam_search"):
@@ -149,7 +152,8 @@ class CtcDecode(Decomposition):
         """The sequences of the `paths` highest probabilities (Graves 2012, section 7.5), and their logarithms."""
         top = logits.max(-1, keepdims=True)
         log_p = logits - top - np.log(np.exp(logits - top).sum(-1, keepdims=True))
-        # Of each sequence that is kept: the logarithm of the probability of alignments that end in a blank, and in a label.
+        # Of each sequence that is kept: the logarithm of the probability of alignments that end in a blank, and in a
+        # label.
         kept: list[tuple[int, ...]] = [()]
         in_blank, in_label = np.zeros(1), np.full(1, -np.inf)
         for p in log_p:

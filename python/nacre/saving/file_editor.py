@@ -18,7 +18,8 @@ _VARIABLES = "vars"  # the group of an object that holds its own arrays
 
 
 class KerasFileEditor:
-    """The weights in a `.weights.h5` or `.keras` file: dicts of objects by name, down to dicts of arrays, in `weights_dict`.
+    """The weights in a `.weights.h5` or `.keras` file: dicts of objects by name, down to dicts of arrays, in
+    `weights_dict`.
 
     An object is named by its path, `"layers/dense_2"`, or by its last part where that is the only one of its name.
 
@@ -62,7 +63,9 @@ class KerasFileEditor:
         for error in errors:
             print_message(f"ERROR: {error}")
         print_message(
-            f"Comparison failed: {len(errors)} error(s) found." if errors else "Comparison successful: all weights match."
+            f"Comparison failed: {len(errors)} error(s) found."
+            if errors
+            else "Comparison successful: all weights match."
         )
         return {"status": "error" if errors else "success", "error_count": len(errors), "match_count": matches}
 
@@ -72,7 +75,9 @@ class KerasFileEditor:
             raise ValueError(f"rename_object: expected a name without '/', got {new_name!r}")
         parent, name = self._find(object_name)
         if new_name in parent:
-            raise ValueError(f"rename_object: {self.filepath} has an object named {new_name!r} in the same place already")
+            raise ValueError(
+                f"rename_object: {self.filepath} has an object named {new_name!r} in the same place already"
+            )
         for key in list(parent):  # the order stays
             value = parent.pop(key)
             parent[new_name if key == name else key] = value
@@ -98,7 +103,9 @@ class KerasFileEditor:
         """Takes a weight out of an object."""
         found = self._object(object_name)
         if isinstance(found.get(weight_name), dict) or weight_name not in found:
-            raise ValueError(f"delete_weight: {object_name!r} has no weight {weight_name!r}, it has {_weights_of(found)}")
+            raise ValueError(
+                f"delete_weight: {object_name!r} has no weight {weight_name!r}, it has {_weights_of(found)}"
+            )
         del found[weight_name]
 
     def add_weights(self, object_name: str, weights: dict[str, Any]) -> None:

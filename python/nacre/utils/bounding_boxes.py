@@ -1,4 +1,5 @@
-"""keras.utils.bounding_boxes: boxes in pictures, between formats, under moves of the picture, and compared with each other.
+"""keras.utils.bounding_boxes: boxes in pictures, between formats, under moves of the picture, and compared with each
+other.
 
 Every format is a linear map of (left, top, right, bottom): two corners, or a corner or the centre with the extent; the
 words say the order of x and y, and `rel_` that lengths are fractions of width and height.
@@ -24,7 +25,8 @@ __all__ = [
     "pad",
 ]
 
-# Format -> (whether y stands first, what the first two numbers are: the lesser corner or the centre, and the others: the
+# Format -> (whether y stands first, what the first two numbers are: the lesser corner or the centre, and the others:
+# the
 # greater corner or the extent).
 _FORMATS = {
     "xyxy": (False, "corner", "corner"),
@@ -346,8 +348,8 @@ def compute_iou(
 
 
 def compute_ciou(boxes1: Any, boxes2: Any, bounding_box_format: str, image_shape: Any = None) -> Any:
-    """The complete IoU (Zheng et al. 2020) of boxes (..., 4) with those at the same place: the IoU less the distance of the centres
-    and the difference of the aspect ratios, up to 1."""
+    """The complete IoU (Zheng et al. 2020) of boxes (..., 4) with those at the same place: the IoU less the distance
+    of the centres and the difference of the aspect ratios, up to 1."""
     a, b = (_as_corners(boxes, bounding_box_format, image_shape) for boxes in (boxes1, boxes2))
     small = epsilon()
     both, either = _intersection(a, b)

@@ -74,7 +74,9 @@ def _dataset(
         raise ValueError(f'`subset` must be either "training", "validation" or "both", received: {subset!r}')
     if (not validation_split) != (subset is None):
         missing = "subset" if validation_split else "validation_split"
-        raise ValueError(f"`{missing}` must be set if the other of `subset` and `validation_split` is, or neither of them")
+        raise ValueError(
+            f"`{missing}` must be set if the other of `subset` and `validation_split` is, or neither of them"
+        )
     if shuffle and subset in ("training", "validation") and seed is None:
         raise ValueError(
             "If using `validation_split` and shuffling the data, you must provide a `seed` argument, so that the two subsets do "
@@ -132,7 +134,12 @@ def _dataset(
     def part(chosen: Any) -> Files:
         rng = np.random.default_rng(seed) if shuffle else None
         return Files(
-            [paths[i] for i in chosen], None if values is None else values[chosen], names if numbers is not None else None, read, batch_size, rng
+            [paths[i] for i in chosen],
+            None if values is None else values[chosen],
+            names if numbers is not None else None,
+            read,
+            batch_size,
+            rng,
         )
 
     if subset == "both":
@@ -164,11 +171,13 @@ def image_dataset_from_directory(
 
     `labels` "inferred" takes the names of sub-folders as classes; a list gives a label per file in the order of paths.
     `label_mode`: "int", "categorical" (one-hot), "binary" (0.0 or 1.0) or None. With `validation_split`, `subset` says
-    which part to give: "training", "validation" or "both". Other arguments are those of `load_img`; `pad_to_aspect_ratio` adds
-    black borders so that nothing is stretched.
+    which part to give: "training", "validation" or "both". Other arguments are those of `load_img`;
+    `pad_to_aspect_ratio` adds black borders so that nothing is stretched.
     """
     if color_mode not in ("rgb", "rgba", "grayscale"):
-        raise ValueError(f"`color_mode` must be one of {{'rgb', 'rgba', 'grayscale'}}. Received: color_mode={color_mode}")
+        raise ValueError(
+            f"`color_mode` must be one of {{'rgb', 'rgba', 'grayscale'}}. Received: color_mode={color_mode}"
+        )
     if crop_to_aspect_ratio and pad_to_aspect_ratio:
         raise ValueError("Only one of `pad_to_aspect_ratio` and `crop_to_aspect_ratio` can be set to `True`.")
 

@@ -255,8 +255,8 @@ def homography(start: Any, end: Any) -> Any:
 def displaced(
     x: Any, field: Any, alpha: Any, sigma: Any, size: int, order: int, fill_mode: str, fill_value: float
 ) -> Any:
-    """Images (N, H, W, C) whose pixels read at places moved by `field` (N, H, W, 2), rows and columns, blurred with deviation
-    `sigma` in a window of `size`, times `alpha`."""
+    """Images (N, H, W, C) whose pixels read at places moved by `field` (N, H, W, 2), rows and columns, blurred with
+    deviation `sigma` in a window of `size`, times `alpha`."""
     n, h, w, _ = x.shape
     smooth = Mul()(gaussian_blur(field, (size, size), sigma, "channels_last"), alpha)
     rows, columns = _grid(h, w, field.dtype)

@@ -171,7 +171,8 @@ def test_functions_are_compiled_where_that_changes_nothing():
     )
 
 
-def test_strings_and_pictures():
+def test_strings_and_pictures(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     run(
         """
         import numpy as np, tensorflow as tf

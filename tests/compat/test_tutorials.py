@@ -1,5 +1,5 @@
-"""Whole programs in the manner of beginners' tutorials, as they stand, through `python -m nacre run`: those that read MNIST
-on real handwriting (NACRE_DATA, or ../shared/data beside the repository)."""
+"""Whole programs in the manner of beginners' tutorials, as they stand, through `python -m nacre run`; MNIST stands for
+real handwriting (NACRE_DATA, or ../shared/data beside the repository)."""
 
 import os
 import re

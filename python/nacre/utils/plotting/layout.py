@@ -111,7 +111,7 @@ def _depth_first(n: int, edges: Sequence[tuple[int, int]]) -> list[int]:
 
 
 def _ranks(n: int, edges: Sequence[tuple[int, int] | None]) -> list[int]:
-    """The longest path to each vertex; sources, and what only they lead to, are pulled down to where they are needed."""
+    """The longest path to each vertex; sources, and what only they lead to, are pulled down to where it is needed."""
     above: list[list[int]] = [[] for _ in range(n)]
     below: list[list[int]] = [[] for _ in range(n)]
     for edge in edges:
@@ -202,7 +202,7 @@ def _crossings(graph: _Graph) -> int:
 
 
 def _positions(graph: _Graph) -> list[float]:
-    """x of every vertex. Vertices that should stand under each other are joined into blocks, and these are pushed together
+    """x of every vertex. Vertices that should stand under each other are joined into blocks, which are pushed together
     from the left and from the right; the middle of four such drawings is taken (Brandes and Koepf, 2001)."""
     crossed = _crossed(graph)
     drawings = [
@@ -224,8 +224,8 @@ def _positions(graph: _Graph) -> list[float]:
 
 
 def _joins(graph: _Graph, v: int, w: int) -> bool:
-    """Whether w, below v, may stand under it. Boxes line up with boxes, so that the trunk of a network is straight and its
-    shortcuts run beside it."""
+    """Whether w, below v, may stand under it. Boxes line up with boxes, so that the trunk of a network is straight and
+    its shortcuts run beside it."""
     if v < graph.real and w >= graph.real:
         return all(other >= graph.real for other in graph.down[v])
     if w < graph.real and v >= graph.real:
@@ -247,8 +247,8 @@ def _crossed(graph: _Graph) -> set[tuple[int, int]]:
 
 
 def _drawing(graph: _Graph, crossed: set[tuple[int, int]], downwards: bool, mirrored: bool) -> list[float]:
-    """x of every vertex, when each stands under (downwards) or over one of its neighbours where it can, as far to the left
-    (mirrored: to the right) as possible."""
+    """x of every vertex, when each stands under (downwards) or over one of its neighbours where it can, as far to the
+    left (mirrored: to the right) as possible."""
     ranks = [rank[::-1] if mirrored else rank for rank in graph.ranks]
     place = {v: i for rank in ranks for i, v in enumerate(rank)}
     block = list(range(len(place)))  # the first vertex of the block that a vertex is in
@@ -268,7 +268,7 @@ def _drawing(graph: _Graph, crossed: set[tuple[int, int]], downwards: bool, mirr
 
 
 def _pushed(graph: _Graph, ranks: list[list[int]], block: list[int]) -> list[float]:
-    """x of every vertex when blocks are as far left as the least distances allow, then as near to their right neighbours."""
+    """x of every vertex when blocks are as far left as distances allow, then as near to their right neighbours."""
     after: dict[int, list[tuple[int, float]]] = {b: [] for b in block}
     waiting = dict.fromkeys(after, 0)
     for rank in ranks:

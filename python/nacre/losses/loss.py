@@ -112,6 +112,13 @@ class LossFunctionWrapper(Loss):
         self.fn = fn
         self._fn_kwargs = kwargs
 
+    def __getattr__(self, name: str) -> Any:
+        # The options of the function (from_logits, delta, axis, ...) are attributes, too.
+        options = self.__dict__.get("_fn_kwargs", {})
+        if name in options:
+            return options[name]
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """One loss per sample: shape of `y_pred` without its last axis, as a rule."""
         if tree.is_nested(y_true) or tree.is_nested(y_pred):

@@ -4,7 +4,7 @@ from nacre._lazy import attach as _attach
 
 # Module -> the public names that it defines.
 _WHERE = {
-    ".activation": ("Activation", "ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax"),
+    ".activation": ("Activation", "ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax", "ThresholdedReLU"),
     ".bidirectional": ("Bidirectional",),
     ".adaptive_pooling": (
         "AdaptiveAveragePooling1D", "AdaptiveAveragePooling2D", "AdaptiveAveragePooling3D", "AdaptiveMaxPooling1D",
@@ -64,6 +64,8 @@ _WHERE = {
 
 # Older spelling -> name.
 _ALIASES = {
+    **{f"CuDNN{name}": name for name in ("GRU", "LSTM")},
+    **{f"Deconvolution{d}D": f"Conv{d}DTranspose" for d in (2, 3)},
     **{f"AvgPool{d}D": f"AveragePooling{d}D" for d in (1, 2, 3)},
     **{f"MaxPool{d}D": f"MaxPooling{d}D" for d in (1, 2, 3)},
     **{f"GlobalAvgPool{d}D": f"GlobalAveragePooling{d}D" for d in (1, 2, 3)},

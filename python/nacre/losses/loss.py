@@ -15,6 +15,14 @@ from nacre.core.spec import is_float, standardize_dtype
 REDUCTIONS = ("sum_over_batch_size", "sum", None, "none", "mean", "mean_with_sample_weight")
 
 
+class Reduction:
+    """The names of reductions, as tf.keras spells them."""
+
+    AUTO = SUM_OVER_BATCH_SIZE = "sum_over_batch_size"
+    NONE = "none"
+    SUM = "sum"
+
+
 def standardize_reduction(reduction: str | None) -> str | None:
     """`reduction` itself. Raises ValueError for a name that is none."""
     if reduction not in REDUCTIONS:

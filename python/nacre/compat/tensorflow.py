@@ -16,6 +16,7 @@ import numpy as np
 import nacre
 from nacre import ops
 from nacre import random as _random
+from nacre.compat import checkpoints as _checkpoints
 from nacre.compat import machinery as _machinery
 from nacre.compat import pictures as _pictures
 from nacre.compat import strings as _strings
@@ -31,6 +32,7 @@ from nacre.runtime.compiled import CompiledFunction as _CompiledFunction
 from nacre.utils import dataset as _dataset
 
 keras = nacre
+initializers, losses, metrics, optimizers = nacre.initializers, nacre.losses, nacre.metrics, nacre.optimizers
 GradientTape = _GradientTape
 __version__ = "2.16.1"  # what scripts that look at it can rely on here
 newaxis = None
@@ -45,7 +47,7 @@ _SAME = (
     "abs add argmax argmin argsort broadcast_to cast ceil clip concatenate cos cumsum divide einsum equal exp "
     "eye floor greater greater_equal less less_equal linspace log logical_and logical_not logical_or "
     "matmul maximum minimum multiply not_equal one_hot ones ones_like pad power repeat round rsqrt sign sigmoid sin "
-    "slice sort split sqrt square stack stop_gradient subtract tan tanh tensordot tile where zeros zeros_like "
+    "slice sort sqrt square stack stop_gradient subtract tan tanh tensordot tile where zeros zeros_like "
     "cond while_loop vectorized_map meshgrid"
 )
 for _name in _SAME.split():
@@ -147,6 +149,18 @@ def sequence_mask(lengths: Any, maxlen: Any = None, dtype: Any = "bool", name: s
     lengths = ops.convert_to_tensor(lengths)
     places = ops.arange(int(np.max(np.asarray(lengths))) if maxlen is None else maxlen, dtype=lengths.dtype)
     return ops.cast(ops.less(places, ops.expand_dims(lengths, -1)), dtype)
+
+
+def split(value: Any, num_or_size_splits: Any, axis: int = 0, num: int | None = None, name: str | None = None) -> Any:
+    """So many equal parts along `axis`, or parts of these sizes (-1: what is left)."""
+    value = ops.convert_to_tensor(value)
+    if not isinstance(num_or_size_splits, (list, tuple, np.ndarray)):
+        return ops.split(value, int(num_or_size_splits), axis)
+    sizes = [int(n) for n in num_or_size_splits]
+    sizes = [value.shape[axis] - sum(sizes) - 1 if n == -1 else n for n in sizes]
+    if sum(sizes) != value.shape[axis]:
+        raise ValueError(f"split: sizes {sizes} do not add up to {value.shape[axis]}, the size of axis {axis}")
+    return ops.split(value, np.cumsum(sizes[:-1]).tolist(), axis)
 
 
 def boolean_mask(tensor: Any, mask: Any, axis: int | None = None, name: str | None = None) -> Any:
@@ -259,18 +273,39 @@ def identity(input: Any, name: str | None = None) -> Any:
 _eagerly = [False]  # what config.run_functions_eagerly says
 
 
+class _Held:
+    """A Variable among the arguments of a compiled function: itself, not its value."""
+
+    def __init__(self, variable: _Variable) -> None:
+        self.variable = variable
+
+    def __eq__(self, other: object) -> Any:
+        return isinstance(other, _Held) and self.variable is other.variable
+
+    def __hash__(self) -> int:
+        return id(self.variable)
+
+
+def _hold(arguments: Any) -> Any:
+    return _tree.map_structure(lambda x: _Held(x) if isinstance(x, _Variable) else x, arguments)
+
+
+def _release(arguments: Any) -> Any:
+    return _tree.map_structure(lambda x: x.variable if isinstance(x, _Held) else x, arguments)
+
+
 def function(func: Callable[..., Any] | None = None, **kwargs: Any) -> Any:
     """`func` as one program per shapes of its arguments. It runs as it stands inside of another one, where a tape
     listens, and where it cannot be compiled because it asks for values."""
     if func is None:
         return lambda f: function(f, **kwargs)
-    compiled, possible = _CompiledFunction(func), [True]
+    compiled, possible = _CompiledFunction(lambda *args, **named: func(*_release(args), **_release(named))), [True]
 
     @_functools.wraps(func)
     def call(*args: Any, **named: Any) -> Any:
         if possible[0] and not _eagerly[0] and _trace.current_graph() is None and not _trace.tapes():
             try:
-                return compiled(*args, **named)
+                return compiled(*_hold(args), **_hold(named))
             except (_TracedBranch, _NotCompilable):
                 possible[0] = False
         return func(*args, **named)
@@ -340,6 +375,12 @@ random = _module(
     Generator=_machinery.Generator,
 )
 strings = _strings
+train = _module(
+    "train",
+    Checkpoint=_checkpoints.Checkpoint,
+    CheckpointManager=_checkpoints.CheckpointManager,
+    latest_checkpoint=_checkpoints.latest_checkpoint,
+)
 io = _module(
     "io",
     read_file=_pictures.read_file,
@@ -467,6 +508,7 @@ nn = _module(
 linalg = _module(
     "linalg",
     matmul=ops.matmul,
+    einsum=ops.einsum,
     norm=norm,
     diag=ops.diag,
     diag_part=ops.diagonal,

@@ -324,6 +324,25 @@ def test_what_is_missing_is_said_in_one_line(tmp_path, text, what):
     assert done.returncode == 1 and done.stderr.count("\n") == 1 and done.stderr.strip().endswith(what)
 
 
+JAX_LOOP = """
+import jax, numpy as np, keras
+model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+def loss(weights, x):
+    return model.stateless_call(weights, [], x)[0].sum()
+weights = [CONVERT(v.value) for v in model.trainable_variables]
+jax.grad(loss)(weights, np.ones((2, 4), "float32"))
+"""
+
+
+@pytest.mark.parametrize("convert", ["", "jax.numpy.asarray"])
+def test_training_by_jax_is_refused_in_one_line(tmp_path, convert):
+    pytest.importorskip("jax", reason="needs JAX: pip install jax")
+    done = script(tmp_path, JAX_LOOP.replace("CONVERT", convert))
+    assert done.returncode == 1 and done.stderr.strip().splitlines()[-1].endswith(
+        "nacre has no gradients or compilation by JAX of its models"
+    )
+
+
 def test_other_errors_are_shown_in_full(tmp_path):
     done = script(tmp_path, "import keras\nraise AttributeError('mine')")
     assert done.returncode == 1 and "Traceback" in done.stderr

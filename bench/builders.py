@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from workloads import Network
 
-_LAYERS = ("dense", "conv", "depthwise", "bn")  # kinds with weights
+_LAYERS = ("dense", "conv", "depthwise", "bn", "embedding", "lstm")  # kinds with weights
 
 
 def build_keras(net: Network, keras: Any, compiled: bool = True) -> Any:
@@ -53,15 +53,20 @@ def build_keras(net: Network, keras: Any, compiled: bool = True) -> Any:
         "softmax": lambda x, s: layers.Softmax()(x),
         "concat": lambda *xs: layers.Concatenate()(list(xs[:-1])),
         "add": lambda *xs: layers.Add()(list(xs[:-1])),
+        "embedding": lambda x, s: layers.Embedding(s["words"], s["units"])(x),
+        "lstm": lambda x, s: layers.LSTM(s["units"])(x),
     }
-    values = {"x": keras.Input(net.shape), **({"extra": keras.Input(net.extra)} if net.extra else {})}
+    values = {"x": keras.Input(net.shape, dtype="int32" if net.words else None), **({"extra": keras.Input(net.extra)} if net.extra else {})}
     inputs = list(values.values())
     for name, kind, ins, s in net.nodes:
         values[name] = make[kind](*[values[i] for i in ins], s)
     model = keras.Model(inputs, values[net.nodes[-1][0]])
     if compiled:
         loss = "mse" if net.loss == "mse" else keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(keras.optimizers.SGD(net.learning_rate, momentum=net.momentum), loss, metrics=list(net.metrics))
+        sgd = net.optimizer == "sgd"
+        optimizers = keras.optimizers
+        optimizer = optimizers.SGD(net.learning_rate, net.momentum) if sgd else optimizers.Adam(net.learning_rate)
+        model.compile(optimizer, loss, metrics=list(net.metrics))
     return model
 
 
@@ -88,6 +93,8 @@ def build_torch(net: Network, channels_last: bool) -> Any:
         "conv": conv,
         "depthwise": conv,
         "bn": lambda x, s: nn.BatchNorm2d(x.shape[1]),
+        "embedding": lambda x, s: nn.Embedding(s["words"], s["units"]),
+        "lstm": lambda x, s: nn.LSTM(x.shape[-1], s["units"], batch_first=True),
     }
     function_of = {
         "maxpool": lambda x, s: functional.max_pool2d(x, s["k"], s.get("stride"), padding(s)),
@@ -115,13 +122,15 @@ def build_torch(net: Network, channels_last: bool) -> Any:
                     if name not in self.parts:
                         self.parts[name] = layer_of[kind](xs[0], s)
                     y = self.parts[name](xs[0])
+                    y = y[0][:, -1] if kind == "lstm" else y
                 else:
                     y = function_of[kind](*xs, s)
                 values[name] = y = torch.relu(y) if s.get("relu") else y
             return y
 
     module = Module()
-    sample = [torch.zeros(2, *_channels_first(s)) for s in (net.shape, net.extra) if s]
+    dtype = torch.int32 if net.words else torch.float32
+    sample = [torch.zeros(2, *_channels_first(s), dtype=dtype) for s in (net.shape, net.extra) if s]
     module(*sample)  # makes the parts
     return module
 
@@ -158,7 +167,19 @@ def build_jax(net: Network) -> tuple[Any, Any]:
         pad = "SAME" if s.get("same") else [(0, 0), *spatial(s), (0, 0)]
         return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, k, k, 1), (1, stride, stride, 1), pad)
 
+    def lstm(x: Any, s: dict[str, Any], p: Any) -> Any:
+        def step(state: Any, gates_of_x: Any) -> Any:
+            h, c = state
+            i, f, g, o = jnp.split(gates_of_x + h @ p["u"], 4, -1)
+            c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+            return (jax.nn.sigmoid(o) * jnp.tanh(c), c), None
+
+        zeros = jnp.zeros((x.shape[0], s["units"]), x.dtype)
+        return jax.lax.scan(step, (zeros, zeros), jnp.swapaxes(x @ p["w"] + p["b"], 0, 1))[0][0]
+
     make = {
+        "embedding": lambda x, s, p: jnp.take(p["w"], x, axis=0),
+        "lstm": lstm,
         "dense": lambda x, s, p: x @ p["w"] + p["b"],
         "conv": conv,
         "depthwise": conv,
@@ -185,7 +206,8 @@ def build_jax(net: Network) -> tuple[Any, Any]:
             values[name] = y = jax.nn.relu(y) if s.get("relu") else y
         return y
 
-    apply(params, [np.zeros((1, *shape), np.float32) for shape in (net.shape, net.extra) if shape], making=True)
+    dtype = np.int32 if net.words else np.float32
+    apply(params, [np.zeros((1, *shape), dtype) for shape in (net.shape, net.extra) if shape], making=True)
     return params, apply
 
 
@@ -193,6 +215,11 @@ def weights_of(kind: str, channels: int, s: dict[str, Any], rng: np.random.Gener
     """The first weights of a node with so many channels in front of it, in Keras' layout."""
     if kind == "bn":
         return {"w": np.ones(channels, np.float32), "b": np.zeros(channels, np.float32)}
+    if kind == "embedding":
+        return {"w": rng.uniform(-0.05, 0.05, (s["words"], s["units"])).astype(np.float32)}
+    if kind == "lstm":
+        shapes = {"w": (channels, 4 * s["units"]), "u": (s["units"], 4 * s["units"]), "b": (4 * s["units"],)}
+        return {n: (rng.standard_normal(shape) * 0.1).astype(np.float32) for n, shape in shapes.items()}
     shape = (channels, s["units"]) if kind == "dense" else (s["k"], s["k"], channels, s.get("filters"))
     if kind == "depthwise":
         shape = (s["k"], s["k"], 1, channels)

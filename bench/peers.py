@@ -106,7 +106,10 @@ def torch_stepper(peer: str, net: Network, threads: int) -> tuple[Any, Callable[
     import torch
 
     module, tensor = torch_module(peer, net, threads)
-    optimizer = torch.optim.SGD(module.parameters(), net.learning_rate, net.momentum, fused=True)
+    if net.optimizer == "adam":
+        optimizer: Any = torch.optim.Adam(module.parameters(), net.learning_rate, eps=1e-7, fused=True)
+    else:
+        optimizer = torch.optim.SGD(module.parameters(), net.learning_rate, net.momentum, fused=True)
     criterion = torch.nn.functional.mse_loss if net.loss == "mse" else torch.nn.functional.cross_entropy
     forward = torch.compile(module) if peer.endswith("-compile") else module
 
@@ -180,15 +183,26 @@ def jax_stepper(net: Network) -> tuple[Any, Any]:
             return jnp.mean((out - target) ** 2), out
         return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(out), target[:, None], 1)), out
 
+    def adam(params: Any, state: Any, grads: Any) -> Any:
+        t, m, v = state
+        t = t + 1
+        m = tree_map(lambda m, g: m + (g - m) * 0.1, m, grads)
+        v = tree_map(lambda v, g: v + (g * g - v) * 0.001, v, grads)
+        rate = net.learning_rate * jnp.sqrt(1 - 0.999**t) / (1 - 0.9**t)
+        return tree_map(lambda p, m, v: p - rate * m / (jnp.sqrt(v) + 1e-7), params, m, v), (t, m, v)
+
     def step(state: Any, inputs: Any, target: Any) -> Any:
         params, velocity = state
         grads, out = jax.grad(loss_of, has_aux=True)(params, inputs, target)
+        if net.optimizer == "adam":
+            return adam(params, velocity, grads), out
         if net.momentum:
             velocity = tree_map(lambda v, g: net.momentum * v - net.learning_rate * g, velocity, grads)
             return (tree_map(lambda p, v: p + v, params, velocity), velocity), out
         return (tree_map(lambda p, g: p - net.learning_rate * g, params, grads), velocity), out
 
-    return (params, tree_map(jnp.zeros_like, params)), step
+    zeros = tree_map(jnp.zeros_like, params)
+    return (params, (jnp.zeros(()), zeros, zeros) if net.optimizer == "adam" else zeros), step
 
 
 def jax_train(peer: str, net: Network, threads: int) -> Run:

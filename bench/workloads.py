@@ -2,7 +2,7 @@
 and ONNX from.
 
 A node is (name, kind, inputs, settings). TRAINING: trained with sparse categorical cross-entropy on logits, or with the mean squared
-error where `loss` says so, and plain SGD (momentum where given). INFERENCE: only run.
+error where `loss` says so, and plain SGD (momentum where given) or Adam. INFERENCE: only run.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ class Network:
     loss: str = "crossentropy"
     learning_rate: float = 0.01
     momentum: float = 0.0
+    optimizer: str = "sgd"
     metrics: tuple[str, ...] = ()
     rows: int = 0  # of a whole epoch
     extra: tuple[int, ...] = ()  # shape of one sample of a second input
+    words: int = 0  # the samples are tokens below this
     nodes: list[tuple[str, str, tuple[str, ...], dict[str, Any]]] = field(default_factory=list)
 
     def add(self, kind: str, *inputs: str, **settings: Any) -> str:
@@ -34,7 +36,10 @@ class Network:
 
     def data(self, rows: int, seed: int = 0) -> tuple[list[np.ndarray], np.ndarray]:
         rng = np.random.default_rng(seed)
-        xs = [rng.standard_normal((rows, *self.shape), np.float32)]
+        if self.words:
+            xs = [rng.integers(0, self.words, (rows, *self.shape)).astype(np.int32)]
+        else:
+            xs = [rng.standard_normal((rows, *self.shape), np.float32)]
         if self.extra:
             xs.append(rng.standard_normal((rows, *self.extra), np.float32))
         if self.loss == "mse":
@@ -154,6 +159,14 @@ def inception(batch: int) -> Network:
     return net
 
 
+def lstm(batch: int) -> Network:
+    """Classification of sequences of words."""
+    net = Network(f"lstm-{batch}", batch, (200,), classes=2, learning_rate=0.001, optimizer="adam", words=20_000)
+    h = net.add("embedding", "x", words=net.words, units=128)
+    net.add("dense", net.add("lstm", h, units=64), units=2)
+    return net
+
+
 def resnet50(batch: int) -> Network:
     """He et al. 2015; strides where Keras has them, in the first 1x1 convolution of a stage."""
     net = Network(f"resnet50-{batch}", batch, (224, 224, 3), classes=1000)
@@ -202,7 +215,7 @@ TRAINING = {
     n.name: n
     for n in (
         mlp(32), mlp(128), mlp(1024), cnn1(32), cnn1(128), cnn2(32), cnn2(128), two_inputs(32), two_inputs(128), wide(32),
-        resnet20(128), vgg(64), regression(32), inception(64),
+        resnet20(128), vgg(64), regression(32), inception(64), lstm(64),
     )
 }  # fmt: skip
 INFERENCE = {n.name: n for n in (resnet50(1), resnet50(8), mobilenet_v2(1), mobilenet_v2(8))}

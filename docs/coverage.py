@@ -64,11 +64,9 @@ def differences(theirs: Any, ours: Any) -> list[str]:
     kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     want = [p for p in a.parameters.values() if p.kind not in kinds and p.name not in NOT_MEANT]
     have = {p.name: p for p in b.parameters.values() if p.kind not in kinds}
-    catches_all = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in b.parameters.values())
     for p in want:
         if p.name not in have:
-            if not catches_all:
-                found.append(f"no `{p.name}`")
+            found.append(f"no `{p.name}`")
         elif not same(p.default, have[p.name].default):
             found.append(f"`{p.name}={default(have[p.name].default)}`, there `{default(p.default)}`")
     order = [p.name for p in want if p.kind is not inspect.Parameter.KEYWORD_ONLY and p.name in have]

@@ -16,6 +16,7 @@ constexpr i64 kNearFloats = 64 * 1024;    // what a block reads where it lies: a
 constexpr i64 kLongSum = 256;             // rows of a panel
 constexpr double kUnitFlops = 1e6;        // a unit takes at least about 5 us
 constexpr i64 kManyUnits = 64;            // enough for as many cores
+constexpr i64 kFewPx = 256;                // images together as small as that: blocks alone are no fair shares
 constexpr i64 kEnoughUnits = 32;          // where more would share out panels, so that rows of y are written in short pieces
 
 // One pass: y = correlate(x, weights) with O outputs per group; weights are w[tap][c][o], or swapped [tap][o][c].
@@ -26,6 +27,7 @@ struct Pass {
   i64 panels;      // per group
   i64 together;    // panels handled per unit
   i64 sets;        // sets of panels per group
+  bool one_fit;    // all panels of a group would stay in L2
   i64 blocks;
   Cut cut;
 };
@@ -51,28 +53,48 @@ Pass plan(const Correlation& q, i64 G, i64 O, bool exact) {
     p.sets = p.together > 0 ? ceil_div(p.panels, p.together) : 0;
   };
   share(max_of(ceil_div(p.panels, fit), 1));
+  p.one_fit = p.panels <= fit;
   const double px = static_cast<double>(q.N) * static_cast<double>(q.h.out) * static_cast<double>(q.w.out);
+  const bool few = px < kFewPx && p.one_fit && p.panels > 0;
+  if (few) {  // sets that are small and alike, so that threads have equal shares
+    const double flops = 2.0 * static_cast<double>(p.K) * static_cast<double>(O) * px + 1;
+    const double most = 0.5 * kUnitFlops * static_cast<double>(p.panels) / flops * px / (2 * kWidePx) + 1;
+    i64 together = most < static_cast<double>(p.panels) ? static_cast<i64>(most) : p.panels;
+    while (p.panels % together != 0) --together;
+    share(p.panels / together);
+  }
   const double px_flops = 2.0 * static_cast<double>(p.K) * static_cast<double>(min_of(O, p.together * kPanel)) + 1;
   const double by_count = px * static_cast<double>(max_of(G * p.sets, 1)) / kManyUnits;
-  // Weights of several sets come from far: they are to meet more pixels.
-  const i64 fewest = (points && p.sets > 1 ? 4 : 2) * kWidePx;
+  // Weights of several sets come from far: they are to meet more pixels, if there are units enough.
+  const i64 fewest = (points && p.sets > 1 && !few && p.panels >= 8 ? 4 : 2) * kWidePx;
   double want = max_of(by_count > 2048 ? 2048 : static_cast<i64>(by_count), fewest);
   if (want * px_flops < kUnitFlops) want = kUnitFlops / px_flops;
   if (points) want = min_of(static_cast<i64>(want), max_of((p.sets > 1 ? 2 : 1) * kNearFloats / max_of(p.K, 1), fewest));
   p.cut = cut_blocks(q, want > 4096 ? 4096 : static_cast<i64>(want) + 1, points ? i64{1} << 60 : kCopyFloats, !points);
   if (points) p.cut.floats = 0;
-  if (points && kWideGroups > 0 && p.K <= kLongSum && p.cut.w_blocks > 1) {  // whole tiles
+  if (points && !few && kWideGroups > 0 && p.K <= kLongSum && p.cut.w_blocks > 1) {  // whole tiles
     p.cut.wb = ceil_div(p.cut.wb, kWideGroups * kGroup) * kWideGroups * kGroup;
     p.cut.w_blocks = ceil_div(q.w.out, p.cut.wb);
   }
   const Count blocks = Count(p.cut.n_blocks) * Count(p.cut.h_blocks) * Count(p.cut.w_blocks);
   p.blocks = blocks.ok() ? blocks.value() : -1;
-  if (points && p.sets > 1 && p.blocks > 0 && G * p.sets < kEnoughUnits / p.blocks) {
+  if (points && !few && p.sets > 1 && p.blocks > 0 && G * p.sets < kEnoughUnits / p.blocks) {
     const double panel_flops = 2.0 * static_cast<double>(p.K) * kPanel * px / static_cast<double>(p.blocks) + 1;
     const i64 least = max_of(static_cast<i64>(kUnitFlops / panel_flops), 1);  // panels of a unit
     share(max_of(min_of(kEnoughUnits / p.blocks / G, p.panels / min_of(least, p.panels)), p.sets));
   }
   return p;
+}
+
+struct Unit {
+  i64 g, set, block;
+};
+
+// Neighbours share a set of panels, or, by_block, a block of pixels: threads then read what they wrote. Every other set goes
+// back, beginning with the block that is in use.
+Unit unit_at(const Pass& p, i64 u, bool by_block) {
+  const i64 g = u / (p.sets * p.blocks), i = u % (p.sets * p.blocks), set = i / p.blocks, block = i % p.blocks;
+  return by_block ? Unit{g, i % p.sets, i / p.sets} : Unit{g, set, set % 2 ? p.blocks - 1 - block : block};
 }
 
 i64 round16(i64 n) { return ceil_div(n, 16) * 16; }
@@ -268,22 +290,27 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
   const bool in_place =
       !at.packed && plain && aligned(at.w) && s.O % kLanes == 0 && (K * p.O <= kPanelFloats || p.O == kPanel);
 
-  for (i64 u = begin; u < end; ++u) {
-    const i64 set = u / p.blocks;
-    const i64 g = set / p.sets, panel0 = set % p.sets * p.together;
-    const i64 panel1 = min_of(panel0 + p.together, p.panels);
-    if (set != packed_set && !at.packed) {
-      packed_set = set;
+  const bool by_block = at.packed && p.one_fit;
+  const i64 first_block = begin < end ? unit_at(p, begin, by_block).block : 0;
+  View v{};
+  i64 viewed = -1;
+  for (i64 u = begin, next; u < end; u = next) {
+    const Unit unit = unit_at(p, u, by_block);
+    next = by_block ? min_of(u + p.sets - unit.set, end) : u + 1;  // all that the slice has of the block
+    const i64 g = unit.g, panel0 = unit.set * p.together, panel1 = min_of(panel0 + (next - u) * p.together, p.panels);
+    if (!at.packed && g * p.sets + unit.set != packed_set) {
+      packed_set = g * p.sets + unit.set;
       for (i64 i = panel0; i < panel1; ++i) {
         const i64 n = min_of(p.O - i * kPanel, kPanel);
         if (in_place && n == kPanel) continue;
         pack_panel(q, s, swapped, sliding, g, i * kPanel, n, panel_width(n), at.w, panels + (i - panel0) * K * kPanel);
       }
     }
-    const Block b = block_at(q, p.cut, u % p.blocks);
+    const Block b = block_at(q, p.cut, unit.block);
     const i64 px = b.nb * b.hb * b.wb;
     if (px == 0) continue;
-    const View v = view_block(q, p.cut, b, at.x + g * q.C, q.C, copy);
+    if (g * p.blocks + unit.block != viewed) v = view_block(q, p.cut, b, at.x + g * q.C, q.C, copy);
+    viewed = g * p.blocks + unit.block;
     if (b.nb != nb || b.hb != hb || b.wb != wb || v.px_step != px_step || v.row_step != row_step ||
         v.image_step != image_step) {
       nb = b.nb, hb = b.hb, wb = b.wb, px_step = v.px_step, row_step = v.row_step, image_step = v.image_step;
@@ -316,8 +343,8 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
     const i64 px0 = (b.n0 * q.YH + q.h.y0 + b.h0 * q.h.y_step) * q.YW + q.w.y0 + b.w0 * q.w.y_step;
     const i64 y0 = px0 * q.ldy + g * p.O;
     Ahead ahead{at.x, at.x, 0};
-    if (u + 1 < end) {  // one request per tile, of about 16 pixels
-      ahead = ahead_of(q, block_at(q, p.cut, (u + 1) % p.blocks), at.x + g * q.C, q.C, (panel1 - panel0) * px / 16);
+    if (next < end) {  // one request per tile, of about 16 pixels
+      ahead = ahead_of(q, block_at(q, p.cut, unit_at(p, next, by_block).block), at.x + g * q.C, q.C, (panel1 - panel0) * px / 16);
     }
     for (i64 i = panel0; i < panel1; ++i) {
       const i64 o = i * kPanel;
@@ -331,7 +358,8 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
       }
       t.next = t.w + K * t.ld_w;
       // Of the next panel, where none of this set has been read before: what its rows need, spread over the tiles.
-      t.next_step = at.packed && (i + 1 < panel1 || u % p.blocks == p.blocks - 1) ? ceil_div(t.ld_w * kWidePx, px) : 0;
+      const bool fresh = by_block ? unit.block == first_block : i + 1 < panel1 || u % p.blocks == p.blocks - 1;
+      t.next_step = at.packed && fresh ? ceil_div(t.ld_w * kWidePx, px) : 0;
       t.bias = at.bias ? at.bias + g * p.O + o : nullptr;
       t.mask = at.mask ? at.mask + y0 + o : nullptr;
       t.r = at.r ? at.r + px0 * at.ldr + g * p.O + o : nullptr;

@@ -153,15 +153,19 @@ NACRE_INLINE void store_some(float* p, Vec a, i64 n) {
 }
 
 
-// Rows of S x L pixels from p0 on, `row_px` from row to row.
-template <int S, int L, int NV>
-NACRE_INLINE void finish_tile(const TileArgs& t, i64 p0, Vec (&acc)[S * L][NV]) {
+// Rows of S x L pixels from p0 on, `row_px` from row to row; whole: all vectors of the tile are.
+template <int S, int L, int NV, bool whole>
+NACRE_INLINE void finish_sums(const TileArgs& t, i64 p0, Vec (&acc)[S * L][NV]) {
   const i64* y_at[S];
   NACRE_UNROLL for (int s = 0; s < S; ++s) y_at[s] = t.y_at + p0 + s * t.row_px;
+  const i64 n = t.n;
+  const auto get = [n](const float* p, int v) __attribute__((always_inline)) {
+    return whole ? load(p + v * kLanes) : load_some(p + v * kLanes, n - v * kLanes);
+  };
   if (t.r) {
     NACRE_UNROLL for (int i = 0; i < S * L; ++i) {
       const float* r = t.r + t.r_at[p0 + i / L * t.row_px + i % L];
-      NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] += load_some(r + v * kLanes, t.n - v * kLanes);
+      NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] += get(r, v);
     }
   }
   if (t.act) {
@@ -177,15 +181,21 @@ NACRE_INLINE void finish_tile(const TileArgs& t, i64 p0, Vec (&acc)[S * L][NV]) 
   if (t.mask) {
     NACRE_UNROLL for (int i = 0; i < S * L; ++i) {
       const float* m = t.mask + y_at[i / L][i % L];
-      NACRE_UNROLL for (int v = 0; v < NV; ++v) {
-        acc[i][v] = select(gt(load_some(m + v * kLanes, t.n - v * kLanes), zero()), acc[i][v]);
-      }
+      NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] = select(gt(get(m, v), zero()), acc[i][v]);
     }
   }
   NACRE_UNROLL for (int i = 0; i < S * L; ++i) {
     float* y = t.y + y_at[i / L][i % L];
-    NACRE_UNROLL for (int v = 0; v < NV; ++v) store_some(y + v * kLanes, acc[i][v], t.n - v * kLanes);
+    NACRE_UNROLL for (int v = 0; v < NV; ++v) {
+      if (whole) store(y + v * kLanes, acc[i][v]); else store_some(y + v * kLanes, acc[i][v], n - v * kLanes);
+    }
   }
+}
+
+template <int S, int L, int NV>
+NACRE_INLINE void finish_tile(const TileArgs& t, i64 p0, Vec (&acc)[S * L][NV]) {
+  if (t.n >= NV * kLanes) finish_sums<S, L, NV, true>(t, p0, acc);
+  else finish_sums<S, L, NV, false>(t, p0, acc);
 }
 
 // What finished sums will meet, on its way while they are formed.

@@ -20,7 +20,7 @@ constexpr int kWalkRows = 4, kPairRows = 2;  // 32 registers: 12 sums, or 6 inpu
 #else
 constexpr int kWalkRows = 2, kPairRows = 1;
 #endif
-constexpr i64 kWalkColumns = 32;  // before the next vector of channels: what they have in common is still near
+constexpr i64 kWalkColumns = 128;  // before the next vector of channels: pages that they have in common are still known
 
 alignas(64) constexpr float kZeroLine[kLanes] = {};
 

@@ -171,7 +171,112 @@ def test_functions_are_compiled_where_that_changes_nothing():
     )
 
 
-def test_strings_and_pictures():
+OLD_SPELLINGS = """
+    from keras.constraints import maxnorm
+    from keras.engine import Layer, InputSpec
+    from keras.engine.topology import Layer, Input
+    from keras.layers import CuDNNLSTM, CuDNNGRU, Convolution2D, ThresholdedReLU
+    from keras.losses import mse, mae, MSE, KLD, kullback_leibler_divergence, logcosh
+    from keras.metrics import mse, MAE
+    from keras.objectives import mse
+    from keras.utils import np_utils
+    from keras.utils.np_utils import to_categorical
+    from tensorflow.keras.layers.experimental import preprocessing
+    from tensorflow.keras.layers.experimental.preprocessing import Rescaling
+    from tensorflow.keras.mixed_precision import experimental, LossScaleOptimizer
+    from tensorflow.keras.optimizers.legacy import Adam
+    from tensorflow.python.keras.models import Sequential
+    from tensorflow.compat.v1.keras.layers import Dense
+    import tensorflow.compat.v1 as tf; tf.disable_v2_behavior()
+"""
+
+
+@pytest.mark.parametrize("statement", [line.strip() for line in OLD_SPELLINGS.strip().splitlines()])
+def test_spellings_of_older_programs_are_found(statement):
+    run(statement)
+
+
+def test_what_older_programs_reach_as_attributes_is_there():
+    run(
+        """
+        import numpy as np, tensorflow as tf, keras
+        assert tf.keras.layers.experimental.preprocessing.Rescaling is keras.layers.Rescaling
+        assert tf.keras.optimizers.legacy.Adam is keras.optimizers.Adam
+        assert keras.utils.np_utils.to_categorical([1], 3).tolist() == [[0, 1, 0]]
+        from tensorflow.keras.losses import Reduction, BinaryCrossentropy
+        loss = BinaryCrossentropy(from_logits=True, reduction=Reduction.NONE)
+        assert loss(tf.zeros((2, 1)), tf.zeros((2, 1))).shape == (2,)
+        assert keras.losses.MeanSquaredError(reduction=Reduction.AUTO).reduction == "sum_over_batch_size"
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, kernel_initializer="normal",
+            kernel_constraint=keras.constraints.maxnorm(3)), keras.layers.ThresholdedReLU(0.5)])
+        assert float(keras.ops.min(model.predict(np.ones((1, 4)), verbose=0))) >= 0
+        assert np.array(keras.layers.ThresholdedReLU(1.0)(np.array([0.5, 1.0, 1.5]))).tolist() == [0, 0, 1.5]
+        """
+    )
+
+
+def test_where_and_how_things_run_changes_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run(
+        """
+        import numpy as np, tensorflow as tf
+        tf.get_logger().setLevel("ERROR")
+        tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
+        tf.config.experimental.enable_op_determinism()
+        strategy = tf.distribute.MirroredStrategy()
+        assert strategy.num_replicas_in_sync == 1 and not tf.test.is_built_with_cuda()
+        with strategy.scope():
+            model = tf.keras.Sequential([tf.keras.Input((2,)), tf.keras.layers.Dense(1)])
+        data = strategy.experimental_distribute_dataset(tf.data.Dataset.range(4).batch(2))
+        parts = [strategy.run(tf.reduce_sum, args=(x,)) for x in data]
+        assert [int(strategy.reduce(tf.distribute.ReduceOp.SUM, part, axis=None)) for part in parts] == [1, 5]
+        g = tf.random.Generator.from_seed(1)
+        a, b = g.normal((3,)), g.normal((3,))
+        assert not np.array_equal(a, b) and np.array_equal(a, tf.random.Generator.from_seed(1).normal((3,)))
+        assert set(np.array(g.uniform((50,), 0, 3, dtype=tf.int32)).tolist()) == {0, 1, 2}
+        tf.debugging.assert_equal(tf.constant([1, 2]), [1, 2])
+        try:
+            tf.debugging.assert_less(2, 1, message="no")
+        except ValueError as error:
+            assert "assert_less: no" in str(error)
+        else:
+            raise AssertionError
+        tf.io.gfile.makedirs("made/twice")
+        tf.io.gfile.makedirs("made/twice")
+        assert tf.io.gfile.exists("made/twice")
+        """
+    )
+
+
+def test_more_functions_of_tensors_and_pictures():
+    run(
+        """
+        import numpy as np, tensorflow as tf
+        assert tf.roll([1, 2, 3], 1, 0).numpy().tolist() == [3, 1, 2]
+        assert tf.map_fn(lambda x: x * 2, tf.constant([1.0, 2.0])).numpy().tolist() == [2, 4]
+        assert tf.sequence_mask([1, 3], 3).numpy().tolist() == [[True, False, False], [True, True, True]]
+        assert tf.ensure_shape(tf.zeros((2, 3)), (None, 3)).shape == (2, 3)
+        try:
+            tf.ensure_shape(tf.zeros((2, 3)), (2, 4))
+        except ValueError as error:
+            assert "expected a tensor of shape (2, 4), got (2, 3)" in str(error)
+        else:
+            raise AssertionError
+        assert float(tf.nn.l2_loss([3.0, 4.0])) == 12.5
+        assert abs(float(tf.nn.leaky_relu([-1.0], alpha=0.1)[0]) + 0.1) < 1e-6
+        assert tf.linalg.diag_part([[1.0, 2.0], [3.0, 4.0]]).numpy().tolist() == [1, 4]
+        x = np.arange(48.0).reshape(4, 4, 3)
+        assert np.array_equal(tf.image.rot90(x), np.rot90(x))
+        assert np.array_equal(tf.image.central_crop(x, 0.5), x[1:3, 1:3])
+        assert np.array_equal(tf.image.resize_with_crop_or_pad(x, 2, 6)[:, 1:5], x[1:3])
+        patches = tf.image.extract_patches(x[None], [1, 2, 2, 1], [1, 2, 2, 1], [1, 1, 1, 1], "VALID")
+        assert patches.shape == (1, 2, 2, 12) and np.array_equal(patches[0, 0, 1], x[:2, 2:].ravel())
+        """
+    )
+
+
+def test_strings_and_pictures(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     run(
         """
         import numpy as np, tensorflow as tf
@@ -217,6 +322,25 @@ def test_a_script_runs_with_its_arguments(tmp_path):
 def test_what_is_missing_is_said_in_one_line(tmp_path, text, what):
     done = script(tmp_path, text)
     assert done.returncode == 1 and done.stderr.count("\n") == 1 and done.stderr.strip().endswith(what)
+
+
+JAX_LOOP = """
+import jax, numpy as np, keras
+model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+def loss(weights, x):
+    return model.stateless_call(weights, [], x)[0].sum()
+weights = [CONVERT(v.value) for v in model.trainable_variables]
+jax.grad(loss)(weights, np.ones((2, 4), "float32"))
+"""
+
+
+@pytest.mark.parametrize("convert", ["", "jax.numpy.asarray"])
+def test_training_by_jax_is_refused_in_one_line(tmp_path, convert):
+    pytest.importorskip("jax", reason="needs JAX: pip install jax")
+    done = script(tmp_path, JAX_LOOP.replace("CONVERT", convert))
+    assert done.returncode == 1 and done.stderr.strip().splitlines()[-1].endswith(
+        "nacre has no gradients or compilation by JAX of its models"
+    )
 
 
 def test_other_errors_are_shown_in_full(tmp_path):

@@ -11,11 +11,14 @@ import pytest
 
 from casebook import Case, leaves
 from cases import all_cases
-from gradcheck import assert_directional_derivative, float_leaves, tape_gradients
+from gradcheck import assert_directional_derivative, float_leaves, gradients, tape_gradients
 from nacre import _core, ops
 from nacre.core.errors import NotCompilable
 from nacre.core.operation import Node, Operation
+from nacre.core.spec import Spec
 from nacre.core.tensor import KerasTensor, Tensor
+from nacre.passes.strips import Strips
+from nacre.runtime import eager
 from nacre.runtime.compiled import CompiledFunction
 
 CASES = all_cases()
@@ -145,3 +148,30 @@ def test_every_public_function_has_a_case() -> None:
     missing = sorted(set(ops.__all__) - named - set(NO_CASE))
     assert not missing, f"write a case in tests/cases (or say in NO_CASE why not): {missing}"
     assert not sorted(set(NO_CASE) & named)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_rows_need_no_more_than_by_rows_says(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def noted(op: Any, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        calls.append((op, tensors, eager.execute(op, tensors)))
+        return calls[-1][2]
+
+    monkeypatch.setattr("nacre.core.op._execute", noted)
+    if case.differentiable:
+        gradients(case, case.draw())
+    else:
+        run(case)
+    for op, tensors, outputs in calls:
+        flags = op.by_rows(*[Spec(t.shape, t.dtype) for t in tensors])
+        rows = outputs[0].shape[0] if outputs[0].shape else 0
+        if flags is None or not any(flags) or rows < 2 or any(y.shape[:1] != (rows,) for y in outputs):
+            continue
+        n = len(tensors)
+        numbers = tuple(range(n)), tuple(range(n, n + len(outputs)))
+        specs = tuple(Spec(y.shape, y.dtype) for y in outputs)
+        for count in {1, rows - 1}:
+            strips = Strips(((op, *numbers),), flags, specs, numbers[1], count)
+            for got, want in zip(eager.execute(strips, tensors), outputs):
+                assert got._array.tobytes() == np.ascontiguousarray(want._array).tobytes()

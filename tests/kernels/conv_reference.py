@@ -135,6 +135,10 @@ CASES = [
     Conv(N=30, H=4, W=4, C=20, O=36, KH=3, KW=3, padding="same"),
     Conv(N=5, H=30, W=30, C=8, O=8, KH=3, KW=3, padding="same"),
     Conv(N=1, H=6, W=6, C=300, O=130, KH=3, KW=3, padding="same"),
+    # few pixels for many panels, which do and do not stay near together
+    Conv(N=1, H=7, W=7, C=90, O=298, act=1),
+    Conv(N=1, H=7, W=7, C=900, O=170),
+    Conv(N=1, H=6, W=9, C=66, O=290, KH=3, KW=3, G=2, padding="same"),
     Conv(N=0, H=5, W=5, C=3, O=4, KH=3, KW=3),
     Conv(N=2, H=0, W=5, C=3, O=4, KH=3, KW=3, padding="same"),
     Conv(N=2, H=5, W=5, C=0, O=4, KH=3, KW=3, padding="same"),

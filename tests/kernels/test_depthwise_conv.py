@@ -34,7 +34,9 @@ CASES = [
     (4, 1, Conv(N=2, H=2, W=2, KH=3, KW=3)),
     (14, 1, Conv(N=3, H=32, W=1, KH=3, KW=3)),
     (18, 1, Conv(N=1, H=6, W=6, KH=3, KW=3, SH=2, SW=2)),
-    (5, 1, Conv(N=1, H=9, W=77, KH=3, KW=3, SH=2, SW=2, padding="same")),
+    # rows longer than a walk
+    (5, 1, Conv(N=1, H=5, W=263, KH=3, KW=3, SH=2, SW=2, padding="same")),
+    (19, 1, Conv(N=1, H=5, W=131, KH=3, KW=3, padding="same")),
     (6, 1, Conv(N=2, H=4, W=5, KH=3, KW=3, more={"PT": 3, "PL": 2, "OH": 9, "OW": 8})),
     (10, 1, Conv(N=2, H=6, W=7, KH=3, KW=3, padding="same", more={"ldx": 17, "ldy": 29})),
     (5, 2, Conv(N=2, H=6, W=7, KH=3, KW=3, padding="same", more={"ldx": 17, "ldy": 29})),

@@ -30,6 +30,8 @@ CASES = {
     "3x3-s2": pool(N=2, H=10, W=11, C=64, K=(3, 3), S=(2, 2)),
     "3x3-s1-same": pool(N=1, H=6, W=5, C=128, K=(3, 3), S=(1, 1), padding="same"),
     "3x2-s1x3": pool(N=3, H=7, W=12, C=5, K=(3, 2), S=(1, 3)),
+    "long-s1": pool(N=1, H=4, W=133, C=5, K=(3, 3), S=(1, 1), padding="same"),
+    "long-s2": pool(N=1, H=5, W=263, C=19, K=(3, 3), S=(2, 2), padding="same"),
     "gaps": pool(N=2, H=11, W=13, C=3, K=(2, 2), S=(4, 3)),
     "gaps-same": pool(N=2, H=11, W=13, C=3, K=(2, 2), S=(4, 3), padding="same"),
     "1-D": pool(N=2, H=1, W=301, C=7, K=(1, 5), S=(1, 2), padding="same"),

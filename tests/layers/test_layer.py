@@ -368,6 +368,7 @@ class TestErrors:
             (lambda: layers.GroupQueryAttention(2, 5, 2), "must be divisible by `num_key_value_heads`"),
             (lambda: layers.InputLayer(), "You must pass a `shape` argument"),
             (lambda: keras.Input(3), "Cannot convert '3' to a shape"),
+            (lambda: keras.Input((2,), batch_size=-1), "Cannot convert .* to a shape"),
             (lambda: keras.Input((2,), batch_shape=(2, 2)), "cannot pass both `shape` and `batch_shape`"),
         ],
     )

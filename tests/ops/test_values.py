@@ -165,6 +165,15 @@ def test_numpy_functions_take_tensors() -> None:
         np.testing.assert_array_equal(function(t), function(X))
 
 
+def test_numpy_functions_give_arrays_also_where_a_tensor_has_a_method_of_that_name() -> None:
+    t = Tensor.of([[0.25, 0.75]])
+    for y in (np.squeeze(t), np.reshape(t, -1), np.stack([t, t]), np.transpose(t), np.concatenate([t, X[:1, :2]])):
+        assert type(y) is np.ndarray
+    assert np.random.default_rng(0).choice(2, p=np.squeeze(t)) in (0, 1)
+    with pytest.raises(ValueError, match="read-only"):
+        np.copyto(t, np.zeros((1, 2)))
+
+
 @pytest.mark.parametrize("n", [0, 1, 2, 5, 8])
 def test_windows(n: int) -> None:
     for name in ("bartlett", "blackman", "hamming", "hanning"):

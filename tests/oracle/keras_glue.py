@@ -59,6 +59,9 @@ _NAMES: dict[str, dict[str, str]] = {
         "current_path": "nacre.core.naming:current_path",
     },
     "initializers.random_initializers": {"compute_fans": "nacre.initializers.sampled:compute_fans"},
+    "layers.preprocessing.image_preprocessing.bounding_boxes.converters": {
+        "affine_transform": "nacre.utils.bounding_boxes:affine_transform",
+    },
     "losses.loss": {"squeeze_or_expand_to_same_rank": "nacre.losses.loss:same_rank"},
     "metrics.metrics_utils": {"AUCCurve": "CURVES", "AUCSummationMethod": "SUMMATIONS"},
     "regularizers.regularizers": {"validate_float_arg": "validate_float_arg"},
@@ -104,6 +107,7 @@ _NAMES: dict[str, dict[str, str]] = {
     },
     "saving.object_registration": {"GLOBAL_CUSTOM_NAMES": "nacre.core.custom_objects:_NAMES"},
     "utils.summary_utils": {"print_summary": "nacre.utils.summary:print_summary"},
+    "utils.backend_utils": {"convert_tf_tensor": "nacre.ops:convert_to_tensor"},
     "utils": {"removesuffix": "removesuffix"},
     "utils.file_utils": {"join": "os.path:join", "exists": "os.path:exists", "makedirs": "os:makedirs"},
     "utils.io_utils": {"print_msg": "nacre.utils.progbar:print_message"},

@@ -1,5 +1,6 @@
 """Keras' public names, with Keras' parameters."""
 
+import importlib
 import importlib.util
 import json
 from pathlib import Path
@@ -28,3 +29,20 @@ def test_every_name_of_the_first_tier_is_there_with_the_same_parameters(real, co
 def test_names_of_the_second_tier_that_are_there_have_the_same_parameters(real, coverage):
     _, differ, _ = coverage.compare(real, nacre, TIERS["2"])
     assert not differ
+
+
+@pytest.mark.parametrize(
+    "package", ["activations", "constraints", "initializers", "losses", "metrics", "optimizers", "regularizers"]
+)
+def test_every_short_name_that_keras_takes_means_the_same(real, package):
+    names = importlib.import_module(f"keras.src.{package}").ALL_OBJECTS_DICT
+    compared = 0
+    for name in names:
+        try:
+            theirs = getattr(real, package).get(name)
+        except (KeyError, TypeError):  # needs arguments
+            continue
+        ours = getattr(nacre, package).get(name)
+        assert getattr(ours, "__name__", type(ours).__name__) == getattr(theirs, "__name__", type(theirs).__name__), name
+        compared += 1
+    assert compared > 3

@@ -1,7 +1,9 @@
-"""Thirty models that together hold every layer of the first tier; `keras` is the library that builds them.
+"""Models that together hold every layer of the first tier; `keras` is the library that builds them.
 
 Each function returns (model, shapes of its inputs); inputs named in TOKENS hold word numbers below 20.
 """
+
+import numpy as np
 
 TOKENS = {"embedding_lstm", "embedding_gru", "embedding_pooling"}
 
@@ -129,6 +131,15 @@ def normalized(keras):
     )
 
 
+def adapted(keras):
+    L = keras.layers
+    normalization = L.Normalization(axis=-1)
+    normalization.adapt(np.arange(60, dtype="float32").reshape(10, 6) ** 2)
+    a = keras.Input((6,))
+    x = L.Concatenate()([normalization(a), L.Normalization(mean=0.5, variance=2.0)(a)])
+    return keras.Model(a, L.Dense(2)(x)), [(6,)]
+
+
 def shapes(keras):
     L = keras.layers
     return _classifier(
@@ -219,6 +230,7 @@ def merging_functions(keras):
         L.average([a, b]),
         L.maximum([a, b]),
         L.minimum([a, b]),
+        L.dot([a, b], axes=1),
     ]
     return keras.Model([a, b], L.Dense(2)(L.concatenate(parts))), [(6,), (6,)]
 
@@ -313,6 +325,53 @@ def _subclass(keras):
 
 def subclassed(keras):
     return _subclass(keras)(width=4), [(6,)]
+
+
+def subclassed_residual(keras):
+    """Code in `call`, layers of the user's own inside, one layer that is used twice; nothing is drawn in training."""
+    L = keras.layers
+
+    @keras.saving.register_keras_serializable("zoo")
+    class Block(L.Layer):
+        def __init__(self, filters, **kwargs):
+            super().__init__(**kwargs)
+            self.filters = filters
+            self.convolution = L.Conv2D(filters, 3, padding="same")
+            self.normalization = L.BatchNormalization()
+
+        def build(self, input_shape):
+            self.convolution.build(input_shape)
+            self.normalization.build((*input_shape[:-1], self.filters))
+            self.gain = self.add_weight(shape=(self.filters,), initializer="ones", name="gain")
+
+        def call(self, x, training=False):
+            y = self.normalization(self.convolution(x), training=training)
+            return keras.ops.relu(x + y * self.gain)
+
+        def get_config(self):
+            return {**super().get_config(), "filters": self.filters}
+
+    @keras.saving.register_keras_serializable("zoo")
+    class Residual(keras.Model):
+        def __init__(self, filters=4, depth=2, **kwargs):
+            super().__init__(**kwargs)
+            self.filters, self.depth = filters, depth
+            self.stem = L.Conv2D(filters, 3, padding="same")
+            self.blocks = [Block(filters) for _ in range(depth)]
+            self.again = L.Dense(filters, activation="tanh")
+            self.head = L.Dense(2)
+
+        def call(self, x, training=False):
+            x = self.stem(x)
+            for block in self.blocks:
+                x = block(x, training=training)
+            x = keras.ops.mean(x, axis=(1, 2))
+            return self.head(self.again(self.again(x)))
+
+        def get_config(self):
+            return {**super().get_config(), "filters": self.filters, "depth": self.depth}
+
+    return Residual(depth=2), [(6, 6, 3)]
 
 
 def custom_layer(keras):

@@ -313,3 +313,47 @@ def test_slices_of_symbolic_tensors_stay_what_they_are(tmp_path, key):
     keras.Model(x, x[key]).save(tmp_path / "m.keras")
     data = np.random.default_rng(0).normal(size=(3, 4, 5)).astype("float32")
     np.testing.assert_array_equal(keras.models.load_model(tmp_path / "m.keras")(data), data[key])
+
+
+def test_a_subclass_that_normalizes_two_inputs_comes_back_whole(tmp_path):
+    """Its layers are built by tracing `call`, where statistics have no values yet."""
+
+    @keras.saving.register_keras_serializable("normalizing")
+    class Wide(keras.Model):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.left, self.right = keras.layers.Normalization(), keras.layers.Normalization()
+            self.head = keras.layers.Dense(1)
+
+        def call(self, inputs):
+            a, b = inputs
+            return self.head(keras.layers.concatenate([self.left(a), self.right(b)]))
+
+    rng = np.random.default_rng(0)
+    x = rng.random((9, 2)), rng.random((9, 3))
+    model = Wide()
+    model.left.adapt(x[0])
+    model.right.adapt(x[1])
+    model.compile("adam", "mse")
+    model.fit(x, rng.random(9), verbose=0)
+    model.save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras")
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+    assert int(loaded.optimizer.iterations) == 1
+
+
+def test_weights_of_layers_that_could_not_be_built_are_an_error(tmp_path):
+    @keras.saving.register_keras_serializable("branching")
+    class Branching(keras.Model):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.inner = keras.layers.Dense(2)
+
+        def call(self, x):
+            return self.inner(x if float(keras.ops.sum(x)) > 0 else -x)
+
+    model = Branching()
+    model(np.ones((1, 3)))
+    model.save(tmp_path / "m.keras")
+    with pytest.warns(UserWarning, match="could not be built"), pytest.raises(ValueError, match="was never built"):
+        keras.models.load_model(tmp_path / "m.keras")

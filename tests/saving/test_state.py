@@ -67,6 +67,13 @@ def test_an_object_may_be_stored_under_a_later_path(tmp_path):
     assert shared.arrays[0] == [7.0]
 
 
+def test_a_layer_that_was_never_built_is_not_taken_for_loaded(tmp_path):
+    api.save_weights(Model(a=Dense([1.0]), b=Dense([2.0])), tmp_path / "x.weights.h5")
+    late = Dense()
+    with pytest.raises(ValueError, match="expected 0 variables, got 1"):  # and under `again`, where there are none
+        api.load_weights(Model(a=late, again=[late]), tmp_path / "x.weights.h5")
+
+
 def test_file_names_are_checked(tmp_path):
     with pytest.raises(ValueError, match=r"must end in `.weights.h5`"):
         api.save_weights(Model(), tmp_path / "x.h5")

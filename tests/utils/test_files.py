@@ -143,3 +143,8 @@ def test_a_file_name_is_not_a_path():
         get_file("a/b", origin="http://127.0.0.1:9/x")
     with pytest.raises(ValueError, match='specify the "origin"'):
         get_file("a")
+
+
+def test_an_origin_is_text():
+    with pytest.raises(TypeError, match="expected the URL of a file, got 5"):
+        files.get_file("x", 5)

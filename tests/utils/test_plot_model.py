@@ -179,7 +179,15 @@ def test_a_chain_is_straight():
     assert np.allclose([x for x, _ in drawn.centers], 45) and all(len(route) == 2 for route in drawn.routes)
 
 
-def test_a_shortcut_leaves_the_trunk_straight():
-    drawn = place([(60, 20)] * 6, [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (1, 4)])
+def test_shortcuts_leave_the_trunk_straight_though_boxes_differ_in_width():
+    sizes = [(60, 20), (140, 20), (50, 20), (90, 20), (30, 20), (60, 20), (120, 20), (40, 20)]
+    drawn = place(sizes, [*itertools.pairwise(range(8)), (1, 4), (4, 7), (0, 7)])
     xs = [x for x, _ in drawn.centers]
-    assert max(xs) - min(xs) < 2
+    assert max(xs) - min(xs) < 1e-6
+    assert all(len(route) == 2 for route in drawn.routes[:7])
+
+
+def test_a_short_branch_starts_where_it_is_needed():
+    drawn = place([(60, 20)] * 7, [(0, 1), (1, 2), (2, 3), (3, 6), (4, 5), (5, 6)])
+    ys = [y for _, y in drawn.centers]
+    assert ys[5] == ys[3] and ys[4] == ys[2] and ys[0] < ys[1] < ys[2]

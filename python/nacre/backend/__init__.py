@@ -16,6 +16,7 @@ _CURRENT = {
         "nacre.core.config",
     ),
     "clear_session": "nacre.utils.session",
+    "function": ".graphs",
     "is_keras_tensor": "nacre.utils.session",
     "standardize_dtype": ".dtypes",
     **dict.fromkeys(("get_uid", "is_float_dtype", "is_int_dtype", "result_type"), ".dtypes"),

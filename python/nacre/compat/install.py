@@ -15,7 +15,7 @@ from typing import Any
 _MOVED = {
     "src": "",
     "api": "",
-    "engine": "models",
+    "engine": "layers",
     "engine.base_layer": "layers",
     "engine.input_layer": "layers",
     "engine.sequential": "models",
@@ -37,6 +37,7 @@ _MOVED = {
     "layers.preprocessing": "layers",
     "layers.recurrent": "layers",
     "layers.wrappers": "layers",
+    "objectives": "losses",
     "optimizers.legacy": "optimizers",
     "optimizers.experimental": "optimizers",
     "utils.data_utils": "utils",
@@ -47,7 +48,23 @@ _MOVED = {
     "utils.vis_utils": "utils",
     "preprocessing.image": "preprocessing.image",
 }
-_NAMES = ("keras", "tensorflow.keras", "tensorflow.python.keras", "tf_keras")
+# What old programs reach as attributes: tf.keras.layers.experimental.preprocessing.Rescaling. Relative to nacre.
+_ATTRIBUTES = {
+    ("layers", "experimental"): "layers",
+    ("layers", "preprocessing"): "layers",
+    ("mixed_precision", "experimental"): "mixed_precision",
+    ("optimizers", "experimental"): "optimizers",
+    ("optimizers", "legacy"): "optimizers",
+    ("utils", "np_utils"): "utils",
+    ("utils", "vis_utils"): "utils",
+    ("utils", "generic_utils"): "utils",
+}
+# `import tensorflow.compat.v1 as tf`: what there is of TensorFlow is the same under all of its names.
+_TENSORFLOW = ("tensorflow", "tensorflow.python", "tensorflow.compat", "tensorflow.compat.v1", "tensorflow.compat.v2")
+_NAMES = (
+    "keras", "tensorflow.keras", "tensorflow.python.keras", "tensorflow.compat.v1.keras", "tensorflow.compat.v2.keras",
+    "tf_keras",
+)  # fmt: skip
 
 
 class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -58,7 +75,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def target(self, name: str) -> str | None:
         """The module of nacre that stands behind `name`, or None."""
-        if self.tensorflow and name == "tensorflow":
+        if self.tensorflow and name in _TENSORFLOW:
             return "nacre.compat.tensorflow"
         for prefix in _NAMES:
             if name == prefix or name.startswith(f"{prefix}."):
@@ -129,3 +146,5 @@ def install_as_keras(tensorflow: bool = False) -> None:
             finder.tensorflow = finder.tensorflow or tensorflow
             return
     sys.meta_path.insert(0, Finder(tensorflow))
+    for (owner, name), target in _ATTRIBUTES.items():
+        setattr(importlib.import_module(f"nacre.{owner}"), name, importlib.import_module(f"nacre.{target}"))

@@ -144,3 +144,38 @@ def grayscale_to_rgb(images: Any, name: str | None = None) -> Any:
 
 def _draw(seed: int | None) -> float:
     return random.random() if seed is None else random.Random(seed).random()
+
+
+def rot90(image: Any, k: int = 1, name: str | None = None) -> Any:
+    """Turned to the left `k` times: (H, W, C) or (N, H, W, C)."""
+    image = ops.convert_to_tensor(image)
+    return ops.rot90(image, k, (image.ndim - 3, image.ndim - 2))
+
+
+def resize_with_crop_or_pad(image: Any, target_height: int, target_width: int) -> Any:
+    """The middle of that size; zeros where the picture (H, W, C) or (N, H, W, C) is smaller."""
+    image = ops.convert_to_tensor(image)
+    for axis, size in ((image.ndim - 3, target_height), (image.ndim - 2, target_width)):
+        spare = image.shape[axis] - size
+        if spare > 0:
+            image = ops.take(image, ops.arange(spare // 2, spare // 2 + size), axis=axis)
+        elif spare < 0:
+            widths = [(0, 0)] * image.ndim
+            widths[axis] = (-spare // 2, -spare - -spare // 2)
+            image = ops.pad(image, widths)
+    return image
+
+
+def central_crop(image: Any, central_fraction: float) -> Any:
+    """The middle `central_fraction` of height and width."""
+    image = ops.convert_to_tensor(image)
+    height, width = image.shape[-3:-1]
+    margins = [int((n - n * central_fraction) / 2) for n in (height, width)]
+    return resize_with_crop_or_pad(image, height - 2 * margins[0], width - 2 * margins[1])
+
+
+def extract_patches(images: Any, sizes: Any, strides: Any, rates: Any, padding: str, name: str | None = None) -> Any:
+    """The windows (1, h, w, 1) of images (N, H, W, C), each laid out along the last axis."""
+    return ops.image.extract_patches(
+        images, size=tuple(sizes[1:3]), strides=tuple(strides[1:3]), dilation_rate=rates[1], padding=padding.lower()
+    )

@@ -17,8 +17,14 @@ _MISSING = re.compile(
 )
 
 
+# JAX is asked to look through a computation of nacre.
+_FOREIGN = re.compile(r"type <class 'nacre\.[\w.]+'> is not a valid JAX type|__array__\(\) was called on traced array")
+
+
 def missing(error: BaseException, script: str) -> str | None:
     """`script.py, line 3: nacre has no keras.layers.Foo` when that is what `error` is about, else None."""
+    if isinstance(error, TypeError) and _FOREIGN.search(str(error)):
+        return f"{script}, line {_line(error, script)}: nacre has no gradients or compilation by JAX of its models"
     found = _MISSING.search(str(error)) if isinstance(error, (AttributeError, ImportError)) else None
     if found is None:
         return None
@@ -28,8 +34,13 @@ def missing(error: BaseException, script: str) -> str | None:
     name = found["name"] or found["name2"]
     what = module.replace("nacre.compat.tensorflow", "tensorflow").replace("nacre", "keras", 1)
     what = f"{what}.{name}" if name else what
+    return f"{script}, line {_line(error, script)}: nacre has no {what}"
+
+
+def _line(error: BaseException, script: str) -> int | str:
+    """The last line of the script that the error came through."""
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == script]
-    return f"{script}, line {lines[-1] if lines else '?'}: nacre has no {what}"
+    return lines[-1] if lines and lines[-1] is not None else "?"
 
 
 def run_script(script: str, arguments: list[str]) -> int:
@@ -42,7 +53,7 @@ def run_script(script: str, arguments: list[str]) -> int:
     sys.path.insert(0, str(Path(script).resolve().parent))
     try:
         runpy.run_path(script, run_name="__main__")
-    except (AttributeError, ImportError) as error:
+    except (AttributeError, ImportError, TypeError) as error:
         text = missing(error, script)
         if text is None:
             raise

@@ -81,6 +81,17 @@ def split(input: Any, sep: str | None = None, maxsplit: int = -1, name: str | No
     return parts(str(texts[()])) if not texts.ndim else [parts(t) for t in texts.ravel()]
 
 
+def unicode_split(input: Any, input_encoding: str = "UTF-8", **kwargs: Any) -> Any:
+    """The characters of one string, or a list of such arrays (an array, when all are equally long)."""
+    texts = _texts(input)
+    rows = [np.array(list(text), object) for text in texts.ravel()]
+    if not texts.ndim:
+        return rows[0].view(Text)
+    if len({len(row) for row in rows}) == 1:
+        return np.stack(rows).view(Text)
+    return [row.view(Text) for row in rows]
+
+
 def reduce_join(inputs: Any, axis: int | None = None, separator: str = "", **kwargs: Any) -> Text:
     """Strings put together along `axis` (all for None)."""
     texts = _texts(inputs)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools as _functools
+import logging as _logging
+import sys as _sys
 import types as _types
 from builtins import range as builtin_range
 from builtins import slice as slice_
@@ -14,8 +16,11 @@ import numpy as np
 import nacre
 from nacre import ops
 from nacre import random as _random
+from nacre.compat import checkpoints as _checkpoints
+from nacre.compat import machinery as _machinery
 from nacre.compat import pictures as _pictures
 from nacre.compat import strings as _strings
+from nacre.compat.values import IndexedSlices, Module, TensorShape, TensorSpec, Variable  # noqa: F401  # public here
 from nacre.core import trace as _trace
 from nacre.core import tree as _tree
 from nacre.core.autodiff import GradientTape as _GradientTape
@@ -27,6 +32,7 @@ from nacre.runtime.compiled import CompiledFunction as _CompiledFunction
 from nacre.utils import dataset as _dataset
 
 keras = nacre
+initializers, losses, metrics, optimizers = nacre.initializers, nacre.losses, nacre.metrics, nacre.optimizers
 GradientTape = _GradientTape
 __version__ = "2.16.1"  # what scripts that look at it can rely on here
 newaxis = None
@@ -41,7 +47,7 @@ _SAME = (
     "abs add argmax argmin argsort broadcast_to cast ceil clip concatenate cos cumsum divide einsum equal exp "
     "eye floor greater greater_equal less less_equal linspace log logical_and logical_not logical_or "
     "matmul maximum minimum multiply not_equal one_hot ones ones_like pad power repeat round rsqrt sign sigmoid sin "
-    "slice sort split sqrt square stack stop_gradient subtract tan tanh tensordot tile where zeros zeros_like "
+    "slice sort sqrt square stack stop_gradient subtract tan tanh tensordot tile where zeros zeros_like "
     "cond while_loop vectorized_map meshgrid"
 )
 for _name in _SAME.split():
@@ -49,6 +55,7 @@ for _name in _SAME.split():
 pow = ops.power
 acos, asin, atan, atan2 = ops.arccos, ops.arcsin, ops.arctan, ops.arctan2
 range = ops.arange
+truediv = ops.true_divide
 is_tensor = ops.is_tensor
 
 
@@ -80,101 +87,12 @@ def squeeze(input: Any, axis: Any = None, name: str | None = None) -> Any:
     return ops.squeeze(input, axis) if text is None else np.squeeze(text, axis)
 
 
-class TensorShape(tuple):  # type: ignore[type-arg]
-    """A shape, with None where a size is not known."""
-
-    def __new__(cls, dims: Any) -> TensorShape:
-        return super().__new__(cls, dims)
-
-    def as_list(self) -> list[int | None]:
-        """The sizes as a list."""
-        return list(self)
-
-    @property
-    def rank(self) -> int:
-        """The number of axes."""
-        return len(self)
-
-
 def constant(value: Any, dtype: Any = None, shape: Any = None, name: str | None = None) -> Any:
     """A tensor of that value (repeated to `shape`)."""
     out = convert_to_tensor(value, dtype)
     if shape is None or isinstance(out, _dataset.Text):
         return out
     return ops.broadcast_to(out, shape) if out.ndim == 0 else ops.reshape(out, shape)
-
-
-class Variable(_Variable):
-    """A variable with that first value, whose parts can be assigned: `v[0, 1].assign(2.0)`."""
-
-    def __init__(
-        self,
-        initial_value: Any,
-        trainable: Any = True,
-        validate_shape: Any = True,
-        caching_device: Any = None,
-        name: str | None = None,
-        variable_def: Any = None,
-        dtype: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        value = initial_value() if callable(initial_value) else initial_value
-        super().__init__(value, dtype=dtype, trainable=True if trainable is None else trainable, name=name)
-
-    def __getitem__(self, key: Any) -> Any:
-        found = super().__getitem__(key)
-        if isinstance(found, Tensor):
-            found.assign = lambda value, **_: self._assign_part(key, value)  # type: ignore[attr-defined]
-        return found
-
-    def _assign_part(self, key: Any, value: Any) -> _Variable:
-        array = np.array(self.numpy())
-        array[key] = np.asarray(value)
-        return self.assign(array)
-
-    def scatter_nd_update(self, indices: Any, updates: Any, name: str | None = None) -> _Variable:
-        """The variable, with `updates` at `indices` (rows of positions)."""
-        return self.assign(ops.scatter_update(self, indices, updates))
-
-    def scatter_update(self, sparse_delta: Any, **kwargs: Any) -> _Variable:
-        """The variable, with rows replaced: see `tf.IndexedSlices`."""
-        return self.assign(ops.scatter_update(self, np.asarray(sparse_delta.indices)[:, None], sparse_delta.values))
-
-
-class IndexedSlices:
-    """Rows of a tensor: their values and their numbers."""
-
-    def __init__(self, values: Any, indices: Any, dense_shape: Any = None) -> None:
-        self.values, self.indices, self.dense_shape = values, indices, dense_shape
-
-
-class TensorSpec:
-    """Shape and dtype of a tensor."""
-
-    def __init__(self, shape: Any, dtype: Any = "float32", name: str | None = None) -> None:
-        self.shape, self.dtype, self.name = TensorShape(shape), dtype, name
-
-
-class Module:
-    """What holds Variables in its attributes."""
-
-    def __init__(self, name: str | None = None) -> None:
-        self.name = name
-
-    @property
-    def variables(self) -> tuple[_Variable, ...]:
-        """The Variables in the attributes, also those of Modules and layers there."""
-        found: list[_Variable] = []
-        for _, item in sorted(vars(self).items()):
-            for leaf in _tree.flatten(item):
-                held = [leaf] if isinstance(leaf, _Variable) else list(getattr(leaf, "variables", ()))
-                found += [v for v in held if not any(v is f for f in found)]
-        return tuple(found)
-
-    @property
-    def trainable_variables(self) -> tuple[_Variable, ...]:
-        """Those that are trained."""
-        return tuple(v for v in self.variables if v.trainable)
 
 
 def reshape(tensor: Any, shape: Any, name: str | None = None) -> Any:
@@ -211,6 +129,38 @@ def add_n(inputs: Any, name: str | None = None) -> Any:
 def reverse(tensor: Any, axis: Any, name: str | None = None) -> Any:
     """Reversed along those axes."""
     return ops.flip(ops.convert_to_tensor(tensor), axis=tuple(axis) if isinstance(axis, (list, tuple)) else axis)
+
+
+def roll(input: Any, shift: Any, axis: Any, name: str | None = None) -> Any:
+    """The elements moved on along `axis`; those that leave come in again at the other end."""
+    return ops.roll(ops.convert_to_tensor(input), shift, axis)
+
+
+def ensure_shape(x: Any, shape: Any, name: str | None = None) -> Any:
+    """`x` itself. Raises ValueError when its shape is another one."""
+    sizes = tuple(ops.shape(x))
+    if len(sizes) != len(shape) or any(w is not None and w != n for n, w in zip(sizes, shape)):
+        raise ValueError(f"ensure_shape: expected a tensor of shape {tuple(shape)}, got {sizes}")
+    return ops.convert_to_tensor(x)
+
+
+def sequence_mask(lengths: Any, maxlen: Any = None, dtype: Any = "bool", name: str | None = None) -> Any:
+    """Per length, whether a position is below it: (..., maxlen)."""
+    lengths = ops.convert_to_tensor(lengths)
+    places = ops.arange(int(np.max(np.asarray(lengths))) if maxlen is None else maxlen, dtype=lengths.dtype)
+    return ops.cast(ops.less(places, ops.expand_dims(lengths, -1)), dtype)
+
+
+def split(value: Any, num_or_size_splits: Any, axis: int = 0, num: int | None = None, name: str | None = None) -> Any:
+    """So many equal parts along `axis`, or parts of these sizes (-1: what is left)."""
+    value = ops.convert_to_tensor(value)
+    if not isinstance(num_or_size_splits, (list, tuple, np.ndarray)):
+        return ops.split(value, int(num_or_size_splits), axis)
+    sizes = [int(n) for n in num_or_size_splits]
+    sizes = [value.shape[axis] - sum(sizes) - 1 if n == -1 else n for n in sizes]
+    if sum(sizes) != value.shape[axis]:
+        raise ValueError(f"split: sizes {sizes} do not add up to {value.shape[axis]}, the size of axis {axis}")
+    return ops.split(value, np.cumsum(sizes[:-1]).tolist(), axis)
 
 
 def boolean_mask(tensor: Any, mask: Any, axis: int | None = None, name: str | None = None) -> Any:
@@ -323,18 +273,39 @@ def identity(input: Any, name: str | None = None) -> Any:
 _eagerly = [False]  # what config.run_functions_eagerly says
 
 
+class _Held:
+    """A Variable among the arguments of a compiled function: itself, not its value."""
+
+    def __init__(self, variable: _Variable) -> None:
+        self.variable = variable
+
+    def __eq__(self, other: object) -> Any:
+        return isinstance(other, _Held) and self.variable is other.variable
+
+    def __hash__(self) -> int:
+        return id(self.variable)
+
+
+def _hold(arguments: Any) -> Any:
+    return _tree.map_structure(lambda x: _Held(x) if isinstance(x, _Variable) else x, arguments)
+
+
+def _release(arguments: Any) -> Any:
+    return _tree.map_structure(lambda x: x.variable if isinstance(x, _Held) else x, arguments)
+
+
 def function(func: Callable[..., Any] | None = None, **kwargs: Any) -> Any:
     """`func` as one program per shapes of its arguments. It runs as it stands inside of another one, where a tape
     listens, and where it cannot be compiled because it asks for values."""
     if func is None:
         return lambda f: function(f, **kwargs)
-    compiled, possible = _CompiledFunction(func), [True]
+    compiled, possible = _CompiledFunction(lambda *args, **named: func(*_release(args), **_release(named))), [True]
 
     @_functools.wraps(func)
     def call(*args: Any, **named: Any) -> Any:
         if possible[0] and not _eagerly[0] and _trace.current_graph() is None and not _trace.tapes():
             try:
-                return compiled(*args, **named)
+                return compiled(*_hold(args), **_hold(named))
             except (_TracedBranch, _NotCompilable):
                 possible[0] = False
         return func(*args, **named)
@@ -401,14 +372,22 @@ random = _module(
     shuffle=_random.shuffle,
     categorical=_random.categorical,
     set_seed=nacre.utils.set_random_seed,
+    Generator=_machinery.Generator,
 )
 strings = _strings
+train = _module(
+    "train",
+    Checkpoint=_checkpoints.Checkpoint,
+    CheckpointManager=_checkpoints.CheckpointManager,
+    latest_checkpoint=_checkpoints.latest_checkpoint,
+)
 io = _module(
     "io",
     read_file=_pictures.read_file,
     decode_image=_pictures.decode_image,
     decode_jpeg=_pictures.decode_jpeg,
     decode_png=_pictures.decode_png,
+    gfile=_module("io.gfile", **_machinery.FILES),
 )
 image = _pictures
 
@@ -417,7 +396,10 @@ def _cardinality(dataset: Any) -> Any:
     return dataset.cardinality()
 
 
-data = _module("data", Dataset=_dataset.Dataset, AUTOTUNE=_dataset.AUTOTUNE, experimental=_module("data.experimental"))
+data = _module(
+    "data", Dataset=_dataset.Dataset, AUTOTUNE=_dataset.AUTOTUNE, Options=_types.SimpleNamespace,
+    experimental=_module("data.experimental"),
+)  # fmt: skip
 data.experimental.AUTOTUNE = _dataset.AUTOTUNE
 data.experimental.cardinality = _cardinality
 _MATH = (
@@ -464,7 +446,7 @@ def _avg_pool(input: Any, ksize: Any, strides: Any, padding: str, **kwargs: Any)
     return ops.average_pool(input, _inner(ksize), _inner(strides), padding.lower())
 
 
-_NN = "relu relu6 sigmoid softmax log_softmax softplus softsign silu elu selu gelu leaky_relu tanh"
+_NN = "relu relu6 sigmoid softmax log_softmax softplus softsign silu elu selu gelu tanh"
 math = _module(
     "math",
     reduce_sum=reduce_sum,
@@ -484,6 +466,9 @@ math = _module(
     l2_normalize=nacre.backend.l2_normalize,
     divide_no_nan=lambda x, y, name=None: ops.divide_no_nan(x, y),
     squared_difference=lambda x, y, name=None: ops.square(ops.subtract(x, y)),
+    unsorted_segment_sum=lambda data, segment_ids, num_segments, name=None: ops.segment_sum(
+        data, segment_ids, num_segments
+    ),
     is_nan=ops.isnan,
     is_finite=ops.isfinite,
     is_inf=ops.isinf,
@@ -506,7 +491,9 @@ nn = _module(
     sigmoid_cross_entropy_with_logits=lambda labels=None, logits=None, name=None: ops.binary_crossentropy(
         labels, logits, from_logits=True
     ),
+    leaky_relu=lambda features, alpha=0.2, name=None: ops.leaky_relu(features, alpha),
     moments=_moments,
+    l2_loss=lambda t, name=None: ops.sum(ops.square(t)) / 2.0,
     top_k=_top_k,
     embedding_lookup=lambda params, ids, max_norm=None, name=None: ops.take(params, ids, axis=0),
     bias_add=lambda value, bias, data_format=None, name=None: ops.add(value, bias),
@@ -521,8 +508,10 @@ nn = _module(
 linalg = _module(
     "linalg",
     matmul=ops.matmul,
+    einsum=ops.einsum,
     norm=norm,
     diag=ops.diag,
+    diag_part=ops.diagonal,
     det=ops.det,
     inv=ops.inv,
     trace=ops.trace,
@@ -535,17 +524,53 @@ linalg = _module(
     ),
 )
 nest = _module("nest", flatten=_tree.flatten, map_structure=_tree.map_structure)
-autograph = _module("autograph", experimental=_module("autograph.experimental", do_not_convert=lambda f=None, **k: f))
+autograph = _module(
+    "autograph",
+    set_verbosity=_machinery.nothing,
+    experimental=_module("autograph.experimental", do_not_convert=lambda f=None, **k: f),
+)
 config = _module(
     "config",
     list_physical_devices=lambda device_type=None: [] if device_type == "GPU" else ["/physical_device:CPU:0"],
     experimental=_module(
-        "config.experimental", list_physical_devices=lambda device_type=None: [], set_memory_growth=lambda *a: None
+        "config.experimental",
+        list_physical_devices=lambda device_type=None: [],
+        set_memory_growth=_machinery.nothing,
+        enable_op_determinism=_machinery.nothing,  # it always holds
     ),
+    list_logical_devices=lambda device_type=None: [] if device_type == "GPU" else ["/device:CPU:0"],
+    set_visible_devices=_machinery.nothing,
     run_functions_eagerly=lambda run_eagerly: _eagerly.__setitem__(0, run_eagerly),
 )
-test = _module("test", is_gpu_available=lambda *a, **k: False, gpu_device_name=lambda: "")
-errors = _module("errors", InvalidArgumentError=ValueError)
+test = _module(
+    "test",
+    is_gpu_available=lambda *a, **k: False,
+    gpu_device_name=lambda: "",
+    is_built_with_cuda=lambda: False,
+)
+get_logger = _machinery.get_logger
+distribute = _module(
+    "distribute",
+    Strategy=_machinery.Strategy,
+    MirroredStrategy=_machinery.Strategy,
+    OneDeviceStrategy=_machinery.Strategy,
+    ReduceOp=_machinery.ReduceOp,
+    get_strategy=_machinery.Strategy,
+)
+# Old programs turn things on and off that are here as they were off and on.
+logging = _module(
+    "compat.v1.logging",
+    set_verbosity=lambda level: _machinery.get_logger().setLevel(level),
+    **{name: getattr(_logging, name) for name in ("DEBUG", "INFO", "WARN", "ERROR", "FATAL")},
+)
+disable_eager_execution = disable_v2_behavior = enable_eager_execution = enable_v2_behavior = _machinery.nothing
+set_random_seed = nacre.utils.set_random_seed
+compat = _module("compat", v1=_sys.modules[__name__], v2=_sys.modules[__name__])
+errors = _module(
+    "errors", InvalidArgumentError=ValueError, NotFoundError=FileNotFoundError,
+    ResourceExhaustedError=MemoryError,
+)  # fmt: skip
+debugging = _module("debugging", **_machinery.ASSERTIONS)
 
 
 class device:
@@ -559,6 +584,11 @@ class device:
 
     def __exit__(self, *exc: object) -> None:
         return None
+
+
+def map_fn(fn: Callable[..., Any], elems: Any, dtype: Any = None, **kwargs: Any) -> Any:
+    """`fn` of each part along the first axis."""
+    return ops.map(fn, _tree.map_structure(ops.convert_to_tensor, elems))
 
 
 def unstack(value: Any, num: int | None = None, axis: int = 0) -> Iterator[Any]:

@@ -13,5 +13,9 @@ __getattr__, __dir__, __all__ = _attach(
         "min_max_norm": ".projections:MinMaxNorm",
         "non_neg": ".projections:NonNeg",
         "unit_norm": ".projections:UnitNorm",
+        # The spellings of Keras 1 and 2.
+        "maxnorm": ".projections:MaxNorm",
+        "nonneg": ".projections:NonNeg",
+        "unitnorm": ".projections:UnitNorm",
     },
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from typing import Any
 
 _FLOATS = ("float16", "float32", "float64", "bfloat16")
@@ -66,3 +68,65 @@ def standardize_data_format(data_format: str | None) -> str:
 def backend() -> str:
     """The name of the engine: always `"nacre"`."""
     return "nacre"
+
+
+def set_backend(backend: str) -> None:
+    """Changes nothing, and says so: nacre is the engine."""
+    if backend != "nacre":
+        warnings.warn(f"set_backend({backend!r}) has no effect: nacre computes by itself.", stacklevel=2)
+
+
+def _limit(setting: str, variable: str) -> int | None:
+    """A limit that was set, or that of the environment; None for none."""
+    if setting in _settings:
+        return _settings[setting]  # type: ignore[no-any-return]
+    text = os.environ.get(variable)
+    if not text:
+        return None
+    try:
+        return _positive(int(text), variable)
+    except ValueError:
+        raise ValueError(f"the environment variable {variable} should be a positive int, got {text!r}") from None
+
+
+def _positive(value: Any, name: str) -> int | None:
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value <= 0):
+        raise ValueError(f"{name}: expected a positive int or None, got {value!r}")
+    return value
+
+
+def max_epochs() -> int | None:
+    """The most epochs of any `fit`, or None: set, or in the environment variable KERAS_MAX_EPOCHS."""
+    return _limit("max_epochs", "KERAS_MAX_EPOCHS")
+
+
+def set_max_epochs(max_epochs: int | None) -> None:
+    """Limits the epochs of any `fit`: to try a script out without changing it."""
+    _settings["max_epochs"] = _positive(max_epochs, "set_max_epochs")
+
+
+def max_steps_per_epoch() -> int | None:
+    """The most steps of any epoch of `fit`, `evaluate` and `predict`, or None: set, or in KERAS_MAX_STEPS_PER_EPOCH."""
+    return _limit("max_steps_per_epoch", "KERAS_MAX_STEPS_PER_EPOCH")
+
+
+def set_max_steps_per_epoch(max_steps_per_epoch: int | None) -> None:
+    """Limits the steps of any epoch: to try a script out without changing it."""
+    _settings["max_steps_per_epoch"] = _positive(max_steps_per_epoch, "set_max_steps_per_epoch")
+
+
+def enable_flash_attention() -> None:
+    """Changes nothing: there is one way in which attention is computed here."""
+
+
+disable_flash_attention = enable_flash_attention
+
+
+def is_flash_attention_enabled() -> bool | None:
+    """None: nobody chooses how attention is computed."""
+    return None
+
+
+def is_nnx_enabled() -> bool:
+    """False: Flax's NNX belongs to another engine."""
+    return False

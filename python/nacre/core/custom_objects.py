@@ -47,8 +47,14 @@ _ROOT = {
     "Sequential": "models",
 }
 
-# Public in a configuration, but not in a name list: Keras writes this one with its private module.
+# Public in a configuration, but not in a name list: the module that Keras writes, and ours.
 FUNCTIONAL = ("keras.src.models.functional", "Functional")
+_FEATURES = ("keras.src.layers.preprocessing.feature_space", "nacre.layers.feature_space")
+_ELSEWHERE = {
+    "Functional": (FUNCTIONAL[0], "nacre.models.functional"),
+    "FeatureSpace": ("keras.utils", _FEATURES[1]),
+    **dict.fromkeys(("Feature", "Cross", "TFDIdentity"), _FEATURES),
+}
 
 _global_objects: dict[str, Any] = {}
 _names_by_object: dict[Any, str] = {}
@@ -179,8 +185,8 @@ def public_name(obj: Any) -> tuple[str, str] | None:
     name = getattr(obj, "__name__", "")
     if not home.startswith("nacre."):
         return None
-    if isinstance(obj, type) and name == FUNCTIONAL[1] and home.startswith("nacre.models."):
-        return FUNCTIONAL
+    if isinstance(obj, type) and name in _ELSEWHERE and home == _ELSEWHERE[name][1]:
+        return _ELSEWHERE[name][0], name
     if isinstance(obj, type) and name in _ROOT and public(_ROOT[name], name) is obj:
         return "keras", name
     family = home.split(".")[1]
@@ -195,6 +201,8 @@ def find_public(module: str | None, name: str) -> Any:
     """The public object that `module` and `name` of a configuration speak of, or None."""
     if not isinstance(module, str):
         return None
+    if name in _ELSEWHERE and module == _ELSEWHERE[name][0]:
+        return getattr(importlib.import_module(_ELSEWHERE[name][1]), name)
     parts = module.split(".")
     if parts[0] == "tensorflow" and parts[1:2] == ["keras"]:
         parts = parts[1:]

@@ -116,6 +116,13 @@ class Op:
     def lower(self, k: Any, *operands: Any) -> None:
         raise NotImplementedError(f"{type(self).__name__} has no lowering")
 
+    def by_rows(self, *inputs: Spec) -> tuple[bool, ...] | None:
+        """Per input, whether row n of the outputs needs only row n of it, or all of it; `lower` then takes any number of rows.
+
+        None, unless an op says otherwise: rows depend on each other in other ways.
+        """
+        return None
+
     def __call__(self, *values: Any) -> Any:
         """Runs the op: recorded when a Symbol is among the values, else at once. One output comes bare, several as a tuple."""
         outputs = run(self, values)

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from .custom_objects import (
-    FUNCTIONAL,
     CustomObjectScope,
     custom_object_scope,
     find_public,
@@ -199,7 +198,7 @@ def _serialize_instance(obj: Any) -> dict[str, Any]:
         raise TypeError(f"{cls.__name__}.get_config() must return a dict, got {inner!r}")
     public = public_name(cls)
     if public is not None:
-        registered = public[1] if public == FUNCTIONAL else None
+        registered = public[1] if public[0].startswith("keras.src.") else None
         config: dict[str, Any] = {"module": public[0], "class_name": public[1]}
     else:
         registered = get_registered_name(cls)
@@ -272,6 +271,11 @@ def _deserialize(config: Any, package: str | None) -> Any:
         return _deserialize_function(config, package)
     cls = _find_class(config, name, package)
     if cls is None:
+        if not isinstance(config.get("config"), dict):
+            raise TypeError(
+                f"Expected 'config' to be a dict for {name}, instead got {type(config.get('config'))}. Full object config: "
+                f"{_short(config)}"
+            )
         raise UnknownObject(
             f"Could not locate class '{name}'. Make sure custom classes and functions are decorated with "
             "`@keras.saving.register_keras_serializable()` and are defined before loading, or pass them in "
@@ -303,17 +307,32 @@ def _find_class(config: dict[str, Any], name: str, package: str | None) -> Any:
             found = find_public("keras.models", name) or find_public("keras.layers", name)
     if isinstance(found, type) and not hasattr(found, "from_config"):
         raise ValueError(f"Could not deserialize '{module}.{name}': it is not a class that can be saved.")
+    if found is not None:
+        _check_registered(registered, name, config)
     return found
+
+
+def _check_registered(registered: Any, name: str, config: dict[str, Any]) -> None:
+    """Raises ValueError for a public object under the name of a custom one that is not registered."""
+    if registered and registered not in ("function", name):
+        raise ValueError(
+            f"The registered name {registered!r} of {name!r} is not known, and {name!r} resolved to a Keras built-in. Define "
+            "the custom object and register it with `@keras.saving.register_keras_serializable()` before loading. Full "
+            f"object config: {_short(config)}"
+        )
 
 
 def _deserialize_function(config: dict[str, Any], package: str | None) -> Any:
     name = config["config"]
-    if isinstance(name, str):
-        found = get_registered_object(name)
+    if not isinstance(name, str):
+        raise TypeError(f"Expected 'config' to be a non-null str for a function, instead got {type(name)}.")
+    if name:
+        found = get_registered_object(name) or _registered_somewhere(name)
         packages = [*([package] if package else []), *_FUNCTION_PACKAGES]
         for place in packages if found is None else ():
             found = public(place, name)
             if found is not None:
+                _check_registered(config.get("registered_name"), name, config)
                 break
         if callable(found):
             return found
@@ -322,6 +341,12 @@ def _deserialize_function(config: dict[str, Any], package: str | None) -> Any:
         "`@keras.saving.register_keras_serializable()` and are defined before loading, or pass them in "
         f"`custom_objects`. Full object config: {_short(config)}"
     )
+
+
+def _registered_somewhere(name: str) -> Any:
+    """The custom function of that name, in whatever package, where there is one only: older files leave the package out."""
+    found = [obj for key, obj in get_custom_objects().items() if key.rpartition(">")[2] == name and callable(obj)]
+    return found[0] if len(found) == 1 and not isinstance(found[0], type) else None
 
 
 def _construct(cls: Any, name: str, config: dict[str, Any]) -> Any:
@@ -339,7 +364,7 @@ def _construct(cls: Any, name: str, config: dict[str, Any]) -> Any:
     except (TypeError, KeyError, AttributeError) as error:
         raise TypeError(
             f"{cls} could not be deserialized properly. Make sure that objects which get_config() returns (layers, "
-            "models, ...) are deserialized in from_config().\n\n"
+            "models, ...) are explicitly deserialized in from_config().\n\n"
             f"config={_short(config)}.\n\nException encountered: {error}"
         ) from error
     build_config = config.get("build_config")
@@ -353,6 +378,8 @@ def _construct(cls: Any, name: str, config: dict[str, Any]) -> Any:
 
 def _deserialize_special(name: str, config: dict[str, Any]) -> Any:
     inner = config.get("config")
+    if name == "__typespec__":
+        raise TypeError("Expected 'config' to be a list or a tuple of a known kind for __typespec__: TensorFlow's are not known.")
     if name == "__lambda__":
         raise ValueError(
             "Refused to deserialize a Python lambda: it is marshalled code (arbitrary code execution), and loading never runs "

@@ -9,6 +9,7 @@ import numpy as np
 
 from nacre.core.errors import TracedBranch
 from nacre.core.spec import ITEMSIZE, NUMPY, Spec, dtype_name, is_computed, standardize_dtype
+from nacre.core.tree import map_structure
 
 if TYPE_CHECKING:
     from nacre.core.graph import Graph, Node
@@ -147,6 +148,11 @@ class Tensor(Value):
         view = self._array.view()
         view.flags.writeable = False
         return view
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """NumPy's functions give arrays, those that would call a method of the same name (`np.squeeze`), too."""
+        args, kwargs = map_structure(lambda x: x.__array__() if isinstance(x, Tensor) else x, (args, kwargs))
+        return func(*args, **kwargs)
 
     def __dlpack__(self, **kwargs: Any) -> Any:
         return self._array.copy().__dlpack__(**kwargs)

@@ -155,3 +155,60 @@ def lists_to_tuples(structure: Any) -> Any:
     if isinstance(structure, Mapping):
         return {key: lists_to_tuples(value) for key, value in structure.items()}
     return structure
+
+
+def flatten_with_path(structure: Any) -> list[tuple[tuple[Any, ...], Any]]:
+    """(path, leaf) of every leaf.
+
+    >>> flatten_with_path([{"foo": 42}])
+    [((0, 'foo'), 42)]
+    """
+    return list(zip(paths(structure), flatten(structure)))
+
+
+def assert_same_paths(a: Any, b: Any) -> None:
+    """Raises ValueError when the two have leaves in different places; whether lists are tuples does not matter."""
+    ours, theirs = set(paths(a)), set(paths(b))
+    if ours != theirs:
+        raise ValueError(
+            f"`a` and `b` don't have the same paths. Only in `a`: {sorted(ours - theirs, key=str)}; only in `b`: "
+            f"{sorted(theirs - ours, key=str)}"
+        )
+
+
+class _MapToNone:
+    """What a function gives `traverse` to put None in the place of something."""
+
+    def __repr__(self) -> str:
+        return "keras.tree.MAP_TO_NONE"
+
+
+MAP_TO_NONE = _MapToNone()
+
+
+def traverse(func: Callable[[Any], Any], structure: Any, top_down: bool = True) -> Any:
+    """The structure, in which parts are replaced by what `func(part)` gives, unless that is None; MAP_TO_NONE stands
+    for None. Parts come before what they hold (and replaced ones are not looked into), or after it.
+
+    >>> traverse(lambda x: -x if isinstance(x, int) else None, [1, {"a": 2}])
+    [-1, {'a': -2}]
+    """
+    if not callable(func):
+        raise TypeError(f"`func` must be callable. Received: func={func}")
+
+    def replaced(part: Any) -> Any:
+        found = func(part)
+        return part if found is None else None if found is MAP_TO_NONE else found
+
+    def inner(part: Any) -> Any:
+        if isinstance(part, (list, tuple)):
+            return _rebuild_sequence(part, [traverse(func, item, top_down) for item in part])
+        if isinstance(part, Mapping):
+            done = {key: traverse(func, part[key], top_down) for key in _keys(part)}
+            return {key: done[key] for key in part}
+        return part
+
+    if top_down:
+        found = func(structure)
+        return inner(structure) if found is None else None if found is MAP_TO_NONE else found
+    return replaced(inner(structure))

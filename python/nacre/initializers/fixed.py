@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -79,9 +80,14 @@ class Identity(Initializer):
         return {"gain": self.gain}
 
 
-_WINDOWS = {
+_WINDOWS: dict[str, Callable[[Any], Any]] = {
     "hann": lambda t: 0.5 - 0.5 * np.cos(2 * np.pi * t),
     "hamming": lambda t: 0.54 - 0.46 * np.cos(2 * np.pi * t),
+    "blackman": lambda t: 0.42 - 0.5 * np.cos(2 * np.pi * t) + 0.08 * np.cos(4 * np.pi * t),
+    "bartlett": lambda t: 1.0 - np.abs(2 * t - 1),
+    "boxcar": np.ones_like,
+    # Flat in the middle, a cosine on the first and the last quarter.
+    "tukey": lambda t: np.where(np.abs(2 * t - 1) <= 0.5, 1.0, 0.5 - 0.5 * np.cos(4 * np.pi * t)),
 }
 
 

@@ -31,12 +31,14 @@ class Initializer:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_config().items())})"
 
 
+_SHORT = {"normal": "RandomNormal", "uniform": "RandomUniform", "one": "Ones", "zero": "Zeros"}
+
+
 def get(identifier: Any) -> Any:
     """The initializer that `identifier` means: None, a name, a config dict, a callable, or an array of values."""
     if hasattr(identifier, "__array__") and not callable(identifier):
         return _value_of(identifier)
-    found = registry.resolve(identifier, "initializers", "initializer", base=Initializer)
-    return found
+    return registry.resolve(identifier, "initializers", "initializer", _SHORT, Initializer)
 
 
 def _value_of(value: Any) -> Any:

@@ -4,7 +4,7 @@ from nacre._lazy import attach as _attach
 
 # Module -> the public names that it defines.
 _WHERE = {
-    ".activation": ("Activation", "ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax"),
+    ".activation": ("Activation", "ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax", "ThresholdedReLU"),
     ".bidirectional": ("Bidirectional",),
     ".adaptive_pooling": (
         "AdaptiveAveragePooling1D", "AdaptiveAveragePooling2D", "AdaptiveAveragePooling3D", "AdaptiveMaxPooling1D",
@@ -26,12 +26,18 @@ _WHERE = {
     ".einsum_dense": ("EinsumDense",),
     ".embedding": ("Embedding", "ReversibleEmbedding"),
     ".grouped_attention": ("GroupQueryAttention",),
-    ".image_augmentation": (
-        "CutMix", "MixUp", "Pipeline", "RandomColorDegeneration", "RandomErasing", "RandomGrayscale", "RandomHue",
-        "RandomInvert", "RandomPosterization", "RandomSaturation", "RandomSharpness",
+    ".image_augmentation": ("CutMix", "MaxNumBoundingBoxes", "MixUp", "Pipeline", "RandomErasing"),
+    ".image_color": (
+        "AutoContrast", "RandomBrightness", "RandomColorDegeneration", "RandomContrast", "RandomGaussianBlur",
+        "RandomGrayscale", "RandomHue", "RandomInvert", "RandomPosterization", "RandomSaturation", "RandomSharpness",
+        "Solarization",
     ),
-    ".image_color": ("AutoContrast", "RandomBrightness", "RandomContrast", "Solarization"),
-    ".image_geometry": ("RandomCrop", "RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom"),
+    ".image_geometry": (
+        "RandomCrop", "RandomElasticTransform", "RandomFlip", "RandomPerspective", "RandomRotation", "RandomShear",
+        "RandomTranslation", "RandomZoom",
+    ),
+    ".image_histograms": ("ContrastLimitedAdaptiveHistogramEqualization", "Equalization"),
+    ".image_policies": ("AugMix", "RandAugment", "RandomColorJitter"),
     ".gru": ("GRU", "GRUCell"),
     ".input_layer": ("Input", "InputLayer"),
     ".input_spec": ("InputSpec",),
@@ -57,6 +63,7 @@ _WHERE = {
     ".rnn": ("RNN", "StackedRNNCells"),
     ".serialization": ("deserialize", "serialize"),
     ".simple_rnn": ("SimpleRNN", "SimpleRNNCell"),
+    ".spectrograms": ("MelSpectrogram", "STFTSpectrogram"),
     ".text_vectorization": ("TextVectorization",),
     ".upsampling": ("UpSampling1D", "UpSampling2D", "UpSampling3D"),
     ".wrapper": ("SpectralNormalization", "TimeDistributed", "Wrapper"),
@@ -64,6 +71,8 @@ _WHERE = {
 
 # Older spelling -> name.
 _ALIASES = {
+    **{f"CuDNN{name}": name for name in ("GRU", "LSTM")},
+    **{f"Deconvolution{d}D": f"Conv{d}DTranspose" for d in (2, 3)},
     **{f"AvgPool{d}D": f"AveragePooling{d}D" for d in (1, 2, 3)},
     **{f"MaxPool{d}D": f"MaxPooling{d}D" for d in (1, 2, 3)},
     **{f"GlobalAvgPool{d}D": f"GlobalAveragePooling{d}D" for d in (1, 2, 3)},

@@ -100,6 +100,24 @@ class LeakyReLU(_Elementwise):
         return {**super().get_config(), **config_of(self, "negative_slope")}
 
 
+class ThresholdedReLU(_Elementwise):
+    """`x` where `x > theta`, else 0: a layer of tf.keras."""
+
+    def __init__(self, theta: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if theta is None or theta < 0:
+            raise ValueError(f"The theta value of a Thresholded ReLU layer should be >=0. Received: {theta}")
+        self.theta = float(theta)
+
+    def call(self, inputs: Any) -> Any:
+        """The activation of the inputs."""
+        return ops.where(inputs > self.theta, inputs, ops.zeros_like(inputs))
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        return {**super().get_config(), **config_of(self, "theta")}
+
+
 class ELU(_Elementwise):
     """`x` for positive x, `alpha * (exp(x) - 1)` below; the same shape as the input."""
 
@@ -197,6 +215,8 @@ class Softmax(_Elementwise):
 
     def __init__(self, axis: Any = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        if isinstance(axis, (tuple, list)) and not axis:
+            raise ValueError("Softmax: expected `axis` to be an int or several, got none. Leave it out for the last axis?")
         self.axis = axis
 
     def call(self, inputs: Any, mask: Any = None) -> Any:

@@ -16,7 +16,7 @@ from nacre.layers.layer import Layer
 from nacre.layers.lookup import stable_hash
 
 
-def _encoded(indices: Any, mode: str, depth: int, weights: Any, dtype: Any) -> Any:
+def encoded(indices: Any, mode: str, depth: int, weights: Any, dtype: Any) -> Any:
     """Vectors (..., depth) of indices, as one tensor operation each."""
     if mode == "one_hot":
         if len(indices.shape) and indices.shape[-1] == 1:
@@ -25,11 +25,12 @@ def _encoded(indices: Any, mode: str, depth: int, weights: Any, dtype: Any) -> A
     if not indices.shape:
         indices = ops.expand_dims(indices, 0)
     hot = ops.one_hot(indices, depth, dtype=dtype)
+    samples = 1 if len(indices.shape) > 1 else 0
     if mode == "multi_hot":
-        return ops.max(hot, axis=-2)
+        return ops.max(hot, axis=samples)
     if weights is not None:
         hot = hot * ops.expand_dims(ops.cast(weights, dtype), -1)
-    return ops.sum(hot, axis=-2)
+    return ops.sum(hot, axis=samples)
 
 
 class CategoryEncoding(Layer):
@@ -77,7 +78,7 @@ class CategoryEncoding(Layer):
                 )
         if is_float(inputs.dtype):
             inputs = ops.cast(inputs, "int32")
-        return _encoded(inputs, self.output_mode, self.num_tokens, count_weights, self._input_dtype)
+        return encoded(inputs, self.output_mode, self.num_tokens, count_weights, self._input_dtype)
 
     def compute_output_shape(self, input_shape: Any, count_weights_shape: Any = None) -> Any:
         """(..., num_tokens)."""
@@ -92,7 +93,7 @@ def _encoded_shape(input_shape: Any, mode: str, depth: int) -> tuple[Any, ...]:
     shape = tuple(input_shape)
     if mode == "one_hot":
         return (*(shape[:-1] if shape and shape[-1] == 1 else shape), depth)
-    return (*shape[:-1], depth)
+    return (*shape[:1], *shape[2:], depth) if len(shape) > 1 else (depth,)
 
 
 class Discretization(Layer):
@@ -117,7 +118,7 @@ class Discretization(Layer):
         dtype: Any = None,
         name: str | None = None,
     ) -> None:
-        super().__init__(name=name, dtype="int64" if dtype is None and output_mode == "int" else dtype)
+        super().__init__(name=name, dtype=dtype)
         if sparse:
             raise ValueError("Discretization: sparse tensors are not supported; leave `sparse=False`.")
         if output_mode not in ("int", "one_hot", "multi_hot", "count"):
@@ -142,6 +143,11 @@ class Discretization(Layer):
         self.autocast = False
         self._build_at_init()
 
+    @property
+    def output_dtype(self) -> str:
+        """That of the outputs: int32 for indices."""
+        return "int32" if self.output_mode == "int" else str(self._input_dtype)
+
     def adapt(self, data: Any, steps: int | None = None) -> None:
         """Takes the boundaries from the quantiles of data: an array, or an iterable of batches."""
         if self.input_bin_boundaries is not None:
@@ -150,11 +156,14 @@ class Discretization(Layer):
                 "instead."
             )
         batches = [data] if hasattr(data, "shape") or isinstance(data, (list, tuple)) else data
-        values = [np.asarray(batch, np.float64).ravel() for batch in itertools.islice(batches, steps)]
-        joined = np.concatenate(values) if values else np.zeros(0)
-        if not joined.size:
+        sketch = np.zeros((2, 0), np.float32)
+        for batch in itertools.islice(batches, steps):
+            sketch = _joined_sketch(sketch, np.asarray(batch, np.float32).ravel(), self.epsilon)
+        if not sketch.size:
             raise ValueError(f"Discretization '{self.name}': adapt() got no data")
-        self.bin_boundaries = np.quantile(joined, np.arange(1, self.num_bins or 1) / (self.num_bins or 1)).tolist()
+        bins = self.num_bins or 1
+        few = sketch.shape[1] < bins
+        self.bin_boundaries = (sketch[0, :-1] if few else _at_shares(sketch, np.arange(1, bins) / bins)[0]).tolist()
 
     def reset_state(self) -> None:
         """Forgets adapted boundaries."""
@@ -175,8 +184,12 @@ class Discretization(Layer):
             boundaries = Tensor.of(np.asarray(self.bin_boundaries), x.dtype)
             indices = ops.sum(ops.cast(ops.expand_dims(x, -1) >= boundaries, "int32"), axis=-1)
         if self.output_mode == "int":
-            return ops.cast(indices, self._input_dtype)
-        return _encoded(indices, self.output_mode, len(self.bin_boundaries) + 1, None, self._input_dtype)
+            return indices
+        return encoded(indices, self.output_mode, len(self.bin_boundaries) + 1, None, self._input_dtype)
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        """A KerasTensor of what `call` gives."""
+        return KerasTensor(self.compute_output_shape(inputs.shape), self.output_dtype)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """That of the input, or (..., number of intervals)."""
@@ -187,7 +200,7 @@ class Discretization(Layer):
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
         return {
-            "bin_boundaries": self.bin_boundaries if self.input_bin_boundaries is None else self.input_bin_boundaries,
+            "bin_boundaries": self.bin_boundaries or self.input_bin_boundaries,
             **config_of(self, "num_bins", "epsilon", "output_mode", "sparse", "name", "dtype"),
         }
 
@@ -202,6 +215,29 @@ class Discretization(Layer):
             layer.bin_boundaries = list(boundaries)
             return layer
         return super().from_config(config)
+
+
+# A sketch of data (2, K): increasing numbers, and how many numbers of the data each stands for.
+
+
+def _at_shares(sketch: Any, shares: Any) -> tuple[Any, Any]:
+    """The numbers below which these shares of the data lie, and how many numbers lie there; linear in between."""
+    below = np.cumsum(sketch[1])
+    return np.interp(shares, below / below[-1], sketch[0]), np.interp(shares, below / below[-1], below)
+
+
+def _joined_sketch(sketch: Any, values: Any, epsilon: float) -> Any:
+    """A sketch of more data: of each `epsilon` of the numbers one, once there are so many."""
+    if not values.size:
+        return sketch
+    pitch = values.size * epsilon
+    picked = np.sort(values)[max(int(pitch) - 1, 0) :: int(max(pitch, 1))]
+    both = np.concatenate([sketch, np.stack([picked, np.full_like(picked, max(pitch, 1))])], axis=1)
+    both = both[:, np.argsort(both[0])]
+    if both.shape[1] * epsilon < 1:
+        return both
+    numbers, below = _at_shares(both, epsilon + np.arange(0.0, 1.0, epsilon))
+    return np.stack([numbers, np.diff(below, prepend=0.0)]).astype(np.float32)
 
 
 class Hashing(Layer):
@@ -264,7 +300,7 @@ class Hashing(Layer):
         indices = Tensor(np.array(out, np.int64).reshape(values.shape))
         if self.output_mode == "int":
             return indices
-        return _encoded(indices, self.output_mode, self.num_bins, None, self._input_dtype)
+        return encoded(indices, self.output_mode, self.num_bins, None, self._input_dtype)
 
     def compute_output_spec(self, inputs: Any) -> Any:
         """A KerasTensor of what `call` gives."""
@@ -324,13 +360,18 @@ class HashedCrossing(Layer):
                 "example in the data set, it does not hold the model up"
             )
         features = [np.asarray(x) for x in inputs]
+        if any(f.dtype.kind == "f" for f in features):
+            raise ValueError(
+                "All `HashedCrossing` inputs should have an integer or string dtype. Received: "
+                f"{[f.dtype.name for f in features]}"
+            )
         rows = zip(*(f.ravel().tolist() for f in features), strict=True)
         texts = ["_X_".join(v.decode() if isinstance(v, bytes) else str(v) for v in row) for row in rows]
         places = np.array([stable_hash(t, None) % self.num_bins for t in texts], np.int64)
         indices = Tensor(places.reshape(features[0].shape))
         if self.output_mode == "int":
             return indices
-        return _encoded(indices, "one_hot", self.num_bins, None, self._input_dtype)
+        return encoded(indices, "one_hot", self.num_bins, None, self._input_dtype)
 
     def compute_output_spec(self, inputs: Any) -> Any:
         """A KerasTensor of what `call` gives."""
@@ -360,5 +401,6 @@ def _check_crossed(inputs: Any, shapes: Any) -> None:
     first = tuple(shapes[0])
     if any(tuple(s) != first for s in shapes) or len(first) > 2 or (len(first) == 2 and first[1] != 1):
         raise ValueError(
-            f"All `HashedCrossing` inputs should have the same shape, (N,) or (N, 1). Received: {[tuple(s) for s in shapes]}"
+            "All `HashedCrossing` inputs should have shape (N,) or (N, 1), and all the same. Received: "
+            f"{[tuple(s) for s in shapes]}"
         )

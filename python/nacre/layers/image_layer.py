@@ -1,4 +1,10 @@
-"""What layers on images share: single images and batches, both layouts, and random numbers of their own."""
+"""What layers on images share: batches and single images, both layouts, what belongs to the images, random numbers of
+their own.
+
+A call draws what it will do (`get_random_transformation`) and then does the same to images, labels, boxes and masks
+(`transform_*`). A subclass says the two for a batch of images in one layout: `_draw` and `_apply`; where pixels move,
+`_boxes` says where boxes go.
+"""
 
 from __future__ import annotations
 
@@ -8,48 +14,200 @@ from nacre import ops, random
 from nacre.core.spec import is_float
 from nacre.layers.arguments import config_of, standardize_data_format
 from nacre.layers.layer import Layer
+from nacre.utils import bounding_boxes as boxes_in
+
+_KEYS = ("images", "labels", "bounding_boxes", "segmentation_masks")
 
 
-class ImageLayer(Layer):
-    """Base class: `transform(images (N, H, W, C) of floats, training)` gives images of that kind.
+class _Engine:
+    """What Keras calls the backend: `numpy`, `nn`, `random`, ..., and functions such as `shape` and `cast`."""
 
-    The inputs are one image or a batch, in `data_format`; a dict's entry `"images"` is transformed, the others stay.
+    numpy = nn = core = math = ops
+    image, linalg, random = ops.image, ops.linalg, random
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(ops, name)
+
+
+class BaseImagePreprocessingLayer(Layer):
+    """Base class of layers that change images (N, H, W, C), and what belongs to them.
+
+    The inputs are one image or a batch, in `data_format`, or a dict with `"images"` and perhaps `"labels"` (N, ...),
+    `"bounding_boxes"` (`{"boxes": (N, B, 4), "labels": (N, B)}`) and `"segmentation_masks"` (N, H, W, 1); its other
+    entries stay.
+
+    Args:
+        factor: what is drawn from: a pair (lower, upper), or a number f for (-f, f), within `_FACTOR_BOUNDS`.
+        bounding_box_format: that of the boxes, see `keras.utils.bounding_boxes.convert_format`.
     """
 
-    _USES_TRAINING = True
+    _USES_TRAINING = True  # whether images stay as they are when not training
+    _MOVES = False  # whether pixels move: masks and boxes then move with them
+    _FACTOR_BOUNDS: tuple[float, float] = (-1, 1)
+    backend = _Engine()
 
-    def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, factor: Any = None, bounding_box_format: str | None = None, data_format: str | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
+        self.bounding_box_format = bounding_box_format
         self.data_format = standardize_data_format(data_format)
+        if factor is not None:
+            self._set_factor(factor)
         self._allow_non_tensor_positional_args = True
+
+    def _set_factor(self, factor: Any) -> None:
+        self.factor = bounds(factor, "factor", *self._FACTOR_BOUNDS)
 
     def _seed_with(self, seed: Any) -> None:
         self.seed = seed
         self.generator = random.SeedGenerator(seed)
 
-    def call(self, inputs: Any, training: bool = True) -> Any:
-        """The transformed images; the images as they are when `training` is False."""
-        if isinstance(inputs, dict):
-            return {**inputs, "images": self.call(inputs["images"], training=training)}
-        if not is_float(inputs.dtype):
-            inputs = ops.cast(inputs, self._input_dtype)
+    # --- what a subclass says ------------------------------------------------------------------------------------
+
+    def _draw(self, shape: tuple[int, ...], seed: Any) -> Any:
+        """What will be done to images of this shape (N, H, W, C); None when nothing is left to chance."""
+        return None
+
+    def _apply(self, images: Any, drawn: Any, training: bool) -> Any:
+        """Images (N, H, W, C) of floats, transformed."""
+        return images
+
+    def _apply_to_masks(self, masks: Any, drawn: Any, training: bool) -> Any:
+        """Masks (N, H, W, 1), moved: no values between those of neighbours."""
+        return self._apply(masks, drawn, training)
+
+    def _boxes(self, boxes: Any, drawn: Any, height: int, width: int) -> Any:
+        """Boxes (N, B, 4), left, top, right, bottom in pixels of the input, in pixels of the output."""
+        raise NotImplementedError
+
+    def _output_size(self, height: int, width: int) -> tuple[int, int]:
+        return height, width
+
+    # --- Keras' protocol -----------------------------------------------------------------------------------------
+
+    def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
+        """What is done to `data` (images or a dict with them), for the `transform_` methods; None when nothing is."""
         if self._USES_TRAINING and not training:
-            return inputs
-        rank = len(inputs.shape)
+            return None
+        images = data["images"] if isinstance(data, dict) else data
+        shape = tuple(images.shape)
+        self._is_batched(images)
+        shape = shape if len(shape) == 4 else (1, *shape)
+        if self.data_format == "channels_first":
+            shape = (shape[0], *shape[2:], shape[1])
+        return self._draw(shape, getattr(self, "generator", None) if seed is None else seed)
+
+    def transform_images(self, images: Any, transformation: Any, training: bool = True) -> Any:
+        """The images of a batch, transformed; as floats."""
+        return self._transformed(images, transformation, training, self._apply)
+
+    def transform_labels(self, labels: Any, transformation: Any, training: bool = True) -> Any:
+        """The labels of a batch: as they are, unless images are mixed."""
+        return labels
+
+    def transform_segmentation_masks(self, segmentation_masks: Any, transformation: Any, training: bool = True) -> Any:
+        """The masks of a batch, moved as the images are."""
+        if not self._MOVES:
+            return segmentation_masks
+        return self._transformed(segmentation_masks, transformation, training, self._apply_to_masks)
+
+    def transform_bounding_boxes(self, bounding_boxes: Any, transformation: Any, training: bool = True) -> Any:
+        """The boxes of a batch, moved as the images are and cut to them; boxes that are gone get the label -1."""
+        if not self._MOVES or transformation is None or (self._USES_TRAINING and not training):
+            return bounding_boxes
+        size = self._input_size(transformation)
+        style = self.bounding_box_format or "xyxy"
+        given = boxes_in.convert_format(bounding_boxes["boxes"], style, "xyxy", *size)
+        moved = {**bounding_boxes, "boxes": self._boxes(given, transformation, *size)}
+        size = self._output_size(*size)
+        return boxes_in.convert_format(boxes_in.clip_to_image_size(moved, *size), "xyxy", style, *size)
+
+    def transform_single_image(self, image: Any, transformation: Any, training: bool = True) -> Any:
+        """One image (H, W, C), transformed."""
+        return _alone(self.transform_images, image, transformation, training)
+
+    def transform_single_label(self, label: Any, transformation: Any, training: bool = True) -> Any:
+        """The label of one image."""
+        return _alone(self.transform_labels, label, transformation, training)
+
+    def transform_single_bounding_box(self, bounding_box: Any, transformation: Any, training: bool = True) -> Any:
+        """The boxes of one image."""
+        return _alone(self.transform_bounding_boxes, bounding_box, transformation, training)
+
+    def transform_single_segmentation_mask(
+        self, segmentation_mask: Any, transformation: Any, training: bool = True
+    ) -> Any:
+        """The mask of one image."""
+        return _alone(self.transform_segmentation_masks, segmentation_mask, transformation, training)
+
+    def call(self, data: Any, training: bool = True) -> Any:
+        """The data, transformed; images as they are when `training` is False, for most layers."""
+        transformation = self.get_random_transformation(data, training=training)
+        if not isinstance(data, dict):
+            batched = self._is_batched(data)
+            return (self.transform_images if batched else self.transform_single_image)(data, transformation, training)
+        batched = self._is_batched(data["images"])
+        given = (
+            {**data, "bounding_boxes": self._given_boxes(data["bounding_boxes"])} if "bounding_boxes" in data else data
+        )
+        many = (
+            self.transform_images, self.transform_labels, self.transform_bounding_boxes,
+            self.transform_segmentation_masks,
+        )  # fmt: skip
+        one = (
+            self.transform_single_image, self.transform_single_label, self.transform_single_bounding_box,
+            self.transform_single_segmentation_mask,
+        )  # fmt: skip
+        done = {
+            key: transform(given[key], transformation, training)
+            for key, transform in zip(_KEYS, many if batched else one)
+            if key in given
+        }
+        return {**data, **done}
+
+    # --- helpers -------------------------------------------------------------------------------------------------
+
+    def _is_batched(self, images: Any) -> bool:
+        rank = len(images.shape)
         if rank not in (3, 4):
             raise ValueError(
-                f"{type(self).__name__} '{self.name}': expected an image (H, W, C) or a batch (N, H, W, C), got "
-                f"shape {inputs.shape}"
+                "Expected image tensor to have rank 3 (single image) or 4 (batch of images). Received: "
+                f"data.shape={tuple(images.shape)}"
             )
-        x = inputs if rank == 4 else ops.expand_dims(inputs, 0)
-        first = self.data_format == "channels_first"
-        x = self.transform(ops.transpose(x, (0, 2, 3, 1)) if first else x, training)
-        x = ops.transpose(x, (0, 3, 1, 2)) if first else x
-        return x if rank == 4 else ops.squeeze(x, 0)
+        return rank == 4
 
-    def transform(self, images: Any, training: bool) -> Any:
-        """Images (N, H, W, C), transformed."""
-        raise NotImplementedError
+    def _given_boxes(self, boxes: Any) -> Any:
+        if self.bounding_box_format is None:
+            raise ValueError(
+                "You passed an input with a 'bounding_boxes' key, but you didn't specify a bounding box format. Pass a "
+                f"`bounding_box_format` argument to your {type(self).__name__} layer, e.g. `bounding_box_format='xyxy'`."
+            )
+        if not isinstance(boxes, dict) or not {"boxes", "labels"} <= set(boxes):
+            raise ValueError(
+                "Expected `bounding_boxes` argument to be a dict with keys 'boxes' and 'labels'. Received: "
+                f"bounding_boxes={boxes}"
+            )
+        return {key: ops.convert_to_tensor(value) for key, value in boxes.items()}
+
+    def _input_size(self, transformation: Any) -> tuple[int, int]:
+        """Height and width of the images that `transformation` was drawn for."""
+        shape = transformation["input_shape"][-3:]
+        return tuple(shape[:2] if self.data_format == "channels_last" else shape[1:])
+
+    def _shape_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """(N, H, W, C) in the layout of the layer."""
+        return shape if self.data_format == "channels_last" else (shape[0], shape[3], *shape[1:3])
+
+    def _transformed(self, images: Any, transformation: Any, training: bool, apply: Any) -> Any:
+        x = images if is_float(images.dtype) else ops.cast(images, self._input_dtype)
+        if self._USES_TRAINING and (not training or (transformation is None and hasattr(self, "generator"))):
+            return x
+        single, first = len(x.shape) == 3, self.data_format == "channels_first"
+        x = ops.expand_dims(x, 0) if single else x
+        x = apply(ops.transpose(x, (0, 2, 3, 1)) if first else x, transformation, training)
+        x = ops.transpose(x, (0, 3, 1, 2)) if first else x
+        return ops.squeeze(x, 0) if single else x
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """That of the input."""
@@ -57,23 +215,43 @@ class ImageLayer(Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
-        return {**super().get_config(), **config_of(self, "data_format")}
+        config = {**super().get_config(), **config_of(self, "data_format")}
+        if self.bounding_box_format is not None:
+            config["bounding_box_format"] = self.bounding_box_format
+        return config
 
 
-def bounds(
-    value: Any, name: str, lowest: float | None = None, highest: float | None = None, sign: bool = True
-) -> tuple[Any, Any]:
-    """A number f as (-f, f) (or (0, f) without `sign`), a pair as it is. Raises ValueError for anything else."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        value = (-abs(value) if sign else 0, abs(value))
-    try:
-        lower, upper = value
-        fits = lower <= upper and (lowest is None or lower >= lowest) and (highest is None or upper <= highest)
-    except (TypeError, ValueError):
-        fits = False
-    if not fits:
-        limits = "" if lowest is None else f" in [{lowest}, {highest}]"
+def _alone(transform: Any, data: Any, transformation: Any, training: bool) -> Any:
+    """`transform` of a batch of one."""
+    one = {k: ops.expand_dims(v, 0) for k, v in data.items()} if isinstance(data, dict) else ops.expand_dims(data, 0)
+    done = transform(one, transformation, training)
+    return {k: ops.squeeze(v, 0) for k, v in done.items()} if isinstance(done, dict) else ops.squeeze(done, 0)
+
+
+def bounds(value: Any, name: str, lowest: float, highest: float, names: str | None = None) -> tuple[Any, Any]:
+    """A number f as (-f, f), or from `lowest` on, a pair as it is, the smaller number first.
+
+    Raises:
+        ValueError: for anything else, and for numbers outside [lowest, highest].
+    """
+    low: Any = None
+    high: Any = None
+    if isinstance(value, (int, float)):
+        low, high = (max(-abs(value), lowest), abs(value)) if value >= lowest else (value, value)
+    elif isinstance(value, (list, tuple)) and len(value) == 2 and all(isinstance(v, (int, float)) for v in value):
+        low, high = sorted(value)
+    if low is None or low < lowest or high > highest:
         raise ValueError(
-            f"The `{name}` argument should be a number or a pair (lower, upper){limits}. Received: {name}={value}"
+            f"The `{names or name}` argument should be a number (or a list of two numbers) in the range "
+            f"[{lowest}, {highest}]. Received: {name}={value}"
         )
-    return lower, upper
+    return low, high
+
+
+def pair_of_values(value_range: Any) -> list[Any]:
+    """`value_range` as a list of two, the smaller first. Raises ValueError when it is no such pair."""
+    if not isinstance(value_range, (list, tuple)) or len(value_range) != 2 or value_range[0] == value_range[1]:
+        raise ValueError(
+            f"The `value_range` argument should be a list of two numbers. Received: value_range={value_range}"
+        )
+    return sorted(value_range)

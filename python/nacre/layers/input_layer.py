@@ -86,7 +86,7 @@ class InputLayer(Layer):
             raise ValueError("You cannot pass both `batch_size` and `batch_shape` at the same time.")
         if shape is None and batch_shape is None:
             raise ValueError("You must pass a `shape` argument.")
-        self.batch_shape = (batch_size, *_shape(shape)) if shape is not None else _shape(batch_shape)
+        self.batch_shape = _shape((batch_size, *_shape(shape)) if shape is not None else batch_shape)
         self._input_dtype_name = _input_dtype(dtype)
         self.sparse, self.ragged = bool(sparse), bool(ragged)
         self.optional = bool(optional)

@@ -40,6 +40,7 @@ class IndexLookup(Layer):
         pad_to_max_tokens: bool = False,
         **kwargs: Any,
     ) -> None:
+        kwargs.pop("vocabulary_size", None)  # in configurations: how large an adapted vocabulary is
         super().__init__(**kwargs)
         if max_tokens is not None and max_tokens <= 1:
             raise ValueError(f"If set, `max_tokens` must be greater than 1. Received: max_tokens={max_tokens}")
@@ -66,7 +67,8 @@ class IndexLookup(Layer):
         self.output_mode = output_mode
         self.sparse = False
         self.pad_to_max_tokens = pad_to_max_tokens
-        self.input_vocabulary = _listed(vocabulary)
+        # A file is read once; what it held is saved with the layer.
+        self.input_vocabulary = None if isinstance(vocabulary, str) else _listed(vocabulary)
         self.input_idf_weights = _listed(idf_weights)
         self._convert_input_args = False
         self._allow_non_tensor_positional_args = True
@@ -267,6 +269,7 @@ class IndexLookup(Layer):
             "pad_to_max_tokens": self.pad_to_max_tokens,
             "idf_weights": self.input_idf_weights,
             "vocabulary": self.input_vocabulary,
+            "vocabulary_size": self.vocabulary_size() if self._tokens else None,
         }
 
     def save_assets(self, dir_path: str) -> None:
@@ -408,6 +411,10 @@ class IntegerLookup(IndexLookup):
     ) -> None:
         if oov_method not in ("floormod", "farmhash"):
             raise ValueError(f"IntegerLookup: expected `oov_method` 'floormod' or 'farmhash', got {oov_method!r}")
+        if vocabulary_dtype != "int64":
+            raise ValueError(
+                f"IntegerLookup: expected `vocabulary_dtype` 'int64', which integers are held in, got {vocabulary_dtype!r}"
+            )
         self.vocabulary_dtype = vocabulary_dtype
         self.oov_method = oov_method
         self.salt = salt

@@ -144,7 +144,9 @@ class Normalization(Layer):
             self.adapt_mean = self.add_weight(name="mean", shape=shape, initializer="zeros", trainable=False)
             self.adapt_variance = self.add_weight(name="variance", shape=shape, initializer="ones", trainable=False)
             self.count = self.add_weight(name="count", shape=(), dtype="int", initializer="zeros", trainable=False)
-        self.finalize_state()
+            self._set_statistics(np.zeros(shape), np.ones(shape))  # a build inside a trace has no values to read
+        else:
+            self.finalize_state()
 
     def adapt(self, data: Any) -> None:
         """Takes mean and variance from data: an array, or an iterable of batches (a list of arrays, a generator, a
@@ -192,6 +194,9 @@ class Normalization(Layer):
             mean, variance = self.adapt_mean.numpy(), self.adapt_variance.numpy()
         else:
             return
+        self._set_statistics(mean, variance)
+
+    def _set_statistics(self, mean: Any, variance: Any) -> None:
         dtype = self._input_dtype
         object.__setattr__(self, "mean", Tensor.of(mean.reshape(self._broadcast), dtype))
         object.__setattr__(self, "variance", Tensor.of(variance.reshape(self._broadcast), dtype))

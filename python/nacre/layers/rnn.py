@@ -161,6 +161,11 @@ class RNN(Layer):
         """The states that the next batch starts from, when stateful."""
         return self._states
 
+    @property
+    def state_size(self) -> Any:
+        """The sizes of the cell's states."""
+        return self.cell.state_size
+
     def _output_size(self) -> tuple[int, ...]:
         size = getattr(self.cell, "output_size", None)
         if size is None:

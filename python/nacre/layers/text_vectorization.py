@@ -78,7 +78,12 @@ class TextVectorization(Layer):
                 "TextVectorization: expected `output_mode` 'int', 'multi_hot', 'count' or 'tf_idf', "
                 f"got {output_mode!r}"
             )
-        if output_sequence_length is not None and (output_mode != "int" or not is_int(output_sequence_length)):
+        if output_sequence_length is not None and output_mode != "int":
+            raise ValueError(
+                "`output_sequence_length` must not be set if `output_mode` is not 'int'. Received: "
+                f"output_sequence_length={output_sequence_length}, output_mode={output_mode}"
+            )
+        if output_sequence_length is not None and not is_int(output_sequence_length):
             raise ValueError(
                 "`output_sequence_length` must be either None or an integer when `output_mode` is 'int'. Received: "
                 f"output_sequence_length={output_sequence_length}, output_mode={output_mode}"

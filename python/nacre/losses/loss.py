@@ -15,6 +15,14 @@ from nacre.core.spec import is_float, standardize_dtype
 REDUCTIONS = ("sum_over_batch_size", "sum", None, "none", "mean", "mean_with_sample_weight")
 
 
+class Reduction:
+    """The names of reductions, as tf.keras spells them."""
+
+    AUTO = SUM_OVER_BATCH_SIZE = "sum_over_batch_size"
+    NONE = "none"
+    SUM = "sum"
+
+
 def standardize_reduction(reduction: str | None) -> str | None:
     """`reduction` itself. Raises ValueError for a name that is none."""
     if reduction not in REDUCTIONS:
@@ -111,6 +119,13 @@ class LossFunctionWrapper(Loss):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.fn = fn
         self._fn_kwargs = kwargs
+
+    def __getattr__(self, name: str) -> Any:
+        # The options of the function (from_logits, delta, axis, ...) are attributes, too.
+        options = self.__dict__.get("_fn_kwargs", {})
+        if name in options:
+            return options[name]
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """One loss per sample: shape of `y_pred` without its last axis, as a rule."""

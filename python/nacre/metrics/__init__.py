@@ -1,6 +1,7 @@
 """Metrics: numbers that are gathered over batches and reported, but not trained on."""
 
 from nacre._lazy import attach as _attach
+from nacre.losses import SHORT as _SHORT
 
 _LOSS_FUNCTIONS = {
     ".regression": """huber log_cosh mean_absolute_error mean_absolute_percentage_error mean_squared_error
@@ -30,6 +31,7 @@ __getattr__, __dir__, __all__ = _attach(
     __name__,
     {
         **{name: f"nacre.losses{home}" for home, names in _LOSS_FUNCTIONS.items() for name in names.split()},
+        **{name: f"nacre.losses{home}" for name, home in _SHORT.items()},
         **{name: home for home, names in _HOMES.items() for name in names.split()},
     },
 )

@@ -52,7 +52,12 @@ class Model(Trainer):
             _make_functional(type(self))
             self._functional_class.__init__(self, *args, **kwargs)
             return
-        super().__init__(*args, **kwargs)
+        if args:
+            raise TypeError(
+                f"{type(self).__name__}: expected the inputs and outputs of a graph of layers, `Model(inputs, outputs)`, or "
+                f"keyword arguments such as `name`, got {', '.join(map(repr, args)):.200}"
+            )
+        super().__init__(**kwargs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the model on data, or joins it to a graph of layers. Outside of training it is one program where that can be."""

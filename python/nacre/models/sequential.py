@@ -256,7 +256,15 @@ class Sequential(Model):
     @classmethod
     def from_config(cls, config: Any, custom_objects: Any = None) -> Any:
         """The model of that configuration, with fresh weights."""
+        if not isinstance(config, list) and not {"name", "layers"} <= set(config):
+            raise ValueError(
+                "A Sequential model configuration must be a dictionary containing the 'name' and 'layers' keys. Received: "
+                f"{sorted(config)}"
+            )
         layers = config if isinstance(config, list) else config["layers"]
+        for layer in layers:
+            if not isinstance(layer, dict) or "config" not in layer:
+                raise ValueError(f"Expected a dictionary containing a 'config' key. Received: {layer!r:.200}")
         name = None if isinstance(config, list) else config.get("name")
         with registry.CustomObjectScope(custom_objects):
             made = [

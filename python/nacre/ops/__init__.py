@@ -17,7 +17,7 @@ _FAMILIES = (
     "elementwise", "products", "indexing", "reduction", "manipulation", "probabilities", "convolution", "pooling", "nn", "creation",
     "core", "arrangement", "sorting", "special", "nan_reduction", "linalg", "signals", "rearrangement", "ctc",
 )  # fmt: skip
-_NAMESPACES = ("image", "linalg", "nn")  # keras.ops.<name>: found by import, too
+_NAMESPACES = ("image", "linalg", "nn", "numpy")  # keras.ops.<name>: found by import, too
 
 
 def _family(name: str) -> Any:

@@ -25,7 +25,16 @@ __all__ = [
 Pairs = tuple[tuple[int, int], tuple[int, int]]
 
 
-class Conv2D(Op):
+class ImageOp(Op):
+    """Image by image: (N, ...) and weights, then images or what all of them share."""
+
+    def by_rows(self, *inputs: Spec) -> tuple[bool, ...] | None:
+        if transformable(self, inputs[1].shape):
+            return None  # how it is multiplied depends on the number of images
+        return (True, False, *[len(s.shape) == 4 for s in inputs[2:]])
+
+
+class Conv2D(ImageOp):
     """y[n,oh,ow,o] = sum over the window of x * w; `padding` is ((top, bottom), (left, right)) and may be negative.
 
     x (N, H, W, C), w (KH, KW, C / groups, O) -> y (N, OH, OW, O). float32.
@@ -54,7 +63,7 @@ class Conv2D(Op):
         )
 
 
-class Conv2DGradX(Op):
+class Conv2DGradX(ImageOp):
     """The gradient of Conv2D's input, of spatial size `size`; as a forward pass the transposed convolution.
 
     dy (N, OH, OW, O), w (KH, KW, C / groups, O) -> dx (N, *size, C). float32.
@@ -126,10 +135,15 @@ _PACKING = 64
 _TRANSFORM = 11
 
 
+def transformable(op: Any, w: tuple[int, ...]) -> bool:
+    """Whether tiles of a convolution with weights `w` may be transformed."""
+    return w[:2] == (3, 3) and op.strides == (1, 1) and op.dilation == (1, 1) and op.groups == 1
+
+
 def tile_for(op: Any, w: tuple[int, ...], y: tuple[int, ...], packed: bool = False) -> int:
     """The tile, 2 or 4, by which a convolution with weights `w` and outputs `y` costs least (ADR 0015); 0 where it costs less
     without. `packed`: the weights stand transformed already."""
-    if w[:2] != (3, 3) or op.strides != (1, 1) or op.dilation != (1, 1) or op.groups != 1 or 0 in (*w, *y):
+    if not transformable(op, w) or 0 in (*w, *y):
         return 0
     pairs, weight = w[2] * w[3], _WEIGHT if packed else _WEIGHT + _PACKING
 

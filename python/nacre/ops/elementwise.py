@@ -15,7 +15,7 @@ from nacre.core.op import Op
 from nacre.core.spec import Spec, is_float, is_int, result_dtype, standardize_dtype
 from nacre.core.tensor import Tensor, install_operators
 from nacre.ops.base import broadcast_result, pair, public, scalar, value, weak_dtype
-from nacre.ops.lowering import SUM, Step, lower_elementwise, lower_reduction
+from nacre.ops.lowering import SUM, Step, lower_elementwise, lower_reduction, shared_rows
 
 __all__ = [
     "abs",
@@ -117,6 +117,9 @@ class Elementwise(Op):
             return "bool"
         dtype = xs[0].dtype if len(xs) == 1 else result_dtype(*[x.dtype for x in xs])
         return "float32" if self.result == "float" and not is_float(dtype) else dtype
+
+    def by_rows(self, *inputs: Spec) -> tuple[bool, ...] | None:
+        return shared_rows(inputs, self.infer(*inputs).shape)
 
     def steps(self, inputs: int) -> list[Step]:
         """The bytecode, for fusion: see `lowering.Step`."""

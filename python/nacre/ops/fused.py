@@ -15,6 +15,7 @@ from nacre.ops.convolution import (
     Conv2D,
     Conv2DGradW,
     Conv2DGradX,
+    ImageOp,
     conv_fields,
     image_fields,
     lower_forward,
@@ -127,7 +128,7 @@ class DenseGradXMasked(Op):
         return Node(DenseGradXMasked(), (*product.inputs, h), node.outputs)
 
 
-class Conv2DBias(Op):
+class Conv2DBias(ImageOp):
     """Conv2D + b, or max(0, Conv2D + b). Replaces Conv2D, Add (and Relu)."""
 
     strides: tuple[int, int]
@@ -159,7 +160,7 @@ class Conv2DBias(Op):
         )
 
 
-class Conv2DGradXMore(Op):
+class Conv2DGradXMore(ImageOp):
     """Conv2DGradX, then what follows it: + b (in a transposed convolution), + r (what reaches x on another way), and a relu, or 0
     where h, the output of a Relu that was convolved, is not positive.
 
@@ -273,7 +274,7 @@ class Conv2DGradWB(Op):
         return None
 
 
-class Conv2DPool(Op):
+class Conv2DPool(ImageOp):
     """Conv2D, + b, (max(0, .)) and max-pooling by P x P in one pass, and which element of each window was the largest.
 
     Replaces Conv2D, Add, (Relu,) MaxPool2D; see passes/pooled.py. x (N, H, W, C), w (KH, KW, C, O), b (O,) -> y (N, PH, PW, O),
@@ -323,6 +324,9 @@ class Conv2DPoolGradX(Op):
 
     def infer(self, dy: Spec, y: Spec, index_of: Spec, w: Spec, x: Spec) -> Spec:
         return x
+
+    def by_rows(self, *inputs: Spec) -> tuple[bool, ...]:
+        return (True, True, True, False, True)
 
     def lower(self, k: Any, dy: Any, y: Any, index_of: Any, w: Any, x: Any, dx: Any) -> None:
         fields = _pool_fields(self, dx.shape, w.shape, dy.shape, bias=0, index=1, mask=int(self.masked))

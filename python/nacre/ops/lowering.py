@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from nacre.core.spec import DTYPE_CODE
+from nacre.core.spec import DTYPE_CODE, Spec
 
 
 def row_major(shape: Sequence[int]) -> list[int]:
@@ -40,6 +40,11 @@ def collapse(dims: Sequence[int], strides: list[list[int]]) -> tuple[list[int], 
             for k, s in zip(kept, strides):
                 k.append(s[i])
     return out, kept
+
+
+def shared_rows(inputs: Sequence[Spec], shape: tuple[int, ...]) -> tuple[bool, ...] | None:
+    """`Op.by_rows` of what broadcasts `inputs` to `shape`."""
+    return tuple(len(s.shape) == len(shape) and s.shape[0] == shape[0] for s in inputs) if shape else None
 
 
 MOST_INPUTS, MOST_OUTPUTS, MOST_STEPS, MOST_CONSTS, MOST_RANK = 8, 4, 48, 16, 6

@@ -44,6 +44,9 @@ class _Pool(Op):
         ]
         return (x[0], *size, x[3])
 
+    def by_rows(self, *inputs: Spec) -> tuple[bool, ...]:
+        return (True,) * len(inputs)
+
     def kernel_fields(self, x: tuple[int, ...], y: tuple[int, ...], index: bool) -> dict[str, int]:
         (kh, kw), (sh, sw) = self.window, self.strides
         return {

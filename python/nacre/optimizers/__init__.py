@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = _attach(
         "ScheduleFreeAdamW": ".schedule_free",
         **dict.fromkeys(("MultiOptimizer", "OptimizerMap"), ".multi"),
         **dict.fromkeys(("deserialize", "get", "serialize"), ".identifiers"),
+        "legacy": None,
         "schedules": None,
     },
 )

@@ -21,6 +21,7 @@ from nacre.ops.lowering import (
     Step,
     domain_of,
     lower_elementwise,
+    shared_rows,
 )
 
 
@@ -37,7 +38,10 @@ class Fused(Op):
 
     def lower(self, k: Any, *operands: Any) -> None:
         n = len(operands) - len(self.outs)
-        lower_elementwise(k, self.steps, self.outs, operands[:n], operands[n:], self.shape)
+        lower_elementwise(k, self.steps, self.outs, operands[:n], operands[n:], operands[n].shape)
+
+    def by_rows(self, *inputs: Spec) -> tuple[bool, ...] | None:
+        return shared_rows(inputs, self.shape)
 
 
 class _Group:

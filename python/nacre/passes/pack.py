@@ -10,12 +10,13 @@ from nacre.core.graph import Graph, Node
 from nacre.core.op import Op
 from nacre.core.spec import Spec
 from nacre.core.tensor import Symbol
-from nacre.ops.convolution import conv_fields, image_fields, tile_fields, tile_for
+from nacre.ops.convolution import ImageOp, conv_fields, image_fields, tile_fields, tile_for
 from nacre.passes.fold import Kept
 from nacre.passes.surround import as_sum
 
 _FEWEST = 1 << 16  # floats of a Variable: fewer are copied within microseconds, or read as they are
 _FEWEST_OUTPUTS = 16  # of a group: for fewer the kernel has other ways, which want the weights as they are
+
 
 class Conv2DPack(Op):
     """The weights of convolutions with these attributes as panels, in `size` floats. w (KH, KW, C / groups, O) -> (size,)."""
@@ -35,7 +36,7 @@ class Conv2DPack(Op):
         k.conv2d_pack(pack_fields(self, w.shape), w, panels)
 
 
-class Conv2DPacked(Op):
+class Conv2DPacked(ImageOp):
     """Conv2DSum with weights from Conv2DPack, whose shape was `weights`."""
 
     strides: tuple[int, int]
@@ -73,7 +74,7 @@ class WinogradPack(Op):
         k.conv2d_winograd_pack(tile_fields(self.tile, w.shape), w, u)
 
 
-class Winograd(Op):
+class Winograd(ImageOp):
     """Conv2DSum with weights from WinogradPack."""
 
     padding: Any

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from nacre.core.graph import Graph, Node
-from nacre.core.op import Op
 from nacre.core.spec import Spec
 from nacre.core.tensor import Symbol
-from nacre.ops.convolution import Conv2D, conv_fields, lower_forward
+from nacre.ops.convolution import Conv2D, ImageOp, conv_fields, lower_forward
 from nacre.ops.elementwise import Add, Clip, Relu
 from nacre.ops.fused import Conv2DBias
 from nacre.ops.movement import Pad
@@ -21,7 +20,7 @@ from nacre.passes.simplify import remove_dead
 _NONE, _RELU, _RELU6 = range(3)  # `act` of the kernels
 
 
-class Conv2DSum(Op):
+class Conv2DSum(ImageOp):
     """act(Conv2D + b + r), where b and r may be missing. Replaces Conv2D or Conv2DBias, (Add of r) and (Relu or Clip to 0..6).
 
     x (N, H, W, C), w (KH, KW, C / groups, O), then b (O,) and r (N, OH, OW, O), as `bias` and `residual` say -> y. float32.

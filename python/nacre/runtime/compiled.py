@@ -23,6 +23,7 @@ from nacre.passes.lower import lower
 from nacre.passes.pack import pack
 from nacre.passes.pooled import fuse_pooled_convolutions
 from nacre.passes.simplify import remove_dead, simplify
+from nacre.passes.strips import strips
 from nacre.passes.sums import absorb_into_sums
 from nacre.passes.surround import absorb_padding, absorb_sums
 from nacre.runtime.writer import build_program
@@ -65,6 +66,8 @@ class Plan:
         move_into_epilogues(graph)
         pack(graph, folded)
         dump(graph, "fuse")
+        strips(graph)
+        dump(graph, "strips")
         low = lower(graph)
         self.program = build_program(low)
         self.origins = [

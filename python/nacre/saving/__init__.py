@@ -5,6 +5,7 @@ from nacre._lazy import attach as _attach
 __getattr__, __dir__, __all__ = _attach(
     __name__,
     {
+        "KerasFileEditor": ".file_editor",
         **dict.fromkeys(("load_model", "load_weights", "model_to_json", "save_model", "save_weights"), ".api"),
         **dict.fromkeys(
             (

@@ -147,8 +147,11 @@ def read_state(
         if fresh is not None and not plain:
             fresh.settle(variables)
         known = {str(i): v for i, v in enumerate(variables)} if plain else {}
+        store = ReadStore(reader, group, known, fill=fresh is not None)
+        if id(obj) in failed and not len(store):
+            continue  # nothing to load under another path undoes no failure
         try:
-            obj.load_own_variables(ReadStore(reader, group, known, fill=fresh is not None))
+            obj.load_own_variables(store)
         except DamagedFile:
             raise
         except (ValueError, KeyError, TypeError) as error:

@@ -8,13 +8,19 @@ from typing import Any
 import numpy as np
 
 from nacre.core import config, tree
+from nacre.core.room import check_room
 from nacre.core.tensor import KerasTensor, Symbol, Tensor, as_array
 from nacre.losses.loss import is_numbers
 
 
 def is_array_like(x: Any) -> bool:
-    """Whether `x` is one array: NumPy, a tensor of any library, pandas, or a list of numbers."""
-    return _is_array(x) or is_numbers(x)
+    """Whether `x` is one array: NumPy, a tensor of any library, pandas, a sparse matrix, or a list of numbers."""
+    return _is_array(x) or _is_sparse(x) or is_numbers(x)
+
+
+def _is_sparse(x: Any) -> bool:
+    scipy = sys.modules.get("scipy.sparse")
+    return scipy is not None and bool(scipy.issparse(x))
 
 
 def _is_array(x: Any) -> bool:
@@ -51,9 +57,12 @@ def to_array(x: Any, what: str) -> np.ndarray[Any, Any]:
     pandas = sys.modules.get("pandas")
     if pandas is not None:
         if isinstance(x, pandas.Series):
-            x = np.expand_dims(x.to_numpy(), -1)
+            x = np.expand_dims(_of_pandas(x, {x.name: x.dtype}, what), -1)
         elif isinstance(x, pandas.DataFrame):
-            x = x.to_numpy()
+            x = _of_pandas(x, x.dtypes, what)
+    if _is_sparse(x):
+        check_room(x.shape, config.floatx(), what)
+        x = (x.astype(config.floatx()) if x.dtype.kind == "f" else x).toarray()
     if isinstance(x, (list, tuple)):
         try:
             x = np.asarray(x)
@@ -79,6 +88,24 @@ def to_array(x: Any, what: str) -> np.ndarray[Any, Any]:
         raise ValueError(f"{what}: expected an array with samples along its first axis, got a single number")
     if array.dtype.kind == "f" and array.dtype.name != config.floatx():
         array = as_array(array, config.floatx())
+    return array
+
+
+def _of_pandas(x: Any, dtypes: Any, what: str) -> np.ndarray[Any, Any]:
+    """The values of a Series or DataFrame with columns of these dtypes: those of several kinds as floats, what is
+    missing as NaN. Raises ValueError that names a column among numbers that holds none."""
+    array: np.ndarray[Any, Any] = x.to_numpy()
+    if array.dtype.kind != "O":
+        return array
+    other = {name: dtype for name, dtype in dtypes.items() if getattr(dtype, "kind", "O") not in "biuf"}
+    if not other:
+        return x.to_numpy(dtype=config.floatx(), na_value=np.nan)  # type: ignore[no-any-return]
+    name, dtype = next(iter(other.items()))
+    if len(other) < len(dtypes) or not all(isinstance(v, (str, bytes)) for v in array.flat):
+        raise ValueError(
+            f"{what}: Invalid dtype: {dtype} of column {name!r}. Expected columns of numbers: encode it first "
+            "(pandas.get_dummies, keras.layers.StringLookup), or feed it to an input of its own"
+        )
     return array
 
 

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from nacre.core.config import max_steps_per_epoch
 from nacre.training.sources import ArraySource, GeneratorSource, Source
 
 # A call of C++ takes about this long, then the progress bar and signals have their turn.
@@ -23,6 +24,9 @@ class EpochIterator:
 
     def __init__(self, source: Source, steps: int | None = None) -> None:
         self.source = source
+        most = max_steps_per_epoch()
+        if most is not None:
+            steps = min(most, steps or source.num_batches or most)
         self.steps = steps
         self.exhausted = False
         self._current: Iterator[Any] | None = None

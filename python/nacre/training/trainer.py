@@ -15,6 +15,7 @@ from nacre import optimizers
 from nacre.callbacks.lists import python_logs
 from nacre.core import operation, trace, tree
 from nacre.core.autodiff import GradientTape
+from nacre.core.config import max_epochs
 from nacre.core.errors import NotCompilable
 from nacre.core.registry import deserialize_keras_object, serialize_keras_object
 from nacre.core.tensor import KerasTensor, Symbol, Tensor
@@ -459,6 +460,10 @@ class Trainer(Layer):
         check_fit_arguments(
             batch_size, epochs, initial_epoch, steps_per_epoch, validation_steps, validation_batch_size, validation_freq
         )
+        most = max_epochs()
+        if most is not None and most < epochs:
+            warnings.warn(f"Limiting epochs to {most}", stacklevel=2)
+            epochs = most
         verbose = check_verbose(verbose)
         if validation_split and validation_data is None:
             (x, y, sample_weight), validation_data = train_validation_split(x, y, sample_weight, validation_split)

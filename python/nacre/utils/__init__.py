@@ -16,10 +16,13 @@ _REGISTRY = (
 __getattr__, __dir__, __all__ = _attach(
     __name__,
     {
+        "Config": ".named_values",
+        "FeatureSpace": "nacre.layers.feature_space",
         "Progbar": ".progbar",
         "PyDataset": ".py_dataset",
         "Sequence": ".py_dataset:PyDataset",
         "array_to_img": ".images",
+        "bounding_boxes": None,
         "clear_session": ".session",
         "disable_interactive_logging": "nacre.core.interactive",
         "enable_interactive_logging": "nacre.core.interactive",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import itertools
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -21,7 +23,15 @@ UNKNOWN = -2
 
 
 class Text(np.ndarray[Any, Any]):
-    """An array of strings, whose `numpy()` gives them as bytes."""
+    """An array of strings, whose `numpy()` gives them as bytes, and whose elements are such arrays, too."""
+
+    def __getitem__(self, key: Any) -> Any:
+        found = super().__getitem__(key)
+        if isinstance(found, (str, bytes)):
+            held = np.empty((), object)
+            held[()] = found
+            return held.view(Text)
+        return found
 
     def numpy(self) -> Any:
         """The strings in UTF-8."""
@@ -100,6 +110,16 @@ class Dataset:
     def from_generator(generator: Callable[..., Iterable[Any]], *args: Any, **kwargs: Any) -> Dataset:
         """What the function yields; types and signatures are not needed."""
         return Dataset(lambda: generator(*kwargs.get("args", ())))
+
+    @staticmethod
+    def list_files(file_pattern: Any, shuffle: bool | None = None, seed: int | None = None) -> Dataset:
+        """The names of the files that match a pattern (or several), in order, or shuffled anew in each epoch."""
+        patterns = [file_pattern] if isinstance(file_pattern, (str, bytes, os.PathLike)) else list(file_pattern)
+        names = sorted({name for pattern in patterns for name in glob.glob(os.fsdecode(pattern))})
+        if not names:
+            raise ValueError(f"list_files: no file matches {file_pattern!r}")
+        files = Dataset.from_tensor_slices(names)
+        return files.shuffle(len(names), seed) if shuffle or shuffle is None else files
 
     @staticmethod
     def range(*args: int, **kwargs: Any) -> Dataset:

@@ -10,7 +10,7 @@ import numpy as np
 
 from nacre.utils.dataset import Dataset
 from nacre.utils.files import walk_files
-from nacre.utils.images import img_to_array, load_img
+from nacre.utils.images import img_to_array, load_img, padded, resampling
 from nacre.utils.numerical import to_categorical
 from nacre.utils.progbar import print_message
 
@@ -24,7 +24,7 @@ class Files(Dataset):
         self,
         paths: list[str],
         labels: Any,
-        class_names: list[str],
+        class_names: list[str] | None,
         read: Callable[[list[str]], Any],
         batch_size: int | None,
         rng: Any,
@@ -65,19 +65,44 @@ def _dataset(
     if not root.is_dir():
         raise NotADirectoryError(f"there is no folder {str(directory)!r}")
     if label_mode not in ("int", "categorical", "binary", None):
-        raise ValueError(f"expected label_mode 'int', 'categorical', 'binary' or None, got {label_mode!r}")
-    if (validation_split is None) != (subset is None):
-        raise ValueError("`validation_split` and `subset` go together: give both or neither")
+        raise ValueError(
+            f"`label_mode` argument must be one of 'int', 'categorical', 'binary' or None. Received: {label_mode!r}"
+        )
+    if validation_split and not 0 < validation_split < 1:
+        raise ValueError(f"`validation_split` must be between 0 and 1, received: {validation_split}")
     if subset not in (None, "training", "validation", "both"):
-        raise ValueError(f"expected subset 'training', 'validation' or 'both', got {subset!r}")
+        raise ValueError(f'`subset` must be either "training", "validation" or "both", received: {subset!r}')
+    if (not validation_split) != (subset is None):
+        missing = "subset" if validation_split else "validation_split"
+        raise ValueError(
+            f"`{missing}` must be set if the other of `subset` and `validation_split` is, or neither of them"
+        )
     if shuffle and subset in ("training", "validation") and seed is None:
-        raise ValueError("with `validation_split` and `shuffle=True`, give a `seed`: the two subsets must not overlap")
+        raise ValueError(
+            "If using `validation_split` and shuffling the data, you must provide a `seed` argument, so that the two subsets do "
+            "not overlap"
+        )
+    if label_mode is None:  # every file below the folder counts
+        labels, class_names = None, None
     inferred = isinstance(labels, str) and labels == "inferred"
+    if not inferred and labels is not None and not isinstance(labels, (list, tuple, np.ndarray)):
+        raise ValueError(
+            "`labels` argument should be a list/tuple of integer labels, of the same size as the number of files in the "
+            f"target directory, 'inferred' or None. Received: labels={labels!r}"
+        )
+    if not inferred and class_names:
+        raise ValueError(f'You can only pass `class_names` if `labels="inferred"`. Received: labels={labels!r}')
+    folders = sorted(p.name for p in root.iterdir() if p.is_dir())
+    if inferred and class_names and set(class_names) != set(folders):
+        raise ValueError(
+            "The `class_names` passed did not match the names of the subdirectories of the target directory. Expected: "
+            f"{folders} (or a subset of it), but received: class_names={class_names}"
+        )
     if inferred:
-        names = list(class_names) if class_names else sorted(p.name for p in root.iterdir() if p.is_dir())
+        names = list(class_names or folders)
         found = [(p, i) for i, name in enumerate(names) for p in walk_files(root / name, follow_links)]
     else:
-        names = list(class_names or ())
+        names = [] if labels is None else [str(v) for v in sorted(set(labels))]
         found = [(p, 0) for p in walk_files(root, follow_links)]
     found = [(p, i) for p, i in found if p.suffix.lower() in endings]
     if not found:
@@ -93,7 +118,9 @@ def _dataset(
             f"{len(numbers)} while we found {len(paths)} files in directory {directory}."
         )
     if label_mode == "binary" and inferred and len(names) != 2:
-        raise ValueError(f"label_mode='binary' is for 2 classes, found {len(names)}: {names}")
+        raise ValueError(
+            f"When passing `label_mode='binary'`, there must be exactly 2 class_names. Received: class_names={names}"
+        )
     if verbose:
         print_message(f"Found {len(paths)} files" + (f" belonging to {len(names)} classes." if names else "."))
     values = None if label_mode is None or numbers is None else numbers
@@ -107,7 +134,12 @@ def _dataset(
     def part(chosen: Any) -> Files:
         rng = np.random.default_rng(seed) if shuffle else None
         return Files(
-            [paths[i] for i in chosen], None if values is None else values[chosen], names, read, batch_size, rng
+            [paths[i] for i in chosen],
+            None if values is None else values[chosen],
+            names if numbers is not None else None,
+            read,
+            batch_size,
+            rng,
         )
 
     if subset == "both":
@@ -139,13 +171,23 @@ def image_dataset_from_directory(
 
     `labels` "inferred" takes the names of sub-folders as classes; a list gives a label per file in the order of paths.
     `label_mode`: "int", "categorical" (one-hot), "binary" (0.0 or 1.0) or None. With `validation_split`, `subset` says
-    which part to give: "training", "validation" or "both". Other arguments are those of `load_img`.
+    which part to give: "training", "validation" or "both". Other arguments are those of `load_img`;
+    `pad_to_aspect_ratio` adds black borders so that nothing is stretched.
     """
-    if pad_to_aspect_ratio:
-        raise ValueError("image_dataset_from_directory: pad_to_aspect_ratio is not supported")
+    if color_mode not in ("rgb", "rgba", "grayscale"):
+        raise ValueError(
+            f"`color_mode` must be one of {{'rgb', 'rgba', 'grayscale'}}. Received: color_mode={color_mode}"
+        )
+    if crop_to_aspect_ratio and pad_to_aspect_ratio:
+        raise ValueError("Only one of `pad_to_aspect_ratio` and `crop_to_aspect_ratio` can be set to `True`.")
+
+    def picture(path: str) -> Any:
+        if not pad_to_aspect_ratio:
+            return load_img(path, color_mode, image_size, interpolation, crop_to_aspect_ratio)
+        return padded(load_img(path, color_mode), image_size).resize(image_size[::-1], resampling(interpolation))
 
     def read(paths: list[str]) -> Any:
-        pictures = (load_img(p, color_mode, image_size, interpolation, crop_to_aspect_ratio) for p in paths)
+        pictures = map(picture, paths)
         return np.stack([img_to_array(p, data_format) for p in pictures])
 
     return _dataset(

@@ -61,6 +61,8 @@ def get_file(
     """
     if not origin:
         raise ValueError('Please specify the "origin" argument (URL of the file to download).')
+    if not isinstance(origin, str):
+        raise TypeError(f"get_file: origin: expected the URL of a file, got {origin!r}")
     if md5_hash is not None and file_hash is None:
         file_hash, hash_algorithm = md5_hash, "md5"
     name = os.fspath(fname) if fname is not None else ""

@@ -82,8 +82,7 @@ def load_img(
     image = _pillow("load_img")
     if color_mode not in _MODES:
         raise ValueError(f"load_img: expected color_mode 'grayscale', 'rgb' or 'rgba', got {color_mode!r}")
-    if interpolation not in _INTERPOLATIONS:
-        raise ValueError(f"load_img: expected interpolation to be one of {_INTERPOLATIONS}, got {interpolation!r}")
+    method = resampling(interpolation)
     if isinstance(path, io.BytesIO):
         img = image.open(path)
     elif isinstance(path, (str, Path)):
@@ -106,7 +105,23 @@ def load_img(
         crop_w = min(w, h * width // height)
         left, top = (w - crop_w) // 2, (h - crop_h) // 2
         box = (left, top, left + crop_w, top + crop_h)
-    return img.resize((width, height), getattr(image.Resampling, interpolation.upper()), box)
+    return img.resize((width, height), method, box)
+
+
+def resampling(interpolation: str) -> Any:
+    """What Pillow calls an interpolation. Raises ValueError for an unknown one."""
+    if interpolation not in _INTERPOLATIONS:
+        raise ValueError(f"load_img: expected interpolation to be one of {_INTERPOLATIONS}, got {interpolation!r}")
+    return getattr(_pillow("load_img").Resampling, interpolation.upper())
+
+
+def padded(img: Any, target_size: tuple[int, int]) -> Any:
+    """A Pillow image with black borders, so that it has the aspect of `target_size`."""
+    (height, width), (w, h) = target_size, img.size
+    wide, tall = max(w, h * width // height), max(h, w * height // width)
+    canvas = _pillow("load_img").new(img.mode, (wide, tall))
+    canvas.paste(img, ((wide - w) // 2, (tall - h) // 2))
+    return canvas
 
 
 def save_img(

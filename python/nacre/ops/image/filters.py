@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from nacre.core.spec import is_float
-from nacre.core.tensor import Tensor
+from nacre.core.tensor import Symbol, Tensor
 from nacre.ops.base import public, scalar, value
 from nacre.ops.convolution import convolve, numbers
 from nacre.ops.elementwise import (
     Add,
     Div,
     Eq,
+    Exp,
     Max,
     Min,
     Mod,
@@ -26,7 +27,7 @@ from nacre.ops.elementwise import (
 )
 from nacre.ops.image.layout import Batch
 from nacre.ops.movement import Concat, reshaped, slice_axis
-from nacre.ops.reduction import mean
+from nacre.ops.reduction import mean, sum
 
 
 def _c(number: float, x: Any) -> Any:
@@ -107,14 +108,33 @@ def _filtered(x: Any, kernel: Any, padding: str) -> Any:
     pads = ((0, 0), (0, 0))
     if padding == "same":
         pads = ((kh - 1) // 2, kh // 2), ((kw - 1) // 2, kw // 2)
-    weights = np.repeat(np.asarray(kernel)[:, :, None, None], c, 3).astype(x.dtype)
-    return convolve(x, Tensor(weights), (1, 1), pads, (1, 1), max(c, 1))
+    if isinstance(kernel, np.ndarray):
+        weights: Any = Tensor(np.repeat(kernel[:, :, None, None], c, 3).astype(x.dtype))
+    else:
+        weights = Mul()(reshaped(kernel, (kh, kw, 1, 1)), Tensor(np.ones((1, 1, 1, c), x.dtype)))
+    return convolve(x, weights, (1, 1), pads, (1, 1), max(c, 1))
 
 
-def _gauss(size: int, sigma: float) -> Any:
+def _gauss(size: int, sigma: Any) -> Any:
+    """The Gauss curve at `size` places, of sum 1: an array, or a symbol where sigma is one (1,)."""
     places = np.arange(size) - (size - 1) / 2
-    w = np.exp(-0.5 * (places / sigma) ** 2)
-    return w / w.sum()
+    if isinstance(sigma, float):
+        w = np.exp(-0.5 * (places / sigma) ** 2)
+        return w / w.sum()
+    q = Div()(Tensor(places.astype(sigma.dtype)), sigma)
+    curve = Exp()(Mul()(Mul()(q, q), _c(-0.5, q)))
+    return Div()(curve, sum(curve, keepdims=True))
+
+
+def _deviations(sigma: Any) -> list[Any]:
+    """One or two positive numbers as two; those of a symbol (2,) as symbols (1,)."""
+    if isinstance(sigma, Symbol) and sigma.shape == (2,):
+        return [slice_axis(floating(sigma), 0, i, i + 1) for i in range(2)]
+    if not isinstance(sigma, Symbol):
+        sigma = np.asarray(sigma, np.float64).reshape(-1)
+        if sigma.size in (1, 2) and sigma.min() > 0:
+            return [float(s) for s in np.broadcast_to(sigma, 2)]
+    raise ValueError(f"gaussian_blur: expected sigma to be one or two positive numbers, got {sigma!r}")
 
 
 @public
@@ -126,12 +146,16 @@ def gaussian_blur(
     The first number of `kernel_size` and of `sigma` is that along a row, the second that along a column.
     """
     batch = Batch(images, data_format, "gaussian_blur")
-    kernel_size, sigma = (v.tolist() if isinstance(v, (np.ndarray, Tensor)) else v for v in (kernel_size, sigma))
+    kernel_size = kernel_size.tolist() if isinstance(kernel_size, (np.ndarray, Tensor)) else kernel_size
     along, across = numbers(kernel_size, 2, "gaussian_blur", "kernel_size")
-    deviations = [float(s) for s in (sigma if isinstance(sigma, (tuple, list)) else (sigma, sigma))]
-    if len(deviations) != 2 or min(deviations) <= 0:
-        raise ValueError(f"gaussian_blur: expected sigma to be one or two positive numbers, got {sigma!r}")
-    kernel = np.outer(_gauss(across, deviations[1]), _gauss(along, deviations[0]))
+    of_row, of_column = _deviations(sigma)
+    row, column = _gauss(along, of_row), _gauss(across, of_column)
+    if isinstance(row, np.ndarray):
+        kernel = np.outer(column, row)
+    else:
+        x = floating(batch.x)
+        row, column = cast_to(row, x.dtype), cast_to(column, x.dtype)
+        kernel = Mul()(reshaped(column, (across, 1)), reshaped(row, (1, along)))
     return batch.back(cast_to(_filtered(floating(batch.x), kernel, "same"), batch.x.dtype))
 
 

@@ -27,6 +27,7 @@ from nacre.ops.elementwise import (
     floating,
 )
 from nacre.ops.gather import Take
+from nacre.ops.image.filters import gaussian_blur
 from nacre.ops.image.layout import Batch
 from nacre.ops.linalg import Solve
 from nacre.ops.movement import Concat, reshaped, slice_axis
@@ -129,7 +130,7 @@ def _rounded(y: Any, dtype: str) -> Any:
     return Cast(dtype)(y) if is_float(dtype) else Cast(dtype)(Round()(y))
 
 
-def _check(interpolation: str, fill_mode: str, name: str) -> int:
+def check_warp(interpolation: str, fill_mode: str, name: str) -> int:
     if interpolation not in ("nearest", "bilinear"):
         raise ValueError(f"{name}: expected interpolation to be 'nearest' or 'bilinear', got {interpolation!r}")
     if fill_mode not in _FILL_MODES:
@@ -195,7 +196,7 @@ def affine_transform(
     `transform` is (a, b, c, d, e, f, g, h), or one for each image (N, 8). What lies outside is `fill_value`
     ("constant"), or the image continued ("nearest", "wrap", "mirror", "reflect").
     """
-    order = _check(interpolation, fill_mode, "affine_transform")
+    order = check_warp(interpolation, fill_mode, "affine_transform")
     batch = Batch(images, data_format, "affine_transform")
     t = _transforms(transform, batch.x.shape[0], "affine_transform")
     rows, columns = _projected(batch.x, t)
@@ -216,7 +217,7 @@ def perspective_transform(
     """Images in which what stands at the four `end_points` is what stood at the four `start_points`: (4, 2) or (N, 4,
     2).
     """
-    order = _check(interpolation, "constant", "perspective_transform")
+    order = check_warp(interpolation, "constant", "perspective_transform")
     batch = Batch(images, data_format, "perspective_transform")
     n = batch.x.shape[0]
     corners = []
@@ -229,13 +230,13 @@ def perspective_transform(
                 f"Received shape: {value(points).shape}"
             )
         corners.append(p if p.shape[0] == n else Take(0)(p, Tensor(np.zeros(n, np.int32))))
-    t = _homography(*corners)
+    t = homography(*corners)
     rows, columns = _projected(batch.x, t)
     y = _warped(batch.x, rows, columns, order, "constant", float(np.asarray(value(fill_value)).reshape(-1)[0]))
     return batch.back(_rounded(y, batch.x.dtype))
 
 
-def _homography(start: Any, end: Any) -> Any:
+def homography(start: Any, end: Any) -> Any:
     """The eight numbers that carry the points `end` (N, 4, 2) to `start`: a linear system of eight equations."""
     n = start.shape[0]
     ex, ey = (slice_axis(end, 2, i, i + 1) for i in range(2))  # (N, 4, 1)
@@ -249,3 +250,16 @@ def _homography(start: Any, end: Any) -> Any:
         equations.append(Concat(2)(*own, *other, *products))
         right.append(s)
     return reshaped(Solve()(Concat(1)(*equations), Concat(1)(*right)), (n, 8))
+
+
+def displaced(
+    x: Any, field: Any, alpha: Any, sigma: Any, size: int, order: int, fill_mode: str, fill_value: float
+) -> Any:
+    """Images (N, H, W, C) whose pixels read at places moved by `field` (N, H, W, 2), rows and columns, blurred with
+    deviation `sigma` in a window of `size`, times `alpha`."""
+    n, h, w, _ = x.shape
+    smooth = Mul()(gaussian_blur(field, (size, size), sigma, "channels_last"), alpha)
+    rows, columns = _grid(h, w, field.dtype)
+    rows = Add()(rows, reshaped(slice_axis(smooth, 3, 0, 1), (n, h, w)))
+    columns = Add()(columns, reshaped(slice_axis(smooth, 3, 1, 2), (n, h, w)))
+    return _rounded(_warped(x, rows, columns, order, fill_mode, fill_value), x.dtype)

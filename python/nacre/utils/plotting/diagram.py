@@ -111,7 +111,8 @@ def _box(layer: Any, inputs: list[Any], outputs: list[Any], options: Options, pr
         if activation is not None:
             box.rows.append(("Activation", getattr(activation, "__name__", type(activation).__name__)))
     if options.shapes:
-        box.rows.append(("Input", _shapes(inputs or outputs)))
+        if inputs or cls != "InputLayer":
+            box.rows.append(("Input", _shapes(inputs or outputs)))
         box.rows.append(("Output", _shapes(outputs)))
     if options.dtype:
         box.rows.append(("Dtype", ", ".join(dict.fromkeys(str(t.dtype) for t in outputs)) or _dtype(layer)))

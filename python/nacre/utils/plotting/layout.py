@@ -1,22 +1,20 @@
 """Where boxes and arrows go: a layered drawing. Ranks by longest path, order within a rank by barycentres, positions by
-least squares under the order, right-angled arrows on tracks between the ranks.
+blocks of vertices that stand under each other, right-angled arrows on tracks between the ranks.
 
-The method is that of Sugiyama, Tagawa and Toda (1981); the positions of a rank are an isotonic regression (pool
-adjacent violators). All lengths are in points; y grows downwards.
+The method is that of Sugiyama, Tagawa and Toda (1981). All lengths are in points; y grows downwards.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 GAP_X = 22.0  # between neighbours in a rank
-GAP_Y = 26.0  # between ranks, before tracks
+GAP_Y = 20.0  # between ranks, before tracks
 TRACK = 8.0  # between parallel arrows
 LANE = 10.0  # width that a passing arrow takes in a rank
 SWEEPS = 24
-INFINITE = float("inf")
 
 
 @dataclass
@@ -113,7 +111,7 @@ def _depth_first(n: int, edges: Sequence[tuple[int, int]]) -> list[int]:
 
 
 def _ranks(n: int, edges: Sequence[tuple[int, int] | None]) -> list[int]:
-    """The longest path to each vertex; sources are pulled down to where they are needed."""
+    """The longest path to each vertex; sources, and what only they lead to, are pulled down to where it is needed."""
     above: list[list[int]] = [[] for _ in range(n)]
     below: list[list[int]] = [[] for _ in range(n)]
     for edge in edges:
@@ -131,8 +129,11 @@ def _ranks(n: int, edges: Sequence[tuple[int, int] | None]) -> list[int]:
             waiting[w] -= 1
             if not waiting[w]:
                 ready.append(w)
+    loose: dict[int, bool] = {}
+    for v in order:
+        loose[v] = all(loose[u] and len(below[u]) == 1 for u in above[v])
     for v in reversed(order):
-        if not above[v] and below[v]:
+        if loose[v] and below[v]:
             rank[v] = min(rank[w] for w in below[v]) - 1
     return rank
 
@@ -201,85 +202,97 @@ def _crossings(graph: _Graph) -> int:
 
 
 def _positions(graph: _Graph) -> list[float]:
-    """x of every vertex: as straight as the order and the widths allow."""
-    x = [0.0] * len(graph.rank_of)
-    for rank in graph.ranks:
-        _spread(graph, rank, x, lambda v: (0.0, 1.0))
-    last = len(graph.ranks) - 1
-    for sweep in range(SWEEPS):
-        downwards = sweep % 2 == 0
-        neighbours = graph.up if downwards else graph.down
-        levels = range(1, last + 1) if downwards else range(last - 1, -1, -1)
+    """x of every vertex. Vertices that should stand under each other are joined into blocks, which are pushed together
+    from the left and from the right; the middle of four such drawings is taken (Brandes and Koepf, 2001)."""
+    crossed = _crossed(graph)
+    drawings = [
+        _drawing(graph, crossed, downwards, mirrored) for downwards in (True, False) for mirrored in (False, True)
+    ]
 
-        def wish(v: int, neighbours: list[list[int]] = neighbours) -> tuple[float, float]:
-            near = neighbours[v]
-            if not near:
-                return x[v], 0.1
-            # Boxes line up with boxes, so that the trunk of a network is straight and its shortcuts run beside it.
-            shares = [(x[w], 0.02 if w >= graph.real and v < graph.real else 1.0) for w in near]
-            centre = sum(at * share for at, share in shares) / sum(share for _, share in shares)
-            # A lane between two lanes wants to be straight most of all.
-            straight = v >= graph.real and all(w >= graph.real for w in near)
-            return centre, 8.0 if straight else 0.01 if v >= graph.real else 1.0
+    def extent(x: list[float]) -> tuple[float, float]:
+        return (
+            min(at - width / 2 for at, width in zip(x, graph.widths, strict=True)),
+            max(at + width / 2 for at, width in zip(x, graph.widths, strict=True)),
+        )
 
-        for level in levels:
-            _spread(graph, graph.ranks[level], x, wish)
-    for chain in graph.chains:
-        _straighten(graph, chain[1:-1], x)
-    return x
+    low, high = min((extent(x) for x in drawings), key=lambda e: e[1] - e[0])
+    for i, x in enumerate(drawings):
+        mine = extent(x)
+        shift = high - mine[1] if i % 2 else low - mine[0]  # pushed to the right, or to the left
+        drawings[i] = [at + shift for at in x]
+    return [sum(sorted(at)[1:3]) / 2 for at in zip(*drawings, strict=True)]
 
 
-def _straighten(graph: _Graph, lanes: list[int], x: list[float]) -> None:
-    """Gives the lanes of one edge a common x over as many ranks as the boxes beside them allow."""
-    run: list[int] = []
-    low, high = -INFINITE, INFINITE
-    for lane in [*lanes, None]:
-        lo, hi = _room(graph, lane, x) if lane is not None else (INFINITE, -INFINITE)
-        if run and max(low, lo) > min(high, hi):
-            common = min(max(sum(x[v] for v in run) / len(run), low), high)
-            for v in run:
-                x[v] = common
-            run, low, high = [], -INFINITE, INFINITE
-        if lane is not None:
-            run.append(lane)
-            low, high = max(low, lo), min(high, hi)
+def _joins(graph: _Graph, v: int, w: int) -> bool:
+    """Whether w, below v, may stand under it. Boxes line up with boxes, so that the trunk of a network is straight and
+    its shortcuts run beside it."""
+    if v < graph.real and w >= graph.real:
+        return all(other >= graph.real for other in graph.down[v])
+    if w < graph.real and v >= graph.real:
+        return all(other >= graph.real for other in graph.up[w])
+    return True
 
 
-def _room(graph: _Graph, v: int, x: list[float]) -> tuple[float, float]:
-    """Between which x a vertex can move while its neighbours in the rank stay."""
-    rank = graph.ranks[graph.rank_of[v]]
-    i = rank.index(v)
-    low = x[rank[i - 1]] + _distance(graph, rank[i - 1], v) if i else -INFINITE
-    high = x[rank[i + 1]] - _distance(graph, v, rank[i + 1]) if i + 1 < len(rank) else INFINITE
-    return low, high
+def _crossed(graph: _Graph) -> set[tuple[int, int]]:
+    """Connections that cross one between two lanes: the lanes stay straight."""
+    found = set()
+    for upper, lower in zip(graph.ranks, graph.ranks[1:], strict=False):
+        at = {v: i for i, v in enumerate(lower)}
+        pairs = [(i, at[w], v, w) for i, v in enumerate(upper) for w in set(graph.down[v])]
+        lanes = [p for p in pairs if p[2] >= graph.real and p[3] >= graph.real]
+        for i, j, v, w in pairs:
+            if (v < graph.real or w < graph.real) and any((i - k) * (j - m) < 0 for k, m, _, _ in lanes):
+                found.add((v, w))
+    return found
+
+
+def _drawing(graph: _Graph, crossed: set[tuple[int, int]], downwards: bool, mirrored: bool) -> list[float]:
+    """x of every vertex, when each stands under (downwards) or over one of its neighbours where it can, as far to the
+    left (mirrored: to the right) as possible."""
+    ranks = [rank[::-1] if mirrored else rank for rank in graph.ranks]
+    place = {v: i for rank in ranks for i, v in enumerate(rank)}
+    block = list(range(len(place)))  # the first vertex of the block that a vertex is in
+    taken: set[int] = set()
+    for rank in ranks if downwards else ranks[::-1]:
+        used = -1
+        for v in rank:
+            pairs = [(w, v) if downwards else (v, w) for w in set(graph.up[v] if downwards else graph.down[v])]
+            pairs = [pair for pair in pairs if _joins(graph, *pair)]
+            near = sorted((pair[0 if downwards else 1] for pair in pairs), key=place.__getitem__)
+            for w in dict.fromkeys(near[(len(near) - 1) // 2 : len(near) // 2 + 1]):
+                pair = (w, v) if downwards else (v, w)
+                if block[v] == v and w not in taken and place[w] > used and pair not in crossed:
+                    block[v], used = block[w], place[w]
+                    taken.add(w)
+    return [(-at if mirrored else at) for at in _pushed(graph, ranks, block)]
+
+
+def _pushed(graph: _Graph, ranks: list[list[int]], block: list[int]) -> list[float]:
+    """x of every vertex when blocks are as far left as distances allow, then as near to their right neighbours."""
+    after: dict[int, list[tuple[int, float]]] = {b: [] for b in block}
+    waiting = dict.fromkeys(after, 0)
+    for rank in ranks:
+        for a, b in itertools.pairwise(rank):
+            after[block[a]].append((block[b], _distance(graph, a, b)))
+            waiting[block[b]] += 1
+    ready, order, x = [b for b in after if not waiting[b]], [], dict.fromkeys(after, 0.0)
+    while ready:
+        a = ready.pop()
+        order.append(a)
+        for b, distance in after[a]:
+            x[b] = max(x[b], x[a] + distance)
+            waiting[b] -= 1
+            if not waiting[b]:
+                ready.append(b)
+    for a in reversed(order):
+        x[a] = max(x[a], min((x[b] - distance for b, distance in after[a]), default=x[a]))
+    return [x[b] for b in block]
 
 
 def _distance(graph: _Graph, a: int, b: int) -> float:
     """The least distance of the centres of two neighbours."""
     lanes = a >= graph.real and b >= graph.real
     return (graph.widths[a] + graph.widths[b]) / 2 + (TRACK if lanes else GAP_X)
-
-
-def _spread(graph: _Graph, rank: list[int], x: list[float], wish: Callable[[int], tuple[float, float]]) -> None:
-    """Puts a rank as near to its wishes (position, weight) as order and least distances allow: least squares."""
-    offsets, start = [], 0.0
-    for a, b in itertools.pairwise(rank):
-        offsets.append(start)
-        start += _distance(graph, a, b)
-    offsets.append(start)
-    blocks: list[list[float]] = []  # [mean, weight, count]
-    for v, offset in zip(rank, offsets, strict=True):
-        wanted, weight = wish(v)
-        blocks.append([wanted - offset, weight, 1])
-        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
-            mean, w, count = blocks.pop()
-            top = blocks[-1]
-            top[0] = (top[0] * top[1] + mean * w) / (top[1] + w)
-            top[1] += w
-            top[2] += count
-    values = [mean for mean, _, count in blocks for _ in range(int(count))]
-    for v, offset, value in zip(rank, offsets, values, strict=True):
-        x[v] = value + offset
 
 
 def _ports(graph: _Graph, x: list[float]) -> dict[tuple[int, int, str], float]:
@@ -289,10 +302,12 @@ def _ports(graph: _Graph, x: list[float]) -> dict[tuple[int, int, str], float]:
         for w in graph.down[v]:
             ports[v, w, "out"] = x[v]
         sources = sorted(set(graph.up[v]), key=lambda w: x[w])
+        # What comes straight from above enters in the middle.
+        straight = [i for i, w in enumerate(sources) if abs(x[w] - x[v]) < 0.5]
+        middle = straight[0] if straight and len(sources) <= 3 else (len(sources) - 1) / 2
+        step = min(2.2 * TRACK, 0.3 * graph.widths[v] / max(middle, len(sources) - 1 - middle, 0.5))
         for i, w in enumerate(sources):
-            room = graph.widths[v] * 0.6
-            step = min(2.2 * TRACK, room / max(len(sources) - 1, 1))
-            ports[w, v, "in"] = x[v] + (i - (len(sources) - 1) / 2) * step if v < graph.real else x[v]
+            ports[w, v, "in"] = x[v] + (i - middle) * step if v < graph.real else x[v]
     for v in range(graph.real):
         # A single straight connection stays straight even where the other end has several.
         for w in set(graph.down[v]):

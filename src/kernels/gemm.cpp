@@ -27,11 +27,15 @@ constexpr Tiles add_widths(Tiles t) {
 }
 constexpr Tiles kTiles = add_widths<kWidest>(Tiles{});
 
-struct DotTiles { Dots at[kMaxDotRows + 1][kMaxDotColumns + 1]; };
+struct DotTiles {
+  Dots at[kMaxDotRows + 1][kMaxDotColumns + 1];
+  Dots asking[kMaxDotColumns + 1];  // for one row of a
+};
 template <int MA, int NB>
 constexpr void add_columns(DotTiles& t) {
   if constexpr (NB > 0) {
     if constexpr (MA * NB <= kMaxSums) t.at[MA][NB] = &dots::run<MA, NB>;
+    if constexpr (MA == 1 && NB <= kMaxSums) t.asking[NB] = &dots::run<1, NB, true>;
     add_columns<MA, NB - 1>(t);
   }
 }
@@ -213,7 +217,7 @@ void straight(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
       const i64 panels = c.j1 - c.j0;
       if (c.j1 <= full)
         next = {r.at.b + c.k * p.b_k + c.j0 * width, r.packed + (1 - half) * s.packed_floats / 2, panels * c.kc,
-                panels, 0, p.b_k, c.kc * width, (s.group > 1 ? kAskedRows : kAskedRowsOfOne) * p.b_k};
+                panels, 0, p.b_k, c.kc * width, (s.group > 1 ? kAskedRows : kAskedRowsOfOne) * p.b_k, copies};
     }
     const bool copied = copies && next.left > 0;
     float* packed = r.packed + (copies ? half * s.packed_floats / 2 : 0);
@@ -333,9 +337,9 @@ void run_dots(PendingDots& d, const Run& r) {
     const i64 kc = min_of(s.kc, p.K - k);
     for (int t = 0; t < d.n; ++t) {
       const auto& tile = d.tile[t];
-      kDotTiles.at[tile.rows][tile.columns]({kc, a + tile.m * a_m + k, a_m, b + tile.n * b_n + k, b_n,
-                                             r.turned + t * kMaxSums * kLanes, d.sums[t], k > 0, k + kc >= p.K,
-                                             s.asks_rows});
+      const Dots run = s.asks_rows ? kDotTiles.asking[tile.columns] : kDotTiles.at[tile.rows][tile.columns];
+      run({kc, a + tile.m * a_m + k, a_m, b + tile.n * b_n + k, b_n, r.turned + t * kMaxSums * kLanes, d.sums[t], k > 0,
+           k + kc >= p.K});
     }
     k += kc;
   } while (k < p.K);

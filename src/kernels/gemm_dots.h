@@ -15,7 +15,6 @@ struct DotsCall {
   float* lanes;  // rows * columns vectors of unfinished sums: read if `more`, written unless `last`
   float* sums;   // rows * columns results, row by row, if `last`; room for a multiple of four
   bool more, last;
-  bool asks;  // one row of a: the rows of b are asked for a little ahead, since L3 gives more then
 };
 
 using Dots = void (*)(const DotsCall&);
@@ -34,7 +33,8 @@ constexpr int kAskedAhead = 256;  // floats
 
 namespace dots {
 
-template <int MA, int NB>
+// asks: for the rows of b a little ahead, since L3 gives more then.
+template <int MA, int NB, bool asks = false>
 void run(const DotsCall& t) {
   Vec sum[MA][NB];
   NACRE_UNROLL
@@ -68,16 +68,11 @@ void run(const DotsCall& t) {
     }
   };
   i64 k = t.K;
-  if (MA == 1 && t.asks) {
-    for (; k >= kLanes; k -= kLanes) {
+  for (; k >= kLanes; k -= kLanes) {
+    if (asks) {
       NACRE_UNROLL
       for (int j = 0; j < NB; ++j) prefetch(b.address(j) + kAskedAhead);
-      step([](const float* p) __attribute__((always_inline)) { return load(p); });
-      a.step(kLanes);
-      b.step(kLanes);
     }
-  }
-  for (; k >= kLanes; k -= kLanes) {
     step([](const float* p) __attribute__((always_inline)) { return load(p); });
     a.step(kLanes);
     b.step(kLanes);

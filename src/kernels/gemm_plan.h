@@ -15,12 +15,13 @@ constexpr i64 kDotDepth = 768;         // in the dot form: eight rows take 24 Ki
 constexpr int kPendingTiles = 16;
 constexpr i64 kOneSet = 1024;          // floats: rows so far apart, or a multiple, share one set of L1
 constexpr i64 kMostWhole = 2048;       // steps of k of a sum that is not cut: a panel of b fills half of L2
-constexpr i64 kFewRows = 256;          // with more, going through c again for every few steps of k costs more than b does
+constexpr i64 kFewRows = 256;          // with more, going through c for every few steps of k costs more than b does
 constexpr i64 kFarDepth = 128;         // the same where b comes from memory, which gives its best in runs of a KiB:
 constexpr i64 kMostGrouped = 4;        // as many panels are then copied together,
 constexpr i64 kPanelsAtOnce = 128 * 1024;  // if those at hand and the next fit half of L2
 constexpr double kNearFloats = 1024 * 1024;  // of b: what L3 gives at any stride
-constexpr double kL2Floats = 192 * 1024, kL3Floats = 4 * 1024 * 1024;  // between them asking gains a fifth: 105, 125 GB/s
+constexpr double kL2Floats = 192 * 1024;       // from here up to
+constexpr double kL3Floats = 4 * 1024 * 1024;  // here asking ahead gains a fifth: 125 GB/s, not 105
 constexpr i64 kLongRow = 1000;         // of b: shorter ones follow each other closely enough
 constexpr i64 kAskedRows = 4, kAskedRowsOfOne = 12;  // of b, before they are copied
 constexpr i64 kRowsAhead = 8;          // of b, before few rows of a meet them; from memory rather blocks,
@@ -71,7 +72,9 @@ Form choose_form(const Product& p) {
   constexpr double lane = 1.0 / (2 * kLanes);  // of a step
   const auto lanes = [](i64 n) { return lane * static_cast<double>(padded(n)); };  // idle ones cost the same
   const bool turn_b = p.b_n != 1, turn_a = p.a_m != 1;  // swapped, a has the part of b
-  const double straight = M * K * lanes(p.N) + (turn_b ? (K * N >= kNearFloats ? 1.2 : 0.3) * K * N : 0.0);
+  // Blocks are turned whole; far ones come from everywhere.
+  const double turn = (K * N >= kNearFloats ? 1.2 : 0.3) * 2 * kLanes * lanes(p.K);
+  const double straight = M * K * lanes(p.N) + (turn_b ? turn * N : 0.0);
   const double swapped = N * K * lanes(p.M) + (turn_a ? 0.3 * K * M : 0.0) + 0.5 * M * N;
   double dots = 1e300;
   const bool few = p.M <= kMaxDotRows || p.N <= kMaxDotColumns;
@@ -82,7 +85,9 @@ Form choose_form(const Product& p) {
   if (p.a_k == 1 && p.b_n == 1 && p.N <= kMaxDotColumns && p.K * p.N <= kBlockOfA)
     dots = 1.03 * M * N * lanes(p.K) + kDotEnd * M * N + (kLanes == 16 ? 0.4 : 0.8) * K * N;
   // rows of a by pairs along k
-  const auto folded = [&](double rows, i64 a_m) { return (a_m % kOneSet == 0 ? 0.36 : 0.28) * rows * K + 4 * (rows + K); };
+  const auto folded = [&](double rows, i64 a_m) {
+    return (a_m % kOneSet == 0 ? 0.36 : 0.28) * rows * K + 4 * (rows + K);
+  };
   double best = dots < straight ? dots : straight;
   if (swapped < best) best = swapped;
   if (p.a_k == 1 && p.N <= kFoldedColumns && folded(M, p.a_m) < best) return Form::folded;
@@ -163,8 +168,8 @@ Plan make_plan(const Product& product) {
   const double floats_of_b = static_cast<double>(p.K) * static_cast<double>(p.N);
   const bool near = floats_of_b <= kNearFloats, far = !near && p.N >= kLongRow && p.M <= kFewRows;
   const bool few = s.form == Form::rows && p.M <= s.mr && s.nv != kMainNV && !p.whole && p.b_k >= s.nv * kLanes;
-  s.asks_rows = few && floats_of_b > kBlockOfA && (near || in_l3(floats_of_b));
-  s.asks_blocks = few && p.M > 1 && !near && !s.asks_rows;  // one row alone leaves long streams to the guesses of the hardware
+  s.asks_rows = few && floats_of_b > kBlockOfA && (near || floats_of_b <= (p.M == 1 ? kL3Floats : kL3Floats / 2));
+  s.asks_blocks = few && p.M > 1 && !near && !s.asks_rows;  // one row's long streams are left to the hardware's guesses
   const i64 depth = s.asks_blocks ? kAskedDepth : far ? kFarDepth : kDepth;
   s.kc = p.whole ? p.K : ceil_div(p.K, max_of(1, ceil_div(p.K, depth)));
   const double rows = static_cast<double>(max_of(kRowsForB, p.M)) / static_cast<double>(max_of(p.M, 1));

@@ -19,13 +19,14 @@ struct Finish {
 // Some panels of b side by side on their way into panel order, row by row of b: whole vectors only.
 struct PanelCopy {
   const float* from = nullptr;
-  float* to = nullptr;  // null: it is only asked for
+  float* to = nullptr;
   i64 left = 0;      // pieces (rows of a panel) to go
   i64 pieces = 0;    // in a row
   i64 piece = 0;     // of the row at hand
   i64 from_k = 0;    // b(k, n) = from[k * from_k + n]
   i64 to_panel = 0;  // floats from copied panel to copied panel
   i64 ahead = 0;     // how far ahead of what is copied b is asked for
+  bool copies = false;  // else it is only asked for
 
   // Behind a piece of so many floats.
   NACRE_INLINE_MEMBER void step(i64 width) {
@@ -284,10 +285,10 @@ void run(TileCall& t) {
       at.b_k = NV * kLanes;
     } else {
       const bool next = t.next.left > 0;
-      if (kCopiesAhead && main && next && t.next.to) {
+      if (kCopiesAhead && main && next && t.next.copies) {
         const i64 k = multiply_copying(sum, t, at);
         multiply<MR, NV, kPlain>(sum, t, at, k);
-      } else if (NV > 1 && next && !t.next.to) {
+      } else if (NV > 1 && next && !t.next.copies) {
         if (t.next.pieces > 1)
           multiply<MR, NV, kAskFar>(sum, t, at, 0);
         else

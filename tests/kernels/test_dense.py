@@ -19,6 +19,7 @@ LARGE = [
     (9, 600, 10),
     (100, 300, 129),
     (6, 256, 512),
+    (4, 1400, 1600),
     (130, 1030, 176),  # narrower panels between blocks that are copied ahead
     (64, 1200, 112),
     (40, 1024, 64),

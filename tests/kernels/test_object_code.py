@@ -13,7 +13,7 @@ import pytest
 from nacre import _core
 
 ROOT = Path(__file__).resolve().parents[2]
-TILE = re.compile(r"nacre::(\w+)::(tile|dots|folded|winograd)::run<(\d+), (\w+)>")
+TILE = re.compile(r"nacre::(\w+)::(tile|dots|folded|winograd)::run<(\d+), (\w+)(, true|, false)?>")
 MULTIPLY = re.compile(r"^(vfmadd\w+ps|mulps)$")
 VECTOR = re.compile(r"%[xyz]mm\d+")
 JUMPS = re.compile(r"^j(?!mp\b)\w+$|^jmp$")
@@ -45,7 +45,8 @@ def functions():
         found = TILE.search(line)
         if found:
             address, size = (int(x, 16) for x in line.split()[:2])
-            isa, form, rows, columns = found.groups()
+            isa, form, rows, columns, asks = found.groups()
+            form += " that ask" if asks == ", true" else ""
             columns = int(columns) if columns.isdigit() else columns
             places[isa, form, int(rows), columns] = (address, address + size)
     if "neon" in _core.isas():

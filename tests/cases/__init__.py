@@ -8,6 +8,7 @@ from . import elementwise, images, indexing, linalg, movement, networks, product
 
 # Public functions without a case, and why.
 NO_CASE: dict[str, str] = {
+    "ctc_decode": "gives labels: tests/ops/test_ctc_decode.py",
     **dict.fromkeys(
         ("associative_scan", "cond", "custom_gradient", "fori_loop", "map", "scan", "switch", "vectorize", "vectorized_map",
          "while_loop"),

@@ -200,6 +200,10 @@ class Words(keras.Model):
         self.lookup = keras.layers.StringLookup(vocabulary=["a", "b", "c"])
         self.embedding = keras.layers.Embedding(4, 2)
 
+    def build(self, input_shape: Any) -> None:
+        self.embedding.build(input_shape)  # a file says of what shape the words are, not that they are text
+        self.built = True
+
     def call(self, x: Any) -> Any:
         return self.embedding(self.lookup(x))
 

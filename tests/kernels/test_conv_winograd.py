@@ -1,4 +1,5 @@
-"""Convolution by transformed tiles: the sums of the plain one within the bound of its transforms, bit for bit at any split."""
+"""Convolution by transformed tiles: the sums of the plain one within the bound of its transforms, bit for bit at any
+split."""
 
 import numpy as np
 import pytest
@@ -110,8 +111,8 @@ def test_forward(case, tile, isa):
     s, t = fields(case, tile)
     x, w, b, _ = operands(s)
     error = np.abs(convolve(s, t, x, w, b, None, isa) - ref.forward(s, x, w, b))
-    # Roundings: eight in either transform of x and of the sums, one in u, one for each channel, the bias; each of at most
-    # eps/2 of what lies behind it.
+    # Roundings: eight in either transform of x and of the sums, one in u, one for each channel, the bias; each of at
+    # most eps/2 of what lies behind it.
     bound = (s["C"] + 20) * EPS / 2 * (magnitudes(s, tile, x, w) + (0 if b is None else np.abs(b)))
     assert np.all(error <= bound)
 

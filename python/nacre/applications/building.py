@@ -20,9 +20,9 @@ CLOUD = "https://storage.googleapis.com/tensorflow/keras-applications/"
 class Arguments(NamedTuple):
     """The arguments that every network takes, in Keras' order.
 
-    `include_top`: with the classifier. `weights`: "imagenet", None or the path of a file. `input_tensor`: a KerasTensor to start
-    from. `input_shape`: without the batch axis. `pooling`: None, "avg" or "max", where the classifier is left out. `classes` and
-    `classifier_activation`: of the classifier.
+    `include_top`: with the classifier. `weights`: "imagenet", None or the path of a file. `input_tensor`: a KerasTensor
+    to start from. `input_shape`: without the batch axis. `pooling`: None, "avg" or "max", where the classifier is left
+    out. `classes` and `classifier_activation`: of the classifier.
     """
 
     include_top: bool
@@ -60,7 +60,8 @@ def image_model(
 ) -> Model:
     """The Model of `body` and a classifier or pooling, with its weights.
 
-    `size` is the default height and width, `smallest` the least. Raises ValueError for arguments that do not fit each other.
+    `size` is the default height and width, `smallest` the least. Raises ValueError for arguments that do not fit each
+    other.
     """
     check_weights(given)
     if given.input_tensor is None:
@@ -172,7 +173,8 @@ def channel_axis() -> int:
 
 
 def stride_padding(x: Any, window: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """What to pad in front of and behind each side so that a strided window meets the same pixels for odd and even sizes."""
+    """What to pad in front of and behind each side so that a strided window meets the same pixels for odd and even
+    sizes."""
     at = 1 if image_data_format() == "channels_last" else 2
     half = window // 2
     rows, columns = (1 if n is None else 1 - n % 2 for n in x.shape[at : at + 2])

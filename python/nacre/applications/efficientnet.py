@@ -22,7 +22,8 @@ _MAKE = Layers(kernel_initializer=_CONV_INIT)
 _STAGES = (
     (3, 1, 16, 1, 1), (3, 2, 24, 6, 2), (5, 2, 40, 6, 2), (3, 3, 80, 6, 2), (5, 3, 112, 6, 1), (5, 4, 192, 6, 2), (3, 1, 320, 6, 1),
 )  # fmt: skip
-# Factor of width, factor of depth, size of the images, dropout, MD5 sums of the weights with the classifier and without.
+# Factor of width, factor of depth, size of the images, dropout, MD5 sums of the weights with the classifier and
+# without.
 _SIZES = {
     "b0": (1.0, 1.0, 224, 0.2, "902e53a9f72be733fc0bcb005b3ebbac", "50bc09e76180e00e4465e1a485ddc09d"),
     "b1": (1.0, 1.1, 240, 0.2, "1d254153d4ab51201f1646940f018540", "74c4e6b3e1f6a1eea24c589628592432"),

@@ -14,8 +14,8 @@ __all__ = ["InceptionV3", "decode_predictions", "preprocess_input"]
 
 _MAKE = Layers()
 
-# A step of a branch: (filters, rows, columns) of a convolution with batch norm and relu; _DOWN behind it: stride 2 without
-# padding; _AVERAGE and _MAX: pooling; a tuple of steps: steps side by side, concatenated.
+# A step of a branch: (filters, rows, columns) of a convolution with batch norm and relu; _DOWN behind it: stride 2
+# without padding; _AVERAGE and _MAX: pooling; a tuple of steps: steps side by side, concatenated.
 _DOWN, _AVERAGE, _MAX = "down", "average", "max"
 
 

@@ -36,7 +36,8 @@ def MobileNet(
         depth_multiplier: of the depthwise convolutions.
         dropout: in front of the classifier.
 
-    The others: see `building.Arguments`. Published weights exist for widths 0.25, 0.5, 0.75 and 1 and sizes 128, 160, 192 and 224.
+    The others: see `building.Arguments`. Published weights exist for widths 0.25, 0.5, 0.75 and 1 and sizes 128, 160,
+    192 and 224.
     """
     given = Arguments(include_top, weights, input_tensor, input_shape, pooling, classes, classifier_activation, "")
     size, rows = published_side(given, (128, 160, 192, 224))

@@ -81,8 +81,8 @@ def MobileNetV2(
 ) -> Model:  # fmt: skip
     """MobileNetV2 with 3.5 million weights, for images of 224 x 224; `alpha` is a factor of the number of filters.
 
-    The other arguments: see `building.Arguments`. Published weights exist for widths 0.35, 0.5, 0.75, 1, 1.3 and 1.4 and sizes 96,
-    128, 160, 192 and 224.
+    The other arguments: see `building.Arguments`. Published weights exist for widths 0.35, 0.5, 0.75, 1, 1.3 and 1.4
+    and sizes 96, 128, 160, 192 and 224.
     """
     given = Arguments(include_top, weights, input_tensor, input_shape, pooling, classes, classifier_activation, "")
     size, rows = published_side(given, (96, 128, 160, 192, 224))

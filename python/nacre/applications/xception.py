@@ -13,7 +13,8 @@ from nacre.models import Model
 __all__ = ["Xception", "decode_predictions", "preprocess_input"]
 
 _MAKE = Layers()
-# Filters of the separable convolutions of blocks 2 to 13. A block whose filters change pools, and its shortcut strides, by 2.
+# Filters of the separable convolutions of blocks 2 to 13. A block whose filters change pools, and its shortcut strides,
+# by 2.
 _BLOCKS = ((128, 128), (256, 256), (728, 728), *[(728, 728, 728)] * 8, (728, 1024))
 
 

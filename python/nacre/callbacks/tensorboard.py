@@ -1,7 +1,8 @@
 """Results and weights for TensorBoard, written as its event files without any other library.
 
 A file is a sequence of records: length (u64), its checksum, the bytes, their checksum. The bytes are an `Event` of
-protocol buffers, of which only numbers and histograms are needed: https://github.com/tensorflow/tensorboard, `event.proto`.
+protocol buffers, of which only numbers and histograms are needed: https://github.com/tensorflow/tensorboard,
+`event.proto`.
 """
 
 from __future__ import annotations

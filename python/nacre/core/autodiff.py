@@ -15,7 +15,8 @@ _arithmetic: dict[str, Any] = {}
 
 
 def install_arithmetic(**functions: Any) -> None:
-    """The functions that the walk itself needs (add, ones_like, zeros_like, reshape, stack); called by the `ops` package."""
+    """The functions that the walk itself needs (add, ones_like, zeros_like, reshape, stack); called by the `ops`
+    package."""
     _arithmetic.update(functions)
 
 
@@ -96,8 +97,8 @@ class GradientTape:
     ) -> Any:
         """The gradient of the sum of `target` with respect to each of `sources`, in their structure.
 
-        None stands where a source does not reach the target (zeros with `unconnected_gradients="zero"`). Raises RuntimeError when
-        the tape was used already and is not persistent.
+        None stands where a source does not reach the target (zeros with `unconnected_gradients="zero"`). Raises
+        RuntimeError when the tape was used already and is not persistent.
         """
         if self._used and not self.persistent:
             raise RuntimeError("GradientTape.gradient was called before on this tape; make it with persistent=True")
@@ -133,7 +134,8 @@ class GradientTape:
         return [source]
 
     def jacobian(self, target: Any, sources: Any) -> Any:
-        """The derivative of every element of `target` with respect to `sources`: shape target.shape + source.shape each.
+        """The derivative of every element of `target` with respect to `sources`: shape target.shape + source.shape
+        each.
 
         One walk backwards per element. None stands where a source does not reach the target.
 

@@ -37,10 +37,10 @@ def install_executor(execute: Callable[[Op, tuple[Tensor, ...]], tuple[Tensor, .
 class Op:
     """What an operation means. Subclasses annotate attributes and define `infer`, `lower` and, where it exists, `grad`.
 
-    `infer(*specs)` gives the Spec of the output, or a tuple of Specs when `outputs` names several. `lower(k, *operands)` says which
-    kernels compute it. `grad` asks by name for inputs (the parameter names of `infer`), outputs (`y` or the names in `outputs`) and
-    output gradients (`dy`, or `d` + output name), and returns a gradient per input: a value, None where there is none, or a function
-    without arguments that is called only if that gradient is needed.
+    `infer(*specs)` gives the Spec of the output, or a tuple of Specs when `outputs` names several. `lower(k,
+    *operands)` says which kernels compute it. `grad` asks by name for inputs (the parameter names of `infer`), outputs
+    (`y` or the names in `outputs`) and output gradients (`dy`, or `d` + output name), and returns a gradient per input:
+    a value, None where there is none, or a function without arguments that is called only if that gradient is needed.
     """
 
     outputs: ClassVar[tuple[str, ...]] = ("y",)
@@ -117,14 +117,16 @@ class Op:
         raise NotImplementedError(f"{type(self).__name__} has no lowering")
 
     def by_rows(self, *inputs: Spec) -> tuple[bool, ...] | None:
-        """Per input, whether row n of the outputs needs only row n of it, or all of it; `lower` then takes any number of rows.
+        """Per input, whether row n of the outputs needs only row n of it, or all of it; `lower` then takes any number
+        of rows.
 
         None, unless an op says otherwise: rows depend on each other in other ways.
         """
         return None
 
     def __call__(self, *values: Any) -> Any:
-        """Runs the op: recorded when a Symbol is among the values, else at once. One output comes bare, several as a tuple."""
+        """Runs the op: recorded when a Symbol is among the values, else at once. One output comes bare, several as a
+        tuple."""
         outputs = run(self, values)
         return outputs[0] if len(outputs) == 1 else outputs
 

@@ -344,7 +344,8 @@ def _deserialize_function(config: dict[str, Any], package: str | None) -> Any:
 
 
 def _registered_somewhere(name: str) -> Any:
-    """The custom function of that name, in whatever package, where there is one only: older files leave the package out."""
+    """The custom function of that name, in whatever package, where there is one only: older files leave the package
+    out."""
     found = [obj for key, obj in get_custom_objects().items() if key.rpartition(">")[2] == name and callable(obj)]
     return found[0] if len(found) == 1 and not isinstance(found[0], type) else None
 

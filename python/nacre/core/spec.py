@@ -58,7 +58,8 @@ class Spec(NamedTuple):
 
 
 def standardize_dtype(dtype: Any, default: str | None = None) -> str:
-    """The name of the dtype that nacre computes in for `dtype` (a name, NumPy dtype, or type); float16 is held as float32.
+    """The name of the dtype that nacre computes in for `dtype` (a name, NumPy dtype, or type); float16 is held as
+    float32.
 
     Raises ValueError for what is no numeric or boolean dtype.
     """

@@ -325,9 +325,9 @@ def _from_dlpack_or_array(value: Any) -> np.ndarray[Any, Any]:
 def as_array(value: Any, dtype: str | None = None) -> np.ndarray[Any, Any]:
     """`value` as a C-contiguous array of a dtype that nacre computes in; copies only when it has to.
 
-    Python floats become float32 and Python ints int32 (int64 when they need it), alone or in lists; arrays keep their dtype, where
-    float16 is widened to float32 and narrow integers to int32. Raises TypeError for what holds no numbers (objects, strings, ragged
-    lists).
+    Python floats become float32 and Python ints int32 (int64 when they need it), alone or in lists; arrays keep their
+    dtype, where float16 is widened to float32 and narrow integers to int32. Raises TypeError for what holds no numbers
+    (objects, strings, ragged lists).
     """
     if type(value) is np.ndarray and dtype is None and is_computed(value.dtype) and value.flags.c_contiguous:
         return value

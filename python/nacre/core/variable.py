@@ -199,8 +199,8 @@ class Variable(Value):
                 self._set_array(aligned_copy(self._array))
                 return self._array
             self._tensor = tensor = None
-        # References to the array: self._array and the argument. To the memory below it: the array, the local, the argument;
-        # every view of the array, such as the result of a reshape, holds that memory, too.
+        # References to the array: self._array and the argument. To the memory below it: the array, the local, the
+        # argument; every view of the array, such as the result of a reshape, holds that memory, too.
         memory = self._array.base
         if sys.getrefcount(self._array) > 2 or sys.getrefcount(memory) > 3:
             self._set_array(aligned_copy(self._array))
@@ -223,7 +223,8 @@ class Variable(Value):
         return self
 
     def fitting(self, value: Any) -> Any:
-        """`value` as it would be assigned: a tensor of the Variable's dtype. Raises ValueError when the shapes differ."""
+        """`value` as it would be assigned: a tensor of the Variable's dtype. Raises ValueError when the shapes
+        differ."""
         graph = trace.current_graph()
         if graph is not None:
             return _cast_symbol(graph, value, self)

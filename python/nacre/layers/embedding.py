@@ -111,7 +111,8 @@ class Embedding(LowRank):
 
 
 class ReversibleEmbedding(Embedding):
-    """An Embedding that also goes back: vectors (..., output_dim) -> scores of every index (..., input_dim), `reverse=True`.
+    """An Embedding that also goes back: vectors (..., output_dim) -> scores of every index (..., input_dim),
+    `reverse=True`.
 
     Args:
         tie_weights: whether the way back uses the same table; else it has one of its own, `reverse_embeddings`.

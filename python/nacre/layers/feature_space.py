@@ -101,7 +101,8 @@ class FeatureSpace(Layer):
     gives (D,).
 
     Args:
-        features: name of a column -> its type, such as `"float_normalized"`, or `FeatureSpace.float_normalized()`: `float`,
+        features: name of a column -> its type, such as `"float_normalized"`, or `FeatureSpace.float_normalized()`:
+        `float`,
             `float_normalized`, `float_rescaled`, `float_discretized`, `integer_categorical`, `string_categorical`,
             `integer_hashed`, `string_hashed`, or `FeatureSpace.feature(dtype, layer, output_mode)`.
         output_mode: `"concat"` or `"dict"`.
@@ -264,7 +265,8 @@ class FeatureSpace(Layer):
         return [key for key, layer in self.preprocessors.items() if learns(layer)]
 
     def adapt(self, dataset: Any) -> None:
-        """Lets the layers learn from a dict of columns, or a data set that yields such, whole batches or single samples."""
+        """Lets the layers learn from a dict of columns, or a data set that yields such, whole batches or single
+        samples."""
         columns = dataset if isinstance(dataset, dict) else _gathered(dataset)
         for key in self._adaptable():
             values = np.asarray(columns[key])

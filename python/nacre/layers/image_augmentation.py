@@ -81,7 +81,8 @@ class RandomErasing(BaseImagePreprocessingLayer):
 
 
 class _Mixing(BaseImagePreprocessingLayer):
-    """Base class: each image of a batch is mixed with another one of `"permutation_order"`, and so is what belongs to it."""
+    """Base class: each image of a batch is mixed with another one of `"permutation_order"`, and so is what belongs to
+    it."""
 
     def _order(self, n: int, seed: Any) -> Any:
         return random.shuffle(ops.arange(n, dtype="int32"), seed=seed)
@@ -100,7 +101,8 @@ class _Mixing(BaseImagePreprocessingLayer):
 
 
 class MixUp(_Mixing):
-    """Each image a weighted mean of two in training, and so its labels (Zhang et al. 2017); weights from Beta(alpha, alpha).
+    """Each image a weighted mean of two in training, and so its labels (Zhang et al. 2017); weights from Beta(alpha,
+    alpha).
 
     Boxes of both are kept; of masks, so are both, as channels.
 

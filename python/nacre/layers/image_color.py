@@ -1,4 +1,5 @@
-"""Changes of the colours of images: contrast, brightness, hue, sharpness, ... A number per image is drawn from `factor`."""
+"""Changes of the colours of images: contrast, brightness, hue, sharpness, ... A number per image is drawn from
+`factor`."""
 
 from __future__ import annotations
 

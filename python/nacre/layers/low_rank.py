@@ -1,4 +1,5 @@
-"""Low-rank adaptation (Hu et al. 2021): a frozen weight W is used as `W + alpha / rank * A @ B`, and A and B are trained."""
+"""Low-rank adaptation (Hu et al. 2021): a frozen weight W is used as `W + alpha / rank * A @ B`, and A and B are
+trained."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ class LowRank(Layer):
     ) -> None:
         """Freezes the main weight and adds the factors `lora_<name>_a` (..., rank) and `lora_<name>_b` (rank, columns).
 
-        Raises ValueError for a layer that is not built, that has a constraint on that weight, or that is adapted already.
+        Raises ValueError for a layer that is not built, that has a constraint on that weight, or that is adapted
+        already.
         """
         name = self._ADAPTED
         if getattr(self, f"{name}_constraint"):

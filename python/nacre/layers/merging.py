@@ -124,7 +124,8 @@ def _spread(mask: Any, x: Any) -> Any:
 
 
 def _neutral(inputs: list[Any], function: Any, nothing: Any) -> Any:
-    """`function` joins the entries that are not masked; 0 where all inputs are masked. `nothing(dtype)` changes no result."""
+    """`function` joins the entries that are not masked; 0 where all inputs are masked. `nothing(dtype)` changes no
+    result."""
     masks = [getattr(x, "_keras_mask", None) for x in inputs]
     if all(m is None for m in masks):
         return _joined_by(inputs, function)

@@ -11,7 +11,8 @@ from nacre.losses.loss import LossFunctionWrapper
 
 
 def ctc(y_true: Any, y_pred: Any) -> Any:
-    """-log of the probability of each label sequence: `y_true` (N, L) ints, 0 for none; `y_pred` (N, T, C) logits -> (N,).
+    """-log of the probability of each label sequence: `y_true` (N, L) ints, 0 for none; `y_pred` (N, T, C) logits ->
+    (N,).
 
     Class 0 is the blank. Raises ValueError for other ranks.
     """

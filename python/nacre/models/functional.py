@@ -199,7 +199,8 @@ class Functional(Model):
         return flat
 
     def _check_order(self, inputs: Any, keys: list[Any]) -> None:
-        """Without keys, inputs that are a dict are taken in the order of the sorted keys: so that must be their order."""
+        """Without keys, inputs that are a dict are taken in the order of the sorted keys: so that must be their
+        order."""
         text = (
             f"The structure of `inputs` doesn't match the expected structure.\nExpected: {_names(self._inputs_struct)}\n"
             f"Received: inputs={_shapes(inputs)}"

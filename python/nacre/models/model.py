@@ -60,7 +60,8 @@ class Model(Trainer):
         super().__init__(**kwargs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Runs the model on data, or joins it to a graph of layers. Outside of training it is one program where that can be."""
+        """Runs the model on data, or joins it to a graph of layers. Outside of training it is one program where that
+        can be."""
         if len(args) == 1 and not kwargs.get("training") and kwargs.keys() <= {"training"} and outermost():
             self._notice_changes()
             if self._call_function is None and self._all_built():

@@ -1,4 +1,5 @@
-"""keras.ops: functions of tensors. Each works on eager tensors, while a function is compiled, and on the KerasTensors of a graph.
+"""keras.ops: functions of tensors. Each works on eager tensors, while a function is compiled, and on the KerasTensors
+of a graph.
 
 A function is public when the `__all__` of its family names it. Families are loaded when a name is asked for that no
 loaded one has, in the order below."""

@@ -92,7 +92,8 @@ def tile(x: Any, repeats: Any) -> Any:
 
 @public
 def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
-    """Each element of `x` along `axis` `repeats` times (a number, or one per element); of the flattened tensor without axis.
+    """Each element of `x` along `axis` `repeats` times (a number, or one per element); of the flattened tensor without
+    axis.
 
     >>> repeat([1, 2], 2).tolist()
     [1, 1, 2, 2]

@@ -102,7 +102,8 @@ def scalar(x: Any, dtype: str | None = None) -> Tensor:
 
 
 def weak_dtype(number: Any, dtype: str) -> str:
-    """The dtype of a Python number that meets a tensor of `dtype`: the tensor's own, unless it cannot hold the number's kind."""
+    """The dtype of a Python number that meets a tensor of `dtype`: the tensor's own, unless it cannot hold the number's
+    kind."""
     kind = type(number)
     if is_float(dtype) or kind is bool:
         return dtype

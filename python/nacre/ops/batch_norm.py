@@ -24,7 +24,8 @@ def _rows_per_chunk(rows: int, columns: int) -> int:
 class Moments(Op):
     """Mean and biased variance of x over the axes in front of its last `kept`. x (..., *C) -> (*1, *C) each, float32.
 
-    Chunks of rows are joined by the formula of Chan, Golub and LeVeque (1979), so that numbers far from zero keep their variance.
+    Chunks of rows are joined by the formula of Chan, Golub and LeVeque (1979), so that numbers far from zero keep their
+    variance.
     """
 
     kept: int
@@ -55,8 +56,9 @@ class Moments(Op):
 class BatchNorm(Op):
     """(x - mean) / sqrt(variance + eps) * gamma + beta, where mean and variance are the `Moments` of x itself.
 
-    x (..., C), mean, variance (*1, C), gamma and beta (C,) where `has_gamma` and `has_beta` say so -> y (..., C), float32. The
-    gradient of x counts what flows through mean and variance too (Ioffe & Szegedy 2015), so these get none.
+    x (..., C), mean, variance (*1, C), gamma and beta (C,) where `has_gamma` and `has_beta` say so -> y (..., C),
+    float32. The gradient of x counts what flows through mean and variance too (Ioffe & Szegedy 2015), so these get
+    none.
     """
 
     eps: float
@@ -141,8 +143,8 @@ class BatchNormGradX(Op):
 
 
 def batch_normalized(x: Any, gamma: Any, beta: Any, eps: float) -> tuple[Any, Any, Any]:
-    """`x` (float32, not empty) normalized per entry of its last axis, which gamma and beta (or None) are along; with the
-    batch's mean and biased variance, (C,) each."""
+    """`x` (float32, not empty) normalized per entry of its last axis, which gamma and beta (or None) are along; with
+    the batch's mean and biased variance, (C,) each."""
     mean, variance = Moments(1)(x)
     parameters = [p for p in (gamma, beta) if p is not None]
     y = BatchNorm(float(eps), gamma is not None, beta is not None)(x, mean, variance, *parameters)

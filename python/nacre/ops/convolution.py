@@ -128,8 +128,8 @@ def conv_fields(op: Any, x: Any, w: Any, y: Any, bias: bool = False, act: int = 
     return "conv2d", {**fields, "O": w[3], "G": op.groups, "residual": 0, "ldr": 0}
 
 
-# Costs in multiply-adds, measured on Zen 5: of a weight that comes from memory, of one that is transformed first, and of both
-# transforms for each channel and point of a tile.
+# Costs in multiply-adds, measured on Zen 5: of a weight that comes from memory, of one that is transformed first, and
+# of both transforms for each channel and point of a tile.
 _WEIGHT = 16
 _PACKING = 64
 _TRANSFORM = 11
@@ -141,8 +141,8 @@ def transformable(op: Any, w: tuple[int, ...]) -> bool:
 
 
 def tile_for(op: Any, w: tuple[int, ...], y: tuple[int, ...], packed: bool = False) -> int:
-    """The tile, 2 or 4, by which a convolution with weights `w` and outputs `y` costs least (ADR 0015); 0 where it costs less
-    without. `packed`: the weights stand transformed already."""
+    """The tile, 2 or 4, by which a convolution with weights `w` and outputs `y` costs least (ADR 0015); 0 where it
+    costs less without. `packed`: the weights stand transformed already."""
     if not transformable(op, w) or 0 in (*w, *y):
         return 0
     pairs, weight = w[2] * w[3], _WEIGHT if packed else _WEIGHT + _PACKING
@@ -184,7 +184,8 @@ def transformed(k: Any, tile: int, w: Any, turned: bool = False) -> Any:
 
 
 def lower_forward(k: Any, op: Any, x: Any, w: Any, b: Any, y: Any, act: int = 0, r: Any = None) -> None:
-    """y = x convolved with w, plus b and (conv2d only) r, each of them or nothing, then act: 0 nothing, 1 relu, 2 relu6."""
+    """y = x convolved with w, plus b and (conv2d only) r, each of them or nothing, then act: 0 nothing, 1 relu, 2
+    relu6."""
     kernel, fields = conv_fields(op, x.shape, w.shape, y.shape, b is not None, act)
     tile = tile_for(op, w.shape, y.shape)
     if tile:
@@ -351,8 +352,8 @@ def conv(
 ) -> Any:
     """Inputs (N, spatial..., C) convolved with a kernel (window..., C / groups, O) over 1, 2 or 3 spatial axes.
 
-    "valid" takes the windows that fit, "same" pads with zeros so that an axis of n gives ceil(n / stride). The number of groups
-    is the input channels over the kernel's.
+    "valid" takes the windows that fit, "same" pads with zeros so that an axis of n gives ceil(n / stride). The number
+    of groups is the input channels over the kernel's.
 
     >>> conv(np.ones((1, 5, 5, 2), "float32"), np.ones((3, 3, 2, 4), "float32"), padding="same").shape
     (1, 5, 5, 4)

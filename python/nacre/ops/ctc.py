@@ -1,4 +1,5 @@
-"""Connectionist temporal classification (Graves et al. 2006): the probability of a label sequence over all its alignments."""
+"""Connectionist temporal classification (Graves et al. 2006): the probability of a label sequence over all its
+alignments."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ _NEVER = -1e30  # the logarithm of a probability of 0 that arithmetic survives
 def ctc_loss(target: Any, output: Any, target_length: Any, output_length: Any, mask_index: int = 0) -> Any:
     """-log of the probability of each label sequence: target (B, L) ints, output (B, T, C) logits -> (B,).
 
-    Only the first `target_length` labels and `output_length` steps of each sequence count; class `mask_index` is the blank.
+    Only the first `target_length` labels and `output_length` steps of each sequence count; class `mask_index` is the
+    blank.
     """
     labels, lengths, steps = (as_index(v, "ctc_loss") for v in (target, target_length, output_length))
     logits = floating(output)

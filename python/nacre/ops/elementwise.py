@@ -1,4 +1,5 @@
-"""Elementwise ops: each is one instruction of the kernels' bytecode, named as the class in snake case, with its gradient.
+"""Elementwise ops: each is one instruction of the kernels' bytecode, named as the class in snake case, with its
+gradient.
 
 Shapes broadcast as in NumPy. Functions of a real number turn integers into float32; comparisons give bool."""
 
@@ -142,7 +143,8 @@ class Binary(Elementwise):
 
 
 def unbroadcast(dy: Any, x: Any) -> Any:
-    """The gradient of an input that was broadcast to the shape of `dy`: summed over the axes that it was repeated on."""
+    """The gradient of an input that was broadcast to the shape of `dy`: summed over the axes that it was repeated
+    on."""
     return dy if dy.shape == x.shape else SumTo(x.shape)(dy)
 
 
@@ -837,14 +839,16 @@ def clip(x: Any, x_min: Any, x_max: Any) -> Any:
 
 @public
 def nonzero(x: Any) -> tuple[Any, ...]:
-    """The indices of the elements that are not zero, one int32 tensor per axis. Their number depends on values: eager only."""
+    """The indices of the elements that are not zero, one int32 tensor per axis. Their number depends on values: eager
+    only."""
     x = value(x)
     return tuple(Tensor(i.astype(np.int32)) for i in np.nonzero(np.asarray(x)))
 
 
 @public
 def where(condition: Any, x1: Any = None, x2: Any = None) -> Any:
-    """x1 where the condition holds, else x2, with broadcasting; with the condition alone, the indices where it holds."""
+    """x1 where the condition holds, else x2, with broadcasting; with the condition alone, the indices where it
+    holds."""
     if (x1 is None) != (x2 is None):
         raise ValueError("where: `x1` and `x2` either both should be `None` or both should be non-`None`")
     condition = value(condition)

@@ -52,7 +52,8 @@ def _bias_of(node: Node, channels: int) -> tuple[Symbol, Symbol] | None:
 
 
 def _through_relu(node: Node, uses: Uses) -> tuple[Node, bool] | None:
-    """The Add below a Relu that is its only reader (and True), or the node itself if it is an Add no Relu reads alone."""
+    """The Add below a Relu that is its only reader (and True), or the node itself if it is an Add no Relu reads
+    alone."""
     if isinstance(node.op, Relu):
         add = made_by(node.inputs[0], Add)
         return (add, True) if add is not None and uses.alone(add.outputs[0]) is node else None
@@ -161,8 +162,8 @@ class Conv2DBias(ImageOp):
 
 
 class Conv2DGradXMore(ImageOp):
-    """Conv2DGradX, then what follows it: + b (in a transposed convolution), + r (what reaches x on another way), and a relu, or 0
-    where h, the output of a Relu that was convolved, is not positive.
+    """Conv2DGradX, then what follows it: + b (in a transposed convolution), + r (what reaches x on another way), and a
+    relu, or 0 where h, the output of a Relu that was convolved, is not positive.
 
     Replaces Conv2DGradX, Add and Relu or ReluGrad. dy, w, b (C,), r and h as dx where the fields say so -> dx. float32.
     """
@@ -229,7 +230,8 @@ def _more(conv: Node, node: Node, further: tuple[Symbol, ...], **fields: bool) -
 
 
 def _gradient_of_input(d: Symbol, reader: Node | None, uses: Uses) -> tuple[Node, list[Symbol]] | None:
-    """The Conv2DGradX that `d` is made of and, where it is a sum of that and something of its shape, the other summand."""
+    """The Conv2DGradX that `d` is made of and, where it is a sum of that and something of its shape, the other
+    summand."""
     conv = made_by(d, Conv2DGradX)
     if conv is not None:
         return (conv, []) if uses.alone(d) is reader else None
@@ -277,8 +279,8 @@ class Conv2DGradWB(Op):
 class Conv2DPool(ImageOp):
     """Conv2D, + b, (max(0, .)) and max-pooling by P x P in one pass, and which element of each window was the largest.
 
-    Replaces Conv2D, Add, (Relu,) MaxPool2D; see passes/pooled.py. x (N, H, W, C), w (KH, KW, C, O), b (O,) -> y (N, PH, PW, O),
-    index (N, PH, PW, O) uint8.
+    Replaces Conv2D, Add, (Relu,) MaxPool2D; see passes/pooled.py. x (N, H, W, C), w (KH, KW, C, O), b (O,) -> y (N, PH,
+    PW, O), index (N, PH, PW, O) uint8.
     """
 
     strides: tuple[int, int]

@@ -32,7 +32,8 @@ def by_composition(fn: Callable[..., Any], inputs: Sequence[Any], d_outputs: Seq
 
 
 class LayerNorm(Op):
-    """Rows with mean 0 (unless `rms`) and variance 1, times gamma, plus beta: x (M, N), gamma (N,), beta (N,) -> y (M, N).
+    """Rows with mean 0 (unless `rms`) and variance 1, times gamma, plus beta: x (M, N), gamma (N,), beta (N,) -> y (M,
+    N).
 
     The scale and the offset are inputs where `has_gamma` and `has_beta` say so. Also gives each row's mean and 1 /
     deviation.
@@ -173,7 +174,8 @@ def _lstm(z: Any, c: Any) -> tuple[Any, Any]:
 
 
 class GruCell(Op):
-    """One step of a GRU with the reset after the product: x and r (M, 3U) hold z r h of inputs and state, h (M, U) the state.
+    """One step of a GRU with the reset after the product: x and r (M, 3U) hold z r h of inputs and state, h (M, U) the
+    state.
 
     z = sigmoid(x_z + r_z), g = sigmoid(x_r + r_r), h' = z h + (1 - z) tanh(x_h + g r_h). -> h' (M, U), and the gates.
     """

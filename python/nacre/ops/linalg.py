@@ -495,7 +495,8 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
 
 
 def jvp(fun: Any, primals: Any, tangents: Any, has_aux: bool = False) -> Any:
-    """`fun(*primals)`, and its directional derivative along `tangents`: a pair (and what else `fun` returned, with `has_aux`).
+    """`fun(*primals)`, and its directional derivative along `tangents`: a pair (and what else `fun` returned, with
+    `has_aux`).
 
     >>> [float(v) for v in jvp(lambda x: x * x, (3.0,), (1.0,))]
     [9.0, 6.0]

@@ -86,7 +86,8 @@ def lower_map_reduce(
     k: Any, steps: Sequence[Step], outs: Sequence[int], scales: Sequence[float], operands: Sequence[Any], results: Sequence[Any],
     shape: tuple[int, int],
 ) -> None:  # fmt: skip
-    """As `lower_elementwise` over (rows, columns), where each result is the sum over the rows, or over everything, times a scale."""
+    """As `lower_elementwise` over (rows, columns), where each result is the sum over the rows, or over everything,
+    times a scale."""
     fields = elementwise_fields(
         k, steps, outs, operands, ["float32"] * len(outs), shape, [broadcast_strides(x.shape, shape) for x in operands]
     )

@@ -209,7 +209,8 @@ def max_pool(
 def average_pool(
     inputs: Any, pool_size: Any, strides: Any = None, padding: str = "valid", data_format: str | None = None
 ) -> Any:
-    """The mean of each window of `pool_size` over the spatial axes of inputs (N, spatial..., C); padding is not counted.
+    """The mean of each window of `pool_size` over the spatial axes of inputs (N, spatial..., C); padding is not
+    counted.
 
     >>> average_pool(np.arange(4, dtype="float32").reshape(1, 4, 1), 2).tolist()
     [[[0.5], [2.5]]]

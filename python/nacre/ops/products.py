@@ -194,7 +194,8 @@ def contract(a: Any, b: Any, axes_a: tuple[int, ...], axes_b: tuple[int, ...]) -
 
 @public
 def tensordot(x1: Any, x2: Any, axes: Any = 2) -> Any:
-    """The sum of products over `axes`: a number n (the last n of `x1` with the first n of `x2`) or a pair of axis lists.
+    """The sum of products over `axes`: a number n (the last n of `x1` with the first n of `x2`) or a pair of axis
+    lists.
 
     >>> tensordot(np.ones((2, 3, 4), "float32"), np.ones((3, 4, 5), "float32")).shape
     (2, 5)

@@ -1,7 +1,8 @@
 """Recurrent layers over a whole sequence as one op each, so that the weight gradient is one product over all steps.
 
 Sequences are time-major, (T, N, ...). States are kept with the first one in front, (T + 1, N, U): the state before
-step t is at t, the one behind it at t + 1. float32. A mask (T, N, 1) is 1 where a step counts and 0 where the state stays
+step t is at t, the one behind it at t + 1. float32. A mask (T, N, 1) is 1 where a step counts and 0 where the state
+stays
 as it is: `h_{t+1} = m h' + (1 - m) h_t`, so the gradient goes through the step or past it.
 """
 
@@ -281,8 +282,8 @@ ACTIVATIONS = tuple(_AFTER)
 
 
 class SimpleSequence(Op):
-    """States of a simple recurrent layer, `h' = activation(x + h @ u)`: x (T, N, U), u (U, U), h (N, U), mask (T, N, 1) or
-    without axes for none -> hs (T + 1, N, U)."""
+    """States of a simple recurrent layer, `h' = activation(x + h @ u)`: x (T, N, U), u (U, U), h (N, U), mask (T, N, 1)
+    or without axes for none -> hs (T + 1, N, U)."""
 
     activation: str  # a name of ACTIVATIONS
 
@@ -362,5 +363,6 @@ def gru_sequence(x: Any, u: Any, b: Any, h: Any, mask: Any = None) -> Any:
 
 
 def simple_sequence(x: Any, u: Any, h: Any, activation: str, mask: Any = None) -> Any:
-    """hs (T + 1, N, U) of `h = activation(x + h @ u)` over x (T, N, U); a float mask (T, N, 1) names the steps that count."""
+    """hs (T + 1, N, U) of `h = activation(x + h @ u)` over x (T, N, U); a float mask (T, N, 1) names the steps that
+    count."""
     return SimpleSequence(activation)(x, u, h, scalar(1.0) if mask is None else mask)

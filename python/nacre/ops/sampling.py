@@ -1,4 +1,5 @@
-"""The ops behind nacre.random. A draw is a function of (seed, counter, place), so bits depend on neither threads nor machine."""
+"""The ops behind nacre.random. A draw is a function of (seed, counter, place), so bits depend on neither threads nor
+machine."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Fourier transforms, windows of a signal, and pairwise measures.
 
-A complex number is a pair (real, imaginary) of tensors, as everywhere in keras.ops. A transform of n = a b points is b transforms of a points,
-a turn of each number, and a of b (Cooley and Tukey 1965): products of small matrices, which compile and have
-gradients."""
+A complex number is a pair (real, imaginary) of tensors, as everywhere in keras.ops. A transform of n = a b points is b
+transforms of a points, a turn of each number, and a of b (Cooley and Tukey 1965): products of small matrices, which
+compile and have gradients."""
 
 from __future__ import annotations
 
@@ -180,7 +180,8 @@ def irfft(x: Any, fft_length: int | None = None) -> Any:
 
 @public
 def extract_sequences(x: Any, sequence_length: int, sequence_stride: int) -> Any:
-    """Every run of `sequence_length` elements of the last axis, one every `sequence_stride`: (..., runs, sequence_length).
+    """Every run of `sequence_length` elements of the last axis, one every `sequence_stride`: (..., runs,
+    sequence_length).
 
     >>> extract_sequences([1, 2, 3, 4, 5], 3, 2).tolist()
     [[1, 2, 3], [3, 4, 5]]

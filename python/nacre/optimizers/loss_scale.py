@@ -18,7 +18,8 @@ _INNER = {
 
 
 class LossScaleOptimizer(Optimizer):
-    """Multiplies the loss by a scale and divides the gradients again, so that small gradients do not vanish in half precision.
+    """Multiplies the loss by a scale and divides the gradients again, so that small gradients do not vanish in half
+    precision.
 
     A step with a gradient that is infinite or NaN is skipped and halves the scale; `dynamic_growth_steps` good steps in
     a row double it.

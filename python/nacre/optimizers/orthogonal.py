@@ -115,7 +115,8 @@ class Muon(Optimizer):
         return x if self.rms_rate is None else x * (math.sqrt(max(x.shape[0], x.shape[1])) * self.rms_rate)
 
     def zeropower_via_newtonschulz5(self, x: Any, steps: int) -> Any:
-        """`x` (..., m, n) with singular values near 1, after `steps` Newton-Schulz steps. Raises ValueError below rank 2."""
+        """`x` (..., m, n) with singular values near 1, after `steps` Newton-Schulz steps. Raises ValueError below rank
+        2."""
         if len(x.shape) < 2:
             raise ValueError(
                 f"Expected gradient or momentum to have at least 2 dimensions. Received: shape={tuple(x.shape)}"

@@ -1,4 +1,5 @@
-"""Ops that say how they are made of smaller ones are replaced by these, now that their own gradient rules have done their work.
+"""Ops that say how they are made of smaller ones are replaced by these, now that their own gradient rules have done
+their work.
 
 Such an op has a method `expand(*inputs)`, written in ops, that gives its outputs.
 """

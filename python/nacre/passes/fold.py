@@ -1,10 +1,11 @@
-"""Multiplications and additions per channel behind a product go into its weights and bias, so that batch normalization with
-moving averages costs nothing:
+"""Multiplications and additions per channel behind a product go into its weights and bias, so that batch normalization
+with moving averages costs nothing:
 
     (conv(x, w) + b - mean) * factor + beta      becomes      conv(x, w * factor) + ((b - mean) * factor + beta)
 
-The new weights depend on Variables alone. They are no part of the program, which reads them as further inputs: `Kept` computes
-them again when one of those Variables was written since. Variables that the program itself writes are left as they are.
+The new weights depend on Variables alone. They are no part of the program, which reads them as further inputs: `Kept`
+computes them again when one of those Variables was written since. Variables that the program itself writes are left as
+they are.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ _all_kept: WeakValueDictionary[Any, Kept] = WeakValueDictionary()  # those that 
 
 
 class Kept:
-    """Arrays that depend on Variables and constants alone: a list of ops that runs when one of the Variables was written.
+    """Arrays that depend on Variables and constants alone: a list of ops that runs when one of the Variables was
+    written.
 
     Programs that need the same arrays share them.
     """
@@ -97,7 +99,8 @@ class Kept:
 
 
 class _Chain:
-    """A product and the additions and multiplications per channel that follow it: together product * `scale` + `shift`."""
+    """A product and the additions and multiplications per channel that follow it: together product * `scale` +
+    `shift`."""
 
     def __init__(self, product: Node) -> None:
         self.kept = Kept()

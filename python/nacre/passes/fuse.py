@@ -26,7 +26,8 @@ from nacre.ops.lowering import (
 
 
 class Fused(Op):
-    """Several elementwise ops as one: `steps` in the form of `lowering.Step`, `outs` the value number of each output."""
+    """Several elementwise ops as one: `steps` in the form of `lowering.Step`, `outs` the value number of each
+    output."""
 
     steps: tuple[Step, ...]
     outs: tuple[int, ...]

@@ -124,7 +124,8 @@ class Lowering:
         return _elementwise_codes
 
     def facts(self, kernel: str, fields: dict[str, Any]) -> dict[str, Any]:
-        """What the kernel says of these fields: `units`, `scratch`, `flops` and `extents` (elements of each operand)."""
+        """What the kernel says of these fields: `units`, `scratch`, `flops` and `extents` (elements of each
+        operand)."""
         facts: dict[str, Any] = _core.facts(kernel, fields)
         if facts["error"]:
             raise ValueError(f"kernel '{kernel}': {facts['error']}")
@@ -263,7 +264,8 @@ def _take_over(touching: _Touching, source: Operand, target: Operand) -> bool:
 
 
 def overwritable(instruction: Instruction, schema: dict[str, Any]) -> list[Operand]:
-    """The inputs whose memory an output of the same size may be: where every element is read before its place is written."""
+    """The inputs whose memory an output of the same size may be: where every element is read before its place is
+    written."""
     if not schema["in_place"]:
         return []
     reads = [o for o, (_, way) in zip(instruction.operands, schema["operands"]) if way == "in"]

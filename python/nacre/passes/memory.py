@@ -1,4 +1,5 @@
-"""Instructions to memory: outputs over dying inputs where the kernel allows it, then offsets in one arena by liveness."""
+"""Instructions to memory: outputs over dying inputs where the kernel allows it, then offsets in one arena by
+liveness."""
 
 from __future__ import annotations
 

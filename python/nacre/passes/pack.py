@@ -1,5 +1,5 @@
-"""Weights of convolutions that the program does not change are laid out once as the kernel reads them, where it would copy them
-at every call, or transformed once where fewer multiplications then do (ADR 0015): see `Kept`."""
+"""Weights of convolutions that the program does not change are laid out once as the kernel reads them, where it would
+copy them at every call, or transformed once where fewer multiplications then do (ADR 0015): see `Kept`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ _FEWEST_OUTPUTS = 16  # of a group: for fewer the kernel has other ways, which w
 
 
 class Conv2DPack(Op):
-    """The weights of convolutions with these attributes as panels, in `size` floats. w (KH, KW, C / groups, O) -> (size,)."""
+    """The weights of convolutions with these attributes as panels, in `size` floats. w (KH, KW, C / groups, O) ->
+    (size,)."""
 
     strides: tuple[int, int]
     dilation: tuple[int, int]

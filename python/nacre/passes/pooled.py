@@ -1,6 +1,7 @@
 """Convolution, bias, relu and max-pooling as one node, with the backward that only touches the winners of the windows.
 
-The pattern spans forward and backward: the convolution's own output vanishes, so every reader of it has to be part of it.
+The pattern spans forward and backward: the convolution's own output vanishes, so every reader of it has to be part of
+it.
 """
 
 from __future__ import annotations

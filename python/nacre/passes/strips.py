@@ -1,6 +1,6 @@
 """Batches whose values are larger than the caches go depth first: a run of nodes that work row by row (image by image)
-becomes one `Strips` node, which takes a few rows through all of them before it goes on to the next ones, so that what one
-node writes is still near when the next one reads it.
+becomes one `Strips` node, which takes a few rows through all of them before it goes on to the next ones, so that what
+one node writes is still near when the next one reads it.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ Step = tuple[Op, tuple[int, ...], tuple[int, ...]]
 
 
 class Strips(Op):
-    """`steps` for `rows` rows at a time. Values are numbered: the inputs, of which rows are taken where `by_row` says so,
-    then what the steps make, in the order of `made`. A step is an op, the numbers of its inputs and those of its outputs.
-    The values `outs` leave.
+    """`steps` for `rows` rows at a time. Values are numbered: the inputs, of which rows are taken where `by_row` says
+    so, then what the steps make, in the order of `made`. A step is an op, the numbers of its inputs and those of its
+    outputs. The values `outs` leave.
     """
 
     steps: tuple[Step, ...]
@@ -103,7 +103,8 @@ def _row_bytes(node: Node, flags: tuple[bool, ...]) -> int:
 
 
 def strips(graph: Graph) -> None:
-    """In place, last of all: runs of nodes that each read and write more than is near, and whose values mostly stay inside."""
+    """In place, last of all: runs of nodes that each read and write more than is near, and whose values mostly stay
+    inside."""
     reads = _counted((*graph.outputs, *graph.writes.values(), *(s for node in graph.nodes for s in node.inputs)))
     joined: dict[int, Node | None] = {}  # by id of a node: what stands in its place
     run = _Run(0)
@@ -127,7 +128,8 @@ def _counted(values: Iterable[Symbol]) -> dict[int, int]:
 
 
 def _joined(run: _Run, reads: dict[int, int]) -> dict[int, Node | None]:
-    """The run as one node in the place of its last one, if that keeps much near; `reads` says how often values are read."""
+    """The run as one node in the place of its last one, if that keeps much near; `reads` says how often values are
+    read."""
     made = [s for node in run.nodes for s in node.outputs]
     own = _counted(s for node in run.nodes for s in node.inputs)
     outputs = [s for s in made if reads.get(id(s), 0) > own.get(id(s), 0)]

@@ -1,7 +1,7 @@
 """Elementwise work that only feeds sums is done inside the sum: gradients of biases and of normalizations, losses.
 
-A sum over all leading axes (or over everything) takes in the elementwise nodes below it whose values nobody needs in memory;
-several sums over the same rows become one pass over them.
+A sum over all leading axes (or over everything) takes in the elementwise nodes below it whose values nobody needs in
+memory; several sums over the same rows become one pass over them.
 """
 
 from __future__ import annotations

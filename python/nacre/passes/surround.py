@@ -1,5 +1,5 @@
-"""What stands around a convolution becomes part of it: zeros that are padded on in front, and behind it the sum with a value of
-the same shape, relu and relu6."""
+"""What stands around a convolution becomes part of it: zeros that are padded on in front, and behind it the sum with a
+value of the same shape, relu and relu6."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ _NONE, _RELU, _RELU6 = range(3)  # `act` of the kernels
 
 
 class Conv2DSum(ImageOp):
-    """act(Conv2D + b + r), where b and r may be missing. Replaces Conv2D or Conv2DBias, (Add of r) and (Relu or Clip to 0..6).
+    """act(Conv2D + b + r), where b and r may be missing. Replaces Conv2D or Conv2DBias, (Add of r) and (Relu or Clip to
+    0..6).
 
-    x (N, H, W, C), w (KH, KW, C / groups, O), then b (O,) and r (N, OH, OW, O), as `bias` and `residual` say -> y. float32.
+    x (N, H, W, C), w (KH, KW, C / groups, O), then b (O,) and r (N, OH, OW, O), as `bias` and `residual` say -> y.
+    float32.
     """
 
     strides: tuple[int, int]
@@ -45,7 +47,8 @@ class Conv2DSum(ImageOp):
 
 
 def absorb_padding(graph: Graph) -> None:
-    """In place: zeros padded on for a Conv2D alone, or for a MaxPool2D of what is never negative, become its padding."""
+    """In place: zeros padded on for a Conv2D alone, or for a MaxPool2D of what is never negative, become its
+    padding."""
     alone = _sole_readers(graph)
     for node in graph.nodes:
         op = node.op
@@ -77,8 +80,8 @@ def _reach_inside(sides: Any, window: tuple[int, int]) -> bool:
 
 
 def absorb_sums(graph: Graph) -> None:
-    """In place, after `combine`: a convolution takes in a sum and a relu or relu6 that only it feeds; it runs where the last of
-    them stood."""
+    """In place, after `combine`: a convolution takes in a sum and a relu or relu6 that only it feeds; it runs where the
+    last of them stood."""
     alone = _sole_readers(graph)
     order = {id(node): i for i, node in enumerate(graph.nodes)}
     gone: set[int] = set()
@@ -90,7 +93,8 @@ def absorb_sums(graph: Graph) -> None:
 
 
 def _grown(node: Node, alone: Any, order: dict[int, int]) -> Node | None:
-    """Makes a sum or an activation the convolution that it follows, with that in it; the old node of the convolution."""
+    """Makes a sum or an activation the convolution that it follows, with that in it; the old node of the
+    convolution."""
     if isinstance(node.op, Add):
         pairs = [(x.node, r) for x, r in (node.inputs, node.inputs[::-1]) if x.node is not None and r.spec == x.spec]
         for conv, r in sorted(pairs, key=lambda pair: -order[id(pair[0])]):  # the later one reads what the other made

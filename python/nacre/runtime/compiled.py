@@ -136,7 +136,8 @@ class CompiledFunction:
         self._plans: dict[Any, Plan] = {}
 
     def _plan(self, structure: Any, rows: int | None = None) -> tuple[Plan, list[np.ndarray[Any, Any]]]:
-        """The plan for arguments of this structure, and the arrays among them. With `rows`, for that many rows of each."""
+        """The plan for arguments of this structure, and the arrays among them. With `rows`, for that many rows of
+        each."""
         key: list[Any] = [rows]
         arrays: list[np.ndarray[Any, Any]] = []
         _walk(structure, key, arrays, 0 if rows is None else 1)
@@ -184,8 +185,8 @@ class CompiledFunction:
     ) -> Any:
         """Runs `count` batches of `batch_size` rows in one call, from batch number `begin` on; the last one's outputs.
 
-        `data` are the positional arguments as whole arrays, rows first; batch i holds the rows `order[i * batch_size :][:batch_size]`
-        (`order` int64, None: as they stand).
+        `data` are the positional arguments as whole arrays, rows first; batch i holds the rows `order[i * batch_size
+        :][:batch_size]` (`order` int64, None: as they stand).
         """
         plan, given = self._plan((data, {}), batch_size)
         bound, outputs = plan.bind()
@@ -221,8 +222,8 @@ class CompiledFunction:
 
 
 def _walk(x: Any, key: list[Any], arrays: list[np.ndarray[Any, Any]], first: int = 0) -> None:
-    """Adds to `key` what a program depends on (nesting, shapes from axis `first` on, dtypes, arguments that are no arrays),
-    and the arrays to `arrays`."""
+    """Adds to `key` what a program depends on (nesting, shapes from axis `first` on, dtypes, arguments that are no
+    arrays), and the arrays to `arrays`."""
     kind = type(x)
     if kind is np.ndarray or (kind is not tuple and kind is not dict and _is_array(x)):
         array = as_array(x)

@@ -16,8 +16,8 @@ def replacing(path: Any) -> Iterator[BinaryIO]:
     """A binary file to write (seekable, readable); it takes the place of `path` when the block ends without an error.
 
     The bytes go into a file without a name in the folder of the target, are synced to the disk, and only then take the
-    name: after a crash or an error the old file is still there, whole, and nothing beside it. Permissions of an existing
-    file are kept; a link is written through.
+    name: after a crash or an error the old file is still there, whole, and nothing beside it. Permissions of an
+    existing file are kept; a link is written through.
     """
     target = Path(os.path.realpath(path))
     if target.is_dir():

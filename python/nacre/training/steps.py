@@ -68,7 +68,8 @@ class StepRunner:
         return self._compiled.saved(data)
 
     def profile(self, data: Any, repeats: int = 20) -> list[dict[str, Any]]:
-        """Where the time of a step goes: see `CompiledFunction.profile`. Raises NotCompilable for a step that runs eagerly."""
+        """Where the time of a step goes: see `CompiledFunction.profile`. Raises NotCompilable for a step that runs
+        eagerly."""
         if self.mode.eager or _has_text(data):
             raise NotCompilable("the step of this model runs eagerly, operation by operation")
         return self._compiled.profile(data, repeats=repeats)
@@ -95,10 +96,7 @@ def _has_text(data: Any) -> bool:
     if isinstance(data, np.ndarray):
         return data.dtype.kind in "SUO"
     if type(data) is tuple:
-        for part in data:
-            if _has_text(part):
-                return True
-        return False
+        return any(_has_text(part) for part in data)
     return tree.is_nested(data) and any(_has_text(leaf) for leaf in tree.flatten(data))
 
 

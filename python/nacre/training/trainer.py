@@ -18,7 +18,7 @@ from nacre.core.autodiff import GradientTape
 from nacre.core.config import max_epochs
 from nacre.core.errors import NotCompilable
 from nacre.core.registry import deserialize_keras_object, serialize_keras_object
-from nacre.core.tensor import KerasTensor, Symbol, Tensor
+from nacre.core.tensor import KerasTensor, Tensor
 from nacre.layers.layer import Layer
 from nacre.layers.state import structure_version
 from nacre.metrics.metric import Mean
@@ -581,9 +581,9 @@ class Trainer(Layer):
         check_count("batch_size", batch_size, 1)
         check_count("steps", steps, 1)
         verbose = check_verbose(verbose)
-        if isinstance(x, np.ndarray) and x.ndim and 0 < len(x) <= (batch_size or 32):
-            if not verbose and callbacks is None and steps is None:  # one batch, and nobody to tell of it
-                return tree.map_structure(lambda a: _joined((a,)), self.predict_on_batch(x))
+        alone = isinstance(x, np.ndarray) and x.ndim and 0 < len(x) <= (batch_size or 32)
+        if alone and not verbose and callbacks is None and steps is None:  # one batch, and nobody to tell of it
+            return tree.map_structure(lambda a: _joined((a,)), self.predict_on_batch(x))
         source = make_source(x, None, None, batch_size, steps)
         if not self._all_built():
             self._symbolic_build_inputs(first_batch(source))

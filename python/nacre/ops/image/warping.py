@@ -101,8 +101,8 @@ def map_coordinates(
 ) -> Any:
     """`inputs` read at positions between its elements: coordinates (rank, ...) -> (...).
 
-    `order` is 0 (the nearest element) or 1 (linear between neighbours); `fill_mode` says what lies outside: "constant", "nearest",
-    "wrap", "mirror" or "reflect".
+    `order` is 0 (the nearest element) or 1 (linear between neighbours); `fill_mode` says what lies outside: "constant",
+    "nearest", "wrap", "mirror" or "reflect".
     """
     given = value(inputs)
     at = floating(coordinates)
@@ -191,7 +191,8 @@ def affine_transform(
     fill_value: Any = 0,
     data_format: str | None = None,
 ) -> Any:
-    """Images whose pixel (column u, row v) shows the input at ((a u + b v + c) / k, (d u + e v + f) / k), k = g u + h v + 1.
+    """Images whose pixel (column u, row v) shows the input at ((a u + b v + c) / k, (d u + e v + f) / k), k = g u + h v
+    + 1.
 
     `transform` is (a, b, c, d, e, f, g, h), or one for each image (N, 8). What lies outside is `fill_value`
     ("constant"), or the image continued ("nearest", "wrap", "mirror", "reflect").

@@ -94,8 +94,8 @@ struct Transform<2> {
     s[2] = y[0] - y[1];
     s[3] = y[1];
   }
-  NACRE_INLINE_MEMBER static void weights_grad(const VecD (&u)[4], VecD (&w)[3]) {
-    const VecD half = set1d(0.5), even = (u[1] + u[2]) * half;
+  NACRE_INLINE_MEMBER static void weights_grad(const Vec (&u)[4], Vec (&w)[3]) {
+    const Vec half = set1(0.5f), even = (u[1] + u[2]) * half;
     w[0] = u[0] + even;
     w[1] = (u[1] - u[2]) * half;
     w[2] = even + u[3];
@@ -128,13 +128,12 @@ struct Transform<4> {
     u[4] = q_even - q_odd;
     u[5] = w[2];
   }
-  NACRE_INLINE_MEMBER static void weights_grad(const VecD (&u)[6], VecD (&w)[3]) {
-    const VecD by_p = set1d(0.5 / (p * p * (p * p - q * q))), by_q = set1d(0.5 / (q * q * (q * q - p * p)));
-    const VecD p_even = (u[1] + u[2]) * by_p, p_odd = (u[1] - u[2]) * by_p;
-    const VecD q_even = (u[3] + u[4]) * by_q, q_odd = (u[3] - u[4]) * by_q;
-    w[0] = u[0] * set1d(1 / (p * p * q * q)) + (p_even + q_even);
-    w[1] = p_odd * set1d(p) + q_odd * set1d(q);
-    w[2] = p_even * set1d(p * p) + q_even * set1d(q * q) + u[5];
+  NACRE_INLINE_MEMBER static void weights_grad(const Vec (&u)[6], Vec (&w)[3]) {
+    constexpr double by_p = 0.5 / (p * p * (p * p - q * q)), by_q = 0.5 / (q * q * (q * q - p * p));
+    const Vec p_even = u[1] + u[2], p_odd = u[1] - u[2], q_even = u[3] + u[4], q_odd = u[3] - u[4];
+    w[0] = fma(set1(1 / product), u[0], fma(set1(by_p), p_even, set1(by_q) * q_even));
+    w[1] = fma(set1(p * by_p), p_odd, set1(q * by_q) * q_odd);
+    w[2] = fma(set1(p * p * by_p), p_even, fma(set1(q * q * by_q), q_even, u[5]));
   }
   NACRE_INLINE_MEMBER static void output(const Vec (&s)[6], Vec (&y)[4]) {
     const Vec p_even = s[1] + s[2], p_odd = s[1] - s[2], q_even = s[3] + s[4], q_odd = s[3] - s[4];
@@ -161,7 +160,7 @@ template <int m, bool whole>
 NACRE_INLINE void transform_input(const float* const* at, const float* const* next, i64 c, i64 n, float* v, i64 v_point) {
   constexpr int in = m + 2;
   Vec half[in][in];
-  NACRE_UNROLL
+  NACRE_ROLLED
   for (int j = 0; j < in; ++j) {
     Vec d[in], t[in];
     NACRE_UNROLL
@@ -173,7 +172,7 @@ NACRE_INLINE void transform_input(const float* const* at, const float* const* ne
     NACRE_UNROLL
     for (int i = 0; i < in; ++i) half[i][j] = t[i];
   }
-  NACRE_UNROLL
+  NACRE_ROLLED
   for (int i = 0; i < in; ++i) {
     Vec t[in];
     Transform<m>::input(half[i], t);

@@ -116,10 +116,10 @@ Plan plan(const WinogradShape& s) {
   return p;
 }
 
-i64 listed(const Plan& p) { return 2 * p.points * (p.chunk + 1); }
-Count scratch_floats(const Plan& p) {
+i64 listed(const WinogradShape& s, const Plan& p) { return (2 * s.tile * s.tile + 1) * p.chunk; }  // and none behind
+Count scratch_floats(const WinogradShape& s, const Plan& p) {
   return Count(p.points) * (Count(p.sum_point) + Count(p.v_point) + Count(p.s_point)) + Count(max_of(p.ld_v, p.OB)) +
-         Count(2) * Count(listed(p));
+         Count(2) * Count(listed(s, p));
 }
 Count weights(const WinogradShape& s) { return Count(9) * Count(s.C) * Count(s.O); }
 
@@ -234,6 +234,7 @@ void transform_chunk(const WinogradShape& s, const Plan& p, const Work& work, fl
 
 using Multiply = void (*)(const winograd_sums::Call&);
 
+// As many sums as registers hold beside NV vectors of b and one of a.
 #if defined(__AVX512F__)
 constexpr int rows_of(int nv) { return nv == 1 ? 24 : nv == 2 ? 14 : nv == 3 ? 9 : 6; }
 #else
@@ -295,11 +296,18 @@ i64 calls_of(i64 rows, i64 vectors) {
   return vectors / kMainNV * ceil_div(rows, rows_of(kMainNV)) + (rest ? ceil_div(rows, rows_of(static_cast<int>(rest))) : 0);
 }
 
-// Panels of outputs: `vectors` in all.
+template <int NV = kMainNV>
+void multiply_panel(const winograd_sums::Call& t, i64 rows, i64 vectors, Asking& asking) {
+  if constexpr (NV > 1) {
+    if (vectors < NV) return multiply_panel<NV - 1>(t, rows, vectors, asking);
+  }
+  multiply_rows<NV>(t, rows, asking);
+}
+
+// All panels of outputs, `vectors` in all.
 void multiply(winograd_sums::Call t, i64 rows, i64 vectors, Asking& asking) {
   for (; vectors > 0; vectors -= kMainNV, t.b += kMainNV * kLanes, t.c += kMainNV * kLanes) {
-    const i64 n = min_of(vectors, kMainNV);
-    (n == 1 ? multiply_rows<1> : n == 2 ? multiply_rows<2> : n == 3 ? multiply_rows<3> : multiply_rows<4>)(t, rows, asking);
+    multiply_panel(t, rows, vectors, asking);
   }
 }
 
@@ -378,7 +386,7 @@ void run(const WinogradShape& s, Slice units, Scratch scratch, const float* x, c
   float* zeros = transformed + p.points * p.s_point;
   const float** list = reinterpret_cast<const float**>(zeros + max_of(p.ld_v, p.OB));
   zero_floats(zeros, max_of(p.ld_v, p.OB));
-  for (i64 i = 0; i < listed(p); ++i) list[i] = zeros;
+  for (i64 i = 0; i < listed(s, p); ++i) list[i] = zeros;
   Work next = work_at(s, p, units.begin, 0, x, dy, zeros);
   while (next.unit < units.end) {
     const Work w = next;
@@ -412,7 +420,7 @@ Facts conv2d_winograd_grad_w_facts(const WinogradShape& s) {
   }
   const Plan p = plan(s);
   const Count units = Count(p.parts) * Count(p.c_blocks) * Count(p.o_blocks);
-  const Count scratch = scratch_floats(p) * Count(sizeof(float));
+  const Count scratch = scratch_floats(s, p) * Count(sizeof(float));
   if (p.tiles < 0 || !units.ok() || !scratch.ok()) {
     f.error = "the problem is too large";
     return f;

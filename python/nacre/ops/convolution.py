@@ -165,16 +165,17 @@ def grad_w_tile_for(op: Any, w: tuple[int, ...], y: tuple[int, ...]) -> int:
     """The same for the gradient of weights of shape `w`."""
     if not transformable(op, w) or 0 in (*w, *y) or w[3] < _FEW_OUTPUTS:
         return 0
+    return min((0, 2, 4), key=lambda tile: grad_w_cost(tile, w, y))
+
+
+def grad_w_cost(tile: int, w: tuple[int, ...], y: tuple[int, ...]) -> int:
+    """Of the gradient of 3x3 weights by tiles, plain where `tile` is 0, in multiply-adds."""
     inputs, outputs = (-(-n // 16) * 16 for n in w[2:])  # of vectors
     pairs = w[2] * outputs
-
-    def cost(tile: int) -> int:
-        if tile == 0:
-            return 9 * pairs * y[0] * y[1] * y[2]
-        tiles, points = y[0] * -(-y[1] // tile) * -(-y[2] // tile), (tile + 2) ** 2
-        return points * (pairs * (tiles + _SUM) + tiles * (inputs + outputs) * _GRADIENT_TRANSFORM)
-
-    return min((0, 2, 4), key=cost)
+    if tile == 0:
+        return 9 * pairs * y[0] * y[1] * y[2]
+    tiles, points = y[0] * -(-y[1] // tile) * -(-y[2] // tile), (tile + 2) ** 2
+    return points * (pairs * (tiles + _SUM) + tiles * (inputs + outputs) * _GRADIENT_TRANSFORM)
 
 
 def tile_fields(tile: int, w: tuple[int, ...], turned: bool = False) -> dict[str, int]:

@@ -1,8 +1,8 @@
-// The gradient of convolution weights by Winograd's tiles: sum over the tiles of v = B d B^T (inputs) and s = A^T dy A, for
-// each point by itself, then dw = G^T sum G.
+// The gradient of convolution weights by Winograd's tiles: the sum over tiles of v = B d B^T (inputs) times s = A^T dy A
+// for each point by itself, then dw = G^T sum G.
 //
-// For each point gemm: M = C, N = O, K = tiles. A unit owns a block of channels by a block of output channels, of one part
-// of the tiles. It walks over chunks of tiles small enough for L2: both sides are transformed, to v[points][tiles][C] and
+// For each point gemm: M = C, N = O, K = tiles. A unit owns a block of channels by a block of output channels, of one
+// part of the tiles. It walks over chunks of tiles: both sides are transformed, to v[points][tiles][C] and
 // s[points][tiles][O], and multiplied in register tiles that are added to sums[points][C][O].
 #include "kernels/conv2d_winograd.h"
 #include "kernels/conv2d_winograd_tile.h"
@@ -20,7 +20,7 @@ struct Call {
   float* c;
   i64 c_m;
   bool more;                 // sums go on from what c holds
-  const float* const* next;  // K pixels that the next chunk reads; of each, what stands `ahead` floats behind it is asked for
+  const float* const* next;  // K pixels that the next chunk reads: the line `ahead` floats behind each is asked for
   i64 ahead;
 };
 
@@ -62,8 +62,8 @@ void run(const Call& t) {
 }  // namespace winograd_sums
 namespace {
 
-// Channels of a block on either side. Transforms are done again for each block of the other side, so that large ones pay even
-// though their sums leave L2; smaller ones where there would be too few units.
+// Channels of a block on either side. Transforms are done again for each block of the other side, so large ones pay
+// even though their sums leave L2; smaller ones where there would be too few units.
 constexpr i64 kChannels = 128, kFewerChannels = 64;
 constexpr i64 kMostTiles = 48;     // of a chunk: long enough to forget that sums are loaded and stored around it
 constexpr i64 kFewestTiles = 128;  // of a part: turning sums to dw stays cheap
@@ -219,17 +219,19 @@ template <int m>
 void transform_chunk(const WinogradShape& s, const Plan& p, const Work& work, float* v, float* sums, float* db) {
   constexpr int in = m + 2;
   const i64 C = work.C, O = work.O, c_whole = C / kLanes * kLanes, o_whole = O / kLanes * kLanes;
-  each_tile<m>(s, p, work, [&](i64, const Image& x, const Image& dy, i64 h, i64 w) __attribute__((always_inline)) {
-    const float* at[in * in];
-    pixels<in>(x, h - s.PT, w - s.PL, at);
-    for (i64 c = 0; c < c_whole; c += kLanes) winograd::transform_input<m, true>(at, nullptr, c, kLanes, v, p.v_point);
-    if (c_whole < C) winograd::transform_input<m, false>(at, nullptr, c_whole, C - c_whole, v, p.v_point);
-    pixels<m>(dy, h, w, at);
-    for (i64 o = 0; o < o_whole; o += kLanes) transform_gradient<m, true>(at, o, kLanes, sums, p.s_point, db);
-    if (o_whole < O) transform_gradient<m, false>(at, o_whole, O - o_whole, sums, p.s_point, db);
-    v += p.ld_v;
-    sums += p.OB;
-  });
+  each_tile<m>(
+      s, p, work, [&](i64, const Image& x, const Image& dy, i64 h, i64 w) __attribute__((always_inline)) {
+        const float* at[in * in];
+        pixels<in>(x, h - s.PT, w - s.PL, at);
+        for (i64 c = 0; c < c_whole; c += kLanes)
+          winograd::transform_input<m, true>(at, nullptr, c, kLanes, v, p.v_point);
+        if (c_whole < C) winograd::transform_input<m, false>(at, nullptr, c_whole, C - c_whole, v, p.v_point);
+        pixels<m>(dy, h, w, at);
+        for (i64 o = 0; o < o_whole; o += kLanes) transform_gradient<m, true>(at, o, kLanes, sums, p.s_point, db);
+        if (o_whole < O) transform_gradient<m, false>(at, o_whole, O - o_whole, sums, p.s_point, db);
+        v += p.ld_v;
+        sums += p.OB;
+      });
 }
 
 using Multiply = void (*)(const winograd_sums::Call&);
@@ -250,7 +252,7 @@ constexpr Multiply multiply_of() {
   }
 }
 
-// What the next chunk reads: lists of pixels, [m * m][tiles], and so many lines of each; a call asks for a line of one row.
+// What the next chunk reads: a list of pixels, [m * m][tiles], and lines of each; a call asks for a line of one row.
 struct Ahead {
   const float* const* pixels;
   i64 row, rows, lines;  // pointers from row to row; rows to go
@@ -263,7 +265,7 @@ struct Ahead {
   }
 };
 
-// Asks for what comes last in time.
+// Asks for x, then for dy, as late as the calls that are left allow.
 struct Asking {
   i64 wait;  // calls
   Ahead of[2];
@@ -293,7 +295,8 @@ void multiply_rows(winograd_sums::Call t, i64 rows, Asking& asking) {
 
 i64 calls_of(i64 rows, i64 vectors) {
   const i64 rest = vectors % kMainNV;
-  return vectors / kMainNV * ceil_div(rows, rows_of(kMainNV)) + (rest ? ceil_div(rows, rows_of(static_cast<int>(rest))) : 0);
+  return vectors / kMainNV * ceil_div(rows, rows_of(kMainNV)) +
+         (rest ? ceil_div(rows, rows_of(static_cast<int>(rest))) : 0);
 }
 
 template <int NV = kMainNV>
@@ -338,7 +341,8 @@ void finish(const WinogradShape& s, const Plan& p, const float* sums, i64 C, i64
   }
 }
 
-Work work_at(const WinogradShape& s, const Plan& p, i64 unit, i64 chunk, const float* x, const float* dy, const float* zeros) {
+Work work_at(const WinogradShape& s, const Plan& p, i64 unit, i64 chunk, const float* x, const float* dy,
+             const float* zeros) {
   const i64 ldx = s.ldx ? s.ldx : s.C, ldy = s.ldy ? s.ldy : s.O;
   Work w{};
   w.unit = unit;
@@ -364,13 +368,14 @@ Work work_at(const WinogradShape& s, const Plan& p, i64 unit, i64 chunk, const f
 template <int m>
 Asking ask_for(const WinogradShape& s, const Plan& p, const Work& w, i64 calls, const float** list) {
   const i64 row = p.chunk, half = m * m * row;
-  each_tile<m>(s, p, w, [&](i64 i, const Image& x, const Image& dy, i64 h, i64 c) __attribute__((always_inline)) {
-    const float* at[m * m];
-    pixels<m>(x, h, c, at);
-    for (i64 j = 0; j < m * m; ++j) list[j * row + i] = at[j];
-    pixels<m>(dy, h, c, at);
-    for (i64 j = 0; j < m * m; ++j) list[half + j * row + i] = at[j];
-  });
+  each_tile<m>(
+      s, p, w, [&](i64 i, const Image& x, const Image& dy, i64 h, i64 c) __attribute__((always_inline)) {
+        const float* at[m * m];
+        pixels<m>(x, h, c, at);
+        for (i64 j = 0; j < m * m; ++j) list[j * row + i] = at[j];
+        pixels<m>(dy, h, c, at);
+        for (i64 j = 0; j < m * m; ++j) list[half + j * row + i] = at[j];
+      });
   const i64 x_lines = ceil_div(w.C, 16), dy_lines = ceil_div(w.O, 16);
   return {calls - m * m * (x_lines + dy_lines),
           {{list, row, m * m, x_lines, 0}, {list + half, row, m * m, dy_lines, 0}}};
@@ -432,8 +437,8 @@ Facts conv2d_winograd_grad_w_facts(const WinogradShape& s) {
   return f;
 }
 
-void conv2d_winograd_grad_w(const WinogradShape& s, Slice units, Scratch scratch, const float* x, const float* dy, float* dw,
-                            float* db) {
+void conv2d_winograd_grad_w(const WinogradShape& s, Slice units, Scratch scratch, const float* x, const float* dy,
+                            float* dw, float* db) {
   (s.tile == 2 ? run<2> : run<4>)(s, units, scratch, x, dy, dw, db);
 }
 
@@ -451,8 +456,8 @@ Facts conv2d_winograd_grad_w_join_facts(const WinogradShape& s) {
   return f;
 }
 
-void conv2d_winograd_grad_w_join(const WinogradShape& s, Slice units, const float* dw_parts, const float* db_parts, float* dw,
-                                 float* db) {
+void conv2d_winograd_grad_w_join(const WinogradShape& s, Slice units, const float* dw_parts, const float* db_parts,
+                                 float* dw, float* db) {
   const i64 parts = plan(s).parts, w = weights(s).value(), w_units = ceil_div(w, kJoinFloats);
   for (i64 u = units.begin; u < units.end; ++u) {
     if (u < w_units) {

@@ -154,10 +154,11 @@ struct Transform<4> {
   }
 };
 
-// v of the tile whose inputs stand at `at`, n channels from c on. Of the next one's, if it is given, the columns that it does not
-// share with this one are asked for.
+// v of the tile whose inputs stand at `at`, n channels from c on. Of the next one's, if it is given, the columns that it
+// does not share with this one are asked for.
 template <int m, bool whole>
-NACRE_INLINE void transform_input(const float* const* at, const float* const* next, i64 c, i64 n, float* v, i64 v_point) {
+NACRE_INLINE void transform_input(const float* const* at, const float* const* next, i64 c, i64 n, float* v,
+                                  i64 v_point) {
   constexpr int in = m + 2;
   Vec half[in][in];
   NACRE_ROLLED

@@ -161,7 +161,10 @@ def test_the_gradient_of_weights_by_tiles_is_that_of_the_separate_taps(padding, 
     wide = np.pad(x.astype("float64"), ((0, 0), *padding, (0, 0)))
     expected = np.array(
         [
-            [np.tensordot(wide[:, i : i + rows, j : j + dy.shape[2]], dy.astype("float64"), ((0, 1, 2),) * 2) for j in range(3)]
+            [
+                np.tensordot(wide[:, i : i + rows, j : j + dy.shape[2]], dy.astype("float64"), ((0, 1, 2),) * 2)
+                for j in range(3)
+            ]
             for i in range(3)
         ]
     )

@@ -80,16 +80,16 @@ std::vector<Case> matmul(const Context& c) {
   return {{"forward", {{"matmul", fields, {"a", "b", "c"}}}, {}}};
 }
 
-// The gradient of the weights (operand 1 of `kernel`), with its join when the sums come in parts.
+// The gradient of the weights, with its join when the sums come in parts.
 Case weight_gradient(const Context& c, const std::string& kernel, const FieldValues& fields,
                      std::vector<std::string> inputs, std::map<std::string, i64> below) {
-  const i64 one = elements(c, kernel, fields, 1);
-  const i64 parts = elements(c, kernel + "_grad_w", fields, static_cast<int>(inputs.size()));
-  const std::string tmp = parts > one ? "tmp_" : "";
+  const int dw = static_cast<int>(inputs.size());
+  const bool parts = elements(c, kernel + "_grad_w", fields, dw) > elements(c, kernel + "_grad_w_join", fields, 2);
+  const std::string tmp = parts ? "tmp_" : "";
   Case result{"grad_w", {}, std::move(below)};
   inputs.insert(inputs.end(), {tmp + "dw", tmp + "db"});
   result.calls.push_back({kernel + "_grad_w", fields, inputs});
-  if (parts > one) result.calls.push_back({kernel + "_grad_w_join", fields, {"tmp_dw", "tmp_db", "dw", "db"}});
+  if (parts) result.calls.push_back({kernel + "_grad_w_join", fields, {"tmp_dw", "tmp_db", "dw", "db"}});
   return result;
 }
 
@@ -115,7 +115,8 @@ std::vector<Case> conv2d_winograd(const Context& c) {
                           {"PL", {w.before}},          {"OH", {h.out}},             {"OW", {w.out}},
                           {"bias", {1}},               {"tile", {c.line.number("tile", 4)}}};
   return {{"forward", {{"conv2d_winograd", image, {"x", "u", "b", "", "", "y"}}}, {}},
-          {"pack", {{"conv2d_winograd_pack", image, {"w", "u"}}}, {}}};
+          {"pack", {{"conv2d_winograd_pack", image, {"w", "u"}}}, {}},
+          weight_gradient(c, "conv2d_winograd", image, {"x", "dy"}, {})};
 }
 
 std::vector<Case> depthwise_conv2d(const Context& c) {

@@ -76,32 +76,6 @@ struct Inputs {
   }
 };
 
-// v of a tile, n channels from c on. The columns that the next tile does not share are asked for.
-template <int m, bool whole>
-NACRE_INLINE void transform_input(const Inputs<m>& x, const Inputs<m>& next, i64 c, i64 n, float* v, i64 v_point) {
-  constexpr int in = m + 2;
-  Vec half[in][in];
-  NACRE_UNROLL
-  for (int j = 0; j < in; ++j) {
-    Vec d[in], t[in];
-    NACRE_UNROLL
-    for (int i = 0; i < in; ++i) {
-      d[i] = whole ? load(x.at[i * in + j] + c) : load(x.at[i * in + j] + c, n);
-      if (j >= in - m) prefetch(next.at[i * in + j] + c);
-    }
-    winograd::Transform<m>::input(d, t);
-    NACRE_UNROLL
-    for (int i = 0; i < in; ++i) half[i][j] = t[i];
-  }
-  NACRE_UNROLL
-  for (int i = 0; i < in; ++i) {
-    Vec t[in];
-    winograd::Transform<m>::input(half[i], t);
-    NACRE_UNROLL
-    for (int j = 0; j < in; ++j) store(v + (i * in + j) * v_point + c, t[j]);
-  }
-}
-
 template <int m>
 void transform_chunk(const WinogradShape& s, const Plan& p, i64 first, i64 tiles, const float* x, const float* zeros,
                      float* v) {
@@ -112,8 +86,8 @@ void transform_chunk(const WinogradShape& s, const Plan& p, i64 first, i64 tiles
     const Inputs<m>& at = inputs[t % 2];
     Inputs<m>& next = inputs[(t + 1) % 2];
     next.find(s, p, first + t + 1, x, zeros);
-    for (i64 c = 0; c < whole; c += kLanes) transform_input<m, true>(at, next, c, kLanes, v, p.v_point);
-    if (whole < s.C) transform_input<m, false>(at, next, whole, s.C - whole, v, p.v_point);
+    for (i64 c = 0; c < whole; c += kLanes) winograd::transform_input<m, true>(at.at, next.at, c, kLanes, v, p.v_point);
+    if (whole < s.C) winograd::transform_input<m, false>(at.at, next.at, whole, s.C - whole, v, p.v_point);
   }
 }
 
@@ -311,17 +285,6 @@ Weights turn(const WinogradShape& s, const float* w, i64 o, i64 c, i64 c_end, fl
   return {to, tap, kOutputs};
 }
 
-Conv2DShape convolution(const WinogradShape& s) {
-  return {s.N,  s.H,  s.W,  s.C,  s.O, 3,      3,     1,     1,     1,          1,
-          s.PT, s.PL, s.OH, s.OW, 1,   s.bias, s.act, s.ldx, s.ldy, s.residual, s.ldr};
-}
-
-const char* winograd_error(const WinogradShape& s) {
-  if (s.tile != 2 && s.tile != 4) return "tile is 2 or 4";
-  if (s.masked < 0 || s.masked > 1 || s.turned < 0 || s.turned > 1) return "masked and turned are 0 or 1";
-  return nullptr;
-}
-
 // Only the outputs that windows of 2 x 2 cover.
 WinogradShape covered(WinogradShape s) {
   s.OH -= s.OH % 2;
@@ -341,8 +304,8 @@ Count packed_floats(const WinogradShape& s) {
 }  // namespace
 
 Facts conv2d_winograd_facts(const WinogradShape& s) {
-  Facts f = conv2d_facts(convolution(s));
-  if (!f.error) f.error = winograd_error(s);
+  Facts f = conv2d_facts(winograd::convolution(s));
+  if (!f.error) f.error = winograd::error(s);
   if (f.error) return f;
   const Plan p = plan(s);
   // of conv2d: x, w, b, r, y
@@ -401,8 +364,8 @@ void conv2d_winograd_pool(const WinogradShape& shape, Slice units, Scratch scrat
 
 Facts conv2d_winograd_pack_facts(const WinogradShape& s) {
   Facts f;
-  f.error = conv2d_error(convolution(s), 2);
-  if (!f.error) f.error = winograd_error(s);
+  f.error = conv2d_error(winograd::convolution(s), 2);
+  if (!f.error) f.error = winograd::error(s);
   if (f.error) return f;
   f.extent[0] = Count(9) * Count(s.C) * Count(s.O);
   f.extent[1] = packed_floats(s);

@@ -40,5 +40,14 @@ void conv2d_winograd_pool(const WinogradShape& s, Slice units, Scratch scratch, 
 Facts conv2d_winograd_pack_facts(const WinogradShape& s);
 void conv2d_winograd_pack(const WinogradShape& s, Slice units, const float* w, float* u);
 
+// dw and db in parts, as conv2d_grad_w has them, and their sums. act, residual, masked and turned say nothing here. What
+// is not finite in a channel of x or of dy may reach all weights of that channel, and none of another.
+Facts conv2d_winograd_grad_w_facts(const WinogradShape& s);
+void conv2d_winograd_grad_w(const WinogradShape& s, Slice units, Scratch scratch, const float* x, const float* dy,
+                            float* dw, float* db);
+Facts conv2d_winograd_grad_w_join_facts(const WinogradShape& s);
+void conv2d_winograd_grad_w_join(const WinogradShape& s, Slice units, const float* dw_parts, const float* db_parts,
+                                 float* dw, float* db);
+
 }  // namespace NACRE_ISA
 }  // namespace nacre

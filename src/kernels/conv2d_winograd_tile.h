@@ -6,10 +6,23 @@
 // In two dimensions each is applied to columns, then to rows. For m = 4 the points 5/8 and 3/2 keep rounding low (half of that
 // with 1 and 2), and all numbers of A and B are exact.
 #pragma once
+#include "kernels/conv2d.h"
+#include "kernels/conv2d_winograd.h"
 #include "kernels/gemm_tile.h"
 
 namespace nacre::NACRE_ISA {
 namespace winograd {
+
+NACRE_INLINE Conv2DShape convolution(const WinogradShape& s) {
+  return {s.N,  s.H,  s.W,  s.C,  s.O, 3,      3,     1,     1,     1,          1,
+          s.PT, s.PL, s.OH, s.OW, 1,   s.bias, s.act, s.ldx, s.ldy, s.residual, s.ldr};
+}
+
+NACRE_INLINE const char* error(const WinogradShape& s) {
+  if (s.tile != 2 && s.tile != 4) return "tile is 2 or 4";
+  if (s.masked < 0 || s.masked > 1 || s.turned < 0 || s.turned > 1) return "masked and turned are 0 or 1";
+  return nullptr;
+}
 
 // c = a b for MR rows and NV vectors of columns.
 struct ProductCall {
@@ -75,6 +88,18 @@ struct Transform<2> {
     y[0] = s[0] + (s[1] + s[2]);
     y[1] = (s[1] - s[2]) + s[3];
   }
+  NACRE_INLINE_MEMBER static void output_grad(const Vec (&y)[2], Vec (&s)[4]) {
+    s[0] = y[0];
+    s[1] = y[0] + y[1];
+    s[2] = y[0] - y[1];
+    s[3] = y[1];
+  }
+  NACRE_INLINE_MEMBER static void weights_grad(const Vec (&u)[4], Vec (&w)[3]) {
+    const Vec half = set1(0.5f), even = (u[1] + u[2]) * half;
+    w[0] = u[0] + even;
+    w[1] = (u[1] - u[2]) * half;
+    w[2] = even + u[3];
+  }
 };
 
 template <>
@@ -103,6 +128,13 @@ struct Transform<4> {
     u[4] = q_even - q_odd;
     u[5] = w[2];
   }
+  NACRE_INLINE_MEMBER static void weights_grad(const Vec (&u)[6], Vec (&w)[3]) {
+    constexpr double by_p = 0.5 / (p * p * (p * p - q * q)), by_q = 0.5 / (q * q * (q * q - p * p));
+    const Vec p_even = u[1] + u[2], p_odd = u[1] - u[2], q_even = u[3] + u[4], q_odd = u[3] - u[4];
+    w[0] = fma(set1(1 / product), u[0], fma(set1(by_p), p_even, set1(by_q) * q_even));
+    w[1] = fma(set1(p * by_p), p_odd, set1(q * by_q) * q_odd);
+    w[2] = fma(set1(p * p * by_p), p_even, fma(set1(q * q * by_q), q_even, u[5]));
+  }
   NACRE_INLINE_MEMBER static void output(const Vec (&s)[6], Vec (&y)[4]) {
     const Vec p_even = s[1] + s[2], p_odd = s[1] - s[2], q_even = s[3] + s[4], q_odd = s[3] - s[4];
     y[0] = s[0] + (p_even + q_even);
@@ -110,7 +142,45 @@ struct Transform<4> {
     y[2] = fma(set1(p2), p_even, set1(q2) * q_even);
     y[3] = fma(set1(p3), p_odd, fma(set1(q3), q_odd, s[5]));
   }
+  NACRE_INLINE_MEMBER static void output_grad(const Vec (&y)[4], Vec (&s)[6]) {
+    const Vec p_even = fma(set1(p2), y[2], y[0]), p_odd = fma(set1(p2), y[3], y[1]);
+    const Vec q_even = fma(set1(q2), y[2], y[0]), q_odd = fma(set1(q2), y[3], y[1]);
+    s[0] = y[0];
+    s[1] = fma(set1(fp), p_odd, p_even);
+    s[2] = fnma(set1(fp), p_odd, p_even);
+    s[3] = fma(set1(fq), q_odd, q_even);
+    s[4] = fnma(set1(fq), q_odd, q_even);
+    s[5] = y[3];
+  }
 };
+
+// v of the tile whose inputs stand at `at`, n channels from c on. Of the next one's, if it is given, the columns that it
+// does not share with this one are asked for.
+template <int m, bool whole>
+NACRE_INLINE void transform_input(const float* const* at, const float* const* next, i64 c, i64 n, float* v,
+                                  i64 v_point) {
+  constexpr int in = m + 2;
+  Vec half[in][in];
+  NACRE_ROLLED
+  for (int j = 0; j < in; ++j) {
+    Vec d[in], t[in];
+    NACRE_UNROLL
+    for (int i = 0; i < in; ++i) {
+      d[i] = whole ? load(at[i * in + j] + c) : load(at[i * in + j] + c, n);
+      if (next && j >= in - m) prefetch(next[i * in + j] + c);
+    }
+    Transform<m>::input(d, t);
+    NACRE_UNROLL
+    for (int i = 0; i < in; ++i) half[i][j] = t[i];
+  }
+  NACRE_ROLLED
+  for (int i = 0; i < in; ++i) {
+    Vec t[in];
+    Transform<m>::input(half[i], t);
+    NACRE_UNROLL
+    for (int j = 0; j < in; ++j) store(v + (i * in + j) * v_point + c, t[j]);
+  }
+}
 
 }  // namespace winograd
 }  // namespace nacre::NACRE_ISA

@@ -8,4 +8,5 @@
 
 #define NACRE_INLINE static inline __attribute__((always_inline))
 #define NACRE_UNROLL _Pragma("GCC unroll 32")
+#define NACRE_ROLLED _Pragma("GCC unroll 1")
 #define NACRE_INLINE_MEMBER inline __attribute__((always_inline))

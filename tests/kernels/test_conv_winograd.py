@@ -1,6 +1,8 @@
 """Convolution by transformed tiles: the sums of the plain one within the bound of its transforms, bit for bit at any
 split."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -130,6 +132,93 @@ def test_a_residual_and_an_activation_come_after_the_sum(case, ldr, act, tile, i
     assert np.array_equal(y, (plain, np.maximum(plain, 0), np.clip(plain, 0, 6))[act])
 
 
+def by_tiles(image, tile, size, at, rows, columns):
+    """(N, rows * columns, size, size, channels): the pixels of each tile, the first of which stands at `at`; zeros around."""
+    N, H, W, C = image.shape
+    tiles = np.zeros((N, rows, columns, size, size, C))
+    for r, c, i, j in np.ndindex(rows, columns, size, size):
+        h, w = r * tile + i + at[0], c * tile + j + at[1]
+        if 0 <= h < H and 0 <= w < W:
+            tiles[:, r, c, i, j] = image[:, h, w]
+    return tiles.reshape(N, rows * columns, size, size, C)
+
+
+def gradient_magnitudes(s, tile, x, dy):
+    """What the sums of each weight's gradient would be if nothing cancelled, neither in the sums nor in the transforms."""
+    A, B, G = (np.abs(m) for m in matrices(tile))
+    grid = -(-s["OH"] // tile), -(-s["OW"] // tile)
+    d = by_tiles(np.abs(x), tile, tile + 2, (-s["PT"], -s["PL"]), *grid)
+    e = by_tiles(np.abs(dy), tile, tile, (0, 0), *grid)
+    v = np.einsum("ai,ntijc,bj->abntc", B, d, B, optimize=True)
+    u = np.einsum("ia,ntijo,jb->abnto", A, e, A, optimize=True)
+    return np.einsum("ai,abntc,abnto,bj->ijco", G, v, u, G, optimize=True)
+
+
+def gradients(s, t, x, dy, isa):
+    inputs = (spread(x, s["ldx"]), spread(dy, s["ldy"]))
+    parts = same_bits_for_any_split("conv2d_winograd_grad_w", t, inputs, isa)
+    dw, db = same_bits_for_any_split("conv2d_winograd_grad_w_join", t, parts, isa)
+    return dw.reshape(3, 3, s["C"], s["O"]), db
+
+
+@isas
+@both
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_grad_w_and_bias(case, tile, isa):
+    s, t = fields(case, tile, act=0)
+    x, _, _, dy = operands(s)
+    dw, db = gradients(s, t, x, dy, isa)
+    # Roundings: eight in the transform of x and four in that of dy, one for each tile and each join of sums, four at the end;
+    # each of at most eps/2 of what lies behind it.
+    tiles = s["N"] * -(-s["OH"] // tile) * -(-s["OW"] // tile)
+    assert np.all(np.abs(dw - ref.grad_w(s, x, dy)) <= (tiles + 32) * EPS * gradient_magnitudes(s, tile, x, dy))
+    if s["bias"]:
+        wide = dy.astype(np.float64)
+        bound = (tiles + 32) * EPS * np.abs(wide).sum((0, 1, 2))
+        assert np.all(np.abs(db - wide.sum((0, 1, 2))) <= bound)
+
+
+@isas
+@pytest.mark.parametrize(("C", "O"), [(16, 16), (33, 17)])
+def test_parts_of_a_long_sum_are_joined(C, O, isa):
+    case = Conv(N=9, H=30, W=31, C=C, O=O, padding="same")
+    assert _core.facts("conv2d_winograd_grad_w", fields(case, 4)[1], isa)["extents"][2] > 9 * C * O
+    for tile in TILES:
+        test_grad_w_and_bias(case, tile, isa)
+
+
+@isas
+@pytest.mark.parametrize(("tile", "times"), [(2, 1.2), (4, 2.5)])
+def test_errors_of_the_gradient_are_close_to_those_of_the_plain_one(tile, times, isa):
+    s, t = fields(Conv(N=8, H=28, W=28, C=64, O=64, padding="same", bias=0), tile)
+    x, _, _, dy = operands(s)
+    want = ref.grad_w(s, x, dy)
+    plain, _ = run("conv2d_grad_w_join", s, run("conv2d_grad_w", s, (x, dy), isa), isa)
+    errors = [np.std(dw.reshape(want.shape) - want) for dw in (gradients(s, t, x, dy, isa)[0], plain)]
+    assert errors[0] < times * errors[1], errors
+
+
+@both
+@pytest.mark.parametrize("padding", [{}, {"PT": -1, "PL": -3, "OH": 2, "OW": 3}], ids=["same", "a part"])
+def test_what_is_not_finite_reaches_the_gradients_of_its_channel_and_no_other(tile, padding):
+    s, t = fields(Conv(N=2, H=9, W=8, C=5, O=6, padding="same", more=padding), tile)
+    x, _, _, dy = operands(s)
+    for isa, value in itertools.product(ISAS, (np.nan, np.inf)):
+        dw, db = gradients(s, t, x, dy, isa)
+        spoilt_x, spoilt_dy = x.copy(), dy.copy()
+        spoilt_x[1, 3, 4, 2] = spoilt_dy[1, 1, 2, 3] = value
+        if padding:
+            spoilt_x[:, 8, 7, 1] = np.nan  # no window sees it
+        for axis, channel, operands_of in ((2, 2, (spoilt_x, dy)), (3, 3, (x, spoilt_dy))):
+            got, sums = gradients(s, t, *operands_of, isa)
+            assert np.array_equal(np.delete(got, channel, axis), np.delete(dw, channel, axis))
+            with np.errstate(invalid="ignore"):
+                plain = ref.grad_w(s, *operands_of)
+            lost = ~np.isfinite(plain)
+            assert lost.any() and np.all(np.isnan(got[lost]) | (got[lost] == plain[lost]))
+        assert np.array_equal(np.delete(sums, 3), np.delete(db, 3)) and not np.isfinite(sums[3])
+
+
 @isas
 @both
 @pytest.mark.parametrize("case", [c for c in CASES[1::3] if not c.more], ids=str)
@@ -225,6 +314,7 @@ def test_drawn_shapes(seed):
     for isa in ISAS:
         for tile in TILES:
             test_forward(case, tile, isa)
+            test_grad_w_and_bias(case, tile, isa)
 
 
 @pytest.mark.parametrize(
@@ -234,11 +324,12 @@ def test_drawn_shapes(seed):
 )
 def test_impossible_fields_are_refused(changes):
     _, t = fields(Conv(H=4, W=4, C=3, O=4), 4)
-    assert _core.facts("conv2d_winograd", t)["error"] is None
-    assert _core.facts("conv2d_winograd", {**t, **changes})["error"]
+    for kernel in ("conv2d_winograd", "conv2d_winograd_grad_w"):
+        assert _core.facts(kernel, t)["error"] is None
+        assert _core.facts(kernel, {**t, **changes})["error"] or kernel.endswith("w") and "ldr" in changes
 
 
-@pytest.mark.parametrize("kernel", ["conv2d_winograd", "conv2d_winograd_pack"])
+@pytest.mark.parametrize("kernel", ["conv2d_winograd" + end for end in ("", "_pack", "_grad_w", "_grad_w_join")])
 def test_facts_are_total(kernel):
     values = (-(2**63), -1, 0, 1, 2, 4, 2**29, 2**30 - 1, 2**63 - 1)
     rng = np.random.default_rng(5)

@@ -13,7 +13,7 @@ import pytest
 from nacre import _core
 
 ROOT = Path(__file__).resolve().parents[2]
-TILE = re.compile(r"nacre::(\w+)::(tile|dots|folded|winograd)::run<(\d+), (\w+)(, true|, false)?>")
+TILE = re.compile(r"nacre::(\w+)::(tile|dots|folded|winograd|winograd_sums)::run<(\d+), (\w+)(, true|, false)?>")
 MULTIPLY = re.compile(r"^(vfmadd\w+ps|mulps)$")
 VECTOR = re.compile(r"%[xyz]mm\d+")
 JUMPS = re.compile(r"^j(?!mp\b)\w+$|^jmp$")
@@ -110,4 +110,4 @@ def test_no_sum_is_on_the_stack_in_an_inner_loop(functions):
 def test_the_main_tiles_of_this_machine_are_among_those_that_were_read(functions):
     main = {"avx512": (6, 4), "avx2": (6, 2), "baseline": (4, 2)}
     for isa in _core.isas():
-        assert {(isa, form, *main[isa]) for form in ("tile", "winograd")} <= functions.keys()
+        assert {(isa, form, *main[isa]) for form in ("tile", "winograd", "winograd_sums")} <= functions.keys()

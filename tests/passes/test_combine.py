@@ -118,6 +118,26 @@ def test_pooled_convolutions_and_their_sparse_gradients(pool, relu, dilation, ch
         np.testing.assert_allclose(eager.numpy(), fused.numpy(), rtol=5e-5, atol=5e-5 * np.abs(eager.numpy()).max())
 
 
+@pytest.mark.parametrize("relu", [True, False])
+def test_gradients_by_tiles_take_all_elements_where_those_of_the_winners_cost_more(relu):
+    w = weights((3, 3, 96, 96), (96,))
+    x = RNG.standard_normal((16, 19, 19, 96)).astype("float32")
+
+    def net(x, w):
+        h = e.Add()(Conv2D((1, 1), SAME3)(e.Mul()(x, e.Sigmoid()(w[1])), w[0]), w[1])
+        h, _ = MaxPool2D((2, 2), (2, 2), VALID)(e.Relu()(h) if relu else h)
+        return e.Mul()(h, h)
+
+    step = loss_and_gradients(net, w)
+    compiled = CompiledFunction(step)
+    got = compiled(x)
+    kernels = {r["kernel"] for r in compiled.profile(x, repeats=1)}
+    assert {"max_pool2d_grad_x", "conv2d_winograd_grad_w", "conv2d_winograd"} <= kernels
+    assert not kernels & {"conv2d", "max_pool2d", "conv2d_pool_grad_w", "conv2d_pool_grad_x"}, kernels
+    for eager, fused in zip(step(Tensor.of(x)), got):
+        np.testing.assert_allclose(eager.numpy(), fused.numpy(), rtol=5e-5, atol=5e-5 * np.abs(eager.numpy()).max())
+
+
 def test_pooling_that_overlaps_is_left_alone():
     w = weights((3, 3, 2, 4), (4,))
 

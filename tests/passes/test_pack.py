@@ -7,7 +7,8 @@ import pytest
 from nacre.core.variable import Variable
 from nacre.ops import elementwise as e
 from nacre.ops.base import scalar
-from nacre.ops.convolution import Conv2D, tile_for
+from nacre.ops.convolution import Conv2D, Conv2DGradW, grad_w_tile_for, tile_for
+from nacre.ops.elementwise import SumTo
 from nacre.passes.surround import Conv2DSum
 from nacre.runtime.compiled import CompiledFunction
 
@@ -129,3 +130,46 @@ def test_tiles_are_chosen_where_their_multiplications_and_weights_cost_less():
     assert chosen(1, 7, 7, 512, 512, packed=False) == 0  # transforming the weights does
     assert chosen(64, 8, 8, 256, 256, packed=False) == 4
     assert chosen(0, 56, 56, 64, 64) == chosen(1, 56, 56, 0, 64) == 0
+
+
+def test_tiles_are_chosen_for_the_gradient_of_weights_where_their_sums_cost_less():
+    def chosen(n, h, c, o, **changes):
+        own = {"strides": (1, 1), "dilation": (1, 1), "groups": 1, "window": (3, 3), **changes}
+        op = Conv2DGradW(own["strides"], SAME3, own["dilation"], own["groups"], own["window"])
+        return grad_w_tile_for(op, (*own["window"], c // own["groups"], o), (n, h, h, o))
+
+    assert [chosen(64, h, c, 2 * c) for h, c in [(32, 16), (32, 64), (16, 128), (8, 256), (4, 512)]] == [4] * 5
+    assert chosen(1, 4, 64, 64) == 0  # sums would be turned into weights more often than added to
+    assert chosen(16, 3, 64, 64) == 4 and chosen(64, 2, 64, 64) == 2
+    assert chosen(64, 32, 3, 64) == 0  # transforms take longer than products
+    assert chosen(64, 32, 64, 4) == 0  # so few outputs go another way
+    for changes in ({"strides": (2, 2)}, {"dilation": (2, 2)}, {"groups": 2}, {"window": (5, 5)}):
+        assert chosen(64, 32, 64, 64, **changes) == 0
+    assert chosen(0, 32, 64, 64) == chosen(8, 32, 0, 64) == chosen(8, 32, 64, 0) == 0
+
+
+@pytest.mark.parametrize(("padding", "rows"), [(SAME3, 9), (NONE, 7), (((2, 0), (0, 1)), 9)])
+def test_the_gradient_of_weights_by_tiles_is_that_of_the_separate_taps(padding, rows):
+    x = RNG.standard_normal((8, 9, 10, 32)).astype("float32")
+    dy = RNG.standard_normal((8, rows, 8 + sum(padding[1]), 48)).astype("float32")
+    op = Conv2DGradW((1, 1), padding, (1, 1), 1, (3, 3))
+    assert grad_w_tile_for(op, (3, 3, 32, 48), dy.shape)
+
+    def step(x, dy):
+        return op(x, dy), SumTo((48,))(dy)
+
+    wide = np.pad(x.astype("float64"), ((0, 0), *padding, (0, 0)))
+    expected = np.array(
+        [
+            [
+                np.tensordot(wide[:, i : i + rows, j : j + dy.shape[2]], dy.astype("float64"), ((0, 1, 2),) * 2)
+                for j in range(3)
+            ]
+            for i in range(3)
+        ]
+    )
+    compiled = CompiledFunction(step)
+    for dw, db in (compiled(x, dy), step(Variable(x).value, Variable(dy).value)):
+        close(dw, expected)
+        close(db, dy.sum((0, 1, 2), dtype="float64"))
+    assert origins(compiled, x, dy)[0] == "Conv2DGradWB"

@@ -133,6 +133,11 @@ def conv_fields(op: Any, x: Any, w: Any, y: Any, bias: bool = False, act: int = 
 _WEIGHT = 16
 _PACKING = 64
 _TRANSFORM = 11
+# The gradient of weights: of a sum that is turned into them, of both transforms; and outputs for which the plain kernel has
+# another way.
+_SUM = 12
+_GRADIENT_TRANSFORM = 8
+_FEW_OUTPUTS = 8
 
 
 def transformable(op: Any, w: tuple[int, ...]) -> bool:
@@ -154,6 +159,23 @@ def tile_for(op: Any, w: tuple[int, ...], y: tuple[int, ...], packed: bool = Fal
         return points * (pairs * (tiles + weight) + tiles * (w[2] + w[3]) * _TRANSFORM)
 
     return min((0, 2, 4), key=cost)
+
+
+def grad_w_tile_for(op: Any, w: tuple[int, ...], y: tuple[int, ...]) -> int:
+    """The same for the gradient of weights of shape `w`."""
+    if not transformable(op, w) or 0 in (*w, *y) or w[3] < _FEW_OUTPUTS:
+        return 0
+    return min((0, 2, 4), key=lambda tile: grad_w_cost(tile, w, y))
+
+
+def grad_w_cost(tile: int, w: tuple[int, ...], y: tuple[int, ...]) -> int:
+    """Of the gradient of 3x3 weights by tiles, plain where `tile` is 0, in multiply-adds."""
+    inputs, outputs = (-(-n // 16) * 16 for n in w[2:])  # of vectors
+    pairs = w[2] * outputs
+    if tile == 0:
+        return 9 * pairs * y[0] * y[1] * y[2]
+    tiles, points = y[0] * -(-y[1] // tile) * -(-y[2] // tile), (tile + 2) ** 2
+    return points * (pairs * (tiles + _SUM) + tiles * (inputs + outputs) * _GRADIENT_TRANSFORM)
 
 
 def tile_fields(tile: int, w: tuple[int, ...], turned: bool = False) -> dict[str, int]:
@@ -216,6 +238,9 @@ def lower_grad_x(
 def lower_grad_w(k: Any, op: Any, x: Any, dy: Any, dw: Any, db: Any) -> None:
     """dw, and db unless it is None; where the kernel gives partial sums, a second one joins them."""
     kernel, fields = conv_fields(op, x.shape, dw.shape, dy.shape, db is not None)
+    tile = grad_w_tile_for(op, dw.shape, dy.shape)
+    if tile:
+        kernel, fields = "conv2d_winograd", image_fields(tile, op, x.shape, dy.shape, db is not None, 0, False)
     first, join = getattr(k, kernel + "_grad_w"), getattr(k, kernel + "_grad_w_join")
     parts = k.extent(kernel + "_grad_w", fields, 2) // dw.size if dw.size else 1
     if parts <= 1:

@@ -55,6 +55,7 @@ def losses(keras, model, optimizer, data):
 @pytest.mark.parametrize(("name", "shapes", "classes", "optimizer"), CASES, ids=[c[0] for c in CASES])
 def test_losses_of_fifty_steps_agree(real, name, shapes, classes, optimizer):
     data = batches(name, shapes, classes)
+    real.utils.set_random_seed(1)  # of sixty starts of a CNN, real Keras disagrees with itself by more than 1e-4 in seven
     theirs, ours = (getattr(architectures, name)(library) for library in (real, nacre))
     for model in (theirs, ours):
         model(data[0][0])  # builds the ones that wait for data

@@ -100,16 +100,19 @@ SCRIPTS = {
         from keras.callbacks import EarlyStopping, ModelCheckpoint
         rng = np.random.default_rng(0)
         X_train, y_train = rng.integers(0, 256, (200, 28, 28)) / 255.0, rng.integers(0, 10, 200).astype('uint8')
-        model = Sequential([Flatten(input_shape=[28, 28]), Dense(32), LeakyReLU(alpha=0.1), Dense(10,
-        activation='softmax')]) model.compile(loss='sparse_categorical_crossentropy', optimizer=SGD(lr=0.01),
-        metrics=['accuracy']) history = model.fit(X_train, y_train, epochs=2, validation_split=0.2, batch_size=32)
-        assert list(history.history) == ['accuracy', 'loss', 'val_accuracy', 'val_loss'] assert all(type(v) is float for
-        vs in history.history.values() for v in vs) print(model.evaluate(X_train, y_train, verbose=0),
-        model.predict(X_train[:3]).shape) stop = [EarlyStopping(patience=1), ModelCheckpoint('best.keras',
-        save_best_only=True)] model.fit(X_train, y_train, epochs=2, validation_data=(X_train, y_train), callbacks=stop,
-        verbose=2) model.save('m.keras') text = Sequential([Embedding(100, 8, input_length=10), LSTM(4), Dense(1,
-        activation='sigmoid')]) text.compile('rmsprop', 'binary_crossentropy', metrics=['acc']) h =
-        text.fit(rng.integers(0, 100, (64, 10)), rng.integers(0, 2, 64), epochs=1, verbose=0) assert 'acc' in h.history
+        model = Sequential([Flatten(input_shape=[28, 28]), Dense(32), LeakyReLU(alpha=0.1), Dense(10, activation='softmax')])
+        model.compile(loss='sparse_categorical_crossentropy', optimizer=SGD(lr=0.01), metrics=['accuracy'])
+        history = model.fit(X_train, y_train, epochs=2, validation_split=0.2, batch_size=32)
+        assert list(history.history) == ['accuracy', 'loss', 'val_accuracy', 'val_loss']
+        assert all(type(v) is float for vs in history.history.values() for v in vs)
+        print(model.evaluate(X_train, y_train, verbose=0), model.predict(X_train[:3]).shape)
+        stop = [EarlyStopping(patience=1), ModelCheckpoint('best.keras', save_best_only=True)]
+        model.fit(X_train, y_train, epochs=2, validation_data=(X_train, y_train), callbacks=stop, verbose=2)
+        model.save('m.keras')
+        text = Sequential([Embedding(100, 8, input_length=10), LSTM(4), Dense(1, activation='sigmoid')])
+        text.compile('rmsprop', 'binary_crossentropy', metrics=['acc'])
+        h = text.fit(rng.integers(0, 100, (64, 10)), rng.integers(0, 2, 64), epochs=1, verbose=0)
+        assert 'acc' in h.history
     """,
 }
 

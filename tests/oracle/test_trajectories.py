@@ -25,8 +25,8 @@ CASES = [
 
 def batches(name, shapes, classes):
     """Fifty batches. Deep residual networks get the same one again and again, and learn slowly: with more, real Keras
-    disagrees with itself when its first weights are changed in the last bit (4 % after 50 steps at batch 16, rate
-    0.005; 5e-5 as here), because some activation near zero falls on the other side.
+    disagrees with itself when its first weights are changed in the last bit (4 % after 50 steps at batch 16, rate 0.005;
+    5e-5 as here), because some activation near zero falls on the other side.
     """
     rng = np.random.default_rng(0)
     deep = name.startswith("resnet")

@@ -1,5 +1,4 @@
-"""Batch normalization in the weights of the product in front of it: the same numbers, right after every write to a
-Variable."""
+"""Batch normalization in the weights of the product in front of it: the same numbers, right after every write to a Variable."""
 
 import numpy as np
 import pytest

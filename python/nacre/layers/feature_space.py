@@ -7,7 +7,7 @@ several prepared columns into one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -129,6 +129,11 @@ class FeatureSpace(Layer):
         super().__init__(name=name)
         if not features:
             raise ValueError("The `features` argument cannot be None or empty.")
+        if not isinstance(features, Mapping):
+            raise TypeError(
+                "FeatureSpace: expected `features` to be a dict from name to type or Feature, got "
+                f"{type(features).__name__}: {str(features)[:80]}"
+            )
         self.crossing_dim = crossing_dim
         self.hashing_dim = hashing_dim
         self.num_discretization_bins = num_discretization_bins

@@ -291,10 +291,10 @@ class RandomShear(_Affine):
         return _row(1.0, x, 0.0, y, 1.0, 0.0)
 
     def _boxes(self, boxes: Any, drawn: Any, height: int, width: int) -> Any:
-        # As Keras has it: in fractions of the image, along x, then along y.
+        # As Keras has it: in fractions of the image, along x, then what encloses that along y.
         x, y = corners_of(boxes)
         along_x, along_y = (ops.reshape(ops.cast(drawn["shear_factor"][:, i], x.dtype), (-1, 1, 1)) for i in range(2))
-        x = x - along_x * y * (width / height)
+        x, y = corners_of(enclosing(x - along_x * y * (width / height), y))
         return enclosing(x, y - along_y * x * (height / width))
 
     def get_config(self) -> dict[str, Any]:

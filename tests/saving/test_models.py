@@ -357,3 +357,21 @@ def test_weights_of_layers_that_could_not_be_built_are_an_error(tmp_path):
     model.save(tmp_path / "m.keras")
     with pytest.warns(UserWarning, match="could not be built"), pytest.raises(ValueError, match="was never built"):
         keras.models.load_model(tmp_path / "m.keras")
+
+
+def test_one_number_for_objects_of_two_classes_makes_two_objects(tmp_path):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, kernel_initializer="orthogonal")])
+    model.compile("rmsprop", "mse")
+    model.train_on_batch(np.zeros((2, 3)), np.zeros((2, 2)))
+    model.save(tmp_path / "m.keras")
+    with zipfile.ZipFile(tmp_path / "m.keras") as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(parts["config.json"])
+    config["config"]["layers"][1]["config"]["kernel_initializer"]["shared_object_id"] = 7
+    config["compile_config"]["optimizer"]["shared_object_id"] = 7
+    parts["config.json"] = json.dumps(config).encode()
+    with zipfile.ZipFile(tmp_path / "n.keras", "w") as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data)
+    loaded = keras.models.load_model(tmp_path / "n.keras")
+    assert type(loaded.optimizer).__name__ == "RMSprop"

@@ -264,9 +264,11 @@ def _deserialize(config: Any, package: str | None) -> Any:
     if name.startswith("__") and name.endswith("__"):
         return _deserialize_special(name, config)
     shared = sharing.get()
+    # The number is an address where the file was written: objects of different classes may have had the same in turn.
     shared_id = config.get("shared_object_id")
-    if shared is not None and isinstance(shared_id, int) and shared_id in shared.objects:
-        return shared.objects[shared_id]
+    shared_key = (shared_id, name) if shared is not None and isinstance(shared_id, int) else None
+    if shared is not None and shared_key in shared.objects:
+        return shared.objects[shared_key]
     if name == "function":
         return _deserialize_function(config, package)
     cls = _find_class(config, name, package)
@@ -284,8 +286,8 @@ def _deserialize(config: Any, package: str | None) -> Any:
     if isinstance(cls, types.FunctionType):
         return cls
     instance = _construct(cls, name, config)
-    if shared is not None and isinstance(shared_id, int):
-        shared.objects[shared_id] = instance
+    if shared is not None and shared_key is not None:
+        shared.objects[shared_key] = instance
     return instance
 
 

@@ -354,3 +354,13 @@ def test_one_batch_predicted_in_silence_is_what_many_are():
         model.predict(x[:0], verbose=0)
     scalar = keras.Sequential([keras.Input((3,)), keras.layers.Lambda(lambda t: keras.ops.sum(t))])
     assert scalar.predict(x, verbose=0).shape == scalar.predict(x, verbose=0, batch_size=8, callbacks=[]).shape == (1,)
+
+
+@pytest.mark.parametrize("eager", [False, True])
+def test_predictions_are_the_callers_own_even_of_a_model_that_changes_nothing(eager):
+    same = keras.Input((3,))
+    model = keras.Model(same, same)
+    model.compile(run_eagerly=eager)
+    x = np.ones((2, 3), "float32")
+    for y in (model.predict(x, verbose=0), model.predict(x, verbose=0, callbacks=[]), model.predict_on_batch(x)):
+        assert np.array_equal(x, y) and not np.shares_memory(x, y)

@@ -72,9 +72,8 @@ class Trainer(Layer):
     _mode: Mode | None = None
     _output_specs: Any = None
     _state_seen: Any = None
-    _structure_seen: int | None = (
-        None  # the version of all layers' structure at which all was built and the functions fitted
-    )
+    # The version of all layers' structure at which all was built and the functions fitted.
+    _structure_seen: int | None = None
     _metrics_seen: tuple[int, list[Any]] | None = None  # the version at which these metrics of layers were found
     _call_function: Any = None
     _initial_epoch: int | None = None
@@ -583,7 +582,7 @@ class Trainer(Layer):
         verbose = check_verbose(verbose)
         alone = isinstance(x, np.ndarray) and x.ndim and 0 < len(x) <= (batch_size or 32)
         if alone and not verbose and callbacks is None and steps is None:  # one batch, and nobody to tell of it
-            return tree.map_structure(lambda a: _joined((a,)), self.predict_on_batch(x))
+            return tree.map_structure(lambda a: a if a.ndim else np.stack([a]), self.predict_on_batch(x))
         source = make_source(x, None, None, batch_size, steps)
         if not self._all_built():
             self._symbolic_build_inputs(first_batch(source))
@@ -662,7 +661,10 @@ class Trainer(Layer):
         x = to_arrays(x, "x")
         if not self._all_built():
             self._shapes_of_outputs(x)
-        return tree.map_structure(_numpy, self.make_predict_function()(pack_x_y_sample_weight(x)))
+        outputs = tree.map_structure(_numpy, self.make_predict_function()(pack_x_y_sample_weight(x)))
+        # A program's outputs are new arrays; an eager model may have handed on what it was given.
+        eager = self._mode is None or self._mode.eager
+        return tree.map_structure(np.array, outputs) if eager else outputs
 
     def profile(self, x: Any, y: Any = None, sample_weight: Any = None, repeats: int = 20) -> Any:
         """Where the time of a step on one batch goes: a Profile, which prints as a table.
@@ -699,10 +701,8 @@ def _numpy(output: Any) -> np.ndarray[Any, Any]:
 
 
 def _joined(parts: tuple[np.ndarray[Any, Any], ...]) -> np.ndarray[Any, Any]:
-    """The outputs of all batches as one array."""
-    if not parts[0].ndim:
-        return np.stack(parts)
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    """The outputs of all batches as one new array."""
+    return np.concatenate(parts) if parts[0].ndim else np.stack(parts)
 
 
 def _specs(data: Any) -> Any:

@@ -2,6 +2,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "bindings/crc32.h"
 #include "bindings/kernel_calls.h"
 #include "bindings/programs.h"
 #include "dispatch/dispatch.h"
@@ -24,6 +25,15 @@ pybind11::dict elementwise_codes() {
   return codes;
 }
 
+std::uint32_t crc32_of(const pybind11::buffer& bytes) {
+  const pybind11::buffer_info info = bytes.request();
+  if (info.ndim != 1 || info.itemsize != 1 || (info.size > 1 && info.strides[0] != 1)) {
+    throw pybind11::value_error("crc32: expected contiguous bytes");
+  }
+  const pybind11::gil_scoped_release release;
+  return crc32(static_cast<const unsigned char*>(info.ptr), static_cast<std::size_t>(info.size));
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_core, m) {
@@ -32,6 +42,7 @@ PYBIND11_MODULE(_core, m) {
   m.def("isas", &isas, "Instruction sets that this build can use on this CPU, weakest first.");
   m.def("isa", [] { return active_table().isa; }, "The instruction set in use.");
   m.def("elementwise_codes", &elementwise_codes, "Opcodes of the elementwise bytecode: name -> (code, operands).");
+  m.attr("crc32") = crc32_is_fast() ? pybind11::cpp_function(&crc32_of) : pybind11::object(pybind11::none());
   bind_kernel_calls(m);
   bind_programs(m);
 }

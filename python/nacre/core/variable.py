@@ -19,21 +19,16 @@ from nacre.core.spec import ITEMSIZE, NUMPY, Spec, dtype_name, standardize_dtype
 from nacre.core.tensor import Symbol, Tensor, Value, as_array
 
 
+_LARGE = 1 << 22  # bytes, from which on NumPy asks for large pages
+
+
 def aligned_empty(shape: tuple[int, ...], dtype: str) -> np.ndarray[Any, Any]:
-    """An uninitialized array that starts on a 64-byte boundary."""
+    """An uninitialized array that starts on a 64-byte boundary; a large one where a page of 2 MiB may start."""
     item = NUMPY[dtype]
     n = math.prod(shape) * item.itemsize
-    raw = np.empty(n + 64, np.uint8)
-    start = -raw.ctypes.data % 64
-    return raw[start : start + n].view(item).reshape(shape)
-
-
-def _aligned_zeros(shape: tuple[int, ...], dtype: str) -> np.ndarray[Any, Any]:
-    """Zeros that cost nothing until they are touched, on a 64-byte boundary."""
-    item = NUMPY[dtype]
-    n = math.prod(shape) * item.itemsize
-    raw = np.zeros(n + 64, np.uint8)
-    start = -raw.ctypes.data % 64
+    boundary = 1 << 21 if n >= _LARGE else 64
+    raw = np.empty(n + boundary, np.uint8)
+    start = -raw.ctypes.data % boundary
     return raw[start : start + n].view(item).reshape(shape)
 
 
@@ -154,7 +149,7 @@ class Variable(Value):
                 postponed.claim(known, kind, self.path)
             check_room(known, kind, f"Variable '{self.path}'")
             if postponed is not None and postponed.takes(initializer):
-                self._set_array(_aligned_zeros(known, kind))
+                self._set_array(aligned_empty(known, kind))
                 postponed.add(self, initializer)
                 return
         with trace.tracing(None), trace.no_tapes():

@@ -141,24 +141,24 @@ def load_weights(
     skip = list(objects_to_skip or ())
     with open(path, "rb") as file:
         if file.read(4) == b"PK\3\4":
-            with Archive(file, path).weights() as weights:
-                state.read_state(model, weights, path, skip_mismatch, skip)
+            with Archive(file, path).weights() as reader:
+                state.read_state(model, reader, skip_mismatch, skip)
             return
         file.seek(0)
-        with h5.reading(file, path) as weights:
-            with h5.Reader(weights, path).errors("/"):
+        with h5.reading(file, path) as reader:
+            with reader.errors("/"):
                 legacy = not path.endswith(".weights.h5") and {"layer_names", "model_weights"} & {
-                    *weights.attrs,
-                    *weights,
+                    *reader.file.attrs,
+                    *reader.file,
                 }
             if not legacy:
                 if by_name:
                     raise ValueError(f"load_weights: by_name=True is for `.h5` files of older versions, got {path}")
-                state.read_state(model, weights, path, skip_mismatch, skip)
+                state.read_state(model, reader, skip_mismatch, skip)
                 return
             from nacre.saving import legacy_h5
 
-            legacy_h5.read_weights(model, weights, path, skip_mismatch, by_name, skip)
+            legacy_h5.read_weights(model, reader, skip_mismatch, by_name, skip)
 
 
 def model_to_json(model: Any, **kwargs: Any) -> str:
@@ -194,10 +194,9 @@ def _write_model(model: Any, file: BinaryIO, include_optimizer: bool) -> None:
 def _read_model(file: BinaryIO, what: str, custom_objects: Any, compile: bool, safe_mode: bool) -> Any:
     source = Archive(file, what)
     config = source.config()
-    with postponing(source.room()) as fresh:
+    with source.weights(new=True) as weights, postponing(source.room()) as fresh:
         model = build(config, what, custom_objects, compile, safe_mode)
-        with source.weights() as weights:
-            state.read_state(model, weights, what, fresh=fresh)
+        state.read_state(model, weights, fresh=fresh)
     for path, obj in state.walk(model):
         if hasattr(type(obj), "load_assets"):
             with source.assets(path) as folder:

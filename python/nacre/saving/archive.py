@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
+from nacre import _core
 from nacre.saving import h5
 from nacre.saving.h5 import DamagedFile
 
@@ -28,6 +29,7 @@ METADATA, CONFIG, WEIGHTS, ASSETS = "metadata.json", "config.json", "model.weigh
 _JSON_LIMIT = 1 << 28  # bytes of config.json; that of a very large model has a few MiB
 _RATIO_LIMIT = 100  # above this a compressed member is no honest file
 _SMALL = 1 << 26
+_crc32 = _core.crc32 or zlib.crc32  # where the CPU has what it takes, ours is several times as fast
 
 
 class Window(io.RawIOBase):
@@ -40,10 +42,13 @@ class Window(io.RawIOBase):
 
     def __init__(self, file: BinaryIO, start: int, size: int | None = None) -> None:
         self._file = file
-        self._start = start
+        self.start = start
         self._at = 0
         self.size = 0 if size is None else size
         self._writing = size is None
+
+    def fileno(self) -> int:
+        return self._file.fileno()
 
     def readable(self) -> bool:
         return True
@@ -64,7 +69,7 @@ class Window(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")[: max(self.size - self._at, 0)]
-        self._file.seek(self._start + self._at)
+        self._file.seek(self.start + self._at)
         n = self._file.readinto(view) or 0  # type: ignore[attr-defined]
         self._at += n
         return int(n)
@@ -73,7 +78,7 @@ class Window(io.RawIOBase):
         n = len(data)
         if self.failed is None:
             try:
-                self._file.seek(self._start + self._at)
+                self._file.seek(self.start + self._at)
                 n = self._file.write(data)
             except OSError as error:
                 self.failed = error
@@ -85,24 +90,23 @@ class Window(io.RawIOBase):
         self.size = self._at if size is None else size
         if self.failed is None:
             try:
-                self._file.truncate(self._start + self.size)
+                self._file.truncate(self.start + self.size)
             except OSError as error:
                 self.failed = error
         return self.size
 
-    def crc(self) -> int:
-        """The CRC-32 of the contents."""
-        if not self.size:
-            return 0
+    @contextlib.contextmanager
+    def contents(self) -> Iterator[memoryview]:
+        """The bytes: straight from the page cache, without a copy, where the file is one of the system's."""
         self._file.flush()
         try:
-            # Straight from the page cache: no copy.
-            whole: Any = mmap.mmap(self._file.fileno(), self._start + self.size, access=mmap.ACCESS_READ)
+            whole: Any = mmap.mmap(self._file.fileno(), self.start + self.size, access=mmap.ACCESS_READ)
         except (OSError, ValueError, io.UnsupportedOperation):
-            self._file.seek(self._start)
-            return zlib.crc32(self._file.read(self.size))
-        with whole, memoryview(whole) as view, view[self._start : self._start + self.size] as part:
-            return zlib.crc32(part)
+            self._file.seek(self.start)
+            yield memoryview(self._file.read(self.size))
+            return
+        with whole, memoryview(whole) as view, view[self.start : self.start + self.size] as part:
+            yield part
 
 
 # --- writing ---------------------------------------------------------------------------------------------------
@@ -136,13 +140,13 @@ def creating(file: BinaryIO, config: Any, assets: dict[str, bytes]) -> Iterator[
         with filling(window) as weights:
             yield weights
         info.file_size = info.compress_size = window.size
-        with ThreadPoolExecutor(1) as pool:  # the sum is computed while the disk writes
+        with window.contents() as whole, ThreadPoolExecutor(1) as pool:  # the sum is computed while the disk writes
             on_disk = pool.submit(_sync, file)
-            info.CRC = window.crc()
+            info.CRC = _crc32(whole)
             on_disk.result()
         file.seek(info.header_offset)
         file.write(info.FileHeader(zip64=True))
-        archive.start_dir = window._start + window.size
+        archive.start_dir = window.start + window.size
         archive.filelist.append(info)
         archive.NameToInfo[info.filename] = info
 
@@ -214,19 +218,34 @@ class Archive:
         return self._members[name]
 
     @contextlib.contextmanager
-    def weights(self) -> Iterator[Any]:
-        """The open HDF5 part."""
+    def weights(self, new: bool = False) -> Iterator[h5.Reader]:
+        """The open HDF5 part, whose checksum is compared before it is read.
+
+        For a `new` model, which nobody has before this block ends, that is done beside the reading: the block then
+        ends with DamagedFile where the sum is wrong, whatever else went wrong in it.
+        """
         info = self._info(WEIGHTS)
         what = f"{self.what}: {WEIGHTS!r}"
-        source: Any
-        if info.compress_type == zipfile.ZIP_STORED:
-            source = Window(self._file, self._data_start(info), info.file_size)
-            if source.crc() != info.CRC:
-                raise DamagedFile(f"{what} is damaged: its checksum is wrong")
-        else:
-            source = io.BytesIO(self.read(WEIGHTS, max(_RATIO_LIMIT * info.compress_size, _SMALL)))
-        with h5.reading(source, what) as file:
-            yield file
+        if info.compress_type != zipfile.ZIP_STORED:
+            data = io.BytesIO(self.read(WEIGHTS, max(_RATIO_LIMIT * info.compress_size, _SMALL)))
+            with h5.reading(data, what) as reader:
+                yield reader
+            return
+        window = Window(self._file, self._data_start(info), info.file_size)
+        with window.contents() as whole, ThreadPoolExecutor(1) as pool:
+            total = pool.submit(_crc32, whole)
+
+            def check() -> None:
+                if total.result() != info.CRC:
+                    raise DamagedFile(f"{what} is damaged: its checksum is wrong")
+
+            if not new:
+                check()
+            try:
+                with h5.reading(window, what) as reader:
+                    yield reader
+            finally:
+                check()
 
     def _data_start(self, info: zipfile.ZipInfo) -> int:
         """Where the bytes of a stored member begin: behind its local header."""

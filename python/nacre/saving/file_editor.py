@@ -35,11 +35,11 @@ class KerasFileEditor:
             )
         with open(self.filepath, "rb") as file:
             if self.filepath.endswith(".keras"):
-                with Archive(file, self.filepath).weights() as weights:
-                    self.weights_dict = _read(weights, self.filepath)
+                with Archive(file, self.filepath).weights() as reader:
+                    self.weights_dict = _read(reader)
             else:
-                with h5.reading(file, self.filepath) as weights:
-                    self.weights_dict = _read(weights, self.filepath)
+                with h5.reading(file, self.filepath) as reader:
+                    self.weights_dict = _read(reader)
 
     def summary(self) -> None:
         """Prints the objects, and shapes and dtypes of their weights."""
@@ -58,8 +58,8 @@ class KerasFileEditor:
         wanted = io.BytesIO()
         with h5.h5py().File(wanted, "w") as file:
             state.write_state(reference_model, file)
-        with h5.reading(wanted, "the reference model") as file:
-            errors, matches = _differences(self.weights_dict, _read(file, "the reference model"), "")
+        with h5.reading(wanted, "the reference model") as reader:
+            errors, matches = _differences(self.weights_dict, _read(reader), "")
         for error in errors:
             print_message(f"ERROR: {error}")
         print_message(
@@ -157,14 +157,13 @@ def _arrays(weights: dict[str, Any]) -> dict[str, Any]:
     return {str(name): np.asarray(value) for name, value in weights.items()}
 
 
-def _read(file: Any, what: str) -> dict[str, Any]:
-    reader = h5.Reader(file, what)
+def _read(reader: h5.Reader) -> dict[str, Any]:
     met: set[int] = set()
 
     def group(place: Any) -> dict[str, Any]:
         address = h5.h5py().h5o.get_info(place.id).addr
         if address in met:
-            raise h5.DamagedFile(f"{what}: the group {place.name} stands in several places")
+            raise h5.DamagedFile(f"{reader.what}: the group {place.name} stands in several places")
         met.add(address)
         found: dict[str, Any] = {}
         for name in place:
@@ -180,7 +179,7 @@ def _read(file: Any, what: str) -> dict[str, Any]:
         return found
 
     with reader.errors("/"):
-        return group(file)
+        return group(reader.file)
 
 
 def _write(group: Any, found: dict[str, Any]) -> None:

@@ -4,7 +4,11 @@ plug-in filters, no types but numbers, and no array that is larger than what the
 from __future__ import annotations
 
 import contextlib
+import functools
+import math
+import os
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -16,6 +20,7 @@ from nacre.core.variable import Variable
 _FILTERS = {1, 2, 3, 4, 5, 6, 32000}
 _DEFLATE_LIMIT = 1100  # gzip cannot shrink by more than 1032
 _SLACK = 1 << 16
+_LARGE = 1 << 16  # elements, which a thread of its own reads
 
 
 def room(size: int) -> int:
@@ -37,24 +42,27 @@ def h5py() -> Any:
 
 
 @contextlib.contextmanager
-def reading(source: Any, what: str) -> Iterator[Any]:
-    """The open HDF5 file `source` (a path or a binary file). Errors of the HDF5 library become `DamagedFile`."""
+def reading(source: Any, what: str) -> Iterator[Reader]:
+    """Look-ups in the HDF5 file that is in the open binary file `source`. Errors of the HDF5 library become
+    `DamagedFile`."""
     try:
         file = h5py().File(source, "r")
     except (FileNotFoundError, PermissionError, IsADirectoryError):
         raise
     except (OSError, RuntimeError, KeyError, ValueError) as error:
         raise DamagedFile(f"{what} is damaged or no HDF5 file: {error}") from error
-    with file:
-        yield file
+    with file, ThreadPoolExecutor(2) as pool:  # has no threads before there is work
+        yield Reader(file, source, what, pool)
 
 
 class Reader:
-    """Safe look-ups in an open HDF5 file; `what` names it in errors."""
+    """Safe look-ups in `file`, an open HDF5 file, the bytes of which are `source`; `what` names it in errors."""
 
-    def __init__(self, file: Any, what: str) -> None:
+    def __init__(self, file: Any, source: Any, what: str, pool: ThreadPoolExecutor) -> None:
         self.file = file
         self.what = what
+        self._source = source
+        self._pool = pool
 
     def group(self, path: str) -> Any:
         """The group at `path`, or None when there is none."""
@@ -88,25 +96,24 @@ class Reader:
         """Raises DamagedFile unless `dataset` holds plain numbers or text in this file, of a possible size."""
         where = f"{self.what}: {dataset.name}"
         with self.errors(dataset.name):
-            if dataset.is_virtual:
-                raise DamagedFile(f"{where} is a virtual data set, made of other files; these are refused")
-            if dataset.external:
-                raise DamagedFile(f"{where} is stored in another file; that is refused")
-            if dataset.dtype.hasobject or dataset.dtype.kind not in "biufSV" or dataset.dtype.fields is not None:
-                raise DamagedFile(f"{where} holds {dataset.dtype}, expected numbers")
             properties = dataset.id.get_create_plist()
+            if properties.get_layout() == h5py().h5d.VIRTUAL:
+                raise DamagedFile(f"{where} is a virtual data set, made of other files; these are refused")
+            if properties.get_external_count():
+                raise DamagedFile(f"{where} is stored in another file; that is refused")
+            dtype, shape = dataset.dtype, dataset.shape
+            if dtype.hasobject or dtype.kind not in "biufSV" or dtype.fields is not None:
+                raise DamagedFile(f"{where} holds {dtype}, expected numbers")
             filters = {properties.get_filter(i)[0] for i in range(properties.get_nfilters())}
             if filters - _FILTERS:
                 raise DamagedFile(f"{where} uses the filters {sorted(filters - _FILTERS)}, which are refused")
-            if dataset.shape is None:
+            if shape is None:
                 raise DamagedFile(f"{where} is empty")
             stored = dataset.id.get_storage_size()
-            size = dataset.dtype.itemsize
-            for extent in dataset.shape:  # Python ints: no overflow
-                size *= int(extent)
+            size = dtype.itemsize * math.prod(int(extent) for extent in shape)  # Python ints: no overflow
             if size > (stored * _DEFLATE_LIMIT if filters else stored) + _SLACK:
                 raise DamagedFile(
-                    f"{where} claims {size} bytes for shape {dataset.shape}, but the file holds {stored} bytes of it"
+                    f"{where} claims {size} bytes for shape {shape}, but the file holds {stored} bytes of it"
                 )
 
     def array(
@@ -128,6 +135,32 @@ class Reader:
             # bfloat16 is the upper half of a float32.
             return (out.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
         return out
+
+    def begin(self, dataset: Any, out: np.ndarray[Any, Any]) -> Future[None] | None:
+        """Begins to fill `out` from where the elements of a checked dataset stand in the file, beside everything else.
+
+        None where that cannot be: they must stand one after the other and just as they are in memory, in a file of the
+        system's. Raises DamagedFile, and leaves `out` alone, when the file ends before they do.
+        """
+        with self.errors(dataset.name):
+            start = dataset.id.get_offset()
+            plain = out.dtype.kind in "iuf" and dataset.id.get_type().equal(h5py().h5t.py_create(out.dtype))
+            if not plain or start is None or dataset.id.get_storage_size() != out.nbytes or self.file.userblock_size:
+                return None
+        try:
+            file, first = self._source.fileno(), getattr(self._source, "start", 0)
+        except OSError:
+            return None
+        if start + out.nbytes > self._source.seek(0, os.SEEK_END):
+            raise DamagedFile(f"{self.what} is damaged: it ends inside of {dataset.name}")
+        return self._pool.submit(self._fill, file, first + start, memoryview(out).cast("B"), dataset.name)  # type: ignore[arg-type]
+
+    def _fill(self, file: int, at: int, rest: memoryview, where: str) -> None:
+        while rest:
+            n = os.preadv(file, [rest], at)
+            if not n:
+                raise DamagedFile(f"{self.what} is damaged: it ends inside of {where}")
+            rest, at = rest[n:], at + n
 
     @contextlib.contextmanager
     def errors(self, where: str) -> Iterator[None]:
@@ -156,29 +189,64 @@ def text_attribute(item: Any, name: str) -> str | None:
 class ReadStore(Mapping[str, np.ndarray[Any, Any]]):
     """The arrays of one object, by name ("0", "1", ...): what `load_own_variables` gets.
 
-    `known` are the variables that some of them are for: another shape is then refused before anything is read. With
-    `fill`, the numbers are read straight into the variable, whose own array is handed back.
+    `known` are the variables that they are for: another shape is then refused before anything is read, and where there
+    is just one for each, the numbers are read straight into the variables, whose own arrays are handed back.
     """
 
-    def __init__(self, reader: Reader, group: Any, known: Mapping[str, Any] | None = None, fill: bool = False) -> None:
+    def __init__(self, reader: Reader, group: Any, known: Mapping[str, Any] | None = None) -> None:
         self._reader = reader
         self._group = group
         self._known = known or {}
-        self._fill = fill
+        self._found: dict[str, Any] = {}
+        self._begun: dict[str, tuple[np.ndarray[Any, Any], Future[None]]] = {}
+
+    def _dataset(self, key: str) -> Any:
+        """The array `key` in the file, None if there is none."""
+        if key not in self._found:
+            self._found[key] = None if self._group is None else self._reader.child(self._group, key)
+        found = self._found[key]
+        if found is not None and not isinstance(found, h5py().Dataset):
+            raise DamagedFile(f"{self._reader.what}: expected an array at {found.name}, got a group")
+        return found
+
+    @functools.cached_property
+    def _fits(self) -> bool:
+        if len(self) != len(self._known):
+            return False
+        found = [self._dataset(key) for key in self._known]
+        return all(
+            d is not None and d.shape == tuple(v.shape) for d, v in zip(found, self._known.values(), strict=True)
+        )
+
+    def _own(self, key: str) -> np.ndarray[Any, Any] | None:
+        """The array of the variable that the elements of `key` can be read into as they are."""
+        variable = self._known.get(key)
+        if variable is None or not hasattr(variable, "own") or not self._fits:
+            return None
+        return variable.own() if self._dataset(key).dtype == np.dtype(variable.dtype) else None
+
+    def begin(self) -> None:
+        """Begins to read large arrays into their variables."""
+        for key, variable in self._known.items():
+            if math.prod(variable.shape) < _LARGE:
+                continue
+            own = self._own(key)
+            begun = None if own is None else self._reader.begin(self._dataset(key), own)
+            if own is not None and begun is not None:
+                self._begun[key] = own, begun
 
     def __getitem__(self, key: str) -> np.ndarray[Any, Any]:
-        dataset = self._reader.child(self._group, str(key)) if self._group is not None else None
+        key = str(key)
+        dataset = self._dataset(key)
         if dataset is None:
             raise KeyError(key)
-        if not isinstance(dataset, h5py().Dataset):
-            raise DamagedFile(f"{self._reader.what}: expected an array at {dataset.name}, got a group")
-        variable = self._known.get(str(key))
-        if variable is None:
-            return self._reader.array(dataset)
-        into = None
-        if self._fill and hasattr(variable, "own") and dataset.dtype == np.dtype(variable.dtype):
-            into = variable.own()
-        return self._reader.array(dataset, tuple(variable.shape), into)
+        if key in self._begun:
+            array, begun = self._begun[key]
+            begun.result()
+            return array
+        variable = self._known.get(key)
+        shape = None if variable is None else tuple(variable.shape)
+        return self._reader.array(dataset, shape, self._own(key))
 
     def __iter__(self) -> Iterator[str]:
         if self._group is None:

@@ -29,31 +29,32 @@ def read_model(file: BinaryIO, what: str, custom_objects: Any, compile: bool, sa
     """The model in an open `.h5` file."""
     from nacre.saving.api import build
 
-    with h5.reading(file, what) as source:
+    with h5.reading(file, what) as reader:
+        source = reader.file
         config = _json(source, "model_config", what)
         if config is None:
             raise ValueError(f"No model config found in the file at {what}: it holds weights only. Use load_weights().")
         with postponing(h5.room(file.seek(0, os.SEEK_END))) as fresh:
             model = build(_modern(config, what), what, custom_objects, False, safe_mode)
-            weights = Reader(source, what).child(source, "model_weights")
+            weights = reader.child(source, "model_weights")
             if weights is None:
                 raise DamagedFile(f"{what}: there is no group 'model_weights'")
-            fresh.loaded(_read_group(model, weights, Reader(source, what)))
+            fresh.loaded(_read_group(model, weights, reader))
         training = _json(source, "training_config", what) if compile else None
         if compile and training is None:
             warnings.warn("No training configuration found in the save file: compile the model manually.", stacklevel=4)
         if training is not None:
             _compile(model, training, what, custom_objects, safe_mode)
-            _read_optimizer(model, source, what)
+            _read_optimizer(model, reader)
     return model
 
 
-def read_weights(model: Any, source: Any, what: str, skip_mismatch: bool, by_name: bool, skip: list[Any]) -> None:
-    """Fills `model` from the open HDF5 file `source` with weights by layer."""
-    reader = Reader(source, what)
+def read_weights(model: Any, reader: Reader, skip_mismatch: bool, by_name: bool, skip: list[Any]) -> None:
+    """Fills `model` from an HDF5 file with weights by layer."""
+    source = reader.file
     group = source if "layer_names" in source.attrs else reader.child(source, "model_weights")
     if group is None:
-        raise DamagedFile(f"{what}: there are no weights in it")
+        raise DamagedFile(f"{reader.what}: there are no weights in it")
     _read_group(model, group, reader, skip_mismatch, by_name, {id(obj) for obj in skip})
 
 
@@ -177,16 +178,15 @@ def _compile(model: Any, training: Any, what: str, custom_objects: Any, safe_mod
         warnings.warn(f"{what}: how the model was compiled could not be restored: {error}", stacklevel=5)
 
 
-def _read_optimizer(model: Any, source: Any, what: str) -> None:
+def _read_optimizer(model: Any, reader: Reader) -> None:
     optimizer = getattr(model, "optimizer", None)
-    reader = Reader(source, what)
-    group = reader.child(source, "optimizer_weights")
+    group = reader.child(reader.file, "optimizer_weights")
     if optimizer is None or group is None:
         return
     optimizer.build(model.trainable_variables)
     variables = list(optimizer.variables)
     try:
-        stored = names(group, "weight_names", what)
+        stored = names(group, "weight_names", reader.what)
         for variable, array in _plan(variables, "the optimizer", group, stored, reader):
             variable.assign(array)
     except DamagedFile:

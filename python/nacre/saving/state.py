@@ -126,28 +126,37 @@ def write_state(root: Any, file: Any) -> None:
 
 
 def read_state(
-    root: Any, file: Any, what: str, skip_mismatch: bool = False, skip: Any = (), fresh: Postponed | None = None
+    root: Any, reader: Reader, skip_mismatch: bool = False, skip: Any = (), fresh: Postponed | None = None
 ) -> None:
-    """Fills the variables of `root` and of everything in it from the open HDF5 file.
+    """Fills the variables of `root` and of everything in it from an HDF5 file.
 
     Raises ValueError that names what could not be loaded; with `skip_mismatch` that is a warning. Objects in `skip` are
     left alone. Trouble with nothing but the optimizer is a warning, too: the model itself is whole. `fresh` says that
-    the model is new, and which first values have not been drawn: arrays are then read straight into their places.
+    the model is new, and which first values have not been drawn.
     """
-    reader = Reader(file, what)
     skipped = {id(obj) for obj in skip}
+    stores: dict[tuple[str, int], ReadStore] = {}
+
+    def store_of(path: str, obj: Any) -> ReadStore:
+        if (path, id(obj)) not in stores:
+            known = {str(i): v for i, v in enumerate(own_variables(obj))} if _is_plain(obj) else {}
+            stores[path, id(obj)] = ReadStore(reader, reader.group(f"{path}/vars"), known)
+        return stores[path, id(obj)]
+
+    met: set[int] = set()
+    for path, obj in walk(root):  # what is large is read while the rest is looked up
+        if id(obj) not in met | skipped:
+            met.add(id(obj))
+            store_of(path, obj).begin()
     loaded: set[int] = set()
     failed: dict[int, tuple[Any, Exception]] = {}
     for path, obj in walk(root):
         if id(obj) in loaded or id(obj) in skipped:
             continue
-        group = reader.group(f"{path}/vars")
         variables = own_variables(obj)
-        plain = type(obj).load_own_variables.__module__.startswith("nacre.")
-        if fresh is not None and not plain:
+        if fresh is not None and not _is_plain(obj):
             fresh.settle(variables)
-        known = {str(i): v for i, v in enumerate(variables)} if plain else {}
-        store = ReadStore(reader, group, known, fill=fresh is not None)
+        store = store_of(path, obj)
         if id(obj) in failed and not len(store):
             continue  # nothing to load under another path undoes no failure
         try:
@@ -163,7 +172,12 @@ def read_state(
             fresh.loaded(variables)
         failed.pop(id(obj), None)
     if failed:
-        _report(list(failed.values()), what, skip_mismatch)
+        _report(list(failed.values()), reader.what, skip_mismatch)
+
+
+def _is_plain(obj: Any) -> bool:
+    """Whether `load_own_variables` is nacre's own, which fills `own_variables` in their order."""
+    return str(type(obj).load_own_variables.__module__).startswith("nacre.")
 
 
 def own_variables(obj: Any) -> list[Any]:

@@ -214,8 +214,8 @@ def mobilenet_v2(batch: int) -> Network:
 TRAINING = {
     n.name: n
     for n in (
-        mlp(32), mlp(128), mlp(1024), cnn1(32), cnn1(128), cnn2(32), cnn2(128), two_inputs(32), two_inputs(128), wide(32),
-        resnet20(128), vgg(64), regression(32), inception(64), lstm(64),
+        mlp(32), mlp(128), mlp(1024), cnn1(32), cnn1(128), cnn2(32), cnn2(128), two_inputs(32), two_inputs(128),
+        wide(32), resnet20(128), vgg(64), regression(32), inception(64), lstm(64),
     )
 }  # fmt: skip
 INFERENCE = {n.name: n for n in (resnet50(1), resnet50(8), mobilenet_v2(1), mobilenet_v2(8))}

@@ -100,7 +100,8 @@ def report(tiers: dict[str, Any], versions: tuple[str, str]) -> str:
     lines = [
         "# Which names of Keras nacre has",
         "",
-        f"Written by `python3 dev.py docs` from Keras {versions[0]} and nacre {versions[1]}. The tiers follow how often",
+        f"Written by `python3 dev.py docs` from Keras {versions[0]} and nacre {versions[1]}. The tiers follow how "
+        "often",
         "published programs use a name; signatures are compared by names, order and defaults of parameters.",
         "",
         "| tier | names | the same | with other parameters | missing |",

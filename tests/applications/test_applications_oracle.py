@@ -101,7 +101,8 @@ def test_outputs_agree_and_files_go_both_ways(name: str, tmp_path: Any) -> None:
     x, theirs_x = (getattr(f.applications, module).preprocess_input(x.copy()) for f in (nacre, keras))
     np.testing.assert_allclose(x, theirs_x, rtol=1e-6, atol=1e-5)
     expected = np.asarray(theirs.predict(theirs_x, verbose=0))
-    # 200 layers in another order of summation: eps * sqrt(K) per layer of K about 1000 products, relative to the largest
+    # 200 layers in another order of summation: eps * sqrt(K) per layer of K about 1000 products, relative to the
+    # largest
     tolerance = 200 * np.finfo(np.float32).eps * 1000**0.5 * np.abs(expected).max()
     for got in (ours.predict(x, verbose=0), np.asarray(ours(x))):
         np.testing.assert_allclose(got, expected, rtol=0, atol=tolerance)

@@ -10,8 +10,8 @@ from . import elementwise, images, indexing, linalg, movement, networks, product
 NO_CASE: dict[str, str] = {
     "ctc_decode": "gives labels: tests/ops/test_ctc_decode.py",
     **dict.fromkeys(
-        ("associative_scan", "cond", "custom_gradient", "fori_loop", "map", "scan", "switch", "vectorize", "vectorized_map",
-         "while_loop"),
+        ("associative_scan", "cond", "custom_gradient", "fori_loop", "map", "scan", "switch", "vectorize",
+         "vectorized_map", "while_loop"),
         "takes functions: tests/ops/test_control_flow.py",
     ),
     **dict.fromkeys(

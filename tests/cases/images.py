@@ -142,8 +142,8 @@ def coordinates(v, places, order, fill_mode="constant", fill_value=0):
 
 
 for order in (0, 1):
-    case(image.map_coordinates, x(4, 5), x(2, 7, low=-2, high=6, wrt=False), order, reference=coordinates, name="map_coordinates",
-         roundings=64)  # fmt: skip
+    case(image.map_coordinates, x(4, 5), x(2, 7, low=-2, high=6, wrt=False), order, reference=coordinates,
+         name="map_coordinates", roundings=64)  # fmt: skip
 
 
 def each_pixel(f):

@@ -74,10 +74,10 @@ case(lambda a: ops.qr(a, mode="complete")[0] @ ops.qr(a, mode="complete")[1], x(
      reference=lambda a: a)  # fmt: skip
 case(lambda a: (lambda w, v: [w, v * v])(*ops.eigh(_spd(a, 4))), x(4, 4), name="eigh", roundings=64,
      reference=lambda a: (lambda w, v: [w, v * v])(*np.linalg.eigh(spd(a, 4))))  # fmt: skip
-case(lambda a: (lambda u, s, vt: [u * u, s, vt * vt])(*ops.svd(a, full_matrices=False)), x(5, 3), name="svd", roundings=128,
-     reference=lambda a: (lambda u, s, vt: [u * u, s, vt * vt])(*np.linalg.svd(a, False)))  # fmt: skip
-case(lambda a: (lambda u, s, vt: [u * u, s, vt * vt])(*ops.svd(a, full_matrices=False)), x(3, 5), name="svd", roundings=128,
-     reference=lambda a: (lambda u, s, vt: [u * u, s, vt * vt])(*np.linalg.svd(a, False)))  # fmt: skip
+case(lambda a: (lambda u, s, vt: [u * u, s, vt * vt])(*ops.svd(a, full_matrices=False)), x(5, 3), name="svd",
+     roundings=128, reference=lambda a: (lambda u, s, vt: [u * u, s, vt * vt])(*np.linalg.svd(a, False)))  # fmt: skip
+case(lambda a: (lambda u, s, vt: [u * u, s, vt * vt])(*ops.svd(a, full_matrices=False)), x(3, 5), name="svd",
+     roundings=128, reference=lambda a: (lambda u, s, vt: [u * u, s, vt * vt])(*np.linalg.svd(a, False)))  # fmt: skip
 case(
     lambda a: ops.svd(a, compute_uv=False),
     x(2, 4, 3),

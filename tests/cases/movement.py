@@ -105,8 +105,8 @@ case(ops.slice_update, x(3, 4), (0, 0), x(0, 2), reference=ref.slice_update)
 
 KEYS = {
     "int": 1, "negative": -1, "slice": np.s_[1:], "step": np.s_[::2], "back": np.s_[::-1], "back_step": np.s_[3:0:-2],
-    "none": np.s_[None, :, None], "ellipsis": np.s_[..., 1], "mixed": np.s_[1:, ::-2, 2], "empty": np.s_[2:1], "all": (),
-}  # fmt: skip
+    "none": np.s_[None, :, None], "ellipsis": np.s_[..., 1], "mixed": np.s_[1:, ::-2, 2], "empty": np.s_[2:1],
+"all": (), }  # fmt: skip
 for key in KEYS.values():
     case(ops.get_item, x(4, 5, 3), key, reference=lambda v, key: v[key], name="get_item")
 ARRAYS = {

@@ -93,8 +93,8 @@ for logits in (False, True):
          reference=ref.sparse_categorical_crossentropy, roundings=4)  # fmt: skip
     case(ops.sparse_categorical_crossentropy, ints(2, 3, 1, low=0, high=5), x(2, 3, 5, **scores), from_logits=logits,
          reference=ref.sparse_categorical_crossentropy, roundings=4)  # fmt: skip
-    case(ops.sparse_categorical_crossentropy, ints(2, 3, low=0, high=4), x(2, 4, 3, **scores), from_logits=logits, axis=1,
-         reference=ref.sparse_categorical_crossentropy, roundings=4)  # fmt: skip
+    case(ops.sparse_categorical_crossentropy, ints(2, 3, low=0, high=4), x(2, 4, 3, **scores), from_logits=logits,
+         axis=1, reference=ref.sparse_categorical_crossentropy, roundings=4)  # fmt: skip
     case(ops.binary_crossentropy, x(4, 5, low=0, high=1), x(4, 5, **scores), from_logits=logits,
          reference=ref.binary_crossentropy, roundings=8)  # fmt: skip
 

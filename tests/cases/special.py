@@ -19,8 +19,8 @@ for options in ({}, {"nan": 7.0, "posinf": 2.0, "neginf": -3.0}):
 case(ops.nan_to_num, x(9), reference=ref.nan_to_num)
 
 UNARY = {
-    "cbrt": (np.cbrt, 0.2, 4), "deg2rad": (np.deg2rad, -200, 200), "rad2deg": (np.rad2deg, -4, 4), "fabs": (np.fabs, -2, 2),
-    "sinc": (np.sinc, -2, 2), "erfc": (lambda v: 1 - ref.erf(v), -2, 2), "i0": (np.i0, -5, 5),
+    "cbrt": (np.cbrt, 0.2, 4), "deg2rad": (np.deg2rad, -200, 200), "rad2deg": (np.rad2deg, -4, 4),
+    "fabs": (np.fabs, -2, 2), "sinc": (np.sinc, -2, 2), "erfc": (lambda v: 1 - ref.erf(v), -2, 2), "i0": (np.i0, -5, 5),
 }  # fmt: skip
 for name, (truth, low, high) in UNARY.items():
     case(getattr(ops, name), x(4, 9, low=low, high=high), reference=truth, name=name, roundings=16, smooth=name != "i0")

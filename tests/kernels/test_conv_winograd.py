@@ -133,7 +133,7 @@ def test_a_residual_and_an_activation_come_after_the_sum(case, ldr, act, tile, i
 
 
 def by_tiles(image, tile, size, at, rows, columns):
-    """(N, rows * columns, size, size, channels): the pixels of each tile, the first of which stands at `at`; zeros around."""
+    """(N, rows * columns, size, size, channels): the pixels of each tile, the first one's from `at` on; zeros around."""
     N, H, W, C = image.shape
     tiles = np.zeros((N, rows, columns, size, size, C))
     for r, c, i, j in np.ndindex(rows, columns, size, size):
@@ -144,7 +144,7 @@ def by_tiles(image, tile, size, at, rows, columns):
 
 
 def gradient_magnitudes(s, tile, x, dy):
-    """What the sums of each weight's gradient would be if nothing cancelled, neither in the sums nor in the transforms."""
+    """The sums of each weight's gradient if nothing cancelled, neither in the sums nor in the transforms."""
     A, B, G = (np.abs(m) for m in matrices(tile))
     grid = -(-s["OH"] // tile), -(-s["OW"] // tile)
     d = by_tiles(np.abs(x), tile, tile + 2, (-s["PT"], -s["PL"]), *grid)
@@ -168,8 +168,8 @@ def test_grad_w_and_bias(case, tile, isa):
     s, t = fields(case, tile, act=0)
     x, _, _, dy = operands(s)
     dw, db = gradients(s, t, x, dy, isa)
-    # Roundings: eight in the transform of x and four in that of dy, one for each tile and each join of sums, four at the end;
-    # each of at most eps/2 of what lies behind it.
+    # Roundings: eight in the transform of x and four in that of dy, one for each tile and each join of sums, four at
+    # the end; each of at most eps/2 of what lies behind it.
     tiles = s["N"] * -(-s["OH"] // tile) * -(-s["OW"] // tile)
     assert np.all(np.abs(dw - ref.grad_w(s, x, dy)) <= (tiles + 32) * EPS * gradient_magnitudes(s, tile, x, dy))
     if s["bias"]:
@@ -326,7 +326,7 @@ def test_impossible_fields_are_refused(changes):
     _, t = fields(Conv(H=4, W=4, C=3, O=4), 4)
     for kernel in ("conv2d_winograd", "conv2d_winograd_grad_w"):
         assert _core.facts(kernel, t)["error"] is None
-        assert _core.facts(kernel, {**t, **changes})["error"] or kernel.endswith("w") and "ldr" in changes
+        assert _core.facts(kernel, {**t, **changes})["error"] or (kernel.endswith("w") and "ldr" in changes)
 
 
 @pytest.mark.parametrize("kernel", ["conv2d_winograd" + end for end in ("", "_pack", "_grad_w", "_grad_w_join")])

@@ -221,8 +221,8 @@ class TestImages:
             *(
                 cls(4 if cls is layers.RandomPosterization else 1.0)
                 for cls in (
-                    layers.RandomPosterization, layers.RandomColorDegeneration, layers.RandomHue, layers.RandomSaturation,
-                    layers.RandomSharpness,
+                    layers.RandomPosterization, layers.RandomColorDegeneration, layers.RandomHue,
+                    layers.RandomSaturation, layers.RandomSharpness,
                 )
             ),
         ):  # fmt: skip

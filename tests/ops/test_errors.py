@@ -1,4 +1,4 @@
-"""A bad argument is an exception that names the function and what it got; nothing crashes, nothing is silently wrong."""
+"""A bad argument is an exception that names the function and what it got: no crash, and nothing silently wrong."""
 
 from __future__ import annotations
 

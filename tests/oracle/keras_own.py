@@ -125,7 +125,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         """Nothing to run."""
 
     def find(self, parts: list[str], name: str) -> Any:
-        """`name` as the module `keras.<parts>` would have it. Raises AttributeError when nacre has nothing of that name."""
+        """`name` as the module `keras.<parts>` would have it. Raises AttributeError when nacre has no such name."""
         inner = [p for p in parts if p not in ("src", "api")]
         path = ".".join(inner)
         found = keras_glue.find(path, name)

@@ -44,8 +44,8 @@ LAYERS = {
         "clip_limit": st.floats(0.5, 9.0), "tile_grid_size": st.tuples(st.integers(1, 4), st.integers(1, 4)),
     },
     "Resizing": {
-        "height": st.sampled_from([4, 8, 12]), "width": st.sampled_from([5, 8, 11]), "interpolation": st.sampled_from(["nearest", "bilinear"]),
-        "crop_to_aspect_ratio": st.booleans(),
+        "height": st.sampled_from([4, 8, 12]), "width": st.sampled_from([5, 8, 11]),
+        "interpolation": st.sampled_from(["nearest", "bilinear"]), "crop_to_aspect_ratio": st.booleans(),
     },
     "CenterCrop": {"height": st.sampled_from([4, 8, 12]), "width": st.sampled_from([5, 8, 11])},
     "MaxNumBoundingBoxes": {"max_number": st.integers(1, 5)},

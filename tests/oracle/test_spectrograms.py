@@ -41,9 +41,10 @@ def test_short_time_fourier_transforms(real, mode, lengths, window, periodic, sc
 @pytest.mark.filterwarnings("ignore")
 @given(
     bins=st.sampled_from([8, 40]), stride=st.sampled_from([32, 100]), length=st.sampled_from([None, 100]),
-    window=st.sampled_from(["hann", "hamming"]), low=st.sampled_from([0.0, 20.0, 300.0]), high=st.sampled_from([None, 3000.0]),
-    decibels=st.booleans(), exponent=st.sampled_from([1.0, 2.0]), top=st.sampled_from([10.0, 80.0]), single=st.booleans(),
-)  # fmt: skip
+    window=st.sampled_from(["hann", "hamming"]), low=st.sampled_from([0.0, 20.0, 300.0]),
+    high=st.sampled_from([None, 3000.0]),
+    decibels=st.booleans(), exponent=st.sampled_from([1.0, 2.0]), top=st.sampled_from([10.0, 80.0]),
+single=st.booleans(), )  # fmt: skip
 @FAST
 def test_mel_spectrograms(real, bins, stride, length, window, low, high, decibels, exponent, top, single):
     x = sound(2, (700,) if single else (2, 700)) * np.linspace(0, 1, 700, dtype="float32")

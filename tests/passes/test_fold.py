@@ -1,4 +1,4 @@
-"""Batch normalization in the weights of the product in front of it: the same numbers, right after every write to a Variable."""
+"""Batch normalization in the weights of the product in front of it: the same numbers, also after a Variable is written."""
 
 import numpy as np
 import pytest
@@ -123,8 +123,8 @@ def test_weights_that_change_between_calls_are_seen(change, tmp_path):
 
 def test_evaluate_and_predict_agree_while_training_goes_on():
     model = stacked(
-        layers.Conv2D(4, 3, use_bias=False), layers.BatchNormalization(), layers.ReLU(), layers.GlobalAveragePooling2D(),
-        layers.Dense(1), shape=(6, 6, 1),
+        layers.Conv2D(4, 3, use_bias=False), layers.BatchNormalization(), layers.ReLU(),
+        layers.GlobalAveragePooling2D(), layers.Dense(1), shape=(6, 6, 1),
     )  # fmt: skip
     x = RNG.standard_normal((16, 6, 6, 1)).astype("float32")
     y = RNG.standard_normal((16, 1)).astype("float32")

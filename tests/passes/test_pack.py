@@ -1,4 +1,4 @@
-"""Weights packed once for the convolution: the same numbers, right after every write, and only where nothing writes them."""
+"""Weights packed once for the convolution: the same numbers after every write, and only where nothing writes them."""
 
 import numpy as np
 import pytest

@@ -66,7 +66,8 @@ CASES = {
         lambda x: MaxPool2D((3, 3), (2, 2), VALID, False)(padded(conv(x), SAME3)), ["Conv2D", "Pad", "MaxPool2D"],
     ),
     "pool that sees padding alone": (
-        lambda x: MaxPool2D((2, 2), (1, 1), VALID, False)(padded(relu6(x), ((2, 0), (0, 0)))), ["Fused", "Pad", "MaxPool2D"],
+        lambda x: MaxPool2D((2, 2), (1, 1), VALID, False)(padded(relu6(x), ((2, 0), (0, 0)))),
+        ["Fused", "Pad", "MaxPool2D"],
     ),
 }  # fmt: skip
 

@@ -56,19 +56,24 @@ class Odd:
 ARRAYS: list[Any] = [
     np.zeros((0,), "float32"), np.zeros((0, 5), "float32"), np.zeros((2, 0), "float32"), np.float32(3), np.zeros(()),
     np.full((2, 5), np.nan, "float32"), np.full((2, 5), np.inf, "float32"), RNG.normal(size=(5, 4)).astype("float32").T,
-    readonly(), RNG.normal(size=(2, 5)).astype(">f4"), RNG.normal(size=(2, 5)).astype("float16"), np.ones((2, 5), "complex64"),
-    np.ones((2, 5), object), np.array([["a", "b"]]), np.ones((2, 5), "int8"), np.full((2, 5), 2**40), np.full((2, 5), -7),
-    np.ones((2, 5), bool), np.broadcast_to(np.float32(1), (2, 5)), np.lib.stride_tricks.as_strided(np.zeros(4, "float32"), (2, 3), (4, 4)),
-    np.lib.stride_tricks.as_strided(np.zeros(1, "float32"), (200, 200), (0, 0)), np.ones((1,) * 32, "float32"), np.ones((2, 5), "uint64"),
-    np.ones((2, 5), "M8[s]"), np.ma.masked_array(np.ones((2, 5)), mask=True), np.matrix([[1.0, 2.0]]), memoryview(b"abc"),
-    np.zeros(2, dtype=[("x", "f4")]), RNG.normal(size=(4, 10)).astype("float32")[::2, ::-2], Odd(),
+    readonly(), RNG.normal(size=(2, 5)).astype(">f4"), RNG.normal(size=(2, 5)).astype("float16"),
+    np.ones((2, 5), "complex64"),
+    np.ones((2, 5), object), np.array([["a", "b"]]), np.ones((2, 5), "int8"), np.full((2, 5), 2**40),
+    np.full((2, 5), -7), np.ones((2, 5), bool), np.broadcast_to(np.float32(1), (2, 5)),
+    np.lib.stride_tricks.as_strided(np.zeros(4, "float32"), (2, 3), (4, 4)),
+    np.lib.stride_tricks.as_strided(np.zeros(1, "float32"), (200, 200), (0, 0)), np.ones((1,) * 32, "float32"),
+    np.ones((2, 5), "uint64"),
+    np.ones((2, 5), "M8[s]"), np.ma.masked_array(np.ones((2, 5)), mask=True), np.matrix([[1.0, 2.0]]),
+    memoryview(b"abc"), np.zeros(2, dtype=[("x", "f4")]), RNG.normal(size=(4, 10)).astype("float32")[::2, ::-2], Odd(),
 ]  # fmt: skip
 VALUES: list[Any] = [
-    None, True, 0, 1, -1, 2, 3, 7, 2**31, 2**40, 2**63, -(2**63), 10**30, 0.5, -0.5, 1.5, 0.0, float("nan"), float("inf"),
-    1e308, 1e-300, 1j, "", "x", "relu", "same", "float32", "float16", "string", b"x", [], (), {}, [0], [-1], [1, 2], (2, 2),
+    None, True, 0, 1, -1, 2, 3, 7, 2**31, 2**40, 2**63, -(2**63), 10**30, 0.5, -0.5, 1.5, 0.0, float("nan"),
+    float("inf"),
+    1e308, 1e-300, 1j, "", "x", "relu", "same", "float32", "float16", "string", b"x", [], (), {}, [0], [-1], [1, 2],
+    (2, 2),
     (0, 0), (-1, 3), [2**40, 2**40], (2**62, 4), [None], [[1, 2], [3]], ["x"], {"a": 1}, set(), object(), int, len,
-    lambda *_: None, range(3), np.int64(2), np.float32(0.5), np.array(2), np.array([1, 2]), slice(1), ..., NotImplemented,
-    Odd(), (1,) * 40, {"class_name": "Dense", "config": {"units": 2}}, "é" * 1000,
+    lambda *_: None, range(3), np.int64(2), np.float32(0.5), np.array(2), np.array([1, 2]), slice(1), ...,
+    NotImplemented, Odd(), (1,) * 40, {"class_name": "Dense", "config": {"units": 2}}, "é" * 1000,
 ]  # fmt: skip
 
 
@@ -209,9 +214,10 @@ def optimizers(rng: random.Random) -> Call:
 def small(rng: random.Random) -> Call:
     """Initializers, regularizers, constraints, activations, schedules, callbacks, random numbers, utilities."""
     package = rng.choice((
-        keras.initializers, keras.regularizers, keras.constraints, keras.activations, keras.optimizers.schedules, keras.callbacks,
-        keras.random, keras.utils, keras.preprocessing.sequence, keras.preprocessing.text, keras.models, keras.dtype_policies,
-        keras.ops,
+        keras.initializers, keras.regularizers, keras.constraints, keras.activations, keras.optimizers.schedules,
+        keras.callbacks,
+        keras.random, keras.utils, keras.preprocessing.sequence, keras.preprocessing.text, keras.models,
+        keras.dtype_policies, keras.ops,
     ))  # fmt: skip
     skipped = (
         "get_file",

@@ -40,7 +40,8 @@ WRONG: list[Any] = [
     10**30, "", "x", "../../etc/passwd", "/etc/passwd", "file:///etc/passwd", "\x00", "\udcff", "é" * 70000, "relu",
     "os", "__main__", "__class__", "float32", "float16", "string", "same", [], [0], [-1], [None], [2**40, 2**40],
     [1, 2, 3, 4, 5, 6, 7, 8, 9], ["x"], [[]], [[0, 0]], {}, {"a": 1}, {"class_name": "Dense"},
-    {"class_name": "Dense", "config": {}}, {"class_name": "Dense", "config": {"units": 2**40}, "module": "keras.layers"},
+    {"class_name": "Dense", "config": {}},
+    {"class_name": "Dense", "config": {"units": 2**40}, "module": "keras.layers"},
     {"class_name": "__lambda__", "config": {"value": "4wAAAAA="}},
     {"class_name": "__numpy__", "config": {"value": [1, [2]], "dtype": "object"}},
     {"class_name": "__numpy__", "config": {"value": 5, "dtype": "S1000000000000"}},
@@ -342,7 +343,8 @@ def spoiled_legacy(good: Path, bad: Path, rng: random.Random, folder: Path) -> N
 def _spoil_npy(data: bytes, rng: random.Random) -> bytes:
     """An array's header, or its pickle, spoiled."""
     end = data.index(b"\n") + 1
-    old, new = rng.choice(((b"(3,)", b"(99999999999999,)"), (b"(3, 20)", b"(-3, -20)"), (b"<f8", b"|V9"), (b"<f8", b"O"),
+    old, new = rng.choice(((b"(3,)", b"(99999999999999,)"), (b"(3, 20)", b"(-3, -20)"), (b"<f8", b"|V9"),
+                           (b"<f8", b"O"),
                            (b"False", b"True"), (b"shape", b"shade"), (b"<f8", b"<m8"), (b"x", b"y")))  # fmt: skip
     return spoil_bytes(data[:end], rng) + data[end:] if rng.random() < 0.3 else data.replace(old, new)
 

@@ -105,7 +105,8 @@ def check_weights(given: Arguments) -> None:
         if activation not in (activations.get("softmax"), activations.get(None)):
             raise ValueError(
                 "Only `None` and `softmax` activations are allowed for the `classifier_activation` argument when using "
-                f"pretrained weights, with `include_top=True`; Received: classifier_activation={given.classifier_activation}"
+                "pretrained weights, with `include_top=True`; Received: "
+                f"classifier_activation={given.classifier_activation}"
             )
 
 

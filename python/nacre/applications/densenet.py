@@ -39,8 +39,8 @@ def _halve(x: Any, name: str) -> Any:
 def _network(depths: tuple[int, ...], which: str, given: Arguments) -> Model:
     if image_data_format() == "channels_first":
         raise ValueError(
-            "DenseNet does not support the `channels_first` image data format. Switch to `channels_last` by editing your "
-            "local config file at ~/.keras/keras.json"
+            "DenseNet does not support the `channels_first` image data format. Switch to `channels_last` by editing "
+            "your local config file at ~/.keras/keras.json"
         )
 
     def body(image: Any) -> Any:

@@ -20,8 +20,8 @@ _DENSE_INIT = {"class_name": "VarianceScaling", "config": {"scale": 1.0 / 3.0, "
 _MAKE = Layers(kernel_initializer=_CONV_INIT)
 # Window, blocks, filters, widening and stride of each stage.
 _STAGES = (
-    (3, 1, 16, 1, 1), (3, 2, 24, 6, 2), (5, 2, 40, 6, 2), (3, 3, 80, 6, 2), (5, 3, 112, 6, 1), (5, 4, 192, 6, 2), (3, 1, 320, 6, 1),
-)  # fmt: skip
+    (3, 1, 16, 1, 1), (3, 2, 24, 6, 2), (5, 2, 40, 6, 2), (3, 3, 80, 6, 2), (5, 3, 112, 6, 1), (5, 4, 192, 6, 2),
+(3, 1, 320, 6, 1), )  # fmt: skip
 # Factor of width, factor of depth, size of the images, dropout, MD5 sums of the weights with the classifier and
 # without.
 _SIZES = {
@@ -110,8 +110,8 @@ def preprocess_input(x: Any, data_format: str | None = None) -> Any:
 
 def EfficientNetB0(
     include_top: bool = True, weights: Any = "imagenet", input_tensor: Any = None, input_shape: Any = None,
-    pooling: str | None = None, classes: int = 1000, classifier_activation: Any = "softmax", name: str = "efficientnetb0",
-) -> Model:  # fmt: skip
+    pooling: str | None = None, classes: int = 1000, classifier_activation: Any = "softmax",
+name: str = "efficientnetb0", ) -> Model:  # fmt: skip
     """EfficientNet B0 with 5.3 million weights, for images of 224 x 224. Arguments: see `building.Arguments`."""
     given = Arguments(include_top, weights, input_tensor, input_shape, pooling, classes, classifier_activation, name)
     return _network("b0", given)
@@ -119,8 +119,8 @@ def EfficientNetB0(
 
 def EfficientNetB1(
     include_top: bool = True, weights: Any = "imagenet", input_tensor: Any = None, input_shape: Any = None,
-    pooling: str | None = None, classes: int = 1000, classifier_activation: Any = "softmax", name: str = "efficientnetb1",
-) -> Model:  # fmt: skip
+    pooling: str | None = None, classes: int = 1000, classifier_activation: Any = "softmax",
+name: str = "efficientnetb1", ) -> Model:  # fmt: skip
     """EfficientNet B1 with 7.9 million weights, for images of 240 x 240. Arguments: see `building.Arguments`."""
     given = Arguments(include_top, weights, input_tensor, input_shape, pooling, classes, classifier_activation, name)
     return _network("b1", given)
@@ -128,8 +128,8 @@ def EfficientNetB1(
 
 def EfficientNetB2(
     include_top: bool = True, weights: Any = "imagenet", input_tensor: Any = None, input_shape: Any = None,
-    pooling: str | None = None, classes: int = 1000, classifier_activation: Any = "softmax", name: str = "efficientnetb2",
-) -> Model:  # fmt: skip
+    pooling: str | None = None, classes: int = 1000, classifier_activation: Any = "softmax",
+name: str = "efficientnetb2", ) -> Model:  # fmt: skip
     """EfficientNet B2 with 9.2 million weights, for images of 260 x 260. Arguments: see `building.Arguments`."""
     given = Arguments(include_top, weights, input_tensor, input_shape, pooling, classes, classifier_activation, name)
     return _network("b2", given)
@@ -137,8 +137,8 @@ def EfficientNetB2(
 
 def EfficientNetB3(
     include_top: bool = True, weights: Any = "imagenet", input_tensor: Any = None, input_shape: Any = None,
-    pooling: str | None = None, classes: int = 1000, classifier_activation: Any = "softmax", name: str = "efficientnetb3",
-) -> Model:  # fmt: skip
+    pooling: str | None = None, classes: int = 1000, classifier_activation: Any = "softmax",
+name: str = "efficientnetb3", ) -> Model:  # fmt: skip
     """EfficientNet B3 with 12.3 million weights, for images of 300 x 300. Arguments: see `building.Arguments`."""
     given = Arguments(include_top, weights, input_tensor, input_shape, pooling, classes, classifier_activation, name)
     return _network("b3", given)
@@ -146,8 +146,8 @@ def EfficientNetB3(
 
 def EfficientNetB4(
     include_top: bool = True, weights: Any = "imagenet", input_tensor: Any = None, input_shape: Any = None,
-    pooling: str | None = None, classes: int = 1000, classifier_activation: Any = "softmax", name: str = "efficientnetb4",
-) -> Model:  # fmt: skip
+    pooling: str | None = None, classes: int = 1000, classifier_activation: Any = "softmax",
+name: str = "efficientnetb4", ) -> Model:  # fmt: skip
     """EfficientNet B4 with 19.5 million weights, for images of 380 x 380. Arguments: see `building.Arguments`."""
     given = Arguments(include_top, weights, input_tensor, input_shape, pooling, classes, classifier_activation, name)
     return _network("b4", given)
@@ -155,8 +155,8 @@ def EfficientNetB4(
 
 def EfficientNetB5(
     include_top: bool = True, weights: Any = "imagenet", input_tensor: Any = None, input_shape: Any = None,
-    pooling: str | None = None, classes: int = 1000, classifier_activation: Any = "softmax", name: str = "efficientnetb5",
-) -> Model:  # fmt: skip
+    pooling: str | None = None, classes: int = 1000, classifier_activation: Any = "softmax",
+name: str = "efficientnetb5", ) -> Model:  # fmt: skip
     """EfficientNet B5 with 30.6 million weights, for images of 456 x 456. Arguments: see `building.Arguments`."""
     given = Arguments(include_top, weights, input_tensor, input_shape, pooling, classes, classifier_activation, name)
     return _network("b5", given)
@@ -164,8 +164,8 @@ def EfficientNetB5(
 
 def EfficientNetB6(
     include_top: bool = True, weights: Any = "imagenet", input_tensor: Any = None, input_shape: Any = None,
-    pooling: str | None = None, classes: int = 1000, classifier_activation: Any = "softmax", name: str = "efficientnetb6",
-) -> Model:  # fmt: skip
+    pooling: str | None = None, classes: int = 1000, classifier_activation: Any = "softmax",
+name: str = "efficientnetb6", ) -> Model:  # fmt: skip
     """EfficientNet B6 with 43.3 million weights, for images of 528 x 528. Arguments: see `building.Arguments`."""
     given = Arguments(include_top, weights, input_tensor, input_shape, pooling, classes, classifier_activation, name)
     return _network("b6", given)
@@ -173,8 +173,8 @@ def EfficientNetB6(
 
 def EfficientNetB7(
     include_top: bool = True, weights: Any = "imagenet", input_tensor: Any = None, input_shape: Any = None,
-    pooling: str | None = None, classes: int = 1000, classifier_activation: Any = "softmax", name: str = "efficientnetb7",
-) -> Model:  # fmt: skip
+    pooling: str | None = None, classes: int = 1000, classifier_activation: Any = "softmax",
+name: str = "efficientnetb7", ) -> Model:  # fmt: skip
     """EfficientNet B7 with 66.7 million weights, for images of 600 x 600. Arguments: see `building.Arguments`."""
     given = Arguments(include_top, weights, input_tensor, input_shape, pooling, classes, classifier_activation, name)
     return _network("b7", given)

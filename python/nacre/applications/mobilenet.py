@@ -25,7 +25,8 @@ def preprocess_input(x: Any, data_format: str | None = None) -> Any:
 
 
 def MobileNet(
-    input_shape: Any = None, alpha: float = 1.0, depth_multiplier: int = 1, dropout: float = 0.001, include_top: bool = True,
+    input_shape: Any = None, alpha: float = 1.0, depth_multiplier: int = 1, dropout: float = 0.001,
+    include_top: bool = True,
     weights: Any = "imagenet", input_tensor: Any = None, pooling: str | None = None, classes: int = 1000,
     classifier_activation: Any = "softmax", name: str | None = None,
 ) -> Model:  # fmt: skip

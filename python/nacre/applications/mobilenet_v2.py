@@ -43,8 +43,8 @@ def published_side(given: Arguments, sides: tuple[int, ...]) -> tuple[int, Any]:
     if given.weights == "imagenet" and (rows != columns or rows not in sides):
         rows = 224
         warnings.warn(
-            f"`input_shape` is undefined or non-square, or `rows` is not in {list(sides)}. Weights for input shape (224, "
-            "224) will be loaded as the default.",
+            f"`input_shape` is undefined or non-square, or `rows` is not in {list(sides)}. Weights for input shape "
+            "(224, 224) will be loaded as the default.",
             stacklevel=3,
         )
     return size, rows
@@ -76,7 +76,8 @@ def preprocess_input(x: Any, data_format: str | None = None) -> Any:
 
 
 def MobileNetV2(
-    input_shape: Any = None, alpha: float = 1.0, include_top: bool = True, weights: Any = "imagenet", input_tensor: Any = None,
+    input_shape: Any = None, alpha: float = 1.0, include_top: bool = True, weights: Any = "imagenet",
+    input_tensor: Any = None,
     pooling: str | None = None, classes: int = 1000, classifier_activation: Any = "softmax", name: str | None = None,
 ) -> Model:  # fmt: skip
     """MobileNetV2 with 3.5 million weights, for images of 224 x 224; `alpha` is a factor of the number of filters.

@@ -69,8 +69,8 @@ class Graph:
         if isinstance(value, Symbol):
             if value.graph is not self:
                 raise ValueError(
-                    "a tensor made while compiling another function was kept and used here; return it from that function "
-                    "or keep it in a Variable"
+                    "a tensor made while compiling another function was kept and used here; return it from that "
+                    "function or keep it in a Variable"
                 )
             return value
         return self.constant(value)

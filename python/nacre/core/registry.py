@@ -275,8 +275,8 @@ def _deserialize(config: Any, package: str | None) -> Any:
     if cls is None:
         if not isinstance(config.get("config"), dict):
             raise TypeError(
-                f"Expected 'config' to be a dict for {name}, instead got {type(config.get('config'))}. Full object config: "
-                f"{_short(config)}"
+                f"Expected 'config' to be a dict for {name}, instead got {type(config.get('config'))}. Full object "
+                f"config: {_short(config)}"
             )
         raise UnknownObject(
             f"Could not locate class '{name}'. Make sure custom classes and functions are decorated with "
@@ -318,7 +318,8 @@ def _check_registered(registered: Any, name: str, config: dict[str, Any]) -> Non
     """Raises ValueError for a public object under the name of a custom one that is not registered."""
     if registered and registered not in ("function", name):
         raise ValueError(
-            f"The registered name {registered!r} of {name!r} is not known, and {name!r} resolved to a Keras built-in. Define "
+            f"The registered name {registered!r} of {name!r} is not known, and {name!r} resolved to a Keras built-in. "
+            "Define "
             "the custom object and register it with `@keras.saving.register_keras_serializable()` before loading. Full "
             f"object config: {_short(config)}"
         )
@@ -385,8 +386,8 @@ def _deserialize_special(name: str, config: dict[str, Any]) -> Any:
         raise TypeError("Expected 'config' to be a list or a tuple of a known kind for __typespec__: TensorFlow's are not known.")
     if name == "__lambda__":
         raise ValueError(
-            "Refused to deserialize a Python lambda: it is marshalled code (arbitrary code execution), and loading never runs "
-            "code from a file. "
+            "Refused to deserialize a Python lambda: it is marshalled code (arbitrary code execution), and loading "
+            "never runs code from a file. "
             "Replace the lambda with a named function decorated with @keras.saving.register_keras_serializable() and "
             "save again."
         )

@@ -283,8 +283,8 @@ class KerasTensor(Value):
 
     def _no_value(self, what: str) -> Any:
         raise ValueError(
-            f"a KerasTensor doesn't have any actual numerical value, so it cannot be {what}: it stands for the data that "
-            "a model will get. Use keras.ops functions or a custom Layer to compute with it"
+            f"a KerasTensor doesn't have any actual numerical value, so it cannot be {what}: it stands for the data "
+            "that a model will get. Use keras.ops functions or a custom Layer to compute with it"
         )
 
     def __array__(self, *_: Any, **__: Any) -> Any:

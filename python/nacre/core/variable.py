@@ -18,7 +18,6 @@ from nacre.core.room import check_room
 from nacre.core.spec import ITEMSIZE, NUMPY, Spec, dtype_name, standardize_dtype
 from nacre.core.tensor import Symbol, Tensor, Value, as_array
 
-
 _LARGE = 1 << 22  # bytes, from which on NumPy asks for large pages
 
 

@@ -176,8 +176,8 @@ class Discretization(Layer):
         if not self.bin_boundaries:
             if self.num_bins != 1 and self.input_bin_boundaries is None:
                 raise ValueError(
-                    "You need to either pass the `bin_boundaries` argument at construction time or call `adapt(dataset)` "
-                    "before you can start using the `Discretization` layer."
+                    "You need to either pass the `bin_boundaries` argument at construction time or call "
+                    "`adapt(dataset)` before you can start using the `Discretization` layer."
                 )
             indices = ops.zeros(x.shape, dtype="int32")
         else:

@@ -84,8 +84,8 @@ def _noise_shape(noise_shape: Any) -> Any:
             )
         if n is not None and n <= 0:
             raise ValueError(
-                f"{problem} Expected all dimensions to be positive integers or None. Received negative or zero value at "
-                f"index {i}: {n}"
+                f"{problem} Expected all dimensions to be positive integers or None. Received negative or zero value "
+                f"at index {i}: {n}"
             )
     return tuple(noise_shape)
 

@@ -182,8 +182,8 @@ class FeatureSpace(Layer):
             return cross
         if not self.crossing_dim:
             raise ValueError(
-                "When specifying `crosses`, the argument `crossing_dim` (dimensionality of the crossing space) should be "
-                "specified as well."
+                "When specifying `crosses`, the argument `crossing_dim` (dimensionality of the crossing space) should "
+                "be specified as well."
             )
         return Cross(cross, self.crossing_dim)
 
@@ -317,8 +317,8 @@ class FeatureSpace(Layer):
         for key, x in values.items():
             if not is_float(x.dtype):
                 raise ValueError(
-                    f"Cannot concatenate features because feature '{key}' has not been encoded (it has dtype {x.dtype}). "
-                    "Consider using `output_mode='dict'`."
+                    f"Cannot concatenate features because feature '{key}' has not been encoded (it has dtype "
+                    f"{x.dtype}). Consider using `output_mode='dict'`."
                 )
         parts = [ops.cast(x, "float32") for x in values.values()]
         return ops.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
@@ -340,8 +340,8 @@ class FeatureSpace(Layer):
         if hasattr(layer, "vocabulary_size"):
             return int(layer.vocabulary_size())
         raise ValueError(
-            f"Feature '{key}' has `output_mode='one_hot'`. However it isn't a standard feature and the dimensionality of "
-            "its output space is not known, thus it cannot be one-hot encoded. Try using `output_mode='int'`."
+            f"Feature '{key}' has `output_mode='one_hot'`. However it isn't a standard feature and the dimensionality "
+            "of its output space is not known, thus it cannot be one-hot encoded. Try using `output_mode='int'`."
         )
 
     def get_inputs(self) -> dict[str, Any]:
@@ -405,8 +405,8 @@ def _gathered(dataset: Any) -> dict[str, Any]:
     for sample in dataset:
         if not isinstance(sample, dict):
             raise ValueError(
-                "`adapt()` can only be called on a tf.data.Dataset or a dict of arrays/lists, and the data set must yield "
-                f"dicts. Received instead: {dataset} (of type {type(dataset)})"
+                "`adapt()` can only be called on a tf.data.Dataset or a dict of arrays/lists, and the data set must "
+                f"yield dicts. Received instead: {dataset} (of type {type(dataset)})"
             )
         for key, value in sample.items():
             columns.setdefault(key, []).append(np.asarray(value))

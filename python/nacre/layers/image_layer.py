@@ -181,7 +181,8 @@ class BaseImagePreprocessingLayer(Layer):
         if self.bounding_box_format is None:
             raise ValueError(
                 "You passed an input with a 'bounding_boxes' key, but you didn't specify a bounding box format. Pass a "
-                f"`bounding_box_format` argument to your {type(self).__name__} layer, e.g. `bounding_box_format='xyxy'`."
+                f"`bounding_box_format` argument to your {type(self).__name__} layer, e.g. "
+                "`bounding_box_format='xyxy'`."
             )
         if not isinstance(boxes, dict) or not {"boxes", "labels"} <= set(boxes):
             raise ValueError(

@@ -413,7 +413,8 @@ class IntegerLookup(IndexLookup):
             raise ValueError(f"IntegerLookup: expected `oov_method` 'floormod' or 'farmhash', got {oov_method!r}")
         if vocabulary_dtype != "int64":
             raise ValueError(
-                f"IntegerLookup: expected `vocabulary_dtype` 'int64', which integers are held in, got {vocabulary_dtype!r}"
+                "IntegerLookup: expected `vocabulary_dtype` 'int64', which integers are held in, got "
+                f"{vocabulary_dtype!r}"
             )
         self.vocabulary_dtype = vocabulary_dtype
         self.oov_method = oov_method

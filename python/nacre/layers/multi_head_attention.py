@@ -77,7 +77,8 @@ class ProjectedAttention(Layer):
         self._flash_attention = bool(wanted)
         if self._flash_attention and self.dropout > 0:
             raise ValueError(
-                "Dropout is not supported when flash attention is enabled. Please set dropout to 0.0 to use flash attention."
+                "Dropout is not supported when flash attention is enabled. Please set dropout to 0.0 to use flash "
+                "attention."
             )
 
     def _check_scores_wanted(self, wanted: bool) -> None:

@@ -74,14 +74,15 @@ def _batches_of(data: Any) -> Iterator[Any]:
         return
     if not hasattr(data, "__iter__") and not hasattr(data, "__getitem__"):
         raise TypeError(
-            f"Unsupported data type: {type(data)}. `adapt` supports arrays, tensors, PyDatasets and iterables of batches"
+            f"Unsupported data type: {type(data)}. `adapt` supports arrays, tensors, PyDatasets and iterables of "
+            "batches"
         )
     for batch in (data[i] for i in range(data.num_batches or 0)) if isinstance(data, PyDataset) else data:
         batch = batch[0] if isinstance(batch, (tuple, list)) and _is_pair(batch) else batch
         if not hasattr(batch, "shape") and not isinstance(batch, (list, tuple)):
             raise TypeError(
-                "adapt() expects an iterable that yields arrays or tensors with a `.shape` attribute. Got an element of "
-                f"type {type(batch).__name__}."
+                "adapt() expects an iterable that yields arrays or tensors with a `.shape` attribute. Got an element "
+                f"of type {type(batch).__name__}."
             )
         yield batch
 
@@ -162,8 +163,8 @@ class Normalization(Layer):
                 self.build(x.shape)
             if x.ndim != len(self._broadcast) or any(x.shape[a] != self._broadcast[a] for a in self._keep):
                 raise ValueError(
-                    f"Normalization '{self.name}': adapt() got data with an incompatible shape, {x.shape}: it does not fit "
-                    f"the shape that the layer was built for: {self._build_shapes_dict}"
+                    f"Normalization '{self.name}': adapt() got data with an incompatible shape, {x.shape}: it does not "
+                    f"fit the shape that the layer was built for: {self._build_shapes_dict}"
                 )
             n = math.prod(x.shape[i] for i in self._reduce)
             if n == 0:
@@ -178,7 +179,8 @@ class Normalization(Layer):
             count += n
         if count == 0:
             raise ValueError(
-                f"Normalization '{self.name}': adapt() received an empty iterable (no batches). Expected at least one batch."
+                f"Normalization '{self.name}': adapt() received an empty iterable (no batches). Expected at least one "
+                "batch."
             )
         self.adapt_mean.assign(total)
         self.adapt_variance.assign(squares / count)

@@ -48,13 +48,14 @@ class Reshape(Layer):
         target_shape = tuple(target_shape) if hasattr(target_shape, "__iter__") else (target_shape,)
         if target_shape.count(-1) > 1:
             raise ValueError(
-                f"There must be at most one unknown dimension (-1) in target_shape. Received: target_shape={target_shape}."
+                "There must be at most one unknown dimension (-1) in target_shape. Received: "
+                f"target_shape={target_shape}."
             )
         for n in target_shape:
             if not is_int(n) or n < -1:
                 raise ValueError(
-                    "Each dimension of `target_shape` must be a non-negative integer, or -1 for the one to be inferred. "
-                    f"Received: target_shape={target_shape}"
+                    "Each dimension of `target_shape` must be a non-negative integer, or -1 for the one to be "
+                    f"inferred. Received: target_shape={target_shape}"
                 )
         self.target_shape = tuple(int(n) for n in target_shape)
         self._build_at_init()

@@ -216,7 +216,8 @@ class RNN(Layer):
             states = [v.value for v in self._states]
             if states and states[0].shape[0] != sequences.shape[0]:
                 raise ValueError(
-                    f"{type(self).__name__} '{self.name}' is stateful and was built for batch size {states[0].shape[0]}, "
+                    f"{type(self).__name__} '{self.name}' is stateful and was built for batch size "
+                    f"{states[0].shape[0]}, "
                     f"so that its states have that batch size; got an input of batch size {sequences.shape[0]}"
                 )
         else:

@@ -159,8 +159,8 @@ class STFTSpectrogram(Layer):
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
         names = (
-            "mode", "frame_length", "frame_step", "fft_length", "window", "periodic", "scaling", "padding", "data_format",
-            "expand_dims",
+            "mode", "frame_length", "frame_step", "fft_length", "window", "periodic", "scaling", "padding",
+            "data_format", "expand_dims",
         )  # fmt: skip
         return {**super().get_config(), **config_of(self, *names)}
 

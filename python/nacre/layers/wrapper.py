@@ -93,8 +93,8 @@ def _check_mask(mask: Any, inputs: Any) -> None:
     found, wanted = tuple(mask.shape), tuple(inputs.shape)
     if len(found) < 2:
         raise ValueError(
-            "The `mask` passed to the `TimeDistributed` layer must be at least 2D (e.g., `(batch_size, timesteps)`), but "
-            f"it has {len(found)} dimension(s) with shape {found}."
+            "The `mask` passed to the `TimeDistributed` layer must be at least 2D (e.g., `(batch_size, timesteps)`), "
+            f"but it has {len(found)} dimension(s) with shape {found}."
         )
     if found[:2] != wanted[:2]:
         raise ValueError(

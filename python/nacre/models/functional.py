@@ -249,8 +249,8 @@ class Functional(Model):
             if len(x.shape) != len(wanted):
                 path = ".".join(str(key) for key in tree.paths(self._inputs_struct)[index])
                 raise ValueError(
-                    f"Invalid input shape for input {index} of layer '{self._label or self.name}' with name '{name}' and "
-                    f"path '{path}': expected shape={(None, *wanted[1:])}, found shape={tuple(shape_of(x))}"
+                    f"Invalid input shape for input {index} of layer '{self._label or self.name}' with name '{name}' "
+                    f"and path '{path}': expected shape={(None, *wanted[1:])}, found shape={tuple(shape_of(x))}"
                 )
             raise ValueError(
                 f"Input {index} with name '{name}' of layer '{self._label or self.name}' is incompatible with the "

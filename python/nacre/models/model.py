@@ -54,8 +54,8 @@ class Model(Trainer):
             return
         if args:
             raise TypeError(
-                f"{type(self).__name__}: expected the inputs and outputs of a graph of layers, `Model(inputs, outputs)`, or "
-                f"keyword arguments such as `name`, got {', '.join(map(repr, args)):.200}"
+                f"{type(self).__name__}: expected the inputs and outputs of a graph of layers, `Model(inputs, "
+                f"outputs)`, or keyword arguments such as `name`, got {', '.join(map(repr, args)):.200}"
             )
         super().__init__(**kwargs)
 

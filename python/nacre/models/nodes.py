@@ -278,8 +278,8 @@ def _ready(node: dict[str, Any], made: dict[str, Any], first: dict[str, int], do
     for name, number, _ in _histories([node["args"], node["kwargs"]]):
         if name not in made:
             raise ValueError(
-                f"The configuration of the model is damaged. Missing node: {name}: calls refer to it, but it is no layer of "
-                "the model"
+                f"The configuration of the model is damaged. Missing node: {name}: calls refer to it, but it is no "
+                "layer of the model"
             )
         if (name, number) not in done and len(made[name]._inbound_nodes) <= first[name] + number:
             return False

@@ -258,8 +258,8 @@ class Sequential(Model):
         """The model of that configuration, with fresh weights."""
         if not isinstance(config, list) and not {"name", "layers"} <= set(config):
             raise ValueError(
-                "A Sequential model configuration must be a dictionary containing the 'name' and 'layers' keys. Received: "
-                f"{sorted(config)}"
+                "A Sequential model configuration must be a dictionary containing the 'name' and 'layers' keys. "
+                f"Received: {sorted(config)}"
             )
         layers = config if isinstance(config, list) else config["layers"]
         for layer in layers:

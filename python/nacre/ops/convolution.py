@@ -133,8 +133,8 @@ def conv_fields(op: Any, x: Any, w: Any, y: Any, bias: bool = False, act: int = 
 _WEIGHT = 16
 _PACKING = 64
 _TRANSFORM = 11
-# The gradient of weights: of a sum that is turned into them, of both transforms; and outputs for which the plain kernel has
-# another way.
+# The gradient of weights: of a sum that is turned into them, of both transforms; and outputs for which the plain
+# kernel has another way.
 _SUM = 12
 _GRADIENT_TRANSFORM = 8
 _FEW_OUTPUTS = 8
@@ -389,8 +389,8 @@ def conv(
     channels, per_group = x.shape[-1], w.shape[-2]
     if per_group == 0 or channels % per_group or w.shape[-1] % (channels // per_group or 1):
         raise ValueError(
-            "conv: The number of input channels must match the kernel (or be a multiple of its own, the number of groups, "
-            f"which divides the output channels). Received: inputs.shape={x.shape}, kernel.shape={w.shape}"
+            "conv: The number of input channels must match the kernel (or be a multiple of its own, the number of "
+            f"groups, which divides the output channels). Received: inputs.shape={x.shape}, kernel.shape={w.shape}"
         )
     if padding_name(padding, "conv") == "same":
         pads = tuple(same_padding(*a) for a in zip(x.shape[1:-1], w.shape, steps, gaps))

@@ -364,8 +364,8 @@ def associative_scan(f: Callable[[Any, Any], Any], elems: Any, reverse: bool = F
     n = leaves[0].shape[axes[0]]
     if any(e.shape[a] != n for e, a in zip(leaves, axes)):
         raise ValueError(
-            "associative_scan: Array inputs to associative_scan must have the same first dimension, the size along axis "
-            f"{axis}. Received: {[e.shape for e in leaves]}"
+            "associative_scan: Array inputs to associative_scan must have the same first dimension, the size along "
+            f"axis {axis}. Received: {[e.shape for e in leaves]}"
         )
 
     def turned(items: list[Any]) -> list[Any]:
@@ -429,6 +429,6 @@ def vectorize(pyfunc: Callable[..., Any], *, excluded: Any = None, signature: st
 
 __all__ = [
     "associative_scan", "cast", "cond", "convert_to_numpy", "convert_to_tensor", "copy", "custom_gradient", "dtype",
-    "fori_loop", "is_tensor", "map", "ndim", "saturate_cast", "scan", "scatter", "scatter_update", "shape", "size", "slice",
-    "slice_update", "stop_gradient", "switch", "unstack", "vectorize", "vectorized_map", "view", "while_loop",
+    "fori_loop", "is_tensor", "map", "ndim", "saturate_cast", "scan", "scatter", "scatter_update", "shape", "size",
+    "slice", "slice_update", "stop_gradient", "switch", "unstack", "vectorize", "vectorized_map", "view", "while_loop",
 ]  # fmt: skip

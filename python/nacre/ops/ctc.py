@@ -39,8 +39,8 @@ def ctc_loss(target: Any, output: Any, target_length: Any, output_length: Any, m
     _, time, _ = logits.shape
     if lengths.shape != (batch,) or steps.shape != (batch,) or not time:
         raise ValueError(
-            f"ctc_loss: expected a target length and an output length for each of {batch} sequences and at least one step, "
-            f"got shapes {lengths.shape}, {steps.shape} and {logits.shape}"
+            f"ctc_loss: expected a target length and an output length for each of {batch} sequences and at least one "
+            f"step, got shapes {lengths.shape}, {steps.shape} and {logits.shape}"
         )
     size = 2 * count + 1
     blank = scalar(mask_index, labels.dtype)

@@ -149,7 +149,8 @@ def _scatter_operands(name: str, index: Any, updates: Any, sizes: tuple[int, ...
     expected = (*index.shape[:-1], *sizes[depth:])
     if updates.shape != expected:
         raise ValueError(
-            f"{name}: indices of shape {index.shape} into shape {sizes} need values of shape {expected}, got {updates.shape}"
+            f"{name}: indices of shape {index.shape} into shape {sizes} need values of shape {expected}, got "
+            f"{updates.shape}"
         )
     n = math.prod(index.shape[:-1])
     return reshaped(index, (n, depth)), reshaped(updates, (n, *sizes[depth:]))
@@ -206,8 +207,8 @@ def _starts(given: Any, rank: int, name: str) -> Any:
         starts = as_shape(given, name)
     if len(starts) != rank:
         raise ValueError(
-            f"{name}: The number of dimensions in `start_indices` must match the number of dimensions in `inputs`, {rank}. "
-            f"Received: start_indices={given!r}"
+            f"{name}: The number of dimensions in `start_indices` must match the number of dimensions in `inputs`, "
+            f"{rank}. Received: start_indices={given!r}"
         )
     return starts
 

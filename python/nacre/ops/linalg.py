@@ -415,7 +415,8 @@ def qr(x: Any, mode: str = "reduced") -> Any:
     """Orthonormal columns q and an upper triangle r with q r = x: a pair. `mode` is "reduced" or "complete"."""
     if mode not in ("reduced", "complete"):
         raise ValueError(
-            f"qr: `mode` argument value not supported. Expected one of {{'reduced', 'complete'}}. Received: mode={mode!r}"
+            f"qr: `mode` argument value not supported. Expected one of {{'reduced', 'complete'}}. Received: "
+            f"mode={mode!r}"
         )
     return QR(mode == "complete")(_matrices(x, "qr"))
 

@@ -83,8 +83,8 @@ def lower_elementwise(
 
 
 def lower_map_reduce(
-    k: Any, steps: Sequence[Step], outs: Sequence[int], scales: Sequence[float], operands: Sequence[Any], results: Sequence[Any],
-    shape: tuple[int, int],
+    k: Any, steps: Sequence[Step], outs: Sequence[int], scales: Sequence[float], operands: Sequence[Any],
+    results: Sequence[Any], shape: tuple[int, int],
 ) -> None:  # fmt: skip
     """As `lower_elementwise` over (rows, columns), where each result is the sum over the rows, or over everything,
     times a scale."""
@@ -105,8 +105,8 @@ def lower_map_reduce(
 
 
 def elementwise_fields(
-    k: Any, steps: Sequence[Step], outs: Sequence[int], operands: Sequence[Any], out_dtypes: Sequence[str], dims: Sequence[int],
-    strides: list[list[int]],
+    k: Any, steps: Sequence[Step], outs: Sequence[int], operands: Sequence[Any], out_dtypes: Sequence[str],
+    dims: Sequence[int], strides: list[list[int]],
 ) -> dict[str, Any]:  # fmt: skip
     """The fields of the elementwise kernels."""
     n = len(operands)

@@ -351,8 +351,8 @@ def batch_normalization(
             if v.shape == tuple(d if i == at else 1 for i, d in enumerate(x.shape)):
                 return v
             raise ValueError(
-                f"batch_normalization: `{what}` must be a vector of length {x.shape[at]} for x of shape {x.shape} with axis={axis}, "
-                f"got {v.shape}"
+                f"batch_normalization: `{what}` must be a vector of length {x.shape[at]} for x of shape {x.shape} with "
+                f"axis={axis}, got {v.shape}"
             )
         return reshaped(v, tuple(x.shape[at] if i == at else 1 for i in range(len(x.shape))))
 
@@ -492,10 +492,13 @@ def dot_product_attention(
 
 
 __all__ = [
-    "average_pool", "batch_normalization", "binary_crossentropy", "categorical_crossentropy", "celu", "conv", "conv_transpose",
-    "depthwise_conv", "dot_product_attention", "elu", "gelu", "glu", "hard_shrink", "hard_sigmoid", "hard_silu", "hard_swish",
+    "average_pool", "batch_normalization", "binary_crossentropy", "categorical_crossentropy", "celu", "conv",
+    "conv_transpose",
+    "depthwise_conv", "dot_product_attention", "elu", "gelu", "glu", "hard_shrink", "hard_sigmoid", "hard_silu",
+    "hard_swish",
     "hard_tanh", "layer_normalization", "leaky_relu", "log_sigmoid", "log_softmax", "max_pool", "moments", "multi_hot",
-    "normalize", "one_hot", "relu", "relu6", "rms_normalization", "selu", "separable_conv", "sigmoid", "silu", "soft_shrink",
+    "normalize", "one_hot", "relu", "relu6", "rms_normalization", "selu", "separable_conv", "sigmoid", "silu",
+    "soft_shrink",
     "softmax", "softplus", "softsign", "sparse_categorical_crossentropy", "sparse_plus", "sparse_sigmoid", "sparsemax",
     "squareplus", "swish", "tanh", "tanh_shrink", "threshold",
 ]  # fmt: skip

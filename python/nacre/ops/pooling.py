@@ -51,8 +51,8 @@ class _Pool(Op):
         (kh, kw), (sh, sw) = self.window, self.strides
         return {
             "N": x[0], "H": x[1], "W": x[2], "C": x[3], "KH": kh, "KW": kw, "SH": sh, "SW": sw,
-            "PT": self.padding[0][0], "PL": self.padding[1][0], "OH": y[1], "OW": y[2], "index": int(index), "ldx": 0, "ldy": 0,
-        }  # fmt: skip
+            "PT": self.padding[0][0], "PL": self.padding[1][0], "OH": y[1], "OW": y[2], "index": int(index), "ldx": 0,
+        "ldy": 0, }  # fmt: skip
 
 
 class MaxPool2D(_Pool):

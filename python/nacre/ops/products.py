@@ -155,8 +155,8 @@ def matmul(x1: Any, x2: Any) -> Any:
         broadcast_shapes(wide_a.shape[:-2], wide_b.shape[:-2])
     except ValueError:
         raise ValueError(
-            f"matmul: the last axis of x1 must match the last but one of x2 and leading axes must broadcast, got shapes "
-            f"{a.shape} and {b.shape}"
+            "matmul: the last axis of x1 must match the last but one of x2 and leading axes must broadcast, got "
+            f"shapes {a.shape} and {b.shape}"
         ) from None
     y = multiply_matrices(wide_a, wide_b)
     shape = y.shape

@@ -40,8 +40,8 @@ from nacre.ops.elementwise import (
 from nacre.ops.movement import axis_back, axis_last, permuted, reshaped
 
 __all__ = [
-    "all", "amax", "amin", "any", "argmax", "argmin", "average", "count_nonzero", "cumprod", "cumsum", "logsumexp", "max",
-    "mean", "min", "moments", "prod", "ptp", "std", "sum", "var",
+    "all", "amax", "amin", "any", "argmax", "argmin", "average", "count_nonzero", "cumprod", "cumsum", "logsumexp",
+    "max", "mean", "min", "moments", "prod", "ptp", "std", "sum", "var",
 ]  # fmt: skip
 
 

@@ -22,8 +22,8 @@ from nacre.ops.products import multiply_matrices
 from nacre.ops.reduction import mean
 
 __all__ = [
-    "cdist", "corrcoef", "correlate", "extract_sequences", "fft", "fft2", "ifft2", "irfft", "istft", "psnr", "rfft", "stft",
-    "trapezoid", "unravel_index",
+    "cdist", "corrcoef", "correlate", "extract_sequences", "fft", "fft2", "ifft2", "irfft", "istft", "psnr", "rfft",
+    "stft", "trapezoid", "unravel_index",
 ]  # fmt: skip
 
 _DIRECT = 64  # up to here a transform is one product with the matrix of roots
@@ -86,8 +86,8 @@ def _complex(x: Any, name: str) -> tuple[Any, Any]:
     real, imaginary = same_dtype(floating(x[0]), floating(x[1]))
     if real.shape != imaginary.shape:
         raise ValueError(
-            f"{name}: Input `x` should be a tuple of two tensors - real and imaginary. Both the real and imaginary parts "
-            f"should have the same shape. Received: x[0].shape = {real.shape}, x[1].shape = {imaginary.shape}"
+            f"{name}: Input `x` should be a tuple of two tensors - real and imaginary. Both the real and imaginary "
+            f"parts should have the same shape. Received: x[0].shape = {real.shape}, x[1].shape = {imaginary.shape}"
         )
     if not real.shape:
         raise ValueError(f"{name}: Input should have rank >= 1. Received: input.shape = {real.shape}")
@@ -207,7 +207,8 @@ def _window(window: Any, length: int, fft_length: int, dtype: str, name: str) ->
     elif isinstance(window, str):
         if window not in ("hann", "hamming"):
             raise ValueError(
-                f"{name}: If a string is passed to `window`, it must be one of 'hann', 'hamming'. Received: window={window!r}"
+                f"{name}: If a string is passed to `window`, it must be one of 'hann', 'hamming'. Received: "
+                f"window={window!r}"
             )
         a = 0.5 if window == "hann" else 0.54
         w = a - (1 - a) * np.cos(2 * np.pi * np.arange(length) / length)  # periodic: one more point would be the first

@@ -40,8 +40,8 @@ from nacre.ops.movement import permuted, reshaped
 from nacre.ops.reduction import AnyTo, MaxTo, MinTo, ProdTo
 
 __all__ = [
-    "argpartition", "argsort", "bincount", "digitize", "histogram", "in_top_k", "isin", "median", "percentile", "quantile",
-    "searchsorted", "segment_max", "segment_min", "segment_prod", "segment_sum", "sort", "top_k", "unique",
+    "argpartition", "argsort", "bincount", "digitize", "histogram", "in_top_k", "isin", "median", "percentile",
+    "quantile", "searchsorted", "segment_max", "segment_min", "segment_prod", "segment_sum", "sort", "top_k", "unique",
 ]  # fmt: skip
 
 

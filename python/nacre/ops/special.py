@@ -46,7 +46,8 @@ from nacre.ops.movement import reshaped
 from nacre.ops.reduction import AllTo, reduced_shape
 
 __all__ = [
-    "allclose", "angle", "bartlett", "blackman", "cbrt", "conj", "conjugate", "deg2rad", "divide_no_nan", "erfc", "fabs",
+    "allclose", "angle", "bartlett", "blackman", "cbrt", "conj", "conjugate", "deg2rad", "divide_no_nan", "erfc",
+    "fabs",
     "fmax", "fmin", "fmod", "gcd", "hamming", "hanning", "heaviside", "i0", "imag", "isclose", "isneginf", "isposinf",
     "isreal", "kaiser", "lcm", "ldexp", "logaddexp2", "nan_to_num", "nextafter", "rad2deg", "real", "signbit", "sinc",
 ]  # fmt: skip
@@ -108,8 +109,8 @@ def sinc(x: Any) -> Any:
 
 # Numerical Recipes' rational bound of erfc (relative error below 1.2e-7 everywhere), as t times a power series in t.
 _ERFC = (
-    -1.26551223, 1.00002368, 0.37409196, 0.09678418, -0.18628806, 0.27886807, -1.13520398, 1.48851587, -0.82215223, 0.17087277,
-)  # fmt: skip
+    -1.26551223, 1.00002368, 0.37409196, 0.09678418, -0.18628806, 0.27886807, -1.13520398, 1.48851587, -0.82215223,
+0.17087277, )  # fmt: skip
 
 
 @public

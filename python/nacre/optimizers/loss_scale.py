@@ -13,8 +13,8 @@ from nacre.optimizers.base import Optimizer
 # What belongs to the inner optimizer; older files hold these with their defaults.
 _INNER = {
     "weight_decay": None, "clipnorm": None, "global_clipnorm": None, "clipvalue": None, "use_ema": False,
-    "ema_momentum": 0.99, "ema_overwrite_frequency": None, "loss_scale_factor": None, "gradient_accumulation_steps": None,
-}  # fmt: skip
+    "ema_momentum": 0.99, "ema_overwrite_frequency": None, "loss_scale_factor": None,
+"gradient_accumulation_steps": None, }  # fmt: skip
 
 
 class LossScaleOptimizer(Optimizer):
@@ -43,8 +43,8 @@ class LossScaleOptimizer(Optimizer):
     ) -> None:
         if not kwargs.pop("dynamic", True):
             raise ValueError(
-                "LossScaleOptimizer no longer supports `dynamic=False`. Instead, simply set `loss_scale_factor` directly "
-                "on the `inner_optimizer`."
+                "LossScaleOptimizer no longer supports `dynamic=False`. Instead, simply set `loss_scale_factor` "
+                "directly on the `inner_optimizer`."
             )
         for argument, usual in _INNER.items():
             if kwargs.pop(argument, usual) != usual:

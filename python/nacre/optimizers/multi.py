@@ -50,8 +50,8 @@ class OptimizerMap(MutableMapping[str, Optimizer]):
     def __setitem__(self, key: str, optimizer: Optimizer) -> None:
         if key in self._optimizer_map:
             raise ValueError(
-                f"'{key}' already exists in the OptimizerMap with value {self._optimizer_map[key]}. Please make sure to "
-                "not use duplicated keys."
+                f"'{key}' already exists in the OptimizerMap with value {self._optimizer_map[key]}. Please make sure "
+                "to not use duplicated keys."
             )
         if not isinstance(key, str):
             raise ValueError(f"key must be a string. Received: {key}")

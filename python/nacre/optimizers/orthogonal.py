@@ -141,7 +141,7 @@ class Muon(Optimizer):
     def get_config(self) -> dict[str, Any]:
         """What `from_config` needs to make an equal optimizer."""
         names = (
-            "adam_beta_1 adam_beta_2 epsilon exclude_layers muon_a muon_b muon_c adam_lr_ratio momentum ns_steps nesterov "
-            "exclude_embeddings adam_weight_decay rms_rate"
+            "adam_beta_1 adam_beta_2 epsilon exclude_layers muon_a muon_b muon_c adam_lr_ratio momentum ns_steps "
+            "nesterov exclude_embeddings adam_weight_decay rms_rate"
         )
         return {**super().get_config(), **{name: getattr(self, name) for name in names.split()}}

@@ -104,8 +104,8 @@ def _match(pool: Node, readers: dict[int, list[Node]], escapes: set[int]) -> _Ma
 
 
 def _match_backward(
-    found: _Match, back: Node, r: Symbol | None, others: list[Node], conv: Node, own: tuple[Any, ...], y: Symbol, index: Symbol,
-    readers: dict[int, list[Node]], escapes: set[int],
+    found: _Match, back: Node, r: Symbol | None, others: list[Node], conv: Node, own: tuple[Any, ...], y: Symbol,
+    index: Symbol, readers: dict[int, list[Node]], escapes: set[int],
 ) -> bool:  # fmt: skip
     """Replaces what reads the gradient of the convolution's output; False when somebody else needs that gradient."""
     dy = back.inputs[0]

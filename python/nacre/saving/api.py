@@ -35,8 +35,8 @@ def save_model(model: Any, filepath: Any, overwrite: bool = True, zipped: bool |
     include_optimizer = kwargs.pop("include_optimizer", True)
     if "save_format" in kwargs:
         raise ValueError(
-            "The `save_format` argument is deprecated in Keras 3. Please remove this argument and pass a file path with "
-            "either `.keras` or `.h5` extension."
+            "The `save_format` argument is deprecated in Keras 3. Please remove this argument and pass a file path "
+            "with either `.keras` or `.h5` extension."
         )
     if kwargs:
         raise ValueError(f"save_model: The following argument(s) are not supported: {sorted(kwargs)}")

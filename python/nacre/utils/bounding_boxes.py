@@ -126,8 +126,8 @@ def clip_to_image_size(
     """
     if bounding_box_format not in ("xyxy", "rel_xyxy"):
         raise NotImplementedError(
-            f"clip_to_image_size: expected bounding_box_format 'xyxy' or 'rel_xyxy', got {bounding_box_format!r}. Bring the "
-            "boxes into one of these with convert_format()."
+            f"clip_to_image_size: expected bounding_box_format 'xyxy' or 'rel_xyxy', got {bounding_box_format!r}. "
+            "Bring the boxes into one of these with convert_format()."
         )
     if bounding_box_format == "rel_xyxy":
         height = width = 1.0
@@ -144,7 +144,8 @@ def clip_to_image_size(
 def _corners_only(name: str, function: str) -> None:
     if name != "xyxy":
         raise NotImplementedError(
-            f"{function}: expected bounding_box_format 'xyxy', got {name!r}. Bring the boxes into it with convert_format()."
+            f"{function}: expected bounding_box_format 'xyxy', got {name!r}. Bring the boxes into it with "
+            "convert_format()."
         )
 
 

@@ -79,16 +79,16 @@ def _dataset(
         )
     if shuffle and subset in ("training", "validation") and seed is None:
         raise ValueError(
-            "If using `validation_split` and shuffling the data, you must provide a `seed` argument, so that the two subsets do "
-            "not overlap"
+            "If using `validation_split` and shuffling the data, you must provide a `seed` argument, so that the two "
+            "subsets do not overlap"
         )
     if label_mode is None:  # every file below the folder counts
         labels, class_names = None, None
     inferred = isinstance(labels, str) and labels == "inferred"
     if not inferred and labels is not None and not isinstance(labels, (list, tuple, np.ndarray)):
         raise ValueError(
-            "`labels` argument should be a list/tuple of integer labels, of the same size as the number of files in the "
-            f"target directory, 'inferred' or None. Received: labels={labels!r}"
+            "`labels` argument should be a list/tuple of integer labels, of the same size as the number of files in "
+            f"the target directory, 'inferred' or None. Received: labels={labels!r}"
         )
     if not inferred and class_names:
         raise ValueError(f'You can only pass `class_names` if `labels="inferred"`. Received: labels={labels!r}')

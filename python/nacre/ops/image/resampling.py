@@ -176,8 +176,8 @@ def scale_and_translate(
     dims = [int(d) for d in np.reshape(spatial_dims, -1)]
     if len(shape) != len(x.shape) or not len(dims) == len(factors) == len(shifts):
         raise ValueError(
-            f"scale_and_translate: expected an output shape of {len(x.shape)} axes and a scale and translation for each of "
-            f"{len(dims)} spatial axes, got {shape}, {scale!r} and {translation!r}"
+            f"scale_and_translate: expected an output shape of {len(x.shape)} axes and a scale and translation for "
+            f"each of {len(dims)} spatial axes, got {shape}, {scale!r} and {translation!r}"
         )
     for axis, factor, shift in zip(dims, factors, shifts):
         x = _weighted(x, axis % len(shape), weights(x.shape[axis], shape[axis], method, antialias, factor, shift))

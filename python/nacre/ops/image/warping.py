@@ -108,9 +108,9 @@ def map_coordinates(
     at = floating(coordinates)
     if at.shape[:1] != (len(given.shape),) or len(at.shape) < 2:
         raise ValueError(
-            "map_coordinates: First dim of `coordinates` must be the same as the rank of `inputs`. Received inputs with "
-            f"shape: {given.shape} and coordinate leading dim of {at.shape[0] if at.shape else None} (coordinates.shape="
-            f"{at.shape})"
+            "map_coordinates: First dim of `coordinates` must be the same as the rank of `inputs`. Received inputs "
+            f"with shape: {given.shape} and coordinate leading dim of {at.shape[0] if at.shape else None} "
+            f"(coordinates.shape={at.shape})"
         )
     if order not in (0, 1):
         raise ValueError(f"map_coordinates: expected order to be 0 or 1, got {order!r}")
@@ -227,8 +227,8 @@ def perspective_transform(
         p = reshaped(p, (1, *p.shape)) if len(p.shape) == 2 else p
         if p.shape[1:] != (4, 2) or p.shape[0] not in (1, n):
             raise ValueError(
-                f"perspective_transform: Invalid {title} shape: expected (4,2) for a single image or ({n},4,2) for a batch. "
-                f"Received shape: {value(points).shape}"
+                f"perspective_transform: Invalid {title} shape: expected (4,2) for a single image or ({n},4,2) for a "
+                f"batch. Received shape: {value(points).shape}"
             )
         corners.append(p if p.shape[0] == n else Take(0)(p, Tensor(np.zeros(n, np.int32))))
     t = homography(*corners)

@@ -173,11 +173,18 @@ def test(arguments: list[str]) -> int:
     everything = "--all" in arguments
     arguments = [a for a in arguments if a != "--all"]
     build("test", *(("oracle",) if everything else ()))
-    if not everything and "-m" not in arguments:
+    if everything:
+        arguments = [*a_process_per_cpu(), *arguments]
+    elif "-m" not in arguments:
         arguments = ["-m", "not slow and not oracle", *arguments]
     say("pytest " + " ".join(arguments))
     status = run(venv_python(), "-m", "pytest", *arguments, check=False)
     return status | test_without_avx() if everything else status
+
+
+def a_process_per_cpu() -> tuple[str, ...]:
+    """What makes pytest share the tests out."""
+    return ("-n", str(len(os.sched_getaffinity(0))), "--dist", "worksteal")
 
 
 def test_without_avx() -> int:
@@ -194,7 +201,8 @@ def test_without_avx() -> int:
 def test_kernels(where: str, server: str, *arguments: str) -> int:
     """The tests of kernels, with the kernels of another build or CPU (tests/foreign.py)."""
     say(f"kernels {where}: {server}")
-    words = ("-m", "not slow and not oracle", "--ignore", "tests/kernels/test_object_code.py", *arguments)
+    quick = ("-m", "not slow and not oracle", "--ignore", "tests/kernels/test_object_code.py")
+    words = (*a_process_per_cpu(), *quick, *arguments)
     return run(
         venv_python(), "-m", "pytest", "-q", "tests/kernels", *words, env={"NACRE_KERNEL_SERVER": server}, check=False
     )

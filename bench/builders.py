@@ -1,6 +1,7 @@
 """The networks of workloads.py as models of Keras (nacre among them), PyTorch, JAX and ONNX.
 
-Each builder has a table: kind of node -> what makes it of its inputs and settings. `same` is Keras' padding, `pad` symmetric zeros.
+Each builder has a table: kind of node -> what makes it of its inputs and settings. `same` is Keras' padding, `pad`
+symmetric zeros.
 """
 
 from __future__ import annotations
@@ -56,7 +57,9 @@ def build_keras(net: Network, keras: Any, compiled: bool = True) -> Any:
         "embedding": lambda x, s: layers.Embedding(s["words"], s["units"])(x),
         "lstm": lambda x, s: layers.LSTM(s["units"])(x),
     }
-    values = {"x": keras.Input(net.shape, dtype="int32" if net.words else None), **({"extra": keras.Input(net.extra)} if net.extra else {})}
+    values = {"x": keras.Input(net.shape, dtype="int32" if net.words else None)}
+    if net.extra:
+        values["extra"] = keras.Input(net.extra)
     inputs = list(values.values())
     for name, kind, ins, s in net.nodes:
         values[name] = make[kind](*[values[i] for i in ins], s)

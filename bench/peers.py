@@ -1,8 +1,9 @@
-"""What is timed: for each task and peer a function that makes `run(n)`, which does the work n times and waits for the last.
+"""What is timed: for each task and peer a function that makes `run(n)`, which does the work n times and waits for the
+last.
 
-A peer is a library and a variant of it: `torch-cl` is PyTorch in channels_last. Tasks: `train` (a step on data in memory), `infer` (a
-batch through a network, as quickly as the library can), `predict` (the same by `Model.predict`), `epoch` (a whole `fit` with
-shuffling and accuracy).
+A peer is a library and a variant of it: `torch-cl` is PyTorch in channels_last. Tasks: `train` (a step on data in
+memory), `infer` (a batch through a network, as quickly as the library can), `predict` (the same by `Model.predict`),
+`epoch` (a whole `fit` with shuffling and accuracy).
 """
 
 from __future__ import annotations

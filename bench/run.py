@@ -1,10 +1,12 @@
 """What `python3 dev.py bench` runs.
 
-    dev.py bench kernels [--isa avx2] [--threads 2] ...   nacre_bench over every file in bench/shapes (further arguments: its own)
-    dev.py bench models [NETWORK ...]                     time of a training step, or of a batch in inference, and where it goes
-    dev.py bench compare --peers-python PYTHON ...        nacre beside installed peers: compare.py (further arguments: its own)
-    dev.py bench files [ROUNDS [FOLDER]]                  saving and loading 25 million parameters beside NumPy: files.py
-    dev.py bench start                                    a fresh process to its first training step: seconds and memory; one-row predict
+    dev.py bench kernels [--isa avx2] [--threads 2] ...   nacre_bench over every file in bench/shapes
+    dev.py bench models [NETWORK ...]                     a training step, or a batch in inference, and where time goes
+    dev.py bench compare --peers-python PYTHON ...        nacre beside installed peers: compare.py
+    dev.py bench files [ROUNDS [FOLDER]]                  saving and loading 25 million parameters: files.py
+    dev.py bench start                                    a fresh process to its first training step; one-row predict
+
+Further arguments of `kernels` and `compare` are their own.
 
 Without a word: models.
 """

@@ -1,8 +1,8 @@
-"""The networks that are timed, as data: lists of nodes that builders.py makes models of Keras (nacre among them), PyTorch, JAX
-and ONNX from.
+"""The networks that are timed, as data: lists of nodes that builders.py makes models of Keras (nacre among them),
+PyTorch, JAX and ONNX from.
 
-A node is (name, kind, inputs, settings). TRAINING: trained with sparse categorical cross-entropy on logits, or with the mean squared
-error where `loss` says so, and plain SGD (momentum where given) or Adam. INFERENCE: only run.
+A node is (name, kind, inputs, settings). TRAINING: trained with sparse categorical cross-entropy on logits, or with
+the mean squared error where `loss` says so, and plain SGD (momentum where given) or Adam. INFERENCE: only run.
 """
 
 from __future__ import annotations

@@ -57,7 +57,8 @@ def _said(a: Any) -> str:
 
 
 class Case(NamedTuple):
-    """`function(*args, **kwargs)` must be `reference` of the same in float64, within `roundings * 16 * eps * (1 + |reference|)`.
+    """`function(*args, **kwargs)` must be `reference` of the same in float64, within
+    `roundings * 16 * eps * (1 + |reference|)`.
 
     `roundings` counts those that pile up: the length of sums, or what a function loses.
     """

@@ -15,17 +15,21 @@ NO_CASE: dict[str, str] = {
         "takes functions: tests/ops/test_control_flow.py",
     ),
     **dict.fromkeys(
-        ("convert_to_numpy", "convert_to_tensor", "dtype", "is_tensor", "ndim", "shape", "size", "array", "copy", "view"),
+        ("convert_to_numpy", "convert_to_tensor", "dtype", "is_tensor", "ndim", "shape", "size", "array", "copy",
+         "view"),
         "gives no new numbers: tests/ops/test_values.py",
     ),
     **dict.fromkeys(
-        ("arange", "empty", "empty_like", "eye", "geomspace", "identity", "linspace", "logspace", "tri", "full", "ones", "zeros"),
+        ("arange", "empty", "empty_like", "eye", "geomspace", "identity", "linspace", "logspace", "tri", "full", "ones",
+         "zeros"),
         "takes no tensor: tests/ops/test_values.py",
     ),
-    **dict.fromkeys(("bartlett", "blackman", "hamming", "hanning", "kaiser"), "takes no tensor: tests/ops/test_values.py"),
+    **dict.fromkeys(("bartlett", "blackman", "hamming", "hanning", "kaiser"),
+                    "takes no tensor: tests/ops/test_values.py"),
     **dict.fromkeys(("eig", "jvp", "lu_factor"), "tests/ops/test_linalg.py"),
     "nextafter": "one float32 step, which a float64 reference does not take: tests/ops/test_values.py",
-    **dict.fromkeys(("histogram", "nonzero", "unique", "bincount"), "the shape depends on values: tests/ops/test_values.py"),
+    **dict.fromkeys(("histogram", "nonzero", "unique", "bincount"),
+                    "the shape depends on values: tests/ops/test_values.py"),
 }  # fmt: skip
 
 

@@ -183,6 +183,7 @@ def blur(v, kernel_size, sigma):
 
 case(image.gaussian_blur, x(2, 5, 6, 3), (3, 5), (1.0, 2.0), reference=blur, name="gaussian_blur", roundings=4)
 case(image.pad_images, x(2, 3, 4, 1), 1, 2, target_height=6, right_padding=0, name="pad_images",
-     reference=lambda v, t, left, target_height, right_padding: np.pad(v, ((0, 0), (1, 2), (2, 0), (0, 0))))  # fmt: skip
+     reference=lambda v, t, left, target_height, right_padding:
+     np.pad(v, ((0, 0), (1, 2), (2, 0), (0, 0))))  # fmt: skip
 case(image.crop_images, x(5, 6, 2), 1, 2, target_height=3, right_cropping=1, name="crop_images",
      reference=lambda v, t, left, target_height, right_cropping: v[1:4, 2:5])  # fmt: skip

@@ -133,7 +133,7 @@ def test_a_residual_and_an_activation_come_after_the_sum(case, ldr, act, tile, i
 
 
 def by_tiles(image, tile, size, at, rows, columns):
-    """(N, rows * columns, size, size, channels): the pixels of each tile, the first one's from `at` on; zeros around."""
+    """(N, rows * columns, size, size, channels): the pixels of each tile, the first from `at` on; zeros around."""
     N, H, W, C = image.shape
     tiles = np.zeros((N, rows, columns, size, size, C))
     for r, c, i, j in np.ndindex(rows, columns, size, size):
@@ -319,7 +319,10 @@ def test_drawn_shapes(seed):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"N": -1}, {"tile": 0}, {"tile": 3}, {"ldx": 1}, {"ldy": 3}, {"ldr": 3}, {"act": 7}, {"bias": 2}, {"C": 2**31}, {"masked": 2}, {"turned": -1}],
+    [
+        *({"N": -1}, {"tile": 0}, {"tile": 3}, {"ldx": 1}, {"ldy": 3}, {"ldr": 3}, {"act": 7}),
+        *({"bias": 2}, {"C": 2**31}, {"masked": 2}, {"turned": -1}),
+    ],
     ids=str,
 )
 def test_impossible_fields_are_refused(changes):

@@ -288,7 +288,8 @@ class TestImages:
         np.testing.assert_allclose(np.asarray(whole_turn).max(-1), rgb.max(-1), rtol=1e-3, atol=1e-2)
 
     def test_erased_boxes_hold_the_fill_value(self) -> None:
-        y = np.asarray(layers.RandomErasing((1.0, 1.0), scale=(0.25, 0.25), fill_value=7.0, seed=2)(IMAGES, training=True))
+        erasing = layers.RandomErasing((1.0, 1.0), scale=(0.25, 0.25), fill_value=7.0, seed=2)
+        y = np.asarray(erasing(IMAGES, training=True))
         changed = (y != IMAGES).any(-1)
         assert (y[changed] == 7.0).all()
         for mask in changed:  # one box, of about half the sides

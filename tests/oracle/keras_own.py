@@ -1,9 +1,9 @@
 """Keras' own unit tests, run against nacre: `python3 dev.py oracle [PATH_OR_PACKAGE ...]`.
 
-The installed keras package brings its tests along (`keras/src/**/*_test.py`). They are run where they lie, with every import of
-`keras` answered by nacre: test files and `keras.src.testing` are Keras' own, every other `keras.src.a.b` is a stand-in
-whose names are looked up in nacre (`StandIn`). What only Keras' internals have is in `keras_glue.py`; what cannot apply is in
-`keras_own_excluded.txt`, each line with its reason. Each file runs in a process of its own.
+The installed keras package brings its tests along (`keras/src/**/*_test.py`). They are run where they lie, with every
+import of `keras` answered by nacre: test files and `keras.src.testing` are Keras' own, every other `keras.src.a.b` is
+a stand-in whose names are looked up in nacre (`StandIn`). What only Keras' internals have is in `keras_glue.py`; what
+cannot apply is in `keras_own_excluded.txt`, each line with its reason. Each file runs in a process of its own.
 
     python3 dev.py oracle layers/core layers/pooling/max_pooling_test.py
     python3 dev.py oracle layers -k masking          only tests whose name holds "masking"
@@ -58,7 +58,8 @@ def source() -> Path:
 class StandIn(types.ModuleType):
     """`keras.src.a.b`: a name is a module of Keras, else what the glue has, else found in nacre.
 
-    In nacre the public namespace that fits the path is asked first (`layers.core.dense` -> `nacre.layers`), then the others.
+    In nacre the public namespace that fits the path is asked first (`layers.core.dense` -> `nacre.layers`), then the
+    others.
     """
 
     def __init__(self, name: str, finder: Finder) -> None:

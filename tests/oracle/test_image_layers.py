@@ -105,7 +105,7 @@ def same(name, got, want, reach):
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
 @pytest.mark.parametrize("name", LAYERS)
 @given(data=st.data())
-@settings(max_examples=3, derandomize=True, deadline=None, phases=(Phase.explicit, Phase.generate))  # JAX is slow to shrink
+@settings(max_examples=3, derandomize=True, deadline=None, phases=(Phase.explicit, Phase.generate))  # shrinking is slow
 def test_the_same_draws_do_the_same(real, name, data_format, data):
     arguments = data.draw(st.fixed_dictionaries(LAYERS[name]))
     n, h, w = data.draw(st.sampled_from([(2, 7, 9), (2, 10, 6)]))  # each shape is compiled by JAX

@@ -43,6 +43,7 @@ def test_every_short_name_that_keras_takes_means_the_same(real, package):
         except (KeyError, TypeError):  # needs arguments
             continue
         ours = getattr(nacre, package).get(name)
-        assert getattr(ours, "__name__", type(ours).__name__) == getattr(theirs, "__name__", type(theirs).__name__), name
+        names = [getattr(item, "__name__", type(item).__name__) for item in (ours, theirs)]
+        assert names[0] == names[1], name
         compared += 1
     assert compared > 3

@@ -25,8 +25,8 @@ CASES = [
 
 def batches(name, shapes, classes):
     """Fifty batches. Deep residual networks get the same one again and again, and learn slowly: with more, real Keras
-    disagrees with itself when its first weights are changed in the last bit (4 % after 50 steps at batch 16, rate 0.005;
-    5e-5 as here), because some activation near zero falls on the other side.
+    disagrees with itself when its first weights are changed in the last bit (4 % after 50 steps at batch 16, rate
+    0.005; 5e-5 as here), because some activation near zero falls on the other side.
     """
     rng = np.random.default_rng(0)
     deep = name.startswith("resnet")
@@ -55,7 +55,8 @@ def losses(keras, model, optimizer, data):
 @pytest.mark.parametrize(("name", "shapes", "classes", "optimizer"), CASES, ids=[c[0] for c in CASES])
 def test_losses_of_fifty_steps_agree(real, name, shapes, classes, optimizer):
     data = batches(name, shapes, classes)
-    real.utils.set_random_seed(1)  # of sixty starts of a CNN, real Keras disagrees with itself by more than 1e-4 in seven
+    # Of sixty starts of a CNN, real Keras disagrees with itself by more than 1e-4 in seven.
+    real.utils.set_random_seed(1)
     theirs, ours = (getattr(architectures, name)(library) for library in (real, nacre))
     for model in (theirs, ours):
         model(data[0][0])  # builds the ones that wait for data

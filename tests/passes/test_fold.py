@@ -1,4 +1,4 @@
-"""Batch normalization in the weights of the product in front of it: the same numbers, also after a Variable is written."""
+"""Batch normalization in the weights of the product in front of it: the same numbers, also after Variables change."""
 
 import numpy as np
 import pytest

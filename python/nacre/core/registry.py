@@ -383,7 +383,9 @@ def _construct(cls: Any, name: str, config: dict[str, Any]) -> Any:
 def _deserialize_special(name: str, config: dict[str, Any]) -> Any:
     inner = config.get("config")
     if name == "__typespec__":
-        raise TypeError("Expected 'config' to be a list or a tuple of a known kind for __typespec__: TensorFlow's are not known.")
+        raise TypeError(
+            "Expected 'config' to be a list or a tuple of a known kind for __typespec__: TensorFlow's are not known."
+        )
     if name == "__lambda__":
         raise ValueError(
             "Refused to deserialize a Python lambda: it is marshalled code (arbitrary code execution), and loading "

@@ -216,7 +216,9 @@ class Softmax(_Elementwise):
     def __init__(self, axis: Any = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if isinstance(axis, (tuple, list)) and not axis:
-            raise ValueError("Softmax: expected `axis` to be an int or several, got none. Leave it out for the last axis?")
+            raise ValueError(
+                "Softmax: expected `axis` to be an int or several, got none. Leave it out for the last axis?"
+            )
         self.axis = axis
 
     def call(self, inputs: Any, mask: Any = None) -> Any:

@@ -149,7 +149,8 @@ class STFTSpectrogram(Layer):
         n, (channels, time) = input_shape[0], input_shape[1:] if first else reversed(input_shape[1:])
         bins = (self._fft_length // 2 + 1) * (2 if self.mode == "stft" else 1)
         frames = None if time is None else (
-            -(-time // self._frame_step) if self.padding == "same" else (time - self.frame_length) // self._frame_step + 1
+            -(-time // self._frame_step) if self.padding == "same"
+            else (time - self.frame_length) // self._frame_step + 1
         )  # fmt: skip
         if self.expand_dims:
             return (n, channels, frames, bins) if first else (n, frames, bins, channels)

@@ -202,7 +202,8 @@ class Functional(Model):
         """Without keys, inputs that are a dict are taken in the order of the sorted keys: so that must be their
         order."""
         text = (
-            f"The structure of `inputs` doesn't match the expected structure.\nExpected: {_names(self._inputs_struct)}\n"
+            "The structure of `inputs` doesn't match the expected structure.\n"
+            f"Expected: {_names(self._inputs_struct)}\n"
             f"Received: inputs={_shapes(inputs)}"
         )
         if list(self._inputs_struct) != keys:

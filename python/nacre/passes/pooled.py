@@ -1,5 +1,5 @@
-"""Convolution, bias, relu and max-pooling as one node, with the backward that only touches the winners of the windows, or all
-elements where transformed tiles make that quicker.
+"""Convolution, bias, relu and max-pooling as one node, with the backward that only touches the winners of the windows,
+or all elements where transformed tiles make that quicker.
 
 The pattern spans forward and backward: the convolution's own output vanishes, so every reader of it has to be part of
 it.

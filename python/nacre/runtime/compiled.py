@@ -138,11 +138,9 @@ class CompiledFunction:
     def _plan(self, structure: Any, rows: int | None = None) -> tuple[Plan, list[np.ndarray[Any, Any]]]:
         """The plan for arguments of this structure, and the arrays among them. With `rows`, for that many rows of
         each."""
-        key: list[Any] = [rows]
-        arrays: list[np.ndarray[Any, Any]] = []
-        _walk(structure, key, arrays, 0 if rows is None else 1)
+        key, arrays = _key(structure, rows)
         try:
-            plan = self._plans.get(tuple(key))
+            plan = self._plans.get(key)
         except TypeError as error:
             raise NotCompilable(f"an argument cannot be part of a compiled program: {error}") from None
         if plan is None:
@@ -157,7 +155,7 @@ class CompiledFunction:
                     leaves.append(Spec(shape, dtype_name(array.dtype)))
                 else:
                     leaves.append(_Static(leaf))
-            plan = self._plans[tuple(key)] = Plan(self.fn, structure, leaves)
+            plan = self._plans[key] = Plan(self.fn, structure, leaves)
         return plan, arrays
 
     @property
@@ -167,9 +165,7 @@ class CompiledFunction:
 
     def knows(self, *args: Any) -> bool:
         """Whether there is a program for arguments like these."""
-        key: list[Any] = [None]
-        _walk((args, {}), key, [])
-        return tuple(key) in self._plans
+        return _key((args, {}), None)[0] in self._plans
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the program for these arguments; the outputs are Tensors in the structure that `fn` returned."""
@@ -219,6 +215,18 @@ class CompiledFunction:
         for slot, array in zip(plan.inputs, given):
             bound[slot] = array
         return bytes(plan.program.saved(bound))
+
+
+def _key(structure: Any, rows: int | None) -> tuple[tuple[Any, ...], list[np.ndarray[Any, Any]]]:
+    """What the program for these (arguments, keyword arguments) depends on, and the arrays among them."""
+    args, kwargs = structure
+    if rows is None and len(args) == 1 and not kwargs and type(args[0]) is np.ndarray:  # quickly, for single rows
+        array = as_array(args[0])
+        return (array.shape, array.dtype.char), [array]
+    key: list[Any] = [rows]
+    arrays: list[np.ndarray[Any, Any]] = []
+    _walk(structure, key, arrays, 0 if rows is None else 1)
+    return tuple(key), arrays
 
 
 def _walk(x: Any, key: list[Any], arrays: list[np.ndarray[Any, Any]], first: int = 0) -> None:

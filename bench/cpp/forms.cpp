@@ -107,21 +107,30 @@ std::vector<Case> conv2d(const Context& c) {
                      {"x", "w", "b", "", "y"}, {"dy", "w", "", "", "", "dx"});
 }
 
-// 3x3 at stride 1; FLOP as of the plain convolution.
+// At stride 1; FLOP as of the plain convolution.
 std::vector<Case> conv2d_winograd(const Context& c) {
-  const Window h = window(c.line, c.line.number("H"), 3, 1, 1), w = window(c.line, c.line.number("W"), 3, 1, 1);
-  const FieldValues image{{"N", {c.line.number("N")}}, {"H", {c.line.number("H")}}, {"W", {c.line.number("W")}},
-                          {"C", {c.line.number("C")}}, {"O", {c.line.number("O")}}, {"PT", {h.before}},
-                          {"PL", {w.before}},          {"OH", {h.out}},             {"OW", {w.out}},
-                          {"bias", {1}},               {"tile", {c.line.number("tile", 4)}}};
+  const i64 k = c.line.number("window", 3);
+  const Window h = window(c.line, c.line.number("H"), k, 1, 1), w = window(c.line, c.line.number("W"), k, 1, 1);
+  const FieldValues image{{"N", {c.line.number("N")}},
+                          {"H", {c.line.number("H")}},
+                          {"W", {c.line.number("W")}},
+                          {"C", {c.line.number("C")}},
+                          {"O", {c.line.number("O")}},
+                          {"PT", {h.before}},
+                          {"PL", {w.before}},
+                          {"OH", {h.out}},
+                          {"OW", {w.out}},
+                          {"bias", {1}},
+                          {"window", {k}},
+                          {"tile", {c.line.number("tile", k == 3 ? 4 : 2)}}};
   return {{"forward", {{"conv2d_winograd", image, {"x", "u", "b", "", "", "y"}}}, {}},
           {"pack", {{"conv2d_winograd_pack", image, {"w", "u"}}}, {}},
           weight_gradient(c, "conv2d_winograd", image, {"x", "dy"}, {})};
 }
 
 std::vector<Case> depthwise_conv2d(const Context& c) {
-  return convolution(c, "depthwise_conv2d", {{"M", {c.line.number("multiplier", 1)}}},
-                     {"x", "w", "b", "y"}, {"dy", "w", "", "dx"});
+  return convolution(c, "depthwise_conv2d", {{"M", {c.line.number("multiplier", 1)}}}, {"x", "w", "b", "y"},
+                     {"dy", "w", "", "dx"});
 }
 
 // Convolution, bias, ReLU and max-pooling; FLOP as of the unfused passes. The gradients run without ReLU, so that every
@@ -217,7 +226,7 @@ const Named kForms[] = {
     {"dense", dense, " M K N "},
     {"matmul", matmul, " B M K N "},
     {"conv2d", conv2d, " N H W C KH KW SH SW padding O DH DW G "},
-    {"conv2d_winograd", conv2d_winograd, " N H W C O padding tile "},
+    {"conv2d_winograd", conv2d_winograd, " N H W C O padding window tile "},
     {"depthwise_conv2d", depthwise_conv2d, " N H W C KH KW SH SW padding DH DW multiplier "},
     {"conv2d_pool", conv2d_pool, " N H W C KH KW SH SW padding O DH DW pool "},
     {"max_pool2d", max_pool2d, kImageKeys},

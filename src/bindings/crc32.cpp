@@ -50,7 +50,8 @@ template <int distance>
 __attribute__((target("pclmul,sse2"))) inline __m128i fold(__m128i block, __m128i next) {
   constexpr long long low = power(distance + 32), high = power(distance - 32);
   const __m128i by = _mm_set_epi64x(high, low);
-  return _mm_xor_si128(next, _mm_xor_si128(_mm_clmulepi64_si128(block, by, 0x00), _mm_clmulepi64_si128(block, by, 0x11)));
+  return _mm_xor_si128(next,
+                       _mm_xor_si128(_mm_clmulepi64_si128(block, by, 0x00), _mm_clmulepi64_si128(block, by, 0x11)));
 }
 
 inline __m128i load(const unsigned char* at) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(at)); }

@@ -15,6 +15,7 @@ constexpr i64 kFewTiles = 12, kFewTilesFar = 24;  // least, when more units are 
 constexpr i64 kNearFloats = 160 * 1024;           // weights that L2 keeps from chunk to chunk
 constexpr i64 kManyUnits = 64;                    // enough for as many cores
 constexpr i64 kPackChannels = 16;                 // of a unit
+constexpr i64 kMostTaps = 25;
 
 struct Plan {
   i64 points;                // products of a tile
@@ -28,7 +29,7 @@ i64 panel_vectors(const WinogradShape& s, i64 o) { return min_of(ceil_div(s.O - 
 
 Plan plan(const WinogradShape& s) {
   Plan p{};
-  p.points = (s.tile + 2) * (s.tile + 2);
+  p.points = (s.tile + s.window - 1) * (s.tile + s.window - 1);
   p.rows = ceil_div(s.OH, s.tile);
   p.columns = ceil_div(s.OW, s.tile);
   const Count tiles = Count(s.N) * Count(p.rows) * Count(p.columns);
@@ -57,9 +58,9 @@ struct Place {
 Place place(const Plan& p, i64 t) { return {t / p.columns / p.rows, t / p.columns % p.rows, t % p.columns}; }
 
 // Where the inputs of a tile stand; those outside the image at a line of zeros.
-template <int m>
+template <class T>
 struct Inputs {
-  static constexpr int in = m + 2;
+  static constexpr int m = T::m, in = T::in;
   const float* at[in * in];
 
   NACRE_INLINE_MEMBER void find(const WinogradShape& s, const Plan& p, i64 t, const float* x, const float* zeros) {
@@ -76,18 +77,18 @@ struct Inputs {
   }
 };
 
-template <int m>
+template <class T>
 void transform_chunk(const WinogradShape& s, const Plan& p, i64 first, i64 tiles, const float* x, const float* zeros,
                      float* v) {
   const i64 whole = s.C / kLanes * kLanes;
-  Inputs<m> inputs[2];
+  Inputs<T> inputs[2];
   inputs[0].find(s, p, first, x, zeros);
   for (i64 t = 0; t < tiles; ++t, v += p.ld_v) {
-    const Inputs<m>& at = inputs[t % 2];
-    Inputs<m>& next = inputs[(t + 1) % 2];
+    const Inputs<T>& at = inputs[t % 2];
+    Inputs<T>& next = inputs[(t + 1) % 2];
     next.find(s, p, first + t + 1, x, zeros);
-    for (i64 c = 0; c < whole; c += kLanes) winograd::transform_input<m, true>(at.at, next.at, c, kLanes, v, p.v_point);
-    if (whole < s.C) winograd::transform_input<m, false>(at.at, next.at, whole, s.C - whole, v, p.v_point);
+    for (i64 c = 0; c < whole; c += kLanes) winograd::transform_input<T, true>(at.at, next.at, c, kLanes, v, p.v_point);
+    if (whole < s.C) winograd::transform_input<T, false>(at.at, next.at, whole, s.C - whole, v, p.v_point);
   }
 }
 
@@ -138,27 +139,28 @@ void multiply_panel(const winograd::ProductCall& t, i64 rows, i64 vectors) {
   multiply_rows<NV>(t, rows);
 }
 
-template <int m>
-NACRE_INLINE void transform_output(const float* sums, i64 s_point, Vec (&y)[m][m]) {
-  constexpr int in = m + 2;
+template <class T>
+NACRE_INLINE void transform_output(const float* sums, i64 s_point, Vec (&y)[T::m][T::m]) {
+  constexpr int m = T::m, in = T::in;
   Vec half[m][in];
   NACRE_UNROLL
   for (int j = 0; j < in; ++j) {
     Vec d[in], t[m];
     NACRE_UNROLL
     for (int i = 0; i < in; ++i) d[i] = load(sums + (i * in + j) * s_point);
-    winograd::Transform<m>::output(d, t);
+    T::output(d, t);
     NACRE_UNROLL
     for (int i = 0; i < m; ++i) half[i][j] = t[i];
   }
   NACRE_UNROLL
-  for (int i = 0; i < m; ++i) winograd::Transform<m>::output(half[i], y[i]);
+  for (int i = 0; i < m; ++i) T::output(half[i], y[i]);
 }
 
 // The outputs of a chunk in one panel, which begins with output o.
-template <int m>
+template <class T>
 void finish_chunk(const WinogradShape& s, const Plan& p, i64 first, i64 tiles, i64 o, const float* sums, const float* b,
                   const float* r, const float* h, float* y) {
+  constexpr int m = T::m;
   const i64 ldy = s.ldy ? s.ldy : s.O, ldr = s.ldr ? s.ldr : s.O, vectors = panel_vectors(s, o);
   for (i64 t = 0; t < tiles; ++t) {
     const Place tile = place(p, first + t);
@@ -167,7 +169,7 @@ void finish_chunk(const WinogradShape& s, const Plan& p, i64 first, i64 tiles, i
     for (i64 v = 0; v < vectors; ++v, sums += kLanes) {
       const i64 c = o + v * kLanes, lanes = min_of(s.O - c, kLanes);
       Vec out[m][m];
-      transform_output<m>(sums, p.s_point, out);
+      transform_output<T>(sums, p.s_point, out);
       const Vec bias = s.bias ? load(b + c, lanes) : zero();
       for (i64 i = 0; i < rows; ++i) {
         for (i64 j = 0; j < columns; ++j) {
@@ -189,9 +191,10 @@ void finish_chunk(const WinogradShape& s, const Plan& p, i64 first, i64 tiles, i
 }
 
 // The same where windows of 2 x 2 outputs are pooled; the shape's outputs are those that windows cover.
-template <int m>
+template <class T>
 void finish_windows(const WinogradShape& s, const Plan& p, i64 first, i64 tiles, i64 o, const float* sums,
                     const float* b, float* y, u8* index) {
+  constexpr int m = T::m;
   const i64 ldy = s.ldy ? s.ldy : s.O, vectors = panel_vectors(s, o), PW = s.OW / 2;
   for (i64 t = 0; t < tiles; ++t) {
     const Place tile = place(p, first + t);
@@ -200,7 +203,7 @@ void finish_windows(const WinogradShape& s, const Plan& p, i64 first, i64 tiles,
     for (i64 v = 0; v < vectors; ++v, sums += kLanes) {
       const i64 c = o + v * kLanes, lanes = min_of(s.O - c, kLanes);
       Vec out[m][m];
-      transform_output<m>(sums, p.s_point, out);
+      transform_output<T>(sums, p.s_point, out);
       const Vec bias = s.bias ? load(b + c, lanes) : zero();
       for (i64 i = 0; i < rows; ++i) {
         for (i64 j = 0; j < columns; ++j) {
@@ -225,7 +228,7 @@ void finish_windows(const WinogradShape& s, const Plan& p, i64 first, i64 tiles,
 }
 
 // finish(chunk's first tile, tiles, first output of the panel, sums) for every unit.
-template <int m, class Finish>
+template <class T, class Finish>
 void run(const WinogradShape& s, Slice units, Scratch scratch, const float* x, const float* u, Finish finish) {
   const Plan p = plan(s);
   float* v = reinterpret_cast<float*>(scratch.at);
@@ -236,7 +239,7 @@ void run(const WinogradShape& s, Slice units, Scratch scratch, const float* x, c
   for (i64 unit = units.begin; unit < units.end; ++unit) {
     const i64 chunk = unit / p.panels, o = unit % p.panels * kOutputs;
     const i64 first = first_tile(p, chunk), tiles = first_tile(p, chunk + 1) - first;
-    if (chunk != held) transform_chunk<m>(s, p, first, tiles, x, zeros, v);
+    if (chunk != held) transform_chunk<T>(s, p, first, tiles, x, zeros, v);
     held = chunk;
     const i64 vectors = panel_vectors(s, o), floats = s.C * vectors * kLanes;
     const float* panel = u + o * p.points * s.C;
@@ -254,34 +257,36 @@ struct Weights {
 };
 
 // u of the outputs from o on and the channels c .. c_end, all of one panel.
-template <int m>
+template <class T>
 void pack_channels(const WinogradShape& s, const Weights& w, i64 o, i64 c, i64 c_end, float* u) {
-  constexpr int in = m + 2;
+  constexpr int k = T::k, in = T::in;
   const i64 vectors = panel_vectors(s, o), point = s.C * vectors * kLanes;
   u += o * in * in * s.C + c * vectors * kLanes;
   for (const float* row = w.at; c < c_end; ++c, row += w.row, u += vectors * kLanes) {
     for (i64 v = 0; v < vectors; ++v) {
       const i64 n = min_of(s.O - o - v * kLanes, kLanes);
-      VecD half[in][3];
-      for (int j = 0; j < 3; ++j) {
-        VecD g[3], t[in];
-        for (int i = 0; i < 3; ++i) g[i] = to_double(load(row + (i * 3 + j) * w.tap + v * kLanes, n));
-        winograd::Transform<m>::weights(g, t);
+      VecD half[in][k];
+      for (int j = 0; j < k; ++j) {
+        VecD g[k], t[in];
+        for (int i = 0; i < k; ++i) g[i] = to_double(load(row + (i * k + j) * w.tap + v * kLanes, n));
+        T::weights(g, t);
         for (int i = 0; i < in; ++i) half[i][j] = t[i];
       }
       for (int i = 0; i < in; ++i) {
         VecD t[in];
-        winograd::Transform<m>::weights(half[i], t);
+        T::weights(half[i], t);
         for (int j = 0; j < in; ++j) store(u + (i * in + j) * point + v * kLanes, to_float(t[j]));
       }
     }
   }
 }
 
-// The weights w [3][3][O][C] of these channels and outputs as rows of outputs, their taps from the last to the first.
+// The weights w [k][k][O][C] of these channels and outputs as rows of outputs, their taps from the last to the first.
 Weights turn(const WinogradShape& s, const float* w, i64 o, i64 c, i64 c_end, float* to) {
-  const i64 outputs = min_of(kOutputs, s.O - o), tap = (c_end - c) * kOutputs;
-  for (i64 i = 0; i < 9; ++i) transpose(to + i * tap, kOutputs, w + ((8 - i) * s.O + o) * s.C + c, s.C, outputs, c_end - c);
+  const i64 outputs = min_of(kOutputs, s.O - o), tap = (c_end - c) * kOutputs, last = s.window * s.window - 1;
+  for (i64 i = 0; i <= last; ++i) {
+    transpose(to + i * tap, kOutputs, w + ((last - i) * s.O + o) * s.C + c, s.C, outputs, c_end - c);
+  }
   return {to, tap, kOutputs};
 }
 
@@ -292,13 +297,15 @@ WinogradShape covered(WinogradShape s) {
   return s;
 }
 
-template <int n>
-struct Number {
-  static constexpr int value = n;
-};
+// f(transform of this tile and window).
+template <class F>
+void with_transform(const WinogradShape& s, F f) {
+  if (s.window == 5) return f(winograd::Transform<2, 5>{});
+  s.tile == 2 ? f(winograd::Transform<2, 3>{}) : f(winograd::Transform<4, 3>{});
+}
 
 Count packed_floats(const WinogradShape& s) {
-  return Count((s.tile + 2) * (s.tile + 2)) * Count(s.C) * Count(ceil_div(s.O, kLanes) * kLanes);
+  return Count(plan(s).points) * Count(s.C) * Count(ceil_div(s.O, kLanes) * kLanes);
 }
 
 }  // namespace
@@ -326,13 +333,12 @@ Facts conv2d_winograd_facts(const WinogradShape& s) {
 
 void conv2d_winograd(const WinogradShape& s, Slice units, Scratch scratch, const float* x, const float* u,
                      const float* b, const float* r, const float* h, float* y) {
-  const auto with = [&](auto tile) {
-    constexpr int m = decltype(tile)::value;
-    run<m>(s, units, scratch, x, u, [&](const Plan& p, i64 first, i64 tiles, i64 o, const float* sums) {
-      finish_chunk<m>(s, p, first, tiles, o, sums, b, r, h, y);
+  with_transform(s, [&](auto transform) {
+    using T = decltype(transform);
+    run<T>(s, units, scratch, x, u, [&](const Plan& p, i64 first, i64 tiles, i64 o, const float* sums) {
+      finish_chunk<T>(s, p, first, tiles, o, sums, b, r, h, y);
     });
-  };
-  s.tile == 2 ? with(Number<2>{}) : with(Number<4>{});
+  });
 }
 
 Facts conv2d_winograd_pool_facts(const WinogradShape& s) {
@@ -353,13 +359,12 @@ Facts conv2d_winograd_pool_facts(const WinogradShape& s) {
 void conv2d_winograd_pool(const WinogradShape& shape, Slice units, Scratch scratch, const float* x, const float* u,
                           const float* b, float* y, u8* index) {
   const WinogradShape s = covered(shape);
-  const auto with = [&](auto tile) {
-    constexpr int m = decltype(tile)::value;
-    run<m>(s, units, scratch, x, u, [&](const Plan& p, i64 first, i64 tiles, i64 o, const float* sums) {
-      finish_windows<m>(s, p, first, tiles, o, sums, b, y, index);
+  with_transform(s, [&](auto transform) {
+    using T = decltype(transform);
+    run<T>(s, units, scratch, x, u, [&](const Plan& p, i64 first, i64 tiles, i64 o, const float* sums) {
+      finish_windows<T>(s, p, first, tiles, o, sums, b, y, index);
     });
-  };
-  s.tile == 2 ? with(Number<2>{}) : with(Number<4>{});
+  });
 }
 
 Facts conv2d_winograd_pack_facts(const WinogradShape& s) {
@@ -367,19 +372,20 @@ Facts conv2d_winograd_pack_facts(const WinogradShape& s) {
   f.error = conv2d_error(winograd::convolution(s), 2);
   if (!f.error) f.error = winograd::error(s);
   if (f.error) return f;
-  f.extent[0] = Count(9) * Count(s.C) * Count(s.O);
+  f.extent[0] = Count(s.window * s.window) * Count(s.C) * Count(s.O);
   f.extent[1] = packed_floats(s);
   if (f.extent[1].ok()) f.units = ceil_div(s.O, kOutputs) * ceil_div(s.C, kPackChannels);
   return f;
 }
 
 void conv2d_winograd_pack(const WinogradShape& s, Slice units, const float* w, float* u) {
-  float turned[9 * kPackChannels * kOutputs];
+  float turned[kMostTaps * kPackChannels * kOutputs];
   for (i64 unit = units.begin; unit < units.end; ++unit) {
     const i64 blocks = ceil_div(s.C, kPackChannels), c = unit % blocks * kPackChannels, o = unit / blocks * kOutputs;
     const i64 end = min_of(c + kPackChannels, s.C);
     const Weights straight{w + c * s.O + o, s.C * s.O, s.O};
-    (s.tile == 2 ? pack_channels<2> : pack_channels<4>)(s, s.turned ? turn(s, w, o, c, end, turned) : straight, o, c, end, u);
+    const Weights weights = s.turned ? turn(s, w, o, c, end, turned) : straight;
+    with_transform(s, [&](auto transform) { pack_channels<decltype(transform)>(s, weights, o, c, end, u); });
   }
 }
 

@@ -1,12 +1,12 @@
-// Convolution by windows of 3x3 at stride 1 with fewer multiplications (Winograd; Lavin and Gray, 2016): NHWC, float32.
+// Convolution by windows of 3x3 or 5x5 at stride 1 with fewer multiplications (Winograd; Lavin and Gray, 2016): NHWC, float32.
 //
-//   y = act(b + conv(x, w) + r)          as conv2d has it, with KH = KW = 3, no strides, dilation or groups
+//   y = act(b + conv(x, w) + r)          as conv2d has it, with KH = KW = k (`window`: 3 or 5), no strides, dilation or groups
 //
 // It gives the gradient of such a convolution's inputs, too: with dy as x and the weights packed `turned`.
 //
-// Tiles of m x m outputs (`tile`: 2 or 4) read (m+2) x (m+2) inputs. These and the weights are transformed so that a tile costs
-// (m+2)^2 products for each pair of channels instead of 9 m^2: 2.25 times fewer for m = 2, 4 times for m = 4.
-// The weights come transformed from conv2d_winograd_pack, (m+2)^2 / 9 times as large.
+// Tiles of m x m outputs (`tile`: 2 or 4; 2 for k = 5) read (m+k-1) x (m+k-1) inputs. These and the weights are transformed so that a
+// tile costs (m+k-1)^2 products for each pair of channels instead of k^2 m^2: for k = 3 2.25 times fewer with m = 2 and 4
+// times with m = 4, for k = 5 2.8 times. The weights come transformed from conv2d_winograd_pack, (m+k-1)^2 / k^2 times as large.
 //
 // Rounding: see docs/kernels.md. NaN in x reaches all outputs of the tiles that read it. So does an infinite number, as NaN; where
 // the plain convolution gives an infinite output, the result is that or NaN.
@@ -19,11 +19,13 @@ namespace nacre {
 struct WinogradShape {
   i64 N, H, W, C, O, PT, PL, OH, OW;
   i64 bias, act, ldx, ldy, residual, ldr;  // as in Conv2DShape
+  i64 window;                              // k
   i64 tile;                                // m
   i64 masked;                              // 1: y is 0 where h, which lies as y does, is not positive
-  i64 turned;                              // of conv2d_winograd_pack, 1: w is [3][3][O][C], and its taps go from the last to the first
+  i64 turned;  // of conv2d_winograd_pack, 1: w is [k][k][O][C], and its taps go from the last to the first
 };
-NACRE_FIELDS(WinogradShape, N, H, W, C, O, PT, PL, OH, OW, bias, act, ldx, ldy, residual, ldr, tile, masked, turned)
+NACRE_FIELDS(WinogradShape, N, H, W, C, O, PT, PL, OH, OW, bias, act, ldx, ldy, residual, ldr, window, tile, masked,
+             turned)
 
 namespace NACRE_ISA {
 
@@ -36,7 +38,7 @@ Facts conv2d_winograd_pool_facts(const WinogradShape& s);
 void conv2d_winograd_pool(const WinogradShape& s, Slice units, Scratch scratch, const float* x, const float* u,
                           const float* b, float* y, u8* index);
 
-// w [3][3][C][O] transformed, in panels of output channels, in the order in which this ISA's tiles read them.
+// w [k][k][C][O] transformed, in panels of output channels, in the order in which this ISA's tiles read them.
 Facts conv2d_winograd_pack_facts(const WinogradShape& s);
 void conv2d_winograd_pack(const WinogradShape& s, Slice units, const float* w, float* u);
 

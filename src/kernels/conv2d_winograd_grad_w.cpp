@@ -93,7 +93,7 @@ void cut_channels(const WinogradShape& s, Plan& p, i64 most) {
 
 Plan plan(const WinogradShape& s) {
   Plan p{};
-  p.points = (s.tile + 2) * (s.tile + 2);
+  p.points = (s.tile + s.window - 1) * (s.tile + s.window - 1);
   p.rows = ceil_div(s.OH, s.tile);
   p.columns = ceil_div(s.OW, s.tile);
   const Count tiles = Count(s.N) * Count(p.rows) * Count(p.columns);
@@ -121,7 +121,7 @@ Count scratch_floats(const WinogradShape& s, const Plan& p) {
   return Count(p.points) * (Count(p.sum_point) + Count(p.v_point) + Count(p.s_point)) + Count(max_of(p.ld_v, p.OB)) +
          Count(2) * Count(listed(s, p));
 }
-Count weights(const WinogradShape& s) { return Count(9) * Count(s.C) * Count(s.O); }
+Count weights(const WinogradShape& s) { return Count(s.window) * Count(s.window) * Count(s.C) * Count(s.O); }
 
 i64 first_tile(const Plan& p, i64 chunk) { return chunk * (p.tiles / p.chunks) + min_of(chunk, p.tiles % p.chunks); }
 
@@ -165,9 +165,9 @@ NACRE_INLINE void pixels(const Image& x, i64 h, i64 w, const float** at) {
   }
 }
 
-template <int m, bool whole>
+template <class T, bool whole>
 NACRE_INLINE void transform_gradient(const float* const* at, i64 o, i64 n, float* s, i64 s_point, float* db) {
-  constexpr int in = m + 2;
+  constexpr int m = T::m, in = T::in;
   Vec half[in][m], total = zero();
   NACRE_UNROLL
   for (int j = 0; j < m; ++j) {
@@ -178,14 +178,14 @@ NACRE_INLINE void transform_gradient(const float* const* at, i64 o, i64 n, float
       NACRE_UNROLL
       for (int i = 0; i < m; ++i) total += y[i];
     }
-    winograd::Transform<m>::output_grad(y, t);
+    T::output_grad(y, t);
     NACRE_UNROLL
     for (int i = 0; i < in; ++i) half[i][j] = t[i];
   }
   NACRE_UNROLL
   for (int i = 0; i < in; ++i) {
     Vec t[in];
-    winograd::Transform<m>::output_grad(half[i], t);
+    T::output_grad(half[i], t);
     NACRE_UNROLL
     for (int j = 0; j < in; ++j) store(s + (i * in + j) * s_point + o, t[j]);
   }
@@ -215,20 +215,20 @@ NACRE_INLINE void each_tile(const WinogradShape& s, const Plan& p, const Work& w
 }
 
 // v and s of a chunk; adds to db unless it is null.
-template <int m>
+template <class T>
 void transform_chunk(const WinogradShape& s, const Plan& p, const Work& work, float* v, float* sums, float* db) {
-  constexpr int in = m + 2;
+  constexpr int m = T::m, in = T::in;
   const i64 C = work.C, O = work.O, c_whole = C / kLanes * kLanes, o_whole = O / kLanes * kLanes;
   each_tile<m>(
       s, p, work, [&](i64, const Image& x, const Image& dy, i64 h, i64 w) __attribute__((always_inline)) {
         const float* at[in * in];
         pixels<in>(x, h - s.PT, w - s.PL, at);
         for (i64 c = 0; c < c_whole; c += kLanes)
-          winograd::transform_input<m, true>(at, nullptr, c, kLanes, v, p.v_point);
-        if (c_whole < C) winograd::transform_input<m, false>(at, nullptr, c_whole, C - c_whole, v, p.v_point);
+          winograd::transform_input<T, true>(at, nullptr, c, kLanes, v, p.v_point);
+        if (c_whole < C) winograd::transform_input<T, false>(at, nullptr, c_whole, C - c_whole, v, p.v_point);
         pixels<m>(dy, h, w, at);
-        for (i64 o = 0; o < o_whole; o += kLanes) transform_gradient<m, true>(at, o, kLanes, sums, p.s_point, db);
-        if (o_whole < O) transform_gradient<m, false>(at, o_whole, O - o_whole, sums, p.s_point, db);
+        for (i64 o = 0; o < o_whole; o += kLanes) transform_gradient<T, true>(at, o, kLanes, sums, p.s_point, db);
+        if (o_whole < O) transform_gradient<T, false>(at, o_whole, O - o_whole, sums, p.s_point, db);
         v += p.ld_v;
         sums += p.OB;
       });
@@ -315,27 +315,27 @@ void multiply(winograd_sums::Call t, i64 rows, i64 vectors, Asking& asking) {
 }
 
 // dw of C channels and O outputs.
-template <int m>
+template <class T>
 void finish(const WinogradShape& s, const Plan& p, const float* sums, i64 C, i64 O, float* dw) {
-  constexpr int in = m + 2;
+  constexpr int k = T::k, in = T::in;
   for (i64 c = 0; c < C; ++c) {
     for (i64 o = 0; o < O; o += kLanes) {
-      Vec half[3][in];
+      Vec half[k][in];
       NACRE_UNROLL
       for (int j = 0; j < in; ++j) {
-        Vec u[in], t[3];
+        Vec u[in], t[k];
         NACRE_UNROLL
         for (int i = 0; i < in; ++i) u[i] = load(sums + (i * in + j) * p.sum_point + c * p.OB + o);
-        winograd::Transform<m>::weights_grad(u, t);
+        T::weights_grad(u, t);
         NACRE_UNROLL
-        for (int i = 0; i < 3; ++i) half[i][j] = t[i];
+        for (int i = 0; i < k; ++i) half[i][j] = t[i];
       }
       NACRE_UNROLL
-      for (int i = 0; i < 3; ++i) {
-        Vec t[3];
-        winograd::Transform<m>::weights_grad(half[i], t);
+      for (int i = 0; i < k; ++i) {
+        Vec t[k];
+        T::weights_grad(half[i], t);
         NACRE_UNROLL
-        for (int j = 0; j < 3; ++j) store(dw + ((i * 3 + j) * s.C + c) * s.O + o, t[j], O - o);
+        for (int j = 0; j < k; ++j) store(dw + ((i * k + j) * s.C + c) * s.O + o, t[j], O - o);
       }
     }
   }
@@ -358,7 +358,7 @@ Work work_at(const WinogradShape& s, const Plan& p, i64 unit, i64 chunk, const f
   w.first = first_tile(p, w.chunk);
   w.tiles = first_tile(p, w.chunk + 1) - w.first;
   // Only what a window sees is read.
-  const i64 H = min_of(s.H, s.OH + 2 - s.PT), W = min_of(s.W, s.OW + 2 - s.PL);
+  const i64 H = min_of(s.H, s.OH + s.window - 1 - s.PT), W = min_of(s.W, s.OW + s.window - 1 - s.PL);
   w.x = {x + w.c0, s.W * ldx, ldx, H, W, zeros};
   w.dy = {dy + w.o0, s.OW * ldy, ldy, s.OH, s.OW, zeros};
   return w;
@@ -381,7 +381,7 @@ Asking ask_for(const WinogradShape& s, const Plan& p, const Work& w, i64 calls, 
           {{list, row, m * m, x_lines, 0}, {list + half, row, m * m, dy_lines, 0}}};
 }
 
-template <int m>
+template <class T>
 void run(const WinogradShape& s, Slice units, Scratch scratch, const float* x, const float* dy, float* dw, float* db) {
   if (units.begin >= units.end) return;
   const Plan p = plan(s);
@@ -397,18 +397,18 @@ void run(const WinogradShape& s, Slice units, Scratch scratch, const float* x, c
     const Work w = next;
     float* db_part = s.bias && w.c0 == 0 ? db + w.part * s.O + w.o0 : nullptr;
     if (db_part && w.begins) zero_floats(db_part, w.O);
-    transform_chunk<m>(s, p, w, v, transformed, db_part);
+    transform_chunk<T>(s, p, w, v, transformed, db_part);
     const bool last = w.chunk + 1 == w.end;
     next = work_at(s, p, last ? w.unit + 1 : w.unit, last ? 0 : w.chunk + 1, x, dy, zeros);
     const i64 vectors = ceil_div(w.O, kLanes);
     Asking asking{0, {{list, 0, 0, 1, 0}, {list, 0, 0, 1, 0}}};
-    if (next.unit < units.end) asking = ask_for<m>(s, p, next, p.points * calls_of(w.C, vectors), list);
+    if (next.unit < units.end) asking = ask_for<T::m>(s, p, next, p.points * calls_of(w.C, vectors), list);
     for (i64 i = 0; w.C > 0 && i < p.points; ++i) {
       multiply({v + i * p.v_point, p.ld_v, transformed + i * p.s_point, p.OB, w.tiles, sums + i * p.sum_point, p.OB,
                 !w.begins, list, 0},
                w.C, vectors, asking);
     }
-    if (last) finish<m>(s, p, sums, w.C, w.O, dw + w.part * weights(s).value() + w.c0 * s.O + w.o0);
+    if (last) finish<T>(s, p, sums, w.C, w.O, dw + w.part * weights(s).value() + w.c0 * s.O + w.o0);
   }
 }
 
@@ -439,7 +439,10 @@ Facts conv2d_winograd_grad_w_facts(const WinogradShape& s) {
 
 void conv2d_winograd_grad_w(const WinogradShape& s, Slice units, Scratch scratch, const float* x, const float* dy,
                             float* dw, float* db) {
-  (s.tile == 2 ? run<2> : run<4>)(s, units, scratch, x, dy, dw, db);
+  const auto with = s.window == 5 ? run<winograd::Transform<2, 5>>
+                    : s.tile == 2 ? run<winograd::Transform<2, 3>>
+                                  : run<winograd::Transform<4, 3>>;
+  with(s, units, scratch, x, dy, dw, db);
 }
 
 Facts conv2d_winograd_grad_w_join_facts(const WinogradShape& s) {

@@ -1,9 +1,9 @@
 // The product of one point of Winograd's convolution, and the transforms along one axis. Polynomials are evaluated at the points
 // 0, +-p, (+-q,) infinity:
 //
-//   v = B d  (m+2 inputs)      u = G w  (3 weights)      y = A (u * v)  (m outputs)
+//   v = B d  (m+k-1 inputs)      u = G w  (k weights)      y = A (u * v)  (m outputs)
 //
-// In two dimensions each is applied to columns, then to rows. For m = 4 the points 5/8 and 3/2 keep rounding low (half of that
+// In two dimensions each is applied to columns, then to rows. For six inputs the points 5/8 and 3/2 keep rounding low (half of that
 // with 1 and 2), and all numbers of A and B are exact.
 #pragma once
 #include "kernels/conv2d.h"
@@ -14,12 +14,13 @@ namespace nacre::NACRE_ISA {
 namespace winograd {
 
 NACRE_INLINE Conv2DShape convolution(const WinogradShape& s) {
-  return {s.N,  s.H,  s.W,  s.C,  s.O, 3,      3,     1,     1,     1,          1,
-          s.PT, s.PL, s.OH, s.OW, 1,   s.bias, s.act, s.ldx, s.ldy, s.residual, s.ldr};
+  return {s.N,  s.H,  s.W,  s.C,  s.O, s.window, s.window, 1,     1,     1,          1,
+          s.PT, s.PL, s.OH, s.OW, 1,   s.bias,   s.act,    s.ldx, s.ldy, s.residual, s.ldr};
 }
 
 NACRE_INLINE const char* error(const WinogradShape& s) {
-  if (s.tile != 2 && s.tile != 4) return "tile is 2 or 4";
+  if (s.window != 3 && s.window != 5) return "window is 3 or 5";
+  if (s.tile != 2 && (s.tile != 4 || s.window == 5)) return "tile is 2, or 4 where the window is 3";
   if (s.masked < 0 || s.masked > 1 || s.turned < 0 || s.turned > 1) return "masked and turned are 0 or 1";
   return nullptr;
 }
@@ -66,11 +67,17 @@ void run(const ProductCall& t) {
   }
 }
 
-template <int m>
+// Of m outputs for k weights.
+template <int m_, int k_>
+struct Sizes {
+  static constexpr int m = m_, k = k_, in = m + k - 1;
+};
+
+template <int m, int k>
 struct Transform;
 
 template <>
-struct Transform<2> {
+struct Transform<2, 3> : Sizes<2, 3> {
   NACRE_INLINE_MEMBER static void input(const Vec (&d)[4], Vec (&v)[4]) {
     v[0] = d[0] - d[2];
     v[1] = d[1] + d[2];
@@ -102,9 +109,10 @@ struct Transform<2> {
   }
 };
 
-template <>
-struct Transform<4> {
+// What six points have in common: e and o are sums over even and odd powers at +-p and +-q.
+struct SixPoints {
   static constexpr double p = 0.625, q = 1.5;
+  static constexpr double by_p = 0.5 / (p * p * (p * p - q * q)), by_q = 0.5 / (q * q * (q * q - p * p));
   static constexpr float fp = p, fq = q, p2 = p * p, q2 = q * q, p3 = p * p * p, q3 = q * q * q;
   static constexpr float product = p2 * q2, sum = p2 + q2;
   NACRE_INLINE_MEMBER static void input(const Vec (&d)[6], Vec (&v)[6]) {
@@ -117,22 +125,35 @@ struct Transform<4> {
     v[4] = fnma(set1(fq), q_odd, q_even);
     v[5] = fma(set1(product), d[1], fnma(set1(sum), d[3], d[5]));
   }
+  NACRE_INLINE_MEMBER static void weights(const VecD& first, const VecD& p_even, const VecD& p_odd, const VecD& q_even,
+                                          const VecD& q_odd, const VecD& last, VecD (&u)[6]) {
+    const VecD pe = p_even * set1d(by_p), po = p_odd * set1d(p) * set1d(by_p);
+    const VecD qe = q_even * set1d(by_q), qo = q_odd * set1d(q) * set1d(by_q);
+    u[0] = first * set1d(1 / (p * p * q * q));
+    u[1] = pe + po;
+    u[2] = pe - po;
+    u[3] = qe + qo;
+    u[4] = qe - qo;
+    u[5] = last;
+  }
+  // The sum over the points of u times the n-th power.
+  template <int n>
+  NACRE_INLINE_MEMBER static Vec weight_grad(const Vec& p_part, const Vec& q_part) {
+    return fma(set1(static_cast<float>(power(p, n) * by_p)), p_part,
+               set1(static_cast<float>(power(q, n) * by_q)) * q_part);
+  }
+  static constexpr double power(double x, int n) { return n == 0 ? 1 : x * power(x, n - 1); }
+};
+
+template <>
+struct Transform<4, 3> : Sizes<4, 3>, SixPoints {
   NACRE_INLINE_MEMBER static void weights(const VecD (&w)[3], VecD (&u)[6]) {
-    const VecD by_p = set1d(0.5 / (p * p * (p * p - q * q))), by_q = set1d(0.5 / (q * q * (q * q - p * p)));
-    const VecD p_even = (w[0] + w[2] * set1d(p * p)) * by_p, p_odd = w[1] * set1d(p) * by_p;
-    const VecD q_even = (w[0] + w[2] * set1d(q * q)) * by_q, q_odd = w[1] * set1d(q) * by_q;
-    u[0] = w[0] * set1d(1 / (p * p * q * q));
-    u[1] = p_even + p_odd;
-    u[2] = p_even - p_odd;
-    u[3] = q_even + q_odd;
-    u[4] = q_even - q_odd;
-    u[5] = w[2];
+    SixPoints::weights(w[0], w[0] + w[2] * set1d(p * p), w[1], w[0] + w[2] * set1d(q * q), w[1], w[2], u);
   }
   NACRE_INLINE_MEMBER static void weights_grad(const Vec (&u)[6], Vec (&w)[3]) {
-    constexpr double by_p = 0.5 / (p * p * (p * p - q * q)), by_q = 0.5 / (q * q * (q * q - p * p));
     const Vec p_even = u[1] + u[2], p_odd = u[1] - u[2], q_even = u[3] + u[4], q_odd = u[3] - u[4];
-    w[0] = fma(set1(1 / product), u[0], fma(set1(by_p), p_even, set1(by_q) * q_even));
-    w[1] = fma(set1(p * by_p), p_odd, set1(q * by_q) * q_odd);
+    w[0] = fma(set1(1 / product), u[0], weight_grad<0>(p_even, q_even));
+    w[1] = weight_grad<1>(p_odd, q_odd);
     w[2] = fma(set1(p * p * by_p), p_even, fma(set1(q * q * by_q), q_even, u[5]));
   }
   NACRE_INLINE_MEMBER static void output(const Vec (&s)[6], Vec (&y)[4]) {
@@ -154,12 +175,41 @@ struct Transform<4> {
   }
 };
 
+template <>
+struct Transform<2, 5> : Sizes<2, 5>, SixPoints {
+  NACRE_INLINE_MEMBER static void weights(const VecD (&w)[5], VecD (&u)[6]) {
+    const VecD pp = set1d(p * p), qq = set1d(q * q);
+    SixPoints::weights(w[0], w[0] + (w[2] + w[4] * pp) * pp, w[1] + w[3] * pp, w[0] + (w[2] + w[4] * qq) * qq,
+                       w[1] + w[3] * qq, w[4], u);
+  }
+  NACRE_INLINE_MEMBER static void weights_grad(const Vec (&u)[6], Vec (&w)[5]) {
+    const Vec p_even = u[1] + u[2], p_odd = u[1] - u[2], q_even = u[3] + u[4], q_odd = u[3] - u[4];
+    w[0] = fma(set1(1 / product), u[0], weight_grad<0>(p_even, q_even));
+    w[1] = weight_grad<1>(p_odd, q_odd);
+    w[2] = weight_grad<2>(p_even, q_even);
+    w[3] = weight_grad<3>(p_odd, q_odd);
+    w[4] = weight_grad<4>(p_even, q_even) + u[5];
+  }
+  NACRE_INLINE_MEMBER static void output(const Vec (&s)[6], Vec (&y)[2]) {
+    y[0] = s[0] + ((s[1] + s[2]) + (s[3] + s[4]));
+    y[1] = fma(set1(fp), s[1] - s[2], fma(set1(fq), s[3] - s[4], s[5]));
+  }
+  NACRE_INLINE_MEMBER static void output_grad(const Vec (&y)[2], Vec (&s)[6]) {
+    s[0] = y[0];
+    s[1] = fma(set1(fp), y[1], y[0]);
+    s[2] = fnma(set1(fp), y[1], y[0]);
+    s[3] = fma(set1(fq), y[1], y[0]);
+    s[4] = fnma(set1(fq), y[1], y[0]);
+    s[5] = y[1];
+  }
+};
+
 // v of the tile whose inputs stand at `at`, n channels from c on. Of the next one's, if it is given, the columns that it
 // does not share with this one are asked for.
-template <int m, bool whole>
+template <class T, bool whole>
 NACRE_INLINE void transform_input(const float* const* at, const float* const* next, i64 c, i64 n, float* v,
                                   i64 v_point) {
-  constexpr int in = m + 2;
+  constexpr int m = T::m, in = T::in;
   Vec half[in][in];
   NACRE_ROLLED
   for (int j = 0; j < in; ++j) {
@@ -169,14 +219,14 @@ NACRE_INLINE void transform_input(const float* const* at, const float* const* ne
       d[i] = whole ? load(at[i * in + j] + c) : load(at[i * in + j] + c, n);
       if (next && j >= in - m) prefetch(next[i * in + j] + c);
     }
-    Transform<m>::input(d, t);
+    T::input(d, t);
     NACRE_UNROLL
     for (int i = 0; i < in; ++i) half[i][j] = t[i];
   }
   NACRE_ROLLED
   for (int i = 0; i < in; ++i) {
     Vec t[in];
-    Transform<m>::input(half[i], t);
+    T::input(half[i], t);
     NACRE_UNROLL
     for (int j = 0; j < in; ++j) store(v + (i * in + j) * v_point + c, t[j]);
   }

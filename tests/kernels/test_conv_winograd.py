@@ -12,7 +12,7 @@ from kernels.image_calls import EPS, gathered, run, same_bits_for_any_split, spr
 from nacre import _core
 
 ISAS = _core.isas()
-TILES = [2, 4]
+WINDOWS_AND_TILES = [(3, 2), (3, 4), (5, 2)]
 CASES = [
     Conv(N=1, H=4, W=4, C=1, O=1, padding="same"),
     Conv(N=2, H=5, W=7, C=3, O=4),
@@ -35,13 +35,14 @@ CASES = [
     Conv(N=1, H=9, W=9, C=2, O=3, more={"PT": -3, "PL": -2, "OH": 4, "OW": 5}),
     Conv(N=2, H=6, W=7, C=10, O=12, padding="same", more={"ldx": 17, "ldy": 29}),
 ]
-both = pytest.mark.parametrize("tile", TILES)
+both = pytest.mark.parametrize(("window", "tile"), WINDOWS_AND_TILES)
 isas = pytest.mark.parametrize("isa", ISAS)
 
 
-def fields(case, tile, **changes):
-    s = Conv(**{**case.__dict__, "KH": 3, "KW": 3}).shape(**changes)
+def fields(case, window, tile, **changes):
+    s = Conv(**{**case.__dict__, "KH": window, "KW": window}).shape(**changes)
     return s, {k: v for k, v in s.items() if k not in ("KH", "KW", "SH", "SW", "DH", "DW", "G")} | {
+        "window": window,
         "tile": tile,
         "masked": 0,
         "turned": 0,
@@ -51,18 +52,19 @@ def fields(case, tile, **changes):
 def operands(s, seed=0):
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((s["N"], s["H"], s["W"], s["C"])).astype(np.float32)
-    w = rng.standard_normal((3, 3, s["C"], s["O"])).astype(np.float32)
+    w = rng.standard_normal((s["KH"], s["KW"], s["C"], s["O"])).astype(np.float32)
     b = rng.standard_normal(s["O"]).astype(np.float32) if s["bias"] else None
     r = rng.standard_normal((s["N"], s["OH"], s["OW"], s["O"])).astype(np.float32)
     return x, w, b, r
 
 
-def matrices(tile):
+def matrices(window, tile):
     """A, B and G of y = A (G w * B d), from the points at which polynomials are evaluated."""
-    points = {2: [0, 1, -1], 4: [0, 5 / 8, -5 / 8, 3 / 2, -3 / 2]}[tile]
-    n = tile + 2
+    n = tile + window - 1
+    points = {4: [0, 1, -1], 6: [0, 5 / 8, -5 / 8, 3 / 2, -3 / 2]}[n]
     A = np.array([[p**i for p in points] + [float(i == tile - 1)] for i in range(tile)])
-    G = np.array([[p**i / np.prod([p - q for q in points if q != p]) for i in range(3)] for p in points] + [[0, 0, 1]])
+    last = [float(i == window - 1) for i in range(window)]
+    G = np.array([[p**i / np.prod([p - q for q in points if q != p]) for i in range(window)] for p in points] + [last])
     B = np.zeros((n, n))
     for i, p in enumerate(points):  # the polynomial whose roots are the other points
         B[i, :-1] = np.poly([q for q in points if q != p])[::-1]
@@ -72,17 +74,17 @@ def matrices(tile):
 
 def test_the_transforms_are_those_of_a_correlation():
     rng = np.random.default_rng(1)
-    for tile in TILES:
-        A, B, G = matrices(tile)
-        d, w = rng.standard_normal(tile + 2), rng.standard_normal(3)
+    for window, tile in WINDOWS_AND_TILES:
+        A, B, G = matrices(window, tile)
+        d, w = rng.standard_normal(tile + window - 1), rng.standard_normal(window)
         np.testing.assert_allclose(A @ ((G @ w) * (B @ d)), np.correlate(d, w, "valid"), atol=1e-13)
 
 
 def magnitudes(s, tile, x, w):
     """What the sums of each output would be if nothing cancelled, neither in the sums nor in the transforms."""
-    A, B, G = (np.abs(m) for m in matrices(tile))
+    A, B, G = (np.abs(m) for m in matrices(s["KH"], tile))
     rows, columns = -(-s["OH"] // tile), -(-s["OW"] // tile)
-    image = np.zeros((s["N"], rows * tile + 2, columns * tile + 2, s["C"]))
+    image = np.zeros((s["N"], rows * tile + s["KH"] - 1, columns * tile + s["KH"] - 1, s["C"]))
     for i in range(image.shape[1]):
         for j in range(image.shape[2]):
             h, v = i - s["PT"], j - s["PL"]
@@ -92,7 +94,7 @@ def magnitudes(s, tile, x, w):
     y = np.zeros((s["N"], rows * tile, columns * tile, s["O"]))
     for i in range(0, rows * tile, tile):
         for j in range(0, columns * tile, tile):
-            d = image[:, i : i + tile + 2, j : j + tile + 2]
+            d = image[:, i : i + len(B), j : j + len(B)]
             v = np.einsum("ai,nijc,bj->nabc", B, d, B, optimize=True)
             sums = np.einsum("nabc,abco->nabo", v, u, optimize=True)
             y[:, i : i + tile, j : j + tile] = np.einsum("ia,nabo,jb->nijo", A, sums, A, optimize=True)
@@ -109,8 +111,8 @@ def convolve(s, t, x, w, b, r, isa, h=None):
 @isas
 @both
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_forward(case, tile, isa):
-    s, t = fields(case, tile)
+def test_forward(case, window, tile, isa):
+    s, t = fields(case, window, tile)
     x, w, b, _ = operands(s)
     error = np.abs(convolve(s, t, x, w, b, None, isa) - ref.forward(s, x, w, b))
     # Roundings: eight in either transform of x and of the sums, one in u, one for each channel, the bias; each of at
@@ -124,11 +126,11 @@ def test_forward(case, tile, isa):
 @pytest.mark.parametrize("act", [0, 1, 2])
 @pytest.mark.parametrize("ldr", [0, 301])
 @pytest.mark.parametrize("case", CASES[1::4], ids=str)
-def test_a_residual_and_an_activation_come_after_the_sum(case, ldr, act, tile, isa):
-    s, t = fields(case, tile, act=act, residual=1, ldr=ldr)
+def test_a_residual_and_an_activation_come_after_the_sum(case, ldr, act, window, tile, isa):
+    s, t = fields(case, window, tile, act=act, residual=1, ldr=ldr)
     x, w, b, r = operands(s)
     y = convolve(s, t, x, w, b, r, isa)
-    plain = convolve(*fields(case, tile, act=0), x, w, b, None, isa) + r
+    plain = convolve(*fields(case, window, tile, act=0), x, w, b, None, isa) + r
     assert np.array_equal(y, (plain, np.maximum(plain, 0), np.clip(plain, 0, 6))[act])
 
 
@@ -145,9 +147,9 @@ def by_tiles(image, tile, size, at, rows, columns):
 
 def gradient_magnitudes(s, tile, x, dy):
     """The sums of each weight's gradient if nothing cancelled, neither in the sums nor in the transforms."""
-    A, B, G = (np.abs(m) for m in matrices(tile))
+    A, B, G = (np.abs(m) for m in matrices(s["KH"], tile))
     grid = -(-s["OH"] // tile), -(-s["OW"] // tile)
-    d = by_tiles(np.abs(x), tile, tile + 2, (-s["PT"], -s["PL"]), *grid)
+    d = by_tiles(np.abs(x), tile, len(B), (-s["PT"], -s["PL"]), *grid)
     e = by_tiles(np.abs(dy), tile, tile, (0, 0), *grid)
     v = np.einsum("ai,ntijc,bj->abntc", B, d, B, optimize=True)
     u = np.einsum("ia,ntijo,jb->abnto", A, e, A, optimize=True)
@@ -158,14 +160,14 @@ def gradients(s, t, x, dy, isa):
     inputs = (spread(x, s["ldx"]), spread(dy, s["ldy"]))
     parts = same_bits_for_any_split("conv2d_winograd_grad_w", t, inputs, isa)
     dw, db = same_bits_for_any_split("conv2d_winograd_grad_w_join", t, parts, isa)
-    return dw.reshape(3, 3, s["C"], s["O"]), db
+    return dw.reshape(s["KH"], s["KW"], s["C"], s["O"]), db
 
 
 @isas
 @both
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_grad_w_and_bias(case, tile, isa):
-    s, t = fields(case, tile, act=0)
+def test_grad_w_and_bias(case, window, tile, isa):
+    s, t = fields(case, window, tile, act=0)
     x, _, _, dy = operands(s)
     dw, db = gradients(s, t, x, dy, isa)
     # Roundings: eight in the transform of x and four in that of dy, one for each tile and each join of sums, four at
@@ -182,15 +184,15 @@ def test_grad_w_and_bias(case, tile, isa):
 @pytest.mark.parametrize(("C", "O"), [(16, 16), (33, 17)])
 def test_parts_of_a_long_sum_are_joined(C, O, isa):
     case = Conv(N=9, H=30, W=31, C=C, O=O, padding="same")
-    assert _core.facts("conv2d_winograd_grad_w", fields(case, 4)[1], isa)["extents"][2] > 9 * C * O
-    for tile in TILES:
-        test_grad_w_and_bias(case, tile, isa)
+    assert _core.facts("conv2d_winograd_grad_w", fields(case, 3, 4)[1], isa)["extents"][2] > 9 * C * O
+    for window, tile in WINDOWS_AND_TILES:
+        test_grad_w_and_bias(case, window, tile, isa)
 
 
 @isas
-@pytest.mark.parametrize(("tile", "times"), [(2, 1.2), (4, 2.5)])
-def test_errors_of_the_gradient_are_close_to_those_of_the_plain_one(tile, times, isa):
-    s, t = fields(Conv(N=8, H=28, W=28, C=64, O=64, padding="same", bias=0), tile)
+@pytest.mark.parametrize(("window", "tile", "times"), [(3, 2, 1.2), (3, 4, 2.5), (5, 2, 3.2)])
+def test_errors_of_the_gradient_are_close_to_those_of_the_plain_one(window, tile, times, isa):
+    s, t = fields(Conv(N=8, H=28, W=28, C=64, O=64, padding="same", bias=0), window, tile)
     x, _, _, dy = operands(s)
     want = ref.grad_w(s, x, dy)
     plain, _ = run("conv2d_grad_w_join", s, run("conv2d_grad_w", s, (x, dy), isa), isa)
@@ -200,8 +202,8 @@ def test_errors_of_the_gradient_are_close_to_those_of_the_plain_one(tile, times,
 
 @both
 @pytest.mark.parametrize("padding", [{}, {"PT": -1, "PL": -3, "OH": 2, "OW": 3}], ids=["same", "a part"])
-def test_what_is_not_finite_reaches_the_gradients_of_its_channel_and_no_other(tile, padding):
-    s, t = fields(Conv(N=2, H=9, W=8, C=5, O=6, padding="same", more=padding), tile)
+def test_what_is_not_finite_reaches_the_gradients_of_its_channel_and_no_other(window, tile, padding):
+    s, t = fields(Conv(N=2, H=9, W=8, C=5, O=6, padding="same", more=padding), window, tile)
     x, _, _, dy = operands(s)
     for isa, value in itertools.product(ISAS, (np.nan, np.inf)):
         dw, db = gradients(s, t, x, dy, isa)
@@ -222,8 +224,8 @@ def test_what_is_not_finite_reaches_the_gradients_of_its_channel_and_no_other(ti
 @isas
 @both
 @pytest.mark.parametrize("case", [c for c in CASES[1::3] if not c.more], ids=str)
-def test_a_mask_lets_the_gradient_through_where_its_input_was_positive(case, tile, isa):
-    s, t = fields(case, tile, act=0, residual=1)
+def test_a_mask_lets_the_gradient_through_where_its_input_was_positive(case, window, tile, isa):
+    s, t = fields(case, window, tile, act=0, residual=1)
     x, w, b, r = operands(s)
     h = np.random.default_rng(3).standard_normal(r.shape).astype(np.float32)
     y = convolve(s, {**t, "masked": 1}, x, w, b, r, isa, h)
@@ -234,8 +236,8 @@ def test_a_mask_lets_the_gradient_through_where_its_input_was_positive(case, til
 @both
 @pytest.mark.parametrize("value", [None, np.nan])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_pooled_outputs_are_the_first_largest_of_their_windows(case, value, tile, isa):
-    s, t = fields(case, tile, act=min(case.act, 1))
+def test_pooled_outputs_are_the_first_largest_of_their_windows(case, value, window, tile, isa):
+    s, t = fields(case, window, tile, act=min(case.act, 1))
     x, w, b, _ = operands(s)
     if value is not None and x.size:
         x.flat[x.size // 2] = value
@@ -252,18 +254,18 @@ def test_pooled_outputs_are_the_first_largest_of_their_windows(case, value, tile
 @isas
 @both
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_turned_weights_are_those_of_the_gradient_of_the_inputs(case, tile, isa):
-    _, t = fields(case, tile)
-    w = np.random.default_rng(4).standard_normal((3, 3, t["O"], t["C"])).astype(np.float32)
+def test_turned_weights_are_those_of_the_gradient_of_the_inputs(case, window, tile, isa):
+    _, t = fields(case, window, tile)
+    w = np.random.default_rng(4).standard_normal((window, window, t["O"], t["C"])).astype(np.float32)
     (got,) = same_bits_for_any_split("conv2d_winograd_pack", {**t, "turned": 1}, (w,), isa)
     (want,) = run("conv2d_winograd_pack", t, (np.ascontiguousarray(w[::-1, ::-1].transpose(0, 1, 3, 2)),), isa)
     assert np.array_equal(got, want)
 
 
 @isas
-@pytest.mark.parametrize(("tile", "times"), [(2, 1.2), (4, 2.5)])
-def test_errors_are_close_to_those_of_the_plain_convolution(tile, times, isa):
-    s, t = fields(Conv(N=2, H=28, W=28, C=64, O=64, padding="same", bias=0), tile)
+@pytest.mark.parametrize(("window", "tile", "times"), [(3, 2, 1.2), (3, 4, 2.5), (5, 2, 1.5)])
+def test_errors_are_close_to_those_of_the_plain_convolution(window, tile, times, isa):
+    s, t = fields(Conv(N=2, H=28, W=28, C=64, O=64, padding="same", bias=0), window, tile)
     x, w, _, _ = operands(s)
     want = ref.forward(s, x, w)
     (plain,) = run("conv2d", s, (x, w, None, None), isa)
@@ -273,18 +275,20 @@ def test_errors_are_close_to_those_of_the_plain_convolution(tile, times, isa):
 
 @both
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_what_is_not_finite_reaches_the_tiles_that_read_it_and_no_other(value, tile):
-    s, t = fields(Conv(N=2, H=19, W=18, C=5, O=6, padding="same", act=1), tile)
+def test_what_is_not_finite_reaches_the_tiles_that_read_it_and_no_other(value, window, tile):
+    s, t = fields(Conv(N=2, H=19, W=18, C=5, O=6, padding="same", act=1), window, tile)
     x, w, b, _ = operands(s)
     for isa in ISAS:
         clean = convolve(s, t, x, w, b, None, isa)
         spoilt = x.copy()
         spoilt[1, 8, 9, 2] = value
         y = convolve(s, t, spoilt, w, b, None, isa)
-        reads = np.zeros(y.shape, bool)
+        reads, around = np.zeros(y.shape, bool), window // 2
         for i in range(0, 19, tile):
             for j in range(0, 18, tile):
-                reads[1, i : i + tile, j : j + tile] = i - 1 <= 8 < i + tile + 1 and j - 1 <= 9 < j + tile + 1
+                reads[1, i : i + tile, j : j + tile] = (
+                    i - around <= 8 < i + tile + around and j - around <= 9 < j + tile + around
+                )
         assert np.array_equal(y[~reads], clean[~reads])
         with np.errstate(invalid="ignore"):
             plain = ref.forward(s, spoilt, w, b)
@@ -293,7 +297,7 @@ def test_what_is_not_finite_reaches_the_tiles_that_read_it_and_no_other(value, t
 
 
 def test_numbers_near_the_largest_stay_finite():
-    s, t = fields(Conv(N=1, H=8, W=8, C=1, O=1, padding="same", bias=0), 4)
+    s, t = fields(Conv(N=1, H=8, W=8, C=1, O=1, padding="same", bias=0), 3, 4)
     x, w = np.full((1, 8, 8, 1), 1e36, np.float32), np.full((3, 3, 1, 1), 0.1, np.float32)
     for isa in ISAS:
         y = convolve(s, t, x, w, None, None, isa)
@@ -312,21 +316,32 @@ def test_drawn_shapes(seed):
         padding=str(rng.choice(["same", "valid"])), act=int(rng.integers(0, 3)), bias=int(rng.integers(0, 2)),
     )  # fmt: skip
     for isa in ISAS:
-        for tile in TILES:
-            test_forward(case, tile, isa)
-            test_grad_w_and_bias(case, tile, isa)
+        for window, tile in WINDOWS_AND_TILES:
+            test_forward(case, window, tile, isa)
+            test_grad_w_and_bias(case, window, tile, isa)
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        *({"N": -1}, {"tile": 0}, {"tile": 3}, {"ldx": 1}, {"ldy": 3}, {"ldr": 3}, {"act": 7}),
+        *(
+            {"N": -1},
+            {"tile": 0},
+            {"tile": 3},
+            {"window": 5},
+            {"window": 4},
+            {"window": 2**40},
+            {"ldx": 1},
+            {"ldy": 3},
+            {"ldr": 3},
+            {"act": 7},
+        ),
         *({"bias": 2}, {"C": 2**31}, {"masked": 2}, {"turned": -1}),
     ],
     ids=str,
 )
 def test_impossible_fields_are_refused(changes):
-    _, t = fields(Conv(H=4, W=4, C=3, O=4), 4)
+    _, t = fields(Conv(H=4, W=4, C=3, O=4), 3, 4)
     for kernel in ("conv2d_winograd", "conv2d_winograd_grad_w"):
         assert _core.facts(kernel, t)["error"] is None
         assert _core.facts(kernel, {**t, **changes})["error"] or (kernel.endswith("w") and "ldr" in changes)
@@ -336,7 +351,7 @@ def test_impossible_fields_are_refused(changes):
 def test_facts_are_total(kernel):
     values = (-(2**63), -1, 0, 1, 2, 4, 2**29, 2**30 - 1, 2**63 - 1)
     rng = np.random.default_rng(5)
-    _, plain = fields(Conv(H=4, W=4, C=4, O=4), 4)
+    _, plain = fields(Conv(H=4, W=4, C=4, O=4), 3, 4)
     for _ in range(2000):
         t = {n: int(values[rng.integers(len(values))]) if rng.random() < 0.3 else v for n, v in plain.items()}
         facts = _core.facts(kernel, t)

@@ -33,7 +33,8 @@ CASES = {  # of weights, strides, padding, dilation, groups, what reads them pac
     "3x3": ((3, 3, 64, 128), (1, 1), SAME3, (1, 1), 1, "Winograd"),
     "strided": ((3, 3, 64, 128), (2, 2), SAME3, (1, 1), 1, "Conv2DPacked"),
     "dilated": ((3, 3, 64, 128), (1, 1), SAME3, (2, 2), 1, "Conv2DPacked"),
-    "5x5": ((5, 5, 64, 128), (1, 1), SAME3, (1, 1), 1, "Conv2DPacked"),
+    "5x5": ((5, 5, 64, 128), (1, 1), SAME3, (1, 1), 1, "Winograd"),
+    "7x7": ((7, 7, 64, 128), (1, 1), SAME3, (1, 1), 1, "Conv2DPacked"),
     "1x1": ((1, 1, 64, 1024), (1, 1), NONE, (1, 1), 1, "Conv2DPacked"),
     "odd numbers": ((3, 3, 64, 131), (1, 1), NONE, (1, 1), 1, "Winograd"),
     "groups": ((5, 5, 16, 200), (1, 1), SAME3, (1, 1), 4, "Conv2DPacked"),
@@ -116,9 +117,9 @@ def test_programs_share_what_they_keep():
 
 
 def test_tiles_are_chosen_where_their_multiplications_and_weights_cost_less():
-    def chosen(n, h, w, c, o, strides=(1, 1), groups=1, packed=True):
+    def chosen(n, h, w, c, o, strides=(1, 1), groups=1, packed=True, window=(3, 3)):
         op = Conv2DSum(strides, SAME3, (1, 1), groups, (n, h, w, o), True, False, 1)
-        return tile_for(op, (3, 3, c // groups, o), (n, h, w, o), packed)
+        return tile_for(op, (*window, c // groups, o), (n, h, w, o), packed)
 
     resnet = [(56, 64), (28, 128), (14, 256), (7, 512)]
     assert [chosen(1, h, h, c, c) for h, c in resnet] == [4, 4, 2, 2]
@@ -128,6 +129,8 @@ def test_tiles_are_chosen_where_their_multiplications_and_weights_cost_less():
     assert chosen(8, 56, 56, 64, 64, strides=(2, 2)) == chosen(8, 56, 56, 64, 64, groups=2) == 0
     assert chosen(1, 7, 7, 512, 512, packed=False) == 0  # transforming the weights does
     assert chosen(64, 8, 8, 256, 256, packed=False) == 4
+    assert chosen(8, 28, 28, 32, 96, window=(5, 5)) == chosen(32, 14, 14, 32, 64, packed=False, window=(5, 5)) == 2
+    assert chosen(8, 28, 28, 6, 16, window=(5, 5)) == chosen(8, 28, 28, 64, 64, window=(7, 7)) == 0
     assert chosen(0, 56, 56, 64, 64) == chosen(1, 56, 56, 0, 64) == 0
 
 
@@ -141,8 +144,9 @@ def test_tiles_are_chosen_for_the_gradient_of_weights_where_their_sums_cost_less
     assert chosen(1, 4, 64, 64) == 0  # sums would be turned into weights more often than added to
     assert chosen(16, 3, 64, 64) == 4 and chosen(64, 2, 64, 64) == 2
     assert chosen(64, 32, 3, 64) == 0  # transforms take longer than products
+    assert chosen(64, 14, 32, 64, window=(5, 5)) == 2 and chosen(64, 14, 6, 16, window=(5, 5)) == 0
     assert chosen(64, 32, 64, 4) == 0  # so few outputs go another way
-    for changes in ({"strides": (2, 2)}, {"dilation": (2, 2)}, {"groups": 2}, {"window": (5, 5)}):
+    for changes in ({"strides": (2, 2)}, {"dilation": (2, 2)}, {"groups": 2}, {"window": (7, 7)}, {"window": (5, 3)}):
         assert chosen(64, 32, 64, 64, **changes) == 0
     assert chosen(0, 32, 64, 64) == chosen(8, 32, 0, 64) == chosen(8, 32, 64, 0) == 0
 

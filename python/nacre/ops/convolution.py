@@ -142,7 +142,7 @@ _FEW_OUTPUTS = 8
 
 def transformable(op: Any, w: tuple[int, ...]) -> bool:
     """Whether tiles of a convolution with weights `w` may be transformed."""
-    return w[:2] == (3, 3) and op.strides == (1, 1) and op.dilation == (1, 1) and op.groups == 1
+    return w[:2] in ((3, 3), (5, 5)) and op.strides == (1, 1) and op.dilation == (1, 1) and op.groups == 1
 
 
 def tile_for(op: Any, w: tuple[int, ...], y: tuple[int, ...], packed: bool = False) -> int:
@@ -154,27 +154,37 @@ def tile_for(op: Any, w: tuple[int, ...], y: tuple[int, ...], packed: bool = Fal
 
     def cost(tile: int) -> int:
         if tile == 0:
-            return 9 * pairs * (y[0] * y[1] * y[2] + _WEIGHT)
-        tiles, points = y[0] * -(-y[1] // tile) * -(-y[2] // tile), (tile + 2) ** 2
+            return w[0] * w[1] * pairs * (y[0] * y[1] * y[2] + _WEIGHT)
+        tiles, points = _tiles_and_points(tile, w, y)
         return points * (pairs * (tiles + weight) + tiles * (w[2] + w[3]) * _TRANSFORM)
 
-    return min((0, 2, 4), key=cost)
+    return min(_tiles_of(w), key=cost)
+
+
+def _tiles_of(w: tuple[int, ...]) -> tuple[int, ...]:
+    """The tiles that there are for weights `w`, and 0."""
+    return (0, 2, 4) if w[0] == 3 else (0, 2)
+
+
+def _tiles_and_points(tile: int, w: tuple[int, ...], y: tuple[int, ...]) -> tuple[int, int]:
+    """How many tiles outputs `y` have, and how many products each of them takes."""
+    return y[0] * -(-y[1] // tile) * -(-y[2] // tile), (tile + w[0] - 1) ** 2
 
 
 def grad_w_tile_for(op: Any, w: tuple[int, ...], y: tuple[int, ...]) -> int:
     """The same for the gradient of weights of shape `w`."""
     if not transformable(op, w) or 0 in (*w, *y) or w[3] < _FEW_OUTPUTS:
         return 0
-    return min((0, 2, 4), key=lambda tile: grad_w_cost(tile, w, y))
+    return min(_tiles_of(w), key=lambda tile: grad_w_cost(tile, w, y))
 
 
 def grad_w_cost(tile: int, w: tuple[int, ...], y: tuple[int, ...]) -> int:
-    """Of the gradient of 3x3 weights by tiles, plain where `tile` is 0, in multiply-adds."""
+    """Of the gradient of weights by tiles, plain where `tile` is 0, in multiply-adds."""
     inputs, outputs = (-(-n // 16) * 16 for n in w[2:])  # of vectors
     pairs = w[2] * outputs
     if tile == 0:
-        return 9 * pairs * y[0] * y[1] * y[2]
-    tiles, points = y[0] * -(-y[1] // tile) * -(-y[2] // tile), (tile + 2) ** 2
+        return w[0] * w[1] * pairs * y[0] * y[1] * y[2]
+    tiles, points = _tiles_and_points(tile, w, y)
     return points * (pairs * (tiles + _SUM) + tiles * (inputs + outputs) * _GRADIENT_TRANSFORM)
 
 
@@ -183,17 +193,17 @@ def tile_fields(tile: int, w: tuple[int, ...], turned: bool = False) -> dict[str
     inputs, outputs = w[:1:-1] if turned else w[2:]
     names = ("bias", "act", "ldx", "ldy", "residual", "ldr", "masked", "PT", "PL")
     image = {**dict.fromkeys(("N", "H", "W", "OH", "OW"), 1), **dict.fromkeys(names, 0)}
-    return {**image, "C": inputs, "O": outputs, "tile": tile, "turned": int(turned)}
+    return {**image, "C": inputs, "O": outputs, "window": w[0], "tile": tile, "turned": int(turned)}
 
 
 def image_fields(
-    tile: int, op: Any, x: Any, y: Any, bias: bool, act: int, residual: bool, masked: bool = False
+    tile: int, window: int, op: Any, x: Any, y: Any, bias: bool, act: int, residual: bool, masked: bool = False
 ) -> dict[str, int]:
     """Fields of `conv2d_winograd` for images of these shapes."""
     return {
         "N": x[0], "H": x[1], "W": x[2], "C": x[3], "O": y[3], "PT": op.padding[0][0], "PL": op.padding[1][0],
         "OH": y[1], "OW": y[2], "bias": int(bias), "act": act, "ldx": 0, "ldy": 0, "residual": int(residual), "ldr": 0,
-        "tile": tile, "masked": int(masked), "turned": 0,
+        "window": window, "tile": tile, "masked": int(masked), "turned": 0,
     }  # fmt: skip
 
 
@@ -211,7 +221,7 @@ def lower_forward(k: Any, op: Any, x: Any, w: Any, b: Any, y: Any, act: int = 0,
     kernel, fields = conv_fields(op, x.shape, w.shape, y.shape, b is not None, act)
     tile = tile_for(op, w.shape, y.shape)
     if tile:
-        winograd = image_fields(tile, op, x.shape, y.shape, b is not None, act, r is not None)
+        winograd = image_fields(tile, w.shape[0], op, x.shape, y.shape, b is not None, act, r is not None)
         k.conv2d_winograd(winograd, x, transformed(k, tile, w), b, r, None, y)
     elif kernel == "conv2d":
         k.conv2d({**fields, "residual": int(r is not None)}, x, w, b, r, y)
@@ -226,8 +236,11 @@ def lower_grad_x(
     kernel, fields = conv_fields(op, dx.shape, w.shape, dy.shape, b is not None, 2 if relu else int(h is not None))
     tile = tile_for(op, (*w.shape[:2], w.shape[3], w.shape[2]), dx.shape)
     if tile:  # the convolution of dy with the weights turned round
-        winograd = image_fields(tile, op, dy.shape, dx.shape, b is not None, int(relu), r is not None, h is not None)
-        winograd.update(PT=2 - winograd["PT"], PL=2 - winograd["PL"])
+        last = w.shape[0] - 1
+        winograd = image_fields(
+            tile, w.shape[0], op, dy.shape, dx.shape, b is not None, int(relu), r is not None, h is not None
+        )
+        winograd.update(PT=last - winograd["PT"], PL=last - winograd["PL"])
         k.conv2d_winograd(winograd, dy, transformed(k, tile, w, turned=True), b, r, h, dx)
     elif kernel == "conv2d":
         k.conv2d_grad_x({**fields, "residual": int(r is not None)}, dy, w, b, r, h, dx)
@@ -240,7 +253,8 @@ def lower_grad_w(k: Any, op: Any, x: Any, dy: Any, dw: Any, db: Any) -> None:
     kernel, fields = conv_fields(op, x.shape, dw.shape, dy.shape, db is not None)
     tile = grad_w_tile_for(op, dw.shape, dy.shape)
     if tile:
-        kernel, fields = "conv2d_winograd", image_fields(tile, op, x.shape, dy.shape, db is not None, 0, False)
+        kernel = "conv2d_winograd"
+        fields = image_fields(tile, dw.shape[0], op, x.shape, dy.shape, db is not None, 0, False)
     first, join = getattr(k, kernel + "_grad_w"), getattr(k, kernel + "_grad_w_join")
     parts = k.extent(kernel + "_grad_w", fields, 2) // dw.size if dw.size else 1
     if parts <= 1:

@@ -109,8 +109,8 @@ std::vector<Case> conv2d(const Context& c) {
 
 // At stride 1; FLOP as of the plain convolution.
 std::vector<Case> conv2d_winograd(const Context& c) {
-  const i64 k = c.line.number("window", 3);
-  const Window h = window(c.line, c.line.number("H"), k, 1, 1), w = window(c.line, c.line.number("W"), k, 1, 1);
+  const i64 KH = c.line.number("KH", 3), KW = c.line.number("KW", 3);
+  const Window h = window(c.line, c.line.number("H"), KH, 1, 1), w = window(c.line, c.line.number("W"), KW, 1, 1);
   const FieldValues image{{"N", {c.line.number("N")}},
                           {"H", {c.line.number("H")}},
                           {"W", {c.line.number("W")}},
@@ -121,8 +121,9 @@ std::vector<Case> conv2d_winograd(const Context& c) {
                           {"OH", {h.out}},
                           {"OW", {w.out}},
                           {"bias", {1}},
-                          {"window", {k}},
-                          {"tile", {c.line.number("tile", k == 3 ? 4 : 2)}}};
+                          {"KH", {KH}},
+                          {"KW", {KW}},
+                          {"tile", {c.line.number("tile", KW == 3 ? 4 : 2)}}};
   return {{"forward", {{"conv2d_winograd", image, {"x", "u", "b", "", "", "y"}}}, {}},
           {"pack", {{"conv2d_winograd_pack", image, {"w", "u"}}}, {}},
           weight_gradient(c, "conv2d_winograd", image, {"x", "dy"}, {})};
@@ -226,7 +227,7 @@ const Named kForms[] = {
     {"dense", dense, " M K N "},
     {"matmul", matmul, " B M K N "},
     {"conv2d", conv2d, " N H W C KH KW SH SW padding O DH DW G "},
-    {"conv2d_winograd", conv2d_winograd, " N H W C O padding window tile "},
+    {"conv2d_winograd", conv2d_winograd, " N H W C O KH KW padding tile "},
     {"depthwise_conv2d", depthwise_conv2d, " N H W C KH KW SH SW padding DH DW multiplier "},
     {"conv2d_pool", conv2d_pool, " N H W C KH KW SH SW padding O DH DW pool "},
     {"max_pool2d", max_pool2d, kImageKeys},

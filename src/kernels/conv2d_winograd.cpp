@@ -29,8 +29,8 @@ i64 panel_vectors(const WinogradShape& s, i64 o) { return min_of(ceil_div(s.O - 
 
 Plan plan(const WinogradShape& s) {
   Plan p{};
-  p.points = (s.tile + s.window - 1) * (s.tile + s.window - 1);
-  p.rows = ceil_div(s.OH, s.tile);
+  p.points = winograd::points(s);
+  p.rows = ceil_div(s.OH, winograd::tile_rows(s));
   p.columns = ceil_div(s.OW, s.tile);
   const Count tiles = Count(s.N) * Count(p.rows) * Count(p.columns);
   p.tiles = tiles.ok() ? tiles.value() : -1;
@@ -60,18 +60,17 @@ Place place(const Plan& p, i64 t) { return {t / p.columns / p.rows, t / p.column
 // Where the inputs of a tile stand; those outside the image at a line of zeros.
 template <class T>
 struct Inputs {
-  static constexpr int m = T::m, in = T::in;
-  const float* at[in * in];
+  const float* at[T::inh * T::inw];
 
   NACRE_INLINE_MEMBER void find(const WinogradShape& s, const Plan& p, i64 t, const float* x, const float* zeros) {
     const Place tile = place(p, t);
-    const i64 ld = s.ldx ? s.ldx : s.C, w0 = tile.column * m - s.PL;
-    for (i64 i = 0; i < in; ++i) {
-      const i64 h = tile.row * m - s.PT + i;
+    const i64 ld = s.ldx ? s.ldx : s.C, w0 = tile.column * T::mw - s.PL;
+    for (i64 i = 0; i < T::inh; ++i) {
+      const i64 h = tile.row * T::mh - s.PT + i;
       const bool inside = t < p.tiles && h >= 0 && h < s.H;
-      for (i64 j = 0; j < in; ++j) {
+      for (i64 j = 0; j < T::inw; ++j) {
         const i64 w = w0 + j;
-        at[i * in + j] = inside && w >= 0 && w < s.W ? x + ((tile.image * s.H + h) * s.W + w) * ld : zeros;
+        at[i * T::inw + j] = inside && w >= 0 && w < s.W ? x + ((tile.image * s.H + h) * s.W + w) * ld : zeros;
       }
     }
   }
@@ -140,35 +139,34 @@ void multiply_panel(const winograd::ProductCall& t, i64 rows, i64 vectors) {
 }
 
 template <class T>
-NACRE_INLINE void transform_output(const float* sums, i64 s_point, Vec (&y)[T::m][T::m]) {
-  constexpr int m = T::m, in = T::in;
-  Vec half[m][in];
+NACRE_INLINE void transform_output(const float* sums, i64 s_point, Vec (&y)[T::mh][T::mw]) {
+  Vec half[T::mh][T::inw];
   NACRE_UNROLL
-  for (int j = 0; j < in; ++j) {
-    Vec d[in], t[m];
+  for (int j = 0; j < T::inw; ++j) {
+    Vec d[T::inh], t[T::mh];
     NACRE_UNROLL
-    for (int i = 0; i < in; ++i) d[i] = load(sums + (i * in + j) * s_point);
-    T::output(d, t);
+    for (int i = 0; i < T::inh; ++i) d[i] = load(sums + (i * T::inw + j) * s_point);
+    T::Down::output(d, t);
     NACRE_UNROLL
-    for (int i = 0; i < m; ++i) half[i][j] = t[i];
+    for (int i = 0; i < T::mh; ++i) half[i][j] = t[i];
   }
   NACRE_UNROLL
-  for (int i = 0; i < m; ++i) T::output(half[i], y[i]);
+  for (int i = 0; i < T::mh; ++i) T::Along::output(half[i], y[i]);
 }
 
 // The outputs of a chunk in one panel, which begins with output o.
 template <class T>
 void finish_chunk(const WinogradShape& s, const Plan& p, i64 first, i64 tiles, i64 o, const float* sums, const float* b,
                   const float* r, const float* h, float* y) {
-  constexpr int m = T::m;
   const i64 ldy = s.ldy ? s.ldy : s.O, ldr = s.ldr ? s.ldr : s.O, vectors = panel_vectors(s, o);
   for (i64 t = 0; t < tiles; ++t) {
     const Place tile = place(p, first + t);
-    const i64 rows = min_of(m, s.OH - tile.row * m), columns = min_of(m, s.OW - tile.column * m);
-    const i64 px = (tile.image * s.OH + tile.row * m) * s.OW + tile.column * m;
+    const i64 rows = min_of(T::mh, s.OH - tile.row * T::mh);
+    const i64 columns = min_of(T::mw, s.OW - tile.column * T::mw);
+    const i64 px = (tile.image * s.OH + tile.row * T::mh) * s.OW + tile.column * T::mw;
     for (i64 v = 0; v < vectors; ++v, sums += kLanes) {
       const i64 c = o + v * kLanes, lanes = min_of(s.O - c, kLanes);
-      Vec out[m][m];
+      Vec out[T::mh][T::mw];
       transform_output<T>(sums, p.s_point, out);
       const Vec bias = s.bias ? load(b + c, lanes) : zero();
       for (i64 i = 0; i < rows; ++i) {
@@ -194,7 +192,7 @@ void finish_chunk(const WinogradShape& s, const Plan& p, i64 first, i64 tiles, i
 template <class T>
 void finish_windows(const WinogradShape& s, const Plan& p, i64 first, i64 tiles, i64 o, const float* sums,
                     const float* b, float* y, u8* index) {
-  constexpr int m = T::m;
+  constexpr int m = T::mh;
   const i64 ldy = s.ldy ? s.ldy : s.O, vectors = panel_vectors(s, o), PW = s.OW / 2;
   for (i64 t = 0; t < tiles; ++t) {
     const Place tile = place(p, first + t);
@@ -259,31 +257,30 @@ struct Weights {
 // u of the outputs from o on and the channels c .. c_end, all of one panel.
 template <class T>
 void pack_channels(const WinogradShape& s, const Weights& w, i64 o, i64 c, i64 c_end, float* u) {
-  constexpr int k = T::k, in = T::in;
   const i64 vectors = panel_vectors(s, o), point = s.C * vectors * kLanes;
-  u += o * in * in * s.C + c * vectors * kLanes;
+  u += o * T::inh * T::inw * s.C + c * vectors * kLanes;
   for (const float* row = w.at; c < c_end; ++c, row += w.row, u += vectors * kLanes) {
     for (i64 v = 0; v < vectors; ++v) {
       const i64 n = min_of(s.O - o - v * kLanes, kLanes);
-      VecD half[in][k];
-      for (int j = 0; j < k; ++j) {
-        VecD g[k], t[in];
-        for (int i = 0; i < k; ++i) g[i] = to_double(load(row + (i * k + j) * w.tap + v * kLanes, n));
-        T::weights(g, t);
-        for (int i = 0; i < in; ++i) half[i][j] = t[i];
+      VecD half[T::inh][T::kw];
+      for (int j = 0; j < T::kw; ++j) {
+        VecD g[T::kh], t[T::inh];
+        for (int i = 0; i < T::kh; ++i) g[i] = to_double(load(row + (i * T::kw + j) * w.tap + v * kLanes, n));
+        T::Down::weights(g, t);
+        for (int i = 0; i < T::inh; ++i) half[i][j] = t[i];
       }
-      for (int i = 0; i < in; ++i) {
-        VecD t[in];
-        T::weights(half[i], t);
-        for (int j = 0; j < in; ++j) store(u + (i * in + j) * point + v * kLanes, to_float(t[j]));
+      for (int i = 0; i < T::inh; ++i) {
+        VecD t[T::inw];
+        T::Along::weights(half[i], t);
+        for (int j = 0; j < T::inw; ++j) store(u + (i * T::inw + j) * point + v * kLanes, to_float(t[j]));
       }
     }
   }
 }
 
-// The weights w [k][k][O][C] of these channels and outputs as rows of outputs, their taps from the last to the first.
+// The weights w [KH][KW][O][C] of these channels and outputs as rows of outputs, their taps from the last to the first.
 Weights turn(const WinogradShape& s, const float* w, i64 o, i64 c, i64 c_end, float* to) {
-  const i64 outputs = min_of(kOutputs, s.O - o), tap = (c_end - c) * kOutputs, last = s.window * s.window - 1;
+  const i64 outputs = min_of(kOutputs, s.O - o), tap = (c_end - c) * kOutputs, last = s.KH * s.KW - 1;
   for (i64 i = 0; i <= last; ++i) {
     transpose(to + i * tap, kOutputs, w + ((last - i) * s.O + o) * s.C + c, s.C, outputs, c_end - c);
   }
@@ -297,15 +294,8 @@ WinogradShape covered(WinogradShape s) {
   return s;
 }
 
-// f(transform of this tile and window).
-template <class F>
-void with_transform(const WinogradShape& s, F f) {
-  if (s.window == 5) return f(winograd::Transform<2, 5>{});
-  s.tile == 2 ? f(winograd::Transform<2, 3>{}) : f(winograd::Transform<4, 3>{});
-}
-
 Count packed_floats(const WinogradShape& s) {
-  return Count(plan(s).points) * Count(s.C) * Count(ceil_div(s.O, kLanes) * kLanes);
+  return Count(winograd::points(s)) * Count(s.C) * Count(ceil_div(s.O, kLanes) * kLanes);
 }
 
 }  // namespace
@@ -333,8 +323,8 @@ Facts conv2d_winograd_facts(const WinogradShape& s) {
 
 void conv2d_winograd(const WinogradShape& s, Slice units, Scratch scratch, const float* x, const float* u,
                      const float* b, const float* r, const float* h, float* y) {
-  with_transform(s, [&](auto transform) {
-    using T = decltype(transform);
+  winograd::with_tile(s, [&](auto tile) {
+    using T = decltype(tile);
     run<T>(s, units, scratch, x, u, [&](const Plan& p, i64 first, i64 tiles, i64 o, const float* sums) {
       finish_chunk<T>(s, p, first, tiles, o, sums, b, r, h, y);
     });
@@ -344,6 +334,7 @@ void conv2d_winograd(const WinogradShape& s, Slice units, Scratch scratch, const
 Facts conv2d_winograd_pool_facts(const WinogradShape& s) {
   Facts f = conv2d_winograd_facts(s);
   if (f.error) return f;
+  if (s.KH == 1) f.error = "the window has two axes";
   if (s.act > 1 || s.residual || s.masked) f.error = "act is 0 or 1, and there is no residual and no mask";
   if (f.error) return f;
   const WinogradShape t = covered(s);
@@ -359,11 +350,13 @@ Facts conv2d_winograd_pool_facts(const WinogradShape& s) {
 void conv2d_winograd_pool(const WinogradShape& shape, Slice units, Scratch scratch, const float* x, const float* u,
                           const float* b, float* y, u8* index) {
   const WinogradShape s = covered(shape);
-  with_transform(s, [&](auto transform) {
-    using T = decltype(transform);
-    run<T>(s, units, scratch, x, u, [&](const Plan& p, i64 first, i64 tiles, i64 o, const float* sums) {
-      finish_windows<T>(s, p, first, tiles, o, sums, b, y, index);
-    });
+  winograd::with_tile(s, [&](auto tile) {
+    using T = decltype(tile);
+    if constexpr (T::kh > 1) {
+      run<T>(s, units, scratch, x, u, [&](const Plan& p, i64 first, i64 tiles, i64 o, const float* sums) {
+        finish_windows<T>(s, p, first, tiles, o, sums, b, y, index);
+      });
+    }
   });
 }
 
@@ -372,7 +365,7 @@ Facts conv2d_winograd_pack_facts(const WinogradShape& s) {
   f.error = conv2d_error(winograd::convolution(s), 2);
   if (!f.error) f.error = winograd::error(s);
   if (f.error) return f;
-  f.extent[0] = Count(s.window * s.window) * Count(s.C) * Count(s.O);
+  f.extent[0] = Count(s.KH * s.KW) * Count(s.C) * Count(s.O);
   f.extent[1] = packed_floats(s);
   if (f.extent[1].ok()) f.units = ceil_div(s.O, kOutputs) * ceil_div(s.C, kPackChannels);
   return f;
@@ -385,7 +378,7 @@ void conv2d_winograd_pack(const WinogradShape& s, Slice units, const float* w, f
     const i64 end = min_of(c + kPackChannels, s.C);
     const Weights straight{w + c * s.O + o, s.C * s.O, s.O};
     const Weights weights = s.turned ? turn(s, w, o, c, end, turned) : straight;
-    with_transform(s, [&](auto transform) { pack_channels<decltype(transform)>(s, weights, o, c, end, u); });
+    winograd::with_tile(s, [&](auto tile) { pack_channels<decltype(tile)>(s, weights, o, c, end, u); });
   }
 }
 

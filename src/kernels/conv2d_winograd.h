@@ -1,12 +1,13 @@
-// Convolution by windows of 3x3 or 5x5 at stride 1 with fewer multiplications (Winograd; Lavin and Gray, 2016): NHWC, float32.
+// Convolution by windows of 3x3, 5x5, 1x3 or 1x5 at stride 1 with fewer multiplications (Winograd; Lavin and Gray, 2016): NHWC, float32.
 //
-//   y = act(b + conv(x, w) + r)          as conv2d has it, with KH = KW = k (`window`: 3 or 5), no strides, dilation or groups
+//   y = act(b + conv(x, w) + r)          as conv2d has it, without strides, dilation or groups
 //
 // It gives the gradient of such a convolution's inputs, too: with dy as x and the weights packed `turned`.
 //
-// Tiles of m x m outputs (`tile`: 2 or 4; 2 for k = 5) read (m+k-1) x (m+k-1) inputs. These and the weights are transformed so that a
-// tile costs (m+k-1)^2 products for each pair of channels instead of k^2 m^2: for k = 3 2.25 times fewer with m = 2 and 4
-// times with m = 4, for k = 5 2.8 times. The weights come transformed from conv2d_winograd_pack, (m+k-1)^2 / k^2 times as large.
+// Along an axis a tile has m outputs (`tile`: 2 or 4; 2 where the window is 5) and reads m+k-1 inputs of windows of k. These and
+// the weights are transformed so that it costs m+k-1 products for each pair of channels instead of k m. Where the window
+// has two axes, so has the tile: then 3x3 takes 2.25 times fewer products with m = 2 and 4 times with m = 4, 5x5 2.8 times; 1x3
+// takes 1.5 and 2 times fewer, 1x5 1.7 times. The weights come transformed from conv2d_winograd_pack.
 //
 // Rounding: see docs/kernels.md. NaN in x reaches all outputs of the tiles that read it. So does an infinite number, as NaN; where
 // the plain convolution gives an infinite output, the result is that or NaN.
@@ -19,12 +20,12 @@ namespace nacre {
 struct WinogradShape {
   i64 N, H, W, C, O, PT, PL, OH, OW;
   i64 bias, act, ldx, ldy, residual, ldr;  // as in Conv2DShape
-  i64 window;                              // k
+  i64 KH, KW;                              // of the window
   i64 tile;                                // m
   i64 masked;                              // 1: y is 0 where h, which lies as y does, is not positive
-  i64 turned;  // of conv2d_winograd_pack, 1: w is [k][k][O][C], and its taps go from the last to the first
+  i64 turned;  // of conv2d_winograd_pack, 1: w is [KH][KW][O][C], and its taps go from the last to the first
 };
-NACRE_FIELDS(WinogradShape, N, H, W, C, O, PT, PL, OH, OW, bias, act, ldx, ldy, residual, ldr, window, tile, masked,
+NACRE_FIELDS(WinogradShape, N, H, W, C, O, PT, PL, OH, OW, bias, act, ldx, ldy, residual, ldr, KH, KW, tile, masked,
              turned)
 
 namespace NACRE_ISA {
@@ -38,7 +39,7 @@ Facts conv2d_winograd_pool_facts(const WinogradShape& s);
 void conv2d_winograd_pool(const WinogradShape& s, Slice units, Scratch scratch, const float* x, const float* u,
                           const float* b, float* y, u8* index);
 
-// w [k][k][C][O] transformed, in panels of output channels, in the order in which this ISA's tiles read them.
+// w [KH][KW][C][O] transformed, in panels of output channels, in the order in which this ISA's tiles read them.
 Facts conv2d_winograd_pack_facts(const WinogradShape& s);
 void conv2d_winograd_pack(const WinogradShape& s, Slice units, const float* w, float* u);
 

@@ -93,8 +93,8 @@ void cut_channels(const WinogradShape& s, Plan& p, i64 most) {
 
 Plan plan(const WinogradShape& s) {
   Plan p{};
-  p.points = (s.tile + s.window - 1) * (s.tile + s.window - 1);
-  p.rows = ceil_div(s.OH, s.tile);
+  p.points = winograd::points(s);
+  p.rows = ceil_div(s.OH, winograd::tile_rows(s));
   p.columns = ceil_div(s.OW, s.tile);
   const Count tiles = Count(s.N) * Count(p.rows) * Count(p.columns);
   p.tiles = tiles.ok() ? tiles.value() : -1;
@@ -116,12 +116,14 @@ Plan plan(const WinogradShape& s) {
   return p;
 }
 
-i64 listed(const WinogradShape& s, const Plan& p) { return (2 * s.tile * s.tile + 1) * p.chunk; }  // and none behind
+i64 listed(const WinogradShape& s, const Plan& p) {
+  return (2 * winograd::tile_rows(s) * s.tile + 1) * p.chunk;
+}  // and none behind
 Count scratch_floats(const WinogradShape& s, const Plan& p) {
   return Count(p.points) * (Count(p.sum_point) + Count(p.v_point) + Count(p.s_point)) + Count(max_of(p.ld_v, p.OB)) +
          Count(2) * Count(listed(s, p));
 }
-Count weights(const WinogradShape& s) { return Count(s.window) * Count(s.window) * Count(s.C) * Count(s.O); }
+Count weights(const WinogradShape& s) { return Count(s.KH) * Count(s.KW) * Count(s.C) * Count(s.O); }
 
 i64 first_tile(const Plan& p, i64 chunk) { return chunk * (p.tiles / p.chunks) + min_of(chunk, p.tiles % p.chunks); }
 
@@ -147,47 +149,46 @@ struct Image {
   const float* zeros;
 };
 
-// n x n pixels from (h, w) on.
-template <int n>
+// Pixels from (h, w) on.
+template <int rows, int columns>
 NACRE_INLINE void pixels(const Image& x, i64 h, i64 w, const float** at) {
-  if (h >= 0 && w >= 0 && h + n <= x.H && w + n <= x.W) {
+  if (h >= 0 && w >= 0 && h + rows <= x.H && w + columns <= x.W) {
     const float* from = x.at + h * x.row + w * x.column;
-    for (i64 i = 0; i < n; ++i) {
-      for (i64 j = 0; j < n; ++j) at[i * n + j] = from + i * x.row + j * x.column;
+    for (i64 i = 0; i < rows; ++i) {
+      for (i64 j = 0; j < columns; ++j) at[i * columns + j] = from + i * x.row + j * x.column;
     }
     return;
   }
-  for (i64 i = 0; i < n; ++i) {
-    for (i64 j = 0; j < n; ++j) {
+  for (i64 i = 0; i < rows; ++i) {
+    for (i64 j = 0; j < columns; ++j) {
       const bool inside = h + i >= 0 && h + i < x.H && w + j >= 0 && w + j < x.W;
-      at[i * n + j] = inside ? x.at + (h + i) * x.row + (w + j) * x.column : x.zeros;
+      at[i * columns + j] = inside ? x.at + (h + i) * x.row + (w + j) * x.column : x.zeros;
     }
   }
 }
 
 template <class T, bool whole>
 NACRE_INLINE void transform_gradient(const float* const* at, i64 o, i64 n, float* s, i64 s_point, float* db) {
-  constexpr int m = T::m, in = T::in;
-  Vec half[in][m], total = zero();
+  Vec half[T::inh][T::mw], total = zero();
   NACRE_UNROLL
-  for (int j = 0; j < m; ++j) {
-    Vec y[m], t[in];
+  for (int j = 0; j < T::mw; ++j) {
+    Vec y[T::mh], t[T::inh];
     NACRE_UNROLL
-    for (int i = 0; i < m; ++i) y[i] = whole ? load(at[i * m + j] + o) : load(at[i * m + j] + o, n);
+    for (int i = 0; i < T::mh; ++i) y[i] = whole ? load(at[i * T::mw + j] + o) : load(at[i * T::mw + j] + o, n);
     if (db) {
       NACRE_UNROLL
-      for (int i = 0; i < m; ++i) total += y[i];
+      for (int i = 0; i < T::mh; ++i) total += y[i];
     }
-    T::output_grad(y, t);
+    T::Down::output_grad(y, t);
     NACRE_UNROLL
-    for (int i = 0; i < in; ++i) half[i][j] = t[i];
+    for (int i = 0; i < T::inh; ++i) half[i][j] = t[i];
   }
   NACRE_UNROLL
-  for (int i = 0; i < in; ++i) {
-    Vec t[in];
-    T::output_grad(half[i], t);
+  for (int i = 0; i < T::inh; ++i) {
+    Vec t[T::inw];
+    T::Along::output_grad(half[i], t);
     NACRE_UNROLL
-    for (int j = 0; j < in; ++j) store(s + (i * in + j) * s_point + o, t[j]);
+    for (int j = 0; j < T::inw; ++j) store(s + (i * T::inw + j) * s_point + o, t[j]);
   }
   if (db) store(db + o, load(db + o, n) + total, n);
 }
@@ -202,7 +203,7 @@ struct Work {
 };
 
 // f(i, x, dy, h, w) for tile i of a chunk, whose outputs begin at (h, w) of these images.
-template <int m, class F>
+template <class T, class F>
 NACRE_INLINE void each_tile(const WinogradShape& s, const Plan& p, const Work& w, F f) {
   if (w.tiles == 0) return;
   Place tile(p, w.first);
@@ -210,23 +211,22 @@ NACRE_INLINE void each_tile(const WinogradShape& s, const Plan& p, const Work& w
     Image x = w.x, dy = w.dy;
     x.at += tile.image * s.H * x.row;
     dy.at += tile.image * s.OH * dy.row;
-    f(i, x, dy, tile.row * m, tile.column * m);
+    f(i, x, dy, tile.row * T::mh, tile.column * T::mw);
   }
 }
 
 // v and s of a chunk; adds to db unless it is null.
 template <class T>
 void transform_chunk(const WinogradShape& s, const Plan& p, const Work& work, float* v, float* sums, float* db) {
-  constexpr int m = T::m, in = T::in;
   const i64 C = work.C, O = work.O, c_whole = C / kLanes * kLanes, o_whole = O / kLanes * kLanes;
-  each_tile<m>(
+  each_tile<T>(
       s, p, work, [&](i64, const Image& x, const Image& dy, i64 h, i64 w) __attribute__((always_inline)) {
-        const float* at[in * in];
-        pixels<in>(x, h - s.PT, w - s.PL, at);
+        const float* at[T::inh * T::inw];
+        pixels<T::inh, T::inw>(x, h - s.PT, w - s.PL, at);
         for (i64 c = 0; c < c_whole; c += kLanes)
           winograd::transform_input<T, true>(at, nullptr, c, kLanes, v, p.v_point);
         if (c_whole < C) winograd::transform_input<T, false>(at, nullptr, c_whole, C - c_whole, v, p.v_point);
-        pixels<m>(dy, h, w, at);
+        pixels<T::mh, T::mw>(dy, h, w, at);
         for (i64 o = 0; o < o_whole; o += kLanes) transform_gradient<T, true>(at, o, kLanes, sums, p.s_point, db);
         if (o_whole < O) transform_gradient<T, false>(at, o_whole, O - o_whole, sums, p.s_point, db);
         v += p.ld_v;
@@ -317,25 +317,24 @@ void multiply(winograd_sums::Call t, i64 rows, i64 vectors, Asking& asking) {
 // dw of C channels and O outputs.
 template <class T>
 void finish(const WinogradShape& s, const Plan& p, const float* sums, i64 C, i64 O, float* dw) {
-  constexpr int k = T::k, in = T::in;
   for (i64 c = 0; c < C; ++c) {
     for (i64 o = 0; o < O; o += kLanes) {
-      Vec half[k][in];
+      Vec half[T::kh][T::inw];
       NACRE_UNROLL
-      for (int j = 0; j < in; ++j) {
-        Vec u[in], t[k];
+      for (int j = 0; j < T::inw; ++j) {
+        Vec u[T::inh], t[T::kh];
         NACRE_UNROLL
-        for (int i = 0; i < in; ++i) u[i] = load(sums + (i * in + j) * p.sum_point + c * p.OB + o);
-        T::weights_grad(u, t);
+        for (int i = 0; i < T::inh; ++i) u[i] = load(sums + (i * T::inw + j) * p.sum_point + c * p.OB + o);
+        T::Down::weights_grad(u, t);
         NACRE_UNROLL
-        for (int i = 0; i < k; ++i) half[i][j] = t[i];
+        for (int i = 0; i < T::kh; ++i) half[i][j] = t[i];
       }
       NACRE_UNROLL
-      for (int i = 0; i < k; ++i) {
-        Vec t[k];
-        T::weights_grad(half[i], t);
+      for (int i = 0; i < T::kh; ++i) {
+        Vec t[T::kw];
+        T::Along::weights_grad(half[i], t);
         NACRE_UNROLL
-        for (int j = 0; j < k; ++j) store(dw + ((i * k + j) * s.C + c) * s.O + o, t[j], O - o);
+        for (int j = 0; j < T::kw; ++j) store(dw + ((i * T::kw + j) * s.C + c) * s.O + o, t[j], O - o);
       }
     }
   }
@@ -358,27 +357,27 @@ Work work_at(const WinogradShape& s, const Plan& p, i64 unit, i64 chunk, const f
   w.first = first_tile(p, w.chunk);
   w.tiles = first_tile(p, w.chunk + 1) - w.first;
   // Only what a window sees is read.
-  const i64 H = min_of(s.H, s.OH + s.window - 1 - s.PT), W = min_of(s.W, s.OW + s.window - 1 - s.PL);
+  const i64 H = min_of(s.H, s.OH + s.KH - 1 - s.PT), W = min_of(s.W, s.OW + s.KW - 1 - s.PL);
   w.x = {x + w.c0, s.W * ldx, ldx, H, W, zeros};
   w.dy = {dy + w.o0, s.OW * ldy, ldy, s.OH, s.OW, zeros};
   return w;
 }
 
 // Lists the pixels of a chunk's tiles and says how they are asked for within so many calls.
-template <int m>
+template <class T>
 Asking ask_for(const WinogradShape& s, const Plan& p, const Work& w, i64 calls, const float** list) {
-  const i64 row = p.chunk, half = m * m * row;
-  each_tile<m>(
+  constexpr i64 n = T::mh * T::mw;
+  const i64 row = p.chunk, half = n * row;
+  each_tile<T>(
       s, p, w, [&](i64 i, const Image& x, const Image& dy, i64 h, i64 c) __attribute__((always_inline)) {
-        const float* at[m * m];
-        pixels<m>(x, h, c, at);
-        for (i64 j = 0; j < m * m; ++j) list[j * row + i] = at[j];
-        pixels<m>(dy, h, c, at);
-        for (i64 j = 0; j < m * m; ++j) list[half + j * row + i] = at[j];
+        const float* at[n];
+        pixels<T::mh, T::mw>(x, h, c, at);
+        for (i64 j = 0; j < n; ++j) list[j * row + i] = at[j];
+        pixels<T::mh, T::mw>(dy, h, c, at);
+        for (i64 j = 0; j < n; ++j) list[half + j * row + i] = at[j];
       });
   const i64 x_lines = ceil_div(w.C, 16), dy_lines = ceil_div(w.O, 16);
-  return {calls - m * m * (x_lines + dy_lines),
-          {{list, row, m * m, x_lines, 0}, {list + half, row, m * m, dy_lines, 0}}};
+  return {calls - n * (x_lines + dy_lines), {{list, row, n, x_lines, 0}, {list + half, row, n, dy_lines, 0}}};
 }
 
 template <class T>
@@ -402,7 +401,7 @@ void run(const WinogradShape& s, Slice units, Scratch scratch, const float* x, c
     next = work_at(s, p, last ? w.unit + 1 : w.unit, last ? 0 : w.chunk + 1, x, dy, zeros);
     const i64 vectors = ceil_div(w.O, kLanes);
     Asking asking{0, {{list, 0, 0, 1, 0}, {list, 0, 0, 1, 0}}};
-    if (next.unit < units.end) asking = ask_for<T::m>(s, p, next, p.points * calls_of(w.C, vectors), list);
+    if (next.unit < units.end) asking = ask_for<T>(s, p, next, p.points * calls_of(w.C, vectors), list);
     for (i64 i = 0; w.C > 0 && i < p.points; ++i) {
       multiply({v + i * p.v_point, p.ld_v, transformed + i * p.s_point, p.OB, w.tiles, sums + i * p.sum_point, p.OB,
                 !w.begins, list, 0},
@@ -439,10 +438,7 @@ Facts conv2d_winograd_grad_w_facts(const WinogradShape& s) {
 
 void conv2d_winograd_grad_w(const WinogradShape& s, Slice units, Scratch scratch, const float* x, const float* dy,
                             float* dw, float* db) {
-  const auto with = s.window == 5 ? run<winograd::Transform<2, 5>>
-                    : s.tile == 2 ? run<winograd::Transform<2, 3>>
-                                  : run<winograd::Transform<4, 3>>;
-  with(s, units, scratch, x, dy, dw, db);
+  winograd::with_tile(s, [&](auto tile) { run<decltype(tile)>(s, units, scratch, x, dy, dw, db); });
 }
 
 Facts conv2d_winograd_grad_w_join_facts(const WinogradShape& s) {

@@ -14,13 +14,13 @@ namespace nacre::NACRE_ISA {
 namespace winograd {
 
 NACRE_INLINE Conv2DShape convolution(const WinogradShape& s) {
-  return {s.N,  s.H,  s.W,  s.C,  s.O, s.window, s.window, 1,     1,     1,          1,
-          s.PT, s.PL, s.OH, s.OW, 1,   s.bias,   s.act,    s.ldx, s.ldy, s.residual, s.ldr};
+  return {s.N,  s.H,  s.W,  s.C,  s.O, s.KH,   s.KW,  1,     1,     1,          1,
+          s.PT, s.PL, s.OH, s.OW, 1,   s.bias, s.act, s.ldx, s.ldy, s.residual, s.ldr};
 }
 
 NACRE_INLINE const char* error(const WinogradShape& s) {
-  if (s.window != 3 && s.window != 5) return "window is 3 or 5";
-  if (s.tile != 2 && (s.tile != 4 || s.window == 5)) return "tile is 2, or 4 where the window is 3";
+  if ((s.KW != 3 && s.KW != 5) || (s.KH != s.KW && s.KH != 1)) return "the window is 3x3, 5x5, 1x3 or 1x5";
+  if (s.tile != 2 && (s.tile != 4 || s.KW == 5)) return "tile is 2, or 4 where KW is 3";
   if (s.masked < 0 || s.masked > 1 || s.turned < 0 || s.turned > 1) return "masked and turned are 0 or 1";
   return nullptr;
 }
@@ -75,6 +75,16 @@ struct Sizes {
 
 template <int m, int k>
 struct Transform;
+
+// Where the window has no extent.
+template <>
+struct Transform<1, 1> : Sizes<1, 1> {
+  NACRE_INLINE_MEMBER static void input(const Vec (&d)[1], Vec (&v)[1]) { v[0] = d[0]; }
+  NACRE_INLINE_MEMBER static void weights(const VecD (&w)[1], VecD (&u)[1]) { u[0] = w[0]; }
+  NACRE_INLINE_MEMBER static void output(const Vec (&s)[1], Vec (&y)[1]) { y[0] = s[0]; }
+  NACRE_INLINE_MEMBER static void output_grad(const Vec (&y)[1], Vec (&s)[1]) { s[0] = y[0]; }
+  NACRE_INLINE_MEMBER static void weights_grad(const Vec (&u)[1], Vec (&w)[1]) { w[0] = u[0]; }
+};
 
 template <>
 struct Transform<2, 3> : Sizes<2, 3> {
@@ -204,31 +214,57 @@ struct Transform<2, 5> : Sizes<2, 5>, SixPoints {
   }
 };
 
+// A tile, by what is done down its columns and along its rows.
+template <class Down_, class Along_>
+struct Tile {
+  using Down = Down_;
+  using Along = Along_;
+  static constexpr int mh = Down::m, mw = Along::m, kh = Down::k, kw = Along::k, inh = Down::in, inw = Along::in;
+};
+
+// f(tile) of this shape.
+template <class F>
+NACRE_INLINE void with_tile(const WinogradShape& s, F f) {
+  using T23 = Transform<2, 3>;
+  using T43 = Transform<4, 3>;
+  using T25 = Transform<2, 5>;
+  using Flat = Transform<1, 1>;
+  if (s.KH == 1) {
+    s.KW == 5 ? f(Tile<Flat, T25>{}) : s.tile == 2 ? f(Tile<Flat, T23>{}) : f(Tile<Flat, T43>{});
+  } else {
+    s.KW == 5 ? f(Tile<T25, T25>{}) : s.tile == 2 ? f(Tile<T23, T23>{}) : f(Tile<T43, T43>{});
+  }
+}
+
+// The outputs of a tile in a column, and how many products it takes.
+NACRE_INLINE i64 tile_rows(const WinogradShape& s) { return s.KH == 1 ? 1 : s.tile; }
+NACRE_INLINE i64 points(const WinogradShape& s) { return (tile_rows(s) + s.KH - 1) * (s.tile + s.KW - 1); }
+
 // v of the tile whose inputs stand at `at`, n channels from c on. Of the next one's, if it is given, the columns that it
 // does not share with this one are asked for.
 template <class T, bool whole>
 NACRE_INLINE void transform_input(const float* const* at, const float* const* next, i64 c, i64 n, float* v,
                                   i64 v_point) {
-  constexpr int m = T::m, in = T::in;
-  Vec half[in][in];
+  constexpr int rows = T::inh, columns = T::inw;
+  Vec half[rows][columns];
   NACRE_ROLLED
-  for (int j = 0; j < in; ++j) {
-    Vec d[in], t[in];
+  for (int j = 0; j < columns; ++j) {
+    Vec d[rows], t[rows];
     NACRE_UNROLL
-    for (int i = 0; i < in; ++i) {
-      d[i] = whole ? load(at[i * in + j] + c) : load(at[i * in + j] + c, n);
-      if (next && j >= in - m) prefetch(next[i * in + j] + c);
+    for (int i = 0; i < rows; ++i) {
+      d[i] = whole ? load(at[i * columns + j] + c) : load(at[i * columns + j] + c, n);
+      if (next && j >= columns - T::mw) prefetch(next[i * columns + j] + c);
     }
-    T::input(d, t);
+    T::Down::input(d, t);
     NACRE_UNROLL
-    for (int i = 0; i < in; ++i) half[i][j] = t[i];
+    for (int i = 0; i < rows; ++i) half[i][j] = t[i];
   }
   NACRE_ROLLED
-  for (int i = 0; i < in; ++i) {
-    Vec t[in];
-    T::input(half[i], t);
+  for (int i = 0; i < rows; ++i) {
+    Vec t[columns];
+    T::Along::input(half[i], t);
     NACRE_UNROLL
-    for (int j = 0; j < in; ++j) store(v + (i * in + j) * v_point + c, t[j]);
+    for (int j = 0; j < columns; ++j) store(v + (i * columns + j) * v_point + c, t[j]);
   }
 }
 

@@ -12,7 +12,8 @@ from kernels.image_calls import EPS, gathered, run, same_bits_for_any_split, spr
 from nacre import _core
 
 ISAS = _core.isas()
-WINDOWS_AND_TILES = [(3, 2), (3, 4), (5, 2)]
+SQUARE = [((3, 3), 2), ((3, 3), 4), ((5, 5), 2)]
+WINDOWS_AND_TILES = [*SQUARE, ((1, 3), 2), ((1, 3), 4), ((1, 5), 2)]
 CASES = [
     Conv(N=1, H=4, W=4, C=1, O=1, padding="same"),
     Conv(N=2, H=5, W=7, C=3, O=4),
@@ -22,9 +23,9 @@ CASES = [
     Conv(N=2, H=13, W=14, C=16, O=16, padding="same", act=2),
     Conv(N=30, H=4, W=4, C=20, O=36, padding="same"),
     Conv(N=5, H=30, W=30, C=8, O=65, padding="same"),
-    Conv(N=1, H=6, W=6, C=300, O=130, padding="same"),
+    Conv(N=1, H=6, W=6, C=300, O=66, padding="same"),
     Conv(N=1, H=3, W=90, C=33, O=96),
-    Conv(N=9, H=12, W=11, C=130, O=129, padding="same"),
+    Conv(N=3, H=12, W=11, C=130, O=129, padding="same"),
     Conv(N=0, H=5, W=5, C=3, O=4),
     Conv(N=2, H=0, W=5, C=3, O=4, padding="same"),
     Conv(N=2, H=5, W=5, C=0, O=4, padding="same"),
@@ -35,14 +36,13 @@ CASES = [
     Conv(N=1, H=9, W=9, C=2, O=3, more={"PT": -3, "PL": -2, "OH": 4, "OW": 5}),
     Conv(N=2, H=6, W=7, C=10, O=12, padding="same", more={"ldx": 17, "ldy": 29}),
 ]
-both = pytest.mark.parametrize(("window", "tile"), WINDOWS_AND_TILES)
+both = pytest.mark.parametrize(("window", "tile"), WINDOWS_AND_TILES, ids=str)
 isas = pytest.mark.parametrize("isa", ISAS)
 
 
 def fields(case, window, tile, **changes):
-    s = Conv(**{**case.__dict__, "KH": window, "KW": window}).shape(**changes)
-    return s, {k: v for k, v in s.items() if k not in ("KH", "KW", "SH", "SW", "DH", "DW", "G")} | {
-        "window": window,
+    s = Conv(**{**case.__dict__, "KH": window[0], "KW": window[1]}).shape(**changes)
+    return s, {k: v for k, v in s.items() if k not in ("SH", "SW", "DH", "DW", "G")} | {
         "tile": tile,
         "masked": 0,
         "turned": 0,
@@ -61,6 +61,8 @@ def operands(s, seed=0):
 def matrices(window, tile):
     """A, B and G of y = A (G w * B d), from the points at which polynomials are evaluated."""
     n = tile + window - 1
+    if n == 1:
+        return (np.ones((1, 1)),) * 3
     points = {4: [0, 1, -1], 6: [0, 5 / 8, -5 / 8, 3 / 2, -3 / 2]}[n]
     A = np.array([[p**i for p in points] + [float(i == tile - 1)] for i in range(tile)])
     last = [float(i == window - 1) for i in range(window)]
@@ -74,31 +76,30 @@ def matrices(window, tile):
 
 def test_the_transforms_are_those_of_a_correlation():
     rng = np.random.default_rng(1)
-    for window, tile in WINDOWS_AND_TILES:
+    for (_, window), tile in WINDOWS_AND_TILES:
         A, B, G = matrices(window, tile)
         d, w = rng.standard_normal(tile + window - 1), rng.standard_normal(window)
         np.testing.assert_allclose(A @ ((G @ w) * (B @ d)), np.correlate(d, w, "valid"), atol=1e-13)
 
 
+def down_and_along(s, tile):
+    """The outputs of a tile down and along, and the magnitudes of either axis' matrices."""
+    sizes = tile if s["KH"] > 1 else 1, tile
+    axes = zip((s["KH"], s["KW"]), sizes, strict=True)
+    return sizes, *([np.abs(m) for m in matrices(window, size)] for window, size in axes)
+
+
 def magnitudes(s, tile, x, w):
     """What the sums of each output would be if nothing cancelled, neither in the sums nor in the transforms."""
-    A, B, G = (np.abs(m) for m in matrices(s["KH"], tile))
-    rows, columns = -(-s["OH"] // tile), -(-s["OW"] // tile)
-    image = np.zeros((s["N"], rows * tile + s["KH"] - 1, columns * tile + s["KH"] - 1, s["C"]))
-    for i in range(image.shape[1]):
-        for j in range(image.shape[2]):
-            h, v = i - s["PT"], j - s["PL"]
-            if 0 <= h < s["H"] and 0 <= v < s["W"]:
-                image[:, i, j] = np.abs(x[:, h, v])
-    u = np.einsum("ai,ijco,bj->abco", G, np.abs(w.astype(np.float64)), G, optimize=True)
-    y = np.zeros((s["N"], rows * tile, columns * tile, s["O"]))
-    for i in range(0, rows * tile, tile):
-        for j in range(0, columns * tile, tile):
-            d = image[:, i : i + len(B), j : j + len(B)]
-            v = np.einsum("ai,nijc,bj->nabc", B, d, B, optimize=True)
-            sums = np.einsum("nabc,abco->nabo", v, u, optimize=True)
-            y[:, i : i + tile, j : j + tile] = np.einsum("ia,nabo,jb->nijo", A, sums, A, optimize=True)
-    return y[:, : s["OH"], : s["OW"]]
+    sizes, (A, B, G), (A2, B2, G2) = down_and_along(s, tile)
+    rows, columns = -(-s["OH"] // sizes[0]), -(-s["OW"] // sizes[1])
+    d = by_tiles(np.abs(x), sizes, (len(B), len(B2)), (-s["PT"], -s["PL"]), rows, columns)
+    u = np.einsum("ai,ijco,bj->abco", G, np.abs(w.astype(np.float64)), G2, optimize=True)
+    v = np.einsum("ai,ntijc,bj->abntc", B, d, B2, optimize=True)
+    sums = np.einsum("abntc,abco->abnto", v, u, optimize=True)
+    y = np.einsum("ia,abnto,jb->ntijo", A, sums, A2, optimize=True)
+    y = y.reshape(s["N"], rows, columns, *sizes, s["O"]).transpose(0, 1, 3, 2, 4, 5)
+    return y.reshape(s["N"], rows * sizes[0], columns * sizes[1], s["O"])[:, : s["OH"], : s["OW"]]
 
 
 def convolve(s, t, x, w, b, r, isa, h=None):
@@ -134,26 +135,26 @@ def test_a_residual_and_an_activation_come_after_the_sum(case, ldr, act, window,
     assert np.array_equal(y, (plain, np.maximum(plain, 0), np.clip(plain, 0, 6))[act])
 
 
-def by_tiles(image, tile, size, at, rows, columns):
-    """(N, rows * columns, size, size, channels): the pixels of each tile, the first from `at` on; zeros around."""
+def by_tiles(image, sizes, inputs, at, rows, columns):
+    """(N, rows * columns, *inputs, channels): the pixels of each tile, the first from `at` on; zeros around."""
     N, H, W, C = image.shape
-    tiles = np.zeros((N, rows, columns, size, size, C))
-    for r, c, i, j in np.ndindex(rows, columns, size, size):
-        h, w = r * tile + i + at[0], c * tile + j + at[1]
+    tiles = np.zeros((N, rows, columns, *inputs, C))
+    for r, c, i, j in np.ndindex(rows, columns, *inputs):
+        h, w = r * sizes[0] + i + at[0], c * sizes[1] + j + at[1]
         if 0 <= h < H and 0 <= w < W:
             tiles[:, r, c, i, j] = image[:, h, w]
-    return tiles.reshape(N, rows * columns, size, size, C)
+    return tiles.reshape(N, rows * columns, *inputs, C)
 
 
 def gradient_magnitudes(s, tile, x, dy):
     """The sums of each weight's gradient if nothing cancelled, neither in the sums nor in the transforms."""
-    A, B, G = (np.abs(m) for m in matrices(s["KH"], tile))
-    grid = -(-s["OH"] // tile), -(-s["OW"] // tile)
-    d = by_tiles(np.abs(x), tile, len(B), (-s["PT"], -s["PL"]), *grid)
-    e = by_tiles(np.abs(dy), tile, tile, (0, 0), *grid)
-    v = np.einsum("ai,ntijc,bj->abntc", B, d, B, optimize=True)
-    u = np.einsum("ia,ntijo,jb->abnto", A, e, A, optimize=True)
-    return np.einsum("ai,abntc,abnto,bj->ijco", G, v, u, G, optimize=True)
+    sizes, (A, B, G), (A2, B2, G2) = down_and_along(s, tile)
+    grid = -(-s["OH"] // sizes[0]), -(-s["OW"] // sizes[1])
+    d = by_tiles(np.abs(x), sizes, (len(B), len(B2)), (-s["PT"], -s["PL"]), *grid)
+    e = by_tiles(np.abs(dy), sizes, sizes, (0, 0), *grid)
+    v = np.einsum("ai,ntijc,bj->abntc", B, d, B2, optimize=True)
+    u = np.einsum("ia,ntijo,jb->abnto", A, e, A2, optimize=True)
+    return np.einsum("ai,abntc,abnto,bj->ijco", G, v, u, G2, optimize=True)
 
 
 def gradients(s, t, x, dy, isa):
@@ -172,7 +173,7 @@ def test_grad_w_and_bias(case, window, tile, isa):
     dw, db = gradients(s, t, x, dy, isa)
     # Roundings: eight in the transform of x and four in that of dy, one for each tile and each join of sums, four at
     # the end; each of at most eps/2 of what lies behind it.
-    tiles = s["N"] * -(-s["OH"] // tile) * -(-s["OW"] // tile)
+    tiles = s["N"] * -(-s["OH"] // (tile if s["KH"] > 1 else 1)) * -(-s["OW"] // tile)
     assert np.all(np.abs(dw - ref.grad_w(s, x, dy)) <= (tiles + 32) * EPS * gradient_magnitudes(s, tile, x, dy))
     if s["bias"]:
         wide = dy.astype(np.float64)
@@ -184,13 +185,16 @@ def test_grad_w_and_bias(case, window, tile, isa):
 @pytest.mark.parametrize(("C", "O"), [(16, 16), (33, 17)])
 def test_parts_of_a_long_sum_are_joined(C, O, isa):
     case = Conv(N=9, H=30, W=31, C=C, O=O, padding="same")
-    assert _core.facts("conv2d_winograd_grad_w", fields(case, 3, 4)[1], isa)["extents"][2] > 9 * C * O
+    assert _core.facts("conv2d_winograd_grad_w", fields(case, (3, 3), 4)[1], isa)["extents"][2] > 9 * C * O
     for window, tile in WINDOWS_AND_TILES:
         test_grad_w_and_bias(case, window, tile, isa)
 
 
 @isas
-@pytest.mark.parametrize(("window", "tile", "times"), [(3, 2, 1.2), (3, 4, 2.5), (5, 2, 3.2)])
+@pytest.mark.parametrize(
+    ("window", "tile", "times"),
+    [((3, 3), 2, 1.2), ((3, 3), 4, 2.5), ((5, 5), 2, 3.2), ((1, 3), 4, 2.0), ((1, 5), 2, 2.0)],
+)
 def test_errors_of_the_gradient_are_close_to_those_of_the_plain_one(window, tile, times, isa):
     s, t = fields(Conv(N=8, H=28, W=28, C=64, O=64, padding="same", bias=0), window, tile)
     x, _, _, dy = operands(s)
@@ -208,7 +212,7 @@ def test_what_is_not_finite_reaches_the_gradients_of_its_channel_and_no_other(wi
     for isa, value in itertools.product(ISAS, (np.nan, np.inf)):
         dw, db = gradients(s, t, x, dy, isa)
         spoilt_x, spoilt_dy = x.copy(), dy.copy()
-        spoilt_x[1, 3, 4, 2] = spoilt_dy[1, 1, 2, 3] = value
+        spoilt_x[1, 2, 4, 2] = spoilt_dy[1, 1, 2, 3] = value
         if padding:
             spoilt_x[:, 8, 7, 1] = np.nan  # no window sees it
         for axis, channel, operands_of in ((2, 2, (spoilt_x, dy)), (3, 3, (x, spoilt_dy))):
@@ -233,7 +237,7 @@ def test_a_mask_lets_the_gradient_through_where_its_input_was_positive(case, win
 
 
 @isas
-@both
+@pytest.mark.parametrize(("window", "tile"), SQUARE, ids=str)
 @pytest.mark.parametrize("value", [None, np.nan])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_pooled_outputs_are_the_first_largest_of_their_windows(case, value, window, tile, isa):
@@ -256,14 +260,17 @@ def test_pooled_outputs_are_the_first_largest_of_their_windows(case, value, wind
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_turned_weights_are_those_of_the_gradient_of_the_inputs(case, window, tile, isa):
     _, t = fields(case, window, tile)
-    w = np.random.default_rng(4).standard_normal((window, window, t["O"], t["C"])).astype(np.float32)
+    w = np.random.default_rng(4).standard_normal((*window, t["O"], t["C"])).astype(np.float32)
     (got,) = same_bits_for_any_split("conv2d_winograd_pack", {**t, "turned": 1}, (w,), isa)
     (want,) = run("conv2d_winograd_pack", t, (np.ascontiguousarray(w[::-1, ::-1].transpose(0, 1, 3, 2)),), isa)
     assert np.array_equal(got, want)
 
 
 @isas
-@pytest.mark.parametrize(("window", "tile", "times"), [(3, 2, 1.2), (3, 4, 2.5), (5, 2, 1.5)])
+@pytest.mark.parametrize(
+    ("window", "tile", "times"),
+    [((3, 3), 2, 1.2), ((3, 3), 4, 2.5), ((5, 5), 2, 1.5), ((1, 3), 4, 2.0), ((1, 5), 2, 1.5)],
+)
 def test_errors_are_close_to_those_of_the_plain_convolution(window, tile, times, isa):
     s, t = fields(Conv(N=2, H=28, W=28, C=64, O=64, padding="same", bias=0), window, tile)
     x, w, _, _ = operands(s)
@@ -283,12 +290,12 @@ def test_what_is_not_finite_reaches_the_tiles_that_read_it_and_no_other(value, w
         spoilt = x.copy()
         spoilt[1, 8, 9, 2] = value
         y = convolve(s, t, spoilt, w, b, None, isa)
-        reads, around = np.zeros(y.shape, bool), window // 2
-        for i in range(0, 19, tile):
+        reads = np.zeros(y.shape, bool)
+        rows, up, left = (tile if window[0] > 1 else 1), window[0] // 2, window[1] // 2
+        for i in range(0, 19, rows):
             for j in range(0, 18, tile):
-                reads[1, i : i + tile, j : j + tile] = (
-                    i - around <= 8 < i + tile + around and j - around <= 9 < j + tile + around
-                )
+                seen = i - up <= 8 < i + rows + up and j - left <= 9 < j + tile + left
+                reads[1, i : i + rows, j : j + tile] = seen
         assert np.array_equal(y[~reads], clean[~reads])
         with np.errstate(invalid="ignore"):
             plain = ref.forward(s, spoilt, w, b)
@@ -297,7 +304,7 @@ def test_what_is_not_finite_reaches_the_tiles_that_read_it_and_no_other(value, w
 
 
 def test_numbers_near_the_largest_stay_finite():
-    s, t = fields(Conv(N=1, H=8, W=8, C=1, O=1, padding="same", bias=0), 3, 4)
+    s, t = fields(Conv(N=1, H=8, W=8, C=1, O=1, padding="same", bias=0), (3, 3), 4)
     x, w = np.full((1, 8, 8, 1), 1e36, np.float32), np.full((3, 3, 1, 1), 0.1, np.float32)
     for isa in ISAS:
         y = convolve(s, t, x, w, None, None, isa)
@@ -328,9 +335,9 @@ def test_drawn_shapes(seed):
             {"N": -1},
             {"tile": 0},
             {"tile": 3},
-            {"window": 5},
-            {"window": 4},
-            {"window": 2**40},
+            {"KH": 5},
+            {"KW": 4},
+            {"KH": 2**40, "KW": 2**40},
             {"ldx": 1},
             {"ldy": 3},
             {"ldr": 3},
@@ -341,7 +348,7 @@ def test_drawn_shapes(seed):
     ids=str,
 )
 def test_impossible_fields_are_refused(changes):
-    _, t = fields(Conv(H=4, W=4, C=3, O=4), 3, 4)
+    _, t = fields(Conv(H=4, W=4, C=3, O=4), (3, 3), 4)
     for kernel in ("conv2d_winograd", "conv2d_winograd_grad_w"):
         assert _core.facts(kernel, t)["error"] is None
         assert _core.facts(kernel, {**t, **changes})["error"] or (kernel.endswith("w") and "ldr" in changes)
@@ -351,7 +358,7 @@ def test_impossible_fields_are_refused(changes):
 def test_facts_are_total(kernel):
     values = (-(2**63), -1, 0, 1, 2, 4, 2**29, 2**30 - 1, 2**63 - 1)
     rng = np.random.default_rng(5)
-    _, plain = fields(Conv(H=4, W=4, C=4, O=4), 3, 4)
+    _, plain = fields(Conv(H=4, W=4, C=4, O=4), (3, 3), 4)
     for _ in range(2000):
         t = {n: int(values[rng.integers(len(values))]) if rng.random() < 0.3 else v for n, v in plain.items()}
         facts = _core.facts(kernel, t)

@@ -142,7 +142,8 @@ _FEW_OUTPUTS = 8
 
 def transformable(op: Any, w: tuple[int, ...]) -> bool:
     """Whether tiles of a convolution with weights `w` may be transformed."""
-    return w[:2] in ((3, 3), (5, 5)) and op.strides == (1, 1) and op.dilation == (1, 1) and op.groups == 1
+    windows = ((3, 3), (5, 5), (1, 3), (1, 5))
+    return w[:2] in windows and op.strides == (1, 1) and op.dilation == (1, 1) and op.groups == 1
 
 
 def tile_for(op: Any, w: tuple[int, ...], y: tuple[int, ...], packed: bool = False) -> int:
@@ -163,12 +164,13 @@ def tile_for(op: Any, w: tuple[int, ...], y: tuple[int, ...], packed: bool = Fal
 
 def _tiles_of(w: tuple[int, ...]) -> tuple[int, ...]:
     """The tiles that there are for weights `w`, and 0."""
-    return (0, 2, 4) if w[0] == 3 else (0, 2)
+    return (0, 2, 4) if w[1] == 3 else (0, 2)
 
 
 def _tiles_and_points(tile: int, w: tuple[int, ...], y: tuple[int, ...]) -> tuple[int, int]:
     """How many tiles outputs `y` have, and how many products each of them takes."""
-    return y[0] * -(-y[1] // tile) * -(-y[2] // tile), (tile + w[0] - 1) ** 2
+    rows = tile if w[0] > 1 else 1
+    return y[0] * -(-y[1] // rows) * -(-y[2] // tile), (rows + w[0] - 1) * (tile + w[1] - 1)
 
 
 def grad_w_tile_for(op: Any, w: tuple[int, ...], y: tuple[int, ...]) -> int:
@@ -193,17 +195,25 @@ def tile_fields(tile: int, w: tuple[int, ...], turned: bool = False) -> dict[str
     inputs, outputs = w[:1:-1] if turned else w[2:]
     names = ("bias", "act", "ldx", "ldy", "residual", "ldr", "masked", "PT", "PL")
     image = {**dict.fromkeys(("N", "H", "W", "OH", "OW"), 1), **dict.fromkeys(names, 0)}
-    return {**image, "C": inputs, "O": outputs, "window": w[0], "tile": tile, "turned": int(turned)}
+    return {**image, "C": inputs, "O": outputs, "KH": w[0], "KW": w[1], "tile": tile, "turned": int(turned)}
 
 
 def image_fields(
-    tile: int, window: int, op: Any, x: Any, y: Any, bias: bool, act: int, residual: bool, masked: bool = False
+    tile: int,
+    window: tuple[int, ...],
+    op: Any,
+    x: Any,
+    y: Any,
+    bias: bool,
+    act: int,
+    residual: bool,
+    masked: bool = False,
 ) -> dict[str, int]:
     """Fields of `conv2d_winograd` for images of these shapes."""
     return {
         "N": x[0], "H": x[1], "W": x[2], "C": x[3], "O": y[3], "PT": op.padding[0][0], "PL": op.padding[1][0],
         "OH": y[1], "OW": y[2], "bias": int(bias), "act": act, "ldx": 0, "ldy": 0, "residual": int(residual), "ldr": 0,
-        "window": window, "tile": tile, "masked": int(masked), "turned": 0,
+        "KH": window[0], "KW": window[1], "tile": tile, "masked": int(masked), "turned": 0,
     }  # fmt: skip
 
 
@@ -221,7 +231,7 @@ def lower_forward(k: Any, op: Any, x: Any, w: Any, b: Any, y: Any, act: int = 0,
     kernel, fields = conv_fields(op, x.shape, w.shape, y.shape, b is not None, act)
     tile = tile_for(op, w.shape, y.shape)
     if tile:
-        winograd = image_fields(tile, w.shape[0], op, x.shape, y.shape, b is not None, act, r is not None)
+        winograd = image_fields(tile, w.shape[:2], op, x.shape, y.shape, b is not None, act, r is not None)
         k.conv2d_winograd(winograd, x, transformed(k, tile, w), b, r, None, y)
     elif kernel == "conv2d":
         k.conv2d({**fields, "residual": int(r is not None)}, x, w, b, r, y)
@@ -236,11 +246,10 @@ def lower_grad_x(
     kernel, fields = conv_fields(op, dx.shape, w.shape, dy.shape, b is not None, 2 if relu else int(h is not None))
     tile = tile_for(op, (*w.shape[:2], w.shape[3], w.shape[2]), dx.shape)
     if tile:  # the convolution of dy with the weights turned round
-        last = w.shape[0] - 1
         winograd = image_fields(
-            tile, w.shape[0], op, dy.shape, dx.shape, b is not None, int(relu), r is not None, h is not None
+            tile, w.shape[:2], op, dy.shape, dx.shape, b is not None, int(relu), r is not None, h is not None
         )
-        winograd.update(PT=last - winograd["PT"], PL=last - winograd["PL"])
+        winograd.update(PT=w.shape[0] - 1 - winograd["PT"], PL=w.shape[1] - 1 - winograd["PL"])
         k.conv2d_winograd(winograd, dy, transformed(k, tile, w, turned=True), b, r, h, dx)
     elif kernel == "conv2d":
         k.conv2d_grad_x({**fields, "residual": int(r is not None)}, dy, w, b, r, h, dx)
@@ -254,7 +263,7 @@ def lower_grad_w(k: Any, op: Any, x: Any, dy: Any, dw: Any, db: Any) -> None:
     tile = grad_w_tile_for(op, dw.shape, dy.shape)
     if tile:
         kernel = "conv2d_winograd"
-        fields = image_fields(tile, dw.shape[0], op, x.shape, dy.shape, db is not None, 0, False)
+        fields = image_fields(tile, dw.shape[:2], op, x.shape, dy.shape, db is not None, 0, False)
     first, join = getattr(k, kernel + "_grad_w"), getattr(k, kernel + "_grad_w_join")
     parts = k.extent(kernel + "_grad_w", fields, 2) // dw.size if dw.size else 1
     if parts <= 1:

@@ -61,7 +61,7 @@ class Conv2DPacked(ImageOp):
 
 
 class WinogradPack(Op):
-    """The weights of convolutions by tiles of `tile` x `tile` outputs, in `size` floats. w (k, k, C, O) -> (size,)."""
+    """The weights of convolutions by tiles, as they read them, in `size` floats. w (KH, KW, C, O) -> (size,)."""
 
     tile: int
     size: int
@@ -83,7 +83,7 @@ class Winograd(ImageOp):
     bias: bool
     residual: bool
     act: int
-    window: int
+    window: tuple[int, int]
     tile: int
 
     def infer(self, x: Spec, u: Spec, *br: Spec) -> Spec:
@@ -133,7 +133,7 @@ def _packed(op: Any, w: tuple[int, ...], y: tuple[int, ...]) -> tuple[Op, Op]:
     tile = tile_for(op, w, y, packed=True)
     if tile:
         size = _core.facts("conv2d_winograd_pack", tile_fields(tile, w))["extents"][1]
-        return WinogradPack(tile, size), Winograd(op.padding, y, op.bias, op.residual, op.act, w[0], tile)
+        return WinogradPack(tile, size), Winograd(op.padding, y, op.bias, op.residual, op.act, (w[0], w[1]), tile)
     how = (op.strides, op.dilation, op.groups)
     size = _core.facts("conv2d_pack", pack_fields(op, w))["extents"][1]
     reads = Conv2DPacked(op.strides, op.padding, op.dilation, op.groups, y, w, op.bias, op.residual, op.act)

@@ -162,7 +162,15 @@ void run_tiles(TileArgs& t, i64 in_groups, i64 px, Ahead& ahead) {
                                        single<NV, 8>(),  single<NV, 9>(),  single<NV, 10>(), single<NV, 11>(),
                                        single<NV, 12>(), single<NV, 13>(), single<NV, 14>()};
   if constexpr ((NV == 1 ? kNarrowGroups : kWideGroups) > 0) {
-    run_even(t, groups, in_groups / kGroup, NV == 1 ? kNarrowGroups : kWideGroups, kGroup, 0, ahead);
+    i64 done = 0;
+#if defined(__AVX512F__)
+    if (NV == 2 && half_fits(t.n)) {
+      static constexpr TileFn halves[] = {nullptr, half_tile};
+      done = in_groups / kHalfPx * kHalfPx;
+      run_even(t, halves, done / kHalfPx, 1, kHalfPx, 0, ahead);
+    }
+#endif
+    run_even(t, groups, (in_groups - done) / kGroup, NV == 1 ? kNarrowGroups : kWideGroups, kGroup, done, ahead);
   } else {
     in_groups = 0;
   }
@@ -369,7 +377,7 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
       } else {
         // Over long sums 14 single pixels two vectors wide are a little ahead of 12 in groups, which leave no rest.
         const bool wide = t.n > kLanes;
-        const bool single = wide && (K > kLongSum || in_groups < px);
+        const bool single = wide && !half_fits(t.n) && (K > kLongSum || in_groups < px);
         (wide ? run_tiles<2> : run_tiles<1>)(t, single ? 0 : in_groups, px, ahead);
       }
     }

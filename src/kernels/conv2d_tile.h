@@ -23,14 +23,18 @@ constexpr int kWidePx = 6, kNarrowPx = 10;
 constexpr int kWideGroups = 0, kNarrowGroups = 3;
 #endif
 #if defined(__AVX512F__)
+constexpr int kHalfPx = 16;  // pixels of a tile a vector and a half wide (0: none)
 constexpr int kSlideWide = 12, kSlideNarrow = 16;  // pixels of a sliding tile (0: none): sums and T weights in registers
 #else
+constexpr int kHalfPx = 0;
 constexpr int kSlideWide = 0, kSlideNarrow = 0;
 #endif
 constexpr int kPanel = 2 * kLanes;  // output channels of a panel
 
 constexpr int kAhead = 4;  // steps of a sliding tile: panels come from L2, and hardware does not look beyond a page
 
+// Whether the channels of a panel are a vector and at most half of another, and tiles know how to use the lanes of two halves.
+NACRE_INLINE bool half_fits(i64 n) { return kHalfPx > 0 && n > kLanes && n <= kLanes + kLanes / 2; }
 NACRE_INLINE i64 panel_width(i64 n) { return n <= kLanes ? kLanes : kPanel; }
 
 // Whether tiles slide along the columns of taps; sums then run in the order (kh, c, kw).
@@ -222,6 +226,43 @@ void conv_tile(const TileArgs& t, i64 p0) {
   tile_sums<MR, NV, groups>(t, p0, acc);
   finish_tile<1, MR, NV>(t, p0, acc);
 }
+
+#if defined(__AVX512F__)
+// Groups of pixels by a vector and a half of outputs: two pixels share the lanes of a vector, so that none is idle.
+inline void half_tile(const TileArgs& t, i64 p0) {
+  Vec acc[kHalfPx][1], half[kHalfPx / 2];
+  fetch_ahead<1, kHalfPx, 2>(t, p0);
+  const Pixels<kHalfPx, true> a(t, p0);
+  start_sums(t, acc);
+  const Vec rest = t.bias ? load(t.bias + kLanes, t.n - kLanes) : zero();
+  NACRE_UNROLL for (int i = 0; i < kHalfPx / 2; ++i) half[i] = beside(rest, swap_halves(rest));
+  const float* w = t.w;
+  const float* next = t.next;
+  for (i64 h = 0; h < t.nh; ++h) {
+    for (i64 c = 0; c < t.nw; ++c) {
+      const i64 from = h * t.tap_row + c * t.tap_col, to = from + t.run;
+      for (i64 k = from; k < to; ++k, w += t.ld_w, next += t.next_step) {
+        prefetch_far(next);
+        const Vec b = load(w), b_half = load_twice(w + kLanes);
+        NACRE_UNROLL for (int i = 0; i < kHalfPx; i += 2) {
+          const Vec even = set1(a.at(i, k)), odd = set1(a.at(i + 1, k));
+          acc[i][0] = fma(even, b, acc[i][0]);
+          acc[i + 1][0] = fma(odd, b, acc[i + 1][0]);
+          half[i / 2] = fma(beside(even, odd), b_half, half[i / 2]);
+        }
+      }
+    }
+  }
+  finish_sums<1, kHalfPx, 1, true>(t, p0, acc);
+  NACRE_UNROLL for (int i = 0; i < kHalfPx; ++i) acc[i][0] = i % 2 ? swap_halves(half[i / 2]) : half[i / 2];
+  TileArgs second = t;
+  second.n -= kLanes;
+  second.y += kLanes;
+  if (t.r) second.r += kLanes;
+  if (t.mask) second.mask += kLanes;
+  finish_sums<1, kHalfPx, 1, false>(second, p0, acc);
+}
+#endif
 
 template <int S, int L, int NV>
 void slide_tile(const TileArgs& t, i64 p0) {

@@ -7,11 +7,12 @@
 namespace nacre::NACRE_ISA {
 namespace {
 
+constexpr double kRowsFlops = 1e5;  // short units make equal shares: a slice goes over its rows as one run
 constexpr i64 kKnownPhases = 3;  // of strided gradients are worked out once per slice, not once per row
 
 i64 rows_per_unit(double row_flops, i64 rows) {
   const double at_least = static_cast<double>(min_of(8, ceil_div(rows, kManyUnits)));  // rows share input
-  double want = kUnitFlops / (row_flops + 1);
+  double want = kRowsFlops / (row_flops + 1);
   want = want < at_least ? at_least : want;
   return want >= static_cast<double>(rows) ? max_of(rows, 1) : max_of(static_cast<i64>(want), 1);
 }

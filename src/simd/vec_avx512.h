@@ -109,6 +109,12 @@ NACRE_INLINE Vec set1_pair(const float* p) {
   __builtin_memcpy(&two, p, sizeof two);
   return {_mm512_castpd_ps(_mm512_set1_pd(two))};
 }
+// Half a vector in both halves; the first half of a beside the second one of b.
+NACRE_INLINE Vec load_twice(const float* p) {
+  return {_mm512_castpd_ps(_mm512_broadcast_f64x4(_mm256_castps_pd(_mm256_loadu_ps(p))))};
+}
+NACRE_INLINE Vec beside(Vec a, Vec b) { return {_mm512_mask_blend_ps(0xff00, a.v, b.v)}; }
+NACRE_INLINE Vec swap_halves(Vec a) { return {_mm512_shuffle_f32x4(a.v, a.v, 0x4e)}; }
 NACRE_INLINE Vec zip_low(Vec a, Vec b) {
   const __m512i from = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
   return {_mm512_permutex2var_ps(a.v, from, b.v)};

@@ -13,6 +13,7 @@ namespace {
 constexpr i64 kCopyFloats = 48 * 1024;   // block copy: 192 KB of a 1 MB L2
 constexpr i64 kPanelFloats = 96 * 1024;   // weight panels in use together: 384 KB of L2
 constexpr i64 kNearFloats = 64 * 1024;    // what a block reads where it lies: a quarter of L2
+constexpr i64 kFarFloats = 2 * 1024 * 1024;  // images that L3 has no room for; others come without being asked for
 constexpr i64 kLongSum = 256;             // rows of a panel
 constexpr double kUnitFlops = 1e6;        // a unit takes at least about 5 us
 constexpr i64 kManyUnits = 64;            // enough for as many cores
@@ -140,21 +141,20 @@ constexpr TileFn grouped() {
 }
 
 // `count` units of `size` pixels each from pixel p on, in tiles of nearly equal height, at most `most` units.
-void run_even(TileArgs& t, const TileFn* tiles, i64 count, i64 most, i64 size, i64 p, Ahead& ahead) {
+void run_even(TileArgs& t, const TileFn* tiles, i64 count, i64 most, i64 size, i64 p) {
   if (count == 0) return;
   const i64 n = ceil_div(count, most), low = count / n, higher = count % n;
   for (i64 i = 0; i < n; ++i) {
     const i64 height = i < higher ? low + 1 : low;
-    ahead.ask();
     tiles[height](t, p);
-    t.next += t.nh * t.nw * t.run * t.next_step;
+    t.asked();
     p += height * size;
   }
 }
 
 // All pixels of a block against one panel: the first `in_groups` of them in groups, then the others.
 template <int NV>
-void run_tiles(TileArgs& t, i64 in_groups, i64 px, Ahead& ahead) {
+void run_tiles(TileArgs& t, i64 in_groups, i64 px) {
   static constexpr TileFn groups[] = {nullptr,          grouped<NV, 1>(), grouped<NV, 2>(), grouped<NV, 3>(),
                                       grouped<NV, 4>(), grouped<NV, 5>(), grouped<NV, 6>()};
   static constexpr TileFn singles[] = {nullptr,          single<NV, 1>(),  single<NV, 2>(),  single<NV, 3>(),
@@ -167,14 +167,28 @@ void run_tiles(TileArgs& t, i64 in_groups, i64 px, Ahead& ahead) {
     if (NV == 2 && half_fits(t.n)) {
       static constexpr TileFn halves[] = {nullptr, half_tile};
       done = in_groups / kHalfPx * kHalfPx;
-      run_even(t, halves, done / kHalfPx, 1, kHalfPx, 0, ahead);
+      run_even(t, halves, done / kHalfPx, 1, kHalfPx, 0);
     }
 #endif
-    run_even(t, groups, (in_groups - done) / kGroup, NV == 1 ? kNarrowGroups : kWideGroups, kGroup, done, ahead);
+    run_even(t, groups, (in_groups - done) / kGroup, NV == 1 ? kNarrowGroups : kWideGroups, kGroup, done);
   } else {
     in_groups = 0;
   }
-  run_even(t, singles, px - in_groups, NV == 1 ? kNarrowPx : kWidePx, 1, in_groups, ahead);
+  run_even(t, singles, px - in_groups, NV == 1 ? kNarrowPx : kWidePx, 1, in_groups);
+}
+
+// The same against two panels.
+void run_pairs(TileArgs& t, i64 px) {
+#if defined(__AVX512F__)
+  static constexpr TileFn tiles[] = {nullptr,
+                                     conv_tile<1, 4, false>,
+                                     conv_tile<2, 4, false>,
+                                     conv_tile<3, 4, false>,
+                                     conv_tile<4, 4, false>,
+                                     conv_tile<5, 4, false>,
+                                     conv_tile<6, 4, false>};
+  run_even(t, tiles, px, kPairPx, 1, 0);
+#endif
 }
 
 template <int S, int L, int NV>
@@ -299,6 +313,7 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
       !at.packed && plain && aligned(at.w) && s.O % kLanes == 0 && (K * p.O <= kPanelFloats || p.O == kPanel);
 
   const bool by_block = at.packed && p.one_fit;
+  const bool far = q.N * (q.h.in * q.w.in * q.ldx + q.YH * q.YW * q.ldy) > kFarFloats;
   const i64 first_block = begin < end ? unit_at(p, begin, by_block).block : 0;
   View v{};
   i64 viewed = -1;
@@ -351,34 +366,45 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
     const i64 px0 = (b.n0 * q.YH + q.h.y0 + b.h0 * q.h.y_step) * q.YW + q.w.y0 + b.w0 * q.w.y_step;
     const i64 y0 = px0 * q.ldy + g * p.O;
     Ahead ahead{at.x, at.x, 0};
-    if (next < end) {  // one request per tile, of about 16 pixels
+    if (far && next < end) {  // sliding tiles ask between them, about 16 pixels each
       ahead = ahead_of(q, block_at(q, p.cut, unit_at(p, next, by_block).block), at.x + g * q.C, q.C, (panel1 - panel0) * px / 16);
     }
-    for (i64 i = panel0; i < panel1; ++i) {
+    for (i64 i = panel0, many; i < panel1; i += many) {
       const i64 o = i * kPanel;
-      t.n = min_of(p.O - o, kPanel);
-      if (in_place && t.n == kPanel) {
+      many = kPairPx > 0 && !sliding && i + 1 < panel1 && p.O - o >= 2 * kPanel ? 2 : 1;
+      t.n = min_of(p.O - o, many * kPanel);
+      t.second = K * kPanel;
+      if (in_place && t.n >= kPanel) {
         t.w = at.w + g * p.O + o;
         t.ld_w = s.O;
+        t.second = kPanel;
       } else {
         t.w = at.packed ? at.w + (g * p.panels + i) * K * kPanel : panels + (i - panel0) * K * kPanel;
-        t.ld_w = panel_width(t.n);
+        t.ld_w = t.n <= kLanes ? kLanes : kPanel;
       }
-      t.next = t.w + K * t.ld_w;
-      // Of the next panel, where none of this set has been read before: what its rows need, spread over the tiles.
-      const bool fresh = by_block ? unit.block == first_block : i + 1 < panel1 || u % p.blocks == p.blocks - 1;
-      t.next_step = at.packed && fresh ? ceil_div(t.ld_w * kWidePx, px) : 0;
+      // Each step of the first tiles asks for a line: of the next panel, where none of this set has been read before, else
+      // of the next block.
+      const bool fresh = by_block ? unit.block == first_block : i + many < panel1 || u % p.blocks == p.blocks - 1;
+      if (at.packed && fresh) {
+        t.ask(t.w + many * K * t.ld_w, many * K * t.ld_w);
+      } else if (!sliding) {
+        const i64 share = ceil_div((ahead.end - ahead.at) * many, panel1 - i);
+        t.ask(ahead.at, share);
+        ahead.at += share;
+      }
       t.bias = at.bias ? at.bias + g * p.O + o : nullptr;
       t.mask = at.mask ? at.mask + y0 + o : nullptr;
       t.r = at.r ? at.r + px0 * at.ldr + g * p.O + o : nullptr;
       t.y = at.y + y0 + o;
-      if (sliding) {
+      if (many == 2) {
+        run_pairs(t, px);
+      } else if (sliding) {
         (t.n <= kLanes ? run_sliding<1> : run_sliding<2>)(t, b, q.h, ahead);
       } else {
         // Over long sums 14 single pixels two vectors wide are a little ahead of 12 in groups, which leave no rest.
         const bool wide = t.n > kLanes;
         const bool single = wide && !half_fits(t.n) && (K > kLongSum || in_groups < px);
-        (wide ? run_tiles<2> : run_tiles<1>)(t, single ? 0 : in_groups, px, ahead);
+        (wide ? run_tiles<2> : run_tiles<1>)(t, single ? 0 : in_groups, px);
       }
     }
   }

@@ -23,10 +23,11 @@ constexpr int kWidePx = 6, kNarrowPx = 10;
 constexpr int kWideGroups = 0, kNarrowGroups = 3;
 #endif
 #if defined(__AVX512F__)
-constexpr int kHalfPx = 16;  // pixels of a tile a vector and a half wide (0: none)
+constexpr int kHalfPx = 16;  // pixels of a tile a vector and a half wide (0: none),
+constexpr int kPairPx = 6;   // and of one that is two panels wide
 constexpr int kSlideWide = 12, kSlideNarrow = 16;  // pixels of a sliding tile (0: none): sums and T weights in registers
 #else
-constexpr int kHalfPx = 0;
+constexpr int kHalfPx = 0, kPairPx = 0;
 constexpr int kSlideWide = 0, kSlideNarrow = 0;
 #endif
 constexpr int kPanel = 2 * kLanes;  // output channels of a panel
@@ -51,16 +52,27 @@ struct TileArgs {
   i64 h0, nh, tap_row, nw, tap_col, run;  // rows of taps [h0, nh); h0 is for sliding tiles alone
   const float* w;  // row r of the panel at w + r*ld_w
   i64 ld_w;
+  i64 second;  // tiles of two panels: floats from a row of the first one to that of the second
   const float* bias;  // null: none
   const float* mask;  // null: none; else outputs where it is not positive become 0
   const float* r;     // null: none; else added to the sums
   const i64* r_at;    // pixel -> offset from r
   bool r_far;         // pixels of r fall into few sets of L1: asked for into L2
   float* y;
-  const float* next;  // what the tiles behind this one read of the weights: asked for at so many floats with each row of the panel
+  const float* next;  // what is read later: asked for line by line with each row of the panel
+  const float* next_end;
   i64 next_step;
   i64 n;    // output channels of this panel
   i64 act;  // see Conv2DShape
+
+  NACRE_INLINE_MEMBER void ask(const float* from, i64 length) {
+    next = from, next_end = from + length, next_step = 16;
+    if (length <= 0) next = w, next_step = 0;
+  }
+  NACRE_INLINE_MEMBER void asked() {
+    next += nh * nw * run * next_step;
+    if (next >= next_end) next = w, next_step = 0;
+  }
 };
 
 // The pixels of a tile, `step` pixels behind each pointer.
@@ -101,7 +113,7 @@ NACRE_INLINE void tile_sums(const TileArgs& t, i64 p0, Vec (&acc)[MR][NV]) {
       for (i64 k = from; k < to; ++k, w += t.ld_w, next += t.next_step) {
         prefetch_far(next);
         Vec b[NV];
-        NACRE_UNROLL for (int v = 0; v < NV; ++v) b[v] = load(w + v * kLanes);
+        NACRE_UNROLL for (int v = 0; v < NV; ++v) b[v] = load(w + v % 2 * kLanes + (v < 2 ? 0 : t.second));
         NACRE_UNROLL for (int i = 0; i < MR; ++i) {
           const Vec x = set1(a.at(i, k));
           NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] = fma(x, b[v], acc[i][v]);

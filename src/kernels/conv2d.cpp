@@ -13,7 +13,7 @@ namespace {
 constexpr i64 kCopyFloats = 48 * 1024;   // block copy: 192 KB of a 1 MB L2
 constexpr i64 kPanelFloats = 96 * 1024;   // weight panels in use together: 384 KB of L2
 constexpr i64 kNearFloats = 64 * 1024;    // what a block reads where it lies: a quarter of L2
-constexpr i64 kFarFloats = 2 * 1024 * 1024;  // images that L3 has no room for; others come without being asked for
+constexpr i64 kFarFloats = 2 * 1024 * 1024;  // images that L3 has no room for: others come without being asked for, unless they are copied
 constexpr i64 kLongSum = 256;             // rows of a panel
 constexpr double kUnitFlops = 1e6;        // a unit takes at least about 5 us
 constexpr i64 kManyUnits = 64;            // enough for as many cores
@@ -313,7 +313,7 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
       !at.packed && plain && aligned(at.w) && s.O % kLanes == 0 && (K * p.O <= kPanelFloats || p.O == kPanel);
 
   const bool by_block = at.packed && p.one_fit;
-  const bool far = q.N * (q.h.in * q.w.in * q.ldx + q.YH * q.YW * q.ldy) > kFarFloats;
+  const bool asks = p.cut.floats > 0 || q.N * (q.h.in * q.w.in * q.ldx + q.YH * q.YW * q.ldy) > kFarFloats;
   const i64 first_block = begin < end ? unit_at(p, begin, by_block).block : 0;
   View v{};
   i64 viewed = -1;
@@ -366,7 +366,7 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
     const i64 px0 = (b.n0 * q.YH + q.h.y0 + b.h0 * q.h.y_step) * q.YW + q.w.y0 + b.w0 * q.w.y_step;
     const i64 y0 = px0 * q.ldy + g * p.O;
     Ahead ahead{at.x, at.x, 0};
-    if (far && next < end) {  // sliding tiles ask between them, about 16 pixels each
+    if (asks && next < end) {  // sliding tiles ask between them, about 16 pixels each
       ahead = ahead_of(q, block_at(q, p.cut, unit_at(p, next, by_block).block), at.x + g * q.C, q.C, (panel1 - panel0) * px / 16);
     }
     for (i64 i = panel0, many; i < panel1; i += many) {

@@ -15,7 +15,7 @@ constexpr i64 kPanelFloats = 96 * 1024;   // weight panels in use together: 384 
 constexpr i64 kNearFloats = 64 * 1024;    // what a block reads where it lies: a quarter of L2
 constexpr i64 kFarFloats = 2 * 1024 * 1024;  // images that L3 has no room for: others come without being asked for, unless they are copied
 constexpr i64 kLongSum = 256;             // rows of a panel
-constexpr double kUnitFlops = 1e6;        // a unit takes at least about 5 us
+constexpr double kUnitFlops = 4e5;        // a unit takes at least about 2 us
 constexpr i64 kManyUnits = 64;            // enough for as many cores
 constexpr i64 kFewPx = 256;                // images together as small as that: blocks alone are no fair shares
 constexpr i64 kEnoughUnits = 32;          // where more would share out panels, so that rows of y are written in short pieces
@@ -74,7 +74,8 @@ Pass plan(const Correlation& q, i64 G, i64 O, bool exact) {
   p.cut = cut_blocks(q, want > 4096 ? 4096 : static_cast<i64>(want) + 1, points ? i64{1} << 60 : kCopyFloats, !points);
   if (points) p.cut.floats = 0;
   if (points && !few && kWideGroups > 0 && p.K <= kLongSum && p.cut.w_blocks > 1) {  // whole tiles
-    p.cut.wb = ceil_div(p.cut.wb, kWideGroups * kGroup) * kWideGroups * kGroup;
+    const i64 tile = half_fits(O) ? kHalfPx : O <= kLanes ? kNarrowGroups * kGroup : kWideGroups * kGroup;
+    p.cut.wb = ceil_div(p.cut.wb, tile) * tile;
     p.cut.w_blocks = ceil_div(q.w.out, p.cut.wb);
   }
   const Count blocks = Count(p.cut.n_blocks) * Count(p.cut.h_blocks) * Count(p.cut.w_blocks);

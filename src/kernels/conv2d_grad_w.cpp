@@ -3,9 +3,11 @@
 // gemm: M = taps * channels, N = output channels, K = pixels. A unit owns a block of channels (with all taps) by a block of
 // output channels, of one part of the pixels. It walks over blocks of pixels small enough for L2; within one, a tile of
 // MR rows x NV vectors of dw stays in registers over all pixels: x is broadcast from consecutive floats, dy is vectors.
+// Pointwise convolutions of images that are near are one product (gemm.h) for each part of the pixels.
 #include "kernels/conv2d.h"
 #include "kernels/conv2d_few.h"
 #include "kernels/correlate.h"
+#include "kernels/gemm.h"
 
 namespace nacre::NACRE_ISA {
 namespace {
@@ -26,6 +28,7 @@ constexpr i64 kPackRows = 64;           // of dw from which copying dy side by s
 constexpr i64 kCopyFloats = 80 * 1024;  // of x per block
 constexpr i64 kSumFloats = 64 * 1024;    // of dw per unit: 256 KB of L2
 constexpr i64 kManyUnits = 32;
+constexpr double kFarFloats = 2 * 1024 * 1024;  // of x and dy, which L3 has no room for: they are asked for block by block
 
 struct Plan {
   Correlation q;  // with the channels of one block
@@ -35,8 +38,14 @@ struct Plan {
   i64 blocks, parts;
   Cut cut;
   bool few;  // outputs: too few to fill a vector
+  bool product;
   bool ok;
 };
+
+// x^T dy over a part of the pixels of a pointwise convolution.
+Product part_product(const Conv2DShape& s, i64 parts) {
+  return {s.C, s.O, ceil_div(s.N * s.H * s.W, parts), 1, ldx_of(s), ldy_of(s), 1, s.O};
+}
 
 i64 equal_blocks(i64 n, i64 most, i64 multiple) {
   const i64 blocks = max_of(ceil_div(n, max_of(most, multiple)), 1);
@@ -65,11 +74,15 @@ Plan plan(const Conv2DShape& s) {
   if (!p.ok) return p;
   p.blocks = blocks.value();
   const double px = static_cast<double>(s.N) * static_cast<double>(s.OH) * static_cast<double>(s.OW);
-  const double unit_flops = 2.0 * px * static_cast<double>(t) * static_cast<double>(p.CB) * static_cast<double>(p.OB);
-  i64 parts = base.value() > 0 ? ceil_div(kManyUnits, base.value()) : 1;
+  const double floats = px * (static_cast<double>(ldx_of(s)) + static_cast<double>(ldy_of(s)));
+  p.product = !p.few && s.G == 1 && pointwise(s) && px > 0 && s.C > 0 && s.O > 0 && floats <= kFarFloats;
+  const i64 units = p.product ? product_units(part_product(s, 1)) : base.value();
+  const double unit_flops = p.product ? 2.0 * px * static_cast<double>(s.C) * static_cast<double>(s.O) / static_cast<double>(units)
+                                      : 2.0 * px * static_cast<double>(t) * static_cast<double>(p.CB) * static_cast<double>(p.OB);
+  i64 parts = units > 0 ? ceil_div(kManyUnits, units) : 1;
   parts = min_of(parts, static_cast<i64>(min_of(static_cast<i64>(px / 512), 1 << 20)));  // partial sums stay cheap
   if (unit_flops < 1e6 * static_cast<double>(parts)) parts = static_cast<i64>(unit_flops / 1e6);
-  p.parts = max_of(min_of(parts, p.blocks), 1);
+  p.parts = max_of(p.product ? parts : min_of(parts, p.blocks), 1);
   return p;
 }
 
@@ -82,7 +95,7 @@ Count scratch_floats(const Plan& p) {
          Count(p.cut.nb) * Count(p.cut.hb) * Count(2) + Count(64);
 }
 
-struct Tile {
+struct TapTile {
   const float* x;
   const i64* line;  // offset of each line of pixels
   i64 lines, cols, px_step, tap_row;
@@ -98,7 +111,7 @@ struct Tile {
 
 // NP rows of taps, RR consecutive floats of each.
 template <int NP, int RR, int NV>
-void grad_tile(const Tile& t) {
+void grad_tile(const TapTile& t) {
   constexpr int MR = NP * RR;
   Vec acc[MR][NV];
   NACRE_UNROLL for (int i = 0; i < MR; ++i) {
@@ -135,7 +148,7 @@ void grad_tile(const Tile& t) {
   }
 }
 
-using TileFn = void (*)(const Tile&);
+using TileFn = void (*)(const TapTile&);
 template <int NP, int RR, int NV>
 constexpr TileFn tile_or_none() {
   if constexpr (NP * RR <= (NV == 1 ? kNarrowRows : kRows)) {
@@ -161,7 +174,7 @@ struct RowMap {
 };
 
 // One block of pixels against one panel of dy.
-void run_tiles(Tile t, const View& v, const RowMap& rows, i64 taps, Ahead& x_ahead, Ahead& dy_ahead) {
+void run_tiles(TapTile t, const View& v, const RowMap& rows, i64 taps, Ahead& x_ahead, Ahead& dy_ahead) {
   const i64 taps_of_run = taps / (v.nh * v.nw);
   const bool narrow = t.n <= kLanes;
   const i64 most = narrow ? kNarrowRows : kRows;
@@ -219,16 +232,34 @@ void pack_dy(const float* dy, i64 ld, i64 px, i64 n, i64 width, float* to) {
 void bias_sums(const float* panel, i64 width, i64 px, i64 n, bool add, float* db) {
   for (i64 o = 0; o < n; o += kLanes) {
     const i64 m = min_of(n - o, kLanes);
+    const Mask some = first_lanes(m);
     Vec sum[4] = {zero(), zero(), zero(), zero()};
     const float* at = panel + o;
     i64 i = 0;
     for (; i + 4 <= px; i += 4, at += 4 * width) {
-      NACRE_UNROLL for (int c = 0; c < 4; ++c) sum[c] += load(at + c * width);
+      NACRE_UNROLL for (int c = 0; c < 4; ++c) sum[c] += load(at + c * width, some);
     }
-    for (; i < px; ++i, at += width) sum[0] += load(at);
+    for (; i < px; ++i, at += width) sum[0] += load(at, some);
     Vec total = (sum[0] + sum[1]) + (sum[2] + sum[3]);
     if (add) total += load(db + o, m);
     store(db + o, total, m);
+  }
+}
+
+// Units of the products of all parts; the first of a part adds up its db.
+void run_products(const Conv2DShape& s, const Plan& p, Slice units, Scratch scratch, const float* x, const float* dy,
+                  float* dw, float* db) {
+  const Product one = part_product(s, p.parts);
+  const i64 per_part = product_units(one), px = s.N * s.H * s.W;
+  for (i64 u = units.begin; u < units.end;) {
+    const i64 part = u / per_part, from = u % per_part, to = min_of(per_part, from + units.end - u);
+    const i64 first = part * one.K, count = min_of(one.K, px - first);
+    const float* dy_part = dy + first * one.b_k;
+    product(one, {from, to}, scratch, {x + first * one.a_k, dy_part, dw + part * s.C * s.O, {}}, count);
+    for (i64 i = 0; s.bias && from == 0 && i < count; i += kPixels) {
+      bias_sums(dy_part + i * one.b_k, one.b_k, min_of(kPixels, count - i), s.O, i > 0, db + part * s.O);
+    }
+    u += to - from;
   }
 }
 
@@ -281,6 +312,11 @@ Facts conv2d_grad_w_facts(const Conv2DShape& s) {
     if (!f.extent[i].ok()) return f;
   }
   const Plan p = plan(s);
+  if (p.product) {
+    const Product one = part_product(s, p.parts);
+    f.units = p.parts * product_units(one);
+    f.scratch = product_scratch(one);
+  }
   const Count units = Count(p.parts) * Count(s.G) * Count(p.c_blocks) * Count(p.o_blocks);
   const Count scratch = scratch_floats(p) * Count(4);
   if (!p.ok || !units.ok() || !scratch.ok()) {
@@ -289,8 +325,10 @@ Facts conv2d_grad_w_facts(const Conv2DShape& s) {
   }
   f.extent[2] = Count(p.parts) * f.extent[2];
   f.extent[3] = Count(p.parts) * f.extent[3];
-  f.units = units.value();
-  f.scratch = scratch.value();
+  if (!p.product) {
+    f.units = units.value();
+    f.scratch = scratch.value();
+  }
   f.flops = 2.0 * static_cast<double>(s.N * s.OH * s.OW) * static_cast<double>(weights(s).value());
   return f;
 }
@@ -298,6 +336,7 @@ Facts conv2d_grad_w_facts(const Conv2DShape& s) {
 void conv2d_grad_w(const Conv2DShape& s, Slice units, Scratch scratch, const float* x, const float* dy, float* dw,
                    float* db) {
   const Plan p = plan(s);
+  if (p.product) return run_products(s, p, units, scratch, x, dy, dw, db);
   const i64 taps = s.KH * s.KW, ldy = ldy_of(s), dw_size = weights(s).value();
   float* copy = reinterpret_cast<float*>(scratch.at);
   float* dy_panel = copy + ceil_div(p.cut.floats, 16) * 16 + 16;
@@ -332,7 +371,7 @@ void conv2d_grad_w(const Conv2DShape& s, Slice units, Scratch scratch, const flo
       }
       const i64 px = b.nb * b.hb * b.wb;
       const float* dy_block = dy + b.n0 * y_image + b.h0 * y_row + b.w0 * ldy + g * p.Og + o0;
-      Tile t{};
+      TapTile t{};
       t.line = line;
       t.lines = b.nb * b.hb;
       t.cols = b.wb;

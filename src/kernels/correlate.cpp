@@ -118,9 +118,7 @@ Axis grad_x_columns(const Conv2DShape& s, i64 phase) { return grad_axis(s.W, s.O
 
 Correlation forward_correlation(const Conv2DShape& s) {
   Correlation q{s.N, forward_rows(s), forward_columns(s), s.C / s.G, ldx_of(s), s.OW, s.OH, ldy_of(s)};
-  const bool pointwise = s.KH == 1 && s.KW == 1 && s.SH == 1 && s.SW == 1 && s.PT == 0 && s.PL == 0 && s.OH == s.H &&
-                         s.OW == s.W;
-  if (pointwise) {  // all pixels are one row
+  if (pointwise(s)) {  // all pixels are one row
     const i64 px = s.N * s.H * s.W;
     q.N = q.h.in = q.h.out = q.YH = px > 0 ? 1 : 0;
     q.w.in = q.w.out = q.YW = px;
@@ -130,9 +128,7 @@ Correlation forward_correlation(const Conv2DShape& s) {
 
 Correlation grad_x_correlation(const Conv2DShape& s, i64 rh, i64 rw) {
   Correlation q{s.N, grad_x_rows(s, rh), grad_x_columns(s, rw), s.O / s.G, ldy_of(s), s.W, s.H, ldx_of(s)};
-  const bool pointwise = s.KH == 1 && s.KW == 1 && s.SH == 1 && s.SW == 1 && s.PT == 0 && s.PL == 0 && s.OH == s.H &&
-                         s.OW == s.W;
-  if (pointwise) {
+  if (pointwise(s)) {
     const i64 px = s.N * s.H * s.W;
     q.N = q.h.in = q.h.out = q.YH = px > 0 ? 1 : 0;
     q.w.in = q.w.out = q.YW = px;

@@ -52,6 +52,10 @@ const char* conv2d_error(const Conv2DShape& s, i64 most_act = 1);  // null when 
 NACRE_INLINE i64 ldx_of(const Conv2DShape& s) { return s.ldx ? s.ldx : s.C; }
 NACRE_INLINE i64 ldy_of(const Conv2DShape& s) { return s.ldy ? s.ldy : s.O; }
 NACRE_INLINE i64 ldr_of(const Conv2DShape& s) { return s.ldr ? s.ldr : s.O; }
+// Whether each output pixel sees the input pixel at its place and no other.
+NACRE_INLINE bool pointwise(const Conv2DShape& s) {
+  return s.KH == 1 && s.KW == 1 && s.SH == 1 && s.SW == 1 && s.PT == 0 && s.PL == 0 && s.OH == s.H && s.OW == s.W;
+}
 Count pixels_extent(Count n, Count h, Count w, i64 channels, i64 ld);  // floats from the first to the last touched
 
 Correlation forward_correlation(const Conv2DShape& s);

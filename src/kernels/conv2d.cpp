@@ -314,7 +314,7 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
       !at.packed && plain && aligned(at.w) && s.O % kLanes == 0 && (K * p.O <= kPanelFloats || p.O == kPanel);
 
   const bool by_block = at.packed && p.one_fit;
-  const bool asks = p.cut.floats > 0 || q.N * (q.h.in * q.w.in * q.ldx + q.YH * q.YW * q.ldy) > kFarFloats;
+  const bool asks = (p.cut.floats > 0 && !sliding) || q.N * (q.h.in * q.w.in * q.ldx + q.YH * q.YW * q.ldy) > kFarFloats;
   const i64 first_block = begin < end ? unit_at(p, begin, by_block).block : 0;
   View v{};
   i64 viewed = -1;

@@ -33,11 +33,6 @@ struct Pass {
   Cut cut;
 };
 
-bool everywhere_inside(const Axis& a) {
-  const Taps inside = outputs_inside(a);
-  return inside.first == 0 && inside.last == a.out;
-}
-
 // `exact`: q is that of all phases.
 Pass plan(const Correlation& q, i64 G, i64 O, bool exact) {
   Pass p{};

@@ -3,7 +3,8 @@
 // gemm: M = taps * channels, N = output channels, K = pixels. A unit owns a block of channels (with all taps) by a block of
 // output channels, of one part of the pixels. It walks over blocks of pixels small enough for L2; within one, a tile of
 // MR rows x NV vectors of dw stays in registers over all pixels: x is broadcast from consecutive floats, dy is vectors.
-// Pointwise convolutions of images that are near are one product (gemm.h) for each part of the pixels.
+// With a window of one pixel, images that are near make one product (gemm.h) for each part of the pixels; where it strides,
+// the pixels that it sees are copied side by side first, some channels at a time.
 #include "kernels/conv2d.h"
 #include "kernels/conv2d_few.h"
 #include "kernels/correlate.h"
@@ -28,7 +29,8 @@ constexpr i64 kPackRows = 64;           // of dw from which copying dy side by s
 constexpr i64 kCopyFloats = 80 * 1024;  // of x per block
 constexpr i64 kSumFloats = 64 * 1024;    // of dw per unit: 256 KB of L2
 constexpr i64 kManyUnits = 32;
-constexpr double kFarFloats = 2 * 1024 * 1024;  // of x and dy, which L3 has no room for: they are asked for block by block
+constexpr i64 kGathered = 256, kFewGathered = 512;  // channels of a block; the least that copying pays for
+constexpr double kFarFloats = 3 * 1024 * 1024;  // of x and dy, which L3 has no room for: they are asked for block by block
 
 struct Plan {
   Correlation q;  // with the channels of one block
@@ -38,14 +40,17 @@ struct Plan {
   i64 blocks, parts;
   Cut cut;
   bool few;  // outputs: too few to fill a vector
-  bool product;
+  bool product, gathers;
   bool ok;
 };
 
-// x^T dy over a part of the pixels of a pointwise convolution.
-Product part_product(const Conv2DShape& s, i64 parts) {
-  return {s.C, s.O, ceil_div(s.N * s.H * s.W, parts), 1, ldx_of(s), ldy_of(s), 1, s.O};
+// x^T dy over a part of the pixels, for one block of channels.
+Product part_product(const Conv2DShape& s, const Plan& p) {
+  const i64 apart = p.CB + 16;  // also where CB floats are a power of two
+  return {p.CB, s.O, ceil_div(s.N * s.OH * s.OW, p.parts), 1, p.gathers ? apart : ldx_of(s), ldy_of(s), 1, s.O};
 }
+
+i64 gathered_bytes(const Product& one, const Plan& p) { return p.gathers ? ceil_div(one.K * one.a_k, 16) * 64 : 0; }
 
 i64 equal_blocks(i64 n, i64 most, i64 multiple) {
   const i64 blocks = max_of(ceil_div(n, max_of(most, multiple)), 1);
@@ -74,9 +79,18 @@ Plan plan(const Conv2DShape& s) {
   if (!p.ok) return p;
   p.blocks = blocks.value();
   const double px = static_cast<double>(s.N) * static_cast<double>(s.OH) * static_cast<double>(s.OW);
-  const double floats = px * (static_cast<double>(ldx_of(s)) + static_cast<double>(ldy_of(s)));
-  p.product = !p.few && s.G == 1 && pointwise(s) && px > 0 && s.C > 0 && s.O > 0 && floats <= kFarFloats;
-  const i64 units = p.product ? product_units(part_product(s, 1)) : base.value();
+  p.gathers = !pointwise(s);
+  const double floats = px * static_cast<double>(p.gathers ? s.C + s.O : ldx_of(s) + ldy_of(s));
+  p.product = t == 1 && !p.few && s.G == 1 && px > 0 && s.C >= (p.gathers ? kFewGathered : 1) && s.O > 0 && floats <= kFarFloats &&
+              everywhere_inside(p.q.h) && everywhere_inside(p.q.w);
+  i64 units = base.value();
+  if (p.product) {
+    p.c_blocks = p.gathers ? ceil_div(s.C, kGathered) : 1;
+    if (s.C % p.c_blocks != 0) p.c_blocks = 1;
+    p.CB = s.C / p.c_blocks;
+    p.parts = 1;
+    units = p.c_blocks * product_units(part_product(s, p));
+  }
   const double unit_flops = p.product ? 2.0 * px * static_cast<double>(s.C) * static_cast<double>(s.O) / static_cast<double>(units)
                                       : 2.0 * px * static_cast<double>(t) * static_cast<double>(p.CB) * static_cast<double>(p.OB);
   i64 parts = units > 0 ? ceil_div(kManyUnits, units) : 1;
@@ -246,17 +260,31 @@ void bias_sums(const float* panel, i64 width, i64 px, i64 n, bool add, float* db
   }
 }
 
-// Units of the products of all parts; the first of a part adds up its db.
+// p.CB channels of the pixels of x that `count` pixels of y from `first` on see.
+void gather_seen(const Conv2DShape& s, const Plan& p, const float* x, i64 first, i64 count, float* to, i64 apart) {
+  const i64 ldx = ldx_of(s);
+  for (i64 row = first / s.OW, ow = first % s.OW; count > 0; ++row, ow = 0) {
+    const float* x_row = x + (row / s.OH * s.H + p.q.h.at(row % s.OH, 0)) * s.W * ldx;
+    for (; ow < s.OW && count > 0; ++ow, --count, to += apart) copy_floats(to, x_row + p.q.w.at(ow, 0) * ldx, p.CB);
+  }
+}
+
+// Units of the products of all parts and blocks of channels; the first of a part adds up its db.
 void run_products(const Conv2DShape& s, const Plan& p, Slice units, Scratch scratch, const float* x, const float* dy,
                   float* dw, float* db) {
-  const Product one = part_product(s, p.parts);
-  const i64 per_part = product_units(one), px = s.N * s.H * s.W;
+  const Product one = part_product(s, p);
+  const i64 per_block = product_units(one), px = s.N * s.OH * s.OW;
+  float* copy = reinterpret_cast<float*>(scratch.at);
+  if (p.gathers) scratch.at += gathered_bytes(one, p);
   for (i64 u = units.begin; u < units.end;) {
-    const i64 part = u / per_part, from = u % per_part, to = min_of(per_part, from + units.end - u);
+    const i64 block = u / per_block, c0 = block % p.c_blocks * p.CB, part = block / p.c_blocks;
+    const i64 from = u % per_block, to = min_of(per_block, from + units.end - u);
     const i64 first = part * one.K, count = min_of(one.K, px - first);
+    const float* x_part = p.gathers ? copy : x + first * one.a_k;
+    if (p.gathers) gather_seen(s, p, x + c0, first, count, copy, one.a_k);
     const float* dy_part = dy + first * one.b_k;
-    product(one, {from, to}, scratch, {x + first * one.a_k, dy_part, dw + part * s.C * s.O, {}}, count);
-    for (i64 i = 0; s.bias && from == 0 && i < count; i += kPixels) {
+    product(one, {from, to}, scratch, {x_part, dy_part, dw + (part * s.C + c0) * s.O, {}}, count);
+    for (i64 i = 0; s.bias && c0 == 0 && from == 0 && i < count; i += kPixels) {
       bias_sums(dy_part + i * one.b_k, one.b_k, min_of(kPixels, count - i), s.O, i > 0, db + part * s.O);
     }
     u += to - from;
@@ -313,9 +341,9 @@ Facts conv2d_grad_w_facts(const Conv2DShape& s) {
   }
   const Plan p = plan(s);
   if (p.product) {
-    const Product one = part_product(s, p.parts);
-    f.units = p.parts * product_units(one);
-    f.scratch = product_scratch(one);
+    const Product one = part_product(s, p);
+    f.units = p.parts * p.c_blocks * product_units(one);
+    f.scratch = gathered_bytes(one, p) + product_scratch(one);
   }
   const Count units = Count(p.parts) * Count(s.G) * Count(p.c_blocks) * Count(p.o_blocks);
   const Count scratch = scratch_floats(p) * Count(4);

@@ -102,6 +102,10 @@ NACRE_INLINE Taps rows_inside(const Axis& a, i64 first, i64 last) {
 }
 // Outputs [first, last) all of whose taps lie within the input.
 Taps outputs_inside(const Axis& a);
+NACRE_INLINE bool everywhere_inside(const Axis& a) {
+  const Taps inside = outputs_inside(a);
+  return inside.first == 0 && inside.last == a.out;
+}
 
 // Rows of the weights in the order in which the taps of q are met, n channels from o0, as a panel [K][ld] padded with 0.
 // Sliding tiles meet the taps of a row channel by channel.

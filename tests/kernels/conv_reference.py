@@ -139,6 +139,15 @@ CASES = [
     Conv(N=1, H=7, W=7, C=90, O=298, act=1),
     Conv(N=1, H=7, W=7, C=900, O=170),
     Conv(N=1, H=6, W=9, C=66, O=290, KH=3, KW=3, G=2, padding="same"),
+    # a vector and a half of outputs, alone and behind two panels
+    Conv(N=3, H=11, W=13, C=20, O=24, act=1),
+    Conv(N=2, H=21, W=17, C=6, O=21, KH=3, KW=3, SH=2, SW=2, padding="same"),
+    Conv(N=2, H=9, W=10, C=24, O=88, KH=2, KW=2, padding="same"),
+    # gradients of weights as products: in parts, of pixels that are gathered, and of too many
+    Conv(N=4, H=20, W=20, C=64, O=70),
+    Conv(N=3, H=9, W=7, C=520, O=20, SH=2, SW=2, padding="same"),
+    Conv(N=2, H=10, W=7, C=768, O=33, SH=3, SW=2, more={"ldx": 771, "ldy": 40}),
+    Conv(N=12, H=64, W=64, C=24, O=40),
     Conv(N=0, H=5, W=5, C=3, O=4, KH=3, KW=3),
     Conv(N=2, H=0, W=5, C=3, O=4, KH=3, KW=3, padding="same"),
     Conv(N=2, H=5, W=5, C=0, O=4, KH=3, KW=3, padding="same"),

@@ -173,18 +173,19 @@ void run_tiles(TileArgs& t, i64 in_groups, i64 px) {
   run_even(t, singles, px - in_groups, NV == 1 ? kNarrowPx : kWidePx, 1, in_groups);
 }
 
+template <int px>
+constexpr TileFn paired() {
+  if constexpr (px <= kPairPx) {
+    return conv_tile<px, 4, false>;
+  } else {
+    return nullptr;
+  }
+}
+
 // The same against two panels.
 void run_pairs(TileArgs& t, i64 px) {
-#if defined(__AVX512F__)
-  static constexpr TileFn tiles[] = {nullptr,
-                                     conv_tile<1, 4, false>,
-                                     conv_tile<2, 4, false>,
-                                     conv_tile<3, 4, false>,
-                                     conv_tile<4, 4, false>,
-                                     conv_tile<5, 4, false>,
-                                     conv_tile<6, 4, false>};
-  run_even(t, tiles, px, kPairPx, 1, 0);
-#endif
+  static constexpr TileFn tiles[] = {nullptr, paired<1>(), paired<2>(), paired<3>(), paired<4>(), paired<5>(), paired<6>()};
+  run_even(t, tiles, px, max_of(kPairPx, 1), 1, 0);
 }
 
 template <int S, int L, int NV>

@@ -168,20 +168,15 @@ NACRE_INLINE void store_some(float* p, Vec a, i64 n) {
   }
 }
 
-
-// Rows of S x L pixels from p0 on, `row_px` from row to row; whole: all vectors of the tile are.
-template <int S, int L, int NV, bool whole>
-NACRE_INLINE void finish_sums(const TileArgs& t, i64 p0, Vec (&acc)[S * L][NV]) {
+// Rows of S x L pixels from p0 on, `row_px` from row to row; `rest` channels of the last vector.
+template <int S, int L, int NV>
+NACRE_INLINE void finish_sums(const TileArgs& t, i64 p0, Vec (&acc)[S * L][NV], i64 rest) {
   const i64* y_at[S];
   NACRE_UNROLL for (int s = 0; s < S; ++s) y_at[s] = t.y_at + p0 + s * t.row_px;
-  const i64 n = t.n;
-  const auto get = [n](const float* p, int v) __attribute__((always_inline)) {
-    return whole ? load(p + v * kLanes) : load_some(p + v * kLanes, n - v * kLanes);
-  };
   if (t.r) {
     NACRE_UNROLL for (int i = 0; i < S * L; ++i) {
       const float* r = t.r + t.r_at[p0 + i / L * t.row_px + i % L];
-      NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] += get(r, v);
+      NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] += load(r + v * kLanes);
     }
   }
   if (t.act) {
@@ -197,21 +192,50 @@ NACRE_INLINE void finish_sums(const TileArgs& t, i64 p0, Vec (&acc)[S * L][NV]) 
   if (t.mask) {
     NACRE_UNROLL for (int i = 0; i < S * L; ++i) {
       const float* m = t.mask + y_at[i / L][i % L];
-      NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] = select(gt(get(m, v), zero()), acc[i][v]);
+      NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] = select(gt(load(m + v * kLanes), zero()), acc[i][v]);
     }
   }
-  NACRE_UNROLL for (int i = 0; i < S * L; ++i) {
-    float* y = t.y + y_at[i / L][i % L];
-    NACRE_UNROLL for (int v = 0; v < NV; ++v) {
-      if (whole) store(y + v * kLanes, acc[i][v]); else store_some(y + v * kLanes, acc[i][v], n - v * kLanes);
+  const auto put = [&](auto last) __attribute__((always_inline)) {
+    NACRE_UNROLL for (int i = 0; i < S * L; ++i) {
+      float* y = t.y + y_at[i / L][i % L];
+      NACRE_UNROLL for (int v = 0; v < NV - 1; ++v) store(y + v * kLanes, acc[i][v]);
+      last(y + (NV - 1) * kLanes, acc[i][NV - 1]);
+    }
+  };
+  if (NV > 2 || rest >= kLanes) {  // two panels are whole
+    put([](float* p, Vec v) __attribute__((always_inline)) { store(p, v); });
+  } else {
+    put([rest](float* p, Vec v) __attribute__((always_inline)) { store(p, v, rest); });
+  }
+}
+
+// What r and mask do to channels that do not fill a vector: one function for all tiles. sums[pixel][width].
+__attribute__((noinline, unused)) static void finish_some(const TileArgs& t, i64 p0, i64 rows, i64 length, i64 width,
+                                                          const float* sums) {
+  for (i64 i = 0; i < rows * length; ++i) {
+    const i64 p = p0 + i / length * t.row_px + i % length;
+    for (i64 o = 0; o < width; o += kLanes) {
+      const i64 n = t.n - o;
+      Vec sum = load(sums + i * width + o);
+      if (t.r) sum += load(t.r + t.r_at[p] + o, n);
+      if (t.act) sum = max(zero(), sum);
+      if (t.act == 2) sum = min(set1(6.0f), sum);
+      if (t.mask) sum = select(gt(load(t.mask + t.y_at[p] + o, n), zero()), sum);
+      store(t.y + t.y_at[p] + o, sum, n);
     }
   }
 }
 
 template <int S, int L, int NV>
 NACRE_INLINE void finish_tile(const TileArgs& t, i64 p0, Vec (&acc)[S * L][NV]) {
-  if (t.n >= NV * kLanes) finish_sums<S, L, NV, true>(t, p0, acc);
-  else finish_sums<S, L, NV, false>(t, p0, acc);
+  if (NV > 2 || t.n >= NV * kLanes || (!t.r && !t.mask)) {
+    return finish_sums<S, L, NV>(t, p0, acc, t.n - (NV - 1) * kLanes);
+  }
+  float sums[S * L * NV * kLanes];
+  NACRE_UNROLL for (int i = 0; i < S * L; ++i) {
+    NACRE_UNROLL for (int v = 0; v < NV; ++v) store(sums + (i * NV + v) * kLanes, acc[i][v]);
+  }
+  finish_some(t, p0, S, L, NV * kLanes, sums);
 }
 
 // What finished sums will meet, on its way while they are formed.
@@ -265,14 +289,14 @@ inline void half_tile(const TileArgs& t, i64 p0) {
       }
     }
   }
-  finish_sums<1, kHalfPx, 1, true>(t, p0, acc);
+  finish_tile<1, kHalfPx, 1>(t, p0, acc);
   NACRE_UNROLL for (int i = 0; i < kHalfPx; ++i) acc[i][0] = i % 2 ? swap_halves(half[i / 2]) : half[i / 2];
   TileArgs second = t;
   second.n -= kLanes;
   second.y += kLanes;
   if (t.r) second.r += kLanes;
   if (t.mask) second.mask += kLanes;
-  finish_sums<1, kHalfPx, 1, false>(second, p0, acc);
+  finish_tile<1, kHalfPx, 1>(second, p0, acc);
 }
 #endif
 

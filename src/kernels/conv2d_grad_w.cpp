@@ -119,7 +119,7 @@ struct TapTile {
   i64 row_at[kMostRows];
   i64 n;  // output channels
   bool add;
-  const float* ahead;  // what the next block reads is asked for pixel by pixel
+  const float* ahead;  // what the next block reads is asked for line by line, one with each pixel
   i64 ahead_step;
 };
 
@@ -207,8 +207,8 @@ void run_tiles(TapTile t, const View& v, const RowMap& rows, i64 taps, Ahead& x_
         }
         t.x = v.x + h * v.tap_row + w * v.tap_col + r0;
         Ahead& ahead = x_ahead.at < x_ahead.end ? x_ahead : dy_ahead;
-        t.ahead = ahead.at;
-        t.ahead_step = ahead.at < ahead.end ? ahead.step : 0;
+        t.ahead_step = ahead.at < ahead.end ? 16 : 0;
+        t.ahead = t.ahead_step > 0 ? ahead.at : t.dy;
         ahead.at += t.lines * t.cols * t.ahead_step;
         (narrow ? tile_of<1>(np, rr) : tile_of<2>(np, rr))(t);
         r0 += rr;
@@ -412,8 +412,6 @@ void conv2d_grad_w(const Conv2DShape& s, Slice units, Scratch scratch, const flo
         const i64 tiles = ceil_div(O, kPanel) * ceil_div(taps * C, O <= kLanes ? kNarrowRows : kRows);
         x_ahead = ahead_of(p.q, next, x + g * p.Cg + c0, C, tiles);
         dy_ahead = ahead_of(outputs, next, dy + g * p.Og + o0, O, tiles);
-        const i64 length = x_ahead.end - x_ahead.at + dy_ahead.end - dy_ahead.at;
-        x_ahead.step = dy_ahead.step = ceil_div(length, tiles * px);
       }
       for (i64 o = 0; o < O; o += kPanel) {
         t.n = min_of(O - o, kPanel);

@@ -336,34 +336,24 @@ void zero_floats(float* to, i64 n) {
 }
 
 void transpose(float* to, i64 ld_to, const float* from, i64 ld_from, i64 M, i64 N) {
-  typedef float V4 __attribute__((vector_size(16)));
-  const auto get = [](const float* p) {
-    V4 v;
-    __builtin_memcpy(&v, p, 16);
-    return v;
-  };
-  i64 m = 0;
-  for (; m + 4 <= M; m += 4) {
-    const float* f = from + m * ld_from;
-    i64 n = 0;
-    for (; n + 4 <= N; n += 4) {
-      const V4 a = get(f + n), b = get(f + ld_from + n), c = get(f + 2 * ld_from + n), d = get(f + 3 * ld_from + n);
-      const V4 ab0 = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab1 = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-      const V4 cd0 = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd1 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-      const V4 r0 = __builtin_shufflevector(ab0, cd0, 0, 1, 4, 5), r1 = __builtin_shufflevector(ab0, cd0, 2, 3, 6, 7);
-      const V4 r2 = __builtin_shufflevector(ab1, cd1, 0, 1, 4, 5), r3 = __builtin_shufflevector(ab1, cd1, 2, 3, 6, 7);
+  for (i64 m = 0; m < M; m += kLanes) {
+    for (i64 n = 0; n < N; n += kLanes) {
+      const i64 rows = min_of(M - m, kLanes), columns = min_of(N - n, kLanes);
+      const float* f = from + m * ld_from + n;
       float* t = to + n * ld_to + m;
-      __builtin_memcpy(t, &r0, 16);
-      __builtin_memcpy(t + ld_to, &r1, 16);
-      __builtin_memcpy(t + 2 * ld_to, &r2, 16);
-      __builtin_memcpy(t + 3 * ld_to, &r3, 16);
+      Vec block[kLanes];
+      if (rows == kLanes && columns == kLanes) {
+        NACRE_UNROLL for (int i = 0; i < kLanes; ++i) block[i] = load(f + i * ld_from);
+        transpose(block);
+        NACRE_UNROLL for (int i = 0; i < kLanes; ++i) store(t + i * ld_to, block[i]);
+      } else {
+        NACRE_UNROLL for (int i = 0; i < kLanes; ++i) block[i] = i < rows ? load(f + i * ld_from, columns) : zero();
+        transpose(block);
+        NACRE_UNROLL for (int i = 0; i < kLanes; ++i) {
+          if (i < columns) store(t + i * ld_to, block[i], rows);
+        }
+      }
     }
-    for (; n < N; ++n) {
-      for (i64 i = 0; i < 4; ++i) to[n * ld_to + m + i] = f[i * ld_from + n];
-    }
-  }
-  for (; m < M; ++m) {
-    for (i64 n = 0; n < N; ++n) to[n * ld_to + m] = from[m * ld_from + n];
   }
 }
 

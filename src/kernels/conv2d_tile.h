@@ -173,10 +173,13 @@ template <int S, int L, int NV>
 NACRE_INLINE void finish_sums(const TileArgs& t, i64 p0, Vec (&acc)[S * L][NV], i64 rest) {
   const i64* y_at[S];
   NACRE_UNROLL for (int s = 0; s < S; ++s) y_at[s] = t.y_at + p0 + s * t.row_px;
+  const auto last_of = [rest](const float* p) __attribute__((always_inline)) {  // masked loads of 16 lanes cost nothing
+    return NV > 2 ? load(p) : kLanes == 16 ? load(p, rest) : load_some(p, rest);
+  };
   if (t.r) {
     NACRE_UNROLL for (int i = 0; i < S * L; ++i) {
       const float* r = t.r + t.r_at[p0 + i / L * t.row_px + i % L];
-      NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] += load(r + v * kLanes);
+      NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] += v < NV - 1 ? load(r + v * kLanes) : last_of(r + v * kLanes);
     }
   }
   if (t.act) {
@@ -209,26 +212,27 @@ NACRE_INLINE void finish_sums(const TileArgs& t, i64 p0, Vec (&acc)[S * L][NV], 
   }
 }
 
-// What r and mask do to channels that do not fill a vector: one function for all tiles. sums[pixel][width].
+// Masked channels that do not fill a vector: one function for all tiles. sums[pixel][width].
 __attribute__((noinline, unused)) static void finish_some(const TileArgs& t, i64 p0, i64 rows, i64 length, i64 width,
                                                           const float* sums) {
-  for (i64 i = 0; i < rows * length; ++i) {
-    const i64 p = p0 + i / length * t.row_px + i % length;
-    for (i64 o = 0; o < width; o += kLanes) {
-      const i64 n = t.n - o;
-      Vec sum = load(sums + i * width + o);
-      if (t.r) sum += load(t.r + t.r_at[p] + o, n);
-      if (t.act) sum = max(zero(), sum);
-      if (t.act == 2) sum = min(set1(6.0f), sum);
-      if (t.mask) sum = select(gt(load(t.mask + t.y_at[p] + o, n), zero()), sum);
-      store(t.y + t.y_at[p] + o, sum, n);
+  for (i64 row = 0; row < rows; ++row, p0 += t.row_px) {
+    for (i64 p = p0; p < p0 + length; ++p, sums += width) {
+      for (i64 o = 0; o < width; o += kLanes) {
+        const i64 n = t.n - o;
+        Vec sum = load(sums + o);
+        if (t.r) sum += load(t.r + t.r_at[p] + o, n);
+        if (t.act) sum = max(zero(), sum);
+        if (t.act == 2) sum = min(set1(6.0f), sum);
+        if (t.mask) sum = select(gt(load(t.mask + t.y_at[p] + o, n), zero()), sum);
+        store(t.y + t.y_at[p] + o, sum, n);
+      }
     }
   }
 }
 
 template <int S, int L, int NV>
 NACRE_INLINE void finish_tile(const TileArgs& t, i64 p0, Vec (&acc)[S * L][NV]) {
-  if (NV > 2 || t.n >= NV * kLanes || (!t.r && !t.mask)) {
+  if (NV > 2 || t.n >= NV * kLanes || !t.mask) {
     return finish_sums<S, L, NV>(t, p0, acc, t.n - (NV - 1) * kLanes);
   }
   float sums[S * L * NV * kLanes];

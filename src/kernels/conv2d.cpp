@@ -13,7 +13,7 @@ namespace {
 constexpr i64 kCopyFloats = 48 * 1024;   // block copy: 192 KB of a 1 MB L2
 constexpr i64 kPanelFloats = 96 * 1024;   // weight panels in use together: 384 KB of L2
 constexpr i64 kNearFloats = 64 * 1024;    // what a block reads where it lies: a quarter of L2
-constexpr i64 kFarFloats = 2 * 1024 * 1024;  // images that L3 has no room for: others come without being asked for, unless they are copied
+constexpr i64 kFarFloats = 2 * 1024 * 1024;  // of images that L3 has no room for; others come unasked, unless copied
 constexpr i64 kLongSum = 256;             // rows of a panel
 constexpr double kUnitFlops = 4e5;        // a unit takes at least about 2 us
 constexpr i64 kManyUnits = 64;            // enough for as many cores
@@ -184,7 +184,8 @@ constexpr TileFn paired() {
 
 // The same against two panels.
 void run_pairs(TileArgs& t, i64 px) {
-  static constexpr TileFn tiles[] = {nullptr, paired<1>(), paired<2>(), paired<3>(), paired<4>(), paired<5>(), paired<6>()};
+  static constexpr TileFn tiles[] = {nullptr,     paired<1>(), paired<2>(), paired<3>(),
+                                     paired<4>(), paired<5>(), paired<6>()};
   run_even(t, tiles, px, max_of(kPairPx, 1), 1, 0);
 }
 
@@ -364,7 +365,8 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
     const i64 y0 = px0 * q.ldy + g * p.O;
     Ahead ahead{at.x, at.x, 0};
     if (asks && next < end) {  // sliding tiles ask between them, about 16 pixels each
-      ahead = ahead_of(q, block_at(q, p.cut, unit_at(p, next, by_block).block), at.x + g * q.C, q.C, (panel1 - panel0) * px / 16);
+      const Block behind = block_at(q, p.cut, unit_at(p, next, by_block).block);
+      ahead = ahead_of(q, behind, at.x + g * q.C, q.C, (panel1 - panel0) * px / 16);
     }
     for (i64 i = panel0, many; i < panel1; i += many) {
       const i64 o = i * kPanel;
@@ -379,8 +381,8 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
         t.w = at.packed ? at.w + (g * p.panels + i) * K * kPanel : panels + (i - panel0) * K * kPanel;
         t.ld_w = t.n <= kLanes ? kLanes : kPanel;
       }
-      // Each step of the first tiles asks for a line: of the next panel, where none of this set has been read before, else
-      // of the next block.
+      // Each step of the first tiles asks for a line: of the next panel, where none of this set has been read before,
+      // else of the next block.
       const bool fresh = by_block ? unit.block == first_block : i + many < panel1 || u % p.blocks == p.blocks - 1;
       if (at.packed && fresh) {
         t.ask(t.w + many * K * t.ld_w, many * K * t.ld_w);

@@ -3,8 +3,8 @@
 // gemm: M = taps * channels, N = output channels, K = pixels. A unit owns a block of channels (with all taps) by a block of
 // output channels, of one part of the pixels. It walks over blocks of pixels small enough for L2; within one, a tile of
 // MR rows x NV vectors of dw stays in registers over all pixels: x is broadcast from consecutive floats, dy is vectors.
-// With a window of one pixel, images that are near make one product (gemm.h) for each part of the pixels; where it strides,
-// the pixels that it sees are copied side by side first, some channels at a time.
+// With a window of one pixel, images that are near make one product (gemm.h) for each part of the pixels; where it
+// strides, the pixels that it sees are copied side by side first, some channels at a time.
 #include "kernels/conv2d.h"
 #include "kernels/conv2d_few.h"
 #include "kernels/correlate.h"
@@ -30,7 +30,7 @@ constexpr i64 kCopyFloats = 80 * 1024;  // of x per block
 constexpr i64 kSumFloats = 64 * 1024;    // of dw per unit: 256 KB of L2
 constexpr i64 kManyUnits = 32;
 constexpr i64 kGathered = 256, kFewGathered = 512;  // channels of a block; the least that copying pays for
-constexpr double kFarFloats = 3 * 1024 * 1024;  // of x and dy, which L3 has no room for: they are asked for block by block
+constexpr double kFarFloats = 3 * 1024 * 1024;  // of x and dy, for which L3 has no room: asked for block by block
 
 struct Plan {
   Correlation q;  // with the channels of one block
@@ -81,8 +81,8 @@ Plan plan(const Conv2DShape& s) {
   const double px = static_cast<double>(s.N) * static_cast<double>(s.OH) * static_cast<double>(s.OW);
   p.gathers = !pointwise(s);
   const double floats = px * static_cast<double>(p.gathers ? s.C + s.O : ldx_of(s) + ldy_of(s));
-  p.product = t == 1 && !p.few && s.G == 1 && px > 0 && s.C >= (p.gathers ? kFewGathered : 1) && s.O > 0 && floats <= kFarFloats &&
-              everywhere_inside(p.q.h) && everywhere_inside(p.q.w);
+  p.product = t == 1 && !p.few && s.G == 1 && px > 0 && s.C >= (p.gathers ? kFewGathered : 1) && s.O > 0 &&
+              floats <= kFarFloats && everywhere_inside(p.q.h) && everywhere_inside(p.q.w);
   i64 units = base.value();
   if (p.product) {
     p.c_blocks = p.gathers ? ceil_div(s.C, kGathered) : 1;
@@ -91,8 +91,9 @@ Plan plan(const Conv2DShape& s) {
     p.parts = 1;
     units = p.c_blocks * product_units(part_product(s, p));
   }
-  const double unit_flops = p.product ? 2.0 * px * static_cast<double>(s.C) * static_cast<double>(s.O) / static_cast<double>(units)
-                                      : 2.0 * px * static_cast<double>(t) * static_cast<double>(p.CB) * static_cast<double>(p.OB);
+  const double pairs = p.product ? static_cast<double>(s.C) * static_cast<double>(s.O) / static_cast<double>(units)
+                                 : static_cast<double>(t) * static_cast<double>(p.CB) * static_cast<double>(p.OB);
+  const double unit_flops = 2.0 * px * pairs;
   i64 parts = units > 0 ? ceil_div(kManyUnits, units) : 1;
   parts = min_of(parts, static_cast<i64>(min_of(static_cast<i64>(px / 512), 1 << 20)));  // partial sums stay cheap
   if (unit_flops < 1e6 * static_cast<double>(parts)) parts = static_cast<i64>(unit_flops / 1e6);

@@ -34,7 +34,7 @@ constexpr int kPanel = 2 * kLanes;  // output channels of a panel
 
 constexpr int kAhead = 4;  // steps of a sliding tile: panels come from L2, and hardware does not look beyond a page
 
-// Whether the channels of a panel are a vector and at most half of another, and tiles know how to use the lanes of two halves.
+// Whether the channels of a panel are a vector and at most half of another, and there are tiles for that.
 NACRE_INLINE bool half_fits(i64 n) { return kHalfPx > 0 && n > kLanes && n <= kLanes + kLanes / 2; }
 NACRE_INLINE i64 panel_width(i64 n) { return n <= kLanes ? kLanes : kPanel; }
 
@@ -179,7 +179,8 @@ NACRE_INLINE void finish_sums(const TileArgs& t, i64 p0, Vec (&acc)[S * L][NV], 
   if (t.r) {
     NACRE_UNROLL for (int i = 0; i < S * L; ++i) {
       const float* r = t.r + t.r_at[p0 + i / L * t.row_px + i % L];
-      NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] += v < NV - 1 ? load(r + v * kLanes) : last_of(r + v * kLanes);
+      NACRE_UNROLL for (int v = 0; v < NV - 1; ++v) acc[i][v] += load(r + v * kLanes);
+      acc[i][NV - 1] += last_of(r + (NV - 1) * kLanes);
     }
   }
   if (t.act) {

@@ -7,6 +7,7 @@
 namespace nacre::NACRE_ISA {
 namespace {
 
+constexpr double kFewPx = 64;
 constexpr double kRowsFlops = 1e5;  // short units make equal shares: a slice goes over its rows as one run
 constexpr i64 kKnownPhases = 3;  // of strided gradients are worked out once per slice, not once per row
 
@@ -17,6 +18,15 @@ i64 rows_per_unit(double row_flops, i64 rows) {
   return want >= static_cast<double>(rows) ? max_of(rows, 1) : max_of(static_cast<i64>(want), 1);
 }
 i64 forward_rows_of(const Conv2DShape& s) { return rows_per_unit(row_flops(s, s.OW), s.N * s.OH); }
+// Units of so many channels of all rows, where a walk knows the window and rows are too few for fair shares; 0: of rows.
+i64 channels_per_unit(const DepthwiseConv2DShape& s) {
+  const Conv2DShape c = as_conv(s);
+  const double px = static_cast<double>(s.N) * static_cast<double>(s.OH) * static_cast<double>(s.OW);
+  if (!walks(s) || px > kFewPx) return 0;
+  const double units = static_cast<double>(c.N) * static_cast<double>(c.OH) * row_flops(c, c.OW) / kRowsFlops;
+  const i64 vectors = ceil_div(c.O, kLanes);
+  return ceil_div(vectors, units < 1 ? 1 : units < kManyUnits ? static_cast<i64>(units) : kManyUnits) * kLanes;
+}
 i64 grad_x_rows_of(const Conv2DShape& s) {
   return rows_per_unit(row_flops(s, s.W) / static_cast<double>(s.SH) / static_cast<double>(s.SW), s.N * s.H);
 }
@@ -254,7 +264,8 @@ Facts depthwise_conv2d_facts(const DepthwiseConv2DShape& s) {
     f.error = "the problem is too large";
     return f;
   }
-  f.units = ceil_div(s.N * s.OH, forward_rows_of(c));
+  const i64 channels = channels_per_unit(s);
+  f.units = channels > 0 ? ceil_div(c.O, channels) : ceil_div(s.N * s.OH, forward_rows_of(c));
   f.scratch = scratch.value();
   return f;
 }
@@ -266,14 +277,16 @@ void depthwise_conv2d(const DepthwiseConv2DShape& s, Slice units, Scratch scratc
   const Taps inner = outputs_inside(columns);
   const i64 per = forward_rows_of(c), ldx = ldx_of(c), ldy = ldy_of(c), row = s.W * ldx;
   float* wide = reinterpret_cast<float*>(scratch.at);
-  const i64 end = min_of(units.end * per, s.N * s.OH);
+  const i64 channels = channels_per_unit(s);
+  const i64 begin = channels > 0 ? 0 : units.begin * per, end = channels > 0 ? s.N * s.OH : min_of(units.end * per, s.N * s.OH);
   const float floor = s.act ? 0.0f : -__builtin_inff(), ceiling = s.act == 2 ? 6.0f : __builtin_inff();
   const bool walk = walks(s);
-  for (i64 i = units.begin * per; i < end;) {
+  for (i64 i = begin; i < end;) {
     const i64 n = i / s.OH, stop = min_of(end, (n + 1) * s.OH);
     if (walk) {
-      const Image image{s.H, s.W, s.OH, s.OW, s.PT, s.PL, c.O, ldx, ldy, x + n * s.H * row, w, s.bias ? b : nullptr, nullptr,
-                        y + n * s.OH * s.OW * ldy, floor, ceiling};
+      Image image{s.H, s.W, s.OH, s.OW, s.PT, s.PL, c.O, ldx, ldy, x + n * s.H * row, w, s.bias ? b : nullptr, nullptr,
+                  y + n * s.OH * s.OW * ldy, floor, ceiling};
+      if (channels > 0) image.d0 = units.begin * channels, image.d1 = units.end * channels;
       if (s.SH == 1) filter_image<1, false, false>(image, i - n * s.OH, stop - n * s.OH);
       else filter_image<2, false, false>(image, i - n * s.OH, stop - n * s.OH);
       i = stop;

@@ -63,6 +63,7 @@ struct Image {
   const float *w = nullptr, *bias = nullptr, *mask = nullptr;  // null: none
   float* out = nullptr;
   float floor = 0, ceiling = 0;
+  i64 d0 = 0, d1 = i64{1} << 60;  // the channels that are wanted, from whole vectors on
 };
 
 // R rows of output from oh on, columns [ow, ow + n), channels d and up.
@@ -112,18 +113,19 @@ void filter_pairs(const Image& s, i64 h0, i64 oh, i64 end, i64 w0, i64 n, i64 d)
   walk_pairs<R>(op, n, w0 < 1, w0 + n > s.IW);
 }
 
-// Calls of(column, how many, channel, whole vectors?) over n columns and D channels.
+// Calls of(column, how many, channel, whole vectors?) over columns [from, to) and the channels of s.
 template <class Of>
-NACRE_INLINE void each_walk(i64 from, i64 to, i64 D, Of of) {
+NACRE_INLINE void each_walk(i64 from, i64 to, const Image& s, Of of) {
+  const i64 end = min_of(s.d1, s.D);
   for (i64 w = from; w < to; w += kWalkColumns) {
     const i64 n = min_of(kWalkColumns, to - w);
-    for (i64 d = 0; d < D; d += kLanes) of(w, n, d, d + kLanes <= D);
+    for (i64 d = s.d0; d < end; d += kLanes) of(w, n, d, d + kLanes <= s.D);
   }
 }
 
 template <int R, int S, bool flipped, bool masked>
 void filter_rows(const Image& s, i64 oh) {
-  each_walk(0, s.OW, s.D, [&](i64 w, i64 n, i64 d, bool whole) {
+  each_walk(0, s.OW, s, [&](i64 w, i64 n, i64 d, bool whole) {
     if (whole) filter_walk<R, S, flipped, masked, true>(s, oh, w, n, d);
     else filter_walk<R, S, flipped, masked, false>(s, oh, w, n, d);
   });
@@ -156,7 +158,7 @@ void filter_pairs_image(const Image& s, i64 oh, i64 end) {
   const i64 w1 = (s.OW - 1 + s.PL) / 2 + 1;
   while (oh < end) {
     const i64 h0 = (oh + s.PT) / 2;
-    each_walk(s.PL / 2, w1, s.D, [&](i64 w, i64 n, i64 d, bool whole) {
+    each_walk(s.PL / 2, w1, s, [&](i64 w, i64 n, i64 d, bool whole) {
       if (whole) filter_pairs<kPairRows, masked, true>(s, h0, oh, end, w, n, d);
       else filter_pairs<kPairRows, masked, false>(s, h0, oh, end, w, n, d);
     });
@@ -279,7 +281,7 @@ NACRE_INLINE void sum_taps(const Image& s, const float* dy, i64 oh, i64 ow, i64 
 
 template <int R, int S>
 void sum_tap_rows(const Image& s, const float* dy, i64 oh, const TapSums& sums) {
-  each_walk(0, s.OW, s.D, [&](i64 w, i64 n, i64 d, bool whole) {
+  each_walk(0, s.OW, s, [&](i64 w, i64 n, i64 d, bool whole) {
     TapSums to = sums;
     to.add = sums.add || w > 0;
     if (whole) sum_taps<R, S, true>(s, dy, oh, w, n, d, to);

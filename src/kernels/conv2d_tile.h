@@ -94,7 +94,8 @@ template <int MR, int NV>
 NACRE_INLINE void start_sums(const TileArgs& t, Vec (&acc)[MR][NV]) {
   Vec first[NV];
   NACRE_UNROLL for (int v = 0; v < NV; ++v) {
-    first[v] = t.bias && t.n > v * kLanes ? load(t.bias + v * kLanes, t.n - v * kLanes) : zero();
+    const i64 n = t.n - v * kLanes;
+    first[v] = !t.bias ? zero() : NV > 2 ? load(t.bias + v * kLanes) : n > 0 ? load(t.bias + v * kLanes, n) : zero();
   }
   NACRE_UNROLL for (int i = 0; i < MR; ++i) {
     NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] = first[v];

@@ -66,6 +66,7 @@ constexpr i64 kMapBlock = 8192;       // floats that strips go along in turn: 32
 template <class Of>
 NACRE_INLINE void map_columns(i64 rows, i64 C, Of of) {
   const i64 tail = C - (ceil_div(C, kLanes) - 1) * kLanes;
+  if (C == 0) return;
   if (C <= kLanes) {
     map_strips<1>({0, rows}, 0, tail, of);
   } else if (C <= 2 * kLanes) {

@@ -39,34 +39,54 @@ NACRE_INLINE void for_each_pixel(const Pool2DShape& s, Slice units, F pixel) {
 
 // ---- maxima ----
 
+// f(vectors, whole, c, n) for the floats [0, C): 4 vectors at once, or 2, of which the second ends at C at the latest. Vector
+// v begins at channel_of<vectors>(v, c, C).
+template <int n>
+struct Vectors {
+  constexpr operator int() const { return n; }
+};
+template <class F>
+NACRE_INLINE void each_vectors(i64 C, F f) {
+  if (C < kLanes) {
+    f(Vectors<1>(), No(), 0, C);
+    return;
+  }
+  i64 c = 0;
+  for (; c + 4 * kLanes <= C; c += 4 * kLanes) f(Vectors<4>(), Yes(), c, kLanes);
+  for (; c < C; c += 2 * kLanes) f(Vectors<2>(), Yes(), min_of(c, C - kLanes), kLanes);
+}
+template <int NV>
+NACRE_INLINE i64 channel_of(int v, i64 c, i64 C) {
+  return NV == 2 && v == 1 ? min_of(c + kLanes, C - kLanes) : c + v * kLanes;
+}
+
 template <int NV, bool whole, bool wide>
 NACRE_INLINE void max_grad_vectors(const Pool2DShape& s, const Seeing& win, i64 first, i64 ldy, i64 c, i64 n,
                                    const float* dy, const u8* index, float* dx) {
-  Vec sum[NV];
-  NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] = zero();
   const i64 C = s.C, SW = s.SW, nw = win.w1 - win.w0;
+  Vec sum[NV];
+  i64 channel[NV];
+  NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] = zero(), channel[v] = channel_of<NV>(v, c, C);
   i64 tap_h = win.tap_h * s.KW + win.tap_w, px = first + win.h0 * s.OW + win.w0;
   for (i64 h = win.h0; h < win.h1; ++h, tap_h -= s.SH * s.KW, px += s.OW) {
-    i64 tap = tap_h, at = px * C + c;
-    const float* g = dy + px * ldy + c;
+    i64 tap = tap_h, at = px * C;
+    const float* g = dy + px * ldy;
     for (i64 w = 0; w < nw; ++w, tap -= SW, at += C, g += ldy) {
       const VecI here = set1i(static_cast<i32>(tap));
       NACRE_UNROLL for (int v = 0; v < NV; ++v) {
-        const VecI from = get_index<whole, wide>(index, at + v * kLanes, n);
-        sum[v] = add_where(eq(from, here), sum[v], get<whole>(g + v * kLanes, n));
+        const VecI from = get_index<whole, wide>(index, at + channel[v], n);
+        sum[v] += select(eq(from, here), get<whole>(g + channel[v], n));
       }
     }
   }
-  NACRE_UNROLL for (int v = 0; v < NV; ++v) put<whole>(dx + c + v * kLanes, sum[v], n);
+  NACRE_UNROLL for (int v = 0; v < NV; ++v) put<whole>(dx + channel[v], sum[v], n);
 }
 
 template <bool wide>
 void max_grad_pixel(const Pool2DShape& s, const Seeing& win, i64 first, const float* dy, const u8* index, float* dx) {
   const i64 ldy = ldy_of(s);
-  i64 c = 0;
-  for (; c + 4 * kLanes <= s.C; c += 4 * kLanes) max_grad_vectors<4, true, wide>(s, win, first, ldy, c, kLanes, dy, index, dx);
-  each_vector(s.C, c, [&](auto whole, i64 at, i64 n) __attribute__((always_inline)) {
-    max_grad_vectors<1, whole, wide>(s, win, first, ldy, at, n, dy, index, dx);
+  each_vectors(s.C, [&](auto vectors, auto whole, i64 c, i64 n) __attribute__((always_inline)) {
+    max_grad_vectors<vectors, whole, wide>(s, win, first, ldy, c, n, dy, index, dx);
   });
 }
 
@@ -120,6 +140,7 @@ void tiled_max_grad_rows(const Pool2DShape& s, Slice units, const float* dy, con
 }
 
 constexpr int kNoTap = 255;
+constexpr int kGradRows = 4;  // of dx that share what they read
 // Windows first .. first + K - 1 of an axis. For each that does not exist another one stands, through no tap.
 template <int K>
 struct Sources {
@@ -346,22 +367,34 @@ void apart_mean_grad_rows(const Pool2DShape& s, Slice units, const float* dy, fl
   }
 }
 
+// `share` of windows that are whole.
 template <int NV, bool whole>
-NACRE_INLINE void mean_grad_vectors(const Pool2DShape& s, const Seeing& win, i64 c, i64 n, const float* dy, float* dx) {
-  const i64 ldy = ldy_of(s), KH = s.KH, KW = s.KW, OW = s.OW, SW = s.SW;
-  const float share = 1.0f / static_cast<float>(KH * KW);
+NACRE_INLINE void mean_grad_vectors(const Pool2DShape& s, const Seeing& win, bool inside, Vec share, i64 c, i64 n,
+                                    const float* dy, float* dx) {
+  const i64 ldy = ldy_of(s), C = s.C, nw = win.w1 - win.w0, row = s.OW * ldy;
   Vec sum[NV];
-  NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] = zero();
-  for (i64 oh = win.h0; oh < win.h1; ++oh) {
-    const i64 ih = oh * s.SH - s.PT, rows = min_of(ih + KH, s.H) - max_of(ih, 0);
-    const float* g = dy + (oh * OW + win.w0) * ldy + c;
-    for (i64 ow = win.w0, iw = ow * SW - s.PL; ow < win.w1; ++ow, iw += SW, g += ldy) {
-      const i64 cols = min_of(iw + KW, s.W) - max_of(iw, 0);
-      const Vec part = set1(rows == KH && cols == KW ? share : 1.0f / static_cast<float>(rows * cols));
-      NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] = fma(get<whole>(g + v * kLanes, n), part, sum[v]);
+  i64 channel[NV];
+  NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] = zero(), channel[v] = channel_of<NV>(v, c, C);
+  dy += win.h0 * row + win.w0 * ldy;
+  for (i64 h = win.h0; h < win.h1; ++h, dy += row) {
+    const float* g = dy;
+    for (i64 w = 0; w < nw; ++w, g += ldy) {
+      Vec part = share;
+      if (!inside) {
+        const i64 top = h * s.SH - s.PT, left = (win.w0 + w) * s.SW - s.PL;
+        const i64 seen = (min_of(top + s.KH, s.H) - max_of(top, 0)) * (min_of(left + s.KW, s.W) - max_of(left, 0));
+        part = set1(1.0f / static_cast<float>(seen));
+      }
+      NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] = fma(get<whole>(g + channel[v], n), part, sum[v]);
     }
   }
-  NACRE_UNROLL for (int v = 0; v < NV; ++v) put<whole>(dx + c + v * kLanes, sum[v], n);
+  NACRE_UNROLL for (int v = 0; v < NV; ++v) put<whole>(dx + channel[v], sum[v], n);
+}
+
+void mean_grad_pixel(const Pool2DShape& s, const Seeing& win, bool inside, Vec share, const float* dy, float* dx) {
+  each_vectors(s.C, [&](auto vectors, auto whole, i64 c, i64 n) __attribute__((always_inline)) {
+    mean_grad_vectors<vectors, whole>(s, win, inside, share, c, n, dy, dx);
+  });
 }
 
 }  // namespace
@@ -381,14 +414,12 @@ Facts avg_pool2d_grad_x_facts(const Pool2DShape& s) { return facts_of(s, false, 
 void avg_pool2d_grad_x(const Pool2DShape& s, Slice rows, const float* dy, float* dx) {
   if (s.SH >= s.KH && s.SW >= s.KW) return apart_mean_grad_rows(s, rows, dy, dx);
   const i64 ldx = ldx_of(s), ldy = ldy_of(s);
+  const Vec share = set1(1.0f / static_cast<float>(s.KH * s.KW));
+  // Windows [h.first, h.last) x [w.first, w.last) lie in the image.
+  const Range h = range_within(-s.PT, s.SH, s.OH, 0, s.H - s.KH + 1), w = range_within(-s.PL, s.SW, s.OW, 0, s.W - s.KW + 1);
   for_each_pixel(s, rows, [&](const Seeing& win, i64 first, i64 px) {
-    const float* from = dy + first * ldy;
-    float* to = dx + px * ldx;
-    i64 c = 0;
-    for (; c + 4 * kLanes <= s.C; c += 4 * kLanes) mean_grad_vectors<4, true>(s, win, c, kLanes, from, to);
-    each_vector(s.C, c, [&](auto whole, i64 at, i64 n) __attribute__((always_inline)) {
-      mean_grad_vectors<1, whole>(s, win, at, n, from, to);
-    });
+    const bool inside = win.h0 >= h.first && win.h1 <= h.last && win.w0 >= w.first && win.w1 <= w.last;
+    mean_grad_pixel(s, win, inside, share, dy + first * ldy, dx + px * ldx);
   });
 }
 

@@ -6,11 +6,6 @@
 namespace nacre::NACRE_ISA {
 namespace {
 
-#if defined(__AVX512F__) || defined(__ARM_NEON)
-constexpr int kGradRows = 4;
-#else
-constexpr int kGradRows = 2;
-#endif
 constexpr i64 kLimit = i64{1} << 30;
 constexpr i64 kUnitFloats = 32 * 1024;  // of the larger image touched per unit: a few microseconds
 

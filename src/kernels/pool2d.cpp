@@ -236,7 +236,7 @@ void max_pool_blocks(const Pool2DShape& s, Slice units, const float* x, float* y
   k.at_px = s.C, k.at_row = s.OW * s.C;
   for (i64 r = units.begin * per, end = min_of(units.end * per, rows); r < end; r += k.rows) {
     const i64 n = r / s.OH, oh = r % s.OH, ih = oh * S - s.PT;
-    k.rows = KH > S && oh >= inner_h.first ? max_of(min_of(min_of(inner_h.last - oh, end - r), kBlockRows), 1) : 1;
+    k.rows = oh >= inner_h.first ? max_of(min_of(min_of(inner_h.last - oh, end - r), kBlockRows), 1) : 1;
     inside_taps(ih, s.H, k.tap_h);
     const i64 top = ih + k.tap_h[0];
     NACRE_UNROLL for (int h = KH - 1; h >= 0; --h) k.row[h] = (k.tap_h[h] - k.tap_h[0]) * x_row, k.tap_h[h] *= KW;

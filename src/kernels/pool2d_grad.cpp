@@ -95,19 +95,21 @@ NACRE_INLINE Bytes get_bytes(const u8* p, i64 n) {
   return whole ? load_bytes(p) : load_bytes(p, n);
 }
 
-// Windows side by side without overlap or gap: each hands its gradient to the pixels of a row below it, columns [kw0, kw1).
+// Windows side by side without overlap or gap: each hands its gradient to the pixels of a row below it, columns [kw0, kw1),
+// of which the two of KW = 2 know their taps.
 template <int KW>
-void hand_out(const u8* index, i64 first_tap, i64 kw0, i64 kw1, const float* dy, float* dx, i64 ldx, i64 C) {
+NACRE_INLINE void hand_out(const u8* index, const Bytes (&two)[2], i64 first_tap, i64 kw0, i64 kw1, const float* dy, float* dx,
+                           i64 ldx, i64 C) {
   each_vector(C, 0, [=](auto whole, i64 c, i64 n) __attribute__((always_inline)) {
     const Bytes at = get_bytes<whole>(index + c, n);
     const Vec g = get<whole>(dy + c, n);
-    const auto pixel = [&](i64 k) __attribute__((always_inline)) {
-      put<whole>(dx + k * ldx + c, select(eq(at, set1_bytes(static_cast<u8>(first_tap + k))), g), n);
-    };
-    if (KW) {
-      NACRE_UNROLL for (int k = 0; k < KW; ++k) pixel(k);
+    if (KW == 2) {
+      put<whole>(dx + c, select(eq(at, two[0]), g), n);
+      put<whole>(dx + ldx + c, select(eq(at, two[1]), g), n);
     } else {
-      for (i64 k = kw0; k < kw1; ++k) pixel(k);
+      for (i64 k = kw0; k < kw1; ++k) {
+        put<whole>(dx + k * ldx + c, select(eq(at, set1_bytes(static_cast<u8>(first_tap + k))), g), n);
+      }
     }
   });
 }
@@ -120,6 +122,7 @@ void tiled_max_grad_rows(const Pool2DShape& s, Slice units, const float* dy, con
     i64 done = 0;  // columns of this row
     if (oh >= 0 && oh < s.OH) {
       const i64 first_tap = (ih - oh * s.SH) * s.KW, px = (n * s.OH + oh) * s.OW;
+      const Bytes two[] = {set1_bytes(static_cast<u8>(first_tap)), set1_bytes(static_cast<u8>(first_tap + 1))};
       for (i64 ow = 0; ow < s.OW; ++ow) {
         const i64 iw = ow * s.SW - s.PL, kw0 = max_of(-iw, 0), kw1 = min_of(s.W - iw, s.KW);
         for (; done < min_of(iw, s.W); ++done) zero_channels(dx_row + done * ldx, s.C);
@@ -128,9 +131,9 @@ void tiled_max_grad_rows(const Pool2DShape& s, Slice units, const float* dy, con
         const float* g = dy + (px + ow) * ldy;
         float* to = dx_row + iw * ldx;
         if (s.KW == 2 && kw1 - kw0 == 2) {
-          hand_out<2>(at, first_tap, kw0, kw1, g, to, ldx, s.C);
+          hand_out<2>(at, two, first_tap, kw0, kw1, g, to, ldx, s.C);
         } else {
-          hand_out<0>(at, first_tap, kw0, kw1, g, to, ldx, s.C);
+          hand_out<0>(at, two, first_tap, kw0, kw1, g, to, ldx, s.C);
         }
         done = iw + kw1;
       }

@@ -161,22 +161,24 @@ NACRE_INLINE void map_row(float* y, i64 n, F f) {
   if (i < n) store(y + i, f(i, n - i), n - i);
 }
 
-// kLanes rows of N <= kTurned numbers and their columns: lane l of t[n] is x[l, n]. Whole vectors are read and written as
-// far as the rows reach; what goes beyond a row is written by the next one, or by blocks of columns further left.
-NACRE_INLINE void load_columns(const float* x, i64 N, Vec* t) {
+// Up to kLanes rows of N <= kTurned numbers and their columns: lane l of t[n] is x[l, n]. Whole vectors are read and written
+// as far as the rows reach; what goes beyond a row is written by the next one, or by blocks of columns further left.
+NACRE_INLINE void load_columns(const float* x, i64 rows, i64 N, Vec* t) {
   for (i64 c = 0; c < N; c += kLanes) {
     Vec v[kLanes];
     NACRE_UNROLL
     for (i64 l = 0; l < kLanes; ++l) {
       const i64 at = l * N + c;
-      v[l] = at + kLanes <= kLanes * N ? load(x + at) : load(x + at, N - c);
+      v[l] = zero();
+      if (at + kLanes <= rows * N) v[l] = load(x + at);
+      else if (l < rows) v[l] = load(x + at, N - c);
     }
     transpose(v);
     NACRE_UNROLL
     for (i64 l = 0; l < kLanes; ++l) t[c + l] = v[l];
   }
 }
-NACRE_INLINE void store_columns(float* y, i64 N, const Vec* t) {
+NACRE_INLINE void store_columns(float* y, i64 rows, i64 N, const Vec* t) {
   for (i64 c = (N - 1) / kLanes * kLanes; c >= 0; c -= kLanes) {
     Vec v[kLanes];
     NACRE_UNROLL
@@ -185,8 +187,8 @@ NACRE_INLINE void store_columns(float* y, i64 N, const Vec* t) {
     NACRE_UNROLL
     for (i64 l = 0; l < kLanes; ++l) {
       const i64 at = l * N + c;
-      if (at + kLanes <= kLanes * N) store(y + at, v[l]);
-      else store(y + at, v[l], N - c);
+      if (at + kLanes <= rows * N) store(y + at, v[l]);
+      else if (l < rows) store(y + at, v[l], N - c);
     }
   }
 }
@@ -197,24 +199,11 @@ template <bool second, class F>
 NACRE_INLINE void by_columns(i64 N, i64 begin, i64 end, const float* x0, const float* x1, float* y, F f) {
   Vec t[kTurned], u[kTurned];
   for (i64 m = begin; m < end; m += kLanes) {
-    const i64 rows = min_of(kLanes, end - m), n = rows * N;
-    float in[2][kTurned * kLanes], out[kTurned * kLanes];
-    const float *from0 = x0 + m * N, *from1 = x1 + m * N;
-    float* to = y + m * N;
-    if (rows < kLanes) {
-      for (i64 i = 0; i < kLanes * N; ++i) {
-        in[0][i] = i < n ? from0[i] : 0;
-        if (second) in[1][i] = i < n ? from1[i] : 0;
-      }
-      from0 = in[0], from1 = in[1], to = out;
-    }
-    load_columns(from0, N, t);
-    if (second) load_columns(from1, N, u);
+    const i64 rows = min_of(kLanes, end - m);
+    load_columns(x0 + m * N, rows, N, t);
+    if (second) load_columns(x1 + m * N, rows, N, u);
     f(t, u, m, rows);
-    store_columns(to, N, t);
-    if (rows < kLanes) {
-      for (i64 i = 0; i < n; ++i) y[m * N + i] = out[i];
-    }
+    store_columns(y + m * N, rows, N, t);
   }
 }
 

@@ -91,7 +91,7 @@ NACRE_INLINE void map_columns(i64 rows, i64 C, Of of) {
 // p[c], q[c] = sums over the rows of what of(column, lanes) -> add(row, p, q) adds, for `strips` vectors of columns.
 template <int strips, class Of>
 NACRE_INLINE void sum_strips(i64 rows, i64 column, i64 last, float* p, float* q, Of of) {
-  constexpr int kTurns = strips == 4 ? 2 : 4;  // rows in turn have sums of their own, so that no addition waits
+  constexpr int kTurns = strips == kStrips ? 2 : 4;  // rows in turn have sums of their own, so that no addition waits
   Vec a[kTurns][strips], b[kTurns][strips];
   NACRE_UNROLL for (int t = 0; t < kTurns; ++t) {
     NACRE_UNROLL for (int k = 0; k < strips; ++k) a[t][k] = b[t][k] = zero();

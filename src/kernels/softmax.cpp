@@ -123,7 +123,10 @@ float exp_shifted(Rows& rows, i64 n) {
     i64 i = from;
     for (; i + 4 * kLanes <= end; i += 4 * kLanes) {
       Vec v[4];
-      for (i64 at = 0; at < 4 * kLanes; at += 16) prefetch(next + i + ahead + at);  // a line
+      for (i64 at = 0; at < 4 * kLanes; at += 16) {  // a line of what comes, and of where it goes
+        prefetch(next + i + ahead + at);
+        if (keep) prefetch(y + i + ahead + at);
+      }
       NACRE_UNROLL
       for (int k = 0; k < 4; ++k) v[k] = exp_down(load(x + i + k * kLanes) - shift);
       NACRE_UNROLL

@@ -98,7 +98,8 @@ void layer_norm(const LayerNormShape& s, Slice units, const float* x, const floa
     }
     for (i64 r = m; r < m + rows; ++r) rstd[r] = static_cast<float>(1.0 / __builtin_sqrt(var[r - m] + eps));
     for (i64 r = m; r < m + rows; ++r) {
-      map_row(y + r * N, N, [=, middle = set1(mean[r]), factor = set1(rstd[r])](i64 i, i64 n) __attribute__((always_inline)) {
+      const Vec middle = set1(mean[r]), factor = set1(rstd[r]);
+      map_row(y + r * N, N, [=](i64 i, i64 n) __attribute__((always_inline)) {
         Vec v = (load_n(x + r * N + i, n) - middle) * factor;
         if (scaled) v *= load_n(gamma + i, n);
         if (shifted) v += load_n(beta + i, n);

@@ -59,8 +59,8 @@ NACRE_INLINE void map_strips(Run rows, i64 column, i64 last, Of of) {
   }
 }
 
-constexpr i64 kNear = 192 * 1024;  // floats that L2 holds, where constants read again cost more than rows read in pieces
-constexpr i64 kMapBlock = 8192;       // floats that strips go along in turn: 32 KB, of which L1 still has what was fetched ahead
+constexpr i64 kNear = 192 * 1024;  // floats that L2 holds, where constants read again cost more than rows in pieces
+constexpr i64 kMapBlock = 8192;    // floats that strips go along in turn: L1 still has what was fetched ahead
 
 // Rows of C columns. Where a row is longer than the constants that registers hold, rows go one by one, or in L2 in blocks.
 template <class Of>

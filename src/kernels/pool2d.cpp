@@ -127,7 +127,9 @@ bool max_windows(const Windows<KH, KW>& k) {
         NACRE_UNROLL for (int h = kShared; h < KH; ++h) line[h] = row_max(h == 0 ? x : x + (h == 1 ? row1 : row2));
         Best best = line[0];
         if (index) best.tap += tap_h[0];
-        NACRE_UNROLL for (int h = 1; h < KH; ++h) take_larger<index, false>(best, line[h].value, line[h].tap + tap_h[h]);
+        NACRE_UNROLL for (int h = 1; h < KH; ++h) {
+          take_larger<index, false>(best, line[h].value, line[h].tap + tap_h[h]);
+        }
         put<whole>(y, best.value, n);
         if (index) put_index<whole, false>(at, 0, best.tap, n);
         NACRE_UNROLL for (int h = 0; h < kShared; ++h) line[h] = line[h + S];
@@ -250,10 +252,12 @@ void max_pool_blocks(const Pool2DShape& s, Slice units, const float* x, float* y
       k.at = index ? at + (r * s.OW + ow) * s.C : at;
       k.pixels = dense ? 1 : run;
       k.floats = dense ? run * s.C : s.C;
-      const bool doubtful = k.floats < kLanes ? max_windows<KH, KW, S, false, index>(k) : max_windows<KH, KW, S, true, index>(k);
+      const bool doubtful =
+          k.floats < kLanes ? max_windows<KH, KW, S, false, index>(k) : max_windows<KH, KW, S, true, index>(k);
       for (i64 below = 0; doubtful && below < k.rows; ++below) {
         const i64 px = (r + below) * s.OW + ow;
-        max_pixels<index, false>(window_at(s, x, n, ih + below * S, iw), run, S * ldx, s.C, y + px * ldy, ldy, at, px * s.C);
+        const Seen seen = window_at(s, x, n, ih + below * S, iw);
+        max_pixels<index, false>(seen, run, S * ldx, s.C, y + px * ldy, ldy, at, px * s.C);
       }
     }
   }

@@ -39,8 +39,8 @@ NACRE_INLINE void for_each_pixel(const Pool2DShape& s, Slice units, F pixel) {
 
 // ---- maxima ----
 
-// f(vectors, whole, c, n) for the floats [0, C): 4 vectors at once, or 2, of which the second ends at C at the latest. Vector
-// v begins at channel_of<vectors>(v, c, C).
+// f(vectors, whole, c, n) for the floats [0, C): 4 vectors at once, or 2, of which the second ends at C at the latest.
+// Vector v begins at channel_of<vectors>(v, c, C).
 template <int n>
 struct Vectors {
   constexpr operator int() const { return n; }
@@ -95,11 +95,11 @@ NACRE_INLINE Bytes get_bytes(const u8* p, i64 n) {
   return whole ? load_bytes(p) : load_bytes(p, n);
 }
 
-// Windows side by side without overlap or gap: each hands its gradient to the pixels of a row below it, columns [kw0, kw1),
-// of which the two of KW = 2 know their taps.
+// Windows side by side without overlap or gap: each hands its gradient to the pixels of a row below it, columns
+// [kw0, kw1), of which the two of KW = 2 know their taps.
 template <int KW>
-NACRE_INLINE void hand_out(const u8* index, const Bytes (&two)[2], i64 first_tap, i64 kw0, i64 kw1, const float* dy, float* dx,
-                           i64 ldx, i64 C) {
+NACRE_INLINE void hand_out(const u8* index, const Bytes (&two)[2], i64 first_tap, i64 kw0, i64 kw1, const float* dy,
+                           float* dx, i64 ldx, i64 C) {
   each_vector(C, 0, [=](auto whole, i64 c, i64 n) __attribute__((always_inline)) {
     const Bytes at = get_bytes<whole>(index + c, n);
     const Vec g = get<whole>(dy + c, n);
@@ -169,13 +169,15 @@ struct Gather {
   float* dx;
   i64 dx_px, dx_row;
 
-  Gather(const Pool2DShape& s, i64 image, const Sources<K>& h, const Sources<K>& w, const float* all_dy, const u8* all_index)
+  Gather(const Pool2DShape& s, i64 image, const Sources<K>& h, const Sources<K>& w, const float* all_dy,
+         const u8* all_index)
       : dy_px(ldy_of(s)), at_px(s.C) {
     const i64 px = (image * s.OH + h.at[0]) * s.OW + w.at[0];
     dy = all_dy + px * dy_px;
     index = all_index + px * at_px;
     NACRE_UNROLL for (int k = 0; k < 2; ++k) {
-      const i64 row = (h.at[min_of(k + 1, K - 1)] - h.at[min_of(k, K - 2)]) * s.OW, col = w.at[min_of(k + 1, K - 1)] - w.at[0];
+      const i64 row = (h.at[min_of(k + 1, K - 1)] - h.at[min_of(k, K - 2)]) * s.OW;
+      const i64 col = w.at[min_of(k + 1, K - 1)] - w.at[0];
       dy_row[k] = row * dy_px, at_row[k] = row * at_px;
       dy_col[k] = col * dy_px, at_col[k] = col * at_px;
     }
@@ -203,7 +205,8 @@ void max_grad_by_one_run(const Gather<3>& g) {
           const Bytes at = get_bytes<whole>(index + at_col[w], n);
           const Vec d = in_register(get<whole>(dy + dy_col[w], n));
           NACRE_UNROLL for (int r = 0; r < R; ++r) {
-            if (r <= row && row <= r + 2) sum[r] = add_where(eq(at, tap[r <= row && row <= r + 2 ? row - r : 0][w]), sum[r], d);
+            const bool sees = r <= row && row <= r + 2;
+            if (sees) sum[r] = add_where(eq(at, tap[sees ? row - r : 0][w]), sum[r], d);
           }
         }
         if (row >= 2) {
@@ -229,7 +232,9 @@ void max_grad_by_one_rows(const Pool2DShape& s, i64 image, i64 ih, const float* 
     const Sources<3> w(iw + s.PL - 2, s.OW);
     Gather<3> g(s, image, h, w, dy, index);
     NACRE_UNROLL for (int a = 0; a < 3; ++a) {
-      NACRE_UNROLL for (int b = 0; b < 3; ++b) g.tap[a][b] = static_cast<u8>(h.there[a] && w.there[b] ? 8 - 3 * a - b : kNoTap);
+      NACRE_UNROLL for (int b = 0; b < 3; ++b) {
+        g.tap[a][b] = static_cast<u8>(h.there[a] && w.there[b] ? 8 - 3 * a - b : kNoTap);
+      }
     }
     g.pixels = dense ? 1 : run;
     g.floats = dense ? run * s.C : s.C;
@@ -419,7 +424,8 @@ void avg_pool2d_grad_x(const Pool2DShape& s, Slice rows, const float* dy, float*
   const i64 ldx = ldx_of(s), ldy = ldy_of(s);
   const Vec share = set1(1.0f / static_cast<float>(s.KH * s.KW));
   // Windows [h.first, h.last) x [w.first, w.last) lie in the image.
-  const Range h = range_within(-s.PT, s.SH, s.OH, 0, s.H - s.KH + 1), w = range_within(-s.PL, s.SW, s.OW, 0, s.W - s.KW + 1);
+  const Range h = range_within(-s.PT, s.SH, s.OH, 0, s.H - s.KH + 1);
+  const Range w = range_within(-s.PL, s.SW, s.OW, 0, s.W - s.KW + 1);
   for_each_pixel(s, rows, [&](const Seeing& win, i64 first, i64 px) {
     const bool inside = win.h0 >= h.first && win.h1 <= h.last && win.w0 >= w.first && win.w1 <= w.last;
     mean_grad_pixel(s, win, inside, share, dy + first * ldy, dx + px * ldx);

@@ -244,10 +244,12 @@ NACRE_INLINE void all_rows(i64 N, i64 M, Slice units, const float* x, float* y, 
     rows.y = y + m * N;
     rows.top = rows.next_top;
     rows.next = m + 1 < end ? rows.x + N : rows.x;
-    const float sum = rows.before ? exp_shifted<!logarithm, !logarithm>(rows, N) : exp_shifted<!logarithm, false>(rows, N);
+    constexpr bool keep = !logarithm;
+    const float sum = rows.before ? exp_shifted<keep, keep>(rows, N) : exp_shifted<keep, false>(rows, N);
     if (logarithm) {
-      map_row(rows.y, N, [x = rows.x, top = set1(rows.top), shift = set1(log_of(sum))](i64 i, i64 n) __attribute__((always_inline)) {
-        return load_n(x + i, n) - top - shift;
+      const Vec high = set1(rows.top), shift = set1(log_of(sum));
+      map_row(rows.y, N, [=, x = rows.x](i64 i, i64 n) __attribute__((always_inline)) {
+        return load_n(x + i, n) - high - shift;
       });
     } else {
       rows.before = rows.y;
@@ -256,7 +258,9 @@ NACRE_INLINE void all_rows(i64 N, i64 M, Slice units, const float* x, float* y, 
     done(m, 1, set1(rows.top), set1(sum));
   }
   if (rows.before) {
-    map_row(rows.before, N, [=](i64 i, i64 n) __attribute__((always_inline)) { return load_n(rows.before + i, n) * set1(rows.factor); });
+    map_row(rows.before, N, [y = rows.before, factor = set1(rows.factor)](i64 i, i64 n) __attribute__((always_inline)) {
+      return load_n(y + i, n) * factor;
+    });
   }
 }
 
@@ -313,7 +317,8 @@ void log_softmax(const RowsShape& s, Slice units, const float* x, float* y) {
 void softmax_grad_x(const RowsShape& s, Slice units, const float* y, const float* dy, float* dx) {
   const i64 per = rows_per_unit(s.N), end = min_of(units.end * per, s.M), N = s.N;
   if (N <= kTurned) {
-    by_columns<true>(N, units.begin * per, end, y, dy, dx, [&](Vec* t, const Vec* u, i64, i64) __attribute__((always_inline)) {
+    const i64 begin = units.begin * per;
+    by_columns<true>(N, begin, end, y, dy, dx, [&](Vec* t, const Vec* u, i64, i64) __attribute__((always_inline)) {
       Vec inner = zero();
       for (i64 n = 0; n < N; ++n) inner = fma(t[n], u[n], inner);
       for (i64 n = 0; n < N; ++n) t[n] *= u[n] - inner;
@@ -332,7 +337,8 @@ void softmax_grad_x(const RowsShape& s, Slice units, const float* y, const float
 void log_softmax_grad_x(const RowsShape& s, Slice units, const float* y, const float* dy, float* dx) {
   const i64 per = rows_per_unit(s.N), end = min_of(units.end * per, s.M), N = s.N;
   if (N <= kTurned) {
-    by_columns<true>(N, units.begin * per, end, y, dy, dx, [&](Vec* t, const Vec* u, i64, i64) __attribute__((always_inline)) {
+    const i64 begin = units.begin * per;
+    by_columns<true>(N, begin, end, y, dy, dx, [&](Vec* t, const Vec* u, i64, i64) __attribute__((always_inline)) {
       Vec total = zero();
       for (i64 n = 0; n < N; ++n) total += u[n];
       for (i64 n = 0; n < N; ++n) t[n] = fnma(exp(t[n]), total, u[n]);

@@ -259,10 +259,14 @@ void batch_norm_grad_stats(const BatchGradShape& s, Slice units, Scratch scratch
     };
     if (s.relu) sums(Yes());
     else sums(No());
-    float* out = partials + k * 2 * s.C + column;
+    float *p = partials + k * 2 * s.C + column, *q = p + s.C;
+    const double *p_total = at.p_total, *q_total = at.q_total;
+    const double eps = s.eps;
+    const float* var_c = var + column;
+    NACRE_INDEPENDENT
     for (i64 i = 0; i < width; ++i) {
-      out[i] = static_cast<float>(at.p_total[i]);
-      out[s.C + i] = static_cast<float>(at.q_total[i] * rstd_of(static_cast<double>(var[column + i]), s.eps));
+      p[i] = static_cast<float>(p_total[i]);
+      q[i] = static_cast<float>(q_total[i] * rstd_of(static_cast<double>(var_c[i]), eps));
     }
   }
 }

@@ -162,6 +162,7 @@ void mean_pixels(Seen seen, i64 pixels, i64 x_step, i64 C, float* y, i64 y_step)
   const Vec scale = set1(count > 0 ? 1.0f / static_cast<float>(count) : 0.0f);
   for (i64 i = 0; i < pixels; ++i, seen.x += x_step, y += y_step) {
     i64 c = 0;
+    for (; KH == 0 && c + 8 * kLanes <= C; c += 8 * kLanes) mean_vectors<8, KH, KW, true>(seen, c, kLanes, scale, y);
     for (; c + 4 * kLanes <= C; c += 4 * kLanes) mean_vectors<4, KH, KW, true>(seen, c, kLanes, scale, y);
     for (; c + kLanes <= C; c += kLanes) mean_vectors<1, KH, KW, true>(seen, c, kLanes, scale, y);
     if (c < C) mean_vectors<1, KH, KW, false>(seen, c, C - c, scale, y);

@@ -207,6 +207,18 @@ std::vector<Case> batch_norm(const Context& c) {
        {{"var", 2}}}};
 }
 
+// M rows of N; grad_w makes sums over chunks of rows, cut as those of batch_norm, which the op joins.
+std::vector<Case> layer_norm(const Context& c) {
+  const i64 rows = c.line.number("M"), width = c.line.number("N");
+  if (rows < 1 || width < 1) throw std::invalid_argument("'" + c.line.text + "': M and N must be positive");
+  const FieldValues shape{{"M", {rows}}, {"N", {width}}};
+  const FieldValues norm = with(shape, {{"has_gamma", {1}}, {"eps", {1}}});
+  const FieldValues sums = with(shape, {{"chunk", {max_of(ceil_div(rows, 64), ceil_div(16384, width))}}});
+  return {{"forward", {{"layer_norm", with(norm, {{"has_beta", {1}}}), {"x", "gamma", "beta", "y", "mean", "rstd"}}}, {}},
+          {"grad_x", {{"layer_norm_grad_x", norm, {"x", "dy", "gamma", "mean", "rstd", "dx"}}}, {}},
+          {"grad_w", {{"layer_norm_grad_params", sums, {"x", "dy", "mean", "rstd", "sums"}}}, {}}};
+}
+
 std::vector<Case> sgd(const Context& c) {
   return {{"forward", {{"sgd", {{"n", {c.line.number("n")}}}, {"w", "g", "lr", "w_out"}}}, {}}};
 }
@@ -235,6 +247,7 @@ const Named kForms[] = {
     {"concat", concat, " M widths "},
     {"softmax", softmax, " M N "},
     {"batch_norm", batch_norm, " M C "},
+    {"layer_norm", layer_norm, " M N "},
     {"sgd", sgd, " n "},
     {"momentum", momentum, " n "},
 };

@@ -10,22 +10,46 @@ constexpr i64 kBlock = 64 * kLanes;  // elements summed in float32 before the su
 
 i64 rows_per_unit(i64 N) { return max_of(1, 8192 / max_of(N, 1)); }
 
-// Sum of term(first, how many) over n elements; the lanes beyond the count must be zero.
-template <class Term>
-NACRE_INLINE double sum_of(i64 N, Term term) {
-  double total = 0;
+// f(first row, how many) for rows [begin, end), as many as stay in L1: each step is taken for all of them before the next,
+// so that no row waits for its own sum.
+constexpr i64 kTogether = 8;
+template <class F>
+NACRE_INLINE void each_group(i64 begin, i64 end, i64 N, F f) {
+  const i64 most = min_of(rows_per_unit(N), kTogether);
+  for (i64 m = begin; m < end; m += most) f(m, min_of(most, end - m));
+}
+
+// Sums over N elements of what add(first, how many, p, q) adds; the lanes beyond the count must add zero.
+struct Sums {
+  double p, q;
+};
+template <class Add>
+NACRE_INLINE Sums sums_of(i64 N, Add add) {
+  Sums total{0, 0};
   for (i64 from = 0; from < N; from += kBlock) {
     const i64 end = min_of(N, from + kBlock);
-    Vec a = zero(), b = zero();
+    Vec p[4] = {zero(), zero(), zero(), zero()}, q[4] = {zero(), zero(), zero(), zero()};
     i64 i = from;
-    for (; i + 2 * kLanes <= end; i += 2 * kLanes) {
-      a += term(i, kLanes);
-      b += term(i + kLanes, kLanes);
+    for (; i + 4 * kLanes <= end; i += 4 * kLanes) {
+      NACRE_UNROLL for (int k = 0; k < 4; ++k) add(i + k * kLanes, kLanes, p[k], q[k]);
     }
-    for (; i < end; i += kLanes) a += term(i, min_of(kLanes, end - i));
-    total += static_cast<double>(reduce_add(a + b));
+    for (; i + kLanes <= end; i += kLanes) add(i, kLanes, p[0], q[0]);
+    if (i < end) add(i, end - i, p[1], q[1]);
+    total.p += static_cast<double>(reduce_add((p[0] + p[1]) + (p[2] + p[3])));
+    total.q += static_cast<double>(reduce_add((q[0] + q[1]) + (q[2] + q[3])));
   }
   return total;
+}
+
+// y[i] = f(i, how many) for whole vectors and the rest of n elements.
+template <class F>
+NACRE_INLINE void map_row(float* y, i64 N, F f) {
+  i64 i = 0;
+  for (; i + 4 * kLanes <= N; i += 4 * kLanes) {
+    NACRE_UNROLL for (int k = 0; k < 4; ++k) store(y + i + k * kLanes, f(i + k * kLanes, kLanes));
+  }
+  for (; i + kLanes <= N; i += kLanes) store(y + i, f(i, kLanes));
+  if (i < N) store(y + i, f(i, N - i), N - i);
 }
 
 Facts rows_facts(const LayerNormShape& s) {
@@ -56,30 +80,33 @@ Facts layer_norm_facts(const LayerNormShape& s) {
 
 void layer_norm(const LayerNormShape& s, Slice units, const float* x, const float* gamma, const float* beta, float* y,
                 float* mean, float* rstd) {
-  const i64 per = rows_per_unit(s.N), end = min_of(units.end * per, s.M);
-  const double share = s.N > 0 ? 1.0 / static_cast<double>(s.N) : 0.0;
-  for (i64 m = units.begin * per; m < end; ++m) {
-    const float* x_m = x + m * s.N;
-    float* y_m = y + m * s.N;
-    const double centre = s.rms ? 0.0 : share * sum_of(s.N, [&](i64 i, i64 n) __attribute__((always_inline)) {
-      return load_n(x_m + i, n);
-    });
-    const Vec middle = set1(static_cast<float>(centre));
-    const double var = share * sum_of(s.N, [&](i64 i, i64 n) __attribute__((always_inline)) {
-      const Vec d = load_n(x_m + i, n) - middle;
-      return n == kLanes ? d * d : select(first_lanes(n), d * d);
-    });
-    const float scale = static_cast<float>(1.0 / __builtin_sqrt(var + s.eps));
-    mean[m] = static_cast<float>(centre);
-    rstd[m] = scale;
-    const Vec factor = set1(scale);
-    each_strip(s.N, [&](i64 i, i64 n) __attribute__((always_inline)) {
-      Vec v = (load_n(x_m + i, n) - middle) * factor;
-      if (s.has_gamma) v *= load_n(gamma + i, n);
-      if (s.has_beta) v += load_n(beta + i, n);
-      store_n(y_m + i, v, n);
-    });
-  }
+  const i64 per = rows_per_unit(s.N), N = s.N;
+  const double share = N > 0 ? 1.0 / static_cast<double>(N) : 0.0, eps = s.eps;
+  const bool centred = s.rms == 0, scaled = s.has_gamma != 0, shifted = s.has_beta != 0;
+  each_group(units.begin * per, min_of(units.end * per, s.M), N, [=](i64 m, i64 rows) __attribute__((always_inline)) {
+    double var[kTogether];
+    for (i64 r = m; r < m + rows; ++r) {
+      const auto add = [=](i64 i, i64 n, Vec& p, Vec&) __attribute__((always_inline)) { p += load_n(x + r * N + i, n); };
+      mean[r] = centred ? static_cast<float>(share * sums_of(N, add).p) : 0.0f;
+    }
+    for (i64 r = m; r < m + rows; ++r) {
+      const auto add = [=, middle = set1(mean[r])](i64 i, i64 n, Vec& p, Vec&) __attribute__((always_inline)) {
+        const Vec d = load_n(x + r * N + i, n) - middle;
+        p += n == kLanes ? d * d : select(first_lanes(n), d * d);
+      };
+      var[r - m] = share * sums_of(N, add).p;
+    }
+    for (i64 r = m; r < m + rows; ++r) rstd[r] = static_cast<float>(1.0 / __builtin_sqrt(var[r - m] + eps));
+    for (i64 r = m; r < m + rows; ++r) {
+      const Vec middle = set1(mean[r]), factor = set1(rstd[r]);
+      map_row(y + r * N, N, [=](i64 i, i64 n) __attribute__((always_inline)) {
+        Vec v = (load_n(x + r * N + i, n) - middle) * factor;
+        if (scaled) v *= load_n(gamma + i, n);
+        if (shifted) v += load_n(beta + i, n);
+        return v;
+      });
+    }
+  });
 }
 
 Facts layer_norm_grad_x_facts(const LayerNormShape& s) {
@@ -96,25 +123,32 @@ Facts layer_norm_grad_x_facts(const LayerNormShape& s) {
 
 void layer_norm_grad_x(const LayerNormShape& s, Slice units, const float* x, const float* dy, const float* gamma,
                        const float* mean, const float* rstd, float* dx) {
-  const i64 per = rows_per_unit(s.N), end = min_of(units.end * per, s.M);
-  const double share = s.N > 0 ? 1.0 / static_cast<double>(s.N) : 0.0;
-  for (i64 m = units.begin * per; m < end; ++m) {
-    const float *x_m = x + m * s.N, *dy_m = dy + m * s.N;
-    const Vec middle = set1(mean[m]), factor = set1(rstd[m]);
-    const auto g = [&](i64 i, i64 n) __attribute__((always_inline)) {
-      const Vec d = load_n(dy_m + i, n);
-      return s.has_gamma ? d * load_n(gamma + i, n) : d;
+  const i64 per = rows_per_unit(s.N), N = s.N;
+  const double share = N > 0 ? 1.0 / static_cast<double>(N) : 0.0;
+  const bool centred = s.rms == 0, scaled = s.has_gamma != 0;
+  each_group(units.begin * per, min_of(units.end * per, s.M), N, [=](i64 m, i64 rows) __attribute__((always_inline)) {
+    const auto g = [=](i64 r, i64 i, i64 n) __attribute__((always_inline)) {
+      const Vec d = load_n(dy + r * N + i, n);
+      return scaled ? d * load_n(gamma + i, n) : d;
     };
-    const auto xhat = [&](i64 i, i64 n) __attribute__((always_inline)) { return (load_n(x_m + i, n) - middle) * factor; };
-    const double average = s.rms ? 0.0 : share * sum_of(s.N, g);
-    const double slope = share * sum_of(s.N, [&](i64 i, i64 n) __attribute__((always_inline)) {
-      return g(i, n) * xhat(i, n);  // lanes beyond n: g is 0 and xhat finite, unless the whole row is not
-    });
-    const Vec a = set1(static_cast<float>(average)), b = set1(static_cast<float>(slope));
-    each_strip(s.N, [&](i64 i, i64 n) __attribute__((always_inline)) {
-      store_n(dx + m * s.N + i, factor * fnma(xhat(i, n), b, g(i, n) - a), n);
-    });
-  }
+    float average[kTogether], slope[kTogether];
+    for (i64 r = m; r < m + rows; ++r) {
+      const Vec middle = set1(mean[r]), factor = set1(rstd[r]);
+      const Sums sums = sums_of(N, [=](i64 i, i64 n, Vec& p, Vec& q) __attribute__((always_inline)) {
+        const Vec d = g(r, i, n);
+        p += d;
+        q = fma(d, (load_n(x + r * N + i, n) - middle) * factor, q);  // beyond n d is 0 and x finite, unless the row is not
+      });
+      average[r - m] = centred ? static_cast<float>(share * sums.p) : 0.0f;
+      slope[r - m] = static_cast<float>(share * sums.q);
+    }
+    for (i64 r = m; r < m + rows; ++r) {
+      const Vec middle = set1(mean[r]), factor = set1(rstd[r]), a = set1(average[r - m]), b = set1(slope[r - m]);
+      map_row(dx + r * N, N, [=](i64 i, i64 n) __attribute__((always_inline)) {
+        return factor * fnma((load_n(x + r * N + i, n) - middle) * factor, b, g(r, i, n) - a);
+      });
+    }
+  });
 }
 
 Facts layer_norm_grad_params_facts(const LayerGradShape& s) {

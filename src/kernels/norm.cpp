@@ -51,13 +51,13 @@ void sum_deviations(const Moments& at, const float* x, i64 rows, i64 C, i64 widt
 
 // Blocks of rows, read once: deviations are from the mean so far, rounded to float32. What the mean of a block is off from
 // that is part of the variance that is asked for, so taking its square off loses no more than some last places, wherever
-// the numbers lie, while no block is much longer than all before. The first one is read twice.
+// the numbers lie, while no block is much longer than all before, or than the rows that are read first for their mean.
 void moments(const Moments& at, const float* x, i64 rows, i64 C, i64 width) {
-  const i64 first = min_of(rows, 64);
+  const i64 first = min_of(rows, 64), seen = min_of(rows, 16);
   for (i64 c = 0; c < width; ++c) at.mean[c] = at.m2[c] = 0;
   for (i64 c = 0; c < kMostColumns; ++c) at.middle[c] = 0.0f;
-  sum_deviations(at, x, first, C, width);
-  for (i64 c = 0; c < width; ++c) at.mean[c] = static_cast<double>(at.rest[c] / static_cast<float>(max_of(first, 1)));
+  sum_deviations(at, x, seen, C, width);
+  for (i64 c = 0; c < width; ++c) at.mean[c] = static_cast<double>(at.rest[c] / static_cast<float>(max_of(seen, 1)));
   for (i64 from = 0, n = 0; from < rows; from += n) {
     n = min_of(from > 0 ? min_of(2 * from, kSumRows) : first, rows - from);
     NACRE_INDEPENDENT
@@ -259,10 +259,14 @@ void batch_norm_grad_stats(const BatchGradShape& s, Slice units, Scratch scratch
     };
     if (s.relu) sums(Yes());
     else sums(No());
-    float* out = partials + k * 2 * s.C + column;
+    float *p = partials + k * 2 * s.C + column, *q = p + s.C;
+    const double *p_total = at.p_total, *q_total = at.q_total;
+    const double eps = s.eps;
+    const float* var_c = var + column;
+    NACRE_INDEPENDENT
     for (i64 i = 0; i < width; ++i) {
-      out[i] = static_cast<float>(at.p_total[i]);
-      out[s.C + i] = static_cast<float>(at.q_total[i] * rstd_of(static_cast<double>(var[column + i]), s.eps));
+      p[i] = static_cast<float>(p_total[i]);
+      q[i] = static_cast<float>(q_total[i] * rstd_of(static_cast<double>(var_c[i]), eps));
     }
   }
 }

@@ -46,38 +46,52 @@ constexpr i64 kSumRows = 256;  // added in float32, two sums at a time, before t
 // Calls of(column, lanes) for each vector of columns, `strips` at once; what it returns has its constants in registers and
 // is called for every row.
 template <int strips, class Of>
-NACRE_INLINE void map_strips(i64 rows, i64 column, i64 last, Of of) {
-  if constexpr (strips == 1) {
-    const auto one = of(column, last);
-    for (i64 r = 0; r < rows; ++r) one(r);
-  } else if constexpr (strips == 2) {
-    const auto one = of(column, kLanes), two = of(column + kLanes, last);
-    for (i64 r = 0; r < rows; ++r) one(r), two(r);
-  } else {
-    const auto one = of(column, kLanes), two = of(column + kLanes, kLanes), three = of(column + 2 * kLanes, kLanes);
-    const auto four = of(column + 3 * kLanes, last);
-    for (i64 r = 0; r < rows; ++r) one(r), two(r), three(r), four(r);
+NACRE_INLINE void map_strips(Run rows, i64 column, i64 last, Of of) {
+  const auto one = of(column, strips > 1 ? kLanes : last);
+  const auto two = of(column + (strips > 1 ? kLanes : 0), strips > 2 ? kLanes : last);
+  const auto three = of(column + (strips > 2 ? 2 * kLanes : 0), strips > 3 ? kLanes : last);
+  const auto four = of(column + (strips > 3 ? 3 * kLanes : 0), last);
+  for (i64 r = rows.begin; r < rows.end; ++r) {
+    one(r);
+    if (strips > 1) two(r);
+    if (strips > 2) three(r);
+    if (strips > 3) four(r);
   }
 }
 
-// Rows of C columns. Where a row is longer than the constants that registers hold, rows go one by one.
+constexpr i64 kNear = 192 * 1024;  // floats that L2 holds, where constants read again cost more than rows in pieces
+constexpr i64 kMapBlock = 8192;    // floats that strips go along in turn: L1 still has what was fetched ahead
+
+// Rows of C columns. Where a row is longer than the constants that registers hold, rows go one by one, or in L2 in blocks.
 template <class Of>
 NACRE_INLINE void map_columns(i64 rows, i64 C, Of of) {
-  if (C == kLanes) {
-    map_strips<1>(rows, 0, kLanes, of);
-  } else if (C == 2 * kLanes) {
-    map_strips<2>(rows, 0, kLanes, of);
-  } else if (kStrips == 4 && C == 4 * kLanes) {
-    map_strips<4>(rows, 0, kLanes, of);
-  } else {
+  const i64 tail = C - (ceil_div(C, kLanes) - 1) * kLanes;
+  if (C == 0) return;
+  if (C <= kLanes) {
+    map_strips<1>({0, rows}, 0, tail, of);
+  } else if (C <= 2 * kLanes) {
+    map_strips<2>({0, rows}, 0, tail, of);
+  } else if (kStrips == 4 && C <= 3 * kLanes) {
+    map_strips<3>({0, rows}, 0, tail, of);
+  } else if (kStrips == 4 && C <= 4 * kLanes) {
+    map_strips<kStrips>({0, rows}, 0, tail, of);
+  } else if (rows * C > kNear) {
     for (i64 r = 0; r < rows; ++r) each_strip(C, [&](i64 c, i64 n) __attribute__((always_inline)) { of(c, n)(r); });
+  } else {
+    const i64 step = max_of(kMapBlock / C, 8);
+    for (i64 from = 0; from < rows; from += step) {
+      const Run block{from, min_of(from + step, rows)};
+      i64 c = 0;
+      for (; c + kStrips * kLanes <= C; c += kStrips * kLanes) map_strips<kStrips>(block, c, kLanes, of);
+      for (; c < C; c += kLanes) map_strips<1>(block, c, min_of(C - c, kLanes), of);
+    }
   }
 }
 
 // p[c], q[c] = sums over the rows of what of(column, lanes) -> add(row, p, q) adds, for `strips` vectors of columns.
 template <int strips, class Of>
 NACRE_INLINE void sum_strips(i64 rows, i64 column, i64 last, float* p, float* q, Of of) {
-  constexpr int kTurns = strips == 4 ? 2 : 4;  // rows in turn have sums of their own, so that no addition waits
+  constexpr int kTurns = strips == kStrips ? 2 : 4;  // rows in turn have sums of their own, so that no addition waits
   Vec a[kTurns][strips], b[kTurns][strips];
   NACRE_UNROLL for (int t = 0; t < kTurns; ++t) {
     NACRE_UNROLL for (int k = 0; k < strips; ++k) a[t][k] = b[t][k] = zero();

@@ -5,7 +5,7 @@ namespace nacre::NACRE_ISA {
 namespace {
 
 constexpr i64 kWideChannels = 256;      // that an average takes row by row of its window
-constexpr i64 kColumns = 16;            // of windows that go together
+constexpr i64 kBlockRows = 4;           // of windows that go together
 
 // What one window sees: taps h x w from x (the pixel of its first valid tap).
 struct Seen {
@@ -45,11 +45,12 @@ template <bool whole, bool index, bool wide, bool careful>
 NACRE_INLINE bool max_vector(const Seen& seen, i64 c, i64 n, float* y, u8* at, i64 at0) {
   Best best{get<whole>(seen.x + c, n), set1i(seen.tap)};
   Vec check = zero();  // 0, or NaN
-  i32 tap_row = seen.tap;
-  for (i64 h = 0; h < seen.nh; ++h, tap_row += seen.tap_row) {
-    for (i64 w = 0; w < seen.nw; ++w) {
+  VecI tap_row = best.tap;
+  for (i64 h = 0; h < seen.nh; ++h, tap_row += set1i(seen.tap_row)) {
+    VecI tap = tap_row;
+    for (i64 w = 0; w < seen.nw; ++w, tap += set1i(1)) {
       const Vec a = in_register(get<whole>(seen.x + h * seen.row + w * seen.px + c, n));
-      take_larger<index, careful>(best, a, set1i(tap_row + static_cast<i32>(w)));
+      take_larger<index, careful>(best, a, tap);
       if (!careful) check = fma(a, zero(), check);
     }
   }
@@ -59,119 +60,85 @@ NACRE_INLINE bool max_vector(const Seen& seen, i64 c, i64 n, float* y, u8* at, i
   return false;
 }
 
-template <bool whole, bool index, bool wide>
-NACRE_INLINE void max_channels_of(const Seen& seen, i64 c, i64 n, float* y, u8* at, i64 at0) {
-  if (max_vector<whole, index, wide, false>(seen, c, n, y, at, at0)) {
-    max_vector<whole, index, wide, true>(seen, c, n, y, at, at0);
-  }
-}
-
 template <bool index, bool wide>
 void max_pixels(Seen seen, i64 pixels, i64 x_step, i64 C, float* y, i64 y_step, u8* at, i64 at0) {
   for (i64 i = 0; i < pixels; ++i, seen.x += x_step, y += y_step, at0 += C) {
-    i64 c = 0;
-    for (; c + kLanes <= C; c += kLanes) max_channels_of<true, index, wide>(seen, c, kLanes, y, at, at0);
-    if (c < C) max_channels_of<false, index, wide>(seen, c, C - c, y, at, at0);
+    each_vector(C, 0, [&](auto whole, i64 c, i64 n) __attribute__((always_inline)) {
+      if (max_vector<whole, index, wide, false>(seen, c, n, y, at, at0)) {
+        max_vector<whole, index, wide, true>(seen, c, n, y, at, at0);
+      }
+    });
   }
 }
 
-// Windows of KH x KW, S apart. Where one leaves the image, the taps that it has stand for those that it lacks: behind the
-// same number with the same tap they never win.
-template <int KW>
-struct Columns {  // side by side, with the same taps
-  i64 count, px[KW];  // where the taps of the first lie
-  i32 tap[KW];
-};
-constexpr int kParts = 8;
-
+// Windows of KH x KW, S apart, side by side and in rows below. Where one leaves the image, the taps that it has stand for
+// those that it lacks: behind the same number with the same tap they never win.
 template <int KH, int KW>
 struct Windows {
-  const float* x;   // of the first window
-  i64 x_px, x_row;  // from one window to the next, in its row and below
-  i64 row[KH];      // where the taps of the first window lie
-  i32 tap[KH];
-  Columns<KW> part[kParts];
-  int parts;
+  i64 pixels, floats;  // of each window; where S is 1, a dense row is one window
+  i64 rows, C;
+  const float* x;
+  i64 x_px, x_row;  // from one window to the next, and to the one below
+  i64 row[KH], px[KW];  // where the taps of a window lie; below those of the first row all rows are inside
+  i32 tap_h[KH], tap_w[KW];
   float* y;
   i64 y_px, y_row;
   u8* at;
   i64 at_px, at_row;
 };
 
-// R rows of windows, one vector of channels: the maxima of a window's rows serve the window below as far as they overlap.
-template <int R, int KH, int KW, int S, bool whole, bool index, bool careful>
-NACRE_INLINE bool max_windows(const Windows<KH, KW>& k, i64 c, i64 n) {
+// The maxima of a window's rows serve the window below as far as they overlap. True where there might be a NaN (or an
+// infinity): what was found does not count.
+template <int KH, int KW, int S, bool whole, bool index>
+bool max_windows(const Windows<KH, KW>& k) {
   constexpr int kShared = KH > S ? KH - S : 0, kSeen = KW > S ? KW - S : 0;  // rows and columns that the next one sees too
-  Vec check[KW];  // 0, or NaN (from NaN or infinity)
+  Vec check[KW];  // 0, or NaN
   VecI tap_w[KW], tap_h[KH];
-  i64 px[KW];
-  NACRE_UNROLL for (int w = 0; w < KW; ++w) check[w] = zero();
-  NACRE_UNROLL for (int h = 0; h < KH; ++h) tap_h[h] = set1i(k.tap[h]);
-  const i64 x_px = k.x_px, x_row = k.x_row, y_px = k.y_px, y_row = k.y_row, at_px = k.at_px, at_row = k.at_row;
-  const i64 row1 = k.row[1], row2 = k.row[KH - 1];
-  const auto row_max = [&](const float* x) __attribute__((always_inline)) {
-    Best best{};
-    NACRE_UNROLL for (int w = 0; w < KW; ++w) {
-      const Vec a = in_register(get<whole>(x + px[w], n));
-      if (!careful && w >= kSeen) check[w] = fma(a, zero(), check[w]);
-      if (w == 0) best = {a, tap_w[0]};
-      else take_larger<index, careful>(best, a, tap_w[w]);
+  NACRE_UNROLL for (int w = 0; w < KW; ++w) check[w] = zero(), tap_w[w] = set1i(k.tap_w[w]);
+  NACRE_UNROLL for (int h = 0; h < KH; ++h) tap_h[h] = set1i(k.tap_h[h]);
+  const i64 n = k.floats, rows = k.rows, px1 = k.px[1], px2 = k.px[KW - 1], row1 = k.row[1], row2 = k.row[KH - 1];
+  const i64 x_row = k.x_row, y_row = k.y_row, at_row = k.at_row;
+  for (i64 i = 0; i < (rows - 1) * S + KH; ++i) {  // what the first window sees and no other one sees as new
+    const float* line = k.x + (i < KH ? k.row[i] : k.row[KH - 1] + (i - KH + 1) * (x_row / S));
+    for (int w = 0; w < kSeen; ++w) {
+      each_vector_as<whole>(whole ? max_of(k.C, kLanes) : k.C, 0, [&](i64 c) __attribute__((always_inline)) {
+        check[0] = fma(get<whole>(line + k.px[w] + c, n), zero(), check[0]);
+      });
     }
-    return best;
-  };
-  const float* x = k.x + c + k.row[0];
-  float* y = k.y + c;
-  u8* at = k.at + c;
-  for (int part = 0; part < k.parts; ++part) {
-    const Columns<KW>& columns = k.part[part];
-    NACRE_UNROLL for (int w = 0; w < KW; ++w) tap_w[w] = set1i(columns.tap[w]), px[w] = columns.px[w];
-    if (!careful) {
-      const float* line = x;
-      for (int r = 0; r < (R - 1) * S + KH; ++r) {
-        NACRE_UNROLL for (int w = 0; w < kSeen; ++w) check[w] = fma(get<whole>(line + px[w], n), zero(), check[w]);
-        line = R > 1 || r > 0 ? line + x_row / S : x + row1;
-        if (R == 1 && r == 1) line = x + row2;
-      }
-    }
-    for (i64 i = 0; i < columns.count; ++i, x += x_px, y += y_px, at += at_px) {
-      const float* line_x = x;
-      float* line_y = y;
-      u8* line_at = at;
-      Best line[KH];
-      const auto tap_row = [&](int h) { return row_max(h == 0 ? line_x : line_x + (h == 1 ? row1 : row2)); };
-      NACRE_UNROLL for (int h = 0; h < kShared; ++h) line[h] = tap_row(h);
-      NACRE_UNROLL for (int r = 0; r < R; ++r) {
-        NACRE_UNROLL for (int h = kShared; h < KH; ++h) line[h] = tap_row(h);
-        Best best = line[0];
-        if (R == 1) best.tap += tap_h[0];  // 0 where all rows are inside
-        NACRE_UNROLL for (int h = 1; h < KH; ++h) take_larger<index, careful>(best, line[h].value, line[h].tap + tap_h[h]);
-        put<whole>(line_y, best.value, n);
-        if (index) put_index<whole, false>(line_at, 0, best.tap, n);
-        NACRE_UNROLL for (int h = 0; h < kShared; ++h) line[h] = line[h + S];
-        if (r + 1 < R) {
-          line_x += x_row, line_y += y_row, line_at += at_row;
-          asm("" : "+r"(line_x), "+r"(line_y), "+r"(line_at));  // or all addresses get registers of their own
+  }
+  for (i64 px = 0; px < k.pixels; ++px) {
+    each_vector_as<whole>(n, 0, [&](i64 c) __attribute__((always_inline)) {
+      const float* x = k.x + px * k.x_px + c;
+      float* y = k.y + px * k.y_px + c;
+      u8* at = k.at + px * k.at_px + c;
+      const auto row_max = [&](const float* line) __attribute__((always_inline)) {
+        Best best{};
+        NACRE_UNROLL for (int w = 0; w < KW; ++w) {
+          const Vec a = in_register(get<whole>(line + (w == 0 ? 0 : w == 1 ? px1 : px2), n));
+          if (w >= kSeen) check[w] = fma(a, zero(), check[w]);
+          if (w == 0) best = {a, tap_w[0]};
+          else take_larger<index, false>(best, a, tap_w[w]);
         }
+        return best;
+      };
+      Best line[KH];
+      NACRE_UNROLL for (int h = 0; h < kShared; ++h) line[h] = row_max(h == 0 ? x : x + row1);
+      for (i64 r = 0; r < rows; ++r) {
+        NACRE_UNROLL for (int h = kShared; h < KH; ++h) line[h] = row_max(h == 0 ? x : x + (h == 1 ? row1 : row2));
+        Best best = line[0];
+        if (index) best.tap += tap_h[0];
+        NACRE_UNROLL for (int h = 1; h < KH; ++h) {
+          take_larger<index, false>(best, line[h].value, line[h].tap + tap_h[h]);
+        }
+        put<whole>(y, best.value, n);
+        if (index) put_index<whole, false>(at, 0, best.tap, n);
+        NACRE_UNROLL for (int h = 0; h < kShared; ++h) line[h] = line[h + S];
+        x += x_row, y += y_row, at += at_row;
       }
-    }
+    });
   }
   NACRE_UNROLL for (int w = 1; w < KW; ++w) check[0] += check[w];
-  return !careful && any(isnan(check[0]));
-}
-
-template <int R, int KH, int KW, int S, bool index>
-void max_channels(const Windows<KH, KW>& k, i64 C) {
-  i64 c = 0;
-  for (; c + kLanes <= C; c += kLanes) {
-    if (max_windows<R, KH, KW, S, true, index, false>(k, c, kLanes)) {
-      max_windows<R, KH, KW, S, true, index, true>(k, c, kLanes);
-    }
-  }
-  if (c < C) {
-    if (max_windows<R, KH, KW, S, false, index, false>(k, c, C - c)) {
-      max_windows<R, KH, KW, S, false, index, true>(k, c, C - c);
-    }
-  }
+  return any(isnan(check[0]));
 }
 
 // y = scale * sum
@@ -195,6 +162,7 @@ void mean_pixels(Seen seen, i64 pixels, i64 x_step, i64 C, float* y, i64 y_step)
   const Vec scale = set1(count > 0 ? 1.0f / static_cast<float>(count) : 0.0f);
   for (i64 i = 0; i < pixels; ++i, seen.x += x_step, y += y_step) {
     i64 c = 0;
+    for (; KH == 0 && c + 8 * kLanes <= C; c += 8 * kLanes) mean_vectors<8, KH, KW, true>(seen, c, kLanes, scale, y);
     for (; c + 4 * kLanes <= C; c += 4 * kLanes) mean_vectors<4, KH, KW, true>(seen, c, kLanes, scale, y);
     for (; c + kLanes <= C; c += kLanes) mean_vectors<1, KH, KW, true>(seen, c, kLanes, scale, y);
     if (c < C) mean_vectors<1, KH, KW, false>(seen, c, C - c, scale, y);
@@ -220,30 +188,32 @@ void mean_by_rows(Seen seen, i64 pixels, i64 x_step, i64 C, float* y, i64 y_step
   }
 }
 
+// The window whose first tap is at (ih, iw) of image n.
+NACRE_INLINE Seen window_at(const Pool2DShape& s, const float* x, i64 n, i64 ih, i64 iw) {
+  const i64 ld = ldx_of(s);
+  const Range h = taps_within(ih, s.KH, s.H), w = taps_within(iw, s.KW, s.W);
+  Seen seen{};
+  seen.nh = max_of(h.last - h.first, 0);
+  seen.nw = max_of(w.last - w.first, 0);
+  if (seen.nh == 0 || seen.nw == 0) seen.nh = seen.nw = 0;
+  seen.row = s.W * ld;
+  seen.px = ld;
+  seen.tap = static_cast<i32>(h.first * s.KW + w.first);
+  seen.tap_row = static_cast<i32>(s.KW);
+  if (seen.nh) seen.x = x + ((n * s.H + ih + h.first) * s.W + iw + w.first) * ld;
+  return seen;
+}
+
 // Calls row(seen, first output pixel, number of output pixels) for runs of pixels whose windows see equally much: the
 // columns at the left and right edge one by one, those between together.
 template <class F>
 NACRE_INLINE void for_each_window(const Pool2DShape& s, Slice units, const float* x, F row) {
-  const i64 ld = ldx_of(s), per = forward_rows(s), rows = s.N * s.OH;
+  const i64 per = forward_rows(s), rows = s.N * s.OH;
   const Range inner = range_within(-s.PL, s.SW, s.OW, 0, s.W - s.KW + 1);
   for (i64 r = units.begin * per, end = min_of(units.end * per, rows); r < end; ++r) {
-    const i64 n = r / s.OH, oh = r % s.OH, ih = oh * s.SH - s.PT;
-    const Range h = taps_within(ih, s.KH, s.H);
-    for (i64 ow = 0; ow < s.OW;) {
-      const i64 iw = ow * s.SW - s.PL;
-      const i64 run = ow >= inner.first && ow < inner.last ? inner.last - ow : 1;
-      const Range w = taps_within(iw, s.KW, s.W);
-      Seen seen{};
-      seen.nh = max_of(h.last - h.first, 0);
-      seen.nw = max_of(w.last - w.first, 0);
-      if (seen.nh == 0 || seen.nw == 0) seen.nh = seen.nw = 0;
-      seen.row = s.W * ld;
-      seen.px = ld;
-      seen.tap = static_cast<i32>(h.first * s.KW + w.first);
-      seen.tap_row = static_cast<i32>(s.KW);
-      if (seen.nh) seen.x = x + ((n * s.H + ih + h.first) * s.W + iw + w.first) * ld;
-      row(seen, r * s.OW + ow, run);
-      ow += run;
+    for (i64 ow = 0, run; ow < s.OW; ow += run) {
+      run = ow >= inner.first && ow < inner.last ? inner.last - ow : 1;
+      row(window_at(s, x, r / s.OH, r % s.OH * s.SH - s.PT, ow * s.SW - s.PL), r * s.OW + ow, run);
     }
   }
 }
@@ -255,42 +225,42 @@ NACRE_INLINE void inside_taps(i64 start, i64 n, i32 (&tap)[K]) {
   NACRE_UNROLL for (int k = 0; k < K; ++k) tap[k] = static_cast<i32>(min_of(seen.first + k, seen.last - 1));
 }
 
-// Blocks of rows and columns of windows that are whole, and those that are not one by one.
+// Windows that are whole in blocks of rows and runs of columns, those that are not one by one.
 template <int KH, int KW, int S, bool index>
 void max_pool_blocks(const Pool2DShape& s, Slice units, const float* x, float* y, u8* at) {
   const i64 ldx = ldx_of(s), ldy = ldy_of(s), per = forward_rows(s), rows = s.N * s.OH, x_row = s.W * ldx;
+  const bool dense = S == 1 && ldx == s.C && ldy == s.C;
   const Range inner_h = range_within(-s.PT, S, s.OH, 0, s.H - KH + 1);
   const Range inner_w = range_within(-s.PL, S, s.OW, 0, s.W - KW + 1);
-  for (i64 r = units.begin * per, end = min_of(units.end * per, rows); r < end;) {
+  Windows<KH, KW> k{};
+  k.C = s.C;
+  k.x_px = S * ldx, k.x_row = S * x_row;
+  k.y_px = ldy, k.y_row = s.OW * ldy;
+  k.at_px = s.C, k.at_row = s.OW * s.C;
+  for (i64 r = units.begin * per, end = min_of(units.end * per, rows); r < end; r += k.rows) {
     const i64 n = r / s.OH, oh = r % s.OH, ih = oh * S - s.PT;
-    const i64 left = oh >= inner_h.first ? min_of(inner_h.last - oh, end - r) : 1, run_h = left >= 4 ? 4 : left >= 2 ? 2 : 1;
-    Windows<KH, KW> k{};
-    k.x_px = S * ldx;
-    k.x_row = S * x_row;
-    k.y_px = ldy;
-    k.y_row = s.OW * ldy;
-    k.at_px = s.C;
-    k.at_row = s.OW * s.C;
-    inside_taps(ih, s.H, k.tap);
-    NACRE_UNROLL for (int h = 0; h < KH; ++h) k.row[h] = (k.tap[h] - (h > 0 ? k.tap[0] : 0)) * x_row;
-    NACRE_UNROLL for (int h = 0; h < KH; ++h) k.tap[h] *= KW;
-    for (i64 ow = 0; ow < s.OW;) {
-      const i64 first = ow;
-      for (k.parts = 0; k.parts < kParts && ow < s.OW && ow - first < kColumns; ++k.parts) {
-        Columns<KW>& part = k.part[k.parts];
-        part.count = ow >= inner_w.first && ow < inner_w.last ? min_of(inner_w.last - ow, kColumns) : 1;
-        inside_taps(ow * S - s.PL, s.W, part.tap);
-        NACRE_UNROLL for (int w = 0; w < KW; ++w) part.px[w] = part.tap[w] * ldx;
-        ow += part.count;
+    k.rows = oh >= inner_h.first ? max_of(min_of(min_of(inner_h.last - oh, end - r), kBlockRows), 1) : 1;
+    inside_taps(ih, s.H, k.tap_h);
+    const i64 top = ih + k.tap_h[0];
+    NACRE_UNROLL for (int h = KH - 1; h >= 0; --h) k.row[h] = (k.tap_h[h] - k.tap_h[0]) * x_row, k.tap_h[h] *= KW;
+    for (i64 ow = 0, run; ow < s.OW; ow += run) {
+      const i64 iw = ow * S - s.PL;
+      run = ow >= inner_w.first && ow < inner_w.last ? inner_w.last - ow : 1;
+      inside_taps(iw, s.W, k.tap_w);
+      NACRE_UNROLL for (int w = 0; w < KW; ++w) k.px[w] = (k.tap_w[w] - k.tap_w[0]) * ldx;
+      k.x = x + ((n * s.H + top) * s.W + iw + k.tap_w[0]) * ldx;
+      k.y = y + (r * s.OW + ow) * ldy;
+      k.at = index ? at + (r * s.OW + ow) * s.C : at;
+      k.pixels = dense ? 1 : run;
+      k.floats = dense ? run * s.C : s.C;
+      const bool doubtful =
+          k.floats < kLanes ? max_windows<KH, KW, S, false, index>(k) : max_windows<KH, KW, S, true, index>(k);
+      for (i64 below = 0; doubtful && below < k.rows; ++below) {
+        const i64 px = (r + below) * s.OW + ow;
+        const Seen seen = window_at(s, x, n, ih + below * S, iw);
+        max_pixels<index, false>(seen, run, S * ldx, s.C, y + px * ldy, ldy, at, px * s.C);
       }
-      k.x = x + ((n * s.H + ih) * s.W + first * S - s.PL) * ldx;
-      k.y = y + (r * s.OW + first) * ldy;
-      k.at = index ? at + (r * s.OW + first) * s.C : at;
-      if (run_h == 4) max_channels<4, KH, KW, S, index>(k, s.C);
-      else if (run_h == 2) max_channels<2, KH, KW, S, index>(k, s.C);
-      else max_channels<1, KH, KW, S, index>(k, s.C);
     }
-    r += run_h;
   }
 }
 
@@ -308,11 +278,10 @@ void max_pool_rows(const Pool2DShape& s, Slice units, const float* x, float* y, 
   for_each_window(s, units, x, [&](const Seen& seen, i64 px, i64 run) {
     float* to = y + px * ldy;
     if (seen.nh == 0) {  // sees nothing
-      for (i64 c = 0; c < s.C; c += kLanes) {
-        const i64 n = min_of(s.C - c, kLanes);
-        store(to + c, set1(-__builtin_inff()), n);
-        if (index) put_index<false, wide>(at, px * s.C + c, set1i(0), n);
-      }
+      each_vector(s.C, 0, [&](auto whole, i64 c, i64 n) __attribute__((always_inline)) {
+        put<whole>(to + c, set1(-__builtin_inff()), n);
+        if (index) put_index<whole, wide>(at, px * s.C + c, set1i(0), n);
+      });
     } else {
       max_pixels<index, wide>(seen, run, step, s.C, to, ldy, at, px * s.C);
     }

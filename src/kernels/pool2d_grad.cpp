@@ -1,7 +1,6 @@
 // Vectors run along the channels. The gradients gather: each pixel of dx looks at the windows that see it, so that it is
 // written once and belongs to one unit.
 #include "kernels/pool2d_shape.h"
-#include "kernels/walk3.h"
 
 namespace nacre::NACRE_ISA {
 namespace {
@@ -22,45 +21,6 @@ struct Seeing {  // that see one pixel of dx
   i64 tap_h, tap_w;  // tap of window (h0, w0); the next window sees it through a tap lower by the stride
 };
 
-template <int NV, bool whole, bool wide>
-NACRE_INLINE void max_grad_vectors(const Pool2DShape& s, const Seeing& win, i64 first, i64 ldy, i64 c, i64 n,
-                                   const float* dy, const u8* index, float* dx) {
-  Vec sum[NV];
-  NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] = zero();
-  const i64 C = s.C, SW = s.SW, nw = win.w1 - win.w0;
-  i64 tap_h = win.tap_h * s.KW + win.tap_w, px = first + win.h0 * s.OW + win.w0;
-  for (i64 h = win.h0; h < win.h1; ++h, tap_h -= s.SH * s.KW, px += s.OW) {
-    i64 tap = tap_h, at = px * C + c;
-    const float* g = dy + px * ldy + c;
-    for (i64 w = 0; w < nw; ++w, tap -= SW, at += C, g += ldy) {
-      const VecI here = set1i(static_cast<i32>(tap));
-      NACRE_UNROLL for (int v = 0; v < NV; ++v) {
-        const VecI from = get_index<whole, wide>(index, at + v * kLanes, n);
-        sum[v] += select(eq(from, here), get<whole>(g + v * kLanes, n));
-      }
-    }
-  }
-  NACRE_UNROLL for (int v = 0; v < NV; ++v) put<whole>(dx + c + v * kLanes, sum[v], n);
-}
-
-template <int NV, bool whole>
-NACRE_INLINE void mean_grad_vectors(const Pool2DShape& s, const Seeing& win, i64 first, i64 ldy, i64 c, i64 n,
-                                    const float* dy, float* dx) {
-  Vec sum[NV];
-  NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] = zero();
-  for (i64 oh = win.h0; oh < win.h1; ++oh) {
-    const i64 ih = oh * s.SH - s.PT, rows = min_of(ih + s.KH, s.H) - max_of(ih, 0);
-    for (i64 ow = win.w0; ow < win.w1; ++ow) {
-      const i64 iw = ow * s.SW - s.PL, cols = min_of(iw + s.KW, s.W) - max_of(iw, 0);
-      const Vec share = set1(1.0f / static_cast<float>(rows * cols));
-      NACRE_UNROLL for (int v = 0; v < NV; ++v) {
-        sum[v] = fma(get<whole>(dy + (first + oh * s.OW + ow) * ldy + c + v * kLanes, n), share, sum[v]);
-      }
-    }
-  }
-  NACRE_UNROLL for (int v = 0; v < NV; ++v) put<whole>(dx + c + v * kLanes, sum[v], n);
-}
-
 // Calls pixel(windows, first output pixel of the image, pixel of dx).
 template <class F>
 NACRE_INLINE void for_each_pixel(const Pool2DShape& s, Slice units, F pixel) {
@@ -77,25 +37,81 @@ NACRE_INLINE void for_each_pixel(const Pool2DShape& s, Slice units, F pixel) {
   }
 }
 
-// Windows side by side without overlap or gap: each hands its gradient to the pixels of row ih below it.
-template <int KW, bool whole>
-NACRE_INLINE void hand_out(const u8* index, i64 first_tap, i64 kw0, i64 kw1, const float* dy, float* dx, i64 ldx, i64 n) {
-  const VecI at = get_index<whole, false>(index, 0, n);
-  const Vec g = get<whole>(dy, n);
-  if (KW) {
-    NACRE_UNROLL for (int k = 0; k < KW; ++k) {
-      put<whole>(dx + k * ldx, select(eq(at, set1i(static_cast<i32>(first_tap) + k)), g), n);
-    }
-  } else {
-    for (i64 k = kw0; k < kw1; ++k) put<whole>(dx + k * ldx, select(eq(at, set1i(static_cast<i32>(first_tap + k))), g), n);
+// ---- maxima ----
+
+// f(vectors, whole, c, n) for the floats [0, C): 4 vectors at once, or 2, of which the second ends at C at the latest.
+// Vector v begins at channel_of<vectors>(v, c, C).
+template <int n>
+struct Vectors {
+  constexpr operator int() const { return n; }
+};
+template <class F>
+NACRE_INLINE void each_vectors(i64 C, F f) {
+  if (C < kLanes) {
+    f(Vectors<1>(), No(), 0, C);
+    return;
   }
+  i64 c = 0;
+  for (; c + 4 * kLanes <= C; c += 4 * kLanes) f(Vectors<4>(), Yes(), c, kLanes);
+  for (; c < C; c += 2 * kLanes) f(Vectors<2>(), Yes(), min_of(c, C - kLanes), kLanes);
+}
+template <int NV>
+NACRE_INLINE i64 channel_of(int v, i64 c, i64 C) {
+  return NV == 2 && v == 1 ? min_of(c + kLanes, C - kLanes) : c + v * kLanes;
 }
 
+template <int NV, bool whole, bool wide>
+NACRE_INLINE void max_grad_vectors(const Pool2DShape& s, const Seeing& win, i64 first, i64 ldy, i64 c, i64 n,
+                                   const float* dy, const u8* index, float* dx) {
+  const i64 C = s.C, SW = s.SW, nw = win.w1 - win.w0;
+  Vec sum[NV];
+  i64 channel[NV];
+  NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] = zero(), channel[v] = channel_of<NV>(v, c, C);
+  i64 tap_h = win.tap_h * s.KW + win.tap_w, px = first + win.h0 * s.OW + win.w0;
+  for (i64 h = win.h0; h < win.h1; ++h, tap_h -= s.SH * s.KW, px += s.OW) {
+    i64 tap = tap_h, at = px * C;
+    const float* g = dy + px * ldy;
+    for (i64 w = 0; w < nw; ++w, tap -= SW, at += C, g += ldy) {
+      const VecI here = set1i(static_cast<i32>(tap));
+      NACRE_UNROLL for (int v = 0; v < NV; ++v) {
+        const VecI from = get_index<whole, wide>(index, at + channel[v], n);
+        sum[v] += select(eq(from, here), get<whole>(g + channel[v], n));
+      }
+    }
+  }
+  NACRE_UNROLL for (int v = 0; v < NV; ++v) put<whole>(dx + channel[v], sum[v], n);
+}
+
+template <bool wide>
+void max_grad_pixel(const Pool2DShape& s, const Seeing& win, i64 first, const float* dy, const u8* index, float* dx) {
+  const i64 ldy = ldy_of(s);
+  each_vectors(s.C, [&](auto vectors, auto whole, i64 c, i64 n) __attribute__((always_inline)) {
+    max_grad_vectors<vectors, whole, wide>(s, win, first, ldy, c, n, dy, index, dx);
+  });
+}
+
+template <bool whole>
+NACRE_INLINE Bytes get_bytes(const u8* p, i64 n) {
+  return whole ? load_bytes(p) : load_bytes(p, n);
+}
+
+// Windows side by side without overlap or gap: each hands its gradient to the pixels of a row below it, columns
+// [kw0, kw1), of which the two of KW = 2 know their taps.
 template <int KW>
-void hand_out_pixel(const u8* index, i64 first_tap, i64 kw0, i64 kw1, const float* dy, float* dx, i64 ldx, i64 C) {
-  i64 c = 0;
-  for (; c + kLanes <= C; c += kLanes) hand_out<KW, true>(index + c, first_tap, kw0, kw1, dy + c, dx + c, ldx, kLanes);
-  if (c < C) hand_out<KW, false>(index + c, first_tap, kw0, kw1, dy + c, dx + c, ldx, C - c);
+NACRE_INLINE void hand_out(const u8* index, const Bytes (&two)[2], i64 first_tap, i64 kw0, i64 kw1, const float* dy,
+                           float* dx, i64 ldx, i64 C) {
+  each_vector(C, 0, [=](auto whole, i64 c, i64 n) __attribute__((always_inline)) {
+    const Bytes at = get_bytes<whole>(index + c, n);
+    const Vec g = get<whole>(dy + c, n);
+    if (KW == 2) {
+      put<whole>(dx + c, select(eq(at, two[0]), g), n);
+      put<whole>(dx + ldx + c, select(eq(at, two[1]), g), n);
+    } else {
+      for (i64 k = kw0; k < kw1; ++k) {
+        put<whole>(dx + k * ldx + c, select(eq(at, set1_bytes(static_cast<u8>(first_tap + k))), g), n);
+      }
+    }
+  });
 }
 
 void tiled_max_grad_rows(const Pool2DShape& s, Slice units, const float* dy, const u8* index, float* dx) {
@@ -106,6 +122,7 @@ void tiled_max_grad_rows(const Pool2DShape& s, Slice units, const float* dy, con
     i64 done = 0;  // columns of this row
     if (oh >= 0 && oh < s.OH) {
       const i64 first_tap = (ih - oh * s.SH) * s.KW, px = (n * s.OH + oh) * s.OW;
+      const Bytes two[] = {set1_bytes(static_cast<u8>(first_tap)), set1_bytes(static_cast<u8>(first_tap + 1))};
       for (i64 ow = 0; ow < s.OW; ++ow) {
         const i64 iw = ow * s.SW - s.PL, kw0 = max_of(-iw, 0), kw1 = min_of(s.W - iw, s.KW);
         for (; done < min_of(iw, s.W); ++done) zero_channels(dx_row + done * ldx, s.C);
@@ -114,9 +131,9 @@ void tiled_max_grad_rows(const Pool2DShape& s, Slice units, const float* dy, con
         const float* g = dy + (px + ow) * ldy;
         float* to = dx_row + iw * ldx;
         if (s.KW == 2 && kw1 - kw0 == 2) {
-          hand_out_pixel<2>(at, first_tap, kw0, kw1, g, to, ldx, s.C);
+          hand_out<2>(at, two, first_tap, kw0, kw1, g, to, ldx, s.C);
         } else {
-          hand_out_pixel<0>(at, first_tap, kw0, kw1, g, to, ldx, s.C);
+          hand_out<0>(at, two, first_tap, kw0, kw1, g, to, ldx, s.C);
         }
         done = iw + kw1;
       }
@@ -125,145 +142,215 @@ void tiled_max_grad_rows(const Pool2DShape& s, Slice units, const float* dy, con
   }
 }
 
-template <bool wide>
-void max_grad_pixel(const Pool2DShape& s, const Seeing& win, i64 first, const float* dy, const u8* index, float* dx) {
-  const i64 ldy = ldy_of(s);
-  i64 c = 0;
-  for (; c + 4 * kLanes <= s.C; c += 4 * kLanes) max_grad_vectors<4, true, wide>(s, win, first, ldy, c, kLanes, dy, index, dx);
-  for (; c + kLanes <= s.C; c += kLanes) max_grad_vectors<1, true, wide>(s, win, first, ldy, c, kLanes, dy, index, dx);
-  if (c < s.C) max_grad_vectors<1, false, wide>(s, win, first, ldy, c, s.C - c, dy, index, dx);
-}
-
-alignas(64) constexpr u8 kNoTap[16] = {255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
-
-// Gradients and taps of `rows` rows of windows, from which walks (walk3.h) gather dx.
-template <int rows, int out_rows, bool flipped, bool whole>
-struct MaxGrad : WalkRows<rows, out_rows, whole> {
-  using Base = WalkRows<rows, out_rows, whole>;
-  struct In {
-    Vec dy;
-    VecI tap;
-  };
-  const u8* index[rows];
-  i64 index_step[rows];
-  VecI tap[9];
-  bool wanted[out_rows];
-
-  // Row `row` is window row oh of an image, from column ow and channel c on.
-  NACRE_INLINE_MEMBER void set_row(int row, const Pool2DShape& s, i64 image, i64 oh, i64 ow, i64 c, const float* dy,
-                                   const u8* all) {
-    const bool inside = oh >= 0 && oh < s.OH;
-    const i64 px = (image * s.OH + oh) * s.OW + ow;
-    Base::set_in(row, inside, dy + px * ldy_of(s) + c, ldy_of(s));
-    index[row] = inside ? all + px * s.C + c : kNoTap;
-    index_step[row] = inside ? s.C : 0;
-  }
-  NACRE_INLINE_MEMBER void set_taps() {
-    NACRE_UNROLL for (int t = 0; t < 9; ++t) tap[t] = set1i(flipped ? 8 - t : t);
-  }
-  NACRE_INLINE_MEMBER In get(int row) const {
-    return {Base::load_in(row), get_index<whole, false>(index[row], 0, Base::lanes)};
-  }
-  NACRE_INLINE_MEMBER In none() const { return {zero(), set1i(-1)}; }
-  NACRE_INLINE_MEMBER void next() {
-    Base::next();
-    NACRE_UNROLL for (int row = 0; row < rows; ++row) index[row] += index_step[row];
-  }
-  NACRE_INLINE_MEMBER Vec start() const { return zero(); }
-  NACRE_INLINE_MEMBER Vec add(Vec sum, const In& in, int kh, int kw) const {
-    return add_where(eq(in.tap, tap[kh * 3 + kw]), sum, in.dy);
-  }
-  NACRE_INLINE_MEMBER void put(int row, Vec sum) const { Base::store_out(Base::out[row], sum); }
-  NACRE_INLINE_MEMBER void put(int row, Vec e, Vec o) const {
-    if (!wanted[row]) return;
-    if (Base::even) Base::store_out(Base::out[row], e);
-    if (Base::odd) Base::store_out(Base::out[row] + Base::out_px, o);
+constexpr int kNoTap = 255;
+constexpr int kGradRows = 4;  // of dx that share what they read
+// Windows first .. first + K - 1 of an axis. For each that does not exist another one stands, through no tap.
+template <int K>
+struct Sources {
+  i64 at[K];
+  bool there[K];
+  Sources(i64 first, i64 out) {
+    NACRE_UNROLL for (int k = 0; k < K; ++k) {
+      at[k] = max_of(min_of(first + k, out - 1), 0);
+      there[k] = at[k] == first + k;
+    }
   }
 };
 
-// R rows of dx from row ih on, columns [iw, iw + n), one vector of channels; stride 1.
-template <int R, bool whole>
-void max_grad_walk(const Pool2DShape& s, i64 image, i64 ih, i64 iw, i64 n, i64 c, const float* dy, const u8* index, float* dx) {
-  MaxGrad<R + 2, R, true, whole> op;
-  const i64 ow = iw + s.PL - 2;
-  op.lanes = s.C - c;
-  op.set_taps();
-  NACRE_UNROLL for (int row = 0; row < R + 2; ++row) op.set_row(row, s, image, ih + s.PT - 2 + row, ow, c, dy, index);
-  NACRE_UNROLL for (int row = 0; row < R; ++row) op.out[row] = dx + ((image * s.H + ih + row) * s.W + iw) * ldx_of(s) + c;
-  op.out_step = ldx_of(s);
-  walk_windows<R>(op, n, -ow, ow + n + 2 - s.OW);
-}
+// Pixels of dx side by side, and the K x K windows that see the first of them.
+template <int K>
+struct Gather {
+  i64 pixels, floats;  // of each pixel; dense rows are one pixel
+  const float* dy;
+  i64 dy_px, dy_row[2], dy_col[2];  // from pixel to pixel; to the second row of windows, and to rows below
+  const u8* index;
+  i64 at_px, at_row[2], at_col[2];
+  u8 tap[K][K];
+  float* dx;
+  i64 dx_px, dx_row;
 
-// Pairs [w0, w0 + n) of the columns of R pairs of rows from pair h0 on, as far as they are rows [ih, end); stride 2.
-template <int R, bool whole>
-void max_grad_pairs(const Pool2DShape& s, i64 image, i64 h0, i64 ih, i64 end, i64 w0, i64 n, i64 c, const float* dy,
-                    const u8* index, float* dx) {
-  MaxGrad<R + 1, 2 * R, false, whole> op;
-  const i64 iw = 2 * w0 - s.PL;
-  op.lanes = s.C - c;
-  op.set_taps();
-  NACRE_UNROLL for (int row = 0; row <= R; ++row) op.set_row(row, s, image, h0 - 1 + row, w0 - 1, c, dy, index);
-  NACRE_UNROLL for (int row = 0; row < 2 * R; ++row) {
-    const i64 i = 2 * h0 - s.PT + row;
-    op.wanted[row] = i >= ih && i < end;
-    op.out[row] = dx + ((image * s.H + i) * s.W + iw) * ldx_of(s) + c;
+  Gather(const Pool2DShape& s, i64 image, const Sources<K>& h, const Sources<K>& w, const float* all_dy,
+         const u8* all_index)
+      : dy_px(ldy_of(s)), at_px(s.C) {
+    const i64 px = (image * s.OH + h.at[0]) * s.OW + w.at[0];
+    dy = all_dy + px * dy_px;
+    index = all_index + px * at_px;
+    NACRE_UNROLL for (int k = 0; k < 2; ++k) {
+      const i64 row = (h.at[min_of(k + 1, K - 1)] - h.at[min_of(k, K - 2)]) * s.OW;
+      const i64 col = w.at[min_of(k + 1, K - 1)] - w.at[0];
+      dy_row[k] = row * dy_px, at_row[k] = row * at_px;
+      dy_col[k] = col * dy_px, at_col[k] = col * at_px;
+    }
   }
-  op.set_pairs(iw, n, s.W, ldx_of(s));
-  walk_pairs<R>(op, n, w0 < 1, w0 + n > s.OW);
+};
+
+// 3x3, stride 1: R rows of dx.
+template <int R, bool whole>
+void max_grad_by_one_run(const Gather<3>& g) {
+  Bytes tap[3][3];
+  NACRE_UNROLL for (int h = 0; h < 3; ++h) {
+    NACRE_UNROLL for (int w = 0; w < 3; ++w) tap[h][w] = set1_bytes(g.tap[h][w]);
+  }
+  const i64 dy_col[] = {0, g.dy_col[0], g.dy_col[1]}, at_col[] = {0, g.at_col[0], g.at_col[1]};
+  const i64 n = g.floats, dx_row = g.dx_row;
+  for (i64 px = 0; px < g.pixels; ++px) {
+    each_vector_as<whole>(n, 0, [&](i64 c) __attribute__((always_inline)) {
+      const float* dy = g.dy + px * g.dy_px + c;
+      const u8* index = g.index + px * g.at_px + c;
+      float* dx = g.dx + px * g.dx_px + c;
+      Vec sum[R];
+      NACRE_UNROLL for (int r = 0; r < R; ++r) sum[r] = zero();
+      NACRE_UNROLL for (int row = 0; row < R + 2; ++row) {
+        NACRE_UNROLL for (int w = 0; w < 3; ++w) {
+          const Bytes at = get_bytes<whole>(index + at_col[w], n);
+          const Vec d = in_register(get<whole>(dy + dy_col[w], n));
+          NACRE_UNROLL for (int r = 0; r < R; ++r) {
+            const bool sees = r <= row && row <= r + 2;
+            if (sees) sum[r] = add_where(eq(at, tap[sees ? row - r : 0][w]), sum[r], d);
+          }
+        }
+        if (row >= 2) {
+          put<whole>(dx, sum[row >= 2 ? row - 2 : 0], n);
+          dx += dx_row;
+        }
+        dy += g.dy_row[row > 0];
+        index += g.at_row[row > 0];
+        asm("" : "+r"(dy), "+r"(index), "+r"(dx));  // or all addresses get registers of their own
+      }
+    });
+  }
 }
 
 template <int R>
-void max_grad_walks(const Pool2DShape& s, i64 image, i64 ih, i64 iw, i64 n, const float* dy, const u8* index, float* dx) {
-  for (i64 from = 0; from < n; from += kWalkColumns) {
-    const i64 columns = min_of(kWalkColumns, n - from);
-    i64 c = 0;
-    for (; c + kLanes <= s.C; c += kLanes) max_grad_walk<R, true>(s, image, ih, iw + from, columns, c, dy, index, dx);
-    if (c < s.C) max_grad_walk<R, false>(s, image, ih, iw + from, columns, c, dy, index, dx);
+void max_grad_by_one_rows(const Pool2DShape& s, i64 image, i64 ih, const float* dy, const u8* index, float* dx) {
+  const i64 ldx = ldx_of(s);
+  const bool dense = ldx == s.C && ldy_of(s) == s.C;
+  const Range inner = range_within(s.PL - 2, 1, s.W, 0, s.OW - 2);
+  const Sources<3> h(ih + s.PT - 2, s.OH);
+  for (i64 iw = 0, run; iw < s.W; iw += run) {
+    run = iw >= inner.first && iw < inner.last ? inner.last - iw : 1;
+    const Sources<3> w(iw + s.PL - 2, s.OW);
+    Gather<3> g(s, image, h, w, dy, index);
+    NACRE_UNROLL for (int a = 0; a < 3; ++a) {
+      NACRE_UNROLL for (int b = 0; b < 3; ++b) {
+        g.tap[a][b] = static_cast<u8>(h.there[a] && w.there[b] ? 8 - 3 * a - b : kNoTap);
+      }
+    }
+    g.pixels = dense ? 1 : run;
+    g.floats = dense ? run * s.C : s.C;
+    g.dx = dx + ((image * s.H + ih) * s.W + iw) * ldx;
+    g.dx_px = ldx;
+    g.dx_row = s.W * ldx;
+    if (g.floats >= kLanes) max_grad_by_one_run<R, true>(g);
+    else max_grad_by_one_run<R, false>(g);
   }
 }
 
-// 3x3, stride 1.
 void max_grad_by_one(const Pool2DShape& s, Slice units, const float* dy, const u8* index, float* dx) {
   const i64 per = gradient_rows(s), rows = s.N * s.H;
+  const Range inner = range_within(s.PT - 2, 1, s.H, 0, s.OH - 2);
   for (i64 r = units.begin * per, end = min_of(units.end * per, rows); r < end;) {
-    const i64 image = r / s.H, ih = r % s.H, left = min_of(s.H - ih, end - r);
-    const i64 n = left >= kWalkRows ? kWalkRows : left >= 2 ? 2 : 1;
-    if (n == kWalkRows) max_grad_walks<kWalkRows>(s, image, ih, 0, s.W, dy, index, dx);
-    else if (n == 2) max_grad_walks<2>(s, image, ih, 0, s.W, dy, index, dx);
-    else max_grad_walks<1>(s, image, ih, 0, s.W, dy, index, dx);
-    r += n;
+    const i64 image = r / s.H, ih = r % s.H;
+    if (ih >= inner.first && min_of(inner.last, ih + end - r) - ih >= kGradRows) {
+      max_grad_by_one_rows<kGradRows>(s, image, ih, dy, index, dx);
+      r += kGradRows;
+    } else {
+      max_grad_by_one_rows<1>(s, image, ih, dy, index, dx);
+      ++r;
+    }
   }
 }
 
-// 3x3, stride 2.
+// 3x3, stride 2: the four pixels of dx at rows and columns 2o and 2o + 1 of windows o lie in those and the ones before.
+template <bool whole>
+void max_grad_by_two_run(const Gather<2>& g, bool top, bool bottom, bool left, bool right) {
+  Bytes tap[9];
+  NACRE_UNROLL for (int t = 0; t < 9; ++t) tap[t] = set1_bytes(static_cast<u8>(t | g.tap[t < 6][t % 3 < 2]));
+  const i64 n = g.floats;
+  for (i64 px = 0; px < g.pixels; ++px) {
+    each_vector_as<whole>(n, 0, [&](i64 c) __attribute__((always_inline)) {
+      const float* dy = g.dy + px * g.dy_px + c;
+      const u8* index = g.index + px * g.at_px + c;
+      float* dx = g.dx + px * 2 * g.dx_px + c;
+      Bytes at[2][2];
+      Vec d[2][2];
+      NACRE_UNROLL for (int h = 0; h < 2; ++h) {
+        NACRE_UNROLL for (int w = 0; w < 2; ++w) {
+          at[h][w] = get_bytes<whole>(index + (h ? g.at_row[0] : 0) + (w ? g.at_col[0] : 0), n);
+          d[h][w] = in_register(get<whole>(dy + (h ? g.dy_row[0] : 0) + (w ? g.dy_col[0] : 0), n));
+        }
+      }
+      const auto sum = [&](Vec so_far, int h, int w, int t) __attribute__((always_inline)) {
+        return add_where(eq(at[h][w], tap[t]), so_far, d[h][w]);
+      };
+      if (top) {
+        if (left) put<whole>(dx, sum(sum(sum(sum(zero(), 0, 0, 8), 0, 1, 6), 1, 0, 2), 1, 1, 0), n);
+        if (right) put<whole>(dx + g.dx_px, sum(sum(zero(), 0, 1, 7), 1, 1, 1), n);
+      }
+      if (bottom) {
+        if (left) put<whole>(dx + g.dx_row, sum(sum(zero(), 1, 0, 5), 1, 1, 3), n);
+        if (right) put<whole>(dx + g.dx_row + g.dx_px, sum(zero(), 1, 1, 4), n);
+      }
+    });
+  }
+}
+
 void max_grad_by_two(const Pool2DShape& s, Slice units, const float* dy, const u8* index, float* dx) {
-  const i64 per = gradient_rows(s), rows = s.N * s.H;
-  const i64 w0 = floor_div(s.PL, 2), w1 = floor_div(s.W - 1 + s.PL, 2) + 1;
+  const i64 per = gradient_rows(s), rows = s.N * s.H, ldx = ldx_of(s);
+  const i64 first = floor_div(s.PL, 2), last = floor_div(s.W - 1 + s.PL, 2) + 1;
   for (i64 r = units.begin * per, end = min_of(units.end * per, rows); r < end;) {
-    const i64 image = r / s.H, ih = r % s.H, stop = min_of(s.H, ih + end - r), h0 = floor_div(ih + s.PT, 2);
-    for (i64 w = w0; w < w1; w += kWalkColumns) {
-      const i64 n = min_of(kWalkColumns, w1 - w);
-      i64 c = 0;
-      for (; c + kLanes <= s.C; c += kLanes) max_grad_pairs<kPairRows, true>(s, image, h0, ih, stop, w, n, c, dy, index, dx);
-      if (c < s.C) max_grad_pairs<kPairRows, false>(s, image, h0, ih, stop, w, n, c, dy, index, dx);
+    const i64 image = r / s.H, ih = r % s.H, stop = min_of(s.H, ih + end - r), oh = floor_div(ih + s.PT, 2);
+    const i64 top = 2 * oh - s.PT;
+    const Sources<2> h(oh - 1, s.OH);
+    for (i64 ow = first, run; ow < last; ow += run) {
+      const i64 iw = 2 * ow - s.PL;
+      // Whole pairs of columns between windows that exist go together.
+      run = iw >= 0 && ow > 0 ? max_of(min_of(min_of(s.OW, (s.W + s.PL) / 2), last) - ow, 1) : 1;
+      const Sources<2> w(ow - 1, s.OW);
+      Gather<2> g(s, image, h, w, dy, index);
+      NACRE_UNROLL for (int a = 0; a < 2; ++a) {
+        NACRE_UNROLL for (int b = 0; b < 2; ++b) g.tap[a][b] = static_cast<u8>(h.there[a] && w.there[b] ? 0 : kNoTap);
+      }
+      g.pixels = run;
+      g.floats = s.C;
+      g.dx = dx + ((image * s.H + top) * s.W + iw) * ldx;
+      g.dx_px = ldx;
+      g.dx_row = s.W * ldx;
+      const bool even = top >= ih, odd = top + 1 < stop;
+      if (s.C >= kLanes) max_grad_by_two_run<true>(g, even, odd, iw >= 0, iw + 1 < s.W);
+      else max_grad_by_two_run<false>(g, even, odd, iw >= 0, iw + 1 < s.W);
     }
-    r += min_of(stop, 2 * (h0 + kPairRows) - s.PT) - ih;
+    r += min_of(stop, top + 2) - ih;
   }
 }
 
 template <bool wide>
 void max_grad_rows(const Pool2DShape& s, Slice units, const float* dy, const u8* index, float* dx) {
   if (!wide && s.SH == s.KH && s.SW == s.KW) return tiled_max_grad_rows(s, units, dy, index, dx);
-  if (s.KH == 3 && s.KW == 3 && s.SH == 1 && s.SW == 1 && s.PL >= 0 && s.W + s.PL <= s.OW + 2) {
-    return max_grad_by_one(s, units, dy, index, dx);
-  }
-  if (s.KH == 3 && s.KW == 3 && s.SH == 2 && s.SW == 2 && s.PL >= 0 && s.PL < 3 && (s.W - 1 + s.PL) / 2 <= s.OW) {
-    return max_grad_by_two(s, units, dy, index, dx);
+  if (s.KH == 3 && s.KW == 3 && s.OH > 0 && s.OW > 0) {
+    if (s.SH == 1 && s.SW == 1) return max_grad_by_one(s, units, dy, index, dx);
+    if (s.SH == 2 && s.SW == 2) return max_grad_by_two(s, units, dy, index, dx);
   }
   const i64 ldx = ldx_of(s);
   for_each_pixel(s, units, [&](const Seeing& win, i64 first, i64 px) {
     max_grad_pixel<wide>(s, win, first, dy, index, dx + px * ldx);
   });
+}
+
+// ---- means ----
+
+// A share of one window's gradient for each of some pixels.
+void hand_shares(const float* dy, float share, float* dx, i64 pixels, i64 ldx, i64 C) {
+  const Vec factor = set1(share);
+  for (i64 px = 0; px < pixels; ++px, dx += ldx) {
+    i64 c = 0;
+    for (; c + 4 * kLanes <= C; c += 4 * kLanes) {
+      NACRE_UNROLL for (int v = 0; v < 4; ++v) store(dx + c + v * kLanes, load(dy + c + v * kLanes) * factor);
+    }
+    each_vector(C, c, [=](auto whole, i64 at, i64 n) __attribute__((always_inline)) {
+      put<whole>(dx + at, get<whole>(dy + at, n) * factor, n);
+    });
+  }
 }
 
 // Windows that do not overlap: each pixel of dx has its share of one dy, or nothing.
@@ -279,17 +366,43 @@ void apart_mean_grad_rows(const Pool2DShape& s, Slice units, const float* dy, fl
         const i64 first = max_of(ow * s.SW - s.PL, 0), last = min_of(ow * s.SW - s.PL + s.KW, s.W);
         for (; done < min_of(first, s.W); ++done) zero_channels(dx_row + done * ldx, s.C);
         if (first >= last) continue;
-        const Vec share = set1(1.0f / static_cast<float>(seen_h * (last - first)));
-        const float* g = dy + ((n * s.OH + oh) * s.OW + ow) * ldy;
-        for (; done < last; ++done) {
-          i64 c = 0;
-          for (; c + kLanes <= s.C; c += kLanes) store(dx_row + done * ldx + c, load(g + c) * share);
-          if (c < s.C) store(dx_row + done * ldx + c, load(g + c, s.C - c) * share, s.C - c);
-        }
+        const float share = 1.0f / static_cast<float>(seen_h * (last - first));
+        hand_shares(dy + ((n * s.OH + oh) * s.OW + ow) * ldy, share, dx_row + done * ldx, last - done, ldx, s.C);
+        done = last;
       }
     }
     for (; done < s.W; ++done) zero_channels(dx_row + done * ldx, s.C);
   }
+}
+
+// `share` of windows that are whole.
+template <int NV, bool whole>
+NACRE_INLINE void mean_grad_vectors(const Pool2DShape& s, const Seeing& win, bool inside, Vec share, i64 c, i64 n,
+                                    const float* dy, float* dx) {
+  const i64 ldy = ldy_of(s), C = s.C, nw = win.w1 - win.w0, row = s.OW * ldy;
+  Vec sum[NV];
+  i64 channel[NV];
+  NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] = zero(), channel[v] = channel_of<NV>(v, c, C);
+  dy += win.h0 * row + win.w0 * ldy;
+  for (i64 h = win.h0; h < win.h1; ++h, dy += row) {
+    const float* g = dy;
+    for (i64 w = 0; w < nw; ++w, g += ldy) {
+      Vec part = share;
+      if (!inside) {
+        const i64 top = h * s.SH - s.PT, left = (win.w0 + w) * s.SW - s.PL;
+        const i64 seen = (min_of(top + s.KH, s.H) - max_of(top, 0)) * (min_of(left + s.KW, s.W) - max_of(left, 0));
+        part = set1(1.0f / static_cast<float>(seen));
+      }
+      NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] = fma(get<whole>(g + channel[v], n), part, sum[v]);
+    }
+  }
+  NACRE_UNROLL for (int v = 0; v < NV; ++v) put<whole>(dx + channel[v], sum[v], n);
+}
+
+void mean_grad_pixel(const Pool2DShape& s, const Seeing& win, bool inside, Vec share, const float* dy, float* dx) {
+  each_vectors(s.C, [&](auto vectors, auto whole, i64 c, i64 n) __attribute__((always_inline)) {
+    mean_grad_vectors<vectors, whole>(s, win, inside, share, c, n, dy, dx);
+  });
 }
 
 }  // namespace
@@ -309,12 +422,13 @@ Facts avg_pool2d_grad_x_facts(const Pool2DShape& s) { return facts_of(s, false, 
 void avg_pool2d_grad_x(const Pool2DShape& s, Slice rows, const float* dy, float* dx) {
   if (s.SH >= s.KH && s.SW >= s.KW) return apart_mean_grad_rows(s, rows, dy, dx);
   const i64 ldx = ldx_of(s), ldy = ldy_of(s);
+  const Vec share = set1(1.0f / static_cast<float>(s.KH * s.KW));
+  // Windows [h.first, h.last) x [w.first, w.last) lie in the image.
+  const Range h = range_within(-s.PT, s.SH, s.OH, 0, s.H - s.KH + 1);
+  const Range w = range_within(-s.PL, s.SW, s.OW, 0, s.W - s.KW + 1);
   for_each_pixel(s, rows, [&](const Seeing& win, i64 first, i64 px) {
-    float* to = dx + px * ldx;
-    i64 c = 0;
-    for (; c + 4 * kLanes <= s.C; c += 4 * kLanes) mean_grad_vectors<4, true>(s, win, first, ldy, c, kLanes, dy, to);
-    for (; c + kLanes <= s.C; c += kLanes) mean_grad_vectors<1, true>(s, win, first, ldy, c, kLanes, dy, to);
-    if (c < s.C) mean_grad_vectors<1, false>(s, win, first, ldy, c, s.C - c, dy, to);
+    const bool inside = win.h0 >= h.first && win.h1 <= h.last && win.w0 >= w.first && win.w1 <= w.last;
+    mean_grad_pixel(s, win, inside, share, dy + first * ldy, dx + px * ldx);
   });
 }
 

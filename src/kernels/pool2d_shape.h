@@ -99,9 +99,7 @@ NACRE_INLINE void put_index(u8* index, i64 at, VecI a, i64 n) {
   } else if (whole) {
     store_u8(index + at, a);
   } else {
-    u8 lane[kLanes];
-    store_u8(lane, a);
-    for (i64 i = 0; i < n; ++i) index[at + i] = lane[i];
+    store_u8(index + at, a, n);
   }
 }
 template <bool whole, bool wide>
@@ -111,10 +109,21 @@ NACRE_INLINE VecI get_index(const u8* index, i64 at, i64 n) {
     __builtin_memcpy(lane, index + 4 * at, static_cast<unsigned long>(4 * (whole ? kLanes : n)));
     return load(lane);
   }
-  if (whole) return load_u8(index + at);
-  u8 lane[kLanes] = {};
-  for (i64 i = 0; i < n; ++i) lane[i] = index[at + i];
-  return load_u8(lane);
+  return whole ? load_u8(index + at) : load_u8(index + at, n);
+}
+
+// f(whole, c, n) for vectors of the floats [c, C), in which the last one begins early enough to be whole; only where C is
+// less than a vector it is not. Each float that f writes must be the same the second time.
+struct Yes { constexpr operator bool() const { return true; } };
+struct No { constexpr operator bool() const { return false; } };
+template <bool whole, class F>
+NACRE_INLINE void each_vector_as(i64 C, i64 c, F f) {
+  for (; c < C; c += kLanes) f(whole ? min_of(c, C - kLanes) : c);
+}
+template <class F>
+NACRE_INLINE void each_vector(i64 C, i64 c, F f) {
+  if (C < kLanes) each_vector_as<false>(C, c, [&](i64 at) __attribute__((always_inline)) { f(No(), at, C); });
+  else each_vector_as<true>(C, c, [&](i64 at) __attribute__((always_inline)) { f(Yes(), at, kLanes); });
 }
 
 inline void zero_channels(float* to, i64 C) {

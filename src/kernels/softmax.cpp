@@ -1,5 +1,5 @@
-// Three ways through a row, by its length: up to 4 numbers, kLanes rows at once; up to four vectors, in registers; longer,
-// three passes over memory that the first of them brought into cache.
+// Three ways through rows, by their length: up to 16 numbers, as columns of kLanes rows; up to four vectors, in registers;
+// longer, a pass over each row that also works on the rows before and behind it.
 #include "kernels/softmax.h"
 
 #include "kernels/loops.h"
@@ -11,14 +11,17 @@ namespace NACRE_ISA {
 namespace {
 
 constexpr i64 kUnit = 8192;    // elements in a unit: some 3 us
-constexpr i64 kTiny = 4;       // longest row that is handled one row per lane
-constexpr i64 kAhead = 4096;   // floats fetched ahead at most
+constexpr i64 kAhead = 2048;   // floats fetched ahead at most
+constexpr i64 kTurned = 16;    // longest row that is handled one row per lane
 constexpr i64 kBlock = 64 * kLanes;  // elements summed in float32 before the sum goes into float64
 
 i64 rows_per_unit(i64 N) { return max_of(kLanes, kUnit / max_of(N, 1) / kLanes * kLanes); }
 
 struct RowStats {
   float top, sum;  // largest number of the row, sum of exp(x - top)
+};
+struct NoStats {
+  NACRE_INLINE_MEMBER void operator()(i64, i64, Vec, Vec) const {}
 };
 
 NACRE_INLINE float log_of(float x) {
@@ -47,7 +50,7 @@ NACRE_INLINE Vec load_or(const float* p, i64 n, float rest) {
 }
 
 template <int NV, bool logarithm>
-NACRE_INLINE RowStats short_row(const float* x, float* y, i64 N) {
+NACRE_INLINE RowStats short_row_of(const float* x, float* y, i64 N) {
   const i64 tail = N - (NV - 1) * kLanes;
   Vec v[NV];
   NACRE_UNROLL
@@ -73,52 +76,86 @@ NACRE_INLINE RowStats short_row(const float* x, float* y, i64 N) {
   return {top, sum};
 }
 
-NACRE_INLINE float row_max(const float* x, i64 n) {
-  Vec a = set1(-kInf), b = a, c = a, d = a;
-  i64 i = 0;
-  for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
-    a = max(a, load(x + i));
-    b = max(b, load(x + i + kLanes));
-    c = max(c, load(x + i + 2 * kLanes));
-    d = max(d, load(x + i + 3 * kLanes));
-  }
-  for (; i < n; i += kLanes) a = max(a, load_or(x + i, n - i, -kInf));
-  return reduce_max(max(max(a, b), max(c, d)));
+template <bool logarithm>
+NACRE_INLINE RowStats short_row(const float* x, float* y, i64 N) {
+  if (N > 3 * kLanes) return short_row_of<4, logarithm>(x, y, N);
+  if (N > 2 * kLanes) return short_row_of<3, logarithm>(x, y, N);
+  return short_row_of<2, logarithm>(x, y, N);
 }
 
-// y = exp(x - top) unless only the sum is wanted; the sum of those.
-// Fetches what comes next while there is so much to compute: the following row, or what is left of a very long one.
-template <bool keep>
-NACRE_INLINE float exp_shifted(const float* x, float top, float* y, i64 n) {
-  double total = 0;
-  const Vec shift = set1(top);
+// In the order in which exp_shifted finds it, so that NaN and signs of zeros do not depend on who found it.
+NACRE_INLINE float row_max(const float* x, i64 n) {
+  Vec high = set1(-kInf), higher = high;
+  i64 i = 0;
+  for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
+    NACRE_UNROLL
+    for (int k = 0; k < 4; k += 2) {
+      high = max(high, load(x + i + k * kLanes));
+      higher = max(higher, load(x + i + (k + 1) * kLanes));
+    }
+  }
+  for (; i < n; i += kLanes) high = max(high, load_or(x + i, n - i, -kInf));
+  return reduce_max(max(high, higher));
+}
+
+// What goes along three rows at once: y = exp(x - top) (unless only its sum is wanted), the largest number of the next row,
+// and the row before times its factor, so that no row waits for what it depends on.
+struct Rows {
+  const float* x;
+  float top;
+  float* y;
+  const float* next;
+  float next_top;
+  float* before;
+  float factor;
+};
+template <bool keep, bool scaled>
+float exp_shifted(Rows& rows, i64 n) {
+  const Vec shift = set1(rows.top), factor = set1(rows.factor);
+  const float *x = rows.x, *next = rows.next;
+  float *y = rows.y, *before = rows.before;
+  Vec high = set1(-kInf), higher = high;
   const i64 ahead = min_of(n, kAhead);
+  double total = 0;
   for (i64 from = 0; from < n; from += kBlock) {
     const i64 end = min_of(n, from + kBlock);
     Vec a = zero(), b = zero();
     i64 i = from;
     for (; i + 4 * kLanes <= end; i += 4 * kLanes) {
       Vec v[4];
-      NACRE_UNROLL
-      for (int k = 0; k < 4; ++k) prefetch(x + i + ahead + k * kLanes);
+      for (i64 at = 0; at < 4 * kLanes; at += 16) {  // a line of what comes, and of where it goes
+        prefetch(next + i + ahead + at);
+        if (keep) prefetch(y + i + ahead + at);
+      }
       NACRE_UNROLL
       for (int k = 0; k < 4; ++k) v[k] = exp_down(load(x + i + k * kLanes) - shift);
-      if (keep) {
-        NACRE_UNROLL
-        for (int k = 0; k < 4; ++k) store(y + i + k * kLanes, v[k]);
+      NACRE_UNROLL
+      for (int k = 0; k < 4; k += 2) {
+        high = max(high, load(next + i + k * kLanes));
+        higher = max(higher, load(next + i + (k + 1) * kLanes));
+      }
+      NACRE_UNROLL
+      for (int k = 0; k < 4; ++k) {
+        if (keep) store(y + i + k * kLanes, v[k]);
+        if (scaled) store(before + i + k * kLanes, load(before + i + k * kLanes) * factor);
       }
       a += v[0] + v[1];
       b += v[2] + v[3];
     }
     for (; i < end; i += kLanes) {
       const Vec p = exp_down(load_or(x + i, end - i, -kInf) - shift);
+      high = max(high, load_or(next + i, end - i, -kInf));
       if (keep) store(y + i, p, end - i);
+      if (scaled) store(before + i, load(before + i, end - i) * factor, end - i);
       a += select(first_lanes(end - i), p);
     }
     total += static_cast<double>(reduce_add(a + b));
   }
+  rows.next_top = reduce_max(max(high, higher));
   return static_cast<float>(total);
 }
+
+NACRE_INLINE Vec load_n(const float* p, i64 n) { return n == kLanes ? load(p) : load(p, n); }
 
 template <class F>
 NACRE_INLINE void map_row(float* y, i64 n, F f) {
@@ -127,91 +164,104 @@ NACRE_INLINE void map_row(float* y, i64 n, F f) {
   if (i < n) store(y + i, f(i, n - i), n - i);
 }
 
-template <bool logarithm>
-NACRE_INLINE RowStats row(const float* x, float* y, i64 N) {
-  if (N <= kLanes) return short_row<1, logarithm>(x, y, N);
-  if (N <= 2 * kLanes) return short_row<2, logarithm>(x, y, N);
-  if (N <= 3 * kLanes) return short_row<3, logarithm>(x, y, N);
-  if (N <= 4 * kLanes) return short_row<4, logarithm>(x, y, N);
-  const float top = row_max(x, N);
-  const float sum = exp_shifted<!logarithm>(x, top, y, N);
-  if (logarithm) {
-    const Vec high = set1(top), shift = set1(log_of(sum));
-    map_row(y, N, [&](i64 i, i64 n) __attribute__((always_inline)) {
-      return (n == kLanes ? load(x + i) : load(x + i, n)) - high - shift;
-    });
-  } else {
-    const Vec factor = set1(1.0f / sum);
-    map_row(y, N, [&](i64 i, i64 n) __attribute__((always_inline)) {
-      return (n == kLanes ? load(y + i) : load(y + i, n)) * factor;
-    });
+// Up to kLanes rows of N <= kTurned numbers and their columns: lane l of t[n] is x[l, n]. Whole vectors are read and written
+// as far as the rows reach; what goes beyond a row is written by the next one, or by blocks of columns further left.
+NACRE_INLINE void load_columns(const float* x, i64 rows, i64 N, Vec* t) {
+  for (i64 c = 0; c < N; c += kLanes) {
+    Vec v[kLanes];
+    NACRE_UNROLL
+    for (i64 l = 0; l < kLanes; ++l) {
+      const i64 at = l * N + c;
+      v[l] = zero();
+      if (at + kLanes <= rows * N) v[l] = load(x + at);
+      else if (l < rows) v[l] = load(x + at, N - c);
+    }
+    transpose(v);
+    NACRE_UNROLL
+    for (i64 l = 0; l < kLanes; ++l) t[c + l] = v[l];
   }
-  return {top, sum};
 }
-
-// kLanes rows of N <= kTiny: lane l of v[n] is x[l, n].
-template <int N, bool logarithm>
-NACRE_INLINE void tiny_rows_of(const float* x, float* y, Vec* tops, Vec* sums) {
-  const VecI at = lane_index() * set1i(N);
-  Vec v[N];
-  NACRE_UNROLL
-  for (int n = 0; n < N; ++n) v[n] = load_at(x + n, at);
-  Vec top = v[0];
-  NACRE_UNROLL
-  for (int n = 1; n < N; ++n) top = max(top, v[n]);
-  Vec e[N];
-  NACRE_UNROLL
-  for (int n = 0; n < N; ++n) e[n] = exp_down(v[n] - top);
-  Vec sum = e[0];
-  NACRE_UNROLL
-  for (int n = 1; n < N; ++n) sum += e[n];
-  float out[N * kLanes];
-  const Vec factor = set1(1.0f) / sum, shift = logarithm ? log(sum) : zero();
-  NACRE_UNROLL
-  for (int n = 0; n < N; ++n) store(out + n * kLanes, logarithm ? v[n] - top - shift : e[n] * factor);
-  for (int l = 0; l < kLanes; ++l)
-    for (int n = 0; n < N; ++n) y[l * N + n] = out[n * kLanes + l];
-  *tops = top;
-  *sums = sum;
-}
-
-template <bool logarithm>
-NACRE_INLINE void tiny_rows(const float* x, float* y, i64 N, Vec* tops, Vec* sums) {
-  switch (N) {
-    case 1: return tiny_rows_of<1, logarithm>(x, y, tops, sums);
-    case 2: return tiny_rows_of<2, logarithm>(x, y, tops, sums);
-    case 3: return tiny_rows_of<3, logarithm>(x, y, tops, sums);
-    default: return tiny_rows_of<4, logarithm>(x, y, tops, sums);
+NACRE_INLINE void store_columns(float* y, i64 rows, i64 N, const Vec* t) {
+  for (i64 c = (N - 1) / kLanes * kLanes; c >= 0; c -= kLanes) {
+    Vec v[kLanes];
+    NACRE_UNROLL
+    for (i64 l = 0; l < kLanes; ++l) v[l] = t[c + l];
+    transpose(v);
+    NACRE_UNROLL
+    for (i64 l = 0; l < kLanes; ++l) {
+      const i64 at = l * N + c;
+      if (at + kLanes <= rows * N) store(y + at, v[l]);
+      else if (l < rows) store(y + at, v[l], N - c);
+    }
   }
 }
 
-// Rows [begin, end); `done(m, stats)` after each. Groups of kLanes rows start at multiples of kLanes within a unit, so the
-// way a row is computed depends on the shape only.
+// Rows [begin, end) of N <= kTurned numbers: f(columns of x0, columns of x1, first row, rows) makes columns of y of those of
+// x0. Groups of kLanes rows start at multiples of kLanes within a unit.
+template <bool second, class F>
+NACRE_INLINE void by_columns(i64 N, i64 begin, i64 end, const float* x0, const float* x1, float* y, F f) {
+  Vec t[kTurned], u[kTurned];
+  for (i64 m = begin; m < end; m += kLanes) {
+    const i64 rows = min_of(kLanes, end - m);
+    load_columns(x0 + m * N, rows, N, t);
+    if (second) load_columns(x1 + m * N, rows, N, u);
+    f(t, u, m, rows);
+    store_columns(y + m * N, rows, N, t);
+  }
+}
+
+// Rows of some units; `done(m, rows, tops, sums)` after each row or group of them.
 template <bool logarithm, class F>
 NACRE_INLINE void all_rows(i64 N, i64 M, Slice units, const float* x, float* y, F done) {
   const i64 per = rows_per_unit(N);
   const i64 begin = units.begin * per, end = min_of(units.end * per, M);
-  i64 m = begin;
-  if (N <= kTiny) {
-    for (; m < end; m += kLanes) {
-      Vec tops, sums;
-      float top[kLanes], sum[kLanes];
-      const i64 n = min_of(kLanes, end - m);
-      if (n == kLanes) {
-        tiny_rows<logarithm>(x + m * N, y + m * N, N, &tops, &sums);
-      } else {
-        float in[kTiny * kLanes] = {}, out[kTiny * kLanes];
-        for (i64 i = 0; i < n * N; ++i) in[i] = x[m * N + i];
-        tiny_rows<logarithm>(in, out, N, &tops, &sums);
-        for (i64 i = 0; i < n * N; ++i) y[m * N + i] = out[i];
+  if (N <= kTurned) {
+    by_columns<false>(N, begin, end, x, x, y, [&](Vec* t, const Vec*, i64 m, i64 rows) __attribute__((always_inline)) {
+      Vec top = t[0], sum = zero();
+      for (i64 n = 1; n < N; ++n) top = max(top, t[n]);
+      for (i64 n = 0; n < N; ++n) {
+        const Vec e = exp_down(t[n] - top);
+        sum += e;
+        if (!logarithm) t[n] = e;
       }
-      store(top, tops);
-      store(sum, sums);
-      for (i64 l = 0; l < n; ++l) done(m + l, RowStats{top[l], sum[l]});
+      const Vec factor = set1(1.0f) / sum, shift = logarithm ? log(sum) : zero();
+      for (i64 n = 0; n < N; ++n) t[n] = logarithm ? t[n] - top - shift : t[n] * factor;
+      done(m, rows, top, sum);
+    });
+    return;
+  }
+  if (N <= 4 * kLanes) {
+    for (i64 m = begin; m < end; ++m) {
+      const RowStats r = short_row<logarithm>(x + m * N, y + m * N, N);
+      done(m, 1, set1(r.top), set1(r.sum));
     }
     return;
   }
-  for (; m < end; ++m) done(m, row<logarithm>(x + m * N, y + m * N, N));
+  Rows rows{};
+  if (begin < end) rows.next_top = row_max(x + begin * N, N);
+  for (i64 m = begin; m < end; ++m) {
+    rows.x = x + m * N;
+    rows.y = y + m * N;
+    rows.top = rows.next_top;
+    rows.next = m + 1 < end ? rows.x + N : rows.x;
+    constexpr bool keep = !logarithm;
+    const float sum = rows.before ? exp_shifted<keep, keep>(rows, N) : exp_shifted<keep, false>(rows, N);
+    if (logarithm) {
+      const Vec high = set1(rows.top), shift = set1(log_of(sum));
+      map_row(rows.y, N, [=, x = rows.x](i64 i, i64 n) __attribute__((always_inline)) {
+        return load_n(x + i, n) - high - shift;
+      });
+    } else {
+      rows.before = rows.y;
+      rows.factor = 1.0f / sum;
+    }
+    done(m, 1, set1(rows.top), set1(sum));
+  }
+  if (rows.before) {
+    map_row(rows.before, N, [y = rows.before, factor = set1(rows.factor)](i64 i, i64 n) __attribute__((always_inline)) {
+      return load_n(y + i, n) * factor;
+    });
+  }
 }
 
 // sum of a*b (or of b alone) over n, in float64 across blocks.
@@ -235,36 +285,46 @@ NACRE_INLINE float dot(const float* a, const float* b, i64 n) {
   return static_cast<float>(total);
 }
 
-NACRE_INLINE Vec load_n(const float* p, i64 n) { return n == kLanes ? load(p) : load(p, n); }
+// Of an element: exp_down is 17, the largest number, the difference, the sum and the factor are 4.
+constexpr double kForwardFlops = 21, kGradFlops = 4;
 
-Facts rows_facts(const RowsShape& s, int operands) {
+Facts rows_facts(const RowsShape& s, int operands, double flops) {
   Facts f;
   if (s.M < 0 || s.N < 0) f.error = "M and N must not be negative";
   else if (!product_fits(s.M, s.N)) f.error = "the number of elements overflows";
   if (f.error) return f;
   for (int i = 0; i < operands; ++i) f.extent[i] = Count(s.M) * Count(s.N);
   if (s.N > 0) f.units = ceil_div(s.M, rows_per_unit(s.N));
-  f.flops = 5.0 * static_cast<double>(s.M) * static_cast<double>(s.N);
+  f.flops = flops * static_cast<double>(s.M) * static_cast<double>(s.N);
   return f;
 }
 
 }  // namespace
 
-Facts softmax_facts(const RowsShape& s) { return rows_facts(s, 2); }
-Facts softmax_grad_x_facts(const RowsShape& s) { return rows_facts(s, 3); }
-Facts log_softmax_facts(const RowsShape& s) { return rows_facts(s, 2); }
-Facts log_softmax_grad_x_facts(const RowsShape& s) { return rows_facts(s, 3); }
+Facts softmax_facts(const RowsShape& s) { return rows_facts(s, 2, kForwardFlops); }
+Facts softmax_grad_x_facts(const RowsShape& s) { return rows_facts(s, 3, kGradFlops); }
+Facts log_softmax_facts(const RowsShape& s) { return rows_facts(s, 2, kForwardFlops); }
+Facts log_softmax_grad_x_facts(const RowsShape& s) { return rows_facts(s, 3, kForwardFlops); }
 
 void softmax(const RowsShape& s, Slice units, const float* x, float* y) {
-  all_rows<false>(s.N, s.M, units, x, y, [](i64, RowStats) __attribute__((always_inline)) {});
+  all_rows<false>(s.N, s.M, units, x, y, NoStats());
 }
 
 void log_softmax(const RowsShape& s, Slice units, const float* x, float* y) {
-  all_rows<true>(s.N, s.M, units, x, y, [](i64, RowStats) __attribute__((always_inline)) {});
+  all_rows<true>(s.N, s.M, units, x, y, NoStats());
 }
 
 void softmax_grad_x(const RowsShape& s, Slice units, const float* y, const float* dy, float* dx) {
-  const i64 per = rows_per_unit(s.N), end = min_of(units.end * per, s.M);
+  const i64 per = rows_per_unit(s.N), end = min_of(units.end * per, s.M), N = s.N;
+  if (N <= kTurned) {
+    const i64 begin = units.begin * per;
+    by_columns<true>(N, begin, end, y, dy, dx, [&](Vec* t, const Vec* u, i64, i64) __attribute__((always_inline)) {
+      Vec inner = zero();
+      for (i64 n = 0; n < N; ++n) inner = fma(t[n], u[n], inner);
+      for (i64 n = 0; n < N; ++n) t[n] *= u[n] - inner;
+    });
+    return;
+  }
   for (i64 m = units.begin * per; m < end; ++m) {
     const float *y_m = y + m * s.N, *dy_m = dy + m * s.N;
     const Vec inner = set1(dot<true>(y_m, dy_m, s.N));
@@ -275,7 +335,16 @@ void softmax_grad_x(const RowsShape& s, Slice units, const float* y, const float
 }
 
 void log_softmax_grad_x(const RowsShape& s, Slice units, const float* y, const float* dy, float* dx) {
-  const i64 per = rows_per_unit(s.N), end = min_of(units.end * per, s.M);
+  const i64 per = rows_per_unit(s.N), end = min_of(units.end * per, s.M), N = s.N;
+  if (N <= kTurned) {
+    const i64 begin = units.begin * per;
+    by_columns<true>(N, begin, end, y, dy, dx, [&](Vec* t, const Vec* u, i64, i64) __attribute__((always_inline)) {
+      Vec total = zero();
+      for (i64 n = 0; n < N; ++n) total += u[n];
+      for (i64 n = 0; n < N; ++n) t[n] = fnma(exp(t[n]), total, u[n]);
+    });
+    return;
+  }
   for (i64 m = units.begin * per; m < end; ++m) {
     const float *y_m = y + m * s.N, *dy_m = dy + m * s.N;
     const Vec total = set1(dot<false>(dy_m, dy_m, s.N));
@@ -304,7 +373,7 @@ NACRE_INLINE i64 label_of(const XentShape& s, const void* labels, i64 m) {
 }
 
 Facts xent_facts(const XentShape& s, bool gradient) {
-  Facts f = rows_facts(RowsShape{s.M, s.N}, 0);
+  Facts f = rows_facts(RowsShape{s.M, s.N}, 0, gradient ? 2 : kForwardFlops);
   const DType t = static_cast<DType>(s.label_dtype);
   if (!f.error && t != DType::f32 && t != DType::i32 && t != DType::i64 && t != DType::u8)
     f.error = "label_dtype must be float32, int32, int64 or uint8";
@@ -314,7 +383,6 @@ Facts xent_facts(const XentShape& s, bool gradient) {
   f.extent[1] = Count(s.M) * Count(size_of(t));
   f.extent[2] = Count(s.M);
   f.extent[3] = f.extent[0];
-  if (gradient) f.flops = 2.0 * static_cast<double>(s.M) * static_cast<double>(s.N);
   return f;
 }
 
@@ -330,8 +398,8 @@ void softmax_xent(const XentShape& s, Slice units, const float* logits, const vo
     const i64 label = label_of(s, labels, m);
     loss[m] = label >= 0 ? logits[m * s.N + label] : kNaN;
   }
-  all_rows<false>(s.N, s.M, units, logits, probs, [&](i64 m, RowStats r) __attribute__((always_inline)) {
-    loss[m] = log_of(r.sum) - (loss[m] - r.top);
+  all_rows<false>(s.N, s.M, units, logits, probs, [&](i64 m, i64 rows, Vec tops, Vec sums) __attribute__((always_inline)) {
+    store(loss + m, log(sums) - (load(loss + m, rows) - tops), rows);
   });
 }
 

@@ -10,7 +10,8 @@
 //   to_int truncates, to_int_round rounds to even; both only for |x| < 2^31
 //   VecD: kLanes doubles, for sums and powers that floats cannot hold; to_double, to_float, set1d, + - * /
 //   add_where(m, a, b): a + b in the lanes of m, elsewhere a (or a + 0)
-//   load_u8, store_u8: kLanes bytes <-> integers of 0..255
+//   load_u8, store_u8: kLanes bytes <-> integers of 0..255, or the first n < kLanes of them
+//   Bytes: kLanes numbers 0..255 that are only compared; load_bytes, set1_bytes, eq
 //   load_at(p, index): lane i is p[index[i]];  transpose(Vec (&rows)[kLanes])
 //   set1_pair(p): p[0], p[1], p[0], p[1], ...;  zip_low(a, b): a[0], b[0], a[1], b[1], ... from the lower halves
 //   reduce_*: halves folded onto each other, so that the order is fixed (it differs between ISAs)
@@ -48,6 +49,31 @@ NACRE_INLINE Vec& operator/=(Vec& a, Vec b) { return a = a / b; }
 NACRE_INLINE VecI& operator+=(VecI& a, VecI b) { return a = a + b; }
 NACRE_INLINE VecI& operator-=(VecI& a, VecI b) { return a = a - b; }
 NACRE_INLINE VecI operator~(VecI a) { return a ^ set1i(-1); }
+
+#ifndef __AVX512F__
+using Bytes = VecI;
+NACRE_INLINE Bytes load_bytes(const u8* p) { return load_u8(p); }
+NACRE_INLINE Bytes set1_bytes(u8 a) { return set1i(a); }
+
+// Fewer than 8 bytes, in pieces of powers of two.
+NACRE_INLINE VecI load_u8(const u8* p, i64 n) {
+  u8 lane[8] = {};
+  i64 at = 0;
+  if (n & 4) __builtin_memcpy(lane, p, 4), at = 4;
+  if (n & 2) __builtin_memcpy(lane + at, p + at, 2), at += 2;
+  if (n & 1) lane[at] = p[at];
+  return load_u8(lane);
+}
+NACRE_INLINE Bytes load_bytes(const u8* p, i64 n) { return load_u8(p, n); }
+NACRE_INLINE void store_u8(u8* p, VecI a, i64 n) {
+  u8 lane[8];
+  store_u8(lane, a);
+  i64 at = 0;
+  if (n & 4) __builtin_memcpy(p, lane, 4), at = 4;
+  if (n & 2) __builtin_memcpy(p + at, lane + at, 2), at += 2;
+  if (n & 1) p[at] = lane[at];
+}
+#endif
 
 NACRE_INLINE Mask isnan(Vec a) { return ne(a, a); }
 NACRE_INLINE Mask lt(VecI a, VecI b) { return gt(b, a); }

@@ -94,6 +94,13 @@ NACRE_INLINE Vec as_float(VecI a) { return {_mm512_castsi512_ps(a.v)}; }
 NACRE_INLINE VecI as_int(Vec a) { return {_mm512_castps_si512(a.v)}; }
 NACRE_INLINE VecI load_u8(const u8* p) { return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))}; }
 NACRE_INLINE void store_u8(u8* p, VecI a) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a.v)); }
+NACRE_INLINE VecI load_u8(const u8* p, i64 n) { return {_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(first_lanes(n).v, p))}; }
+NACRE_INLINE void store_u8(u8* p, VecI a, i64 n) { _mm512_mask_cvtepi32_storeu_epi8(p, first_lanes(n).v, a.v); }
+struct Bytes { __m128i v; };
+NACRE_INLINE Bytes load_bytes(const u8* p) { return {_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))}; }
+NACRE_INLINE Bytes load_bytes(const u8* p, i64 n) { return {_mm_maskz_loadu_epi8(first_lanes(n).v, p)}; }
+NACRE_INLINE Bytes set1_bytes(u8 a) { return {_mm_set1_epi8(static_cast<char>(a))}; }
+NACRE_INLINE Mask eq(Bytes a, Bytes b) { return {_mm_cmpeq_epi8_mask(a.v, b.v)}; }
 NACRE_INLINE Vec load_at(const float* p, VecI index) { return {_mm512_i32gather_ps(index.v, p, 4)}; }
 
 NACRE_INLINE VecD to_double(Vec a) {

@@ -114,7 +114,12 @@ NACRE_INLINE VecI to_int(Vec a) { return {_mm_cvttps_epi32(a.v)}; }
 NACRE_INLINE VecI to_int_round(Vec a) { return {_mm_cvtps_epi32(a.v)}; }
 NACRE_INLINE Vec as_float(VecI a) { return {_mm_castsi128_ps(a.v)}; }
 NACRE_INLINE VecI as_int(Vec a) { return {_mm_castps_si128(a.v)}; }
-NACRE_INLINE VecI load_u8(const u8* p) { return {_mm_setr_epi32(p[0], p[1], p[2], p[3])}; }
+NACRE_INLINE VecI load_u8(const u8* p) {
+  i32 four;
+  __builtin_memcpy(&four, p, 4);
+  const __m128i none = _mm_setzero_si128();
+  return {_mm_unpacklo_epi16(_mm_unpacklo_epi8(_mm_cvtsi32_si128(four), none), none)};
+}
 NACRE_INLINE void store_u8(u8* p, VecI a) {
   const __m128i words = _mm_packs_epi32(a.v, a.v);
   const int bytes = _mm_cvtsi128_si32(_mm_packus_epi16(words, words));

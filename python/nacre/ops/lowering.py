@@ -84,22 +84,22 @@ def lower_elementwise(
 
 def lower_map_reduce(
     k: Any, steps: Sequence[Step], outs: Sequence[int], scales: Sequence[float], operands: Sequence[Any],
-    results: Sequence[Any], shape: tuple[int, int],
+    results: Sequence[Any], shape: tuple[int, int, int],
 ) -> None:  # fmt: skip
-    """As `lower_elementwise` over (rows, columns), where each result is the sum over the rows, or over everything,
+    """As `lower_elementwise` over (outer, rows, columns), where each result is the sum over the rows, or over everything,
     times a scale."""
-    fields = elementwise_fields(
-        k, steps, outs, operands, ["float32"] * len(outs), shape, [broadcast_strides(x.shape, shape) for x in operands]
-    )
+    outer, _, columns = shape
+    dims = shape if outer != 1 else shape[1:]
+    strides = [broadcast_strides(x.shape, shape)[-len(dims) :] for x in operands]
+    fields = elementwise_fields(k, steps, outs, operands, ["float32"] * len(outs), dims, strides)
     units = max(k.facts("map_reduce", fields)["units"], 1)
-    columns = shape[1]
     parts = [k.temp((units, columns), "float32") for _ in results]
     k.map_reduce(
         fields, *operands, *[None] * (MOST_INPUTS - len(operands)), *parts, *[None] * (MOST_OUTPUTS - len(parts))
     )
     for part, y, scale in zip(parts, results, scales):
-        if y.size == columns:
-            lower_reduce(k, SUM, part, y, 1, units, columns, scale)
+        if y.size == outer * columns:
+            lower_reduce(k, SUM, part, y, outer, units // outer, columns, scale)
         else:
             lower_reduce(k, SUM, part, y, 1, units * columns, 1, scale)
 

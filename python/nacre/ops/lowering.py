@@ -198,11 +198,13 @@ def lower_reduction(k: Any, kind: int, x: Any, y: Any, scale: float = 1.0) -> No
         else:
             runs.append((reduced, size))
     axes = [i for i, (reduced, _) in enumerate(runs) if reduced]
-    if not axes:
-        total = 1
-        for _, size in runs:
-            total *= size
-        lower_reduce(k, kind if kind != MEAN else SUM, x, y, total, 1, 1, scale)
+    if not axes:  # every sum is of one number
+        if kind in (SUM_SQUARES, ANY, ALL):
+            lower_reduce(k, kind, x, y, x.size, 1, 1, scale)
+        elif scale == 1.0:
+            k.alias(y, x)
+        else:
+            lower_elementwise(k, [("mul", (0, ("const", scale)))], [1], [x], [y], x.shape)
         return
     sizes = [size for _, size in runs]
     for at in reversed(axes):  # from the inside out

@@ -107,12 +107,17 @@ NACRE_INLINE float below(float v) {  // the next float towards minus infinity, f
   return v;
 }
 
-// Calls f(words, first element) for each vector of blocks of the units; f stores four vectors, kBlocks elements apart.
+// Calls f(words, first element) for each vector of blocks of the units; f stores four vectors, kBlocks elements apart. The
+// blocks are those from group `first` on. A round waits for the one before, so vectors are made two at a time.
 template <class F>
-NACRE_INLINE void each_vector(i64 n, Slice units, const Key& key, F f) {
-  const i64 groups = ceil_div(n, 4 * kBlocks), end = min_of(units.end * kGroupsPerUnit, groups);
-  for (i64 g = units.begin * kGroupsPerUnit; g < end; ++g)
-    for (i64 j = 0; j < kBlocks; j += kLanes) f(philox(key, static_cast<u64>(g * kBlocks + j)), g * 4 * kBlocks + j);
+NACRE_INLINE void each_vector(i64 n, Slice units, const Key& key, F f, i64 first = 0) {
+  constexpr i64 vectors = kBlocks / kLanes;  // of a group
+  const i64 groups = ceil_div(n, 4 * kBlocks), end = min_of(units.end * kGroupsPerUnit, groups) * vectors;
+  for (i64 t = units.begin * kGroupsPerUnit * vectors; t < end; t += 2) {
+    const u64 block = static_cast<u64>(first * kBlocks + t * kLanes);
+    const Words pair[2] = {philox(key, block), philox(key, block + kLanes)};
+    for (i64 v = t; v < min_of(t + 2, end); ++v) f(pair[v - t], v / vectors * 4 * kBlocks + v % vectors * kLanes);
+  }
 }
 
 // Numbers at at, at + 16, at + 32, at + 48, as far as n reaches.
@@ -308,7 +313,10 @@ Facts dropout_facts(const DropoutShape& s) {
   return f;
 }
 
-void dropout(const DropoutShape& s, Slice units, const void* state, const float* x, float* y) {
+namespace {
+
+void dropout_run(const DropoutShape& s, Slice units, i64 first, const void* state, int arrays, const float* const* x,
+                 float* const* y) {
   const Key key = key_of(s.state_dtype, state);
   const Vec rate = set1(static_cast<float>(s.rate)), scale = set1(static_cast<float>(1 / (1 - s.rate)));
   each_vector(s.n, units, key, [&](const Words& w, i64 at) __attribute__((always_inline)) {
@@ -317,10 +325,22 @@ void dropout(const DropoutShape& s, Slice units, const void* state, const float*
       const i64 from = at + k * kBlocks, left = s.n - from;
       if (left <= 0) break;
       const Mask kept = ge(unit(w.w[k]), rate);
-      if (left >= kLanes) store(y + from, select(kept, load(x + from) * scale));
-      else store(y + from, select(kept, load(x + from, left) * scale), left);
+      for (int a = 0; a < arrays; ++a) {
+        if (left >= kLanes) store(y[a] + from, select(kept, load(x[a] + from) * scale));
+        else store(y[a] + from, select(kept, load(x[a] + from, left) * scale), left);
+      }
     }
-  });
+  }, first);
+}
+
+}  // namespace
+
+void dropout(const DropoutShape& s, Slice units, const void* state, const float* x, float* y) {
+  dropout_run(s, units, 0, state, 1, &x, &y);
+}
+
+void dropout_from(const DropoutShape& s, i64 first, const void* state, int arrays, const float* const* x, float* const* y) {
+  dropout_run(s, {0, dropout_facts(s).units}, first, state, arrays, x, y);
 }
 
 }  // namespace NACRE_ISA

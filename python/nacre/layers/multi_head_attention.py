@@ -120,7 +120,7 @@ class ProjectedAttention(Layer):
         """What each head attends to, (N, T, H, D), without the scores."""
         rate = self.dropout if training else 0.0
         state = draw_state(self._dropout_layer.seed_generator) if rate > 0 else None
-        return attention(q, k, v, None if mask is None else mask_for(q, mask, 2), rate, state, bool(training))
+        return attention(q, k, v, None if mask is None else mask_for(q, mask, 2), rate, state)
 
     def _projection(self, name: str, rank: int, sizes: tuple[int, ...], contract: int = 1) -> EinsumDense:
         """A layer (N, ..., last `contract` axes) -> (N, ..., *sizes)."""

@@ -3,16 +3,32 @@ products, and heads are read where projections leave them."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
+
+import numpy as np
 
 from nacre.core import trace
 from nacre.core.op import Op
 from nacre.core.spec import DTYPE_CODE, Spec
-from nacre.ops.base import scalar
-from nacre.ops.elementwise import BroadcastTo, Cast, Mul, Select
+from nacre.core.tensor import Tensor
+from nacre.ops.base import public, scalar
+from nacre.ops.elementwise import (
+    Add,
+    BroadcastTo,
+    Cast,
+    Div,
+    LogicalAnd,
+    Mul,
+    Select,
+    Tanh,
+    cast_to,
+    floating,
+    same_dtype,
+)
 from nacre.ops.fused_rows import by_composition
-from nacre.ops.movement import Slice, permuted
-from nacre.ops.nn import softmax
+from nacre.ops.movement import Slice, permuted, reshaped
+from nacre.ops.probabilities import softmax
 from nacre.ops.products import multiply_matrices
 from nacre.ops.sampling import Dropout
 
@@ -111,15 +127,75 @@ def fits(q: Any, k: Any, rate: float = 0.0) -> bool:
     return q.dtype == "float32" and len(q.shape) == 4 and q.shape[1] * k.shape[1] <= _MOST_WEIGHTS and rate < 1
 
 
-def attention(q: Any, k: Any, v: Any, mask: Any = None, rate: float = 0.0, state: Any = None, kept: bool = True) -> Any:
+def attention(q: Any, k: Any, v: Any, mask: Any = None, rate: float = 0.0, state: Any = None) -> Any:
     """softmax(q k^T) v per head, where the mask, which broadcasts to (B, H, T, S), is true; with a share `rate` of the
-    weights dropped as `state` has it. `kept`: a gradient is likely to be asked for."""
+    weights dropped as `state` has it."""
     rest = []
     if mask is not None:
         scores = (q.shape[0], q.shape[2], q.shape[1], k.shape[1])
         if len(mask.shape) != 4 or any(n not in (1, d) for n, d in zip(mask.shape, scores)):
-            raise ValueError(f"attention: expected a mask that broadcasts to scores of shape {scores}, got {mask.shape}")
+            raise ValueError(
+                f"attention: expected a mask that broadcasts to scores of shape {scores}, got {mask.shape}"
+            )
         rest.append(BroadcastTo((*mask.shape[:3], scores[3]))(mask) if mask.shape[3] != scores[3] else mask)
     if rate > 0:
         rest.append(state)
-    return Attention(float(rate), bool(kept), mask is not None)(q, k, v, *rest)[0]
+    return Attention(float(rate), bool(trace.tapes()), mask is not None)(q, k, v, *rest)[0]
+
+
+@public
+def dot_product_attention(
+    query: Any,
+    key: Any,
+    value: Any,
+    bias: Any = None,
+    mask: Any = None,
+    scale: float | None = None,
+    is_causal: bool = False,
+    flash_attention: bool | None = None,
+    attn_logits_soft_cap: float | None = None,
+) -> Any:
+    """softmax(query key^T * scale + bias) value: query (B, T, N, H), key and value (B, S, K, H) -> (B, T, N, H).
+
+    N is a multiple of K. `mask` and `bias` broadcast to (B, N, T, S); where the mask is False nothing is attended to.
+    `scale` is 1 / sqrt(H) by default.
+    """
+    q, k, v = same_dtype(floating(query), key, value)
+    if len(q.shape) != 4 or len(k.shape) != 4 or k.shape != v.shape:
+        raise ValueError(
+            f"dot_product_attention: expected query (B, T, N, H) and key and value (B, S, K, H), got shapes {q.shape}, "
+            f"{k.shape} and {v.shape}"
+        )
+    batch, rows, heads, width = q.shape
+    columns, groups = k.shape[1:3]
+    if k.shape[0] != batch or k.shape[3] != width or groups == 0 or heads % groups:
+        raise ValueError(f"dot_product_attention: query of shape {q.shape} and key of shape {k.shape} do not fit")
+    if groups != heads:
+        shape = (batch, columns, groups, heads // groups, width)
+        k, v = (
+            reshaped(BroadcastTo(shape)(reshaped(x, (*x.shape[:3], 1, width))), (batch, columns, heads, width))
+            for x in (k, v)
+        )
+    factor = 1.0 / math.sqrt(width) if scale is None else float(scale)
+    if bias is None and mask is None and attn_logits_soft_cap is None and fits(q, k):
+        causal = Tensor(np.tri(rows, columns, dtype=bool)[None, None]) if is_causal else None
+        return attention(Mul()(q, scalar(factor, q.dtype)), k, v, causal)
+    logits = multiply_matrices(permuted(q, (0, 2, 1, 3)), permuted(k, (0, 2, 3, 1)))
+    logits = Mul()(logits, scalar(factor, q.dtype))
+    if attn_logits_soft_cap is not None:
+        cap = scalar(float(attn_logits_soft_cap), q.dtype)
+        logits = Mul()(Tanh()(Div()(logits, cap)), cap)
+    if bias is not None:
+        logits = Add()(logits, cast_to(bias, q.dtype))
+    allowed = None if mask is None else cast_to(mask, "bool")
+    if is_causal:
+        causal = Tensor(np.tri(rows, columns, dtype=bool))
+        allowed = causal if allowed is None else LogicalAnd()(allowed, causal)
+    if allowed is not None:
+        # The lowest float rather than -inf: a row in which nothing is allowed stays finite.
+        logits = Select()(allowed, logits, scalar(float(np.finfo(q.dtype).min) * 0.7, q.dtype))
+    y = multiply_matrices(softmax(logits), permuted(v, (0, 2, 1, 3)))
+    return permuted(y, (0, 2, 1, 3))
+
+
+__all__ = ["dot_product_attention"]

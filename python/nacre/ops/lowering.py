@@ -86,8 +86,8 @@ def lower_map_reduce(
     k: Any, steps: Sequence[Step], outs: Sequence[int], scales: Sequence[float], operands: Sequence[Any],
     results: Sequence[Any], shape: tuple[int, int, int],
 ) -> None:  # fmt: skip
-    """As `lower_elementwise` over (outer, rows, columns), where each result is the sum over the rows, or over everything,
-    times a scale."""
+    """As `lower_elementwise` over (outer, rows, columns), where each result is the sum over the rows, or over
+    everything, times a scale."""
     outer, _, columns = shape
     dims = shape if outer != 1 else shape[1:]
     strides = [broadcast_strides(x.shape, shape)[-len(dims) :] for x in operands]

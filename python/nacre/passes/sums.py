@@ -24,8 +24,8 @@ _FEWEST_EACH = 1024  # elements of each sum where axes in front of the rows are 
 
 
 class MapReduce(Op):
-    """Sums of elementwise expressions over the axes [begin, end) of `shape`, or over all of them; see `lowering.Step` for
-    `steps`."""
+    """Sums of elementwise expressions over the axes [begin, end) of `shape`, or over all of them; for `steps` see
+    `lowering.Step`."""
 
     steps: tuple[Step, ...]
     outs: tuple[int, ...]
@@ -41,7 +41,8 @@ class MapReduce(Op):
     def lower(self, k: Any, *operands: Any) -> None:
         n = len(operands) - len(self.outs)
         parts = _parts(self.shape, self.begin, self.end)
-        whole = tuple(math.prod(p) for p in parts)
+        front, rows, behind = (math.prod(p) for p in parts)
+        whole = (front, rows, behind)
         flat = []
         for x in operands[:n]:
             kept = _kept(x.shape, parts) or (False, False, False)  # one number, whatever its rank

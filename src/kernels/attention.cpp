@@ -18,7 +18,7 @@ struct Products {
   Product d_weights, dq, dk, dv;   // dy v^T, ds k, ds^T q, w^T dy
 };
 
-Products products_of(const AttentionShape& s, i64 rows) {
+__attribute__((noinline)) Products products_of(const AttentionShape& s, i64 rows) {
   const i64 at = s.H * s.D, of = s.H * s.E;  // from a row of a head to the next
   return {{rows, s.S, s.D, at, 1, 1, at, s.S},  {rows, s.E, s.S, s.S, 1, of, 1, of}, {rows, s.S, s.E, of, 1, 1, of, s.S},
           {rows, s.D, s.S, s.S, 1, at, 1, at},  {s.S, s.D, s.T, 1, s.S, at, 1, at},  {s.S, s.E, s.T, 1, s.S, of, 1, of}};
@@ -27,7 +27,7 @@ Products products_of(const AttentionShape& s, i64 rows) {
 i64 scratch_of(const Product& p) { return ceil_div(product_scratch(p), 64) * 64; }
 i64 floats(i64 n) { return ceil_div(n, 16) * 64; }  // bytes, whole cache lines
 
-void multiply(const Product& p, Scratch scratch, const float* a, const float* b, float* c) {
+__attribute__((noinline)) void multiply(const Product& p, Scratch scratch, const float* a, const float* b, float* c) {
   product(p, {0, product_units(p)}, scratch, {a, b, c, {}});
 }
 

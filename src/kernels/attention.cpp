@@ -14,14 +14,14 @@ constexpr float kHidden = -1.5e38f;  // less than any other score, and finite
 
 // The products of `rows` queries of a head with its keys and values, and those that give the gradients of all of these.
 struct Products {
-  Product scores, sums;            // q k^T, w v
-  Product d_weights, dq, dk, dv;   // dy v^T, ds k, ds^T q, w^T dy
+  Product scores, sums;           // q k^T, w v
+  Product d_weights, dq, dk, dv;  // dy v^T, ds k, ds^T q, w^T dy
 };
 
 __attribute__((noinline)) Products products_of(const AttentionShape& s, i64 rows) {
   const i64 at = s.H * s.D, of = s.H * s.E;  // from a row of a head to the next
-  return {{rows, s.S, s.D, at, 1, 1, at, s.S},  {rows, s.E, s.S, s.S, 1, of, 1, of}, {rows, s.S, s.E, of, 1, 1, of, s.S},
-          {rows, s.D, s.S, s.S, 1, at, 1, at},  {s.S, s.D, s.T, 1, s.S, at, 1, at},  {s.S, s.E, s.T, 1, s.S, of, 1, of}};
+  return {{rows, s.S, s.D, at, 1, 1, at, s.S}, {rows, s.E, s.S, s.S, 1, of, 1, of}, {rows, s.S, s.E, of, 1, 1, of, s.S},
+          {rows, s.D, s.S, s.S, 1, at, 1, at}, {s.S, s.D, s.T, 1, s.S, at, 1, at},  {s.S, s.E, s.T, 1, s.S, of, 1, of}};
 }
 
 i64 scratch_of(const Product& p) { return ceil_div(product_scratch(p), 64) * 64; }
@@ -104,12 +104,13 @@ Facts attention_facts(const AttentionShape& s) {
   Facts f;
   Sizes n;
   f.error = sizes_of(s, &n);
-  if (!f.error && (s.mask_b < 0 || s.mask_h < 0 || s.mask_t < 0)) f.error = "the strides of the mask must not be negative";
+  if (!f.error && (s.mask_b < 0 || s.mask_h < 0 || s.mask_t < 0))
+    f.error = "the strides of the mask must not be negative";
   if (f.error) return f;
   if (s.B == 0 || s.H == 0 || s.T == 0) return f;
   if (s.mask && s.S > 0) {
-    f.extent[3] = Count(s.B - 1) * Count(s.mask_b) + Count(s.H - 1) * Count(s.mask_h) + Count(s.T - 1) * Count(s.mask_t) +
-                  Count(s.S);
+    f.extent[3] = Count(s.B - 1) * Count(s.mask_b) + Count(s.H - 1) * Count(s.mask_h) +
+                  Count(s.T - 1) * Count(s.mask_t) + Count(s.S);
     if (!f.extent[3].ok()) f.error = "the strides of the mask overflow 64 bits";
     if (f.error) return f;
   }
@@ -170,10 +171,11 @@ Facts attention_grad_facts(const AttentionShape& s) {
   return f;
 }
 
-void attention_grad(const AttentionShape& s, Slice units, Scratch scratch, const float* q, const float* k, const float* v,
-                    const float* weights, const float* dy, const void* state, float* dq, float* dk, float* dv) {
+void attention_grad(const AttentionShape& s, Slice units, Scratch scratch, const float* q, const float* k,
+                    const float* v, const float* weights, const float* dy, const void* state, float* dq, float* dk,
+                    float* dv) {
   const i64 blocks = ceil_div(s.T, kRows), one = floats(s.T * s.S), used = one * (s.rate > 0 ? 2 : 1);
-  float* ds = reinterpret_cast<float*>(scratch.at);  // gradients of a head's scores
+  float* ds = reinterpret_cast<float*>(scratch.at);          // gradients of a head's scores
   float* left = reinterpret_cast<float*>(scratch.at + one);  // its weights behind dropout
   const Scratch rest{scratch.at + used, scratch.bytes - used};
   for (i64 u = units.begin; u < units.end; ++u) {

@@ -165,8 +165,8 @@ void map_reduce(const ElementwiseShape& s, Slice units, Scratch scratch, const v
     const i64 outer = u / per_outer, part = u % per_outer;
     const void* x[kInputs];
     for (i64 i = 0; i < kInputs; ++i) {
-      const bool moves = s.rank == 3 && i < s.inputs;
-      x[i] = moves ? static_cast<const char*>(from[i]) + outer * s.in_strides[i * 6] * width_of(s.in_dtype[i]) : from[i];
+      const i64 step = s.rank == 3 && i < s.inputs ? s.in_strides[i * 6] * width_of(s.in_dtype[i]) : 0;
+      x[i] = step ? static_cast<const char*>(from[i]) + outer * step : from[i];
     }
     for (i64 k = 0; k < s.outputs * C; ++k) total[k] = 0.0;
     run_tiles(t, c, Slice{part, part + 1}, scratch, kF32, x, nowhere, [&](i64, i64 count, float* const* reg) {

@@ -203,7 +203,7 @@ void load_runs(const ElementwiseShape& s, i64 input, i64 first, i64 runs, i64 co
 template <class T, class Sink>
 NACRE_ALWAYS void run_tiles(const ElementwiseShape& s, const Cut& c, Slice units, Scratch scratch, const OpFn<T>* ops,
                             const void* const* x, void* const* y, const Sink& sink) {
-  // kDirect: read where it is; kOnce: one load serves every full tile; kRuns: one serves the tiles that read the same run.
+  // kDirect: read where it is; kOnce: one load serves every full tile; kRuns: one serves the tiles that read the same.
   enum Mode : u8 { kDirect, kOnce, kFlat, kRuns };
   const i64 pitch = pitch_of<T>(c.tile);
   T* next = reinterpret_cast<T*>(scratch.at);
@@ -213,8 +213,8 @@ NACRE_ALWAYS void run_tiles(const ElementwiseShape& s, const Cut& c, Slice units
   constexpr i64 compute = static_cast<i64>(DTypeOf<T>::value);
 
   Mode mode[kInputs];
-  T* own[kInputs] = {};                   // memory of their own
-  i64 same[kInputs], held[kInputs];       // so many runs side by side read the same; which of these is loaded, or -1
+  T* own[kInputs] = {};              // memory of their own
+  i64 same[kInputs], held[kInputs];  // so many runs side by side read the same; which of these is loaded, or -1
   i64 held_runs[kInputs] = {};
   for (i64 i = 0; i < s.inputs; ++i) {
     const bool flat = is_flat(s, i);

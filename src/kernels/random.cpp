@@ -356,7 +356,8 @@ void dropout(const DropoutShape& s, Slice units, const void* state, const float*
   dropout_run(s, units, 0, state, 1, &x, &y);
 }
 
-void dropout_from(const DropoutShape& s, i64 first, const void* state, int arrays, const float* const* x, float* const* y) {
+void dropout_from(const DropoutShape& s, i64 first, const void* state, int arrays, const float* const* x,
+                  float* const* y) {
   dropout_run(s, {0, dropout_facts(s).units}, first, state, arrays, x, y);
 }
 

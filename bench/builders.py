@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from workloads import Network
 
-_LAYERS = ("dense", "conv", "depthwise", "bn", "embedding", "lstm")  # kinds with weights
+# Kinds with weights.
+_LAYERS = ("dense", "conv", "depthwise", "bn", "embedding", "lstm", "positions", "attention", "ln", "gn")
 
 
 def build_keras(net: Network, keras: Any, compiled: bool = True) -> Any:
@@ -40,6 +41,19 @@ def build_keras(net: Network, keras: Any, compiled: bool = True) -> Any:
     def activation(s: dict[str, Any]) -> str | None:
         return "relu" if s.get("relu") else None
 
+    def gap(x: Any, s: dict[str, Any]) -> Any:
+        return layers.GlobalAveragePooling2D()(x) if len(x.shape) == 4 else layers.GlobalAveragePooling1D()(x)
+
+    class Positions(layers.Layer):  # type: ignore[misc, name-defined]
+        def build(self, shape: Any) -> None:
+            self.table = self.add_weight(shape=shape[1:], initializer="uniform")
+
+        def call(self, x: Any) -> Any:
+            return x + self.table
+
+    def attention(x: Any, s: dict[str, Any]) -> Any:
+        return layers.MultiHeadAttention(s["heads"], x.shape[-1] // s["heads"])(x, x)
+
     make = {
         "dense": lambda x, s: layers.Dense(s["units"], activation=activation(s))(x),
         "conv": conv,
@@ -50,12 +64,17 @@ def build_keras(net: Network, keras: Any, compiled: bool = True) -> Any:
         "reshape": lambda x, s: layers.Reshape(s["shape"])(x),
         "relu": lambda x, s: layers.ReLU()(x),
         "relu6": lambda x, s: layers.ReLU(6.0)(x),
-        "gap": lambda x, s: layers.GlobalAveragePooling2D()(x),
+        "silu": lambda x, s: layers.Activation("silu")(x),
+        "gap": gap,
         "softmax": lambda x, s: layers.Softmax()(x),
         "concat": lambda *xs: layers.Concatenate()(list(xs[:-1])),
         "add": lambda *xs: layers.Add()(list(xs[:-1])),
         "embedding": lambda x, s: layers.Embedding(s["words"], s["units"])(x),
         "lstm": lambda x, s: layers.LSTM(s["units"])(x),
+        "positions": lambda x, s: Positions()(x),
+        "attention": attention,
+        "ln": lambda x, s: layers.LayerNormalization()(x),
+        "gn": lambda x, s: layers.GroupNormalization(s["groups"])(x),
     }
     values = {"x": keras.Input(net.shape, dtype="int32" if net.words else None)}
     if net.extra:
@@ -91,6 +110,23 @@ def build_torch(net: Network, channels_last: bool) -> Any:
         )
         return layer.to(memory_format=torch.channels_last) if channels_last else layer
 
+    class Positions(nn.Module):
+        def __init__(self, *shape: int) -> None:
+            super().__init__()
+            self.table = nn.Parameter(torch.rand(shape))
+
+        def forward(self, x: Any) -> Any:
+            return x + self.table
+
+    class Attention(nn.Module):
+        def __init__(self, width: int, heads: int) -> None:
+            super().__init__()
+            self.heads, self.into, self.out = heads, nn.Linear(width, 3 * width), nn.Linear(width, width)
+
+        def forward(self, x: Any) -> Any:
+            qkv = self.into(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+            return self.out(functional.scaled_dot_product_attention(*qkv).transpose(1, 2).flatten(2))
+
     layer_of = {
         "dense": lambda x, s: nn.Linear(x.shape[-1], s["units"]),
         "conv": conv,
@@ -98,6 +134,10 @@ def build_torch(net: Network, channels_last: bool) -> Any:
         "bn": lambda x, s: nn.BatchNorm2d(x.shape[1]),
         "embedding": lambda x, s: nn.Embedding(s["words"], s["units"]),
         "lstm": lambda x, s: nn.LSTM(x.shape[-1], s["units"], batch_first=True),
+        "positions": lambda x, s: Positions(*x.shape[1:]),
+        "attention": lambda x, s: Attention(x.shape[-1], s["heads"]),
+        "ln": lambda x, s: nn.LayerNorm(x.shape[-1]),
+        "gn": lambda x, s: nn.GroupNorm(s["groups"], x.shape[1]),
     }
     function_of = {
         "maxpool": lambda x, s: functional.max_pool2d(x, s["k"], s.get("stride"), padding(s)),
@@ -107,7 +147,8 @@ def build_torch(net: Network, channels_last: bool) -> Any:
         "add": lambda a, b, s: a + b,
         "relu": lambda x, s: torch.relu(x),
         "relu6": lambda x, s: functional.relu6(x),
-        "gap": lambda x, s: x.mean((2, 3)),
+        "silu": lambda x, s: functional.silu(x),
+        "gap": lambda x, s: x.mean((2, 3) if x.ndim == 4 else 1),
         "softmax": lambda x, s: x.softmax(-1),
     }
 
@@ -180,7 +221,25 @@ def build_jax(net: Network) -> tuple[Any, Any]:
         zeros = jnp.zeros((x.shape[0], s["units"]), x.dtype)
         return jax.lax.scan(step, (zeros, zeros), jnp.swapaxes(x @ p["w"] + p["b"], 0, 1))[0][0]
 
+    def normalized(x: Any, axes: Any) -> Any:
+        mean, var = x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
+        return (x - mean) * jax.lax.rsqrt(var + 1e-3)
+
+    def gn(x: Any, s: dict[str, Any], p: Any) -> Any:
+        groups = x.reshape(*x.shape[:-1], s["groups"], -1)
+        return normalized(groups, (1, 2, 4)).reshape(x.shape) * p["w"] + p["b"]
+
+    def attention(x: Any, s: dict[str, Any], p: Any) -> Any:
+        q, k, v = (a.reshape(*x.shape[:2], s["heads"], -1) for a in jnp.split(x @ p["w"] + p["b"], 3, -1))
+        scores = jnp.einsum("bthd,bshd->bhts", q, k) / np.sqrt(q.shape[-1])
+        return jnp.einsum("bhts,bshd->bthd", jax.nn.softmax(scores), v).reshape(x.shape) @ p["u"] + p["c"]
+
     make = {
+        "positions": lambda x, s, p: x + p["w"],
+        "attention": attention,
+        "ln": lambda x, s, p: normalized(x, -1) * p["w"] + p["b"],
+        "gn": gn,
+        "silu": lambda x, s, p: jax.nn.silu(x),
         "embedding": lambda x, s, p: jnp.take(p["w"], x, axis=0),
         "lstm": lstm,
         "dense": lambda x, s, p: x @ p["w"] + p["b"],
@@ -194,7 +253,7 @@ def build_jax(net: Network) -> tuple[Any, Any]:
         "add": lambda a, b, s, p: a + b,
         "relu": lambda x, s, p: jax.nn.relu(x),
         "relu6": lambda x, s, p: jnp.clip(x, 0, 6),
-        "gap": lambda x, s, p: x.mean((1, 2)),
+        "gap": lambda x, s, p: x.mean(tuple(range(1, x.ndim - 1))),
         "softmax": lambda x, s, p: jax.nn.softmax(x),
     }
 
@@ -216,7 +275,12 @@ def build_jax(net: Network) -> tuple[Any, Any]:
 
 def weights_of(kind: str, channels: int, s: dict[str, Any], rng: np.random.Generator) -> dict[str, np.ndarray]:
     """The first weights of a node with so many channels in front of it, in Keras' layout."""
-    if kind == "bn":
+    if kind == "positions":
+        return {"w": rng.random((s["length"], channels), np.float32)}
+    if kind == "attention":
+        shapes = {"w": (channels, 3 * channels), "b": (3 * channels,), "u": (channels, channels), "c": (channels,)}
+        return {n: (rng.standard_normal(shape) * 0.1).astype(np.float32) for n, shape in shapes.items()}
+    if kind in ("bn", "ln", "gn"):
         return {"w": np.ones(channels, np.float32), "b": np.zeros(channels, np.float32)}
     if kind == "embedding":
         return {"w": rng.uniform(-0.05, 0.05, (s["words"], s["units"])).astype(np.float32)}

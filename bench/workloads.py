@@ -167,6 +167,28 @@ def lstm(batch: int) -> Network:
     return net
 
 
+def transformer(batch: int) -> Network:
+    """Classification of sequences of words by one block of an encoder."""
+    net = Network(f"transformer-{batch}", batch, (200,), classes=2, learning_rate=0.001, optimizer="adam", words=20_000)
+    h = net.add("embedding", "x", words=net.words, units=64)
+    h = net.add("positions", h, length=200)
+    h = net.add("ln", net.add("add", h, net.add("attention", h, heads=4)))
+    y = net.add("dense", net.add("dense", h, units=64, relu=True), units=64)
+    h = net.add("gap", net.add("ln", net.add("add", h, y)))
+    net.add("dense", net.add("dense", h, units=20, relu=True), units=2)
+    return net
+
+
+def groupnorm(batch: int) -> Network:
+    """Convolutions as diffusion models have them."""
+    net = Network(f"groupnorm-{batch}", batch, (64, 64, 3))
+    h = "x"
+    for _ in range(2):
+        h = net.add("silu", net.add("gn", net.add("conv", h, filters=32, k=3, same=True), groups=8))
+    net.add("dense", net.add("gap", h), units=10)
+    return net
+
+
 def resnet50(batch: int) -> Network:
     """He et al. 2015; strides where Keras has them, in the first 1x1 convolution of a stage."""
     net = Network(f"resnet50-{batch}", batch, (224, 224, 3), classes=1000)
@@ -215,7 +237,7 @@ TRAINING = {
     n.name: n
     for n in (
         mlp(32), mlp(128), mlp(1024), cnn1(32), cnn1(128), cnn2(32), cnn2(128), two_inputs(32), two_inputs(128),
-        wide(32), resnet20(128), vgg(64), regression(32), inception(64), lstm(64),
+        wide(32), resnet20(128), vgg(64), regression(32), inception(64), lstm(64), transformer(32), groupnorm(16),
     )
 }  # fmt: skip
 INFERENCE = {n.name: n for n in (resnet50(1), resnet50(8), mobilenet_v2(1), mobilenet_v2(8))}

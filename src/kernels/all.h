@@ -1,5 +1,6 @@
 // Every kernel family, one header a line.
 #pragma once
+#include "kernels/attention.h"
 #include "kernels/concat.h"
 #include "kernels/elementwise.h"
 #include "kernels/fill.h"

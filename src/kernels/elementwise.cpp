@@ -75,11 +75,22 @@ constexpr OpFn<float> kF32[] = {
 #undef ELEMENTWISE
 };
 
-// A unit is one partial sum: at most 64 of them, none shorter than 16 tiles.
+// A unit is one partial sum: at most 64 of them for each o, none shorter than 16 tiles.
 NACRE_INLINE Cut map_reduce_cut(const ElementwiseShape& s) {
   Cut c = cut_of<float>(s, true);
   c.tiles_per_unit = max_of(16, ceil_div(c.tiles, 64));
   return c;
+}
+
+// The program on the rows and columns of one o.
+NACRE_INLINE ElementwiseShape without_outer(const ElementwiseShape& s) {
+  ElementwiseShape t = s;
+  if (s.rank < 3) return t;
+  t.rank = 2;
+  for (i64 d = 0; d < 2; ++d) t.dims[d] = s.dims[d + 1];
+  for (i64 i = 0; i < s.inputs; ++i)
+    for (i64 d = 0; d < 2; ++d) t.in_strides[i * 6 + d] = s.in_strides[i * 6 + d + 1];
+  return t;
 }
 
 // The sum of column c over `rows` runs of C elements is added to total[c]: float32 within the tile, float64 across tiles.
@@ -112,41 +123,53 @@ Facts map_reduce_facts(const ElementwiseShape& s) {
   Facts f = facts_of<float>(s, kF32);
   if (f.error) return f;
   f.units = 0;
-  if (s.rank != 2) f.error = "rank must be 2: rows, columns";
+  if (s.rank != 2 && s.rank != 3) f.error = "rank must be 2 or 3: outer, rows, columns";
   for (i64 o = 0; o < s.outputs && !f.error; ++o)
     if (s.out_dtype[o] != static_cast<i64>(DType::f32)) f.error = "sums are float32";
   if (f.error) return f;
+  const ElementwiseShape t = without_outer(s);
+  const i64 outer = s.rank == 3 ? s.dims[0] : 1, R = t.dims[0], C = t.dims[1];
   for (i64 o = 0; o < kOutputs; ++o) f.extent[kInputs + o] = 0;
-  if (s.dims[0] == 0 || s.dims[1] == 0) {
-    for (i64 o = 0; o < s.outputs; ++o) f.extent[kInputs + o] = s.dims[1];
-    f.units = s.dims[1] > 0 ? 1 : 0;
-    return f;
+  if (outer == 0 || C == 0) return f;
+  Count units = outer;
+  if (R > 0) {
+    const Cut c = map_reduce_cut(t);
+    units = units * Count(ceil_div(c.tiles, c.tiles_per_unit));
+    f.scratch = (c.buffers * pitch_of<float>(c.tile) * 4 + 63) / 64 * 64 + s.outputs * C * 8;
   }
-  const Cut c = map_reduce_cut(s);
-  f.units = ceil_div(c.tiles, c.tiles_per_unit);
-  f.scratch = (c.buffers * pitch_of<float>(c.tile) * 4 + 63) / 64 * 64 + s.outputs * s.dims[1] * 8;
-  for (i64 o = 0; o < s.outputs; ++o) f.extent[kInputs + o] = Count(f.units) * Count(s.dims[1]);
+  const Count sums = units * Count(C);
+  if (!(sums * Count(4)).ok()) f.error = "the sums overflow 64 bits";
+  for (i64 o = 0; o < s.outputs && !f.error; ++o) f.extent[kInputs + o] = sums;
+  f.units = f.error ? 0 : units.value();
   return f;
 }
 
 void map_reduce(const ElementwiseShape& s, Slice units, Scratch scratch, const void* x0, const void* x1, const void* x2,
                 const void* x3, const void* x4, const void* x5, const void* x6, const void* x7, float* y0, float* y1,
                 float* y2, float* y3) {
-  const void* const x[] = {x0, x1, x2, x3, x4, x5, x6, x7};
+  const void* const from[] = {x0, x1, x2, x3, x4, x5, x6, x7};
   void* const nowhere[] = {nullptr, nullptr, nullptr, nullptr};
   float* const y[] = {y0, y1, y2, y3};
-  const i64 C = s.dims[1];
   if (units.begin >= units.end) return;
-  if (s.dims[0] == 0) {
+  const ElementwiseShape t = without_outer(s);
+  const i64 C = t.dims[1];
+  if (t.dims[0] == 0) {
     for (i64 o = 0; o < s.outputs; ++o)
-      for (i64 k = 0; k < C; ++k) y[o][k] = 0.0f;
+      for (i64 k = units.begin * C; k < units.end * C; ++k) y[o][k] = 0.0f;
     return;
   }
-  const Cut c = map_reduce_cut(s);
+  const Cut c = map_reduce_cut(t);
+  const i64 per_outer = ceil_div(c.tiles, c.tiles_per_unit);
   double* total = reinterpret_cast<double*>(scratch.at + (c.buffers * pitch_of<float>(c.tile) * 4 + 63) / 64 * 64);
   for (i64 u = units.begin; u < units.end; ++u) {
+    const i64 outer = u / per_outer, part = u % per_outer;
+    const void* x[kInputs];
+    for (i64 i = 0; i < kInputs; ++i) {
+      const i64 step = s.rank == 3 && i < s.inputs ? s.in_strides[i * 6] * width_of(s.in_dtype[i]) : 0;
+      x[i] = step ? static_cast<const char*>(from[i]) + outer * step : from[i];
+    }
     for (i64 k = 0; k < s.outputs * C; ++k) total[k] = 0.0;
-    run_tiles(s, c, Slice{u, u + 1}, scratch, kF32, x, nowhere, [&](i64, i64 count, float* const* reg) {
+    run_tiles(t, c, Slice{part, part + 1}, scratch, kF32, x, nowhere, [&](i64, i64 count, float* const* reg) {
       for (i64 o = 0; o < s.outputs; ++o) add_columns(count / C, C, reg[s.out_reg[o]], total + o * C);
     });
     for (i64 o = 0; o < s.outputs; ++o)

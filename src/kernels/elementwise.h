@@ -45,8 +45,9 @@ void elementwise_i64(const ElementwiseShape& s, Slice units, Scratch scratch, co
                      const void* x2, const void* x3, const void* x4, const void* x5, const void* x6, const void* x7,
                      void* y0, void* y1, void* y2, void* y3);
 
-// The program on x seen as [rows, columns] (rank 2), each output summed over the rows: y[u, column] are partial sums over
-// fixed runs of rows, u < units; whoever calls adds them up. Nothing but the sums is stored.
+// The program on x seen as [rows, columns] or [outer, rows, columns], each output summed over the rows: y[u, column] are
+// partial sums over fixed runs of rows, u < units, as many for each o; whoever calls adds them up. Nothing but the sums
+// is stored.
 Facts map_reduce_facts(const ElementwiseShape& s);
 void map_reduce(const ElementwiseShape& s, Slice units, Scratch scratch, const void* x0, const void* x1, const void* x2,
                 const void* x3, const void* x4, const void* x5, const void* x6, const void* x7, float* y0, float* y1,

@@ -203,7 +203,8 @@ void load_runs(const ElementwiseShape& s, i64 input, i64 first, i64 runs, i64 co
 template <class T, class Sink>
 NACRE_ALWAYS void run_tiles(const ElementwiseShape& s, const Cut& c, Slice units, Scratch scratch, const OpFn<T>* ops,
                             const void* const* x, void* const* y, const Sink& sink) {
-  enum Mode : u8 { kDirect, kOnce, kFlat, kRuns };  // kDirect: read where it is; kOnce: one load serves every full tile
+  // kDirect: read where it is; kOnce: one load serves every full tile; kRuns: one serves the tiles that read the same.
+  enum Mode : u8 { kDirect, kOnce, kFlat, kRuns };
   const i64 pitch = pitch_of<T>(c.tile);
   T* next = reinterpret_cast<T*>(scratch.at);
   T* reg[kRegisters];
@@ -212,16 +213,21 @@ NACRE_ALWAYS void run_tiles(const ElementwiseShape& s, const Cut& c, Slice units
   constexpr i64 compute = static_cast<i64>(DTypeOf<T>::value);
 
   Mode mode[kInputs];
+  T* own[kInputs] = {};              // memory of their own
+  i64 same[kInputs], held[kInputs];  // so many runs side by side read the same; which of these is loaded, or -1
+  i64 held_runs[kInputs] = {};
   for (i64 i = 0; i < s.inputs; ++i) {
     const bool flat = is_flat(s, i);
     if (flat && s.in_dtype[i] == compute) {
       mode[i] = kDirect;
     } else {
-      reg[i] = next;
+      reg[i] = own[i] = next;
       next += pitch;
-      bool repeats = c.rows > 0;
-      for (i64 d = 0; d + 1 < s.rank; ++d) repeats = repeats && (s.dims[d] == 1 || s.in_strides[i * 6 + d] == 0);
-      mode[i] = is_scalar(s, i) ? kOnce : flat ? kFlat : repeats ? kOnce : kRuns;
+      held[i] = -1;
+      same[i] = 1;
+      i64 d = s.rank - 2;
+      for (; d >= 0 && (s.dims[d] == 1 || s.in_strides[i * 6 + d] == 0); --d) same[i] *= s.dims[d];
+      mode[i] = is_scalar(s, i) ? kOnce : flat ? kFlat : c.rows > 0 && d < 0 ? kOnce : kRuns;
     }
   }
   u64 placed = 0;
@@ -305,7 +311,13 @@ NACRE_ALWAYS void run_tiles(const ElementwiseShape& s, const Cut& c, Slice units
         }
         reg[i] = const_cast<T*>(as<T>(x[i])) + offset;
       } else {
+        reg[i] = own[i];
+        const i64 which = first / same[i];
+        const bool one = c.rows > 0 && (first + runs - 1) / same[i] == which;
+        if (one && held[i] == which && held_runs[i] >= runs) continue;
         NACRE_BY_DTYPE(s.in_dtype[i], S, load_runs(s, i, first, runs, column, n, as<S>(x[i]), reg[i]))
+        held[i] = one ? which : -1;
+        held_runs[i] = runs;
       }
     }
     loaded = true;

@@ -158,9 +158,11 @@ void scatter_along_as(const ScatterShape& s, Slice units, const T* x, const X* i
     const i64 o = u / tiles;
     const Run run = run_of(u % tiles, kAlongTile, s.I);
     T* y_o = y + o * s.R * s.I;
-    for (i64 r = 0; r < s.R; ++r) {
+    const bool together = tiles == 1;  // the runs of all rows are one
+    const i64 rows = together ? 1 : s.R, width = together ? s.R * s.I : run.end - run.begin;
+    for (i64 r = 0; r < rows; ++r) {
       const i64 at = r * s.I + run.begin;
-      start_run(y_o + at, s.base ? x + o * s.R * s.I + at : x, run.end - run.begin, s.base);
+      start_run(y_o + at, s.base ? x + o * s.R * s.I + at : x, width, s.base);
     }
     for (i64 j = 0; j < s.n; ++j) {
       const i64 at = (o * s.n + j) * s.I;

@@ -55,6 +55,14 @@ NACRE_INLINE Words philox(const Key& key, u64 first) {
   return {{x0, x1, x2, x3}};
 }
 
+// Two vectors of blocks, since a round waits for the one before.
+struct Pair {
+  Words of[2];
+};
+NACRE_INLINE Pair philox_pair(const Key& key, u64 first) { return {{philox(key, first), philox(key, first + kLanes)}}; }
+// The same for the many loops that are not worth a copy.
+__attribute__((noinline)) Pair called_pair(const Key& key, u64 first) { return philox_pair(key, first); }
+
 // One block, for the numbers that are made one by one.
 NACRE_INLINE void philox_block(const Key& key, u64 block, u32 attempt, u32* w) {
   u32 x0 = static_cast<u32>(block), x1 = static_cast<u32>(block >> 32) ^ attempt, x2 = key.counter[0], x3 = key.counter[1];
@@ -107,12 +115,26 @@ NACRE_INLINE float below(float v) {  // the next float towards minus infinity, f
   return v;
 }
 
+// Calls f(words, v) for vectors begin .. end - 1 of blocks, of which the stream begins at group `first`.
+template <bool inlined, class F>
+NACRE_INLINE void each_words(const Key& key, i64 first, i64 begin, i64 end, F f) {
+  for (i64 t = begin; t < end; t += 2) {
+    const u64 block = static_cast<u64>(first * kBlocks + t * kLanes);
+    const Pair pair = inlined ? philox_pair(key, block) : called_pair(key, block);
+    for (i64 v = t; v < min_of(t + 2, end); ++v) f(pair.of[v - t], v);
+  }
+}
+
+constexpr i64 kVectors = kBlocks / kLanes;  // of a group
+
 // Calls f(words, first element) for each vector of blocks of the units; f stores four vectors, kBlocks elements apart.
-template <class F>
-NACRE_INLINE void each_vector(i64 n, Slice units, const Key& key, F f) {
+template <bool inlined = false, class F>
+NACRE_INLINE void each_vector(i64 n, Slice units, const Key& key, F f, i64 first = 0) {
   const i64 groups = ceil_div(n, 4 * kBlocks), end = min_of(units.end * kGroupsPerUnit, groups);
-  for (i64 g = units.begin * kGroupsPerUnit; g < end; ++g)
-    for (i64 j = 0; j < kBlocks; j += kLanes) f(philox(key, static_cast<u64>(g * kBlocks + j)), g * 4 * kBlocks + j);
+  each_words<inlined>(key, first, units.begin * kGroupsPerUnit * kVectors, end * kVectors,
+                      [&](const Words& w, i64 v) __attribute__((always_inline)) {
+                        f(w, v / kVectors * 4 * kBlocks + v % kVectors * kLanes);
+                      });
 }
 
 // Numbers at at, at + 16, at + 32, at + 48, as far as n reaches.
@@ -175,18 +197,18 @@ void bernoulli_as(const RandomShape& s, Slice units, const Key& key, T* y) {
 template <class F>
 NACRE_INLINE void each_wide(i64 n, Slice units, const Key& key, F f) {
   const i64 groups = ceil_div(n, 2 * kBlocks), end = min_of(units.end * kGroupsPerUnit, groups);
-  for (i64 g = units.begin * kGroupsPerUnit; g < end; ++g)
-    for (i64 j = 0; j < kBlocks; j += kLanes) {
-      const Words w = philox(key, static_cast<u64>(g * kBlocks + j));
-      for (int half = 0; half < 2; ++half) {
-        i32 high[kLanes], low[kLanes];
-        store(high, w.w[2 * half]);
-        store(low, w.w[2 * half + 1]);
-        const i64 from = g * 2 * kBlocks + half * kBlocks + j, count = min_of(kLanes, n - from);
-        for (i64 i = 0; i < count; ++i)
-          f(from + i, static_cast<u64>(static_cast<u32>(high[i])) << 32 | static_cast<u32>(low[i]));
-      }
-    }
+  each_words<false>(key, 0, units.begin * kGroupsPerUnit * kVectors, end * kVectors,
+             [&](const Words& w, i64 v) __attribute__((always_inline)) {
+               for (int half = 0; half < 2; ++half) {
+                 i32 high[kLanes], low[kLanes];
+                 store(high, w.w[2 * half]);
+                 store(low, w.w[2 * half + 1]);
+                 const i64 from = v / kVectors * 2 * kBlocks + half * kBlocks + v % kVectors * kLanes;
+                 const i64 count = min_of(kLanes, n - from);
+                 for (i64 i = 0; i < count; ++i)
+                   f(from + i, static_cast<u64>(static_cast<u32>(high[i])) << 32 | static_cast<u32>(low[i]));
+               }
+             });
 }
 
 __extension__ typedef unsigned __int128 U128;
@@ -308,19 +330,35 @@ Facts dropout_facts(const DropoutShape& s) {
   return f;
 }
 
-void dropout(const DropoutShape& s, Slice units, const void* state, const float* x, float* y) {
+namespace {
+
+void dropout_run(const DropoutShape& s, Slice units, i64 first, const void* state, int arrays, const float* const* x,
+                 float* const* y) {
   const Key key = key_of(s.state_dtype, state);
   const Vec rate = set1(static_cast<float>(s.rate)), scale = set1(static_cast<float>(1 / (1 - s.rate)));
-  each_vector(s.n, units, key, [&](const Words& w, i64 at) __attribute__((always_inline)) {
+  each_vector<true>(s.n, units, key, [&](const Words& w, i64 at) __attribute__((always_inline)) {
     NACRE_UNROLL
     for (int k = 0; k < 4; ++k) {
       const i64 from = at + k * kBlocks, left = s.n - from;
       if (left <= 0) break;
       const Mask kept = ge(unit(w.w[k]), rate);
-      if (left >= kLanes) store(y + from, select(kept, load(x + from) * scale));
-      else store(y + from, select(kept, load(x + from, left) * scale), left);
+      for (int a = 0; a < arrays; ++a) {
+        if (left >= kLanes) store(y[a] + from, select(kept, load(x[a] + from) * scale));
+        else store(y[a] + from, select(kept, load(x[a] + from, left) * scale), left);
+      }
     }
-  });
+  }, first);
+}
+
+}  // namespace
+
+void dropout(const DropoutShape& s, Slice units, const void* state, const float* x, float* y) {
+  dropout_run(s, units, 0, state, 1, &x, &y);
+}
+
+void dropout_from(const DropoutShape& s, i64 first, const void* state, int arrays, const float* const* x,
+                  float* const* y) {
+  dropout_run(s, {0, dropout_facts(s).units}, first, state, arrays, x, y);
 }
 
 }  // namespace NACRE_ISA

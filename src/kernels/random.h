@@ -39,5 +39,10 @@ void random(const RandomShape& s, Slice units, const void* state, void* y);
 Facts dropout_facts(const DropoutShape& s);
 void dropout(const DropoutShape& s, Slice units, const void* state, const float* x, float* y);
 
+// The same for n elements that are part of a longer array, in which they begin at group `first` of 64. One set of
+// numbers serves `arrays` such runs.
+void dropout_from(const DropoutShape& s, i64 first, const void* state, int arrays, const float* const* x,
+                  float* const* y);
+
 }  // namespace NACRE_ISA
 }  // namespace nacre

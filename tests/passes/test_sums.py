@@ -73,3 +73,35 @@ def test_a_sum_that_needs_another_sum_comes_after_it():
     mean, variance = CompiledFunction(fn)(x)
     np.testing.assert_allclose(mean.numpy()[0], x.mean(0), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(variance.numpy()[0], x.var(0), rtol=1e-5)
+
+
+def per_sample(x, dy, mean, weight):
+    centred = e.Sub()(x, mean)
+    shape = (*mean.shape[:-1], x.shape[-1])
+    return e.SumTo(shape)(e.Mul()(dy, centred)), e.SumTo(shape, 0.5)(e.Mul()(dy, weight))
+
+
+@pytest.mark.parametrize(("n", "h", "w", "c"), [(3, 16, 16, 24), (5, 1, 300, 8), (2, 40, 40, 70), (70, 8, 8, 16)])
+@pytest.mark.parametrize("mean_of", ["channels", "samples"])
+def test_sums_over_axes_in_the_middle_equal_float64(n, h, w, c, mean_of):
+    rng = np.random.default_rng(4)
+    x, dy = rng.standard_normal((2, n, h, w, c)).astype("float32")
+    mean = rng.standard_normal((n, 1, 1, c if mean_of == "channels" else 1)).astype("float32")
+    weight = rng.standard_normal(c).astype("float32")
+    got = [t.numpy() for t in CompiledFunction(per_sample)(x, dy, mean, weight)]
+    a, b = x.astype("float64"), dy.astype("float64")
+    want = [(b * (a - mean)).sum((1, 2), keepdims=True), 0.5 * (b * weight).sum((1, 2), keepdims=True)]
+    for g, t in zip(got, want):
+        np.testing.assert_allclose(g, t, rtol=4e-6, atol=2**-20 * (h * w) ** 0.5)
+    assert kinds(per_sample, x.shape, dy.shape, mean.shape, weight.shape) == ["MapReduce"]
+
+
+def test_sums_over_the_last_axes_stay_as_they_are():
+    assert kinds(lambda x: (e.SumTo((64, 1))(e.Exp()(x)),), (64, 128)) == ["Exp", "SumTo"]
+
+
+def test_a_leaf_with_some_of_the_rows_stays_outside():
+    def fn(x, rows):
+        return (e.SumTo((4, 1, 64))(e.Mul()(x, rows)),)
+
+    assert kinds(fn, (4, 32, 64), (32, 1)) == ["Mul", "SumTo"]

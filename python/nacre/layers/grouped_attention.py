@@ -18,6 +18,7 @@ from nacre.layers.multi_head_attention import (
     combined_mask,
     mask_for,
 )
+from nacre.ops.attention import fits
 
 
 class GroupQueryAttention(ProjectedAttention):
@@ -120,10 +121,14 @@ class GroupQueryAttention(ProjectedAttention):
         )  # fmt: skip
         gate = ops.sigmoid(self._gate_dense(query)) if self.use_gate else None
         repeats = self.num_query_heads // self.num_key_value_heads
-        q = ops.transpose(self._query_dense(query), (0, 2, 1, 3))  # (N, H, T, D)
-        k = ops.repeat(ops.transpose(self._key_dense(key), (0, 2, 3, 1)), repeats, axis=1)  # (N, H, D, S)
-        v = ops.repeat(ops.transpose(self._value_dense(value), (0, 2, 1, 3)), repeats, axis=1)  # (N, H, S, D)
-        scores = ops.matmul(q * (1.0 / math.sqrt(self.head_dim)), k)
+        q = self._query_dense(query) * (1.0 / math.sqrt(self.head_dim))  # (N, T, H, D)
+        k = ops.repeat(self._key_dense(key), repeats, axis=2)  # (N, S, H, D)
+        v = ops.repeat(self._value_dense(value), repeats, axis=2)
+        if not return_attention_scores and fits(q, k, self.dropout):
+            output = self._attention(q, k, v, mask, training)
+            return self._output_dense(output if gate is None else output * gate)
+        v = ops.transpose(v, (0, 2, 1, 3))
+        scores = ops.matmul(ops.transpose(q, (0, 2, 1, 3)), ops.transpose(k, (0, 2, 3, 1)))
         if mask is not None:
             mask = mask_for(scores, mask, 2)
         weights = self._softmax(scores, mask=mask)

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from nacre import ops
+from nacre.core.seed_generator import draw_state
 from nacre.core.tensor import Tensor
 from nacre.layers.activation import Softmax
 from nacre.layers.arguments import config_of, is_int, weight_arguments
 from nacre.layers.dropout import Dropout
 from nacre.layers.einsum_dense import EinsumDense
 from nacre.layers.layer import Layer
+from nacre.ops.attention import attention, fits
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _WEIGHTS = ("kernel_initializer", "bias_initializer", "kernel_regularizer", "bias_regularizer")
@@ -108,10 +110,17 @@ class ProjectedAttention(Layer):
         """The projection of what was attended."""
         return self._output_dense
 
+    _dropout_layer: Any
     _query_dense: Any
     _key_dense: Any
     _value_dense: Any
     _output_dense: Any
+
+    def _attention(self, q: Any, k: Any, v: Any, mask: Any, training: Any) -> Any:
+        """What each head attends to, (N, T, H, D), without the scores."""
+        rate = self.dropout if training else 0.0
+        state = draw_state(self._dropout_layer.seed_generator) if rate > 0 else None
+        return attention(q, k, v, None if mask is None else mask_for(q, mask, 2), rate, state)
 
     def _projection(self, name: str, rank: int, sizes: tuple[int, ...], contract: int = 1) -> EinsumDense:
         """A layer (N, ..., last `contract` axes) -> (N, ..., *sizes)."""
@@ -281,6 +290,9 @@ class MultiHeadAttention(ProjectedAttention):
         gate = ops.sigmoid(self._gate_dense(query)) if self.use_gate else None
         q = self._query_dense(query) * (1.0 / math.sqrt(self.key_dim))
         k, v = self._key_dense(key), self._value_dense(value)
+        if not return_attention_scores and len(self._attended) == 1 and fits(q, k, self.dropout):
+            output = self._attention(q, k, v, mask, training)
+            return self._output_dense(output if gate is None else output * gate)
         scores = ops.einsum(self._score_equation, k, q)
         if mask is not None:
             mask = mask_for(scores, mask, 2 * len(self._attended))

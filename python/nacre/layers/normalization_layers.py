@@ -283,18 +283,31 @@ class GroupNormalization(Layer):
 
     def call(self, inputs: Any) -> Any:
         """The normalized inputs."""
+        axis = self.axis % len(inputs.shape)
         shape = inputs.shape
-        rank = len(shape)
-        axis = self.axis % rank
-        split = (*shape[:axis], self.groups, shape[axis] // self.groups, *shape[axis + 1 :])
-        x = ops.reshape(inputs, split)
-        axes = [i for i in range(1, rank + 1) if i != axis]
-        mean, variance = ops.moments(x, axes=axes, keepdims=True)
-        x = ops.reshape((x - mean) * ops.rsqrt(variance + self.epsilon), shape)
-        per_channel = tuple(shape[i] if i == axis else 1 for i in range(rank))
+        per_channel = tuple(n if i == axis else 1 for i, n in enumerate(shape))
+        centred = inputs - self._mean_of_groups(inputs, axis)
+        variance = self._mean_of_groups(ops.square(centred), axis)
+        factor = ops.rsqrt(variance + self.epsilon)
         if self.gamma is not None:
-            x = x * ops.reshape(self.gamma, per_channel)
-        return x if self.beta is None else x + ops.reshape(self.beta, per_channel)
+            factor = factor * ops.reshape(self.gamma, per_channel)
+        if self.beta is None:
+            return centred * factor
+        # a copy for each sample: its gradient is a sum over the same axes as the others
+        return centred * factor + ops.broadcast_to(ops.reshape(self.beta, per_channel), (*shape[:1], *per_channel[1:]))
+
+    def _mean_of_groups(self, x: Any, axis: int) -> Any:
+        """The mean of each sample and group, for each of the group's channels: (N, 1, ..., C).
+
+        Other axes go first, so that long sums run along whole rows of channels.
+        """
+        shape = x.shape
+        others = [i for i in range(1, len(shape)) if i != axis]
+        means = ops.mean(x, axis=others, keepdims=True) if others else x
+        before, after = means.shape[:axis], means.shape[axis + 1 :]
+        grouped = ops.reshape(means, (*before, self.groups, shape[axis] // self.groups, *after))
+        means_of_groups = ops.mean(grouped, axis=axis + 1, keepdims=True)
+        return ops.reshape(ops.broadcast_to(means_of_groups, grouped.shape), means.shape)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """That of the input."""

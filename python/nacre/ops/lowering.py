@@ -84,22 +84,22 @@ def lower_elementwise(
 
 def lower_map_reduce(
     k: Any, steps: Sequence[Step], outs: Sequence[int], scales: Sequence[float], operands: Sequence[Any],
-    results: Sequence[Any], shape: tuple[int, int],
+    results: Sequence[Any], shape: tuple[int, int, int],
 ) -> None:  # fmt: skip
-    """As `lower_elementwise` over (rows, columns), where each result is the sum over the rows, or over everything,
-    times a scale."""
-    fields = elementwise_fields(
-        k, steps, outs, operands, ["float32"] * len(outs), shape, [broadcast_strides(x.shape, shape) for x in operands]
-    )
+    """As `lower_elementwise` over (outer, rows, columns), where each result is the sum over the rows, or over
+    everything, times a scale."""
+    outer, _, columns = shape
+    dims = shape if outer != 1 else shape[1:]
+    strides = [broadcast_strides(x.shape, shape)[-len(dims) :] for x in operands]
+    fields = elementwise_fields(k, steps, outs, operands, ["float32"] * len(outs), dims, strides)
     units = max(k.facts("map_reduce", fields)["units"], 1)
-    columns = shape[1]
     parts = [k.temp((units, columns), "float32") for _ in results]
     k.map_reduce(
         fields, *operands, *[None] * (MOST_INPUTS - len(operands)), *parts, *[None] * (MOST_OUTPUTS - len(parts))
     )
     for part, y, scale in zip(parts, results, scales):
-        if y.size == columns:
-            lower_reduce(k, SUM, part, y, 1, units, columns, scale)
+        if y.size == outer * columns:
+            lower_reduce(k, SUM, part, y, outer, units // outer, columns, scale)
         else:
             lower_reduce(k, SUM, part, y, 1, units * columns, 1, scale)
 
@@ -198,11 +198,13 @@ def lower_reduction(k: Any, kind: int, x: Any, y: Any, scale: float = 1.0) -> No
         else:
             runs.append((reduced, size))
     axes = [i for i, (reduced, _) in enumerate(runs) if reduced]
-    if not axes:
-        total = 1
-        for _, size in runs:
-            total *= size
-        lower_reduce(k, kind if kind != MEAN else SUM, x, y, total, 1, 1, scale)
+    if not axes:  # every sum is of one number
+        if kind in (SUM_SQUARES, ANY, ALL):
+            lower_reduce(k, kind, x, y, x.size, 1, 1, scale)
+        elif scale == 1.0:
+            k.alias(y, x)
+        else:
+            lower_elementwise(k, [("mul", (0, ("const", scale)))], [1], [x], [y], x.shape)
         return
     sizes = [size for _, size in runs]
     for at in reversed(axes):  # from the inside out

@@ -1,4 +1,4 @@
-"""Activations, normalizations, one-hot rows and attention: compositions of elementwise ops, sums and products."""
+"""Activations, normalizations and one-hot rows: compositions of elementwise ops, sums and products."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from nacre.core.config import epsilon as default_epsilon
 from nacre.core.config import floatx
 from nacre.core.spec import is_float, normalize_axes, normalize_axis, standardize_dtype
 from nacre.core.tensor import Tensor
+from nacre.ops.attention import dot_product_attention
 from nacre.ops.base import public, scalar, value
 from nacre.ops.convolution import conv, conv_transpose, depthwise_conv, separable_conv
 from nacre.ops.elementwise import (
@@ -26,7 +27,6 @@ from nacre.ops.elementwise import (
     Expm1,
     Gt,
     Le,
-    LogicalAnd,
     Max,
     Min,
     Mul,
@@ -51,7 +51,7 @@ from nacre.ops.elementwise import (
 )
 from nacre.ops.fused_rows import normalized_rows
 from nacre.ops.indexing import as_index
-from nacre.ops.movement import axis_back, axis_last, permuted, reshaped, slice_axis
+from nacre.ops.movement import axis_back, axis_last, reshaped, slice_axis
 from nacre.ops.pooling import average_pool, max_pool
 from nacre.ops.probabilities import (
     binary_crossentropy,
@@ -60,7 +60,6 @@ from nacre.ops.probabilities import (
     softmax,
     sparse_categorical_crossentropy,
 )
-from nacre.ops.products import multiply_matrices
 from nacre.ops.reduction import MaxTo, moments, reduced_shape
 
 
@@ -436,59 +435,6 @@ def rms_normalization(x: Any, scale: Any = None, axis: Any = -1, epsilon: float 
     squares = SumTo(reduced_shape(x.shape, axes), share)(Square()(x))
     y = Mul()(x, Rsqrt()(Add()(squares, _c(eps, x))))
     return y if scale is None else Mul()(y, _over(_parameter(scale, x, axes, "rms_normalization"), x, axes))
-
-
-# --- attention ------------------------------------------------------------------------------------------------------
-
-
-@public
-def dot_product_attention(
-    query: Any,
-    key: Any,
-    value: Any,
-    bias: Any = None,
-    mask: Any = None,
-    scale: float | None = None,
-    is_causal: bool = False,
-    flash_attention: bool | None = None,
-    attn_logits_soft_cap: float | None = None,
-) -> Any:
-    """softmax(query key^T * scale + bias) value: query (B, T, N, H), key and value (B, S, K, H) -> (B, T, N, H).
-
-    N is a multiple of K. `mask` and `bias` broadcast to (B, N, T, S); where the mask is False nothing is attended to.
-    `scale` is 1 / sqrt(H) by default.
-    """
-    q, k, v = same_dtype(floating(query), key, value)
-    if len(q.shape) != 4 or len(k.shape) != 4 or k.shape != v.shape:
-        raise ValueError(
-            f"dot_product_attention: expected query (B, T, N, H) and key and value (B, S, K, H), got shapes {q.shape}, "
-            f"{k.shape} and {v.shape}"
-        )
-    batch, rows, heads, width = q.shape
-    columns, groups = k.shape[1:3]
-    if k.shape[0] != batch or k.shape[3] != width or groups == 0 or heads % groups:
-        raise ValueError(f"dot_product_attention: query of shape {q.shape} and key of shape {k.shape} do not fit")
-    from nacre.ops.arrangement import repeat
-
-    if groups != heads:
-        k, v = repeat(k, heads // groups, 2), repeat(v, heads // groups, 2)
-    factor = 1.0 / math.sqrt(width) if scale is None else float(scale)
-    logits = multiply_matrices(permuted(q, (0, 2, 1, 3)), permuted(k, (0, 2, 3, 1)))
-    logits = Mul()(logits, _c(factor, q))
-    if attn_logits_soft_cap is not None:
-        cap = _c(float(attn_logits_soft_cap), q)
-        logits = Mul()(Tanh()(Div()(logits, cap)), cap)
-    if bias is not None:
-        logits = Add()(logits, cast_to(bias, q.dtype))
-    allowed = None if mask is None else cast_to(mask, "bool")
-    if is_causal:
-        causal = Tensor(np.tri(rows, columns, dtype=bool))
-        allowed = causal if allowed is None else LogicalAnd()(allowed, causal)
-    if allowed is not None:
-        # The lowest float rather than -inf: a row in which nothing is allowed stays finite.
-        logits = Select()(allowed, logits, _c(float(np.finfo(q.dtype).min) * 0.7, q))
-    y = multiply_matrices(softmax(logits), permuted(v, (0, 2, 1, 3)))
-    return permuted(y, (0, 2, 1, 3))
 
 
 __all__ = [

@@ -325,6 +325,8 @@ def einsum(subscripts: str, *operands: Any, **kwargs: Any) -> Any:
     term, x = pieces[0]
     for i, (other_term, other) in enumerate(pieces[1:]):
         needed = set(out).union(*(t for t, _ in pieces[i + 2 :])) if i + 2 < len(pieces) else set(out)
+        if _leads(other_term, term, out):
+            term, x, other_term, other = other_term, other, term, x
         term, x = _join(term, x, other_term, other, needed)
     term, x = _sum_out(term, x, set(out))
     y = permuted(x, tuple(term.index(letter) for letter in out))
@@ -393,6 +395,13 @@ def _sum_out(term: str, x: Any, needed: set[str]) -> tuple[str, Any]:
     x = SumTo(tuple(1 if i in gone else d for i, d in enumerate(x.shape)))(x)
     x = reshaped(x, tuple(d for i, d in enumerate(x.shape) if i not in gone))
     return "".join(letter for i, letter in enumerate(term) if i not in gone), x
+
+
+def _leads(ta: str, tb: str, out: str) -> bool:
+    """Whether letters that only `ta` has stand in the result before all those that only `tb` has: it is the left factor
+    then, so that no product need be turned."""
+    only_a, only_b = ([out.index(c) for c in t if c in out and c not in u] for t, u in ((ta, tb), (tb, ta)))
+    return bool(only_a and only_b) and max(only_a) < min(only_b)
 
 
 def _join(ta: str, a: Any, tb: str, b: Any, needed: set[str]) -> tuple[str, Any]:

@@ -1,11 +1,12 @@
 """Elementwise work that only feeds sums is done inside the sum: gradients of biases and of normalizations, losses.
 
-A sum over all leading axes (or over everything) takes in the elementwise nodes below it whose values nobody needs in
-memory; several sums over the same rows become one pass over them.
+A sum over all leading axes, over axes in the middle or over everything takes in the elementwise nodes below it whose
+values nobody needs in memory; several sums over the same rows become one pass over them.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from nacre.core.graph import Graph, Node
@@ -19,15 +20,18 @@ from nacre.passes.simplify import remove_dead
 
 _MOST_STEPS = 24
 _FEWEST = 4096  # elements: below, one more pass costs less than its own call
+_FEWEST_EACH = 1024  # elements of each sum where axes in front of the rows are kept
 
 
 class MapReduce(Op):
-    """Sums over the rows of a (rows, columns) view of elementwise expressions; see `lowering.Step` for `steps`."""
+    """Sums of elementwise expressions over the axes [begin, end) of `shape`, or over all of them; for `steps` see
+    `lowering.Step`."""
 
     steps: tuple[Step, ...]
     outs: tuple[int, ...]
-    rows: int
-    columns: int
+    shape: tuple[int, ...]
+    begin: int
+    end: int
     shapes: tuple[tuple[int, ...], ...]
     scales: tuple[float, ...]
 
@@ -36,24 +40,43 @@ class MapReduce(Op):
 
     def lower(self, k: Any, *operands: Any) -> None:
         n = len(operands) - len(self.outs)
-        flat = [_as_rows(x, self.rows, self.columns) for x in operands[:n]]
-        lower_map_reduce(k, self.steps, self.outs, self.scales, flat, operands[n:], (self.rows, self.columns))
+        parts = _parts(self.shape, self.begin, self.end)
+        front, rows, behind = (math.prod(p) for p in parts)
+        whole = (front, rows, behind)
+        flat = []
+        for x in operands[:n]:
+            kept = _kept(x.shape, parts) or (False, False, False)  # one number, whatever its rank
+            flat.append(x.view(tuple(d if keeps else 1 for d, keeps in zip(whole, kept))))
+        lower_map_reduce(k, self.steps, self.outs, self.scales, flat, operands[n:], whole)
 
 
-def _as_rows(x: Any, rows: int, columns: int) -> Any:
-    """The operand as it broadcasts against (rows, columns)."""
-    if x.size == rows * columns:
-        return x.view((rows, columns))
-    return x.view((columns,)) if x.size == columns else x.view(())
+def _parts(shape: tuple[int, ...], begin: int, end: int) -> tuple[tuple[int, ...], ...]:
+    """The axes in front of those that are summed, these, and those behind."""
+    return shape[:begin], shape[begin:end], shape[end:]
+
+
+def _kept(shape: tuple[int, ...], parts: tuple[tuple[int, ...], ...]) -> tuple[bool, ...] | None:
+    """Which of the parts an array of `shape` has, as it broadcasts; None where it has a part of one, or rows without
+    the rest."""
+    rest = (1,) * (sum(map(len, parts)) - len(shape)) + shape
+    kept = []
+    for part in parts:
+        mine, rest = rest[: len(part)], rest[len(part) :]
+        if mine != part and math.prod(mine) != 1:
+            return None
+        kept.append(mine == part)
+    return tuple(kept) if not kept[1] or all(kept) or math.prod(parts[1]) == 1 else None
 
 
 class _Sum:
-    """One SumTo: the nodes it takes in, in order, and what they read."""
+    """One SumTo: the axes [begin, end) that it sums over, the nodes it takes in, in order, and what they read."""
 
-    def __init__(self, node: Node, rows: int, columns: int) -> None:
+    def __init__(self, node: Node, begin: int, end: int) -> None:
         self.node = node
-        self.rows = rows
-        self.columns = columns
+        self.shape = node.inputs[0].shape
+        self.begin = begin
+        self.end = end
+        self.parts = _parts(self.shape, begin, end)
         self.members: list[Node] = []
         self.leaves: list[Symbol] = []
 
@@ -103,45 +126,47 @@ def _sum_of(node: Node, stored: set[int], order: dict[int, int]) -> _Sum | None:
     x, y = node.inputs[0], node.outputs[0]
     if x.dtype != "float32" or x.spec.size < _FEWEST:
         return None
-    columns = y.spec.size
-    if columns == 1:
-        columns = x.shape[-1] if x.shape else 1
-    elif x.shape[len(x.shape) - len(_trimmed(y.shape)) :] != _trimmed(y.shape):
+    axes = _summed(x.shape, y.shape)
+    if axes is None:
         return None
-    found = _Sum(node, x.spec.size // columns, columns)
-    if found.rows < 2 or not _take_in(found, x, x.shape, stored):
+    found = _Sum(node, *axes)
+    if not _take_in(found, x, stored):
         return None
     found.members.sort(key=lambda n: order[id(n)])
     return found
 
 
-def _trimmed(shape: tuple[int, ...]) -> tuple[int, ...]:
-    while shape and shape[0] == 1:
-        shape = shape[1:]
-    return shape
+def _summed(shape: tuple[int, ...], to: tuple[int, ...]) -> tuple[int, int] | None:
+    """The run of axes that a sum from `shape` to `to` is over, where the kernel sums like that."""
+    if math.prod(to) == 1:
+        axes = 0, len(shape) - 1
+    else:
+        padded = (1,) * (len(shape) - len(to)) + to
+        gone = [i for i, (d, n) in enumerate(zip(padded, shape)) if d != n]
+        if not gone:
+            return None
+        axes = gone[0], gone[-1] + 1
+        if any(padded[i] != 1 for i in range(*axes)):
+            return None
+    outer, rows, columns = (math.prod(p) for p in _parts(shape, *axes))
+    if outer > 1 and (columns < 8 or rows * columns < _FEWEST_EACH):
+        return None
+    return axes if rows > 1 and (columns > 1 or math.prod(to) == 1) else None
 
 
-def _fits_view(s: Symbol, shape: tuple[int, ...], columns: int) -> bool:
-    """Whether `s` broadcasts to `shape` as all of it, as a vector along the columns, or as one number."""
-    if s.shape == shape or s.spec.size == 1:
-        return True
-    trimmed = _trimmed(s.shape)
-    return s.spec.size == columns and trimmed == shape[len(shape) - len(trimmed) :]
-
-
-def _take_in(found: _Sum, s: Symbol, shape: tuple[int, ...], stored: set[int]) -> bool:
+def _take_in(found: _Sum, s: Symbol, stored: set[int]) -> bool:
     s = unrepeated(s)
     node = s.node
     if (
-        node is not None and isinstance(node.op, Elementwise) and s.shape == shape and id(s) not in stored
+        node is not None and isinstance(node.op, Elementwise) and s.shape == found.shape and id(s) not in stored
         and domain_of([x.dtype for x in (*node.inputs, s)]) == "elementwise" and stays_exact(s.dtype, "elementwise")
         and len(found.members) < _MOST_STEPS
     ):  # fmt: skip
         if node not in found.members:
             found.members.append(node)
-            return all(_take_in(found, x, shape, stored) for x in node.inputs)
+            return all(_take_in(found, x, stored) for x in node.inputs)
         return True
-    if not _fits_view(s, shape, found.columns):
+    if s.spec.size != 1 and _kept(s.shape, found.parts) is None:
         return False
     if all(x is not s for x in found.leaves):
         found.leaves.append(s)
@@ -150,15 +175,13 @@ def _take_in(found: _Sum, s: Symbol, shape: tuple[int, ...], stored: set[int]) -
 
 def _joins(group: list[_Sum], other: _Sum, order: dict[int, int]) -> bool:
     first = group[0]
-    if (first.rows, first.columns) != (other.rows, other.columns) or first.node.inputs[0].shape != other.node.inputs[
-        0
-    ].shape:
+    if (first.shape, first.begin, first.end) != (other.shape, other.begin, other.end):
         return False
     place = order[id(first.node)]
     leaves = {id(s): s for g in (*group, other) for s in g.leaves}
     if any(s.node is not None and order[id(s.node)] >= place for s in other.leaves):
         return False
-    shared = {id(s) for g in group for s in g.leaves if s.spec.size > first.columns} & {id(s) for s in other.leaves}
+    shared = {id(s) for g in group for s in g.leaves if s.shape == first.shape} & {id(s) for s in other.leaves}
     members = {id(n) for g in (*group, other) for n in g.members}
     return (
         bool(shared)
@@ -197,7 +220,7 @@ def _node_of(group: list[_Sum], order: dict[int, int]) -> Node:
         outs.append(number)
     outputs = tuple(g.node.outputs[0] for g in group)
     op = MapReduce(
-        tuple(steps), tuple(outs), group[0].rows, group[0].columns, tuple(y.shape for y in outputs),
+        tuple(steps), tuple(outs), group[0].shape, group[0].begin, group[0].end, tuple(y.shape for y in outputs),
         tuple(g.node.op.scale for g in group),
     )  # fmt: skip
     return Node(op, tuple(inputs), outputs)

@@ -96,7 +96,10 @@ _NAMES: dict[str, dict[str, str]] = {
         "CompileMetrics": "nacre.training:CompileMetrics",
     },
     "trainers.trainer": {"Trainer": "trainer"},
-    "layers": {"GroupedQueryAttention": "nacre.layers:GroupQueryAttention"},
+    "layers": {
+        "GroupedQueryAttention": "nacre.layers:GroupQueryAttention",
+        "IndexLookup": "nacre.layers.lookup:IndexLookup",
+    },
     "utils.naming": {
         "auto_name": "nacre.core.naming:auto_name",
         "to_snake_case": "nacre.core.naming:to_snake_case",

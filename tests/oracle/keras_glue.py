@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import types
 import unittest
+from collections import OrderedDict, deque
 from typing import Any
 
 from keras_glue_ops import operation
@@ -108,8 +109,12 @@ _NAMES: dict[str, dict[str, str]] = {
     "saving.saving_api": {
         name: f"nacre.saving:{name}" for name in ("load_model", "save_model", "load_weights", "save_weights")
     },
-    "saving.object_registration": {"GLOBAL_CUSTOM_NAMES": "nacre.core.custom_objects:_NAMES"},
+    "saving.object_registration": {"GLOBAL_CUSTOM_NAMES": "nacre.core.custom_objects:_registered_names"},
     "utils.summary_utils": {"print_summary": "nacre.utils.summary:print_summary"},
+    "utils.module_utils": {"optree": "PRESENT", "dmtree": "NOT_PRESENT"},
+    "utils.tracking": {
+        name: name for name in ("TrackedDict", "TrackedList", "TrackedOrderedDict", "TrackedSet")
+    },
     "utils.backend_utils": {"convert_tf_tensor": "nacre.ops:convert_to_tensor"},
     "utils": {"removesuffix": "removesuffix"},
     "utils.file_utils": {"join": "os.path:join", "exists": "os.path:exists", "makedirs": "os:makedirs"},
@@ -149,10 +154,10 @@ running = False  # whether a test is running, as opposed to a file being importe
 
 def find(path: str, name: str) -> Any:
     """The object, or None when there is no glue for it."""
-    for area, what in _ABSENT.items():
-        if f"{path}.".startswith(f"{area}."):
-            return Absent(what)
     where = _NAMES.get(path, {}).get(name)
+    for area, what in _ABSENT.items():
+        if where is None and f"{path}.".startswith(f"{area}."):
+            return Absent(what)
     if where is None:
         return operation(name) if path == "ops" or path.startswith("ops.") else None
     module, _, attribute = where.rpartition(":")
@@ -193,10 +198,27 @@ class AbsentModule(types.ModuleType):
 
 
 QUANTIZED = Absent("quantization")
+PRESENT, NOT_PRESENT = types.SimpleNamespace(available=True), types.SimpleNamespace(available=False)
 CURVES = types.SimpleNamespace(from_str=str, ROC="ROC", PR="PR", PRGAIN="PRGAIN")
 SUMMATIONS = types.SimpleNamespace(
     from_str=str, INTERPOLATION="interpolation", MAJORING="majoring", MINORING="minoring"
 )
+
+
+class TrackedList(list):  # type: ignore[type-arg]
+    """A list that is no plain one, as a layer's are."""
+
+
+class TrackedSet(deque[Any]):
+    """Walked as a sequence."""
+
+
+class TrackedDict(dict):  # type: ignore[type-arg]
+    """A dict that is no plain one."""
+
+
+class TrackedOrderedDict(OrderedDict[Any, Any]):
+    """The same, in its own order."""
 
 
 def conftest() -> types.ModuleType:

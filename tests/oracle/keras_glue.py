@@ -11,6 +11,8 @@ from typing import Any
 
 from keras_glue_ops import operation
 
+from nacre.core.remat import remat
+
 # Path below keras.src -> name -> "module:attribute" in nacre, or a name of this module.
 _NAMES: dict[str, dict[str, str]] = {
     "backend": {
@@ -23,6 +25,7 @@ _NAMES: dict[str, dict[str, str]] = {
         "convert_to_numpy": "nacre.ops:convert_to_numpy",
         "is_tensor": "nacre.ops:is_tensor",
         "shape": "nacre.ops:shape",
+        "core": "CORE",
         "compute_output_spec": "compute_output_spec",
         "name_scope": "nacre.core.naming:name_scope",
         "get_keras_mask": "get_keras_mask",
@@ -54,6 +57,17 @@ _NAMES: dict[str, dict[str, str]] = {
         "is_flash_attention_enabled": "false_function",
         "is_nnx_enabled": "false_function",
     },
+    "backend.common.remat": {
+        "RematScope": "nacre:RematScope",
+        "get_current_remat_mode": "nacre.core.remat:get_current_remat_mode",
+    },
+    "backend.common.variables": {
+        "AutocastScope": "absent",
+        "shape_equal": "absent",
+        "standardize_dtype": "nacre.backend:standardize_dtype",
+        "standardize_shape": "nacre.layers.input_layer:_shape",
+    },
+    "legacy.saving.legacy_h5_format": {"save_model_to_hdf5": "absent"},
     "backend.common.stateless_scope": {"StatelessScope": "nacre.core.stateless:StatelessScope"},
     "backend.common.name_scope": {
         "name_scope": "nacre.core.naming:name_scope",
@@ -106,10 +120,14 @@ _NAMES: dict[str, dict[str, str]] = {
         "to_snake_case": "nacre.core.naming:to_snake_case",
     },
     "saving.saving_lib": {"_MEMORY_UPPER_BOUND": "true", "_ZIP_MEMBER_BOMB_FLOOR_BYTES": "true"},
+    "saving.serialization_lib": {
+        "SafeModeScope": "nacre.core.registry:safe_mode_scope",
+        "ObjectSharingScope": "nacre.core.registry:object_sharing",
+    },
     "saving.saving_api": {
         name: f"nacre.saving:{name}" for name in ("load_model", "save_model", "load_weights", "save_weights")
     },
-    "saving.object_registration": {"GLOBAL_CUSTOM_NAMES": "nacre.core.custom_objects:_registered_names"},
+    "saving.object_registration": {"GLOBAL_CUSTOM_NAMES": "nacre.core.custom_objects:_names_by_object"},
     "utils.summary_utils": {"print_summary": "nacre.utils.summary:print_summary"},
     "utils.module_utils": {"optree": "PRESENT", "dmtree": "NOT_PRESENT"},
     "utils.tracking": {
@@ -132,7 +150,6 @@ _ABSENT = {
     "quantizers": "quantization",
     "distribution": "several devices",
     "distillation": "distillation",
-    "backend.common.remat": "rematerialization",
     "backend.jax": "the JAX engine",
     "backend.torch": "the PyTorch engine",
     "backend.tensorflow": "the TensorFlow engine",
@@ -198,6 +215,7 @@ class AbsentModule(types.ModuleType):
 
 
 QUANTIZED = Absent("quantization")
+CORE = types.SimpleNamespace(remat=remat)
 PRESENT, NOT_PRESENT = types.SimpleNamespace(available=True), types.SimpleNamespace(available=False)
 CURVES = types.SimpleNamespace(from_str=str, ROC="ROC", PR="PR", PRGAIN="PRGAIN")
 SUMMATIONS = types.SimpleNamespace(

@@ -182,6 +182,13 @@ def compute_output_spec(fn: Callable[..., Any], args: Any, kwargs: Any, name: st
         shape = tuple(m if m == n else None for m, n in zip(a.shape, b.shape))
         return KerasTensor(shape, a.dtype, name=naming.auto_name("keras_tensor"))
 
+    try:
+        tree.assert_same_structure(first, second)
+    except ValueError:
+        raise ValueError(
+            f"{name}: the number of outputs depends on the size of an unknown axis. Cannot infer argument `num` from shape: "
+            "either provide a tensor with a concrete shape in that dimension, or explicitly pass the `num` argument."
+        ) from None
     return tree.map_structure(spec, first, second)
 
 

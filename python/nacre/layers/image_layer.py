@@ -172,7 +172,7 @@ class BaseImagePreprocessingLayer(Layer):
         rank = len(images.shape)
         if rank not in (3, 4):
             raise ValueError(
-                "Expected image tensor to have rank 3 (single image) or 4 (batch of images). Received: "
+                "Expected the input image to be rank 3 or 4. Received: "
                 f"data.shape={tuple(images.shape)}"
             )
         return rank == 4

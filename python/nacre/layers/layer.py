@@ -294,6 +294,17 @@ class Layer(BuiltLayer):
         Node(self, args, kwargs, outputs)
         return outputs
 
+    def quantize(self, mode: Any = None, type_check: bool = True, config: Any = None) -> None:
+        """Not available. Raises NotImplementedError."""
+        raise NotImplementedError(
+            f"Layer {type(self).__name__} does not have a `quantize()` method implemented: nacre computes in float32 and "
+            "has no quantized layers"
+        )
+
+    def rematerialized_call(self, layer_call: Any, *args: Any, **kwargs: Any) -> Any:
+        """The function that calls this layer inside a `keras.RematScope`: itself (see `keras.remat`)."""
+        return layer_call
+
     def stateless_call(
         self,
         trainable_variables: Any,

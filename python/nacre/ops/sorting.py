@@ -383,7 +383,7 @@ def unique(
     [1, 3]
     """
     array = as_array(x if not hasattr(x, "value") else x.value)
-    found = list(np.unique(array, True, True, True, axis))
+    found = list(np.unique(array, True, True, True, axis, equal_nan=False))
     if size is not None:
         at = 0 if axis is None else axis
         have = found[0].shape[at]

@@ -239,8 +239,8 @@ def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False
         target = Cast(output.dtype)(target)
     if target.shape != output.shape:
         raise ValueError(
-            "categorical_crossentropy: arguments `target` and `output` must have the same shape. Received: "
-            f"{target.shape} and {output.shape}"
+            f"Arguments `target` and `output` must have the same shape. Received: target.shape={target.shape}, "
+            f"output.shape={output.shape} (categorical_crossentropy)"
         )
     if not target.shape:
         raise ValueError("categorical_crossentropy: expected tensors with a class axis, got scalars")
@@ -269,8 +269,8 @@ def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool 
     rest = (*output.shape[:at], *output.shape[at + 1 :])
     if target.shape not in (rest, (*output.shape[:at], 1, *output.shape[at + 1 :])) and target.shape != (*rest, 1):
         raise ValueError(
-            f"sparse_categorical_crossentropy: expected a target of shape {rest} for an output of shape {output.shape} "
-            f"with axis={axis}, got {target.shape}"
+            "Arguments `target` and `output` must have the same shape up until the last dimension: "
+            f"target.shape={target.shape}, output.shape={output.shape} (sparse_categorical_crossentropy along axis={axis})"
         )
     target = reshaped(target, rest)
     if is_float(target.dtype) or target.dtype == "bool":
@@ -307,8 +307,8 @@ def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> 
         target = Cast(output.dtype)(target)
     if target.shape != output.shape:
         raise ValueError(
-            f"binary_crossentropy: arguments `target` and `output` must have the same shape. Received: {target.shape} "
-            f"and {output.shape}"
+            f"Arguments `target` and `output` must have the same shape. Received: target.shape={target.shape}, "
+            f"output.shape={output.shape} (binary_crossentropy)"
         )
     if from_logits:
         return Sub()(Softplus()(output), Mul()(output, target))

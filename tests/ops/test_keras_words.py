@@ -1,0 +1,48 @@
+"""Cases of `keras.ops` in which Keras has its own mind: NaN among the different values, warnings, sizes not given."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+from nacre import KerasTensor, activations, backend, layers, ops
+
+
+def test_nans_are_all_different() -> None:
+    values, counts = ops.unique(np.array([1.0, np.nan, 1.0, np.nan], "float32"), return_counts=True)
+    assert np.isnan(np.asarray(values)).sum() == 2 and counts.tolist() == [2, 1, 1]
+
+
+def test_a_softmax_of_one_number_is_a_mistake_that_is_pointed_out() -> None:
+    with pytest.warns(UserWarning, match="This axis has size 1"):
+        assert ops.softmax(np.zeros((2, 1), "float32")).tolist() == [[1.0], [1.0]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        activations.softmax(np.zeros((2, 1), "float32"))
+        ops.softmax(np.zeros((1, 2), "float32"))
+        query = np.ones((1, 1, 4), "float32")
+        layers.MultiHeadAttention(1, 4)(query, query)
+
+
+def test_unstacking_an_axis_of_unknown_size_takes_a_number() -> None:
+    x = KerasTensor((2, None))
+    assert [t.shape for t in ops.unstack(x, num=3, axis=1)] == [(2,)] * 3
+    with pytest.raises(ValueError, match="Cannot infer argument `num` from shape"):
+        ops.unstack(x, axis=1)
+    with pytest.raises(ValueError, match="got num=3"):
+        ops.unstack(np.zeros((2, 2)), num=3)
+
+
+def test_dtypes_not_given_are_floats_and_python_numbers_say_the_kind() -> None:
+    assert ops.saturate_cast(np.array([1, 2]), None).dtype == "float32"
+    found = [backend.result_type(*d) for d in ((), ("uint8", int), ("bool", 1), ("int32", float), ("uint8", "int32"))]
+    assert found == ["float32", "uint8", "int32", "float32", "int32"]
+
+
+def test_matrices_that_are_none_are_refused_in_keras_words() -> None:
+    with pytest.raises(ValueError, match="Expected input to have rank >= 2"):
+        ops.cholesky(np.zeros(3))
+    with pytest.raises(ValueError, match="Expected a square matrix"):
+        ops.inv(np.zeros((2, 3)))

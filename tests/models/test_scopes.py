@@ -109,3 +109,16 @@ def test_what_cannot_be_done_says_so() -> None:
         model.export("there", format="some")
     with pytest.raises(NotImplementedError, match="load it with Keras"):
         model.export("there")
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        (nacre, "quantizers"), (nacre, "distribution"), (nacre, "export"), (layers, "JaxLayer"), (ops, "view_as_real"),
+        (nacre.callbacks, "OrbaxCheckpoint"), (nacre.dtype_policies, "GPTQDTypePolicy"),
+    ],
+)  # fmt: skip
+def test_names_that_keras_has_and_nacre_has_not_say_why(place: Any, name: str) -> None:
+    assert not hasattr(place, name)
+    with pytest.raises(AttributeError, match=f"has no attribute '{name}': .*[a-z]"):
+        getattr(place, name)

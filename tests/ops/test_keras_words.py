@@ -46,3 +46,23 @@ def test_matrices_that_are_none_are_refused_in_keras_words() -> None:
         ops.cholesky(np.zeros(3))
     with pytest.raises(ValueError, match="Expected a square matrix"):
         ops.inv(np.zeros((2, 3)))
+
+
+def test_signals_are_floats_with_an_axis() -> None:
+    with pytest.raises(TypeError, match="Expected `float32` or `float64`"):
+        ops.stft(np.arange(4), 2, 1, 4)
+    with pytest.raises(ValueError, match="Input should have rank >= 1"):
+        ops.extract_sequences(np.float32(42.0), 1, 1)
+
+
+def test_a_build_that_asks_for_the_shape_of_a_mask_gets_it() -> None:
+    class Masked(layers.Layer):
+        def build(self, inputs_shape: object, attention_mask_shape: object = None) -> None:
+            self.shapes = (inputs_shape, attention_mask_shape)
+
+        def call(self, inputs: object, attention_mask: object = None) -> object:
+            return inputs
+
+    layer = Masked()
+    layer(np.ones((2, 3), "float32"), attention_mask=np.ones((2, 1), "float32"))
+    assert layer.shapes == ((2, 3), (2, 1))

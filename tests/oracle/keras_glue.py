@@ -120,10 +120,6 @@ _NAMES: dict[str, dict[str, str]] = {
         "to_snake_case": "nacre.core.naming:to_snake_case",
     },
     "saving.saving_lib": {"_MEMORY_UPPER_BOUND": "true", "_ZIP_MEMBER_BOMB_FLOOR_BYTES": "true"},
-    "saving.serialization_lib": {
-        "SafeModeScope": "nacre.core.registry:safe_mode_scope",
-        "ObjectSharingScope": "nacre.core.registry:object_sharing",
-    },
     "saving.saving_api": {
         name: f"nacre.saving:{name}" for name in ("load_model", "save_model", "load_weights", "save_weights")
     },

@@ -74,8 +74,7 @@ class Layer(BuiltLayer):
             self._take_legacy_arguments(kwargs)
         if not isinstance(trainable, (bool, np.bool_)):
             raise ValueError(
-                f"Expected argument `trainable` to be a boolean. Received: trainable={trainable} (of type "
-                f"{type(trainable)})"
+                f"Expected `trainable` to be a boolean. Received: trainable={trainable} (of type {type(trainable)})"
             )
         if name is not None and (not isinstance(name, str) or "/" in name):
             raise ValueError(

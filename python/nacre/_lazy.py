@@ -13,13 +13,12 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-
 # Names of Keras that nacre does not have, and why.
 _ABSENT = {
     **dict.fromkeys(
         (
-            "AWQDTypePolicy", "GPTQDTypePolicy", "Int4DTypePolicy", "QuantizedDTypePolicy", "QuantizedFloat8DTypePolicy",
-            "Quantizer", "quantizers",
+            "AWQDTypePolicy", "GPTQDTypePolicy", "Int4DTypePolicy", "QuantizedDTypePolicy",
+            "QuantizedFloat8DTypePolicy", "Quantizer", "quantizers",
         ),
         "nacre computes in float32 and has no quantized layers",
     ),
@@ -27,7 +26,8 @@ _ABSENT = {
     "distillation": "train the student with a Model whose `compute_loss` calls the teacher",
     "export": "save a `.keras` file, load it with Keras and export it there",
     **dict.fromkeys(
-        ("FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper"), "layers written in other libraries cannot run here"
+        ("FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper"),
+        "layers written in other libraries cannot run here",
     ),
     "OrbaxCheckpoint": "Orbax is a library of JAX; use ModelCheckpoint",
     "audio_dataset_from_directory": "read the sound files yourself, and give fit arrays, a PyDataset or a generator",

@@ -75,10 +75,12 @@ def assert_same_structure(a: Any, b: Any, check_types: bool | None = None) -> No
     """
     if check_types is not None:
         hint = "please remove." if check_types else (
-            "For a looser check, use `keras.tree.assert_same_paths()`, which considers `list`, `tuple`, `namedtuple` and "
+            "For a looser check, use `keras.tree.assert_same_paths()`, which considers `list`, `tuple`, `namedtuple` "
+            "and "
             "`deque` as matching"
         )  # fmt: skip
-        text = f"The `check_types` argument is deprecated and no longer has any effect{', ' if check_types else '. '}{hint}"
+        end = ", " if check_types else ". "
+        text = f"The `check_types` argument is deprecated and no longer has any effect{end}{hint}"
         warnings.warn(text, DeprecationWarning, stacklevel=2)
     tree.assert_same_structure(a, b)
 

@@ -57,7 +57,8 @@ def draw_bounding_boxes(
 
     if not isinstance(bounding_boxes, dict):
         raise TypeError(
-            f"`bounding_boxes` should be a dict. Received: bounding_boxes={bounding_boxes} of type {type(bounding_boxes)}"
+            f"`bounding_boxes` should be a dict. Received: bounding_boxes={bounding_boxes} of type "
+            f"{type(bounding_boxes)}"
         )
     if "boxes" not in bounding_boxes or "labels" not in bounding_boxes:
         raise ValueError(
@@ -186,9 +187,8 @@ def plot_image_gallery(
             continue
         axis.imshow(pictures[i][..., 0] if pictures.shape[-1] == 1 else pictures[i])
         named = (("Label", y_true), ("Pred", y_pred))
-        titles = [
-            f"{what}: {label_map.get(int(np.asarray(y)[i]), 'Unknown')}" for what, y in named if y is not None and i < len(y)
-        ]
+        given = [(what, int(np.asarray(y)[i])) for what, y in named if y is not None and i < len(y)]
+        titles = [f"{what}: {label_map.get(label, 'Unknown')}" for what, label in given]
         if titles:
             axis.set_title("  ".join(titles), fontsize=8)
     if path is not None:
@@ -239,7 +239,7 @@ def plot_bounding_box_gallery(
                 "Only pass `legend` OR `legend_handles` to `keras.visualization.plot_bounding_box_gallery()`."
             )
         titled = ((true_color, "Ground Truth"), (pred_color, "Prediction"))
-        legend_handles = [Patch(color=np.array(color) / 255.0, label=label) for color, label in titled]
+        legend_handles = [Patch(color=tuple(c / 255.0 for c in color), label=label) for color, label in titled]
     plot_image_gallery(
         pictures, value_range=value_range, legend_handles=legend_handles, rows=rows, cols=cols,
         data_format="channels_last", **kwargs,

@@ -118,8 +118,8 @@ def test_outputs_agree_and_files_go_both_ways(name: str, tmp_path: Any) -> None:
 
 def name_of_module(name: str) -> str:
     modules = (
-        "convnext", "densenet", "efficientnet_v2", "efficientnet", "inception_resnet_v2", "inception_v3", "mobilenet_v3",
-        "nasnet", "vgg16", "xception",
+        "convnext", "densenet", "efficientnet_v2", "efficientnet", "inception_resnet_v2", "inception_v3",
+        "mobilenet_v3", "nasnet", "vgg16", "xception",
     )  # fmt: skip
     for module in modules:
         if name.lower().startswith(module.replace("_", "")):

@@ -1,4 +1,4 @@
-"""Vocabularies, hashes and texts against what Keras on TensorFlow gives; the numbers were recorded from Keras 3.15.1."""
+"""Vocabularies, hashes and texts against what Keras on TensorFlow gives, as recorded from Keras 3.15.1."""
 
 from __future__ import annotations
 

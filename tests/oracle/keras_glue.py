@@ -126,9 +126,7 @@ _NAMES: dict[str, dict[str, str]] = {
     "saving.object_registration": {"GLOBAL_CUSTOM_NAMES": "nacre.core.custom_objects:_names_by_object"},
     "utils.summary_utils": {"print_summary": "nacre.utils.summary:print_summary"},
     "utils.module_utils": {"optree": "PRESENT", "dmtree": "NOT_PRESENT"},
-    "utils.tracking": {
-        name: name for name in ("TrackedDict", "TrackedList", "TrackedOrderedDict", "TrackedSet")
-    },
+    "utils.tracking": {name: name for name in ("TrackedDict", "TrackedList", "TrackedOrderedDict", "TrackedSet")},
     "utils.backend_utils": {"convert_tf_tensor": "nacre.ops:convert_to_tensor"},
     "utils": {"removesuffix": "removesuffix"},
     "utils.file_utils": {"join": "os.path:join", "exists": "os.path:exists", "makedirs": "os:makedirs"},

@@ -21,7 +21,8 @@ def test_dicts_are_walked_by_key_and_ordered_ones_in_their_order() -> None:
 @pytest.mark.parametrize(
     "structure",
     [
-        deque([1, 2], maxlen=3), OrderedDict([("b", 1), ("a", 2)]), defaultdict(int, b=1), Point(1, 2), [1, (2, {"a": 3})],
+        deque([1, 2], maxlen=3), OrderedDict([("b", 1), ("a", 2)]), defaultdict(int, b=1), Point(1, 2),
+        [1, (2, {"a": 3})],
     ],
 )  # fmt: skip
 def test_what_is_built_again_is_of_the_same_class(structure: Any) -> None:

@@ -8,10 +8,12 @@ from nacre import initializers, layers
 from nacre.applications.building import CLOUD, Arguments, Published, channel_axis, image_model, input_shape_of
 from nacre.applications.imagenet_utils import decode_predictions
 from nacre.core.registry import register_keras_serializable
+from nacre.layers.layer import Layer
 from nacre.models import Model, Sequential
 
 __all__ = [
-    *[f"ConvNeXt{size}" for size in ("Tiny", "Small", "Base", "Large", "XLarge")], "decode_predictions", "preprocess_input",
+    *[f"ConvNeXt{size}" for size in ("Tiny", "Small", "Base", "Large", "XLarge")], "decode_predictions",
+    "preprocess_input",
 ]  # fmt: skip
 
 _EPSILON = 1e-6
@@ -41,7 +43,7 @@ _SIZES = {
 
 
 @register_keras_serializable("keras.applications")
-class LayerScale(layers.Layer):
+class LayerScale(Layer):
     """Each channel times a weight of its own.
 
     Args:
@@ -82,7 +84,8 @@ def _block(x: Any, channels: int, name: str) -> Any:
 def _network(which: str, given: Arguments, scale: bool) -> Model:
     if channel_axis() == 1:
         raise ValueError(
-            "ConvNeXt does not support the `channels_first` image data format. Switch to `channels_last` by editing your "
+            "ConvNeXt does not support the `channels_first` image data format. Switch to `channels_last` by editing "
+            "your "
             "local config file at ~/.keras/keras.json"
         )
     name, (depths, widths, *sums) = given.name, _SIZES[which]

@@ -1,4 +1,4 @@
-"""EfficientNetV2 (Tan and Le 2021): EfficientNet with plain convolutions in its first stages, found for fast training."""
+"""EfficientNetV2 (Tan and Le 2021): EfficientNet with plain convolutions in its first stages, for fast training."""
 
 from __future__ import annotations
 
@@ -12,14 +12,19 @@ from nacre.applications.imagenet_utils import decode_predictions
 from nacre.models import Model
 
 __all__ = [
-    *[f"EfficientNetV2{size}" for size in ("B0", "B1", "B2", "B3", "S", "M", "L")], "decode_predictions", "preprocess_input",
+    *[f"EfficientNetV2{size}" for size in ("B0", "B1", "B2", "B3", "S", "M", "L")], "decode_predictions",
+    "preprocess_input",
 ]  # fmt: skip
 
 _MAKE = Layers(momentum=0.9, kernel_initializer=_CONV_INIT)
 # Blocks, filters, widening, stride of each stage, whether channels are weighed (in blocks with depthwise convolutions);
 # the first filters are those of the stem.
-_B = (32, ((1, 16, 1, 1, 0), (2, 32, 4, 2, 0), (2, 48, 4, 2, 0), (3, 96, 4, 2, 1), (5, 112, 6, 1, 1), (8, 192, 6, 2, 1)))
-_S = (24, ((2, 24, 1, 1, 0), (4, 48, 4, 2, 0), (4, 64, 4, 2, 0), (6, 128, 4, 2, 1), (9, 160, 6, 1, 1), (15, 256, 6, 2, 1)))
+_B = (32, (
+    (1, 16, 1, 1, 0), (2, 32, 4, 2, 0), (2, 48, 4, 2, 0), (3, 96, 4, 2, 1), (5, 112, 6, 1, 1), (8, 192, 6, 2, 1),
+))  # fmt: skip
+_S = (24, (
+    (2, 24, 1, 1, 0), (4, 48, 4, 2, 0), (4, 64, 4, 2, 0), (6, 128, 4, 2, 1), (9, 160, 6, 1, 1), (15, 256, 6, 2, 1),
+))  # fmt: skip
 _M = (24, (
     (3, 24, 1, 1, 0), (5, 48, 4, 2, 0), (5, 80, 4, 2, 0), (7, 160, 4, 2, 1), (14, 176, 6, 1, 1), (18, 304, 6, 2, 1),
     (5, 512, 6, 1, 1),
@@ -51,7 +56,7 @@ def _weighed(x: Any, few: int, name: str) -> Any:
     return layers.multiply([x, weight], name=f"{name}se_excite")
 
 
-def _block(x: Any, name: str, filters: int, widening: int, strides: int, weighed: bool, dropped: float) -> Any:
+def _block(x: Any, name: str, filters: int, widening: int, strides: int, weighed: int, dropped: float) -> Any:
     start, channels = x, x.shape[channel_axis()]
     wide = channels * widening
     fused = not weighed

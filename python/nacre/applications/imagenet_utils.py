@@ -23,8 +23,8 @@ _MODES: dict[str, tuple[bool, float, Any, Any]] = {
 
 
 def preprocess_input(x: Any, data_format: str | None = None, mode: str = "caffe") -> Any:
-    """Pixels from 0 to 255 as a network wants them. An array of floats is written over, as in Keras: copy it first where
-    that is not wanted. Other arrays give a new one, tensors a tensor.
+    """Pixels from 0 to 255 as a network wants them. An array of floats is written over, as in Keras: copy it first
+    where that is not wanted. Other arrays give a new one, tensors a tensor.
 
     Args:
         x: one image or a batch, RGB.

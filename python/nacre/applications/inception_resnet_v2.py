@@ -1,4 +1,4 @@
-"""InceptionResNetV2 (Szegedy et al. 2017): Inception's branches, whose sum is added to what they came from, scaled down."""
+"""InceptionResNetV2 (Szegedy et al. 2017): Inception's branches, added to what they came from, scaled down."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from nacre.applications import imagenet_utils
 from nacre.applications.building import Arguments, Layers, channel_axis, image_model, published
 from nacre.applications.imagenet_utils import decode_predictions
 from nacre.core.registry import register_keras_serializable
+from nacre.layers.layer import Layer
 from nacre.models import Model
 
 __all__ = ["InceptionResNetV2", "decode_predictions", "preprocess_input"]
@@ -23,7 +24,7 @@ _BLOCKS: dict[str, tuple[tuple[tuple[int, Any], ...], ...]] = {
 
 
 @register_keras_serializable("keras.applications")
-class CustomScaleLayer(layers.Layer):
+class CustomScaleLayer(Layer):
     """`[x, y]` -> `x + scale * y`."""
 
     def __init__(self, scale: float, **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""MobileNetV3 (Howard et al. 2019): MobileNetV2's blocks with weights of channels, found for small and large budgets."""
+"""MobileNetV3 (Howard et al. 2019): MobileNetV2's blocks with weights of channels, in two sizes."""
 
 from __future__ import annotations
 
@@ -23,16 +23,18 @@ from nacre.models import Model
 __all__ = ["decode_predictions", "preprocess_input"]
 
 _MAKE = Layers(momentum=0.999)
-# Widening, filters, whether the window is the large one, stride, whether channels are weighed, whether the activation is
+# Widening, filters, whether the window is the large one, stride, whether channels are weighed, whether the
+# activation is
 # the costly one.
 _SMALL = (
-    (1, 16, 0, 2, 1, 0), (72.0 / 16, 24, 0, 2, 0, 0), (88.0 / 24, 24, 0, 1, 0, 0), (4, 40, 1, 2, 1, 1), (6, 40, 1, 1, 1, 1),
-    (6, 40, 1, 1, 1, 1), (3, 48, 1, 1, 1, 1), (3, 48, 1, 1, 1, 1), (6, 96, 1, 2, 1, 1), (6, 96, 1, 1, 1, 1), (6, 96, 1, 1, 1, 1),
+    (1, 16, 0, 2, 1, 0), (72.0 / 16, 24, 0, 2, 0, 0), (88.0 / 24, 24, 0, 1, 0, 0), (4, 40, 1, 2, 1, 1),
+    (6, 40, 1, 1, 1, 1), (6, 40, 1, 1, 1, 1), (3, 48, 1, 1, 1, 1), (3, 48, 1, 1, 1, 1), (6, 96, 1, 2, 1, 1),
+    (6, 96, 1, 1, 1, 1), (6, 96, 1, 1, 1, 1),
 )  # fmt: skip
 _LARGE = (
-    (1, 16, 0, 1, 0, 0), (4, 24, 0, 2, 0, 0), (3, 24, 0, 1, 0, 0), (3, 40, 1, 2, 1, 0), (3, 40, 1, 1, 1, 0), (3, 40, 1, 1, 1, 0),
-    (6, 80, 0, 2, 0, 1), (2.5, 80, 0, 1, 0, 1), (2.3, 80, 0, 1, 0, 1), (2.3, 80, 0, 1, 0, 1), (6, 112, 0, 1, 1, 1),
-    (6, 112, 0, 1, 1, 1), (6, 160, 1, 2, 1, 1), (6, 160, 1, 1, 1, 1), (6, 160, 1, 1, 1, 1),
+    (1, 16, 0, 1, 0, 0), (4, 24, 0, 2, 0, 0), (3, 24, 0, 1, 0, 0), (3, 40, 1, 2, 1, 0), (3, 40, 1, 1, 1, 0),
+    (3, 40, 1, 1, 1, 0), (6, 80, 0, 2, 0, 1), (2.5, 80, 0, 1, 0, 1), (2.3, 80, 0, 1, 0, 1), (2.3, 80, 0, 1, 0, 1),
+    (6, 112, 0, 1, 1, 1), (6, 112, 0, 1, 1, 1), (6, 160, 1, 2, 1, 1), (6, 160, 1, 1, 1, 1), (6, 160, 1, 1, 1, 1),
 )  # fmt: skip
 # MD5 sums of the weights with the classifier and without.
 _SUMS = {
@@ -70,7 +72,14 @@ def _weighed(x: Any, filters: int, prefix: str) -> Any:
 
 
 def _block(
-    x: Any, index: int, widening: float, filters: int, window: int, strides: int, weighed: bool, act: Callable[[Any], Any]
+    x: Any,
+    index: int,
+    widening: float,
+    filters: int,
+    window: int,
+    strides: int,
+    weighed: bool,
+    act: Callable[[Any], Any],
 ) -> Any:
     start, channels = x, x.shape[channel_axis()]
     prefix = f"expanded_conv_{index}_" if index else "expanded_conv_"
@@ -100,12 +109,14 @@ def _network(
     if given.weights == "imagenet":
         if alpha not in ((1.0,) if minimalistic else (0.75, 1.0)):
             raise ValueError(
-                "If imagenet weights are being loaded, alpha can be one of `0.75`, `1.0` for non minimalistic or `1.0` for "
+                "If imagenet weights are being loaded, alpha can be one of `0.75`, `1.0` for non minimalistic or `1.0` "
+                "for "
                 "minimalistic only."
             )
         if rows != columns or rows != 224:
             warnings.warn(
-                "`input_shape` is undefined or non-square, or `rows` is not 224. Weights for input shape (224, 224) will be "
+                "`input_shape` is undefined or non-square, or `rows` is not 224. Weights for input shape (224, 224) "
+                "will be "
                 "loaded as the default.",
                 stacklevel=3,
             )
@@ -143,20 +154,22 @@ def preprocess_input(x: Any, data_format: str | None = None) -> Any:
 
 
 def MobileNetV3Small(
-    input_shape: Any = None, alpha: float = 1.0, minimalistic: bool = False, include_top: bool = True, weights: Any = "imagenet",
-    input_tensor: Any = None, classes: int = 1000, pooling: str | None = None, dropout_rate: float = 0.2,
-    classifier_activation: Any = "softmax", include_preprocessing: bool = True, name: str = "MobileNetV3Small",
+    input_shape: Any = None, alpha: float = 1.0, minimalistic: bool = False, include_top: bool = True,
+    weights: Any = "imagenet", input_tensor: Any = None, classes: int = 1000, pooling: str | None = None,
+    dropout_rate: float = 0.2, classifier_activation: Any = "softmax", include_preprocessing: bool = True,
+    name: str = "MobileNetV3Small",
 ) -> Model:  # fmt: skip
-    """MobileNetV3Small with 2.9 million weights, for images of any size; `alpha` is a factor of the number of filters, a
-    `minimalistic` one has small windows and cheap activations. The other arguments: see `building.Arguments`."""
+    """MobileNetV3Small with 2.9 million weights, for images of any size; `alpha` is a factor of the number of filters,
+    a `minimalistic` one has small windows and cheap activations. The other arguments: see `building.Arguments`."""
     given = Arguments(include_top, weights, input_tensor, input_shape, pooling, classes, classifier_activation, name)
     return _network("small", _SMALL, 1024, given, alpha, minimalistic, dropout_rate, include_preprocessing)
 
 
 def MobileNetV3Large(
-    input_shape: Any = None, alpha: float = 1.0, minimalistic: bool = False, include_top: bool = True, weights: Any = "imagenet",
-    input_tensor: Any = None, classes: int = 1000, pooling: str | None = None, dropout_rate: float = 0.2,
-    classifier_activation: Any = "softmax", include_preprocessing: bool = True, name: str = "MobileNetV3Large",
+    input_shape: Any = None, alpha: float = 1.0, minimalistic: bool = False, include_top: bool = True,
+    weights: Any = "imagenet", input_tensor: Any = None, classes: int = 1000, pooling: str | None = None,
+    dropout_rate: float = 0.2, classifier_activation: Any = "softmax", include_preprocessing: bool = True,
+    name: str = "MobileNetV3Large",
 ) -> Model:  # fmt: skip
     """MobileNetV3Large with 5.4 million weights, for images of any size. Arguments: see MobileNetV3Small."""
     given = Arguments(include_top, weights, input_tensor, input_shape, pooling, classes, classifier_activation, name)

@@ -55,7 +55,8 @@ def _fitted(p: Any, x: Any, filters: int, name: str) -> Any:
 
 
 def _squeezed(x: Any, filters: int, kind: str, name: str) -> Any:
-    return _MAKE.bn(_MAKE.conv(_MAKE.act(x), filters, 1, f"{kind}_conv_1_{name}", padding="same"), f"{kind}_bn_1_{name}")
+    x = _MAKE.conv(_MAKE.act(x), filters, 1, f"{kind}_conv_1_{name}", padding="same")
+    return _MAKE.bn(x, f"{kind}_bn_1_{name}")
 
 
 def _normal(x: Any, p: Any, filters: int, name: str) -> tuple[Any, Any]:
@@ -70,16 +71,14 @@ def _normal(x: Any, p: Any, filters: int, name: str) -> tuple[Any, Any]:
     p = _fitted(p, x, filters, name)
     h = _squeezed(x, filters, "normal", name)
     parts = [p]
-    for i, pair in enumerate(
-        (
-            lambda: (separable(h, 5, "left1"), separable(p, 3, "right1")),
-            lambda: (separable(p, 5, "left2"), separable(p, 3, "right2")),
-            lambda: (average(h, "left3"), p),
-            lambda: (average(p, "left4"), average(p, "right4")),
-            lambda: (separable(h, 3, "left5"), h),
-        ),
-        1,
-    ):
+    pairs: tuple[Callable[[], tuple[Any, Any]], ...] = (
+        lambda: (separable(h, 5, "left1"), separable(p, 3, "right1")),
+        lambda: (separable(p, 5, "left2"), separable(p, 3, "right2")),
+        lambda: (average(h, "left3"), p),
+        lambda: (average(p, "left4"), average(p, "right4")),
+        lambda: (separable(h, 3, "left5"), h),
+    )
+    for i, pair in enumerate(pairs, 1):
         with name_scope(f"block_{i}"):
             parts.append(layers.add(list(pair()), name=f"normal_add_{i}_{name}"))
     return layers.concatenate(parts, axis=-1, name=f"normal_concat_{name}"), x
@@ -116,17 +115,17 @@ def _halving(x: Any, p: Any, filters: int, name: str) -> tuple[Any, Any]:
     return layers.concatenate([x2, x3, x4, x5], axis=-1, name=f"reduction_concat_{name}"), x
 
 
-def _network(
-    given: Arguments, last: int, blocks: int, stem: int, skip: bool, size: int, source: Published
-) -> Model:
+def _network(given: Arguments, last: int, blocks: int, stem: int, skip: bool, size: int, source: Published) -> Model:
     if channel_axis() == 1:
         raise ValueError(
-            "NASNet does not support the `channels_first` image data format. Switch to `channels_last` by editing your local "
+            "NASNet does not support the `channels_first` image data format. Switch to `channels_last` by editing your "
+            "local "
             "config file at ~/.keras/keras.json"
         )
     if given.weights == "imagenet" and given.input_shape is not None and None in tuple(given.input_shape):
         raise ValueError(
-            "When specifying the input shape of a NASNet and loading `ImageNet` weights, the input_shape argument must be "
+            "When specifying the input shape of a NASNet and loading `ImageNet` weights, the input_shape argument must "
+            "be "
             f"static (no None entries). Got: `input_shape={given.input_shape}`."
         )
     filters = last // 24
@@ -162,7 +161,8 @@ def preprocess_input(x: Any, data_format: str | None = None) -> Any:
 
 def NASNetMobile(
     input_shape: Any = None, include_top: bool = True, weights: Any = "imagenet", input_tensor: Any = None,
-    pooling: str | None = None, classes: int = 1000, classifier_activation: Any = "softmax", name: str = "nasnet_mobile",
+    pooling: str | None = None, classes: int = 1000, classifier_activation: Any = "softmax",
+    name: str = "nasnet_mobile",
 ) -> Model:  # fmt: skip
     """NASNetMobile with 5.3 million weights, for images of 224 x 224. Arguments: see `building.Arguments`."""
     if not include_top and input_shape is None:

@@ -1,7 +1,7 @@
 """Rematerialization: asked for as in Keras, and answered by the plan of a step.
 
-A compiled step knows when each value is read for the last time, and lays its values out accordingly; nothing is computed
-a second time to save memory. What is marked here computes the same values with the same gradients.
+A compiled step knows when each value is read for the last time, and lays its values out accordingly; nothing is
+computed a second time to save memory. What is marked here computes the same values with the same gradients.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class RematScope:
     ) -> None:
         if mode not in ("full", "activations", "larger_than", "list_of_layers", None):
             raise ValueError(
-                f"Invalid mode '{mode}'. Supported modes are: 'full', 'activations', 'larger_than', 'list_of_layers', or "
+                f"Invalid mode '{mode}'. Supported modes are: 'full', 'activations', 'larger_than', 'list_of_layers', "
+                "or "
                 " None."
             )
         self.mode = mode

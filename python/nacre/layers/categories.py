@@ -279,11 +279,12 @@ class Hashing(Layer):
         modes = ("int", "one_hot", "multi_hot", "count")
         if output_mode not in modes:
             raise ValueError(
-                f"Invalid value for argument `output_mode`. Expected one of {modes}. Received: output_mode={output_mode}"
+                f"Invalid value for argument `output_mode`. Expected one of {modes}. Received: "
+                f"output_mode={output_mode}"
             )
         if sparse and output_mode == "int":
             raise ValueError(
-                "`sparse` may only be true if `output_mode` is `\"one_hot\"`, `\"multi_hot\"`, or `\"count\"`. "
+                '`sparse` may only be true if `output_mode` is `"one_hot"`, `"multi_hot"`, or `"count"`. '
                 f"Received: sparse={sparse} and output_mode={output_mode}"
             )
         if sparse:
@@ -322,7 +323,8 @@ class Hashing(Layer):
     def compute_output_spec(self, inputs: Any) -> Any:
         """A KerasTensor of what `call` gives."""
         return KerasTensor(
-            self.compute_output_shape(inputs.shape), self.compute_dtype if self.output_mode == "int" else self._input_dtype
+            self.compute_output_shape(inputs.shape),
+            self.compute_dtype if self.output_mode == "int" else self._input_dtype,
         )
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -380,8 +382,7 @@ class HashedCrossing(Layer):
         features = [np.asarray(x) for x in inputs]
         if any(f.dtype.kind == "f" for f in features):
             raise ValueError(
-                "All `HashedCrossing` inputs should have an integer or string dtype. Received: "
-                f"inputs={inputs}"
+                f"All `HashedCrossing` inputs should have an integer or string dtype. Received: inputs={inputs}"
             )
         columns = [[v if isinstance(v, int) else fingerprint(_text(v)) for v in f.ravel().tolist()] for f in features]
         dtype = self.compute_dtype if self.output_mode == "int" else "int64"

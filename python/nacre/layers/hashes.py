@@ -5,6 +5,7 @@ Each is a fixed function of bytes, so that a place is the same in every process,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 _BITS = (1 << 64) - 1
@@ -124,7 +125,7 @@ def _longer(text: bytes) -> int:
     return _joined(low & _BITS, _joined(v[1], w[1], factor) + x & _BITS, factor)
 
 
-def crossed(numbers: list[int]) -> int:
+def crossed(numbers: Sequence[int]) -> int:
     """The number of a combination: of fingerprints of strings, and of integers as they are."""
     result = _CROSS_START
     for number in numbers:

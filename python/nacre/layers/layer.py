@@ -296,7 +296,8 @@ class Layer(BuiltLayer):
     def quantize(self, mode: Any = None, type_check: bool = True, config: Any = None) -> None:
         """Not available. Raises NotImplementedError."""
         raise NotImplementedError(
-            f"Layer {type(self).__name__} does not have a `quantize()` method implemented: nacre computes in float32 and "
+            f"Layer {type(self).__name__} does not have a `quantize()` method implemented: nacre computes in float32 "
+            "and "
             "has no quantized layers"
         )
 

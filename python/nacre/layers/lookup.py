@@ -57,9 +57,7 @@ class IndexLookup(Layer):
             )
         one_of(who, "oov_method", oov_method, ("floormod", "farmhash"))
         if salt is not None and vocabulary_dtype != "string" and oov_method != "farmhash":
-            raise ValueError(
-                f"`salt` can only be used when `oov_method='farmhash'`. Received: oov_method={oov_method}"
-            )
+            raise ValueError(f"`salt` can only be used when `oov_method='farmhash'`. Received: oov_method={oov_method}")
         salt = two_integers("IndexLookup", salt)
         output_mode = _OLD_MODES.get(output_mode, output_mode)
         one_of(who, "output_mode", output_mode, _MODES)
@@ -87,7 +85,8 @@ class IndexLookup(Layer):
             raise ValueError(f"Unrecognized keyword argument(s): {kwargs}")
         if output_mode == "tf_idf" and self._fixed and idf_weights is None:
             raise ValueError(
-                "When specifying the `vocabulary` argument, in TF-IDF output mode, the `idf_weights` argument must also "
+                "When specifying the `vocabulary` argument, in TF-IDF output mode, the `idf_weights` argument must "
+                "also "
                 "be provided."
             )
         self.invert = invert
@@ -167,7 +166,9 @@ class IndexLookup(Layer):
                     f"len(vocabulary) is {len(given)}"
                 )
             if weights.ndim != 1:
-                raise ValueError(f"TF-IDF data must be a 1-index array. Received: type(idf_weights)={type(idf_weights)}")
+                raise ValueError(
+                    f"TF-IDF data must be a 1-index array. Received: type(idf_weights)={type(idf_weights)}"
+                )
             if not listed:
                 weights = self._with_special(weights)
         self._take(tokens, weights)
@@ -184,7 +185,8 @@ class IndexLookup(Layer):
                 continue
             at = [i for i, t in enumerate(given) if t == token][-1]
             raise ValueError(
-                f"Found reserved {what} token at unexpected location in `vocabulary`. Note that passed `vocabulary` does "
+                f"Found reserved {what} token at unexpected location in `vocabulary`. Note that passed `vocabulary` "
+                "does "
                 "not need to include the OOV and mask tokens. Either remove all mask and OOV tokens, or include them "
                 f"only at the start of the vocabulary in precisely this order: {special}. Received: {name}={token} at "
                 f"vocabulary index {at}"
@@ -207,7 +209,8 @@ class IndexLookup(Layer):
         frozen = self._frozen_size
         if frozen not in (None, size) and self.output_mode != "int" and not self.pad_to_max_tokens:
             raise RuntimeError(
-                f"When using `output_mode={self.output_mode}` and `pad_to_max_tokens=False`, the vocabulary size cannot "
+                f"When using `output_mode={self.output_mode}` and `pad_to_max_tokens=False`, the vocabulary size "
+                "cannot "
                 f"be changed after the layer is called. Old vocab size is {frozen}, new vocab size is {size}"
             )
         object.__setattr__(self, "_tokens", tokens)
@@ -314,7 +317,8 @@ class IndexLookup(Layer):
             out[i] = at
         if unknown and not self.num_oov_indices:
             raise ValueError(
-                f"When `num_oov_indices=0` all inputs should be in vocabulary, found OOV values {unknown[:10]}, consider "
+                f"When `num_oov_indices=0` all inputs should be in vocabulary, found OOV values {unknown[:10]}, "
+                "consider "
                 "setting `num_oov_indices=1`."
             )
         return out.reshape(values.shape)
@@ -437,7 +441,8 @@ class IndexLookup(Layer):
         weights = self.idf_weights
         if self.output_mode == "tf_idf" and (weights is None or weights.shape < (len(special) + len(tokens),)):
             raise ValueError(
-                f"{type(self).__name__} '{self.name}': the file has {0 if weights is None else weights.size} weights for "
+                f"{type(self).__name__} '{self.name}': the file has {0 if weights is None else weights.size} weights "
+                "for "
                 f"{len(special) + len(tokens)} tokens"
             )
         self._take(tokens, None)
@@ -459,7 +464,8 @@ def two_integers(who: str, salt: Any) -> list[int] | None:
     pair = [salt, salt] if is_int(salt) else list(salt) if isinstance(salt, (tuple, list)) else []
     if len(pair) != 2 or not all(map(is_int, pair)):
         raise ValueError(
-            f"The `salt` argument for `{who}` can only be a tuple of {'size ' if who == 'Hashing' else ''}2 integers, or "
+            f"The `salt` argument for `{who}` can only be a tuple of {'size ' if who == 'Hashing' else ''}2 integers, "
+            "or "
             f"a single integer. Received: salt={salt}."
         )
     return [int(n) for n in pair]
@@ -547,8 +553,8 @@ class StringLookup(IndexLookup):
 class IntegerLookup(IndexLookup):
     """Integers to indices of a vocabulary, or back with `invert`. Runs in Python, on the data before the model.
 
-    The arguments are those of StringLookup; with several places for unknown integers, the remainder picks one, or a hash
-    with `oov_method="farmhash"`.
+    The arguments are those of StringLookup; with several places for unknown integers, the remainder picks one, or a
+    hash with `oov_method="farmhash"`.
 
     >>> IntegerLookup(vocabulary=[12, 36])([36, 7]).tolist()
     [2, 0]

@@ -48,7 +48,8 @@ class Reshape(Layer):
         target_shape = tuple(target_shape) if hasattr(target_shape, "__iter__") else (target_shape,)
         if target_shape.count(-1) > 1:
             raise ValueError(
-                f"There must be at most one unknown dimension (-1) in `target_shape`. Received: target_shape={target_shape}."
+                "There must be at most one unknown dimension (-1) in `target_shape`. Received: "
+                f"target_shape={target_shape}."
             )
         for n in target_shape:
             if not is_int(n) or n < -1:

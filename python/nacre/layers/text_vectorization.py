@@ -199,7 +199,8 @@ class TextVectorization(Layer):
             )
         single = np.asarray(inputs).ndim == 0
         words = self._words(inputs)
-        indices = [self._lookup_layer._indices(np.array(w, dtype=object)) if w else np.zeros(0, np.int64) for w in words]
+        lookup = self._lookup_layer
+        indices = [lookup._indices(np.array(w, dtype=object)) if w else np.zeros(0, np.int64) for w in words]
         if self.output_mode == "int":
             length = self.output_sequence_length
             if length is None:
@@ -208,7 +209,6 @@ class TextVectorization(Layer):
             for row, values in zip(out, indices):
                 row[: len(values)] = values[:length]
             return Tensor(out[0] if single else out)
-        lookup = self._lookup_layer
         depth = lookup._known_depth()
         vectors = [encode_indices(row, self.output_mode, depth, lookup.idf_weights) for row in indices]
         return Tensor(vectors[0] if single else np.stack(vectors))

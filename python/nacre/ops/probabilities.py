@@ -198,7 +198,8 @@ def softmax(x: Any, axis: Any = -1) -> Any:
     x = value(x)
     if isinstance(axis, int) and -len(x.shape) <= axis < len(x.shape) and x.shape[axis] == 1:
         warnings.warn(
-            f"You are using a softmax over axis {axis} of a tensor of shape {x.shape}. This axis has size 1. The softmax "
+            f"You are using a softmax over axis {axis} of a tensor of shape {x.shape}. This axis has size 1. The "
+            "softmax "
             "operation will always return the value 1, which is likely not what you intended. Did you mean to use a "
             "sigmoid instead?",
             stacklevel=3,
@@ -270,7 +271,8 @@ def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool 
     if target.shape not in (rest, (*output.shape[:at], 1, *output.shape[at + 1 :])) and target.shape != (*rest, 1):
         raise ValueError(
             "Arguments `target` and `output` must have the same shape up until the last dimension: "
-            f"target.shape={target.shape}, output.shape={output.shape} (sparse_categorical_crossentropy along axis={axis})"
+            f"target.shape={target.shape}, output.shape={output.shape} (sparse_categorical_crossentropy along "
+            f"axis={axis})"
         )
     target = reshaped(target, rest)
     if is_float(target.dtype) or target.dtype == "bool":

@@ -24,8 +24,8 @@ def check_count(name: str, value: Any, least: int, none: bool = True) -> int | N
 
 
 def check_verbose(verbose: Any) -> int:
-    """A whole number: 0 silent, 1 a bar, 2 a line, above only the numbers of epochs. Raises ValueError for what is neither
-    that nor "auto"."""
+    """A whole number: 0 silent, 1 a bar, 2 a line, above only the numbers of epochs. Raises ValueError for what is
+    neither that nor "auto"."""
     if isinstance(verbose, str) and verbose == "auto":
         return 1
     if isinstance(verbose, (bool, int, np.integer)) and verbose >= 0:

@@ -78,7 +78,8 @@ def _dataset(
         raise ValueError(f'`subset` must be either "training", "validation" or "both", received: {subset}')
     if shuffle and validation_split and seed is None:
         raise ValueError(
-            "If using `validation_split` and shuffling the data, you must provide a `seed` argument, to make sure that there "
+            "If using `validation_split` and shuffling the data, you must provide a `seed` argument, to make sure that "
+            "there "
             "is no overlap between the training and validation subset."
         )
     if label_mode is None:  # every file below the folder counts
@@ -87,14 +88,15 @@ def _dataset(
     if not inferred and labels is not None and not isinstance(labels, (list, tuple, np.ndarray)):
         raise ValueError(
             "`labels` argument should be a list/tuple of integer labels, of the same size as the number of "
-            f"{'image' if endings is _IMAGES else 'text'} files in the target directory. 'inferred' takes them from the names of "
+            f"{'image' if endings is _IMAGES else 'text'} files in the target directory. 'inferred' takes them from "
+            "the names of "
             f"the subdirectories, None gives none. Received: labels={labels!r}"
         )
     if not inferred and class_names:
         raise ValueError(f'You can only pass `class_names` if `labels="inferred"`. Received: labels={labels!r}')
     if not root.is_dir():
-        kind = NotADirectoryError if root.exists() else FileNotFoundError
-        raise kind(f"there is no folder {str(directory)!r}")
+        refused = NotADirectoryError if root.exists() else FileNotFoundError
+        raise refused(f"there is no folder {str(directory)!r}")
     folders = sorted(p.name for p in root.iterdir() if p.is_dir())
     if inferred and class_names and not set(class_names) <= set(folders):
         raise ValueError(
@@ -112,9 +114,9 @@ def _dataset(
         kind = "images" if endings is _IMAGES else "text files"
         raise ValueError(f"No {kind} found in directory {directory}. Allowed formats: {endings}")
     paths = [str(p) for p, _ in found]
-    numbers: Any = (
-        np.array([i for _, i in found], np.int32) if inferred else None if labels is None else np.asarray(labels, np.int32)
-    )
+    numbers: Any = None
+    if labels is not None:
+        numbers = np.array([i for _, i in found] if inferred else labels, np.int32)
     if numbers is not None and len(numbers) != len(paths):
         raise ValueError(
             f"Expected the lengths of `labels` to match the number of files in the target directory. len(labels) is "
@@ -200,7 +202,8 @@ def image_dataset_from_directory(
 
     def picture(path: str) -> Any:
         """The pixels, resized as floats: each takes the nearest of the larger image, also where it shrinks."""
-        whole = img_to_array(load_img(path, color_mode), "channels_last", "uint8" if interpolation == "nearest" else "float32")
+        dtype = "uint8" if interpolation == "nearest" else "float32"
+        whole = img_to_array(load_img(path, color_mode), "channels_last", dtype)
         if not pad_to_aspect_ratio:
             resized = ops.image.resize(
                 whole, (height, width), interpolation, False, crop_to_aspect_ratio, data_format="channels_last"

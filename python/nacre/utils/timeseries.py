@@ -70,16 +70,19 @@ def timeseries_dataset_from_array(
         raise ValueError(f"`start_index` must be 0 or greater. Received: start_index={start_index}")
     if start_index is not None and start_index >= n:
         raise ValueError(
-            f"`start_index` must be lower than the length of the data. Received: start_index={start_index}, for data of "
+            f"`start_index` must be lower than the length of the data. Received: start_index={start_index}, for data "
+            "of "
             f"length {n}"
         )
     if end_index is not None and end_index <= (start_index or 0):
         raise ValueError(
-            f"`end_index` must be higher than `start_index`. Received: start_index={start_index}, and end_index={end_index}"
+            f"`end_index` must be higher than `start_index`. Received: start_index={start_index}, and "
+            f"end_index={end_index}"
         )
     if end_index is not None and end_index > n:
         raise ValueError(
-            f"`end_index` must be lower than the length of the data. Received: end_index={end_index}, for data of length {n}"
+            f"`end_index` must be lower than the length of the data. Received: end_index={end_index}, for data of "
+            f"length {n}"
         )
     for name, number in (("sampling_rate", sampling_rate), ("sequence_stride", sequence_stride)):
         if number <= 0:

@@ -1,14 +1,17 @@
 """The hashes by which Keras finds places for words: FarmHash's and SipHash's numbers of 64 bits.
 
-Each is a fixed function of bytes, so that a place is the same in every process, and the same as Keras' own.
+Each is a fixed function of bytes, so that a place is the same in every process, and the same as Keras' own. Words come
+again and again: those of late are remembered.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 _BITS = (1 << 64) - 1
+_REMEMBERED = 1 << 16
 _K0, _K1, _K2 = 0xC3A5C85C97CB3127, 0xB492B66FBE98F273, 0x9AE16A3B2F90404F
 _CROSS, _CROSS_START = 0xC6A4A7935BD1E995, 0xDECAFCAFFE
 
@@ -25,6 +28,7 @@ def bucket(text: bytes, places: int, salt: Any = None) -> int:
 # --- FarmHash: Fingerprint64 --------------------------------------------------------------------------------------
 
 
+@functools.lru_cache(_REMEMBERED)
 def fingerprint(text: bytes) -> int:
     """FarmHash's Fingerprint64.
 
@@ -137,6 +141,7 @@ def crossed(numbers: Sequence[int]) -> int:
 # --- SipHash-2-4 --------------------------------------------------------------------------------------------------
 
 
+@functools.lru_cache(_REMEMBERED)
 def siphash(text: bytes, k0: int, k1: int) -> int:
     """SipHash-2-4 with the key (k0, k1).
 

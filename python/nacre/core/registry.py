@@ -110,7 +110,7 @@ def _by_name(name: str, package: str, kind: str, aliases: Mapping[str, str]) -> 
     spelled = public_by_spelling(name, package)
     if spelled is not None:
         return spelled
-    near = difflib.get_close_matches(name, [*aliases, *package_names(package)], 3)
+    near = difflib.get_close_matches(name, list(dict.fromkeys([*aliases, *package_names(package)])), 3)
     hint = f" Did you mean {', '.join(map(repr, near))}?" if near else ""
     raise ValueError(f"Could not interpret {kind} identifier: {name}.{hint}")
 

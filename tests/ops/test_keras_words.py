@@ -66,3 +66,12 @@ def test_a_build_that_asks_for_the_shape_of_a_mask_gets_it() -> None:
     layer = Masked()
     layer(np.ones((2, 3), "float32"), attention_mask=np.ones((2, 1), "float32"))
     assert layer.shapes == ((2, 3), (2, 1))
+
+
+def test_medians_of_infinities_and_the_different_elements_of_nothing() -> None:
+    inf, nan = np.inf, np.nan
+    x = np.array([[1, inf, 2, nan], [inf, inf, -inf, nan], [-inf, -inf, 3, nan]], "float32")
+    np.testing.assert_array_equal(np.asarray(ops.nanmedian(x, axis=1)), np.array([2, inf, -inf], "float32"))
+    np.testing.assert_array_equal(np.asarray(ops.median(x[:, :3], axis=0)), np.array([1, inf, 2], "float32"))
+    assert ops.unique(np.zeros((0, 3), "float32"), axis=0).shape == (0, 3)
+    assert ops.unique(np.zeros((0, 3), "float32"), axis=0, size=2).shape == (2, 3)

@@ -114,10 +114,22 @@ def transpose(x: Any, axes: Any = None) -> Any:
     if axes is None:
         perm = tuple(range(rank - 1, -1, -1))
     else:
-        perm = tuple(normalize_axis(a, rank, "transpose: axes") for a in as_shape(axes, "transpose"))
+        axes = as_shape(axes, "transpose")
+        if len(axes) != rank:
+            raise ValueError(
+                "transpose: `axes` must be a list of the same length as the input shape, expected "
+                f"{rank} of them for shape {x.shape}, got axes={axes!r}"
+            )
+        if any(not -rank <= a < rank for a in axes):
+            raise ValueError(
+                f"transpose: Each axis in `axes` must be an integer in [-{rank}, {rank}), got axes={axes!r} for a "
+                f"tensor of shape {x.shape}"
+            )
+        perm = tuple(a % rank for a in axes)
         if sorted(perm) != list(range(rank)):
             raise ValueError(
-                f"transpose: expected a valid permutation of the axes of a tensor of shape {x.shape}, got axes={axes!r}"
+                f"transpose: expected a valid permutation of the axes of a tensor of shape {x.shape}, "
+                f"got axes={list(axes)!r}"
             )
     return permuted(x, perm)
 

@@ -75,3 +75,10 @@ def test_medians_of_infinities_and_the_different_elements_of_nothing() -> None:
     np.testing.assert_array_equal(np.asarray(ops.median(x[:, :3], axis=0)), np.array([1, inf, 2], "float32"))
     assert ops.unique(np.zeros((0, 3), "float32"), axis=0).shape == (0, 3)
     assert ops.unique(np.zeros((0, 3), "float32"), axis=0, size=2).shape == (2, 3)
+
+
+def test_unknown_sizes_are_none_in_what_is_said_of_them() -> None:
+    with pytest.raises(ValueError, match=r"shapes \(None, 3\) and \(None, 4\) cannot be broadcast"):
+        KerasTensor((None, 3)) + KerasTensor((None, 4))
+    with pytest.raises(ValueError, match=r"Each axis in `axes` must be an integer in \[-3, 3\).*\(2, None, 4\)"):
+        ops.transpose(KerasTensor((2, None, 4)), [0, 1, 5])

@@ -38,6 +38,7 @@ _MODULES = (
     "saving",
     "tree",
     "utils",
+    "visualization",
     "wrappers",
 )
 
@@ -57,12 +58,14 @@ _NAMES = {
     "Operation": ".core.operation",
     "Optimizer": ".optimizers",
     "Regularizer": ".regularizers",
+    "RematScope": ".core.remat",
     "Sequential": ".models",
     "StatelessScope": ".core.stateless",
     "SymbolicScope": ".core.operation",
     "Variable": ".core.variable",
     "device": ".core.naming",
     "name_scope": ".core.naming",
+    "remat": ".core.remat:remat",
     "install_as_keras": ".compat.install",
 }
 

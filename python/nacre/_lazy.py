@@ -13,6 +13,33 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+# Names of Keras that nacre does not have, and why.
+_ABSENT = {
+    **dict.fromkeys(
+        (
+            "AWQDTypePolicy", "GPTQDTypePolicy", "Int4DTypePolicy", "QuantizedDTypePolicy",
+            "QuantizedFloat8DTypePolicy", "Quantizer", "quantizers",
+        ),
+        "nacre computes in float32 and has no quantized layers",
+    ),
+    "distribution": "nacre runs on the cores of one machine: there are no devices to distribute over",
+    "distillation": "train the student with a Model whose `compute_loss` calls the teacher",
+    "export": "save a `.keras` file, load it with Keras and export it there",
+    **dict.fromkeys(
+        ("FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper"),
+        "layers written in other libraries cannot run here",
+    ),
+    "OrbaxCheckpoint": "Orbax is a library of JAX; use ModelCheckpoint",
+    "audio_dataset_from_directory": "read the sound files yourself, and give fit arrays, a PyDataset or a generator",
+    **dict.fromkeys(("polar", "view_as_complex", "view_as_real"), "there are no complex dtypes"),
+}  # fmt: skip
+
+
+def no_attribute(module: str, name: str) -> AttributeError:
+    """The error for a name that a module does not have; for one that Keras has, it says why."""
+    why = f": {_ABSENT[name]}" if name in _ABSENT else ""
+    return AttributeError(f"module {module!r} has no attribute {name!r}{why}")
+
 
 def attach(
     package: str, where: Mapping[str, str | None]
@@ -28,7 +55,7 @@ def attach(
         try:
             source = names[name]
         except KeyError:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}") from None
+            raise no_attribute(package, name) from None
         if source is None:
             return importlib.import_module(f".{name}", package)
         module, _, attribute = source.partition(":")

@@ -113,5 +113,5 @@ def test_what_get_takes() -> None:
     layer = activations.get(layers.LeakyReLU(0.1))
     assert isinstance(layer, layers.LeakyReLU)
     assert activations.serialize(layer)["class_name"] == "LeakyReLU"
-    with pytest.raises(ValueError, match="Could not interpret activation function identifier: 'sigmiod'"):
+    with pytest.raises(ValueError, match="Could not interpret activation function identifier: sigmiod"):
         activations.get("sigmiod")

@@ -118,3 +118,17 @@ def test_predictions_are_named_highest_first(cache: Any, monkeypatch: Any) -> No
 def test_strided_padding_meets_the_same_pixels_for_odd_and_even_sizes() -> None:
     for rows, columns, expected in ((8, 7, ((0, 1), (1, 1))), (None, None, ((0, 1), (0, 1)))):
         assert building.stride_padding(Input((rows, columns, 1)), 3) == expected
+
+
+@pytest.mark.parametrize("mode", ["caffe", "tf", "torch"])
+def test_arrays_of_floats_are_prepared_in_place_and_others_are_left_alone(mode: str) -> None:
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 4, 4, 3))
+    whole, expected = pixels.astype("int64"), imagenet_utils.preprocess_input(pixels.copy(), mode=mode)
+    kept = whole.copy()
+    imagenet_utils.preprocess_input(whole, mode=mode)
+    np.testing.assert_array_equal(whole, kept)
+    read_only = pixels.copy()
+    read_only.flags.writeable = False
+    np.testing.assert_array_equal(imagenet_utils.preprocess_input(read_only, mode=mode), expected)
+    assert imagenet_utils.preprocess_input(pixels, mode=mode).base is (pixels if mode == "caffe" else None)
+    np.testing.assert_array_equal(pixels[..., ::-1] if mode == "caffe" else pixels, expected)

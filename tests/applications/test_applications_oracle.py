@@ -19,11 +19,18 @@ pytestmark = [pytest.mark.oracle, pytest.mark.filterwarnings("ignore")]
 ALL = sorted(n for n in nacre.applications.__all__ if n[0].isupper())
 # The smallest of each family at small sizes; the larger ones differ in their tables only.
 RUN = {
+    "ConvNeXtTiny": dict(input_shape=(32, 47, 3), classes=7),
     "DenseNet121": dict(input_shape=(32, 47, 3), classes=7),
     "EfficientNetB0": dict(input_shape=(33, 64, 3), classes=7),
+    "EfficientNetV2B0": dict(input_shape=(33, 64, 3), classes=7),
+    "EfficientNetV2S": dict(input_shape=(33, 40, 1), classes=7, pooling="max", include_top=False),
+    "InceptionResNetV2": dict(input_shape=(75, 80, 3), classes=7),
     "InceptionV3": dict(input_shape=(75, 80, 3), classes=7),
     "MobileNet": dict(input_shape=(37, 64, 3), alpha=0.5, depth_multiplier=2, classes=7),
     "MobileNetV2": dict(input_shape=(65, 96, 3), alpha=0.35, classes=7),
+    "MobileNetV3Large": dict(input_shape=(33, 64, 3), minimalistic=True, alpha=1.25, classes=7),
+    "MobileNetV3Small": dict(input_shape=(64, 49, 3), alpha=0.75, classes=7),
+    "NASNetMobile": dict(input_shape=(64, 49, 3), classes=7),
     "ResNet50": dict(input_shape=(64, 49, 3), classes=7, classifier_activation=None),
     "ResNet50V2": dict(input_shape=(49, 64, 3), classes=7),
     "VGG16": dict(include_top=False, input_shape=(32, 35, 3), pooling="max"),
@@ -69,7 +76,8 @@ def test_signature_agrees(name: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", [n for n in ALL if n not in RUN or n == "ResNet50"])
+# ConvNeXtXLarge has 350 million weights; it differs from Large in the numbers of channels.
+@pytest.mark.parametrize("name", [n for n in ALL if n not in (*RUN, "ConvNeXtXLarge") or n == "ResNet50"])
 def test_layers_and_weights_agree(name: str) -> None:
     compare_structure(*(make(framework, name, include_top=False) for framework in (nacre, keras)))
 
@@ -109,7 +117,11 @@ def test_outputs_agree_and_files_go_both_ways(name: str, tmp_path: Any) -> None:
 
 
 def name_of_module(name: str) -> str:
-    for module in ("densenet", "efficientnet", "inception_v3", "vgg16", "xception"):
+    modules = (
+        "convnext", "densenet", "efficientnet_v2", "efficientnet", "inception_resnet_v2", "inception_v3",
+        "mobilenet_v3", "nasnet", "vgg16", "xception",
+    )  # fmt: skip
+    for module in modules:
         if name.lower().startswith(module.replace("_", "")):
             return module
     return {"MobileNet": "mobilenet", "MobileNetV2": "mobilenet_v2", "ResNet50V2": "resnet_v2"}.get(name, "resnet")

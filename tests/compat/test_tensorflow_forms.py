@@ -115,3 +115,12 @@ def test_a_function_from_one_layer_to_another():
         assert np.allclose(rest, model.predict(np.ones((2, 3)), verbose=0), atol=1e-6)
         """
     )
+
+
+def test_strings_are_bytes_unless_an_encoding_is_given() -> None:
+    from nacre.compat import strings
+
+    assert strings.lower("É A").numpy() == "É a".encode() and strings.lower("É A", "utf-8").numpy() == "é a".encode()
+    assert strings.upper("é a").numpy() == "é A".encode()
+    assert strings.split("a\u00a0b c").tolist() == ["a\u00a0b", "c"]
+    assert strings.split("a,b", ",").tolist() == ["a", "b"]

@@ -370,6 +370,11 @@ class TestErrors:
             (lambda: keras.Input(3), "Cannot convert '3' to a shape"),
             (lambda: keras.Input((2,), batch_size=-1), "Cannot convert .* to a shape"),
             (lambda: keras.Input((2,), batch_shape=(2, 2)), "cannot pass both `shape` and `batch_shape`"),
+            (lambda: keras.Input((2,), dtype="foo"), "Invalid dtype: foo"),
+            (lambda: keras.Input((-1,)), "Negative dimensions are not allowed"),
+            (lambda: layers.GaussianNoise(2), "Expected a float value between 0 and 1"),
+            (lambda: layers.MultiHeadAttention(2, 2, attention_axes="x"), "must be an int, list, or tuple"),
+            (lambda: layers.Dot(axes=(1,)), "it should contain two elements"),
         ],
     )
     def test_bad_arguments_are_refused_at_construction(self, make: Any, message: str) -> None:
@@ -379,7 +384,9 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("call", "message"),
         [
-            (lambda: layers.Conv2D(3, 3)(X), "expected min_ndim=4|expected ndim=4, found ndim=2"),
+            (lambda: layers.Conv2D(3, 3)(X), "expected min_ndim=4, found ndim=2"),
+            (lambda: layers.Conv2D(3, 3)(np.ones((1, 1, 4, 4, 1))), "expected max_ndim=4, found ndim=5"),
+            (lambda: layers.Dense(3)([]), "but it received 0 input tensors"),
             (lambda: layers.Conv2D(3, 3)(np.ones((1, 2, 2, 1))), "Computed output size would be zero or negative"),
             (lambda: layers.Dense(3)(np.ones(4)), "expected min_ndim=2, found ndim=1"),
             (lambda: layers.Reshape((3, 3))(X), "The total size of the tensor must be unchanged"),

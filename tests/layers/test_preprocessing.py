@@ -149,7 +149,7 @@ class TestNumbers:
         assert crossed.shape == (None, 1) and crossed.dtype == "int64"
         with pytest.raises(ValueError, match="at least two"):
             layer([np.array([1])])
-        with pytest.raises(ValueError, match="all the same"):
+        with pytest.raises(ValueError, match="equal shape"):
             layer((np.array([1]), np.array([1, 2])))
 
     def test_categories(self) -> None:

@@ -6,9 +6,12 @@ import contextlib
 import importlib
 import types
 import unittest
+from collections import OrderedDict, deque
 from typing import Any
 
 from keras_glue_ops import operation
+
+from nacre.core.remat import remat
 
 # Path below keras.src -> name -> "module:attribute" in nacre, or a name of this module.
 _NAMES: dict[str, dict[str, str]] = {
@@ -22,6 +25,7 @@ _NAMES: dict[str, dict[str, str]] = {
         "convert_to_numpy": "nacre.ops:convert_to_numpy",
         "is_tensor": "nacre.ops:is_tensor",
         "shape": "nacre.ops:shape",
+        "core": "CORE",
         "compute_output_spec": "compute_output_spec",
         "name_scope": "nacre.core.naming:name_scope",
         "get_keras_mask": "get_keras_mask",
@@ -53,6 +57,17 @@ _NAMES: dict[str, dict[str, str]] = {
         "is_flash_attention_enabled": "false_function",
         "is_nnx_enabled": "false_function",
     },
+    "backend.common.remat": {
+        "RematScope": "nacre:RematScope",
+        "get_current_remat_mode": "nacre.core.remat:get_current_remat_mode",
+    },
+    "backend.common.variables": {
+        "AutocastScope": "absent",
+        "shape_equal": "absent",
+        "standardize_dtype": "nacre.backend:standardize_dtype",
+        "standardize_shape": "nacre.layers.input_layer:_shape",
+    },
+    "legacy.saving.legacy_h5_format": {"save_model_to_hdf5": "absent"},
     "backend.common.stateless_scope": {"StatelessScope": "nacre.core.stateless:StatelessScope"},
     "backend.common.name_scope": {
         "name_scope": "nacre.core.naming:name_scope",
@@ -96,7 +111,10 @@ _NAMES: dict[str, dict[str, str]] = {
         "CompileMetrics": "nacre.training:CompileMetrics",
     },
     "trainers.trainer": {"Trainer": "trainer"},
-    "layers": {"GroupedQueryAttention": "nacre.layers:GroupQueryAttention"},
+    "layers": {
+        "GroupedQueryAttention": "nacre.layers:GroupQueryAttention",
+        "IndexLookup": "nacre.layers.lookup:IndexLookup",
+    },
     "utils.naming": {
         "auto_name": "nacre.core.naming:auto_name",
         "to_snake_case": "nacre.core.naming:to_snake_case",
@@ -105,8 +123,10 @@ _NAMES: dict[str, dict[str, str]] = {
     "saving.saving_api": {
         name: f"nacre.saving:{name}" for name in ("load_model", "save_model", "load_weights", "save_weights")
     },
-    "saving.object_registration": {"GLOBAL_CUSTOM_NAMES": "nacre.core.custom_objects:_NAMES"},
+    "saving.object_registration": {"GLOBAL_CUSTOM_NAMES": "nacre.core.custom_objects:_names_by_object"},
     "utils.summary_utils": {"print_summary": "nacre.utils.summary:print_summary"},
+    "utils.module_utils": {"optree": "PRESENT", "dmtree": "NOT_PRESENT"},
+    "utils.tracking": {name: name for name in ("TrackedDict", "TrackedList", "TrackedOrderedDict", "TrackedSet")},
     "utils.backend_utils": {"convert_tf_tensor": "nacre.ops:convert_to_tensor"},
     "utils": {"removesuffix": "removesuffix"},
     "utils.file_utils": {"join": "os.path:join", "exists": "os.path:exists", "makedirs": "os:makedirs"},
@@ -124,7 +144,6 @@ _ABSENT = {
     "quantizers": "quantization",
     "distribution": "several devices",
     "distillation": "distillation",
-    "backend.common.remat": "rematerialization",
     "backend.jax": "the JAX engine",
     "backend.torch": "the PyTorch engine",
     "backend.tensorflow": "the TensorFlow engine",
@@ -146,10 +165,10 @@ running = False  # whether a test is running, as opposed to a file being importe
 
 def find(path: str, name: str) -> Any:
     """The object, or None when there is no glue for it."""
-    for area, what in _ABSENT.items():
-        if f"{path}.".startswith(f"{area}."):
-            return Absent(what)
     where = _NAMES.get(path, {}).get(name)
+    for area, what in _ABSENT.items():
+        if where is None and f"{path}.".startswith(f"{area}."):
+            return Absent(what)
     if where is None:
         return operation(name) if path == "ops" or path.startswith("ops.") else None
     module, _, attribute = where.rpartition(":")
@@ -190,10 +209,28 @@ class AbsentModule(types.ModuleType):
 
 
 QUANTIZED = Absent("quantization")
+CORE = types.SimpleNamespace(remat=remat)
+PRESENT, NOT_PRESENT = types.SimpleNamespace(available=True), types.SimpleNamespace(available=False)
 CURVES = types.SimpleNamespace(from_str=str, ROC="ROC", PR="PR", PRGAIN="PRGAIN")
 SUMMATIONS = types.SimpleNamespace(
     from_str=str, INTERPOLATION="interpolation", MAJORING="majoring", MINORING="minoring"
 )
+
+
+class TrackedList(list):  # type: ignore[type-arg]
+    """A list that is no plain one, as a layer's are."""
+
+
+class TrackedSet(deque[Any]):
+    """Walked as a sequence."""
+
+
+class TrackedDict(dict):  # type: ignore[type-arg]
+    """A dict that is no plain one."""
+
+
+class TrackedOrderedDict(OrderedDict[Any, Any]):
+    """The same, in its own order."""
 
 
 def conftest() -> types.ModuleType:

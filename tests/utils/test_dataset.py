@@ -1,3 +1,6 @@
+import functools
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -120,3 +123,61 @@ def test_text_in_a_data_set_reaches_the_layers_for_it():
     layer.adapt(data.map(lambda text, label: text))
     assert layer.vocabulary_size() == 5
     assert [x.shape for x, _ in data.map(lambda text, label: (layer(text), label))] == [(2, 2), (1, 2)]
+
+
+def _folder(tmp_path: Any, sizes: Any) -> Any:
+    image = pytest.importorskip("PIL.Image", reason="pip install Pillow")
+    for name in ("cats", "dogs"):
+        (tmp_path / name).mkdir()
+        for i, (height, width) in enumerate(sizes):
+            pixels = np.random.default_rng(i).integers(0, 255, (height, width, 3), dtype=np.uint8)
+            image.fromarray(pixels).save(tmp_path / name / f"{i}.png")
+    return tmp_path
+
+
+def test_images_are_resized_as_floats_from_the_nearest_pixels(tmp_path: Any, capsys: Any) -> None:
+    """As TensorFlow does: a half of the size is the mean of two by two pixels, without a wider window."""
+    folder = _folder(tmp_path, [(8, 8), (12, 10)])
+    read = functools.partial(nacre.utils.image_dataset_from_directory, folder, shuffle=False)
+    pixels = np.random.default_rng(0).integers(0, 255, (8, 8, 3), dtype=np.uint8).astype("float32")
+    x, y = next(iter(read(image_size=(4, 4))))
+    assert x.dtype == "float32" and y.dtype == "int32" and y.tolist() == [0, 0, 1, 1]
+    np.testing.assert_allclose(x[0], pixels.reshape(4, 2, 4, 2, 3).mean((1, 3)), rtol=1e-6)
+    whole = next(iter(read(image_size=(8, 8), interpolation="nearest")))[0]
+    assert whole.dtype == "uint8" and np.array_equal(whole[0], pixels)
+    padded = np.asarray(next(iter(read(image_size=(8, 8), pad_to_aspect_ratio=True)))[0])
+    assert padded[1, :, 6:].max() == 0 < padded[1, :, :6].min()
+    assert next(iter(read(image_size=(4, 4), class_names=["dogs"])))[1].tolist() == [0, 0]
+    capsys.readouterr()
+    read(validation_split=0.5, subset="both")
+    assert capsys.readouterr().out.splitlines() == [
+        "Found 4 files belonging to 2 classes.", "Using 2 files for training.", "Using 2 files for validation.",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (dict(validation_split=0.5), "If `subset` is set, `validation_split` must be set"),
+        (dict(image_size=(8,)), "Invalid `image_size` value"),
+        (dict(interpolation="some"), "Argument `interpolation` should be one of"),
+        (dict(class_names=["birds"]), "did not match the names of the subdirectories"),
+        (dict(label_mode="some"), "`label_mode` argument must be one of"),
+    ],
+)
+def test_arguments_for_folders_are_checked(arguments: dict[str, Any], message: str, tmp_path: Any) -> None:
+    with pytest.raises(ValueError, match=message):
+        nacre.utils.image_dataset_from_directory(_folder(tmp_path, [(4, 4)]), shuffle=False, **arguments)
+
+
+def test_windows_longer_than_the_data_are_none_and_indices_are_checked() -> None:
+    windows = nacre.utils.timeseries_dataset_from_array
+    assert list(windows(np.arange(5), None, sequence_length=9)) == []
+    for arguments, message in (
+        (dict(start_index=-1), "must be 0 or greater"),
+        (dict(start_index=3, end_index=2), "`end_index` must be higher than `start_index`"),
+        (dict(sampling_rate=0), "`sampling_rate` must be higher than 0"),
+        (dict(sequence_stride=5), "`sequence_stride` must be lower than the length"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            windows(np.arange(5), None, 2, **arguments)

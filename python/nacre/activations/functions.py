@@ -7,6 +7,7 @@ from typing import Any
 
 from nacre import ops
 from nacre.core import registry
+from nacre.ops.probabilities import softmax_of
 
 
 def linear(x: Any) -> Any:
@@ -43,7 +44,7 @@ def relu6(x: Any) -> Any:
 
 def softmax(x: Any, axis: Any = -1) -> Any:
     """`exp(x) / sum(exp(x))` along `axis`: rows that sum to one."""
-    return ops.softmax(x, axis=axis)
+    return softmax_of(x, axis)
 
 
 def log_softmax(x: Any, axis: Any = -1) -> Any:

@@ -57,15 +57,18 @@ def image_model(
     smallest: int = 32,
     classifier: Callable[[Any, int, Any], Any] | None = None,
     pool_names: tuple[str | None, str | None] = (None, None),
+    checked: bool = False,
+    pooled: bool = False,
 ) -> Model:
     """The Model of `body` and a classifier or pooling, with its weights.
 
-    `size` is the default height and width, `smallest` the least. Raises ValueError for arguments that do not fit each
+    `size` is the default height and width, `smallest` the least. `checked`: the shape of the input is one that the
+    network takes. `pooled`: without the classifier, `body` pools. Raises ValueError for arguments that do not fit each
     other.
     """
     check_weights(given)
     if given.input_tensor is None:
-        image = layers.Input(input_shape_of(given, size, smallest))
+        image = layers.Input(given.input_shape if checked else input_shape_of(given, size, smallest))
     else:
         image = given.input_tensor
         if not isinstance(image, KerasTensor):
@@ -73,9 +76,9 @@ def image_model(
     x = body(image)
     if given.include_top:
         x = (classifier or dense_classifier)(x, given.classes, given.classifier_activation)
-    elif given.pooling == "avg":
+    elif given.pooling == "avg" and not pooled:
         x = layers.GlobalAveragePooling2D(name=pool_names[0])(x)
-    elif given.pooling == "max":
+    elif given.pooling == "max" and not pooled:
         x = layers.GlobalMaxPooling2D(name=pool_names[1])(x)
     model = Model(_sources(image), x, name=given.name)
     if given.weights == "imagenet":

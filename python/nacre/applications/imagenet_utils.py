@@ -23,7 +23,8 @@ _MODES: dict[str, tuple[bool, float, Any, Any]] = {
 
 
 def preprocess_input(x: Any, data_format: str | None = None, mode: str = "caffe") -> Any:
-    """Pixels from 0 to 255 as a network wants them; an array gives a new array, a tensor a tensor.
+    """Pixels from 0 to 255 as a network wants them. An array of floats is written over, as in Keras: copy it first
+    where that is not wanted. Other arrays give a new one, tensors a tensor.
 
     Args:
         x: one image or a batch, RGB.
@@ -41,11 +42,15 @@ def preprocess_input(x: Any, data_format: str | None = None, mode: str = "caffe"
     axis = -1 if standardize_data_format(data_format) == "channels_last" else -3
     reverse, divisor, mean, deviation = _MODES[mode]
     if isinstance(x, np.ndarray):
-        x = x if x.dtype.kind == "f" else x.astype(floatx())
+        x = x if x.dtype.kind == "f" and x.flags.writeable else x.astype(x.dtype if x.dtype.kind == "f" else floatx())
         y = np.flip(x, axis) if reverse else x
-    else:
-        behind = (slice(None),) * (-axis - 1)
-        y = ops.stack([x[(..., i, *behind)] for i in (2, 1, 0)], axis=axis) if reverse else x
+        y /= divisor
+        y -= _along(mean, axis, x.dtype)
+        if deviation is not None:
+            y /= _along(deviation, axis, x.dtype)
+        return y
+    behind = (slice(None),) * (-axis - 1)
+    y = ops.stack([x[(..., i, *behind)] for i in (2, 1, 0)], axis=axis) if reverse else x
     if divisor != 1.0:
         y = y / divisor
     y = y - _along(mean, axis, x.dtype)

@@ -28,8 +28,22 @@ def is_int_dtype(dtype: Any) -> bool:
 
 
 def result_type(*dtypes: Any) -> str:
-    """The dtype that holds any combination of these."""
-    return result_dtype(*[standardize_dtype(getattr(d, "dtype", d)) for d in dtypes])
+    """The dtype that holds any combination of these; Python's own numbers (and `int`, `float`) only say of which kind.
+
+    >>> result_type("uint8", int), result_type("uint8", "int32"), result_type("int32", float)
+    ('uint8', 'int32', 'float32')
+    """
+    weak, strong = set(), []
+    for d in dtypes:
+        kind = d if isinstance(d, type) else type(d)
+        if kind in (bool, int, float):
+            weak.add(kind)
+        else:
+            strong.append(standardize_dtype(getattr(d, "dtype", d)))
+    known = result_dtype(*strong) if strong else "bool" if weak else floatx()
+    if float in weak and not is_float(known):
+        return floatx()
+    return "int32" if int in weak and known == "bool" else known
 
 
 def get_uid(prefix: str = "") -> int:

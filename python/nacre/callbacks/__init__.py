@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = _attach(
         "ModelCheckpoint": ".checkpoint",
         "ProgbarLogger": ".progress",
         "ReduceLROnPlateau": ".monitors",
+        "RemoteMonitor": ".simple",
         "SwapEMAWeights": ".averages",
         "TensorBoard": ".tensorboard",
         "TerminateOnNaN": ".simple",

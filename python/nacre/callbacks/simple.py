@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import os
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -150,3 +152,48 @@ def _cell(value: Any) -> Any:
     ):
         return f'"[{", ".join(map(str, value))}]"'
     return value
+
+
+class RemoteMonitor(Callback):
+    """Posts the results of each epoch to a server, by means of the package requests.
+
+    Args:
+        root: the address of the server.
+        path: below it, where to.
+        field: the name of the form's field that holds the results, as JSON.
+        headers: of the request.
+        send_as_json: send the results themselves as JSON, and no form.
+
+    A server that does not answer is a warning. Raises ImportError when requests is not installed.
+    """
+
+    def __init__(
+        self,
+        root: str = "http://localhost:9000",
+        path: str = "/publish/epoch/end/",
+        field: str = "data",
+        headers: dict[str, str] | None = None,
+        send_as_json: bool = False,
+    ) -> None:
+        super().__init__()
+        self.root = root
+        self.path = path
+        self.field = field
+        self.headers = headers
+        self.send_as_json = send_as_json
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Posts the results."""
+        try:
+            import requests  # type: ignore[import-untyped]
+        except ImportError:
+            raise ImportError("RemoteMonitor requires the `requests` library.") from None
+        plain = {name: v.item() if isinstance(v, (np.ndarray, np.generic)) else v for name, v in (logs or {}).items()}
+        send = {"epoch": epoch, **plain}
+        try:
+            if self.send_as_json:
+                requests.post(self.root + self.path, json=send, headers=self.headers)
+            else:
+                requests.post(self.root + self.path, {self.field: json.dumps(send)}, headers=self.headers)
+        except requests.exceptions.RequestException:
+            warnings.warn(f"Could not reach RemoteMonitor root server at {self.root}", stacklevel=2)

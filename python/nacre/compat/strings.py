@@ -24,13 +24,13 @@ def _each(function: Callable[[str], Any], value: Any) -> Text:
 
 
 def lower(input: Any, encoding: str = "", name: str | None = None) -> Text:
-    """Small letters."""
-    return _each(str.lower, input)
+    """Small letters: of ASCII, or with `encoding="utf-8"` of all alphabets."""
+    return _each(str.lower if encoding else lambda s: s.encode().lower().decode(), input)
 
 
 def upper(input: Any, encoding: str = "", name: str | None = None) -> Text:
-    """Capital letters."""
-    return _each(str.upper, input)
+    """Capital letters: of ASCII, or with `encoding="utf-8"` of all alphabets."""
+    return _each(str.upper if encoding else lambda s: s.encode().upper().decode(), input)
 
 
 def strip(input: Any, name: str | None = None) -> Text:
@@ -72,10 +72,11 @@ def join(inputs: Any, separator: str = "", name: str | None = None) -> Text:
 
 
 def split(input: Any, sep: str | None = None, maxsplit: int = -1, name: str | None = None) -> Any:
-    """The parts of one string between `sep` (blanks for None), or a list of such arrays."""
+    """The parts of one string between `sep` (blanks of ASCII for None), or a list of such arrays."""
 
     def parts(text: str) -> Text:
-        return np.array(text.split(sep, maxsplit), object).view(Text)
+        found = text.encode().split(sep.encode() if sep else None, maxsplit)
+        return np.array([part.decode() for part in found], object).view(Text)
 
     texts = _texts(input)
     return parts(str(texts[()])) if not texts.ndim else [parts(t) for t in texts.ravel()]

@@ -72,7 +72,9 @@ def register_keras_serializable(package: str = "Custom", name: str | None = None
     def register(obj: Any) -> Any:
         registered = f"{package}>{name if name is not None else obj.__name__}"
         if isinstance(obj, type) and not hasattr(obj, "get_config"):
-            raise ValueError(f"Cannot register class {obj.__name__!r}: it has no get_config() method. Add one.")
+            raise ValueError(
+                f"Cannot register a class that does not have a get_config() method: {obj.__name__!r}. Add one."
+            )
         _global_objects[registered] = obj
         _names_by_object[obj] = registered
         return obj

@@ -32,22 +32,48 @@ def reset_names() -> None:
     _counts.clear()
 
 
-def _stack() -> list[str]:
+def _stack() -> list[str | name_scope]:
+    """The open scopes; those of layers by their names alone."""
     stack = getattr(_local, "stack", None)
     if stack is None:
         stack = _local.stack = []
     return stack
 
 
-@contextlib.contextmanager
-def name_scope(name: str) -> Iterator[None]:
-    """Variables made inside get `name/` in front of their path."""
-    stack = _stack()
-    stack.append(str(name))
-    try:
-        yield
-    finally:
-        stack.pop()
+class name_scope:
+    """Variables made inside get `name/` in front of their path.
+
+    Args:
+        name: without `/`.
+        caller: who opens the scope; the same one right inside its own scope of this name opens none with `deduplicate`.
+        override_parent: the path that stands in front of `name` in place of the scopes that are open.
+    """
+
+    def __init__(
+        self, name: str, caller: object = None, deduplicate: bool = True, override_parent: str | None = None
+    ) -> None:
+        if not isinstance(name, str) or "/" in name:
+            raise ValueError(
+                f"Argument `name` must be a string and cannot contain character `/`. Received: name={name}"
+            )
+        self.name = name
+        self.caller = caller
+        self.deduplicate = deduplicate
+        self.override_parent = override_parent
+        self._pop_on_exit = False
+
+    def __enter__(self) -> name_scope:
+        stack = _stack()
+        inside = stack[-1] if stack and self.deduplicate and self.caller is not None else None
+        if not isinstance(inside, name_scope) or inside.caller is not self.caller or inside.name != self.name:
+            stack.append(self)
+            self._pop_on_exit = True
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        if self._pop_on_exit:
+            self._pop_on_exit = False
+            _stack().pop()
 
 
 @contextlib.contextmanager
@@ -58,4 +84,9 @@ def device(device_name: str) -> Iterator[None]:
 
 def current_path() -> str:
     """The scopes that are open now, joined with `/`."""
-    return "/".join(_stack())
+    parts: list[str] = []
+    for scope in _stack():
+        if isinstance(scope, name_scope) and scope.override_parent is not None:
+            parts = [part for part in scope.override_parent.split("/") if part]
+        parts.append(scope if isinstance(scope, str) else scope.name)
+    return "/".join(parts)

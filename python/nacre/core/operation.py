@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -20,6 +21,8 @@ _PROBES = ((997, 1009, 1013, 1019, 1021, 1031, 1033, 1039), (1999, 2003, 2011, 2
 # Where those do not fit: all unknown sizes the same, then sizes that can be cut into equal parts.
 _EQUAL_PROBES = ((997,), (1999,))
 _ROUND_PROBES = (tuple(2520 * i for i in range(1, 9)), tuple(2520 * i for i in range(11, 19)))
+# A size of a shape, in an error's text, that is one of the first.
+_PROBE_NUMBERS = re.compile(rf"(?<=[(\[ ])(?:{'|'.join(map(str, _PROBES[0]))})(?=[,)\]])")
 _MOST_TRIES = 256  # of ways in which unknown sizes may be equal to known ones
 
 
@@ -168,9 +171,11 @@ def compute_output_spec(fn: Callable[..., Any], args: Any, kwargs: Any, name: st
     try:
         first = _probe(fn, args, kwargs, _PROBES[0])
         second = _probe(fn, args, kwargs, _PROBES[1]) if unknown else first
-    except ValueError:
+    except ValueError as error:
         found = _fitting(fn, args, kwargs) if unknown and fit else None
         if found is None:
+            if unknown:
+                _hide_probes(error)
             raise
         first, second = found
 
@@ -182,6 +187,14 @@ def compute_output_spec(fn: Callable[..., Any], args: Any, kwargs: Any, name: st
         shape = tuple(m if m == n else None for m, n in zip(a.shape, b.shape))
         return KerasTensor(shape, a.dtype, name=naming.auto_name("keras_tensor"))
 
+    try:
+        tree.assert_same_structure(first, second)
+    except ValueError:
+        raise ValueError(
+            f"{name}: the number of outputs depends on the size of an unknown axis. Cannot infer argument `num` from "
+            "shape: "
+            "either provide a tensor with a concrete shape in that dimension, or explicitly pass the `num` argument."
+        ) from None
     return tree.map_structure(spec, first, second)
 
 
@@ -209,6 +222,12 @@ def _fitting(fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         except (ValueError, TypeError):
             continue
     return None
+
+
+def _hide_probes(error: ValueError) -> None:
+    """Sizes that only stand for unknown ones are None in what the user reads."""
+    if len(error.args) == 1 and isinstance(error.args[0], str):
+        error.args = (_PROBE_NUMBERS.sub("None", error.args[0]),)
 
 
 def _probe(

@@ -93,7 +93,7 @@ def resolve(
     wanted = (
         f"a name, a config dict, a callable or an instance of {_names_of(base)}" if base else "a name or a callable"
     )
-    raise ValueError(f"Could not interpret {kind} identifier: {identifier!r}. Expected {wanted}.")
+    raise ValueError(f"Could not interpret {kind} identifier: {identifier}. Expected {wanted}.")
 
 
 def _names_of(base: Any) -> str:
@@ -110,9 +110,9 @@ def _by_name(name: str, package: str, kind: str, aliases: Mapping[str, str]) -> 
     spelled = public_by_spelling(name, package)
     if spelled is not None:
         return spelled
-    near = difflib.get_close_matches(name, [*aliases, *package_names(package)], 3)
+    near = difflib.get_close_matches(name, list(dict.fromkeys([*aliases, *package_names(package)])), 3)
     hint = f" Did you mean {', '.join(map(repr, near))}?" if near else ""
-    raise ValueError(f"Could not interpret {kind} identifier: {name!r}.{hint}")
+    raise ValueError(f"Could not interpret {kind} identifier: {name}.{hint}")
 
 
 def public_by_spelling(name: str, package: str) -> Any:

@@ -84,7 +84,9 @@ def standardize_dtype(dtype: Any, default: str | None = None) -> str:
         name = str(dtype).removeprefix("torch.")
     known = _KNOWN.get(name)
     if known is None:
-        raise ValueError(f"dtype: expected one of {list(DTYPES)} (or a narrower name for one of them), got {dtype!r}")
+        raise ValueError(
+            f"Invalid dtype: {dtype}. Expected one of {list(DTYPES)}, or a narrower name for one of them, got {dtype!r}"
+        )
     return known
 
 

@@ -26,6 +26,11 @@ def install_operators(table: dict[str, Any]) -> None:
     _operators.update(table)
 
 
+def operate(name: str, *operands: Any) -> Any:
+    """The operator called `name`, of these operands."""
+    return _operators[name](*operands)
+
+
 def _forward(name: str) -> Any:
     def operator(self: Any, other: Any) -> Any:
         return _operators[name](self, other)
@@ -68,6 +73,9 @@ class Value:
                 return None
             n *= d
         return n
+
+    def __round__(self, ndigits: int | None = None) -> Any:
+        return _operators["round"](self, ndigits or 0)
 
     def __getitem__(self, key: Any) -> Any:
         return _operators["getitem"](self, key)
@@ -170,7 +178,9 @@ class Tensor(Value):
 
     def _scalar(self, what: str) -> Any:
         if self._array.size != 1:
-            raise TypeError(f"{what}(): only a tensor of one element has a value, this one has shape {self.shape}")
+            raise TypeError(
+                f"Only scalar arrays can be converted to Python scalars. {what}() of a tensor of shape {self.shape}"
+            )
         return self._array.item()
 
     def __bool__(self) -> bool:

@@ -1,19 +1,26 @@
-"""Nested structures of lists, tuples and dicts. Dicts are walked in sorted key order, as Keras does."""
+"""Nested structures of lists, tuples, deques and dicts. Dicts are walked in sorted key order, as Keras does, an
+OrderedDict in its own.
+"""
 
 from __future__ import annotations
 
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+_SEQUENCES = (list, tuple, deque)
+
 
 def is_nested(structure: Any) -> bool:
-    """Whether `structure` is a list, tuple or dict."""
-    return isinstance(structure, (list, tuple, dict, Mapping))
+    """Whether `structure` is a list, tuple, deque or dict."""
+    return isinstance(structure, (list, tuple, dict, deque, Mapping))
 
 
 def _keys(mapping: Mapping[Any, Any]) -> list[Any]:
+    if isinstance(mapping, OrderedDict):
+        return list(mapping)
     try:
         return sorted(mapping)
     except TypeError:  # keys of several types keep their order
@@ -21,7 +28,7 @@ def _keys(mapping: Mapping[Any, Any]) -> list[Any]:
 
 
 def _leaves(structure: Any) -> Iterator[Any]:
-    if isinstance(structure, (list, tuple)):
+    if isinstance(structure, _SEQUENCES):
         for item in structure:
             yield from _leaves(item)
     elif isinstance(structure, Mapping):
@@ -42,10 +49,27 @@ def flatten(structure: Any) -> list[Any]:
     return list(_leaves(structure))
 
 
+def plain_type(structure: Any) -> type:
+    """The class of a part; containers that report to a layer (`nacre.layers.tracking`) count as what they stand for."""
+    cls = type(structure)
+    return getattr(cls, "stands_for", cls)
+
+
 def _rebuild_sequence(like: Any, items: list[Any]) -> Any:
+    cls = type(like)
+    if cls is list:
+        return list(items)
     if isinstance(like, tuple):
-        return type(like)(*items) if hasattr(like, "_fields") else tuple(items)
-    return list(items) if type(like) is list else type(like)(items)
+        return cls(*items) if hasattr(like, "_fields") else tuple(items)
+    return deque(items, like.maxlen) if cls is deque else plain_type(like)(items)
+
+
+def _rebuild_mapping(like: Any, done: dict[Any, Any]) -> Any:
+    items = {key: done[key] for key in like}
+    cls = plain_type(like)
+    if cls is dict or not issubclass(cls, dict):
+        return items
+    return defaultdict(like.default_factory, items) if cls is defaultdict else cls(items)
 
 
 def paths(structure: Any) -> list[tuple[Any, ...]]:
@@ -54,7 +78,7 @@ def paths(structure: Any) -> list[tuple[Any, ...]]:
     >>> paths({"b": [1, 2], "a": 3})
     [('a',), ('b', 0), ('b', 1)]
     """
-    if isinstance(structure, (list, tuple)):
+    if isinstance(structure, _SEQUENCES):
         return [(i, *rest) for i, item in enumerate(structure) for rest in paths(item)]
     if isinstance(structure, Mapping):
         return [(key, *rest) for key in _keys(structure) for rest in paths(structure[key])]
@@ -64,9 +88,9 @@ def paths(structure: Any) -> list[tuple[Any, ...]]:
 def map_structure(fn: Callable[..., Any], *structures: Any) -> Any:
     """`fn` applied leaf by leaf; the result has the structure of the first. Raises ValueError when they differ."""
     first = structures[0]
-    if isinstance(first, (list, tuple)):
+    if isinstance(first, _SEQUENCES):
         for other in structures[1:]:
-            if not isinstance(other, (list, tuple)) or len(other) != len(first):
+            if not isinstance(other, _SEQUENCES) or len(other) != len(first):
                 raise ValueError(
                     f"map_structure: structures differ. Expected a {type(first).__name__} of {len(first)} items, "
                     f"got {other!r}"
@@ -79,18 +103,21 @@ def map_structure(fn: Callable[..., Any], *structures: Any) -> Any:
                     f"map_structure: structures differ. Expected a dict with keys {_keys(first)}, got {other!r}"
                 )
         done = {key: map_structure(fn, *(s[key] for s in structures)) for key in _keys(first)}
-        return {key: done[key] for key in first}
+        return _rebuild_mapping(first, done)
     return fn(*structures)
 
 
 def map_structure_up_to(shallow: Any, fn: Callable[..., Any], *structures: Any) -> Any:
     """`fn` applied where `shallow` has leaves; deeper structure is handed over whole."""
-    if isinstance(shallow, (list, tuple)):
+    if isinstance(shallow, _SEQUENCES):
         return _rebuild_sequence(
             shallow, [map_structure_up_to(s, fn, *items) for s, *items in zip(shallow, *structures)]
         )
     if isinstance(shallow, Mapping):
-        return {key: map_structure_up_to(shallow[key], fn, *(s[key] for s in structures)) for key in shallow}
+        keys = _keys(shallow)
+        return _rebuild_mapping(
+            shallow, {key: map_structure_up_to(shallow[key], fn, *(s[key] for s in structures)) for key in keys}
+        )
     return fn(*structures)
 
 
@@ -100,18 +127,18 @@ def is_shape(x: Any) -> bool:
 
 
 def map_shape_structure(fn: Callable[..., Any], structure: Any) -> Any:
-    """`fn` applied to each shape of a structure of shapes; a shape is a tuple or list of ints and None.
+    """`fn` applied to each shape of a structure of shapes (a tuple or list of ints and None), and to what is neither.
 
     >>> map_shape_structure(len, {"a": (None, 3), "b": [(2,), ()]})
     {'a': 2, 'b': [1, 0]}
     """
     if is_shape(structure):
-        return fn(tuple(structure))
-    if isinstance(structure, (list, tuple)):
+        return fn(structure)
+    if isinstance(structure, _SEQUENCES):
         return _rebuild_sequence(structure, [map_shape_structure(fn, s) for s in structure])
     if isinstance(structure, Mapping):
-        return {key: map_shape_structure(fn, s) for key, s in structure.items()}
-    raise ValueError(f"map_shape_structure: expected shapes, got {structure!r}")
+        return _rebuild_mapping(structure, {key: map_shape_structure(fn, structure[key]) for key in _keys(structure)})
+    return fn(structure)
 
 
 def pack_sequence_as(structure: Any, flat: list[Any]) -> Any:
@@ -119,16 +146,16 @@ def pack_sequence_as(structure: Any, flat: list[Any]) -> Any:
     leaves = iter(flat)
 
     def build(s: Any) -> Any:
-        if isinstance(s, (list, tuple)):
+        if isinstance(s, _SEQUENCES):
             return _rebuild_sequence(s, [build(item) for item in s])
         if isinstance(s, Mapping):
             done = {key: build(s[key]) for key in _keys(s)}
-            return {key: done[key] for key in s}
+            return _rebuild_mapping(s, done)
         return next(leaves)
 
     expected = len(flatten(structure)) if is_nested(structure) else 1
     if expected != len(flat):
-        raise ValueError(f"pack_sequence_as: the structure has {expected} leaves, got {len(flat)} values")
+        raise ValueError(f"pack_sequence_as: the number of leaves does not fit: expected: {expected}, got {len(flat)}")
     return build(structure)
 
 
@@ -144,16 +171,51 @@ def packer(structure: Any) -> Callable[[list[Any]], Any]:
 
 
 def assert_same_structure(a: Any, b: Any) -> None:
-    """Raises ValueError when the two nest differently."""
-    map_structure(lambda *_: None, a, b)
+    """Raises ValueError when the two nest differently: containers of one class hold as many items, or the same keys.
+
+    Dicts of several classes count as one.
+    """
+    if is_nested(a) != is_nested(b) or (is_nested(a) and not _same_container(a, b)):
+        expected = a if is_nested(a) else b
+        what = ("namedtuple " if hasattr(expected, "_fields") else "") + plain_type(expected).__name__
+        raise ValueError(
+            f"The two structures don't have the same nested structure. Expected a {what} of the same number of items "
+            "and "
+            f"with the same keys. Node arity mismatch, Node keys mismatch, or different containers: {a!r} and {b!r}"
+        )
+    if isinstance(a, Mapping):
+        for key in a:
+            assert_same_structure(a[key], b[key])
+    elif is_nested(a):
+        for ours, theirs in zip(a, b):
+            assert_same_structure(ours, theirs)
+
+
+def assert_reaches(shallow: Any, deep: Any) -> None:
+    """Raises ValueError when `deep` does not nest as `shallow` does; where that has a leaf, anything may stand."""
+    if is_nested(shallow):
+        if not is_nested(deep) or not _same_container(shallow, deep):
+            assert_same_structure(shallow, deep)
+        keys = list(shallow) if isinstance(shallow, Mapping) else range(len(shallow))
+        for key in keys:
+            assert_reaches(shallow[key], deep[key])
+
+
+def _same_container(a: Any, b: Any) -> bool:
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        kinds = {dict if cls in (OrderedDict, defaultdict) else cls for cls in map(plain_type, (a, b))}
+        return len(kinds) == 1 and set(a) == set(b)
+    return plain_type(a) is plain_type(b) and len(a) == len(b)
 
 
 def lists_to_tuples(structure: Any) -> Any:
     """Lists become tuples, all the way down."""
-    if isinstance(structure, (list, tuple)) and not hasattr(structure, "_fields"):
+    if isinstance(structure, list):
         return tuple(lists_to_tuples(s) for s in structure)
+    if isinstance(structure, _SEQUENCES):
+        return _rebuild_sequence(structure, [lists_to_tuples(s) for s in structure])
     if isinstance(structure, Mapping):
-        return {key: lists_to_tuples(value) for key, value in structure.items()}
+        return _rebuild_mapping(structure, {key: lists_to_tuples(value) for key, value in structure.items()})
     return structure
 
 
@@ -176,14 +238,8 @@ def assert_same_paths(a: Any, b: Any) -> None:
         )
 
 
-class _MapToNone:
-    """What a function gives `traverse` to put None in the place of something."""
-
-    def __repr__(self) -> str:
-        return "keras.tree.MAP_TO_NONE"
-
-
-MAP_TO_NONE = _MapToNone()
+class MAP_TO_NONE:
+    """What a function gives `traverse` to put None in the place of something: the class itself."""
 
 
 def traverse(func: Callable[[Any], Any], structure: Any, top_down: bool = True) -> Any:
@@ -201,11 +257,11 @@ def traverse(func: Callable[[Any], Any], structure: Any, top_down: bool = True) 
         return part if found is None else None if found is MAP_TO_NONE else found
 
     def inner(part: Any) -> Any:
-        if isinstance(part, (list, tuple)):
+        if isinstance(part, _SEQUENCES):
             return _rebuild_sequence(part, [traverse(func, item, top_down) for item in part])
         if isinstance(part, Mapping):
             done = {key: traverse(func, part[key], top_down) for key in _keys(part)}
-            return {key: done[key] for key in part}
+            return _rebuild_mapping(part, done)
         return part
 
     if top_down:

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from nacre.core import naming, trace
+from nacre.core import naming, registry, trace
 from nacre.core.config import floatx
 from nacre.core.room import check_room
 from nacre.core.spec import ITEMSIZE, NUMPY, Spec, dtype_name, standardize_dtype
-from nacre.core.tensor import Symbol, Tensor, Value, as_array
+from nacre.core.tensor import Symbol, Tensor, Value, as_array, operate
 
 _LARGE = 1 << 22  # bytes, from which on NumPy asks for large pages
 
@@ -101,7 +101,8 @@ class Variable(Value):
     """State that outlives a call: a weight, a counter, a seed.
 
     Args:
-        initializer: the first value (an array, a number or nested lists), or a function `(shape, dtype) -> value`.
+        initializer: the first value (an array, a number or nested lists), or a function `(shape, dtype) -> value`, or
+            the name of an initializer.
         shape: needed when `initializer` is a function.
         dtype: `floatx()` for a function, else that of the value.
         trainable: whether optimizers change it.
@@ -130,7 +131,19 @@ class Variable(Value):
     ) -> None:
         name = name if name is not None else naming.auto_name(type(self).__name__)
         if not isinstance(name, str) or "/" in name:
-            raise ValueError(f"Variable: expected `name` to be a string without '/', got {name!r}")
+            raise ValueError(
+                f"Argument `name` must be a string and cannot contain character `/`. Received: name={name}"
+            )
+        for argument, chosen, allowed in (
+            ("aggregation", aggregation, (None, "none", "mean", "sum", "only_first_replica")),
+            ("synchronization", synchronization, (None, "none", "on_read", "on_write", "auto")),
+        ):
+            if chosen not in allowed:
+                raise ValueError(
+                    f"Invalid value for argument `{argument}`. Expected one of {allowed}. Received: {argument}={chosen}"
+                )
+        if isinstance(initializer, str):
+            initializer = registry.resolve(initializer, "initializers", "initializer")
         self.name = name
         scope = naming.current_path()
         self.path = f"{scope}/{name}" if scope else name
@@ -138,9 +151,9 @@ class Variable(Value):
         self.autocast = autocast
         self.aggregation = aggregation
         self.synchronization = synchronization
-        self.constraint: Any = None
-        self.regularizer: Any = None
-        self.overwrite_with_gradient = False
+        self._constraint: Any = None
+        self._regularizer: Any = None
+        self._overwrite_with_gradient = False
         postponed = _postponed.get()
         if shape is not None:
             known, kind = standardize_shape(shape, f"Variable '{self.path}'"), standardize_dtype(dtype, floatx())
@@ -154,6 +167,35 @@ class Variable(Value):
         with trace.tracing(None), trace.no_tapes():
             array = _first_value(initializer, shape, dtype, self.path)
         self._set_array(array)
+
+    @property
+    def constraint(self) -> Any:
+        """What an optimizer applies to the value after each step; None for nothing."""
+        return self._constraint
+
+    @constraint.setter
+    def constraint(self, value: Any) -> None:
+        self._constraint = _callable("constraint", value)
+
+    @property
+    def regularizer(self) -> Any:
+        """What the value adds to the loss; None for nothing."""
+        return self._regularizer
+
+    @regularizer.setter
+    def regularizer(self, value: Any) -> None:
+        self._regularizer = _callable("regularizer", value)
+
+    @property
+    def overwrite_with_gradient(self) -> bool:
+        """Whether an optimizer puts the gradient in the place of the value."""
+        return self._overwrite_with_gradient
+
+    @overwrite_with_gradient.setter
+    def overwrite_with_gradient(self, value: bool) -> None:
+        if not isinstance(value, bool):
+            raise TypeError(f"`overwrite_with_gradient` must be a boolean. Received: {value}")
+        self._overwrite_with_gradient = value
 
     def _set_array(self, array: np.ndarray[Any, Any]) -> None:
         self._array = array
@@ -263,6 +305,11 @@ class Variable(Value):
         return array.astype(dtype if dtype is not None else array.dtype)
 
     def __bool__(self) -> bool:
+        if math.prod(self.shape) != 1:
+            raise TypeError(
+                f"A Keras Variable cannot be used as a boolean. Variable '{self.path}' has shape {self.shape}: use "
+                "ops.any(v) or ops.all(v)"
+            )
         return bool(self.value)
 
     def __float__(self) -> float:
@@ -302,10 +349,31 @@ def aligned_copy(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return copy
 
 
+def _callable(what: str, value: Any) -> Any:
+    if value is not None and not callable(value):
+        raise ValueError(
+            f"Invalid value for attribute `{what}`. Expected a callable (such as a `keras.{what}s.{what.title()}` "
+            f"instance) or `None`. Received: {what}={value}"
+        )
+    return value
+
+
+def _logical(name: str) -> Callable[[Any, Any], Any]:
+    return lambda a, b: operate(f"logical_{name}", a, b)
+
+
+for _name in ("and", "or", "xor"):  # of a Variable these ask about truth, in Keras, and not about bits
+    setattr(Variable, f"__{_name}__", _logical(_name))
+    setattr(Variable, f"__r{_name}__", _logical(_name))
+
+
 def _first_value(initializer: Any, shape: Any, dtype: Any, path: str) -> np.ndarray[Any, Any]:
     if isinstance(initializer, Callable) and not isinstance(initializer, Value):  # type: ignore[arg-type]
         if shape is None:
-            raise ValueError(f"Variable '{path}': a shape is needed when the first value comes from a function")
+            raise ValueError(
+                "When creating a Variable from an initializer, the `shape` argument should be specified. Received: "
+                f"initializer={initializer} and shape={shape} (Variable '{path}')"
+            )
         shape = standardize_shape(shape, f"Variable '{path}'")
         name: str | None = standardize_dtype(dtype, floatx())
         array = as_array(initializer(shape, dtype=name), name)

@@ -164,17 +164,16 @@ def dtype_policy() -> DTypePolicy:
 
 
 def set_dtype_policy(policy: Any) -> None:
-    """Sets the global policy: a name, a dtype, a DTypePolicy, or None for `floatx()`."""
-    if policy is None:
-        _GLOBAL.clear()
-    else:
-        try:
-            _GLOBAL["policy"] = get(policy)
-        except ValueError as error:
-            raise ValueError(
-                "Invalid `policy` argument. Expected the string name of a policy (such as 'mixed_float16') or a "
-                f"`DTypePolicy` instance. Received: policy={policy} (of type {type(policy)}). {error}"
-            ) from None
+    """Sets the global policy: a name, a dtype or a DTypePolicy."""
+    try:
+        if policy is None:
+            raise ValueError("A policy is not None.")
+        _GLOBAL["policy"] = get(policy)
+    except ValueError as error:
+        raise ValueError(
+            "Invalid `policy` argument. Expected the string name of a policy (such as 'mixed_float16') or a "
+            f"`DTypePolicy` instance. Received: policy={policy} (of type {type(policy)}). {error}"
+        ) from None
 
 
 def get(identifier: Any) -> Any:

@@ -109,20 +109,25 @@ class BuiltLayer(ConfiguredLayer):
                 return
             if all(layer.built for layer in self._flatten_layers(include_self=False)):
                 return
-        shapes = self._shapes_by_argument(plan, args, kwargs)
+        masks = cls.build is not BuiltLayer.build and any(
+            name.endswith("_mask_shape") for name in shape_parameters(self.build) or ()
+        )
+        shapes = self._shapes_by_argument(plan, args, kwargs, masks)
         if cls.build is BuiltLayer.build:
             self._build_by_tracing(shapes)
         else:
             self.build(**self._shapes_for(self.build, shapes))
         self.built = True
 
-    def _shapes_by_argument(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """`<argument>_shape` -> shape (or structure of shapes), for the tensor arguments that are no masks."""
+    def _shapes_by_argument(
+        self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any], masks: bool = False
+    ) -> dict[str, Any]:
+        """`<argument>_shape` -> shape (or structure of shapes), for the tensor arguments; for masks when asked for."""
         if len(args) == 1 and not kwargs and is_tensor(args[0]) and plan.positional:
             return {plan.positional[0] + "_shape": shape_of(args[0])}
         shapes = {}
         for name, value in plan.named(args, kwargs).items():
-            if name != "mask" and not name.endswith("_mask") and has_tensor(value):
+            if name != "mask" and (masks or not name.endswith("_mask")) and has_tensor(value):
                 shapes[name + "_shape"] = tree.map_structure(shape_of, value)
         return shapes
 

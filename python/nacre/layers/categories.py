@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from nacre import ops
+from nacre.core.config import floatx
 from nacre.core.errors import TracedBranch
 from nacre.core.spec import is_float
 from nacre.core.tensor import KerasTensor, Symbol, Tensor
 from nacre.layers.arguments import config_of, is_int
+from nacre.layers.hashes import bucket, crossed, fingerprint
 from nacre.layers.layer import Layer
-from nacre.layers.lookup import stable_hash
+from nacre.layers.lookup import one_of, two_integers
 
 
 def encoded(indices: Any, mode: str, depth: int, weights: Any, dtype: Any) -> Any:
@@ -246,10 +248,11 @@ class Hashing(Layer):
     Args:
         num_bins: number of places, that of `mask_value` included.
         mask_value: what goes to place 0, which nothing else goes to then.
-        salt: for a different hash.
+        salt: two integers, or one that stands for both, for SipHash64 with this key; FarmHash64 without.
         output_mode: `"int"`, `"one_hot"`, `"multi_hot"` or `"count"`.
 
-    The hash is BLAKE2b: the same in every process, but not the one that Keras on TensorFlow uses.
+    >>> Hashing(num_bins=3)(["A", "B", "C"]).tolist()
+    [1, 0, 1]
     """
 
     def __init__(
@@ -261,20 +264,34 @@ class Hashing(Layer):
         sparse: bool = False,
         **kwargs: Any,
     ) -> None:
+        if kwargs.get("dtype") is None:
+            kwargs["dtype"] = "int64" if output_mode == "int" else floatx()
         super().__init__(**kwargs)
         if not is_int(num_bins) or num_bins <= 0:
             raise ValueError(
                 f"The `num_bins` for `Hashing` cannot be `None` or non-positive values. Received: num_bins={num_bins}."
             )
+        if output_mode == "int" and self.dtype_policy.name not in ("int32", "int64"):
+            raise ValueError(
+                "When `output_mode=\"int\"`, `dtype` should be an integer type, 'int32' or 'in64'. Received: "
+                f"dtype={kwargs['dtype']}"
+            )
+        modes = ("int", "one_hot", "multi_hot", "count")
+        if output_mode not in modes:
+            raise ValueError(
+                f"Invalid value for argument `output_mode`. Expected one of {modes}. Received: "
+                f"output_mode={output_mode}"
+            )
+        if sparse and output_mode == "int":
+            raise ValueError(
+                '`sparse` may only be true if `output_mode` is `"one_hot"`, `"multi_hot"`, or `"count"`. '
+                f"Received: sparse={sparse} and output_mode={output_mode}"
+            )
         if sparse:
             raise ValueError("Hashing: sparse tensors are not supported; leave `sparse=False`.")
-        if output_mode not in ("int", "one_hot", "multi_hot", "count"):
-            raise ValueError(
-                f"Hashing: expected `output_mode` 'int', 'one_hot', 'multi_hot' or 'count', got {output_mode!r}"
-            )
         self.num_bins = int(num_bins)
         self.mask_value = mask_value
-        self.salt = salt
+        self.salt = two_integers("Hashing", salt)
         self.output_mode = output_mode
         self.sparse = False
         self._convert_input_args = False
@@ -288,16 +305,17 @@ class Hashing(Layer):
                 "for example in the data set, it does not hold the model up"
             )
         values = np.asarray(inputs)
-        masked = self.mask_value is not None
-        bins = self.num_bins - 1 if masked and self.num_bins > 1 else self.num_bins
+        if values.dtype.kind == "f":
+            values = values.astype(np.int64)
+        masked = int(self.mask_value is not None and self.num_bins > 1)
         out = []
         for value in values.ravel().tolist():
-            text = value.decode("utf-8") if isinstance(value, bytes) else str(value)
-            if masked and text == str(self.mask_value):
+            if masked and _text(value) == _text(self.mask_value):
                 out.append(0)
             else:
-                out.append(stable_hash(text, self.salt) % bins + (1 if masked and self.num_bins > 1 else 0))
-        indices = Tensor(np.array(out, np.int64).reshape(values.shape))
+                out.append(bucket(_text(value), self.num_bins - masked, self.salt) + masked)
+        dtype = self.compute_dtype if self.output_mode == "int" else "int64"
+        indices = Tensor(np.array(out, dtype).reshape(values.shape))
         if self.output_mode == "int":
             return indices
         return encoded(indices, self.output_mode, self.num_bins, None, self._input_dtype)
@@ -305,7 +323,8 @@ class Hashing(Layer):
     def compute_output_spec(self, inputs: Any) -> Any:
         """A KerasTensor of what `call` gives."""
         return KerasTensor(
-            self.compute_output_shape(inputs.shape), "int64" if self.output_mode == "int" else self._input_dtype
+            self.compute_output_shape(inputs.shape),
+            self.compute_dtype if self.output_mode == "int" else self._input_dtype,
         )
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -338,13 +357,14 @@ class HashedCrossing(Layer):
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
+        if output_mode == "int" and dtype is None:
+            dtype = "int64"
         super().__init__(name=name, dtype=dtype, **kwargs)
         if not is_int(num_bins) or num_bins <= 0:
             raise ValueError(f"HashedCrossing: expected a positive `num_bins`, got {num_bins!r}")
         if sparse:
             raise ValueError("HashedCrossing: sparse tensors are not supported; leave `sparse=False`.")
-        if output_mode not in ("int", "one_hot"):
-            raise ValueError(f"HashedCrossing: expected `output_mode` 'int' or 'one_hot', got {output_mode!r}")
+        one_of("HashedCrossing", "output_mode", output_mode, ("int", "one_hot"))
         self.num_bins = int(num_bins)
         self.output_mode = output_mode
         self.sparse = False
@@ -362,12 +382,11 @@ class HashedCrossing(Layer):
         features = [np.asarray(x) for x in inputs]
         if any(f.dtype.kind == "f" for f in features):
             raise ValueError(
-                "All `HashedCrossing` inputs should have an integer or string dtype. Received: "
-                f"{[f.dtype.name for f in features]}"
+                f"All `HashedCrossing` inputs should have an integer or string dtype. Received: inputs={inputs}"
             )
-        rows = zip(*(f.ravel().tolist() for f in features), strict=True)
-        texts = ["_X_".join(v.decode() if isinstance(v, bytes) else str(v) for v in row) for row in rows]
-        places = np.array([stable_hash(t, None) % self.num_bins for t in texts], np.int64)
+        columns = [[v if isinstance(v, int) else fingerprint(_text(v)) for v in f.ravel().tolist()] for f in features]
+        dtype = self.compute_dtype if self.output_mode == "int" else "int64"
+        places = np.array([crossed(row) % self.num_bins for row in zip(*columns, strict=True)], dtype)
         indices = Tensor(places.reshape(features[0].shape))
         if self.output_mode == "int":
             return indices
@@ -376,7 +395,7 @@ class HashedCrossing(Layer):
     def compute_output_spec(self, inputs: Any) -> Any:
         """A KerasTensor of what `call` gives."""
         shape = self.compute_output_shape([x.shape for x in inputs])
-        return KerasTensor(shape, "int64" if self.output_mode == "int" else self._input_dtype)
+        return KerasTensor(shape, self.compute_dtype if self.output_mode == "int" else self._input_dtype)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """That of one feature, or (N, num_bins)."""
@@ -386,7 +405,11 @@ class HashedCrossing(Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
-        return {**super().get_config(), **config_of(self, "num_bins", "output_mode", "sparse")}
+        return {**config_of(self, "num_bins", "output_mode", "sparse", "name"), "dtype": self.dtype}
+
+
+def _text(value: Any) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode()
 
 
 def _listed(inputs: Any) -> list[Any]:
@@ -394,13 +417,15 @@ def _listed(inputs: Any) -> list[Any]:
 
 
 def _check_crossed(inputs: Any, shapes: Any) -> None:
-    if not isinstance(inputs, (list, tuple)) or len(inputs) < 2:
-        raise ValueError(
-            f"`HashedCrossing` should be called on a list or tuple of at least two inputs. Received: {inputs}"
-        )
+    if not isinstance(inputs, (list, tuple)):
+        raise ValueError(f"`HashedCrossing` should be called on a list or tuple of inputs. Received: inputs={inputs}")
+    if len(inputs) < 2:
+        raise ValueError(f"`HashedCrossing` should be called on at least two inputs. Received: inputs={inputs}")
     first = tuple(shapes[0])
-    if any(tuple(s) != first for s in shapes) or len(first) > 2 or (len(first) == 2 and first[1] != 1):
+    if len(first) > 2 or (len(first) == 2 and first[1] != 1):
         raise ValueError(
-            "All `HashedCrossing` inputs should have shape (N,) or (N, 1), and all the same. Received: "
-            f"{[tuple(s) for s in shapes]}"
+            "All `HashedCrossing` inputs should have shape `()`, `(batch_size)` or `(batch_size, 1)`. Received: "
+            f"inputs={inputs}"
         )
+    if any(tuple(s) != first for s in shapes):
+        raise ValueError(f"All `HashedCrossing` inputs should have equal shape. Received: inputs={inputs}")

@@ -44,8 +44,9 @@ class BaseConvTranspose(Windowed):
             self.output_padding = standardize_tuple(output_padding, self._RANK, "output_padding", allow_zero=True)
             if any(extra >= stride for extra, stride in zip(self.output_padding, self.strides)):
                 raise ValueError(
-                    "Argument `output_padding` must be strictly less than `strides`. Received: "
-                    f"strides={self.strides}, output_padding={self.output_padding}"
+                    "`output_padding` must be strictly less than `strides` for all dimensions. Received: "
+                    f"strides={self.strides}, "
+                    f"output_padding={self.output_padding}"
                 )
         self.activation = activations.get(activation)
         self.use_bias = use_bias

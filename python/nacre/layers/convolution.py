@@ -39,7 +39,7 @@ class Windowed(Layer):
                 "`strides > 1` not supported in conjunction with `dilation_rate > 1`. "
                 f"Received: strides={self.strides} and dilation_rate={self.dilation_rate}"
             )
-        self.input_spec = InputSpec(ndim=rank + 2)
+        self.input_spec = InputSpec(min_ndim=rank + 2, max_ndim=rank + 2)
 
     def _channels(self, input_shape: Any) -> int:
         """The number of input channels; from now on inputs must have as many."""
@@ -50,7 +50,7 @@ class Windowed(Layer):
                 f"{type(self).__name__} '{self.name}': the channel axis of the input must be known, got shape "
                 f"{input_shape}"
             )
-        self.input_spec = InputSpec(ndim=self._RANK + 2, axes={axis: channels})
+        self.input_spec = InputSpec(min_ndim=self._RANK + 2, max_ndim=self._RANK + 2, axes={axis: channels})
         return int(channels)
 
     def _floats(self, inputs: Any) -> Any:

@@ -148,9 +148,9 @@ class GaussianNoise(_Noisy):
 
     def __init__(self, stddev: float, seed: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if isinstance(stddev, bool) or not isinstance(stddev, (int, float)) or stddev < 0:
+        if isinstance(stddev, bool) or not isinstance(stddev, (int, float)) or not 0 <= stddev <= 1:
             raise ValueError(
-                "Invalid value received for argument `stddev`. Expected a non-negative float. Received: "
+                "Invalid value received for argument `stddev`. Expected a float value between 0 and 1. Received: "
                 f"stddev={stddev}"
             )
         self.stddev = stddev

@@ -264,7 +264,7 @@ class FeatureSpace(Layer):
         given = ("input_mean", "input_vocabulary", "input_bin_boundaries")
 
         def learns(layer: Any) -> bool:
-            layer = getattr(layer, "lookup", layer)  # that of TextVectorization
+            layer = getattr(layer, "_lookup_layer", layer)  # that of TextVectorization
             return hasattr(layer, "adapt") and all(getattr(layer, name, None) is None for name in given)
 
         return [key for key, layer in self.preprocessors.items() if learns(layer)]

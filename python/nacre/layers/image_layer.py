@@ -171,10 +171,7 @@ class BaseImagePreprocessingLayer(Layer):
     def _is_batched(self, images: Any) -> bool:
         rank = len(images.shape)
         if rank not in (3, 4):
-            raise ValueError(
-                "Expected image tensor to have rank 3 (single image) or 4 (batch of images). Received: "
-                f"data.shape={tuple(images.shape)}"
-            )
+            raise ValueError(f"Expected the input image to be rank 3 or 4. Received: data.shape={tuple(images.shape)}")
         return rank == 4
 
     def _given_boxes(self, boxes: Any) -> Any:

@@ -16,6 +16,8 @@ from nacre.layers.layer import Layer
 
 
 def _shape(shape: Any) -> tuple[int | None, ...]:
+    if shape is None:
+        raise ValueError("Undefined shapes are not supported.")
     if isinstance(shape, (int, np.integer)) or not hasattr(shape, "__iter__") or isinstance(shape, str):
         raise ValueError(f"Cannot convert '{shape}' to a shape.")
     out: list[int | None] = []
@@ -25,6 +27,8 @@ def _shape(shape: Any) -> tuple[int | None, ...]:
             out.append(None)
         elif isinstance(d, (int, np.integer)) and not isinstance(d, bool) and d >= 0:
             out.append(int(d))
+        elif isinstance(d, (int, np.integer)) and not isinstance(d, bool):
+            raise ValueError(f"Cannot convert '{shape}' to a shape. Negative dimensions are not allowed.")
         else:
             raise ValueError(
                 f"Cannot convert '{shape}' to a shape. Found invalid dimension '{d}'. Expected a non-negative "

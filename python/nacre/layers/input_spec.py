@@ -95,8 +95,8 @@ def assert_input_compatibility(input_spec: Any, inputs: Any, layer_name: str) ->
         values = tree.flatten(inputs)
     if len(values) != len(specs):
         raise ValueError(
-            f"Layer '{layer_name}' expected {len(specs)} input(s). Received {len(values)} instead: "
-            f"{[getattr(v, 'shape', type(v).__name__) for v in values]}"
+            f'Layer "{layer_name}" expects {len(specs)} input(s), but it received {len(values)} input tensors. Inputs '
+            f"received: {[getattr(v, 'shape', type(v).__name__) for v in values]}"
         )
     for i, (spec, x) in enumerate(zip(specs, values)):
         if spec is None or (x is None and spec.optional):

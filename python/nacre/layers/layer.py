@@ -74,8 +74,7 @@ class Layer(BuiltLayer):
             self._take_legacy_arguments(kwargs)
         if not isinstance(trainable, (bool, np.bool_)):
             raise ValueError(
-                f"Expected argument `trainable` to be a boolean. Received: trainable={trainable} (of type "
-                f"{type(trainable)})"
+                f"Expected `trainable` to be a boolean. Received: trainable={trainable} (of type {type(trainable)})"
             )
         if name is not None and (not isinstance(name, str) or "/" in name):
             raise ValueError(
@@ -293,6 +292,18 @@ class Layer(BuiltLayer):
         outputs = self.compute_output_spec(*args, **kwargs)
         Node(self, args, kwargs, outputs)
         return outputs
+
+    def quantize(self, mode: Any = None, type_check: bool = True, config: Any = None) -> None:
+        """Not available. Raises NotImplementedError."""
+        raise NotImplementedError(
+            f"Layer {type(self).__name__} does not have a `quantize()` method implemented: nacre computes in float32 "
+            "and "
+            "has no quantized layers"
+        )
+
+    def rematerialized_call(self, layer_call: Any, *args: Any, **kwargs: Any) -> Any:
+        """The function that calls this layer inside a `keras.RematScope`: itself (see `keras.remat`)."""
+        return layer_call
 
     def stateless_call(
         self,

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
 from typing import Any
 
 import numpy as np
 
+from nacre.core.config import floatx
 from nacre.core.errors import TracedBranch
 from nacre.core.registry import in_safe_mode
 from nacre.core.tensor import KerasTensor, Symbol, Tensor
 from nacre.layers.arguments import is_int
+from nacre.layers.hashes import bucket
 from nacre.layers.layer import Layer
+from nacre.utils.dataset import Text
 
 _MODES = ("int", "one_hot", "multi_hot", "count", "tf_idf")
+_OLD_MODES = {"binary": "multi_hot", "tf-idf": "tf_idf"}
 
 
 class IndexLookup(Layer):
     """Base class: a vocabulary, found by `adapt(data)` or given.
 
     Index 0 is the mask token (if there is one, and `output_mode` is "int"), then come `num_oov_indices` places for
-    tokens that are not
-    in the vocabulary, then the vocabulary.
+    tokens that are not in the vocabulary, then the vocabulary. In other modes than "int" the mask token counts nothing.
     """
 
     def __init__(
@@ -32,16 +34,19 @@ class IndexLookup(Layer):
         num_oov_indices: int,
         mask_token: Any,
         oov_token: Any,
+        vocabulary_dtype: str,
         vocabulary: Any = None,
         idf_weights: Any = None,
         invert: bool = False,
         output_mode: str = "int",
         sparse: bool = False,
         pad_to_max_tokens: bool = False,
+        oov_method: str = "floormod",
+        name: str | None = None,
+        salt: Any = None,
         **kwargs: Any,
     ) -> None:
-        kwargs.pop("vocabulary_size", None)  # in configurations: how large an adapted vocabulary is
-        super().__init__(**kwargs)
+        who = type(self).__name__
         if max_tokens is not None and max_tokens <= 1:
             raise ValueError(f"If set, `max_tokens` must be greater than 1. Received: max_tokens={max_tokens}")
         if pad_to_max_tokens and max_tokens is None:
@@ -50,31 +55,60 @@ class IndexLookup(Layer):
             raise ValueError(
                 f"`num_oov_indices` must be greater than or equal to 0. Received: num_oov_indices={num_oov_indices}"
             )
-        output_mode = "int" if output_mode is None else output_mode
-        if output_mode not in _MODES:
-            raise ValueError(f"Invalid value for argument `output_mode`: expected one of {_MODES}, got {output_mode!r}")
+        one_of(who, "oov_method", oov_method, ("floormod", "farmhash"))
+        if salt is not None and vocabulary_dtype != "string" and oov_method != "farmhash":
+            raise ValueError(f"`salt` can only be used when `oov_method='farmhash'`. Received: oov_method={oov_method}")
+        salt = two_integers("IndexLookup", salt)
+        output_mode = _OLD_MODES.get(output_mode, output_mode)
+        one_of(who, "output_mode", output_mode, _MODES)
         if invert and output_mode != "int":
             raise ValueError(
                 f"`output_mode` must be `'int'` when `invert` is true. Received: output_mode={output_mode}"
             )
+        if sparse and output_mode == "int":
+            raise ValueError(
+                "`sparse` may only be true if `output_mode` is `'one_hot'`, `'multi_hot'`, `'count'` or `'tf_idf'`. "
+                f"Received: sparse={sparse} and output_mode={output_mode}"
+            )
         if sparse:
-            raise ValueError(f"{type(self).__name__}: sparse tensors are not supported; leave `sparse=False`.")
+            raise ValueError(f"{who}: sparse tensors are not supported; leave `sparse=False`.")
+        if idf_weights is not None and output_mode != "tf_idf":
+            raise ValueError(
+                "`idf_weights` should only be set if `output_mode` is `'tf_idf'`. Received: "
+                f"idf_weights={idf_weights} and output_mode={output_mode}"
+            )
+        options = {key: kwargs.pop(key) for key in ("trainable", "dtype") if key in kwargs}
+        super().__init__(name=name, **options)
+        self._fixed = kwargs.pop("has_input_vocabulary", vocabulary is not None)
+        object.__setattr__(self, "_frozen_size", kwargs.pop("vocabulary_size", None))
+        if kwargs:
+            raise ValueError(f"Unrecognized keyword argument(s): {kwargs}")
+        if output_mode == "tf_idf" and self._fixed and idf_weights is None:
+            raise ValueError(
+                "When specifying the `vocabulary` argument, in TF-IDF output mode, the `idf_weights` argument must "
+                "also "
+                "be provided."
+            )
         self.invert = invert
         self.max_tokens = max_tokens
         self.num_oov_indices = num_oov_indices
         self.mask_token = mask_token
         self.oov_token = oov_token
+        self.vocabulary_dtype = vocabulary_dtype
         self.output_mode = output_mode
         self.sparse = False
         self.pad_to_max_tokens = pad_to_max_tokens
+        self.oov_method = oov_method
+        self.salt = salt
         # A file is read once; what it held is saved with the layer.
         self.input_vocabulary = None if isinstance(vocabulary, str) else _listed(vocabulary)
         self.input_idf_weights = _listed(idf_weights)
         self._convert_input_args = False
         self._allow_non_tensor_positional_args = True
-        self._tokens: list[Any] = []
-        self._index: dict[Any, int] = {}
-        self.idf_weights: Any = None
+        object.__setattr__(self, "_tokens", [])
+        object.__setattr__(self, "_index", {})
+        object.__setattr__(self, "idf_weights", None)
+        self._forget()
         self._build_at_init()
         if vocabulary is not None:
             self.set_vocabulary(vocabulary, idf_weights)
@@ -83,11 +117,17 @@ class IndexLookup(Layer):
 
     def _plain(self, token: Any) -> Any:
         """A token as the vocabulary holds it."""
-        raise NotImplementedError
+        if self.vocabulary_dtype != "string":
+            return int(token)
+        return token.decode("utf-8") if isinstance(token, bytes) else str(token)
+
+    @property
+    def _first(self) -> int:
+        """The first place for unknown tokens: behind that of the mask."""
+        return 1 if self.mask_token is not None and self.output_mode == "int" else 0
 
     def _special(self) -> list[Any]:
-        mask = [self.mask_token] if self.mask_token is not None and self.output_mode == "int" else []
-        return mask + [self.oov_token] * self.num_oov_indices
+        return [self.mask_token] * self._first + [self.oov_token] * self.num_oov_indices
 
     def get_vocabulary(self, include_special_tokens: bool = True) -> list[Any]:
         """The tokens in the order of their indices."""
@@ -99,47 +139,87 @@ class IndexLookup(Layer):
 
     def set_vocabulary(self, vocabulary: Any, idf_weights: Any = None) -> None:
         """Takes a vocabulary: a list of tokens, or a file with one per line. Special ones may stand in front."""
+        if self.output_mode == "tf_idf":
+            if idf_weights is None:
+                raise ValueError("`idf_weights` must be set if output_mode is 'tf_idf'.")
+        elif idf_weights is not None:
+            raise ValueError(
+                "`idf_weights` should only be set if output_mode is `'tf_idf'`. Received: "
+                f"output_mode={self.output_mode} and idf_weights={idf_weights}"
+            )
         if isinstance(vocabulary, str):
-            vocabulary = self._read(vocabulary)
-        tokens = [self._plain(t) for t in np.asarray(vocabulary).tolist()] if len(vocabulary) else []
+            self._take(self._read(vocabulary), None)
+            return
+        given = [self._plain(t) for t in np.asarray(vocabulary).ravel().tolist()]
+        if not given:
+            raise ValueError(f"Cannot set an empty vocabulary. Received: vocabulary={vocabulary}")
         special = self._special()
-        weights = None if idf_weights is None else np.asarray(idf_weights, np.float64)
-        if special and tokens[: len(special)] == special:
-            tokens = tokens[len(special) :]
-            weights = None if weights is None else weights[len(special) :]
+        listed = bool(special) and given[: len(special)] == special
+        tokens = given[len(special) :] if listed else given
+        self._check(tokens, given, special)
+        weights = None
+        if idf_weights is not None:
+            weights = np.asarray(idf_weights, floatx())
+            if len(weights) != len(given):
+                raise ValueError(
+                    f"`idf_weights` must be the same length as vocabulary. len(idf_weights) is {len(weights)}; "
+                    f"len(vocabulary) is {len(given)}"
+                )
+            if weights.ndim != 1:
+                raise ValueError(
+                    f"TF-IDF data must be a 1-index array. Received: type(idf_weights)={type(idf_weights)}"
+                )
+            if not listed:
+                weights = self._with_special(weights)
+        self._take(tokens, weights)
+
+    def _check(self, tokens: list[Any], given: list[Any], special: list[Any]) -> None:
         twice = [t for t, n in Counter(tokens).items() if n > 1]
         if twice:
             raise ValueError(
                 "The passed vocabulary has at least one repeated term. Please uniquify your dataset. The repeated "
                 f"terms are: {twice}"
             )
-        reserved = {t for t in (self.mask_token, self.oov_token) if t is not None} & set(tokens)
-        if reserved:
-            raise ValueError(f"{type(self).__name__}: found the special token {reserved.pop()!r} inside the vocabulary")
-        if self.max_tokens is not None and len(special) + len(tokens) > self.max_tokens:
+        for what, name, token in (("mask", "mask_token", self.mask_token), ("OOV", "oov_token", self.oov_token)):
+            if token is None or token not in tokens or (what == "OOV" and not self.invert):
+                continue
+            at = [i for i, t in enumerate(given) if t == token][-1]
             raise ValueError(
-                "Attempted to set a vocabulary larger than the maximum vocab size. Passed vocab size is "
-                f"{len(special) + len(tokens)}, max vocab size is {self.max_tokens}."
+                f"Found reserved {what} token at unexpected location in `vocabulary`. Note that passed `vocabulary` "
+                "does "
+                "not need to include the OOV and mask tokens. Either remove all mask and OOV tokens, or include them "
+                f"only at the start of the vocabulary in precisely this order: {special}. Received: {name}={token} at "
+                f"vocabulary index {at}"
             )
-        if (self.output_mode == "tf_idf") != (weights is not None):
+        size = len(special) + len(tokens)
+        if self.max_tokens is not None and size > self.max_tokens:
             raise ValueError(
-                "`idf_weights` must be set if, and only if, output_mode is 'tf_idf'. Received: "
-                f"output_mode={self.output_mode}, "
-                f"idf_weights={idf_weights}"
+                "Attempted to set a vocabulary larger than the maximum vocab size. Received vocabulary size is "
+                f"{size}; `max_tokens` is {self.max_tokens}."
             )
-        self._take(tokens, weights)
+
+    def _with_special(self, weights: Any) -> Any:
+        """Weights of all indices: special ones have the mean of the others."""
+        front = np.full(len(self._special()), np.mean(weights) if len(weights) else 1.0)
+        return np.concatenate([front, weights]).astype(floatx())
 
     def _take(self, tokens: list[Any], weights: Any) -> None:
-        object.__setattr__(self, "_tokens", tokens)
         first = len(self._special())
+        size = first + len(tokens)
+        frozen = self._frozen_size
+        if frozen not in (None, size) and self.output_mode != "int" and not self.pad_to_max_tokens:
+            raise RuntimeError(
+                f"When using `output_mode={self.output_mode}` and `pad_to_max_tokens=False`, the vocabulary size "
+                "cannot "
+                f"be changed after the layer is called. Old vocab size is {frozen}, new vocab size is {size}"
+            )
+        object.__setattr__(self, "_tokens", tokens)
         object.__setattr__(self, "_index", {t: first + i for i, t in enumerate(tokens)})
+        object.__setattr__(self, "_frozen_size", size)
         if weights is not None:
-            if len(weights) != len(tokens):
-                raise ValueError(
-                    f"`idf_weights` must have one number per token: expected {len(tokens)}, got {len(weights)}"
-                )
-            mean = float(np.mean(weights)) if len(weights) else 1.0
-            self.idf_weights = np.concatenate([[mean] * first, weights]).astype("float32")
+            if self.pad_to_max_tokens and self.max_tokens:
+                weights = np.pad(weights, (0, max(self.max_tokens - len(weights), 0)))
+            object.__setattr__(self, "idf_weights", np.asarray(weights, floatx()))
 
     def _read(self, path: str) -> list[Any]:
         if in_safe_mode():
@@ -150,66 +230,97 @@ class IndexLookup(Layer):
             )
         if not os.path.exists(path):
             raise ValueError(f"Vocabulary file {path} does not exist.")
+        if self.output_mode == "tf_idf":
+            raise ValueError("output_mode `'tf_idf'` does not support loading a vocabulary from file.")
         with open(path, encoding="utf-8") as file:
             return [self._plain(line.rstrip("\n")) for line in file]
 
-    def adapt(self, data: Any, batch_size: int | None = None, steps: int | None = None) -> None:
+    # --- adapting -----------------------------------------------------------------------------------------------------
+
+    def adapt(self, data: Any, steps: int | None = None) -> None:
         """Takes the vocabulary from data: the most frequent tokens first. Earlier data are forgotten."""
         self.reset_state()
-        counts: Counter[Any] = Counter()
-        documents: Counter[Any] = Counter()
-        n = 0
-        for sample in self._samples(data, steps):
-            counts.update(sample)
-            documents.update(set(sample))
-            n += 1
+        if hasattr(data, "shape") or isinstance(data, (list, tuple)):
+            array = np.asarray(data)
+            self.update_state(array[:, None] if array.ndim == 1 else array)
+        else:
+            for i, batch in enumerate(data):
+                if steps is not None and i >= steps:
+                    break
+                self.update_state(batch)
+        self.finalize_state()
+
+    def update_state(self, data: Any) -> None:
+        """Counts the tokens of a batch; one of a single axis is one document."""
+        array = np.asarray(data)
+        self._count(np.asarray(row).ravel().tolist() for row in (array if array.ndim > 1 else array.reshape(1, -1)))
+
+    def _count(self, documents: Any) -> None:
+        if self._fixed:
+            raise ValueError(
+                f"Cannot adapt layer '{self.name}' after setting a static vocabulary via `vocabulary` argument or "
+                "`set_vocabulary()` method."
+            )
+        for document in documents:
+            tokens = [self._plain(t) for t in document]
+            self._counts.update(tokens)
+            self._documents.update(set(tokens))
+            object.__setattr__(self, "_seen", self._seen + 1)
+
+    def finalize_state(self) -> None:
+        """Takes the vocabulary from what was counted."""
+        if self._fixed or not self._counts:
+            object.__setattr__(self, "_frozen_size", self.vocabulary_size())
+            return
         for special in (self.mask_token, self.oov_token):
-            counts.pop(special, None)
+            self._counts.pop(special, None)
         # Equal counts: the later in the alphabet comes first.
-        tokens = sorted(counts, key=lambda t: (counts[t], t), reverse=True)
+        tokens = sorted(self._counts, key=lambda t: (self._counts[t], t), reverse=True)
         if self.max_tokens is not None:
             tokens = tokens[: self.max_tokens - len(self._special())]
         weights = None
         if self.output_mode == "tf_idf":
-            weights = np.log(1.0 + n / (1.0 + np.array([documents[t] for t in tokens], np.float64)))
+            held_by = np.array([self._documents[t] for t in tokens], np.float64)
+            weights = self._with_special(np.log(1.0 + self._seen / (1.0 + held_by)))
+        self._forget()
         self._take(tokens, weights)
 
-    def _samples(self, data: Any, steps: int | None) -> Any:
-        """Lists of tokens, one per sample."""
-        whole = hasattr(data, "shape") or isinstance(data, (list, tuple))
-        for i, batch in enumerate([data] if whole else data):
-            if steps is not None and i >= steps:
-                return
-            array = np.asarray(batch)
-            for sample in array if array.ndim > 1 else array.reshape(-1, 1):
-                yield [self._plain(t) for t in np.asarray(sample).ravel().tolist()]
-
     def reset_state(self) -> None:
-        """Forgets an adapted vocabulary."""
-        if self.input_vocabulary is None:
-            self._take([], None)
+        """Forgets what was counted since the vocabulary was taken."""
+        if not self._fixed:
+            self._forget()
+
+    def _forget(self) -> None:
+        for name, value in (("_counts", Counter()), ("_documents", Counter()), ("_seen", 0)):
+            object.__setattr__(self, name, value)
 
     # --- calling ------------------------------------------------------------------------------------------------------
 
-    def _bucket(self, token: Any) -> int:
-        raise NotImplementedError
+    def _place(self, token: Any) -> int:
+        """The place of an unknown token among several."""
+        if self.vocabulary_dtype != "string" and self.oov_method != "farmhash":
+            return int(token) % self.num_oov_indices
+        return bucket(str(token).encode(), self.num_oov_indices, self.salt)
 
     def _indices(self, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        first = 1 if self.mask_token is not None and self.output_mode == "int" else 0
+        """Indices of tokens; -1 for the mask token where it counts nothing."""
+        first = self._first
         out = np.empty(values.size, np.int64)
+        unknown = []
         for i, token in enumerate(map(self._plain, values.ravel().tolist())):
             at = self._index.get(token)
-            if at is None:
-                if first and token == self.mask_token:
-                    at = 0
-                elif self.num_oov_indices == 0:
-                    raise ValueError(
-                        "When `num_oov_indices=0` all inputs should be in vocabulary, found OOV values "
-                        f"{token!r}, consider setting `num_oov_indices=1`."
-                    )
-                else:
-                    at = first + (self._bucket(token) if self.num_oov_indices > 1 else 0)
+            if self.mask_token is not None and token == self.mask_token:
+                at = 0 if first else -1
+            elif at is None:
+                at = first + (self._place(token) if self.num_oov_indices > 1 else 0)
+                unknown.append(token)
             out[i] = at
+        if unknown and not self.num_oov_indices:
+            raise ValueError(
+                f"When `num_oov_indices=0` all inputs should be in vocabulary, found OOV values {unknown[:10]}, "
+                "consider "
+                "setting `num_oov_indices=1`."
+            )
         return out.reshape(values.shape)
 
     def call(self, inputs: Any) -> Any:
@@ -219,39 +330,59 @@ class IndexLookup(Layer):
                 f"{type(self).__name__} '{self.name}' works in Python, on values. Applied to the data before training, "
                 "for example in the data set, it does not hold the model up"
             )
+        depth = self._known_depth()
         if not self._tokens and not self.num_oov_indices:
             raise ValueError(
                 f"{type(self).__name__} '{self.name}': the vocabulary is empty. Call adapt() or set_vocabulary()."
             )
         values = np.asarray(inputs)
         if self.invert:
-            vocabulary = self.get_vocabulary()
-            flat = [
-                vocabulary[i] if 0 <= i < len(vocabulary) else self.oov_token
-                for i in values.astype(np.int64).ravel().tolist()
-            ]
-            return np.array(flat).reshape(values.shape)
+            return self._tokens_of(values)
         indices = self._indices(values)
         if self.output_mode == "int":
             return Tensor(indices)
-        depth = self.max_tokens if self.pad_to_max_tokens and self.max_tokens else self.vocabulary_size()
         return Tensor(encode_indices(indices, self.output_mode, depth, self.idf_weights))
+
+    def _tokens_of(self, indices: np.ndarray[Any, Any]) -> Any:
+        vocabulary = self.get_vocabulary()
+        flat = [
+            vocabulary[i] if 0 <= i < len(vocabulary) else self.oov_token
+            for i in indices.astype(np.int64).ravel().tolist()
+        ]
+        if self.vocabulary_dtype != "string":
+            return Tensor(np.array(flat, np.int64).reshape(indices.shape))
+        out = np.empty(indices.shape, object)
+        out.ravel()[:] = flat
+        return out.view(Text)
+
+    def _known_depth(self) -> Any:
+        """The length of vectors; None for indices. Raises RuntimeError while no vocabulary says it."""
+        if self.output_mode == "int":
+            return None
+        if self.pad_to_max_tokens:
+            return self.max_tokens
+        if self._frozen_size is None:
+            raise RuntimeError(
+                f"When using `output_mode={self.output_mode}` and `pad_to_max_tokens=False`, you must set the layer's "
+                "vocabulary before calling it. Either pass a `vocabulary` argument to the layer, or call `adapt` with "
+                "some sample data."
+            )
+        return self._frozen_size
 
     def compute_output_spec(self, inputs: Any) -> Any:
         """A KerasTensor of what `call` gives."""
-        return KerasTensor(
-            self.compute_output_shape(inputs.shape),
-            "string" if self.invert else "int64" if self.output_mode == "int" else self._input_dtype,
-        )
+        dtype = "string" if self.invert and self.vocabulary_dtype == "string" else "int64"
+        return KerasTensor(self.compute_output_shape(inputs.shape), dtype if self.output_mode == "int" else floatx())
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """The shape of the indices, or (N, vocabulary size)."""
+        """The shape of the indices, or (..., vocabulary size)."""
+        shape = tuple(input_shape)
         if self.output_mode == "int":
-            return tuple(input_shape)
-        depth = self.max_tokens if self.pad_to_max_tokens and self.max_tokens else self.vocabulary_size()
+            return shape
+        depth = self.max_tokens if self.pad_to_max_tokens else self._frozen_size
         if self.output_mode == "one_hot":
-            return (*(input_shape[:-1] if input_shape and input_shape[-1] == 1 else input_shape), depth)
-        return (*input_shape[:-1], depth)
+            return (*(shape[:-1] if len(shape) > 1 and shape[-1] == 1 else shape), depth)
+        return (*shape[:-1], depth)
 
     # --- configuration ------------------------------------------------------------------------------------------------
 
@@ -267,31 +398,77 @@ class IndexLookup(Layer):
             "output_mode": self.output_mode,
             "sparse": self.sparse,
             "pad_to_max_tokens": self.pad_to_max_tokens,
+            "vocabulary_dtype": self.vocabulary_dtype,
             "idf_weights": self.input_idf_weights,
             "vocabulary": self.input_vocabulary,
-            "vocabulary_size": self.vocabulary_size() if self._tokens else None,
+            "vocabulary_size": self._frozen_size,
+            "oov_method": self.oov_method,
+            "salt": self.salt,
         }
 
+    def save_own_variables(self, store: Any) -> None:
+        """Writes the weights of the tokens, where there are some."""
+        if self.output_mode == "tf_idf" and self.idf_weights is not None:
+            store["idf_weights"] = self.idf_weights
+
+    def load_own_variables(self, store: Any) -> None:
+        """Reads the weights of the tokens."""
+        if self.output_mode == "tf_idf" and "idf_weights" in store:
+            object.__setattr__(self, "idf_weights", np.asarray(store["idf_weights"], floatx()))
+
     def save_assets(self, dir_path: str) -> None:
-        """Writes the vocabulary, one token a line."""
+        """Writes the vocabulary, special tokens included, one token a line."""
         if self.input_vocabulary is not None:
             return
         with open(os.path.join(dir_path, "vocabulary.txt"), "w", encoding="utf-8") as file:
-            file.write("\n".join(str(t) for t in self.get_vocabulary(include_special_tokens=False)))
+            file.write("\n".join(str(t) for t in self.get_vocabulary()))
 
     def load_assets(self, dir_path: str) -> None:
-        """Reads the vocabulary that `save_assets` wrote."""
+        """Reads the vocabulary that `save_assets` wrote. Raises ValueError when none was."""
         if self.input_vocabulary is not None:
             return
-        with open(os.path.join(dir_path, "vocabulary.txt"), encoding="utf-8") as file:
-            lines = file.read().split("\n")
-        if lines == [""]:
-            lines = []
-        self._take([self._plain(line) for line in lines], self.idf_weights_for(len(lines)))
+        path = os.path.join(dir_path, "vocabulary.txt")
+        if not os.path.exists(path):
+            raise ValueError(f"{type(self).__name__} '{self.name}': the file holds no vocabulary of this layer")
+        with open(path, encoding="utf-8") as file:
+            lines = [line.rstrip("\n") for line in file]
+        while lines and not lines[-1]:
+            lines.pop()
+        tokens = [self._plain(line) for line in lines]
+        special = self._special()
+        tokens = tokens[len(special) :] if tokens[: len(special)] == special else tokens
+        self._check(tokens, tokens, special)
+        weights = self.idf_weights
+        if self.output_mode == "tf_idf" and (weights is None or weights.shape < (len(special) + len(tokens),)):
+            raise ValueError(
+                f"{type(self).__name__} '{self.name}': the file has {0 if weights is None else weights.size} weights "
+                "for "
+                f"{len(special) + len(tokens)} tokens"
+            )
+        self._take(tokens, None)
 
-    def idf_weights_for(self, n: int) -> Any:
-        """Weights of one for n tokens where the mode needs some that are not known."""
-        return np.ones(n) if self.output_mode == "tf_idf" else None
+
+def one_of(who: str, name: str, value: Any, allowed: tuple[Any, ...], none: bool = False, call: bool = False) -> None:
+    """Raises ValueError unless `value` is one of the `allowed` ones (or None, or a function)."""
+    fits = isinstance(value, str) and value in allowed
+    if not fits and not (none and value is None) and not (call and callable(value)):
+        raise ValueError(
+            f"Unknown value for `{name}` argument of {who}. Allowed values are: {allowed}. Received: {name}={value}"
+        )
+
+
+def two_integers(who: str, salt: Any) -> list[int] | None:
+    """The two numbers that a `salt` stands for."""
+    if salt is None:
+        return None
+    pair = [salt, salt] if is_int(salt) else list(salt) if isinstance(salt, (tuple, list)) else []
+    if len(pair) != 2 or not all(map(is_int, pair)):
+        raise ValueError(
+            f"The `salt` argument for `{who}` can only be a tuple of {'size ' if who == 'Hashing' else ''}2 integers, "
+            "or "
+            f"a single integer. Received: salt={salt}."
+        )
+    return [int(n) for n in pair]
 
 
 def _listed(values: Any) -> Any:
@@ -303,33 +480,26 @@ def _listed(values: Any) -> Any:
 def encode_indices(indices: np.ndarray[Any, Any], mode: str, depth: int, weights: Any = None) -> np.ndarray[Any, Any]:
     """Vectors (..., depth) of indices: `one_hot`, or of the last axis together `multi_hot`, `count` or `tf_idf`.
 
+    Whole numbers, or the dtype of the weights; what is not in [0, depth) counts nothing.
+
     >>> encode_indices(np.array([[0, 2, 2]]), "count", 4).tolist()
-    [[1.0, 0.0, 2.0, 0.0]]
+    [[1, 0, 2, 0]]
     """
-    if mode == "one_hot":
-        if indices.ndim and indices.shape[-1] == 1:
-            indices = indices[..., 0]
-        return np.asarray(np.eye(depth, dtype=np.float32)[indices])
     if indices.ndim == 0:
         indices = indices[None]
-    rows = indices.reshape(-1, indices.shape[-1])
-    out = np.zeros((rows.shape[0], depth), np.float32)
-    np.add.at(out, (np.arange(rows.shape[0])[:, None], rows), 1.0)
+    if mode == "one_hot":
+        if indices.ndim > 1 and indices.shape[-1] == 1:
+            indices = indices[..., 0]
+        return np.asarray(indices[..., None] == np.arange(depth)).astype(np.int64)
+    rows = indices.reshape(int(np.prod(indices.shape[:-1])), indices.shape[-1])
+    out = np.zeros((rows.shape[0], depth), np.int64)
+    row, column = np.nonzero((rows >= 0) & (rows < depth))
+    np.add.at(out, (row, rows[row, column]), 1)
     if mode == "multi_hot":
-        out = (out > 0).astype(np.float32)
+        out = (out > 0).astype(np.int64)
     elif mode == "tf_idf":
-        out[:, : len(weights)] *= weights
+        out = out * weights
     return out.reshape(*indices.shape[:-1], depth)
-
-
-def stable_hash(text: str, salt: Any = None) -> int:
-    """A number of 64 bits that is the same in every process.
-
-    >>> stable_hash("a") == stable_hash("a"), stable_hash("a") == stable_hash("b")
-    (True, False)
-    """
-    key = b"" if salt is None else repr(salt).encode("utf-8")
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8"), digest_size=8, key=key).digest(), "little")
 
 
 class StringLookup(IndexLookup):
@@ -365,27 +535,26 @@ class StringLookup(IndexLookup):
         **kwargs: Any,
     ) -> None:
         self.encoding = encoding
-        self.salt = salt
         super().__init__(
-            max_tokens, num_oov_indices, mask_token, oov_token, vocabulary, idf_weights, invert, output_mode, sparse,
-            pad_to_max_tokens, name=name, **kwargs,
+            max_tokens, num_oov_indices, mask_token, oov_token, "string", vocabulary, idf_weights, invert, output_mode,
+            sparse, pad_to_max_tokens, name=name, salt=salt, **kwargs,
         )  # fmt: skip
 
     def _plain(self, token: Any) -> Any:
         return token.decode(self.encoding) if isinstance(token, bytes) else str(token)
 
-    def _bucket(self, token: Any) -> int:
-        return stable_hash(token, self.salt) % self.num_oov_indices
-
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
-        return {**super().get_config(), "encoding": self.encoding, "salt": self.salt}
+        config = {**super().get_config(), "encoding": self.encoding}
+        del config["vocabulary_dtype"]
+        return config
 
 
 class IntegerLookup(IndexLookup):
     """Integers to indices of a vocabulary, or back with `invert`. Runs in Python, on the data before the model.
 
-    The arguments are those of StringLookup; with several places for unknown integers, the remainder picks one.
+    The arguments are those of StringLookup; with several places for unknown integers, the remainder picks one, or a
+    hash with `oov_method="farmhash"`.
 
     >>> IntegerLookup(vocabulary=[12, 36])([36, 7]).tolist()
     [2, 0]
@@ -409,29 +578,22 @@ class IntegerLookup(IndexLookup):
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        if oov_method not in ("floormod", "farmhash"):
-            raise ValueError(f"IntegerLookup: expected `oov_method` 'floormod' or 'farmhash', got {oov_method!r}")
+        if max_tokens is not None and max_tokens <= 1:
+            raise ValueError(
+                "If `max_tokens` is set for `IntegerLookup`, it must be greater than 1. Received: "
+                f"max_tokens={max_tokens}"
+            )
+        if num_oov_indices < 0:
+            raise ValueError(
+                "The value of `num_oov_indices` argument for `IntegerLookup` must >= 0. Received: "
+                f"num_oov_indices={num_oov_indices}"
+            )
         if vocabulary_dtype != "int64":
             raise ValueError(
-                "IntegerLookup: expected `vocabulary_dtype` 'int64', which integers are held in, got "
-                f"{vocabulary_dtype!r}"
+                "Only `vocabulary_dtype='int64'` is supported at this time. Received: "
+                f"vocabulary_dtype={vocabulary_dtype}"
             )
-        self.vocabulary_dtype = vocabulary_dtype
-        self.oov_method = oov_method
-        self.salt = salt
         super().__init__(
-            max_tokens, num_oov_indices, mask_token, oov_token, vocabulary, idf_weights, invert, output_mode, sparse,
-            pad_to_max_tokens, name=name, **kwargs,
+            max_tokens, num_oov_indices, mask_token, oov_token, vocabulary_dtype, vocabulary, idf_weights, invert,
+            output_mode, sparse, pad_to_max_tokens, oov_method, name, salt, **kwargs,
         )  # fmt: skip
-
-    def _plain(self, token: Any) -> Any:
-        return int(token)
-
-    def _bucket(self, token: Any) -> int:
-        number = token if self.oov_method == "floormod" else stable_hash(str(token), self.salt)
-        return number % self.num_oov_indices
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments."""
-        config = {**super().get_config(), "vocabulary_dtype": self.vocabulary_dtype}
-        return {**config, "oov_method": self.oov_method, "salt": self.salt}

@@ -289,7 +289,7 @@ class Dot(Merge):
                 )
             if len(axes) != 2 or not all(is_int(a) for a in axes):
                 raise ValueError(
-                    f"Invalid format for argument `axes`: it should contain two ints. Received: axes={axes}"
+                    f"Invalid format for argument `axes`: it should contain two elements. Received: axes={axes}"
                 )
         self.axes = axes
         self.normalize = normalize

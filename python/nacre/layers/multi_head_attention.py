@@ -205,6 +205,10 @@ class MultiHeadAttention(ProjectedAttention):
                 )
             output_shape = tuple(output_shape)
         self.sizes_out = output_shape
+        if attention_axes is not None and not is_int(attention_axes) and not isinstance(attention_axes, (list, tuple)):
+            raise ValueError(
+                f"`attention_axes` must be an int, list, or tuple. Received: attention_axes={attention_axes}"
+            )
         self.attention_axes = (
             (attention_axes,) if is_int(attention_axes) else None if attention_axes is None else tuple(attention_axes)
         )

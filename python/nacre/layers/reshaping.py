@@ -48,7 +48,7 @@ class Reshape(Layer):
         target_shape = tuple(target_shape) if hasattr(target_shape, "__iter__") else (target_shape,)
         if target_shape.count(-1) > 1:
             raise ValueError(
-                "There must be at most one unknown dimension (-1) in target_shape. Received: "
+                "There must be at most one unknown dimension (-1) in `target_shape`. Received: "
                 f"target_shape={target_shape}."
             )
         for n in target_shape:

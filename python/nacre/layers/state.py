@@ -165,6 +165,20 @@ class LayerState(Operation):
 
     # --- variables ----------------------------------------------------------------------------------------------------
 
+    def add_variable(
+        self,
+        shape: Any,
+        initializer: Any,
+        dtype: Any = None,
+        trainable: bool = True,
+        autocast: bool = True,
+        regularizer: Any = None,
+        constraint: Any = None,
+        name: str | None = None,
+    ) -> Variable:
+        """`add_weight` by another name."""
+        return self.add_weight(shape, initializer, dtype, trainable, autocast, regularizer, constraint, name=name)
+
     def add_weight(
         self,
         shape: Any = None,
@@ -330,7 +344,10 @@ class LayerState(Operation):
         if current_path().rpartition("/")[2] == self.name:
             return contextlib.nullcontext()
         # A built layer knows where it stands; a weight that comes later belongs there.
-        return name_scope(self._path if self._path and not current_path() else self.name)
+        if not self._path or current_path():
+            return name_scope(self.name)
+        parent, _, own = self._path.rpartition("/")
+        return name_scope(own, override_parent=parent)
 
     def _remember_path(self) -> None:
         object.__setattr__(self, "_path", current_path() or self.name)

@@ -12,10 +12,10 @@ from nacre.core.registry import deserialize_keras_object, serialize_keras_object
 from nacre.core.tensor import KerasTensor, Symbol, Tensor
 from nacre.layers.arguments import is_int
 from nacre.layers.layer import Layer
-from nacre.layers.lookup import StringLookup, encode_indices
+from nacre.layers.lookup import StringLookup, encode_indices, one_of
 
 _PUNCTUATION = re.compile(r"""[!"#$%&()*+,\-./:;<=>?@\[\\\]^_`{|}~']""")
-_STANDARDIZE = ("lower_and_strip_punctuation", "lower", "strip_punctuation")
+_STANDARDS = ("lower_and_strip_punctuation", "lower", "strip_punctuation")
 _SPLIT = ("whitespace", "character")
 
 
@@ -55,38 +55,30 @@ class TextVectorization(Layer):
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
+        fixed = kwargs.pop("has_input_vocabulary", vocabulary is not None)
+        size = kwargs.pop("vocabulary_size", None)
         super().__init__(name=name, **kwargs)
         if sparse or ragged:
             raise ValueError("TextVectorization: sparse and ragged outputs are not supported; leave them False.")
-        if standardize is not None and standardize not in _STANDARDIZE and not callable(standardize):
-            raise ValueError(
-                f"TextVectorization: expected `standardize` to be None, one of {_STANDARDIZE} or a function, got "
-                f"{standardize!r}"
-            )
-        if split is not None and split not in _SPLIT and not callable(split):
-            raise ValueError(
-                f"TextVectorization: expected `split` to be None, one of {_SPLIT} or a function, got {split!r}"
-            )
+        output_mode = {"binary": "multi_hot", "tf-idf": "tf_idf"}.get(output_mode, output_mode)
+        one_of("TextVectorization", "standardize", standardize, _STANDARDS, none=True, call=True)
+        one_of("TextVectorization", "split", split, _SPLIT, none=True, call=True)
+        one_of("TextVectorization", "output_mode", output_mode, ("int", "one_hot", "multi_hot", "count", "tf_idf"))
         if (
             ngrams is not None
             and not is_int(ngrams)
             and not (isinstance(ngrams, (tuple, list)) and all(map(is_int, ngrams)))
         ):
             raise ValueError(f"`ngrams` must be None, an integer, or a tuple of integers. Received: ngrams={ngrams}")
-        if output_mode not in ("int", "multi_hot", "count", "tf_idf"):
-            raise ValueError(
-                "TextVectorization: expected `output_mode` 'int', 'multi_hot', 'count' or 'tf_idf', "
-                f"got {output_mode!r}"
-            )
         if output_sequence_length is not None and output_mode != "int":
             raise ValueError(
-                "`output_sequence_length` must not be set if `output_mode` is not 'int'. Received: "
-                f"output_sequence_length={output_sequence_length}, output_mode={output_mode}"
+                "`output_sequence_length` must not be set if `output_mode` is not 'int'. Received "
+                f"output_sequence_length={output_sequence_length}."
             )
         if output_sequence_length is not None and not is_int(output_sequence_length):
             raise ValueError(
                 "`output_sequence_length` must be either None or an integer when `output_mode` is 'int'. Received: "
-                f"output_sequence_length={output_sequence_length}, output_mode={output_mode}"
+                f"output_sequence_length={output_sequence_length}"
             )
         self.max_tokens = max_tokens
         self.standardize = standardize
@@ -101,15 +93,16 @@ class TextVectorization(Layer):
         self.encoding = encoding
         self._convert_input_args = False
         self._allow_non_tensor_positional_args = True
-        self.lookup = StringLookup(
+        self._lookup_layer = StringLookup(
             max_tokens=max_tokens,
             vocabulary=vocabulary,
             idf_weights=idf_weights,
             pad_to_max_tokens=pad_to_max_tokens,
-            mask_token="" if output_mode == "int" else None,
+            mask_token="",
             output_mode=output_mode,
             encoding=encoding,
-            name="string_lookup",
+            has_input_vocabulary=fixed,
+            vocabulary_size=size,
         )
         self._build_at_init()
 
@@ -138,17 +131,18 @@ class TextVectorization(Layer):
         return words if self._lengths is None else [self._runs(w) for w in words]
 
     def _standardized(self, texts: list[str]) -> list[str]:
+        """Only the letters A to Z have small ones, as in Keras, whose text operations work on bytes."""
         if callable(self.standardize):
             return [str(t) for t in np.asarray(self.standardize(np.array(texts))).ravel().tolist()]
         if self.standardize in ("lower", "lower_and_strip_punctuation"):
-            texts = [t.lower() for t in texts]
+            texts = [t.encode().lower().decode() for t in texts]
         if self.standardize in ("strip_punctuation", "lower_and_strip_punctuation"):
             texts = [_PUNCTUATION.sub("", t) for t in texts]
         return texts
 
     def _split_up(self, texts: list[str]) -> list[list[str]]:
-        if self.split == "whitespace":
-            return [t.split() for t in texts]
+        if self.split == "whitespace":  # blanks of ASCII, for the same reason
+            return [[w.decode() for w in t.encode().split()] for t in texts]
         if self.split == "character":
             return [list(t) for t in texts]
         if self.split is None:
@@ -162,33 +156,37 @@ class TextVectorization(Layer):
 
     def adapt(self, data: Any, batch_size: int | None = None, steps: int | None = None) -> None:
         """Takes the vocabulary from texts (array, list, or iterable of batches): the most frequent words first."""
+        self.reset_state()
         whole = hasattr(data, "shape") or isinstance(data, (list, tuple))
-        batches = [data] if whole else data
+        for i, batch in enumerate([data] if whole else data):
+            if steps is not None and i >= steps:
+                break
+            self.update_state(batch)
+        self.finalize_state()
 
-        def documents() -> Any:
-            for i, batch in enumerate(batches):
-                if steps is not None and i >= steps:
-                    return
-                for words in self._words(batch):
-                    yield np.array([words], dtype=object)
+    def update_state(self, data: Any) -> None:
+        """Counts the words of a batch of texts."""
+        self._lookup_layer._count(self._words(data))
 
-        self.lookup.adapt(documents())
+    def finalize_state(self) -> None:
+        """Takes the vocabulary from what was counted."""
+        self._lookup_layer.finalize_state()
 
     def get_vocabulary(self, include_special_tokens: bool = True) -> list[Any]:
         """The words in the order of their indices."""
-        return self.lookup.get_vocabulary(include_special_tokens)
+        return self._lookup_layer.get_vocabulary(include_special_tokens)
 
     def vocabulary_size(self) -> int:
         """The number of indices, padding and unknown included."""
-        return self.lookup.vocabulary_size()
+        return self._lookup_layer.vocabulary_size()
 
     def set_vocabulary(self, vocabulary: Any, idf_weights: Any = None) -> None:
         """Takes a vocabulary: a list of words, or the path of a file with one per line."""
-        self.lookup.set_vocabulary(vocabulary, idf_weights)
+        self._lookup_layer.set_vocabulary(vocabulary, idf_weights)
 
     def reset_state(self) -> None:
         """Forgets an adapted vocabulary."""
-        self.lookup.reset_state()
+        self._lookup_layer.reset_state()
 
     # --- calling ------------------------------------------------------------------------------------------------------
 
@@ -201,7 +199,8 @@ class TextVectorization(Layer):
             )
         single = np.asarray(inputs).ndim == 0
         words = self._words(inputs)
-        indices = [self.lookup._indices(np.array(w, dtype=object)) if w else np.zeros(0, np.int64) for w in words]
+        lookup = self._lookup_layer
+        indices = [lookup._indices(np.array(w, dtype=object)) if w else np.zeros(0, np.int64) for w in words]
         if self.output_mode == "int":
             length = self.output_sequence_length
             if length is None:
@@ -210,8 +209,7 @@ class TextVectorization(Layer):
             for row, values in zip(out, indices):
                 row[: len(values)] = values[:length]
             return Tensor(out[0] if single else out)
-        lookup = self.lookup
-        depth = lookup.max_tokens if self.pad_to_max_tokens and lookup.max_tokens else lookup.vocabulary_size()
+        depth = lookup._known_depth()
         vectors = [encode_indices(row, self.output_mode, depth, lookup.idf_weights) for row in indices]
         return Tensor(vectors[0] if single else np.stack(vectors))
 
@@ -225,7 +223,7 @@ class TextVectorization(Layer):
         """(N, T), or (N, vocabulary size)."""
         if self.output_mode == "int":
             return (input_shape[0], self.output_sequence_length)
-        return self.lookup.compute_output_shape((input_shape[0], None))
+        return self._lookup_layer.compute_output_shape((input_shape[0], None))
 
     # --- configuration ------------------------------------------------------------------------------------------------
 
@@ -237,18 +235,19 @@ class TextVectorization(Layer):
 
         return {
             **super().get_config(),
-            "max_tokens": self.lookup.max_tokens,
+            "max_tokens": self._lookup_layer.max_tokens,
             "standardize": written(self.standardize),
             "split": written(self.split),
             "ngrams": self.ngrams,
             "output_mode": self.output_mode,
             "output_sequence_length": self.output_sequence_length,
-            "pad_to_max_tokens": self.lookup.pad_to_max_tokens,
+            "pad_to_max_tokens": self._lookup_layer.pad_to_max_tokens,
             "sparse": False,
             "ragged": False,
-            "vocabulary": self.lookup.input_vocabulary,
-            "idf_weights": self.lookup.input_idf_weights,
+            "vocabulary": self._lookup_layer.input_vocabulary,
+            "idf_weights": self._lookup_layer.input_idf_weights,
             "encoding": self.encoding,
+            "vocabulary_size": self.vocabulary_size(),
         }
 
     @classmethod
@@ -260,10 +259,18 @@ class TextVectorization(Layer):
                 config[name] = deserialize_keras_object(config[name])
         return super().from_config(config)
 
+    def save_own_variables(self, store: Any) -> None:
+        """Writes the weights of the words, where there are some."""
+        self._lookup_layer.save_own_variables(store)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Reads the weights of the words."""
+        self._lookup_layer.load_own_variables(store)
+
     def save_assets(self, dir_path: str) -> None:
         """Writes the vocabulary, one word a line."""
-        self.lookup.save_assets(dir_path)
+        self._lookup_layer.save_assets(dir_path)
 
     def load_assets(self, dir_path: str) -> None:
         """Reads the vocabulary that `save_assets` wrote."""
-        self.lookup.load_assets(dir_path)
+        self._lookup_layer.load_assets(dir_path)

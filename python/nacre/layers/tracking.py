@@ -23,6 +23,7 @@ def is_seed_generator(value: Any) -> bool:
 class TrackedList(list):  # type: ignore[type-arg]
     """A list that reports what is put into it to the layer that owns it."""
 
+    stands_for = list
     _track: Callable[[Any], Any]
     _untrack: Callable[[Any], None]
 
@@ -75,6 +76,7 @@ class TrackedList(list):  # type: ignore[type-arg]
 class TrackedDict(dict):  # type: ignore[type-arg]
     """A dict that reports what is put into it to the layer that owns it."""
 
+    stands_for = dict
     _track: Callable[[Any], Any]
     _untrack: Callable[[Any], None]
 

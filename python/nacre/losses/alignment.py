@@ -18,11 +18,14 @@ def ctc(y_true: Any, y_pred: Any) -> Any:
     """
     if len(y_true.shape) != 2:
         raise ValueError(
-            f"Targets `y_true` are expected to be a tensor of shape (N, L). Received: {tuple(y_true.shape)}"
+            "Targets `y_true` are expected to be a tensor of shape `(batch_size, max_length)` in integer format. "
+            "Received: "
+            f"y_true.shape={tuple(y_true.shape)}"
         )
     if len(y_pred.shape) != 3:
         raise ValueError(
-            f"Logits `y_pred` are expected to be a tensor of shape (N, T, C). Received: {tuple(y_pred.shape)}"
+            "Logits `y_pred` are expected to be a tensor of shape `(batch_size, max_length, num_classes)`. Received: "
+            f"y_pred.shape={tuple(y_pred.shape)}"
         )
     labels = ops.cast(y_true, "int32")
     lengths = ops.sum(ops.cast(ops.not_equal(labels, 0), "int32"), axis=-1)

@@ -129,6 +129,11 @@ class R2Score(Metric):
         """Adds a batch of (batch, outputs)."""
         y_true, y_pred = convert_pair(y_true, y_pred)
         if not self._built:
+            if len(y_pred.shape) != 2 or len(y_true.shape) != 2:
+                raise ValueError(
+                    "R2Score expects 2D inputs with shape (batch_size, output_dim). Received input shapes: "
+                    f"y_pred.shape={y_pred.shape} and y_true.shape={y_true.shape}."
+                )
             self._build(y_pred.shape)
         if sample_weight is None:
             weight: Any = ops.ones_like(y_true)

@@ -39,7 +39,7 @@ class Function(Operation):
         flat_inputs, flat_outputs = check_tensors(inputs, "inputs"), check_tensors(outputs, "outputs")
         self._inputs_struct, self._outputs_struct = inputs, outputs
         self._inputs, self._outputs = flat_inputs, flat_outputs
-        self._graph = map_graph(flat_inputs, flat_outputs)
+        self._graph = map_graph(flat_inputs, flat_outputs, outputs)
         self._schedule = Schedule(self._graph, flat_inputs, flat_outputs)
 
     @property

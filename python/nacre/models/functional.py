@@ -65,7 +65,7 @@ class Functional(Model):
         own(self, "_outputs_struct", outputs)
         own(self, "_inputs", flat_inputs)
         own(self, "_outputs", flat_outputs)
-        graph = map_graph(flat_inputs, flat_outputs)
+        graph = map_graph(flat_inputs, flat_outputs, outputs)
         own(self, "_graph", graph)
         own(self, "_nodes", graph.nodes)
         own(self, "_nodes_by_depth", graph.nodes_by_depth)

@@ -27,8 +27,8 @@ def node_of(tensor: KerasTensor) -> Node:
     return node
 
 
-def map_graph(inputs: list[KerasTensor], outputs: list[KerasTensor]) -> LayerGraph:
-    """The LayerGraph between `inputs` and `outputs`.
+def map_graph(inputs: list[KerasTensor], outputs: list[KerasTensor], structure: Any = None) -> LayerGraph:
+    """The LayerGraph between `inputs` and `outputs`, which stand in `structure` (in a list, when not given).
 
     Raises ValueError when an output depends on something else than the inputs, or when two operations have one name.
     """
@@ -56,7 +56,9 @@ def map_graph(inputs: list[KerasTensor], outputs: list[KerasTensor]) -> LayerGra
     for node in nodes:
         by_depth.setdefault(depth_of[id(node)], []).append(node)
     ordered = sorted(operations.values(), key=lambda op: (-operation_depth[id(op)], found_at[id(op)]))
-    run_order = _checked(by_depth, inputs)
+    paths = tree.paths(outputs if structure is None else structure)
+    names = {id(y): ".".join(map(str, path)) for y, path in zip(outputs, paths)}
+    run_order = _checked(by_depth, inputs, names)
     _check_names(ordered)
     return LayerGraph(run_order, dict(sorted(by_depth.items())), ordered)
 
@@ -98,28 +100,33 @@ def _search(inputs: list[KerasTensor], outputs: list[KerasTensor]) -> tuple[list
     return finished, found_at
 
 
-def _checked(by_depth: dict[int, list[Node]], inputs: list[KerasTensor]) -> list[Node]:
-    available = {id(x) for x in inputs}
+def _checked(by_depth: dict[int, list[Node]], inputs: list[KerasTensor], outputs: dict[int, str]) -> list[Node]:
+    available, lost = {id(x) for x in inputs}, dict[int, str]()  # lost: what an input outside makes, and its name
     order: list[Node] = []
     for depth in sorted(by_depth, reverse=True):
         for node in by_depth[depth]:
             if all(id(y) in available for y in node.outputs):
                 order.append(node)
                 continue
+            source = next((lost[id(x)] for x in node.input_tensors if id(x) in lost), None)
+            source = node.operation.name if node.is_input else source
+            if source is not None:
+                lost.update((id(y), source) for y in node.outputs)
+                continue
             for x in node.input_tensors:
                 if id(x) not in available:
                     raise ValueError(
                         f"Graph disconnected: cannot find parent for tensor {x} at operation {node.operation.name!r}: "
-                        "it does not "
-                        "come from the `inputs` of the model"
+                        "it does not come from the `inputs` of the model"
                     )
-            if node.is_input:
-                raise ValueError(
-                    f"Graph disconnected: an output depends on the input {node.operation.name!r}, which is not among "
-                    "the `inputs` of the model"
-                )
             available.update(id(y) for y in node.outputs)
             order.append(node)
+    for tensor, path in outputs.items():
+        if tensor in lost:
+            raise ValueError(
+                f"Output with path `{path}` is not connected to `inputs`. Graph disconnected: it depends on the input "
+                f"{lost[tensor]!r}, which is not among the `inputs` of the model"
+            )
     return order
 
 

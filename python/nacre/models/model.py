@@ -146,7 +146,11 @@ class Model(Trainer):
     def export(self, filepath: Any, format: str = "tf_saved_model", **kwargs: Any) -> None:
         """Not available: nacre writes `.keras` files; formats of other runtimes need those. Raises
         NotImplementedError."""
+        known = ("tf_saved_model", "onnx", "openvino", "litert", "torch")
+        if format not in known:
+            raise ValueError(f"Unrecognized format={format}. Supported formats are: {list(known)}.")
         raise NotImplementedError(
+            "`export_saved_model` only currently supports the tensorflow, jax and torch backends. "
             f"export(format={format!r}) is not supported: save the model with `model.save('model.keras')`, load it "
             "with Keras and "
             "export it there"

@@ -10,6 +10,7 @@ import importlib
 import sys
 from typing import Any
 
+from nacre._lazy import no_attribute as _no_attribute
 from nacre.ops import indexing as _indexing  # noqa: F401  # installs operators of tensors
 from nacre.ops import products as _products  # noqa: F401  # as above
 
@@ -38,7 +39,7 @@ def __getattr__(name: str) -> Any:
                 return value
     elif name == "__all__":
         return sorted(n for f in _FAMILIES for n in _family(f).__all__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise _no_attribute(__name__, name)
 
 
 def __dir__() -> list[str]:

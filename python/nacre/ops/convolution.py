@@ -441,7 +441,10 @@ def depthwise_conv(
     gaps = numbers(dilation_rate, spatial, "depthwise_conv", "dilation_rate")
     channels, multiplier = w.shape[-2:]
     if channels != x.shape[-1]:
-        raise ValueError(f"depthwise_conv: expected a kernel for {x.shape[-1]} channels, got shape {w.shape}")
+        raise ValueError(
+            "depthwise_conv: input channels must match the kernel. Expected a kernel for "
+            f"{x.shape[-1]} channels, got shape {w.shape}"
+        )
     if padding_name(padding, "depthwise_conv") == "same":
         pads = tuple(same_padding(*a) for a in zip(x.shape[1:-1], w.shape, steps, gaps))
     else:

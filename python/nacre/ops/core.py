@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from nacre.core import trace, tree
+from nacre.core.config import floatx
 from nacre.core.spec import NUMPY, broadcast_shapes, is_float, normalize_axis, standardize_dtype
 from nacre.core.tensor import KerasTensor, Symbol, Tensor, Value, as_array
 from nacre.core.variable import Variable
@@ -78,7 +79,7 @@ def saturate_cast(x: Any, dtype: Any) -> Any:
     >>> saturate_cast([-1.0, 300.0], "uint8").tolist()
     [0, 255]
     """
-    x, name = value(x), standardize_dtype(dtype)
+    x, name = value(x), standardize_dtype(floatx() if dtype is None else dtype)
     if is_float(name) or name == "bool" or x.dtype in ("bool", name):
         return cast_to(x, name)
     low, high = np.iinfo(NUMPY[name]).min, np.iinfo(NUMPY[name]).max

@@ -947,5 +947,9 @@ install_operators(
         "invert": bitwise_not,
         "pos": lambda x: x,
         "cast": cast,
+        "round": round,
+        "logical_and": logical_and,
+        "logical_or": logical_or,
+        "logical_xor": logical_xor,
     }
 )

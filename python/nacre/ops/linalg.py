@@ -316,8 +316,10 @@ class LUFactor(Decomposition):
 
 def _matrices(x: Any, name: str, square: bool = False) -> Any:
     x = floating(x)
-    if len(x.shape) < 2 or (square and x.shape[-1] != x.shape[-2]):
-        raise ValueError(f"{name}: expected {'square ' if square else ''}matrices (..., M, N), got shape {x.shape}")
+    if len(x.shape) < 2:
+        raise ValueError(f"Expected input to have rank >= 2. Received input with shape {x.shape}. ({name})")
+    if square and x.shape[-1] != x.shape[-2]:
+        raise ValueError(f"Expected a square matrix. Received non-square input with shape {x.shape} ({name})")
     return x
 
 
@@ -415,8 +417,7 @@ def qr(x: Any, mode: str = "reduced") -> Any:
     """Orthonormal columns q and an upper triangle r with q r = x: a pair. `mode` is "reduced" or "complete"."""
     if mode not in ("reduced", "complete"):
         raise ValueError(
-            f"qr: `mode` argument value not supported. Expected one of {{'reduced', 'complete'}}. Received: "
-            f"mode={mode!r}"
+            f"`mode` argument value not supported. Expected one of {{'reduced', 'complete'}}. Received: mode={mode}"
         )
     return QR(mode == "complete")(_matrices(x, "qr"))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from nacre.core import trace
 from nacre.core.autodiff import install_arithmetic
 from nacre.core.spec import broadcast_shapes, normalize_axis
 from nacre.core.tensor import Symbol, Tensor, install_operators
@@ -113,10 +114,22 @@ def transpose(x: Any, axes: Any = None) -> Any:
     if axes is None:
         perm = tuple(range(rank - 1, -1, -1))
     else:
-        perm = tuple(normalize_axis(a, rank, "transpose: axes") for a in as_shape(axes, "transpose"))
+        axes = as_shape(axes, "transpose")
+        if len(axes) != rank:
+            raise ValueError(
+                "transpose: `axes` must be a list of the same length as the input shape, expected "
+                f"{rank} of them for shape {x.shape}, got axes={axes!r}"
+            )
+        if any(not -rank <= a < rank for a in axes):
+            raise ValueError(
+                f"transpose: Each axis in `axes` must be an integer in [-{rank}, {rank}), got axes={axes!r} for a "
+                f"tensor of shape {x.shape}"
+            )
+        perm = tuple(a % rank for a in axes)
         if sorted(perm) != list(range(rank)):
             raise ValueError(
-                f"transpose: expected a valid permutation of the axes of a tensor of shape {x.shape}, got axes={axes!r}"
+                f"transpose: expected a valid permutation of the axes of a tensor of shape {x.shape}, "
+                f"got axes={list(axes)!r}"
             )
     return permuted(x, perm)
 
@@ -269,11 +282,13 @@ def unstack(x: Any, num: int | None = None, axis: int = 0) -> Any:
     """
     x = value(x)
     axis = normalize_axis(axis, len(x.shape), "unstack: axis")
-    count = x.shape[axis]
-    if num is not None and num != count:
-        raise ValueError(f"unstack: axis {axis} of shape {x.shape} has {count} slices, got num={num}")
+    count = x.shape[axis] if num is None else num
+    more = x.shape[axis] - count
+    if more and (more < 0 or not trace.probing()):  # a size that is not known stands for any
+        raise ValueError(f"unstack: axis {axis} of shape {x.shape} has {x.shape[axis]} slices, got num={num}")
     rest = (*x.shape[:axis], *x.shape[axis + 1 :])
-    return [Reshape(rest)(part) for part in split_sizes(x, (1,) * count, axis)]
+    parts = split_sizes(x, (1,) * count + (more,) * bool(more), axis)
+    return [Reshape(rest)(part) for part in parts[:count]]
 
 
 @public

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -173,13 +174,8 @@ def _softmax_axes(x: Any, axis: Any, name: str) -> tuple[Any, tuple[int, ...] | 
     return x, normalize_axis(axis, rank, f"{name}: axis")
 
 
-@public
-def softmax(x: Any, axis: Any = -1) -> Any:
-    """exp(x) over its sum along `axis` (an int, several, or None for all): positive, and sums to one.
-
-    >>> softmax([0.0, 0.0]).tolist()
-    [0.5, 0.5]
-    """
+def softmax_of(x: Any, axis: Any) -> Any:
+    """`softmax`, also where there is a single number along the axis."""
     x, at = _softmax_axes(x, axis, "softmax")
     if not x.shape or not x.size:
         return Exp()(Sub()(x, x)) if not x.shape else x
@@ -190,6 +186,25 @@ def softmax(x: Any, axis: Any = -1) -> Any:
         e = Exp()(_shifted(x, (at,)))
         return Div()(e, SumTo(reduced_shape(x.shape, (at,)))(e))
     return _over_rows(Softmax, x, at)
+
+
+@public
+def softmax(x: Any, axis: Any = -1) -> Any:
+    """exp(x) over its sum along `axis` (an int, several, or None for all): positive, and sums to one.
+
+    >>> softmax([0.0, 0.0]).tolist()
+    [0.5, 0.5]
+    """
+    x = value(x)
+    if isinstance(axis, int) and -len(x.shape) <= axis < len(x.shape) and x.shape[axis] == 1:
+        warnings.warn(
+            f"You are using a softmax over axis {axis} of a tensor of shape {x.shape}. This axis has size 1. The "
+            "softmax "
+            "operation will always return the value 1, which is likely not what you intended. Did you mean to use a "
+            "sigmoid instead?",
+            stacklevel=3,
+        )
+    return softmax_of(x, axis)
 
 
 @public
@@ -225,8 +240,8 @@ def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False
         target = Cast(output.dtype)(target)
     if target.shape != output.shape:
         raise ValueError(
-            "categorical_crossentropy: arguments `target` and `output` must have the same shape. Received: "
-            f"{target.shape} and {output.shape}"
+            f"Arguments `target` and `output` must have the same shape. Received: target.shape={target.shape}, "
+            f"output.shape={output.shape} (categorical_crossentropy)"
         )
     if not target.shape:
         raise ValueError("categorical_crossentropy: expected tensors with a class axis, got scalars")
@@ -255,8 +270,9 @@ def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool 
     rest = (*output.shape[:at], *output.shape[at + 1 :])
     if target.shape not in (rest, (*output.shape[:at], 1, *output.shape[at + 1 :])) and target.shape != (*rest, 1):
         raise ValueError(
-            f"sparse_categorical_crossentropy: expected a target of shape {rest} for an output of shape {output.shape} "
-            f"with axis={axis}, got {target.shape}"
+            "Arguments `target` and `output` must have the same shape up until the last dimension: "
+            f"target.shape={target.shape}, output.shape={output.shape} (sparse_categorical_crossentropy along "
+            f"axis={axis})"
         )
     target = reshaped(target, rest)
     if is_float(target.dtype) or target.dtype == "bool":
@@ -293,8 +309,8 @@ def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> 
         target = Cast(output.dtype)(target)
     if target.shape != output.shape:
         raise ValueError(
-            f"binary_crossentropy: arguments `target` and `output` must have the same shape. Received: {target.shape} "
-            f"and {output.shape}"
+            f"Arguments `target` and `output` must have the same shape. Received: target.shape={target.shape}, "
+            f"output.shape={output.shape} (binary_crossentropy)"
         )
     if from_logits:
         return Sub()(Softplus()(output), Mul()(output, target))

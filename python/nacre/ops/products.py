@@ -228,7 +228,7 @@ def inner(x1: Any, x2: Any) -> Any:
     if not a.shape or not b.shape:
         return Mul()(a, b)
     if a.shape[-1] != b.shape[-1]:
-        raise ValueError(f"inner: the last axes must be equal, got shapes {a.shape} and {b.shape}")
+        raise ValueError(f"inner: the last dimension of both must be equal, got shapes {a.shape} and {b.shape}")
     return contract(a, b, (len(a.shape) - 1,), (len(b.shape) - 1,))
 
 

@@ -105,7 +105,9 @@ def fold(x: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padding:
     h, w = _pair(output_size, "fold", "output_size")
     places = _columns((h, w), window, gaps, pads, steps)
     if len(x.shape) != 3 or x.shape[1] % places.shape[0] or x.shape[2] != places.shape[1]:
-        raise ValueError(f"fold: expected (N, C * {places.shape[0]}, {places.shape[1]}), got shape {x.shape}")
+        raise ValueError(
+            f"fold: expected a 3D input (N, C * {places.shape[0]}, {places.shape[1]}), got shape {x.shape}"
+        )
     n, c = x.shape[0], x.shape[1] // places.shape[0]
     high, wide = h + 2 * pads[0], w + 2 * pads[1]
     y = TakeGradX(2, (n, c, high * wide))(reshaped(x, (n, c, places.size)), Tensor(places.reshape(-1)))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from nacre.core.spec import normalize_axis
+from nacre.core.spec import is_float, normalize_axis
 from nacre.core.tensor import Tensor
 from nacre.ops.base import public, scalar, value
 from nacre.ops.elementwise import Add, Div, Log, Mul, Sqrt, Square, Sub, SumTo, floating, same_dtype
@@ -187,6 +187,8 @@ def extract_sequences(x: Any, sequence_length: int, sequence_stride: int) -> Any
     [[1, 2, 3], [3, 4, 5]]
     """
     x = value(x)
+    if not x.shape:
+        raise ValueError(f"Input should have rank >= 1. Received: input.shape = {x.shape} (extract_sequences)")
     length, step = _positive(sequence_length, "sequence_length"), _positive(sequence_stride, "sequence_stride")
     n = x.shape[-1]
     runs = max((n - length) // step + 1, 0)
@@ -231,7 +233,9 @@ def stft(
 
     With `center` the signal is continued by its mirror image, so that the first window stands over its first element.
     """
-    x = floating(x)
+    x = value(x)
+    if not is_float(x.dtype):
+        raise TypeError(f"Invalid input type. Expected `float32` or `float64`. Received: input type={x.dtype}")
     length, n = _positive(sequence_length, "sequence_length"), _positive(fft_length, "fft_length")
     if n < length:
         raise ValueError(

@@ -259,7 +259,10 @@ def _between(ordered: Any, share: Any, last: Any, method: str) -> Any:
         return Select()(up, above, below)
     if method == "midpoint":
         weight = Select()(Gt()(weight, zero), half, zero)
-    return Add()(below, Mul()(Sub()(above, below), weight))
+    y = Add()(below, Mul()(Sub()(above, below), weight))
+    # Infinite neighbours have no difference: there the place itself, or the sum of shares, is what counts.
+    shares = Add()(Mul()(below, Sub()(scalar(1.0, dtype), weight)), Mul()(above, weight))
+    return Select()(Isnan()(y), Select()(Gt()(weight, zero), shares, below), y)
 
 
 def _quantiles_first(y: Any, q: Any, shape: tuple[int, ...], axes: tuple[int, ...], keepdims: bool) -> Any:
@@ -383,12 +386,16 @@ def unique(
     [1, 3]
     """
     array = as_array(x if not hasattr(x, "value") else x.value)
-    found = list(np.unique(array, True, True, True, axis))
+    # NumPy looks for NaN in the first row, which an empty array has not.
+    found = list(np.unique(array, True, True, True, axis, equal_nan=array.size == 0))
     if size is not None:
         at = 0 if axis is None else axis
         have = found[0].shape[at]
         keep = min(have, size)
-        fill = found[0].take([0], at) if fill_value is None else np.asarray(fill_value, array.dtype)
+        if fill_value is None and have:
+            fill = found[0].take([0], at)
+        else:
+            fill = np.asarray(fill_value or 0, array.dtype)
         more = np.broadcast_to(fill, (*found[0].shape[:at], size - keep, *found[0].shape[at + 1 :]))
         found[0] = np.concatenate([found[0].take(np.arange(keep), at), more], at)
         found[1] = np.concatenate([found[1][:keep], np.full(size - keep, found[1][0] if have else 0)])

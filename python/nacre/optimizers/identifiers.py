@@ -23,7 +23,7 @@ def get(identifier: Any) -> Any:
     )
     if not isinstance(found, Optimizer):
         raise ValueError(
-            f"Could not interpret optimizer identifier: {identifier!r}. Expected a name such as 'adam', a config dict "
+            f"Could not interpret optimizer identifier: {identifier}. Expected a name such as 'adam', a config dict "
             "or an "
             "Optimizer"
         )

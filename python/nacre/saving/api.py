@@ -105,6 +105,7 @@ def load_model(filepath: Any, custom_objects: Any = None, compile: bool = True, 
 
 def save_weights(model: Any, filepath: Any, overwrite: bool = True, max_shard_size: Any = None, **kwargs: Any) -> None:
     """Writes the weights of `model` and the state of its optimizer into a file that ends in `.weights.h5`."""
+    skip = kwargs.pop("objects_to_skip", None) or ()
     if kwargs or max_shard_size is not None:
         raise ValueError(f"save_weights: not supported: {sorted(kwargs) or 'max_shard_size'}")
     path = os.fspath(filepath)
@@ -112,7 +113,7 @@ def save_weights(model: Any, filepath: Any, overwrite: bool = True, max_shard_si
         raise ValueError(f"The filename must end in `.weights.h5`. Received: filepath={path}")
     _may_write(path, overwrite)
     with replacing(path) as file, archive.filling(archive.Window(file, 0)) as weights:
-        state.write_state(model, weights)
+        state.write_state(model, weights, skip)
 
 
 def load_weights(
@@ -139,6 +140,8 @@ def load_weights(
             "it on some data or by using `build()`."
         )
     skip = list(objects_to_skip or ())
+    if not path.endswith((".keras", ".h5", ".hdf5")) and not os.path.isfile(path):
+        raise ValueError(_not_supported(path))
     with open(path, "rb") as file:
         if file.read(4) == b"PK\3\4":
             with Archive(file, path).weights() as reader:

@@ -83,8 +83,11 @@ class Reader:
             encoded = name.encode()
             if not group.id.links.exists(encoded):
                 return None
-            if group.id.links.get_info(encoded).type != h5py().h5l.TYPE_HARD:
-                raise DamagedFile(f"{self.what}: {group.name}/{name} is a link to elsewhere; links are refused")
+            kind = group.id.links.get_info(encoded).type
+            if kind != h5py().h5l.TYPE_HARD:
+                word = "ExternalLink" if kind == h5py().h5l.TYPE_EXTERNAL else "SoftLink"
+                where = f"{group.name}/{name}".replace("//", "/")
+                raise DamagedFile(f"{self.what}: {where} is a link to elsewhere ({word}); links are refused")
             found = group[name]
         if isinstance(found, h5py().Dataset):
             self.check(found)
@@ -125,7 +128,8 @@ class Reader:
         """
         if shape is not None and tuple(dataset.shape) != tuple(shape):
             raise ValueError(
-                f"{self.what}: {dataset.name} has shape {tuple(dataset.shape)}, expected shape {tuple(shape)}"
+                f"{self.what}: {dataset.name} has shape {tuple(dataset.shape)}, expected shape {tuple(shape)}: "
+                "the shapes must match"
             )
         with self.errors(dataset.name):
             out = np.empty(dataset.shape, dataset.dtype) if into is None else into

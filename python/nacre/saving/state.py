@@ -111,9 +111,9 @@ def walk(root: Any) -> Iterator[tuple[str, Any]]:
 # --- writing ---------------------------------------------------------------------------------------------------
 
 
-def write_state(root: Any, file: Any) -> None:
-    """Writes the variables of `root` and of everything in it into the open HDF5 file."""
-    done: set[int] = set()
+def write_state(root: Any, file: Any, skip: Any = ()) -> None:
+    """Writes the variables of `root` and of all in it, but for the objects in `skip`, into the open HDF5 file."""
+    done = {id(obj) for obj in skip}
     for path, obj in walk(root):
         if id(obj) in done:
             continue

@@ -24,10 +24,11 @@ def check_count(name: str, value: Any, least: int, none: bool = True) -> int | N
 
 
 def check_verbose(verbose: Any) -> int:
-    """0, 1 or 2. Raises ValueError for anything but these, True, False and "auto"."""
-    if verbose == "auto" or verbose is True:
+    """A whole number: 0 silent, 1 a bar, 2 a line, above only the numbers of epochs. Raises ValueError for what is
+    neither that nor "auto"."""
+    if isinstance(verbose, str) and verbose == "auto":
         return 1
-    if verbose is False or (isinstance(verbose, (int, np.integer)) and verbose in (0, 1, 2)):
+    if isinstance(verbose, (bool, int, np.integer)) and verbose >= 0:
         return int(verbose)
     raise ValueError(f"verbose: expected 0, 1, 2 or 'auto', got {verbose!r}")
 

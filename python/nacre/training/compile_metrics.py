@@ -161,6 +161,8 @@ class CompileMetrics:
 def _by_structure(given: Any, y_pred: Any) -> list[list[Any]]:
     """Metrics that nest as the outputs do. Raises ValueError where they do not."""
     if not tree.is_nested(y_pred):
+        if isinstance(given, Mapping) and len(given) == 1:  # a single output has no other name
+            (given,) = given.values()
         if any(tree.is_nested(item) for item in _as_list(given)):
             raise ValueError(f"Expected metrics of one output, got the structure {given!r}")
         return [_as_list(given)]

@@ -470,7 +470,7 @@ class Trainer(Layer):
         validation = None
         if validation_data is not None:
             val_x, val_y, val_w = _unpack_validation(validation_data)
-            validation = make_source(val_x, val_y, val_w, validation_batch_size or batch_size)
+            validation = make_source(val_x, val_y, val_w, validation_batch_size or batch_size, validation_steps)
         if self._needs_build() or self._output_specs is None:
             self._symbolic_build(first_batch(source))
         if isinstance(source, ArraySource):

@@ -12,6 +12,7 @@ from typing import Any
 
 from nacre import ops
 from nacre.core.config import epsilon, floatx
+from nacre.core.spec import broadcast_shapes
 
 __all__ = [
     "affine_transform",
@@ -168,6 +169,8 @@ def pad(
 
 def enclosing(x: Any, y: Any) -> Any:
     """Coordinates of points (..., P) each -> the boxes (..., 4) around them: left, top, right, bottom."""
+    shape = broadcast_shapes(x.shape, y.shape)
+    x, y = ops.broadcast_to(x, shape), ops.broadcast_to(y, shape)
     return ops.stack([ops.min(x, -1), ops.min(y, -1), ops.max(x, -1), ops.max(y, -1)], axis=-1)
 
 

@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from nacre import ops
+from nacre.core.config import standardize_data_format
 from nacre.utils.dataset import Dataset
 from nacre.utils.files import walk_files
-from nacre.utils.images import img_to_array, load_img, padded, resampling
+from nacre.utils.images import img_to_array, load_img
 from nacre.utils.numerical import to_categorical
 from nacre.utils.progbar import print_message
 
 _IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
+_INTERPOLATIONS = ("bilinear", "nearest", "bicubic", "lanczos3", "lanczos5")
 
 
 class Files(Dataset):
@@ -62,38 +65,40 @@ def _dataset(
     follow_links: bool,
 ) -> Any:
     root = Path(directory)
-    if not root.is_dir():
-        raise NotADirectoryError(f"there is no folder {str(directory)!r}")
     if label_mode not in ("int", "categorical", "binary", None):
         raise ValueError(
-            f"`label_mode` argument must be one of 'int', 'categorical', 'binary' or None. Received: {label_mode!r}"
+            '`label_mode` argument must be one of "int", "categorical", "binary", or None. Received: '
+            f"label_mode={label_mode}"
         )
     if validation_split and not 0 < validation_split < 1:
         raise ValueError(f"`validation_split` must be between 0 and 1, received: {validation_split}")
-    if subset not in (None, "training", "validation", "both"):
-        raise ValueError(f'`subset` must be either "training", "validation" or "both", received: {subset!r}')
     if (not validation_split) != (subset is None):
-        missing = "subset" if validation_split else "validation_split"
+        raise ValueError("If `subset` is set, `validation_split` must be set, and inversely.")
+    if subset not in (None, "training", "validation", "both"):
+        raise ValueError(f'`subset` must be either "training", "validation" or "both", received: {subset}')
+    if shuffle and validation_split and seed is None:
         raise ValueError(
-            f"`{missing}` must be set if the other of `subset` and `validation_split` is, or neither of them"
-        )
-    if shuffle and subset in ("training", "validation") and seed is None:
-        raise ValueError(
-            "If using `validation_split` and shuffling the data, you must provide a `seed` argument, so that the two "
-            "subsets do not overlap"
+            "If using `validation_split` and shuffling the data, you must provide a `seed` argument, to make sure that "
+            "there "
+            "is no overlap between the training and validation subset."
         )
     if label_mode is None:  # every file below the folder counts
         labels, class_names = None, None
     inferred = isinstance(labels, str) and labels == "inferred"
     if not inferred and labels is not None and not isinstance(labels, (list, tuple, np.ndarray)):
         raise ValueError(
-            "`labels` argument should be a list/tuple of integer labels, of the same size as the number of files in "
-            f"the target directory, 'inferred' or None. Received: labels={labels!r}"
+            "`labels` argument should be a list/tuple of integer labels, of the same size as the number of "
+            f"{'image' if endings is _IMAGES else 'text'} files in the target directory. 'inferred' takes them from "
+            "the names of "
+            f"the subdirectories, None gives none. Received: labels={labels!r}"
         )
     if not inferred and class_names:
         raise ValueError(f'You can only pass `class_names` if `labels="inferred"`. Received: labels={labels!r}')
+    if not root.is_dir():
+        refused = NotADirectoryError if root.exists() else FileNotFoundError
+        raise refused(f"there is no folder {str(directory)!r}")
     folders = sorted(p.name for p in root.iterdir() if p.is_dir())
-    if inferred and class_names and set(class_names) != set(folders):
+    if inferred and class_names and not set(class_names) <= set(folders):
         raise ValueError(
             "The `class_names` passed did not match the names of the subdirectories of the target directory. Expected: "
             f"{folders} (or a subset of it), but received: class_names={class_names}"
@@ -109,9 +114,9 @@ def _dataset(
         kind = "images" if endings is _IMAGES else "text files"
         raise ValueError(f"No {kind} found in directory {directory}. Allowed formats: {endings}")
     paths = [str(p) for p, _ in found]
-    numbers: Any = (
-        np.array([i for _, i in found], np.int32) if inferred else None if labels is None else np.asarray(labels)
-    )
+    numbers: Any = None
+    if labels is not None:
+        numbers = np.array([i for _, i in found] if inferred else labels, np.int32)
     if numbers is not None and len(numbers) != len(paths):
         raise ValueError(
             f"Expected the lengths of `labels` to match the number of files in the target directory. len(labels) is "
@@ -142,6 +147,10 @@ def _dataset(
             rng,
         )
 
+    if verbose and subset in ("training", "both"):
+        print_message(f"Using {cut} files for training.")
+    if verbose and subset in ("validation", "both"):
+        print_message(f"Using {len(paths) - cut} files for validation.")
     if subset == "both":
         return part(order[:cut]), part(order[cut:])
     return part(order[cut:] if subset == "validation" else order[:cut])
@@ -176,19 +185,43 @@ def image_dataset_from_directory(
     """
     if color_mode not in ("rgb", "rgba", "grayscale"):
         raise ValueError(
-            f"`color_mode` must be one of {{'rgb', 'rgba', 'grayscale'}}. Received: color_mode={color_mode}"
+            f'`color_mode` must be one of {{"rgb", "rgba", "grayscale"}}. Received: color_mode={color_mode}'
+        )
+    if not isinstance(image_size, (tuple, list)) or len(image_size) != 2:
+        raise ValueError(
+            f"Invalid `image_size` value. Expected a tuple of 2 integers. Received: image_size={image_size}"
+        )
+    if interpolation not in _INTERPOLATIONS:
+        raise ValueError(
+            f"Argument `interpolation` should be one of {_INTERPOLATIONS}. Received: interpolation={interpolation}"
         )
     if crop_to_aspect_ratio and pad_to_aspect_ratio:
         raise ValueError("Only one of `pad_to_aspect_ratio` and `crop_to_aspect_ratio` can be set to `True`.")
 
+    height, width = (int(n) for n in image_size)
+
     def picture(path: str) -> Any:
+        """The pixels, resized as floats: each takes the nearest of the larger image, also where it shrinks."""
+        dtype = "uint8" if interpolation == "nearest" else "float32"
+        whole = img_to_array(load_img(path, color_mode), "channels_last", dtype)
         if not pad_to_aspect_ratio:
-            return load_img(path, color_mode, image_size, interpolation, crop_to_aspect_ratio)
-        return padded(load_img(path, color_mode), image_size).resize(image_size[::-1], resampling(interpolation))
+            resized = ops.image.resize(
+                whole, (height, width), interpolation, False, crop_to_aspect_ratio, data_format="channels_last"
+            )
+            return np.asarray(resized)
+        ratio = max(whole.shape[0] / height, whole.shape[1] / width)
+        rows, columns = whole.shape[0] / ratio, whole.shape[1] / ratio
+        inside = (max(int(rows), 1), max(int(columns), 1))
+        at = (int((height - rows) / 2), int((width - columns) / 2))
+        canvas = np.zeros((height, width, whole.shape[-1]), whole.dtype)
+        resized = ops.image.resize(whole, inside, interpolation, data_format="channels_last")
+        canvas[at[0] : at[0] + inside[0], at[1] : at[1] + inside[1]] = np.asarray(resized)
+        return canvas
 
     def read(paths: list[str]) -> Any:
-        pictures = map(picture, paths)
-        return np.stack([img_to_array(p, data_format) for p in pictures])
+        pictures = np.stack([picture(path) for path in paths])
+        first = standardize_data_format(data_format) == "channels_first"
+        return pictures.transpose(0, 3, 1, 2) if first else pictures
 
     return _dataset(
         directory,

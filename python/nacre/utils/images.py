@@ -115,15 +115,6 @@ def resampling(interpolation: str) -> Any:
     return getattr(_pillow("load_img").Resampling, interpolation.upper())
 
 
-def padded(img: Any, target_size: tuple[int, int]) -> Any:
-    """A Pillow image with black borders, so that it has the aspect of `target_size`."""
-    (height, width), (w, h) = target_size, img.size
-    wide, tall = max(w, h * width // height), max(h, w * height // width)
-    canvas = _pillow("load_img").new(img.mode, (wide, tall))
-    canvas.paste(img, ((wide - w) // 2, (tall - h) // 2))
-    return canvas
-
-
 def save_img(
     path: Any, x: Any, data_format: str | None = None, file_format: str | None = None, scale: bool = True, **kwargs: Any
 ) -> None:

@@ -65,19 +65,35 @@ def timeseries_dataset_from_array(
     if format not in ("tf", "grain"):
         raise ValueError(f"`format` should be either 'tf' or 'grain'. Received: format={format}")
     data = np.asarray(data)
-    for name, number in (
-        ("sequence_length", sequence_length),
-        ("sequence_stride", sequence_stride),
-        ("sampling_rate", sampling_rate),
-    ):
-        if number <= 0 or number >= len(data):
-            raise ValueError(f"`{name}` must be in [1, {len(data)}), the number of values. Received: {name}={number}")
-    start, end = start_index or 0, len(data) if end_index is None else end_index
-    if not 0 <= start < len(data) or not start < end <= len(data):
-        name, number = ("start_index", start) if not 0 <= start < len(data) else ("end_index", end)
+    n = len(data)
+    if start_index is not None and start_index < 0:
+        raise ValueError(f"`start_index` must be 0 or greater. Received: start_index={start_index}")
+    if start_index is not None and start_index >= n:
         raise ValueError(
-            f"`{name}` must be inside the {len(data)} values, and start_index < end_index. Received: {name}={number}"
+            f"`start_index` must be lower than the length of the data. Received: start_index={start_index}, for data "
+            "of "
+            f"length {n}"
         )
+    if end_index is not None and end_index <= (start_index or 0):
+        raise ValueError(
+            f"`end_index` must be higher than `start_index`. Received: start_index={start_index}, and "
+            f"end_index={end_index}"
+        )
+    if end_index is not None and end_index > n:
+        raise ValueError(
+            f"`end_index` must be lower than the length of the data. Received: end_index={end_index}, for data of "
+            f"length {n}"
+        )
+    for name, number in (("sampling_rate", sampling_rate), ("sequence_stride", sequence_stride)):
+        if number <= 0:
+            raise ValueError(f"`{name}` must be higher than 0. Received: {name}={number}")
+        if number >= n:
+            raise ValueError(
+                f"`{name}` must be lower than the length of the data. Received: {name}={number}, for data of length {n}"
+            )
+    if sequence_length <= 0:
+        raise ValueError(f"`sequence_length` must be higher than 0. Received: sequence_length={sequence_length}")
+    start, end = start_index or 0, n if end_index is None else end_index
     span = (sequence_length - 1) * sampling_rate + 1
     last = end - span + 1
     if targets is not None:

@@ -1,0 +1,123 @@
+"""Vocabularies, hashes and texts against what Keras on TensorFlow gives, as recorded from Keras 3.15.1."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nacre import Input, Sequential, layers, models
+from nacre.layers.hashes import bucket, crossed, fingerprint, siphash
+
+PRIME = 2**61 - 1
+
+
+@pytest.mark.parametrize(
+    ("text", "plain", "salted"),
+    [
+        (b"", 1936946117179621459, 1194419777677701017),
+        (b"abc", 334871249046467434, 1087559535453717965),
+        (bytes(range(32)), 1917831512995979081, 1550162068505088787),
+        (bytes(range(64)), 1550650849311509586, 374927271624352052),
+        (bytes(range(129)), 1048111057192683588, 2220357844353712607),
+    ],
+)
+def test_hashes_are_those_of_tensorflow(text: bytes, plain: int, salted: int) -> None:
+    assert (bucket(text, PRIME), bucket(text, PRIME, [137, 42])) == (plain, salted)
+
+
+def test_every_length_of_text_has_a_hash_of_64_bits_of_its_own() -> None:
+    texts = [b"x" * n for n in range(200)]
+    for function in (fingerprint, lambda t: siphash(t, -1, 2**40)):
+        found = {function(t) for t in texts}
+        assert len(found) == 200 and all(0 <= h < 2**64 for h in found)
+
+
+def test_crossed_hashes_are_those_of_tensorflow() -> None:
+    a, b = fingerprint(b"A"), fingerprint(b"B")
+    assert [crossed([a, 101]) % PRIME, crossed([b, -5]) % PRIME] == [1126068114334019087, 1293370260690587212]
+    layer = layers.HashedCrossing(num_bins=5)
+    assert layer((np.array(["A", "B", "A", "B", "A"]), np.array([101, 101, 101, 102, 102]))).tolist() == [1, 4, 1, 1, 3]
+    assert layer.get_config() == {
+        "num_bins": 5, "output_mode": "int", "sparse": False, "name": layer.name, "dtype": "int64",
+    }  # fmt: skip
+
+
+class TestLookup:
+    def test_unknown_words_are_hashed_to_keras_places(self) -> None:
+        layer = layers.StringLookup(vocabulary=["one", "two"], num_oov_indices=3)
+        assert layer([["one", "", "zz"], ["two", "two", "héé"]]).tolist() == [[3, 2, 1], [4, 4, 2]]
+        for method, salt in (("floormod", None), ("farmhash", None), ("farmhash", 7)):
+            made = layers.IntegerLookup(vocabulary=[5], num_oov_indices=4, oov_method=method, salt=salt)
+            assert made.get_config()["salt"] == (None if salt is None else [7, 7])
+            assert 0 <= int(made([-3])[0]) < 4
+        with pytest.raises(ValueError, match="`salt` can only be used when"):
+            layers.IntegerLookup(salt=7)
+
+    def test_the_mask_counts_nothing_in_vectors(self) -> None:
+        layer = layers.StringLookup(vocabulary=["a", "b"], mask_token="", output_mode="count")
+        assert layer([["a", "", "a", "z"]]).tolist() == [[1, 2, 0]]
+        assert layers.StringLookup(vocabulary=["a"], mask_token="", output_mode="one_hot")([""]).tolist() == [[0, 0]]
+
+    def test_vectors_need_a_vocabulary_and_a_given_one_stays(self) -> None:
+        with pytest.raises(RuntimeError, match="you must set the layer's vocabulary before calling it"):
+            layers.StringLookup(output_mode="multi_hot")(["a"])
+        fixed = layers.StringLookup(vocabulary=["a"])
+        with pytest.raises(ValueError, match="Cannot adapt layer"):
+            fixed.adapt(["b"])
+        counted = layers.IntegerLookup(output_mode="count")
+        counted.adapt([3, 3, 1])
+        with pytest.raises(RuntimeError, match="the vocabulary size cannot be changed"):
+            counted.adapt([1, 2, 3, 4])
+
+    def test_states_can_be_updated_batch_by_batch(self) -> None:
+        layer = layers.StringLookup(output_mode="tf_idf")
+        layer.update_state([["a", "b"], ["a", "a"]])
+        layer.update_state([["c", "b"]])
+        layer.finalize_state()
+        assert layer.get_vocabulary() == ["[UNK]", "a", "b", "c"]
+        np.testing.assert_allclose(layer.idf_weights, [0.76753, 0.69315, 0.69315, 0.91629], atol=1e-5)
+
+
+class TestTexts:
+    def test_only_ascii_letters_and_blanks_count(self) -> None:
+        layer = layers.TextVectorization()
+        layer.adapt(["The cat, sat. É là\u00a0bas!"])
+        assert layer.get_vocabulary() == ["", "[UNK]", "É", "the", "sat", "là\u00a0bas", "cat"]
+
+    def test_an_empty_text_is_a_vector_of_zeros(self) -> None:
+        layer = layers.TextVectorization(output_mode="multi_hot", vocabulary=["a"])
+        assert layer(["a", ""]).tolist() == [[0, 1], [0, 0]]
+
+
+@pytest.mark.parametrize("mode", ["int", "tf_idf"])
+@pytest.mark.parametrize("kind", ["StringLookup", "TextVectorization"])
+def test_the_file_of_a_vocabulary_is_keras_own(kind: str, mode: str, tmp_path: Path) -> None:
+    layer: Any = getattr(layers, kind)(output_mode=mode)
+    layer.adapt([["b", "a"], ["b", "b"]] if kind == "StringLookup" else ["b a", "b b"])
+    path = tmp_path / "model.keras"
+    Sequential([Input((1,), dtype="string"), layer]).save(path)
+    with zipfile.ZipFile(path) as file:
+        words = [n for n in file.namelist() if n.endswith("vocabulary.txt")]
+        first = "\n[UNK]" if kind == "TextVectorization" and mode == "int" else "[UNK]"
+        assert file.read(words[0]).decode() == f"{first}\nb\na"
+        config = json.loads(file.read("config.json"))["config"]["layers"][1]["config"]
+    assert config["vocabulary_size"] == layer.vocabulary_size()
+    read = models.load_model(path).layers[-1]
+    assert read.get_vocabulary() == layer.get_vocabulary()
+    np.testing.assert_array_equal(read([["a"], ["zz"]]), layer([["a"], ["zz"]]))
+
+
+def test_a_damaged_vocabulary_is_refused(tmp_path: Path) -> None:
+    layer = layers.StringLookup()
+    (tmp_path / "vocabulary.txt").write_text("[UNK]\na\na\n")
+    with pytest.raises(ValueError, match="repeated term"):
+        layer.load_assets(str(tmp_path))
+    weighed = layers.StringLookup(output_mode="tf_idf")
+    (tmp_path / "vocabulary.txt").write_text("[UNK]\na\n")
+    with pytest.raises(ValueError, match="0 weights for 2 tokens"):
+        weighed.load_assets(str(tmp_path))

@@ -1,0 +1,84 @@
+"""Cases of `keras.ops` in which Keras has its own mind: NaN among the different values, warnings, sizes not given."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+from nacre import KerasTensor, activations, backend, layers, ops
+
+
+def test_nans_are_all_different() -> None:
+    values, counts = ops.unique(np.array([1.0, np.nan, 1.0, np.nan], "float32"), return_counts=True)
+    assert np.isnan(np.asarray(values)).sum() == 2 and counts.tolist() == [2, 1, 1]
+
+
+def test_a_softmax_of_one_number_is_a_mistake_that_is_pointed_out() -> None:
+    with pytest.warns(UserWarning, match="This axis has size 1"):
+        assert ops.softmax(np.zeros((2, 1), "float32")).tolist() == [[1.0], [1.0]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        activations.softmax(np.zeros((2, 1), "float32"))
+        ops.softmax(np.zeros((1, 2), "float32"))
+        query = np.ones((1, 1, 4), "float32")
+        layers.MultiHeadAttention(1, 4)(query, query)
+
+
+def test_unstacking_an_axis_of_unknown_size_takes_a_number() -> None:
+    x = KerasTensor((2, None))
+    assert [t.shape for t in ops.unstack(x, num=3, axis=1)] == [(2,)] * 3
+    with pytest.raises(ValueError, match="Cannot infer argument `num` from shape"):
+        ops.unstack(x, axis=1)
+    with pytest.raises(ValueError, match="got num=3"):
+        ops.unstack(np.zeros((2, 2)), num=3)
+
+
+def test_dtypes_not_given_are_floats_and_python_numbers_say_the_kind() -> None:
+    assert ops.saturate_cast(np.array([1, 2]), None).dtype == "float32"
+    found = [backend.result_type(*d) for d in ((), ("uint8", int), ("bool", 1), ("int32", float), ("uint8", "int32"))]
+    assert found == ["float32", "uint8", "int32", "float32", "int32"]
+
+
+def test_matrices_that_are_none_are_refused_in_keras_words() -> None:
+    with pytest.raises(ValueError, match="Expected input to have rank >= 2"):
+        ops.cholesky(np.zeros(3))
+    with pytest.raises(ValueError, match="Expected a square matrix"):
+        ops.inv(np.zeros((2, 3)))
+
+
+def test_signals_are_floats_with_an_axis() -> None:
+    with pytest.raises(TypeError, match="Expected `float32` or `float64`"):
+        ops.stft(np.arange(4), 2, 1, 4)
+    with pytest.raises(ValueError, match="Input should have rank >= 1"):
+        ops.extract_sequences(np.float32(42.0), 1, 1)
+
+
+def test_a_build_that_asks_for_the_shape_of_a_mask_gets_it() -> None:
+    class Masked(layers.Layer):
+        def build(self, inputs_shape: object, attention_mask_shape: object = None) -> None:
+            self.shapes = (inputs_shape, attention_mask_shape)
+
+        def call(self, inputs: object, attention_mask: object = None) -> object:
+            return inputs
+
+    layer = Masked()
+    layer(np.ones((2, 3), "float32"), attention_mask=np.ones((2, 1), "float32"))
+    assert layer.shapes == ((2, 3), (2, 1))
+
+
+def test_medians_of_infinities_and_the_different_elements_of_nothing() -> None:
+    inf, nan = np.inf, np.nan
+    x = np.array([[1, inf, 2, nan], [inf, inf, -inf, nan], [-inf, -inf, 3, nan]], "float32")
+    np.testing.assert_array_equal(np.asarray(ops.nanmedian(x, axis=1)), np.array([2, inf, -inf], "float32"))
+    np.testing.assert_array_equal(np.asarray(ops.median(x[:, :3], axis=0)), np.array([1, inf, 2], "float32"))
+    assert ops.unique(np.zeros((0, 3), "float32"), axis=0).shape == (0, 3)
+    assert ops.unique(np.zeros((0, 3), "float32"), axis=0, size=2).shape == (2, 3)
+
+
+def test_unknown_sizes_are_none_in_what_is_said_of_them() -> None:
+    with pytest.raises(ValueError, match=r"shapes \(None, 3\) and \(None, 4\) cannot be broadcast"):
+        KerasTensor((None, 3)) + KerasTensor((None, 4))
+    with pytest.raises(ValueError, match=r"Each axis in `axes` must be an integer in \[-3, 3\).*\(2, None, 4\)"):
+        ops.transpose(KerasTensor((2, None, 4)), [0, 1, 5])

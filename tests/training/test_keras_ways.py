@@ -1,0 +1,80 @@
+"""How `fit` reads arguments that can be read in two ways: as Keras does."""
+
+from __future__ import annotations
+
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nacre import Input, Sequential, callbacks, layers, saving
+from nacre.optimizers import SGD
+
+X = np.linspace(-1, 1, 120, dtype="float32").reshape(40, 3)
+Y = X.sum(axis=1, keepdims=True)
+
+
+def compiled(**options: Any) -> Sequential:
+    model = Sequential([Input((3,)), layers.Dense(1, kernel_initializer="ones")])
+    model.compile(**{"optimizer": "sgd", "loss": "mse", **options})
+    return model
+
+
+def test_validation_steps_share_all_samples_out() -> None:
+    """Without a batch size, one step is all 40 of them, not the first 32."""
+    model = compiled(optimizer=SGD(0.0))
+    whole = model.evaluate(X, Y + X[:, :1], verbose=0)
+    history = model.fit(X, Y, verbose=0, validation_data=(X, Y + X[:, :1]), validation_steps=1).history
+    assert history["val_loss"][0] == pytest.approx(whole, rel=1e-5)
+
+
+def test_a_single_output_takes_its_metrics_from_a_dict_of_one() -> None:
+    history = compiled(metrics={"score": "mae"}).fit(X, Y, verbose=0).history
+    assert sorted(history) == ["loss", "mae"]
+
+
+def test_verbose_above_two_shows_the_epochs_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    compiled().fit(X, Y, epochs=2, verbose=3)
+    assert capsys.readouterr().out.split() == ["Epoch", "1/2", "Epoch", "2/2"]
+    with pytest.raises(ValueError, match="verbose"):
+        compiled().fit(X, Y, verbose=-1)
+
+
+def test_objects_are_left_out_of_a_file_of_weights(tmp_path: Path) -> None:
+    model, path = compiled(), tmp_path / "m.weights.h5"
+    saving.save_weights(model, path, objects_to_skip=[model.layers[0]])
+    with pytest.raises(ValueError, match="could not be loaded"):
+        model.load_weights(path)
+    model.load_weights(path, objects_to_skip=[model.layers[0]])
+    with pytest.raises(ValueError, match="File format not supported"):
+        model.load_weights("there.pkl")
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_results_are_posted_to_a_server(as_json: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[Any] = []
+    requests: Any = types.ModuleType("requests")
+    requests.exceptions = types.SimpleNamespace(RequestException=OSError)
+    requests.post = lambda *args, **kwargs: sent.append((args, kwargs))
+    monkeypatch.setitem(sys.modules, "requests", requests)
+    monitor = callbacks.RemoteMonitor("http://here", "/there", field="results", send_as_json=as_json)
+    loss = compiled().fit(X, Y, verbose=0, callbacks=[monitor]).history["loss"][0]
+    (args, kwargs), results = sent[0], {"epoch": 0, "loss": loss}
+    assert args[0] == "http://here/there"
+    if as_json:
+        assert kwargs["json"] == results
+    else:
+        assert set(args[1]) == {"results"} and f'"loss": {loss!r}' in args[1]["results"]
+
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise OSError("nobody there")
+
+    requests.post = refuse
+    with pytest.warns(UserWarning, match="Could not reach RemoteMonitor root server"):
+        monitor.on_epoch_end(0, {"loss": np.float32(1.0)})
+    monkeypatch.setitem(sys.modules, "requests", None)
+    with pytest.raises(ImportError, match="requires the `requests` library"):
+        monitor.on_epoch_end(0)

@@ -92,7 +92,8 @@ def test_attention_and_its_gradients(case, rng):
 
 @pytest.mark.parametrize(
     "wrong", [dict(B=-1), dict(S=2**40, T=2**40), dict(kept=2), dict(mask=1, mask_t=-1), dict(rate=1.0),
-              dict(rate=np.nan), dict(rate=0.5, state_dtype=0), dict(D=2**62), dict(B=9, mask=1, mask_b=2**62)], ids=str,
+              dict(rate=np.nan), dict(rate=0.5, state_dtype=0), dict(D=2**62), dict(B=9, mask=1, mask_b=2**62)],
+    ids=str,
 )  # fmt: skip
 def test_impossible_fields_are_refused(wrong):
     base = dict(fields((2, 3, 4, 2, 5, 6, None, 0.0), None), **wrong)

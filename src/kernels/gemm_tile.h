@@ -90,6 +90,7 @@ constexpr int kMainNV = 2;  // 4 x 8: multiplication overwrites an operand, so t
 constexpr int max_rows(int nv) { return nv == 1 ? 8 : nv == 2 ? 4 : nv == 3 ? 2 : nv == 4 ? 2 : nv == 8 ? 1 : 0; }
 #endif
 constexpr int kWidest = 16;
+constexpr i64 kPaysAsking = 32;  // steps of k that hide the requests for what comes after them
 
 namespace tile {
 
@@ -115,8 +116,8 @@ struct At {
   const float* a;
   const float* b;
   i64 b_k;
-  float* c;
-  float* sums;
+  const float* sums;
+  float* to;
   const float* mask;
   const float* bias;
 };
@@ -303,15 +304,17 @@ NACRE_INLINE void put(const Vec (&sum)[MR][NV], float* c, i64 c_m, Store store, 
 template <int MR, int NV>
 void run(TileCall& t) {
   constexpr bool main = NV == kMainNV && MR + 2 >= max_rows(NV);  // most of the work; worth more code
-  At at{t.a, t.b, t.b_k, t.c, t.sums, t.finish.mask, t.finish.bias};
+  At at{t.a, t.b, t.b_k, t.sums, t.last ? t.c : t.sums, t.finish.mask, t.finish.bias};
   const i64 rest = t.n - (NV - 1) * kLanes;
-  const i64 c_m = t.c_m;
+  const i64 to_m = t.last ? t.c_m : t.sums_m, to_step = t.last ? t.c_step : t.sums_step;
+  const Update* update = t.last ? t.finish.update : nullptr;
+  const bool asks_mask = main && t.finish.mask && t.last && t.K >= kPaysAsking;
   const auto plain = [](float* p, Vec v) __attribute__((always_inline)) { store(p, v); };
   const auto past = [](float* p, Vec v) __attribute__((always_inline)) { stream(p, v); };
   for (i64 tiles = t.tiles; tiles > 0; --tiles) {
     Vec sum[MR][NV];
-    const Update* update = t.last ? t.finish.update : nullptr;
-    if (update) update::ask<MR, NV>(*update, at.c - update->w_out, c_m);
+    if (update) update::ask<MR, NV>(*update, at.to - update->w_out, to_m);
+    if (asks_mask) ask_tile<MR, NV>(at.mask, t.finish.mask_m);
     start(sum, t, at.sums, rest);
     if (t.save && tiles == t.tiles) {
       multiply<MR, NV, kSave>(sum, t, at, 0, t.K);
@@ -339,24 +342,22 @@ void run(TileCall& t) {
       at.b += t.b_step;
     }
     if (update) {
-      update::apply<main>(*update, sum, at.c - update->w_out, c_m, rest);
+      update::apply<main>(*update, sum, at.to - update->w_out, to_m, rest);
     } else {
-      float* to = t.last ? at.c : at.sums;
-      const i64 to_m = t.last ? c_m : t.sums_m;
       if (t.last) finish(sum, t.finish, at, rest);
       // whole lines written without a mask need not be read first
       if (main && t.streams && t.n == NV * kLanes) {
-        put(sum, to, to_m, past, past);
+        put(sum, at.to, to_m, past, past);
       } else if (t.n == NV * kLanes) {
-        put(sum, to, to_m, plain, plain);
+        put(sum, at.to, to_m, plain, plain);
       } else {
         const Mask last = first_lanes(rest);
-        put(sum, to, to_m, plain, [last](float* p, Vec v) __attribute__((always_inline)) { store(p, v, last); });
+        put(sum, at.to, to_m, plain, [last](float* p, Vec v) __attribute__((always_inline)) { store(p, v, last); });
       }
     }
     at.a += t.a_step;
-    at.c += t.c_step;
     at.sums += t.sums_step;
+    at.to += to_step;
     if (at.mask) at.mask += t.mask_step;
     if (at.bias) at.bias += t.bias_step;
   }

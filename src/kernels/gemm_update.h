@@ -22,6 +22,16 @@ struct Update {
   float *w_out, *m_out, *v_out;
 };
 
+// What a tile will read at its end, asked for at its start.
+template <int MR, int NV>
+NACRE_INLINE void ask_tile(const float* p, i64 row) {
+  NACRE_UNROLL
+  for (int i = 0; i < MR; ++i) {
+    NACRE_UNROLL
+    for (int j = 0; j < NV; ++j) prefetch(p + i * row + j * kLanes);
+  }
+}
+
 namespace update {
 
 template <Rule rule>
@@ -102,18 +112,11 @@ NACRE_INLINE void apply(const Update& u, Vec (&sum)[MR][NV], i64 at, i64 row, i6
   from_memory(u, g, MR, NV, at, row, rest);
 }
 
-// What a tile will read at its end, asked for at its start.
 template <int MR, int NV>
 NACRE_INLINE void ask(const Update& u, i64 at, i64 row) {
-  for (int i = 0; i < MR; ++i) {
-    NACRE_UNROLL
-    for (int j = 0; j < NV; ++j) {
-      const i64 here = at + i * row + j * kLanes;
-      prefetch(u.w + here);
-      if (u.m) prefetch(u.m + here);
-      if (u.v) prefetch(u.v + here);
-    }
-  }
+  ask_tile<MR, NV>(u.w + at, row);
+  if (u.m) ask_tile<MR, NV>(u.m + at, row);
+  if (u.v) ask_tile<MR, NV>(u.v + at, row);
 }
 
 }  // namespace update

@@ -322,14 +322,12 @@ void run(TileCall& t) {
       at.b_k = NV * kLanes;
     } else {
       const bool next = t.next.left > 0;
-      i64 k = 0;
-      if constexpr (main) {
-        if (kCopiesAhead && next && t.next.copies) {
-          k = multiply_copying(sum, t, at);
-        } else if (t.asks_a) {
-          k = NextOfA<MR>(t, at.a).count(t);
-          multiply<MR, NV, kAskForA>(sum, t, at, 0, k);
-        }
+      if (main && kCopiesAhead && next && t.next.copies) {
+        const i64 k = multiply_copying(sum, t, at);
+        multiply<MR, NV, kPlain>(sum, t, at, k, t.K);
+      } else if (main && t.asks_a) {
+        const i64 k = NextOfA<MR>(t, at.a).count(t);
+        multiply<MR, NV, kAskForA>(sum, t, at, 0, k);
         multiply<MR, NV, kPlain>(sum, t, at, k, t.K);
       } else if (NV > 1 && NV != kMainNV && next && !t.next.copies) {
         if (t.next.pieces > 1)

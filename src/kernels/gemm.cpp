@@ -305,7 +305,7 @@ void side_by_side(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
 void rectangle(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
   const Plan& s = r.s;
   if (s.side_by_side) return side_by_side(r, m0, m1, j0, j1);
-  const bool turns = s.turned_floats > 0;
+  const bool turns = s.swaps;
   const i64 blocks = ceil_div(m1 - m0, turns ? kTurnedRows : s.rows);
   for (i64 left = blocks, m = m0; left > 0; --left) {
     const i64 rows = left == 1 ? m1 - m : ceil_div(m1 - m, left);

@@ -15,8 +15,8 @@ constexpr i64 kDotDepth = 768;         // in the dot form: eight rows take 24 Ki
 constexpr int kPendingTiles = 16;
 constexpr i64 kOneSet = 1024;          // floats: rows so far apart, or a multiple, share one set of L1
 constexpr i64 kColumnDepth = 128;      // the same where columns of a are rows in memory that share cache sets
-constexpr i64 kSameSet = 8192;         // floats between columns of a that must be copied: L2 has one set for them,
-constexpr i64 kCopiedRows = 384;       // so many rows at a time,
+constexpr i64 kSameSet = kLanes == 16 ? 8192 : 1024;  // floats between columns of a that must be copied: few sets for them,
+constexpr i64 kCopiedFloats = 192 * 1024, kCopiedRows = 384;  // so many at a time,
 constexpr i64 kPaysACopyOfA = 64;      // if as many columns make up for it
 constexpr i64 kSumRows = 512;          // of unfinished sums that are kept apart: 128 KiB of L2
 constexpr i64 kFewRows = 256;          // with more, going through c for every few steps of k costs more than b does
@@ -180,11 +180,20 @@ Plan make_plan(const Product& product) {
   s.asks_blocks = few && p.M > 1 && !near && !s.asks_rows;  // one row's long streams are left to the hardware's guesses
   const bool main = s.form == Form::rows && s.nv == kMainNV;
   const bool columns = main && p.a_m == 1 && p.a_k % 256 == 0;
-  const bool copies_a = columns && p.a_k % kSameSet == 0 && p.N >= kPaysACopyOfA && !(p.whole && p.K > kDepth / 2);
+  const bool copies_a = columns && p.a_k % kSameSet == 0 && p.N >= kPaysACopyOfA && !(p.whole && p.K > kDepth);
   s.in_place = main && near && p.M <= kTilesInPlace * s.mr && s.nv * kLanes >= kWideRow &&
-               (!aliased(p.b_k) || p.K * s.nv * kLanes > kPanelInL1);
-  const i64 depth = s.asks_blocks ? kAskedDepth : copies_a ? kDepth / 2 : columns ? kColumnDepth : far ? kFarDepth
-                    : s.in_place && p.b_k % kOneSet == 0  ? kDepth / 2 : kDepth;
+               (!aliased(p.b_k) || p.K > kPanelInL1 / (s.nv * kLanes));
+  i64 depth = kDepth;
+  if (s.asks_blocks)
+    depth = kAskedDepth;
+  else if (copies_a)
+    depth = p.whole ? kDepth : kDepth / 2;
+  else if (columns)
+    depth = kColumnDepth;
+  else if (far)
+    depth = kFarDepth;
+  else if (s.in_place && p.b_k % kOneSet == 0)
+    depth = kDepth / 2;
   s.kc = ceil_div(p.K, max_of(1, ceil_div(p.K, depth)));
   const double rows = static_cast<double>(max_of(kRowsForB, p.M)) / static_cast<double>(max_of(p.M, 1));
   lay_grid(s, s.panels.count(), rows * s.nv * kLanes * static_cast<double>(p.K));
@@ -207,7 +216,7 @@ Plan make_plan(const Product& product) {
     s.turned_floats = s.rows * s.nv * kLanes;
   }
   if (copies_a) {
-    s.rows = min_of(s.rows, kCopiedRows);
+    s.rows = min_of(min_of(s.rows, kCopiedRows), max_of(s.mr, kCopiedFloats / max_of(s.kc, 1)));
     s.a_floats = s.kc * s.rows;
   }
   s.k_outer = copies_a || (p.K >= p.N && !s.asks_blocks && !s.asks_a && !p.whole);

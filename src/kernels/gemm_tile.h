@@ -308,6 +308,7 @@ void run(TileCall& t) {
   const i64 rest = t.n - (NV - 1) * kLanes;
   const i64 to_m = t.last ? t.c_m : t.sums_m, to_step = t.last ? t.c_step : t.sums_step;
   const Update* update = t.last ? t.finish.update : nullptr;
+  const bool asks_a = main && t.asks_a;
   const bool asks_mask = main && t.finish.mask && t.last && t.K >= kPaysAsking;
   const auto plain = [](float* p, Vec v) __attribute__((always_inline)) { store(p, v); };
   const auto past = [](float* p, Vec v) __attribute__((always_inline)) { stream(p, v); };
@@ -325,7 +326,7 @@ void run(TileCall& t) {
       if (main && kCopiesAhead && next && t.next.copies) {
         const i64 k = multiply_copying(sum, t, at);
         multiply<MR, NV, kPlain>(sum, t, at, k, t.K);
-      } else if (main && t.asks_a) {
+      } else if (asks_a) {
         const i64 k = NextOfA<MR>(t, at.a).count(t);
         multiply<MR, NV, kAskForA>(sum, t, at, 0, k);
         multiply<MR, NV, kPlain>(sum, t, at, k, t.K);

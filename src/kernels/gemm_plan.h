@@ -14,8 +14,8 @@ constexpr double kDotEnd = kLanes == 16 ? 3.0 : 1.3;  // cycles for adding the l
 constexpr i64 kDotDepth = 768;         // in the dot form: eight rows take 24 KiB of L1
 constexpr int kPendingTiles = 16;
 constexpr i64 kOneSet = 1024;          // floats: rows so far apart, or a multiple, share one set of L1
-constexpr i64 kColumnDepth = 128;      // the same where columns of a are rows in memory that share cache sets
-constexpr i64 kSameSet = kLanes == 16 ? 8192 : 1024;  // floats between columns of a that must be copied: few sets for them,
+constexpr i64 kColumnDepth = 128;      // steps of k per pass where columns of a are rows in memory that share cache sets
+constexpr i64 kSameSet = kLanes == 16 ? 8192 : 1024;  // floats from one to the next where they must be copied,
 constexpr i64 kCopiedFloats = 192 * 1024, kCopiedRows = 384;  // so many at a time,
 constexpr i64 kPaysACopyOfA = 64;      // if as many columns make up for it
 constexpr i64 kSumRows = 512;          // of unfinished sums that are kept apart: 128 KiB of L2

@@ -71,7 +71,7 @@ struct Run {
   const Plan& s;
   Operands at;
   float* packed;
-  float* turned;  // blocks of c^T; in the dot form unfinished sums
+  float* turned;  // blocks of c^T; in the dot form, or where c must not hold them, unfinished sums
   float* copied;  // of a
   bool streams;   // c goes past the caches
 };
@@ -88,16 +88,6 @@ struct BlockOfA {
   const float* at;
   i64 m, k;  // strides
 };
-
-// A copy in which rows, or columns, do not share cache sets.
-BlockOfA copy_block_of_a(const BlockOfA& a, i64 rows, i64 kc, float* to) {
-  if (a.m == 1) {
-    copy_rows(a.at, a.k, kc, rows, to, rows);
-    return {to, 1, rows};
-  }
-  copy_rows(a.at, a.m, rows, kc, to, apart(kc));
-  return {to, apart(kc), 1};
-}
 
 // Some panels by some steps of k.
 struct BlockOfB {
@@ -130,6 +120,8 @@ struct PanelPass {
   i64 m0, m1, j, k0, kc;
   float* c;
   i64 c_m;
+  float* sums;  // likewise, those that go on
+  i64 sums_m;
   bool last;
   Finish finish;
   float* packed;  // where the copy of the panel is, or will be if it has to be copied
@@ -138,13 +130,13 @@ struct PanelPass {
 
 void panel_pass(const Run& r, const PanelPass& at, PanelCopy& next) {
   const Product& p = r.s.p;
-  const auto& [a, m0, m1, j, k0, kc, c, c_m, last, finish, packed, ready] = at;
+  const auto& [a, m0, m1, j, k0, kc, c, c_m, sums, sums_m, last, finish, packed, ready] = at;
   const int nv = r.s.panels.width(j);
   const i64 n0 = r.s.panels.start(j) * kLanes, width = nv * kLanes, n = min_of(width, p.N - n0);
   const float* b = r.at.b + k0 * p.b_k + n0 * p.b_n;
   i64 b_k = p.b_k;
   const i64 tiles = ceil_div(m1 - m0, max_rows(nv));
-  bool save = n < width || (tiles >= kPaysACopyOfB && p.b_k > width);
+  bool save = n < width || (tiles >= kPaysACopyOfB && p.b_k > width && !r.s.in_place);
   if (ready || r.s.form == Form::packed || r.s.form == Form::swapped_packed || (n < width && !kFreeMasks)) {
     if (!ready && p.b_n == 1) copy_panel(b, b_k, kc, n, width, packed);
     if (!ready && p.b_n != 1) pack_turned(b, p.b_n, kc, n, width, packed);
@@ -157,13 +149,15 @@ void panel_pass(const Run& r, const PanelPass& at, PanelCopy& next) {
   t.a_m = a.m;
   t.a_k = a.k;
   t.c_m = c_m;
+  t.sums_m = sums_m;
   t.n = n;
   t.more = k0 > 0;
   t.last = last;
   t.streams = r.streams && last;
   t.finish = finish;
   t.next = next;
-  if (r.s.asks_rows && !save) t.next = {b + kRowsAhead * b_k, nullptr, kc, 1, 0, b_k, 0, 0};
+  t.asks_a = r.s.asks_a;
+  if (r.s.asks_rows && !save) t.next = {b + kRowsAhead * b_k, nullptr, kc, 1, 0, b_k, 0, 0, false};
   t.b_step = t.bias_step = 0;
   // rows are dealt evenly: 32 = 6+6+5+5+5+5, never 6+6+6+6+6+2
   const i64 fewer = tiles == 1 ? m1 - m0 : (m1 - m0) / tiles, longer = m1 - m0 - tiles * fewer;
@@ -177,8 +171,10 @@ void panel_pass(const Run& r, const PanelPass& at, PanelCopy& next) {
     t.b_k = b_k;
     t.save = save ? packed : nullptr;
     t.c = c + (m - m0) * c_m;
+    t.sums = sums + (m - m0) * sums_m;
     t.a_step = rows * a.m;
     t.c_step = rows * c_m;
+    t.sums_step = rows * sums_m;
     t.mask_step = rows * finish.mask_m;
     t.finish = finish_at(finish, m - m0, 0);
     kTiles.at[nv][rows](t);
@@ -199,17 +195,16 @@ void straight(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
   const i64 width = s.nv * kLanes, full = s.panels.full;
   const bool copies = s.copies_ahead && ceil_div(m1 - m0, s.mr) >= kPaysACopyOfB;
   const Walk walk{s, j0, j1};
-  BlockOfA copy_of_a{};
-  i64 k_of_a = -1;
+  i64 k_of_a = -1;  // of the copy
   bool ready = false;
   int half = 0;
   for (i64 t = 0; t < walk.count(); ++t) {
     const BlockOfB b = walk.at(t);
     BlockOfA a{r.at.a + m0 * p.a_m + b.k * p.a_k, p.a_m, p.a_k};
     if (s.a_floats > 0) {
-      if (b.k != k_of_a) copy_of_a = copy_block_of_a(a, m1 - m0, b.kc, r.copied);
+      if (b.k != k_of_a) copy_rows(a.at, a.k, b.kc, m1 - m0, r.copied, m1 - m0);
       k_of_a = b.k;
-      a = copy_of_a;
+      a = {r.copied, 1, m1 - m0};
     }
     PanelCopy next;
     if ((copies || s.asks_blocks) && t + 1 < walk.count()) {
@@ -223,7 +218,9 @@ void straight(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
     float* packed = r.packed + (copies ? half * s.packed_floats / 2 : 0);
     for (i64 j = b.j0; j < b.j1; ++j) {
       const i64 n0 = s.panels.start(j) * kLanes;
-      panel_pass(r, {a, m0, m1, j, b.k, b.kc, r.at.c + m0 * p.c_m + n0, p.c_m, b.k + b.kc >= p.K,
+      float* c = r.at.c + m0 * p.c_m + n0;
+      float* sums = p.whole ? r.turned : c;
+      panel_pass(r, {a, m0, m1, j, b.k, b.kc, c, p.c_m, sums, p.whole ? width : p.c_m, b.k + b.kc >= p.K,
                      finish_at(r.at.finish, m0, n0), packed, ready}, next);
       packed += b.kc * width;
     }
@@ -244,7 +241,7 @@ void turned(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
     do {
       const i64 kc = min_of(s.kc, p.K - k);
       const BlockOfA a{r.at.a + m0 * p.a_m + k * p.a_k, p.a_m, p.a_k};
-      panel_pass(r, {a, m0, m1, j, k, kc, r.turned, width, false, Finish{}, r.packed, false}, none);
+      panel_pass(r, {a, m0, m1, j, k, kc, r.turned, width, r.turned, width, false, Finish{}, r.packed, false}, none);
       k += kc;
     } while (k < p.K);
     turn_block(r.turned, width, m1 - m0, n, r.at.c + n0 * p.c_m + m0, p.c_m, finish_at(r.at.finish, n0, m0));
@@ -276,12 +273,13 @@ void side_by_side(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
   t.K = p.K;
   t.a_m = p.a_m;
   t.a_k = p.a_k;
-  t.c_m = p.c_m;
+  t.c_m = t.sums_m = p.c_m;
   t.more = false;
   t.last = true;
   t.streams = r.streams;
   t.save = nullptr;
   t.next = {};
+  t.asks_a = false;
   t.a_step = 0;
   for (i64 i = 0, m = m0; i < tiles; ++i) {
     const i64 rows = tiles - i == 1 ? m1 - m : (m1 - m) / (tiles - i);
@@ -294,10 +292,10 @@ void side_by_side(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
       t.b = b_of[kind];
       t.b_k = moved ? width : p.b_k;
       t.b_step = moved ? p.K * width : width;
-      t.c_step = t.mask_step = t.bias_step = width;
+      t.c_step = t.sums_step = t.mask_step = t.bias_step = width;
       t.finish = finish_at(r.at.finish, m, n0);
       t.a = r.at.a + m * p.a_m;
-      t.c = r.at.c + m * p.c_m + n0;
+      t.c = t.sums = r.at.c + m * p.c_m + n0;
       kTiles.at[nv][rows](t);  // narrower panels have taller tiles, never shorter ones
     }
     m += rows;
@@ -307,7 +305,7 @@ void side_by_side(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
 void rectangle(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
   const Plan& s = r.s;
   if (s.side_by_side) return side_by_side(r, m0, m1, j0, j1);
-  const bool turns = s.turned_floats > 0;
+  const bool turns = s.swaps;
   const i64 blocks = ceil_div(m1 - m0, turns ? kTurnedRows : s.rows);
   for (i64 left = blocks, m = m0; left > 0; --left) {
     const i64 rows = left == 1 ? m1 - m : ceil_div(m1 - m, left);
@@ -437,7 +435,7 @@ i64 whole_lines(i64 floats) { return ceil_div(floats, 16) * 16; }
 
 }  // namespace
 
-bool product_updates(const Product& p) { return p.K <= kMostWhole && choose_form(p) == Form::rows; }
+bool product_updates(const Product& p) { return choose_form(p) == Form::rows; }
 
 i64 product_units(const Product& p) {
   const Plan s = make_plan(p);

@@ -9,12 +9,16 @@
 namespace nacre::NACRE_ISA {
 namespace {
 
-constexpr i64 kDepth = 512;            // steps of k per pass: a panel of 64 x 512 floats (128 KiB) streams from L2
+constexpr i64 kDepth = 1024;           // steps of k per pass: a panel of 64 x 1024 floats (256 KiB) streams from L2
 constexpr double kDotEnd = kLanes == 16 ? 3.0 : 1.3;  // cycles for adding the lanes of a sum
 constexpr i64 kDotDepth = 768;         // in the dot form: eight rows take 24 KiB of L1
 constexpr int kPendingTiles = 16;
 constexpr i64 kOneSet = 1024;          // floats: rows so far apart, or a multiple, share one set of L1
-constexpr i64 kMostWhole = 2048;       // steps of k of a sum that is not cut: a panel of b fills half of L2
+constexpr i64 kColumnDepth = 128;      // steps of k per pass where columns of a are rows in memory that share cache sets
+constexpr i64 kSameSet = kLanes == 16 ? 8192 : 1024;  // floats from one to the next where they must be copied,
+constexpr i64 kCopiedFloats = 192 * 1024, kCopiedRows = 384;  // so many at a time,
+constexpr i64 kPaysACopyOfA = 64;      // if as many columns make up for it
+constexpr i64 kSumRows = 512;          // of unfinished sums that are kept apart: 128 KiB of L2
 constexpr i64 kFewRows = 256;          // with more, going through c for every few steps of k costs more than b does
 constexpr i64 kFarDepth = 128;         // the same where b comes from memory, which gives its best in runs of a KiB:
 constexpr i64 kMostGrouped = 4;        // as many panels are then copied together,
@@ -31,10 +35,12 @@ constexpr i64 kStreamed = 8 * 1024 * 1024;  // floats of c that no cache keeps u
 constexpr i64 kUnitWork = 128 * 1024;  // multiply-adds a unit should have: about 2 us
 constexpr i64 kRowsForB = 4;           // of a, that take as long as reading b does
 constexpr i64 kMostUnits = 4096;
-constexpr i64 kBlockOfA = 64 * 1024;   // floats of a that stay in L2 while panels pass
+constexpr i64 kTilesInPlace = 24;      // that read b where it is, if panels are wide,
+constexpr i64 kWideRow = 64;           // which takes four lines,
+constexpr i64 kPanelInL1 = 8 * 1024;   // and unless copies stay in L1, where aliased rows do not
+constexpr i64 kNearBlock = 160 * 1024;  // floats of a that stay in L2 while panels pass; more are asked for in time
+constexpr i64 kFewFloats = 64 * 1024;  // of an operand: a quarter of L2
 constexpr i64 kFewSteps = 12;          // of k: with so few the stores of c count
-constexpr i64 kCopiedRows = 96;        // of a, or of what is its row: so many at a time where a is copied
-constexpr i64 kPaysACopyOfA = 64;      // columns that make up for copying a
 constexpr i64 kTurnedRows = 384;       // rows of a block of c^T before it is turned
 
 enum class Form { rows, packed, swapped_rows, swapped_packed, dots, folded, swapped_folded };
@@ -53,6 +59,8 @@ struct Plan {
   bool side_by_side = false;
   bool asks_rows = false;       // the rows of b are asked for a little ahead of their use,
   bool asks_blocks = false;     // or a whole block is while the one before it is in use
+  bool asks_a = false;          // tiles ask for the rows of a behind them
+  bool in_place = false;        // whole panels of b are read where they are
   bool copies_ahead = false;    // the next block of b is copied while one is in use
   i64 group = 1;                // panels of a block
   bool k_outer = true;          // all columns for some steps of k, not the other way round
@@ -82,7 +90,7 @@ Form choose_form(const Product& p) {
     const double load = K * N > kNearFloats ? 1.6 : p.a_m % 16 != 0 || p.b_n % 16 != 0 ? 1.03 + 0.014 * kLanes : 1.03;
     dots = load * M * N * lanes(p.K) + kDotEnd * M * N;
   }
-  if (p.a_k == 1 && p.b_n == 1 && p.N <= kMaxDotColumns && p.K * p.N <= kBlockOfA)
+  if (p.a_k == 1 && p.b_n == 1 && p.N <= kMaxDotColumns && p.K * p.N <= kFewFloats)
     dots = 1.03 * M * N * lanes(p.K) + kDotEnd * M * N + (kLanes == 16 ? 0.4 : 0.8) * K * N;
   // rows of a by pairs along k
   const auto folded = [&](double rows, i64 a_m) {
@@ -168,33 +176,50 @@ Plan make_plan(const Product& product) {
   const double floats_of_b = static_cast<double>(p.K) * static_cast<double>(p.N);
   const bool near = floats_of_b <= kNearFloats, far = !near && p.N >= kLongRow && p.M <= kFewRows;
   const bool few = s.form == Form::rows && p.M <= s.mr && s.nv != kMainNV && !p.whole && p.b_k >= s.nv * kLanes;
-  s.asks_rows = few && floats_of_b > kBlockOfA && (near || floats_of_b <= (p.M == 1 ? kL3Floats : kL3Floats / 2));
+  s.asks_rows = few && floats_of_b > kFewFloats && (near || floats_of_b <= (p.M == 1 ? kL3Floats : kL3Floats / 2));
   s.asks_blocks = few && p.M > 1 && !near && !s.asks_rows;  // one row's long streams are left to the hardware's guesses
-  const i64 depth = s.asks_blocks ? kAskedDepth : far ? kFarDepth : kDepth;
-  s.kc = p.whole ? p.K : ceil_div(p.K, max_of(1, ceil_div(p.K, depth)));
+  const bool main = s.form == Form::rows && s.nv == kMainNV;
+  const bool columns = main && p.a_m == 1 && p.a_k % 256 == 0;
+  const bool copies_a = columns && p.a_k % kSameSet == 0 && p.N >= kPaysACopyOfA && !(p.whole && p.K > kDepth);
+  s.in_place = main && near && p.M <= kTilesInPlace * s.mr && s.nv * kLanes >= kWideRow &&
+               (!aliased(p.b_k) || p.K > kPanelInL1 / (s.nv * kLanes));
+  i64 depth = kDepth;
+  if (s.asks_blocks)
+    depth = kAskedDepth;
+  else if (copies_a)
+    depth = p.whole ? kDepth : kDepth / 2;
+  else if (columns)
+    depth = kColumnDepth;
+  else if (far)
+    depth = kFarDepth;
+  else if (s.in_place && p.b_k % kOneSet == 0)
+    depth = kDepth / 2;
+  s.kc = ceil_div(p.K, max_of(1, ceil_div(p.K, depth)));
   const double rows = static_cast<double>(max_of(kRowsForB, p.M)) / static_cast<double>(max_of(p.M, 1));
   lay_grid(s, s.panels.count(), rows * s.nv * kLanes * static_cast<double>(p.K));
   s.packed_floats = s.kc * s.nv * kLanes;
-  s.copies_ahead = kCopiesAhead && s.form == Form::rows && s.nv == kMainNV && p.a_k == 1 &&
-                   s.packed_floats <= kPanelsAtOnce / 2;
   if (s.asks_blocks) s.group = max_of(1, kAskedFloats / (s.nv * kLanes));
+  s.copies_ahead = kCopiesAhead && main && p.a_k == 1 && !s.in_place && s.packed_floats <= kPanelsAtOnce / 2;
   if (s.copies_ahead) {
     if (far) s.group = min_of(kMostGrouped, kPanelsAtOnce / 2 / max_of(s.packed_floats, 1));
     s.packed_floats *= 2 * s.group;
   }
   s.rows = max_of(p.M, 1);
-  if (p.a_m == 1 && aliased(p.a_k))
-    s.rows = min_of(s.rows, kCopiedRows);
-  else if (s.rows > 8 * s.mr)
-    s.rows = min_of(s.rows, max_of(8 * s.mr, kBlockOfA / max_of(s.kc, 1)));
   s.side_by_side = p.K <= kFewSteps && s.panels.full > 2 &&
-                   (s.form == Form::rows || (s.form == Form::packed && p.K * p.N <= 2 * kBlockOfA));
+                   (s.form == Form::rows || (s.form == Form::packed && p.K * p.N <= 2 * kFewFloats));
   if (s.side_by_side && s.form == Form::packed) s.packed_floats = p.K * padded(p.N);
-  if (s.swaps)
-    s.turned_floats = min_of(p.M, kTurnedRows) * s.nv * kLanes;
-  else if (!s.side_by_side && p.M > s.mr && aliased(p.a_m == 1 ? p.a_k : p.a_m) && p.N >= kPaysACopyOfA)
-    s.a_floats = (p.a_m == 1 ? s.kc : apart(s.kc)) * s.rows;
-  s.k_outer = s.a_floats > 0 || (p.K >= p.N && !s.asks_blocks);
+  const bool cut = s.kc < p.K;
+  s.asks_a = main && !copies_a && static_cast<double>(p.M) * static_cast<double>(s.kc) > kNearBlock;
+  if (s.swaps) s.turned_floats = min_of(p.M, kTurnedRows) * s.nv * kLanes;
+  if (p.whole && cut) {
+    s.rows = min_of(s.rows, kSumRows);
+    s.turned_floats = s.rows * s.nv * kLanes;
+  }
+  if (copies_a) {
+    s.rows = min_of(min_of(s.rows, kCopiedRows), max_of(s.mr, kCopiedFloats / max_of(s.kc, 1)));
+    s.a_floats = s.kc * s.rows;
+  }
+  s.k_outer = copies_a || (p.K >= p.N && !s.asks_blocks && !s.asks_a && !p.whole);
   return s;
 }
 

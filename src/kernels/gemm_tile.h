@@ -42,7 +42,7 @@ struct PanelCopy {
 // A run of equal tiles, one below the other or side by side: from tile to tile the operands move by the steps.
 struct TileCall {
   i64 tiles;
-  i64 a_step, b_step, c_step, mask_step, bias_step;
+  i64 a_step, b_step, c_step, sums_step, mask_step, bias_step;
   i64 K;
   const float* a;
   i64 a_m, a_k;  // a(m, k) = a[m * a_m + k * a_k]
@@ -51,12 +51,15 @@ struct TileCall {
   float* save;  // the first tile copies b to here, NV vectors a row, and the others, below it, read that; null: no
                 // copy. Columns beyond n are not read then, and copied as 0, where masks are free; else b must be whole
   PanelCopy next;     // what tiles behind the first copy for later, a vector with each step of k (main tiles), or only
-                      // ask for, NV vectors with each step
+                      // ask for, NV vectors with each step (other tiles)
+  bool asks_a;        // main tiles that copy nothing ask for what the next one needs of a
   float* c;
   i64 c_m;
+  float* sums;  // where sums are that go on, as a rule c
+  i64 sums_m;
   i64 n;      // columns that exist; all vectors but the last are whole
-  bool more;  // sums go on from what c holds
-  bool last;  // `finish` applies
+  bool more;  // sums go on from `sums`
+  bool last;  // they are finished and go to c
   bool streams;  // c goes to memory: nobody reads it soon, and whole vectors lie at multiples of their size
   Finish finish;
 };
@@ -87,6 +90,7 @@ constexpr int kMainNV = 2;  // 4 x 8: multiplication overwrites an operand, so t
 constexpr int max_rows(int nv) { return nv == 1 ? 8 : nv == 2 ? 4 : nv == 3 ? 2 : nv == 4 ? 2 : nv == 8 ? 1 : 0; }
 #endif
 constexpr int kWidest = 16;
+constexpr i64 kPaysAsking = 32;  // steps of k that hide the requests for what comes after them
 
 namespace tile {
 
@@ -112,7 +116,8 @@ struct At {
   const float* a;
   const float* b;
   i64 b_k;
-  float* c;
+  const float* sums;
+  float* to;
   const float* mask;
   const float* bias;
 };
@@ -150,20 +155,50 @@ NACRE_INLINE i64 multiply_copying(Vec (&sum)[MR][NV], TileCall& t, const At& at)
   return pieces * NV;
 }
 
-enum Reading { kPlain, kSave, kAsk, kAskFar };  // asking: for what `next` says, into L1 or L2
+// Asking: for what `next` says, into L1 or L2, or for a.
+enum Reading { kPlain, kSave, kAsk, kAskFar, kAskForA };
 
+// The lines of a that the tile behind this one reads: its rows one after the other, or, where columns of a are rows in
+// memory, what lies beside the rows of this one.
+template <int MR>
+struct NextOfA {
+  static constexpr i64 kLine = 16;
+  const float* line;
+  i64 step_by, lines, jump, left;
+  NACRE_INLINE_MEMBER NextOfA(const TileCall& t, const float* a) {
+    const bool columns = t.a_m == 1;
+    line = a + (columns ? kLine : t.a_step);
+    step_by = columns ? t.a_k : kLine;
+    lines = left = columns ? t.K : t.K / kLine + 1;
+    jump = columns ? 0 : t.a_m - lines * kLine;
+  }
+  NACRE_INLINE_MEMBER i64 count(const TileCall& t) const { return min_of(t.K, t.a_m == 1 ? lines : MR * lines); }
+  NACRE_INLINE_MEMBER void step() {
+    line += step_by;
+    if (--left > 0) return;
+    line += jump;
+    left = lines;
+  }
+};
+
+// Steps of k from k0 up to k1.
 template <int MR, int NV, Reading reading>
-NACRE_INLINE void multiply(Vec (&sum)[MR][NV], TileCall& t, const At& at, i64 k) {
+NACRE_INLINE void multiply(Vec (&sum)[MR][NV], TileCall& t, const At& at, i64 k0, i64 k1) {
   constexpr bool save = reading == kSave;
-  Rows<MR> a(at.a + k * t.a_k, t.a_m);
-  const float* b = at.b + k * at.b_k;
+  Rows<MR> a(at.a + k0 * t.a_k, t.a_m);
+  const float* b = at.b + k0 * at.b_k;
   float* copy = t.save;
   const i64 a_k = t.a_k, b_k = at.b_k;
   const Mask last = first_lanes(save ? t.n - (NV - 1) * kLanes : kLanes);
   PanelCopy next;
   constexpr bool asks = reading == kAsk || reading == kAskFar;
   if (asks) next = t.next;
-  for (k = t.K - k; k > 0; --k) {
+  NextOfA<MR> next_of_a(t, at.a);
+  for (i64 k = k1 - k0; k > 0; --k) {
+    if (reading == kAskForA) {
+      prefetch(next_of_a.line);
+      next_of_a.step();
+    }
     if (asks) {
       NACRE_UNROLL
       for (int j = 0; j < NV; ++j) (reading == kAsk ? prefetch : prefetch_far)(next.from + j * kLanes);
@@ -207,7 +242,7 @@ NACRE_INLINE void multiply(Vec (&sum)[MR][NV], TileCall& t, const At& at, i64 k)
 }
 
 template <int MR, int NV>
-NACRE_INLINE void start(Vec (&sum)[MR][NV], const TileCall& t, const float* c, i64 rest) {
+NACRE_INLINE void start(Vec (&sum)[MR][NV], const TileCall& t, const float* sums, i64 rest) {
   NACRE_UNROLL
   for (int i = 0; i < MR; ++i) {
     NACRE_UNROLL
@@ -219,7 +254,7 @@ NACRE_INLINE void start(Vec (&sum)[MR][NV], const TileCall& t, const float* c, i
   for (int i = 0; i < MR; ++i) {
     NACRE_UNROLL
     for (int j = 0; j < NV; ++j) {
-      const float* p = c + i * t.c_m + j * kLanes;
+      const float* p = sums + i * t.sums_m + j * kLanes;
       sum[i][j] = j < NV - 1 ? load(p) : load(p, last);
     }
   }
@@ -269,51 +304,59 @@ NACRE_INLINE void put(const Vec (&sum)[MR][NV], float* c, i64 c_m, Store store, 
 template <int MR, int NV>
 void run(TileCall& t) {
   constexpr bool main = NV == kMainNV && MR + 2 >= max_rows(NV);  // most of the work; worth more code
-  At at{t.a, t.b, t.b_k, t.c, t.finish.mask, t.finish.bias};
+  At at{t.a, t.b, t.b_k, t.sums, t.last ? t.c : t.sums, t.finish.mask, t.finish.bias};
   const i64 rest = t.n - (NV - 1) * kLanes;
-  const i64 c_m = t.c_m;
+  const i64 to_m = t.last ? t.c_m : t.sums_m, to_step = t.last ? t.c_step : t.sums_step;
+  const Update* update = t.last ? t.finish.update : nullptr;
+  const bool asks_a = main && t.asks_a;
+  const bool asks_mask = main && t.finish.mask && t.last && t.K >= kPaysAsking;
   const auto plain = [](float* p, Vec v) __attribute__((always_inline)) { store(p, v); };
   const auto past = [](float* p, Vec v) __attribute__((always_inline)) { stream(p, v); };
   for (i64 tiles = t.tiles; tiles > 0; --tiles) {
     Vec sum[MR][NV];
-    const Update* update = t.finish.update;
-    if (update) update::ask<MR, NV>(*update, at.c - update->w_out, c_m);
-    start(sum, t, at.c, rest);
+    if (update) update::ask<MR, NV>(*update, at.to - update->w_out, to_m);
+    if (asks_mask) ask_tile<MR, NV>(at.mask, t.finish.mask_m);
+    start(sum, t, at.sums, rest);
     if (t.save && tiles == t.tiles) {
-      multiply<MR, NV, kSave>(sum, t, at, 0);
+      multiply<MR, NV, kSave>(sum, t, at, 0, t.K);
       at.b = t.save;
       at.b_k = NV * kLanes;
     } else {
       const bool next = t.next.left > 0;
-      if (kCopiesAhead && main && next && t.next.copies) {
+      if (main && kCopiesAhead && next && t.next.copies) {
         const i64 k = multiply_copying(sum, t, at);
-        multiply<MR, NV, kPlain>(sum, t, at, k);
-      } else if (NV > 1 && next && !t.next.copies) {
+        multiply<MR, NV, kPlain>(sum, t, at, k, t.K);
+      } else if (asks_a) {
+        const i64 k = NextOfA<MR>(t, at.a).count(t);
+        multiply<MR, NV, kAskForA>(sum, t, at, 0, k);
+        multiply<MR, NV, kPlain>(sum, t, at, k, t.K);
+      } else if (NV > 1 && NV != kMainNV && next && !t.next.copies) {
         if (t.next.pieces > 1)
-          multiply<MR, NV, kAskFar>(sum, t, at, 0);
+          multiply<MR, NV, kAskFar>(sum, t, at, 0, t.K);
         else
-          multiply<MR, NV, kAsk>(sum, t, at, 0);
+          multiply<MR, NV, kAsk>(sum, t, at, 0, t.K);
       } else {
-        multiply<MR, NV, kPlain>(sum, t, at, 0);
+        multiply<MR, NV, kPlain>(sum, t, at, 0, t.K);
       }
       at.b += t.b_step;
     }
     if (update) {
-      update::apply<main>(*update, sum, at.c - update->w_out, c_m, rest);
+      update::apply<main>(*update, sum, at.to - update->w_out, to_m, rest);
     } else {
       if (t.last) finish(sum, t.finish, at, rest);
       // whole lines written without a mask need not be read first
       if (main && t.streams && t.n == NV * kLanes) {
-        put(sum, at.c, c_m, past, past);
+        put(sum, at.to, to_m, past, past);
       } else if (t.n == NV * kLanes) {
-        put(sum, at.c, c_m, plain, plain);
+        put(sum, at.to, to_m, plain, plain);
       } else {
         const Mask last = first_lanes(rest);
-        put(sum, at.c, c_m, plain, [last](float* p, Vec v) __attribute__((always_inline)) { store(p, v, last); });
+        put(sum, at.to, to_m, plain, [last](float* p, Vec v) __attribute__((always_inline)) { store(p, v, last); });
       }
     }
     at.a += t.a_step;
-    at.c += t.c_step;
+    at.sums += t.sums_step;
+    at.to += to_step;
     if (at.mask) at.mask += t.mask_step;
     if (at.bias) at.bias += t.bias_step;
   }

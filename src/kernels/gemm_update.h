@@ -22,6 +22,16 @@ struct Update {
   float *w_out, *m_out, *v_out;
 };
 
+// What a tile will read at its end, asked for at its start.
+template <int MR, int NV>
+NACRE_INLINE void ask_tile(const float* p, i64 row) {
+  NACRE_UNROLL
+  for (int i = 0; i < MR; ++i) {
+    NACRE_UNROLL
+    for (int j = 0; j < NV; ++j) prefetch(p + i * row + j * kLanes);
+  }
+}
+
 namespace update {
 
 template <Rule rule>
@@ -45,8 +55,9 @@ NACRE_INLINE void one(const Update& u, Vec g, i64 at, i64 n) {
   store(u.w_out + at, w, n);
 }
 
+// `u` is a copy, which no store can change.
 template <Rule rule>
-NACRE_INLINE void rows(const Update& u, const float* g, int rows, int vectors, i64 at, i64 row, i64 rest) {
+NACRE_INLINE void rows(const Update u, const float* g, int rows, int vectors, i64 at, i64 row, i64 rest) {
   for (int i = 0; i < rows; ++i)
     for (int j = 0; j < vectors; ++j)
       one<rule>(u, load(g + (i * vectors + j) * kLanes), at + i * row + j * kLanes, j < vectors - 1 ? kLanes : rest);
@@ -63,21 +74,37 @@ __attribute__((noinline, unused)) static void from_memory(const Update& u, const
   }
 }
 
-template <Rule rule, int MR, int NV>
-NACRE_INLINE void from_registers(const Update& u, Vec (&sum)[MR][NV], i64 at, i64 row, i64 rest) {
+// Whole vectors, no decay.
+template <bool has_momentum, int MR, int NV>
+NACRE_INLINE void from_registers(const Update& u, Vec (&sum)[MR][NV], i64 at, i64 row) {
+  const Vec rate = set1(u.rate), momentum = set1(u.momentum);
+  const float *w = u.w + at, *m = u.m + at;
+  float *w_out = u.w_out + at, *m_out = u.m_out + at;
   NACRE_UNROLL
   for (int i = 0; i < MR; ++i) {
     NACRE_UNROLL
-    for (int j = 0; j < NV; ++j) one<rule>(u, sum[i][j], at + i * row + j * kLanes, j < NV - 1 ? kLanes : rest);
+    for (int j = 0; j < NV; ++j) {
+      const i64 here = i * row + j * kLanes;
+      Vec step = sum[i][j] * rate;
+      if constexpr (has_momentum) {
+        step = load(m + here) * momentum - step;
+        store(m_out + here, step);
+        store(w_out + here, load(w + here) + step);
+      } else {
+        store(w_out + here, load(w + here) - step);
+      }
+    }
   }
 }
 
-// The tiles that most of the work is done in need no detour.
+// The tiles that most of the work is done in need no detour under the simplest rules.
 template <bool main, int MR, int NV>
 NACRE_INLINE void apply(const Update& u, Vec (&sum)[MR][NV], i64 at, i64 row, i64 rest) {
   if constexpr (main) {
-    if (u.rule == Rule::sgd) return from_registers<Rule::sgd>(u, sum, at, row, rest);
-    if (u.rule == Rule::momentum) return from_registers<Rule::momentum>(u, sum, at, row, rest);
+    if (rest >= kLanes && !u.decays) {
+      if (u.rule == Rule::sgd) return from_registers<false>(u, sum, at, row);
+      if (u.rule == Rule::momentum) return from_registers<true>(u, sum, at, row);
+    }
   }
   float g[MR * NV * kLanes];
   NACRE_UNROLL
@@ -85,18 +112,11 @@ NACRE_INLINE void apply(const Update& u, Vec (&sum)[MR][NV], i64 at, i64 row, i6
   from_memory(u, g, MR, NV, at, row, rest);
 }
 
-// What a tile will read at its end, asked for at its start.
 template <int MR, int NV>
 NACRE_INLINE void ask(const Update& u, i64 at, i64 row) {
-  for (int i = 0; i < MR; ++i) {
-    NACRE_UNROLL
-    for (int j = 0; j < NV; ++j) {
-      const i64 here = at + i * row + j * kLanes;
-      prefetch(u.w + here);
-      if (u.m) prefetch(u.m + here);
-      if (u.v) prefetch(u.v + here);
-    }
-  }
+  ask_tile<MR, NV>(u.w + at, row);
+  if (u.m) ask_tile<MR, NV>(u.m + at, row);
+  if (u.v) ask_tile<MR, NV>(u.v + at, row);
 }
 
 }  // namespace update

@@ -30,6 +30,9 @@ LARGE = [
     (130, 1030, 176),  # narrower panels between blocks that are copied ahead
     (64, 1200, 112),
     (7, 1100, 1000),
+    (300, 512, 66),  # columns of x that share cache sets
+    (20, 8192, 66),  # so few of them that x is copied
+    (1100, 70, 160),  # more of x than L2 keeps
 ]
 
 

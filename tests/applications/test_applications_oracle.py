@@ -151,7 +151,7 @@ def test_preprocessing_agrees(mode: str, data_format: str, batch: Any, dtype: st
     x = np.random.default_rng(0).integers(0, 256, shape).astype(dtype)
     ours, theirs = (f.applications.imagenet_utils.preprocess_input for f in (nacre, keras))
     expected = theirs(x.copy(), data_format, mode)
-    got = ours(x, data_format, mode)
+    got = ours(x.copy(), data_format, mode)  # floats are written over
     assert got.dtype == expected.dtype
     np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-5)
     tensor = ours(nacre.ops.convert_to_tensor(x.astype("float32")), data_format, mode)

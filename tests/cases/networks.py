@@ -80,7 +80,8 @@ for shape, axis in [
     ((33, 100), -1),
     ((6,), 0),
 ]:
-    case(ops.softmax, x(*shape), axis=axis, reference=ref.softmax, roundings=2)
+    if shape[-1] > 1:  # else it warns: tests/ops/test_keras_words.py
+        case(ops.softmax, x(*shape), axis=axis, reference=ref.softmax, roundings=2)
     case(ops.log_softmax, x(*shape), axis=axis, reference=ref.log_softmax, roundings=2)
 case(ops.softmax, x(3, 4, dtype="float64", wrt=False), reference=ref.softmax)
 

@@ -141,16 +141,24 @@ bool max_windows(const Windows<KH, KW>& k) {
   return any(isnan(check[0]));
 }
 
+template <int NV, bool whole>
+NACRE_INLINE void add_pixel(Vec (&sum)[NV], const float* x, i64 n) {
+  NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] += get<whole>(x + v * kLanes, n);
+}
+
 // y = scale * sum
 template <int NV, int KH, int KW, bool whole>
 NACRE_INLINE void mean_vectors(const Seen& seen, i64 c, i64 n, Vec scale, float* y) {
-  const i64 nh = KH ? KH : seen.nh, nw = KW ? KW : seen.nw;
   const float* x = seen.x + c;
   Vec sum[NV];
   NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] = zero();
-  NACRE_UNROLL for (i64 h = 0; h < nh; ++h) {
-    NACRE_UNROLL for (i64 w = 0; w < nw; ++w) {
-      NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] += get<whole>(x + h * seen.row + w * seen.px + v * kLanes, n);
+  if constexpr (KH > 0) {
+    NACRE_UNROLL for (i64 h = 0; h < KH; ++h) {
+      NACRE_UNROLL for (i64 w = 0; w < KW; ++w) add_pixel<NV, whole>(sum, x + h * seen.row + w * seen.px, n);
+    }
+  } else {
+    for (i64 h = 0; h < seen.nh; ++h) {
+      for (i64 w = 0; w < seen.nw; ++w) add_pixel<NV, whole>(sum, x + h * seen.row + w * seen.px, n);
     }
   }
   NACRE_UNROLL for (int v = 0; v < NV; ++v) put<whole>(y + c + v * kLanes, sum[v] * scale, n);

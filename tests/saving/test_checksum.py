@@ -1,5 +1,6 @@
 """The CRC-32 of archives beside that of zlib, and reading in several threads beside HDF5's own way."""
 
+import bz2
 import zlib
 
 import h5py
@@ -47,6 +48,17 @@ def test_large_arrays_arrive_however_they_are_stored(tmp_path, options, userbloc
 
         source.visititems(copy)
     second.load_weights(tmp_path / "b.weights.h5")
+    for a, b in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_model_is_read_through_what_unpacks_it(tmp_path):
+    first = model()
+    first.save(tmp_path / "a.keras")
+    packed = tmp_path / "a.keras.bz2"
+    packed.write_bytes(bz2.compress((tmp_path / "a.keras").read_bytes()))
+    with bz2.open(packed) as file:
+        second = keras.models.load_model(file)
     for a, b in zip(first.get_weights(), second.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 

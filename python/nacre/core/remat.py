@@ -38,8 +38,7 @@ class RematScope:
         if mode not in ("full", "activations", "larger_than", "list_of_layers", None):
             raise ValueError(
                 f"Invalid mode '{mode}'. Supported modes are: 'full', 'activations', 'larger_than', 'list_of_layers', "
-                "or "
-                " None."
+                "or  None."
             )
         self.mode = mode
         self.output_size_threshold = output_size_threshold

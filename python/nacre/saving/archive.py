@@ -47,8 +47,9 @@ class Window(io.RawIOBase):
         self.size = 0 if size is None else size
         self._writing = size is None
 
-    def fileno(self) -> int:
-        return self._file.fileno()
+    @property
+    def raw(self) -> Any:
+        return getattr(self._file, "raw", self._file)
 
     def readable(self) -> bool:
         return True
@@ -99,9 +100,12 @@ class Window(io.RawIOBase):
     def contents(self) -> Iterator[memoryview]:
         """The bytes: straight from the page cache, without a copy, where the file is one of the system's."""
         self._file.flush()
-        try:
-            whole: Any = mmap.mmap(self._file.fileno(), self.start + self.size, access=mmap.ACCESS_READ)
-        except (OSError, ValueError, io.UnsupportedOperation):
+        file = h5.descriptor(self)
+        whole: Any = None
+        if file is not None:
+            with contextlib.suppress(OSError, ValueError):
+                whole = mmap.mmap(file, self.start + self.size, access=mmap.ACCESS_READ)
+        if whole is None:
             self._file.seek(self.start)
             yield memoryview(self._file.read(self.size))
             return

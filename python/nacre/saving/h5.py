@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -39,6 +40,13 @@ def h5py() -> Any:
     except ImportError:
         raise ImportError("saving and loading weights needs h5py: pip install h5py") from None
     return h5py
+
+
+def descriptor(source: Any) -> int | None:
+    """The descriptor of a file of the system's, whose bytes are those that `source` reads; None for any other, such as
+    one that unpacks what it reads."""
+    raw = getattr(source, "raw", source)
+    return raw.fileno() if isinstance(raw, io.FileIO) else None
 
 
 @contextlib.contextmanager
@@ -151,9 +159,8 @@ class Reader:
             plain = out.dtype.kind in "iuf" and dataset.id.get_type().equal(h5py().h5t.py_create(out.dtype))
             if not plain or start is None or dataset.id.get_storage_size() != out.nbytes or self.file.userblock_size:
                 return None
-        try:
-            file, first = self._source.fileno(), getattr(self._source, "start", 0)
-        except OSError:
+        file, first = descriptor(self._source), getattr(self._source, "start", 0)
+        if file is None:
             return None
         if start + out.nbytes > self._source.seek(0, os.SEEK_END):
             raise DamagedFile(f"{self.what} is damaged: it ends inside of {dataset.name}")
@@ -229,11 +236,12 @@ class ReadStore(Mapping[str, np.ndarray[Any, Any]]):
             return None
         return variable.own() if self._dataset(key).dtype == np.dtype(variable.dtype) else None
 
-    def begin(self) -> None:
-        """Begins to read large arrays into their variables."""
+    def begin(self, taken: set[int]) -> None:
+        """Begins to read large arrays into their variables, which are then `taken`: the second reader of one waits."""
         for key, variable in self._known.items():
-            if math.prod(variable.shape) < _LARGE:
+            if math.prod(variable.shape) < _LARGE or id(variable) in taken:
                 continue
+            taken.add(id(variable))
             own = self._own(key)
             begun = None if own is None else self._reader.begin(self._dataset(key), own)
             if own is not None and begun is not None:

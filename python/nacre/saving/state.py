@@ -144,10 +144,11 @@ def read_state(
         return stores[path, id(obj)]
 
     met: set[int] = set()
+    taken: set[int] = set()
     for path, obj in walk(root):  # what is large is read while the rest is looked up
         if id(obj) not in met | skipped:
             met.add(id(obj))
-            store_of(path, obj).begin()
+            store_of(path, obj).begin(taken)
     loaded: set[int] = set()
     failed: dict[int, tuple[Any, Exception]] = {}
     for path, obj in walk(root):

@@ -76,8 +76,7 @@ def assert_same_structure(a: Any, b: Any, check_types: bool | None = None) -> No
     if check_types is not None:
         hint = "please remove." if check_types else (
             "For a looser check, use `keras.tree.assert_same_paths()`, which considers `list`, `tuple`, `namedtuple` "
-            "and "
-            "`deque` as matching"
+            "and `deque` as matching"
         )  # fmt: skip
         end = ", " if check_types else ". "
         text = f"The `check_types` argument is deprecated and no longer has any effect{end}{hint}"

@@ -85,8 +85,7 @@ def _network(which: str, given: Arguments, scale: bool) -> Model:
     if channel_axis() == 1:
         raise ValueError(
             "ConvNeXt does not support the `channels_first` image data format. Switch to `channels_last` by editing "
-            "your "
-            "local config file at ~/.keras/keras.json"
+            "your local config file at ~/.keras/keras.json"
         )
     name, (depths, widths, *sums) = given.name, _SIZES[which]
 

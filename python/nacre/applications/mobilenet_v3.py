@@ -110,14 +110,12 @@ def _network(
         if alpha not in ((1.0,) if minimalistic else (0.75, 1.0)):
             raise ValueError(
                 "If imagenet weights are being loaded, alpha can be one of `0.75`, `1.0` for non minimalistic or `1.0` "
-                "for "
-                "minimalistic only."
+                "for minimalistic only."
             )
         if rows != columns or rows != 224:
             warnings.warn(
                 "`input_shape` is undefined or non-square, or `rows` is not 224. Weights for input shape (224, 224) "
-                "will be "
-                "loaded as the default.",
+                "will be loaded as the default.",
                 stacklevel=3,
             )
     swish = _relu if minimalistic else _hard_swish

@@ -119,14 +119,12 @@ def _network(given: Arguments, last: int, blocks: int, stem: int, skip: bool, si
     if channel_axis() == 1:
         raise ValueError(
             "NASNet does not support the `channels_first` image data format. Switch to `channels_last` by editing your "
-            "local "
-            "config file at ~/.keras/keras.json"
+            "local config file at ~/.keras/keras.json"
         )
     if given.weights == "imagenet" and given.input_shape is not None and None in tuple(given.input_shape):
         raise ValueError(
             "When specifying the input shape of a NASNet and loading `ImageNet` weights, the input_shape argument must "
-            "be "
-            f"static (no None entries). Got: `input_shape={given.input_shape}`."
+            f"be static (no None entries). Got: `input_shape={given.input_shape}`."
         )
     filters = last // 24
 

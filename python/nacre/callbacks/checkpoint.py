@@ -52,8 +52,7 @@ class ModelCheckpoint(MonitorCallback):
             if not self.filepath.endswith(".weights.h5"):
                 raise ValueError(
                     "When using `save_weights_only=True` in `ModelCheckpoint`, the filepath provided must end in "
-                    "`.weights.h5` "
-                    f"(Keras weights format). Received: filepath={self.filepath}"
+                    f"`.weights.h5` (Keras weights format). Received: filepath={self.filepath}"
                 )
         elif not self.filepath.endswith((".keras", ".h5")):
             raise ValueError(

@@ -192,7 +192,8 @@ def compute_output_spec(fn: Callable[..., Any], args: Any, kwargs: Any, name: st
     except ValueError:
         raise ValueError(
             f"{name}: the number of outputs depends on the size of an unknown axis. Cannot infer argument `num` from "
-            "shape: either provide a tensor with a concrete shape in that dimension, or explicitly pass the `num` argument."
+            "shape: either provide a tensor with a concrete shape in that dimension, or explicitly pass the `num` "
+            "argument."
         ) from None
     return tree.map_structure(spec, first, second)
 

@@ -96,8 +96,7 @@ class BuiltLayer(ConfiguredLayer):
         except Exception as error:
             warnings.warn(
                 f"`build()` was called on layer '{self.name}', but its sublayers could not be built from the shapes "
-                f"{shapes}: "
-                f"{error}. Implement `build()`, or call the layer on data once.",
+                f"{shapes}: {error}. Implement `build()`, or call the layer on data once.",
                 stacklevel=3,
             )
 
@@ -142,12 +141,10 @@ class BuiltLayer(ConfiguredLayer):
             if not name.endswith("_shape"):
                 raise ValueError(
                     f"For a `{function.__name__}()` method with more than one argument, all arguments should have a "
-                    "`_shape` "
-                    f"suffix and match an argument from `call()`. E.g. `{function.__name__}(self, foo_shape, "
+                    f"`_shape` suffix and match an argument from `call()`. E.g. `{function.__name__}(self, foo_shape, "
                     "bar_shape)`. "
                     f"For layer '{type(self).__name__}', received `{function.__name__}()` argument `{name}`, which "
-                    "does not "
-                    "end in `_shape`."
+                    "does not end in `_shape`."
                 )
         names = plan_of(type(self)).names
         for name in parameters:

@@ -118,8 +118,7 @@ def only_tensors(x: Any) -> None:
         if leaf is not None and not is_tensor(leaf) and not isinstance(leaf, np.ndarray):
             raise ValueError(
                 "Only input tensors may be passed as positional arguments. The following argument value should be "
-                "passed as "
-                f"a keyword argument: {leaf} (of type {type(leaf)})"
+                f"passed as a keyword argument: {leaf} (of type {type(leaf)})"
             )
 
 

@@ -75,8 +75,7 @@ class CategoryEncoding(Layer):
             if values.min() < 0 or values.max() >= self.num_tokens:
                 raise ValueError(
                     f"Input values must be in the range 0 <= values < num_tokens with num_tokens={self.num_tokens}, "
-                    "got "
-                    f"{values.min()}..{values.max()}"
+                    f"got {values.min()}..{values.max()}"
                 )
         if is_float(inputs.dtype):
             inputs = ops.cast(inputs, "int32")

@@ -46,8 +46,7 @@ class ConfiguredLayer(LayerState):
                 f"Object {cls} was created by passing non-serializable argument values in `__init__()`, and "
                 "therefore the "
                 "object must override `get_config()` in order to be serializable. Please implement `get_config()`: "
-                "call "
-                "`super().get_config()` and add every argument of `__init__()` to the dict."
+                "call `super().get_config()` and add every argument of `__init__()` to the dict."
             )
         return given
 

@@ -161,22 +161,19 @@ def analyze(
         if size is not None and known is not None and size != known:
             raise ValueError(
                 f"Input shape and output shape do not match at shared dimension '{letter}'. Input shape is {known}, "
-                "and output "
-                f"shape is {size}."
+                f"and output shape is {size}."
             )
         sizes_out[letter] = size if size is not None else known
         if letter not in inputs and letter not in weights:
             raise ValueError(
                 f"Dimension '{letter}' was specified in the output '{outputs}' but has no corresponding dim in the "
-                "input spec "
-                f"'{inputs}' or weight spec '{weights}'"
+                f"input spec '{inputs}' or weight spec '{weights}'"
             )
     for letter in weights:
         if letter not in sizes_in and letter not in sizes_out:
             raise ValueError(
                 f"Weight dimension '{letter}' did not have a match in either the input spec '{inputs}' or the output "
-                "spec "
-                f"'{outputs}'. For this layer, the weight must be fully specified."
+                f"spec '{outputs}'. For this layer, the weight must be fully specified."
             )
     kernel = tuple(sizes_in[n] if n in sizes_in else sizes_out[n] for n in weights)
     bias = None

@@ -104,8 +104,7 @@ class Layer(BuiltLayer):
         if shape is not None:
             warnings.warn(
                 "Do not pass an `input_shape`/`input_dim` argument to a layer. When using Sequential models, prefer "
-                "using "
-                "an `Input(shape)` object as the first layer in the model instead.",
+                "using an `Input(shape)` object as the first layer in the model instead.",
                 UserWarning,
                 stacklevel=4,
             )
@@ -120,8 +119,7 @@ class Layer(BuiltLayer):
         if not self._initialized:
             raise RuntimeError(
                 f"In layer '{type(self).__name__}', you forgot to call `super().__init__()` as the first statement "
-                "in the "
-                "`__init__()` method. Go add it!"
+                "in the `__init__()` method. Go add it!"
             )
 
     # --- dtypes -------------------------------------------------------------------------------------------------------
@@ -297,8 +295,7 @@ class Layer(BuiltLayer):
         """Not available. Raises NotImplementedError."""
         raise NotImplementedError(
             f"Layer {type(self).__name__} does not have a `quantize()` method implemented: nacre computes in float32 "
-            "and "
-            "has no quantized layers"
+            "and has no quantized layers"
         )
 
     def rematerialized_call(self, layer_call: Any, *args: Any, **kwargs: Any) -> Any:
@@ -323,8 +320,7 @@ class Layer(BuiltLayer):
         if not self.built:
             raise ValueError(
                 f"To call stateless_call, {type(self).__name__} must be built (i.e. its variables must have been "
-                "already "
-                "created). You can build it by calling it on some data."
+                "already created). You can build it by calling it on some data."
             )
         pairs: list[tuple[Any, Any]] = []
         for kind, mine, given in (

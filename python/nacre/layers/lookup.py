@@ -86,8 +86,7 @@ class IndexLookup(Layer):
         if output_mode == "tf_idf" and self._fixed and idf_weights is None:
             raise ValueError(
                 "When specifying the `vocabulary` argument, in TF-IDF output mode, the `idf_weights` argument must "
-                "also "
-                "be provided."
+                "also be provided."
             )
         self.invert = invert
         self.max_tokens = max_tokens
@@ -210,8 +209,7 @@ class IndexLookup(Layer):
         if frozen not in (None, size) and self.output_mode != "int" and not self.pad_to_max_tokens:
             raise RuntimeError(
                 f"When using `output_mode={self.output_mode}` and `pad_to_max_tokens=False`, the vocabulary size "
-                "cannot "
-                f"be changed after the layer is called. Old vocab size is {frozen}, new vocab size is {size}"
+                f"cannot be changed after the layer is called. Old vocab size is {frozen}, new vocab size is {size}"
             )
         object.__setattr__(self, "_tokens", tokens)
         object.__setattr__(self, "_index", {t: first + i for i, t in enumerate(tokens)})
@@ -318,8 +316,7 @@ class IndexLookup(Layer):
         if unknown and not self.num_oov_indices:
             raise ValueError(
                 f"When `num_oov_indices=0` all inputs should be in vocabulary, found OOV values {unknown[:10]}, "
-                "consider "
-                "setting `num_oov_indices=1`."
+                "consider setting `num_oov_indices=1`."
             )
         return out.reshape(values.shape)
 
@@ -442,8 +439,7 @@ class IndexLookup(Layer):
         if self.output_mode == "tf_idf" and (weights is None or weights.shape < (len(special) + len(tokens),)):
             raise ValueError(
                 f"{type(self).__name__} '{self.name}': the file has {0 if weights is None else weights.size} weights "
-                "for "
-                f"{len(special) + len(tokens)} tokens"
+                f"for {len(special) + len(tokens)} tokens"
             )
         self._take(tokens, None)
 
@@ -465,8 +461,7 @@ def two_integers(who: str, salt: Any) -> list[int] | None:
     if len(pair) != 2 or not all(map(is_int, pair)):
         raise ValueError(
             f"The `salt` argument for `{who}` can only be a tuple of {'size ' if who == 'Hashing' else ''}2 integers, "
-            "or "
-            f"a single integer. Received: salt={salt}."
+            f"or a single integer. Received: salt={salt}."
         )
     return [int(n) for n in pair]
 

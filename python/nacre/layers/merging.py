@@ -327,8 +327,7 @@ class Dot(Merge):
         if a[axis_a] is not None and b[axis_b] is not None and a[axis_a] != b[axis_b]:
             raise ValueError(
                 f"Incompatible input shapes: axis values {a[axis_a]} (at axis {axis_a}) != {b[axis_b]} (at axis "
-                f"{axis_b}). "
-                f"Full input shapes: {a}, {b}"
+                f"{axis_b}). Full input shapes: {a}, {b}"
             )
         rest = (*a[1:axis_a], *a[axis_a + 1 :], *b[1:axis_b], *b[axis_b + 1 :])
         return (a[0], *(rest or (1,)))

@@ -250,8 +250,7 @@ class GroupNormalization(Layer):
         if channels is None:
             raise ValueError(
                 f"Axis {self.axis} of input tensor should have a defined dimension but the layer received an input "
-                "with shape "
-                f"{input_shape}."
+                f"with shape {input_shape}."
             )
         if self.groups == -1:
             self.groups = channels

@@ -120,8 +120,7 @@ class _Cropping(_Border):
                     )
                 raise ValueError(
                     "Values in `cropping` argument should be smaller than the corresponding spatial dimension of the "
-                    "input. "
-                    f"Received: inputs.shape={tuple(shape)}, cropping={self.cropping}"
+                    f"input. Received: inputs.shape={tuple(shape)}, cropping={self.cropping}"
                 )
 
     def call(self, inputs: Any) -> Any:

@@ -415,13 +415,11 @@ class LayerState(Operation):
                     f"Layer '{self.name}' was never built and thus it doesn't have any variables. However the "
                     "weights file "
                     f"lists {len(store.keys())} variables for this layer. Call the model once on data, or let the "
-                    "`build()` "
-                    "of the layer that owns it build it too, before loading."
+                    "`build()` of the layer that owns it build it too, before loading."
                 )
             raise ValueError(
                 f"Layer '{self.name}' expected {len(mine)} variables, but received {len(store.keys())} variables "
-                "during "
-                f"loading. Expected: {[v.name for v in mine]}"
+                f"during loading. Expected: {[v.name for v in mine]}"
             )
         for i, v in enumerate(mine):
             v.assign(np.asarray(store[f"{i}"]))

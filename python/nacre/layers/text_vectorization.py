@@ -124,8 +124,7 @@ class TextVectorization(Layer):
             if array.ndim > 1:
                 raise ValueError(
                     "When using `TextVectorization` to tokenize strings, the input rank must be 1 or the last shape "
-                    "dimension must "
-                    f"be 1. Received: inputs.shape={array.shape} with rank={array.ndim}"
+                    f"dimension must be 1. Received: inputs.shape={array.shape} with rank={array.ndim}"
                 )
             words = self._split_up(plain)
         return words if self._lengths is None else [self._runs(w) for w in words]

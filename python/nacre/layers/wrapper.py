@@ -20,8 +20,7 @@ class Wrapper(Layer):
         if not isinstance(layer, Layer):
             raise ValueError(
                 f"Layer {layer} supplied to Wrapper isn't a supported layer type. Please ensure wrapped layer is a "
-                "valid "
-                "Keras layer."
+                "valid Keras layer."
             )
         super().__init__(**kwargs)
         self.layer = layer

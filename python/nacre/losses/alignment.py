@@ -19,8 +19,7 @@ def ctc(y_true: Any, y_pred: Any) -> Any:
     if len(y_true.shape) != 2:
         raise ValueError(
             "Targets `y_true` are expected to be a tensor of shape `(batch_size, max_length)` in integer format. "
-            "Received: "
-            f"y_true.shape={tuple(y_true.shape)}"
+            f"Received: y_true.shape={tuple(y_true.shape)}"
         )
     if len(y_pred.shape) != 3:
         raise ValueError(

@@ -115,8 +115,7 @@ class R2Score(Metric):
         if len(shape) != 2 or shape[-1] is None:
             raise ValueError(
                 "R2Score expects 2D inputs with shape (batch_size, output_dim), with output_dim fully defined (not "
-                "None). "
-                f"Received input shapes: y_pred.shape={tuple(shape)}"
+                f"None). Received input shapes: y_pred.shape={tuple(shape)}"
             )
         n = shape[-1]
         self.squared_sum = self.add_variable((n,), "zeros", self._dtype, name="squared_sum")

@@ -57,8 +57,7 @@ def clone_model(
         if value is not None:
             raise ValueError(
                 "Arguments clone_function, input_tensors and call_function are only supported for Sequential models "
-                "or Functional "
-                f"models. Received model of type '{type(model).__name__}', with {name}={value}"
+                f"or Functional models. Received model of type '{type(model).__name__}', with {name}={value}"
             )
     return type(model).from_config(model.get_config())
 

@@ -17,8 +17,7 @@ def check_tensors(structure: Any, what: str) -> list[KerasTensor]:
         if not isinstance(x, KerasTensor):
             raise ValueError(
                 f"All `{what}` values must be KerasTensors. Received: {what}={structure} including invalid value {x} "
-                "of type "
-                f"{type(x)}"
+                f"of type {type(x)}"
             )
     if not flat:
         raise ValueError(f"`{what}` must hold at least one KerasTensor")

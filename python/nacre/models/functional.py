@@ -51,8 +51,7 @@ class Functional(Model):
                         "When providing `inputs` as a dict, all keys in the dict must match the names of the "
                         "corresponding tensors. "
                         f"Received key '{key}' mapping to value {x} which has name '{x.name}'. Change the tensor name "
-                        f"to '{key}' "
-                        f"(via `Input(..., name='{key}')`)",
+                        f"to '{key}' (via `Input(..., name='{key}')`)",
                         stacklevel=3,
                     )
         if any(not isinstance(x._keras_history.operation, InputLayer) for x in flat_inputs):
@@ -166,8 +165,7 @@ class Functional(Model):
                     if extra and not trace.probing():
                         warnings.warn(
                             f"The structure of `inputs` doesn't match the expected structure. Keys {extra} are not "
-                            "among the "
-                            f"inputs {keys} and are ignored.",
+                            f"among the inputs {keys} and are ignored.",
                             stacklevel=6,
                         )
                     return [item for key in keys for item in tree.flatten(inputs[key])]
@@ -175,8 +173,7 @@ class Functional(Model):
                 return list(inputs.values())
             raise ValueError(
                 f"Missing data for input(s) {[k for k in names[0] if k not in inputs]} of model '{self.name}'. You "
-                "passed a data "
-                f"dictionary with keys {list(inputs)}. Expected the following keys: {names[0]}"
+                f"passed a data dictionary with keys {list(inputs)}. Expected the following keys: {names[0]}"
             )
         if isinstance(inputs, (list, tuple)):
             if n == 1 and not tree.is_nested(self._inputs_struct) and len(inputs) != 1:

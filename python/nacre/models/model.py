@@ -152,8 +152,7 @@ class Model(Trainer):
         raise NotImplementedError(
             "`export_saved_model` only currently supports the tensorflow, jax and torch backends. "
             f"export(format={format!r}) is not supported: save the model with `model.save('model.keras')`, load it "
-            "with Keras and "
-            "export it there"
+            "with Keras and export it there"
         )
 
     def get_state_tree(self, value_format: str = "backend_tensor") -> dict[str, Any]:

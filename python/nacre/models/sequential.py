@@ -56,8 +56,7 @@ class Sequential(Model):
             raise ValueError(
                 "All layers added to a Sequential model should have unique names. "
                 f"Name '{layer.name}' is already the name of a layer in this model. Update the `name` argument to "
-                "pass a "
-                "unique name."
+                "pass a unique name."
             )
         if isinstance(layer, InputLayer):
             if self._layers and isinstance(self._layers[0], InputLayer):

@@ -99,8 +99,7 @@ class Optimizer:
                         "Argument `learning_rate` should be float, or an instance of LearningRateSchedule, or a "
                         "callable "
                         "(that takes in the current iteration value and returns the corresponding learning rate "
-                        "value). "
-                        f"Received instead: learning_rate={learning_rate!r}"
+                        f"value). Received instead: learning_rate={learning_rate!r}"
                     )
                 self._learning_rate = Variable(
                     float(learning_rate), name="learning_rate", dtype="float32", trainable=False
@@ -321,8 +320,7 @@ class Optimizer:
             if not self.built:
                 raise ValueError(
                     "When passing `grads` without `variables`, the optimizer must already be built on a list of "
-                    "variables. "
-                    "Call `optimizer.build(trainable_variables)` first. "
+                    "variables. Call `optimizer.build(trainable_variables)` first. "
                 )
             variables = self._trainable_variables
         variables = list(variables)

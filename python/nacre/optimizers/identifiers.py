@@ -24,8 +24,7 @@ def get(identifier: Any) -> Any:
     if not isinstance(found, Optimizer):
         raise ValueError(
             f"Could not interpret optimizer identifier: {identifier}. Expected a name such as 'adam', a config dict "
-            "or an "
-            "Optimizer"
+            "or an Optimizer"
         )
     return found
 

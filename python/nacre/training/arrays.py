@@ -80,8 +80,7 @@ def to_array(x: Any, what: str) -> np.ndarray[Any, Any]:
         if x.dtype.kind not in "biuf":
             raise ValueError(
                 f"{what}: Invalid dtype: {x.dtype}. Expected an array of numbers; if the rows have different lengths, "
-                "pad them "
-                "first (keras.utils.pad_sequences)"
+                "pad them first (keras.utils.pad_sequences)"
             )
     array = as_array(x)
     if array.ndim == 0:

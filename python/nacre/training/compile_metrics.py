@@ -48,8 +48,7 @@ class CompileMetrics:
             if given is not None and not isinstance(given, (list, tuple, Mapping)):
                 raise ValueError(
                     f"Expected `{what}` argument to be a list, tuple, or dict. Received instead: {what}={given} of "
-                    "type "
-                    f"{type(given)}"
+                    f"type {type(given)}"
                 )
         self._user_metrics = metrics
         self._user_weighted_metrics = weighted_metrics

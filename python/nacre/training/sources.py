@@ -71,8 +71,7 @@ def make_source(
         if shuffle:
             warnings.warn(
                 "`shuffle=True` was passed, but will be ignored since the data `x` was provided as a generator. The "
-                "generator is "
-                "expected to yield already-shuffled data.",
+                "generator is expected to yield already-shuffled data.",
                 stacklevel=4,
             )
         return GeneratorSource(x)
@@ -97,14 +96,12 @@ def _refuse(x: Any, y: Any, sample_weight: Any, what: str) -> None:
     if y is not None:
         raise ValueError(
             f"When providing `x` as {what}, `y` should not be passed. Instead, the targets should be included as part "
-            "of the "
-            f"{what.removeprefix('a ')}."
+            f"of the {what.removeprefix('a ')}."
         )
     if sample_weight is not None:
         raise ValueError(
             f"When providing `x` as {what}, `sample_weight` should not be passed. Instead, sample weights should be "
-            "included "
-            f"as part of the {what.removeprefix('a ')}."
+            f"included as part of the {what.removeprefix('a ')}."
         )
 
 
@@ -315,8 +312,7 @@ def train_validation_split(x: Any, y: Any, sample_weight: Any, share: float) -> 
     if at in (0, n):
         raise ValueError(
             f"Training data contains {n} samples, which is not sufficient to split it into a validation and training "
-            "set as "
-            f"specified by `validation_split={share}`. Either provide more data, or a different value for the "
+            f"set as specified by `validation_split={share}`. Either provide more data, or a different value for the "
             "`validation_split` argument."
         )
     first = tuple(None if p is None else rows(p, slice(None, at)) for p in parts)

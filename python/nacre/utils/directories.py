@@ -79,8 +79,7 @@ def _dataset(
     if shuffle and validation_split and seed is None:
         raise ValueError(
             "If using `validation_split` and shuffling the data, you must provide a `seed` argument, to make sure that "
-            "there "
-            "is no overlap between the training and validation subset."
+            "there is no overlap between the training and validation subset."
         )
     if label_mode is None:  # every file below the folder counts
         labels, class_names = None, None
@@ -89,8 +88,7 @@ def _dataset(
         raise ValueError(
             "`labels` argument should be a list/tuple of integer labels, of the same size as the number of "
             f"{'image' if endings is _IMAGES else 'text'} files in the target directory. 'inferred' takes them from "
-            "the names of "
-            f"the subdirectories, None gives none. Received: labels={labels!r}"
+            f"the names of the subdirectories, None gives none. Received: labels={labels!r}"
         )
     if not inferred and class_names:
         raise ValueError(f'You can only pass `class_names` if `labels="inferred"`. Received: labels={labels!r}')

@@ -71,8 +71,7 @@ def timeseries_dataset_from_array(
     if start_index is not None and start_index >= n:
         raise ValueError(
             f"`start_index` must be lower than the length of the data. Received: start_index={start_index}, for data "
-            "of "
-            f"length {n}"
+            f"of length {n}"
         )
     if end_index is not None and end_index <= (start_index or 0):
         raise ValueError(

@@ -11,12 +11,13 @@ import sys
 from typing import Any
 
 from nacre._lazy import no_attribute as _no_attribute
-from nacre.ops import indexing as _indexing  # noqa: F401  # installs operators of tensors
+from nacre.ops import arithmetic as _arithmetic  # noqa: F401  # installs operators of tensors
+from nacre.ops import indexing as _indexing  # noqa: F401  # as above
 from nacre.ops import products as _products  # noqa: F401  # as above
 
 # Those that most programs load anyhow come first.
 _FAMILIES = (
-    "elementwise", "products", "indexing", "reduction", "manipulation", "probabilities", "convolution", "pooling",
+    "arithmetic", "products", "indexing", "reduction", "manipulation", "probabilities", "convolution", "pooling",
     "nn", "creation",
     "core", "arrangement", "sorting", "special", "nan_reduction", "linalg", "signals", "rearrangement", "ctc",
 )  # fmt: skip

@@ -331,7 +331,7 @@ def triu(x: Any, k: int = 0) -> Any:
 @public
 def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     """The powers of a vector as columns, falling to the power 0 (rising from it with `increasing`)."""
-    from nacre.ops.elementwise import power
+    from nacre.ops.arithmetic import power
 
     x = value(x)
     if len(x.shape) != 1:
@@ -364,7 +364,7 @@ def diff(a: Any, n: int = 1, axis: int = -1) -> Any:
 @public
 def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     """In each place the first choice whose condition holds there, else `default`."""
-    from nacre.ops.elementwise import where
+    from nacre.ops.arithmetic import where
 
     if len(condlist) != len(choicelist) or not len(condlist):
         raise ValueError(f"select: expected as many choices as conditions, got {len(choicelist)} and {len(condlist)}")

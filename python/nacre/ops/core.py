@@ -15,9 +15,10 @@ from nacre.core.config import floatx
 from nacre.core.spec import NUMPY, broadcast_shapes, is_float, normalize_axis, standardize_dtype
 from nacre.core.tensor import KerasTensor, Symbol, Tensor, Value, as_array
 from nacre.core.variable import Variable
+from nacre.ops.arithmetic import cast, stop_gradient
 from nacre.ops.base import public, scalar, value
 from nacre.ops.creation import convert_to_tensor, zeros
-from nacre.ops.elementwise import Cast, Clip, Copy, Select, cast, cast_to, stop_gradient
+from nacre.ops.elementwise import Cast, Clip, Copy, Select, cast_to
 from nacre.ops.indexing import scatter, scatter_update, slice, slice_update
 from nacre.ops.manipulation import broadcast_to, concatenate, ravel, reshape, stack, unstack
 from nacre.ops.movement import Reshape, flipped, slice_axis

@@ -203,7 +203,7 @@ def logspace(
     start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10, dtype: Any = None, axis: int = 0
 ) -> Any:
     """`base` to the power of evenly spaced exponents from `start` to `stop`."""
-    from nacre.ops.elementwise import power
+    from nacre.ops.arithmetic import power
 
     name = standardize_dtype(dtype, _float_of(start, stop))
     exponents = linspace(start, stop, num, endpoint, False, "float32" if not is_float(name) else name, axis)
@@ -213,7 +213,7 @@ def logspace(
 @public
 def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Any:
     """`num` numbers from `start` to `stop`, each the same multiple of the one before."""
-    from nacre.ops.elementwise import absolute, exp, log, sign
+    from nacre.ops.arithmetic import absolute, exp, log, sign
 
     name = standardize_dtype(dtype, _float_of(start, stop))
     a, b = cast_to(start, "float32"), cast_to(stop, "float32")

@@ -13,6 +13,7 @@ import numpy as np
 from nacre.core.spec import broadcast_shapes, is_int, normalize_axis
 from nacre.core.tensor import KerasTensor, Symbol, Tensor, install_operators
 from nacre.core.variable import Variable
+from nacre.ops.arithmetic import nonzero
 from nacre.ops.base import public, scalar, value
 from nacre.ops.elementwise import (
     Add,
@@ -28,7 +29,6 @@ from nacre.ops.elementwise import (
     Select,
     Sub,
     cast_to,
-    nonzero,
     same_dtype,
 )
 from nacre.ops.gather import ScatterAdd, ScatterSet, SliceUpdate, Take, TakeAlong, gather_nd, linear_index

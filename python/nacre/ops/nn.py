@@ -13,6 +13,7 @@ from nacre.core.config import epsilon as default_epsilon
 from nacre.core.config import floatx
 from nacre.core.spec import is_float, normalize_axes, normalize_axis, standardize_dtype
 from nacre.core.tensor import Tensor
+from nacre.ops.arithmetic import relu, sigmoid, softplus, tanh
 from nacre.ops.attention import dot_product_attention
 from nacre.ops.base import public, scalar, value
 from nacre.ops.convolution import conv, conv_transpose, depthwise_conv, separable_conv
@@ -43,11 +44,7 @@ from nacre.ops.elementwise import (
     Tanh,
     cast_to,
     floating,
-    relu,
     same_dtype,
-    sigmoid,
-    softplus,
-    tanh,
 )
 from nacre.ops.fused_rows import normalized_rows
 from nacre.ops.indexing import as_index

@@ -71,7 +71,7 @@ def models(names: list[str]) -> int:
 
 def profile(function: Any, data: Any) -> None:
     """Where a step goes: the instructions that take more than a hundredth of it."""
-    rows = function.profile(data)
+    rows = function.profile(data).rows
     total = sum(row["ns"] for row in rows)
     for row in rows:
         if row["ns"] > total / 100:

@@ -44,7 +44,9 @@ def test_a_profile_names_every_instruction_with_its_share_of_the_limit(model, rn
     assert any(row["kernel"] == "conv2d_grad_w" for row in training.rows)
     assert not any("grad" in row["kernel"] for row in prediction.rows)
     text = str(training).splitlines()
-    assert f"in {len(training.rows)} instructions" in text[0] and len(text) == 2 + len(training.rows)
+    assert training.memory >= 8 * 4 * 4 * 4 * 4  # what the convolution gives is kept
+    assert f"in {len(training.rows)} instructions" in text[0] and f"{training.memory / 1e6:.2f} MB" in text[0]
+    assert len(text) == 2 + len(training.rows)
 
 
 def test_a_profile_trains_nothing(model, rng):

@@ -11,10 +11,14 @@ ALIGN = 64  # bytes: a cache line, and what the widest vectors like
 def plan_memory(low: Lowered) -> int:
     """Gives every arena buffer its offset; returns the size of the arena in bytes."""
     _write_over_dying_inputs(low.instructions)
-    buffers = _live_ranges(low.instructions)
+    return place(live_ranges(low.instructions))
+
+
+def place(buffers: list[Buffer]) -> int:
+    """Gives buffers whose lives are known their offsets, the largest first, each at the lowest gap among those that
+    live at the same time; returns the size of them all."""
     placed: list[Buffer] = []
     size = 0
-    # Largest first, each at the lowest gap among those that live at the same time (greedy by size).
     for b in sorted(buffers, key=lambda b: -b.nbytes):
         at = 0
         for other in sorted((p for p in placed if p.first <= b.last and b.first <= p.last), key=lambda p: p.offset):
@@ -27,7 +31,8 @@ def plan_memory(low: Lowered) -> int:
     return size
 
 
-def _live_ranges(instructions: list[Instruction]) -> list[Buffer]:
+def live_ranges(instructions: list[Instruction]) -> list[Buffer]:
+    """The arena buffers that instructions touch, each with its first and last of them."""
     buffers: dict[int, Buffer] = {}
     for i, instruction in enumerate(instructions):
         for o in instruction.operands:
@@ -42,7 +47,7 @@ def _live_ranges(instructions: list[Instruction]) -> list[Buffer]:
 
 def _write_over_dying_inputs(instructions: list[Instruction]) -> None:
     known = schemas()
-    _live_ranges(instructions)
+    live_ranges(instructions)
     by_buffer: dict[int, list[Operand]] = {}
     for instruction in instructions:
         for o in instruction.operands:

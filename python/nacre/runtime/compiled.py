@@ -208,6 +208,11 @@ class CompiledFunction:
             for op, (kernel, ns, flops, nbytes) in zip(plan.origins, rows)
         ]
 
+    def memory(self, *args: Any, **kwargs: Any) -> int:
+        """How many bytes a call with these arguments needs beside its inputs, its outputs and Variables."""
+        plan, _ = self._plan((args, kwargs))
+        return int(plan.program.arena_bytes)
+
     def saved(self, *args: Any, **kwargs: Any) -> bytes:
         """A file with the program for these arguments and its buffers' contents, which `nacre_bench_model` runs."""
         plan, given = self._plan((args, kwargs))

@@ -15,12 +15,14 @@ class Profile:
             multiply-adds from registers, or copying that many bytes, each measured now with as many threads.
         gflops: the first of these limits, in 1e9 operations per second.
         threads: how many threads there were.
+        memory: bytes of values between the instructions, which share their places: the most that lives at one time.
     """
 
-    def __init__(self, rows: list[dict[str, Any]]) -> None:
+    def __init__(self, rows: list[dict[str, Any]], memory: int) -> None:
         limits = _core.Limits()
         self.gflops: float = limits.gflops
         self.threads: int = _core.get_threads()
+        self.memory = memory
         self.rows = [
             {**r, "percent": 100 * max(r["flops"] / self.gflops, r["bytes"] / limits.gbps(r["bytes"])) / r["ns"]}
             for r in rows
@@ -30,7 +32,7 @@ class Profile:
         total = sum(r["ns"] for r in self.rows)
         lines = [
             f"{total / 1e3:.1f} us in {len(self.rows)} instructions with {self.threads} thread(s); limit "
-            f"{self.gflops:.0f} GFLOP/s",
+            f"{self.gflops:.0f} GFLOP/s; {self.memory / 1e6:.2f} MB between them",
             f"{'us':>10} {'share':>6} {'GFLOP/s':>8} {'GB/s':>7} {'limit':>6}  instruction",
         ]
         for r in self.rows:

@@ -16,6 +16,7 @@ from nacre.core.errors import NotCompilable, TracedBranch
 from nacre.core.tensor import Tensor, as_array
 from nacre.runtime.compiled import CompiledFunction
 from nacre.training.arrays import rows
+from nacre.training.profile import Profile
 
 _HOME = os.path.dirname(os.path.abspath(nacre.__file__)) + os.sep
 
@@ -67,12 +68,11 @@ class StepRunner:
         """The compiled step for such a batch as a file for `nacre_bench_model`."""
         return self._compiled.saved(data)
 
-    def profile(self, data: Any, repeats: int = 20) -> list[dict[str, Any]]:
-        """Where the time of a step goes: see `CompiledFunction.profile`. Raises NotCompilable for a step that runs
-        eagerly."""
+    def profile(self, data: Any, repeats: int = 20) -> Profile:
+        """Where the time of a step goes. Raises NotCompilable for a step that runs eagerly."""
         if self.mode.eager or _has_text(data):
             raise NotCompilable("the step of this model runs eagerly, operation by operation")
-        return self._compiled.profile(data, repeats=repeats)
+        return Profile(self._compiled.profile(data, repeats=repeats), self._compiled.memory(data))
 
     def _give_up(self, error: Exception) -> None:
         self.mode.eager = True

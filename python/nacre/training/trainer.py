@@ -18,7 +18,6 @@ from nacre.training.checks import check_count, check_fit_arguments, check_labels
 from nacre.training.compilable import Compilable
 from nacre.training.compile_metrics import CompileMetrics
 from nacre.training.epochs import EpochIterator, executions, run_epoch
-from nacre.training.profile import Profile
 from nacre.training.sources import ArraySource, first_batch, make_source, train_validation_split
 from nacre.utils.data import pack_x_y_sample_weight, unpack_x_y_sample_weight
 
@@ -285,7 +284,7 @@ class Trainer(Compilable):
         return tree.map_structure(np.array, outputs) if eager else outputs
 
     def profile(self, x: Any, y: Any = None, sample_weight: Any = None, repeats: int = 20) -> Any:
-        """Where the time of a step on one batch goes: a Profile, which prints as a table.
+        """Where the time of a step on one batch goes, and the memory it needs: a Profile, which prints as a table.
 
         With `y` that of a training step of the compiled model, else that of a prediction. Weights, metrics and the
         optimizer stay as they are.
@@ -303,10 +302,10 @@ class Trainer(Compilable):
             x = to_arrays(x, "x")
             if not self._all_built():
                 self._shapes_of_outputs(x)
-            return Profile(self.make_predict_function().profile(pack_x_y_sample_weight(x), repeats))
+            return self.make_predict_function().profile(pack_x_y_sample_weight(x), repeats)
         self._assert_compile_called("profile")
         data = self._batch(x, y, sample_weight)
-        return Profile(self.make_train_function().profile(data, repeats))
+        return self.make_train_function().profile(data, repeats)
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------

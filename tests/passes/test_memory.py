@@ -1,0 +1,86 @@
+"""The arena: values that live at the same time do not touch, and little of it lies idle."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import nacre as keras
+from nacre.passes import memory
+from nacre.passes.lower import Buffer
+from nacre.passes.memory import ALIGN, place
+from nacre.runtime import writer
+
+
+def most_alive(buffers):
+    """The largest number of bytes that live at the same time, each buffer rounded up to whole lines."""
+    moments = {b.first for b in buffers}
+    return max(
+        (sum(-(-b.nbytes // ALIGN) * ALIGN for b in buffers if b.first <= t <= b.last) for t in moments), default=0
+    )
+
+
+def test_buffers_that_live_together_do_not_overlap():
+    @settings(max_examples=200, deadline=None)
+    @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 12), st.integers(1, 5000)), max_size=40))
+    def check(ranges):
+        buffers = []
+        for first, length, nbytes in ranges:
+            b = Buffer(nbytes)
+            b.first, b.last = first, first + length
+            buffers.append(b)
+        size = place(buffers)
+        for i, b in enumerate(buffers):
+            assert b.offset % ALIGN == 0 and b.offset + b.nbytes <= size
+            for other in buffers[:i]:
+                if b.first <= other.last and other.first <= b.last:
+                    assert b.offset + b.nbytes <= other.offset or other.offset + other.nbytes <= b.offset
+
+    check()
+
+
+def dense_block(x):
+    for width in (8, 12, 8):
+        x = keras.layers.Concatenate()([x, keras.layers.Conv2D(width, 3, padding="same", activation="relu")(x)])
+    return keras.layers.MaxPooling2D()(x)
+
+
+def u_shape(x):
+    down = keras.layers.Conv2D(8, 3, padding="same", activation="relu")(x)
+    low = keras.layers.Conv2D(16, 3, strides=2, padding="same", activation="silu")(down)
+    return keras.layers.Concatenate()([down, keras.layers.Conv2DTranspose(8, 2, strides=2)(low)])
+
+
+def normalized(x):
+    for _ in range(3):
+        y = keras.layers.BatchNormalization()(keras.layers.Conv2D(12, 3, padding="same")(x))
+        y = keras.layers.ReLU()(y)
+        x = keras.layers.Add()([y, keras.layers.Conv2D(12, 1)(x)])
+    return x
+
+
+def attentive(x):
+    x = keras.layers.Reshape((256, 3))(x)
+    x = keras.layers.Dense(16)(x)
+    return keras.layers.LayerNormalization()(x + keras.layers.MultiHeadAttention(2, 8)(x, x))
+
+
+@pytest.mark.parametrize("body", [dense_block, u_shape, normalized, attentive])
+@pytest.mark.parametrize("batch", [1, 37])
+def test_a_step_needs_hardly_more_than_what_lives_at_one_time(monkeypatch, body, batch):
+    planned = []
+
+    def watched(low):
+        size = memory.plan_memory(low)
+        planned.append((size, most_alive(memory.live_ranges(low.instructions))))
+        return size
+
+    monkeypatch.setattr(writer, "plan_memory", watched)
+    inputs = keras.Input((16, 16, 3))
+    outputs = keras.layers.Dense(3)(keras.layers.Flatten()(body(inputs)))
+    model = keras.Model(inputs, outputs)
+    model.compile("adam", "mse")
+    model.train_on_batch(np.zeros((batch, 16, 16, 3), "float32"), np.zeros((batch, 3), "float32"))
+    size, least = max(planned)
+    assert size > 1000
+    assert least - ALIGN < size <= 1.1 * least  # the last buffer ends where its bytes end

@@ -309,6 +309,9 @@ void bind_programs(py::module_& m) {
       .def("gbps", &Limits::gbps, arg("bytes"), py::call_guard<py::gil_scoped_release>(),
            "Bytes read plus bytes written by a copy that touches so many bytes, 1e9 a second.");
 
+  m.def(
+      "idle_bytes", [] { return Blocks::shared().idle_bytes(); },
+      "Memory of runs that have ended, kept for the next one of any program.");
   m.def("get_threads", &get_threads, "Threads that a run may use when it is started by the calling thread.");
   m.def(
       "set_threads",

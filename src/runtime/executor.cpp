@@ -20,7 +20,7 @@ inline void execute(const Program& program, const Context& context, const Instru
   const Operand* operands = program.operands(instruction);
   void* at[kMaxOperands];
   for (int i = 0; i < instruction.kernel->operands; ++i) at[i] = bases[operands[i].base] + operands[i].offset;
-  const Scratch scratch{context.scratch.at() + k * context.scratch_stride, instruction.scratch};
+  const Scratch scratch{context.scratch + k * context.scratch_stride, instruction.scratch};
   instruction.kernel->run(program.fields(instruction), slice, scratch, at);
 }
 
@@ -231,16 +231,14 @@ Executor::Lease::Lease(Executor& owner) : owner_(owner) {
   if (!context_) {
     context_ = std::make_unique<Context>();
     context_->bases.assign(kFirstSlotBase + program.slots().size(), nullptr);
-    context_->arena = Arena(program.arena_bytes());
-    context_->bases[kArenaBase] = context_->arena.at();
     context_->bases[kConstantsBase] = program.constants();
   }
   const int threads = get_threads();
-  if (context_->planned_for != threads) {
+  const bool plans = context_->planned_for != threads;
+  if (plans) {
     context_->plan = make_plan(program, threads);
     // A line more than asked for keeps the neighbour's prefetches away.
     context_->scratch_stride = (ceil_div(program.scratch_bytes(), kLine) + 1) * kLine;
-    context_->scratch = Arena(context_->scratch_stride * context_->plan.threads);
     const Plan& plan = context_->plan;
     context_->claimed =
         std::make_unique<std::atomic<std::uint32_t>[]>(plan.tasks.size() + static_cast<std::size_t>(plan.threads));
@@ -249,10 +247,17 @@ Executor::Lease::Lease(Executor& owner) : owner_(owner) {
     context_->team_ns = context_->alone_ns = 0;
     context_->sit_out = context_->waits = 0;
   }
+  const i64 arena = ceil_div(program.arena_bytes(), kLine) * kLine;
+  const i64 bytes = arena + context_->scratch_stride * context_->plan.threads;
+  if (plans) Blocks::shared().need(bytes, owner.need_);
+  context_->memory = Blocks::shared().take(bytes);
+  context_->bases[kArenaBase] = context_->memory.at();
+  context_->scratch = context_->memory.at() + arena;
 }
 
 Executor::Lease::~Lease() {
   if (!context_) return;
+  Blocks::shared().give(std::move(context_->memory));
   const std::lock_guard<std::mutex> hold(fork_safe_lock());
   if (owner_.idle_.size() < kMaxIdle) owner_.idle_.push_back(std::move(context_));
 }

@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "runtime/blocks.h"
 #include "runtime/plan.h"
 #include "runtime/program.h"
 #include "runtime/team.h"
@@ -25,7 +26,7 @@ struct StepRange {
   i64 batch, begin, count;
 };
 
-// What one run needs for itself: the arena, workspace per thread, and where the buffers are. Used by one run at a time.
+// What one run needs for itself: workspace, and where the buffers are. Used by one run at a time.
 struct Context {
   std::vector<char*> bases;       // by Base
   std::vector<char*> known_good;  // slot pointers that the caller has already checked, see bindings
@@ -34,8 +35,8 @@ struct Context {
       claimed;                           // per task, then one per part of a batch: the step that took it
   std::unique_ptr<Progress[]> finished;  // per phase: tasks
   int planned_for = 0;                   // threads
-  Arena arena;
-  Arena scratch;
+  Arena memory;                          // of the lease: the program's arena, then a piece of scratch for each thread
+  char* scratch = nullptr;
   i64 scratch_stride = 0;
 
   // Beside other busy processes a team can be slower than one thread, since each waits for whoever has lost its CPU. What a
@@ -48,6 +49,7 @@ struct Context {
 class Executor {
  public:
   explicit Executor(std::unique_ptr<const Program> program) : program_(std::move(program)) {}
+  ~Executor() { Blocks::shared().forget(need_); }
 
   const Program& program() const { return *program_; }
 
@@ -76,6 +78,7 @@ class Executor {
  private:
   std::unique_ptr<const Program> program_;
   std::vector<std::unique_ptr<Context>> idle_;  // under fork_safe_lock()
+  i64 need_ = 0;                                // bytes of memory that runs have taken, see Blocks
 };
 
 }  // namespace nacre

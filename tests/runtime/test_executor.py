@@ -1,5 +1,6 @@
 """Threads, many steps in a call, concurrent runs: the same bits whatever the way."""
 
+import gc
 import threading
 
 import numpy as np
@@ -104,6 +105,25 @@ def test_subnormals_are_zero_inside_a_run_and_numbers_outside(threads):
     program.run([x, w, y])
     assert (y == 0).all()
     assert (x * np.float32(1)).min() > 0  # this thread counts on as before
+
+
+def test_programs_share_the_memory_of_their_runs():
+    mb = 1024 * KB
+    _core.set_threads(1)
+    y = np.zeros(8, np.uint8)
+
+    def program(size):
+        return _core.Program(Words([(8, 1)], [copy(8, (SLOT, 0, 0), (ARENA, 0, size - 8))], arena=size).array())
+
+    gc.collect()
+    at_first = _core.idle_bytes()
+    programs = [program(size * mb) for size in (40, 60, 50, 10)]
+    for p in programs:
+        p.run([y])
+    assert at_first <= _core.idle_bytes() < max(at_first, 60 * mb) + mb  # the largest holds the others
+    del programs, p
+    gc.collect()
+    assert _core.idle_bytes() <= at_first
 
 
 def test_concurrent_runs_have_arenas_of_their_own():

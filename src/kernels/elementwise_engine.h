@@ -13,6 +13,8 @@ constexpr i64 kInputs = 8, kConsts = 16, kOutputs = 4, kWords = 5, kRegisters = 
 constexpr i64 kFirstConst = kInputs, kFirstTemp = kInputs + kConsts;
 constexpr i64 kUnitElements = 16384;   // about 2 us for one cheap operation
 constexpr i64 kScratchBytes = 24 * 1024;  // half of a 48 KiB L1, three quarters of a 32 KiB one
+constexpr i64 kNearElements = 64 * 1024;  // of an operand; more come from beyond L2
+constexpr i64 kFewSteps = 3;  // with fewer, reads and writes go on without a break and the CPU fetches ahead by itself
 
 template <class T>
 using OpFn = void (*)(i64 n, T* d, const T* a, const T* b, const T* c);
@@ -198,6 +200,12 @@ void load_runs(const ElementwiseShape& s, i64 input, i64 first, i64 runs, i64 co
   }
 }
 
+// Asks for the lines of what the next tile reads or writes, so that memory works while this one is computed.
+NACRE_ALWAYS void ask_for(const void* at, i64 bytes) {
+  const char* p = static_cast<const char*>(at);
+  for (i64 i = 0; i < bytes; i += 64) __builtin_prefetch(p + i);
+}
+
 // Computes tile after tile and hands each to `sink(first element, elements, registers)`. An output whose y is null is not
 // stored; the sink reads its register.
 template <class T, class Sink>
@@ -275,6 +283,7 @@ NACRE_ALWAYS void run_tiles(const ElementwiseShape& s, const Cut& c, Slice units
   for (i64 r = kFirstTemp; r < kRegisters; ++r) home[r] = placed >> r & 1 ? reg[r] : nullptr;
 
   const i64 last = min_of(units.end * c.tiles_per_unit, c.tiles);
+  const bool far = s.length >= kFewSteps && c.total > kNearElements;
   bool loaded = false;
   for (i64 tile = units.begin * c.tiles_per_unit; tile < last; ++tile) {
     i64 first, runs, column, n;  // first run, number of runs, start and length inside a run
@@ -322,7 +331,15 @@ NACRE_ALWAYS void run_tiles(const ElementwiseShape& s, const Cut& c, Slice units
     }
     loaded = true;
     for (i64 r = kFirstTemp; r < kRegisters; ++r) reg[r] = home[r];
+    const i64 next_begin = begin + count, next_count = min_of(c.tile, c.total - next_begin);
     for (i64 t = 0; t < s.length; ++t) {
+      if (far) {
+        const i64 from = next_begin + next_count * t / s.length, to = next_begin + next_count * (t + 1) / s.length;
+        for (i64 i = 0; i < s.inputs; ++i)
+          if (mode[i] == kDirect) ask_for(as<T>(x[i]) + from, (to - from) * static_cast<i64>(sizeof(T)));
+        for (i64 o = 0; o < s.outputs; ++o)
+          if (y[o]) ask_for(as<char>(y[o]) + from * width_of(s.out_dtype[o]), (to - from) * width_of(s.out_dtype[o]));
+      }
       const i64* w = s.code + t * kWords;
       const int arity = elementwise_arity(static_cast<int>(w[0]));
       const T* a = reg[w[2]];

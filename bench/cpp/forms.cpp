@@ -198,12 +198,12 @@ std::vector<Case> batch_norm(const Context& c) {
       {"forward",
        {{"batch_norm_partials", stats, {"x", "tmp"}},
         {"batch_norm_join", stats, {"tmp", "mean", "var"}},
-        {"batch_norm_apply", apply, {"x", "mean", "var", "gamma", "beta", "y"}}},
+        {"batch_norm_apply", apply, {"x", "mean", "var", "gamma", "beta", "", "y"}}},
        {}},
       {"grad_x",
-       {{"batch_norm_grad_stats", with(stats, {{"eps", {1}}}), {"x", "dy", "mean", "var", "", "tmp"}},
+       {{"batch_norm_grad_stats", with(stats, {{"eps", {1}}}), {"x", "dy", "mean", "var", "", "", "tmp"}},
         {"reduce", join, {"tmp", "sums"}},
-        {"batch_norm_grad_x", with(apply, {{"has_beta", {0}}}), {"x", "dy", "mean", "var", "gamma", "sums", "", "dx"}}},
+        {"batch_norm_grad_x", with(apply, {{"has_beta", {0}}}), {"x", "dy", "mean", "var", "gamma", "", "sums", "dx"}}},
        {{"var", 2}}}};
 }
 

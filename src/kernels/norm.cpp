@@ -172,11 +172,31 @@ bool is_flag(i64 v) { return v == 0 || v == 1; }
 struct Yes { constexpr operator bool() const { return true; } };
 struct No { constexpr operator bool() const { return false; } };
 
+const char* cannot(i64 R, i64 C, i64 act, i64 has_gamma, i64 has_beta, double eps) {
+  if (const char* why = cannot(R, C)) return why;
+  if (!(eps >= 0)) return "eps must not be negative";
+  if (act < 0 || act > 2) return "act must be 0, 1 or 2";
+  return is_flag(has_gamma) && is_flag(has_beta) ? nullptr : "flags must be 0 or 1";
+}
+
+NACRE_ALWAYS float scale_of(double var, double eps, const float* gamma, i64 c) {
+  return static_cast<float>(rstd_of(var, eps) * (gamma ? static_cast<double>(gamma[c]) : 1.0));
+}
+
+// What goes through an activation: the finished sum within [low, high]. For ReLU low is the least normal number; those
+// below it are 0 where programs run.
+struct Open {
+  Vec low, high;
+  NACRE_INLINE_MEMBER explicit Open(i64 act)
+      : low(set1(act == 1 ? 1.17549435e-38f : 0.0f)), high(set1(act == 2 ? 6.0f : __builtin_inff())) {}
+  // A load of d must not wait for the mask.
+  NACRE_INLINE_MEMBER Vec through(Vec y, Vec d) const { return select(ge(y, low) & le(y, high), in_register(d)); }
+};
+
 Facts apply_facts(const BatchApplyShape& s) {
   Facts f;
-  f.error = cannot(s.R, s.C);
-  if (!f.error && !(s.eps >= 0)) f.error = "eps must not be negative";
-  if (!f.error && (!is_flag(s.relu) || !is_flag(s.has_gamma) || !is_flag(s.has_beta))) f.error = "flags must be 0 or 1";
+  f.error = cannot(s.R, s.C, s.act, s.has_gamma, s.has_beta, s.eps);
+  if (!f.error && !is_flag(s.residual)) f.error = "flags must be 0 or 1";
   if (f.error) return f;
   if (s.C > 0) f.units = ceil_div(s.R, rows_per_unit(s.C));
   f.flops = 4.0 * static_cast<double>(s.R) * static_cast<double>(s.C);
@@ -193,72 +213,91 @@ Facts batch_norm_apply_facts(const BatchApplyShape& s) {
   f.extent[2] = Count(s.C);
   f.extent[3] = s.has_gamma ? Count(s.C) : Count(0);
   f.extent[4] = s.has_beta ? Count(s.C) : Count(0);
-  f.extent[5] = f.extent[0];
+  f.extent[5] = s.residual ? f.extent[0] : Count(0);
+  f.extent[6] = f.extent[0];
   f.scratch = s.C * 8;
   return f;
 }
 
 void batch_norm_apply(const BatchApplyShape& s, Slice units, Scratch scratch, const float* x, const float* mean,
-                      const float* var, const float* gamma, const float* beta, float* y) {
+                      const float* var, const float* gamma, const float* beta, const float* r, float* y) {
   float* scale = reinterpret_cast<float*>(scratch.at);
   float* shift = scale + s.C;
   for (i64 c = 0; c < s.C; ++c) {
-    scale[c] = static_cast<float>(rstd_of(static_cast<double>(var[c]), s.eps) * (s.has_gamma ? static_cast<double>(gamma[c]) : 1.0));
+    scale[c] = scale_of(static_cast<double>(var[c]), s.eps, s.has_gamma ? gamma : nullptr, c);
     shift[c] = s.has_beta ? beta[c] : 0.0f;
   }
   const i64 per = rows_per_unit(s.C), first = units.begin * per, end = min_of(units.end * per, s.R);
-  const Vec floor = set1(s.relu ? 0.0f : -__builtin_inff());
-  map_columns(end - first, s.C, [&](i64 c, i64 n) __attribute__((always_inline)) {
-    const Vec middle = load_n(mean + c, n), factor = load_n(scale + c, n), offset = load_n(shift + c, n);
-    return [=](i64 r) __attribute__((always_inline)) {
-      const i64 at = (first + r) * s.C + c;
-      store_n(y + at, max(floor, fma(load_n(x + at, n) - middle, factor, offset)), n);  // max keeps NaN
-    };
-  });
+  const Vec floor = set1(s.act ? 0.0f : -__builtin_inff()), ceiling = set1(s.act == 2 ? 6.0f : __builtin_inff());
+  const auto rows = [&](auto added) __attribute__((always_inline)) {
+    map_columns(end - first, s.C, [&](i64 c, i64 n) __attribute__((always_inline)) {
+      const Vec middle = load_n(mean + c, n), factor = load_n(scale + c, n), offset = load_n(shift + c, n);
+      return [=](i64 row) __attribute__((always_inline)) {
+        const i64 at = (first + row) * s.C + c;
+        Vec sum = fma(load_n(x + at, n) - middle, factor, offset);
+        if (added) sum += load_n(r + at, n);
+        store_n(y + at, min(ceiling, max(floor, sum)), n);  // both keep NaN
+      };
+    });
+  };
+  if (s.residual) rows(Yes());
+  else rows(No());
 }
 
 Facts batch_norm_grad_stats_facts(const BatchGradShape& s) {
   Facts f;
-  f.error = cannot(s.R, s.C);
+  f.error = cannot(s.R, s.C, s.act, s.has_gamma, s.has_beta, s.eps);
   if (!f.error && s.chunk < 1) f.error = "chunk must be positive";
-  if (!f.error && !is_flag(s.relu)) f.error = "relu must be 0 or 1";
-  if (!f.error && !(s.eps >= 0)) f.error = "eps must not be negative";
   if (f.error) return f;
   const RowCut c = row_cut(s.R, s.C, s.chunk);
   f.extent[0] = Count(s.R) * Count(s.C);
   f.extent[1] = f.extent[0];
   f.extent[2] = Count(s.C);
   f.extent[3] = Count(s.C);
-  f.extent[4] = s.relu ? f.extent[0] : Count(0);
-  f.extent[5] = Count(c.chunks) * Count(s.C) * Count(2);
+  f.extent[4] = s.act && s.has_gamma ? Count(s.C) : Count(0);
+  f.extent[5] = s.act && s.has_beta ? Count(s.C) : Count(0);
+  f.extent[6] = Count(c.chunks) * Count(s.C) * Count(2);
   f.units = c.units;
-  f.scratch = kTwoSumsBytes;
+  f.scratch = kTwoSumsBytes + kMostColumns * 8;
   f.flops = 4.0 * static_cast<double>(s.R) * static_cast<double>(s.C);
   return f;
 }
 
 void batch_norm_grad_stats(const BatchGradShape& s, Slice units, Scratch scratch, const float* x, const float* dy,
-                           const float* mean, const float* var, const float* y, float* partials) {
+                           const float* mean, const float* var, const float* gamma, const float* beta,
+                           float* partials) {
   const RowCut c = row_cut(s.R, s.C, s.chunk);
   const TwoSums at = two_sums_at(scratch.at);
+  float* scale = reinterpret_cast<float*>(scratch.at + kTwoSumsBytes);
+  float* shift = scale + kMostColumns;
+  const Open open(s.act);
   for (i64 u = units.begin; u < units.end; ++u) {
     const i64 k = u / c.tiles, column = u % c.tiles * c.tile, width = min_of(c.tile, s.C - column);
     const Run rows = run_of(k, s.chunk, s.R);
     const i64 first = rows.begin * s.C + column;
-    const auto sums = [&](auto masked) __attribute__((always_inline)) {
+    const auto sums = [&](auto active) __attribute__((always_inline)) {
       two_sums(at, rows.end - rows.begin, width, [&](i64 from, i64 c, i64 n) __attribute__((always_inline)) {
         const Vec middle = load_n(mean + column + c, n);
+        const Vec factor = active ? load(scale + c) : zero(), offset = active ? load(shift + c) : zero();
         return [=](i64 r, Vec& p, Vec& q) __attribute__((always_inline)) {
           const i64 e = first + (from + r) * s.C + c;
+          const Vec off = load_n(x + e, n) - middle;
           Vec d = load_n(dy + e, n);
-          if (masked) d = select(gt(load_n(y + e, n), zero()), d);
+          if (active) d = open.through(fma(off, factor, offset), d);
           p += d;
-          q = fma(d, load_n(x + e, n) - middle, q);
+          q = fma(d, off, q);
         };
       });
     };
-    if (s.relu) sums(Yes());
-    else sums(No());
+    if (s.act) {
+      for (i64 i = 0; i < width; ++i) {
+        scale[i] = scale_of(static_cast<double>(var[column + i]), s.eps, s.has_gamma ? gamma + column : nullptr, i);
+        shift[i] = s.has_beta ? beta[column + i] : 0.0f;
+      }
+      sums(Yes());
+    } else {
+      sums(No());
+    }
     float *p = partials + k * 2 * s.C + column, *q = p + s.C;
     const double *p_total = at.p_total, *q_total = at.q_total;
     const double eps = s.eps;
@@ -279,18 +318,18 @@ Facts batch_norm_grad_x_facts(const BatchApplyShape& s) {
   f.extent[2] = Count(s.C);
   f.extent[3] = Count(s.C);
   f.extent[4] = s.has_gamma ? Count(s.C) : Count(0);
-  f.extent[5] = Count(s.C) * Count(2);
-  f.extent[6] = s.relu ? f.extent[0] : Count(0);
+  f.extent[5] = s.act && s.has_beta ? Count(s.C) : Count(0);
+  f.extent[6] = Count(s.C) * Count(2);
   f.extent[7] = f.extent[0];
-  f.scratch = s.C * 12;
+  f.scratch = s.C * 16;
   return f;
 }
 
 void batch_norm_grad_x(const BatchApplyShape& s, Slice units, Scratch scratch, const float* x, const float* dy,
-                       const float* mean, const float* var, const float* gamma, const float* sums, const float* y,
+                       const float* mean, const float* var, const float* gamma, const float* beta, const float* sums,
                        float* dx) {
   float* scale = reinterpret_cast<float*>(scratch.at);
-  float *average = scale + s.C, *slope = average + s.C;
+  float *average = scale + s.C, *slope = average + s.C, *shift = slope + s.C;
   const double share = 1.0 / static_cast<double>(s.R);
   for (i64 c = 0; c < s.C; ++c) {
     const double rstd = rstd_of(static_cast<double>(var[c]), s.eps);
@@ -298,22 +337,25 @@ void batch_norm_grad_x(const BatchApplyShape& s, Slice units, Scratch scratch, c
     scale[c] = static_cast<float>(factor);
     average[c] = static_cast<float>(factor * static_cast<double>(sums[c]) * share);
     slope[c] = static_cast<float>(factor * static_cast<double>(sums[s.C + c]) * share * rstd);
+    shift[c] = s.act && s.has_beta ? beta[c] : 0.0f;
   }
   const i64 per = rows_per_unit(s.C), first = units.begin * per, end = min_of(units.end * per, s.R);
-  const auto rows = [&](auto masked) __attribute__((always_inline)) {
+  const Open open(s.act);
+  const auto rows = [&](auto active) __attribute__((always_inline)) {
     map_columns(end - first, s.C, [&](i64 c, i64 n) __attribute__((always_inline)) {
       const Vec middle = load_n(mean + c, n), factor = load_n(scale + c, n);
       const Vec less = load_n(average + c, n), steep = load_n(slope + c, n);
+      const Vec offset = active ? load_n(shift + c, n) : zero();
       return [=](i64 r) __attribute__((always_inline)) {
         const i64 at = (first + r) * s.C + c;
-        Vec d = load_n(dy + at, n);
-        if (masked) d = select(gt(load_n(y + at, n), zero()), d);
         const Vec off = load_n(x + at, n) - middle;
+        Vec d = load_n(dy + at, n);
+        if (active) d = open.through(fma(off, factor, offset), d);
         store_n(dx + at, fnma(off, steep, fma(d, factor, -less)), n);
       };
     });
   };
-  if (s.relu) rows(Yes());
+  if (s.act) rows(Yes());
   else rows(No());
 }
 

@@ -18,19 +18,20 @@ NACRE_FIELDS(BatchStatsShape, R, C, chunk)
 
 struct BatchApplyShape {
   i64 R, C;
-  i64 relu;                 // 1: y = max(y, 0); in the gradient dy counts only where y > 0
+  i64 act;                  // 1: ReLU, 2: ReLU6 behind it; in gradients dy counts only where y > 0, or 0 <= y <= 6 before it
   i64 has_gamma, has_beta;  // 0: absent, as if gamma were 1 and beta 0
+  i64 residual;             // batch_norm_apply, 1: there is an r, which is added before the activation
   double eps;
 };
-NACRE_FIELDS(BatchApplyShape, R, C, relu, has_gamma, has_beta, eps)
+NACRE_FIELDS(BatchApplyShape, R, C, act, has_gamma, has_beta, residual, eps)
 
 struct BatchGradShape {
   i64 R, C;
   i64 chunk;
-  i64 relu;    // 1: dy counts only where y > 0
+  i64 act, has_gamma, has_beta;  // as above; gamma and beta are read only where there is an activation
   double eps;
 };
-NACRE_FIELDS(BatchGradShape, R, C, chunk, relu, eps)
+NACRE_FIELDS(BatchGradShape, R, C, chunk, act, has_gamma, has_beta, eps)
 
 struct LayerNormShape {
   i64 M, N;
@@ -60,21 +61,24 @@ void batch_norm_join(const BatchStatsShape& s, Slice units, Scratch scratch, con
 Facts batch_norm_stats_facts(const BatchStatsShape& s);
 void batch_norm_stats(const BatchStatsShape& s, Slice units, Scratch scratch, const float* x, float* mean, float* var);
 
-// y = (x - mean) / sqrt(var + eps) * gamma + beta
+// y = act((x - mean) / sqrt(var + eps) * gamma + beta + r)
 Facts batch_norm_apply_facts(const BatchApplyShape& s);
 void batch_norm_apply(const BatchApplyShape& s, Slice units, Scratch scratch, const float* x, const float* mean,
-                      const float* var, const float* gamma, const float* beta, float* y);
+                      const float* var, const float* gamma, const float* beta, const float* r, float* y);
 
-// partials[k, 0, c] = sum over chunk k of dy, partials[k, 1, c] = sum of dy * xhat; y is read when relu is set.
-// Reduced over k (kernel reduce with R = K) they are dbeta and dgamma.
+// partials[k, 0, c] = sum over chunk k of dy, partials[k, 1, c] = sum of dy * xhat, dy through the activation, of which
+// nothing was kept: y is computed again, to the same bits. Reduced over k (kernel reduce with R = K) they are dbeta and
+// dgamma.
 Facts batch_norm_grad_stats_facts(const BatchGradShape& s);
 void batch_norm_grad_stats(const BatchGradShape& s, Slice units, Scratch scratch, const float* x, const float* dy,
-                           const float* mean, const float* var, const float* y, float* partials);
+                           const float* mean, const float* var, const float* gamma, const float* beta, float* partials);
 
-// Training: dx = gamma * rstd * (dy - dbeta / R - xhat * dgamma / R), where sums is [2, C]: dbeta, then dgamma.
+// Training: dx = gamma * rstd * (dy - dbeta / R - xhat * dgamma / R), where sums is [2, C]: dbeta, then dgamma. beta is
+// read only where there is an activation.
 Facts batch_norm_grad_x_facts(const BatchApplyShape& s);
 void batch_norm_grad_x(const BatchApplyShape& s, Slice units, Scratch scratch, const float* x, const float* dy,
-                       const float* mean, const float* var, const float* gamma, const float* sums, const float* y, float* dx);
+                       const float* mean, const float* var, const float* gamma, const float* beta, const float* sums,
+                       float* dx);
 
 // y[m,n] = (x[m,n] - mean[m]) * rstd[m] * gamma[n] + beta[n], rstd = 1 / sqrt(biased variance + eps)
 Facts layer_norm_facts(const LayerNormShape& s);

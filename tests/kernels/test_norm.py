@@ -81,11 +81,12 @@ def test_the_variance_is_right_wherever_the_first_rows_lie(what, offset, rng):
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("relu", [0, 1])
+@pytest.mark.parametrize("act", [0, 1, 2])
 @pytest.mark.parametrize("parameters", [(1, 1), (0, 1), (1, 0), (0, 0)], ids=str)
-def test_batch_norm(shape, relu, parameters, rng):
+def test_batch_norm(shape, act, parameters, rng):
     R, C = shape
     x, dy, mean, gamma, beta = sample(shape, rng), sample(shape, rng), sample(C, rng), sample(C, rng), sample(C, rng)
+    r, gamma = sample(shape, rng), 3 * gamma
     var = (rng.uniform(0.1, 3, C)).astype(np.float32)
     has_gamma, has_beta = parameters
     w, dw, m, v, g, b = wide(x, dy, mean, var, gamma, beta)
@@ -93,32 +94,49 @@ def test_batch_norm(shape, relu, parameters, rng):
     rstd = 1 / np.sqrt(v + 1e-3)
     xhat = (w - m) * rstd
     want = xhat * g + b
-    fields = dict(R=R, C=C, relu=relu, has_gamma=has_gamma, has_beta=has_beta, eps=1e-3)
-    inputs = [x, mean, var, gamma if has_gamma else None, beta if has_beta else None]
-    for isa, (y,) in run_everywhere("batch_norm_apply", fields, inputs, [(shape, F32)]).items():
-        close(y, np.maximum(want, 0) if relu else want, isa, 4 * EPS, 20)
-    y = want.astype(np.float32)
-    masked = np.where(y > 0, dw, 0) if relu else dw
+    limits = ((-np.inf, np.inf), (0, np.inf), (0, 6))[act]
+    fields = dict(R=R, C=C, act=act, has_gamma=has_gamma, has_beta=has_beta, residual=0, eps=1e-3)
+    gamma, beta = gamma if has_gamma else None, beta if has_beta else None
+    for residual, summand in ((0, 0), (1, r)):
+        inputs = [x, mean, var, gamma, beta, r if residual else None]
+        ys = run_everywhere("batch_norm_apply", fields | dict(residual=residual), inputs, [(shape, F32)])
+        for isa, (y,) in ys.items():
+            close(y, np.clip(want + summand, *limits), isa, 4 * EPS, 40)
+    # Gradients let through what the float32 sum of the same ISA does.
+    ys = run_everywhere("batch_norm_apply", fields | dict(act=0), [x, mean, var, gamma, beta, None], [(shape, F32)])
+    low, high = limits
+    passed = {i: np.where((y >= low if act == 2 else y > low) & (y <= high), dw, 0) for i, (y,) in ys.items()}
     for chunk in (7, 5000):
         K = max(1, -(-R // chunk))
         got = run_everywhere(
             "batch_norm_grad_stats",
-            dict(R=R, C=C, chunk=chunk, relu=relu, eps=1e-3),
-            [x, dy, mean, var, y if relu else None],
+            dict(R=R, C=C, chunk=chunk, act=act, has_gamma=has_gamma, has_beta=has_beta, eps=1e-3),
+            [x, dy, mean, var, gamma if act else None, beta if act else None],
             [((K, 2, C), F32)],
         )
         for isa, (partials,) in got.items():
             for k in range(K):
                 rows = slice(k * chunk, (k + 1) * chunk)
-                close(partials[k, 0], masked[rows].sum(0), isa, 8 * EPS, np.abs(masked[rows]).sum(0))
-                close(partials[k, 1], (masked * xhat)[rows].sum(0), isa, 16 * EPS, np.abs(masked * xhat)[rows].sum(0))
+                d = passed[isa][rows]
+                close(partials[k, 0], d.sum(0), isa, 8 * EPS, np.abs(d).sum(0))
+                close(partials[k, 1], (d * xhat[rows]).sum(0), isa, 16 * EPS, np.abs(d * xhat[rows]).sum(0))
     if R == 0:
         return
-    sums = np.stack([masked.sum(0), (masked * xhat).sum(0)]).astype(np.float32)
-    want = g * rstd * (masked - sums[0].astype(np.float64) / R - xhat * sums[1].astype(np.float64) / R)
-    inputs = [x, dy, mean, var, gamma if has_gamma else None, sums, y if relu else None]
+    sums = np.stack([dw.sum(0), (dw * xhat).sum(0)]).astype(np.float32)
+    inputs = [x, dy, mean, var, gamma, beta if act else None, sums]
     for isa, (dx,) in run_everywhere("batch_norm_grad_x", fields, inputs, [(shape, F32)]).items():
-        close(dx, want, isa, 8 * EPS, 100)
+        means = sums[0].astype(np.float64) / R + xhat * sums[1].astype(np.float64) / R
+        close(dx, g * rstd * (passed[isa] - means), isa, 8 * EPS, 300)
+
+
+def test_gradients_of_batch_norm_go_through_relu6_at_both_ends():
+    x = np.array([[-1], [0], [3], [6], [7]], np.float32)
+    zero, one, dy = np.zeros(1, np.float32), np.ones(1, np.float32), np.ones((5, 1), np.float32)
+    for act, passes in ((1, [0, 0, 1, 1, 1]), (2, [0, 1, 1, 1, 0])):
+        fields = dict(R=5, C=1, act=act, has_gamma=0, has_beta=0, residual=0, eps=0)
+        inputs = [x, dy, zero, one, None, None, np.zeros((2, 1), np.float32)]
+        for isa, (dx,) in run_everywhere("batch_norm_grad_x", fields, inputs, [((5, 1), F32)]).items():
+            assert dx[:, 0].tolist() == passes, (isa, act)
 
 
 def test_the_gradient_of_batch_norm_is_that_of_its_formula(rng):
@@ -136,13 +154,13 @@ def test_the_gradient_of_batch_norm_is_that_of_its_formula(rng):
         _core.run_kernel("batch_norm_stats", dict(R=R, C=C, chunk=R), [x], [mean, var], isa=isa)
         _core.run_kernel(
             "batch_norm_grad_stats",
-            dict(R=R, C=C, chunk=R, relu=0, eps=1e-3),
-            [x, dy, mean, var, None],
+            dict(R=R, C=C, chunk=R, act=0, has_gamma=1, has_beta=1, eps=1e-3),
+            [x, dy, mean, var, None, None],
             [sums],
             isa=isa,
         )
-        fields = dict(R=R, C=C, relu=0, has_gamma=1, has_beta=1, eps=1e-3)
-        _core.run_kernel("batch_norm_grad_x", fields, [x, dy, mean, var, gamma, sums, None], [dx], isa=isa)
+        fields = dict(R=R, C=C, act=0, has_gamma=1, has_beta=1, residual=0, eps=1e-3)
+        _core.run_kernel("batch_norm_grad_x", fields, [x, dy, mean, var, gamma, None, sums], [dx], isa=isa)
         size = np.abs(dx * direction).sum()
         assert abs((dx * direction).sum() - slope) <= 100 * EPS * size, isa
 
@@ -218,13 +236,13 @@ def test_in_place(rng):
         dict(C=-1),
         dict(R=1 << 40, C=1 << 40),
         dict(R=0, C=1 << 62),
-        dict(relu=2),
+        dict(act=3),
         dict(eps=-1.0),
         dict(eps=float("nan")),
     ],
     ids=str,
 )
 def test_impossible_fields_are_refused(bad):
-    assert _core.facts("batch_norm_apply", dict(R=4, C=4, relu=0, has_gamma=1, has_beta=1, eps=1e-3) | bad)["error"]
-    assert _core.facts("batch_norm_grad_stats", dict(R=4, C=4, chunk=2, relu=0, eps=1e-3) | bad)["error"]
+    assert _core.facts("batch_norm_apply", dict(R=4, C=4, act=0, has_gamma=1, has_beta=1, residual=0, eps=1e-3) | bad)["error"]
+    assert _core.facts("batch_norm_grad_stats", dict(R=4, C=4, chunk=2, act=0, has_gamma=1, has_beta=1, eps=1e-3) | bad)["error"]
     assert _core.facts("batch_norm_partials", dict(R=4, C=4, chunk=0))["error"]

@@ -53,6 +53,9 @@ class Moments(Op):
         return Add()(Mul()(Sub()(x, mean), per_variance), per_mean)
 
 
+RELU, RELU6 = 1, 2  # `act` of the kernels; 0 is none
+
+
 class BatchNorm(Op):
     """(x - mean) / sqrt(variance + eps) * gamma + beta, where mean and variance are the `Moments` of x itself.
 
@@ -68,18 +71,25 @@ class BatchNorm(Op):
     def infer(self, *xs: Spec) -> Spec:
         return xs[0]
 
+    def by_rows(self, *inputs: Spec) -> tuple[bool, ...]:
+        return (True, *[False] * (len(inputs) - 1))
+
     def lower(self, k: Any, *operands: Any) -> None:
-        x, mean, variance, *parameters, y = operands
-        gamma, beta = self.parameters(parameters)
-        k.batch_norm_apply(self.kernel_fields(x, mean), x, mean, variance, gamma, beta, y)
+        *inputs, y = operands
+        self.lower_more(k, inputs, None, 0, y)
+
+    def lower_more(self, k: Any, inputs: Sequence[Any], r: Any, act: int, y: Any) -> None:
+        x, mean, variance, *parameters = inputs
+        fields = {**self.kernel_fields(x, mean, act), "residual": int(r is not None)}
+        k.batch_norm_apply(fields, x, mean, variance, *self.parameters(parameters), r, y)
 
     def parameters(self, given: Sequence[Any]) -> tuple[Any, Any]:
         rest = list(given)
         gamma = rest.pop(0) if self.has_gamma else None
         return gamma, rest.pop(0) if self.has_beta else None
 
-    def kernel_fields(self, x: Any, mean: Any) -> dict[str, Any]:
-        flags = dict(relu=0, has_gamma=int(self.has_gamma), has_beta=int(self.has_beta))
+    def kernel_fields(self, x: Any, mean: Any, act: int) -> dict[str, Any]:
+        flags = dict(act=act, has_gamma=int(self.has_gamma), has_beta=int(self.has_beta))
         return {"R": x.size // mean.size, "C": mean.size, **flags, "eps": self.eps}
 
     def expand(self, x: Any, mean: Any, variance: Any, *parameters: Any) -> Any:
@@ -105,31 +115,64 @@ class BatchNorm(Op):
         return found + [reshaped(Slice((r, 0), (1, mean.size), (1, 1))(sums), (mean.size,)) for r in rows]
 
 
-class BatchNormGradSums(Op):
-    """The gradients of beta and gamma as the rows of one (2, C)."""
+class BatchNormMore(Op):
+    """relu or relu6 of BatchNorm + r, where the fields say so. Replaces BatchNorm, (Add of r) and (Relu or Clip to
+    0..6).
+
+    What `of` takes, then r as x, where it is `added` -> y as x.
+    """
 
     of: BatchNorm
+    added: bool
+    act: int
+
+    def infer(self, *xs: Spec) -> Spec:
+        return xs[0]
+
+    def by_rows(self, *inputs: Spec) -> tuple[bool, ...]:
+        return (True, *[False] * (len(inputs) - 1 - self.added), *[True] * self.added)
+
+    def lower(self, k: Any, *operands: Any) -> None:
+        *inputs, y = operands
+        r = inputs.pop() if self.added else None
+        self.of.lower_more(k, inputs, r, self.act, y)
+
+
+class BatchNormGradSums(Op):
+    """The gradients of beta and gamma as the rows of one (2, C).
+
+    With `act` dy is the gradient behind that activation, and gamma and beta, where there are, say what goes through.
+    """
+
+    of: BatchNorm
+    act: int = 0
 
     outputs = ("sums",)
 
-    def infer(self, x: Spec, dy: Spec, mean: Spec, variance: Spec) -> Spec:
+    def infer(self, x: Spec, dy: Spec, mean: Spec, variance: Spec, *parameters: Spec) -> Spec:
         return Spec((2, mean.size), x.dtype)
 
-    def lower(self, k: Any, x: Any, dy: Any, mean: Any, variance: Any, sums: Any) -> None:
+    def lower(self, k: Any, x: Any, dy: Any, mean: Any, variance: Any, *operands: Any) -> None:
+        *parameters, sums = operands
+        gamma, beta = self.of.parameters(parameters) if self.act else (None, None)
         columns = mean.size
         rows = x.size // columns
         chunk = _rows_per_chunk(rows, columns)
         count = -(-rows // chunk)
         partials = k.temp((count, 2, columns), x.dtype)
-        fields = {"R": rows, "C": columns, "chunk": chunk, "relu": 0, "eps": self.of.eps}
-        k.batch_norm_grad_stats(fields, x, dy, mean, variance, None, partials)
+        fields = {**self.of.kernel_fields(x, mean, self.act), "chunk": chunk}
+        k.batch_norm_grad_stats(fields, x, dy, mean, variance, gamma, beta, partials)
         lower_reduce(k, SUM, partials, sums, 1, count, 2 * columns)
 
 
 class BatchNormGradX(Op):
-    """The gradient of BatchNorm's x, mean and variance taken along."""
+    """The gradient of BatchNorm's x, mean and variance taken along.
+
+    x, dy, mean, variance, gamma where there is one, beta where there is one and an activation (as above), sums -> dx.
+    """
 
     of: BatchNorm
+    act: int = 0
 
     outputs = ("dx",)
 
@@ -137,9 +180,10 @@ class BatchNormGradX(Op):
         return xs[0]
 
     def lower(self, k: Any, *operands: Any) -> None:
-        x, dy, mean, variance, *gamma, sums, dx = operands
-        scale = gamma[0] if gamma else None
-        k.batch_norm_grad_x(self.of.kernel_fields(x, mean), x, dy, mean, variance, scale, sums, None, dx)
+        x, dy, mean, variance, *parameters, sums, dx = operands
+        gamma, *rest = parameters if self.of.has_gamma else (None, *parameters)
+        fields = {**self.of.kernel_fields(x, mean, self.act), "residual": 0}
+        k.batch_norm_grad_x(fields, x, dy, mean, variance, gamma, rest[0] if rest else None, sums, dx)
 
 
 def batch_normalized(x: Any, gamma: Any, beta: Any, eps: float) -> tuple[Any, Any, Any]:

@@ -16,10 +16,10 @@ from nacre.core.tensor import Symbol, Tensor, as_array
 from nacre.core.variable import Variable, aligned_copy, latest_write
 from nacre.passes.combine import combine
 from nacre.passes.epilogue import move_into_epilogues
-from nacre.passes.expand import expand
 from nacre.passes.fold import fold
 from nacre.passes.fuse import fuse
 from nacre.passes.lower import lower
+from nacre.passes.normalize import normalize
 from nacre.passes.pack import pack
 from nacre.passes.pooled import fuse_pooled_convolutions
 from nacre.passes.simplify import remove_dead, simplify
@@ -48,7 +48,6 @@ class Plan:
         self.none = [value is None for value in flat]
         graph.outputs = [graph.symbol(_output(graph, value)) for value in flat if value is not None]
         dump(graph, "as traced")
-        expand(graph)
         simplify(graph)
         dump(graph, "simplify")
         given = len(graph.inputs)
@@ -56,6 +55,7 @@ class Plan:
         absorb_padding(graph)
         dump(graph, "fold")
         fuse_pooled_convolutions(graph)
+        normalize(graph)
         combine(graph)
         absorb_sums(graph)
         dump(graph, "combine")

@@ -343,7 +343,7 @@ Conv2DShape third_of(const DepthwiseBlockShape& s) {
   return c;
 }
 
-// How a unit goes: a few rows of output at a time, and as many of D channels kept as these see.
+// How a unit goes: a few rows of output at a time, and as many of D channels kept as these see; ring 0: x has them.
 struct Bands {
   i64 rows, ring;
   i64 ring_floats, floats;
@@ -351,7 +351,7 @@ struct Bands {
 
 Bands bands_of(const DepthwiseBlockShape& s) {
   const i64 wide = s.WW * s.D, narrow = s.OW * s.D, step = s.S == 1 ? 4 : 2;  // as walks go
-  const auto seen = [&](i64 rows) { return (rows - 1) * s.S + 3; };
+  const auto seen = [&](i64 rows) { return s.KH == 0 ? 0 : (rows - 1) * s.S + 3; };
   i64 rows = kBandRows;
   while (rows > step && seen(rows) * wide + rows * narrow > kBandFloats) rows -= step;
   rows = min_of(rows, s.rows);
@@ -371,23 +371,23 @@ Count most_scratch(const DepthwiseBlockShape& s, const Bands& b) {
   };
   for (i64 rows = 1; rows <= b.ring; ++rows) {
     for (i64 pad = 0; pad < 2; ++pad) ask(first_of(s), rows, pad);
-    if (rows <= b.rows) ask(third_of(s), rows, 0);
   }
+  for (i64 rows = 1; rows <= b.rows; ++rows) ask(third_of(s), rows, 0);
   return ok ? most : -1;
 }
 
 }  // namespace
 
 Facts depthwise_block_facts(const DepthwiseBlockShape& s) {
-  const Facts f1 = conv2d_packed_facts(first_of(s)), f2 = depthwise_conv2d_facts(second_of(s));
-  const Facts f3 = conv2d_packed_facts(third_of(s));
+  const Facts f2 = depthwise_conv2d_facts(second_of(s)), f3 = conv2d_packed_facts(third_of(s));
+  const Facts f1 = s.KH == 0 ? Facts{} : conv2d_packed_facts(first_of(s));
   Facts f;
   f.error = f1.error ? f1.error : f2.error ? f2.error : f3.error;
   if (!f.error && !walks(second_of(s))) f.error = "S is 1 or 2, and windows leave the image by no more than they overlap";
   if (!f.error && s.rows < 1) f.error = "rows must be positive";
   if (f.error) return f;
   f.flops = f1.flops + f2.flops + f3.flops;
-  const Count extents[] = {f1.extent[0], f1.extent[1], f1.extent[2], f2.extent[1], f2.extent[2],
+  const Count extents[] = {s.KH == 0 ? f2.extent[0] : f1.extent[0], f1.extent[1], f1.extent[2], f2.extent[1], f2.extent[2],
                            f3.extent[1], f3.extent[2], f3.extent[3], f3.extent[4]};
   Count all = 0;
   for (int i = 0; i < 9; ++i) all = all + (f.extent[i] = extents[i]);
@@ -424,6 +424,7 @@ void depthwise_block(const DepthwiseBlockShape& s, Slice units, Scratch scratch,
       const i64 rows = min_of(p.rows, end - oh), top = oh * s.S - s.PT2, seen = min_of((rows - 1) * s.S + 3 + top, s.WH);
       if (n != image_of || made < top) made = max_of(top, 0);
       image_of = n;
+      if (p.ring == 0) image.in = x + n * s.WH * wide, made = seen;
       for (i64 i = made; i < seen; i = made) {
         const i64 count = min_of(seen - i, p.ring - i % p.ring), above = i * s.SH - s.PT;
         const i64 from = min_of(max_of(above, 0), s.H);

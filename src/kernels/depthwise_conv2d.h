@@ -19,7 +19,7 @@ NACRE_FIELDS(DepthwiseConv2DShape, N, H, W, C, M, KH, KW, SH, SW, DH, DW, PT, PL
 // A convolution, a depthwise one behind it with a window of 3x3 and stride S, and one of single pixels behind that, O outputs,
 // as the blocks of MobileNets have them: HxWxC -> WHxWW*D -> OHxOW*D -> OHxOW*O, all dense.
 struct DepthwiseBlockShape {
-  i64 N, H, W, C, KH, KW, SH, SW, PT, PL;  // of the first one; no groups, no dilation
+  i64 N, H, W, C, KH, KW, SH, SW, PT, PL;  // of the first one; no groups, no dilation. KH 0: there is none, x has D channels
   i64 WH, WW, D;                           // its outputs
   i64 S, PT2, PL2, OH, OW, O;
   i64 bias[3], act[3];                     // of each

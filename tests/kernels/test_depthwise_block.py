@@ -8,8 +8,8 @@ RNG = np.random.default_rng(5)
 
 
 def shape(n, h, w, c, first, d, s, o, **more):
-    """Of a block with SAME padding; `first` is the window and the stride of the first convolution."""
-    (k, step), fields = first, {"N": n, "H": h, "W": w, "C": c, "D": d, "S": s, "O": o}
+    """Of a block with SAME padding; `first` is the window and the stride of the first convolution, if there is one."""
+    (k, step), fields = first or (1, 1), {"N": n, "H": h, "W": w, "C": c, "D": d, "S": s, "O": o}
 
     def same(size, window, stride):
         out = -(-size // stride)
@@ -19,7 +19,7 @@ def shape(n, h, w, c, first, d, s, o, **more):
     (oh, pt2), (ow, pl2) = same(wh, 3, s), same(ww, 3, s)
     fields.update(KH=k, KW=k, SH=step, SW=step, PT=pt, PL=pl, WH=wh, WW=ww, PT2=pt2, PL2=pl2, OH=oh, OW=ow)
     fields.update(bias=[1, 1, 1], act=[2, 2, 0], residual=0, rows=oh)
-    return fields | more
+    return fields | ({} if first else {"KH": 0, "bias": [0, 1, 1]}) | more
 
 
 def parts(s):
@@ -45,7 +45,7 @@ def floats(*n):
 def operands(s, isa):
     first, second, third = parts(s)
     w1, w3 = floats(s["KH"] * s["KW"] * s["C"], s["D"]), floats(s["D"], s["O"])
-    (panels,) = run("conv2d_pack", first, [w1], isa)
+    (panels,) = run("conv2d_pack", first, [w1], isa) if s["KH"] else [w1]
     (panels3,) = run("conv2d_pack", third, [w3], isa)
     biases = [floats(n if there else 0) for n, there in zip((s["D"], s["D"], s["O"]), s["bias"])]
     residual = floats(s["N"] * s["OH"] * s["OW"] * s["O"] if s["residual"] else 0)
@@ -61,6 +61,8 @@ CASES = {
     "image of odd windows": shape(1, 17, 18, 3, (5, 1), 33, 2, 17, act=[1, 0, 2], bias=[0, 1, 0], rows=2),
     "rows one by one": shape(3, 9, 5, 8, (1, 1), 20, 1, 3, rows=1),
     "larger than L2": shape(1, 20, 300, 16, (1, 1), 128, 1, 16, rows=9),
+    "without a first one": shape(2, 13, 12, 40, None, 40, 1, 24, rows=5, residual=1),
+    "strided without a first one": shape(1, 15, 14, 17, None, 17, 2, 33),
     "one pixel": shape(1, 1, 1, 8, (1, 1), 16, 1, 8),
     "no image": shape(0, 5, 5, 8, (1, 1), 16, 1, 8),
     "no channels": shape(1, 5, 5, 0, (1, 1), 16, 1, 8),
@@ -78,7 +80,7 @@ def test_a_block_gives_the_bits_of_its_parts(name, isa):
     x, panels, b1, w2, b2, panels3, b3, r = operands(s, isa)
     (got,) = same_bits_for_any_split("depthwise_block", s, [x, panels, b1, w2, b2, panels3, b3, r], isa)
     first, second, third = parts(s)
-    (wide,) = run("conv2d_packed", first, [x, panels, b1, floats(0)], isa)
+    (wide,) = run("conv2d_packed", first, [x, panels, b1, floats(0)], isa) if s["KH"] else [x]
     (narrow,) = run("depthwise_conv2d", second, [wide, w2, b2], isa)
     (want,) = run("conv2d_packed", third, [narrow, panels3, b3, r], isa)
     assert got.tobytes() == want.tobytes()

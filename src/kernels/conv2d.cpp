@@ -455,12 +455,26 @@ Facts conv2d_packed_facts(const Conv2DShape& s) {
   return f;
 }
 
-void conv2d_packed(const Conv2DShape& s, Slice units, Scratch scratch, const float* x, const float* panels, const float* b,
-                   const float* r, float* y) {
-  const Pass p = forward_plan(s);
+namespace {
+
+void run_packed(const Conv2DShape& s, const Pass& p, Slice units, Scratch scratch, const float* x, const float* panels,
+                const float* b, const float* r, float* y) {
   Operands at{x, panels, s.bias ? b : nullptr, nullptr, s.residual ? r : nullptr, s.residual ? ldr_of(s) : 0, y, s.act};
   at.packed = true;
   run_phase(s, p, p.q, false, units.begin, units.end, at, scratch);
+}
+
+}  // namespace
+
+void conv2d_packed(const Conv2DShape& s, Slice units, Scratch scratch, const float* x, const float* panels, const float* b,
+                   const float* r, float* y) {
+  run_packed(s, forward_plan(s), units, scratch, x, panels, b, r, y);
+}
+
+void conv2d_packed_rows(const Conv2DShape& s, Scratch scratch, const float* x, const float* panels, const float* b,
+                        const float* r, float* y) {
+  const Pass p = forward_plan(s);
+  run_packed(s, p, {0, p.G * p.sets * p.blocks}, scratch, x, panels, b, r, y);
 }
 
 Facts conv2d_pack_facts(const Conv2DShape& s) {

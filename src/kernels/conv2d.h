@@ -33,6 +33,9 @@ void conv2d(const Conv2DShape& s, Slice units, Scratch scratch, const float* x, 
 Facts conv2d_packed_facts(const Conv2DShape& s);
 void conv2d_packed(const Conv2DShape& s, Slice units, Scratch scratch, const float* x, const float* panels, const float* b,
                    const float* r, float* y);
+// All units, for other kernels.
+void conv2d_packed_rows(const Conv2DShape& s, Scratch scratch, const float* x, const float* panels, const float* b,
+                        const float* r, float* y);
 Facts conv2d_pack_facts(const Conv2DShape& s);
 void conv2d_pack(const Conv2DShape& s, Slice units, Scratch scratch, const float* w, float* panels);
 

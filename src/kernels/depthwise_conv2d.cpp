@@ -1,6 +1,7 @@
 // Vectors run along the channels. Forward and gradient of x share one loop: a tile of pixels of one row holds its sums in
 // registers, each tap's weights are read once per tile, and rows and columns at the border take the taps they have, so that
 // nothing is copied. With M > 1 the input is spread to C*M channels first (gradient of x: summed afterwards), row by row.
+#include "kernels/conv2d.h"
 #include "kernels/depthwise_shape.h"
 #include "kernels/depthwise_walk.h"
 
@@ -318,6 +319,127 @@ void depthwise_conv2d(const DepthwiseConv2DShape& s, Slice units, Scratch scratc
       }
     }
     i = stop;
+  }
+}
+
+namespace {
+
+constexpr i64 kBandFloats = 128 * 1024;  // 512 KB of L2: rows of D channels before and behind the depthwise convolution
+constexpr i64 kBandRows = 8;
+
+Conv2DShape first_of(const DepthwiseBlockShape& s) {
+  Conv2DShape c{};
+  c.N = s.N, c.H = s.H, c.W = s.W, c.C = s.C, c.O = s.D, c.KH = s.KH, c.KW = s.KW, c.SH = s.SH, c.SW = s.SW, c.DH = c.DW = 1;
+  c.PT = s.PT, c.PL = s.PL, c.OH = s.WH, c.OW = s.WW, c.G = 1, c.bias = s.bias[0], c.act = s.act[0];
+  return c;
+}
+DepthwiseConv2DShape second_of(const DepthwiseBlockShape& s) {
+  return {s.N, s.WH, s.WW, s.D, 1, 3, 3, s.S, s.S, 1, 1, s.PT2, s.PL2, s.OH, s.OW, s.bias[1], s.act[1], 0, 0};
+}
+Conv2DShape third_of(const DepthwiseBlockShape& s) {
+  Conv2DShape c{};
+  c.N = s.N, c.H = c.OH = s.OH, c.W = c.OW = s.OW, c.C = s.D, c.O = s.O, c.KH = c.KW = c.SH = c.SW = c.DH = c.DW = c.G = 1;
+  c.bias = s.bias[2], c.act = s.act[2], c.residual = s.residual;
+  return c;
+}
+
+// How a unit goes: a few rows of output at a time, and as many of D channels kept as these see; ring 0: x has them.
+struct Bands {
+  i64 rows, ring;
+  i64 ring_floats, floats;
+};
+
+Bands bands_of(const DepthwiseBlockShape& s) {
+  const i64 wide = s.WW * s.D, narrow = s.OW * s.D, step = s.S == 1 ? 4 : 2;  // as walks go
+  const auto seen = [&](i64 rows) { return s.KH == 0 ? 0 : (rows - 1) * s.S + 3; };
+  i64 rows = kBandRows;
+  while (rows > step && seen(rows) * wide + rows * narrow > kBandFloats) rows -= step;
+  rows = min_of(rows, s.rows);
+  return {rows, seen(rows), ceil_div(seen(rows) * wide, 16) * 16, ceil_div(rows * narrow, 16) * 16};
+}
+
+// The most workspace that any of the problems takes that a unit puts to conv2d_packed: it depends on the rows, and on
+// whether all windows lie inside.
+Count most_scratch(const DepthwiseBlockShape& s, const Bands& b) {
+  i64 most = 0;
+  bool ok = true;
+  const auto ask = [&](Conv2DShape c, i64 rows, i64 pad) {
+    c.N = 1, c.OH = rows, c.H = (rows - 1) * c.SH + c.KH, c.PT = pad;
+    const Facts f = conv2d_packed_facts(c);
+    ok = ok && !f.error;
+    most = max_of(most, f.scratch);
+  };
+  for (i64 rows = 1; rows <= b.ring; ++rows) {
+    for (i64 pad = 0; pad < 2; ++pad) ask(first_of(s), rows, pad);
+  }
+  for (i64 rows = 1; rows <= b.rows; ++rows) ask(third_of(s), rows, 0);
+  return ok ? most : -1;
+}
+
+}  // namespace
+
+Facts depthwise_block_facts(const DepthwiseBlockShape& s) {
+  const Facts f2 = depthwise_conv2d_facts(second_of(s)), f3 = conv2d_packed_facts(third_of(s));
+  const Facts f1 = s.KH == 0 ? Facts{} : conv2d_packed_facts(first_of(s));
+  Facts f;
+  f.error = f1.error ? f1.error : f2.error ? f2.error : f3.error;
+  if (!f.error && !walks(second_of(s))) f.error = "S is 1 or 2, and windows leave the image by no more than they overlap";
+  if (!f.error && s.rows < 1) f.error = "rows must be positive";
+  if (f.error) return f;
+  f.flops = f1.flops + f2.flops + f3.flops;
+  const Count extents[] = {s.KH == 0 ? f2.extent[0] : f1.extent[0], f1.extent[1], f1.extent[2], f2.extent[1], f2.extent[2],
+                           f3.extent[1], f3.extent[2], f3.extent[3], f3.extent[4]};
+  Count all = 0;
+  for (int i = 0; i < 9; ++i) all = all + (f.extent[i] = extents[i]);
+  const Count most = (Count(s.WW) + Count(s.OW)) * Count(s.D) * Count(32);
+  const Bands b = most.ok() ? bands_of(s) : Bands{};
+  const Count scratch = most.ok() ? most_scratch(s, b) + Count(b.ring_floats + b.floats) * Count(4) : most;
+  const Count units = Count(s.N) * Count(ceil_div(s.OH, s.rows));
+  if (!all.ok() || !scratch.ok() || !units.ok()) {
+    f.error = "the problem is too large";
+    return f;
+  }
+  f.units = f.extent[8].value() > 0 ? units.value() : 0;
+  f.scratch = scratch.value();
+  return f;
+}
+
+void depthwise_block(const DepthwiseBlockShape& s, Slice units, Scratch scratch, const float* x, const float* panels,
+                     const float* b, const float* w2, const float* b2, const float* panels3, const float* b3,
+                     const float* r, float* y) {
+  const Bands p = bands_of(s);
+  float* ring = reinterpret_cast<float*>(scratch.at);
+  float* band = ring + p.ring_floats;
+  const Scratch rest{scratch.at + (p.ring_floats + p.floats) * 4, scratch.bytes - (p.ring_floats + p.floats) * 4};
+  Conv2DShape first = first_of(s), third = third_of(s);
+  first.N = third.N = 1;
+  const i64 per = ceil_div(s.OH, s.rows), wide = s.WW * s.D;
+  Image image{s.WH, s.WW, s.OH, s.OW, s.PT2, s.PL2, s.D, s.D, s.D, ring, w2, s.bias[1] ? b2 : nullptr};
+  image.floor = s.act[1] ? 0.0f : -__builtin_inff(), image.ceiling = s.act[1] == 2 ? 6.0f : __builtin_inff();
+  image.ring = p.ring;
+  i64 made = 0, image_of = -1;  // the next row of D channels
+  for (i64 u = units.begin; u < units.end; ++u) {
+    const i64 n = u / per, end = min_of(s.OH, (u % per + 1) * s.rows);
+    for (i64 oh = u % per * s.rows; oh < end; oh += p.rows) {
+      const i64 rows = min_of(p.rows, end - oh), top = oh * s.S - s.PT2, seen = min_of((rows - 1) * s.S + 3 + top, s.WH);
+      if (n != image_of || made < top) made = max_of(top, 0);
+      image_of = n;
+      if (p.ring == 0) image.in = x + n * s.WH * wide, made = seen;
+      for (i64 i = made; i < seen; i = made) {
+        const i64 count = min_of(seen - i, p.ring - i % p.ring), above = i * s.SH - s.PT;
+        const i64 from = min_of(max_of(above, 0), s.H);
+        first.OH = count, first.PT = from - above;
+        first.H = max_of(min_of(above + (count - 1) * s.SH + s.KH, s.H) - from, 0);
+        conv2d_packed_rows(first, rest, x + (n * s.H + from) * s.W * s.C, panels, b, nullptr, ring + i % p.ring * wide);
+        made = i + count;
+      }
+      image.out = band - oh * s.OW * s.D;
+      if (s.S == 1) filter_image<1, false, false>(image, oh, oh + rows);
+      else filter_image<2, false, false>(image, oh, oh + rows);
+      third.H = third.OH = rows;
+      const i64 at = (n * s.OH + oh) * s.OW * s.O;
+      conv2d_packed_rows(third, rest, band, panels3, b3, s.residual ? r + at : nullptr, y + at);
+    }
   }
 }
 

@@ -64,6 +64,9 @@ struct Image {
   float* out = nullptr;
   float floor = 0, ceiling = 0;
   i64 d0 = 0, d1 = i64{1} << 60;  // the channels that are wanted, from whole vectors on
+  i64 ring = 0;  // rows that `in` has, row i being i % ring; 0: all rows
+
+  NACRE_INLINE_MEMBER const float* row(i64 i) const { return in + (ring > 0 && i >= 0 ? i % ring : i) * IW * ld_in; }
 };
 
 // R rows of output from oh on, columns [ow, ow + n), channels d and up.
@@ -77,7 +80,7 @@ void filter_walk(const Image& s, i64 oh, i64 ow, i64 n, i64 d) {
   const i64 ih = oh * S - s.PT, iw = ow * S - s.PL;
   NACRE_UNROLL for (int row = 0; row < kRows; ++row) {
     const i64 i = ih + row;
-    op.set_in(row, i >= 0 && i < s.IH, s.in + (i * s.IW + iw) * s.ld_in + d, s.ld_in);
+    op.set_in(row, i >= 0 && i < s.IH, s.row(i) + iw * s.ld_in + d, s.ld_in);
   }
   NACRE_UNROLL for (int row = 0; row < R; ++row) {
     const i64 at = ((oh + row) * s.OW + ow) * s.ld_out + d;

@@ -149,7 +149,7 @@ class Walk {
         }
       } else {
         const Instruction& each = instruction(task.instruction);
-        execute(program_, context_, each, bases_, part(each.units, task.slice, task.slices), k_);
+        execute(program_, context_, each, bases_, task.units, k_);
       }
       finished.advance(target);
     }

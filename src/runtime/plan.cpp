@@ -78,11 +78,10 @@ int threads_for(const Program& program, const Instruction& instruction, int thre
                                      : 1);
 }
 
-// Slices per thread: several where they stay long, so that a thread that comes late finds something left to do.
-int slices_for(const Program& program, const Instruction& instruction, int threads) {
+// Slices of a thread's share: several where they stay long, so that a thread that comes late finds something left to do.
+i64 slices_for(const Program& program, const Instruction& instruction, int threads) {
   const double us = estimate_us(program, instruction) / threads;
-  const i64 each = us >= 4 * kMinUsPerSlice ? 4 : us >= 2 * kMinUsPerSlice ? 2 : 1;
-  return static_cast<int>(min_of(threads * each, instruction.units));
+  return us >= 4 * kMinUsPerSlice ? 4 : us >= 2 * kMinUsPerSlice ? 2 : 1;
 }
 
 void find_phases(const Program& program, Plan& plan) {
@@ -118,13 +117,17 @@ void add_phase(const Program& program, const std::vector<i64>& instructions, Pla
   phase.chain = static_cast<i64>(plan.chains.size()) - phase.first_in_chain;
   for (int owner = 0; owner < plan.threads; ++owner) {
     plan.owned.push_back(static_cast<i64>(plan.tasks.size()));
-    if (owner == 0 && phase.chain > 0) plan.tasks.push_back({-1, 0, 1});
+    if (owner == 0 && phase.chain > 0) plan.tasks.push_back({-1, {0, 0}});
     for (const i64 i : spread) {
       const int threads = plan.threads_of[static_cast<std::size_t>(i)];
       if (owner >= threads) continue;
-      const int slices = slices_for(program, program.instructions()[static_cast<std::size_t>(i)], threads);
-      const Slice mine = part(slices, owner, threads);
-      for (i64 s = mine.begin; s < mine.end; ++s) plan.tasks.push_back({i, static_cast<int>(s), slices});
+      const Instruction& instruction = program.instructions()[static_cast<std::size_t>(i)];
+      const Slice share = part(instruction.units, owner, threads);
+      const i64 units = share.end - share.begin, slices = min_of(slices_for(program, instruction, threads), units);
+      for (i64 s = 0; s < slices; ++s) {
+        const Slice mine = part(units, static_cast<int>(s), static_cast<int>(slices));
+        plan.tasks.push_back({i, {share.begin + mine.begin, share.begin + mine.end}});
+      }
     }
   }
   plan.owned.push_back(static_cast<i64>(plan.tasks.size()));

@@ -13,7 +13,7 @@ namespace nacre {
 
 struct Task {
   i64 instruction;  // -1: the phase's chain
-  int slice, slices;
+  Slice units;
 };
 
 struct Phase {

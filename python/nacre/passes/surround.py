@@ -49,7 +49,7 @@ class Conv2DSum(ImageOp):
 def absorb_padding(graph: Graph) -> None:
     """In place: zeros padded on for a Conv2D alone, or for a MaxPool2D of what is never negative, become its
     padding."""
-    alone = _sole_readers(graph)
+    alone = sole_readers(graph)
     for node in graph.nodes:
         op = node.op
         pad = node.inputs[0].node if isinstance(op, (Conv2D, MaxPool2D)) else None
@@ -82,7 +82,7 @@ def _reach_inside(sides: Any, window: tuple[int, int]) -> bool:
 def absorb_sums(graph: Graph) -> None:
     """In place, after `combine`: a convolution takes in a sum and a relu or relu6 that only it feeds; it runs where the
     last of them stood."""
-    alone = _sole_readers(graph)
+    alone = sole_readers(graph)
     order = {id(node): i for i, node in enumerate(graph.nodes)}
     gone: set[int] = set()
     for node in graph.nodes:
@@ -135,7 +135,7 @@ def _is_relu6(node: Node) -> bool:
     return isinstance(node.op, Clip) and [literal(s) for s in node.inputs[1:]] == [0.0, 6.0]
 
 
-def _sole_readers(graph: Graph) -> Callable[[Symbol], Node | None]:
+def sole_readers(graph: Graph) -> Callable[[Symbol], Node | None]:
     """A function that gives the only reader of a value, None where there are more or the value leaves the graph."""
     readers: dict[int, list[Node]] = {}
     for node in graph.nodes:

@@ -14,6 +14,7 @@ from nacre.core.graph import Graph
 from nacre.core.spec import NUMPY, Spec, dtype_name
 from nacre.core.tensor import Symbol, Tensor, as_array
 from nacre.core.variable import Variable, aligned_copy, latest_write
+from nacre.passes.blocks import join_blocks
 from nacre.passes.combine import combine
 from nacre.passes.epilogue import move_into_epilogues
 from nacre.passes.fold import fold
@@ -65,6 +66,7 @@ class Plan:
         remove_dead(graph)
         move_into_epilogues(graph)
         pack(graph, folded)
+        join_blocks(graph)
         dump(graph, "fuse")
         strips(graph)
         dump(graph, "strips")

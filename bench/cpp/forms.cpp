@@ -107,10 +107,10 @@ std::vector<Case> conv2d(const Context& c) {
                      {"x", "w", "b", "", "y"}, {"dy", "w", "", "", "", "dx"});
 }
 
-// At stride 1; FLOP as of the plain convolution.
+// FLOP as of the plain convolution.
 std::vector<Case> conv2d_winograd(const Context& c) {
-  const i64 KH = c.line.number("KH", 3), KW = c.line.number("KW", 3);
-  const Window h = window(c.line, c.line.number("H"), KH, 1, 1), w = window(c.line, c.line.number("W"), KW, 1, 1);
+  const i64 KH = c.line.number("KH", 3), KW = c.line.number("KW", 3), S = c.line.number("stride", 1);
+  const Window h = window(c.line, c.line.number("H"), KH, S, 1), w = window(c.line, c.line.number("W"), KW, S, 1);
   const FieldValues image{{"N", {c.line.number("N")}},
                           {"H", {c.line.number("H")}},
                           {"W", {c.line.number("W")}},
@@ -123,9 +123,14 @@ std::vector<Case> conv2d_winograd(const Context& c) {
                           {"bias", {1}},
                           {"KH", {KH}},
                           {"KW", {KW}},
-                          {"tile", {c.line.number("tile", KW == 3 ? 4 : 2)}}};
+                          {"stride", {S}},
+                          {"tile", {c.line.number("tile", KW == 5 && S == 1 ? 2 : 4)}}};
+  const FieldValues turned = with(image, {{"turned", {1}}, {"bias", {0}}, {"N", image.at("N")}, {"H", image.at("OH")},
+                                          {"W", image.at("OW")}, {"C", image.at("O")}, {"O", image.at("C")},
+                                          {"OH", image.at("H")}, {"OW", image.at("W")}});
   return {{"forward", {{"conv2d_winograd", image, {"x", "u", "b", "", "", "y"}}}, {}},
           {"pack", {{"conv2d_winograd_pack", image, {"w", "u"}}}, {}},
+          {"grad_x", {{"conv2d_winograd", turned, {"dy", "turned", "", "", "", "dx"}}}, {}},
           weight_gradient(c, "conv2d_winograd", image, {"x", "dy"}, {})};
 }
 
@@ -239,7 +244,7 @@ const Named kForms[] = {
     {"dense", dense, " M K N "},
     {"matmul", matmul, " B M K N "},
     {"conv2d", conv2d, " N H W C KH KW SH SW padding O DH DW G "},
-    {"conv2d_winograd", conv2d_winograd, " N H W C O KH KW padding tile "},
+    {"conv2d_winograd", conv2d_winograd, " N H W C O KH KW stride padding tile "},
     {"depthwise_conv2d", depthwise_conv2d, " N H W C KH KW SH SW padding DH DW multiplier "},
     {"conv2d_pool", conv2d_pool, " N H W C KH KW SH SW padding O DH DW pool "},
     {"max_pool2d", max_pool2d, kImageKeys},

@@ -1,5 +1,6 @@
 // Tiles go in chunks that leave room in L2. What a chunk reads is transformed to v[points][tiles][C]; then, panel by panel of
-// outputs, there is one product for each point, s[point] = v[point] u[point], and s is transformed back and finished.
+// outputs, there is one product for each point, s[point] = v[point] u[point], and s is transformed back and finished. Phases that
+// are added count as more channels, those that lie side by side as more tiles.
 #include "kernels/conv2d_winograd.h"
 
 #include "kernels/conv2d_pool_windows.h"
@@ -18,8 +19,8 @@ constexpr i64 kPackChannels = 16;                 // of a unit
 constexpr i64 kMostTaps = 25;
 
 struct Plan {
-  i64 points;                // products of a tile
-  i64 rows, columns, tiles;  // of an image; of all images
+  i64 points, K;             // products of a tile, of so many terms
+  i64 rows, columns, tiles;  // of an image; of all images and phases
   i64 chunks, chunk;         // at most so many tiles each
   i64 panels;
   i64 ld_v, v_point, s_point;  // floats from tile to tile and from point to point
@@ -29,21 +30,23 @@ i64 panel_vectors(const WinogradShape& s, i64 o) { return min_of(ceil_div(s.O - 
 
 Plan plan(const WinogradShape& s) {
   Plan p{};
+  const winograd::Phases first = winograd::phases_of(s, 0);  // no other one has more outputs
   p.points = winograd::points(s);
-  p.rows = ceil_div(s.OH, winograd::tile_rows(s));
-  p.columns = ceil_div(s.OW, s.tile);
+  p.K = winograd::sums_of(s) * s.C;
+  p.rows = ceil_div(first.h.out.count, winograd::tile_rows(s));
+  p.columns = ceil_div(first.w.out.count, s.tile);
   const Count tiles = Count(s.N) * Count(p.rows) * Count(p.columns);
   p.tiles = tiles.ok() ? tiles.value() : -1;
   p.panels = ceil_div(s.O, kOutputs);
   if (p.tiles <= 0 || p.panels == 0) return p;
-  const bool near = p.points * s.C <= kNearFloats / s.O;
+  const bool near = p.points * p.K <= kNearFloats / s.O;
   const i64 fewest = ceil_div(p.tiles, kMostTiles);
   p.chunks = min_of(ceil_div(kManyUnits, p.panels), p.tiles / (near ? kFewTiles : kFewTilesFar));
   const i64 even = p.panels % 4 == 0 ? 1 : p.panels % 2 == 0 ? 2 : 4;  // four threads have equally many units
   p.chunks = max_of(p.chunks / even * even, fewest);
   p.chunk = ceil_div(p.tiles, p.chunks);
   // Odd numbers of lines keep rows and points out of each other's cache sets.
-  p.ld_v = (ceil_div(s.C, 16) | 1) * 16;
+  p.ld_v = (ceil_div(p.K - s.C + ceil_div(s.C, kLanes) * kLanes, 16) | 1) * 16;  // whole vectors of each phase
   p.v_point = (p.chunk | 1) * p.ld_v;
   p.s_point = p.chunk * kOutputs + 16;
   return p;
@@ -57,38 +60,31 @@ struct Place {
 };
 Place place(const Plan& p, i64 t) { return {t / p.columns / p.rows, t / p.columns % p.rows, t % p.columns}; }
 
-// Where the inputs of a tile stand; those outside the image at a line of zeros.
 template <class T>
-struct Inputs {
-  const float* at[T::inh * T::inw];
-
-  NACRE_INLINE_MEMBER void find(const WinogradShape& s, const Plan& p, i64 t, const float* x, const float* zeros) {
-    const Place tile = place(p, t);
-    const i64 ld = s.ldx ? s.ldx : s.C, w0 = tile.column * T::mw - s.PL;
-    for (i64 i = 0; i < T::inh; ++i) {
-      const i64 h = tile.row * T::mh - s.PT + i;
-      const bool inside = t < p.tiles && h >= 0 && h < s.H;
-      for (i64 j = 0; j < T::inw; ++j) {
-        const i64 w = w0 + j;
-        at[i * T::inw + j] = inside && w >= 0 && w < s.W ? x + ((tile.image * s.H + h) * s.W + w) * ld : zeros;
-      }
-    }
+void transform_chunk(const WinogradShape& s, const Plan& p, const winograd::Phases& phase, i64 first, i64 tiles, const float* x,
+                     const float* zeros, float* v) {
+  const i64 whole = s.C / kLanes * kLanes, ld = s.ldx ? s.ldx : s.C, row = s.W * ld;
+  const winograd::Image all = winograd::every({x, row, ld, s.H, s.W, zeros}, phase.h.in, phase.w.in);
+  const float* inputs[2][T::inh * T::inw];
+  const auto find = [&](i64 t) __attribute__((always_inline)) {
+    const Place tile = place(p, min_of(t, p.tiles - 1));
+    winograd::Image image = all;
+    image.at += tile.image * s.H * row;
+    winograd::pixels<T::inh, T::inw>(image, tile.row * T::mh - phase.h.pad, tile.column * T::mw - phase.w.pad, inputs[t % 2]);
+  };
+  find(first);
+  for (i64 t = first; t < first + tiles; ++t, v += p.ld_v) {
+    find(t + 1);
+    const float* const* at = inputs[t % 2];
+    const float* const* next = inputs[(t + 1) % 2];
+    for (i64 c = 0; c < whole; c += kLanes) winograd::transform_input<T, true>(at, next, c, kLanes, v, p.v_point);
+    if (whole < s.C) winograd::transform_input<T, false>(at, next, whole, s.C - whole, v, p.v_point);
   }
-};
+}
 
-template <class T>
-void transform_chunk(const WinogradShape& s, const Plan& p, i64 first, i64 tiles, const float* x, const float* zeros,
-                     float* v) {
-  const i64 whole = s.C / kLanes * kLanes;
-  Inputs<T> inputs[2];
-  inputs[0].find(s, p, first, x, zeros);
-  for (i64 t = 0; t < tiles; ++t, v += p.ld_v) {
-    const Inputs<T>& at = inputs[t % 2];
-    Inputs<T>& next = inputs[(t + 1) % 2];
-    next.find(s, p, first + t + 1, x, zeros);
-    for (i64 c = 0; c < whole; c += kLanes) winograd::transform_input<T, true>(at.at, next.at, c, kLanes, v, p.v_point);
-    if (whole < s.C) winograd::transform_input<T, false>(at.at, next.at, whole, s.C - whole, v, p.v_point);
-  }
+// Of weights of a phase that lies beside others.
+i64 part_floats(const WinogradShape& s) {
+  return winograd::sums_of(s) * winograd::points(s) * s.C * ceil_div(s.O, kLanes) * kLanes;
 }
 
 using Multiply = void (*)(const winograd::ProductCall&);
@@ -156,14 +152,16 @@ NACRE_INLINE void transform_output(const float* sums, i64 s_point, Vec (&y)[T::m
 
 // The outputs of a chunk in one panel, which begins with output o.
 template <class T>
-void finish_chunk(const WinogradShape& s, const Plan& p, i64 first, i64 tiles, i64 o, const float* sums, const float* b,
-                  const float* r, const float* h, float* y) {
+void finish_chunk(const WinogradShape& s, const Plan& p, const winograd::Phases& phase, i64 first, i64 tiles, i64 o,
+                  const float* sums, const float* b, const float* r, const float* h, float* y) {
   const i64 ldy = s.ldy ? s.ldy : s.O, ldr = s.ldr ? s.ldr : s.O, vectors = panel_vectors(s, o);
+  const winograd::Every down = phase.h.out, along = phase.w.out;
   for (i64 t = 0; t < tiles; ++t) {
     const Place tile = place(p, first + t);
-    const i64 rows = min_of(T::mh, s.OH - tile.row * T::mh);
-    const i64 columns = min_of(T::mw, s.OW - tile.column * T::mw);
-    const i64 px = (tile.image * s.OH + tile.row * T::mh) * s.OW + tile.column * T::mw;
+    const i64 rows = min_of(T::mh, down.count - tile.row * T::mh);
+    const i64 columns = min_of(T::mw, along.count - tile.column * T::mw);
+    const i64 px = (tile.image * s.OH + down.first + tile.row * T::mh * down.step) * s.OW + along.first +
+                   tile.column * T::mw * along.step;
     for (i64 v = 0; v < vectors; ++v, sums += kLanes) {
       const i64 c = o + v * kLanes, lanes = min_of(s.O - c, kLanes);
       Vec out[T::mh][T::mw];
@@ -171,7 +169,7 @@ void finish_chunk(const WinogradShape& s, const Plan& p, i64 first, i64 tiles, i
       const Vec bias = s.bias ? load(b + c, lanes) : zero();
       for (i64 i = 0; i < rows; ++i) {
         for (i64 j = 0; j < columns; ++j) {
-          const i64 at = px + i * s.OW + j;
+          const i64 at = px + i * down.step * s.OW + j * along.step;
           Vec sum = out[i][j] + bias;
           if (s.residual) sum += load(r + at * ldr + c, lanes);
           if (s.act) sum = max(zero(), sum);  // keeps NaN
@@ -225,7 +223,7 @@ void finish_windows(const WinogradShape& s, const Plan& p, i64 first, i64 tiles,
   }
 }
 
-// finish(chunk's first tile, tiles, first output of the panel, sums) for every unit.
+// finish(phase, chunk's first tile, tiles, first output of the panel, sums) for every unit.
 template <class T, class Finish>
 void run(const WinogradShape& s, Slice units, Scratch scratch, const float* x, const float* u, Finish finish) {
   const Plan p = plan(s);
@@ -235,16 +233,22 @@ void run(const WinogradShape& s, Slice units, Scratch scratch, const float* x, c
   if (units.begin < units.end) zero_floats(zeros, p.ld_v);
   i64 held = -1;
   for (i64 unit = units.begin; unit < units.end; ++unit) {
-    const i64 chunk = unit / p.panels, o = unit % p.panels * kOutputs;
+    const i64 chunk = unit / p.panels % p.chunks, part = unit / p.panels / p.chunks, o = unit % p.panels * kOutputs;
     const i64 first = first_tile(p, chunk), tiles = first_tile(p, chunk + 1) - first;
-    if (chunk != held) transform_chunk<T>(s, p, first, tiles, x, zeros, v);
-    held = chunk;
-    const i64 vectors = panel_vectors(s, o), floats = s.C * vectors * kLanes;
-    const float* panel = u + o * p.points * s.C;
-    for (i64 i = 0; i < p.points; ++i, panel += floats) {
-      multiply_panel({v + i * p.v_point, p.ld_v, panel, s.C, sums + i * p.s_point, panel + floats}, tiles, vectors);
+    const winograd::Phases phase = winograd::phases_of(s, part);
+    if (unit / p.panels != held) {
+      transform_chunk<T>(s, p, phase, first, tiles, x, zeros, v);
+      for (i64 i = 1; i < winograd::sums_of(s); ++i) {
+        transform_chunk<T>(s, p, winograd::phases_of(s, i), first, tiles, x, zeros, v + i * s.C);
+      }
     }
-    finish(p, first, tiles, o, sums);
+    held = unit / p.panels;
+    const i64 vectors = panel_vectors(s, o), floats = p.K * vectors * kLanes;
+    const float* panel = u + part * part_floats(s) + o * p.points * p.K;
+    for (i64 i = 0; i < p.points; ++i, panel += floats) {
+      multiply_panel({v + i * p.v_point, p.ld_v, panel, p.K, sums + i * p.s_point, panel + floats}, tiles, vectors);
+    }
+    finish(p, phase, first, tiles, o, sums);
   }
 }
 
@@ -254,18 +258,26 @@ struct Weights {
   i64 tap, row;  // floats from one to the next
 };
 
-// u of the outputs from o on and the channels c .. c_end, all of one panel.
+// u of a phase, the outputs from o on and the channels c .. c_end, all of one panel; phases that are added follow each other
+// as channels do.
 template <class T>
-void pack_channels(const WinogradShape& s, const Weights& w, i64 o, i64 c, i64 c_end, float* u) {
-  const i64 vectors = panel_vectors(s, o), point = s.C * vectors * kLanes;
-  u += o * T::inh * T::inw * s.C + c * vectors * kLanes;
+void pack_channels(const WinogradShape& s, const Weights& w, i64 number, i64 o, i64 c, i64 c_end, float* u) {
+  const winograd::Phases phase = winograd::phases_of(s, number);
+  const i64 vectors = panel_vectors(s, o), K = winograd::sums_of(s) * s.C, point = K * vectors * kLanes;
+  u += o * T::inh * T::inw * K + ((s.turned ? 0 : number * s.C) + c) * vectors * kLanes;
+  if (s.turned) u += number * part_floats(s);
   for (const float* row = w.at; c < c_end; ++c, row += w.row, u += vectors * kLanes) {
     for (i64 v = 0; v < vectors; ++v) {
       const i64 n = min_of(s.O - o - v * kLanes, kLanes);
       VecD half[T::inh][T::kw];
       for (int j = 0; j < T::kw; ++j) {
+        const i64 kw = phase.w.tap + j * phase.w.step;
         VecD g[T::kh], t[T::inh];
-        for (int i = 0; i < T::kh; ++i) g[i] = to_double(load(row + (i * T::kw + j) * w.tap + v * kLanes, n));
+        for (int i = 0; i < T::kh; ++i) {
+          const i64 kh = phase.h.tap + i * phase.h.step;
+          const bool exists = kh >= 0 && kh < s.KH && kw >= 0 && kw < s.KW;
+          g[i] = to_double(exists ? load(row + (kh * s.KW + kw) * w.tap + v * kLanes, n) : zero());
+        }
         T::Down::weights(g, t);
         for (int i = 0; i < T::inh; ++i) half[i][j] = t[i];
       }
@@ -295,7 +307,7 @@ WinogradShape covered(WinogradShape s) {
 }
 
 Count packed_floats(const WinogradShape& s) {
-  return Count(winograd::points(s)) * Count(s.C) * Count(ceil_div(s.O, kLanes) * kLanes);
+  return Count(s.stride * s.stride * winograd::points(s)) * Count(s.C) * Count(ceil_div(s.O, kLanes) * kLanes);
 }
 
 }  // namespace
@@ -309,7 +321,7 @@ Facts conv2d_winograd_facts(const WinogradShape& s) {
   f.extent[5] = f.extent[4];
   f.extent[4] = s.masked ? f.extent[5] : Count(0);
   f.extent[1] = packed_floats(s);
-  const Count units = Count(p.chunks) * Count(p.panels);
+  const Count units = Count(winograd::parts_of(s)) * Count(p.chunks) * Count(p.panels);
   const Count scratch =
       (Count(p.points) * (Count(p.v_point) + Count(p.s_point)) + Count(p.ld_v)) * Count(sizeof(float));
   if (p.tiles < 0 || !units.ok() || !scratch.ok()) {
@@ -318,6 +330,10 @@ Facts conv2d_winograd_facts(const WinogradShape& s) {
   }
   f.units = units.value();
   f.scratch = scratch.value();
+  if (s.turned && s.stride > 1) {  // each pixel of x meets all taps
+    const double outputs = static_cast<double>(s.OH) * static_cast<double>(s.OW);
+    f.flops *= static_cast<double>(s.H) * static_cast<double>(s.W) / (outputs > 0 ? outputs : 1);
+  }
   return f;
 }
 
@@ -325,8 +341,8 @@ void conv2d_winograd(const WinogradShape& s, Slice units, Scratch scratch, const
                      const float* b, const float* r, const float* h, float* y) {
   winograd::with_tile(s, [&](auto tile) {
     using T = decltype(tile);
-    run<T>(s, units, scratch, x, u, [&](const Plan& p, i64 first, i64 tiles, i64 o, const float* sums) {
-      finish_chunk<T>(s, p, first, tiles, o, sums, b, r, h, y);
+    run<T>(s, units, scratch, x, u, [&](const Plan& p, const winograd::Phases& phase, i64 first, i64 tiles, i64 o, const float* sums) {
+      finish_chunk<T>(s, p, phase, first, tiles, o, sums, b, r, h, y);
     });
   });
 }
@@ -334,7 +350,7 @@ void conv2d_winograd(const WinogradShape& s, Slice units, Scratch scratch, const
 Facts conv2d_winograd_pool_facts(const WinogradShape& s) {
   Facts f = conv2d_winograd_facts(s);
   if (f.error) return f;
-  if (s.KH == 1) f.error = "the window has two axes";
+  if (s.KH == 1 || s.stride != 1 || s.turned) f.error = "the window has two axes, stride is 1 and turned 0";
   if (s.act > 1 || s.residual || s.masked) f.error = "act is 0 or 1, and there is no residual and no mask";
   if (f.error) return f;
   const WinogradShape t = covered(s);
@@ -352,8 +368,8 @@ void conv2d_winograd_pool(const WinogradShape& shape, Slice units, Scratch scrat
   const WinogradShape s = covered(shape);
   winograd::with_tile(s, [&](auto tile) {
     using T = decltype(tile);
-    if constexpr (T::kh > 1) {
-      run<T>(s, units, scratch, x, u, [&](const Plan& p, i64 first, i64 tiles, i64 o, const float* sums) {
+    if constexpr (T::kh > 2) {
+      run<T>(s, units, scratch, x, u, [&](const Plan& p, const winograd::Phases&, i64 first, i64 tiles, i64 o, const float* sums) {
         finish_windows<T>(s, p, first, tiles, o, sums, b, y, index);
       });
     }
@@ -367,18 +383,21 @@ Facts conv2d_winograd_pack_facts(const WinogradShape& s) {
   if (f.error) return f;
   f.extent[0] = Count(s.KH * s.KW) * Count(s.C) * Count(s.O);
   f.extent[1] = packed_floats(s);
-  if (f.extent[1].ok()) f.units = ceil_div(s.O, kOutputs) * ceil_div(s.C, kPackChannels);
+  if (f.extent[1].ok()) f.units = s.stride * s.stride * ceil_div(s.O, kOutputs) * ceil_div(s.C, kPackChannels);
   return f;
 }
 
 void conv2d_winograd_pack(const WinogradShape& s, Slice units, const float* w, float* u) {
   float turned[kMostTaps * kPackChannels * kOutputs];
+  const i64 blocks = ceil_div(s.C, kPackChannels), phases = s.stride * s.stride;
+  i64 held = -1;
+  Weights weights{};
   for (i64 unit = units.begin; unit < units.end; ++unit) {
-    const i64 blocks = ceil_div(s.C, kPackChannels), c = unit % blocks * kPackChannels, o = unit / blocks * kOutputs;
+    const i64 block = unit / phases, c = block % blocks * kPackChannels, o = block / blocks * kOutputs;
     const i64 end = min_of(c + kPackChannels, s.C);
-    const Weights straight{w + c * s.O + o, s.C * s.O, s.O};
-    const Weights weights = s.turned ? turn(s, w, o, c, end, turned) : straight;
-    winograd::with_tile(s, [&](auto tile) { pack_channels<decltype(tile)>(s, weights, o, c, end, u); });
+    if (block != held) weights = s.turned ? turn(s, w, o, c, end, turned) : Weights{w + c * s.O + o, s.C * s.O, s.O};
+    held = block;
+    winograd::with_tile(s, [&](auto tile) { pack_channels<decltype(tile)>(s, weights, unit % phases, o, c, end, u); });
   }
 }
 

@@ -3,7 +3,8 @@
 //
 // For each point gemm: M = C, N = O, K = tiles. A unit owns a block of channels by a block of output channels, of one
 // part of the tiles. It walks over chunks of tiles: both sides are transformed, to v[points][tiles][C] and
-// s[points][tiles][O], and multiplied in register tiles that are added to sums[points][C][O].
+// s[points][tiles][O], and multiplied in register tiles that are added to sums[points][C][O]. At stride 2 each block of channels is
+// one of a phase: of every other pixel down and along, with every other tap.
 #include "kernels/conv2d_winograd.h"
 #include "kernels/conv2d_winograd_tile.h"
 #include "kernels/correlate.h"
@@ -72,7 +73,7 @@ constexpr i64 kUnits = 32, kFewUnits = 8;
 struct Plan {
   i64 points;                // products of a tile
   i64 rows, columns, tiles;  // of an image; of all images
-  i64 CB, c_blocks;          // channels of a block
+  i64 CB, c_blocks;          // channels of a block; blocks of all phases
   i64 OB, o_blocks;          // output channels of a block, whole vectors
   i64 chunks, chunk;         // at most so many tiles each
   i64 parts;
@@ -87,7 +88,7 @@ i64 equal_blocks(i64 n, i64 most, i64 multiple) {
 void cut_channels(const WinogradShape& s, Plan& p, i64 most) {
   p.CB = min_of(equal_blocks(s.C, most, 16), s.C);
   p.OB = equal_blocks(s.O, most, kLanes);
-  p.c_blocks = p.CB > 0 ? ceil_div(s.C, p.CB) : 1;
+  p.c_blocks = winograd::sums_of(s) * (p.CB > 0 ? ceil_div(s.C, p.CB) : 1);
   p.o_blocks = ceil_div(s.O, p.OB);
 }
 
@@ -141,31 +142,8 @@ struct Place {
   }
 };
 
-// An image of which the pixels [0, H) x [0, W) are read, and zeros around them.
-struct Image {
-  const float* at;
-  i64 row, column;  // floats from pixel to pixel
-  i64 H, W;
-  const float* zeros;
-};
-
-// Pixels from (h, w) on.
-template <int rows, int columns>
-NACRE_INLINE void pixels(const Image& x, i64 h, i64 w, const float** at) {
-  if (h >= 0 && w >= 0 && h + rows <= x.H && w + columns <= x.W) {
-    const float* from = x.at + h * x.row + w * x.column;
-    for (i64 i = 0; i < rows; ++i) {
-      for (i64 j = 0; j < columns; ++j) at[i * columns + j] = from + i * x.row + j * x.column;
-    }
-    return;
-  }
-  for (i64 i = 0; i < rows; ++i) {
-    for (i64 j = 0; j < columns; ++j) {
-      const bool inside = h + i >= 0 && h + i < x.H && w + j >= 0 && w + j < x.W;
-      at[i * columns + j] = inside ? x.at + (h + i) * x.row + (w + j) * x.column : x.zeros;
-    }
-  }
-}
+using winograd::Image;
+using winograd::pixels;
 
 template <class T, bool whole>
 NACRE_INLINE void transform_gradient(const float* const* at, i64 o, i64 n, float* s, i64 s_point, float* db) {
@@ -198,8 +176,10 @@ struct Work {
   i64 unit, chunk, end;  // chunks [.., end) are the unit's
   bool begins;           // the unit
   i64 c0, C, o0, O, part;
+  winograd::Phases phase;
   i64 first, tiles;
   Image x, dy;
+  i64 x_image;  // floats from image to image
 };
 
 // f(i, x, dy, h, w) for tile i of a chunk, whose outputs begin at (h, w) of these images.
@@ -209,7 +189,7 @@ NACRE_INLINE void each_tile(const WinogradShape& s, const Plan& p, const Work& w
   Place tile(p, w.first);
   for (i64 i = 0; i < w.tiles; ++i, tile.step(p)) {
     Image x = w.x, dy = w.dy;
-    x.at += tile.image * s.H * x.row;
+    x.at += tile.image * w.x_image;
     dy.at += tile.image * s.OH * dy.row;
     f(i, x, dy, tile.row * T::mh, tile.column * T::mw);
   }
@@ -222,7 +202,7 @@ void transform_chunk(const WinogradShape& s, const Plan& p, const Work& work, fl
   each_tile<T>(
       s, p, work, [&](i64, const Image& x, const Image& dy, i64 h, i64 w) __attribute__((always_inline)) {
         const float* at[T::inh * T::inw];
-        pixels<T::inh, T::inw>(x, h - s.PT, w - s.PL, at);
+        pixels<T::inh, T::inw>(x, h - work.phase.h.pad, w - work.phase.w.pad, at);
         for (i64 c = 0; c < c_whole; c += kLanes)
           winograd::transform_input<T, true>(at, nullptr, c, kLanes, v, p.v_point);
         if (c_whole < C) winograd::transform_input<T, false>(at, nullptr, c_whole, C - c_whole, v, p.v_point);
@@ -316,7 +296,7 @@ void multiply(winograd_sums::Call t, i64 rows, i64 vectors, Asking& asking) {
 
 // dw of C channels and O outputs.
 template <class T>
-void finish(const WinogradShape& s, const Plan& p, const float* sums, i64 C, i64 O, float* dw) {
+void finish(const WinogradShape& s, const Plan& p, const winograd::Phases& phase, const float* sums, i64 C, i64 O, float* dw) {
   for (i64 c = 0; c < C; ++c) {
     for (i64 o = 0; o < O; o += kLanes) {
       Vec half[T::kh][T::inw];
@@ -334,7 +314,10 @@ void finish(const WinogradShape& s, const Plan& p, const float* sums, i64 C, i64
         Vec t[T::kw];
         T::Along::weights_grad(half[i], t);
         NACRE_UNROLL
-        for (int j = 0; j < T::kw; ++j) store(dw + ((i * T::kw + j) * s.C + c) * s.O + o, t[j], O - o);
+        for (int j = 0; j < T::kw; ++j) {
+          const i64 kh = phase.h.tap + i * phase.h.step, kw = phase.w.tap + j * phase.w.step;
+          if (kh < s.KH && kw < s.KW) store(dw + ((kh * s.KW + kw) * s.C + c) * s.O + o, t[j], O - o);
+        }
       }
     }
   }
@@ -345,7 +328,9 @@ Work work_at(const WinogradShape& s, const Plan& p, i64 unit, i64 chunk, const f
   const i64 ldx = s.ldx ? s.ldx : s.C, ldy = s.ldy ? s.ldy : s.O;
   Work w{};
   w.unit = unit;
-  w.c0 = unit % p.c_blocks * p.CB;
+  const i64 blocks = p.c_blocks / winograd::sums_of(s);
+  w.phase = winograd::phases_of(s, unit % p.c_blocks / blocks);
+  w.c0 = unit % blocks * p.CB;
   w.o0 = unit / p.c_blocks % p.o_blocks * p.OB;
   w.part = unit / p.c_blocks / p.o_blocks;
   w.C = min_of(p.CB, s.C - w.c0);
@@ -356,9 +341,8 @@ Work work_at(const WinogradShape& s, const Plan& p, i64 unit, i64 chunk, const f
   w.begins = w.chunk == begin;
   w.first = first_tile(p, w.chunk);
   w.tiles = first_tile(p, w.chunk + 1) - w.first;
-  // Only what a window sees is read.
-  const i64 H = min_of(s.H, s.OH + s.KH - 1 - s.PT), W = min_of(s.W, s.OW + s.KW - 1 - s.PL);
-  w.x = {x + w.c0, s.W * ldx, ldx, H, W, zeros};
+  w.x = winograd::every({x + w.c0, s.W * ldx, ldx, s.H, s.W, zeros}, w.phase.h.in, w.phase.w.in);
+  w.x_image = s.H * s.W * ldx;
   w.dy = {dy + w.o0, s.OW * ldy, ldy, s.OH, s.OW, zeros};
   return w;
 }
@@ -394,7 +378,7 @@ void run(const WinogradShape& s, Slice units, Scratch scratch, const float* x, c
   Work next = work_at(s, p, units.begin, 0, x, dy, zeros);
   while (next.unit < units.end) {
     const Work w = next;
-    float* db_part = s.bias && w.c0 == 0 ? db + w.part * s.O + w.o0 : nullptr;
+    float* db_part = s.bias && w.unit % p.c_blocks == 0 ? db + w.part * s.O + w.o0 : nullptr;
     if (db_part && w.begins) zero_floats(db_part, w.O);
     transform_chunk<T>(s, p, w, v, transformed, db_part);
     const bool last = w.chunk + 1 == w.end;
@@ -407,7 +391,7 @@ void run(const WinogradShape& s, Slice units, Scratch scratch, const float* x, c
                 !w.begins, list, 0},
                w.C, vectors, asking);
     }
-    if (last) finish<T>(s, p, sums, w.C, w.O, dw + w.part * weights(s).value() + w.c0 * s.O + w.o0);
+    if (last) finish<T>(s, p, w.phase, sums, w.C, w.O, dw + w.part * weights(s).value() + w.c0 * s.O + w.o0);
   }
 }
 
@@ -416,6 +400,7 @@ void run(const WinogradShape& s, Slice units, Scratch scratch, const float* x, c
 Facts conv2d_winograd_grad_w_facts(const WinogradShape& s) {
   Facts f = conv2d_grad_w_facts(winograd::convolution(s));
   if (!f.error) f.error = winograd::error(s);
+  if (!f.error && s.turned) f.error = "turned is 0";
   f.extent[2] = weights(s);
   f.extent[3] = Count(s.bias ? s.O : 0);
   if (f.error) return f;

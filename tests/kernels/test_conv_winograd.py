@@ -13,7 +13,9 @@ from nacre import _core
 
 ISAS = _core.isas()
 SQUARE = [((3, 3), 2), ((3, 3), 4), ((5, 5), 2)]
-WINDOWS_AND_TILES = [*SQUARE, ((1, 3), 2), ((1, 3), 4), ((1, 5), 2)]
+STRIDED = [((4, 4, 2), 4), ((5, 5, 2), 2), ((5, 5, 2), 4)]  # the third number is the stride
+UNSTRIDED = [*SQUARE, ((1, 3), 2), ((1, 3), 4), ((1, 5), 2)]
+WINDOWS_AND_TILES = [*UNSTRIDED, *STRIDED]
 CASES = [
     Conv(N=1, H=4, W=4, C=1, O=1, padding="same"),
     Conv(N=2, H=5, W=7, C=3, O=4),
@@ -41,8 +43,10 @@ isas = pytest.mark.parametrize("isa", ISAS)
 
 
 def fields(case, window, tile, **changes):
-    s = Conv(**{**case.__dict__, "KH": window[0], "KW": window[1]}).shape(**changes)
+    KH, KW, stride = (*window, 1)[:3]
+    s = Conv(**{**case.__dict__, "KH": KH, "KW": KW, "SH": stride, "SW": stride}).shape(**changes)
     return s, {k: v for k, v in s.items() if k not in ("SH", "SW", "DH", "DW", "G")} | {
+        "stride": stride,
         "tile": tile,
         "masked": 0,
         "turned": 0,
@@ -59,27 +63,71 @@ def operands(s, seed=0):
 
 
 def matrices(window, tile):
-    """A, B and G of y = A (G w * B d), from the points at which polynomials are evaluated."""
+    """A, B and G of y = A (G w * B d), from the points at which polynomials are evaluated; the last of four and of six
+    is infinity."""
     n = tile + window - 1
     if n == 1:
         return (np.ones((1, 1)),) * 3
-    points = {4: [0, 1, -1], 6: [0, 5 / 8, -5 / 8, 3 / 2, -3 / 2]}[n]
-    A = np.array([[p**i for p in points] + [float(i == tile - 1)] for i in range(tile)])
+    points = {4: [0, 1, -1], 5: [0, 3 / 4, -3 / 4, 2, -2], 6: [0, 5 / 8, -5 / 8, 3 / 2, -3 / 2]}[n]
+    infinite = len(points) < n
+    A = np.array([[p**i for p in points] + [float(i == tile - 1)] * infinite for i in range(tile)])
     last = [float(i == window - 1) for i in range(window)]
-    G = np.array([[p**i / np.prod([p - q for q in points if q != p]) for i in range(window)] for p in points] + [last])
+    G = [[p**i / np.prod([p - q for q in points if q != p]) for i in range(window)] for p in points]
+    G = np.array(G + [last] * infinite)
     B = np.zeros((n, n))
     for i, p in enumerate(points):  # the polynomial whose roots are the other points
-        B[i, :-1] = np.poly([q for q in points if q != p])[::-1]
-    B[-1] = np.poly(points)[::-1]
+        B[i, : len(points)] = np.poly([q for q in points if q != p])[::-1]
+    if infinite:
+        B[-1] = np.poly(points)[::-1]
     return A, B, G
 
 
 def test_the_transforms_are_those_of_a_correlation():
     rng = np.random.default_rng(1)
-    for (_, window), tile in WINDOWS_AND_TILES:
+    for window, tile in [(3, 2), (3, 4), (5, 2), (2, 4)]:
         A, B, G = matrices(window, tile)
         d, w = rng.standard_normal(tile + window - 1), rng.standard_normal(window)
         np.testing.assert_allclose(A @ ((G @ w) * (B @ d)), np.correlate(d, w, "valid"), atol=1e-13)
+
+
+def every(image, axis, first, step, count):
+    """Elements first, first + step, ... along an axis; zeros where there are none."""
+    at = first + step * np.arange(count)
+    inside = (at >= 0) & (at < image.shape[axis])
+    moved = np.moveaxis(image, axis, 0)
+    out = np.zeros((count, *moved.shape[1:]), image.dtype)
+    out[inside] = moved[at[inside]]
+    return np.moveaxis(out, 0, axis)
+
+
+def phases(s, x, w):
+    """The convolutions at stride 1 whose sum one at a stride is: (first taps, fields, x, w)."""
+    S = s["SH"]
+    if S == 1:
+        yield (0, 0), s, x, w
+        return
+    taps = -(-s["KH"] // S), -(-s["KW"] // S)
+    for rh, rw in np.ndindex(S, S):
+        x1 = every(every(x, 1, rh - s["PT"], S, s["OH"] + taps[0] - 1), 2, rw - s["PL"], S, s["OW"] + taps[1] - 1)
+        w1 = every(every(w, 0, rh, S, taps[0]), 1, rw, S, taps[1])
+        own = {"H": x1.shape[1], "W": x1.shape[2], "KH": taps[0], "KW": taps[1], "SH": 1, "SW": 1, "PT": 0, "PL": 0}
+        yield (rh, rw), s | own, x1, w1
+
+
+def turned_phases(s, dy, w):
+    """The convolutions of dy that lie side by side in dx: (first pixels, fields, dy, w)."""
+    S, taps = s["SH"], (-(-s["KH"] // s["SH"]), -(-s["KW"] // s["SW"]))
+    w = w.transpose(0, 1, 3, 2)
+    for rh, rw in np.ndindex(S, S):
+        first, pads = [], []
+        for r, pad, n in ((rh, s["PT"], taps[0]), (rw, s["PL"], taps[1])):
+            q = (r + pad) % S  # tap q + S t of pixel S i + r meets output i + (r + pad - q) / S - t
+            first.append(q)
+            pads.append(n - 1 - (r + pad - q) // S)
+        w1 = every(every(w, 0, first[0] + S * (taps[0] - 1), -S, taps[0]), 1, first[1] + S * (taps[1] - 1), -S, taps[1])
+        sizes = {"H": s["OH"], "W": s["OW"], "C": s["O"], "O": s["C"], "KH": taps[0], "KW": taps[1], "SH": 1, "SW": 1}
+        size = {"OH": len(range(rh, s["H"], S)), "OW": len(range(rw, s["W"], S)), "PT": pads[0], "PL": pads[1]}
+        yield (rh, rw), s | sizes | size, dy, w1
 
 
 def down_and_along(s, tile):
@@ -91,6 +139,10 @@ def down_and_along(s, tile):
 
 def magnitudes(s, tile, x, w):
     """What the sums of each output would be if nothing cancelled, neither in the sums nor in the transforms."""
+    return sum(phase_magnitudes(s1, tile, x1, w1) for _, s1, x1, w1 in phases(s, x, w))
+
+
+def phase_magnitudes(s, tile, x, w):
     sizes, (A, B, G), (A2, B2, G2) = down_and_along(s, tile)
     rows, columns = -(-s["OH"] // sizes[0]), -(-s["OW"] // sizes[1])
     d = by_tiles(np.abs(x), sizes, (len(B), len(B2)), (-s["PT"], -s["PL"]), rows, columns)
@@ -118,7 +170,8 @@ def test_forward(case, window, tile, isa):
     error = np.abs(convolve(s, t, x, w, b, None, isa) - ref.forward(s, x, w, b))
     # Roundings: eight in either transform of x and of the sums, one in u, one for each channel, the bias; each of at
     # most eps/2 of what lies behind it.
-    bound = (s["C"] + 20) * EPS / 2 * (magnitudes(s, tile, x, w) + (0 if b is None else np.abs(b)))
+    terms = s["C"] * s["SH"] * s["SW"]
+    bound = (terms + 20) * EPS / 2 * (magnitudes(s, tile, x, w) + (0 if b is None else np.abs(b)))
     assert np.all(error <= bound)
 
 
@@ -148,6 +201,14 @@ def by_tiles(image, sizes, inputs, at, rows, columns):
 
 def gradient_magnitudes(s, tile, x, dy):
     """The sums of each weight's gradient if nothing cancelled, neither in the sums nor in the transforms."""
+    dw = np.zeros((s["KH"], s["KW"], s["C"], s["O"]))
+    for (kh, kw), s1, x1, _ in phases(s, x, dw):
+        of_phase = dw[kh :: s["SH"], kw :: s["SW"]]
+        of_phase[:] = phase_gradient_magnitudes(s1, tile, x1, dy)[: len(of_phase), : of_phase.shape[1]]
+    return dw
+
+
+def phase_gradient_magnitudes(s, tile, x, dy):
     sizes, (A, B, G), (A2, B2, G2) = down_and_along(s, tile)
     grid = -(-s["OH"] // sizes[0]), -(-s["OW"] // sizes[1])
     d = by_tiles(np.abs(x), sizes, (len(B), len(B2)), (-s["PT"], -s["PL"]), *grid)
@@ -193,7 +254,15 @@ def test_parts_of_a_long_sum_are_joined(C, O, isa):
 @isas
 @pytest.mark.parametrize(
     ("window", "tile", "times"),
-    [((3, 3), 2, 1.2), ((3, 3), 4, 2.5), ((5, 5), 2, 3.2), ((1, 3), 4, 2.0), ((1, 5), 2, 2.0)],
+    [
+        ((3, 3), 2, 1.2),
+        ((3, 3), 4, 2.5),
+        ((5, 5), 2, 3.2),
+        ((1, 3), 4, 2.0),
+        ((1, 5), 2, 2.0),
+        ((4, 4, 2), 4, 3.2),
+        ((5, 5, 2), 4, 3.2),
+    ],
 )
 def test_errors_of_the_gradient_are_close_to_those_of_the_plain_one(window, tile, times, isa):
     s, t = fields(Conv(N=8, H=28, W=28, C=64, O=64, padding="same", bias=0), window, tile)
@@ -256,7 +325,7 @@ def test_pooled_outputs_are_the_first_largest_of_their_windows(case, value, wind
 
 
 @isas
-@both
+@pytest.mark.parametrize(("window", "tile"), UNSTRIDED, ids=str)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_turned_weights_are_those_of_the_gradient_of_the_inputs(case, window, tile, isa):
     _, t = fields(case, window, tile)
@@ -267,9 +336,36 @@ def test_turned_weights_are_those_of_the_gradient_of_the_inputs(case, window, ti
 
 
 @isas
+@both
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_gradient_of_the_inputs(case, window, tile, isa):
+    s, t = fields(case, window, tile, act=0)
+    x, w, _, dy = operands(s)
+    sizes = {"H": s["OH"], "W": s["OW"], "C": s["O"], "O": s["C"], "OH": s["H"], "OW": s["W"]}
+    turned = {**t, **sizes, "ldx": t["ldy"], "ldy": t["ldx"], "bias": 0, "turned": 1, "masked": 1, "residual": 1}
+    r, h = (np.random.default_rng(n).standard_normal(x.shape).astype(np.float32) for n in (3, 4))
+    ours = {**s, **sizes, "ldx": t["ldy"], "ldy": t["ldx"]}
+    dx = convolve(ours, turned, dy, w, None, r, isa, spread(h, s["ldx"]))
+    bound = np.zeros(x.shape)
+    for (rh, rw), s1, dy1, w1 in turned_phases(s, dy, w):
+        bound[:, rh :: s["SH"], rw :: s["SW"]] = phase_magnitudes(s1, tile, dy1, w1)
+    bound = (s["O"] + 21) * EPS / 2 * (bound + np.abs(r))
+    assert np.all(np.abs(dx - np.where(h > 0, ref.grad_x(s, dy, w) + r, 0)) <= bound)
+
+
+@isas
 @pytest.mark.parametrize(
     ("window", "tile", "times"),
-    [((3, 3), 2, 1.2), ((3, 3), 4, 2.5), ((5, 5), 2, 1.5), ((1, 3), 4, 2.0), ((1, 5), 2, 1.5)],
+    [
+        ((3, 3), 2, 1.2),
+        ((3, 3), 4, 2.5),
+        ((5, 5), 2, 1.5),
+        ((1, 3), 4, 2.0),
+        ((1, 5), 2, 1.5),
+        ((4, 4, 2), 4, 2.0),
+        ((5, 5, 2), 4, 2.5),
+        ((5, 5, 2), 2, 1.2),
+    ],
 )
 def test_errors_are_close_to_those_of_the_plain_convolution(window, tile, times, isa):
     s, t = fields(Conv(N=2, H=28, W=28, C=64, O=64, padding="same", bias=0), window, tile)
@@ -291,10 +387,11 @@ def test_what_is_not_finite_reaches_the_tiles_that_read_it_and_no_other(value, w
         spoilt[1, 8, 9, 2] = value
         y = convolve(s, t, spoilt, w, b, None, isa)
         reads = np.zeros(y.shape, bool)
-        rows, up, left = (tile if window[0] > 1 else 1), window[0] // 2, window[1] // 2
-        for i in range(0, 19, rows):
-            for j in range(0, 18, tile):
-                seen = i - up <= 8 < i + rows + up and j - left <= 9 < j + tile + left
+        rows, S = (tile if window[0] > 1 else 1), t["stride"]
+        for i in range(0, s["OH"], rows):
+            for j in range(0, s["OW"], tile):
+                down, along = (S * (n - 1 - -k // S) for n, k in ((rows, window[0]), (tile, window[1])))
+                seen = 0 <= 8 + s["PT"] - S * i < down and 0 <= 9 + s["PL"] - S * j < along
                 reads[1, i : i + rows, j : j + tile] = seen
         assert np.array_equal(y[~reads], clean[~reads])
         with np.errstate(invalid="ignore"):
@@ -335,6 +432,10 @@ def test_drawn_shapes(seed):
             {"N": -1},
             {"tile": 0},
             {"tile": 3},
+            {"stride": 0},
+            {"stride": 3},
+            {"stride": 2, "tile": 2},
+            {"stride": 2, "KH": 1},
             {"KH": 5},
             {"KW": 4},
             {"KH": 2**40, "KW": 2**40},

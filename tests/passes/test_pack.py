@@ -6,7 +6,7 @@ import pytest
 from nacre.core.variable import Variable
 from nacre.ops import elementwise as e
 from nacre.ops.base import scalar
-from nacre.ops.convolution import Conv2D, Conv2DGradW, grad_w_tile_for, tile_for
+from nacre.ops.convolution import Conv2D, Conv2DGradW, Conv2DGradX, grad_w_tile_for, tile_for
 from nacre.ops.elementwise import SumTo
 from nacre.passes.surround import Conv2DSum
 from nacre.runtime.compiled import CompiledFunction
@@ -117,9 +117,9 @@ def test_programs_share_what_they_keep():
 
 
 def test_tiles_are_chosen_where_their_multiplications_and_weights_cost_less():
-    def chosen(n, h, w, c, o, strides=(1, 1), groups=1, packed=True, window=(3, 3)):
+    def chosen(n, h, w, c, o, strides=(1, 1), groups=1, packed=True, window=(3, 3), turned=False):
         op = Conv2DSum(strides, SAME3, (1, 1), groups, (n, h, w, o), True, False, 1)
-        return tile_for(op, (*window, c // groups, o), (n, h, w, o), packed)
+        return tile_for(op, (*window, c // groups, o), (n, h, w, o), packed, turned)
 
     resnet = [(56, 64), (28, 128), (14, 256), (7, 512)]
     assert [chosen(1, h, h, c, c) for h, c in resnet] == [4, 4, 2, 2]
@@ -132,6 +132,9 @@ def test_tiles_are_chosen_where_their_multiplications_and_weights_cost_less():
     assert chosen(8, 28, 28, 32, 96, window=(5, 5)) == chosen(32, 14, 14, 32, 64, packed=False, window=(5, 5)) == 2
     assert chosen(8, 28, 28, 6, 16, window=(5, 5)) == chosen(8, 28, 28, 64, 64, window=(7, 7)) == 0
     assert chosen(0, 56, 56, 64, 64) == chosen(1, 56, 56, 0, 64) == 0
+    strided = {"strides": (2, 2), "packed": False, "window": (4, 4)}
+    assert chosen(32, 16, 16, 64, 128, **strided) == chosen(32, 32, 32, 128, 64, turned=True, **strided) == 4
+    assert chosen(32, 32, 32, 3, 64, **strided) == chosen(1, 8, 8, 128, 128, turned=True, **strided) == 0
 
 
 def test_tiles_are_chosen_for_the_gradient_of_weights_where_their_sums_cost_less():
@@ -149,6 +152,34 @@ def test_tiles_are_chosen_for_the_gradient_of_weights_where_their_sums_cost_less
     for changes in ({"strides": (2, 2)}, {"dilation": (2, 2)}, {"groups": 2}, {"window": (7, 7)}, {"window": (5, 3)}):
         assert chosen(64, 32, 64, 64, **changes) == 0
     assert chosen(0, 32, 64, 64) == chosen(8, 32, 0, 64) == chosen(8, 32, 64, 0) == 0
+
+
+@pytest.mark.parametrize("window", [4, 5])
+@pytest.mark.parametrize("padding", [SAME3, NONE, ((3, 0), (0, 1))], ids=str)
+def test_every_other_window_by_tiles_and_its_gradients_are_those_of_the_separate_taps(padding, window):
+    x = RNG.standard_normal((24, 16, 15, 32)).astype("float32")
+    w = RNG.standard_normal((window, window, 32, 128)).astype("float32")
+    wide = np.pad(x.astype("float64"), ((0, 0), *padding, (0, 0)))
+    rows, columns = ((n - window) // 2 + 1 for n in wide.shape[1:3])
+    dy = RNG.standard_normal((24, rows, columns, 128)).astype("float32")
+    own = ((2, 2), padding, (1, 1), 1)
+    y, dx, dw = np.zeros(dy.shape), np.zeros(wide.shape), np.zeros(w.shape)
+    for i, j in np.ndindex(window, window):
+        at = (slice(None), slice(i, i + 2 * rows, 2), slice(j, j + 2 * columns, 2))
+        y += wide[at] @ w[i, j]
+        dx[at] += dy @ w[i, j].T
+        dw[i, j] = np.tensordot(wide[at], dy.astype("float64"), ((0, 1, 2),) * 2)
+    dx = dx[:, padding[0][0] : padding[0][0] + 16, padding[1][0] : padding[1][0] + 15]
+    ops = (Conv2D(*own), (x, w), y), (Conv2DGradX(*own, (16, 15)), (dy, w), dx), (Conv2DGradW(*own, w.shape[:2]), (x, dy), dw)
+    assert tile_for(ops[0][0], w.shape, dy.shape) and grad_w_tile_for(ops[0][0], w.shape, dy.shape)
+    assert tile_for(ops[0][0], (window, window, 128, 32), x.shape, turned=True)
+    for op, values, expected in ops:
+        close(CompiledFunction(op)(*values), expected)
+        close(op(*[Variable(v).value for v in values]), expected)
+    frozen = Variable(w)
+    packed = CompiledFunction(lambda x: ops[0][0](x, frozen))
+    close(packed(x), y)
+    assert "Winograd" in origins(packed, x)
 
 
 @pytest.mark.parametrize(("padding", "rows"), [(SAME3, 9), (NONE, 7), (((2, 0), (0, 1)), 9)])

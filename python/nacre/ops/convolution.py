@@ -131,7 +131,7 @@ def conv_fields(op: Any, x: Any, w: Any, y: Any, bias: bool = False, act: int = 
 # Costs in multiply-adds, measured on Zen 5: of a weight that comes from memory, of one that is transformed first, and
 # of both transforms for each channel and point of a tile.
 _WEIGHT = 16
-_PACKING = 64
+_PACKING = 32
 _TRANSFORM = 11
 # The gradient of weights: of a sum that is turned into them, of both transforms; and outputs for which the plain
 # kernel has another way.
@@ -142,60 +142,72 @@ _FEW_OUTPUTS = 8
 
 def transformable(op: Any, w: tuple[int, ...]) -> bool:
     """Whether tiles of a convolution with weights `w` may be transformed."""
-    windows = ((3, 3), (5, 5), (1, 3), (1, 5))
-    return w[:2] in windows and op.strides == (1, 1) and op.dilation == (1, 1) and op.groups == 1
+    windows = {(1, 1): ((3, 3), (5, 5), (1, 3), (1, 5)), (2, 2): ((4, 4), (5, 5))}
+    return w[:2] in windows.get(op.strides, ()) and op.dilation == (1, 1) and op.groups == 1
 
 
-def tile_for(op: Any, w: tuple[int, ...], y: tuple[int, ...], packed: bool = False) -> int:
+def tile_for(op: Any, w: tuple[int, ...], y: tuple[int, ...], packed: bool = False, turned: bool = False) -> int:
     """The tile, 2 or 4, by which a convolution with weights `w` and outputs `y` costs least (ADR 0015); 0 where it
-    costs less without. `packed`: the weights stand transformed already."""
+    costs less without. `packed`: the weights stand transformed already. `turned`: y is the gradient of its inputs."""
     if not transformable(op, w) or 0 in (*w, *y):
         return 0
-    pairs, weight = w[2] * w[3], _WEIGHT if packed else _WEIGHT + _PACKING
+    stride, pairs, weight = op.strides[-1], w[2] * w[3], _WEIGHT if packed else _WEIGHT + _PACKING
+    phases = stride * stride
+    inputs, outputs = _whole_vectors(w)
+    channels = phases * inputs + (phases if turned else 1) * outputs  # that are transformed
+    size = (y[0], *(-(-n // stride) for n in y[1:3])) if turned else y[:3]
 
     def cost(tile: int) -> int:
         if tile == 0:
-            return w[0] * w[1] * pairs * (y[0] * y[1] * y[2] + _WEIGHT)
-        tiles, points = _tiles_and_points(tile, w, y)
-        return points * (pairs * (tiles + weight) + tiles * (w[2] + w[3]) * _TRANSFORM)
+            return w[0] * w[1] * pairs * (math.prod(size) + _WEIGHT)
+        tiles, points = _tiles_and_points(tile, w, size, stride)
+        return points * (phases * pairs * (tiles + weight) + tiles * channels * _TRANSFORM)
 
-    return min(_tiles_of(w), key=cost)
+    return min(_tiles_of(w, stride), key=cost)
 
 
-def _tiles_of(w: tuple[int, ...]) -> tuple[int, ...]:
+def _whole_vectors(w: tuple[int, ...]) -> tuple[int, ...]:
+    """Input and output channels, in vectors of 16."""
+    return tuple(-(-n // 16) * 16 for n in w[2:])
+
+
+def _tiles_of(w: tuple[int, ...], stride: int) -> tuple[int, ...]:
     """The tiles that there are for weights `w`, and 0."""
-    return (0, 2, 4) if w[1] == 3 else (0, 2)
+    return {2: (0, 4), 3: (0, 2, 4), 5: (0, 2)}[-(-w[1] // stride)]
 
 
-def _tiles_and_points(tile: int, w: tuple[int, ...], y: tuple[int, ...]) -> tuple[int, int]:
-    """How many tiles outputs `y` have, and how many products each of them takes."""
-    rows = tile if w[0] > 1 else 1
-    return y[0] * -(-y[1] // rows) * -(-y[2] // tile), (rows + w[0] - 1) * (tile + w[1] - 1)
+def _tiles_and_points(tile: int, w: tuple[int, ...], y: tuple[int, ...], stride: int) -> tuple[int, int]:
+    """How many tiles outputs `y` have, and how many products each of them takes for each pair of channels and phase."""
+    rows, taps = tile if w[0] > 1 else 1, [-(-n // stride) for n in w[:2]]
+    return y[0] * -(-y[1] // rows) * -(-y[2] // tile), (rows + taps[0] - 1) * (tile + taps[1] - 1)
 
 
 def grad_w_tile_for(op: Any, w: tuple[int, ...], y: tuple[int, ...]) -> int:
     """The same for the gradient of weights of shape `w`."""
     if not transformable(op, w) or 0 in (*w, *y) or w[3] < _FEW_OUTPUTS:
         return 0
-    return min(_tiles_of(w), key=lambda tile: grad_w_cost(tile, w, y))
+    stride = op.strides[-1]
+    return min(_tiles_of(w, stride), key=lambda tile: grad_w_cost(tile, w, y, stride))
 
 
-def grad_w_cost(tile: int, w: tuple[int, ...], y: tuple[int, ...]) -> int:
+def grad_w_cost(tile: int, w: tuple[int, ...], y: tuple[int, ...], stride: int) -> int:
     """Of the gradient of weights by tiles, plain where `tile` is 0, in multiply-adds."""
-    inputs, outputs = (-(-n // 16) * 16 for n in w[2:])  # of vectors
+    inputs, outputs = _whole_vectors(w)
     pairs = w[2] * outputs
     if tile == 0:
         return w[0] * w[1] * pairs * y[0] * y[1] * y[2]
-    tiles, points = _tiles_and_points(tile, w, y)
-    return points * (pairs * (tiles + _SUM) + tiles * (inputs + outputs) * _GRADIENT_TRANSFORM)
+    tiles, points = _tiles_and_points(tile, w, y, stride)
+    return stride * stride * points * (pairs * (tiles + _SUM) + tiles * (inputs + outputs) * _GRADIENT_TRANSFORM)
 
 
-def tile_fields(tile: int, w: tuple[int, ...], turned: bool = False) -> dict[str, int]:
-    """Fields of `conv2d_winograd_pack`, which asks for nothing of an image but its channels."""
+def tile_fields(tile: int, op: Any, w: tuple[int, ...], turned: bool = False) -> dict[str, int]:
+    """Fields of `conv2d_winograd_pack`, which asks for nothing of an image but its channels and, turned, its padding."""
     inputs, outputs = w[:1:-1] if turned else w[2:]
-    names = ("bias", "act", "ldx", "ldy", "residual", "ldr", "masked", "PT", "PL")
+    names = ("bias", "act", "ldx", "ldy", "residual", "ldr", "masked")
     image = {**dict.fromkeys(("N", "H", "W", "OH", "OW"), 1), **dict.fromkeys(names, 0)}
-    return {**image, "C": inputs, "O": outputs, "KH": w[0], "KW": w[1], "tile": tile, "turned": int(turned)}
+    window = {"KH": w[0], "KW": w[1], "stride": op.strides[-1], "tile": tile, "turned": int(turned)}
+    pads = [before for before, _ in op.padding] if turned else (0, 0)
+    return {**image, "C": inputs, "O": outputs, "PT": pads[0], "PL": pads[1], **window}
 
 
 def image_fields(
@@ -208,18 +220,20 @@ def image_fields(
     act: int,
     residual: bool,
     masked: bool = False,
+    turned: bool = False,
 ) -> dict[str, int]:
     """Fields of `conv2d_winograd` for images of these shapes."""
     return {
         "N": x[0], "H": x[1], "W": x[2], "C": x[3], "O": y[3], "PT": op.padding[0][0], "PL": op.padding[1][0],
         "OH": y[1], "OW": y[2], "bias": int(bias), "act": act, "ldx": 0, "ldy": 0, "residual": int(residual), "ldr": 0,
-        "KH": window[0], "KW": window[1], "tile": tile, "masked": int(masked), "turned": 0,
+        "KH": window[0], "KW": window[1], "stride": op.strides[-1], "tile": tile, "masked": int(masked),
+        "turned": int(turned),
     }  # fmt: skip
 
 
-def transformed(k: Any, tile: int, w: Any, turned: bool = False) -> Any:
+def transformed(k: Any, tile: int, op: Any, w: Any, turned: bool = False) -> Any:
     """The weights as `conv2d_winograd` reads them."""
-    fields = tile_fields(tile, w.shape, turned)
+    fields = tile_fields(tile, op, w.shape, turned)
     u = k.temp((k.extent("conv2d_winograd_pack", fields, 1),), w.dtype)
     k.conv2d_winograd_pack(fields, w, u)
     return u
@@ -232,7 +246,7 @@ def lower_forward(k: Any, op: Any, x: Any, w: Any, b: Any, y: Any, act: int = 0,
     tile = tile_for(op, w.shape, y.shape)
     if tile:
         winograd = image_fields(tile, w.shape[:2], op, x.shape, y.shape, b is not None, act, r is not None)
-        k.conv2d_winograd(winograd, x, transformed(k, tile, w), b, r, None, y)
+        k.conv2d_winograd(winograd, x, transformed(k, tile, op, w), b, r, None, y)
     elif kernel == "conv2d":
         k.conv2d({**fields, "residual": int(r is not None)}, x, w, b, r, y)
     else:
@@ -244,13 +258,12 @@ def lower_grad_x(
 ) -> None:
     """dx, plus b, plus r, where these are given, then through a relu or 0 where h is not positive."""
     kernel, fields = conv_fields(op, dx.shape, w.shape, dy.shape, b is not None, 2 if relu else int(h is not None))
-    tile = tile_for(op, (*w.shape[:2], w.shape[3], w.shape[2]), dx.shape)
-    if tile:  # the convolution of dy with the weights turned round
+    tile = tile_for(op, (*w.shape[:2], w.shape[3], w.shape[2]), dx.shape, turned=True)
+    if tile:
         winograd = image_fields(
-            tile, w.shape[:2], op, dy.shape, dx.shape, b is not None, int(relu), r is not None, h is not None
+            tile, w.shape[:2], op, dy.shape, dx.shape, b is not None, int(relu), r is not None, h is not None, True
         )
-        winograd.update(PT=w.shape[0] - 1 - winograd["PT"], PL=w.shape[1] - 1 - winograd["PL"])
-        k.conv2d_winograd(winograd, dy, transformed(k, tile, w, turned=True), b, r, h, dx)
+        k.conv2d_winograd(winograd, dy, transformed(k, tile, op, w, turned=True), b, r, h, dx)
     elif kernel == "conv2d":
         k.conv2d_grad_x({**fields, "residual": int(r is not None)}, dy, w, b, r, h, dx)
     else:

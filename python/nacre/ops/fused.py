@@ -299,10 +299,11 @@ class Conv2DPool(ImageOp):
 
     def lower(self, k: Any, x: Any, w: Any, b: Any, y: Any, index_of: Any) -> None:
         size = (y.shape[0], *self.size, y.shape[3])
-        tile = tile_for(self, w.shape, size) if self.pool == 2 and w.shape[0] > 1 else 0
+        by_tiles = self.pool == 2 and w.shape[0] > 1 and self.strides == (1, 1)
+        tile = tile_for(self, w.shape, size) if by_tiles else 0
         if tile:
             fields = image_fields(tile, w.shape[:2], self, x.shape, size, True, int(self.relu), False)
-            k.conv2d_winograd_pool(fields, x, transformed(k, tile, w), b, y, index_of)
+            k.conv2d_winograd_pool(fields, x, transformed(k, tile, self, w), b, y, index_of)
         else:
             k.conv2d_pool(_pool_fields(self, x.shape, w.shape, y.shape, bias=1, index=1), x, w, b, y, index_of)
 

@@ -63,6 +63,7 @@ class Conv2DPacked(ImageOp):
 class WinogradPack(Op):
     """The weights of convolutions by tiles, as they read them, in `size` floats. w (KH, KW, C, O) -> (size,)."""
 
+    strides: tuple[int, int]
     tile: int
     size: int
 
@@ -72,12 +73,13 @@ class WinogradPack(Op):
         return Spec((self.size,), w.dtype)
 
     def lower(self, k: Any, w: Any, u: Any) -> None:
-        k.conv2d_winograd_pack(tile_fields(self.tile, w.shape), w, u)
+        k.conv2d_winograd_pack(tile_fields(self.tile, self, w.shape), w, u)
 
 
 class Winograd(ImageOp):
     """Conv2DSum with weights from WinogradPack."""
 
+    strides: tuple[int, int]
     padding: Any
     shape: tuple[int, ...]
     bias: bool
@@ -132,8 +134,9 @@ def _packed(op: Any, w: tuple[int, ...], y: tuple[int, ...]) -> tuple[Op, Op]:
     """What packs the weights, and what reads them in place of `op`, a Conv2DSum."""
     tile = tile_for(op, w, y, packed=True)
     if tile:
-        size = _core.facts("conv2d_winograd_pack", tile_fields(tile, w))["extents"][1]
-        return WinogradPack(tile, size), Winograd(op.padding, y, op.bias, op.residual, op.act, (w[0], w[1]), tile)
+        size = _core.facts("conv2d_winograd_pack", tile_fields(tile, op, w))["extents"][1]
+        reads = Winograd(op.strides, op.padding, y, op.bias, op.residual, op.act, (w[0], w[1]), tile)
+        return WinogradPack(op.strides, tile, size), reads
     how = (op.strides, op.dilation, op.groups)
     size = _core.facts("conv2d_pack", pack_fields(op, w))["extents"][1]
     reads = Conv2DPacked(op.strides, op.padding, op.dilation, op.groups, y, w, op.bias, op.residual, op.act)

@@ -169,4 +169,5 @@ def _dense_is_quicker(conv: Node, side: int) -> bool:
     """Whether gradients by tiles from all elements cost less than those from the winners of windows alone."""
     w, y = conv.inputs[1].shape, conv.outputs[0].shape
     tile = grad_w_tile_for(conv.op, w, y)
-    return tile > 0 and grad_w_cost(tile, w, y) * side * side < _WINNER * grad_w_cost(0, w, y)
+    stride = conv.op.strides[-1]
+    return tile > 0 and grad_w_cost(tile, w, y, stride) * side * side < _WINNER * grad_w_cost(0, w, y, stride)

@@ -45,3 +45,11 @@ def test_a_layer_that_computes_a_mask_hands_it_on_without_saying_so():
     silent = Marked()
     silent.supports_masking = False
     np.testing.assert_array_equal(Seen()(silent(x)).numpy(), [[-1.0, -1.0]])
+
+
+def test_attention_heeds_masks_and_says_nothing_about_them(recwarn):
+    tokens = np.array([[1, 2, 0]])
+    for heads in (layers.MultiHeadAttention(2, 2), layers.GroupQueryAttention(2, 2, 1)):
+        embedded = layers.Embedding(5, 4, mask_zero=True)(tokens)
+        np.testing.assert_array_equal(heads(embedded, embedded)._keras_mask.numpy(), tokens != 0)
+    assert not recwarn.list

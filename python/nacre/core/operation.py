@@ -181,7 +181,8 @@ def compute_output_spec(fn: Callable[..., Any], args: Any, kwargs: Any, name: st
 
     def spec(a: Any, b: Any) -> Any:
         if not isinstance(a, (Symbol, Tensor, Variable)):
-            return a
+            same = type(a) is not int or a == b  # a number that depends on unknown sizes is one of the graph, too
+            return a if same else KerasTensor((), "int32", name=naming.auto_name("keras_tensor"))
         if len(a.shape) != len(b.shape):
             raise ValueError(f"{name}: the rank of the output depends on the size of an unknown axis")
         shape = tuple(m if m == n else None for m, n in zip(a.shape, b.shape))

@@ -325,6 +325,9 @@ class KerasTensor(Value):
     def __deepcopy__(self, memo: Any) -> KerasTensor:
         return self
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_keras_history": None}  # the graph stays where it is
+
 
 def _from_dlpack_or_array(value: Any) -> np.ndarray[Any, Any]:
     if hasattr(value, "detach") and hasattr(value, "cpu"):  # a torch tensor that may need a gradient

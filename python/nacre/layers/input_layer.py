@@ -77,6 +77,14 @@ class InputLayer(Layer):
         Node(self, (), {}, output)
         self.built = True
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_tensor_name": self._inbound_nodes[0].outputs[0].name}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        name = self.__dict__.pop("_tensor_name")
+        Node(self, (), {}, KerasTensor(self.batch_shape, self._input_dtype_name, name=name))
+
     def call(self) -> Any:
         """Nothing comes in here: the model sets the value."""
         return None

@@ -154,27 +154,26 @@ class Functional(Model):
 
     @property
     def input_shape(self) -> Any:
-        """The shapes of the inputs, in their structure."""
-        return tree.map_structure(lambda x: x.shape, self._inputs_struct)
+        """The shape of the input, or a list of shapes."""
+        return _alone([x.shape for x in self._inputs])
 
     @property
     def output_shape(self) -> Any:
-        """The shapes of the outputs, in their structure."""
-        return tree.map_structure(lambda x: x.shape, self._outputs_struct)
+        """The shape of the output, or a list of shapes."""
+        return _alone([x.shape for x in self._outputs])
 
     # --- calling -----------------------------------------------------------------------------------------------------
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None, **kwargs: Any) -> Any:
-        """The outputs for data in the structure of the inputs, or keyed by their names."""
+        """The outputs for data in the structure of the inputs, or keyed by their names; one in a list comes alone."""
         values = self._standardize(inputs)
         if mask is not None:
             for x, m in zip(values, tree.flatten(mask), strict=False):
                 if m is not None:
                     x._keras_mask = m
         outputs = self._schedule.run(values, training=training)
-        return (
-            tree.pack_sequence_as(self._outputs_struct, outputs) if tree.is_nested(self._outputs_struct) else outputs[0]
-        )
+        struct = self._outputs_struct
+        return _alone(tree.pack_sequence_as(struct, outputs)) if tree.is_nested(struct) else outputs[0]
 
     def _standardize(self, inputs: Any) -> list[Any]:
         flat = self._flat(inputs)
@@ -289,7 +288,8 @@ class Functional(Model):
         return all(w is None or d is None or d == w for d, w in zip(shape[1:], wanted[1:], strict=True))
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
-        """KerasTensors of the outputs; the known ones when the inputs have the shapes that the graph was made with."""
+        """KerasTensors of the outputs, in their structure; the known ones when the inputs have the shapes that the graph
+        was made with."""
         inputs = args[0] if args else kwargs.get("inputs")
         flat = tree.flatten(inputs)
         same = len(flat) == len(self._inputs) and all(
@@ -298,7 +298,8 @@ class Functional(Model):
         )
         if same and not isinstance(inputs, Mapping):
             return tree.map_structure(lambda y: KerasTensor(y.shape, y.dtype), self._outputs_struct)
-        return super().compute_output_spec(*args, **kwargs)
+        specs = super().compute_output_spec(*args, **kwargs)
+        return specs if _alone(self._outputs_struct) is self._outputs_struct else [specs]
 
     # --- configuration -----------------------------------------------------------------------------------------------
 
@@ -339,6 +340,11 @@ def _places(structure: Any) -> Any:
     """The structure with the position of each tensor in the flat list in its place."""
     flat = tree.flatten(structure)
     return tree.pack_sequence_as(structure, range(len(flat))) if tree.is_nested(structure) else 0
+
+
+def _alone(structure: Any) -> Any:
+    """What is in a list or tuple of one."""
+    return structure[0] if isinstance(structure, (list, tuple)) and len(structure) == 1 else structure
 
 
 def _names(structure: Any) -> Any:

@@ -297,6 +297,6 @@ def test_one_output_in_a_list_comes_alone_from_data_and_in_its_list_from_keras_t
         model.compile("sgd", ["mse"], metrics=["mae"])
         assert sorted(model.fit(rows, np.ones((4, 2)), verbose=0).history) == ["loss", "mae"]
     named = keras.Model({"x": x}, {"y": y})
-    assert named.predict(rows, verbose=0)["y"].shape == (4, 2)
+    assert named.predict({"x": rows}, verbose=0)["y"].shape == (4, 2)
     assert named.output_shape == (None, 2) and named.input_shape == (None, 3)
     assert keras.Model(x, [y, layers.Dense(1)(y)]).output_shape == [(None, 2), (None, 1)]

@@ -155,8 +155,13 @@ def test_learning_rate_callbacks(model: Any) -> None:
     assert float(model.optimizer.learning_rate) == pytest.approx(0.001)
     scheduled = C.mlp(keras)
     scheduled.compile(keras.optimizers.SGD(keras.optimizers.schedules.ExponentialDecay(0.1, 5, 0.5)), C.SPARSE)
-    with pytest.raises(TypeError, match="LearningRateSchedule"):
-        scheduled.fit(C.X, C.Y, verbose=0, callbacks=[plateau])
+    # A schedule stands in the way only when the learning rate is to change.
+    scheduled.fit(C.X, C.Y, verbose=0, callbacks=[plateau])
+    for callback in (plateau, callbacks.LearningRateScheduler(lambda _: 0.1)):
+        with pytest.raises(TypeError, match="LearningRateSchedule"):
+            scheduled.fit(C.X, C.Y, epochs=3, verbose=0, callbacks=[callback])
+    with pytest.raises(ValueError, match="should be a float"):
+        scheduled.fit(C.X, C.Y, verbose=0, callbacks=[callbacks.LearningRateScheduler(lambda _: "x")])
 
 
 def test_checkpoints_by_epoch_by_batch_and_only_the_best(model: Any, tmp_path: Any) -> None:

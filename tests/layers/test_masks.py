@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nacre import Input, Model, layers
+from nacre import Input, Model, layers, ops
 
 
 def test_a_mask_given_by_name_is_handed_on_like_that_of_the_tensor():
@@ -14,3 +14,42 @@ def test_a_mask_given_by_name_is_handed_on_like_that_of_the_tensor():
     symbols = Input((5, 3)), Input((5,), dtype="bool")
     model = Model(symbols, second(first(symbols[0], mask=symbols[1])))
     np.testing.assert_allclose(model.predict([x, mask], verbose=0), named.numpy(), rtol=1e-5)
+
+
+class Marked(layers.Layer):
+    """Twice the input, and a mask of its own."""
+
+    def call(self, inputs):
+        return inputs * 2.0
+
+    def compute_mask(self, inputs, mask=None):
+        return ops.any(inputs != 0.0, -1)
+
+
+class Seen(layers.Layer):
+    """The mask that came along, as numbers."""
+
+    supports_masking = True
+
+    def call(self, inputs, mask=None):
+        return ops.zeros_like(inputs[..., 0]) - 1.0 if mask is None else ops.cast(mask, "float32")
+
+
+def test_a_layer_that_computes_a_mask_hands_it_on_without_saying_so():
+    x = np.array([[[1.0, 2.0], [0.0, 0.0]]], "float32")
+    expected = [[1.0, 0.0]]
+    np.testing.assert_array_equal(Seen()(Marked()(x)).numpy(), expected)
+    symbol = Input((2, 2))
+    np.testing.assert_array_equal(Model(symbol, Seen()(Marked()(symbol))).predict(x, verbose=0), expected)
+    assert type("Further", (Marked,), {})().supports_masking
+    silent = Marked()
+    silent.supports_masking = False
+    np.testing.assert_array_equal(Seen()(silent(x)).numpy(), [[-1.0, -1.0]])
+
+
+def test_attention_heeds_masks_and_says_nothing_about_them(recwarn):
+    tokens = np.array([[1, 2, 0]])
+    for heads in (layers.MultiHeadAttention(2, 2), layers.GroupQueryAttention(2, 2, 1)):
+        embedded = layers.Embedding(5, 4, mask_zero=True)(tokens)
+        np.testing.assert_array_equal(heads(embedded, embedded)._keras_mask.numpy(), tokens != 0)
+    assert not recwarn.list

@@ -280,3 +280,23 @@ def test_a_summary_takes_the_positions_of_a_wider_table():
     lines = []
     model.summary(positions=[0.3, 0.6, 0.8, 1.0], line_length=60, print_fn=lines.append)
     assert "dense" in "".join(lines).lower()
+
+
+def test_one_output_in_a_list_comes_alone_from_data_and_in_its_list_from_keras_tensors() -> None:
+    x = keras.Input((3,), name="x")
+    y = layers.Dense(2, name="y")(x)
+    rows = np.ones((4, 3), "float32")
+    for outputs in ([y], (y,)):
+        model = keras.Model([x], outputs)
+        assert model.predict(rows, verbose=0).shape == model(rows).shape == model.predict_on_batch(rows).shape == (4, 2)
+        assert model.output_shape == (None, 2) and model.input_shape == (None, 3)
+        for symbol in (keras.Input((3,)), keras.Input((3,), batch_size=5)):
+            (inside,) = model(symbol)
+            outer = keras.Model(symbol, layers.Dense(1)(inside))
+            assert outer.predict(np.ones((5, 3)), verbose=0).shape == (5, 1)
+        model.compile("sgd", ["mse"], metrics=["mae"])
+        assert sorted(model.fit(rows, np.ones((4, 2)), verbose=0).history) == ["loss", "mae"]
+    named = keras.Model({"x": x}, {"y": y})
+    assert named.predict({"x": rows}, verbose=0)["y"].shape == (4, 2)
+    assert named.output_shape == (None, 2) and named.input_shape == (None, 3)
+    assert keras.Model(x, [y, layers.Dense(1)(y)]).output_shape == [(None, 2), (None, 1)]

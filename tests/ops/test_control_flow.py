@@ -175,3 +175,20 @@ def test_stop_gradient_stops_it() -> None:
         tape.watch(x)
         y = ops.sum(x * ops.stop_gradient(x))
     np.testing.assert_array_equal(tape.gradient(y, x), [3.0])
+
+
+def test_vectorize_goes_over_the_parts_that_a_signature_names() -> None:
+    x, y = np.arange(12.0).reshape(2, 2, 3), np.arange(6.0).reshape(2, 3)
+    product = ops.vectorize(ops.matmul, signature="(m,n),(n)->(m)")
+    np.testing.assert_allclose(product(x, y), np.einsum("bmn,bn->bm", x, y))
+    np.testing.assert_allclose(product(x, y[0]), x @ y[0])
+    assert ops.vectorize(ops.diag, signature="(d,d)->(d)")(np.ones((4, 3, 3))).shape == (4, 3)
+    for bad in ("(m", "m->m", "(m)->", 3):
+        with pytest.raises(ValueError, match="expected a signature"):
+            ops.vectorize(ops.trace, signature=bad)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="does not fit"):
+        product(x, np.ones(4))
+    with pytest.raises(ValueError, match="2 arguments"):
+        product(x)
+    with pytest.raises(ValueError, match="nothing to call"):
+        product(np.ones((0, 2, 3)), np.ones(3))

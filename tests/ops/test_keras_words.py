@@ -82,3 +82,29 @@ def test_unknown_sizes_are_none_in_what_is_said_of_them() -> None:
         KerasTensor((None, 3)) + KerasTensor((None, 4))
     with pytest.raises(ValueError, match=r"Each axis in `axes` must be an integer in \[-3, 3\).*\(2, None, 4\)"):
         ops.transpose(KerasTensor((2, None, 4)), [0, 1, 5])
+
+
+def test_borders_patches_and_places_are_refused_in_keras_words() -> None:
+    image = np.ones((10, 10, 3), "float32")
+    for function, word in ((ops.image.crop_images, "cropping"), (ops.image.pad_images, "padding")):
+        for axis, ends in (("height", ("top", "bottom")), ("width", ("left", "right"))):
+            other = {"height": {"left": 0, "right": 0}, "width": {"top": 0, "bottom": 0}}[axis]
+            rest = {f"{end}_{word}": width for end, width in other.items()}
+            with pytest.raises(ValueError, match=f"target_{axis} must be >= 0"):
+                function(image, **{f"{ends[0]}_{word}": 0, f"target_{axis}": -1, **rest})
+            with pytest.raises(ValueError, match=f"{ends[0]}_{word} must be >= 0"):
+                function(image, **{f"{ends[0]}_{word}": -1, f"target_{axis}": 8, **rest})
+    with pytest.raises(TypeError, match="Expected an int or a tuple"):
+        ops.image.extract_patches(image, "5")
+    with pytest.raises(ValueError, match="Expected a tuple of length 2 or 3"):
+        ops.image.extract_patches(image, (3, 3, 3, 3))
+    with pytest.raises(TypeError, match="length 3"):
+        ops.image.extract_patches_3d(np.ones((4, 4, 4, 1)), (2, 2))
+    with pytest.raises(ValueError, match="expected at least rank 2"):
+        ops.image.map_coordinates(image, np.ones(3), 0)
+
+
+def test_different_elements_along_the_last_axis_are_filled_up_there() -> None:
+    x = np.array([[1, 0, 1], [0, 1, 0]])
+    values, inverse = ops.unique(x, axis=-1, return_inverse=True, size=4, fill_value=-1)
+    assert values.tolist() == [[0, 1, -1, -1], [1, 0, -1, -1]] and inverse.tolist() == [1, 0, 1]

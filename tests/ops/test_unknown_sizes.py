@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 import nacre as keras
@@ -58,3 +59,20 @@ def test_what_a_keras_tensor_is_cannot_be_changed() -> None:
         iter(x)
     with pytest.raises(ValueError, match="sparse=True"):
         KerasTensor((1,), sparse=True, ragged=True)
+
+
+def test_a_number_of_elements_is_known_when_the_sizes_are(tmp_path: Any) -> None:
+    assert ops.size(tensor(2, 3)) == 6
+    x = keras.Input((3,))
+    model = keras.Model(x, x / ops.cast(ops.size(x), "float32"))
+    model.save(tmp_path / "m.keras")
+    for rows in (4, 1):
+        given = np.ones((rows, 3), "float32")
+        for m in (model, keras.models.clone_model(model), keras.models.load_model(tmp_path / "m.keras")):
+            np.testing.assert_allclose(m.predict(given, verbose=0), given / given.size, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [3, None, "ab", (2.5,), (-1,), (True,), 2.0])
+def test_what_is_no_shape_is_refused(shape: Any) -> None:
+    with pytest.raises(ValueError, match="shape"):
+        KerasTensor(shape)

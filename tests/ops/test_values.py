@@ -93,6 +93,8 @@ def test_spacings_and_matrices() -> None:
     assert float(gap) == 0.25 and points.shape == (5,)
     np.testing.assert_allclose(ops.logspace(0, 2, 3), [1, 10, 100], rtol=1e-5)
     np.testing.assert_allclose(ops.geomspace(1, 100, 3), [1, 10, 100], rtol=1e-5)
+    first, last = np.array([1.0, -2.0]), np.array([8.0, -16.0])
+    np.testing.assert_allclose(ops.geomspace(first, last, 4, axis=1), np.geomspace(first, last, 4, axis=1), rtol=1e-5)
     np.testing.assert_array_equal(ops.eye(2, 3, k=1), np.eye(2, 3, 1))
     np.testing.assert_array_equal(ops.identity(2), np.eye(2))
     np.testing.assert_array_equal(ops.tri(3, 4, -1), np.tri(3, 4, -1))

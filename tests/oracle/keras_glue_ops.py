@@ -10,6 +10,7 @@ from nacre.core.operation import Operation, compute_output_spec
 
 # Classes whose arguments do not simply stand behind the inputs: the call that they make.
 _ORDER: dict[str, Callable[..., Any]] = {
+    "full": lambda f, given, inputs: f(*given[:1], *inputs, *given[1:]),
     "einsum": lambda f, given, inputs: f(*given, *inputs),
     "fori_loop": lambda f, given, inputs: f(*given, *inputs),
     "map": lambda f, given, inputs: f(*given, *inputs),

@@ -126,3 +126,12 @@ def test_stateless_values_are_the_only_ones_averaged(clock, monkeypatch):
     assert updates(clock, Terminal(), monkeypatch, 9, [1, 2], **options)[1].endswith(" - lr: 2.0000 - size: 1.5000")
     with pytest.raises(ValueError, match="Only one of"):
         Progbar(3, stateful_metrics=["a"], stateless_metrics=["b"])
+
+
+def test_a_line_per_epoch_needs_a_known_number_of_steps(capsys):
+    bar = Progbar(None, verbose=2)
+    bar.update(3, [("loss", 1.0)], finalize=True)
+    assert capsys.readouterr().out == ""
+    bar.target = 3
+    bar.update(3, [("loss", 1.0)], finalize=True)
+    assert capsys.readouterr().out.startswith("3/3 - 0s - ")

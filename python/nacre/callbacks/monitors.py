@@ -10,7 +10,6 @@ import numpy as np
 from nacre import ops
 from nacre.callbacks.base import Callback
 from nacre.callbacks.directions import direction
-from nacre.core.variable import Variable
 from nacre.utils.progbar import print_message
 
 
@@ -184,8 +183,8 @@ class ReduceLROnPlateau(MonitorCallback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Compares, and reduces the learning rate when patience is at its end."""
         logs = logs if logs is not None else {}
-        rates = learning_rates_of(self.model)
-        logs["learning_rate"] = float(rates[0][1].numpy())
+        optimizers = optimizers_with_rates(self.model)
+        logs["learning_rate"] = float(optimizers[0].learning_rate)
         current = self.value(logs, "Learning rate reduction is")
         if current is None:
             return
@@ -198,11 +197,11 @@ class ReduceLROnPlateau(MonitorCallback):
         elif self.cooldown_counter <= 0:
             self.wait += 1
             if self.wait >= self.patience:
-                for optimizer, rate in rates:
-                    self._reduce(optimizer, rate, epoch)
+                for optimizer in optimizers:
+                    self._reduce(optimizer, epoch)
 
-    def _reduce(self, optimizer: Any, rate: Variable, epoch: int) -> None:
-        old = float(rate.numpy())
+    def _reduce(self, optimizer: Any, epoch: int) -> None:
+        old = float(optimizer.learning_rate)
         if old <= np.float32(self.min_lr):
             return
         new = max(old * self.factor, self.min_lr)
@@ -219,21 +218,9 @@ def working_optimizers(optimizer: Any) -> list[Any]:
     return list(getattr(inner, "optimizers", None) or [inner])
 
 
-def learning_rates_of(model: Any) -> list[tuple[Any, Variable]]:
-    """The model's optimizer (or each of a MultiOptimizer) and the Variable that holds its learning rate.
-
-    Raises TypeError when a schedule holds it, ValueError when there is none.
-    """
-    found = []
-    for optimizer in working_optimizers(getattr(model, "optimizer", None)):
-        if optimizer is None or not hasattr(optimizer, "learning_rate"):
-            raise ValueError('Optimizer must have a "learning_rate" attribute.')
-        rate = optimizer._learning_rate
-        if not isinstance(rate, Variable):
-            raise TypeError(
-                "This optimizer was created with a `LearningRateSchedule` object as its `learning_rate` constructor "
-                "argument, hence its learning rate is not settable. If you need the learning rate to be settable, you "
-                "should instantiate the optimizer with a float `learning_rate` argument."
-            )
-        found.append((optimizer, rate))
+def optimizers_with_rates(model: Any) -> list[Any]:
+    """The model's optimizer, or each of a MultiOptimizer. Raises ValueError when one has no learning rate."""
+    found = working_optimizers(getattr(model, "optimizer", None))
+    if any(optimizer is None or not hasattr(optimizer, "learning_rate") for optimizer in found):
+        raise ValueError('Optimizer must have a "learning_rate" attribute.')
     return found

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from nacre.callbacks.base import Callback
-from nacre.callbacks.monitors import learning_rates_of
+from nacre.callbacks.monitors import optimizers_with_rates
 from nacre.utils.progbar import print_message
 
 
@@ -54,9 +54,9 @@ class LearningRateScheduler(Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Sets the learning rate."""
-        for optimizer, rate in learning_rates_of(self.model):
+        for optimizer in optimizers_with_rates(self.model):
             try:
-                new = self.schedule(epoch, float(rate.numpy()))
+                new = self.schedule(epoch, float(optimizer.learning_rate))
             except TypeError:  # a schedule of the epoch alone
                 new = self.schedule(epoch)
             if isinstance(new, bool) or not isinstance(new, (float, int, np.floating)):
@@ -68,7 +68,7 @@ class LearningRateScheduler(Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Adds the learning rate to the results."""
         if logs is not None:
-            logs["learning_rate"] = float(learning_rates_of(self.model)[0][1].numpy())
+            logs["learning_rate"] = float(optimizers_with_rates(self.model)[0].learning_rate)
 
 
 class TerminateOnNaN(Callback):

@@ -95,6 +95,19 @@ class Operation:
         self._inbound_nodes: list[Node] = []
         self._outbound_nodes: list[Node] = []
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the graph around it: a copy has been called on no KerasTensor, unless a model comes along."""
+        return {key: value for key, value in self.__dict__.items() if key not in ("_inbound_nodes", "_outbound_nodes")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._forget_graph()
+
+    def _forget_graph(self) -> None:
+        # A model that comes along may have restored its calls before this operation is whole.
+        for nodes in ("_inbound_nodes", "_outbound_nodes"):
+            self.__dict__.setdefault(nodes, [])
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if any_keras_tensor(args, kwargs):
             return self.symbolic_call(*args, **kwargs)
@@ -181,7 +194,8 @@ def compute_output_spec(fn: Callable[..., Any], args: Any, kwargs: Any, name: st
 
     def spec(a: Any, b: Any) -> Any:
         if not isinstance(a, (Symbol, Tensor, Variable)):
-            return a
+            same = type(a) is not int or a == b  # a number that depends on unknown sizes is one of the graph, too
+            return a if same else KerasTensor((), "int32", name=naming.auto_name("keras_tensor"))
         if len(a.shape) != len(b.shape):
             raise ValueError(f"{name}: the rank of the output depends on the size of an unknown axis")
         shape = tuple(m if m == n else None for m, n in zip(a.shape, b.shape))

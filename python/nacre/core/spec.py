@@ -137,6 +137,29 @@ def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(out)
 
 
+def partial_shape(shape: Any) -> tuple[int | None, ...]:
+    """A shape of ints of at least 0 and Nones. Raises ValueError for anything else."""
+    if shape is None:
+        raise ValueError("Undefined shapes are not supported.")
+    if isinstance(shape, (int, np.integer)) or not hasattr(shape, "__iter__"):
+        raise ValueError(f"Cannot convert '{shape}' to a shape.")
+    out: list[int | None] = []
+    for d in shape:
+        d = getattr(d, "value", d)
+        if d is None:
+            out.append(None)
+        elif isinstance(d, bool) or not isinstance(d, (int, np.integer)):
+            raise ValueError(
+                f"Cannot convert '{shape}' to a shape. Found invalid dimension '{d}'. Expected a non-negative "
+                "integer or None."
+            )
+        elif d < 0:
+            raise ValueError(f"Cannot convert '{shape}' to a shape. Negative dimensions are not allowed.")
+        else:
+            out.append(int(d))
+    return tuple(out)
+
+
 def normalize_axis(axis: int, rank: int, what: str = "axis") -> int:
     """`axis` as a number in [0, rank). Raises ValueError when it is outside."""
     if not isinstance(axis, (int, np.integer)) or isinstance(axis, bool):

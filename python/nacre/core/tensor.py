@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nacre.core.errors import TracedBranch
-from nacre.core.spec import ITEMSIZE, NUMPY, Spec, dtype_name, is_computed, standardize_dtype
+from nacre.core.spec import ITEMSIZE, NUMPY, Spec, dtype_name, is_computed, partial_shape, standardize_dtype
 from nacre.core.tree import map_structure
 
 if TYPE_CHECKING:
@@ -277,7 +277,7 @@ class KerasTensor(Value):
         if sparse and ragged:
             raise ValueError("KerasTensor cannot have `sparse=True` and `ragged=True` at the same time.")
         self._facts = {
-            "shape": tuple(None if d is None else int(d) for d in shape),
+            "shape": partial_shape(shape),
             "dtype": "string" if dtype == "string" else standardize_dtype(dtype),
             "sparse": bool(sparse),
             "ragged": bool(ragged),
@@ -324,6 +324,9 @@ class KerasTensor(Value):
 
     def __deepcopy__(self, memo: Any) -> KerasTensor:
         return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_keras_history": None}  # the graph stays where it is
 
 
 def _from_dlpack_or_array(value: Any) -> np.ndarray[Any, Any]:

@@ -5,36 +5,12 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-import numpy as np
-
 from nacre.core import naming
 from nacre.core.config import floatx
 from nacre.core.operation import Node
-from nacre.core.spec import standardize_dtype
+from nacre.core.spec import partial_shape, standardize_dtype
 from nacre.core.tensor import KerasTensor
 from nacre.layers.layer import Layer
-
-
-def _shape(shape: Any) -> tuple[int | None, ...]:
-    if shape is None:
-        raise ValueError("Undefined shapes are not supported.")
-    if isinstance(shape, (int, np.integer)) or not hasattr(shape, "__iter__") or isinstance(shape, str):
-        raise ValueError(f"Cannot convert '{shape}' to a shape.")
-    out: list[int | None] = []
-    for d in shape:
-        d = getattr(d, "value", d)
-        if d is None:
-            out.append(None)
-        elif isinstance(d, (int, np.integer)) and not isinstance(d, bool) and d >= 0:
-            out.append(int(d))
-        elif isinstance(d, (int, np.integer)) and not isinstance(d, bool):
-            raise ValueError(f"Cannot convert '{shape}' to a shape. Negative dimensions are not allowed.")
-        else:
-            raise ValueError(
-                f"Cannot convert '{shape}' to a shape. Found invalid dimension '{d}'. Expected a non-negative "
-                "integer or None."
-            )
-    return tuple(out)
 
 
 class InputLayer(Layer):
@@ -70,8 +46,8 @@ class InputLayer(Layer):
                 )
             for argument, value, its in (
                 ("batch_size", batch_size, input_tensor.shape[0] if input_tensor.shape else None),
-                ("shape", None if shape is None else _shape(shape), input_tensor.shape[1:]),
-                ("batch_shape", None if batch_shape is None else _shape(batch_shape), input_tensor.shape),
+                ("shape", None if shape is None else partial_shape(shape), input_tensor.shape[1:]),
+                ("batch_shape", None if batch_shape is None else partial_shape(batch_shape), input_tensor.shape),
                 ("dtype", dtype, input_tensor.dtype),
                 ("sparse", sparse, input_tensor.sparse),
             ):
@@ -90,7 +66,7 @@ class InputLayer(Layer):
             raise ValueError("You cannot pass both `batch_size` and `batch_shape` at the same time.")
         if shape is None and batch_shape is None:
             raise ValueError("You must pass a `shape` argument.")
-        self.batch_shape = _shape((batch_size, *_shape(shape)) if shape is not None else batch_shape)
+        self.batch_shape = partial_shape((batch_size, *partial_shape(shape)) if shape is not None else batch_shape)
         self._input_dtype_name = _input_dtype(dtype)
         self.sparse, self.ragged = bool(sparse), bool(ragged)
         self.optional = bool(optional)
@@ -100,6 +76,14 @@ class InputLayer(Layer):
             output = KerasTensor(self.batch_shape, self._input_dtype_name, name=tensor_name)
         Node(self, (), {}, output)
         self.built = True
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_tensor_name": self._inbound_nodes[0].outputs[0].name}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        name = self.__dict__.pop("_tensor_name")
+        Node(self, (), {}, KerasTensor(self.batch_shape, self._input_dtype_name, name=name))
 
     def call(self) -> Any:
         """Nothing comes in here: the model sets the value."""

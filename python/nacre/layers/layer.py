@@ -55,6 +55,11 @@ class Layer(BuiltLayer):
     _input_shape_arg: tuple[Any, ...] | None = None  # from the legacy arguments input_shape= and input_dim=
     _batch_shape_arg: tuple[Any, ...] | None = None  # the same with the batch axis
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "supports_masking" not in cls.__dict__ and not is_default(cls.compute_mask):
+            cls.supports_masking = True  # who says what becomes of a mask lets it through
+
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         layer = object.__new__(cls)
         layer.__dict__["_init_arguments"] = (args, kwargs)

@@ -127,7 +127,7 @@ class ProjectedAttention(Layer):
         free = _LETTERS[: rank - contract]
         gone = _LETTERS[rank - contract : rank]
         new = _LETTERS[rank : rank + len(sizes)]
-        return EinsumDense(
+        dense = EinsumDense(
             f"{free}{gone},{gone}{new}->{free}{new}",
             (None,) * (rank - contract - 1) + tuple(sizes),
             bias_axes=new if self.use_bias else None,
@@ -135,6 +135,8 @@ class ProjectedAttention(Layer):
             dtype=self.dtype_policy,
             **{key: _clone(getattr(self, key)) for key in (*_WEIGHTS, "activity_regularizer", *_CONSTRAINTS)},
         )
+        dense.supports_masking = True  # this layer heeds the masks itself: nothing is lost here
+        return dense
 
 
 class MultiHeadAttention(ProjectedAttention):

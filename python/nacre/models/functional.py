@@ -59,23 +59,48 @@ class Functional(Model):
             inputs = tree.pack_sequence_as(inputs, flat_inputs) if tree.is_nested(inputs) else flat_inputs[0]
             outputs = tree.pack_sequence_as(outputs, flat_outputs) if tree.is_nested(outputs) else flat_outputs[0]
         Layer.__init__(self, name=name)
+        self._set_graph(inputs, outputs, flat_inputs, flat_outputs)
+        self._layers = [op for op in self._operations if isinstance(op, Layer)]
+        self.built = True
+        if trainable is not None:
+            self.trainable = trainable
+
+    def _set_graph(
+        self, inputs: Any, outputs: Any, flat_inputs: list[KerasTensor], flat_outputs: list[KerasTensor]
+    ) -> None:
         own = object.__setattr__  # inputs and outputs stay the lists and dicts that they are
         own(self, "_inputs_struct", inputs)
         own(self, "_outputs_struct", outputs)
         own(self, "_inputs", flat_inputs)
         own(self, "_outputs", flat_outputs)
         graph = map_graph(flat_inputs, flat_outputs, outputs)
-        own(self, "_graph", graph)
         own(self, "_nodes", graph.nodes)
         own(self, "_nodes_by_depth", graph.nodes_by_depth)
         own(self, "_operations", graph.operations)
         own(self, "_schedule", Schedule(graph, flat_inputs, flat_outputs))
         own(self, "input_names", [x._keras_history.operation.name for x in flat_inputs])
         own(self, "output_names", _unique([x._keras_history.operation.name for x in flat_outputs]))
-        self._layers = [op for op in graph.operations if isinstance(op, Layer)]
-        self.built = True
-        if trainable is not None:
-            self.trainable = trainable
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The graph as a list of calls, which copies and pickles follow step by step, however deep it is."""
+        state = {key: value for key, value in super().__getstate__().items() if key not in _GRAPH}
+        specs: list[Any] = [None] * self._schedule.size
+        for i, x in zip(self._schedule.inputs, self._inputs):
+            specs[i] = (x.shape, x.dtype, x.name)
+        for step, node in zip(self._schedule.steps, (n for n in self._nodes if not n.is_input)):
+            for i, y in zip(step.outputs, node.outputs):
+                specs[i] = (y.shape, y.dtype, y.name)
+        places = [_places(struct) for struct in (self._inputs_struct, self._outputs_struct)]
+        layers = [x._keras_history.operation for x in self._inputs]
+        return {**state, "_graph_state": (layers, self._schedule, specs, places)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        layers, schedule, specs, (ins, outs) = self.__dict__.pop("_graph_state")
+        inputs = [layer._inbound_nodes[0].outputs[0] for layer in layers]
+        outputs = schedule.remade(inputs, specs)
+        structs = [tree.map_structure(lambda i, flat=flat: flat[i], p) for p, flat in ((ins, inputs), (outs, outputs))]
+        self._set_graph(*structs, inputs, outputs)
 
     _inputs_struct: Any
     _outputs_struct: Any
@@ -129,27 +154,26 @@ class Functional(Model):
 
     @property
     def input_shape(self) -> Any:
-        """The shapes of the inputs, in their structure."""
-        return tree.map_structure(lambda x: x.shape, self._inputs_struct)
+        """The shape of the input, or a list of shapes."""
+        return _alone([x.shape for x in self._inputs])
 
     @property
     def output_shape(self) -> Any:
-        """The shapes of the outputs, in their structure."""
-        return tree.map_structure(lambda x: x.shape, self._outputs_struct)
+        """The shape of the output, or a list of shapes."""
+        return _alone([x.shape for x in self._outputs])
 
     # --- calling -----------------------------------------------------------------------------------------------------
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None, **kwargs: Any) -> Any:
-        """The outputs for data in the structure of the inputs, or keyed by their names."""
+        """The outputs for data in the structure of the inputs, or keyed by their names; one in a list comes alone."""
         values = self._standardize(inputs)
         if mask is not None:
             for x, m in zip(values, tree.flatten(mask), strict=False):
                 if m is not None:
                     x._keras_mask = m
         outputs = self._schedule.run(values, training=training)
-        return (
-            tree.pack_sequence_as(self._outputs_struct, outputs) if tree.is_nested(self._outputs_struct) else outputs[0]
-        )
+        struct = self._outputs_struct
+        return _alone(tree.pack_sequence_as(struct, outputs)) if tree.is_nested(struct) else outputs[0]
 
     def _standardize(self, inputs: Any) -> list[Any]:
         flat = self._flat(inputs)
@@ -264,7 +288,8 @@ class Functional(Model):
         return all(w is None or d is None or d == w for d, w in zip(shape[1:], wanted[1:], strict=True))
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
-        """KerasTensors of the outputs; the known ones when the inputs have the shapes that the graph was made with."""
+        """KerasTensors of the outputs, in their structure; the known ones when the inputs have the shapes that the graph
+        was made with."""
         inputs = args[0] if args else kwargs.get("inputs")
         flat = tree.flatten(inputs)
         same = len(flat) == len(self._inputs) and all(
@@ -273,7 +298,8 @@ class Functional(Model):
         )
         if same and not isinstance(inputs, Mapping):
             return tree.map_structure(lambda y: KerasTensor(y.shape, y.dtype), self._outputs_struct)
-        return super().compute_output_spec(*args, **kwargs)
+        specs = super().compute_output_spec(*args, **kwargs)
+        return specs if _alone(self._outputs_struct) is self._outputs_struct else [specs]
 
     # --- configuration -----------------------------------------------------------------------------------------------
 
@@ -302,6 +328,23 @@ class Functional(Model):
 
 
 Model._functional_class = Functional
+
+# What `_set_graph` sets.
+_GRAPH = (
+    "_inputs_struct", "_outputs_struct", "_inputs", "_outputs", "_nodes", "_nodes_by_depth", "_operations", "_schedule",
+    "input_names", "output_names",
+)  # fmt: skip
+
+
+def _places(structure: Any) -> Any:
+    """The structure with the position of each tensor in the flat list in its place."""
+    flat = tree.flatten(structure)
+    return tree.pack_sequence_as(structure, range(len(flat))) if tree.is_nested(structure) else 0
+
+
+def _alone(structure: Any) -> Any:
+    """What is in a list or tuple of one."""
+    return structure[0] if isinstance(structure, (list, tuple)) and len(structure) == 1 else structure
 
 
 def _names(structure: Any) -> Any:

@@ -180,6 +180,26 @@ class Schedule:
         self.outputs = [slots[id(y)] for y in outputs]
         self.size = len(slots)
 
+    def remade(self, inputs: list[KerasTensor], specs: list[Any]) -> list[KerasTensor]:
+        """The outputs after the calls have been recorded once more, from these inputs. `specs` are shapes, dtypes and
+        names of the tensors in the slots. A call that another model has recorded already is not recorded twice."""
+        slots: list[Any] = [None] * self.size
+        for i, x in zip(self.inputs, inputs):
+            slots[i] = x
+        taken: set[int] = set()
+        for step in self.steps:
+            step.operation._forget_graph()
+            args, kwargs = _fill(step.args, slots), _fill(step.kwargs, slots)
+            known = (n for n in step.operation._inbound_nodes if id(n) not in taken and _same_call(n, args, kwargs))
+            node = next(known, None)
+            if node is None:
+                made = [KerasTensor(*specs[i][:2], name=specs[i][2]) for i in step.outputs]
+                node = Node(step.operation, args, kwargs, made)
+            taken.add(id(node))
+            for i, y in zip(step.outputs, node.outputs):
+                slots[i] = y
+        return [slots[i] for i in self.outputs]
+
     def run(self, values: list[Any], call: Callable[..., Any] | None = None, training: bool | None = None) -> list[Any]:
         """The outputs for these inputs; `call(operation, *args, **kwargs)` in place of `operation(*args, **kwargs)`.
 
@@ -214,3 +234,11 @@ def _fill(structure: Any, slots: list[Any]) -> Any:
     if isinstance(structure, dict):
         return {key: _fill(s, slots) for key, s in structure.items()}
     return structure
+
+
+def _same_call(node: Node, args: Any, kwargs: dict[str, Any]) -> bool:
+    mine, its = tree.flatten((args, kwargs)), tree.flatten((node.args, node.kwargs))
+    plain = (int, float, str, bool, slice)
+    return len(mine) == len(its) and all(
+        a is b or (type(a) is type(b) and isinstance(a, plain) and a == b) for a, b in zip(mine, its)
+    )

@@ -50,6 +50,13 @@ class OpCall(Operation):
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name}
 
+    def __reduce__(self) -> Any:
+        return _empty_call, (self.function,), self.__getstate__()
+
+
+def _empty_call(function: Callable[..., Any]) -> Any:
+    return OpCall.__new__(OpCall, function)
+
 
 def public(function: F) -> F:
     """Lets `function` be called on KerasTensors, too: then it becomes a node of the graph of layers."""

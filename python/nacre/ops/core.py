@@ -5,6 +5,8 @@ depends on a tensor that is being computed, `cond` computes both sides and picks
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -16,11 +18,11 @@ from nacre.core.spec import NUMPY, broadcast_shapes, is_float, normalize_axis, s
 from nacre.core.tensor import KerasTensor, Symbol, Tensor, Value, as_array
 from nacre.core.variable import Variable
 from nacre.ops.arithmetic import cast, stop_gradient
-from nacre.ops.base import public, scalar, value
+from nacre.ops.base import OpCall, public, scalar, value
 from nacre.ops.creation import convert_to_tensor, zeros
 from nacre.ops.elementwise import Cast, Clip, Copy, Select, cast_to
 from nacre.ops.indexing import scatter, scatter_update, slice, slice_update
-from nacre.ops.manipulation import broadcast_to, concatenate, ravel, reshape, stack, unstack
+from nacre.ops.manipulation import broadcast_to, concatenate, reshape, stack, unstack
 from nacre.ops.movement import Reshape, flipped, slice_axis
 
 
@@ -39,7 +41,9 @@ def ndim(x: Any) -> int:
 
 
 def size(x: Any) -> Any:
-    """The number of elements of `x` (None where a size is not known yet)."""
+    """The number of elements of `x`: an int, or a scalar of the graph where a size is not known yet."""
+    if isinstance(x, KerasTensor) and None in x.shape:
+        return OpCall(size)(x)
     return x.size if isinstance(x, Value) else value(x).size
 
 
@@ -413,20 +417,48 @@ def vectorized_map(function: Callable[[Any], Any], elements: Any) -> Any:
 
 
 def vectorize(pyfunc: Callable[..., Any], *, excluded: Any = None, signature: str | None = None) -> Callable[..., Any]:
-    """A function that applies `pyfunc` to every element of its broadcast arguments."""
-    if signature is not None:
-        raise NotImplementedError("vectorize: signatures are not supported; use vectorized_map")
+    """A function that applies `pyfunc` to every element of its broadcast arguments.
+
+    With a signature such as "(m,n),(n)->(m)" to every matrix of the first and every vector of the second.
+
+    >>> vectorize(lambda a, b: sum(a * b), signature="(n),(n)->()")(np.ones((2, 3)), np.ones(3)).tolist()
+    [3.0, 3.0]
+    """
+    if not callable(pyfunc):
+        raise TypeError(f"vectorize: expected a function, got {pyfunc!r}")
     kept = set(excluded or ())
+    cores = None if signature is None else _core_axes(signature)
 
     def over_elements(*args: Any) -> Any:
         values = {i: value(a) for i, a in enumerate(args) if i not in kept}
-        common = broadcast_shapes(*(v.shape for v in values.values()))
-        flat = {i: unstack(ravel(broadcast_to(v, common))) for i, v in values.items()}
-        count = len(next(iter(flat.values())))
+        if cores is not None and len(cores) != len(values):
+            raise ValueError(f"vectorize: {signature!r} names {len(cores)} arguments, got {len(values)}")
+        shapes = {}  # the part of each argument that is one element to `pyfunc`
+        sizes: dict[str, int] = {}
+        for (i, v), names in zip(values.items(), cores or [()] * len(values)):
+            shapes[i] = v.shape[len(v.shape) - len(names) :]
+            if len(names) > len(v.shape) or any(sizes.setdefault(n, d) != d for n, d in zip(names, shapes[i])):
+                raise ValueError(f"vectorize: an argument of shape {v.shape} does not fit {signature!r}")
+        common = broadcast_shapes(*(v.shape[: len(v.shape) - len(shapes[i])] for i, v in values.items()))
+        count = math.prod(common)
+        if count == 0:
+            raise ValueError(f"vectorize: there is nothing to call the function on, the common shape is {common}")
+        flat = {
+            i: unstack(reshape(broadcast_to(v, (*common, *shapes[i])), (count, *shapes[i]))) for i, v in values.items()
+        }
         results = [pyfunc(*(flat[i][j] if i in flat else a for i, a in enumerate(args))) for j in range(count)]
-        return tree.map_structure(lambda *items: reshape(stack(list(items)), common), *results)
+        return tree.map_structure(lambda *ys: reshape(stack(list(ys)), (*common, *shape(ys[0]))), *results)
 
     return over_elements
+
+
+def _core_axes(signature: str) -> list[tuple[str, ...]]:
+    """The names of the axes of each argument in "(m,n),(n)->(m)"."""
+    group = r"\((?:\w+(?:,\w+)*)?\)"
+    text = str(signature).replace(" ", "")
+    if re.fullmatch(f"(?:{group}(?:,{group})*)?->{group}(?:,{group})*", text) is None:
+        raise ValueError(f"vectorize: expected a signature such as '(m,n),(n)->(m)', got {signature!r}")
+    return [tuple(filter(None, g.split(","))) for g in re.findall(r"\(([\w,]*)\)", text.partition("->")[0])]
 
 
 __all__ = [

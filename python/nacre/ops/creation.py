@@ -214,11 +214,12 @@ def logspace(
 def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Any:
     """`num` numbers from `start` to `stop`, each the same multiple of the one before."""
     from nacre.ops.arithmetic import absolute, exp, log, sign
+    from nacre.ops.manipulation import moveaxis
 
     name = standardize_dtype(dtype, _float_of(start, stop))
     a, b = cast_to(start, "float32"), cast_to(stop, "float32")
-    y = sign(a) * exp(linspace(log(absolute(a)), log(absolute(b)), num, endpoint, False, None, axis))
-    return cast_to(y, name)
+    y = sign(a) * exp(linspace(log(absolute(a)), log(absolute(b)), num, endpoint))
+    return cast_to(moveaxis(y, 0, axis) if axis != 0 else y, name)
 
 
 @public

@@ -389,7 +389,7 @@ def unique(
     # NumPy looks for NaN in the first row, which an empty array has not.
     found = list(np.unique(array, True, True, True, axis, equal_nan=array.size == 0))
     if size is not None:
-        at = 0 if axis is None else axis
+        at = 0 if axis is None else normalize_axis(axis, array.ndim, "unique: axis")
         have = found[0].shape[at]
         keep = min(have, size)
         if fill_value is None and have:

@@ -84,7 +84,7 @@ class Optimizer:
         self._variables: list[Variable] = []
         self._trainable_variables: list[Variable] = []
         self._index: dict[int, int] = {}
-        self._not_decayed: set[int] = set()
+        self._not_decayed: list[Variable] = []
         self._not_decayed_names: list[str] = []
         self._shared: dict[str, Any] | None = None
         with naming.name_scope(self.name):
@@ -188,6 +188,10 @@ class Optimizer:
         if isinstance(rate, LearningRateSchedule):
             return rate(self._iterations)
         return rate(self._iterations) if _takes_argument(rate) else rate()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._index = {id(v): i for i, v in enumerate(self._trainable_variables)}  # those of the copy
 
     def build(self, variables: Sequence[Variable]) -> None:
         """Makes the slots for `variables`; called by the first `apply`."""
@@ -458,11 +462,11 @@ class Optimizer:
     ) -> None:
         """No weight decay for these variables, and for variables whose name holds one of `var_names`; before
         `build`."""
-        self._not_decayed = {id(v) for v in var_list or ()}
+        self._not_decayed = list(var_list or ())
         self._not_decayed_names = list(var_names or ())
 
     def _use_weight_decay(self, variable: Variable) -> bool:
-        if id(variable) in self._not_decayed:
+        if any(v is variable for v in self._not_decayed):
             return False
         return not any(re.search(name, variable.name) for name in self._not_decayed_names)
 

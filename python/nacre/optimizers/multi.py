@@ -142,6 +142,11 @@ class MultiOptimizer(Optimizer):
             optimizer.build(mine)
         super().build(variables)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        inside = enumerate(self._inner_optimizers)
+        self._var_to_optimizer_idx = {self._var_key(v): i for i, o in inside for v in o._trainable_variables}
+
     def _shares(self, variables: Sequence[Variable]) -> Iterator[tuple[Optimizer, list[Variable]]]:
         for i, optimizer in enumerate(self._inner_optimizers):
             mine = [v for v in variables if self._var_to_optimizer_idx[self._var_key(v)] == i]

@@ -143,7 +143,7 @@ class Compilable(Layer):
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the compiled functions, which belong to this object and not to a copy of it."""
-        return {name: value for name, value in self.__dict__.items() if name not in _COMPILED}
+        return {name: value for name, value in super().__getstate__().items() if name not in _COMPILED}
 
     def _assert_compile_called(self, method: str | None = None) -> None:
         if not self.compiled:

@@ -84,8 +84,8 @@ class Progbar:
             if finalize or now - self._last_draw >= self.interval:
                 self._draw(current, now, finalize)
                 self._last_draw = now
-        elif self.verbose == 2 and finalize:
-            count = f"{current:{self._digits()}d}/{'Unknown' if self.target is None else self.target}"
+        elif self.verbose == 2 and finalize and self.target:
+            count = f"{current:{self._digits()}d}/{self.target}"
             elapsed = f"{now - self._start:.0f}s"
             print_message(f"{count} - {elapsed} -{self._per_unit(current, now)}{self._values()}")
 

@@ -51,6 +51,10 @@ def extract_patches(
     >>> extract_patches(np.zeros((1, 4, 4, 3), "float32"), 2).shape
     (1, 2, 2, 12)
     """
+    if not isinstance(size, (int, np.integer, tuple, list)):
+        raise TypeError(f"Invalid `size` argument. Expected an int or a tuple of length 2 or 3. Received: size={size}")
+    if isinstance(size, (tuple, list)) and len(size) not in (2, 3):
+        raise ValueError(f"Invalid `size` argument. Expected a tuple of length 2 or 3. Received: size={size}")
     if isinstance(size, (tuple, list)) and len(size) == 3:
         return extract_patches_3d(images, size, strides, dilation_rate, padding, data_format)
     window = numbers(size, 2, "extract_patches", "size")
@@ -70,6 +74,8 @@ def extract_patches_3d(
     data_format: str | None = None,
 ) -> Any:
     """`extract_patches` over depth, height and width of volumes (D, H, W, C) or (N, D, H, W, C)."""
+    if not isinstance(size, (int, np.integer)) and (not isinstance(size, (tuple, list)) or len(size) != 3):
+        raise TypeError(f"Invalid `size` argument. Expected an int or a tuple of length 3. Received: size={size}")
     window = numbers(size, 3, "extract_patches_3d", "size")
     steps = window if strides is None else numbers(strides, 3, "extract_patches_3d", "strides")
     gaps = numbers(dilation_rate, 3, "extract_patches_3d", "dilation_rate")
@@ -93,14 +99,14 @@ def _border(first: Any, last: Any, extent: int, target: Any, grows: bool, name: 
             f"{name}: Must specify exactly two of {names[0]}, {names[1]}, target_{what}. Received: {names[0]}={first}, "
             f"{names[1]}={last}, target_{what}={target}"
         )
+    if target is not None and target < 0:
+        raise ValueError(f"{name}: target_{what} must be >= 0. Received: target_{what}={target}")
     change = None if target is None else (target - extent if grows else extent - target)
-    if first is None:
-        first = change - last
-    elif last is None:
-        last = change - first
-    for border, width in zip(names, (first, last)):
+    widths = (change - last if first is None else first, change - first if last is None else last)
+    for border, width in zip(names, widths):
         if width < 0:
             raise ValueError(f"{name}: {border} must be >= 0. Received: {border}={width} for a {what} of {extent}")
+    first, last = widths
     if not grows and first + last >= max(extent, 1):
         raise ValueError(f"{name}: borders of {first} and {last} do not fit a {what} of {extent}")
     return int(first), int(last)

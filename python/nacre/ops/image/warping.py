@@ -106,7 +106,11 @@ def map_coordinates(
     """
     given = value(inputs)
     at = floating(coordinates)
-    if at.shape[:1] != (len(given.shape),) or len(at.shape) < 2:
+    if len(at.shape) < 2:
+        raise ValueError(
+            f"map_coordinates: Invalid coordinates rank: expected at least rank 2. Received input with shape: {at.shape}"
+        )
+    if at.shape[:1] != (len(given.shape),):
         raise ValueError(
             "map_coordinates: First dim of `coordinates` must be the same as the rank of `inputs`. Received inputs "
             f"with shape: {given.shape} and coordinate leading dim of {at.shape[0] if at.shape else None} "

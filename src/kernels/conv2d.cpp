@@ -5,6 +5,7 @@
 #include "kernels/conv2d.h"
 
 #include "kernels/conv2d_few_dots.h"
+#include "kernels/conv2d_scatter.h"
 #include "kernels/conv2d_tile.h"
 
 namespace nacre::NACRE_ISA {
@@ -409,6 +410,82 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
   }
 }
 
+scatter::Plan scatter_plan(const Conv2DShape& s) { return scatter::plan(s, kPanel, few::takes(s.C, s.G, s.O)); }
+
+// Floats of workspace: weights, what the pixels give, rows of dx, bias, then two offsets per pixel.
+Count scatter_floats(const Conv2DShape& s, const scatter::Plan& p) {
+  return (Count(s.O) + Count(p.pixels)) * Count(p.ld) + Count(p.hb) * Count(p.row) + Count(s.C) * Count(kLanes) +
+         Count(4 * p.pixels + 64);
+}
+
+// The gradient of x by products of pixels of dy (conv2d_scatter.h).
+void run_scatter(const Conv2DShape& s, const scatter::Plan& p, Slice units, const Operands& at, Scratch scratch) {
+  const i64 K = s.O, ldy = ldy_of(s), image = s.OH * s.OW;
+  float* panels = reinterpret_cast<float*>(scratch.at);
+  float* given = panels + K * p.ld;
+  float* rows = given + p.pixels * p.ld;
+  float* bias = rows + p.hb * p.row;
+  i64* x_at = reinterpret_cast<i64*>(bias + s.C * kLanes);
+  i64* y_at = x_at + p.pixels;
+  if (units.begin >= units.end) return;
+  for (i64 i = 0; i < s.C * kLanes; ++i) bias[i] = at.bias ? at.bias[i % s.C] : 0.0f;
+  for (i64 i = 0; i < p.pixels; ++i) x_at[i] = i * ldy, y_at[i] = i * p.ld;
+  for (i64 i = 0; i < p.width; i += kPanel) {
+    const i64 n = min_of(p.width - i, kPanel), ld = panel_width(n);
+    if (n < ld) zero_floats(panels + i * K, K * ld);
+    transpose(panels + i * K, ld, at.w + i * K, K, n, K);
+  }
+  TileArgs t{};
+  t.x_at = x_at, t.y_at = y_at;
+  for (i64 i = 0; i < kGroup - 1; ++i) t.apart[i] = (i + 1) * ldy;
+  t.nh = t.nw = 1, t.run = K;
+  t.second = K * kPanel;
+  const auto products = [&](const float* dy, i64 px) {
+    t.x = dy;
+    for (i64 i = 0; i < p.width; i += t.n) {
+      const i64 n = p.width - i;
+      t.n = kPairPx > 0 && n > 3 * kLanes ? 2 * kPanel : panel_width(n);
+      t.w = panels + i * K;
+      t.ld_w = min_of(t.n, kPanel);
+      t.y = given + i;
+      t.ask(t.w, 0);
+      if (t.n > kPanel) {
+        run_pairs(t, px);
+      } else if (t.n > kLanes) {
+        run_tiles<2>(t, K > kLongSum || px % kGroup != 0 ? 0 : px, px);
+      } else {
+        run_tiles<1>(t, px / kGroup * kGroup, px);
+      }
+    }
+  };
+  for (i64 u = units.begin; u < units.end; ++u) {
+    const i64 n0 = u / p.h_blocks * p.nb, h0 = u % p.h_blocks * p.hb, hb = min_of(p.hb, s.H - h0);
+    const scatter::Rows seen = scatter::rows_for(s, h0, hb);
+    for (i64 n = n0; n < min_of(n0 + p.nb, s.N); ++n) {
+      zero_floats(rows, hb * p.row);
+      const i64 end = seen.last * s.OW, all = end - seen.first * s.OW;
+      const i64 most = all > 0 ? ceil_div(all, ceil_div(all, p.pixels)) : 1;
+      for (i64 px = seen.first * s.OW, count; px < end; px += count) {
+        count = min_of(most, end - px);
+        products(at.x + (n * image + px) * ldy, count);
+        for (i64 i = 0, run; i < count; i += run) {
+          const i64 ow = (px + i) % s.OW;
+          run = min_of(s.OW - ow, count - i);
+          scatter::add(s, p, given + i * p.ld, (px + i) / s.OW, ow, run, h0, hb, rows);
+        }
+      }
+      for (i64 h = 0; h < hb; ++h) {
+        const i64 to = (n * s.H + h0 + h) * s.W, pieces = at.r && at.ldr != s.C ? s.W : 1, length = s.W / pieces * s.C;
+        for (i64 i = 0; i < pieces; ++i) {
+          const few::Finish finish{bias, at.r ? at.r + (to + i) * at.ldr : nullptr,
+                                   at.mask ? at.mask + (to + i) * s.C : nullptr, at.act};
+          few::finish(rows + h * p.row + (p.left + i) * s.C, length, s.C, finish, at.y + (to + i) * s.C);
+        }
+      }
+    }
+  }
+}
+
 double conv_flops(const Conv2DShape& s) {
   const auto d = [](i64 v) { return static_cast<double>(v); };
   return 2.0 * d(s.N) * d(s.OH) * d(s.OW) * d(s.O) * d(s.KH) * d(s.KW) * d(s.C / s.G);
@@ -516,15 +593,23 @@ Facts conv2d_grad_x_facts(const Conv2DShape& s) {
   for (int i = 0; i < 6; ++i) {
     if (!f.extent[i].ok()) return f;
   }
-  fill_facts(f, grad_x_plan(s), Count(min_of(s.SH, s.H)) * Count(min_of(s.SW, s.W)));
+  const scatter::Plan scattered = scatter_plan(s);
+  if (scattered.takes) {
+    f.units = scattered.n_blocks * scattered.h_blocks;
+    f.scratch = (scatter_floats(s, scattered) * Count(4)).value();
+  } else {
+    fill_facts(f, grad_x_plan(s), Count(min_of(s.SH, s.H)) * Count(min_of(s.SW, s.W)));
+  }
   return f;
 }
 
 void conv2d_grad_x(const Conv2DShape& s, Slice units, Scratch scratch, const float* dy, const float* w, const float* b,
                    const float* r, const float* x, float* dx) {
-  const Pass p = grad_x_plan(s);
   const Operands at{dy, w, s.bias ? b : nullptr, s.act == 1 ? x : nullptr, s.residual ? r : nullptr, s.ldr ? s.ldr : s.C,
                     dx, s.act == 2 ? 1 : 0};
+  const scatter::Plan scattered = scatter_plan(s);
+  if (scattered.takes) return run_scatter(s, scattered, units, at, scratch);
+  const Pass p = grad_x_plan(s);
   const i64 per_phase = p.G * p.sets * p.blocks;
   const i64 phases_w = min_of(s.SW, s.W);
   for (i64 u = units.begin; u < units.end;) {

@@ -463,15 +463,16 @@ void run_scatter(const Conv2DShape& s, const scatter::Plan& p, Slice units, cons
     const scatter::Rows seen = scatter::rows_for(s, h0, hb);
     for (i64 n = n0; n < min_of(n0 + p.nb, s.N); ++n) {
       zero_floats(rows, hb * p.row);
-      const i64 end = seen.last * s.OW, all = end - seen.first * s.OW;
-      const i64 most = all > 0 ? ceil_div(all, ceil_div(all, p.pixels)) : 1;
-      for (i64 px = seen.first * s.OW, count; px < end; px += count) {
-        count = min_of(most, end - px);
-        products(at.x + (n * image + px) * ldy, count);
-        for (i64 i = 0, run; i < count; i += run) {
-          const i64 ow = (px + i) % s.OW;
-          run = min_of(s.OW - ow, count - i);
-          scatter::add(s, p, given + i * p.ld, (px + i) / s.OW, ow, run, h0, hb, rows);
+      // Whole rows of dy, or equal parts of one: the order of additions depends on neither N nor the unit.
+      const i64 together = max_of(p.pixels / s.OW, 1), part = ceil_div(s.OW, ceil_div(s.OW, p.pixels));
+      for (i64 oh = seen.first; oh < seen.last; oh += together) {
+        const i64 dy_rows = min_of(together, seen.last - oh);
+        for (i64 ow = 0; ow < s.OW; ow += part) {
+          const i64 run = min_of(part, s.OW - ow);
+          products(at.x + (n * image + oh * s.OW + ow) * ldy, dy_rows * run);
+          for (i64 i = 0; i < dy_rows; ++i) {
+            scatter::add(s, p, given + i * run * p.ld, oh + i, ow, run, h0, hb, rows);
+          }
         }
       }
       for (i64 h = 0; h < hb; ++h) {

@@ -105,7 +105,17 @@ def grad_w(s, x, dy):
     return dw
 
 
+# Gradients of x that go by products of single pixels of dy.
+PER_PIXEL = [
+    Conv(N=3, H=12, W=11, C=32, O=64, KH=5, KW=5),
+    Conv(N=1, H=70, W=33, C=3, O=64, KH=4, KW=4, SH=2, SW=2, padding="same"),
+    Conv(N=70, H=6, W=6, C=64, O=21, KH=3, KW=3),
+    Conv(N=2, H=9, W=20, C=6, O=16, KH=5, KW=7, SW=3, DH=2),
+    Conv(N=2, H=12, W=12, C=5, O=40, KH=3, KW=3, SH=2, SW=2, more={"PT": -3, "PL": 4, "OH": 4, "OW": 9, "ldy": 43}),
+]
+
 CASES = [
+    *PER_PIXEL,
     Conv(),
     Conv(N=2, H=5, W=7, C=3, O=4, KH=3, KW=3),
     Conv(N=2, H=5, W=7, C=3, O=4, KH=3, KW=3, padding="same"),

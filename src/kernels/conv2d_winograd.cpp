@@ -72,13 +72,14 @@ void transform_chunk(const WinogradShape& s, const Plan& p, const winograd::Phas
     image.at += tile.image * s.H * row;
     winograd::pixels<T::inh, T::inw>(image, tile.row * T::mh - phase.h.pad, tile.column * T::mw - phase.w.pad, inputs[t % 2]);
   };
-  find(first);
-  for (i64 t = first; t < first + tiles; ++t, v += p.ld_v) {
+  for (i64 t = first - 1; t < first + tiles; ++t) {
     find(t + 1);
+    if (t < first) continue;
     const float* const* at = inputs[t % 2];
     const float* const* next = inputs[(t + 1) % 2];
     for (i64 c = 0; c < whole; c += kLanes) winograd::transform_input<T, true>(at, next, c, kLanes, v, p.v_point);
     if (whole < s.C) winograd::transform_input<T, false>(at, next, whole, s.C - whole, v, p.v_point);
+    v += p.ld_v;
   }
 }
 
@@ -152,24 +153,23 @@ NACRE_INLINE void transform_output(const float* sums, i64 s_point, Vec (&y)[T::m
 
 // The outputs of a chunk in one panel, which begins with output o.
 template <class T>
-void finish_chunk(const WinogradShape& s, const Plan& p, const winograd::Phases& phase, i64 first, i64 tiles, i64 o,
+__attribute__((noinline)) void finish_chunk(const WinogradShape& s, const Plan& p, const winograd::Phases& phase, i64 first, i64 tiles, i64 o,
                   const float* sums, const float* b, const float* r, const float* h, float* y) {
   const i64 ldy = s.ldy ? s.ldy : s.O, ldr = s.ldr ? s.ldr : s.O, vectors = panel_vectors(s, o);
   const winograd::Every down = phase.h.out, along = phase.w.out;
+  const i64 row = down.step * s.OW, column = along.step;
   for (i64 t = 0; t < tiles; ++t) {
     const Place tile = place(p, first + t);
     const i64 rows = min_of(T::mh, down.count - tile.row * T::mh);
     const i64 columns = min_of(T::mw, along.count - tile.column * T::mw);
-    const i64 px = (tile.image * s.OH + down.first + tile.row * T::mh * down.step) * s.OW + along.first +
-                   tile.column * T::mw * along.step;
+    const i64 px = (tile.image * s.OH + down.first) * s.OW + tile.row * T::mh * row + along.first + tile.column * T::mw * column;
     for (i64 v = 0; v < vectors; ++v, sums += kLanes) {
       const i64 c = o + v * kLanes, lanes = min_of(s.O - c, kLanes);
       Vec out[T::mh][T::mw];
       transform_output<T>(sums, p.s_point, out);
       const Vec bias = s.bias ? load(b + c, lanes) : zero();
-      for (i64 i = 0; i < rows; ++i) {
-        for (i64 j = 0; j < columns; ++j) {
-          const i64 at = px + i * down.step * s.OW + j * along.step;
+      for (i64 i = 0, line = px; i < rows; ++i, line += row) {
+        for (i64 j = 0, at = line; j < columns; ++j, at += column) {
           Vec sum = out[i][j] + bias;
           if (s.residual) sum += load(r + at * ldr + c, lanes);
           if (s.act) sum = max(zero(), sum);  // keeps NaN
@@ -237,9 +237,8 @@ void run(const WinogradShape& s, Slice units, Scratch scratch, const float* x, c
     const i64 first = first_tile(p, chunk), tiles = first_tile(p, chunk + 1) - first;
     const winograd::Phases phase = winograd::phases_of(s, part);
     if (unit / p.panels != held) {
-      transform_chunk<T>(s, p, phase, first, tiles, x, zeros, v);
-      for (i64 i = 1; i < winograd::sums_of(s); ++i) {
-        transform_chunk<T>(s, p, winograd::phases_of(s, i), first, tiles, x, zeros, v + i * s.C);
+      for (i64 i = 0; i < winograd::sums_of(s); ++i) {
+        transform_chunk<T>(s, p, winograd::phases_of(s, part + i), first, tiles, x, zeros, v + i * s.C);
       }
     }
     held = unit / p.panels;
@@ -266,17 +265,17 @@ void pack_channels(const WinogradShape& s, const Weights& w, i64 number, i64 o, 
   const i64 vectors = panel_vectors(s, o), K = winograd::sums_of(s) * s.C, point = K * vectors * kLanes;
   u += o * T::inh * T::inw * K + ((s.turned ? 0 : number * s.C) + c) * vectors * kLanes;
   if (s.turned) u += number * part_floats(s);
+  i64 taps[T::kh * T::kw];  // where they stand; -1: nowhere
+  winograd::taps_of<T>(s, phase, w.tap, taps);
   for (const float* row = w.at; c < c_end; ++c, row += w.row, u += vectors * kLanes) {
     for (i64 v = 0; v < vectors; ++v) {
       const i64 n = min_of(s.O - o - v * kLanes, kLanes);
       VecD half[T::inh][T::kw];
       for (int j = 0; j < T::kw; ++j) {
-        const i64 kw = phase.w.tap + j * phase.w.step;
         VecD g[T::kh], t[T::inh];
         for (int i = 0; i < T::kh; ++i) {
-          const i64 kh = phase.h.tap + i * phase.h.step;
-          const bool exists = kh >= 0 && kh < s.KH && kw >= 0 && kw < s.KW;
-          g[i] = to_double(exists ? load(row + (kh * s.KW + kw) * w.tap + v * kLanes, n) : zero());
+          const i64 tap = taps[i * T::kw + j];
+          g[i] = to_double(tap < 0 ? zero() : load(row + tap + v * kLanes, n));
         }
         T::Down::weights(g, t);
         for (int i = 0; i < T::inh; ++i) half[i][j] = t[i];

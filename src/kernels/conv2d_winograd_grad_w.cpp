@@ -297,6 +297,8 @@ void multiply(winograd_sums::Call t, i64 rows, i64 vectors, Asking& asking) {
 // dw of C channels and O outputs.
 template <class T>
 void finish(const WinogradShape& s, const Plan& p, const winograd::Phases& phase, const float* sums, i64 C, i64 O, float* dw) {
+  i64 taps[T::kh * T::kw];
+  winograd::taps_of<T>(s, phase, s.C * s.O, taps);
   for (i64 c = 0; c < C; ++c) {
     for (i64 o = 0; o < O; o += kLanes) {
       Vec half[T::kh][T::inw];
@@ -315,8 +317,8 @@ void finish(const WinogradShape& s, const Plan& p, const winograd::Phases& phase
         T::Along::weights_grad(half[i], t);
         NACRE_UNROLL
         for (int j = 0; j < T::kw; ++j) {
-          const i64 kh = phase.h.tap + i * phase.h.step, kw = phase.w.tap + j * phase.w.step;
-          if (kh < s.KH && kw < s.KW) store(dw + ((kh * s.KW + kw) * s.C + c) * s.O + o, t[j], O - o);
+          const i64 tap = taps[i * T::kw + j];
+          if (tap >= 0) store(dw + tap + c * s.O + o, t[j], O - o);
         }
       }
     }

@@ -45,7 +45,7 @@ struct Phase {
   i64 pad;        // inputs before the first
   Every in, out;
 };
-NACRE_INLINE Phase phase_of(const WinogradShape& s, i64 K, i64 pad, i64 in, i64 out, i64 r) {
+__attribute__((noinline, unused)) static Phase phase_of(const WinogradShape& s, i64 K, i64 pad, i64 in, i64 out, i64 r) {
   const i64 S = s.stride, taps = phase_taps(K, S);
   const auto every = [S](i64 n, i64 first) { return Every{first, S, n > first ? ceil_div(n - first, S) : 0}; };
   Phase p;
@@ -333,10 +333,21 @@ NACRE_INLINE void pixels(const Image& x, i64 h, i64 w, const float** at) {
     }
     return;
   }
-  for (i64 i = 0; i < rows; ++i) {
-    for (i64 j = 0; j < columns; ++j) {
-      const bool inside = h + i >= 0 && h + i < x.H && w + j >= 0 && w + j < x.W;
-      at[i * columns + j] = inside ? x.at + (h + i) * x.row + (w + j) * x.column : x.zeros;
+  const float* line = x.at + h * x.row + w * x.column;
+  for (i64 i = 0; i < rows; ++i, line += x.row) {
+    const bool seen = h + i >= 0 && h + i < x.H;
+    const float* px = line;
+    for (i64 j = 0; j < columns; ++j, px += x.column) at[i * columns + j] = seen && w + j >= 0 && w + j < x.W ? px : x.zeros;
+  }
+}
+
+// Where the taps of a phase stand among those of the window, `apart` floats from one to the next; -1 where it has none.
+template <class T>
+NACRE_INLINE void taps_of(const WinogradShape& s, const Phases& phase, i64 apart, i64 (&at)[T::kh * T::kw]) {
+  for (i64 i = 0; i < T::kh; ++i) {
+    for (i64 j = 0; j < T::kw; ++j) {
+      const i64 kh = phase.h.tap + i * phase.h.step, kw = phase.w.tap + j * phase.w.step;
+      at[i * T::kw + j] = kh >= 0 && kh < s.KH && kw >= 0 && kw < s.KW ? (kh * s.KW + kw) * apart : -1;
     }
   }
 }

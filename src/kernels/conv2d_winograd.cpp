@@ -65,12 +65,13 @@ void transform_chunk(const WinogradShape& s, const Plan& p, const winograd::Phas
                      const float* zeros, float* v) {
   const i64 whole = s.C / kLanes * kLanes, ld = s.ldx ? s.ldx : s.C, row = s.W * ld;
   const winograd::Image all = winograd::every({x, row, ld, s.H, s.W, zeros}, phase.h.in, phase.w.in);
+  const winograd::Patch<T::inh, T::inw> patch(all);
   const float* inputs[2][T::inh * T::inw];
   const auto find = [&](i64 t) __attribute__((always_inline)) {
     const Place tile = place(p, min_of(t, p.tiles - 1));
     winograd::Image image = all;
     image.at += tile.image * s.H * row;
-    winograd::pixels<T::inh, T::inw>(image, tile.row * T::mh - phase.h.pad, tile.column * T::mw - phase.w.pad, inputs[t % 2]);
+    winograd::pixels(image, patch, tile.row * T::mh - phase.h.pad, tile.column * T::mw - phase.w.pad, inputs[t % 2]);
   };
   for (i64 t = first - 1; t < first + tiles; ++t) {
     find(t + 1);
@@ -271,6 +272,7 @@ void pack_channels(const WinogradShape& s, const Weights& w, i64 number, i64 o, 
     for (i64 v = 0; v < vectors; ++v) {
       const i64 n = min_of(s.O - o - v * kLanes, kLanes);
       VecD half[T::inh][T::kw];
+      NACRE_ROLLED
       for (int j = 0; j < T::kw; ++j) {
         VecD g[T::kh], t[T::inh];
         for (int i = 0; i < T::kh; ++i) {
@@ -280,6 +282,7 @@ void pack_channels(const WinogradShape& s, const Weights& w, i64 number, i64 o, 
         T::Down::weights(g, t);
         for (int i = 0; i < T::inh; ++i) half[i][j] = t[i];
       }
+      NACRE_ROLLED
       for (int i = 0; i < T::inh; ++i) {
         VecD t[T::inw];
         T::Along::weights(half[i], t);

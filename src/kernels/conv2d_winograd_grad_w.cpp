@@ -199,14 +199,16 @@ NACRE_INLINE void each_tile(const WinogradShape& s, const Plan& p, const Work& w
 template <class T>
 void transform_chunk(const WinogradShape& s, const Plan& p, const Work& work, float* v, float* sums, float* db) {
   const i64 C = work.C, O = work.O, c_whole = C / kLanes * kLanes, o_whole = O / kLanes * kLanes;
+  const winograd::Patch<T::inh, T::inw> inputs(work.x);
+  const winograd::Patch<T::mh, T::mw> outputs(work.dy);
   each_tile<T>(
       s, p, work, [&](i64, const Image& x, const Image& dy, i64 h, i64 w) __attribute__((always_inline)) {
         const float* at[T::inh * T::inw];
-        pixels<T::inh, T::inw>(x, h - work.phase.h.pad, w - work.phase.w.pad, at);
+        pixels(x, inputs, h - work.phase.h.pad, w - work.phase.w.pad, at);
         for (i64 c = 0; c < c_whole; c += kLanes)
           winograd::transform_input<T, true>(at, nullptr, c, kLanes, v, p.v_point);
         if (c_whole < C) winograd::transform_input<T, false>(at, nullptr, c_whole, C - c_whole, v, p.v_point);
-        pixels<T::mh, T::mw>(dy, h, w, at);
+        pixels(dy, outputs, h, w, at);
         for (i64 o = 0; o < o_whole; o += kLanes) transform_gradient<T, true>(at, o, kLanes, sums, p.s_point, db);
         if (o_whole < O) transform_gradient<T, false>(at, o_whole, O - o_whole, sums, p.s_point, db);
         v += p.ld_v;
@@ -302,7 +304,7 @@ void finish(const WinogradShape& s, const Plan& p, const winograd::Phases& phase
   for (i64 c = 0; c < C; ++c) {
     for (i64 o = 0; o < O; o += kLanes) {
       Vec half[T::kh][T::inw];
-      NACRE_UNROLL
+      NACRE_ROLLED
       for (int j = 0; j < T::inw; ++j) {
         Vec u[T::inh], t[T::kh];
         NACRE_UNROLL
@@ -311,7 +313,7 @@ void finish(const WinogradShape& s, const Plan& p, const winograd::Phases& phase
         NACRE_UNROLL
         for (int i = 0; i < T::kh; ++i) half[i][j] = t[i];
       }
-      NACRE_UNROLL
+      NACRE_ROLLED
       for (int i = 0; i < T::kh; ++i) {
         Vec t[T::kw];
         T::Along::weights_grad(half[i], t);
@@ -354,12 +356,13 @@ template <class T>
 Asking ask_for(const WinogradShape& s, const Plan& p, const Work& w, i64 calls, const float** list) {
   constexpr i64 n = T::mh * T::mw;
   const i64 row = p.chunk, half = n * row;
+  const winograd::Patch<T::mh, T::mw> inputs(w.x), outputs(w.dy);
   each_tile<T>(
       s, p, w, [&](i64 i, const Image& x, const Image& dy, i64 h, i64 c) __attribute__((always_inline)) {
         const float* at[n];
-        pixels<T::mh, T::mw>(x, h, c, at);
+        pixels(x, inputs, h, c, at);
         for (i64 j = 0; j < n; ++j) list[j * row + i] = at[j];
-        pixels<T::mh, T::mw>(dy, h, c, at);
+        pixels(dy, outputs, h, c, at);
         for (i64 j = 0; j < n; ++j) list[half + j * row + i] = at[j];
       });
   const i64 x_lines = ceil_div(w.C, 16), dy_lines = ceil_div(w.O, 16);

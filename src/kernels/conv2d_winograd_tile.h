@@ -323,22 +323,32 @@ NACRE_INLINE Image every(const Image& x, const Every& h, const Every& w) {
   return {x.at + h.first * x.row + w.first * x.column, x.row * h.step, x.column * w.step, h.count, w.count, x.zeros};
 }
 
-// Pixels from (h, w) on.
-template <int rows, int columns>
-NACRE_INLINE void pixels(const Image& x, i64 h, i64 w, const float** at) {
-  if (h >= 0 && w >= 0 && h + rows <= x.H && w + columns <= x.W) {
-    const float* from = x.at + h * x.row + w * x.column;
-    for (i64 i = 0; i < rows; ++i) {
-      for (i64 j = 0; j < columns; ++j) at[i * columns + j] = from + i * x.row + j * x.column;
-    }
-    return;
+// A rectangle of pixels of an image.
+template <int rows_, int columns_>
+struct Patch {
+  static constexpr int rows = rows_, columns = columns_;
+  i64 offset[rows * columns];
+  NACRE_INLINE_MEMBER explicit Patch(const Image& x) {
+    NACRE_ROLLED
+    for (int i = 0; i < rows * columns; ++i) offset[i] = i / columns * x.row + i % columns * x.column;
   }
+};
+__attribute__((noinline, unused)) static void border_pixels(const Image& x, i64 h, i64 w, i64 rows, i64 columns, const float** at) {
   const float* line = x.at + h * x.row + w * x.column;
-  for (i64 i = 0; i < rows; ++i, line += x.row) {
-    const bool seen = h + i >= 0 && h + i < x.H;
+  for (i64 i = h; i < h + rows; ++i, line += x.row) {
+    const bool seen = i >= 0 && i < x.H;
     const float* px = line;
-    for (i64 j = 0; j < columns; ++j, px += x.column) at[i * columns + j] = seen && w + j >= 0 && w + j < x.W ? px : x.zeros;
+    for (i64 j = w; j < w + columns; ++j, px += x.column) *at++ = seen && j >= 0 && j < x.W ? px : x.zeros;
   }
+}
+// Those from (h, w) on.
+template <class Patch>
+NACRE_INLINE void pixels(const Image& x, const Patch& patch, i64 h, i64 w, const float** at) {
+  if (h < 0 || w < 0 || h + Patch::rows > x.H || w + Patch::columns > x.W) {
+    return border_pixels(x, h, w, Patch::rows, Patch::columns, at);
+  }
+  const float* from = x.at + h * x.row + w * x.column;
+  for (int i = 0; i < Patch::rows * Patch::columns; ++i) at[i] = from + patch.offset[i];
 }
 
 // Where the taps of a phase stand among those of the window, `apart` floats from one to the next; -1 where it has none.

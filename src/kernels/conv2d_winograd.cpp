@@ -60,6 +60,15 @@ struct Place {
 };
 Place place(const Plan& p, i64 t) { return {t / p.columns / p.rows, t / p.columns % p.rows, t % p.columns}; }
 
+// What a chunk becomes.
+struct Outputs {
+  const float* b;
+  const float* r;
+  const float* h;
+  float* y;
+  u8* index;
+};
+
 template <class T>
 void transform_chunk(const WinogradShape& s, const Plan& p, const winograd::Phases& phase, i64 first, i64 tiles, const float* x,
                      const float* zeros, float* v) {
@@ -154,8 +163,10 @@ NACRE_INLINE void transform_output(const float* sums, i64 s_point, Vec (&y)[T::m
 
 // The outputs of a chunk in one panel, which begins with output o.
 template <class T>
-__attribute__((noinline)) void finish_chunk(const WinogradShape& s, const Plan& p, const winograd::Phases& phase, i64 first, i64 tiles, i64 o,
-                  const float* sums, const float* b, const float* r, const float* h, float* y) {
+void finish_chunk(const WinogradShape& s, const Plan& p, const winograd::Phases& phase, i64 first, i64 tiles, i64 o,
+                  const float* sums, const Outputs& to) {
+  const float *b = to.b, *r = to.r, *h = to.h;
+  float* y = to.y;
   const i64 ldy = s.ldy ? s.ldy : s.O, ldr = s.ldr ? s.ldr : s.O, vectors = panel_vectors(s, o);
   const winograd::Every down = phase.h.out, along = phase.w.out;
   const i64 row = down.step * s.OW, column = along.step;
@@ -189,9 +200,12 @@ __attribute__((noinline)) void finish_chunk(const WinogradShape& s, const Plan& 
 
 // The same where windows of 2 x 2 outputs are pooled; the shape's outputs are those that windows cover.
 template <class T>
-void finish_windows(const WinogradShape& s, const Plan& p, i64 first, i64 tiles, i64 o, const float* sums,
-                    const float* b, float* y, u8* index) {
+void finish_windows(const WinogradShape& s, const Plan& p, const winograd::Phases&, i64 first, i64 tiles, i64 o,
+                    const float* sums, const Outputs& to) {
   constexpr int m = T::mh;
+  const float* b = to.b;
+  float* y = to.y;
+  u8* index = to.index;
   const i64 ldy = s.ldy ? s.ldy : s.O, vectors = panel_vectors(s, o), PW = s.OW / 2;
   for (i64 t = 0; t < tiles; ++t) {
     const Place tile = place(p, first + t);
@@ -224,9 +238,16 @@ void finish_windows(const WinogradShape& s, const Plan& p, i64 first, i64 tiles,
   }
 }
 
-// finish(phase, chunk's first tile, tiles, first output of the panel, sums) for every unit.
-template <class T, class Finish>
-void run(const WinogradShape& s, Slice units, Scratch scratch, const float* x, const float* u, Finish finish) {
+// The two ends of a chunk, by tile.
+struct Ends {
+  void (*transform)(const WinogradShape& s, const Plan& p, const winograd::Phases& phase, i64 first, i64 tiles, const float* x,
+                    const float* zeros, float* v);
+  void (*finish)(const WinogradShape& s, const Plan& p, const winograd::Phases& phase, i64 first, i64 tiles, i64 o,
+                 const float* sums, const Outputs& to);
+};
+
+void run(const WinogradShape& s, Slice units, Scratch scratch, const float* x, const float* u, const Ends& ends,
+         const Outputs& to) {
   const Plan p = plan(s);
   float* v = reinterpret_cast<float*>(scratch.at);
   float* sums = v + p.points * p.v_point;
@@ -239,7 +260,7 @@ void run(const WinogradShape& s, Slice units, Scratch scratch, const float* x, c
     const winograd::Phases phase = winograd::phases_of(s, part);
     if (unit / p.panels != held) {
       for (i64 i = 0; i < winograd::sums_of(s); ++i) {
-        transform_chunk<T>(s, p, winograd::phases_of(s, part + i), first, tiles, x, zeros, v + i * s.C);
+        ends.transform(s, p, winograd::phases_of(s, part + i), first, tiles, x, zeros, v + i * s.C);
       }
     }
     held = unit / p.panels;
@@ -248,7 +269,7 @@ void run(const WinogradShape& s, Slice units, Scratch scratch, const float* x, c
     for (i64 i = 0; i < p.points; ++i, panel += floats) {
       multiply_panel({v + i * p.v_point, p.ld_v, panel, p.K, sums + i * p.s_point, panel + floats}, tiles, vectors);
     }
-    finish(p, phase, first, tiles, o, sums);
+    ends.finish(s, p, phase, first, tiles, o, sums, to);
   }
 }
 
@@ -341,12 +362,9 @@ Facts conv2d_winograd_facts(const WinogradShape& s) {
 
 void conv2d_winograd(const WinogradShape& s, Slice units, Scratch scratch, const float* x, const float* u,
                      const float* b, const float* r, const float* h, float* y) {
-  winograd::with_tile(s, [&](auto tile) {
-    using T = decltype(tile);
-    run<T>(s, units, scratch, x, u, [&](const Plan& p, const winograd::Phases& phase, i64 first, i64 tiles, i64 o, const float* sums) {
-      finish_chunk<T>(s, p, phase, first, tiles, o, sums, b, r, h, y);
-    });
-  });
+  Ends ends{};
+  winograd::with_tile(s, [&](auto tile) { ends = {transform_chunk<decltype(tile)>, finish_chunk<decltype(tile)>}; });
+  run(s, units, scratch, x, u, ends, {b, r, h, y, nullptr});
 }
 
 Facts conv2d_winograd_pool_facts(const WinogradShape& s) {
@@ -368,14 +386,12 @@ Facts conv2d_winograd_pool_facts(const WinogradShape& s) {
 void conv2d_winograd_pool(const WinogradShape& shape, Slice units, Scratch scratch, const float* x, const float* u,
                           const float* b, float* y, u8* index) {
   const WinogradShape s = covered(shape);
+  Ends ends{};
   winograd::with_tile(s, [&](auto tile) {
     using T = decltype(tile);
-    if constexpr (T::kh > 2) {
-      run<T>(s, units, scratch, x, u, [&](const Plan& p, const winograd::Phases&, i64 first, i64 tiles, i64 o, const float* sums) {
-        finish_windows<T>(s, p, first, tiles, o, sums, b, y, index);
-      });
-    }
+    if constexpr (T::kh > 2) ends = {transform_chunk<T>, finish_windows<T>};
   });
+  run(s, units, scratch, x, u, ends, {b, nullptr, nullptr, y, index});
 }
 
 Facts conv2d_winograd_pack_facts(const WinogradShape& s) {

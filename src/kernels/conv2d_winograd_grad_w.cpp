@@ -369,8 +369,15 @@ Asking ask_for(const WinogradShape& s, const Plan& p, const Work& w, i64 calls, 
   return {calls - n * (x_lines + dy_lines), {{list, row, n, x_lines, 0}, {list + half, row, n, dy_lines, 0}}};
 }
 
-template <class T>
-void run(const WinogradShape& s, Slice units, Scratch scratch, const float* x, const float* dy, float* dw, float* db) {
+// What depends on the tile.
+struct Steps {
+  void (*transform)(const WinogradShape& s, const Plan& p, const Work& work, float* v, float* sums, float* db);
+  Asking (*ask_for)(const WinogradShape& s, const Plan& p, const Work& w, i64 calls, const float** list);
+  void (*finish)(const WinogradShape& s, const Plan& p, const winograd::Phases& phase, const float* sums, i64 C, i64 O, float* dw);
+};
+
+void run(const WinogradShape& s, Slice units, Scratch scratch, const float* x, const float* dy, float* dw, float* db,
+         const Steps& steps) {
   if (units.begin >= units.end) return;
   const Plan p = plan(s);
   float* sums = reinterpret_cast<float*>(scratch.at);
@@ -385,18 +392,18 @@ void run(const WinogradShape& s, Slice units, Scratch scratch, const float* x, c
     const Work w = next;
     float* db_part = s.bias && w.unit % p.c_blocks == 0 ? db + w.part * s.O + w.o0 : nullptr;
     if (db_part && w.begins) zero_floats(db_part, w.O);
-    transform_chunk<T>(s, p, w, v, transformed, db_part);
+    steps.transform(s, p, w, v, transformed, db_part);
     const bool last = w.chunk + 1 == w.end;
     next = work_at(s, p, last ? w.unit + 1 : w.unit, last ? 0 : w.chunk + 1, x, dy, zeros);
     const i64 vectors = ceil_div(w.O, kLanes);
     Asking asking{0, {{list, 0, 0, 1, 0}, {list, 0, 0, 1, 0}}};
-    if (next.unit < units.end) asking = ask_for<T>(s, p, next, p.points * calls_of(w.C, vectors), list);
+    if (next.unit < units.end) asking = steps.ask_for(s, p, next, p.points * calls_of(w.C, vectors), list);
     for (i64 i = 0; w.C > 0 && i < p.points; ++i) {
       multiply({v + i * p.v_point, p.ld_v, transformed + i * p.s_point, p.OB, w.tiles, sums + i * p.sum_point, p.OB,
                 !w.begins, list, 0},
                w.C, vectors, asking);
     }
-    if (last) finish<T>(s, p, w.phase, sums, w.C, w.O, dw + w.part * weights(s).value() + w.c0 * s.O + w.o0);
+    if (last) steps.finish(s, p, w.phase, sums, w.C, w.O, dw + w.part * weights(s).value() + w.c0 * s.O + w.o0);
   }
 }
 
@@ -428,7 +435,12 @@ Facts conv2d_winograd_grad_w_facts(const WinogradShape& s) {
 
 void conv2d_winograd_grad_w(const WinogradShape& s, Slice units, Scratch scratch, const float* x, const float* dy,
                             float* dw, float* db) {
-  winograd::with_tile(s, [&](auto tile) { run<decltype(tile)>(s, units, scratch, x, dy, dw, db); });
+  Steps steps{};
+  winograd::with_tile(s, [&](auto tile) {
+    using T = decltype(tile);
+    steps = {transform_chunk<T>, ask_for<T>, finish<T>};
+  });
+  run(s, units, scratch, x, dy, dw, db, steps);
 }
 
 Facts conv2d_winograd_grad_w_join_facts(const WinogradShape& s) {

@@ -345,7 +345,11 @@ Work work_at(const WinogradShape& s, const Plan& p, i64 unit, i64 chunk, const f
   w.begins = w.chunk == begin;
   w.first = first_tile(p, w.chunk);
   w.tiles = first_tile(p, w.chunk + 1) - w.first;
-  w.x = winograd::every({x + w.c0, s.W * ldx, ldx, s.H, s.W, zeros}, w.phase.h.in, w.phase.w.in);
+  const auto seen = [](const winograd::Phase& axis, i64 K) {  // only what a window sees is read
+    const i64 reach = axis.out.count + ceil_div(K - axis.tap, axis.step) - 1 - axis.pad;
+    return winograd::Every{axis.in.first, axis.in.step, min_of(axis.in.count, reach)};
+  };
+  w.x = winograd::every({x + w.c0, s.W * ldx, ldx, s.H, s.W, zeros}, seen(w.phase.h, s.KH), seen(w.phase.w, s.KW));
   w.x_image = s.H * s.W * ldx;
   w.dy = {dy + w.o0, s.OW * ldy, ldy, s.OH, s.OW, zeros};
   return w;

@@ -48,16 +48,13 @@ struct Phase {
 __attribute__((noinline, unused)) static Phase phase_of(const WinogradShape& s, i64 K, i64 pad, i64 in, i64 out, i64 r) {
   const i64 S = s.stride, taps = phase_taps(K, S);
   const auto every = [S](i64 n, i64 first) { return Every{first, S, n > first ? ceil_div(n - first, S) : 0}; };
-  Phase p;
   if (!s.turned) {  // tap r + S*t of output i meets pixel S*(i + t) + r - pad
     const i64 first = ((r - pad) % S + S) % S;
-    p = {r, S, (first - r + pad) / S, every(in, first), {0, 1, out}};
-  } else {  // pixel S*i + r is met by tap q + S*t of output i + (r + pad - q)/S - t
-    const i64 q = ((r + pad) % S + S) % S;
-    p = {K - 1 - q - S * (taps - 1), S, taps - 1 - (r + pad - q) / S, {0, 1, in}, every(out, r)};
+    return {r, S, (first - r + pad) / S, every(in, first), {0, 1, out}};
   }
-  p.in.count = min_of(p.in.count, p.out.count + ceil_div(K - p.tap, S) - 1 - p.pad);  // only what a window sees
-  return p;
+  // Pixel S*i + r is met by tap q + S*t of output i + (r + pad - q)/S - t.
+  const i64 q = ((r + pad) % S + S) % S;
+  return {K - 1 - q - S * (taps - 1), S, taps - 1 - (r + pad - q) / S, {0, 1, in}, every(out, r)};
 }
 
 // c = a b for MR rows and NV vectors of columns.

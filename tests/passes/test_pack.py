@@ -170,7 +170,11 @@ def test_every_other_window_by_tiles_and_its_gradients_are_those_of_the_separate
         dx[at] += dy @ w[i, j].T
         dw[i, j] = np.tensordot(wide[at], dy.astype("float64"), ((0, 1, 2),) * 2)
     dx = dx[:, padding[0][0] : padding[0][0] + 16, padding[1][0] : padding[1][0] + 15]
-    ops = (Conv2D(*own), (x, w), y), (Conv2DGradX(*own, (16, 15)), (dy, w), dx), (Conv2DGradW(*own, w.shape[:2]), (x, dy), dw)
+    ops = (
+        (Conv2D(*own), (x, w), y),
+        (Conv2DGradX(*own, (16, 15)), (dy, w), dx),
+        (Conv2DGradW(*own, w.shape[:2]), (x, dy), dw),
+    )
     assert tile_for(ops[0][0], w.shape, dy.shape) and grad_w_tile_for(ops[0][0], w.shape, dy.shape)
     assert tile_for(ops[0][0], (window, window, 128, 32), x.shape, turned=True)
     for op, values, expected in ops:

@@ -201,7 +201,7 @@ def grad_w_cost(tile: int, w: tuple[int, ...], y: tuple[int, ...], stride: int) 
 
 
 def tile_fields(tile: int, op: Any, w: tuple[int, ...], turned: bool = False) -> dict[str, int]:
-    """Fields of `conv2d_winograd_pack`, which asks for nothing of an image but its channels and, turned, its padding."""
+    """Fields of `conv2d_winograd_pack`, which asks an image for its channels alone and, turned, for its padding."""
     inputs, outputs = w[:1:-1] if turned else w[2:]
     names = ("bias", "act", "ldx", "ldy", "residual", "ldr", "masked")
     image = {**dict.fromkeys(("N", "H", "W", "OH", "OW"), 1), **dict.fromkeys(names, 0)}

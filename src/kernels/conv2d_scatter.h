@@ -9,17 +9,17 @@ namespace scatter {
 
 constexpr i64 kPixels = 48, kFewPixels = 12;  // of dy whose products are formed together, at most and at least,
 constexpr i64 kNearFloats = 8 * 1024;         // where L1 keeps them
-constexpr i64 kMostWeights = 96 * 1024;    // floats: 384 KB of L2
-constexpr i64 kMostRow = 64 * 1024;        // floats of a row of dx with its border
-constexpr i64 kManyUnits = 64;             // enough for as many cores
+constexpr i64 kMostWeights = 96 * 1024;       // floats: 384 KB of L2
+constexpr i64 kMostRow = 64 * 1024;           // floats of a row of dx with its border
+constexpr i64 kManyUnits = 64;                // enough for as many cores
 constexpr double kUnitFlops = 4e5;
 
 struct Plan {
   bool takes;
-  i64 pixels;          // of dy together
-  i64 width, ld;       // floats that a pixel gives, and from pixel to pixel
-  i64 left, row;       // pixels before a row of dx, floats of a row with what lies before and behind it
-  i64 nb, hb;          // images, or rows of one, that a unit owns
+  i64 pixels;     // of dy together
+  i64 width, ld;  // floats that a pixel gives, and from pixel to pixel
+  i64 left, row;  // pixels before a row of dx, floats of a row with what lies before and behind it
+  i64 nb, hb;     // images, or rows of one, that a unit owns
   i64 n_blocks, h_blocks;
 };
 
@@ -39,8 +39,9 @@ NACRE_INLINE Plan plan(const Conv2DShape& s, i64 panel, bool few) {
   const Count width = Count(s.KH) * Count(s.KW) * Count(s.C), weights = width * Count(s.O);
   const i64 left = max_of(s.PL, 0), reach = (s.OW - 1) * s.SW + s.KW - s.PL;
   const Count row = Count(left + max_of(s.W, reach)) * Count(s.C);
-  if (s.G != 1 || s.KW == 1 || s.DW != 1 || s.N * s.OH == 0 || s.OW == 0 || s.H == 0 || s.W == 0 || s.C == 0 || s.O == 0 ||
-      (s.ldx != 0 && s.ldx != s.C) || !weights.ok() || weights.value() > kMostWeights || !row.ok() || row.value() > kMostRow) {
+  if (s.G != 1 || s.KW == 1 || s.DW != 1 || s.N * s.OH == 0 || s.OW == 0 || s.H == 0 || s.W == 0 || s.C == 0 ||
+      s.O == 0 || (s.ldx != 0 && s.ldx != s.C) || !weights.ok() || weights.value() > kMostWeights || !row.ok() ||
+      row.value() > kMostRow) {
     return p;
   }
   p.width = width.value();
@@ -52,9 +53,11 @@ NACRE_INLINE Plan plan(const Conv2DShape& s, i64 panel, bool few) {
   const auto vectors = [d](i64 n) { return d(ceil_div(n, kLanes)); };
   const double outputs = d(s.OH) * d(s.OW), pixels = d(s.H) * d(s.W), taps = d(s.KH) * d(s.KW);
   const double add = s.C % kLanes == 0 ? 15 : 22, sum = s.SH * s.SW > 1 ? 40 : 20;
-  const double ours = outputs * (vectors(p.width) * d(s.O) + d(s.KH) * vectors(s.KW * s.C) * add) + 8 * d(s.H) * vectors(p.row);
-  const double theirs = few ? outputs * taps * d(s.C) * vectors(s.O) + pixels * d(s.C) * sum
-                            : pixels / d(s.SH) / d(s.SW) * taps * d(s.O) * vectors(s.C) * 1.1 + 8 * pixels * vectors(s.C);
+  const double ours =
+      outputs * (vectors(p.width) * d(s.O) + d(s.KH) * vectors(s.KW * s.C) * add) + 8 * d(s.H) * vectors(p.row);
+  const double theirs =
+      few ? outputs * taps * d(s.C) * vectors(s.O) + pixels * d(s.C) * sum
+          : pixels / d(s.SH) / d(s.SW) * taps * d(s.O) * vectors(s.C) * 1.1 + 8 * pixels * vectors(s.C);
   p.takes = ours < 0.95 * theirs;
   const double image = 2 * outputs * d(p.width) * d(s.O);
   p.nb = p.hb = 1;

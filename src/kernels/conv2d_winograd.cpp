@@ -174,7 +174,8 @@ void finish_chunk(const WinogradShape& s, const Plan& p, const winograd::Phases&
     const Place tile = place(p, first + t);
     const i64 rows = min_of(T::mh, down.count - tile.row * T::mh);
     const i64 columns = min_of(T::mw, along.count - tile.column * T::mw);
-    const i64 px = (tile.image * s.OH + down.first) * s.OW + tile.row * T::mh * row + along.first + tile.column * T::mw * column;
+    const i64 px =
+        (tile.image * s.OH + down.first) * s.OW + tile.row * T::mh * row + along.first + tile.column * T::mw * column;
     for (i64 v = 0; v < vectors; ++v, sums += kLanes) {
       const i64 c = o + v * kLanes, lanes = min_of(s.O - c, kLanes);
       Vec out[T::mh][T::mw];
@@ -240,8 +241,8 @@ void finish_windows(const WinogradShape& s, const Plan& p, const winograd::Phase
 
 // The two ends of a chunk, by tile.
 struct Ends {
-  void (*transform)(const WinogradShape& s, const Plan& p, const winograd::Phases& phase, i64 first, i64 tiles, const float* x,
-                    const float* zeros, float* v);
+  void (*transform)(const WinogradShape& s, const Plan& p, const winograd::Phases& phase, i64 first, i64 tiles,
+                    const float* x, const float* zeros, float* v);
   void (*finish)(const WinogradShape& s, const Plan& p, const winograd::Phases& phase, i64 first, i64 tiles, i64 o,
                  const float* sums, const Outputs& to);
 };

@@ -377,7 +377,8 @@ Asking ask_for(const WinogradShape& s, const Plan& p, const Work& w, i64 calls, 
 struct Steps {
   void (*transform)(const WinogradShape& s, const Plan& p, const Work& work, float* v, float* sums, float* db);
   Asking (*ask_for)(const WinogradShape& s, const Plan& p, const Work& w, i64 calls, const float** list);
-  void (*finish)(const WinogradShape& s, const Plan& p, const winograd::Phases& phase, const float* sums, i64 C, i64 O, float* dw);
+  void (*finish)(const WinogradShape& s, const Plan& p, const winograd::Phases& phase, const float* sums, i64 C, i64 O,
+                 float* dw);
 };
 
 void run(const WinogradShape& s, Slice units, Scratch scratch, const float* x, const float* dy, float* dw, float* db,

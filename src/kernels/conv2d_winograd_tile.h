@@ -45,7 +45,8 @@ struct Phase {
   i64 pad;        // inputs before the first
   Every in, out;
 };
-__attribute__((noinline, unused)) static Phase phase_of(const WinogradShape& s, i64 K, i64 pad, i64 in, i64 out, i64 r) {
+__attribute__((noinline, unused)) static Phase phase_of(const WinogradShape& s, i64 K, i64 pad, i64 in, i64 out,
+                                                        i64 r) {
   const i64 S = s.stride, taps = phase_taps(K, S);
   const auto every = [S](i64 n, i64 first) { return Every{first, S, n > first ? ceil_div(n - first, S) : 0}; };
   if (!s.turned) {  // tap r + S*t of output i meets pixel S*(i + t) + r - pad
@@ -330,7 +331,8 @@ struct Patch {
     for (int i = 0; i < rows * columns; ++i) offset[i] = i / columns * x.row + i % columns * x.column;
   }
 };
-__attribute__((noinline, unused)) static void border_pixels(const Image& x, i64 h, i64 w, i64 rows, i64 columns, const float** at) {
+__attribute__((noinline, unused)) static void border_pixels(const Image& x, i64 h, i64 w, i64 rows, i64 columns,
+                                                            const float** at) {
   const float* line = x.at + h * x.row + w * x.column;
   for (i64 i = h; i < h + rows; ++i, line += x.row) {
     const bool seen = i >= 0 && i < x.H;

@@ -288,7 +288,7 @@ class Functional(Model):
         return all(w is None or d is None or d == w for d, w in zip(shape[1:], wanted[1:], strict=True))
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
-        """KerasTensors of the outputs, in their structure; the known ones when the inputs have the shapes of the graph."""
+        """KerasTensors of the outputs, in their structure; the known ones for inputs of the shapes of the graph."""
         inputs = args[0] if args else kwargs.get("inputs")
         flat = tree.flatten(inputs)
         same = len(flat) == len(self._inputs) and all(

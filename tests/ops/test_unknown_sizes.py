@@ -76,3 +76,9 @@ def test_a_number_of_elements_is_known_when_the_sizes_are(tmp_path: Any) -> None
 def test_what_is_no_shape_is_refused(shape: Any) -> None:
     with pytest.raises(ValueError, match="shape"):
         KerasTensor(shape)
+
+
+def test_lists_of_keras_tensors_can_be_searched() -> None:
+    x, y = tensor(None, 3), tensor(None, 3)
+    assert x == x and not bool(x.__eq__(y)) and x in (y, x) and x not in (y,) and [x, y].index(y) == 1
+    assert ops.equal(x, y).dtype == (x != y).dtype == "bool"

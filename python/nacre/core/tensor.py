@@ -322,6 +322,11 @@ class KerasTensor(Value):
             f"name={self.name}>"
         )
 
+    def __eq__(self, other: object) -> bool:
+        return self is other  # so that lists of them can be searched; ops.equal compares elements
+
+    __hash__ = Value.__hash__
+
     def __deepcopy__(self, memo: Any) -> KerasTensor:
         return self
 

@@ -99,8 +99,8 @@ class Functional(Model):
         layers, schedule, specs, (ins, outs) = self.__dict__.pop("_graph_state")
         inputs = [layer._inbound_nodes[0].outputs[0] for layer in layers]
         outputs = schedule.remade(inputs, specs)
-        structs = [tree.map_structure(lambda i, flat=flat: flat[i], p) for p, flat in ((ins, inputs), (outs, outputs))]
-        self._set_graph(*structs, inputs, outputs)
+        made = tree.map_structure(inputs.__getitem__, ins), tree.map_structure(outputs.__getitem__, outs)
+        self._set_graph(made[0], made[1], inputs, outputs)
 
     _inputs_struct: Any
     _outputs_struct: Any
@@ -288,8 +288,7 @@ class Functional(Model):
         return all(w is None or d is None or d == w for d, w in zip(shape[1:], wanted[1:], strict=True))
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
-        """KerasTensors of the outputs, in their structure; the known ones when the inputs have the shapes that the graph
-        was made with."""
+        """KerasTensors of the outputs, in their structure; the known ones for inputs of the shapes of the graph."""
         inputs = args[0] if args else kwargs.get("inputs")
         flat = tree.flatten(inputs)
         same = len(flat) == len(self._inputs) and all(
@@ -339,7 +338,7 @@ _GRAPH = (
 def _places(structure: Any) -> Any:
     """The structure with the position of each tensor in the flat list in its place."""
     flat = tree.flatten(structure)
-    return tree.pack_sequence_as(structure, range(len(flat))) if tree.is_nested(structure) else 0
+    return tree.pack_sequence_as(structure, list(range(len(flat)))) if tree.is_nested(structure) else 0
 
 
 def _alone(structure: Any) -> Any:

@@ -193,7 +193,7 @@ class Schedule:
             known = (n for n in step.operation._inbound_nodes if id(n) not in taken and _same_call(n, args, kwargs))
             node = next(known, None)
             if node is None:
-                made = [KerasTensor(*specs[i][:2], name=specs[i][2]) for i in step.outputs]
+                made = [KerasTensor(shape, dtype, name=name) for shape, dtype, name in (specs[i] for i in step.outputs)]
                 node = Node(step.operation, args, kwargs, made)
             taken.add(id(node))
             for i, y in zip(step.outputs, node.outputs):

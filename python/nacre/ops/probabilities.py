@@ -196,12 +196,12 @@ def softmax(x: Any, axis: Any = -1) -> Any:
     [0.5, 0.5]
     """
     x = value(x)
-    if isinstance(axis, int) and -len(x.shape) <= axis < len(x.shape) and x.shape[axis] == 1:
+    alone = isinstance(axis, int) and -len(x.shape) <= axis < len(x.shape) and x.shape[axis] == 1
+    if alone and not trace.probing():
         warnings.warn(
             f"You are using a softmax over axis {axis} of a tensor of shape {x.shape}. This axis has size 1. The "
-            "softmax "
-            "operation will always return the value 1, which is likely not what you intended. Did you mean to use a "
-            "sigmoid instead?",
+            "softmax operation will always return the value 1, which is likely not what you intended. Did you mean to "
+            "use a sigmoid instead?",
             stacklevel=3,
         )
     return softmax_of(x, axis)

@@ -108,7 +108,8 @@ def map_coordinates(
     at = floating(coordinates)
     if len(at.shape) < 2:
         raise ValueError(
-            f"map_coordinates: Invalid coordinates rank: expected at least rank 2. Received input with shape: {at.shape}"
+            "map_coordinates: Invalid coordinates rank: expected at least rank 2. Received input with shape: "
+            f"{at.shape}"
         )
     if at.shape[:1] != (len(given.shape),):
         raise ValueError(

@@ -23,7 +23,7 @@ i64 forward_rows_of(const Conv2DShape& s) { return rows_per_unit(row_flops(s, s.
 i64 channels_per_unit(const DepthwiseConv2DShape& s) {
   const Conv2DShape c = as_conv(s);
   const double px = static_cast<double>(s.N) * static_cast<double>(s.OH) * static_cast<double>(s.OW);
-  if (!walks(s) || px > kFewPx) return 0;
+  if (s.M != 1 || !(walks(s) || walks_wide(s)) || px > kFewPx) return 0;
   const double units = static_cast<double>(c.N) * static_cast<double>(c.OH) * row_flops(c, c.OW) / kRowsFlops;
   const i64 vectors = ceil_div(c.O, kLanes);
   return ceil_div(vectors, units < 1 ? 1 : units < kManyUnits ? static_cast<i64>(units) : kManyUnits) * kLanes;
@@ -103,44 +103,6 @@ NACRE_INLINE void tile(const Run& r, Bounds within, i64 p0, i64 d, i64 n) {
   }
 }
 
-// PX pixels, one vector of channels, windows of 3 columns where the next pixel is the next column: each vector of x is
-// loaded once for three pixels. At an edge the column outside the image is left out.
-template <int PX, bool left_edge, bool right_edge, bool masked, bool whole>
-NACRE_INLINE void slide(const Run& r, Bounds within, i64 p0, i64 d, i64 n) {
-  Vec acc[PX];
-  const Vec first = r.bias ? get<whole>(r.bias + d, n) : zero();
-  NACRE_UNROLL for (int p = 0; p < PX; ++p) acc[p] = first;
-  const i64 x_px = r.x_px, w_col = r.w_col;
-  const float* x_row = r.x + p0 * x_px + d;
-  const float* w_row = r.w + d;
-  for (i64 h = 0; h < r.nh; ++h, x_row += r.x_row, w_row += r.w_row) {
-    const Vec w0 = get<whole>(w_row, n), w1 = get<whole>(w_row + w_col, n), w2 = get<whole>(w_row + 2 * w_col, n);
-    const float* x = x_row;
-    NACRE_UNROLL for (int j = 0; j < PX + 2; ++j, x += x_px) {
-      if ((left_edge && j == 0) || (right_edge && j == PX + 1)) continue;
-      const Vec a = in_register(get<whole>(x, n));
-      constexpr int last = PX - 1;
-      if (j <= last) acc[j <= last ? j : 0] = fma(a, w0, acc[j <= last ? j : 0]);
-      if (j >= 1 && j - 1 <= last) acc[j >= 1 && j - 1 <= last ? j - 1 : 0] = fma(a, w1, acc[j >= 1 && j - 1 <= last ? j - 1 : 0]);
-      if (j >= 2) acc[j >= 2 ? j - 2 : 0] = fma(a, w2, acc[j >= 2 ? j - 2 : 0]);
-    }
-  }
-  const i64 y_px = r.y_px;
-  float* y = r.y + p0 * y_px + d;
-  const float* mask = masked ? r.mask + p0 * y_px + d : nullptr;
-  NACRE_UNROLL for (int p = 0; p < PX; ++p, y += y_px) {
-    finish<masked, whole>(y, mask, acc[p], within, n);
-    if (masked) mask += y_px;
-  }
-}
-
-template <int PX, bool left_edge, bool right_edge, bool masked>
-void slide_pixels(const Run& r, Bounds within, i64 p0) {
-  i64 d = 0;
-  for (; d + kLanes <= r.D; d += kLanes) slide<PX, left_edge, right_edge, masked, true>(r, within, p0, d, kLanes);
-  if (d < r.D) slide<PX, left_edge, right_edge, masked, false>(r, within, p0, d, r.D - d);
-}
-
 template <int PX, bool masked>
 void tile_pixels(const Run& r, Bounds within, i64 p0) {
   i64 d = 0;
@@ -148,38 +110,21 @@ void tile_pixels(const Run& r, Bounds within, i64 p0) {
   if (d < r.D) tile<PX, masked, false>(r, within, p0, d, r.D - d);
 }
 
-// n >= PX pixels in tiles of PX; the last one may overlap the one before, computing the same again.
-template <int PX, bool masked>
-void slide_run(const Run& r, Bounds within, i64 n, bool left_edge, bool right_edge) {
-  if (n == PX && left_edge && right_edge) return slide_pixels<PX, true, true, masked>(r, within, 0);
-  i64 p = 0;
-  if (left_edge) {
-    slide_pixels<PX, true, false, masked>(r, within, 0);
-    p = PX;
-  }
-  const i64 end = right_edge ? n - PX : n;
-  for (; p < end; p += PX) slide_pixels<PX, false, false, masked>(r, within, min_of(p, n - PX - (right_edge ? 1 : 0)));
-  if (right_edge) slide_pixels<PX, false, true, masked>(r, within, n - PX);
-}
-
-// slides: see slide(); the edges are those of its first and last pixel.
+// n pixels in tiles; the last one may overlap the one before, computing the same again.
 template <bool masked>
-void run_pixels(const Run& r, i64 n, bool slides, bool left_edge, bool right_edge) {
+void run_pixels(const Run& r, i64 n) {
   const Bounds within{set1(r.floor), set1(r.ceiling)};
-  if (slides && n >= 9) return slide_run<8, masked>(r, within, n, left_edge, right_edge);
-  if (slides && n == 7) return slide_run<7, masked>(r, within, n, left_edge, right_edge);
-  if (slides && n >= 5) return slide_run<4, masked>(r, within, n, left_edge, right_edge);
-  if (n >= 8) {
-    for (i64 p = 0; p < n; p += 8) tile_pixels<8, masked>(r, within, min_of(p, n - 8));
-    return;
-  }
   if (n >= 4) {
-    for (i64 p = 0; p < n; p += 4) tile_pixels<4, masked>(r, within, min_of(p, n - 4));
+    for (i64 p = 0; p < n;) {
+      if (n >= 8 && n - p > 4) tile_pixels<8, masked>(r, within, min_of(p, n - 8)), p += 8;
+      else tile_pixels<4, masked>(r, within, min_of(p, n - 4)), p += 4;
+    }
     return;
   }
   for (i64 p = 0; p < n; ++p) {
     i64 d = 0;
-    for (; d + 4 * kLanes <= r.D; d += 4 * kLanes) pixel<4, masked, true>(r, within, p, d, kLanes);
+    for (; d + 8 * kLanes <= r.D; d += 8 * kLanes) pixel<8, masked, true>(r, within, p, d, kLanes);
+    for (; d + 2 * kLanes <= r.D; d += 2 * kLanes) pixel<2, masked, true>(r, within, p, d, kLanes);
     for (; d + kLanes <= r.D; d += kLanes) pixel<1, masked, true>(r, within, p, d, kLanes);
     if (d < r.D) pixel<1, masked, false>(r, within, p, d, r.D - d);
   }
@@ -198,14 +143,9 @@ void run_row(const Axis& h, const Taps& th, const Axis& w, const Taps& inner, co
   const float* mask = r.mask;
   r.y_px = y_px * w.y_step;
   const i64 nh = th.last - th.first;
-  // Windows of three columns, one of which lies outside at either end, all go together.
-  const bool slides = nh > 0 && w.taps == 3 && w.step == w.stride && inner.last - inner.first >= 3;
-  const bool left = slides && inner.first > 0 && taps_inside(w, inner.first - 1).first == 1;
-  const bool right = slides && inner.last < w.out && taps_inside(w, inner.last).last == 2;
-  const i64 run0 = inner.first - (left ? 1 : 0), run1 = inner.last + (right ? 1 : 0);
   for (i64 j = 0; j < w.out;) {
-    const bool is_run = j >= run0 && j < run1;
-    const i64 n = is_run ? run1 - j : 1;
+    const bool is_run = j >= inner.first && j < inner.last;
+    const i64 n = is_run ? inner.last - j : 1;
     const Taps tw = is_run ? Taps{0, w.taps} : taps_inside(w, j);
     r.nh = nh;
     r.nw = tw.last - tw.first;
@@ -218,9 +158,9 @@ void run_row(const Axis& h, const Taps& th, const Axis& w, const Taps& inner, co
     r.y = y + (w.y0 + j * w.y_step) * y_px;
     r.mask = mask ? mask + (w.y0 + j * w.y_step) * y_px : nullptr;
     if (mask) {
-      run_pixels<true>(r, n, is_run && slides, left, right);
+      run_pixels<true>(r, n);
     } else {
-      run_pixels<false>(r, n, is_run && slides, left, right);
+      run_pixels<false>(r, n);
     }
     j += n;
   }
@@ -231,21 +171,38 @@ void run_row(const Axis& h, const Taps& th, const Axis& w, const Taps& inner, co
 
 // dx[px][c] = sum_m wide[px][c*M + m] for a row, masked where there is a mask
 void sum_outputs(const DepthwiseConv2DShape& s, const float* wide, const float* mask, float* dx, i64 ldx) {
-  for (i64 px = 0; px < s.W; ++px) {
-    for (i64 k = 0; k < s.C; ++k) {
+  for (i64 px = 0; px < s.W; ++px, wide += s.C * s.M, dx += ldx) {
+    for (i64 k = 0; k < s.C && s.M == 2; ++k) dx[k] = wide[2 * k] + wide[2 * k + 1];
+    for (i64 k = 0; k < s.C && s.M != 2; ++k) {
       float sum = 0.0f;
-      for (i64 m = 0; m < s.M; ++m) sum += wide[(px * s.C + k) * s.M + m];
-      dx[px * ldx + k] = mask && !(mask[px * ldx + k] > 0.0f) ? 0.0f : sum;
+      for (i64 m = 0; m < s.M; ++m) sum += wide[k * s.M + m];
+      dx[k] = sum;
+    }
+    for (i64 k = 0; mask && k < s.C; k += kLanes) {
+      const i64 n = s.C - k;
+      store(dx + k, select(gt(load(mask + px * ldx + k, n), zero()), load(dx + k, n)), n);
     }
   }
 }
 
+// Rows of C*M channels that are kept where M > 1.
+constexpr i64 kSpreadRows = 4;  // of output at a time, where walks go
+i64 rows_kept(const DepthwiseConv2DShape& s) {
+  return walks(s) || walks_wide(s) ? (kSpreadRows - 1) * s.SH + s.KH : s.KH;
+}
+
+void walk_image(const DepthwiseConv2DShape& s, const Image& image, i64 oh, i64 end) {
+  if (s.KH == 5) s.SH == 1 ? wide_image<1>(image, oh, end) : wide_image<2>(image, oh, end);
+  else s.SH == 1 ? filter_image<1, false>(image, oh, end) : filter_image<2, false>(image, oh, end);
+}
+
 // Channels that go over all rows of a slice together: few enough that the rows of a window stay in L1.
-i64 pass_channels(i64 D, i64 M) { return M == 1 ? min_of(max_of(D, 1), 4 * i64{kLanes}) : max_of(D, 1); }
+i64 pass_channels(i64 D, i64 M) { return M == 1 ? min_of(max_of(D, 1), 8 * i64{kLanes}) : max_of(D, 1); }
 
 // The same for the gradient of x.
 bool walks_back(const DepthwiseConv2DShape& s) {
-  if (s.M != 1 || s.KH != 3 || s.KW != 3 || s.DH != 1 || s.DW != 1 || s.SH != s.SW || s.SH > 2) return false;
+  if (s.SH == 1 && walks_wide(s)) return true;
+  if (s.KH != 3 || s.KW != 3 || s.DH != 1 || s.DW != 1 || s.SH != s.SW || s.SH > (s.M == 1 ? 2 : 1)) return false;
   if (s.SH == 1) return s.PL >= 0 && s.W + s.PL <= s.OW + 2;
   return s.PT >= 0 && s.PL >= 0 && s.PL < 3 && (s.W - 1 + s.PL) / 2 <= s.OW;
 }
@@ -260,7 +217,7 @@ Facts depthwise_conv2d_facts(const DepthwiseConv2DShape& s) {
   f.extent[1] = taps_of(c) * Count(c.O);
   f.extent[2] = Count(s.bias ? c.O : 0);
   f.extent[3] = pixels_extent(s.N, s.OH, s.OW, c.O, ldy_of(c));
-  const Count scratch = s.M == 1 ? Count(0) : Count(s.KH) * Count(s.W) * Count(c.O) * Count(4);
+  const Count scratch = s.M == 1 ? Count(0) : Count(rows_kept(s)) * Count(s.W) * Count(c.O) * Count(4);
   if (!f.extent[0].ok() || !f.extent[3].ok() || !scratch.ok()) {
     f.error = "the problem is too large";
     return f;
@@ -281,15 +238,25 @@ void depthwise_conv2d(const DepthwiseConv2DShape& s, Slice units, Scratch scratc
   const i64 channels = channels_per_unit(s);
   const i64 begin = channels > 0 ? 0 : units.begin * per, end = channels > 0 ? s.N * s.OH : min_of(units.end * per, s.N * s.OH);
   const float floor = s.act ? 0.0f : -__builtin_inff(), ceiling = s.act == 2 ? 6.0f : __builtin_inff();
-  const bool walk = walks(s);
+  const bool walk = walks(s) || walks_wide(s);
   for (i64 i = begin; i < end;) {
     const i64 n = i / s.OH, stop = min_of(end, (n + 1) * s.OH);
     if (walk) {
-      Image image{s.H, s.W, s.OH, s.OW, s.PT, s.PL, c.O, ldx, ldy, x + n * s.H * row, w, s.bias ? b : nullptr, nullptr,
+      const float* from = x + n * s.H * row;
+      Image image{s.H, s.W, s.OH, s.OW, s.PT, s.PL, c.O, ldx, ldy, from, w, s.bias ? b : nullptr, nullptr,
                   y + n * s.OH * s.OW * ldy, floor, ceiling};
       if (channels > 0) image.d0 = units.begin * channels, image.d1 = units.end * channels;
-      if (s.SH == 1) filter_image<1, false, false>(image, i - n * s.OH, stop - n * s.OH);
-      else filter_image<2, false, false>(image, i - n * s.OH, stop - n * s.OH);
+      const i64 last = stop - n * s.OH;
+      if (s.M == 1) walk_image(s, image, i - n * s.OH, last);
+      image.in = wide, image.ld_in = c.O, image.ring = rows_kept(s);
+      i64 made = 0;
+      for (i64 oh = i - n * s.OH; s.M > 1 && oh < last; oh += kSpreadRows) {
+        const i64 end_oh = min_of(oh + kSpreadRows, last), seen = min_of((end_oh - 1) * s.SH - s.PT + s.KH, s.H);
+        for (made = max_of(made, oh * s.SH - s.PT); made < seen; ++made) {
+          spread(wide + made % image.ring * s.W * c.O, from + made * row, ldx, s.W, s.C, s.M);
+        }
+        walk_image(s, image, oh, end_oh);
+      }
       i = stop;
       continue;
     }
@@ -434,8 +401,8 @@ void depthwise_block(const DepthwiseBlockShape& s, Slice units, Scratch scratch,
         made = i + count;
       }
       image.out = band - oh * s.OW * s.D;
-      if (s.S == 1) filter_image<1, false, false>(image, oh, oh + rows);
-      else filter_image<2, false, false>(image, oh, oh + rows);
+      if (s.S == 1) filter_image<1, false>(image, oh, oh + rows);
+      else filter_image<2, false>(image, oh, oh + rows);
       third.H = third.OH = rows;
       const i64 at = (n * s.OH + oh) * s.OW * s.O;
       conv2d_packed_rows(third, rest, band, panels3, b3, s.residual ? r + at : nullptr, y + at);
@@ -451,7 +418,7 @@ Facts depthwise_conv2d_grad_x_facts(const DepthwiseConv2DShape& s) {
   f.extent[1] = taps_of(c) * Count(c.O);
   f.extent[3] = pixels_extent(s.N, s.H, s.W, s.C, ldx_of(c));
   f.extent[2] = s.act ? f.extent[3] : Count(0);
-  const Count scratch = s.M == 1 ? Count(0) : Count(s.W) * Count(c.O) * Count(4);
+  const Count scratch = s.M == 1 ? Count(0) : Count(kSpreadRows) * Count(s.W) * Count(c.O) * Count(4);
   if (!f.extent[0].ok() || !f.extent[3].ok() || !scratch.ok()) {
     f.error = "the problem is too large";
     return f;
@@ -483,13 +450,28 @@ void depthwise_conv2d_grad_x(const DepthwiseConv2DShape& s, Slice units, Scratch
   for (i64 i = units.begin * per; i < end;) {
     const i64 n = i / s.H, stop = min_of(end, (n + 1) * s.H);
     if (walk) {
-      const i64 back = s.SH == 1 ? 2 : 0, at = n * s.H * s.W * ldx;  // at stride 1 the forward loop with w turned round
-      const Image image{s.OH, s.OW, s.H, s.W, back ? back - s.PT : s.PT, back ? back - s.PL : s.PL, c.O, ldy, ldx,
+      const i64 back = s.SH == 1 ? s.KH - 1 : 0, at = n * s.H * s.W * ldx;  // at stride 1 the forward loop with w turned round
+      Image image{s.OH, s.OW, s.H, s.W, back ? back - s.PT : s.PT, back ? back - s.PL : s.PL, c.O, ldy, ldx,
                         dy + n * s.OH * row, w, nullptr, s.act ? x + at : nullptr, dx + at, -__builtin_inff(),
                         __builtin_inff()};
+      image.turned = s.SH == 1;
       const i64 from = i - n * s.H, to = stop - n * s.H;
-      if (s.SH == 1 && s.act) filter_image<1, true, true>(image, from, to);
-      else if (s.SH == 1) filter_image<1, true, false>(image, from, to);
+      for (i64 ih = from; s.M > 1 && ih < to; ih += kSpreadRows) {  // row by row of C*M channels, then their sums
+        const i64 last = min_of(ih + kSpreadRows, to);
+        image.ld_out = c.O, image.out = wide - ih * s.W * c.O, image.mask = nullptr;
+        walk_image(s, image, ih, last);
+        for (i64 k = ih; k < last; ++k) {
+          const i64 px = at + k * s.W * ldx;
+          sum_outputs(s, wide + (k - ih) * s.W * c.O, s.act ? x + px : nullptr, dx + px, ldx);
+        }
+      }
+      if (s.M > 1) {
+        i = stop;
+        continue;
+      }
+      if (s.KH == 5) wide_image<1>(image, from, to);
+      else if (s.SH == 1 && s.act) filter_image<1, true>(image, from, to);
+      else if (s.SH == 1) filter_image<1, false>(image, from, to);
       else if (s.act) filter_pairs_image<true>(image, from, to);
       else filter_pairs_image<false>(image, from, to);
       i = stop;

@@ -33,9 +33,21 @@ NACRE_INLINE Vec get(const float* p, i64 n) {
 
 // to[px][c*M + m] = from[px*ld + c]
 inline void spread(float* to, const float* from, i64 ld, i64 px, i64 C, i64 M) {
-  for (i64 i = 0; i < px; ++i) {
-    for (i64 c = 0; c < C; ++c) {
-      for (i64 m = 0; m < M; ++m) *to++ = from[i * ld + c];
+  for (i64 i = 0; i < px && M == 2; ++i) {
+    for (i64 c = 0; c < C; c += kLanes / 2) {
+      const i64 n = min_of(C - c, kLanes / 2);
+      const Vec v = load(from + i * ld + c, n);
+      store(to + (i * C + c) * 2, zip_low(v, v), 2 * n);
+    }
+  }
+  const float* end = to + px * C * M;
+  for (i64 i = 0; i < px && M != 2; ++i) {
+    for (i64 c = 0; c < C; ++c, to += M) {  // what is written too far is written again
+      const Vec v = set1(from[i * ld + c]);
+      for (i64 m = 0; m < M; m += kLanes) {
+        if (end - to - m >= kLanes) store(to + m, v);
+        else store(to + m, v, M - m);
+      }
     }
   }
 }
@@ -50,9 +62,14 @@ inline Facts basic_facts(const DepthwiseConv2DShape& s, i64 acts) {
   return f;
 }
 
-// Whether walks do: they know windows of 3x3 that leave the image by no more than they overlap.
+// Whether walks of 5x5 do.
+inline bool walks_wide(const DepthwiseConv2DShape& s) {
+  return s.KH == 5 && s.KW == 5 && s.DH == 1 && s.DW == 1 && s.SH == s.SW && s.SH <= 2;
+}
+
+// Whether walks of 3x3 do: they know windows that leave the image by no more than they overlap.
 inline bool walks(const DepthwiseConv2DShape& s) {
-  if (s.M != 1 || s.KH != 3 || s.KW != 3 || s.DH != 1 || s.DW != 1 || s.SH != s.SW || s.SH > 2) return false;
+  if (s.KH != 3 || s.KW != 3 || s.DH != 1 || s.DW != 1 || s.SH != s.SW || s.SH > 2) return false;
   const i64 most = 3 - s.SH;
   return s.PL <= most && (s.OW - 1) * s.SW + 3 - s.PL - s.W <= most;
 }

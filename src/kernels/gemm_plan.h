@@ -174,7 +174,7 @@ Plan make_plan(const Product& product) {
   s.mr = max_rows(s.nv);
   s.panels = cut_panels(p.N, s.nv);
   const double floats_of_b = static_cast<double>(p.K) * static_cast<double>(p.N);
-  const bool near = floats_of_b <= kNearFloats, far = !near && p.N >= kLongRow && p.M <= kFewRows;
+  const bool near = floats_of_b <= (p.M == 1 ? kL3Floats : kNearFloats), far = !near && p.N >= kLongRow && p.M <= kFewRows;
   const bool few = s.form == Form::rows && p.M <= s.mr && s.nv != kMainNV && !p.whole && p.b_k >= s.nv * kLanes;
   s.asks_rows = few && floats_of_b > kFewFloats && (near || floats_of_b <= (p.M == 1 ? kL3Floats : kL3Floats / 2));
   s.asks_blocks = few && p.M > 1 && !near && !s.asks_rows;  // one row's long streams are left to the hardware's guesses

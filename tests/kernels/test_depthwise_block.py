@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from kernels.image_calls import run, same_bits_for_any_split
 
+from kernels.image_calls import run, same_bits_for_any_split
 from nacre import _core
 
 RNG = np.random.default_rng(5)
@@ -43,7 +43,7 @@ def floats(*n):
 
 
 def operands(s, isa):
-    first, second, third = parts(s)
+    first, _, third = parts(s)
     w1, w3 = floats(s["KH"] * s["KW"] * s["C"], s["D"]), floats(s["D"], s["O"])
     (panels,) = run("conv2d_pack", first, [w1], isa) if s["KH"] else [w1]
     (panels3,) = run("conv2d_pack", third, [w3], isa)

@@ -40,6 +40,20 @@ CASES = [
     (6, 1, Conv(N=2, H=4, W=5, KH=3, KW=3, more={"PT": 3, "PL": 2, "OH": 9, "OW": 8})),
     (10, 1, Conv(N=2, H=6, W=7, KH=3, KW=3, padding="same", more={"ldx": 17, "ldy": 29})),
     (5, 2, Conv(N=2, H=6, W=7, KH=3, KW=3, padding="same", more={"ldx": 17, "ldy": 29})),
+    # walks of 5x5
+    (33, 1, Conv(N=2, H=9, W=11, KH=5, KW=5, padding="same", act=1)),
+    (20, 1, Conv(N=2, H=11, W=12, KH=5, KW=5, SH=2, SW=2, padding="same")),
+    (17, 1, Conv(N=1, H=7, W=263, KH=5, KW=5, padding="same")),
+    (5, 1, Conv(N=1, H=6, W=270, KH=5, KW=5, SH=2, SW=2)),
+    (6, 1, Conv(N=2, H=4, W=5, KH=5, KW=5, more={"PT": 7, "PL": 6, "OH": 14, "OW": 13})),
+    (6, 1, Conv(N=2, H=9, W=8, KH=5, KW=5, more={"PT": -1, "PL": -2, "OH": 4, "OW": 3})),
+    (10, 1, Conv(N=2, H=6, W=7, KH=5, KW=5, padding="same", more={"ldx": 17, "ldy": 29})),
+    (90, 1, Conv(N=3, H=4, W=4, KH=5, KW=5, padding="same")),
+    # rows of several outputs a channel
+    (9, 3, Conv(N=2, H=7, W=8, KH=5, KW=5, padding="same", act=1)),
+    (19, 2, Conv(N=1, H=13, W=9, KH=5, KW=5, SH=2, SW=2, padding="same")),
+    (40, 2, Conv(N=2, H=11, W=5, KH=3, KW=3, padding="same", act=1)),
+    (3, 20, Conv(N=1, H=6, W=5, KH=3, KW=3, padding="same")),
 ]
 
 

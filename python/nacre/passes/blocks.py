@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from nacre import _core
-from nacre.core.graph import Graph, Node
+from nacre.core.graph import Graph
 from nacre.core.op import Op
 from nacre.core.spec import Spec
 from nacre.passes.pack import Conv2DPacked
@@ -37,7 +37,8 @@ class DepthwiseBlock(Op):
         (n, h, w, c), (_, oh, ow, o) = x.shape, y.shape
         second, third, it = self.second, self.third, iter(values)
         ((pt, _), (pl, _)) = second.padding
-        fields = {"N": n, "H": h, "W": w, "C": c, "KH": 0, "KW": 1, "SH": 1, "SW": 1, "PT": 0, "PL": 0, "WH": h, "WW": w}
+        fields: dict[str, Any] = {"N": n, "H": h, "W": w, "C": c, "KH": 0, "KW": 1, "SH": 1, "SW": 1, "PT": 0, "PL": 0}
+        fields.update(WH=h, WW=w)
         operands = [None, None]
         if self.first is not None:
             (kh, kw, *_), (sh, sw), ((pt1, _), (pl1, _)) = self.first.weights, self.first.strides, self.first.padding
@@ -81,16 +82,16 @@ def join_blocks(graph: Graph) -> None:
     remove_dead(graph)
 
 
-def _follow(b: Conv2DSum, c: Conv2DPacked, window: tuple[int, ...]) -> bool:
-    """Whether the kernel has the two; `window` is the shape of the weights of b."""
+def _follow(b: Any, c: Any, window: tuple[int, ...]) -> bool:
+    """Whether the kernel has Conv2DSum b and Conv2DPacked c; `window` is the shape of the weights of b."""
     one = b.groups == b.shape[3] and window == (3, 3, 1, b.groups) and b.dilation == (1, 1)
     steps = b.strides in ((1, 1), (2, 2)) and max(max(side) for side in b.padding) <= 3 - b.strides[0]
     two = c.weights[:2] == c.strides == c.dilation == (1, 1) and c.groups == 1 and c.padding == ((0, 0), (0, 0))
     return one and steps and two
 
 
-def _precedes(a: Conv2DPacked) -> bool:
-    """Whether the kernel has this before them, and should."""
+def _precedes(a: Any) -> bool:
+    """Whether the kernel has Conv2DPacked a before them, and should."""
     return a.dilation == (1, 1) and a.groups == 1 and not a.residual and _many(a.shape, _MANY, _FEWEST_ROWS)
 
 

@@ -174,8 +174,8 @@ template <int S, int L, int NV>
 NACRE_INLINE void finish_sums(const TileArgs& t, i64 p0, Vec (&acc)[S * L][NV], i64 rest) {
   const i64* y_at[S];
   NACRE_UNROLL for (int s = 0; s < S; ++s) y_at[s] = t.y_at + p0 + s * t.row_px;
-  const auto last_of = [rest](const float* p) __attribute__((always_inline)) {  // masked loads of 16 lanes cost nothing
-    return NV > 2 ? load(p) : kLanes == 16 ? load(p, rest) : load_some(p, rest);
+  const auto last_of = [rest](const float* p) __attribute__((always_inline)) {
+    return NV > 2 ? load(p) : load_some(p, rest);
   };
   if (t.r) {
     NACRE_UNROLL for (int i = 0; i < S * L; ++i) {

@@ -179,8 +179,13 @@ const char* cannot(i64 R, i64 C, i64 act, i64 has_gamma, i64 has_beta, double ep
   return is_flag(has_gamma) && is_flag(has_beta) ? nullptr : "flags must be 0 or 1";
 }
 
-NACRE_ALWAYS float scale_of(double var, double eps, const float* gamma, i64 c) {
-  return static_cast<float>(rstd_of(var, eps) * (gamma ? static_cast<double>(gamma[c]) : 1.0));
+// scale[c] = gamma[c] / sqrt(var[c] + eps), shift[c] = beta[c]; gamma and beta may be null.
+void factors(i64 C, const float* var, double eps, const float* gamma, const float* beta, float* scale, float* shift) {
+  NACRE_INDEPENDENT
+  for (i64 c = 0; c < C; ++c) {
+    scale[c] = static_cast<float>(rstd_of(static_cast<double>(var[c]), eps) * (gamma ? static_cast<double>(gamma[c]) : 1.0));
+  }
+  for (i64 c = 0; c < C; ++c) shift[c] = beta ? beta[c] : 0.0f;
 }
 
 // What goes through an activation: the finished sum within [low, high]. For ReLU low is the least normal number; those
@@ -223,17 +228,14 @@ void batch_norm_apply(const BatchApplyShape& s, Slice units, Scratch scratch, co
                       const float* var, const float* gamma, const float* beta, const float* r, float* y) {
   float* scale = reinterpret_cast<float*>(scratch.at);
   float* shift = scale + s.C;
-  for (i64 c = 0; c < s.C; ++c) {
-    scale[c] = scale_of(static_cast<double>(var[c]), s.eps, s.has_gamma ? gamma : nullptr, c);
-    shift[c] = s.has_beta ? beta[c] : 0.0f;
-  }
-  const i64 per = rows_per_unit(s.C), first = units.begin * per, end = min_of(units.end * per, s.R);
+  factors(s.C, var, s.eps, s.has_gamma ? gamma : nullptr, s.has_beta ? beta : nullptr, scale, shift);
+  const i64 C = s.C, per = rows_per_unit(C), first = units.begin * per, end = min_of(units.end * per, s.R);
   const Vec floor = set1(s.act ? 0.0f : -__builtin_inff()), ceiling = set1(s.act == 2 ? 6.0f : __builtin_inff());
   const auto rows = [&](auto added) __attribute__((always_inline)) {
-    map_columns(end - first, s.C, [&](i64 c, i64 n) __attribute__((always_inline)) {
+    map_columns(end - first, C, [&](i64 c, i64 n) __attribute__((always_inline)) {
       const Vec middle = load_n(mean + c, n), factor = load_n(scale + c, n), offset = load_n(shift + c, n);
       return [=](i64 row) __attribute__((always_inline)) {
-        const i64 at = (first + row) * s.C + c;
+        const i64 at = (first + row) * C + c;
         Vec sum = fma(load_n(x + at, n) - middle, factor, offset);
         if (added) sum += load_n(r + at, n);
         store_n(y + at, min(ceiling, max(floor, sum)), n);  // both keep NaN
@@ -270,6 +272,7 @@ void batch_norm_grad_stats(const BatchGradShape& s, Slice units, Scratch scratch
   const TwoSums at = two_sums_at(scratch.at);
   float* scale = reinterpret_cast<float*>(scratch.at + kTwoSumsBytes);
   float* shift = scale + kMostColumns;
+  const i64 C = s.C;
   const Open open(s.act);
   for (i64 u = units.begin; u < units.end; ++u) {
     const i64 k = u / c.tiles, column = u % c.tiles * c.tile, width = min_of(c.tile, s.C - column);
@@ -280,7 +283,7 @@ void batch_norm_grad_stats(const BatchGradShape& s, Slice units, Scratch scratch
         const Vec middle = load_n(mean + column + c, n);
         const Vec factor = active ? load(scale + c) : zero(), offset = active ? load(shift + c) : zero();
         return [=](i64 r, Vec& p, Vec& q) __attribute__((always_inline)) {
-          const i64 e = first + (from + r) * s.C + c;
+          const i64 e = first + (from + r) * C + c;
           const Vec off = load_n(x + e, n) - middle;
           Vec d = load_n(dy + e, n);
           if (active) d = open.through(fma(off, factor, offset), d);
@@ -290,10 +293,8 @@ void batch_norm_grad_stats(const BatchGradShape& s, Slice units, Scratch scratch
       });
     };
     if (s.act) {
-      for (i64 i = 0; i < width; ++i) {
-        scale[i] = scale_of(static_cast<double>(var[column + i]), s.eps, s.has_gamma ? gamma + column : nullptr, i);
-        shift[i] = s.has_beta ? beta[column + i] : 0.0f;
-      }
+      factors(width, var + column, s.eps, s.has_gamma ? gamma + column : nullptr, s.has_beta ? beta + column : nullptr,
+              scale, shift);
       sums(Yes());
     } else {
       sums(No());
@@ -337,17 +338,17 @@ void batch_norm_grad_x(const BatchApplyShape& s, Slice units, Scratch scratch, c
     scale[c] = static_cast<float>(factor);
     average[c] = static_cast<float>(factor * static_cast<double>(sums[c]) * share);
     slope[c] = static_cast<float>(factor * static_cast<double>(sums[s.C + c]) * share * rstd);
-    shift[c] = s.act && s.has_beta ? beta[c] : 0.0f;
   }
-  const i64 per = rows_per_unit(s.C), first = units.begin * per, end = min_of(units.end * per, s.R);
+  for (i64 c = 0; c < s.C; ++c) shift[c] = s.act && s.has_beta ? beta[c] : 0.0f;
+  const i64 C = s.C, per = rows_per_unit(C), first = units.begin * per, end = min_of(units.end * per, s.R);
   const Open open(s.act);
   const auto rows = [&](auto active) __attribute__((always_inline)) {
-    map_columns(end - first, s.C, [&](i64 c, i64 n) __attribute__((always_inline)) {
+    map_columns(end - first, C, [&](i64 c, i64 n) __attribute__((always_inline)) {
       const Vec middle = load_n(mean + c, n), factor = load_n(scale + c, n);
       const Vec less = load_n(average + c, n), steep = load_n(slope + c, n);
       const Vec offset = active ? load_n(shift + c, n) : zero();
       return [=](i64 r) __attribute__((always_inline)) {
-        const i64 at = (first + r) * s.C + c;
+        const i64 at = (first + r) * C + c;
         const Vec off = load_n(x + at, n) - middle;
         Vec d = load_n(dy + at, n);
         if (active) d = open.through(fma(off, factor, offset), d);

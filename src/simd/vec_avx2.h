@@ -22,11 +22,14 @@ NACRE_INLINE Mask first_lanes(i64 n) {
 
 NACRE_INLINE Vec load(const float* p) { return {_mm256_loadu_ps(p)}; }
 NACRE_INLINE Vec load(const float* p, Mask m) { return {_mm256_maskload_ps(p, _mm256_castps_si256(m.v))}; }
-NACRE_INLINE Vec load(const float* p, i64 n) { return load(p, first_lanes(n)); }
+NACRE_INLINE Vec load(const float* p, i64 n) { return n >= 8 ? load(p) : load(p, first_lanes(n)); }
 NACRE_INLINE void store(float* p, Vec a) { _mm256_storeu_ps(p, a.v); }
 NACRE_INLINE void stream(float* p, Vec a) { _mm256_stream_ps(p, a.v); }
 NACRE_INLINE void store(float* p, Vec a, Mask m) { _mm256_maskstore_ps(p, _mm256_castps_si256(m.v), a.v); }
-NACRE_INLINE void store(float* p, Vec a, i64 n) { store(p, a, first_lanes(n)); }
+NACRE_INLINE void store(float* p, Vec a, i64 n) {
+  if (n >= 8) return store(p, a);
+  store(p, a, first_lanes(n));
+}
 NACRE_INLINE VecI load(const i32* p) { return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))}; }
 NACRE_INLINE VecI load(const i32* p, i64 n) { return {_mm256_maskload_epi32(p, _mm256_castps_si256(first_lanes(n).v))}; }
 NACRE_INLINE void store(i32* p, VecI a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.v); }

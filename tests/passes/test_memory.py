@@ -39,6 +39,15 @@ def test_buffers_that_live_together_do_not_overlap():
     check()
 
 
+def test_large_buffers_of_equal_size_begin_in_different_sets_of_the_caches():
+    buffers = [Buffer(1 << 20) for _ in range(6)]
+    for b in buffers:
+        b.first, b.last = 0, 1
+    size = place(buffers)
+    assert len({b.offset // ALIGN % 64 for b in buffers}) == 6, "64 sets of L1"
+    assert size < 6.1 * (1 << 20)
+
+
 def dense_block(x):
     for width in (8, 12, 8):
         x = keras.layers.Concatenate()([x, keras.layers.Conv2D(width, 3, padding="same", activation="relu")(x)])

@@ -34,6 +34,10 @@ def relu6(x, high=6.0):
     return e.Clip()(x, scalar(0.0), scalar(high))
 
 
+def silu(x):
+    return e.Mul()(x, e.Sigmoid()(x))
+
+
 # A function of h (2, 7, 6, 7), and how many BatchNorm and BatchNormMore a step with it has; the others are elementwise.
 CASES = {
     "relu": (lambda h: conv(e.Relu()(bn(h))), (0, 1)),
@@ -52,6 +56,8 @@ CASES = {
     "relu read twice": (lambda h: (lambda y: e.Add()(conv(y), y))(e.Relu()(bn(h))), (0, 1)),
     "relu of relu": (lambda h: conv(e.Relu()(bn(conv(e.Relu()(bn(h)))))), (0, 2)),
     "tanh": (lambda h: conv(e.Tanh()(bn(h))), (0, 0)),
+    "silu": (lambda h: conv(silu(bn(h))), (0, 0)),
+    "silu read twice": (lambda h: (lambda y: e.Add()(conv(y), y))(silu(bn(h))), (0, 0)),
 }
 
 

@@ -6,6 +6,9 @@ from __future__ import annotations
 from nacre.passes.lower import ARENA, Buffer, Instruction, Lowered, Operand, overwritable, schemas
 
 ALIGN = 64  # bytes: a cache line, and what the widest vectors like
+# Bytes between large buffers, which would else begin in the same sets of the caches where sizes are powers of two; an odd
+# number of lines behind a page.
+_LARGE, _APART = 1 << 18, 4096 + 9 * ALIGN
 
 
 def plan_memory(low: Lowered) -> int:
@@ -24,7 +27,8 @@ def place(buffers: list[Buffer]) -> int:
         for other in sorted((p for p in placed if p.first <= b.last and b.first <= p.last), key=lambda p: p.offset):
             if at + b.nbytes <= other.offset:
                 break
-            at = max(at, -(-(other.offset + other.nbytes) // ALIGN) * ALIGN)
+            end = -(-(other.offset + other.nbytes) // ALIGN) * ALIGN
+            at = max(at, end + _APART if other.nbytes > _LARGE else end)
         b.offset = at
         placed.append(b)
         size = max(size, at + b.nbytes)

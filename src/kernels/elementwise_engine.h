@@ -377,7 +377,8 @@ NACRE_ALWAYS void run_tiles(const ElementwiseShape& s, const Cut& c, Slice units
         for (i64 i = 0; i < s.inputs; ++i)
           if (mode[i] == kDirect) ask_for(as<T>(x[i]) + from, (to - from) * static_cast<i64>(sizeof(T)));
         for (i64 o = 0; o < s.outputs; ++o)
-          if (y[o] && !s.out_ld[o]) ask_for(as<char>(y[o]) + from * width_of(s.out_dtype[o]), (to - from) * width_of(s.out_dtype[o]));
+          if (y[o] && !s.out_ld[o])
+            ask_for(as<char>(y[o]) + from * width_of(s.out_dtype[o]), (to - from) * width_of(s.out_dtype[o]));
       }
       const i64* w = s.code + t * kWords;
       const int arity = elementwise_arity(static_cast<int>(w[0]));

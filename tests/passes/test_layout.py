@@ -1,5 +1,5 @@
-"""What is joined lies where it was joined, what is cut out where it was cut: random graphs with it and without, and what
-is left alone."""
+"""What is joined lies where it was joined, what is cut out where it was cut: random graphs with it and without, and
+what is left alone."""
 
 import random
 
@@ -21,6 +21,10 @@ from nacre.runtime.compiled import CompiledFunction
 NONE, AROUND = ((0, 0), (0, 0)), ((1, 1), (1, 1))
 
 
+SHAPING = ("concat", "concat", "concat", "split", "slice", "pad", "batch", "cast")
+KINDS = ("conv", "conv", "dense", "pool", "map", "add", *SHAPING)
+
+
 class Net:
     """A random function of images: every value is (N, H, W, some channels), 0 among them where nothing forbids it."""
 
@@ -35,7 +39,8 @@ class Net:
         return [self.rng.standard_normal((*self.shape, c)).astype("float32") for c in (1, 5, 16)]
 
     def variable(self, *shape):
-        self.variables.append(Variable(np.random.default_rng(len(self.variables)).standard_normal(shape).astype("float32")))
+        rng = np.random.default_rng(len(self.variables))
+        self.variables.append(Variable(rng.standard_normal(shape).astype("float32")))
         return self.variables[-1]
 
     def conv(self, x, side):
@@ -53,9 +58,7 @@ class Net:
         r = self.random
         x = r.choice(values)
         c = x.shape[3]
-        kind = r.choice(
-            ("conv", "conv", "dense", "pool", "map", "add", "concat", "concat", "concat", "split", "slice", "pad", "batch", "cast")
-        )
+        kind = r.choice(KINDS)
         if kind == "concat" or c == 0:
             parts = [r.choice(values) for _ in range(r.randrange(1, 5))]
             if r.random() < 0.2:
@@ -66,7 +69,8 @@ class Net:
         if kind == "dense":
             return [self.dense(x)]
         if kind == "pool":
-            return [r.choice((lambda: MaxPool2D((3, 3), (1, 1), AROUND)(x)[0], lambda: AvgPool2D((3, 3), (1, 1), AROUND)(x)))()]
+            pool = ((3, 3), (1, 1), AROUND)
+            return [MaxPool2D(*pool)(x)[0] if r.random() < 0.5 else AvgPool2D(*pool)(x)]
         if kind == "map":
             return [e.Tanh()(e.Mul()(x, self.variable(c)))]
         if kind == "add":
@@ -186,7 +190,8 @@ def cut(x):
 
 def through_other_shapes(x):
     flat = Reshape((32, 8))(conv(x, 0))
-    return MatMul()(Concat(1)(flat, MatMul()(Reshape((32, 8))(x), Reshape((8, 8))(W[0].value))), Reshape((16, 8))(W[2].value))
+    other = MatMul()(Reshape((32, 8))(x), Reshape((8, 8))(W[0].value))
+    return MatMul()(Concat(1)(flat, other), Reshape((16, 8))(W[2].value))
 
 
 def listed(x):

@@ -124,9 +124,9 @@ class Op:
         """
         return None
 
-    def by_columns(self, *inputs: Spec) -> tuple[bool, ...]:
-        """Per input, then per output, whether `lower` takes it as columns of a wider value, whose rows lie `ld` elements
-        apart.
+    def by_columns(self, *inputs: Any, **options: Any) -> tuple[bool, ...]:
+        """Per input, then per output, whether `lower` takes it as columns of a wider value, `ld` elements from row to
+        row.
 
         Of those that are not mentioned none, unless an op says otherwise.
         """

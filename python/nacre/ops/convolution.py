@@ -108,7 +108,7 @@ class Conv2DGradW(Op):
     def infer(self, x: Spec, dy: Spec) -> Spec:
         return Spec((*self.window, x.shape[3] // self.groups, dy.shape[3]), x.dtype)
 
-    def by_columns(self, x: Spec, dy: Spec) -> tuple[bool, ...]:  # type: ignore[override]
+    def by_columns(self, x: Spec, dy: Spec) -> tuple[bool, ...]:
         return True, True
 
     def lower(self, k: Any, x: Any, dy: Any, dw: Any) -> None:

@@ -75,7 +75,7 @@ class DenseBias(Op):
     def infer(self, x: Spec, w: Spec, b: Spec) -> Spec:
         return Spec(self.shape, x.dtype)
 
-    def by_columns(self, x: Spec, w: Spec, b: Spec) -> tuple[bool, ...]:  # type: ignore[override]
+    def by_columns(self, x: Spec, w: Spec, b: Spec) -> tuple[bool, ...]:
         return True, False, False, True
 
     def lower(self, k: Any, x: Any, w: Any, b: Any, y: Any) -> None:
@@ -117,7 +117,7 @@ class DenseGradXMasked(Op):
     def infer(self, dy: Spec, w: Spec, h: Spec) -> Spec:
         return h
 
-    def by_columns(self, dy: Spec, w: Spec, h: Spec) -> tuple[bool, ...]:  # type: ignore[override]
+    def by_columns(self, dy: Spec, w: Spec, h: Spec) -> tuple[bool, ...]:
         return True, False, True, True
 
     def lower(self, k: Any, dy: Any, w: Any, h: Any, dx: Any) -> None:
@@ -271,7 +271,7 @@ class Conv2DGradWB(Op):
         out = dy.shape[3]
         return Spec((*self.window, x.shape[3] // self.groups, out), x.dtype), Spec((out,), x.dtype)
 
-    def by_columns(self, x: Spec, dy: Spec) -> tuple[bool, ...]:  # type: ignore[override]
+    def by_columns(self, x: Spec, dy: Spec) -> tuple[bool, ...]:
         return True, True
 
     def lower(self, k: Any, x: Any, dy: Any, dw: Any, db: Any) -> None:

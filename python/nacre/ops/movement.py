@@ -255,7 +255,7 @@ class Split(Op):
         a = self.axis
         return tuple(Spec((*x.shape[:a], n, *x.shape[a + 1 :]), x.dtype) for n in self.sizes)
 
-    def by_rows(self, x: Spec) -> tuple[bool, ...] | None:
+    def by_rows(self, *inputs: Spec) -> tuple[bool, ...] | None:
         return (True,) if self.axis else None
 
     def by_columns(self, x: Spec) -> tuple[bool, ...]:

@@ -40,7 +40,7 @@ class MatMul(Op):
             raise ValueError(f"matmul: shapes {a.shape} and {b.shape} do not fit (transposed: {self.ta}, {self.tb})")
         return Spec((*batch, m, n), a.dtype)
 
-    def by_columns(self, a: Spec, b: Spec) -> tuple[bool, ...]:  # type: ignore[override]
+    def by_columns(self, a: Spec, b: Spec) -> tuple[bool, ...]:
         if len(a.shape) != 2 or len(b.shape) != 2 or (self.ta and self.tb):
             return ()
         return (True, True) if self.ta else (True, False, True)

@@ -28,7 +28,7 @@ class DenseGradWMap(Op):
     def infer(self, x: Spec, dy: Spec, *es: Spec) -> Any:
         return tuple(Spec((x.shape[1], dy.shape[1]), "float32") for _ in self.outs)
 
-    def by_columns(self, x: Spec, dy: Spec, *es: Spec) -> tuple[bool, ...]:  # type: ignore[override]
+    def by_columns(self, x: Spec, dy: Spec, *es: Spec) -> tuple[bool, ...]:
         return True, True
 
     def lower(self, k: Any, x: Any, dy: Any, *operands: Any) -> None:

@@ -1,8 +1,8 @@
 """Joining and cutting as a question of where values lie (ADR 0018): what is joined is written where it will stand, and
 what is cut out is read where it stands, where every node that is asked to can do so with the distance between rows.
 
-A value may be part of one other, which may be part of a third. Nothing is decided about values that leave the graph, and
-no node may read and write parts of the same whole, since kernels refuse memory that overlaps.
+A value may be part of one other, which may be part of a third. Nothing is decided about values that leave the graph,
+and no node may read and write parts of the same whole, since kernels refuse memory that overlaps.
 """
 
 from __future__ import annotations
@@ -119,10 +119,10 @@ def _steps(graph: Graph) -> list[_Step]:
 def _number(strip: Node, v: _Value) -> int:
     """The number that `v` has in the node."""
     if v.strip is not None:
-        return v.key  # type: ignore[no-any-return]
+        return int(v.key)
     for i, s in (*enumerate(strip.inputs), *zip(strip.op.outs, strip.outputs)):
         if s is v.key:
-            return i
+            return int(i)
     raise AssertionError("a value lies in another one that its node does not know")
 
 

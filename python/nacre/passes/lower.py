@@ -233,7 +233,10 @@ def lower(graph: Graph, places: Places | None = None) -> Lowered:
         known = operands.get(id(s))
         if known is None:
             place = places.get(id(s)) if places else None
-            known = Operand(s.shape, s.dtype, Buffer(s.spec.nbytes)) if place is None else home(place[0]).part(place[1], s.shape)
+            if place is None:
+                known = Operand(s.shape, s.dtype, Buffer(s.spec.nbytes))
+            else:
+                known = home(place[0]).part(place[1], s.shape)
             operands[id(s)] = known
         return known
 

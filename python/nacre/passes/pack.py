@@ -14,7 +14,7 @@ from nacre.ops.convolution import ImageOp, conv_fields, image_fields, tile_field
 from nacre.passes.fold import Kept
 from nacre.passes.surround import as_sum, columns_of_sum
 
-_FEWEST = 1 << 14  # floats of a Variable: fewer are copied within microseconds, or read as they are
+_FEWEST = 1 << 14  # floats of a Variable: fewer are copied within a microsecond, or read as they are
 _FEWEST_OUTPUTS = 16  # of a group: for fewer the kernel has other ways, which want the weights as they are
 
 

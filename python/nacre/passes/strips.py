@@ -48,18 +48,22 @@ class Strips(Op):
             count = min(self.rows, total - begin)
             values = {i: o.rows(begin, count) if f else o for i, (o, f) in enumerate(zip(operands, self.by_row))}
             values.update((i, o.rows(begin, count)) for i, o in zip(self.outs, operands[n:]))
-
-            def home(i: int) -> Any:
-                if i not in values:
-                    spec = self.made[i - n]
-                    shape = (count, *spec.shape[1:])  # noqa: B023
-                    place = places.get(i)
-                    values[i] = k.temp(shape, spec.dtype) if place is None else home(place[0]).part(place[1], shape)
-                return values[i]
-
             for op, ins, outs in self.steps:
+                made = [self._home(i, k, values, places, count) for i in outs]
                 k.origin = op
-                op.lower(k, *[values[i] for i in ins], *[home(i) for i in outs])
+                op.lower(k, *[values[i] for i in ins], *made)
+
+    def _home(self, i: int, k: Any, values: dict[int, Any], places: dict[int, tuple[int, int]], count: int) -> Any:
+        """Where value i of a strip of `count` rows is written; `values` are those that have a home."""
+        if i not in values:
+            spec = self.made[i - len(self.by_row)]
+            shape = (count, *spec.shape[1:])
+            if i in places:
+                whole, first = places[i]
+                values[i] = self._home(whole, k, values, places, count).part(first, shape)
+            else:
+                values[i] = k.temp(shape, spec.dtype)
+        return values[i]
 
 
 class _Run:

@@ -1,5 +1,6 @@
 """The same elementwise op on every part of a whole becomes one on the whole, as the masks of relus whose outputs were
-joined, on what splits the gradient: it goes along memory once. A part of what is only repeated is repeated by itself."""
+joined, on what splits the gradient: it goes along memory once. A part of what is only repeated is repeated by itself.
+"""
 
 from __future__ import annotations
 

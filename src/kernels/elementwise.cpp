@@ -125,7 +125,7 @@ Facts map_reduce_facts(const ElementwiseShape& s) {
   f.units = 0;
   if (s.rank != 2 && s.rank != 3) f.error = "rank must be 2 or 3: outer, rows, columns";
   for (i64 o = 0; o < s.outputs && !f.error; ++o)
-    if (s.out_dtype[o] != static_cast<i64>(DType::f32)) f.error = "sums are float32";
+    if (s.out_dtype[o] != static_cast<i64>(DType::f32) || s.out_ld[o]) f.error = "sums are float32 without gaps";
   if (f.error) return f;
   const ElementwiseShape t = without_outer(s);
   const i64 outer = s.rank == 3 ? s.dims[0] : 1, R = t.dims[0], C = t.dims[1];
@@ -169,8 +169,8 @@ void map_reduce(const ElementwiseShape& s, Slice units, Scratch scratch, const v
       x[i] = step ? static_cast<const char*>(from[i]) + outer * step : from[i];
     }
     for (i64 k = 0; k < s.outputs * C; ++k) total[k] = 0.0;
-    run_tiles(t, c, Slice{part, part + 1}, scratch, kF32, x, nowhere, [&](i64, i64 count, float* const* reg) {
-      for (i64 o = 0; o < s.outputs; ++o) add_columns(count / C, C, reg[s.out_reg[o]], total + o * C);
+    run_tiles(t, c, Slice{part, part + 1}, scratch, kF32, x, nowhere, [&](const Tile& at, float* const* reg, const i64*) {
+      for (i64 o = 0; o < s.outputs; ++o) add_columns(at.count / C, C, reg[s.out_reg[o]], total + o * C);
     });
     for (i64 o = 0; o < s.outputs; ++o)
       for (i64 k = 0; k < C; ++k) y[o][u * C + k] = static_cast<float>(total[o * C + k]);

@@ -1,12 +1,12 @@
 // Fused elementwise arithmetic: a small bytecode run over tiles that stay in L1.
 //
 // An output element is a function of the input elements at the same place; inputs are broadcast by strides of 0, and
-// outputs are contiguous. Registers hold one tile each: 0..7 are the inputs converted to the compute type, 8..23 the
+// outputs are contiguous, or columns of something wider. Registers hold one tile each: 0..7 are the inputs converted to the compute type, 8..23 the
 // constants, 24..63 temporaries. An instruction is five words: opcode, dst, a, b, c (unused operands are ignored).
 // The compute type is float32 (`elementwise`), float64 (`elementwise_f64`) or int64 with wrap-around (`elementwise_i64`).
 // Converting a float to an integer rounds toward zero and saturates, NaN gives 0; integers to narrower integers wrap;
 // anything but zero becomes true.
-// In place: an output may be an input's memory when that input is contiguous (row-major, no broadcast) and as wide.
+// In place: an output may be an input's memory when both are contiguous (row-major, no broadcast) and as wide.
 #pragma once
 #include "base/fields.h"
 #include "base/types.h"
@@ -21,8 +21,10 @@ struct ElementwiseShape {
   i64 length, code[240];    // at most 48 instructions of 5 words
   double consts[16];        // whole numbers beyond 2^53 lose bits: those come as inputs
   i64 out_reg[4];           // which register each output stores
+  i64 out_ld[4];            // elements from one run of the last dim to the next, at least its length; 0: no gaps
 };
-NACRE_FIELDS(ElementwiseShape, rank, dims, inputs, outputs, in_dtype, out_dtype, in_strides, length, code, consts, out_reg)
+NACRE_FIELDS(ElementwiseShape, rank, dims, inputs, outputs, in_dtype, out_dtype, in_strides, length, code, consts, out_reg,
+             out_ld)
 
 namespace NACRE_ISA {
 
@@ -47,7 +49,7 @@ void elementwise_i64(const ElementwiseShape& s, Slice units, Scratch scratch, co
 
 // The program on x seen as [rows, columns] or [outer, rows, columns], each output summed over the rows: y[u, column] are
 // partial sums over fixed runs of rows, u < units, as many for each o; whoever calls adds them up. Nothing but the sums
-// is stored.
+// is stored, without gaps.
 Facts map_reduce_facts(const ElementwiseShape& s);
 void map_reduce(const ElementwiseShape& s, Slice units, Scratch scratch, const void* x0, const void* x1, const void* x2,
                 const void* x3, const void* x4, const void* x5, const void* x6, const void* x7, float* y0, float* y1,

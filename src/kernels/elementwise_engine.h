@@ -76,6 +76,7 @@ NACRE_ALWAYS Cut cut_of(const ElementwiseShape& s, bool whole_runs = false) {
   for (i64 o = 0; o < s.outputs; ++o)
     if (s.out_reg[o] >= kFirstConst) written |= u64(1) << s.out_reg[o];
   bool flat = true;
+  for (i64 o = 0; o < s.outputs; ++o) flat = flat && s.out_ld[o] == 0;
   for (i64 i = 0; i < s.inputs; ++i) {
     const bool direct = is_flat(s, i) && s.in_dtype[i] == static_cast<i64>(DTypeOf<T>::value);
     if (!direct) written |= u64(1) << i;
@@ -154,7 +155,12 @@ Facts facts_of(const ElementwiseShape& s, const OpFn<T>* ops) {
     if (!is_dtype(s.out_dtype[o])) return fail("out_dtype is no dtype");
     if (s.out_reg[o] < 0 || s.out_reg[o] >= kRegisters) return fail("out_reg must be 0..63");
     if (!(defined >> s.out_reg[o] & 1)) return fail("out_reg was never defined");
-    f.extent[kInputs + o] = total * Count(width_of(s.out_dtype[o]));
+    const i64 inner = s.rank > 0 ? s.dims[s.rank - 1] : 1, ld = s.out_ld[o];
+    if (ld != 0 && ld < inner) return fail("out_ld must be at least the length of a run");
+    Count last = total;
+    if (ld > 0 && total.value() > 0) last = last + Count(total.value() / inner - 1) * Count(ld - inner);
+    if (!(last * Count(16)).ok()) return fail("an output's extent overflows");
+    f.extent[kInputs + o] = last * Count(width_of(s.out_dtype[o]));
   }
   if (total.value() == 0) return f;
   const Cut c = cut_of<T>(s);
@@ -206,19 +212,41 @@ NACRE_ALWAYS void ask_for(const void* at, i64 bytes) {
   for (i64 i = 0; i < bytes; i += 64) __builtin_prefetch(p + i);
 }
 
-// Computes tile after tile and hands each to `sink(first element, elements, registers)`. An output whose y is null is not
-// stored; the sink reads its register.
+// `runs` runs of the last dim from `first` on, or n elements of one from `column` on: `count` elements, the first of which is
+// number `begin`.
+struct Tile {
+  i64 first, runs, column, n, begin, count;
+
+  i64 out(i64 ld) const { return ld ? first * ld + column : begin; }
+};
+
+// Whether input i, which has gaps between its runs, is rather read run by run where it is than copied first.
+bool reads_runs(const ElementwiseShape& s, const Cut& c, i64 i, i64 compute) {
+  if (s.rank != 2 || s.in_strides[i * 6 + 1] != 1 || c.rows < 2 || c.inner < 8 || s.in_dtype[i] != compute) return false;
+  i64 uses = 0;
+  for (i64 t = 0; t < s.length; ++t) {
+    const i64* w = s.code + t * kWords;
+    for (i64 k = 2; k < 2 + elementwise_arity(static_cast<int>(w[0])); ++k) uses += w[k] == i;
+  }
+  for (i64 o = 0; o < s.outputs; ++o) uses += s.out_reg[o] == i ? kRegisters : 0;  // sinks take whole tiles
+  return uses < 3;
+}
+
+// Computes tile after tile and hands each to `sink(tile, registers, steps)`; the runs in a register lie a step apart, without
+// `steps` they follow each other. An output whose y is null is not stored; the sink reads its register.
 template <class T, class Sink>
 NACRE_ALWAYS void run_tiles(const ElementwiseShape& s, const Cut& c, Slice units, Scratch scratch, const OpFn<T>* ops,
                             const void* const* x, void* const* y, const Sink& sink) {
-  // kDirect: read where it is; kOnce: one load serves every full tile; kRuns: one serves the tiles that read the same.
-  enum Mode : u8 { kDirect, kOnce, kFlat, kRuns };
+  // kDirect: read where it is; kSteps: so, run by run; kOnce: one load serves every full tile; kRuns: one serves the tiles
+  // that read the same.
+  enum Mode : u8 { kDirect, kSteps, kOnce, kFlat, kRuns };
   const i64 pitch = pitch_of<T>(c.tile);
   T* next = reinterpret_cast<T*>(scratch.at);
   T* reg[kRegisters];
   OpFn<T> fn[48];
   int direct_to[48];  // which output the instruction writes into, or -1
   constexpr i64 compute = static_cast<i64>(DTypeOf<T>::value);
+  constexpr bool steps = sizeof(T) == 4;  // the other types copy runs that lie apart: less code for what is rare
 
   Mode mode[kInputs];
   T* own[kInputs] = {};              // memory of their own
@@ -236,6 +264,7 @@ NACRE_ALWAYS void run_tiles(const ElementwiseShape& s, const Cut& c, Slice units
       i64 d = s.rank - 2;
       for (; d >= 0 && (s.dims[d] == 1 || s.in_strides[i * 6 + d] == 0); --d) same[i] *= s.dims[d];
       mode[i] = is_scalar(s, i) ? kOnce : flat ? kFlat : c.rows > 0 && d < 0 ? kOnce : kRuns;
+      if (mode[i] == kRuns && steps && same[i] == 1 && reads_runs(s, c, i, compute)) mode[i] = kSteps;
     }
   }
   u64 placed = 0;
@@ -261,7 +290,7 @@ NACRE_ALWAYS void run_tiles(const ElementwiseShape& s, const Cut& c, Slice units
   }
   for (i64 o = 0; o < s.outputs; ++o) {
     place(s.out_reg[o]);
-    if (s.out_dtype[o] != compute || !y[o]) continue;
+    if (s.out_dtype[o] != compute || !y[o] || (!steps && s.out_ld[o] && c.rows > 1)) continue;
     for (i64 t = s.length - 1; t >= 0; --t) {
       const i64* w = s.code + t * kWords;
       if (w[1] == s.out_reg[o]) {
@@ -280,6 +309,10 @@ NACRE_ALWAYS void run_tiles(const ElementwiseShape& s, const Cut& c, Slice units
     }
   }
   T* home[kRegisters];
+  bool stepped = false;
+  for (i64 i = 0; i < s.inputs; ++i) stepped = stepped || (steps && mode[i] == kSteps);
+  for (i64 o = 0; o < s.outputs; ++o) stepped = stepped || (steps && s.out_ld[o] != 0);
+  i64 step[kRegisters];  // from run to run of what a register holds, if `stepped`
   for (i64 r = kFirstTemp; r < kRegisters; ++r) home[r] = placed >> r & 1 ? reg[r] : nullptr;
 
   const i64 last = min_of(units.end * c.tiles_per_unit, c.tiles);
@@ -299,9 +332,15 @@ NACRE_ALWAYS void run_tiles(const ElementwiseShape& s, const Cut& c, Slice units
       n = min_of(c.tile, c.inner - column);
     }
     const i64 begin = first * c.inner + column, count = runs * n;
+    const Tile at{first, runs, column, n, begin, count};
+    if (stepped)
+      for (i64 r = 0; r < kRegisters; ++r) step[r] = n;
     for (i64 i = 0; i < s.inputs; ++i) {
       if (mode[i] == kDirect) {
         reg[i] = const_cast<T*>(as<T>(x[i])) + begin;
+      } else if (steps && mode[i] == kSteps) {
+        step[i] = s.in_strides[i * 6];
+        reg[i] = const_cast<T*>(as<T>(x[i])) + first * step[i];
       } else if (mode[i] == kOnce) {
         if (loaded) continue;
         // A full tile, whatever this one is: later tiles read it too.
@@ -338,17 +377,30 @@ NACRE_ALWAYS void run_tiles(const ElementwiseShape& s, const Cut& c, Slice units
         for (i64 i = 0; i < s.inputs; ++i)
           if (mode[i] == kDirect) ask_for(as<T>(x[i]) + from, (to - from) * static_cast<i64>(sizeof(T)));
         for (i64 o = 0; o < s.outputs; ++o)
-          if (y[o]) ask_for(as<char>(y[o]) + from * width_of(s.out_dtype[o]), (to - from) * width_of(s.out_dtype[o]));
+          if (y[o] && !s.out_ld[o])
+            ask_for(as<char>(y[o]) + from * width_of(s.out_dtype[o]), (to - from) * width_of(s.out_dtype[o]));
       }
       const i64* w = s.code + t * kWords;
       const int arity = elementwise_arity(static_cast<int>(w[0]));
       const T* a = reg[w[2]];
-      const T* b = arity > 1 ? reg[w[3]] : nullptr;
-      const T* d = arity > 2 ? reg[w[4]] : nullptr;
-      if (direct_to[t] >= 0) reg[w[1]] = as<T>(y[direct_to[t]]) + begin;
-      fn[t](count, reg[w[1]], a, b, d);
+      const T* b = arity > 1 ? reg[w[3]] : a;
+      const T* d = arity > 2 ? reg[w[4]] : a;
+      const i64 ld = direct_to[t] >= 0 ? s.out_ld[direct_to[t]] : 0;
+      if (direct_to[t] >= 0) reg[w[1]] = as<T>(y[direct_to[t]]) + at.out(ld);
+      T* out = reg[w[1]];
+      if (!steps || !stepped) {
+        fn[t](count, out, a, b, d);
+        continue;
+      }
+      const i64 by = step[w[2]], by_b = arity > 1 ? step[w[3]] : by, by_d = arity > 2 ? step[w[4]] : by, to = ld ? ld : n;
+      step[w[1]] = to;
+      if (by == n && by_b == n && by_d == n && to == n) {
+        fn[t](count, out, a, b, d);
+        continue;
+      }
+      for (i64 r = 0; r < runs; ++r, out += to, a += by, b += by_b, d += by_d) fn[t](n, out, a, b, d);
     }
-    sink(begin, count, reg);
+    sink(at, reg, stepped ? step : nullptr);
   }
 }
 
@@ -356,15 +408,19 @@ template <class T>
 void run(const ElementwiseShape& s, Slice units, Scratch scratch, const OpFn<T>* ops, const void* const* x,
          void* const* y) {
   if (units.begin >= units.end) return;  // also when there is no element at all
-  run_tiles(s, cut_of<T>(s), units, scratch, ops, x, y, [&](i64 begin, i64 count, T* const* reg) {
+  run_tiles(s, cut_of<T>(s), units, scratch, ops, x, y, [&](const Tile& at, T* const* reg, const i64* step) {
     for (i64 pass = 0; pass < 2; ++pass)  // inputs that are stored as they are first: another output may overwrite them
     for (i64 o = 0; o < s.outputs; ++o) {
       if ((s.out_reg[o] < kFirstConst) != (pass == 0)) continue;
-      const T* from = reg[s.out_reg[o]];
-      NACRE_BY_DTYPE(s.out_dtype[o], D, {
-        D* out = as<D>(y[o]) + begin;
-        if (static_cast<const void*>(out) != static_cast<const void*>(from)) convert_run(count, 1, from, out);
-      })
+      const i64 ld = s.out_ld[o], runs = step || ld ? at.runs : 1, n = step || ld ? at.n : at.count;
+      const i64 by = step ? step[s.out_reg[o]] : n, to = ld ? ld : n;
+      for (i64 r = 0; r < runs; ++r) {
+        const T* from = reg[s.out_reg[o]] + r * by;
+        NACRE_BY_DTYPE(s.out_dtype[o], D, {
+          D* out = as<D>(y[o]) + at.out(ld) + r * to;
+          if (static_cast<const void*>(out) != static_cast<const void*>(from)) convert_run(n, 1, from, out);
+        })
+      }
     }
   });
 }

@@ -32,6 +32,7 @@ def fields(dims, inputs, outputs, code, consts=()):
         code=padded(words, 240),
         consts=[float(c) for c in padded(consts, 16)],
         out_reg=padded([r for _, r in outputs], 4),
+        out_ld=[0] * 4,
     )
 
 
@@ -472,6 +473,35 @@ def test_constants_alone():
         same(z, np.full(10, 2), isa)
 
 
+COLUMNS = [(7, 3), (300, 16), (70, 40), (1, 9), (5, 1), (4, 20_000), (2000, 12)]
+
+
+@pytest.mark.parametrize(("rows", "width"), COLUMNS)
+@pytest.mark.parametrize("dense", [(), (0,), (1,), (0, 1)])
+def test_columns_of_wider_operands(rng, rows, width, dense):
+    """Inputs and outputs with gaps between their rows, which stay as they were; an output may be an input as it stands."""
+    lds = [width if k in dense else width + 5 + 3 * k for k in range(2)]
+    x, h = (rng.standard_normal((rows, ld), np.float32) for ld in lds)
+    v = rng.standard_normal(width, np.float32)
+    code = [("mul", 24, 0, 8), ("add", 25, 24, 2), ("relu_grad", 26, 25, 1), ("sub", 27, 26, 0)]
+    inputs = [("float32", [lds[0], 1]), ("float32", [lds[1], 1]), ("float32", [0, 1])]
+    outputs = [("float32", 27), ("float32", 0), ("int64", 1), ("float32", 26)]
+    f = fields((rows, width), inputs, outputs, code, [1.5])
+    f["out_ld"] = out_ld = [width + 4, width + 1, width, 0]
+    sizes = [(rows - 1) * (ld or width) + width for ld in out_ld]
+    made = [((n,), np.dtype(t)) for n, (t, _) in zip(sizes, outputs)]
+    results = run("float32", f, [x.ravel(), h.ravel(), v], made)
+    x, h = x[:, :width], h[:, :width]
+    masked = np.where(h > 0, x * np.float32(1.5) + v, 0)
+    with np.errstate(invalid="ignore"):
+        wanted = [masked - x, x, h.astype(np.int64), masked]
+    for isa, ys in results.items():
+        for y, want, ld, (shape, dtype) in zip(ys, wanted, out_ld, made):
+            whole = garbage((rows * (ld or width),), dtype)
+            whole.reshape(rows, -1)[:, :width] = want
+            same(y, whole[: shape[0]], isa)
+
+
 GOOD = fields((4, 5), [("float32", [5, 1]), ("float32", [0, 1])], [("float32", 24)], [("add", 24, 0, 1)])
 BAD = [
     dict(rank=7),
@@ -498,6 +528,9 @@ BAD = [
     dict(out_reg=[-1, 0, 0, 0]),
     dict(out_reg=[64, 0, 0, 0]),
     dict(out_reg=[2, 0, 0, 0]),
+    dict(out_ld=[4, 0, 0, 0]),
+    dict(out_ld=[-1, 0, 0, 0]),
+    dict(out_ld=[1 << 62, 0, 0, 0]),
 ]
 
 

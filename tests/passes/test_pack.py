@@ -39,7 +39,7 @@ CASES = {  # of weights, strides, padding, dilation, groups, what reads them pac
     "odd numbers": ((3, 3, 64, 131), (1, 1), NONE, (1, 1), 1, "Winograd"),
     "groups": ((5, 5, 16, 200), (1, 1), SAME3, (1, 1), 4, "Conv2DPacked"),
     "groups of 3x3": ((3, 3, 32, 256), (1, 1), SAME3, (1, 1), 2, "Conv2DPacked"),
-    "small": ((5, 5, 64, 16), (1, 1), SAME3, (1, 1), 1, None),
+    "small": ((3, 3, 64, 16), (1, 1), SAME3, (1, 1), 1, None),
 }
 
 

@@ -80,7 +80,7 @@ def test_bits_are_those_of_whole_batches(name, near, monkeypatch):
     x = RNG.standard_normal((7, 6, 5, 4)).astype("float32")
     whole = CompiledFunction(CASES[name])
     expected = flat(whole(x))
-    monkeypatch.setattr(strips, "_NEAR", near)
+    monkeypatch.setattr(strips, "NEAR", near)
     cut = CompiledFunction(CASES[name])
     for got, want in zip(flat(cut(x)), expected):
         assert got.tobytes() == want.tobytes()
@@ -89,7 +89,7 @@ def test_bits_are_those_of_whole_batches(name, near, monkeypatch):
 
 @pytest.mark.parametrize(("rows", "strips_made"), [(1, 1), (2, 2), (7, 7), (64, 64), (65, 33), (200, 50)])
 def test_a_row_at_a_time_in_at_most_64_strips(rows, strips_made, monkeypatch):
-    monkeypatch.setattr(strips, "_NEAR", 1)
+    monkeypatch.setattr(strips, "NEAR", 1)
     x = RNG.standard_normal((rows, 6, 5, 4)).astype("float32")
     compiled = CompiledFunction(bottleneck)
     assert plan_of(compiled, x).origins.count("Conv2DSum") == 3 * strips_made
@@ -101,7 +101,7 @@ def test_as_many_rows_as_are_near(monkeypatch):
     x = RNG.standard_normal((12, 6, 5, 4)).astype("float32")
     most = 4 * 6 * 5 * (24 + 24)  # bytes that a row of the depthwise convolution reads and writes
     monkeypatch.setattr(strips._core, "get_threads", lambda: 3, raising=True)
-    monkeypatch.setattr(strips, "_NEAR", most)  # of each thread: three rows
+    monkeypatch.setattr(strips, "NEAR", most)  # of each thread: three rows
     compiled = CompiledFunction(lambda x: bottleneck(bottleneck(x)))
     origins = plan_of(compiled, x).origins
     assert origins.count("Conv2DSum") == 6 * 4
@@ -110,7 +110,7 @@ def test_as_many_rows_as_are_near(monkeypatch):
 def test_memory_is_that_of_a_strip(monkeypatch):
     x = RNG.standard_normal((64, 6, 5, 4)).astype("float32")
     whole = plan_of(CompiledFunction(bottleneck), x).program.arena_bytes
-    monkeypatch.setattr(strips, "_NEAR", 1)
+    monkeypatch.setattr(strips, "NEAR", 1)
     assert plan_of(CompiledFunction(bottleneck), x).program.arena_bytes * 50 < whole
 
 
@@ -131,7 +131,7 @@ def dependent_rows(x):
 def test_what_is_wanted_later_or_mixes_rows_stays_whole(fn, monkeypatch):
     x = RNG.standard_normal((7, 6, 5, 4)).astype("float32")
     before = plan_of(CompiledFunction(fn), x).origins
-    monkeypatch.setattr(strips, "_NEAR", 1)
+    monkeypatch.setattr(strips, "NEAR", 1)
     compiled = CompiledFunction(fn)
     assert plan_of(compiled, x).origins == before
     compiled(x)
@@ -143,5 +143,5 @@ def test_images_that_are_their_own_weights(monkeypatch):
 
     x = RNG.standard_normal((3, 3, 3, 3)).astype("float32")
     expected = np.asarray(CompiledFunction(fn)(x))
-    monkeypatch.setattr(strips, "_NEAR", 1)
+    monkeypatch.setattr(strips, "NEAR", 1)
     assert np.asarray(CompiledFunction(fn)(x)).tobytes() == expected.tobytes()

@@ -124,6 +124,14 @@ class Op:
         """
         return None
 
+    def by_columns(self, *inputs: Any, **options: Any) -> tuple[bool, ...]:
+        """Per input, then per output, whether `lower` takes it as columns of a wider value, `ld` elements from row to
+        row.
+
+        Of those that are not mentioned none, unless an op says otherwise.
+        """
+        return ()
+
     def __call__(self, *values: Any) -> Any:
         """Runs the op: recorded when a Symbol is among the values, else at once. One output comes bare, several as a
         tuple."""

@@ -33,6 +33,9 @@ class ImageOp(Op):
             return None  # how it is multiplied depends on the number of images
         return (True, False, *[len(s.shape) == 4 for s in inputs[2:]])
 
+    def by_columns(self, *inputs: Spec) -> tuple[bool, ...]:
+        return (True, *[False] * (len(inputs) - 1), True)
+
 
 class Conv2D(ImageOp):
     """y[n,oh,ow,o] = sum over the window of x * w; `padding` is ((top, bottom), (left, right)) and may be negative.
@@ -105,6 +108,9 @@ class Conv2DGradW(Op):
     def infer(self, x: Spec, dy: Spec) -> Spec:
         return Spec((*self.window, x.shape[3] // self.groups, dy.shape[3]), x.dtype)
 
+    def by_columns(self, x: Spec, dy: Spec) -> tuple[bool, ...]:
+        return True, True
+
     def lower(self, k: Any, x: Any, dy: Any, dw: Any) -> None:
         lower_grad_w(k, self, x, dy, dw, None)
 
@@ -113,7 +119,9 @@ class Conv2DGradW(Op):
         return lambda: Conv2DGradX(*own, x.shape[1:3])(dy, ddw), lambda: Conv2D(*own)(x, ddw)
 
 
-def conv_fields(op: Any, x: Any, w: Any, y: Any, bias: bool = False, act: int = 0) -> tuple[str, dict[str, int]]:
+def conv_fields(
+    op: Any, x: Any, w: Any, y: Any, bias: bool = False, act: int = 0, ldx: int = 0, ldy: int = 0
+) -> tuple[str, dict[str, int]]:
     """Which family of kernels takes these shapes of x, w and y, and its fields: each channel for itself, or any
     other.
     """
@@ -121,7 +129,7 @@ def conv_fields(op: Any, x: Any, w: Any, y: Any, bias: bool = False, act: int = 
     fields = {
         "N": x[0], "H": x[1], "W": x[2], "C": x[3], "KH": w[0], "KW": w[1], "SH": sh, "SW": sw, "DH": dh, "DW": dw,
         "PT": op.padding[0][0], "PL": op.padding[1][0], "OH": y[1], "OW": y[2], "bias": int(bias), "act": act,
-        "ldx": 0, "ldy": 0,
+        "ldx": ldx, "ldy": ldy,
     }  # fmt: skip
     if op.groups == x[3] > 1 and w[2] == 1:
         return "depthwise_conv2d", {**fields, "M": w[3] // x[3]}
@@ -221,13 +229,14 @@ def image_fields(
     residual: bool,
     masked: bool = False,
     turned: bool = False,
+    lds: tuple[int, int, int] = (0, 0, 0),
 ) -> dict[str, int]:
-    """Fields of `conv2d_winograd` for images of these shapes."""
+    """Fields of `conv2d_winograd` for images of these shapes; `lds`: of x, y and the residual."""
     return {
         "N": x[0], "H": x[1], "W": x[2], "C": x[3], "O": y[3], "PT": op.padding[0][0], "PL": op.padding[1][0],
-        "OH": y[1], "OW": y[2], "bias": int(bias), "act": act, "ldx": 0, "ldy": 0, "residual": int(residual), "ldr": 0,
-        "KH": window[0], "KW": window[1], "stride": op.strides[-1], "tile": tile, "masked": int(masked),
-        "turned": int(turned),
+        "OH": y[1], "OW": y[2], "bias": int(bias), "act": act, "ldx": lds[0], "ldy": lds[1], "residual": int(residual),
+        "ldr": lds[2], "KH": window[0], "KW": window[1], "stride": op.strides[-1], "tile": tile,
+        "masked": int(masked), "turned": int(turned),
     }  # fmt: skip
 
 
@@ -242,13 +251,16 @@ def transformed(k: Any, tile: int, op: Any, w: Any, turned: bool = False) -> Any
 def lower_forward(k: Any, op: Any, x: Any, w: Any, b: Any, y: Any, act: int = 0, r: Any = None) -> None:
     """y = x convolved with w, plus b and (conv2d only) r, each of them or nothing, then act: 0 nothing, 1 relu, 2
     relu6."""
-    kernel, fields = conv_fields(op, x.shape, w.shape, y.shape, b is not None, act)
+    kernel, fields = conv_fields(op, x.shape, w.shape, y.shape, b is not None, act, x.ld, y.ld)
     tile = tile_for(op, w.shape, y.shape)
+    ldr = 0 if r is None else r.ld
     if tile:
-        winograd = image_fields(tile, w.shape[:2], op, x.shape, y.shape, b is not None, act, r is not None)
+        winograd = image_fields(
+            tile, w.shape[:2], op, x.shape, y.shape, b is not None, act, r is not None, lds=(x.ld, y.ld, ldr)
+        )
         k.conv2d_winograd(winograd, x, transformed(k, tile, op, w), b, r, None, y)
     elif kernel == "conv2d":
-        k.conv2d({**fields, "residual": int(r is not None)}, x, w, b, r, y)
+        k.conv2d({**fields, "residual": int(r is not None), "ldr": ldr}, x, w, b, r, y)
     else:
         k.depthwise_conv2d(fields, x, w, b, y)
 
@@ -257,26 +269,30 @@ def lower_grad_x(
     k: Any, op: Any, dy: Any, w: Any, dx: Any, b: Any = None, r: Any = None, h: Any = None, relu: bool = False
 ) -> None:
     """dx, plus b, plus r, where these are given, then through a relu or 0 where h is not positive."""
-    kernel, fields = conv_fields(op, dx.shape, w.shape, dy.shape, b is not None, 2 if relu else int(h is not None))
+    act = 2 if relu else int(h is not None)
+    kernel, fields = conv_fields(op, dx.shape, w.shape, dy.shape, b is not None, act, dx.ld, dy.ld)
+    ldr = 0 if r is None else r.ld
     tile = tile_for(op, (*w.shape[:2], w.shape[3], w.shape[2]), dx.shape, turned=True)
     if tile:
         winograd = image_fields(
-            tile, w.shape[:2], op, dy.shape, dx.shape, b is not None, int(relu), r is not None, h is not None, True
-        )
+            tile, w.shape[:2], op, dy.shape, dx.shape, b is not None, int(relu), r is not None, h is not None, True,
+            (dy.ld, dx.ld, ldr),
+        )  # fmt: skip
         k.conv2d_winograd(winograd, dy, transformed(k, tile, op, w, turned=True), b, r, h, dx)
     elif kernel == "conv2d":
-        k.conv2d_grad_x({**fields, "residual": int(r is not None)}, dy, w, b, r, h, dx)
+        k.conv2d_grad_x({**fields, "residual": int(r is not None), "ldr": ldr}, dy, w, b, r, h, dx)
     else:
         k.depthwise_conv2d_grad_x(fields, dy, w, h, dx)
 
 
 def lower_grad_w(k: Any, op: Any, x: Any, dy: Any, dw: Any, db: Any) -> None:
     """dw, and db unless it is None; where the kernel gives partial sums, a second one joins them."""
-    kernel, fields = conv_fields(op, x.shape, dw.shape, dy.shape, db is not None)
+    kernel, fields = conv_fields(op, x.shape, dw.shape, dy.shape, db is not None, 0, x.ld, dy.ld)
     tile = grad_w_tile_for(op, dw.shape, dy.shape)
     if tile:
         kernel = "conv2d_winograd"
-        fields = image_fields(tile, dw.shape[:2], op, x.shape, dy.shape, db is not None, 0, False)
+        lds = (x.ld, dy.ld, 0)
+        fields = image_fields(tile, dw.shape[:2], op, x.shape, dy.shape, db is not None, 0, False, lds=lds)
     first, join = getattr(k, kernel + "_grad_w"), getattr(k, kernel + "_grad_w_join")
     parts = k.extent(kernel + "_grad_w", fields, 2) // dw.size if dw.size else 1
     if parts <= 1:

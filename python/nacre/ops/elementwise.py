@@ -12,7 +12,7 @@ from nacre.core.naming import to_snake_case
 from nacre.core.op import Op
 from nacre.core.spec import Spec, is_float, result_dtype, standardize_dtype
 from nacre.ops.base import broadcast_result, scalar, value
-from nacre.ops.lowering import SUM, Step, lower_elementwise, lower_reduction, shared_rows
+from nacre.ops.lowering import SUM, Step, columns_of_map, lower_elementwise, lower_reduction, shared_rows
 
 
 class Elementwise(Op):
@@ -38,6 +38,9 @@ class Elementwise(Op):
 
     def by_rows(self, *inputs: Spec) -> tuple[bool, ...] | None:
         return shared_rows(inputs, self.infer(*inputs).shape)
+
+    def by_columns(self, *inputs: Spec) -> tuple[bool, ...]:
+        return columns_of_map(len(inputs), 1, self.infer(*inputs).shape)
 
     def steps(self, inputs: int) -> list[Step]:
         """The bytecode, for fusion: see `lowering.Step`."""

@@ -75,9 +75,12 @@ class DenseBias(Op):
     def infer(self, x: Spec, w: Spec, b: Spec) -> Spec:
         return Spec(self.shape, x.dtype)
 
+    def by_columns(self, x: Spec, w: Spec, b: Spec) -> tuple[bool, ...]:
+        return True, False, False, True
+
     def lower(self, k: Any, x: Any, w: Any, b: Any, y: Any) -> None:
         (m, inner), n = x.shape, w.shape[1]
-        k.dense(dict(M=m, K=inner, N=n, bias=1, act=int(self.relu), ldx=0, x0=0, ldy=0, y0=0), x, w, b, y)
+        k.dense(dict(M=m, K=inner, N=n, bias=1, act=int(self.relu), ldx=x.ld, x0=0, ldy=y.ld, y0=0), x, w, b, y)
 
     @staticmethod
     def match(node: Node, uses: Uses) -> Node | None:
@@ -114,9 +117,13 @@ class DenseGradXMasked(Op):
     def infer(self, dy: Spec, w: Spec, h: Spec) -> Spec:
         return h
 
+    def by_columns(self, dy: Spec, w: Spec, h: Spec) -> tuple[bool, ...]:
+        return True, False, True, True
+
     def lower(self, k: Any, dy: Any, w: Any, h: Any, dx: Any) -> None:
         m, inner = h.shape
-        k.dense_grad_x(dict(M=m, N=dy.shape[1], K=inner, mask=1, ldy=0, y0=0, ldx=0, x0=0, ldh=0, h0=0), dy, w, h, dx)
+        lds = dict(ldy=dy.ld, y0=0, ldx=dx.ld, x0=0, ldh=h.ld, h0=0)
+        k.dense_grad_x(dict(M=m, N=dy.shape[1], K=inner, mask=1, **lds), dy, w, h, dx)
 
     @staticmethod
     def match(node: Node, uses: Uses) -> Node | None:
@@ -183,6 +190,10 @@ class Conv2DGradXMore(ImageOp):
     def infer(self, *xs: Spec) -> Spec:
         dy, w = xs[:2]
         return Spec((dy.shape[0], *self.size, w.shape[2] * self.groups), dy.dtype)
+
+    def by_columns(self, *xs: Spec) -> tuple[bool, ...]:
+        bias, added, masked = ([False] * has for has in (self.bias, self.added, self.masked))
+        return (True, False, *bias, *[True for _ in added], *masked, not self.masked)  # the mask lies as dx does
 
     def lower(self, k: Any, *operands: Any) -> None:
         dy, w, *more, dx = operands
@@ -260,6 +271,9 @@ class Conv2DGradWB(Op):
         out = dy.shape[3]
         return Spec((*self.window, x.shape[3] // self.groups, out), x.dtype), Spec((out,), x.dtype)
 
+    def by_columns(self, x: Spec, dy: Spec) -> tuple[bool, ...]:
+        return True, True
+
     def lower(self, k: Any, x: Any, dy: Any, dw: Any, db: Any) -> None:
         lower_grad_w(k, self, x, dy, dw, db)
 
@@ -302,10 +316,11 @@ class Conv2DPool(ImageOp):
         by_tiles = self.pool == 2 and w.shape[0] > 1 and self.strides == (1, 1)
         tile = tile_for(self, w.shape, size) if by_tiles else 0
         if tile:
-            fields = image_fields(tile, w.shape[:2], self, x.shape, size, True, int(self.relu), False)
+            lds = (x.ld, y.ld, 0)
+            fields = image_fields(tile, w.shape[:2], self, x.shape, size, True, int(self.relu), False, lds=lds)
             k.conv2d_winograd_pool(fields, x, transformed(k, tile, self, w), b, y, index_of)
         else:
-            k.conv2d_pool(_pool_fields(self, x.shape, w.shape, y.shape, bias=1, index=1), x, w, b, y, index_of)
+            k.conv2d_pool(_pool_fields(self, x, w, y, bias=1, index=1), x, w, b, y, index_of)
 
 
 class Conv2DPoolGradX(Op):
@@ -331,8 +346,11 @@ class Conv2DPoolGradX(Op):
     def by_rows(self, *inputs: Spec) -> tuple[bool, ...]:
         return (True, True, True, False, True)
 
+    def by_columns(self, *inputs: Spec) -> tuple[bool, ...]:
+        return (False, False, False, False, False, not self.masked)  # y lies as dy does, and x as dx
+
     def lower(self, k: Any, dy: Any, y: Any, index_of: Any, w: Any, x: Any, dx: Any) -> None:
-        fields = _pool_fields(self, dx.shape, w.shape, dy.shape, bias=0, index=1, mask=int(self.masked))
+        fields = _pool_fields(self, dx, w, dy, bias=0, index=1, mask=int(self.masked))
         k.conv2d_pool_grad_x(fields, dy, y, index_of, w, x if self.masked else None, dx)
 
 
@@ -354,8 +372,11 @@ class Conv2DPoolGradWB(Op):
         out = dy.shape[3]
         return Spec((*self.window, x.shape[3] // self.groups, out), x.dtype), Spec((out,), x.dtype)
 
+    def by_columns(self, *inputs: Spec) -> tuple[bool, ...]:
+        return (True,)  # y lies as dy does
+
     def lower(self, k: Any, x: Any, dy: Any, y: Any, index_of: Any, dw: Any, db: Any) -> None:
-        fields = _pool_fields(self, x.shape, dw.shape, dy.shape, bias=1, index=1)
+        fields = _pool_fields(self, x, dw, dy, bias=1, index=1)
         parts = k.extent("conv2d_pool_grad_w", fields, 4) // dw.size if dw.size else 1
         if parts <= 1:
             k.conv2d_pool_grad_w(fields, x, dy, y, index_of, dw, db)
@@ -366,7 +387,8 @@ class Conv2DPoolGradWB(Op):
 
 
 def _pool_fields(op: Any, x: Any, w: Any, y: Any, bias: int, index: int, mask: int = 0) -> dict[str, int]:
-    _, fields = conv_fields(op, x, w, (y[0], *op.size, y[3]), bool(bias), int(op.relu))
+    size = (y.shape[0], *op.size, y.shape[3])
+    _, fields = conv_fields(op, x.shape, w.shape, size, bool(bias), int(op.relu), x.ld, y.ld)
     del fields["residual"], fields["ldr"]
     return {**fields, "P": op.pool, "index": index, "mask": mask}
 

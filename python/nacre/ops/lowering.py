@@ -17,11 +17,15 @@ def row_major(shape: Sequence[int]) -> list[int]:
     return strides
 
 
-def broadcast_strides(shape: Sequence[int], out: Sequence[int]) -> list[int]:
-    """The strides with which a contiguous array of `shape` is read as one of shape `out`."""
-    lead = len(out) - len(shape)
-    own = row_major(shape)
-    return [0] * lead + [0 if d == 1 else s for d, s in zip(shape, own)]
+def strides_of(x: Any) -> list[int]:
+    """The strides, in elements, of an operand."""
+    return row_major((*x.shape[:-1], x.ld)) if x.ld else row_major(x.shape)
+
+
+def broadcast_strides(x: Any, out: Sequence[int]) -> list[int]:
+    """The strides with which the operand x is read as one of shape `out`."""
+    lead = len(out) - len(x.shape)
+    return [0] * lead + [0 if d == 1 else s for d, s in zip(x.shape, strides_of(x))]
 
 
 def collapse(dims: Sequence[int], strides: list[list[int]]) -> tuple[list[int], list[list[int]]]:
@@ -58,6 +62,11 @@ def domain_of(dtypes: Sequence[str]) -> str:
     return "elementwise" if "float32" in dtypes else "elementwise_i64"
 
 
+def columns_of_map(inputs: int, outputs: int, shape: Sequence[int]) -> tuple[bool, ...]:
+    """`Op.by_columns` of an elementwise program."""
+    return (len(shape) <= MOST_RANK,) * (inputs + outputs)
+
+
 # A step of an elementwise program: the name of the instruction and its arguments. An argument is a number below
 # `inputs` for an input, `inputs + i` for the result of step i, or ("const", number).
 Step = tuple[str, tuple[Any, ...]]
@@ -72,10 +81,15 @@ def lower_elementwise(
     shape: Sequence[int],
 ) -> None:
     """One call of an elementwise kernel: `outs[i]` is the value number that `results[i]` receives."""
-    dims, strides = collapse(shape, [broadcast_strides(x.shape, shape) for x in operands] + [row_major(shape)])
+    reads = [broadcast_strides(x, shape) for x in operands]
+    dims, strides = collapse(shape, reads + [strides_of(y) for y in results])
+    if shape and shape[-1] == 1 and any(y.ld for y in results):  # a run is one element
+        dims, strides = [*dims, 1], [[*s, 0] for s in strides]
     if len(dims) > MOST_RANK:
         raise ValueError(f"broadcasting over {len(dims)} separate axes; the kernels take {MOST_RANK}")
-    fields = elementwise_fields(k, steps, outs, operands, [y.dtype for y in results], dims, strides[:-1])
+    n = len(operands)
+    fields = elementwise_fields(k, steps, outs, operands, [y.dtype for y in results], dims, strides[:n])
+    fields["out_ld"] = [y.ld for y in results] + [0] * (MOST_OUTPUTS - len(results))
     kernel = getattr(k, domain_of([x.dtype for x in (*operands, *results)]))
     kernel(
         fields, *operands, *[None] * (MOST_INPUTS - len(operands)), *results, *[None] * (MOST_OUTPUTS - len(results))
@@ -90,7 +104,7 @@ def lower_map_reduce(
     everything, times a scale."""
     outer, _, columns = shape
     dims = shape if outer != 1 else shape[1:]
-    strides = [broadcast_strides(x.shape, shape)[-len(dims) :] for x in operands]
+    strides = [broadcast_strides(x, shape)[-len(dims) :] for x in operands]
     fields = elementwise_fields(k, steps, outs, operands, ["float32"] * len(outs), dims, strides)
     units = max(k.facts("map_reduce", fields)["units"], 1)
     parts = [k.temp((units, columns), "float32") for _ in results]
@@ -118,6 +132,7 @@ def elementwise_fields(
         "out_dtype": [DTYPE_CODE[d] for d in out_dtypes] + [0] * (MOST_OUTPUTS - len(outs)),
         "in_strides": [s for x in strides for s in x + [0] * (MOST_RANK - len(dims))]
         + [0] * (MOST_RANK * (MOST_INPUTS - n)),
+        "out_ld": [0] * MOST_OUTPUTS,
         **program_fields(k, steps, outs, n),
     }
 

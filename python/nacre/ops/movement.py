@@ -15,7 +15,7 @@ from nacre.core.op import Op
 from nacre.core.spec import DTYPE_CODE, ITEMSIZE, Spec
 from nacre.ops.base import scalar
 from nacre.ops.elementwise import BroadcastTo
-from nacre.ops.lowering import collapse, row_major
+from nacre.ops.lowering import collapse, row_major, strides_of
 
 _MOST_DIMS = 8
 _MOST_PARTS = 16
@@ -65,6 +65,9 @@ class Reshape(Op):
     def view(self, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         return x.reshape(self.shape)
 
+    def by_columns(self, x: Spec) -> tuple[bool, ...]:
+        return (x.shape[-1:] == self.shape[-1:],) * 2
+
     def lower(self, k: Any, x: Any, y: Any) -> None:
         k.alias(y, x)
 
@@ -101,10 +104,22 @@ class Slice(Op):
     def infer(self, x: Spec) -> Spec:
         return Spec(self.size, x.dtype)
 
+    def by_columns(self, x: Spec) -> tuple[bool, ...]:
+        return True, True
+
+    def parts(self, x: Any) -> tuple[int | None, ...]:
+        """Where y lies in x (see `part_of`), if it is cut out of one axis as it stands."""
+        cut = [i for i, (d, n) in enumerate(zip(x.shape, self.size)) if d != n]
+        if len(cut) != 1 or any(a != 1 and n > 1 for a, n in zip(self.step, self.size)):
+            return (None,)
+        return (part_of(x.shape, cut[0], self.start[cut[0]]),)
+
     def lower(self, k: Any, x: Any, y: Any) -> None:
-        own = row_major(x.shape)
+        if y.is_part(x, self.parts(x)[0]):
+            return
+        own = strides_of(x)
         offset = sum(a * s for a, s in zip(self.start, own)) if math.prod(self.size) else 0
-        strided_copy(k, x, y, y.shape, [a * s for a, s in zip(self.step, own)], offset)
+        strided_copy(k, x, y, y.shape, [a * s for a, s in zip(self.step, own)], offset, strides_of(y))
 
     def grad(self, x: Any, dy: Any) -> Any:
         return placed(dy, x.shape, self.start, self.step)
@@ -159,6 +174,23 @@ def _collapse_padding(
     return dims, before, after
 
 
+def rows_of(shape: Sequence[int]) -> int:
+    """How many rows of the last axis there are."""
+    return math.prod(shape[:-1])
+
+
+def part_of(shape: Sequence[int], axis: int, at: int) -> int | None:
+    """Where a part of a whole of `shape` begins that is joined to others along `axis`, from `at` on: in a row of the
+    last axis, or in the whole where nothing is repeated in front of `axis`. None where its rows are in pieces."""
+    if axis != len(shape) - 1 and math.prod(shape[:axis]) != 1:
+        return None
+    return at * math.prod(shape[axis + 1 :])
+
+
+def _parts_of(shape: Sequence[int], axis: int, sizes: Sequence[int]) -> tuple[int | None, ...]:
+    return tuple(part_of(shape, axis, sum(sizes[:i])) for i in range(len(sizes)))
+
+
 def _part_fields(rows: int, widths: list[int], whole: Any) -> dict[str, Any]:
     count = len(widths)
     return dict(rows=rows, count=count, widths=widths + [0] * (_MOST_PARTS - count), itemsize=ITEMSIZE[whole.dtype])
@@ -174,19 +206,34 @@ class Concat(Op):
         total = sum(x.shape[self.axis] for x in xs)
         return Spec((*first[: self.axis], total, *first[self.axis + 1 :]), xs[0].dtype)
 
+    def by_rows(self, *xs: Spec) -> tuple[bool, ...] | None:
+        return (True,) * len(xs) if self.axis else None
+
+    def by_columns(self, *xs: Spec) -> tuple[bool, ...]:
+        return (*[True] * len(xs), self.axis == len(xs[0].shape) - 1)
+
+    def parts(self, y: Any, xs: Sequence[Any]) -> tuple[int | None, ...]:
+        """Where each of `xs` lies in y; see `part_of`."""
+        return _parts_of(y.shape, self.axis, [x.shape[self.axis] for x in xs])
+
     def lower(self, k: Any, *operands: Any) -> None:
         *xs, y = operands
-        outer, row = math.prod(y.shape[: self.axis]), math.prod(y.shape[self.axis :])
-        widths = [math.prod(x.shape[self.axis :]) for x in xs]
-        if len(xs) <= _MOST_PARTS:
-            spare = _MOST_PARTS - len(xs)
-            k.concat(_part_fields(outer, widths, y), *xs, *[None] * spare, y)
+        there = [x.is_part(y, first) for x, first in zip(xs, self.parts(y, xs))]
+        apart = not y.ld and not any(x.ld or x.buffer is y.buffer for x in xs)
+        if len(xs) <= _MOST_PARTS and apart:
+            widths = [math.prod(x.shape[self.axis :]) for x in xs]
+            fields = _part_fields(math.prod(y.shape[: self.axis]), widths, y)
+            k.concat(fields, *xs, *[None] * (_MOST_PARTS - len(xs)), y)
             return
-        at = 0
-        for x, width in zip(xs, widths):
-            if x.size:
-                strided_copy(k, x, y, (outer, width), (width, 1), 0, (row, 1), at)
-            at += width
+        at, writes = 0, strides_of(y)
+        for x, lies in zip(xs, there):
+            if x.size and not lies:
+                if x.buffer is y.buffer:  # at another place of y, which nothing may both read and write
+                    copy = k.temp(x.shape, x.dtype)
+                    k.copy(x, copy)
+                    x = copy
+                strided_copy(k, x, y, x.shape, strides_of(x), 0, writes, at)
+            at += x.shape[self.axis] * writes[self.axis]
 
     def grad(self, xs: Any, dy: Any) -> Any:
         return Split(tuple(x.shape[self.axis] for x in xs), self.axis)(dy) if len(xs) > 1 else (dy,)
@@ -208,17 +255,28 @@ class Split(Op):
         a = self.axis
         return tuple(Spec((*x.shape[:a], n, *x.shape[a + 1 :]), x.dtype) for n in self.sizes)
 
+    def by_rows(self, *inputs: Spec) -> tuple[bool, ...] | None:
+        return (True,) if self.axis else None
+
+    def by_columns(self, x: Spec) -> tuple[bool, ...]:
+        return (True,) * (1 + len(self.sizes))
+
+    def parts(self, x: Any) -> tuple[int | None, ...]:
+        """Where each output lies in x; see `part_of`."""
+        return _parts_of(x.shape, self.axis, self.sizes)
+
     def lower(self, k: Any, x: Any, *ys: Any) -> None:
-        outer, row = math.prod(x.shape[: self.axis]), math.prod(x.shape[self.axis :])
-        widths = [math.prod(y.shape[self.axis :]) for y in ys]
-        if len(ys) <= _MOST_PARTS:
-            k.split(_part_fields(outer, widths, x), x, *ys, *[None] * (_MOST_PARTS - len(ys)))
+        there = [y.is_part(x, first) for y, first in zip(ys, self.parts(x))]
+        if len(ys) <= _MOST_PARTS and not any(there) and not any(o.ld for o in (x, *ys)):
+            widths = [math.prod(y.shape[self.axis :]) for y in ys]
+            fields = _part_fields(math.prod(x.shape[: self.axis]), widths, x)
+            k.split(fields, x, *ys, *[None] * (_MOST_PARTS - len(ys)))
             return
-        at = 0
-        for y, width in zip(ys, widths):
-            if y.size:
-                strided_copy(k, x, y, (outer, width), (row, 1), at)
-            at += width
+        at, reads = 0, strides_of(x)
+        for y, lies in zip(ys, there):
+            if y.size and not lies:
+                strided_copy(k, x, y, y.shape, reads, at, strides_of(y))
+            at += y.shape[self.axis] * reads[self.axis]
 
     def grad_inputs(self, inputs: Any, outputs: Any, d_outputs: Any) -> Any:
         return (Concat(self.axis)(*d_outputs) if len(d_outputs) > 1 else d_outputs[0],)

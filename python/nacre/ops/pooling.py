@@ -47,12 +47,16 @@ class _Pool(Op):
     def by_rows(self, *inputs: Spec) -> tuple[bool, ...]:
         return (True,) * len(inputs)
 
-    def kernel_fields(self, x: tuple[int, ...], y: tuple[int, ...], index: bool) -> dict[str, int]:
+    def by_columns(self, *inputs: Spec) -> tuple[bool, ...]:
+        return (True, *[False] * (len(inputs) - 1), True)
+
+    def kernel_fields(self, x: Any, y: Any, index: bool) -> dict[str, int]:
+        (n, h, w, c), (oh, ow) = x.shape, y.shape[1:3]
         (kh, kw), (sh, sw) = self.window, self.strides
         return {
-            "N": x[0], "H": x[1], "W": x[2], "C": x[3], "KH": kh, "KW": kw, "SH": sh, "SW": sw,
-            "PT": self.padding[0][0], "PL": self.padding[1][0], "OH": y[1], "OW": y[2], "index": int(index), "ldx": 0,
-        "ldy": 0, }  # fmt: skip
+            "N": n, "H": h, "W": w, "C": c, "KH": kh, "KW": kw, "SH": sh, "SW": sw, "PT": self.padding[0][0],
+            "PL": self.padding[1][0], "OH": oh, "OW": ow, "index": int(index), "ldx": x.ld, "ldy": y.ld,
+        }  # fmt: skip
 
 
 class MaxPool2D(_Pool):
@@ -76,7 +80,7 @@ class MaxPool2D(_Pool):
     def lower(self, k: Any, x: Any, y: Any, index_of: Any = None) -> None:
         if index_of is not None and index_of.dtype == "int32":
             index_of = index_of.as_bytes()
-        k.max_pool2d(self.kernel_fields(x.shape, y.shape, self.index), x, y, index_of)
+        k.max_pool2d(self.kernel_fields(x, y, self.index), x, y, index_of)
 
     def grad(self, x: Any, dy: Any, index_of: Any) -> Any:
         return MaxPool2DGradX(self.window, self.strides, self.padding, x.shape[1:3])(dy, index_of)
@@ -95,7 +99,7 @@ class MaxPool2DGradX(_Pool):
     def lower(self, k: Any, dy: Any, index: Any, dx: Any) -> None:
         if index.dtype == "int32":
             index = index.as_bytes()
-        k.max_pool2d_grad_x(self.kernel_fields(dx.shape, dy.shape, True), dy, index, dx)
+        k.max_pool2d_grad_x(self.kernel_fields(dx, dy, True), dy, index, dx)
 
     def grad(self, dy: Any, index: Any, ddx: Any) -> Any:
         # Of ddx, what each window's maximum saw: a sum over the elements of the window of which one is chosen.
@@ -119,7 +123,7 @@ class AvgPool2D(_Pool):
         return Spec(self.pooled(x.shape), x.dtype)
 
     def lower(self, k: Any, x: Any, y: Any) -> None:
-        k.avg_pool2d(self.kernel_fields(x.shape, y.shape, False), x, y)
+        k.avg_pool2d(self.kernel_fields(x, y, False), x, y)
 
     def grad(self, x: Any, dy: Any) -> Any:
         return AvgPool2DGradX(self.window, self.strides, self.padding, x.shape[1:3])(dy)
@@ -136,7 +140,7 @@ class AvgPool2DGradX(_Pool):
         return Spec((dy.shape[0], *self.size, dy.shape[3]), dy.dtype)
 
     def lower(self, k: Any, dy: Any, dx: Any) -> None:
-        k.avg_pool2d_grad_x(self.kernel_fields(dx.shape, dy.shape, False), dy, dx)
+        k.avg_pool2d_grad_x(self.kernel_fields(dx, dy, False), dy, dx)
 
     def grad(self, ddx: Any) -> Any:
         return AvgPool2D(self.window, self.strides, self.padding)(ddx)

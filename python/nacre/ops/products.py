@@ -40,6 +40,11 @@ class MatMul(Op):
             raise ValueError(f"matmul: shapes {a.shape} and {b.shape} do not fit (transposed: {self.ta}, {self.tb})")
         return Spec((*batch, m, n), a.dtype)
 
+    def by_columns(self, a: Spec, b: Spec) -> tuple[bool, ...]:
+        if len(a.shape) != 2 or len(b.shape) != 2 or (self.ta and self.tb):
+            return ()
+        return (True, True) if self.ta else (True, False, True)
+
     def lower(self, k: Any, a: Any, b: Any, y: Any) -> None:
         m, n = y.shape[-2:]
         inner = a.shape[-2] if self.ta else a.shape[-1]
@@ -48,10 +53,10 @@ class MatMul(Op):
         elif self.ta:
             lower_grad_w(k, inner, m, n, a, b, y)
         elif self.tb:
-            rows = dict(M=m, N=inner, K=n, mask=0, ldy=0, y0=0, ldx=0, x0=0, ldh=0, h0=0)
+            rows = dict(M=m, N=inner, K=n, mask=0, ldy=a.ld, y0=0, ldx=y.ld, x0=0, ldh=0, h0=0)
             k.dense_grad_x(rows, a, b, None, y)
         else:
-            k.dense(dict(M=m, K=inner, N=n, bias=0, act=0, ldx=0, x0=0, ldy=0, y0=0), a, b, None, y)
+            k.dense(dict(M=m, K=inner, N=n, bias=0, act=0, ldx=a.ld, x0=0, ldy=y.ld, y0=0), a, b, None, y)
 
     def grad(self, a: Any, b: Any, dy: Any) -> Any:
         ta, tb = self.ta, self.tb
@@ -72,7 +77,7 @@ def lower_grad_w(k: Any, rows: int, inputs: int, outputs: int, x: Any, dy: Any, 
     cores.
     """
     chunks = grad_w_chunks(rows, inputs, outputs)
-    fields = dict(M=rows, N=outputs, K=inputs, chunks=0, ldx=0, x0=0, ldy=0, y0=0)
+    fields = dict(M=rows, N=outputs, K=inputs, chunks=0, ldx=x.ld, x0=0, ldy=dy.ld, y0=0)
     if chunks < 2:
         k.dense_grad_w(fields, x, dy, dw)
         return

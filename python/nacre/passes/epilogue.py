@@ -28,12 +28,15 @@ class DenseGradWMap(Op):
     def infer(self, x: Spec, dy: Spec, *es: Spec) -> Any:
         return tuple(Spec((x.shape[1], dy.shape[1]), "float32") for _ in self.outs)
 
+    def by_columns(self, x: Spec, dy: Spec, *es: Spec) -> tuple[bool, ...]:
+        return True, True
+
     def lower(self, k: Any, x: Any, dy: Any, *operands: Any) -> None:
         count = len(operands) - len(self.outs)
         es, ys = operands[:count], operands[count:]
         (m, inputs), units = x.shape, dy.shape[1]
         fields = dict(
-            M=m, N=units, K=inputs, ldx=0, x0=0, ldy=0, y0=0,
+            M=m, N=units, K=inputs, ldx=x.ld, x0=0, ldy=dy.ld, y0=0,
             scalar=[0, *[int(e.size == 1) for e in es]] + [0] * (MOST_INPUTS - 1 - count),
             **program_fields(k, self.steps, self.outs, count + 1),
         )  # fmt: skip

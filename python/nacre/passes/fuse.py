@@ -19,6 +19,7 @@ from nacre.ops.lowering import (
     MOST_OUTPUTS,
     MOST_STEPS,
     Step,
+    columns_of_map,
     domain_of,
     lower_elementwise,
     shared_rows,
@@ -43,6 +44,9 @@ class Fused(Op):
 
     def by_rows(self, *inputs: Spec) -> tuple[bool, ...] | None:
         return shared_rows(inputs, self.shape)
+
+    def by_columns(self, *inputs: Spec) -> tuple[bool, ...]:
+        return columns_of_map(len(inputs), len(self.outs), self.shape)
 
 
 class _Group:

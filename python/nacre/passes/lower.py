@@ -8,6 +8,7 @@ from nacre import _core
 from nacre.core.graph import Graph
 from nacre.core.spec import ITEMSIZE, Spec
 from nacre.core.tensor import Symbol
+from nacre.ops.movement import rows_of, strided_copy
 
 ARENA, SLOT, CONSTANT, ABSENT = range(4)
 
@@ -28,13 +29,17 @@ class Buffer:
 class Operand:
     """A value as kernels see it: shape, dtype and where it lies."""
 
-    __slots__ = ("buffer", "dtype", "offset", "shape")
+    __slots__ = ("buffer", "dtype", "ld", "offset", "placed", "shape")
 
-    def __init__(self, shape: tuple[int, ...], dtype: str, buffer: Buffer, offset: int = 0) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], dtype: str, buffer: Buffer, offset: int = 0, ld: int = 0, placed: bool = False
+    ) -> None:
         self.shape = shape
         self.dtype = dtype
         self.buffer = buffer
         self.offset = offset  # bytes into the buffer
+        self.ld = ld  # elements from row to row of the last axis where it is columns of a wider value; 0: no gaps
+        self.placed = placed  # whether others count on its lying there
 
     @property
     def size(self) -> int:
@@ -53,7 +58,33 @@ class Operand:
 
     def view(self, shape: tuple[int, ...], offset: int = 0) -> Operand:
         """The same memory, from byte `offset` on, in another shape."""
-        return Operand(shape, self.dtype, self.buffer, self.offset + offset)
+        return Operand(shape, self.dtype, self.buffer, self.offset + offset, self.ld)
+
+    def rows(self, begin: int, count: int) -> Operand:
+        """`count` entries of the first axis, from `begin` on."""
+        entry = ITEMSIZE[self.dtype]
+        for d in self.shape[1:-1]:
+            entry *= d
+        entry *= (self.ld or self.shape[-1]) if self.ndim > 1 else 1
+        shape = (count, *self.shape[1:])
+        ld = self.ld if rows_of(shape) > 1 else 0
+        return Operand(shape, self.dtype, self.buffer, self.offset + begin * entry, ld, self.placed)
+
+    def part(self, first: int, shape: tuple[int, ...]) -> Operand:
+        """The part of shape `shape` of what is joined in this value: `first` elements on in a row, or in the whole if
+        that is one row."""
+        rows, ld = rows_of(shape), 0
+        if rows > 1 and rows == rows_of(self.shape):
+            row = self.ld or self.shape[-1]
+            ld = row if row != shape[-1] else 0
+        return Operand(shape, self.dtype, self.buffer, self.offset + first * ITEMSIZE[self.dtype], ld, True)
+
+    def is_part(self, whole: Operand, first: int | None) -> bool:
+        """Whether it lies in `whole` as `whole.part(first, self.shape)` would."""
+        if first is None:
+            return False
+        there = whole.part(first, self.shape)
+        return self.buffer is there.buffer and self.offset == there.offset and self.ld == there.ld
 
     def as_bytes(self) -> Operand:
         """The same memory as uint8."""
@@ -143,12 +174,20 @@ class Lowering:
 
     def alias(self, y: Operand, x: Operand, offset: int = 0) -> None:
         """y is x's memory, `offset` bytes on: nothing is computed."""
+        if y.placed:
+            self.copy(x.view(y.shape, offset), y)
+            return
         y.buffer = x.buffer
         y.offset = x.offset + offset
+        y.ld = x.ld
 
     def copy(self, x: Operand, y: Operand) -> None:
-        """The bytes of x, in y."""
-        if x.nbytes:
+        """The elements of x, in y."""
+        if x.ld or y.ld:
+            row = y.shape[-1]
+            dims = (y.size // row if row else 0, row)
+            strided_copy(self, x, y, dims, (x.ld or row, 1), 0, (y.ld or row, 1))
+        elif x.nbytes:
             self.copy_bytes({"n": x.nbytes}, x, y)
 
 
@@ -164,7 +203,11 @@ class Lowered:
         self.state: list[tuple[Any, int, bool]] = []  # (Variable, slot, written)
 
 
-def lower(graph: Graph) -> Lowered:
+# By the id of a value: another one that it is part of, and where in it (`Operand.part`).
+Places = dict[int, tuple[Symbol, int]]
+
+
+def lower(graph: Graph, places: Places | None = None) -> Lowered:
     """Instructions for `graph`; outputs and written Variables get their slots, in place where that is safe."""
     low = Lowered()
     k = Lowering()
@@ -185,6 +228,18 @@ def lower(graph: Graph) -> Lowered:
             known = operands[id(s)] = Operand(s.shape, s.dtype, buffer)
         return known
 
+    def home(s: Symbol) -> Operand:
+        """Where a node writes `s`: wholes have a home as soon as a part of them needs one."""
+        known = operands.get(id(s))
+        if known is None:
+            place = places.get(id(s)) if places else None
+            if place is None:
+                known = Operand(s.shape, s.dtype, Buffer(s.spec.nbytes))
+            else:
+                known = home(place[0]).part(place[1], s.shape)
+            operands[id(s)] = known
+        return known
+
     for s in graph.inputs:
         operands[id(s)] = slot(s.spec, False)
         low.inputs.append(operands[id(s)].buffer.index)
@@ -202,12 +257,7 @@ def lower(graph: Graph) -> Lowered:
     for node in graph.nodes:
         k.origin = node.op
         ins = [operand(s) for s in node.inputs]
-        outs = []
-        for s in node.outputs:
-            o = Operand(s.shape, s.dtype, Buffer(s.spec.nbytes))
-            operands[id(s)] = o
-            outs.append(o)
-        node.op.lower(k, *ins, *outs)
+        node.op.lower(k, *ins, *[home(s) for s in node.outputs])
 
     k.origin = "store"
     low.instructions = k.instructions
@@ -246,7 +296,7 @@ class _Touching:
 def _take_over(touching: _Touching, source: Operand, target: Operand) -> bool:
     """Makes `source`'s arena memory the target slot itself, if no instruction could tell the difference."""
     buffer = source.buffer
-    if buffer.space != ARENA or source.offset or buffer.nbytes != target.nbytes or not target.nbytes:
+    if buffer.space != ARENA or source.offset or source.ld or buffer.nbytes != target.nbytes or not target.nbytes:
         return False
     own = touching(buffer)
     if not own:
@@ -278,9 +328,9 @@ def overwritable(instruction: Instruction, schema: dict[str, Any]) -> list[Opera
 
 def _in_place(schema: dict[str, Any], instruction: Instruction, read: Operand, written: Buffer) -> bool:
     """Whether the instruction may write `written` over the memory that it reads as `read`."""
-    if read.offset or all(o is not read for o in overwritable(instruction, schema)):
+    if read.offset or read.ld or all(o is not read for o in overwritable(instruction, schema)):
         return False
     for o in instruction.writes(schema):
-        if o.buffer is written and (o.shape != read.shape or o.dtype != read.dtype or o.offset):
+        if o.buffer is written and (o.shape != read.shape or o.dtype != read.dtype or o.offset or o.ld):
             return False
     return all(o is not read for o in instruction.writes(schema))

@@ -12,9 +12,9 @@ from nacre.core.spec import Spec
 from nacre.core.tensor import Symbol
 from nacre.ops.convolution import ImageOp, conv_fields, image_fields, tile_fields, tile_for
 from nacre.passes.fold import Kept
-from nacre.passes.surround import as_sum
+from nacre.passes.surround import as_sum, columns_of_sum
 
-_FEWEST = 1 << 16  # floats of a Variable: fewer are copied within microseconds, or read as they are
+_FEWEST = 1 << 14  # floats of a Variable: fewer are copied within a microsecond, or read as they are
 _FEWEST_OUTPUTS = 16  # of a group: for fewer the kernel has other ways, which want the weights as they are
 
 
@@ -53,11 +53,13 @@ class Conv2DPacked(ImageOp):
     def infer(self, x: Spec, panels: Spec, *br: Spec) -> Spec:
         return Spec(self.shape, x.dtype)
 
+    by_columns = columns_of_sum
+
     def lower(self, k: Any, x: Any, panels: Any, *bry: Any) -> None:
         *br, y = bry
-        _, fields = conv_fields(self, x.shape, self.weights, y.shape, self.bias, self.act)
+        _, fields = conv_fields(self, x.shape, self.weights, y.shape, self.bias, self.act, x.ld, y.ld)
         b, r = br[0] if self.bias else None, br[-1] if self.residual else None
-        k.conv2d_packed({**fields, "residual": int(self.residual)}, x, panels, b, r, y)
+        k.conv2d_packed({**fields, "residual": int(self.residual), "ldr": r.ld if r else 0}, x, panels, b, r, y)
 
 
 class WinogradPack(Op):
@@ -91,10 +93,15 @@ class Winograd(ImageOp):
     def infer(self, x: Spec, u: Spec, *br: Spec) -> Spec:
         return Spec(self.shape, x.dtype)
 
+    by_columns = columns_of_sum
+
     def lower(self, k: Any, x: Any, u: Any, *bry: Any) -> None:
         *br, y = bry
         b, r = br[0] if self.bias else None, br[-1] if self.residual else None
-        fields = image_fields(self.tile, self.window, self, x.shape, y.shape, b is not None, self.act, r is not None)
+        lds = (x.ld, y.ld, r.ld if r else 0)
+        fields = image_fields(
+            self.tile, self.window, self, x.shape, y.shape, b is not None, self.act, r is not None, lds=lds
+        )
         k.conv2d_winograd(fields, x, u, b, r, None, y)
 
 

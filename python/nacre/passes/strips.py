@@ -14,7 +14,7 @@ from nacre.core.op import Op
 from nacre.core.spec import Spec
 from nacre.core.tensor import Symbol
 
-_NEAR = 2 << 20  # bytes per thread that a node may read and write and find near: twice a core's L2, and a part of L3
+NEAR = 2 << 20  # bytes per thread that a node may read and write and find near: twice a core's L2, and a part of L3
 _MOST_STRIPS = 64
 _MOST_UNLIKE = 16  # times as many bytes in one node of a run as in another: more, and small ones are cut too small
 
@@ -24,7 +24,7 @@ Step = tuple[Op, tuple[int, ...], tuple[int, ...]]
 class Strips(Op):
     """`steps` for `rows` rows at a time. Values are numbered: the inputs, of which rows are taken where `by_row` says
     so, then what the steps make, in the order of `made`. A step is an op, the numbers of its inputs and those of its
-    outputs. The values `outs` leave.
+    outputs. The values `outs` leave. `places`: numbers of values that are part of others, of these, and where in them.
     """
 
     steps: tuple[Step, ...]
@@ -32,6 +32,7 @@ class Strips(Op):
     made: tuple[Spec, ...]
     outs: tuple[int, ...]
     rows: int
+    places: tuple[tuple[int, int, int], ...] = ()
 
     def __repr__(self) -> str:
         return f"Strips(rows={self.rows}, {' '.join(type(op).__name__ for op, _, _ in self.steps)})"
@@ -42,21 +43,27 @@ class Strips(Op):
     def lower(self, k: Any, *operands: Any) -> None:
         n = len(self.by_row)
         total = self.made[0].shape[0]
+        places = {i: (whole, first) for i, whole, first in self.places}
         for begin in range(0, total, self.rows):
             count = min(self.rows, total - begin)
-            values = {i: _rows(o, begin, count) if f else o for i, (o, f) in enumerate(zip(operands, self.by_row))}
-            values.update((i, _rows(o, begin, count)) for i, o in zip(self.outs, operands[n:]))
+            values = {i: o.rows(begin, count) if f else o for i, (o, f) in enumerate(zip(operands, self.by_row))}
+            values.update((i, o.rows(begin, count)) for i, o in zip(self.outs, operands[n:]))
             for op, ins, outs in self.steps:
-                for i in outs:
-                    if i not in values:
-                        spec = self.made[i - n]
-                        values[i] = k.temp((count, *spec.shape[1:]), spec.dtype)
+                made = [self._home(i, k, values, places, count) for i in outs]
                 k.origin = op
-                op.lower(k, *[values[i] for i in (*ins, *outs)])
+                op.lower(k, *[values[i] for i in ins], *made)
 
-
-def _rows(o: Any, begin: int, count: int) -> Any:
-    return o.view((count, *o.shape[1:]), begin * (o.nbytes // o.shape[0]))
+    def _home(self, i: int, k: Any, values: dict[int, Any], places: dict[int, tuple[int, int]], count: int) -> Any:
+        """Where value i of a strip of `count` rows is written; `values` are those that have a home."""
+        if i not in values:
+            spec = self.made[i - len(self.by_row)]
+            shape = (count, *spec.shape[1:])
+            if i in places:
+                whole, first = places[i]
+                values[i] = self._home(whole, k, values, places, count).part(first, shape)
+            else:
+                values[i] = k.temp(shape, spec.dtype)
+        return values[i]
 
 
 class _Run:
@@ -79,7 +86,7 @@ class _Run:
             return False
         nbytes = _row_bytes(node, flags)
         most, least = max(nbytes, self.most), min(nbytes, self.least or nbytes)
-        if nbytes <= _NEAR * _core.get_threads() or most > _MOST_UNLIKE * least:
+        if nbytes <= NEAR * _core.get_threads() or most > _MOST_UNLIKE * least:
             return False
         self.nodes.append(node)
         self.by_row.update(ways)
@@ -137,7 +144,7 @@ def _joined(run: _Run, reads: dict[int, int]) -> dict[int, Node | None]:
         return {}
     inputs = {id(s): s for node in run.nodes for s in node.inputs if id(s) not in run.made}
     number = {i: n for n, i in enumerate((*inputs, *(id(s) for s in made)))}
-    count = min(_MOST_STRIPS, run.rows, -(-run.most // (_NEAR * _core.get_threads())))
+    count = min(_MOST_STRIPS, run.rows, -(-run.most // (NEAR * _core.get_threads())))
 
     def numbers(values: Iterable[Symbol]) -> tuple[int, ...]:
         return tuple(number[id(s)] for s in values)

@@ -38,6 +38,10 @@ class MapReduce(Op):
     def infer(self, *xs: Spec) -> Any:
         return tuple(Spec(s, "float32") for s in self.shapes)
 
+    def by_columns(self, *xs: Spec) -> tuple[bool, ...]:
+        columns = math.prod(self.shape[self.end :])
+        return tuple(x.shape[-1:] == (columns,) for x in xs)
+
     def lower(self, k: Any, *operands: Any) -> None:
         n = len(operands) - len(self.outs)
         parts = _parts(self.shape, self.begin, self.end)

@@ -20,6 +20,11 @@ from nacre.passes.simplify import remove_dead
 _NONE, _RELU, _RELU6 = range(3)  # `act` of the kernels
 
 
+def columns_of_sum(op: Any, *inputs: Spec) -> tuple[bool, ...]:
+    """`Op.by_columns` of a Conv2DSum and what stands for it."""
+    return (True, False, *[False] * op.bias, *[True for _ in range(op.residual)], True)
+
+
 class Conv2DSum(ImageOp):
     """act(Conv2D + b + r), where b and r may be missing. Replaces Conv2D or Conv2DBias, (Add of r) and (Relu or Clip to
     0..6).
@@ -39,6 +44,8 @@ class Conv2DSum(ImageOp):
 
     def infer(self, x: Spec, w: Spec, *br: Spec) -> Spec:
         return Spec(self.shape, x.dtype)
+
+    by_columns = columns_of_sum
 
     def lower(self, k: Any, x: Any, w: Any, *bry: Any) -> None:
         *br, y = bry

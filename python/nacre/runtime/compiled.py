@@ -19,6 +19,7 @@ from nacre.passes.combine import combine
 from nacre.passes.epilogue import move_into_epilogues
 from nacre.passes.fold import fold
 from nacre.passes.fuse import fuse
+from nacre.passes.layout import layout
 from nacre.passes.lower import lower
 from nacre.passes.normalize import normalize
 from nacre.passes.pack import pack
@@ -27,6 +28,7 @@ from nacre.passes.simplify import remove_dead, simplify
 from nacre.passes.strips import strips
 from nacre.passes.sums import absorb_into_sums
 from nacre.passes.surround import absorb_padding, absorb_sums
+from nacre.passes.widen import widen
 from nacre.runtime.writer import build_program
 
 _MOST_PROGRAMS = 256  # of a function: one per batch size of a server; 0.4 MB each for ResNet-50
@@ -50,6 +52,7 @@ class Plan:
         graph.outputs = [graph.symbol(_output(graph, value)) for value in flat if value is not None]
         dump(graph, "as traced")
         simplify(graph)
+        widen(graph)
         dump(graph, "simplify")
         given = len(graph.inputs)
         folded = fold(graph)
@@ -70,7 +73,7 @@ class Plan:
         dump(graph, "fuse")
         strips(graph)
         dump(graph, "strips")
-        low = lower(graph)
+        low = lower(graph, layout(graph))
         self.program = build_program(low)
         self.origins = [
             type(i.origin).__name__ if not isinstance(i.origin, str) else i.origin for i in low.instructions

@@ -479,7 +479,7 @@ COLUMNS = [(7, 3), (300, 16), (70, 40), (1, 9), (5, 1), (4, 20_000), (2000, 12)]
 @pytest.mark.parametrize(("rows", "width"), COLUMNS)
 @pytest.mark.parametrize("dense", [(), (0,), (1,), (0, 1)])
 def test_columns_of_wider_operands(rng, rows, width, dense):
-    """Inputs and outputs with gaps between their rows, which stay as they were; an output may be an input as it stands."""
+    """Inputs and outputs with gaps between their rows, which stay; an output may be an input as it stands."""
     lds = [width if k in dense else width + 5 + 3 * k for k in range(2)]
     x, h = (rng.standard_normal((rows, ld), np.float32) for ld in lds)
     v = rng.standard_normal(width, np.float32)

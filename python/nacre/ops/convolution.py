@@ -169,7 +169,7 @@ def tile_for(op: Any, w: tuple[int, ...], y: tuple[int, ...], packed: bool = Fal
         if tile == 0:
             return w[0] * w[1] * pairs * (math.prod(size) + _WEIGHT)
         tiles, points = _tiles_and_points(tile, w, size, stride)
-        return points * (phases * pairs * (tiles + weight) + tiles * channels * _TRANSFORM)
+        return int(points * (phases * pairs * (tiles + weight) + tiles * channels * _TRANSFORM))
 
     return min(_tiles_of(w, stride), key=cost)
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 from nacre.passes.lower import ARENA, Buffer, Instruction, Lowered, Operand, overwritable, schemas
 
 ALIGN = 64  # bytes: a cache line, and what the widest vectors like
-# Bytes between large buffers, which would else begin in the same sets of the caches where sizes are powers of two; an odd
-# number of lines behind a page.
+# Bytes between large buffers, which would else begin in the same sets of the caches where sizes are powers of two: an
+# odd number of lines behind a page.
 _LARGE, _APART = 1 << 18, 4096 + 9 * ALIGN
 
 

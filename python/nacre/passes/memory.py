@@ -6,6 +6,7 @@ from __future__ import annotations
 from nacre.passes.lower import ARENA, Buffer, Instruction, Lowered, Operand, overwritable, schemas
 
 ALIGN = 64  # bytes: a cache line, and what the widest vectors like
+OWN = 2048  # bytes: smaller buffers share no memory, so that what uses them need not wait for what used others
 
 
 def plan_memory(low: Lowered) -> int:
@@ -17,7 +18,7 @@ def plan_memory(low: Lowered) -> int:
     # Largest first, each at the lowest gap among those that live at the same time (greedy by size).
     for b in sorted(buffers, key=lambda b: -b.nbytes):
         at = 0
-        for other in sorted((p for p in placed if p.first <= b.last and b.first <= p.last), key=lambda p: p.offset):
+        for other in sorted((p for p in placed if _meet(p, b)), key=lambda p: p.offset):
             if at + b.nbytes <= other.offset:
                 break
             at = max(at, -(-(other.offset + other.nbytes) // ALIGN) * ALIGN)
@@ -25,6 +26,10 @@ def plan_memory(low: Lowered) -> int:
         placed.append(b)
         size = max(size, at + b.nbytes)
     return size
+
+
+def _meet(a: Buffer, b: Buffer) -> bool:
+    return min(a.nbytes, b.nbytes) < OWN or (a.first <= b.last and b.first <= a.last)
 
 
 def _live_ranges(instructions: list[Instruction]) -> list[Buffer]:

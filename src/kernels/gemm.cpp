@@ -157,6 +157,8 @@ void panel_pass(const Run& r, const PanelPass& at, PanelCopy& next) {
   t.finish = finish;
   t.next = next;
   t.asks_a = r.s.asks_a;
+  t.asks_update = finish.update && last && nv == kMainNV && kc >= kPaysAsking && !t.asks_a;
+  if (t.asks_update) t.below = update::ask_first(*finish.update, c, kTilesAhead * max_rows(nv), m1 - m0, width, c_m);
   if (r.s.asks_rows && !save) t.next = {b + kRowsAhead * b_k, nullptr, kc, 1, 0, b_k, 0, 0, false};
   t.b_step = t.bias_step = 0;
   // rows are dealt evenly: 32 = 6+6+5+5+5+5, never 6+6+6+6+6+2
@@ -280,6 +282,7 @@ void side_by_side(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
   t.save = nullptr;
   t.next = {};
   t.asks_a = false;
+  t.asks_update = false;
   t.a_step = 0;
   for (i64 i = 0, m = m0; i < tiles; ++i) {
     const i64 rows = tiles - i == 1 ? m1 - m : (m1 - m) / (tiles - i);

@@ -35,6 +35,7 @@ constexpr i64 kStreamed = 8 * 1024 * 1024;  // floats of c that no cache keeps u
 constexpr i64 kUnitWork = 128 * 1024;  // multiply-adds a unit should have: about 2 us
 constexpr i64 kRowsForB = 4;           // of a, that take as long as reading b does
 constexpr i64 kMostUnits = 4096;
+constexpr i64 kTilesAhead = 2;         // of an update's arrays: about what another core takes to hand a line over
 constexpr i64 kTilesInPlace = 24;      // that read b where it is, if panels are wide,
 constexpr i64 kWideRow = 64;           // which takes four lines,
 constexpr i64 kPanelInL1 = 8 * 1024;   // and unless copies stay in L1, where aliased rows do not
@@ -114,6 +115,10 @@ int widest_panel(i64 M) {
   int best = kMainNV;
   for (int nv = kMainNV + 1; nv <= kWidest; ++nv)
     if (max_rows(nv) >= max_of(M, 1)) best = nv;
+  // as many tiles of fewer rows and more columns: 8 rows are 4 + 4
+  const auto tiles = [&](int nv) { return ceil_div(M, max_of(1, max_rows(nv))); };
+  const int wider = kMainNV + 1;
+  if (best == kMainNV && M > max_rows(kMainNV) && M <= 2 * max_rows(wider) && tiles(wider) == tiles(kMainNV)) best = wider;
   return best;
 }
 

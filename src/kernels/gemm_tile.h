@@ -53,6 +53,8 @@ struct TileCall {
   PanelCopy next;     // what tiles behind the first copy for later, a vector with each step of k (main tiles), or only
                       // ask for, NV vectors with each step (other tiles)
   bool asks_a;        // main tiles that copy nothing ask for what the next one needs of a
+  bool asks_update;   // or for what the next one will update:
+  update::Below below;
   float* c;
   i64 c_m;
   float* sums;  // where sums are that go on, as a rule c
@@ -155,31 +157,17 @@ NACRE_INLINE i64 multiply_copying(Vec (&sum)[MR][NV], TileCall& t, const At& at)
   return pieces * NV;
 }
 
-// Asking: for what `next` says, into L1 or L2, or for a.
-enum Reading { kPlain, kSave, kAsk, kAskFar, kAskForA };
+// Asking: for what `next` says, into L1 or L2, or for a, or for what an update is about to change.
+enum Reading { kPlain, kSave, kAsk, kAskFar, kAskForA, kAskForUpdate };
 
 // The lines of a that the tile behind this one reads: its rows one after the other, or, where columns of a are rows in
 // memory, what lies beside the rows of this one.
 template <int MR>
-struct NextOfA {
-  static constexpr i64 kLine = 16;
-  const float* line;
-  i64 step_by, lines, jump, left;
-  NACRE_INLINE_MEMBER NextOfA(const TileCall& t, const float* a) {
-    const bool columns = t.a_m == 1;
-    line = a + (columns ? kLine : t.a_step);
-    step_by = columns ? t.a_k : kLine;
-    lines = left = columns ? t.K : t.K / kLine + 1;
-    jump = columns ? 0 : t.a_m - lines * kLine;
-  }
-  NACRE_INLINE_MEMBER i64 count(const TileCall& t) const { return min_of(t.K, t.a_m == 1 ? lines : MR * lines); }
-  NACRE_INLINE_MEMBER void step() {
-    line += step_by;
-    if (--left > 0) return;
-    line += jump;
-    left = lines;
-  }
-};
+NACRE_INLINE Lines next_of_a(const TileCall& t, const float* a) {
+  if (t.a_m == 1) return {a + Lines::kLine, t.a_k, t.K, 0, t.K, t.K};
+  const i64 lines = t.K / Lines::kLine + 1;
+  return {a + t.a_step, Lines::kLine, lines, t.a_m - lines * Lines::kLine, lines, MR * lines};
+}
 
 // Steps of k from k0 up to k1.
 template <int MR, int NV, Reading reading>
@@ -193,12 +181,16 @@ NACRE_INLINE void multiply(Vec (&sum)[MR][NV], TileCall& t, const At& at, i64 k0
   PanelCopy next;
   constexpr bool asks = reading == kAsk || reading == kAskFar;
   if (asks) next = t.next;
-  NextOfA<MR> next_of_a(t, at.a);
+  Lines of_a;
+  if (reading == kAskForA) of_a = next_of_a<MR>(t, at.a);
+  update::Below below;
+  if (reading == kAskForUpdate) below = t.below;
   for (i64 k = k1 - k0; k > 0; --k) {
     if (reading == kAskForA) {
-      prefetch(next_of_a.line);
-      next_of_a.step();
+      prefetch(of_a.at);
+      of_a.step();
     }
+    if (reading == kAskForUpdate) below.ask();
     if (asks) {
       NACRE_UNROLL
       for (int j = 0; j < NV; ++j) (reading == kAsk ? prefetch : prefetch_far)(next.from + j * kLanes);
@@ -239,6 +231,7 @@ NACRE_INLINE void multiply(Vec (&sum)[MR][NV], TileCall& t, const At& at, i64 k0
     t.next = next;
     t.next.left -= t.K;
   }
+  if (reading == kAskForUpdate) t.below = below;
 }
 
 template <int MR, int NV>
@@ -294,10 +287,10 @@ NACRE_INLINE void finish(Vec (&sum)[MR][NV], const Finish& f, const At& at, i64 
 template <int MR, int NV, class Store, class StoreLast>
 NACRE_INLINE void put(const Vec (&sum)[MR][NV], float* c, i64 c_m, Store store, StoreLast store_last) {
   NACRE_UNROLL
-  for (int i = 0; i < MR; ++i) {
+  for (int i = 0; i < MR; ++i, c = row_below(c, c_m)) {
     NACRE_UNROLL
-    for (int j = 0; j < NV - 1; ++j) store(c + i * c_m + j * kLanes, sum[i][j]);
-    store_last(c + i * c_m + (NV - 1) * kLanes, sum[i][NV - 1]);
+    for (int j = 0; j < NV - 1; ++j) store(c + j * kLanes, sum[i][j]);
+    store_last(c + (NV - 1) * kLanes, sum[i][NV - 1]);
   }
 }
 
@@ -308,13 +301,12 @@ void run(TileCall& t) {
   const i64 rest = t.n - (NV - 1) * kLanes;
   const i64 to_m = t.last ? t.c_m : t.sums_m, to_step = t.last ? t.c_step : t.sums_step;
   const Update* update = t.last ? t.finish.update : nullptr;
-  const bool asks_a = main && t.asks_a;
   const bool asks_mask = main && t.finish.mask && t.last && t.K >= kPaysAsking;
   const auto plain = [](float* p, Vec v) __attribute__((always_inline)) { store(p, v); };
   const auto past = [](float* p, Vec v) __attribute__((always_inline)) { stream(p, v); };
   for (i64 tiles = t.tiles; tiles > 0; --tiles) {
     Vec sum[MR][NV];
-    if (update) update::ask<MR, NV>(*update, at.to - update->w_out, to_m);
+    if (update && !(main && t.asks_update)) update::ask<MR, NV>(*update, at.to - update->w_out, to_m);
     if (asks_mask) ask_tile<MR, NV>(at.mask, t.finish.mask_m);
     start(sum, t, at.sums, rest);
     if (t.save && tiles == t.tiles) {
@@ -326,8 +318,12 @@ void run(TileCall& t) {
       if (main && kCopiesAhead && next && t.next.copies) {
         const i64 k = multiply_copying(sum, t, at);
         multiply<MR, NV, kPlain>(sum, t, at, k, t.K);
-      } else if (asks_a) {
-        const i64 k = NextOfA<MR>(t, at.a).count(t);
+      } else if (main && t.asks_update) {
+        const i64 k = min_of(MR * ceil_div(NV * kLanes, Lines::kLine), t.below.weights.count);
+        multiply<MR, NV, kAskForUpdate>(sum, t, at, 0, k);
+        multiply<MR, NV, kPlain>(sum, t, at, k, t.K);
+      } else if (main && t.asks_a) {
+        const i64 k = min_of(t.K, next_of_a<MR>(t, at.a).count);
         multiply<MR, NV, kAskForA>(sum, t, at, 0, k);
         multiply<MR, NV, kPlain>(sum, t, at, k, t.K);
       } else if (NV > 1 && NV != kMainNV && next && !t.next.copies) {

@@ -7,6 +7,8 @@
 //   nesterov    m' likewise;                    w + (m' * momentum - g * rate)
 //   adam        m' = m + (g - m) * c1;  v' = v + (g * g - v) * c2;  w - (m' * rate) / (sqrt(v') + epsilon)
 #pragma once
+#include <cstdint>
+
 #include "simd/simd.h"
 
 namespace nacre::NACRE_ISA {
@@ -22,6 +24,23 @@ struct Update {
   float *w_out, *m_out, *v_out;
 };
 
+// Lines of memory in the order in which they are asked for: runs of lines, one run behind the other.
+struct Lines {
+  static constexpr i64 kLine = 16;
+  const float* at = nullptr;
+  i64 step_by = 0, lines = 0, jump = 0;  // of a run
+  i64 left = 0;                          // of the run at hand
+  i64 count = 0;                         // of all
+
+  NACRE_INLINE_MEMBER void step() {
+    at += step_by;
+    --count;
+    if (--left > 0) return;
+    at += jump;
+    left = lines;
+  }
+};
+
 // What a tile will read at its end, asked for at its start.
 template <int MR, int NV>
 NACRE_INLINE void ask_tile(const float* p, i64 row) {
@@ -30,6 +49,14 @@ NACRE_INLINE void ask_tile(const float* p, i64 row) {
     NACRE_UNROLL
     for (int j = 0; j < NV; ++j) prefetch(p + i * row + j * kLanes);
   }
+}
+
+// One addition; the compiler would rather keep the distances of all rows, on the stack.
+template <class T>
+NACRE_INLINE T* row_below(T* p, i64 row) {
+  p += row;
+  __asm__("" : "+r"(p));
+  return p;
 }
 
 namespace update {
@@ -84,16 +111,20 @@ NACRE_INLINE void from_registers(const Update& u, Vec (&sum)[MR][NV], i64 at, i6
   for (int i = 0; i < MR; ++i) {
     NACRE_UNROLL
     for (int j = 0; j < NV; ++j) {
-      const i64 here = i * row + j * kLanes;
       Vec step = sum[i][j] * rate;
       if constexpr (has_momentum) {
-        step = load(m + here) * momentum - step;
-        store(m_out + here, step);
-        store(w_out + here, load(w + here) + step);
+        step = load(m + j * kLanes) * momentum - step;
+        store(m_out + j * kLanes, step);
+        store(w_out + j * kLanes, load(w + j * kLanes) + step);
       } else {
-        store(w_out + here, load(w + here) - step);
+        store(w_out + j * kLanes, load(w + j * kLanes) - step);
       }
     }
+    w = row_below(w, row);
+    w_out = row_below(w_out, row);
+    if (!has_momentum) continue;
+    m = row_below(m, row);
+    m_out = row_below(m_out, row);
   }
 }
 
@@ -110,6 +141,30 @@ NACRE_INLINE void apply(const Update& u, Vec (&sum)[MR][NV], i64 at, i64 row, i6
   NACRE_UNROLL
   for (int i = 0; i < MR * NV; ++i) store(g + i * kLanes, sum[i / NV][i % NV]);
   from_memory(u, g, MR, NV, at, row, rest);
+}
+
+// The lines of an update that lie some tiles below: of the weights, and, so many bytes from them, of the slots.
+struct Below {
+  Lines weights;
+  i64 to_m = 0, to_v = 0;  // 0 where there is no such slot
+  NACRE_INLINE_MEMBER void ask() {
+    char* at = reinterpret_cast<char*>(const_cast<float*>(weights.at));
+    prefetch_to_write(at);
+    if (to_m != 0) prefetch_to_write(at + to_m);
+    if (to_v != 0) prefetch_to_write(at + to_v);
+    weights.step();
+  }
+};
+
+// Asks for the first rows of a panel whose weights are at w; the others are left to the tiles above them.
+NACRE_INLINE Below ask_first(const Update& u, const float* w, i64 rows, i64 all, i64 width, i64 row) {
+  const auto from_w = [&](const float* slot) __attribute__((always_inline)) {
+    return slot ? static_cast<i64>(reinterpret_cast<std::uintptr_t>(slot) - reinterpret_cast<std::uintptr_t>(u.w)) : 0;
+  };
+  const i64 lines = ceil_div(width, Lines::kLine);
+  Below b{{w, Lines::kLine, lines, row - lines * Lines::kLine, lines, all * lines}, from_w(u.m), from_w(u.v)};
+  for (i64 n = min_of(rows, all) * lines; n > 0; --n) b.ask();
+  return b;
 }
 
 template <int MR, int NV>

@@ -11,6 +11,8 @@ namespace nacre {
 namespace {
 
 constexpr i64 kLine = 64;
+constexpr int kFetchesPerThread = 4;
+constexpr i64 kAsked = 4 * kLine;  // bytes of a row; longer ones come as fast without
 constexpr std::size_t kMaxIdle = 4;  // contexts kept for the next run; more threads than this rarely come at once
 
 // Thread k's slice of one instruction.
@@ -51,10 +53,10 @@ class Feeder {
 
   bool gathers() const { return half_ > 0; }
 
-  // Part k of n of fetching the rows of a step.
+  // Part k of n of fetching the rows of a step. Short rows, of which any may be far, are asked for a step before.
   void gather(i64 step, int k, int n) const {
     const Slice rows = part(range_.batch, k, n);
-    const i64 first = (range_.begin + step) * range_.batch;
+    const i64 first = (range_.begin + step) * range_.batch, end = (range_.begin + range_.count) * range_.batch;
     for (i64 f = 0; f < range_.n_feeds; ++f) {
       if (offsets_[static_cast<std::size_t>(f)] < 0) continue;
       const Feed& feed = range_.feeds[f];
@@ -63,6 +65,10 @@ class Feeder {
         const i64 row = range_.order ? range_.order[first + r] : first + r;
         std::memcpy(to + r * feed.row_bytes, feed.data + row * feed.row_bytes,
                     static_cast<std::size_t>(feed.row_bytes));
+        const i64 later = first + range_.batch + r;
+        if (!range_.order || later >= end || feed.row_bytes > kAsked) continue;
+        const char* next = feed.data + range_.order[later] * feed.row_bytes;
+        for (i64 at = 0; at < feed.row_bytes; at += kLine) __builtin_prefetch(next + at);
       }
     }
   }
@@ -99,7 +105,7 @@ class Walk {
         feeder_(feeder),
         bases_(bases),
         k_(k),
-        parts_(feeder ? plan_.threads : 0),
+        parts_(feeder && feeder->gathers() ? kFetchesPerThread * plan_.threads : 0),
         may_spin_(plan_.threads <= allowed_cpus()) {}
 
   void go(i64 steps) {
@@ -112,22 +118,21 @@ class Walk {
   }
 
  private:
-  // The first phase of a step also fetches the rows of the next one.
+  // One of the phases also fetches the rows of the next step.
   void phase(std::size_t p) {
     const Phase& phase = plan_.phases[p];
-    const i64 fetches = p == 0 ? parts_ : 0;
+    const i64 number = static_cast<i64>(p), fetches = number == plan_.fetches_in ? parts_ : 0;
     const auto turn = static_cast<std::uint32_t>(step_ + 1);
     const std::uint32_t target = turn * static_cast<std::uint32_t>(phase.tasks + fetches);
     Progress& finished = context_.finished[p];
     if (finished.reached(target)) return;
-    const i64 number = static_cast<i64>(p), begin = plan_.first_owned(number, k_),
-              end = plan_.first_owned(number, k_ + 1);
+    const i64 begin = plan_.first_owned(number, k_), end = plan_.first_owned(number, k_ + 1);
     tasks(phase, begin, end, turn, target, finished);
-    if (fetches > 0) fetch(k_, turn, target, finished);
+    const int parts = static_cast<int>(fetches);
+    for (int i = 0, own = k_ * kFetchesPerThread; i < parts; ++i) fetch((own + i) % parts, turn, target, finished);
     // What others have not begun.
     tasks(phase, end, phase.first_task + phase.tasks, turn, target, finished);
     tasks(phase, phase.first_task, begin, turn, target, finished);
-    for (int part = 0; part < fetches; ++part) fetch(part, turn, target, finished);
     finished.wait(target, may_spin_);
   }
 
@@ -175,9 +180,13 @@ class Walk {
   bool more_ = false;
 };
 
+// Tasks, then parts of a batch.
+std::size_t claims(const Plan& plan) {
+  return plan.tasks.size() + static_cast<std::size_t>(kFetchesPerThread * plan.threads);
+}
+
 void reset(Context& context) {
-  const std::size_t claims = context.plan.tasks.size() + static_cast<std::size_t>(context.plan.threads);
-  for (std::size_t i = 0; i < claims; ++i) context.claimed[i].store(0, std::memory_order_relaxed);
+  for (std::size_t i = 0; i < claims(context.plan); ++i) context.claimed[i].store(0, std::memory_order_relaxed);
   for (std::size_t p = 0; p < context.plan.phases.size(); ++p) context.finished[p].reset();
 }
 
@@ -240,8 +249,7 @@ Executor::Lease::Lease(Executor& owner) : owner_(owner) {
     // A line more than asked for keeps the neighbour's prefetches away.
     context_->scratch_stride = (ceil_div(program.scratch_bytes(), kLine) + 1) * kLine;
     const Plan& plan = context_->plan;
-    context_->claimed =
-        std::make_unique<std::atomic<std::uint32_t>[]>(plan.tasks.size() + static_cast<std::size_t>(plan.threads));
+    context_->claimed = std::make_unique<std::atomic<std::uint32_t>[]>(claims(plan));
     context_->finished = std::make_unique<Progress[]>(plan.phases.size());
     context_->planned_for = threads;
     context_->team_ns = context_->alone_ns = 0;

@@ -84,6 +84,26 @@ def test_instructions_share_a_phase_unless_they_conflict():
     assert [i["phase"] for i in program.instructions] == [0] * 8
 
 
+def test_small_work_that_nothing_waits_for_goes_beside_later_work_for_all():
+    n = 2048 * KB
+    program = _core.Program(
+        Words(
+            [(n, 0), (n, 1), (n, 1)],
+            [
+                copy(n, (SLOT, 0, 0), (SLOT, 1, 0)),
+                copy(8, (SLOT, 1, 0), (ARENA, 0, 0)),  # the next large one waits for this,
+                copy(8, (SLOT, 1, 0), (ARENA, 0, n)),  # and not for this
+                copy(8, (ARENA, 0, n), (ARENA, 0, n + 8)),  # nor this
+                copy(n, (ARENA, 0, 0), (SLOT, 2, 0)),
+                copy(8, (SLOT, 2, 0), (ARENA, 0, n + 16)),  # no work for all is behind it
+            ],
+            arena=n + 24,
+        ).array()
+    )
+    _core.set_threads(2)
+    assert [i["phase"] for i in program.instructions] == [0, 1, 2, 2, 2, 3]
+
+
 def test_small_work_is_not_spread():
     program = _core.Program(Words([(100, 0), (100, 1)], [copy(100, (SLOT, 0, 0), (SLOT, 1, 0))]).array())
     _core.set_threads(8)

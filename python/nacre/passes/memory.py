@@ -9,6 +9,7 @@ ALIGN = 64  # bytes: a cache line, and what the widest vectors like
 # Bytes between large buffers, which would else begin in the same sets of the caches where sizes are powers of two: an
 # odd number of lines behind a page.
 _LARGE, _APART = 1 << 18, 4096 + 9 * ALIGN
+OWN = 2048  # bytes: smaller buffers share no memory, so that what uses them need not wait for what used others
 
 
 def plan_memory(low: Lowered) -> int:
@@ -24,7 +25,7 @@ def place(buffers: list[Buffer]) -> int:
     size = 0
     for b in sorted(buffers, key=lambda b: -b.nbytes):
         at = 0
-        for other in sorted((p for p in placed if p.first <= b.last and b.first <= p.last), key=lambda p: p.offset):
+        for other in sorted((p for p in placed if _meet(p, b)), key=lambda p: p.offset):
             if at + b.nbytes <= other.offset:
                 break
             end = -(-(other.offset + other.nbytes) // ALIGN) * ALIGN
@@ -33,6 +34,10 @@ def place(buffers: list[Buffer]) -> int:
         placed.append(b)
         size = max(size, at + b.nbytes)
     return size
+
+
+def _meet(a: Buffer, b: Buffer) -> bool:
+    return min(a.nbytes, b.nbytes) < OWN or (a.first <= b.last and b.first <= a.last)
 
 
 def live_ranges(instructions: list[Instruction]) -> list[Buffer]:

@@ -126,11 +126,12 @@ struct PanelPass {
   Finish finish;
   float* packed;  // where the copy of the panel is, or will be if it has to be copied
   bool ready;
+  bool first;     // panel of a run of units: none of them has read a yet
 };
 
 void panel_pass(const Run& r, const PanelPass& at, PanelCopy& next) {
   const Product& p = r.s.p;
-  const auto& [a, m0, m1, j, k0, kc, c, c_m, sums, sums_m, last, finish, packed, ready] = at;
+  const auto& [a, m0, m1, j, k0, kc, c, c_m, sums, sums_m, last, finish, packed, ready, first] = at;
   const int nv = r.s.panels.width(j);
   const i64 n0 = r.s.panels.start(j) * kLanes, width = nv * kLanes, n = min_of(width, p.N - n0);
   const float* b = r.at.b + k0 * p.b_k + n0 * p.b_n;
@@ -156,7 +157,7 @@ void panel_pass(const Run& r, const PanelPass& at, PanelCopy& next) {
   t.streams = r.streams && last;
   t.finish = finish;
   t.next = next;
-  t.asks_a = r.s.asks_a;
+  t.asks_a = r.s.asks_a || (first && a.k == 1 && kc >= kPaysAsking && tiles > 1);
   t.asks_update = finish.update && last && nv == kMainNV && kc >= kPaysAsking && !t.asks_a;
   if (t.asks_update) t.below = update::ask_first(*finish.update, c, kTilesAhead * max_rows(nv), m1 - m0, width, c_m);
   if (r.s.asks_rows && !save) t.next = {b + kRowsAhead * b_k, nullptr, kc, 1, 0, b_k, 0, 0, false};
@@ -223,7 +224,7 @@ void straight(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
       float* c = r.at.c + m0 * p.c_m + n0;
       float* sums = p.whole ? r.turned : c;
       panel_pass(r, {a, m0, m1, j, b.k, b.kc, c, p.c_m, sums, p.whole ? width : p.c_m, b.k + b.kc >= p.K,
-                     finish_at(r.at.finish, m0, n0), packed, ready}, next);
+                     finish_at(r.at.finish, m0, n0), packed, ready, b.k == 0 && j == j0}, next);
       packed += b.kc * width;
     }
     if (copies) finish_copy(next, width);
@@ -243,7 +244,7 @@ void turned(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
     do {
       const i64 kc = min_of(s.kc, p.K - k);
       const BlockOfA a{r.at.a + m0 * p.a_m + k * p.a_k, p.a_m, p.a_k};
-      panel_pass(r, {a, m0, m1, j, k, kc, r.turned, width, r.turned, width, false, Finish{}, r.packed, false}, none);
+      panel_pass(r, {a, m0, m1, j, k, kc, r.turned, width, r.turned, width, false, Finish{}, r.packed, false, false}, none);
       k += kc;
     } while (k < p.K);
     turn_block(r.turned, width, m1 - m0, n, r.at.c + n0 * p.c_m + m0, p.c_m, finish_at(r.at.finish, n0, m0));

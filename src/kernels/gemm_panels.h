@@ -46,6 +46,8 @@ NACRE_INLINE Panels cut_panels(i64 columns, int nv) {
   return p;
 }
 
+constexpr i64 kTurnedAhead = 64;  // floats that are asked for in each row: another core may have written them
+
 // to[r][c] = from[c * stride + r] for c < columns, r < rows; columns up to `width` (whole vectors) become 0.
 NACRE_CALLED void pack_turned(const float* from, i64 stride, i64 rows, i64 columns, i64 width, float* to) {
   for (i64 c = 0; c < width; c += kLanes) {
@@ -55,6 +57,7 @@ NACRE_CALLED void pack_turned(const float* from, i64 stride, i64 rows, i64 colum
       NACRE_UNROLL
       for (int i = 0; i < kLanes; ++i) {
         const float* p = from + (c + i) * stride + r;
+        prefetch(p + kTurnedAhead);
         block[i] = c + i >= columns ? zero() : left >= kLanes ? load(p) : load(p, left);
       }
       transpose(block);

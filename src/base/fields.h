@@ -22,11 +22,28 @@ struct FieldList {
 };
 
 namespace fields {
-template <class T> struct Traits;
-template <> struct Traits<std::int64_t> { static constexpr int count = 1; static constexpr bool real = false; };
-template <> struct Traits<double> { static constexpr int count = 1; static constexpr bool real = true; };
-template <int n> struct Traits<std::int64_t[n]> { static constexpr int count = n; static constexpr bool real = false; };
-template <int n> struct Traits<double[n]> { static constexpr int count = n; static constexpr bool real = true; };
+template <class T>
+struct Traits;
+template <>
+struct Traits<std::int64_t> {
+  static constexpr int count = 1;
+  static constexpr bool real = false;
+};
+template <>
+struct Traits<double> {
+  static constexpr int count = 1;
+  static constexpr bool real = true;
+};
+template <int n>
+struct Traits<std::int64_t[n]> {
+  static constexpr int count = n;
+  static constexpr bool real = false;
+};
+template <int n>
+struct Traits<double[n]> {
+  static constexpr int count = n;
+  static constexpr bool real = true;
+};
 
 template <std::size_t n>
 static constexpr std::size_t slots(const Field (&list)[n]) {
@@ -37,7 +54,7 @@ static constexpr std::size_t slots(const Field (&list)[n]) {
 }  // namespace fields
 }  // namespace nacre
 
-#define NACRE_FIELD(S, f) \
+#define NACRE_FIELD(S, f)                                                                                  \
   ::nacre::Field{#f, static_cast<int>(offsetof(S, f) / 8), ::nacre::fields::Traits<decltype(S::f)>::count, \
                  ::nacre::fields::Traits<decltype(S::f)>::real},
 
@@ -76,11 +93,10 @@ static constexpr std::size_t slots(const Field (&list)[n]) {
 // offsetof needs the complete type, so the list stands behind the struct:  NACRE_FIELDS(RowsShape, M, N)
 // `static` keeps it out of the symbol table that different ISAs share; `constexpr` keeps it out of start-up code, which
 // would run before anybody has asked what the CPU can do.
-#define NACRE_FIELDS(S, ...)                                                              \
-  static constexpr ::nacre::Field fields_of_##S[] = {NACRE_EACH(S, __VA_ARGS__)};         \
-  static_assert(sizeof(S) % 8 == 0, "shape structs are runs of 8-byte slots");            \
-  static_assert(::nacre::fields::slots(fields_of_##S) == sizeof(S) / 8,                   \
-                #S ": NACRE_FIELDS names every member once");                             \
-  static constexpr ::nacre::FieldList fields_of(const S*) {                               \
-    return {fields_of_##S, static_cast<int>(sizeof(fields_of_##S) / sizeof(::nacre::Field))}; \
+#define NACRE_FIELDS(S, ...)                                                                                          \
+  static constexpr ::nacre::Field fields_of_##S[] = {NACRE_EACH(S, __VA_ARGS__)};                                     \
+  static_assert(sizeof(S) % 8 == 0, "shape structs are runs of 8-byte slots");                                        \
+  static_assert(::nacre::fields::slots(fields_of_##S) == sizeof(S) / 8, #S ": NACRE_FIELDS names every member once"); \
+  static constexpr ::nacre::FieldList fields_of(const S*) {                                                           \
+    return {fields_of_##S, static_cast<int>(sizeof(fields_of_##S) / sizeof(::nacre::Field))};                         \
   }

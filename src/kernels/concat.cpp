@@ -8,8 +8,12 @@ namespace {
 
 constexpr i64 kUnitBytes = 64 * 1024;
 
-struct Yes { constexpr operator bool() const { return true; } };
-struct No { constexpr operator bool() const { return false; } };
+struct Yes {
+  constexpr operator bool() const { return true; }
+};
+struct No {
+  constexpr operator bool() const { return false; }
+};
 
 // A unit is a group of whole rows, or a piece of kUnitBytes of one long row.
 struct Cut {

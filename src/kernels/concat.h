@@ -19,7 +19,8 @@ namespace NACRE_ISA {
 Facts concat_facts(const ConcatShape& s);
 void concat(const ConcatShape& s, Slice units, const void* x0, const void* x1, const void* x2, const void* x3,
             const void* x4, const void* x5, const void* x6, const void* x7, const void* x8, const void* x9,
-            const void* x10, const void* x11, const void* x12, const void* x13, const void* x14, const void* x15, void* y);
+            const void* x10, const void* x11, const void* x12, const void* x13, const void* x14, const void* x15,
+            void* y);
 
 // y0[m, :], y1[m, :], ... = x[m, :]
 Facts split_facts(const ConcatShape& s);

@@ -11,25 +11,25 @@
 namespace nacre::NACRE_ISA {
 namespace {
 
-constexpr i64 kCopyFloats = 48 * 1024;   // block copy: 192 KB of a 1 MB L2
-constexpr i64 kPanelFloats = 96 * 1024;   // weight panels in use together: 384 KB of L2
-constexpr i64 kNearFloats = 64 * 1024;    // what a block reads where it lies: a quarter of L2
+constexpr i64 kCopyFloats = 48 * 1024;       // block copy: 192 KB of a 1 MB L2
+constexpr i64 kPanelFloats = 96 * 1024;      // weight panels in use together: 384 KB of L2
+constexpr i64 kNearFloats = 64 * 1024;       // what a block reads where it lies: a quarter of L2
 constexpr i64 kFarFloats = 2 * 1024 * 1024;  // of images that L3 has no room for; others come unasked, unless copied
-constexpr i64 kLongSum = 256;             // rows of a panel
-constexpr double kUnitFlops = 4e5;        // a unit takes at least about 2 us
-constexpr i64 kManyUnits = 64;            // enough for as many cores
-constexpr i64 kFewPx = 256;                // images together as small as that: blocks alone are no fair shares
-constexpr i64 kEnoughUnits = 32;          // where more would share out panels, so that rows of y are written in short pieces
+constexpr i64 kLongSum = 256;                // rows of a panel
+constexpr double kUnitFlops = 4e5;           // a unit takes at least about 2 us
+constexpr i64 kManyUnits = 64;               // enough for as many cores
+constexpr i64 kFewPx = 256;                  // images together as small as that: blocks alone are no fair shares
+constexpr i64 kEnoughUnits = 32;  // where more would share out panels, so that rows of y are written in short pieces
 
 // One pass: y = correlate(x, weights) with O outputs per group; weights are w[tap][c][o], or swapped [tap][o][c].
 struct Pass {
-  Correlation q;   // widest, for planning
-  i64 G, O;        // outputs per group
-  i64 K;           // rows of a panel
-  i64 panels;      // per group
-  i64 together;    // panels handled per unit
-  i64 sets;        // sets of panels per group
-  bool one_fit;    // all panels of a group would stay in L2
+  Correlation q;  // widest, for planning
+  i64 G, O;       // outputs per group
+  i64 K;          // rows of a panel
+  i64 panels;     // per group
+  i64 together;   // panels handled per unit
+  i64 sets;       // sets of panels per group
+  bool one_fit;   // all panels of a group would stay in L2
   i64 blocks;
   Cut cut;
 };
@@ -66,7 +66,8 @@ Pass plan(const Correlation& q, i64 G, i64 O, bool exact) {
   const i64 fewest = (points && p.sets > 1 && !few && p.panels >= 8 ? 4 : 2) * kWidePx;
   double want = max_of(by_count > 2048 ? 2048 : static_cast<i64>(by_count), fewest);
   if (want * px_flops < kUnitFlops) want = kUnitFlops / px_flops;
-  if (points) want = min_of(static_cast<i64>(want), max_of((p.sets > 1 ? 2 : 1) * kNearFloats / max_of(p.K, 1), fewest));
+  if (points)
+    want = min_of(static_cast<i64>(want), max_of((p.sets > 1 ? 2 : 1) * kNearFloats / max_of(p.K, 1), fewest));
   p.cut = cut_blocks(q, want > 4096 ? 4096 : static_cast<i64>(want) + 1, points ? i64{1} << 60 : kCopyFloats, !points);
   if (points) p.cut.floats = 0;
   if (points && !few && kWideGroups > 0 && p.K <= kLongSum && p.cut.w_blocks > 1) {  // whole tiles
@@ -202,6 +203,7 @@ constexpr TileFn sliding() {
 // The rows of a block in pieces of nearly equal length; two rows at a time where both fit a tile.
 template <int NV>
 void run_sliding(TileArgs t, const Block& b, const Axis& taps, Ahead& ahead) {
+  // clang-format off
   static constexpr TileFn one[] = {nullptr,           sliding<1, 1, NV>(),  sliding<1, 2, NV>(),  sliding<1, 3, NV>(),
                                    sliding<1, 4, NV>(),  sliding<1, 5, NV>(),  sliding<1, 6, NV>(),  sliding<1, 7, NV>(),
                                    sliding<1, 8, NV>(),  sliding<1, 9, NV>(),  sliding<1, 10, NV>(), sliding<1, 11, NV>(),
@@ -210,6 +212,7 @@ void run_sliding(TileArgs t, const Block& b, const Axis& taps, Ahead& ahead) {
   static constexpr TileFn two[] = {nullptr,          sliding<2, 1, NV>(), sliding<2, 2, NV>(), sliding<2, 3, NV>(),
                                    sliding<2, 4, NV>(), sliding<2, 5, NV>(), sliding<2, 6, NV>(), sliding<2, 7, NV>(),
                                    sliding<2, 8, NV>()};
+  // clang-format on
   if constexpr ((NV == 1 ? kSlideNarrow : kSlideWide) > 0) {
     constexpr i64 most = NV == 1 ? kSlideNarrow : kSlideWide;
     const i64 rows = b.nb * b.hb, columns = b.wb;
@@ -277,15 +280,13 @@ void run_few(const Conv2DShape& s, const Pass& p, const Correlation& q, bool swa
     for (i64 n = 0; n < b.nb; ++n) {
       for (i64 h = 0; h < b.hb; ++h) {
         const float* x = v.x + n * v.image_step + h * v.row_step;
-        few::with_outputs(O, [&](auto outputs) {
-          few::row_sums<outputs.value>(v, x, b.wb, w, few::packed(v), sums);
-        });
+        few::with_outputs(O, [&](auto outputs) { few::row_sums<outputs.value>(v, x, b.wb, w, few::packed(v), sums); });
         const i64 px = ((b.n0 + n) * q.YH + q.h.y0 + (b.h0 + h) * q.h.y_step) * q.YW + q.w.y0 + b.w0 * q.w.y_step;
         const i64 pieces = dense ? 1 : b.wb, length = dense ? b.wb * O : O;
         for (i64 i = 0; i < pieces; ++i) {
           const i64 to = px + i * q.w.y_step;
-          const few::Finish finish{bias, at.r ? at.r + to * at.ldr : nullptr,
-                                   at.mask ? at.mask + to * q.ldy : nullptr, at.act};
+          const few::Finish finish{bias, at.r ? at.r + to * at.ldr : nullptr, at.mask ? at.mask + to * q.ldy : nullptr,
+                                   at.act};
           few::finish(sums + i * O, length, O, finish, at.y + to * q.ldy);
         }
       }
@@ -312,7 +313,8 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
       !at.packed && plain && aligned(at.w) && s.O % kLanes == 0 && (K * p.O <= kPanelFloats || p.O == kPanel);
 
   const bool by_block = at.packed && p.one_fit;
-  const bool asks = (p.cut.floats > 0 && !sliding) || q.N * (q.h.in * q.w.in * q.ldx + q.YH * q.YW * q.ldy) > kFarFloats;
+  const bool asks =
+      (p.cut.floats > 0 && !sliding) || q.N * (q.h.in * q.w.in * q.ldx + q.YH * q.YW * q.ldy) > kFarFloats;
   const i64 first_block = begin < end ? unit_at(p, begin, by_block).block : 0;
   View v{};
   i64 viewed = -1;
@@ -515,7 +517,8 @@ Facts conv2d_facts(const Conv2DShape& s) {
 void conv2d(const Conv2DShape& s, Slice units, Scratch scratch, const float* x, const float* w, const float* b,
             const float* r, float* y) {
   const Pass p = forward_plan(s);
-  const Operands at{x, w, s.bias ? b : nullptr, nullptr, s.residual ? r : nullptr, s.residual ? ldr_of(s) : 0, y, s.act};
+  const Operands at{x, w,    s.bias ? b : nullptr, nullptr, s.residual ? r : nullptr, s.residual ? ldr_of(s) : 0,
+                    y, s.act};
   run_phase(s, p, p.q, false, units.begin, units.end, at, scratch);
 }
 
@@ -544,8 +547,8 @@ void run_packed(const Conv2DShape& s, const Pass& p, Slice units, Scratch scratc
 
 }  // namespace
 
-void conv2d_packed(const Conv2DShape& s, Slice units, Scratch scratch, const float* x, const float* panels, const float* b,
-                   const float* r, float* y) {
+void conv2d_packed(const Conv2DShape& s, Slice units, Scratch scratch, const float* x, const float* panels,
+                   const float* b, const float* r, float* y) {
   run_packed(s, forward_plan(s), units, scratch, x, panels, b, r, y);
 }
 
@@ -606,8 +609,14 @@ Facts conv2d_grad_x_facts(const Conv2DShape& s) {
 
 void conv2d_grad_x(const Conv2DShape& s, Slice units, Scratch scratch, const float* dy, const float* w, const float* b,
                    const float* r, const float* x, float* dx) {
-  const Operands at{dy, w, s.bias ? b : nullptr, s.act == 1 ? x : nullptr, s.residual ? r : nullptr, s.ldr ? s.ldr : s.C,
-                    dx, s.act == 2 ? 1 : 0};
+  const Operands at{dy,
+                    w,
+                    s.bias ? b : nullptr,
+                    s.act == 1 ? x : nullptr,
+                    s.residual ? r : nullptr,
+                    s.ldr ? s.ldr : s.C,
+                    dx,
+                    s.act == 2 ? 1 : 0};
   const scatter::Plan scattered = scatter_plan(s);
   if (scattered.takes) return run_scatter(s, scattered, units, at, scratch);
   const Pass p = grad_x_plan(s);

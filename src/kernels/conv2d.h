@@ -31,8 +31,8 @@ void conv2d(const Conv2DShape& s, Slice units, Scratch scratch, const float* x, 
 // The same with weights that conv2d_pack has made, where they are used many times: panels of output channels, in the order
 // in which this ISA's tiles read them for such a window, stride and dilation. A whole number of panels for each group.
 Facts conv2d_packed_facts(const Conv2DShape& s);
-void conv2d_packed(const Conv2DShape& s, Slice units, Scratch scratch, const float* x, const float* panels, const float* b,
-                   const float* r, float* y);
+void conv2d_packed(const Conv2DShape& s, Slice units, Scratch scratch, const float* x, const float* panels,
+                   const float* b, const float* r, float* y);
 // All units, for other kernels.
 void conv2d_packed_rows(const Conv2DShape& s, Scratch scratch, const float* x, const float* panels, const float* b,
                         const float* r, float* y);

@@ -46,16 +46,14 @@ struct Gradient {
   i64 lines, cols, px_step;
   const float* dy;
   i64 ld_dy;
-  float* dw;   // [o][packed]
+  float* dw;  // [o][packed]
   i64 ld_dw;
   bool add;
 };
 template <int KV, int NO>
 void gradient(const Gradient& g, const float* x0, i64 tail) {
   Vec acc[NO][KV];
-  NACRE_UNROLL for (int o = 0; o < NO; ++o) {
-    NACRE_UNROLL for (int j = 0; j < KV; ++j) acc[o][j] = zero();
-  }
+  NACRE_UNROLL for (int o = 0; o < NO; ++o) { NACRE_UNROLL for (int j = 0; j < KV; ++j) acc[o][j] = zero(); }
   const auto pixels = [&](auto last) __attribute__((always_inline)) {
     const float* dy = g.dy;
     for (i64 l = 0; l < g.lines; ++l) {
@@ -96,11 +94,13 @@ constexpr GradientTile gradient_or_none() {
 // All taps of a view against the dy of its block.
 template <int NO>
 void gradients(Gradient g, const View& v) {
+  // clang-format off
   static constexpr GradientTile all[] = {
       nullptr,                   gradient_or_none<1, NO>(), gradient_or_none<2, NO>(),  gradient_or_none<3, NO>(),
       gradient_or_none<4, NO>(), gradient_or_none<5, NO>(), gradient_or_none<6, NO>(),  gradient_or_none<7, NO>(),
       gradient_or_none<8, NO>(), gradient_or_none<9, NO>(), gradient_or_none<10, NO>(), gradient_or_none<11, NO>(),
       gradient_or_none<12, NO>()};
+  // clang-format on
   const i64 vectors = ceil_div(v.run, kLanes), tiles = ceil_div(vectors, most_vectors(NO));
   const i64 low = vectors / max_of(tiles, 1), higher = vectors % max_of(tiles, 1);
   for (i64 h = 0; h < v.nh; ++h) {

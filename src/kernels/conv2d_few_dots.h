@@ -27,9 +27,7 @@ void pack(const View& v, i64 taps_w, i64 C, i64 outputs, float* to, Row row) {
 template <int MR, int NO>
 void dots(const View& v, const float* x, const float* w, i64 ld_w, float* sums) {
   Vec sum[MR][NO];
-  NACRE_UNROLL for (int i = 0; i < MR; ++i) {
-    NACRE_UNROLL for (int o = 0; o < NO; ++o) sum[i][o] = zero();
-  }
+  NACRE_UNROLL for (int i = 0; i < MR; ++i) { NACRE_UNROLL for (int o = 0; o < NO; ++o) sum[i][o] = zero(); }
   for (i64 h = 0; h < v.nh; ++h) {
     for (i64 t = 0; t < v.nw; ++t) {
       tile::Rows<MR> a(x + h * v.tap_row + t * v.tap_col, v.px_step);
@@ -66,9 +64,11 @@ constexpr Dots dots_or_none() {
 }
 template <int NO>
 Dots dots_of(i64 pixels) {
+  // clang-format off
   static constexpr Dots all[] = {nullptr,               dots_or_none<1, NO>(), dots_or_none<2, NO>(),
                                  dots_or_none<3, NO>(), dots_or_none<4, NO>(), dots_or_none<5, NO>(),
                                  dots_or_none<6, NO>(), dots_or_none<7, NO>(), dots_or_none<8, NO>()};
+  // clang-format on
   return all[pixels];
 }
 

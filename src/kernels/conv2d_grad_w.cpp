@@ -22,15 +22,15 @@ constexpr int kRows = 6, kNarrowRows = 6;
 #endif
 constexpr int kMostRows = kRows > kNarrowRows ? kRows : kNarrowRows;
 constexpr i64 kPanel = 2 * kLanes;
-constexpr i64 kPixels = 320;            // per block: long enough to forget that dw is loaded and stored around it
-constexpr i64 kFewPixels = 128;         // the least of that,
+constexpr i64 kPixels = 320;             // per block: long enough to forget that dw is loaded and stored around it
+constexpr i64 kFewPixels = 128;          // the least of that,
 constexpr i64 kBlockFloats = 64 * 1024;  // where x and dy of a block and of the next one leave room in L2 for it
-constexpr i64 kPackRows = 64;           // of dw from which copying dy side by side pays
-constexpr i64 kCopyFloats = 80 * 1024;  // of x per block
+constexpr i64 kPackRows = 64;            // of dw from which copying dy side by side pays
+constexpr i64 kCopyFloats = 80 * 1024;   // of x per block
 constexpr i64 kSumFloats = 64 * 1024;    // of dw per unit: 256 KB of L2
 constexpr i64 kManyUnits = 32;
 constexpr i64 kGathered = 256, kFewGathered = 512;  // channels of a block; the least that copying pays for
-constexpr double kFarFloats = 3 * 1024 * 1024;  // of x and dy, for which L3 has no room: asked for block by block
+constexpr double kFarFloats = 3 * 1024 * 1024;      // of x and dy, for which L3 has no room: asked for block by block
 
 struct Plan {
   Correlation q;  // with the channels of one block
@@ -129,9 +129,7 @@ template <int NP, int RR, int NV>
 void grad_tile(const TapTile& t) {
   constexpr int MR = NP * RR;
   Vec acc[MR][NV];
-  NACRE_UNROLL for (int i = 0; i < MR; ++i) {
-    NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] = zero();
-  }
+  NACRE_UNROLL for (int i = 0; i < MR; ++i) { NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] = zero(); }
   const float* dy = t.dy;
   const float* ahead = t.ahead;
   for (i64 l = 0; l < t.lines; ++l) {
@@ -174,7 +172,8 @@ constexpr TileFn tile_or_none() {
 }
 template <int NV>
 TileFn tile_of(i64 NP, i64 RR) {
-#define ROW(NP, R) tile_or_none<NP, R, NV>(), tile_or_none<NP, R + 1, NV>(), tile_or_none<NP, R + 2, NV>(), tile_or_none<NP, R + 3, NV>()
+#define ROW(NP, R) \
+  tile_or_none<NP, R, NV>(), tile_or_none<NP, R + 1, NV>(), tile_or_none<NP, R + 2, NV>(), tile_or_none<NP, R + 3, NV>()
   static constexpr TileFn one[] = {ROW(1, 1), ROW(1, 5), ROW(1, 9), ROW(1, 13), ROW(1, 17), ROW(1, 21)};
   static constexpr TileFn two[] = {ROW(2, 1), ROW(2, 5), ROW(2, 9)};
   static constexpr TileFn three[] = {ROW(3, 1), ROW(3, 5)};
@@ -238,7 +237,8 @@ void pack_dy(const float* dy, i64 ld, i64 px, i64 n, i64 width, float* to) {
   if (n < width) zero_floats(to, px * width);
   for (i64 j = 0; j < px; ++j, dy += ld, to += width) {
     for (i64 v = 0; v < n; v += kLanes) {
-      if (n - v >= kLanes) store(to + v, load(dy + v)); else store(to + v, load(dy + v, n - v), n - v);
+      if (n - v >= kLanes) store(to + v, load(dy + v));
+      else store(to + v, load(dy + v, n - v), n - v);
     }
   }
 }
@@ -388,7 +388,8 @@ void conv2d_grad_w(const Conv2DShape& s, Slice units, Scratch scratch, const flo
       if (db_part) zero_floats(db_part, O);
     }
     if (p.few) {
-      few_outputs(s, p, first, last, x, dy, copy, dy_panel, reinterpret_cast<i64*>(dy_panel + kSumFloats), dw_part, db_part);
+      few_outputs(s, p, first, last, x, dy, copy, dy_panel, reinterpret_cast<i64*>(dy_panel + kSumFloats), dw_part,
+                  db_part);
       continue;
     }
     for (i64 i = first; i < last; ++i) {

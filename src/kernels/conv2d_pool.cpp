@@ -14,8 +14,8 @@ const char* conv2d_pool_error(const Conv2DPoolShape& s) {
 }
 
 Conv2DShape conv_of(const Conv2DPoolShape& s) {
-  return {s.N,  s.H,  s.W,  s.C,  s.O,  s.KH, s.KW,   s.SH,  s.SW,  s.DH,
-          s.DW, s.PT, s.PL, s.OH, s.OW, s.G,  s.bias, s.act, s.ldx, s.ldy, 0, 0};
+  return {s.N,  s.H,  s.W,  s.C,  s.O, s.KH,   s.KW,  s.SH,  s.SW,  s.DH, s.DW,
+          s.PT, s.PL, s.OH, s.OW, s.G, s.bias, s.act, s.ldx, s.ldy, 0,    0};
 }
 
 Correlation window_correlation(const Conv2DPoolShape& s, i64 channels) {
@@ -29,14 +29,8 @@ Correlation window_correlation(const Conv2DPoolShape& s, i64 channels) {
 WindowView view_windows(const Conv2DPoolShape& s, const Correlation& q, const Cut& cut, const Block& b, const float* x,
                         i64 channels, float* copy, bool may_point) {
   const View v = view_block(q, cut, b, x, channels, copy, may_point);
-  return {v.x,
-          v.px_step,
-          v.row_step,
-          v.image_step,
-          s.SH * v.tap_row,
-          s.SW * v.tap_col,
-          s.DH * v.tap_row,
-          s.DW * v.tap_col};
+  return {
+      v.x, v.px_step, v.row_step, v.image_step, s.SH * v.tap_row, s.SW * v.tap_col, s.DH * v.tap_row, s.DW * v.tap_col};
 }
 
 double dense_flops(const Conv2DPoolShape& s) {
@@ -87,7 +81,8 @@ Plan plan(const Conv2DPoolShape& s) {
   p.sets = p.together > 0 ? ceil_div(p.panels, p.together) : 0;
   const double windows = static_cast<double>(s.N) * static_cast<double>(p.q.h.out) * static_cast<double>(p.q.w.out);
   const double flops = 2.0 * static_cast<double>(s.P * s.P) * static_cast<double>(p.K) *
-                           static_cast<double>(min_of(p.Og, p.together * kPanel)) + 1;
+                           static_cast<double>(min_of(p.Og, p.together * kPanel)) +
+                       1;
   double want = windows * static_cast<double>(max_of(s.G * p.sets, 1)) / kManyUnits;
   if (want > 512) want = 512;
   if (want * flops < kUnitFlops) want = kUnitFlops / flops;
@@ -191,7 +186,8 @@ void run_windows(PoolArgs a, const Axis* taps, const Block& b) {
 void run_windows(PoolArgs a, i64 P, const Axis* taps, const Block& b) {
   const bool narrow = a.t.n <= kLanes;
   if (P == 2) {
-    if (narrow) run_windows<2, 1>(a, taps, b); else run_windows<2, 2>(a, taps, b);
+    if (narrow) run_windows<2, 1>(a, taps, b);
+    else run_windows<2, 2>(a, taps, b);
   } else if (narrow) {
     run_windows<3, 1>(a, taps, b);
   } else if constexpr (kWidePx >= 9) {
@@ -268,8 +264,8 @@ void conv2d_pool(const Conv2DPoolShape& s, Slice units, Scratch scratch, const f
     }
     const Block blk = block_at(q, p.cut, u % p.blocks);
     const WindowView v = view_windows(s, q, p.cut, blk, x + g * Cg, Cg, copy);
-    if (blk.nb != nb || blk.hb != hb || blk.wb != wb || v.window_row != window_row ||
-        v.window_col != window_col || v.image != image) {
+    if (blk.nb != nb || blk.hb != hb || blk.wb != wb || v.window_row != window_row || v.window_col != window_col ||
+        v.image != image) {
       nb = blk.nb, hb = blk.hb, wb = blk.wb, window_row = v.window_row, window_col = v.window_col, image = v.image;
       i64 windows = 0;
       i64* px_at = x_at;

@@ -20,7 +20,8 @@ struct Conv2DPoolShape {
   i64 index;  // conv2d_pool: 1 also writes the index, dense [N][OH/P][OW/P][O]
   i64 mask;   // conv2d_pool_grad_x: 1 says that x, the output of a ReLU, masks dx
 };
-NACRE_FIELDS(Conv2DPoolShape, N, H, W, C, O, KH, KW, SH, SW, DH, DW, PT, PL, OH, OW, G, bias, act, ldx, ldy, P, index, mask)
+NACRE_FIELDS(Conv2DPoolShape, N, H, W, C, O, KH, KW, SH, SW, DH, DW, PT, PL, OH, OW, G, bias, act, ldx, ldy, P, index,
+             mask)
 
 namespace NACRE_ISA {
 

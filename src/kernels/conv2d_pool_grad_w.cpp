@@ -9,7 +9,7 @@ namespace nacre::NACRE_ISA {
 namespace {
 
 #if defined(__AVX512F__)
-constexpr int kVectors = 2;    // of channels whose 9 taps fit the registers
+constexpr int kVectors = 2;  // of channels whose 9 taps fit the registers
 constexpr int kRowVectors = 2;
 constexpr bool kLargeTaps = true;  // 5x5 sums at once
 #else
@@ -17,10 +17,10 @@ constexpr int kVectors = 1;
 constexpr int kRowVectors = 1;
 constexpr bool kLargeTaps = false;
 #endif
-constexpr i64 kOutputs = 64;          // of a unit
-constexpr i64 kChannels = 32;         // of a unit, taken kVectors * kLanes at a time
-constexpr i64 kCopyFloats = 8 * 1024;   // x of one block: 32 KB of L1
-constexpr i64 kWindows = 72;          // of one block
+constexpr i64 kOutputs = 64;           // of a unit
+constexpr i64 kChannels = 32;          // of a unit, taken kVectors * kLanes at a time
+constexpr i64 kCopyFloats = 8 * 1024;  // x of one block: 32 KB of L1
+constexpr i64 kWindows = 72;           // of one block
 constexpr i64 kManyUnits = 64;
 
 i64 padded(i64 n, i64 multiple) { return ceil_div(n, multiple) * multiple; }
@@ -177,7 +177,8 @@ __attribute__((noinline)) void tap_sums(const TapSums& t, i64 n) {
   }
   NACRE_UNROLL for (int r = 0; r < RT; ++r) {
     NACRE_UNROLL for (int k = 0; k < NT; ++k) {
-      NACRE_UNROLL for (int v = 0; v < NV; ++v) store(t.sum + r * sum_row + k * sum_col + v * kLanes, acc[r * NT + k][v]);
+      NACRE_UNROLL for (int v = 0; v < NV; ++v)
+          store(t.sum + r * sum_row + k * sum_col + v * kLanes, acc[r * NT + k][v]);
     }
   }
 }
@@ -248,9 +249,7 @@ template <int NP, int RR>
 void row_sums(const RowSums& t) {
   constexpr int MR = NP * RR, NV = kRowVectors;
   Vec acc[MR][NV];
-  NACRE_UNROLL for (int i = 0; i < MR; ++i) {
-    NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] = zero();
-  }
+  NACRE_UNROLL for (int i = 0; i < MR; ++i) { NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] = zero(); }
   for (i64 w = 0; w < t.windows; ++w) {
     Vec g[NV];
     VecI at[NV];
@@ -389,7 +388,8 @@ void conv2d_pool_grad_w(const Conv2DPoolShape& s, Slice units, Scratch scratch, 
           }
         }
       }
-      const Windows windows{window_at, window_px, w, s.P, set1i(static_cast<i32>(v.at_row)), set1i(static_cast<i32>(v.at_col))};
+      const Windows windows{
+          window_at, window_px, w, s.P, set1i(static_cast<i32>(v.at_row)), set1i(static_cast<i32>(v.at_col))};
       (p.few ? stage_by_window : stage_by_output)(given, windows, o0, O, st, db_part);
       if (C == 0) continue;
       if (p.few) {

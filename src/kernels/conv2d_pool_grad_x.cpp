@@ -13,13 +13,12 @@ constexpr bool kPatches = true;    // of all positions of a window: up to 25 sum
 constexpr bool kLargeTaps = false;
 constexpr bool kPatches = false;
 #endif
-constexpr i64 kOutputs = 64;              // of a pass over the weights
+constexpr i64 kOutputs = 64;  // of a pass over the weights
 constexpr i64 kManyUnits = 64;
 constexpr i64 kBufferFloats = 32 * 1024;  // rows of dx in the making
 
-
 struct InputPlan {
-  Axis h, w;           // windows over the input, see window_correlation
+  Axis h, w;                       // windows over the input, see window_correlation
   i64 c_blocks, rows, row_blocks;  // rows of dx of a unit
   i64 cols, buffer_rows;           // of the buffer in which a unit adds up, one vector a pixel
   i64 units;
@@ -222,7 +221,8 @@ void conv2d_pool_grad_x(const Conv2DPoolShape& s, Slice units, Scratch scratch, 
           float* at = buffer + (ph - ph0) * p.h.stride * row + pw * p.w.stride * kLanes;
           if (patches) {
             t.dx = at;
-            if (s.P == 2) scatter_patch<2>(t, alive_w); else scatter_patch<3>(t, alive_w);
+            if (s.P == 2) scatter_patch<2>(t, alive_w);
+            else scatter_patch<3>(t, alive_w);
             continue;
           }
           for (i64 i = 0; i < PP; ++i) {
@@ -236,7 +236,8 @@ void conv2d_pool_grad_x(const Conv2DPoolShape& s, Slice units, Scratch scratch, 
     for (i64 ih = r0; ih < r1; ++ih) {
       for (i64 iw = 0; iw < s.W; ++iw) {
         const i64 at = ((n * s.H + ih) * s.W + iw) * ldx + c0, br = ih - top, bc = iw + s.PL;
-        Vec sum = br >= 0 && br < buffer_rows && bc >= 0 && bc < p.cols ? load(buffer + br * row + bc * kLanes) : zero();
+        Vec sum =
+            br >= 0 && br < buffer_rows && bc >= 0 && bc < p.cols ? load(buffer + br * row + bc * kLanes) : zero();
         if (s.mask) sum = select(gt(load(x + at, C), zero()), sum);
         store(dx + at, sum, C);
       }

@@ -25,7 +25,8 @@ constexpr int kWideGroups = 0, kNarrowGroups = 3;
 #if defined(__AVX512F__)
 constexpr int kHalfPx = 16;  // pixels of a tile a vector and a half wide (0: none),
 constexpr int kPairPx = 6;   // and of one that is two panels wide
-constexpr int kSlideWide = 12, kSlideNarrow = 16;  // pixels of a sliding tile (0: none): sums and T weights in registers
+constexpr int kSlideWide = 12,
+              kSlideNarrow = 16;  // pixels of a sliding tile (0: none): sums and T weights in registers
 #else
 constexpr int kHalfPx = 0, kPairPx = 0;
 constexpr int kSlideWide = 0, kSlideNarrow = 0;
@@ -45,14 +46,14 @@ NACRE_INLINE bool slides(i64 taps, i64 stride, i64 step_w, i64 step_h) {
 
 struct TileArgs {
   const float* x;
-  const i64* x_at;  // pixel -> offset from x; of a group, the first counts
-  i64 apart[3];     // from the first pixel of a group to the others
-  i64 row_px;       // sliding: pixels from a row to the next
-  const i64* y_at;  // pixel -> offset from y and mask
+  const i64* x_at;                        // pixel -> offset from x; of a group, the first counts
+  i64 apart[3];                           // from the first pixel of a group to the others
+  i64 row_px;                             // sliding: pixels from a row to the next
+  const i64* y_at;                        // pixel -> offset from y and mask
   i64 h0, nh, tap_row, nw, tap_col, run;  // rows of taps [h0, nh); h0 is for sliding tiles alone
-  const float* w;  // row r of the panel at w + r*ld_w
+  const float* w;                         // row r of the panel at w + r*ld_w
   i64 ld_w;
-  i64 second;  // tiles of two panels: floats from a row of the first one to that of the second
+  i64 second;         // tiles of two panels: floats from a row of the first one to that of the second
   const float* bias;  // null: none
   const float* mask;  // null: none; else outputs where it is not positive become 0
   const float* r;     // null: none; else added to the sums
@@ -81,7 +82,8 @@ struct Pixels {
   static constexpr int per = groups ? kGroup : 1;
   const float* p[MR / per];
   i64 d1, d2, d3;
-  inline __attribute__((always_inline)) Pixels(const TileArgs& t, i64 p0) : d1(t.apart[0]), d2(t.apart[1]), d3(t.apart[2]) {
+  inline __attribute__((always_inline)) Pixels(const TileArgs& t, i64 p0)
+      : d1(t.apart[0]), d2(t.apart[1]), d3(t.apart[2]) {
     NACRE_UNROLL for (int i = 0; i < MR / per; ++i) p[i] = t.x + t.x_at[p0 + i * per];
   }
   inline __attribute__((always_inline)) float at(int i, i64 k) const {
@@ -97,9 +99,7 @@ NACRE_INLINE void start_sums(const TileArgs& t, Vec (&acc)[MR][NV]) {
     const i64 n = t.n - v * kLanes;
     first[v] = !t.bias ? zero() : NV > 2 ? load(t.bias + v * kLanes) : n > 0 ? load(t.bias + v * kLanes, n) : zero();
   }
-  NACRE_UNROLL for (int i = 0; i < MR; ++i) {
-    NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] = first[v];
-  }
+  NACRE_UNROLL for (int i = 0; i < MR; ++i) { NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] = first[v]; }
 }
 
 template <int MR, int NV, bool groups>
@@ -174,9 +174,8 @@ template <int S, int L, int NV>
 NACRE_INLINE void finish_sums(const TileArgs& t, i64 p0, Vec (&acc)[S * L][NV], i64 rest) {
   const i64* y_at[S];
   NACRE_UNROLL for (int s = 0; s < S; ++s) y_at[s] = t.y_at + p0 + s * t.row_px;
-  const auto last_of = [rest](const float* p) __attribute__((always_inline)) {
-    return NV > 2 ? load(p) : load_some(p, rest);
-  };
+  const auto last_of = [rest](const float* p)
+                           __attribute__((always_inline)) { return NV > 2 ? load(p) : load_some(p, rest); };
   if (t.r) {
     NACRE_UNROLL for (int i = 0; i < S * L; ++i) {
       const float* r = t.r + t.r_at[p0 + i / L * t.row_px + i % L];

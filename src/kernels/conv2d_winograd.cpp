@@ -70,8 +70,8 @@ struct Outputs {
 };
 
 template <class T>
-void transform_chunk(const WinogradShape& s, const Plan& p, const winograd::Phases& phase, i64 first, i64 tiles, const float* x,
-                     const float* zeros, float* v) {
+void transform_chunk(const WinogradShape& s, const Plan& p, const winograd::Phases& phase, i64 first, i64 tiles,
+                     const float* x, const float* zeros, float* v) {
   const i64 whole = s.C / kLanes * kLanes, ld = s.ldx ? s.ldx : s.C, row = s.W * ld;
   const winograd::Image all = winograd::every({x, row, ld, s.H, s.W, zeros}, phase.h.in, phase.w.in);
   const winograd::Patch<T::inh, T::inw> patch(all);

@@ -201,19 +201,17 @@ void transform_chunk(const WinogradShape& s, const Plan& p, const Work& work, fl
   const i64 C = work.C, O = work.O, c_whole = C / kLanes * kLanes, o_whole = O / kLanes * kLanes;
   const winograd::Patch<T::inh, T::inw> inputs(work.x);
   const winograd::Patch<T::mh, T::mw> outputs(work.dy);
-  each_tile<T>(
-      s, p, work, [&](i64, const Image& x, const Image& dy, i64 h, i64 w) __attribute__((always_inline)) {
-        const float* at[T::inh * T::inw];
-        pixels(x, inputs, h - work.phase.h.pad, w - work.phase.w.pad, at);
-        for (i64 c = 0; c < c_whole; c += kLanes)
-          winograd::transform_input<T, true>(at, nullptr, c, kLanes, v, p.v_point);
-        if (c_whole < C) winograd::transform_input<T, false>(at, nullptr, c_whole, C - c_whole, v, p.v_point);
-        pixels(dy, outputs, h, w, at);
-        for (i64 o = 0; o < o_whole; o += kLanes) transform_gradient<T, true>(at, o, kLanes, sums, p.s_point, db);
-        if (o_whole < O) transform_gradient<T, false>(at, o_whole, O - o_whole, sums, p.s_point, db);
-        v += p.ld_v;
-        sums += p.OB;
-      });
+  each_tile<T>(s, p, work, [&](i64, const Image& x, const Image& dy, i64 h, i64 w) __attribute__((always_inline)) {
+    const float* at[T::inh * T::inw];
+    pixels(x, inputs, h - work.phase.h.pad, w - work.phase.w.pad, at);
+    for (i64 c = 0; c < c_whole; c += kLanes) winograd::transform_input<T, true>(at, nullptr, c, kLanes, v, p.v_point);
+    if (c_whole < C) winograd::transform_input<T, false>(at, nullptr, c_whole, C - c_whole, v, p.v_point);
+    pixels(dy, outputs, h, w, at);
+    for (i64 o = 0; o < o_whole; o += kLanes) transform_gradient<T, true>(at, o, kLanes, sums, p.s_point, db);
+    if (o_whole < O) transform_gradient<T, false>(at, o_whole, O - o_whole, sums, p.s_point, db);
+    v += p.ld_v;
+    sums += p.OB;
+  });
 }
 
 using Multiply = void (*)(const winograd_sums::Call&);
@@ -298,7 +296,8 @@ void multiply(winograd_sums::Call t, i64 rows, i64 vectors, Asking& asking) {
 
 // dw of C channels and O outputs.
 template <class T>
-void finish(const WinogradShape& s, const Plan& p, const winograd::Phases& phase, const float* sums, i64 C, i64 O, float* dw) {
+void finish(const WinogradShape& s, const Plan& p, const winograd::Phases& phase, const float* sums, i64 C, i64 O,
+            float* dw) {
   i64 taps[T::kh * T::kw];
   winograd::taps_of<T>(s, phase, s.C * s.O, taps);
   for (i64 c = 0; c < C; ++c) {
@@ -361,14 +360,13 @@ Asking ask_for(const WinogradShape& s, const Plan& p, const Work& w, i64 calls, 
   constexpr i64 n = T::mh * T::mw;
   const i64 row = p.chunk, half = n * row;
   const winograd::Patch<T::mh, T::mw> inputs(w.x), outputs(w.dy);
-  each_tile<T>(
-      s, p, w, [&](i64 i, const Image& x, const Image& dy, i64 h, i64 c) __attribute__((always_inline)) {
-        const float* at[n];
-        pixels(x, inputs, h, c, at);
-        for (i64 j = 0; j < n; ++j) list[j * row + i] = at[j];
-        pixels(dy, outputs, h, c, at);
-        for (i64 j = 0; j < n; ++j) list[half + j * row + i] = at[j];
-      });
+  each_tile<T>(s, p, w, [&](i64 i, const Image& x, const Image& dy, i64 h, i64 c) __attribute__((always_inline)) {
+    const float* at[n];
+    pixels(x, inputs, h, c, at);
+    for (i64 j = 0; j < n; ++j) list[j * row + i] = at[j];
+    pixels(dy, outputs, h, c, at);
+    for (i64 j = 0; j < n; ++j) list[half + j * row + i] = at[j];
+  });
   const i64 x_lines = ceil_div(w.C, 16), dy_lines = ceil_div(w.O, 16);
   return {calls - n * (x_lines + dy_lines), {{list, row, n, x_lines, 0}, {list + half, row, n, dy_lines, 0}}};
 }

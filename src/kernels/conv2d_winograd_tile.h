@@ -15,7 +15,7 @@ namespace winograd {
 
 NACRE_INLINE Conv2DShape convolution(const WinogradShape& s) {
   return {s.N,  s.H,  s.W,  s.C,  s.O, s.KH,   s.KW,  s.stride, s.stride, 1,          1,
-          s.PT, s.PL, s.OH, s.OW, 1,   s.bias, s.act, s.ldx, s.ldy, s.residual, s.ldr};
+          s.PT, s.PL, s.OH, s.OW, 1,   s.bias, s.act, s.ldx,    s.ldy,    s.residual, s.ldr};
 }
 
 // The window of a phase: of convolutions at stride 1.
@@ -23,7 +23,8 @@ NACRE_INLINE i64 phase_taps(i64 taps, i64 stride) { return ceil_div(taps, stride
 
 NACRE_INLINE const char* error(const WinogradShape& s) {
   if (s.stride != 1 && s.stride != 2) return "stride is 1 or 2";
-  if (s.stride == 2 ? s.KH != s.KW || (s.KW != 4 && s.KW != 5) : (s.KW != 3 && s.KW != 5) || (s.KH != s.KW && s.KH != 1)) {
+  if (s.stride == 2 ? s.KH != s.KW || (s.KW != 4 && s.KW != 5)
+                    : (s.KW != 3 && s.KW != 5) || (s.KH != s.KW && s.KH != 1)) {
     return "the window is 3x3, 5x5, 1x3 or 1x5, at stride 2 4x4 or 5x5";
   }
   const i64 taps = phase_taps(s.KW, s.stride);
@@ -306,8 +307,12 @@ struct Phases {
 NACRE_INLINE Phases phases_of(const WinogradShape& s, i64 i) {
   return {phase_of(s, s.KH, s.PT, s.H, s.OH, i / s.stride), phase_of(s, s.KW, s.PL, s.W, s.OW, i % s.stride)};
 }
-NACRE_INLINE i64 sums_of(const WinogradShape& s) { return s.turned ? 1 : s.stride * s.stride; }   // phases that are added
-NACRE_INLINE i64 parts_of(const WinogradShape& s) { return s.turned ? s.stride * s.stride : 1; }  // that lie side by side
+NACRE_INLINE i64 sums_of(const WinogradShape& s) {
+  return s.turned ? 1 : s.stride * s.stride;
+}  // phases that are added
+NACRE_INLINE i64 parts_of(const WinogradShape& s) {
+  return s.turned ? s.stride * s.stride : 1;
+}  // that lie side by side
 
 // An image of which the pixels [0, H) x [0, W) are read, and zeros around them.
 struct Image {

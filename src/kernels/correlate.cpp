@@ -176,7 +176,8 @@ Cut cut_blocks(const Correlation& q, i64 px, i64 floats, bool may_patch) {
     i64 low = 1, high = most;
     while (low < high) {
       const i64 mid = low + (high - low + 1) / 2;
-      if (ok(mid)) low = mid; else high = mid - 1;
+      if (ok(mid)) low = mid;
+      else high = mid - 1;
     }
     return ceil_div(most, ceil_div(most, low));
   };

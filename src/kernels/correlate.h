@@ -18,7 +18,9 @@ struct Axis {
   i64 y0, y_step;  // output i stands at y0 + i*y_step
   i64 k0, k_step;  // tap t is row k0 + t*k_step of the weights
   inline __attribute__((always_inline)) i64 at(i64 i, i64 t) const { return i * stride + tap0 + t * step; }
-  inline __attribute__((always_inline)) i64 span(i64 n) const { return n > 0 && taps > 0 ? (n - 1) * stride + (taps - 1) * step + 1 : 0; }
+  inline __attribute__((always_inline)) i64 span(i64 n) const {
+    return n > 0 && taps > 0 ? (n - 1) * stride + (taps - 1) * step + 1 : 0;
+  }
 };
 
 struct Correlation {

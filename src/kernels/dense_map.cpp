@@ -71,8 +71,8 @@ void run_rule(const DenseGradWMapShape& s, const RuleMatch& rule, Slice units, S
   };
   const auto in = [&](int slot) { return rule.array[slot] < 0 ? nullptr : e[rule.array[slot]]; };
   const auto out = [&](int slot) { return rule.output[slot] < 0 ? nullptr : y[rule.output[slot]]; };
-  const Update update{rule.rule, rule.decays, number(0), number(1), number(2), number(3), number(4), number(5),
-                      in(0),     in(1),       in(2),     out(0),    out(1),    out(2)};
+  const Update update{rule.rule, rule.decays, number(0), number(1), number(2), number(3), number(4),
+                      number(5), in(0),       in(1),     in(2),     out(0),    out(1),    out(2)};
   Operands at{x + s.x0, dy + s.y0, update.w_out, {}};
   at.finish.update = &update;
   product(whole_product(s), units, scratch, at);
@@ -128,8 +128,8 @@ Facts dense_grad_w_map_facts(const DenseGradWMapShape& s) {
 }
 
 void dense_grad_w_map(const DenseGradWMapShape& s, Slice units, Scratch scratch, const float* x, const float* dy,
-                      const float* e1, const float* e2, const float* e3, const float* e4, const float* e5, const float* e6,
-                      const float* e7, float* y0, float* y1, float* y2, float* y3) {
+                      const float* e1, const float* e2, const float* e3, const float* e4, const float* e5,
+                      const float* e6, const float* e7, float* y0, float* y1, float* y2, float* y3) {
   if (units.begin >= units.end) return;  // nothing may be there to be read
   const float* const e[] = {nullptr, e1, e2, e3, e4, e5, e6, e7};
   float* const y[] = {y0, y1, y2, y3};
@@ -205,8 +205,7 @@ void dense_grad_w_map(const DenseGradWMapShape& s, Slice units, Scratch scratch,
     const Product p = product_of(s, rows, columns);
     product(p, Slice{0, product_units(p)}, rest, Operands{x + s.x0 + k0, dy + s.y0 + n0, g, {}});
     if (columns == s.N) {
-      for (i64 i = 0; i < rows * columns; i += kRun)
-        epilogue(g + i, k0 * s.N + i, min_of(kRun, rows * columns - i));
+      for (i64 i = 0; i < rows * columns; i += kRun) epilogue(g + i, k0 * s.N + i, min_of(kRun, rows * columns - i));
     } else {
       for (i64 r = 0; r < rows; ++r)
         for (i64 i = 0; i < columns; i += kRun)

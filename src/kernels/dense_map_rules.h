@@ -20,34 +20,40 @@ struct RuleMatch {
 namespace rules {
 
 // Symbols of a rule: arrays, numbers, results. Each result is computed once.
+// clang-format off
 enum Symbol : signed char {
   kG, kW, kM, kV,
   kDecay, kRate, kMomentum, kC1, kC2, kEpsilon,
   kNewM, kNewV, kNewW, kKeptW, kT0, kT1, kT2,
   kSymbols
 };
+// clang-format on
 
-struct Line { Code code; Symbol to, a, b; };
+struct Line {
+  Code code;
+  Symbol to, a, b;
+};
 
 constexpr Line kDecayLines[] = {{Code::mul, kT0, kW, kDecay}, {Code::sub, kKeptW, kW, kT0}};
 // kKeptW is the weights after the decay, or the weights where there is none
 constexpr Line kSgd[] = {{Code::mul, kT0, kG, kRate}, {Code::sub, kNewW, kKeptW, kT0}};
-constexpr Line kMomentumLines[] = {{Code::mul, kT0, kG, kRate}, {Code::mul, kT1, kM, kMomentum},
-                                   {Code::sub, kNewM, kT1, kT0}, {Code::add, kNewW, kKeptW, kNewM}};
-constexpr Line kNesterov[] = {{Code::mul, kT0, kG, kRate},      {Code::mul, kT1, kM, kMomentum},
-                              {Code::sub, kNewM, kT1, kT0},     {Code::mul, kT1, kNewM, kMomentum},
-                              {Code::sub, kT2, kT1, kT0},       {Code::add, kNewW, kKeptW, kT2}};
-constexpr Line kAdam[] = {{Code::sub, kT0, kG, kM},           {Code::mul, kT0, kT0, kC1},
-                          {Code::add, kNewM, kM, kT0},        {Code::square, kT0, kG, kG},
-                          {Code::sub, kT0, kT0, kV},          {Code::mul, kT0, kT0, kC2},
-                          {Code::add, kNewV, kV, kT0},        {Code::mul, kT0, kNewM, kRate},
-                          {Code::sqrt, kT1, kNewV, kNewV},    {Code::add, kT1, kT1, kEpsilon},
-                          {Code::div, kT0, kT0, kT1},         {Code::sub, kNewW, kKeptW, kT0}};
+constexpr Line kMomentumLines[] = {{Code::mul, kT0, kG, kRate},
+                                   {Code::mul, kT1, kM, kMomentum},
+                                   {Code::sub, kNewM, kT1, kT0},
+                                   {Code::add, kNewW, kKeptW, kNewM}};
+constexpr Line kNesterov[] = {{Code::mul, kT0, kG, kRate},  {Code::mul, kT1, kM, kMomentum},
+                              {Code::sub, kNewM, kT1, kT0}, {Code::mul, kT1, kNewM, kMomentum},
+                              {Code::sub, kT2, kT1, kT0},   {Code::add, kNewW, kKeptW, kT2}};
+constexpr Line kAdam[] = {
+    {Code::sub, kT0, kG, kM},        {Code::mul, kT0, kT0, kC1},     {Code::add, kNewM, kM, kT0},
+    {Code::square, kT0, kG, kG},     {Code::sub, kT0, kT0, kV},      {Code::mul, kT0, kT0, kC2},
+    {Code::add, kNewV, kV, kT0},     {Code::mul, kT0, kNewM, kRate}, {Code::sqrt, kT1, kNewV, kNewV},
+    {Code::add, kT1, kT1, kEpsilon}, {Code::div, kT0, kT0, kT1},     {Code::sub, kNewW, kKeptW, kT0}};
 
 struct Matcher {
   const DenseGradWMapShape& s;
-  i64 reg[kSymbols];   // where a symbol is; -1: nowhere yet
-  i64 holds[64];       // the symbol in a register
+  i64 reg[kSymbols];  // where a symbol is; -1: nowhere yet
+  i64 holds[64];      // the symbol in a register
 
   NACRE_INLINE_MEMBER explicit Matcher(const DenseGradWMapShape& shape) : s(shape) {
     for (i64& r : reg) r = -1;

@@ -10,7 +10,7 @@ namespace {
 
 constexpr double kFewPx = 64;
 constexpr double kRowsFlops = 1e5;  // short units make equal shares: a slice goes over its rows as one run
-constexpr i64 kKnownPhases = 3;  // of strided gradients are worked out once per slice, not once per row
+constexpr i64 kKnownPhases = 3;     // of strided gradients are worked out once per slice, not once per row
 
 i64 rows_per_unit(double row_flops, i64 rows) {
   const double at_least = static_cast<double>(min_of(8, ceil_div(rows, kManyUnits)));  // rows share input
@@ -43,7 +43,7 @@ struct Run {
   const float* mask;  // null: none; moves like y
   float* y;
   i64 y_px;
-  i64 D;       // channels of this pass, of `all` in the weights
+  i64 D;  // channels of this pass, of `all` in the weights
   i64 all;
   float floor, ceiling;  // of y
 };
@@ -52,7 +52,8 @@ template <bool masked, bool whole>
 NACRE_INLINE void finish(float* y, const float* mask, Vec sum, Bounds within, i64 n) {
   sum = min(within.ceiling, max(within.floor, sum));  // keeps NaN
   if (masked) sum = select(gt(get<whole>(mask, n), zero()), sum);
-  if (whole) store(y, sum); else store(y, sum, n);
+  if (whole) store(y, sum);
+  else store(y, sum, n);
 }
 
 // One pixel, NV vectors of channels, any window.
@@ -236,15 +237,22 @@ void depthwise_conv2d(const DepthwiseConv2DShape& s, Slice units, Scratch scratc
   const i64 per = forward_rows_of(c), ldx = ldx_of(c), ldy = ldy_of(c), row = s.W * ldx;
   float* wide = reinterpret_cast<float*>(scratch.at);
   const i64 channels = channels_per_unit(s);
-  const i64 begin = channels > 0 ? 0 : units.begin * per, end = channels > 0 ? s.N * s.OH : min_of(units.end * per, s.N * s.OH);
+  const i64 begin = channels > 0 ? 0 : units.begin * per,
+            end = channels > 0 ? s.N * s.OH : min_of(units.end * per, s.N * s.OH);
   const float floor = s.act ? 0.0f : -__builtin_inff(), ceiling = s.act == 2 ? 6.0f : __builtin_inff();
   const bool walk = walks(s) || walks_wide(s);
   for (i64 i = begin; i < end;) {
     const i64 n = i / s.OH, stop = min_of(end, (n + 1) * s.OH);
     if (walk) {
       const float* from = x + n * s.H * row;
-      Image image{s.H, s.W, s.OH, s.OW, s.PT, s.PL, c.O, ldx, ldy, from, w, s.bias ? b : nullptr, nullptr,
-                  y + n * s.OH * s.OW * ldy, floor, ceiling};
+      Image image{s.H,     s.W,
+                  s.OH,    s.OW,
+                  s.PT,    s.PL,
+                  c.O,     ldx,
+                  ldy,     from,
+                  w,       s.bias ? b : nullptr,
+                  nullptr, y + n * s.OH * s.OW * ldy,
+                  floor,   ceiling};
       if (channels > 0) image.d0 = units.begin * channels, image.d1 = units.end * channels;
       const i64 last = stop - n * s.OH;
       if (s.M == 1) walk_image(s, image, i - n * s.OH, last);
@@ -296,7 +304,8 @@ constexpr i64 kBandRows = 8;
 
 Conv2DShape first_of(const DepthwiseBlockShape& s) {
   Conv2DShape c{};
-  c.N = s.N, c.H = s.H, c.W = s.W, c.C = s.C, c.O = s.D, c.KH = s.KH, c.KW = s.KW, c.SH = s.SH, c.SW = s.SW, c.DH = c.DW = 1;
+  c.N = s.N, c.H = s.H, c.W = s.W, c.C = s.C, c.O = s.D, c.KH = s.KH, c.KW = s.KW, c.SH = s.SH, c.SW = s.SW,
+  c.DH = c.DW = 1;
   c.PT = s.PT, c.PL = s.PL, c.OH = s.WH, c.OW = s.WW, c.G = 1, c.bias = s.bias[0], c.act = s.act[0];
   return c;
 }
@@ -305,7 +314,8 @@ DepthwiseConv2DShape second_of(const DepthwiseBlockShape& s) {
 }
 Conv2DShape third_of(const DepthwiseBlockShape& s) {
   Conv2DShape c{};
-  c.N = s.N, c.H = c.OH = s.OH, c.W = c.OW = s.OW, c.C = s.D, c.O = s.O, c.KH = c.KW = c.SH = c.SW = c.DH = c.DW = c.G = 1;
+  c.N = s.N, c.H = c.OH = s.OH, c.W = c.OW = s.OW, c.C = s.D, c.O = s.O,
+  c.KH = c.KW = c.SH = c.SW = c.DH = c.DW = c.G = 1;
   c.bias = s.bias[2], c.act = s.act[2], c.residual = s.residual;
   return c;
 }
@@ -350,12 +360,20 @@ Facts depthwise_block_facts(const DepthwiseBlockShape& s) {
   const Facts f1 = s.KH == 0 ? Facts{} : conv2d_packed_facts(first_of(s));
   Facts f;
   f.error = f1.error ? f1.error : f2.error ? f2.error : f3.error;
-  if (!f.error && !walks(second_of(s))) f.error = "S is 1 or 2, and windows leave the image by no more than they overlap";
+  if (!f.error && !walks(second_of(s)))
+    f.error = "S is 1 or 2, and windows leave the image by no more than they overlap";
   if (!f.error && s.rows < 1) f.error = "rows must be positive";
   if (f.error) return f;
   f.flops = f1.flops + f2.flops + f3.flops;
-  const Count extents[] = {s.KH == 0 ? f2.extent[0] : f1.extent[0], f1.extent[1], f1.extent[2], f2.extent[1], f2.extent[2],
-                           f3.extent[1], f3.extent[2], f3.extent[3], f3.extent[4]};
+  const Count extents[] = {s.KH == 0 ? f2.extent[0] : f1.extent[0],
+                           f1.extent[1],
+                           f1.extent[2],
+                           f2.extent[1],
+                           f2.extent[2],
+                           f3.extent[1],
+                           f3.extent[2],
+                           f3.extent[3],
+                           f3.extent[4]};
   Count all = 0;
   for (int i = 0; i < 9; ++i) all = all + (f.extent[i] = extents[i]);
   const Count most = (Count(s.WW) + Count(s.OW)) * Count(s.D) * Count(32);
@@ -388,7 +406,8 @@ void depthwise_block(const DepthwiseBlockShape& s, Slice units, Scratch scratch,
   for (i64 u = units.begin; u < units.end; ++u) {
     const i64 n = u / per, end = min_of(s.OH, (u % per + 1) * s.rows);
     for (i64 oh = u % per * s.rows; oh < end; oh += p.rows) {
-      const i64 rows = min_of(p.rows, end - oh), top = oh * s.S - s.PT2, seen = min_of((rows - 1) * s.S + 3 + top, s.WH);
+      const i64 rows = min_of(p.rows, end - oh), top = oh * s.S - s.PT2,
+                seen = min_of((rows - 1) * s.S + 3 + top, s.WH);
       if (n != image_of || made < top) made = max_of(top, 0);
       image_of = n;
       if (p.ring == 0) image.in = x + n * s.WH * wide, made = seen;
@@ -428,8 +447,8 @@ Facts depthwise_conv2d_grad_x_facts(const DepthwiseConv2DShape& s) {
   return f;
 }
 
-void depthwise_conv2d_grad_x(const DepthwiseConv2DShape& s, Slice units, Scratch scratch, const float* dy, const float* w,
-                             const float* x, float* dx) {
+void depthwise_conv2d_grad_x(const DepthwiseConv2DShape& s, Slice units, Scratch scratch, const float* dy,
+                             const float* w, const float* x, float* dx) {
   const Conv2DShape c = as_conv(s);
   const i64 per = grad_x_rows_of(c), ldx = ldx_of(c), ldy = ldy_of(c), row = s.OW * ldy;
   float* wide = reinterpret_cast<float*>(scratch.at);
@@ -450,10 +469,24 @@ void depthwise_conv2d_grad_x(const DepthwiseConv2DShape& s, Slice units, Scratch
   for (i64 i = units.begin * per; i < end;) {
     const i64 n = i / s.H, stop = min_of(end, (n + 1) * s.H);
     if (walk) {
-      const i64 back = s.SH == 1 ? s.KH - 1 : 0, at = n * s.H * s.W * ldx;  // at stride 1 the forward loop with w turned round
-      Image image{s.OH, s.OW, s.H, s.W, back ? back - s.PT : s.PT, back ? back - s.PL : s.PL, c.O, ldy, ldx,
-                        dy + n * s.OH * row, w, nullptr, s.act ? x + at : nullptr, dx + at, -__builtin_inff(),
-                        __builtin_inff()};
+      const i64 back = s.SH == 1 ? s.KH - 1 : 0,
+                at = n * s.H * s.W * ldx;  // at stride 1 the forward loop with w turned round
+      Image image{s.OH,
+                  s.OW,
+                  s.H,
+                  s.W,
+                  back ? back - s.PT : s.PT,
+                  back ? back - s.PL : s.PL,
+                  c.O,
+                  ldy,
+                  ldx,
+                  dy + n * s.OH * row,
+                  w,
+                  nullptr,
+                  s.act ? x + at : nullptr,
+                  dx + at,
+                  -__builtin_inff(),
+                  __builtin_inff()};
       image.turned = s.SH == 1;
       const i64 from = i - n * s.H, to = stop - n * s.H;
       for (i64 ih = from; s.M > 1 && ih < to; ih += kSpreadRows) {  // row by row of C*M channels, then their sums

@@ -19,15 +19,16 @@ NACRE_FIELDS(DepthwiseConv2DShape, N, H, W, C, M, KH, KW, SH, SW, DH, DW, PT, PL
 // A convolution, a depthwise one behind it with a window of 3x3 and stride S, and one of single pixels behind that, O outputs,
 // as the blocks of MobileNets have them: HxWxC -> WHxWW*D -> OHxOW*D -> OHxOW*O, all dense.
 struct DepthwiseBlockShape {
-  i64 N, H, W, C, KH, KW, SH, SW, PT, PL;  // of the first one; no groups, no dilation. KH 0: there is none, x has D channels
-  i64 WH, WW, D;                           // its outputs
+  i64 N, H, W, C, KH, KW, SH, SW, PT,
+      PL;         // of the first one; no groups, no dilation. KH 0: there is none, x has D channels
+  i64 WH, WW, D;  // its outputs
   i64 S, PT2, PL2, OH, OW, O;
-  i64 bias[3], act[3];                     // of each
-  i64 residual;                            // 1: there is an r, which the last one adds
-  i64 rows;                                // of output in a unit, whose first rows of D channels others may have formed, too
+  i64 bias[3], act[3];  // of each
+  i64 residual;         // 1: there is an r, which the last one adds
+  i64 rows;             // of output in a unit, whose first rows of D channels others may have formed, too
 };
-NACRE_FIELDS(DepthwiseBlockShape, N, H, W, C, KH, KW, SH, SW, PT, PL, WH, WW, D, S, PT2, PL2, OH, OW, O, bias, act, residual,
-             rows)
+NACRE_FIELDS(DepthwiseBlockShape, N, H, W, C, KH, KW, SH, SW, PT, PL, WH, WW, D, S, PT2, PL2, OH, OW, O, bias, act,
+             residual, rows)
 
 namespace NACRE_ISA {
 
@@ -44,14 +45,14 @@ void depthwise_block(const DepthwiseBlockShape& s, Slice units, Scratch scratch,
 
 // With act 1 the ReLU output x masks dx; there is no act 2.
 Facts depthwise_conv2d_grad_x_facts(const DepthwiseConv2DShape& s);
-void depthwise_conv2d_grad_x(const DepthwiseConv2DShape& s, Slice units, Scratch scratch, const float* dy, const float* w,
-                             const float* x, float* dx);
+void depthwise_conv2d_grad_x(const DepthwiseConv2DShape& s, Slice units, Scratch scratch, const float* dy,
+                             const float* w, const float* x, float* dx);
 
 // P partial sums over fixed runs of pixels: dw is [P][KH][KW][C][M], db is [P][C*M], where P = extent(dw) / (KH*KW*C*M).
 // With P = 1 they are the gradients; else depthwise_conv2d_grad_w_join adds them.
 Facts depthwise_conv2d_grad_w_facts(const DepthwiseConv2DShape& s);
-void depthwise_conv2d_grad_w(const DepthwiseConv2DShape& s, Slice units, Scratch scratch, const float* x, const float* dy,
-                             float* dw, float* db);
+void depthwise_conv2d_grad_w(const DepthwiseConv2DShape& s, Slice units, Scratch scratch, const float* x,
+                             const float* dy, float* dw, float* db);
 Facts depthwise_conv2d_grad_w_join_facts(const DepthwiseConv2DShape& s);
 void depthwise_conv2d_grad_w_join(const DepthwiseConv2DShape& s, Slice units, const float* dw_parts,
                                   const float* db_parts, float* dw, float* db);

@@ -11,7 +11,7 @@ constexpr bool kEnoughRegisters = true;  // for 9 sums and 9 vectors of x
 #else
 constexpr bool kEnoughRegisters = false;
 #endif
-constexpr i64 kPixels = 400;  // of dy per block of the weights' gradient, so that borders copied twice are few
+constexpr i64 kPixels = 400;   // of dy per block of the weights' gradient, so that borders copied twice are few
 constexpr i64 kChannels = 64;  // per unit there
 constexpr i64 kCopyFloats = 32 * 1024;
 constexpr i64 kWideTapRows = 8;  // of dy, over which the sums of 5x5 stay in registers
@@ -30,7 +30,9 @@ WeightPlan weight_plan(const DepthwiseConv2DShape& s) {
   const double flops = static_cast<double>(c.N) * static_cast<double>(c.OH) * row_flops(c, c.OW);
   WeightPlan p{};
   p.D = c.O;
-  if (M == 1 && (walks(s) || walks_wide(s))) {  // few parts first, channels only where rows do not suffice: those of a pixel lie together
+  if (M == 1 &&
+      (walks(s) ||
+       walks_wide(s))) {  // few parts first, channels only where rows do not suffice: those of a pixel lie together
     const double units = flops / kUnitFlops;
     const i64 wanted = units < kManyUnits ? max_of(static_cast<i64>(units), 1) : kManyUnits;
     p.rows = s.KH == 5 ? kWideTapRows : s.SH == 1 ? kTapRows : kTapRowsByTwo;
@@ -89,7 +91,8 @@ __attribute__((noinline)) void tap_sums(const Sums& s, i64 n) {
       total += d;
       const float* x = x_line;
       NACRE_UNROLL for (int r = 0; r < RT; ++r, x += x_row) {
-        NACRE_UNROLL for (int t = 0; t < NT; ++t) acc[r * NT + t] = fma(get<whole>(x + t * x_col, n), d, acc[r * NT + t]);
+        NACRE_UNROLL for (int t = 0; t < NT; ++t) acc[r * NT + t] =
+            fma(get<whole>(x + t * x_col, n), d, acc[r * NT + t]);
       }
     }
   }
@@ -117,7 +120,7 @@ __attribute__((noinline)) void sliding_sums(const Sums& s, i64 n) {
       b[r] = get<whole>(x + r * x_row + x_px, n);
     }
     x += 2 * x_px;
-    const auto pixel = [&](Vec (&p0)[3], Vec (&p1)[3], Vec (&p2)[3]) __attribute__((always_inline)) {
+    const auto pixel = [&](Vec(&p0)[3], Vec(&p1)[3], Vec(&p2)[3]) __attribute__((always_inline)) {
       const Vec d = get<whole>(dy, n);
       total += d;
       NACRE_UNROLL for (int r = 0; r < 3; ++r) {
@@ -139,9 +142,7 @@ __attribute__((noinline)) void sliding_sums(const Sums& s, i64 n) {
     if (i + 1 < cols) pixel(b, c, a);
   }
   NACRE_UNROLL for (int r = 0; r < 3; ++r) {
-    NACRE_UNROLL for (int t = 0; t < 3; ++t) {
-      put_sum(s.dw + r * s.dw_row + t * s.dw_col, acc[r * 3 + t], s.add, n);
-    }
+    NACRE_UNROLL for (int t = 0; t < 3; ++t) { put_sum(s.dw + r * s.dw_row + t * s.dw_col, acc[r * 3 + t], s.add, n); }
   }
   if (s.db) put_sum(s.db, total, s.add, n);
 }
@@ -158,7 +159,8 @@ void all_taps(Sums s, i64 KH, i64 KW, i64 n) {
       if (h + w > 0) s.db = nullptr;  // the first pass has done it
       const i64 left = KW - w;
       if (rows == 3) {
-        if (kEnoughRegisters && s.x_px == s.x_col) sliding_sums<whole>(s, n); else tap_sums<3, 3, whole>(s, n);
+        if (kEnoughRegisters && s.x_px == s.x_col) sliding_sums<whole>(s, n);
+        else tap_sums<3, 3, whole>(s, n);
         w += 3;
       } else if (left >= 7) {
         tap_sums<1, 7, whole>(s, n);
@@ -205,8 +207,8 @@ Facts depthwise_conv2d_grad_w_facts(const DepthwiseConv2DShape& s) {
   return f;
 }
 
-void depthwise_conv2d_grad_w(const DepthwiseConv2DShape& s, Slice units, Scratch scratch, const float* x, const float* dy,
-                             float* dw, float* db) {
+void depthwise_conv2d_grad_w(const DepthwiseConv2DShape& s, Slice units, Scratch scratch, const float* x,
+                             const float* dy, float* dw, float* db) {
   const Conv2DShape c = as_conv(s);
   if (c.O == 0) return;
   const WeightPlan p = weight_plan(s);
@@ -275,7 +277,8 @@ void depthwise_conv2d_grad_w(const DepthwiseConv2DShape& s, Slice units, Scratch
         t.dy = dy_block + d;
         t.dw = dw_part + d;
         t.db = db_part ? db_part + d : nullptr;
-        if (n == kLanes) all_taps<true>(t, s.KH, s.KW, n); else all_taps<false>(t, s.KH, s.KW, n);
+        if (n == kLanes) all_taps<true>(t, s.KH, s.KW, n);
+        else all_taps<false>(t, s.KH, s.KW, n);
       }
     }
   }

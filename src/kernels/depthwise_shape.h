@@ -23,7 +23,8 @@ inline Conv2DShape as_conv(const DepthwiseConv2DShape& s) {
 inline Count taps_of(const Conv2DShape& s) { return Count(s.KH) * Count(s.KW); }
 
 inline double row_flops(const Conv2DShape& s, i64 width) {
-  return 2.0 * static_cast<double>(width) * static_cast<double>(s.O) * static_cast<double>(s.KH) * static_cast<double>(s.KW);
+  return 2.0 * static_cast<double>(width) * static_cast<double>(s.O) * static_cast<double>(s.KH) *
+         static_cast<double>(s.KW);
 }
 
 template <bool whole>

@@ -57,7 +57,7 @@ struct Filter : WalkRows<rows, out_rows, whole> {
 struct Image {
   i64 IH, IW, OH, OW, PT, PL, D;
   i64 ld_in, ld_out;
-  const float* in;  // of one image, as all that follow
+  const float* in;                                             // of one image, as all that follow
   const float *w = nullptr, *bias = nullptr, *mask = nullptr;  // null: none
   float* out = nullptr;
   float floor = 0, ceiling = 0;
@@ -112,7 +112,7 @@ void filter_pairs(const Image& s, i64 h0, i64 oh, i64 end, i64 w0, i64 n, i64 d)
     if (masked) op.mask[row] = s.mask + at;
   }
   op.set_pairs(ow, n, s.OW, s.ld_out);
-  walk_pairs<R>(op, n, w0 < 1, w0 + n > s.IW);
+  walk_pairs<R>(op, n, w0<1, w0 + n> s.IW);
 }
 
 // Calls of(column, how many, channel, whole vectors?) over columns [from, to) and the channels of s.
@@ -177,9 +177,7 @@ void wide_walk(const Image& s, i64 oh, i64 ow, i64 n, i64 d) {
   }
   i64 to = (oh * s.OW + ow - (kSets - 1)) * s.ld_out + d;
   Vec sum[kSets][R];
-  NACRE_UNROLL for (int t = 0; t < kSets; ++t) {
-    NACRE_UNROLL for (int r = 0; r < R; ++r) sum[t][r] = first;
-  }
+  NACRE_UNROLL for (int t = 0; t < kSets; ++t) { NACRE_UNROLL for (int r = 0; r < R; ++r) sum[t][r] = first; }
   for (i64 i = 0; i < n + kSets - 1; ++i, to += s.ld_out) {
     NACRE_UNROLL for (int c = 0; c < S; ++c) {
       const i64 column = iw + i * S + c;
@@ -275,14 +273,12 @@ NACRE_INLINE void sum_taps(const Image& s, const float* dy, i64 oh, i64 ow, i64 
   }
   constexpr int kSets = S == 2 && R > 1 ? 2 : 1;  // of sums, or they would wait for themselves
   Vec acc[kSets][9], total = zero();
-  NACRE_UNROLL for (int k = 0; k < kSets; ++k) {
-    NACRE_UNROLL for (int t = 0; t < 9; ++t) acc[k][t] = zero();
-  }
-  const auto read = [&](Vec (&now)[R]) __attribute__((always_inline)) {
+  NACRE_UNROLL for (int k = 0; k < kSets; ++k) { NACRE_UNROLL for (int t = 0; t < 9; ++t) acc[k][t] = zero(); }
+  const auto read = [&](Vec(&now)[R]) __attribute__((always_inline)) {
     NACRE_UNROLL for (int r = 0; r < R; ++r) now[r] = in_register(g.load_in(r)), total += now[r];
     g.next();
   };
-  const auto tap = [&](Vec a, const Vec (&now)[R], int row, int kw) __attribute__((always_inline)) {
+  const auto tap = [&](Vec a, const Vec(&now)[R], int row, int kw) __attribute__((always_inline)) {
     NACRE_UNROLL for (int kh = 0; kh < 3; ++kh) {
       if (row < kh || (row - kh) % S != 0 || (row - kh) / S >= R) continue;
       const int r = row < kh || (row - kh) / S >= R ? 0 : (row - kh) / S;
@@ -353,7 +349,8 @@ NACRE_INLINE void sum_taps(const Image& s, const float* dy, i64 oh, i64 ow, i64 
     if (whole) store(p, to.add ? load(p) + v : v);
     else store(p, to.add ? load(p, s.D - d) + v : v, s.D - d);
   };
-  NACRE_UNROLL for (int t = 0; t < 9; ++t) put(to.dw + t * to.D + d, kSets > 1 ? acc[0][t] + acc[kSets - 1][t] : acc[0][t]);
+  NACRE_UNROLL for (int t = 0; t < 9; ++t)
+      put(to.dw + t * to.D + d, kSets > 1 ? acc[0][t] + acc[kSets - 1][t] : acc[0][t]);
   if (to.db) put(to.db + d, total);
 }
 

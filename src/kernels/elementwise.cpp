@@ -32,8 +32,10 @@ NACRE_INLINE Vec inf() { return set1(__builtin_inff()); }
 #define LANES1(expr) lanes(a, [](double x) { return expr; })
 #define LANES2(expr) lanes(a, b, [](double x, double y) { return expr; })
 namespace op {
-#define ELEMENTWISE(name, arity, on_vec, on_f64, on_i64) \
-  struct name { NACRE_INLINE auto at([[maybe_unused]] NACRE_OPERANDS##arity(Vec)) { return on_vec; } };
+#define ELEMENTWISE(name, arity, on_vec, on_f64, on_i64)                                 \
+  struct name {                                                                          \
+    NACRE_INLINE auto at([[maybe_unused]] NACRE_OPERANDS##arity(Vec)) { return on_vec; } \
+  };
 #include "kernels/elementwise.def"
 #undef ELEMENTWISE
 }  // namespace op
@@ -169,9 +171,10 @@ void map_reduce(const ElementwiseShape& s, Slice units, Scratch scratch, const v
       x[i] = step ? static_cast<const char*>(from[i]) + outer * step : from[i];
     }
     for (i64 k = 0; k < s.outputs * C; ++k) total[k] = 0.0;
-    run_tiles(t, c, Slice{part, part + 1}, scratch, kF32, x, nowhere, [&](const Tile& at, float* const* reg, const i64*) {
-      for (i64 o = 0; o < s.outputs; ++o) add_columns(at.count / C, C, reg[s.out_reg[o]], total + o * C);
-    });
+    run_tiles(t, c, Slice{part, part + 1}, scratch, kF32, x, nowhere,
+              [&](const Tile& at, float* const* reg, const i64*) {
+                for (i64 o = 0; o < s.outputs; ++o) add_columns(at.count / C, C, reg[s.out_reg[o]], total + o * C);
+              });
     for (i64 o = 0; o < s.outputs; ++o)
       for (i64 k = 0; k < C; ++k) y[o][u * C + k] = static_cast<float>(total[o * C + k]);
   }
@@ -181,9 +184,9 @@ const MapFn* map_functions() { return kF32; }
 
 Facts elementwise_facts(const ElementwiseShape& s) { return facts_of<float>(s, kF32); }
 
-void elementwise(const ElementwiseShape& s, Slice units, Scratch scratch, const void* x0, const void* x1, const void* x2,
-                 const void* x3, const void* x4, const void* x5, const void* x6, const void* x7, void* y0, void* y1,
-                 void* y2, void* y3) {
+void elementwise(const ElementwiseShape& s, Slice units, Scratch scratch, const void* x0, const void* x1,
+                 const void* x2, const void* x3, const void* x4, const void* x5, const void* x6, const void* x7,
+                 void* y0, void* y1, void* y2, void* y3) {
   const void* const x[] = {x0, x1, x2, x3, x4, x5, x6, x7};
   void* const y[] = {y0, y1, y2, y3};
   run<float>(s, units, scratch, kF32, x, y);

@@ -14,17 +14,17 @@
 namespace nacre {
 
 struct ElementwiseShape {
-  i64 rank, dims[6];        // dims as Python collapsed them; rank 0 is one element
-  i64 inputs, outputs;      // at most 8 and 4
+  i64 rank, dims[6];    // dims as Python collapsed them; rank 0 is one element
+  i64 inputs, outputs;  // at most 8 and 4
   i64 in_dtype[8], out_dtype[4];
-  i64 in_strides[48];       // [input][dim of 6], in elements, >= 0
-  i64 length, code[240];    // at most 48 instructions of 5 words
-  double consts[16];        // whole numbers beyond 2^53 lose bits: those come as inputs
-  i64 out_reg[4];           // which register each output stores
-  i64 out_ld[4];            // elements from one run of the last dim to the next, at least its length; 0: no gaps
+  i64 in_strides[48];     // [input][dim of 6], in elements, >= 0
+  i64 length, code[240];  // at most 48 instructions of 5 words
+  double consts[16];      // whole numbers beyond 2^53 lose bits: those come as inputs
+  i64 out_reg[4];         // which register each output stores
+  i64 out_ld[4];          // elements from one run of the last dim to the next, at least its length; 0: no gaps
 };
-NACRE_FIELDS(ElementwiseShape, rank, dims, inputs, outputs, in_dtype, out_dtype, in_strides, length, code, consts, out_reg,
-             out_ld)
+NACRE_FIELDS(ElementwiseShape, rank, dims, inputs, outputs, in_dtype, out_dtype, in_strides, length, code, consts,
+             out_reg, out_ld)
 
 namespace NACRE_ISA {
 
@@ -33,9 +33,9 @@ using MapFn = void (*)(i64 n, float* d, const float* a, const float* b, const fl
 const MapFn* map_functions();
 
 Facts elementwise_facts(const ElementwiseShape& s);
-void elementwise(const ElementwiseShape& s, Slice units, Scratch scratch, const void* x0, const void* x1, const void* x2,
-                 const void* x3, const void* x4, const void* x5, const void* x6, const void* x7, void* y0, void* y1,
-                 void* y2, void* y3);
+void elementwise(const ElementwiseShape& s, Slice units, Scratch scratch, const void* x0, const void* x1,
+                 const void* x2, const void* x3, const void* x4, const void* x5, const void* x6, const void* x7,
+                 void* y0, void* y1, void* y2, void* y3);
 
 Facts elementwise_f64_facts(const ElementwiseShape& s);
 void elementwise_f64(const ElementwiseShape& s, Slice units, Scratch scratch, const void* x0, const void* x1,

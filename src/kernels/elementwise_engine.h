@@ -11,7 +11,7 @@ namespace {
 
 constexpr i64 kInputs = 8, kConsts = 16, kOutputs = 4, kWords = 5, kRegisters = 64;
 constexpr i64 kFirstConst = kInputs, kFirstTemp = kInputs + kConsts;
-constexpr i64 kUnitElements = 16384;   // about 2 us for one cheap operation
+constexpr i64 kUnitElements = 16384;      // about 2 us for one cheap operation
 constexpr i64 kScratchBytes = 24 * 1024;  // half of a 48 KiB L1, three quarters of a 32 KiB one
 constexpr i64 kNearElements = 64 * 1024;  // of an operand; more come from beyond L2
 constexpr i64 kFewSteps = 3;  // with fewer, reads and writes go on without a break and the CPU fetches ahead by itself
@@ -21,17 +21,30 @@ using OpFn = void (*)(i64 n, T* d, const T* a, const T* b, const T* c);
 
 // What an opcode returns for a compute type that has no such form: NONE in elementwise.def.
 struct NoForm {};
-#define NONE NoForm{}
-template <class R> constexpr bool has_form = true;
-template <> constexpr bool has_form<NoForm> = false;
+#define NONE \
+  NoForm {}
+template <class R>
+constexpr bool has_form = true;
+template <>
+constexpr bool has_form<NoForm> = false;
 #define NACRE_OPERANDS1(T) T a
 #define NACRE_OPERANDS2(T) T a, [[maybe_unused]] T b
 #define NACRE_OPERANDS3(T) T a, [[maybe_unused]] T b, [[maybe_unused]] T c
 
-template <class T> struct DTypeOf;
-template <> struct DTypeOf<float> { static constexpr DType value = DType::f32; };
-template <> struct DTypeOf<double> { static constexpr DType value = DType::f64; };
-template <> struct DTypeOf<i64> { static constexpr DType value = DType::i64; };
+template <class T>
+struct DTypeOf;
+template <>
+struct DTypeOf<float> {
+  static constexpr DType value = DType::f32;
+};
+template <>
+struct DTypeOf<double> {
+  static constexpr DType value = DType::f64;
+};
+template <>
+struct DTypeOf<i64> {
+  static constexpr DType value = DType::i64;
+};
 
 // How the elements are cut. A tile is either `rows` whole runs of the last dim or a piece of one run.
 struct Cut {
@@ -40,7 +53,7 @@ struct Cut {
   i64 rows;                 // runs per tile; 0: a run takes `per_run` tiles
   i64 per_run;
   i64 tiles, tiles_per_unit;
-  i64 buffers;              // registers that need memory of their own
+  i64 buffers;  // registers that need memory of their own
 };
 
 NACRE_ALWAYS bool is_flat(const ElementwiseShape& s, i64 input) {
@@ -222,7 +235,8 @@ struct Tile {
 
 // Whether input i, which has gaps between its runs, is rather read run by run where it is than copied first.
 bool reads_runs(const ElementwiseShape& s, const Cut& c, i64 i, i64 compute) {
-  if (s.rank != 2 || s.in_strides[i * 6 + 1] != 1 || c.rows < 2 || c.inner < 8 || s.in_dtype[i] != compute) return false;
+  if (s.rank != 2 || s.in_strides[i * 6 + 1] != 1 || c.rows < 2 || c.inner < 8 || s.in_dtype[i] != compute)
+    return false;
   i64 uses = 0;
   for (i64 t = 0; t < s.length; ++t) {
     const i64* w = s.code + t * kWords;
@@ -392,7 +406,8 @@ NACRE_ALWAYS void run_tiles(const ElementwiseShape& s, const Cut& c, Slice units
         fn[t](count, out, a, b, d);
         continue;
       }
-      const i64 by = step[w[2]], by_b = arity > 1 ? step[w[3]] : by, by_d = arity > 2 ? step[w[4]] : by, to = ld ? ld : n;
+      const i64 by = step[w[2]], by_b = arity > 1 ? step[w[3]] : by, by_d = arity > 2 ? step[w[4]] : by,
+                to = ld ? ld : n;
       step[w[1]] = to;
       if (by == n && by_b == n && by_d == n && to == n) {
         fn[t](count, out, a, b, d);
@@ -410,18 +425,18 @@ void run(const ElementwiseShape& s, Slice units, Scratch scratch, const OpFn<T>*
   if (units.begin >= units.end) return;  // also when there is no element at all
   run_tiles(s, cut_of<T>(s), units, scratch, ops, x, y, [&](const Tile& at, T* const* reg, const i64* step) {
     for (i64 pass = 0; pass < 2; ++pass)  // inputs that are stored as they are first: another output may overwrite them
-    for (i64 o = 0; o < s.outputs; ++o) {
-      if ((s.out_reg[o] < kFirstConst) != (pass == 0)) continue;
-      const i64 ld = s.out_ld[o], runs = step || ld ? at.runs : 1, n = step || ld ? at.n : at.count;
-      const i64 by = step ? step[s.out_reg[o]] : n, to = ld ? ld : n;
-      for (i64 r = 0; r < runs; ++r) {
-        const T* from = reg[s.out_reg[o]] + r * by;
-        NACRE_BY_DTYPE(s.out_dtype[o], D, {
-          D* out = as<D>(y[o]) + at.out(ld) + r * to;
-          if (static_cast<const void*>(out) != static_cast<const void*>(from)) convert_run(n, 1, from, out);
-        })
+      for (i64 o = 0; o < s.outputs; ++o) {
+        if ((s.out_reg[o] < kFirstConst) != (pass == 0)) continue;
+        const i64 ld = s.out_ld[o], runs = step || ld ? at.runs : 1, n = step || ld ? at.n : at.count;
+        const i64 by = step ? step[s.out_reg[o]] : n, to = ld ? ld : n;
+        for (i64 r = 0; r < runs; ++r) {
+          const T* from = reg[s.out_reg[o]] + r * by;
+          NACRE_BY_DTYPE(s.out_dtype[o], D, {
+            D* out = as<D>(y[o]) + at.out(ld) + r * to;
+            if (static_cast<const void*>(out) != static_cast<const void*>(from)) convert_run(n, 1, from, out);
+          })
+        }
       }
-    }
   });
 }
 

@@ -24,15 +24,19 @@ void map3(i64 n, T* d, const T* a, const T* b, const T* c) {
 
 // One struct per opcode and type.
 namespace f64_op {
-#define ELEMENTWISE(name, arity, on_vec, on_f64, on_i64) \
-  struct name { static NACRE_ALWAYS auto at([[maybe_unused]] NACRE_OPERANDS##arity(double)) { return on_f64; } };
+#define ELEMENTWISE(name, arity, on_vec, on_f64, on_i64)                                           \
+  struct name {                                                                                    \
+    static NACRE_ALWAYS auto at([[maybe_unused]] NACRE_OPERANDS##arity(double)) { return on_f64; } \
+  };
 #include "kernels/elementwise.def"
 #undef ELEMENTWISE
 }  // namespace f64_op
 
 namespace i64_op {
-#define ELEMENTWISE(name, arity, on_vec, on_f64, on_i64) \
-  struct name { static NACRE_ALWAYS auto at([[maybe_unused]] NACRE_OPERANDS##arity(i64)) { return on_i64; } };
+#define ELEMENTWISE(name, arity, on_vec, on_f64, on_i64)                                        \
+  struct name {                                                                                 \
+    static NACRE_ALWAYS auto at([[maybe_unused]] NACRE_OPERANDS##arity(i64)) { return on_i64; } \
+  };
 #include "kernels/elementwise.def"
 #undef ELEMENTWISE
 }  // namespace i64_op

@@ -7,8 +7,8 @@ namespace nacre {
 namespace NACRE_ISA {
 namespace {
 
-constexpr i64 kUnit = 16384;   // elements in a unit
-constexpr i64 kMostUnits = 64; // of a scatter: each looks at every index
+constexpr i64 kUnit = 16384;    // elements in a unit
+constexpr i64 kMostUnits = 64;  // of a scatter: each looks at every index
 
 bool is_index(i64 dtype) { return dtype == static_cast<i64>(DType::i32) || dtype == static_cast<i64>(DType::i64); }
 
@@ -18,13 +18,32 @@ NACRE_ALWAYS i64 wrapped(i64 index, i64 R) {
   return index >= 0 && index < R ? index : -1;
 }
 
-template <class T> struct Missing;
-template <> struct Missing<float> { static NACRE_ALWAYS float value() { return __builtin_nanf(""); } };
-template <> struct Missing<double> { static NACRE_ALWAYS double value() { return __builtin_nan(""); } };
-template <> struct Missing<i32> { static NACRE_ALWAYS i32 value() { return INT32_MIN; } };
-template <> struct Missing<i64> { static NACRE_ALWAYS i64 value() { return INT64_MIN; } };
-template <> struct Missing<u8> { static NACRE_ALWAYS u8 value() { return 255; } };
-template <> struct Missing<Bool> { static NACRE_ALWAYS Bool value() { return Bool{1}; } };
+template <class T>
+struct Missing;
+template <>
+struct Missing<float> {
+  static NACRE_ALWAYS float value() { return __builtin_nanf(""); }
+};
+template <>
+struct Missing<double> {
+  static NACRE_ALWAYS double value() { return __builtin_nan(""); }
+};
+template <>
+struct Missing<i32> {
+  static NACRE_ALWAYS i32 value() { return INT32_MIN; }
+};
+template <>
+struct Missing<i64> {
+  static NACRE_ALWAYS i64 value() { return INT64_MIN; }
+};
+template <>
+struct Missing<u8> {
+  static NACRE_ALWAYS u8 value() { return 255; }
+};
+template <>
+struct Missing<Bool> {
+  static NACRE_ALWAYS Bool value() { return Bool{1}; }
+};
 
 template <class F>
 NACRE_ALWAYS void by_index(i64 index_dtype, const void* indices, F f) {
@@ -51,7 +70,8 @@ void gather_rows(const GatherShape& s, Slice units, const T* x, const X* indices
     if (r >= 0) {
       const T* x_r = x + (o * s.R + r) * s.I;
       if (s.I == 1) *y_k = *x_r;
-      else copy_run(reinterpret_cast<char*>(y_k), reinterpret_cast<const char*>(x_r), s.I * static_cast<i64>(sizeof(T)));
+      else
+        copy_run(reinterpret_cast<char*>(y_k), reinterpret_cast<const char*>(x_r), s.I * static_cast<i64>(sizeof(T)));
     } else {
       for (i64 i = 0; i < s.I; ++i) y_k[i] = Missing<T>::value();
     }
@@ -126,9 +146,8 @@ void scatter_rows(const ScatterShape& s, Slice units, const T* x, const X* indic
     T* y_o = y + o * s.R * s.I;
     start_run(y_o + run.begin * s.I, s.base ? x + (o * s.R + run.begin) * s.I : x, (run.end - run.begin) * s.I, s.base);
     const T* updates_o = updates + o * s.n * s.I;
-    each_hit(indices, s.n, s.R, run, [&](i64 j, i64 r) __attribute__((always_inline)) {
-      add_run(y_o + r * s.I, updates_o + j * s.I, s.I);
-    });
+    each_hit(indices, s.n, s.R, run,
+             [&](i64 j, i64 r) __attribute__((always_inline)) { add_run(y_o + r * s.I, updates_o + j * s.I, s.I); });
   }
 }
 
@@ -242,9 +261,8 @@ Facts gather_facts(const GatherShape& s) {
 }
 
 void gather(const GatherShape& s, Slice units, const void* x, const void* indices, void* y) {
-  by_index(s.index_dtype, indices, [&](const auto* index) {
-    NACRE_BY_DTYPE(s.dtype, T, gather_rows(s, units, as<T>(x), index, as<T>(y)))
-  });
+  by_index(s.index_dtype, indices,
+           [&](const auto* index) { NACRE_BY_DTYPE(s.dtype, T, gather_rows(s, units, as<T>(x), index, as<T>(y))) });
 }
 
 Facts scatter_add_facts(const ScatterShape& s) { return scatter_facts_of(s, false); }
@@ -268,9 +286,8 @@ Facts take_along_facts(const GatherShape& s) {
 }
 
 void take_along(const GatherShape& s, Slice units, const void* x, const void* indices, void* y) {
-  by_index(s.index_dtype, indices, [&](const auto* index) {
-    NACRE_BY_DTYPE(s.dtype, T, take_along_as(s, units, as<T>(x), index, as<T>(y)))
-  });
+  by_index(s.index_dtype, indices,
+           [&](const auto* index) { NACRE_BY_DTYPE(s.dtype, T, take_along_as(s, units, as<T>(x), index, as<T>(y))) });
 }
 
 Facts scatter_add_along_facts(const ScatterShape& s) { return scatter_facts_of(s, true); }
@@ -309,7 +326,8 @@ Facts scatter_nd_facts(const ScatterNdShape& s) {
   return f;
 }
 
-void scatter_nd(const ScatterNdShape& s, Slice units, const void* x, const void* indices, const void* updates, void* y) {
+void scatter_nd(const ScatterNdShape& s, Slice units, const void* x, const void* indices, const void* updates,
+                void* y) {
   by_index(s.index_dtype, indices, [&](const auto* index) {
     NACRE_BY_DTYPE(s.dtype, T, scatter_nd_as(s, units, as<T>(x), index, as<T>(updates), as<T>(y)))
   });

@@ -27,8 +27,8 @@ struct ScatterNdShape {
   i64 inner;          // elements at each place
   i64 n;              // number of index rows
   i64 index_dtype, dtype;
-  i64 base;           // 1: the result starts as x; 0: as zeros, and x is absent
-  i64 add;            // 1: adds; 0: writes, the last one wins
+  i64 base;  // 1: the result starts as x; 0: as zeros, and x is absent
+  i64 add;   // 1: adds; 0: writes, the last one wins
 };
 NACRE_FIELDS(ScatterNdShape, rank, dims, inner, n, index_dtype, dtype, base, add)
 

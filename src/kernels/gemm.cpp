@@ -9,7 +9,9 @@ namespace {
 
 // ---- tables of tiles ------------------------------------------------------------------------------------------------
 
-struct Tiles { Tile at[kWidest + 1][16]; };
+struct Tiles {
+  Tile at[kWidest + 1][16];
+};
 template <int NV, int MR>
 constexpr void add_rows(Tiles& t) {
   if constexpr (MR > 0) {
@@ -49,7 +51,9 @@ constexpr DotTiles add_dot_rows(DotTiles t) {
 }
 constexpr DotTiles kDotTiles = add_dot_rows<kMaxDotRows>(DotTiles{});
 
-struct FoldedTiles { Folded at[2][kFoldedRows + 1]; };  // the second ones ask for the rows behind
+struct FoldedTiles {
+  Folded at[2][kFoldedRows + 1];
+};  // the second ones ask for the rows behind
 template <int MR>
 constexpr void add_folded_rows(FoldedTiles& t) {
   if constexpr (MR > 0) {
@@ -126,7 +130,7 @@ struct PanelPass {
   Finish finish;
   float* packed;  // where the copy of the panel is, or will be if it has to be copied
   bool ready;
-  bool first;     // panel of a run of units: none of them has read a yet
+  bool first;  // panel of a run of units: none of them has read a yet
 };
 
 void panel_pass(const Run& r, const PanelPass& at, PanelCopy& next) {
@@ -214,8 +218,15 @@ void straight(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
       const BlockOfB c = walk.at(t + 1);
       const i64 panels = c.j1 - c.j0;
       if (c.j1 <= full)
-        next = {r.at.b + c.k * p.b_k + c.j0 * width, r.packed + (1 - half) * s.packed_floats / 2, panels * c.kc,
-                panels, 0, p.b_k, c.kc * width, (s.group > 1 ? kAskedRows : kAskedRowsOfOne) * p.b_k, copies};
+        next = {r.at.b + c.k * p.b_k + c.j0 * width,
+                r.packed + (1 - half) * s.packed_floats / 2,
+                panels * c.kc,
+                panels,
+                0,
+                p.b_k,
+                c.kc * width,
+                (s.group > 1 ? kAskedRows : kAskedRowsOfOne) * p.b_k,
+                copies};
     }
     const bool copied = copies && next.left > 0;
     float* packed = r.packed + (copies ? half * s.packed_floats / 2 : 0);
@@ -223,8 +234,10 @@ void straight(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
       const i64 n0 = s.panels.start(j) * kLanes;
       float* c = r.at.c + m0 * p.c_m + n0;
       float* sums = p.whole ? r.turned : c;
-      panel_pass(r, {a, m0, m1, j, b.k, b.kc, c, p.c_m, sums, p.whole ? width : p.c_m, b.k + b.kc >= p.K,
-                     finish_at(r.at.finish, m0, n0), packed, ready, b.k == 0 && j == j0}, next);
+      panel_pass(r,
+                 {a, m0, m1, j, b.k, b.kc, c, p.c_m, sums, p.whole ? width : p.c_m, b.k + b.kc >= p.K,
+                  finish_at(r.at.finish, m0, n0), packed, ready, b.k == 0 && j == j0},
+                 next);
       packed += b.kc * width;
     }
     if (copies) finish_copy(next, width);
@@ -244,7 +257,8 @@ void turned(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
     do {
       const i64 kc = min_of(s.kc, p.K - k);
       const BlockOfA a{r.at.a + m0 * p.a_m + k * p.a_k, p.a_m, p.a_k};
-      panel_pass(r, {a, m0, m1, j, k, kc, r.turned, width, r.turned, width, false, Finish{}, r.packed, false, false}, none);
+      panel_pass(r, {a, m0, m1, j, k, kc, r.turned, width, r.turned, width, false, Finish{}, r.packed, false, false},
+                 none);
       k += kc;
     } while (k < p.K);
     turn_block(r.turned, width, m1 - m0, n, r.at.c + n0 * p.c_m + m0, p.c_m, finish_at(r.at.finish, n0, m0));
@@ -323,7 +337,9 @@ void rectangle(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
 struct PendingDots {
   static constexpr int most = kPendingTiles;
   int n = 0;
-  struct { i64 m, n, rows, columns; } tile[most];
+  struct {
+    i64 m, n, rows, columns;
+  } tile[most];
   float sums[most][kMaxSums + kLanes];  // a row is read in whole vectors
 };
 
@@ -400,10 +416,8 @@ void folded_rectangle(const Run& r, i64 m0, i64 m1) {
     const i64 rows = left == 1 ? m1 - m : ceil_div(m1 - m, left);
     const float* a = r.at.a + m * p.a_m;
     kFoldedTiles.at[s.asks_rows][rows]({even, a, p.a_m, r.packed, odd, r.turned, a + rows * p.a_m});
-    if (s.swaps)
-      put_columns(r.turned, rows, p.N, r.at.c + m, p.c_m, finish_at(f, 0, m));
-    else
-      turn_block(r.turned, kFoldedRows, p.N, rows, r.at.c + m * p.c_m, p.c_m, finish_at(f, m, 0));
+    if (s.swaps) put_columns(r.turned, rows, p.N, r.at.c + m, p.c_m, finish_at(f, 0, m));
+    else turn_block(r.turned, kFoldedRows, p.N, rows, r.at.c + m * p.c_m, p.c_m, finish_at(f, m, 0));
     m += rows;
   }
 }
@@ -414,10 +428,8 @@ void for_rectangles(const Plan& s, Slice units, F f) {
   if (units.begin == 0 && units.end == s.m_blocks * s.n_blocks) return f(0, s.m_blocks, 0, s.n_blocks);
   const i64 inner = s.n_inner ? s.n_blocks : s.m_blocks;
   const auto call = [&](i64 o0, i64 o1, i64 i0, i64 i1) {
-    if (s.n_inner)
-      f(o0, o1, i0, i1);
-    else
-      f(i0, i1, o0, o1);
+    if (s.n_inner) f(o0, o1, i0, i1);
+    else f(i0, i1, o0, o1);
   };
   i64 u = units.begin;
   while (u < units.end) {
@@ -470,15 +482,12 @@ void product(const Product& product, Slice units, Scratch scratch, const Operand
   }
   if (s.form == Form::folded || s.form == Form::swapped_folded) {
     fold_columns(r.at.b, p.b_k, p.b_n, p.K, p.N, packed);
-    return for_rectangles(s, units, [&](i64 i0, i64 i1, i64, i64) {
-      folded_rectangle(r, i0 * s.mb, min_of(i1 * s.mb, p.M));
-    });
+    return for_rectangles(s, units,
+                          [&](i64 i0, i64 i1, i64, i64) { folded_rectangle(r, i0 * s.mb, min_of(i1 * s.mb, p.M)); });
   }
   if (s.form == Form::dots) {
-    if (s.packed_floats > 0 && p.b_k == 1)
-      copy_rows(at.b, p.b_n, p.N, p.K, packed, apart(p.K));
-    else if (s.packed_floats > 0)
-      pack_turned(at.b, p.b_k, p.N, p.K, apart(p.K), packed);
+    if (s.packed_floats > 0 && p.b_k == 1) copy_rows(at.b, p.b_n, p.N, p.K, packed, apart(p.K));
+    else if (s.packed_floats > 0) pack_turned(at.b, p.b_k, p.N, p.K, apart(p.K), packed);
     if (s.a_floats > 0) copy_rows(at.a, p.a_m, p.M, p.K, r.copied, apart(p.K));
     for_rectangles(s, units, [&](i64 i0, i64 i1, i64 j0, i64 j1) {
       dots_rectangle(r, i0 * s.mb, min_of(i1 * s.mb, p.M), j0 * s.nb * s.nv, min_of(j1 * s.nb * s.nv, p.N));

@@ -14,9 +14,9 @@ namespace nacre::NACRE_ISA {
 
 struct Product {
   i64 M, N, K;
-  i64 a_m, a_k;  // a(m, k) = a[m * a_m + k * a_k]; one of the two strides is 1
-  i64 b_k, b_n;  // b(k, n) = b[k * b_k + n * b_n]; likewise
-  i64 c_m;       // c(m, n) = c[m * c_m + n]
+  i64 a_m, a_k;        // a(m, k) = a[m * a_m + k * a_k]; one of the two strides is 1
+  i64 b_k, b_n;        // b(k, n) = b[k * b_k + n * b_n]; likewise
+  i64 c_m;             // c(m, n) = c[m * c_m + n]
   bool whole = false;  // only finished sums get to c, as an update at the store needs it
 };
 

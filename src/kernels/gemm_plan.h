@@ -9,40 +9,40 @@
 namespace nacre::NACRE_ISA {
 namespace {
 
-constexpr i64 kDepth = 1024;           // steps of k per pass: a panel of 64 x 1024 floats (256 KiB) streams from L2
+constexpr i64 kDepth = 1024;  // steps of k per pass: a panel of 64 x 1024 floats (256 KiB) streams from L2
 constexpr double kDotEnd = kLanes == 16 ? 3.0 : 1.3;  // cycles for adding the lanes of a sum
-constexpr i64 kDotDepth = 768;         // in the dot form: eight rows take 24 KiB of L1
+constexpr i64 kDotDepth = 768;                        // in the dot form: eight rows take 24 KiB of L1
 constexpr int kPendingTiles = 16;
-constexpr i64 kOneSet = 1024;          // floats: rows so far apart, or a multiple, share one set of L1
-constexpr i64 kColumnDepth = 128;      // steps of k per pass where columns of a are rows in memory that share cache sets
-constexpr i64 kSameSet = kLanes == 16 ? 8192 : 1024;  // floats from one to the next where they must be copied,
+constexpr i64 kOneSet = 1024;      // floats: rows so far apart, or a multiple, share one set of L1
+constexpr i64 kColumnDepth = 128;  // steps of k per pass where columns of a are rows in memory that share cache sets
+constexpr i64 kSameSet = kLanes == 16 ? 8192 : 1024;          // floats from one to the next where they must be copied,
 constexpr i64 kCopiedFloats = 192 * 1024, kCopiedRows = 384;  // so many at a time,
-constexpr i64 kPaysACopyOfA = 64;      // if as many columns make up for it
-constexpr i64 kSumRows = 512;          // of unfinished sums that are kept apart: 128 KiB of L2
-constexpr i64 kFewRows = 256;          // with more, going through c for every few steps of k costs more than b does
-constexpr i64 kFarDepth = 128;         // the same where b comes from memory, which gives its best in runs of a KiB:
-constexpr i64 kMostGrouped = 4;        // as many panels are then copied together,
+constexpr i64 kPaysACopyOfA = 64;                             // if as many columns make up for it
+constexpr i64 kSumRows = 512;                                 // of unfinished sums that are kept apart: 128 KiB of L2
+constexpr i64 kFewRows = 256;              // with more, going through c for every few steps of k costs more than b does
+constexpr i64 kFarDepth = 128;             // the same where b comes from memory, which gives its best in runs of a KiB:
+constexpr i64 kMostGrouped = 4;            // as many panels are then copied together,
 constexpr i64 kPanelsAtOnce = 128 * 1024;  // if those at hand and the next fit half of L2
-constexpr double kNearFloats = 1024 * 1024;  // of b: what L3 gives at any stride
-constexpr double kL2Floats = 192 * 1024;       // from here up to
-constexpr double kL3Floats = 4 * 1024 * 1024;  // here asking ahead gains a fifth: 125 GB/s, not 105
-constexpr i64 kLongRow = 1000;         // of b: shorter ones follow each other closely enough
+constexpr double kNearFloats = 1024 * 1024;          // of b: what L3 gives at any stride
+constexpr double kL2Floats = 192 * 1024;             // from here up to
+constexpr double kL3Floats = 4 * 1024 * 1024;        // here asking ahead gains a fifth: 125 GB/s, not 105
+constexpr i64 kLongRow = 1000;                       // of b: shorter ones follow each other closely enough
 constexpr i64 kAskedRows = 4, kAskedRowsOfOne = 12;  // of b, before they are copied
-constexpr i64 kRowsAhead = 8;          // of b, before few rows of a meet them; from memory rather blocks,
+constexpr i64 kRowsAhead = 8;                        // of b, before few rows of a meet them; from memory rather blocks,
 constexpr i64 kAskedDepth = 32, kAskedFloats = 384;  // in runs of 1.5 KiB
-constexpr i64 kPaysACopyOfB = 4;       // tiles that read it
-constexpr i64 kStreamed = 8 * 1024 * 1024;  // floats of c that no cache keeps until somebody reads them
-constexpr i64 kUnitWork = 128 * 1024;  // multiply-adds a unit should have: about 2 us
-constexpr i64 kRowsForB = 4;           // of a, that take as long as reading b does
+constexpr i64 kPaysACopyOfB = 4;                     // tiles that read it
+constexpr i64 kStreamed = 8 * 1024 * 1024;           // floats of c that no cache keeps until somebody reads them
+constexpr i64 kUnitWork = 128 * 1024;                // multiply-adds a unit should have: about 2 us
+constexpr i64 kRowsForB = 4;                         // of a, that take as long as reading b does
 constexpr i64 kMostUnits = 4096;
-constexpr i64 kTilesAhead = 2;         // of an update's arrays: about what another core takes to hand a line over
-constexpr i64 kTilesInPlace = 24;      // that read b where it is, if panels are wide,
-constexpr i64 kWideRow = 64;           // which takes four lines,
-constexpr i64 kPanelInL1 = 8 * 1024;   // and unless copies stay in L1, where aliased rows do not
+constexpr i64 kTilesAhead = 2;          // of an update's arrays: about what another core takes to hand a line over
+constexpr i64 kTilesInPlace = 24;       // that read b where it is, if panels are wide,
+constexpr i64 kWideRow = 64;            // which takes four lines,
+constexpr i64 kPanelInL1 = 8 * 1024;    // and unless copies stay in L1, where aliased rows do not
 constexpr i64 kNearBlock = 160 * 1024;  // floats of a that stay in L2 while panels pass; more are asked for in time
-constexpr i64 kFewFloats = 64 * 1024;  // of an operand: a quarter of L2
-constexpr i64 kFewSteps = 12;          // of k: with so few the stores of c count
-constexpr i64 kTurnedRows = 384;       // rows of a block of c^T before it is turned
+constexpr i64 kFewFloats = 64 * 1024;   // of an operand: a quarter of L2
+constexpr i64 kFewSteps = 12;           // of k: with so few the stores of c count
+constexpr i64 kTurnedRows = 384;        // rows of a block of c^T before it is turned
 
 enum class Form { rows, packed, swapped_rows, swapped_packed, dots, folded, swapped_folded };
 
@@ -53,19 +53,19 @@ struct Plan {
   int nv = 1;  // vectors of a panel; in the dot form: columns of a tile
   int mr = 1;  // rows of a tile
   Panels panels;
-  i64 kc = 0;                   // steps of k per pass
-  i64 mb = 1, m_blocks = 0;     // rows per unit
-  i64 nb = 1, n_blocks = 0;     // panels (dot form: columns) per unit
-  bool n_inner = false;         // units of the same rows follow each other
+  i64 kc = 0;                // steps of k per pass
+  i64 mb = 1, m_blocks = 0;  // rows per unit
+  i64 nb = 1, n_blocks = 0;  // panels (dot form: columns) per unit
+  bool n_inner = false;      // units of the same rows follow each other
   bool side_by_side = false;
-  bool asks_rows = false;       // the rows of b are asked for a little ahead of their use,
-  bool asks_blocks = false;     // or a whole block is while the one before it is in use
-  bool asks_a = false;          // tiles ask for the rows of a behind them
-  bool in_place = false;        // whole panels of b are read where they are
-  bool copies_ahead = false;    // the next block of b is copied while one is in use
-  i64 group = 1;                // panels of a block
-  bool k_outer = true;          // all columns for some steps of k, not the other way round
-  i64 rows = 1;                 // of a at a time
+  bool asks_rows = false;     // the rows of b are asked for a little ahead of their use,
+  bool asks_blocks = false;   // or a whole block is while the one before it is in use
+  bool asks_a = false;        // tiles ask for the rows of a behind them
+  bool in_place = false;      // whole panels of b are read where they are
+  bool copies_ahead = false;  // the next block of b is copied while one is in use
+  i64 group = 1;              // panels of a block
+  bool k_outer = true;        // all columns for some steps of k, not the other way round
+  i64 rows = 1;               // of a at a time
   i64 packed_floats = 0, turned_floats = 0, a_floats = 0;
 };
 
@@ -78,9 +78,9 @@ i64 apart(i64 n) { return padded(n) + (aliased(padded(n)) ? 16 : 0); }
 Form choose_form(const Product& p) {
   const double M = static_cast<double>(p.M), N = static_cast<double>(p.N), K = static_cast<double>(p.K);
   if (p.M == 0 || p.N == 0 || p.K == 0) return p.b_n == 1 ? Form::rows : Form::packed;
-  constexpr double lane = 1.0 / (2 * kLanes);  // of a step
+  constexpr double lane = 1.0 / (2 * kLanes);                                      // of a step
   const auto lanes = [](i64 n) { return lane * static_cast<double>(padded(n)); };  // idle ones cost the same
-  const bool turn_b = p.b_n != 1, turn_a = p.a_m != 1;  // swapped, a has the part of b
+  const bool turn_b = p.b_n != 1, turn_a = p.a_m != 1;                             // swapped, a has the part of b
   // Blocks are turned whole; far ones come from everywhere.
   const double turn = (K * N >= kNearFloats ? 1.2 : 0.3) * 2 * kLanes * lanes(p.K);
   const double straight = M * K * lanes(p.N) + (turn_b ? turn * N : 0.0);
@@ -118,7 +118,8 @@ int widest_panel(i64 M) {
   // as many tiles of fewer rows and more columns: 8 rows are 4 + 4
   const auto tiles = [&](int nv) { return ceil_div(M, max_of(1, max_rows(nv))); };
   const int wider = kMainNV + 1;
-  if (best == kMainNV && M > max_rows(kMainNV) && M <= 2 * max_rows(wider) && tiles(wider) == tiles(kMainNV)) best = wider;
+  if (best == kMainNV && M > max_rows(kMainNV) && M <= 2 * max_rows(wider) && tiles(wider) == tiles(kMainNV))
+    best = wider;
   return best;
 }
 
@@ -179,7 +180,8 @@ Plan make_plan(const Product& product) {
   s.mr = max_rows(s.nv);
   s.panels = cut_panels(p.N, s.nv);
   const double floats_of_b = static_cast<double>(p.K) * static_cast<double>(p.N);
-  const bool near = floats_of_b <= (p.M == 1 ? kL3Floats : kNearFloats), far = !near && p.N >= kLongRow && p.M <= kFewRows;
+  const bool near = floats_of_b <= (p.M == 1 ? kL3Floats : kNearFloats),
+             far = !near && p.N >= kLongRow && p.M <= kFewRows;
   const bool few = s.form == Form::rows && p.M <= s.mr && s.nv != kMainNV && !p.whole && p.b_k >= s.nv * kLanes;
   s.asks_rows = few && floats_of_b > kFewFloats && (near || floats_of_b <= (p.M == 1 ? kL3Floats : kL3Floats / 2));
   s.asks_blocks = few && p.M > 1 && !near && !s.asks_rows;  // one row's long streams are left to the hardware's guesses
@@ -189,16 +191,11 @@ Plan make_plan(const Product& product) {
   s.in_place = main && near && p.M <= kTilesInPlace * s.mr && s.nv * kLanes >= kWideRow &&
                (!aliased(p.b_k) || p.K > kPanelInL1 / (s.nv * kLanes));
   i64 depth = kDepth;
-  if (s.asks_blocks)
-    depth = kAskedDepth;
-  else if (copies_a)
-    depth = p.whole ? kDepth : kDepth / 2;
-  else if (columns)
-    depth = kColumnDepth;
-  else if (far)
-    depth = kFarDepth;
-  else if (s.in_place && p.b_k % kOneSet == 0)
-    depth = kDepth / 2;
+  if (s.asks_blocks) depth = kAskedDepth;
+  else if (copies_a) depth = p.whole ? kDepth : kDepth / 2;
+  else if (columns) depth = kColumnDepth;
+  else if (far) depth = kFarDepth;
+  else if (s.in_place && p.b_k % kOneSet == 0) depth = kDepth / 2;
   s.kc = ceil_div(p.K, max_of(1, ceil_div(p.K, depth)));
   const double rows = static_cast<double>(max_of(kRowsForB, p.M)) / static_cast<double>(max_of(p.M, 1));
   lay_grid(s, s.panels.count(), rows * s.nv * kLanes * static_cast<double>(p.K));

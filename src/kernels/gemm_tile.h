@@ -20,12 +20,12 @@ struct Finish {
 struct PanelCopy {
   const float* from = nullptr;
   float* to = nullptr;
-  i64 left = 0;      // pieces (rows of a panel) to go
-  i64 pieces = 0;    // in a row
-  i64 piece = 0;     // of the row at hand
-  i64 from_k = 0;    // b(k, n) = from[k * from_k + n]
-  i64 to_panel = 0;  // floats from copied panel to copied panel
-  i64 ahead = 0;     // how far ahead of what is copied b is asked for
+  i64 left = 0;         // pieces (rows of a panel) to go
+  i64 pieces = 0;       // in a row
+  i64 piece = 0;        // of the row at hand
+  i64 from_k = 0;       // b(k, n) = from[k * from_k + n]
+  i64 to_panel = 0;     // floats from copied panel to copied panel
+  i64 ahead = 0;        // how far ahead of what is copied b is asked for
   bool copies = false;  // else it is only asked for
 
   // Behind a piece of so many floats.
@@ -50,18 +50,18 @@ struct TileCall {
   i64 b_k;      // b(k, n) = b[k * b_k + n]
   float* save;  // the first tile copies b to here, NV vectors a row, and the others, below it, read that; null: no
                 // copy. Columns beyond n are not read then, and copied as 0, where masks are free; else b must be whole
-  PanelCopy next;     // what tiles behind the first copy for later, a vector with each step of k (main tiles), or only
-                      // ask for, NV vectors with each step (other tiles)
-  bool asks_a;        // main tiles that copy nothing ask for what the next one needs of a
-  bool asks_update;   // or for what the next one will update:
+  PanelCopy next;    // what tiles behind the first copy for later, a vector with each step of k (main tiles), or only
+                     // ask for, NV vectors with each step (other tiles)
+  bool asks_a;       // main tiles that copy nothing ask for what the next one needs of a
+  bool asks_update;  // or for what the next one will update:
   update::Below below;
   float* c;
   i64 c_m;
   float* sums;  // where sums are that go on, as a rule c
   i64 sums_m;
-  i64 n;      // columns that exist; all vectors but the last are whole
-  bool more;  // sums go on from `sums`
-  bool last;  // they are finished and go to c
+  i64 n;         // columns that exist; all vectors but the last are whole
+  bool more;     // sums go on from `sums`
+  bool last;     // they are finished and go to c
   bool streams;  // c goes to memory: nobody reads it soon, and whole vectors lie at multiples of their size
   Finish finish;
 };
@@ -72,7 +72,7 @@ using Tile = void (*)(TileCall&);  // counts `next` on
 #if defined(__AVX512F__)
 constexpr bool kFreeMasks = true;    // a masked load costs what a load costs, and no vector register
 constexpr bool kCopiesAhead = true;  // registers are left for copying while sums grow
-constexpr int kMainNV = 4;         // 6 x 64
+constexpr int kMainNV = 4;           // 6 x 64
 constexpr int max_rows(int nv) {
   return nv == 1 ? 14 : nv == 2 ? 12 : nv == 3 ? 8 : nv == 4 ? 6 : nv == 6 ? 4 : nv == 8 ? 3 : nv == 16 ? 1 : 0;
 }
@@ -327,10 +327,8 @@ void run(TileCall& t) {
         multiply<MR, NV, kAskForA>(sum, t, at, 0, k);
         multiply<MR, NV, kPlain>(sum, t, at, k, t.K);
       } else if (NV > 1 && NV != kMainNV && next && !t.next.copies) {
-        if (t.next.pieces > 1)
-          multiply<MR, NV, kAskFar>(sum, t, at, 0, t.K);
-        else
-          multiply<MR, NV, kAsk>(sum, t, at, 0, t.K);
+        if (t.next.pieces > 1) multiply<MR, NV, kAskFar>(sum, t, at, 0, t.K);
+        else multiply<MR, NV, kAsk>(sum, t, at, 0, t.K);
       } else {
         multiply<MR, NV, kPlain>(sum, t, at, 0, t.K);
       }

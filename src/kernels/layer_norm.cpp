@@ -57,7 +57,8 @@ Facts rows_facts(const LayerNormShape& s) {
   if (s.M < 0 || s.N < 0) f.error = "sizes must not be negative";
   else if (!product_fits(s.M, s.N)) f.error = "the number of elements overflows";
   else if (!(s.eps >= 0)) f.error = "eps must not be negative";
-  else if ((s.rms | s.has_gamma | s.has_beta) < 0 || (s.rms | s.has_gamma | s.has_beta) > 1) f.error = "flags must be 0 or 1";
+  else if ((s.rms | s.has_gamma | s.has_beta) < 0 || (s.rms | s.has_gamma | s.has_beta) > 1)
+    f.error = "flags must be 0 or 1";
   if (f.error) return f;
   f.units = ceil_div(s.M, rows_per_unit(s.N));
   f.flops = 8.0 * static_cast<double>(s.M) * static_cast<double>(s.N);
@@ -86,7 +87,8 @@ void layer_norm(const LayerNormShape& s, Slice units, const float* x, const floa
   each_group(units.begin * per, min_of(units.end * per, s.M), N, [=](i64 m, i64 rows) __attribute__((always_inline)) {
     double var[kTogether];
     for (i64 r = m; r < m + rows; ++r) {
-      const auto add = [=](i64 i, i64 n, Vec& p, Vec&) __attribute__((always_inline)) { p += load_n(x + r * N + i, n); };
+      const auto add = [=](i64 i, i64 n, Vec& p, Vec&)
+                           __attribute__((always_inline)) { p += load_n(x + r * N + i, n); };
       mean[r] = centred ? static_cast<float>(share * sums_of(N, add).p) : 0.0f;
     }
     for (i64 r = m; r < m + rows; ++r) {
@@ -137,7 +139,8 @@ void layer_norm_grad_x(const LayerNormShape& s, Slice units, const float* x, con
       const Sums sums = sums_of(N, [=](i64 i, i64 n, Vec& p, Vec& q) __attribute__((always_inline)) {
         const Vec d = g(r, i, n);
         p += d;
-        q = fma(d, (load_n(x + r * N + i, n) - middle) * factor, q);  // beyond n d is 0 and x finite, unless the row is not
+        q = fma(d, (load_n(x + r * N + i, n) - middle) * factor,
+                q);  // beyond n d is 0 and x finite, unless the row is not
       });
       average[r - m] = centred ? static_cast<float>(share * sums.p) : 0.0f;
       slope[r - m] = static_cast<float>(share * sums.q);

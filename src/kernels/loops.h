@@ -77,15 +77,33 @@ NACRE_ALWAYS bool is_dtype(i64 t) { return t >= 0 && t <= static_cast<i64>(DType
 NACRE_ALWAYS i64 width_of(i64 dtype) { return size_of(static_cast<DType>(dtype)); }
 
 // NACRE_BY_DTYPE(dtype, T, body): runs body with T naming the element type. dtype was checked by facts.
-#define NACRE_BY_DTYPE(dtype, T, ...)                           \
-  switch (static_cast<DType>(dtype)) {                          \
-    case DType::f32: { using T = float; __VA_ARGS__; } break;   \
-    case DType::f64: { using T = double; __VA_ARGS__; } break;  \
-    case DType::i32: { using T = i32; __VA_ARGS__; } break;     \
-    case DType::i64: { using T = i64; __VA_ARGS__; } break;     \
-    case DType::u8: { using T = u8; __VA_ARGS__; } break;       \
-    case DType::boolean: { using T = Bool; __VA_ARGS__; } break; \
-    default: break;                                             \
+#define NACRE_BY_DTYPE(dtype, T, ...)  \
+  switch (static_cast<DType>(dtype)) { \
+    case DType::f32: {                 \
+      using T = float;                 \
+      __VA_ARGS__;                     \
+    } break;                           \
+    case DType::f64: {                 \
+      using T = double;                \
+      __VA_ARGS__;                     \
+    } break;                           \
+    case DType::i32: {                 \
+      using T = i32;                   \
+      __VA_ARGS__;                     \
+    } break;                           \
+    case DType::i64: {                 \
+      using T = i64;                   \
+      __VA_ARGS__;                     \
+    } break;                           \
+    case DType::u8: {                  \
+      using T = u8;                    \
+      __VA_ARGS__;                     \
+    } break;                           \
+    case DType::boolean: {             \
+      using T = Bool;                  \
+      __VA_ARGS__;                     \
+    } break;                           \
+    default: break;                    \
   }
 
 template <class T>

@@ -40,8 +40,8 @@ Facts matmul_facts(const MatmulShape& s) {
   if (!units.ok()) f.error = "the sizes overflow 64 bits";
   f.units = units.value();
   f.scratch = product_scratch(p);
-  f.flops = 2.0 * static_cast<double>(s.B) * static_cast<double>(s.M) * static_cast<double>(s.N) *
-            static_cast<double>(s.K);
+  f.flops =
+      2.0 * static_cast<double>(s.B) * static_cast<double>(s.M) * static_cast<double>(s.N) * static_cast<double>(s.K);
   return f;
 }
 

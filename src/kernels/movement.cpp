@@ -89,7 +89,8 @@ void iota_as(const IotaShape& s, Slice units, T* y) {
     const u64 start = static_cast<u64>(to<i64>(s.start)), step = static_cast<u64>(to<i64>(s.step));
     for (i64 i = units.begin * kIotaUnit; i < end; ++i) y[i] = static_cast<T>(start + static_cast<u64>(i) * step);
   } else {
-    for (i64 i = units.begin * kIotaUnit; i < end; ++i) y[i] = static_cast<T>(s.start + static_cast<double>(i) * s.step);
+    for (i64 i = units.begin * kIotaUnit; i < end; ++i)
+      y[i] = static_cast<T>(s.start + static_cast<double>(i) * s.step);
   }
 }
 
@@ -140,9 +141,8 @@ Facts pad_facts(const PadShape& s) {
   return f;
 }
 
-void pad(const PadShape& s, Slice units, const void* x, void* y) {
-  NACRE_BY_DTYPE(s.dtype, T, pad_as(s, units, as<T>(x), as<T>(y)))
-}
+void pad(const PadShape& s, Slice units, const void* x,
+         void* y){NACRE_BY_DTYPE(s.dtype, T, pad_as(s, units, as<T>(x), as<T>(y)))}
 
 Facts iota_facts(const IotaShape& s) {
   Facts f;

@@ -7,21 +7,21 @@
 namespace nacre {
 
 struct StridedCopyShape {
-  i64 rank, dims[8];                 // rank <= 8; rank 0 is one element
-  i64 in_strides[8], out_strides[8]; // in elements; negative to flip, 0 in the input to repeat
-  i64 in_offset, out_offset;         // of the element at index 0, in elements
-  i64 itemsize;                      // bytes of an element, 1..16
+  i64 rank, dims[8];                  // rank <= 8; rank 0 is one element
+  i64 in_strides[8], out_strides[8];  // in elements; negative to flip, 0 in the input to repeat
+  i64 in_offset, out_offset;          // of the element at index 0, in elements
+  i64 itemsize;                       // bytes of an element, 1..16
 };
 NACRE_FIELDS(StridedCopyShape, rank, dims, in_strides, out_strides, in_offset, out_offset, itemsize)
 
 enum PadMode : i64 { kPadConstant = 0, kPadReflect, kPadSymmetric, kPadEdge, kPadModes };
 
 struct PadShape {
-  i64 rank, dims[8];         // of x
-  i64 before[8], after[8];   // >= 0
-  i64 mode;                  // 0 constant, 1 reflect, 2 symmetric, 3 edge, as numpy.pad has them
+  i64 rank, dims[8];        // of x
+  i64 before[8], after[8];  // >= 0
+  i64 mode;                 // 0 constant, 1 reflect, 2 symmetric, 3 edge, as numpy.pad has them
   i64 dtype;
-  double value;              // for constant
+  double value;  // for constant
 };
 NACRE_FIELDS(PadShape, rank, dims, before, after, mode, dtype, value)
 

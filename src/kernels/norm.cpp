@@ -21,7 +21,7 @@ NACRE_ALWAYS double rstd_of(double var, double eps) { return 1.0 / __builtin_sqr
 // ---- statistics: mean and sum of squared deviations, per column ----
 
 struct Moments {
-  double *mean, *m2;           // of the rows so far
+  double *mean, *m2;               // of the rows so far
   float *middle, *rest, *squares;  // of one block: a number near its mean, and sums of the deviations and their squares
 };
 constexpr i64 kMomentsBytes = kMostColumns * 28;  // a multiple of every vector's lanes
@@ -131,7 +131,8 @@ void batch_norm_join(const BatchStatsShape& s, Slice tiles, Scratch scratch, con
       const i64 before = k * s.chunk, n = min_of(s.chunk, s.R - before);
       const float* p = partials + k * 2 * s.C;
       for (i64 c = run.begin; c < run.end; ++c)
-        join(&m[c - run.begin], &m2[c - run.begin], before, n, static_cast<double>(p[c]), static_cast<double>(p[s.C + c]));
+        join(&m[c - run.begin], &m2[c - run.begin], before, n, static_cast<double>(p[c]),
+             static_cast<double>(p[s.C + c]));
     }
     for (i64 c = run.begin; c < run.end; ++c) {
       mean[c] = s.R > 0 ? static_cast<float>(m[c - run.begin]) : __builtin_nanf("");
@@ -169,8 +170,12 @@ namespace {
 
 bool is_flag(i64 v) { return v == 0 || v == 1; }
 
-struct Yes { constexpr operator bool() const { return true; } };
-struct No { constexpr operator bool() const { return false; } };
+struct Yes {
+  constexpr operator bool() const { return true; }
+};
+struct No {
+  constexpr operator bool() const { return false; }
+};
 
 const char* cannot(i64 R, i64 C, i64 act, i64 has_gamma, i64 has_beta, double eps) {
   if (const char* why = cannot(R, C)) return why;
@@ -183,7 +188,8 @@ const char* cannot(i64 R, i64 C, i64 act, i64 has_gamma, i64 has_beta, double ep
 void factors(i64 C, const float* var, double eps, const float* gamma, const float* beta, float* scale, float* shift) {
   NACRE_INDEPENDENT
   for (i64 c = 0; c < C; ++c) {
-    scale[c] = static_cast<float>(rstd_of(static_cast<double>(var[c]), eps) * (gamma ? static_cast<double>(gamma[c]) : 1.0));
+    scale[c] =
+        static_cast<float>(rstd_of(static_cast<double>(var[c]), eps) * (gamma ? static_cast<double>(gamma[c]) : 1.0));
   }
   for (i64 c = 0; c < C; ++c) shift[c] = beta ? beta[c] : 0.0f;
 }

@@ -18,7 +18,7 @@ NACRE_FIELDS(BatchStatsShape, R, C, chunk)
 
 struct BatchApplyShape {
   i64 R, C;
-  i64 act;                  // 1: ReLU, 2: ReLU6 behind it; in gradients dy counts only where y > 0, or 0 <= y <= 6 before it
+  i64 act;  // 1: ReLU, 2: ReLU6 behind it; in gradients dy counts only where y > 0, or 0 <= y <= 6 before it
   i64 has_gamma, has_beta;  // 0: absent, as if gamma were 1 and beta 0
   i64 residual;             // batch_norm_apply, 1: there is an r, which is added before the activation
   double eps;
@@ -43,7 +43,7 @@ NACRE_FIELDS(LayerNormShape, M, N, rms, has_gamma, has_beta, eps)
 
 struct LayerGradShape {
   i64 M, N;
-  i64 chunk;   // rows per chunk of the sums over m
+  i64 chunk;  // rows per chunk of the sums over m
 };
 NACRE_FIELDS(LayerGradShape, M, N, chunk)
 
@@ -55,7 +55,8 @@ void batch_norm_partials(const BatchStatsShape& s, Slice units, Scratch scratch,
 
 // mean[c] and the biased variance var[c] of all R rows; R = 0 gives NaN.
 Facts batch_norm_join_facts(const BatchStatsShape& s);
-void batch_norm_join(const BatchStatsShape& s, Slice units, Scratch scratch, const float* partials, float* mean, float* var);
+void batch_norm_join(const BatchStatsShape& s, Slice units, Scratch scratch, const float* partials, float* mean,
+                     float* var);
 
 // Both at once, for shapes that need no chunks: the same as partials with chunk = R and join.
 Facts batch_norm_stats_facts(const BatchStatsShape& s);

@@ -144,9 +144,8 @@ template <class Of>
 NACRE_INLINE void two_sums(const TwoSums& at, i64 rows, i64 width, Of of) {
   for (i64 c = 0; c < width; ++c) at.p_total[c] = at.q_total[c] = 0;
   for (i64 from = 0; from < rows; from += kSumRows) {
-    sum_columns(min_of(kSumRows, rows - from), width, at.p, at.q, [&](i64 c, i64 n) __attribute__((always_inline)) {
-      return of(from, c, n);
-    });
+    sum_columns(min_of(kSumRows, rows - from), width, at.p, at.q,
+                [&](i64 c, i64 n) __attribute__((always_inline)) { return of(from, c, n); });
     NACRE_INDEPENDENT
     for (i64 c = 0; c < width; ++c) {
       at.p_total[c] += static_cast<double>(at.p[c]);

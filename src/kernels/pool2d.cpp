@@ -4,8 +4,8 @@
 namespace nacre::NACRE_ISA {
 namespace {
 
-constexpr i64 kWideChannels = 256;      // that an average takes row by row of its window
-constexpr i64 kBlockRows = 4;           // of windows that go together
+constexpr i64 kWideChannels = 256;  // that an average takes row by row of its window
+constexpr i64 kBlockRows = 4;       // of windows that go together
 
 // What one window sees: taps h x w from x (the pixel of its first valid tap).
 struct Seen {
@@ -78,7 +78,7 @@ struct Windows {
   i64 pixels, floats;  // of each window; where S is 1, a dense row is one window
   i64 rows, C;
   const float* x;
-  i64 x_px, x_row;  // from one window to the next, and to the one below
+  i64 x_px, x_row;      // from one window to the next, and to the one below
   i64 row[KH], px[KW];  // where the taps of a window lie; below those of the first row all rows are inside
   i32 tap_h[KH], tap_w[KW];
   float* y;
@@ -91,8 +91,9 @@ struct Windows {
 // infinity): what was found does not count.
 template <int KH, int KW, int S, bool whole, bool index>
 bool max_windows(const Windows<KH, KW>& k) {
-  constexpr int kShared = KH > S ? KH - S : 0, kSeen = KW > S ? KW - S : 0;  // rows and columns that the next one sees too
-  Vec check[KW];  // 0, or NaN
+  constexpr int kShared = KH > S ? KH - S : 0,
+                kSeen = KW > S ? KW - S : 0;  // rows and columns that the next one sees too
+  Vec check[KW];                              // 0, or NaN
   VecI tap_w[KW], tap_h[KH];
   NACRE_UNROLL for (int w = 0; w < KW; ++w) check[w] = zero(), tap_w[w] = set1i(k.tap_w[w]);
   NACRE_UNROLL for (int h = 0; h < KH; ++h) tap_h[h] = set1i(k.tap_h[h]);

@@ -280,9 +280,8 @@ void max_grad_by_two_run(const Gather<2>& g, bool top, bool bottom, bool left, b
           d[h][w] = in_register(get<whole>(dy + (h ? g.dy_row[0] : 0) + (w ? g.dy_col[0] : 0), n));
         }
       }
-      const auto sum = [&](Vec so_far, int h, int w, int t) __attribute__((always_inline)) {
-        return add_where(eq(at[h][w], tap[t]), so_far, d[h][w]);
-      };
+      const auto sum = [&](Vec so_far, int h, int w, int t)
+                           __attribute__((always_inline)) { return add_where(eq(at[h][w], tap[t]), so_far, d[h][w]); };
       if (top) {
         if (left) put<whole>(dx, sum(sum(sum(sum(zero(), 0, 0, 8), 0, 1, 6), 1, 0, 2), 1, 1, 0), n);
         if (right) put<whole>(dx + g.dx_px, sum(sum(zero(), 0, 1, 7), 1, 1, 1), n);

@@ -88,7 +88,8 @@ NACRE_INLINE Vec get(const float* p, i64 n) {
 }
 template <bool whole>
 NACRE_INLINE void put(float* p, Vec a, i64 n) {
-  if (whole) store(p, a); else store(p, a, n);
+  if (whole) store(p, a);
+  else store(p, a, n);
 }
 template <bool whole, bool wide>
 NACRE_INLINE void put_index(u8* index, i64 at, VecI a, i64 n) {
@@ -114,8 +115,12 @@ NACRE_INLINE VecI get_index(const u8* index, i64 at, i64 n) {
 
 // f(whole, c, n) for vectors of the floats [c, C), in which the last one begins early enough to be whole; only where C is
 // less than a vector it is not. Each float that f writes must be the same the second time.
-struct Yes { constexpr operator bool() const { return true; } };
-struct No { constexpr operator bool() const { return false; } };
+struct Yes {
+  constexpr operator bool() const { return true; }
+};
+struct No {
+  constexpr operator bool() const { return false; }
+};
 template <bool whole, class F>
 NACRE_INLINE void each_vector_as(i64 C, i64 c, F f) {
   for (; c < C; c += kLanes) f(whole ? min_of(c, C - kLanes) : c);

@@ -28,7 +28,8 @@ NACRE_INLINE Key key_of(i64 state_dtype, const void* state) {
     return {{p[0], 0}, {p[1], 0}};
   }
   const u64* p = as<u64>(state);
-  return {{static_cast<u32>(p[0]), static_cast<u32>(p[0] >> 32)}, {static_cast<u32>(p[1]), static_cast<u32>(p[1] >> 32)}};
+  return {{static_cast<u32>(p[0]), static_cast<u32>(p[0] >> 32)},
+          {static_cast<u32>(p[1]), static_cast<u32>(p[1] >> 32)}};
 }
 
 struct Words {
@@ -65,7 +66,8 @@ __attribute__((noinline)) Pair called_pair(const Key& key, u64 first) { return p
 
 // One block, for the numbers that are made one by one.
 NACRE_INLINE void philox_block(const Key& key, u64 block, u32 attempt, u32* w) {
-  u32 x0 = static_cast<u32>(block), x1 = static_cast<u32>(block >> 32) ^ attempt, x2 = key.counter[0], x3 = key.counter[1];
+  u32 x0 = static_cast<u32>(block), x1 = static_cast<u32>(block >> 32) ^ attempt, x2 = key.counter[0],
+      x3 = key.counter[1];
   u32 k0 = key.seed[0], k1 = key.seed[1];
   for (int round = 0; round < 10; ++round) {
     const u64 a = static_cast<u64>(x0) * kMul0, b = static_cast<u64>(x2) * kMul1;
@@ -85,9 +87,7 @@ NACRE_INLINE void philox_block(const Key& key, u64 block, u32 attempt, u32* w) {
 // [0, 1) in steps of 2^-24.
 NACRE_INLINE Vec unit(VecI w) { return to_float(shr<8>(w)) * set1(0x1p-24f); }
 // (0, 1): all 32 bits, so that logarithms reach far; never 0, may round to 1.
-NACRE_INLINE Vec open_unit(VecI w) {
-  return fma(to_float(w & set1i(255)), set1(0x1p-32f), unit(w)) + set1(0x1p-33f);
-}
+NACRE_INLINE Vec open_unit(VecI w) { return fma(to_float(w & set1i(255)), set1(0x1p-32f), unit(w)) + set1(0x1p-33f); }
 
 // Two normal numbers from two words.
 NACRE_INLINE void box_muller(VecI a, VecI b, Vec* p, Vec* q) {
@@ -100,10 +100,12 @@ NACRE_INLINE void box_muller(VecI a, VecI b, Vec* p, Vec* q) {
 // Giles' single precision polynomials (GPU Computing Gems, 2011), for |x| < 1; 3 ulp.
 NACRE_INLINE Vec erfinv(Vec x) {
   const Vec one = set1(1.0f), w = -log((one - x) * (one + x));
-  const Vec near = polynomial(w - set1(2.5f), {1.50140941f, 0.246640727f, -0.00417768164f, -0.00125372503f, 0.00021858087f,
-                                               -4.39150654e-06f, -3.5233877e-06f, 3.43273939e-07f, 2.81022636e-08f});
-  const Vec far = polynomial(sqrt(w) - set1(3.0f), {2.83297682f, 1.00167406f, 0.00943887047f, -0.0076224613f, 0.00573950773f,
-                                                    -0.00367342844f, 0.00134934322f, 0.000100950558f, -0.000200214257f});
+  const Vec near =
+      polynomial(w - set1(2.5f), {1.50140941f, 0.246640727f, -0.00417768164f, -0.00125372503f, 0.00021858087f,
+                                  -4.39150654e-06f, -3.5233877e-06f, 3.43273939e-07f, 2.81022636e-08f});
+  const Vec far =
+      polynomial(sqrt(w) - set1(3.0f), {2.83297682f, 1.00167406f, 0.00943887047f, -0.0076224613f, 0.00573950773f,
+                                        -0.00367342844f, 0.00134934322f, 0.000100950558f, -0.000200214257f});
   return select(lt(w, set1(5.0f)), near, far) * x;
 }
 
@@ -132,9 +134,8 @@ template <bool inlined = false, class F>
 NACRE_INLINE void each_vector(i64 n, Slice units, const Key& key, F f, i64 first = 0) {
   const i64 groups = ceil_div(n, 4 * kBlocks), end = min_of(units.end * kGroupsPerUnit, groups);
   each_words<inlined>(key, first, units.begin * kGroupsPerUnit * kVectors, end * kVectors,
-                      [&](const Words& w, i64 v) __attribute__((always_inline)) {
-                        f(w, v / kVectors * 4 * kBlocks + v % kVectors * kLanes);
-                      });
+                      [&](const Words& w, i64 v)
+                          __attribute__((always_inline)) { f(w, v / kVectors * 4 * kBlocks + v % kVectors * kLanes); });
 }
 
 // Numbers at at, at + 16, at + 32, at + 48, as far as n reaches.
@@ -198,17 +199,17 @@ template <class F>
 NACRE_INLINE void each_wide(i64 n, Slice units, const Key& key, F f) {
   const i64 groups = ceil_div(n, 2 * kBlocks), end = min_of(units.end * kGroupsPerUnit, groups);
   each_words<false>(key, 0, units.begin * kGroupsPerUnit * kVectors, end * kVectors,
-             [&](const Words& w, i64 v) __attribute__((always_inline)) {
-               for (int half = 0; half < 2; ++half) {
-                 i32 high[kLanes], low[kLanes];
-                 store(high, w.w[2 * half]);
-                 store(low, w.w[2 * half + 1]);
-                 const i64 from = v / kVectors * 2 * kBlocks + half * kBlocks + v % kVectors * kLanes;
-                 const i64 count = min_of(kLanes, n - from);
-                 for (i64 i = 0; i < count; ++i)
-                   f(from + i, static_cast<u64>(static_cast<u32>(high[i])) << 32 | static_cast<u32>(low[i]));
-               }
-             });
+                    [&](const Words& w, i64 v) __attribute__((always_inline)) {
+                      for (int half = 0; half < 2; ++half) {
+                        i32 high[kLanes], low[kLanes];
+                        store(high, w.w[2 * half]);
+                        store(low, w.w[2 * half + 1]);
+                        const i64 from = v / kVectors * 2 * kBlocks + half * kBlocks + v % kVectors * kLanes;
+                        const i64 count = min_of(kLanes, n - from);
+                        for (i64 i = 0; i < count; ++i)
+                          f(from + i, static_cast<u64>(static_cast<u32>(high[i])) << 32 | static_cast<u32>(low[i]));
+                      }
+                    });
 }
 
 __extension__ typedef unsigned __int128 U128;
@@ -250,7 +251,8 @@ double gamma_of(const Key& key, u64 element, double shape) {
     const double u0 = (w[0] + 0.5) * 0x1p-32, u1 = (w[1] + 0.5) * 0x1p-32, u2 = (w[2] + 0.5) * 0x1p-32;
     const double z = __builtin_sqrt(-2 * __builtin_log(u0)) * __builtin_cos(6.28318530717958647693 * u1);
     const double v = (1 + c * z) * (1 + c * z) * (1 + c * z);
-    if (attempt < 0xffffffu >> 8 && (v <= 0 || __builtin_log(u2) >= 0.5 * z * z + d - d * v + d * __builtin_log(v))) continue;
+    if (attempt < 0xffffffu >> 8 && (v <= 0 || __builtin_log(u2) >= 0.5 * z * z + d - d * v + d * __builtin_log(v)))
+      continue;
     const double lift = shape < 1 ? __builtin_pow((w[3] + 0.5) * 0x1p-32, 1 / shape) : 1;
     return d * (v > 0 ? v : 1) * lift;
   }
@@ -300,8 +302,9 @@ void random(const RandomShape& s, Slice units, const void* state, void* y) {
   switch (s.kind) {
     case kBernoulli: NACRE_BY_DTYPE(s.dtype, T, bernoulli_as(s, units, key, as<T>(y))) return;
     case kRandint:
-      return t == DType::i32 ? randint_as(s, units, key, as<i32>(y))
-           : t == DType::i64 ? randint_as(s, units, key, as<i64>(y)) : randint_as(s, units, key, as<u8>(y));
+      return t == DType::i32   ? randint_as(s, units, key, as<i32>(y))
+             : t == DType::i64 ? randint_as(s, units, key, as<i64>(y))
+                               : randint_as(s, units, key, as<u8>(y));
     case kBits:
       if (t == DType::i64) {
         i64* out = as<i64>(y);
@@ -310,8 +313,10 @@ void random(const RandomShape& s, Slice units, const void* state, void* y) {
       return each_vector(s.n, units, key, [&](const Words& w, i64 at) {
         store_four(as<float>(y), at, s.n, as_float(w.w[0]), as_float(w.w[1]), as_float(w.w[2]), as_float(w.w[3]));
       });
-    case kGamma: return t == DType::f32 ? gamma_as(s, units, key, as<float>(y)) : gamma_as(s, units, key, as<double>(y));
-    default: return t == DType::f32 ? random_f32(s, units, key, as<float>(y)) : random_f64(s, units, key, as<double>(y));
+    case kGamma:
+      return t == DType::f32 ? gamma_as(s, units, key, as<float>(y)) : gamma_as(s, units, key, as<double>(y));
+    default:
+      return t == DType::f32 ? random_f32(s, units, key, as<float>(y)) : random_f64(s, units, key, as<double>(y));
   }
 }
 
@@ -336,18 +341,21 @@ void dropout_run(const DropoutShape& s, Slice units, i64 first, const void* stat
                  float* const* y) {
   const Key key = key_of(s.state_dtype, state);
   const Vec rate = set1(static_cast<float>(s.rate)), scale = set1(static_cast<float>(1 / (1 - s.rate)));
-  each_vector<true>(s.n, units, key, [&](const Words& w, i64 at) __attribute__((always_inline)) {
-    NACRE_UNROLL
-    for (int k = 0; k < 4; ++k) {
-      const i64 from = at + k * kBlocks, left = s.n - from;
-      if (left <= 0) break;
-      const Mask kept = ge(unit(w.w[k]), rate);
-      for (int a = 0; a < arrays; ++a) {
-        if (left >= kLanes) store(y[a] + from, select(kept, load(x[a] + from) * scale));
-        else store(y[a] + from, select(kept, load(x[a] + from, left) * scale), left);
-      }
-    }
-  }, first);
+  each_vector<true>(
+      s.n, units, key,
+      [&](const Words& w, i64 at) __attribute__((always_inline)) {
+        NACRE_UNROLL
+        for (int k = 0; k < 4; ++k) {
+          const i64 from = at + k * kBlocks, left = s.n - from;
+          if (left <= 0) break;
+          const Mask kept = ge(unit(w.w[k]), rate);
+          for (int a = 0; a < arrays; ++a) {
+            if (left >= kLanes) store(y[a] + from, select(kept, load(x[a] + from) * scale));
+            else store(y[a] + from, select(kept, load(x[a] + from, left) * scale), left);
+          }
+        }
+      },
+      first);
 }
 
 }  // namespace

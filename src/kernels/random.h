@@ -13,9 +13,9 @@ enum RandomKind : i64 { kUniform = 0, kNormal, kTruncatedNormal, kBernoulli, kRa
 
 struct RandomShape {
   i64 n;
-  i64 kind;         // 0 uniform [a, b), 1 normal (mean a, deviation b), 2 the same within two deviations, 3 one with
-                    // probability a, else zero, 4 whole numbers [a, b), 5 random bits, 6 gamma (shape a, scale b)
-  i64 dtype;        // of y: uniform, normal, gamma: float; whole numbers: int32, int64, uint8; bernoulli: any; bits: int32, int64
+  i64 kind;  // 0 uniform [a, b), 1 normal (mean a, deviation b), 2 the same within two deviations, 3 one with
+             // probability a, else zero, 4 whole numbers [a, b), 5 random bits, 6 gamma (shape a, scale b)
+  i64 dtype;  // of y: uniform, normal, gamma: float; whole numbers: int32, int64, uint8; bernoulli: any; bits: int32, int64
   i64 state_dtype;  // int32 (read as unsigned) or int64
   double a, b;
 };

@@ -8,9 +8,9 @@ namespace nacre {
 namespace NACRE_ISA {
 namespace {
 
-constexpr i64 kUnit = 16384;   // elements read by a unit, at least: about 2 us
-constexpr i64 kTile = 1024;    // columns whose accumulators stay in L1
-constexpr i64 kBlockRows = 64; // rows summed in float32 before the sum goes into float64
+constexpr i64 kUnit = 16384;    // elements read by a unit, at least: about 2 us
+constexpr i64 kTile = 1024;     // columns whose accumulators stay in L1
+constexpr i64 kBlockRows = 64;  // rows summed in float32 before the sum goes into float64
 
 // How [outer, length, I] is cut: `group` outer items per unit when their columns fit one tile, else column tiles.
 struct Cut {
@@ -105,7 +105,8 @@ float neighbours(const float* x, i64 n) {
 // acc[c] joined with `rows` rows, eight at a time: eight streams of x, one pass over acc.
 template <class Op>
 NACRE_INLINE Vec eight(const float* x, i64 I, Vec acc, i64 n) {
-  const auto at = [&](i64 r) __attribute__((always_inline)) { return n == kLanes ? load(x + r * I) : load(x + r * I, n); };
+  const auto at = [&](i64 r)
+                      __attribute__((always_inline)) { return n == kLanes ? load(x + r * I) : load(x + r * I, n); };
   const Vec e = Op::first();
   Vec a = Op::step(Op::step(e, at(0)), at(1)), b = Op::step(Op::step(e, at(2)), at(3));
   Vec c = Op::step(Op::step(e, at(4)), at(5)), d = Op::step(Op::step(e, at(6)), at(7));
@@ -222,9 +223,13 @@ void reduce_any_type(const ReduceShape& s, Slice units, Scratch scratch, const T
 }
 
 template <class T>
-struct Accumulator { using type = T; };
+struct Accumulator {
+  using type = T;
+};
 template <>
-struct Accumulator<Bool> { using type = u8; };
+struct Accumulator<Bool> {
+  using type = u8;
+};
 
 template <class T>
 void reduce_typed(const ReduceShape& s, Slice units, Scratch scratch, const T* x, void* y) {
@@ -345,9 +350,11 @@ template <class T>
 void argreduce_typed(const ArgReduceShape& s, Slice units, Scratch scratch, const T* x, void* y) {
   const bool narrow = s.out_dtype == static_cast<i64>(DType::i32);
   if (s.kind == 0)
-    narrow ? argreduce_as<true>(s, units, scratch, x, as<i32>(y)) : argreduce_as<true>(s, units, scratch, x, as<i64>(y));
+    narrow ? argreduce_as<true>(s, units, scratch, x, as<i32>(y))
+           : argreduce_as<true>(s, units, scratch, x, as<i64>(y));
   else
-    narrow ? argreduce_as<false>(s, units, scratch, x, as<i32>(y)) : argreduce_as<false>(s, units, scratch, x, as<i64>(y));
+    narrow ? argreduce_as<false>(s, units, scratch, x, as<i32>(y))
+           : argreduce_as<false>(s, units, scratch, x, as<i64>(y));
 }
 
 }  // namespace

@@ -48,7 +48,8 @@ NACRE_INLINE Vec tanh_slope(Vec t) { return fnma(t, t, set1(1.0f)); }
 
 Facts lstm_cell_facts(const CellShape& s) { return cell_facts(s, {4, 1, 1, 1, 4}); }
 
-void lstm_cell(const CellShape& s, Slice units, const float* z, const float* c, float* h_out, float* c_out, float* gates) {
+void lstm_cell(const CellShape& s, Slice units, const float* z, const float* c, float* h_out, float* c_out,
+               float* gates) {
   each_vector(s, units, [&](i64 m, i64 u, i64 n) __attribute__((always_inline)) {
     const i64 wide = m * 4 * s.U + u, at = m * s.U + u;
     const Vec i = sigmoid(load_n(z + wide, n)), f = sigmoid(load_n(z + wide + s.U, n));
@@ -84,7 +85,8 @@ void lstm_cell_grad(const CellShape& s, Slice units, const float* gates, const f
 
 Facts gru_cell_facts(const CellShape& s) { return cell_facts(s, {3, 3, 1, 1, 3}); }
 
-void gru_cell(const CellShape& s, Slice units, const float* x, const float* r, const float* h, float* h_out, float* gates) {
+void gru_cell(const CellShape& s, Slice units, const float* x, const float* r, const float* h, float* h_out,
+              float* gates) {
   each_vector(s, units, [&](i64 m, i64 u, i64 n) __attribute__((always_inline)) {
     const i64 wide = m * 3 * s.U + u, at = m * s.U + u;
     const Vec z = sigmoid(load_n(x + wide, n) + load_n(r + wide, n));
@@ -99,8 +101,8 @@ void gru_cell(const CellShape& s, Slice units, const float* x, const float* r, c
 
 Facts gru_cell_grad_facts(const CellShape& s) { return cell_facts(s, {3, 3, 1, 1, 3, 3, 1}); }
 
-void gru_cell_grad(const CellShape& s, Slice units, const float* gates, const float* r, const float* h, const float* dh_out,
-                   float* dx, float* dr, float* dh) {
+void gru_cell_grad(const CellShape& s, Slice units, const float* gates, const float* r, const float* h,
+                   const float* dh_out, float* dx, float* dr, float* dh) {
   each_vector(s, units, [&](i64 m, i64 u, i64 n) __attribute__((always_inline)) {
     const i64 wide = m * 3 * s.U + u, at = m * s.U + u;
     const Vec z = load_n(gates + wide, n), g = load_n(gates + wide + s.U, n), c = load_n(gates + wide + 2 * s.U, n);

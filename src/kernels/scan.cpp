@@ -55,7 +55,8 @@ Facts cumulative_facts(const CumulativeShape& s) {
   else if (!product_fits(s.O, s.R, s.I)) f.error = "the number of elements overflows";
   else if (s.kind < 0 || s.kind > 3) f.error = "kind must be 0..3";
   else if (!is_dtype(s.dtype)) f.error = "dtype is no dtype";
-  else if ((s.exclusive | s.reverse) < 0 || (s.exclusive | s.reverse) > 1) f.error = "exclusive and reverse must be 0 or 1";
+  else if ((s.exclusive | s.reverse) < 0 || (s.exclusive | s.reverse) > 1)
+    f.error = "exclusive and reverse must be 0 or 1";
   if (f.error) return f;
   const Count n = Count(s.O) * Count(s.R) * Count(s.I);
   f.extent[0] = n * Count(width_of(s.dtype));

@@ -10,9 +10,9 @@ namespace nacre {
 namespace NACRE_ISA {
 namespace {
 
-constexpr i64 kUnit = 8192;    // elements in a unit: some 3 us
-constexpr i64 kAhead = 2048;   // floats fetched ahead at most
-constexpr i64 kTurned = 16;    // longest row that is handled one row per lane
+constexpr i64 kUnit = 8192;          // elements in a unit: some 3 us
+constexpr i64 kAhead = 2048;         // floats fetched ahead at most
+constexpr i64 kTurned = 16;          // longest row that is handled one row per lane
 constexpr i64 kBlock = 64 * kLanes;  // elements summed in float32 before the sum goes into float64
 
 i64 rows_per_unit(i64 N) { return max_of(kLanes, kUnit / max_of(N, 1) / kLanes * kLanes); }
@@ -248,9 +248,8 @@ NACRE_INLINE void all_rows(i64 N, i64 M, Slice units, const float* x, float* y, 
     const float sum = rows.before ? exp_shifted<keep, keep>(rows, N) : exp_shifted<keep, false>(rows, N);
     if (logarithm) {
       const Vec high = set1(rows.top), shift = set1(log_of(sum));
-      map_row(rows.y, N, [=, x = rows.x](i64 i, i64 n) __attribute__((always_inline)) {
-        return load_n(x + i, n) - high - shift;
-      });
+      map_row(rows.y, N,
+              [=, x = rows.x](i64 i, i64 n) __attribute__((always_inline)) { return load_n(x + i, n) - high - shift; });
     } else {
       rows.before = rows.y;
       rows.factor = 1.0f / sum;
@@ -398,9 +397,10 @@ void softmax_xent(const XentShape& s, Slice units, const float* logits, const vo
     const i64 label = label_of(s, labels, m);
     loss[m] = label >= 0 ? logits[m * s.N + label] : kNaN;
   }
-  all_rows<false>(s.N, s.M, units, logits, probs, [&](i64 m, i64 rows, Vec tops, Vec sums) __attribute__((always_inline)) {
-    store(loss + m, log(sums) - (load(loss + m, rows) - tops), rows);
-  });
+  all_rows<false>(s.N, s.M, units, logits, probs,
+                  [&](i64 m, i64 rows, Vec tops, Vec sums) __attribute__((always_inline)) {
+                    store(loss + m, log(sums) - (load(loss + m, rows) - tops), rows);
+                  });
 }
 
 void softmax_xent_grad(const XentShape& s, Slice units, const float* probs, const void* labels, const float* dloss,
@@ -408,7 +408,7 @@ void softmax_xent_grad(const XentShape& s, Slice units, const float* probs, cons
   const i64 per = rows_per_unit(s.N), end = min_of(units.end * per, s.M);
   for (i64 m = units.begin * per; m < end; ++m) {
     const i64 label = label_of(s, labels, m);
-    const float *p_m = probs + m * s.N;
+    const float* p_m = probs + m * s.N;
     float* d_m = dlogits + m * s.N;
     if (label < 0) {
       for (i64 n = 0; n < s.N; ++n) d_m[n] = 0;

@@ -8,8 +8,8 @@ namespace nacre {
 namespace NACRE_ISA {
 namespace {
 
-constexpr i64 kFew = 40;       // insertion beats eight histograms; guess
-constexpr i64 kUnit = 4096;    // elements sorted by a unit, at least
+constexpr i64 kFew = 40;     // insertion beats eight histograms; guess
+constexpr i64 kUnit = 4096;  // elements sorted by a unit, at least
 
 struct Item {
   u64 key;

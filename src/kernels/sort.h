@@ -7,23 +7,23 @@
 namespace nacre {
 
 struct SortShape {
-  i64 O, R, I;       // R < 2^32
+  i64 O, R, I;  // R < 2^32
   i64 dtype;
-  i64 index_dtype;   // of argsort's y: int32 or int64
-  i64 descending;    // 1: largest first
+  i64 index_dtype;  // of argsort's y: int32 or int64
+  i64 descending;   // 1: largest first
 };
 NACRE_FIELDS(SortShape, O, R, I, dtype, index_dtype, descending)
 
 struct TopKShape {
-  i64 M, N, k;       // k <= N
+  i64 M, N, k;  // k <= N
   i64 dtype, index_dtype;
 };
 NACRE_FIELDS(TopKShape, M, N, k, dtype, index_dtype)
 
 struct SearchShape {
-  i64 n, m;          // sorted numbers, numbers to place
+  i64 n, m;  // sorted numbers, numbers to place
   i64 dtype, index_dtype;
-  i64 right;         // 1: behind equal ones, 0: before them
+  i64 right;  // 1: behind equal ones, 0: before them
 };
 NACRE_FIELDS(SearchShape, n, m, dtype, index_dtype, right)
 

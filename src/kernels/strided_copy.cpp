@@ -16,9 +16,9 @@ struct Plan {
   i64 itemsize;
   i64 in_base, out_base;  // bytes
   enum { kRuns, kBlocks, kSingles } how = kSingles;
-  i64 flip;                // kBlocks: the dim that is contiguous in x
-  i64 piece, pieces;       // kRuns, kSingles: items of the last dim per job; jobs per run of it
-  i64 rows, groups;        // the same for the dim before it: a job is rows x piece
+  i64 flip;           // kBlocks: the dim that is contiguous in x
+  i64 piece, pieces;  // kRuns, kSingles: items of the last dim per job; jobs per run of it
+  i64 rows, groups;   // the same for the dim before it: a job is rows x piece
   i64 jobs, jobs_per_unit;
 };
 
@@ -184,7 +184,8 @@ void move(const Plan& p, Slice units, const char* x_bytes, char* y_bytes) {
       for (i64 r = rows.begin; r < rows.end; ++r, from += in_step, to_ += out_step)
         copy_run(reinterpret_cast<char*>(to_), reinterpret_cast<const char*>(from), n * static_cast<i64>(sizeof(T)));
     } else {
-      for (i64 r = rows.begin; r < rows.end; ++r, from += in_step, to_ += out_step) singles(from, to_, n, in_last, out_last);
+      for (i64 r = rows.begin; r < rows.end; ++r, from += in_step, to_ += out_step)
+        singles(from, to_, n, in_last, out_last);
     }
   }
 }

@@ -36,7 +36,8 @@ NACRE_INLINE void exchange_rows(Square* row) {
   NACRE_UNROLL
   for (int i = 0; i < kLanes; ++i) {
     if (i / step % 2) continue;
-    if constexpr (kLanes == 16) exchange<step, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15>(row[i], row[i + step]);
+    if constexpr (kLanes == 16)
+      exchange<step, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15>(row[i], row[i + step]);
     else if constexpr (kLanes == 8) exchange<step, 0, 1, 2, 3, 4, 5, 6, 7>(row[i], row[i + step]);
     else exchange<step, 0, 1, 2, 3>(row[i], row[i + step]);
   }

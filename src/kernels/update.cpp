@@ -42,9 +42,7 @@ Facts flat_facts(i64 n, double weight_decay, int inputs, int scalars, int output
 // w after decoupled decay: w - w * weight_decay * lr
 struct Decay {
   Vec rate;
-  NACRE_INLINE Decay make(double weight_decay, float lr) {
-    return {set1(static_cast<float>(weight_decay) * lr)};
-  }
+  NACRE_INLINE Decay make(double weight_decay, float lr) { return {set1(static_cast<float>(weight_decay) * lr)}; }
 };
 NACRE_INLINE Vec decayed(Vec w, Decay d) { return w - w * d.rate; }
 
@@ -97,7 +95,8 @@ Facts adam_facts(const AdamShape& s) {
   if (!is_flag(s.amsgrad)) f.error = "amsgrad must be 0 or 1";
   else if (s.step_dtype != static_cast<i64>(DType::i32) && s.step_dtype != static_cast<i64>(DType::i64))
     f.error = "step_dtype must be int32 or int64";
-  else if (!is_rate(s.beta_1) || !is_rate(s.beta_2) || !(s.epsilon >= 0)) f.error = "beta_1, beta_2 must be in [0, 1], epsilon >= 0";
+  else if (!is_rate(s.beta_1) || !is_rate(s.beta_2) || !(s.epsilon >= 0))
+    f.error = "beta_1, beta_2 must be in [0, 1], epsilon >= 0";
   f.extent[6] = Count(width_of(s.step_dtype));
   if (!s.amsgrad) f.extent[4] = f.extent[10] = Count(0);
   return f;
@@ -107,7 +106,8 @@ void adam(const AdamShape& s, Slice units, const float* w, const float* g, const
           const float* vhat, const float* lr, const void* iterations, float* w_out, float* m_out, float* v_out,
           float* vhat_out) {
   const bool narrow = s.step_dtype == static_cast<i64>(DType::i32);
-  const double t = 1.0 + (narrow ? static_cast<double>(*as<i32>(iterations)) : static_cast<double>(*as<i64>(iterations)));
+  const double t =
+      1.0 + (narrow ? static_cast<double>(*as<i32>(iterations)) : static_cast<double>(*as<i64>(iterations)));
   const double correction = __builtin_sqrt(1 - __builtin_pow(s.beta_2, t)) / (1 - __builtin_pow(s.beta_1, t));
   const Vec alpha = set1(static_cast<float>(static_cast<double>(*lr) * correction));
   const Vec keep_1 = set1(static_cast<float>(1 - s.beta_1)), keep_2 = set1(static_cast<float>(1 - s.beta_2));
@@ -134,7 +134,8 @@ Facts rmsprop_facts(const RmspropShape& s) {
   Facts f = flat_facts(s.n, s.weight_decay, 5, 1, 4);
   if (f.error) return f;
   if (!is_flag(s.centered)) f.error = "centered must be 0 or 1";
-  else if (!is_rate(s.rho) || !is_rate(s.momentum) || !(s.epsilon >= 0)) f.error = "rho, momentum must be in [0, 1], epsilon >= 0";
+  else if (!is_rate(s.rho) || !is_rate(s.momentum) || !(s.epsilon >= 0))
+    f.error = "rho, momentum must be in [0, 1], epsilon >= 0";
   if (s.momentum == 0) f.extent[3] = f.extent[8] = Count(0);
   if (!s.centered) f.extent[4] = f.extent[9] = Count(0);
   return f;

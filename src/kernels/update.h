@@ -29,7 +29,7 @@ NACRE_FIELDS(AdamShape, n, amsgrad, step_dtype, beta_1, beta_2, epsilon, weight_
 
 struct RmspropShape {
   i64 n;
-  i64 centered;  // 1: takes the square of the average gradient off
+  i64 centered;                                 // 1: takes the square of the average gradient off
   double rho, momentum, epsilon, weight_decay;  // momentum 0: no slot m
 };
 NACRE_FIELDS(RmspropShape, n, centered, rho, momentum, epsilon, weight_decay)

@@ -43,11 +43,10 @@ struct WalkRows {
   }
   NACRE_INLINE_MEMBER Vec load_in(int row) const { return whole ? load(in[row]) : load(in[row], lanes); }
   NACRE_INLINE_MEMBER void store_out(float* p, Vec v) const {
-    if (whole) store(p, v); else store(p, v, lanes);
+    if (whole) store(p, v);
+    else store(p, v, lanes);
   }
-  NACRE_INLINE_MEMBER void next() {
-    NACRE_UNROLL for (int row = 0; row < rows; ++row) in[row] += in_step[row];
-  }
+  NACRE_INLINE_MEMBER void next() { NACRE_UNROLL for (int row = 0; row < rows; ++row) in[row] += in_step[row]; }
   NACRE_INLINE_MEMBER void put_next() {
     NACRE_UNROLL for (int row = 0; row < out_rows; ++row) out[row] += out_step;
     even = true;
@@ -169,7 +168,8 @@ NACRE_INLINE void walk_pairs(Op& op, i64 n, i64 left, i64 right) {
     op.next();
     NACRE_UNROLL for (int r = 0; r < R; ++r) {
       const Vec zero = op.start();
-      const Vec ee = op.add(op.add(op.add(op.add(zero, was[r], 2, 2), was[r + 1], 0, 2), now[r], 2, 0), now[r + 1], 0, 0);
+      const Vec ee =
+          op.add(op.add(op.add(op.add(zero, was[r], 2, 2), was[r + 1], 0, 2), now[r], 2, 0), now[r + 1], 0, 0);
       const Vec eo = op.add(op.add(zero, now[r], 2, 1), now[r + 1], 0, 1);
       const Vec oe = op.add(op.add(zero, was[r + 1], 1, 2), now[r + 1], 1, 0);
       op.put(2 * r, ee, eo);

@@ -27,7 +27,7 @@ class Blocks {
   Blocks() { idle_.reserve(kMaxIdle); }  // so that giving back cannot fail
 
   static constexpr std::size_t kMaxIdle = 4;  // more runs at one time come rarely
-  std::vector<Arena> idle_;  // as `needs_` under fork_safe_lock()
+  std::vector<Arena> idle_;                   // as `needs_` under fork_safe_lock()
   std::multiset<i64> needs_;
 };
 

@@ -12,7 +12,7 @@ namespace {
 
 constexpr i64 kLine = 64;
 constexpr int kFetchesPerThread = 4;
-constexpr i64 kAsked = 4 * kLine;  // bytes of a row; longer ones come as fast without
+constexpr i64 kAsked = 4 * kLine;    // bytes of a row; longer ones come as fast without
 constexpr std::size_t kMaxIdle = 4;  // contexts kept for the next run; more threads than this rarely come at once
 
 // Thread k's slice of one instruction.
@@ -199,7 +199,7 @@ bool in_team(int threads, Work& work) {
 // then, since what else runs on the machine changes: a try that is likely to be slow comes the more rarely the more it costs.
 template <class Work>
 void run_quickest(Context& context, i64 steps, Work& work) {
-  constexpr double kTryShare = 0.1;     // of the time may go into trying the team,
+  constexpr double kTryShare = 0.1;       // of the time may go into trying the team,
   constexpr double kMostSatOutNs = 20e6;  // but what held it up may have gone by then
   using Clock = std::chrono::steady_clock;
   const Clock::time_point begin = Clock::now();

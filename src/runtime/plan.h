@@ -26,7 +26,7 @@ struct Phase {
 struct Plan {
   int threads = 1;  // the most that any instruction is worth
   std::vector<Phase> phases;
-  i64 fetches_in = 0;           // the phase that the rows of the next step are fetched in: where threads have time
+  i64 fetches_in = 0;  // the phase that the rows of the next step are fetched in: where threads have time
   std::vector<Task> tasks;
   std::vector<i64> owned;       // phase p, owner k: its tasks are owned[p * (threads + 1) + k] up to the next entry
   std::vector<i64> chains;      // instructions

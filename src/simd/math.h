@@ -10,13 +10,15 @@ constexpr float kInf = __builtin_inff();
 constexpr float kNaN = __builtin_nanf("");
 
 // c[0] + c[1] x + c[2] x^2 + ..., Horner's rule.
-template <int n> NACRE_INLINE Vec polynomial(Vec x, const float (&c)[n]) {
+template <int n>
+NACRE_INLINE Vec polynomial(Vec x, const float (&c)[n]) {
   Vec sum = set1(c[n - 1]);
   NACRE_UNROLL
   for (int i = n - 2; i >= 0; --i) sum = fma(sum, x, set1(c[i]));
   return sum;
 }
-template <int n> NACRE_INLINE VecD polynomial(VecD x, const double (&c)[n]) {
+template <int n>
+NACRE_INLINE VecD polynomial(VecD x, const double (&c)[n]) {
   VecD sum = set1d(c[n - 1]);
   NACRE_UNROLL
   for (int i = n - 2; i >= 0; --i) sum = sum * x + set1d(c[i]);
@@ -43,7 +45,9 @@ NACRE_INLINE Vec scale_by_power(Vec a, Vec n) {
 }
 
 // x = n ln2 + r with whole n and |r| <= ln2 / 2; for |x| < 1e4.
-struct ExpParts { Vec n, r; };
+struct ExpParts {
+  Vec n, r;
+};
 NACRE_INLINE ExpParts exp_parts(Vec x) {
   const Vec n = round_even(x * set1(1.44269504f));
   return {n, fnma(n, set1(1.428606765330187e-06f), fnma(n, set1(0.693145751953125f), x))};
@@ -69,7 +73,9 @@ NACRE_INLINE Vec expm1(Vec x) {
 }
 
 // x = 2^e * m with m in [sqrt(1/2), sqrt(2)); for positive finite x, subnormal ones included.
-struct LogParts { Vec e, m; };
+struct LogParts {
+  Vec e, m;
+};
 NACRE_INLINE LogParts log_parts(Vec x) {
   const Mask tiny = lt(x, set1(1.17549435e-38f));
   const VecI raw = as_int(select(tiny, x * set1(8388608.0f), x));
@@ -158,8 +164,10 @@ NACRE_INLINE Vec cosh(Vec x) {  // 4 ulp
 // Error function; 2 ulp.
 NACRE_INLINE Vec erf(Vec x) {
   const Vec a = abs(x), square = x * x;
-  const Vec near = fma(x, polynomial(square, {0.128379166f, -0.376126319f, 0.112836875f, -0.0268589407f, 0.00519990688f,
-                                              -0.000813001301f, 8.31677535e-05f}), x);
+  const Vec near = fma(x,
+                       polynomial(square, {0.128379166f, -0.376126319f, 0.112836875f, -0.0268589407f, 0.00519990688f,
+                                           -0.000813001301f, 8.31677535e-05f}),
+                       x);
   // log(1 - erf(a)) as a polynomial; past 3.95 the result rounds to 1
   const Vec bounded = min(set1(3.95f), a);
   const Vec log_rest = polynomial(bounded, {0.000175873342f, -1.12952077f, -0.633334637f, -0.108293928f, 0.0251286142f,
@@ -180,8 +188,8 @@ NACRE_INLINE Vec pow(Vec x, Vec y) {
   const VecD t = log2_a * to_double(y);
   const Vec whole_part = round_even(max(set1(-200.0f), min(set1(200.0f), to_float(t))));
   const VecD r = (t - to_double(whole_part)) * set1d(0.69314718055994531);
-  const VecD fraction = polynomial(r, {1.0, 1.0, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040,
-                                       1.0 / 40320, 1.0 / 362880});
+  const VecD fraction = polynomial(
+      r, {1.0, 1.0, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320, 1.0 / 362880});
   Vec z = scale_by_power(to_float(fraction), to_int_round(whole_part));
   const Mask up = gt(to_float(t), set1(129.0f)), down = lt(to_float(t), set1(-151.0f));
   z = select(up, set1(kInf), select(down, zero(), z));

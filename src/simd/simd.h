@@ -128,6 +128,8 @@ NACRE_INLINE void streamed() {
 }
 NACRE_INLINE void prefetch(const void* p) { __builtin_prefetch(p, 0, 3); }
 NACRE_INLINE void prefetch_far(const void* p) { __builtin_prefetch(p, 0, 2); }  // into L2
-NACRE_INLINE void prefetch_to_write(void* p) { __builtin_prefetch(p, 1, 3); }  // takes it from other cores, where it can
+NACRE_INLINE void prefetch_to_write(void* p) {
+  __builtin_prefetch(p, 1, 3);
+}  // takes it from other cores, where it can
 
 }  // namespace nacre::NACRE_ISA

@@ -6,7 +6,10 @@ namespace nacre::NACRE_ISA {
 
 // x = q pi/2 + r, |r| <= pi/4, q modulo 4 matters. For |x| < 30000 pi/2 is subtracted in four pieces of 11 bits (their
 // products with q are exact); beyond, lane by lane with as many bits of 2/pi as a float can need.
-struct Quadrant { VecI q; Vec r; };
+struct Quadrant {
+  VecI q;
+  Vec r;
+};
 
 namespace wide {
 
@@ -25,7 +28,7 @@ __attribute__((noinline, unused)) static i32 quadrant_of(float x, float* r) {
     return 0;
   }
   const u64 mantissa = (raw & 0x7fffffu) | 0x800000u;
-  const int skip = exponent - 150 - 2;                       // |x| = mantissa * 2^(skip + 2)
+  const int skip = exponent - 150 - 2;                                 // |x| = mantissa * 2^(skip + 2)
   const int start = skip > 0 ? skip : 0, left = skip < 0 ? -skip : 0;  // earlier bits of 2/pi give multiples of 4
   u32 word[3];
   for (int i = 0; i < 3; ++i) {
@@ -134,8 +137,9 @@ NACRE_INLINE Vec atan2(Vec y, Vec x) {
 // asin for 0 <= a <= 1/2.
 NACRE_INLINE Vec asin_near(Vec a) {
   const Vec t = a * a;
-  return fma(t * a, polynomial(t, {0.166666597f, 0.0750051215f, 0.0445154719f, 0.0318198241f, 0.0143937878f,
-                                   0.0375781842f}), a);
+  return fma(t * a,
+             polynomial(t, {0.166666597f, 0.0750051215f, 0.0445154719f, 0.0318198241f, 0.0143937878f, 0.0375781842f}),
+             a);
 }
 NACRE_INLINE Vec asin(Vec x) {  // 3 ulp
   const Vec a = abs(x);

@@ -8,10 +8,18 @@ namespace nacre::NACRE_ISA {
 
 constexpr int kLanes = 8;
 
-struct Vec { __m256 v; };
-struct VecI { __m256i v; };
-struct Mask { __m256 v; };
-struct VecD { __m256d low, high; };
+struct Vec {
+  __m256 v;
+};
+struct VecI {
+  __m256i v;
+};
+struct Mask {
+  __m256 v;
+};
+struct VecD {
+  __m256d low, high;
+};
 
 NACRE_INLINE VecI lane_index() { return {_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)}; }
 NACRE_INLINE VecI set1i(i32 x) { return {_mm256_set1_epi32(x)}; }
@@ -31,9 +39,13 @@ NACRE_INLINE void store(float* p, Vec a, i64 n) {
   store(p, a, first_lanes(n));
 }
 NACRE_INLINE VecI load(const i32* p) { return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))}; }
-NACRE_INLINE VecI load(const i32* p, i64 n) { return {_mm256_maskload_epi32(p, _mm256_castps_si256(first_lanes(n).v))}; }
+NACRE_INLINE VecI load(const i32* p, i64 n) {
+  return {_mm256_maskload_epi32(p, _mm256_castps_si256(first_lanes(n).v))};
+}
 NACRE_INLINE void store(i32* p, VecI a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.v); }
-NACRE_INLINE void store(i32* p, VecI a, i64 n) { _mm256_maskstore_epi32(p, _mm256_castps_si256(first_lanes(n).v), a.v); }
+NACRE_INLINE void store(i32* p, VecI a, i64 n) {
+  _mm256_maskstore_epi32(p, _mm256_castps_si256(first_lanes(n).v), a.v);
+}
 NACRE_INLINE Vec set1(float x) { return {_mm256_set1_ps(x)}; }
 
 NACRE_INLINE Vec operator+(Vec a, Vec b) { return {_mm256_add_ps(a.v, b.v)}; }
@@ -65,9 +77,7 @@ NACRE_INLINE Mask operator^(Mask a, Mask b) { return {_mm256_xor_ps(a.v, b.v)}; 
 NACRE_INLINE Mask operator~(Mask a) { return {_mm256_xor_ps(a.v, _mm256_castsi256_ps(_mm256_set1_epi32(-1)))}; }
 NACRE_INLINE u32 bits(Mask m) { return static_cast<u32>(_mm256_movemask_ps(m.v)); }
 NACRE_INLINE Vec select(Mask m, Vec a, Vec b) { return {_mm256_blendv_ps(b.v, a.v, m.v)}; }
-NACRE_INLINE VecI select(Mask m, VecI a, VecI b) {
-  return {_mm256_blendv_epi8(b.v, a.v, _mm256_castps_si256(m.v))};
-}
+NACRE_INLINE VecI select(Mask m, VecI a, VecI b) { return {_mm256_blendv_epi8(b.v, a.v, _mm256_castps_si256(m.v))}; }
 
 NACRE_INLINE VecI operator+(VecI a, VecI b) { return {_mm256_add_epi32(a.v, b.v)}; }
 NACRE_INLINE VecI operator-(VecI a, VecI b) { return {_mm256_sub_epi32(a.v, b.v)}; }
@@ -75,9 +85,18 @@ NACRE_INLINE VecI operator*(VecI a, VecI b) { return {_mm256_mullo_epi32(a.v, b.
 NACRE_INLINE VecI operator&(VecI a, VecI b) { return {_mm256_and_si256(a.v, b.v)}; }
 NACRE_INLINE VecI operator|(VecI a, VecI b) { return {_mm256_or_si256(a.v, b.v)}; }
 NACRE_INLINE VecI operator^(VecI a, VecI b) { return {_mm256_xor_si256(a.v, b.v)}; }
-template <int n> NACRE_INLINE VecI shl(VecI a) { return {_mm256_slli_epi32(a.v, n)}; }
-template <int n> NACRE_INLINE VecI shr(VecI a) { return {_mm256_srli_epi32(a.v, n)}; }
-template <int n> NACRE_INLINE VecI sar(VecI a) { return {_mm256_srai_epi32(a.v, n)}; }
+template <int n>
+NACRE_INLINE VecI shl(VecI a) {
+  return {_mm256_slli_epi32(a.v, n)};
+}
+template <int n>
+NACRE_INLINE VecI shr(VecI a) {
+  return {_mm256_srli_epi32(a.v, n)};
+}
+template <int n>
+NACRE_INLINE VecI sar(VecI a) {
+  return {_mm256_srai_epi32(a.v, n)};
+}
 NACRE_INLINE VecI mulhi(VecI a, VecI b) {
   const __m256i even = _mm256_mul_epu32(a.v, b.v);
   const __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(a.v, 32), _mm256_srli_epi64(b.v, 32));
@@ -113,7 +132,8 @@ NACRE_INLINE Vec zip_low(Vec a, Vec b) {
 }
 
 // Halves are folded: 8 -> 4 -> 2 -> 1.
-template <class F> NACRE_INLINE float fold(Vec a, F f) {
+template <class F>
+NACRE_INLINE float fold(Vec a, F f) {
   const Vec b = f(a, Vec{_mm256_permute2f128_ps(a.v, a.v, 1)});
   const Vec c = f(b, Vec{_mm256_permute_ps(b.v, 0x4e)});
   return _mm256_cvtss_f32(f(c, Vec{_mm256_permute_ps(c.v, 0xb1)}).v);

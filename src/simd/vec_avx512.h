@@ -16,10 +16,18 @@ namespace nacre::NACRE_ISA {
 
 constexpr int kLanes = 16;
 
-struct Vec { __m512 v; };
-struct VecI { __m512i v; };
-struct Mask { __mmask16 v; };
-struct VecD { __m512d low, high; };
+struct Vec {
+  __m512 v;
+};
+struct VecI {
+  __m512i v;
+};
+struct Mask {
+  __mmask16 v;
+};
+struct VecD {
+  __m512d low, high;
+};
 
 NACRE_INLINE Mask first_lanes(i64 n) {
   return {static_cast<__mmask16>(n >= 16 ? 0xffffu : n <= 0 ? 0u : (1u << n) - 1u)};
@@ -86,9 +94,18 @@ NACRE_INLINE VecI operator*(VecI a, VecI b) { return {_mm512_mullo_epi32(a.v, b.
 NACRE_INLINE VecI operator&(VecI a, VecI b) { return {_mm512_and_si512(a.v, b.v)}; }
 NACRE_INLINE VecI operator|(VecI a, VecI b) { return {_mm512_or_si512(a.v, b.v)}; }
 NACRE_INLINE VecI operator^(VecI a, VecI b) { return {_mm512_xor_si512(a.v, b.v)}; }
-template <int n> NACRE_INLINE VecI shl(VecI a) { return {_mm512_slli_epi32(a.v, n)}; }
-template <int n> NACRE_INLINE VecI shr(VecI a) { return {_mm512_srli_epi32(a.v, n)}; }
-template <int n> NACRE_INLINE VecI sar(VecI a) { return {_mm512_srai_epi32(a.v, n)}; }
+template <int n>
+NACRE_INLINE VecI shl(VecI a) {
+  return {_mm512_slli_epi32(a.v, n)};
+}
+template <int n>
+NACRE_INLINE VecI shr(VecI a) {
+  return {_mm512_srli_epi32(a.v, n)};
+}
+template <int n>
+NACRE_INLINE VecI sar(VecI a) {
+  return {_mm512_srai_epi32(a.v, n)};
+}
 NACRE_INLINE VecI mulhi(VecI a, VecI b) {
   const __m512i even = _mm512_mul_epu32(a.v, b.v);
   const __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64(a.v, 32), _mm512_srli_epi64(b.v, 32));
@@ -99,11 +116,19 @@ NACRE_INLINE VecI to_int(Vec a) { return {_mm512_cvttps_epi32(a.v)}; }
 NACRE_INLINE VecI to_int_round(Vec a) { return {_mm512_cvtps_epi32(a.v)}; }
 NACRE_INLINE Vec as_float(VecI a) { return {_mm512_castsi512_ps(a.v)}; }
 NACRE_INLINE VecI as_int(Vec a) { return {_mm512_castps_si512(a.v)}; }
-NACRE_INLINE VecI load_u8(const u8* p) { return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))}; }
-NACRE_INLINE void store_u8(u8* p, VecI a) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a.v)); }
-NACRE_INLINE VecI load_u8(const u8* p, i64 n) { return {_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(first_lanes(n).v, p))}; }
+NACRE_INLINE VecI load_u8(const u8* p) {
+  return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+}
+NACRE_INLINE void store_u8(u8* p, VecI a) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a.v));
+}
+NACRE_INLINE VecI load_u8(const u8* p, i64 n) {
+  return {_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(first_lanes(n).v, p))};
+}
 NACRE_INLINE void store_u8(u8* p, VecI a, i64 n) { _mm512_mask_cvtepi32_storeu_epi8(p, first_lanes(n).v, a.v); }
-struct Bytes { __m128i v; };
+struct Bytes {
+  __m128i v;
+};
 NACRE_INLINE Bytes load_bytes(const u8* p) { return {_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))}; }
 NACRE_INLINE Bytes load_bytes(const u8* p, i64 n) { return {_mm_maskz_loadu_epi8(first_lanes(n).v, p)}; }
 NACRE_INLINE Bytes set1_bytes(u8 a) { return {_mm_set1_epi8(static_cast<char>(a))}; }
@@ -135,7 +160,8 @@ NACRE_INLINE Vec zip_low(Vec a, Vec b) {
 }
 
 // Halves are folded: 16 -> 8 -> 4 -> 2 -> 1.
-template <class F> NACRE_INLINE float fold(Vec a, F f) {
+template <class F>
+NACRE_INLINE float fold(Vec a, F f) {
   const Vec b = f(a, Vec{_mm512_shuffle_f32x4(a.v, a.v, 0x4e)});
   const Vec c = f(b, Vec{_mm512_shuffle_f32x4(b.v, b.v, 0xb1)});
   const Vec d = f(c, Vec{_mm512_permute_ps(c.v, 0x4e)});
@@ -161,7 +187,8 @@ NACRE_INLINE void transpose(Vec (&r)[16]) {
   NACRE_UNROLL
   for (int c = 0; c < 4; ++c) {
     const __m512 a = _mm512_shuffle_f32x4(u[c], u[c + 4], 0x44), b = _mm512_shuffle_f32x4(u[c], u[c + 4], 0xee);
-    const __m512 e = _mm512_shuffle_f32x4(u[c + 8], u[c + 12], 0x44), f = _mm512_shuffle_f32x4(u[c + 8], u[c + 12], 0xee);
+    const __m512 e = _mm512_shuffle_f32x4(u[c + 8], u[c + 12], 0x44),
+                 f = _mm512_shuffle_f32x4(u[c + 8], u[c + 12], 0xee);
     r[c].v = _mm512_shuffle_f32x4(a, e, 0x88);
     r[c + 4].v = _mm512_shuffle_f32x4(a, e, 0xdd);
     r[c + 8].v = _mm512_shuffle_f32x4(b, f, 0x88);

@@ -9,10 +9,18 @@ namespace nacre::NACRE_ISA {
 
 constexpr int kLanes = 4;
 
-struct Vec { __m128 v; };
-struct VecI { __m128i v; };
-struct Mask { __m128 v; };
-struct VecD { __m128d low, high; };
+struct Vec {
+  __m128 v;
+};
+struct VecI {
+  __m128i v;
+};
+struct Mask {
+  __m128 v;
+};
+struct VecD {
+  __m128d low, high;
+};
 
 NACRE_INLINE VecI lane_index() { return {_mm_setr_epi32(0, 1, 2, 3)}; }
 NACRE_INLINE VecI set1i(i32 x) { return {_mm_set1_epi32(x)}; }
@@ -101,9 +109,18 @@ NACRE_INLINE VecI operator*(VecI a, VecI b) {
   const __m128i odd = _mm_mul_epu32(_mm_srli_epi64(a.v, 32), _mm_srli_epi64(b.v, 32));
   return {_mm_unpacklo_epi32(_mm_shuffle_epi32(even, 0x08), _mm_shuffle_epi32(odd, 0x08))};
 }
-template <int n> NACRE_INLINE VecI shl(VecI a) { return {_mm_slli_epi32(a.v, n)}; }
-template <int n> NACRE_INLINE VecI shr(VecI a) { return {_mm_srli_epi32(a.v, n)}; }
-template <int n> NACRE_INLINE VecI sar(VecI a) { return {_mm_srai_epi32(a.v, n)}; }
+template <int n>
+NACRE_INLINE VecI shl(VecI a) {
+  return {_mm_slli_epi32(a.v, n)};
+}
+template <int n>
+NACRE_INLINE VecI shr(VecI a) {
+  return {_mm_srli_epi32(a.v, n)};
+}
+template <int n>
+NACRE_INLINE VecI sar(VecI a) {
+  return {_mm_srai_epi32(a.v, n)};
+}
 NACRE_INLINE VecI mulhi(VecI a, VecI b) {
   const __m128i even = _mm_mul_epu32(a.v, b.v);
   const __m128i odd = _mm_mul_epu32(_mm_srli_epi64(a.v, 32), _mm_srli_epi64(b.v, 32));
@@ -162,7 +179,8 @@ NACRE_INLINE Vec set1_pair(const float* p) {
 NACRE_INLINE Vec zip_low(Vec a, Vec b) { return {_mm_unpacklo_ps(a.v, b.v)}; }
 
 // Halves are folded: 4 -> 2 -> 1.
-template <class F> NACRE_INLINE float fold(Vec a, F f) {
+template <class F>
+NACRE_INLINE float fold(Vec a, F f) {
   const Vec b = f(a, Vec{_mm_shuffle_ps(a.v, a.v, 0x4e)});
   return _mm_cvtss_f32(f(b, Vec{_mm_shuffle_ps(b.v, b.v, 0xb1)}).v);
 }

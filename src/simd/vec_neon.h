@@ -8,10 +8,18 @@ namespace nacre::NACRE_ISA {
 
 constexpr int kLanes = 4;
 
-struct Vec { float32x4_t v; };
-struct VecI { int32x4_t v; };
-struct Mask { uint32x4_t v; };
-struct VecD { float64x2_t low, high; };
+struct Vec {
+  float32x4_t v;
+};
+struct VecI {
+  int32x4_t v;
+};
+struct Mask {
+  uint32x4_t v;
+};
+struct VecD {
+  float64x2_t low, high;
+};
 
 NACRE_INLINE VecI lane_index() {
   const i32 lane[4] = {0, 1, 2, 3};
@@ -105,11 +113,18 @@ NACRE_INLINE VecI operator*(VecI a, VecI b) { return {vmulq_s32(a.v, b.v)}; }
 NACRE_INLINE VecI operator&(VecI a, VecI b) { return {vandq_s32(a.v, b.v)}; }
 NACRE_INLINE VecI operator|(VecI a, VecI b) { return {vorrq_s32(a.v, b.v)}; }
 NACRE_INLINE VecI operator^(VecI a, VecI b) { return {veorq_s32(a.v, b.v)}; }
-template <int n> NACRE_INLINE VecI shl(VecI a) { return {vshlq_s32(a.v, vdupq_n_s32(n))}; }
-template <int n> NACRE_INLINE VecI shr(VecI a) {
+template <int n>
+NACRE_INLINE VecI shl(VecI a) {
+  return {vshlq_s32(a.v, vdupq_n_s32(n))};
+}
+template <int n>
+NACRE_INLINE VecI shr(VecI a) {
   return {vreinterpretq_s32_u32(vshlq_u32(vreinterpretq_u32_s32(a.v), vdupq_n_s32(-n)))};
 }
-template <int n> NACRE_INLINE VecI sar(VecI a) { return {vshlq_s32(a.v, vdupq_n_s32(-n))}; }
+template <int n>
+NACRE_INLINE VecI sar(VecI a) {
+  return {vshlq_s32(a.v, vdupq_n_s32(-n))};
+}
 NACRE_INLINE VecI mulhi(VecI a, VecI b) {
   const uint32x4_t x = vreinterpretq_u32_s32(a.v), y = vreinterpretq_u32_s32(b.v);
   const uint32x2_t low = vshrn_n_u64(vmull_u32(vget_low_u32(x), vget_low_u32(y)), 32);
@@ -149,7 +164,8 @@ NACRE_INLINE Vec set1_pair(const float* p) {
 NACRE_INLINE Vec zip_low(Vec a, Vec b) { return {vzip1q_f32(a.v, b.v)}; }
 
 // Halves are folded: 4 -> 2 -> 1.
-template <class F> NACRE_INLINE float fold(Vec a, F f) {
+template <class F>
+NACRE_INLINE float fold(Vec a, F f) {
   const Vec b = f(a, Vec{vextq_f32(a.v, a.v, 2)});
   return vgetq_lane_f32(f(b, Vec{vrev64q_f32(b.v)}).v, 0);
 }

@@ -52,7 +52,7 @@ struct TileCall {
                 // copy. Columns beyond n are not read then, and copied as 0, where masks are free; else b must be whole
   PanelCopy next;    // what tiles behind the first copy for later, a vector with each step of k (main tiles), or only
                      // ask for, NV vectors with each step (other tiles)
-  bool asks_a;       // main tiles that copy nothing ask for what the next one needs of a
+  bool asks_a;       // main tiles, and those two vectors wide, that copy nothing ask for what the next one needs of a
   bool asks_update;  // or for what the next one will update:
   update::Below below;
   float* c;
@@ -297,6 +297,7 @@ NACRE_INLINE void put(const Vec (&sum)[MR][NV], float* c, i64 c_m, Store store, 
 template <int MR, int NV>
 void run(TileCall& t) {
   constexpr bool main = NV == kMainNV && MR + 2 >= max_rows(NV);  // most of the work; worth more code
+  constexpr bool asks_a = (NV == kMainNV || NV == 2) && MR + 2 >= max_rows(NV);
   At at{t.a, t.b, t.b_k, t.sums, t.last ? t.c : t.sums, t.finish.mask, t.finish.bias};
   const i64 rest = t.n - (NV - 1) * kLanes;
   const i64 to_m = t.last ? t.c_m : t.sums_m, to_step = t.last ? t.c_step : t.sums_step;
@@ -322,7 +323,7 @@ void run(TileCall& t) {
         const i64 k = min_of(MR * ceil_div(NV * kLanes, Lines::kLine), t.below.weights.count);
         multiply<MR, NV, kAskForUpdate>(sum, t, at, 0, k);
         multiply<MR, NV, kPlain>(sum, t, at, k, t.K);
-      } else if (main && t.asks_a) {
+      } else if (asks_a && t.asks_a) {
         const i64 k = min_of(t.K, next_of_a<MR>(t, at.a).count);
         multiply<MR, NV, kAskForA>(sum, t, at, 0, k);
         multiply<MR, NV, kPlain>(sum, t, at, k, t.K);

@@ -195,7 +195,7 @@ Plan make_plan(const Product& product) {
   else if (copies_a) depth = p.whole ? kDepth : kDepth / 2;
   else if (columns) depth = kColumnDepth;
   else if (far) depth = kFarDepth;
-  else if (s.in_place && p.b_k % kOneSet == 0) depth = kDepth / 2;
+  else if (s.in_place && p.b_k % 256 == 0) depth = kDepth / 2;  // rows that share sets of L2 come to each tile again
   s.kc = ceil_div(p.K, max_of(1, ceil_div(p.K, depth)));
   const double rows = static_cast<double>(max_of(kRowsForB, p.M)) / static_cast<double>(max_of(p.M, 1));
   lay_grid(s, s.panels.count(), rows * s.nv * kLanes * static_cast<double>(p.K));

@@ -88,7 +88,7 @@ class CallbackList(Callback):
         """Hands the model to all; its `history` becomes that of this run."""
         super().set_model(model)
         if self._history is not None:
-            model.history = self._history
+            object.__setattr__(model, "history", self._history)  # no change of its structure
         for callback in self.callbacks:
             callback.set_model(model)
 

@@ -25,7 +25,7 @@ class History(Callback):
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
-        self.model.history = self
+        object.__setattr__(self.model, "history", self)
 
 
 class ProgbarLogger(Callback):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -84,6 +86,7 @@ class Plan:
         self.outputs = [(i, s.shape, NUMPY[s.dtype]) for i, s in zip(low.outputs, graph.outputs)]
         self.state = low.state
         self.template: list[Any] = [None] * len(low.slots)
+        self.seconds: float | None = None  # that a run of it took, the last time that several were run
 
     def bind(self) -> tuple[list[Any], list[np.ndarray[Any, Any]]]:
         """The arrays by slot, the inputs still missing, and the new arrays that receive the outputs."""
@@ -182,9 +185,16 @@ class CompiledFunction:
         return plan.result(outputs)
 
     def run_steps(
-        self, data: tuple[Any, ...], order: np.ndarray[Any, Any] | None, batch_size: int, begin: int, count: int
-    ) -> Any:
-        """Runs `count` batches of `batch_size` rows in one call, from batch number `begin` on; the last one's outputs.
+        self,
+        data: tuple[Any, ...],
+        order: np.ndarray[Any, Any] | None,
+        batch_size: int,
+        begin: int,
+        count: int,
+        seconds: float = math.inf,
+    ) -> tuple[Any, int]:
+        """Runs `count` batches of `batch_size` rows in one call, from batch number `begin` on, or as many of them as
+        are likely to take `seconds`, but at least one; the last one's outputs, and how many there were.
 
         `data` are the positional arguments as whole arrays, rows first; batch i holds the rows `order[i * batch_size
         :][:batch_size]` (`order` int64, None: as they stand).
@@ -192,8 +202,12 @@ class CompiledFunction:
         plan, given = self._plan((data, {}), batch_size)
         bound, outputs = plan.bind()
         feeds = list(zip(plan.inputs, given))
+        if seconds < math.inf:
+            count = min(count, max(1, int(seconds / plan.seconds))) if plan.seconds else 1
+        started = time.perf_counter()
         plan.program.run_steps(bound, feeds, order, batch_size, begin, count)
-        return plan.result(outputs)
+        plan.seconds = max((time.perf_counter() - started) / count, 1e-7)
+        return plan.result(outputs), count
 
     def profile(self, *args: Any, repeats: int = 20, **kwargs: Any) -> list[dict[str, Any]]:
         """Where the time of a call goes: per instruction `op`, `kernel`, `ns` (best of `repeats`), `flops` and `bytes`.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -112,11 +111,11 @@ def _run_arrays(model: Any, step: Any, source: ArraySource, callbacks: Any, kind
     at = 0
     ragged = full < source.num_batches
     while at < full:
-        count = min(chunk, full - at)
         begin(at)
-        started = time.perf_counter()
-        logs = step.run_steps(source.data, order, size, at, count)
-        took = time.perf_counter() - started
+        if listens:
+            logs, count = step.run_steps(source.data, order, size, at, min(chunk, full - at))
+        else:
+            logs, count = step.run_steps(source.data, order, size, at, full - at, _CALL_SECONDS)
         if ragged and count < chunk and listens:
             logs = step(source.batch(order, full))
             ragged = False
@@ -124,10 +123,6 @@ def _run_arrays(model: Any, step: Any, source: ArraySource, callbacks: Any, kind
         at += count
         if _stopped(model, kind):
             return logs
-        if not listens:
-            # The first call also compiles, so the number grows step by step rather than at once.
-            wanted = int(_CALL_SECONDS / max(took / count, 1e-7))
-            chunk = max(1, min(wanted, chunk * 8))
     if ragged:
         begin(full)
         logs = step(source.batch(order, full))

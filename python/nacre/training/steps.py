@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import traceback
 import warnings
@@ -46,18 +47,28 @@ class StepRunner:
                 self._give_up(error)
         return self.fn(_as_tensors(data))
 
-    def run_steps(self, data: Any, order: np.ndarray[Any, Any] | None, batch_size: int, begin: int, count: int) -> Any:
-        """What `fn` returns for the last of `count` full batches, from batch number `begin` on."""
+    def run_steps(
+        self,
+        data: Any,
+        order: np.ndarray[Any, Any] | None,
+        batch_size: int,
+        begin: int,
+        count: int,
+        seconds: float = math.inf,
+    ) -> tuple[Any, int]:
+        """What `fn` returns for the last of `count` full batches, from batch number `begin` on, and how many were run:
+        fewer where more are likely to take longer than `seconds`."""
         if not self.mode.eager and not _has_text(data):
             try:
-                return self._compiled.run_steps((data,), order, batch_size, begin, count)
+                return self._compiled.run_steps((data,), order, batch_size, begin, count, seconds)
             except (TracedBranch, NotCompilable) as error:
                 self._give_up(error)
         result = None
+        count = count if seconds == math.inf else 1
         for i in range(begin, begin + count):
             part = slice(i * batch_size, (i + 1) * batch_size)
             result = self.fn(_as_tensors(rows(data, part if order is None else order[part])))
-        return result
+        return result, count
 
     @property
     def count(self) -> int:

@@ -1,5 +1,5 @@
-// Three ways through rows, by their length: up to 16 numbers, as columns of kLanes rows; up to four vectors, in registers;
-// longer, a pass over each row that also works on the rows before and behind it.
+// Three ways through rows, by their length: up to 16 numbers, as columns of kLanes rows; up to kTogether, kLanes rows at a
+// time; longer, a pass over each row that also works on the rows before and behind it.
 #include "kernels/softmax.h"
 
 #include "kernels/loops.h"
@@ -13,12 +13,16 @@ namespace {
 constexpr i64 kUnit = 8192;          // elements in a unit: some 3 us
 constexpr i64 kAhead = 2048;         // floats fetched ahead at most
 constexpr i64 kTurned = 16;          // longest row that is handled one row per lane
+constexpr i64 kTogether = 224;       // longest row of which kLanes go together: two groups of them stay in L1
 constexpr i64 kBlock = 64 * kLanes;  // elements summed in float32 before the sum goes into float64
 
 i64 rows_per_unit(i64 N) { return max_of(kLanes, kUnit / max_of(N, 1) / kLanes * kLanes); }
 
-struct RowStats {
-  float top, sum;  // largest number of the row, sum of exp(x - top)
+struct Yes {
+  constexpr operator bool() const { return true; }
+};
+struct No {
+  constexpr operator bool() const { return false; }
 };
 struct NoStats {
   NACRE_INLINE_MEMBER void operator()(i64, i64, Vec, Vec) const {}
@@ -47,40 +51,6 @@ NACRE_INLINE Vec exp_down(Vec x) {
 // A vector whose lanes beyond n hold `rest`.
 NACRE_INLINE Vec load_or(const float* p, i64 n, float rest) {
   return n >= kLanes ? load(p) : select(first_lanes(n), load(p, n), set1(rest));
-}
-
-template <int NV, bool logarithm>
-NACRE_INLINE RowStats short_row_of(const float* x, float* y, i64 N) {
-  const i64 tail = N - (NV - 1) * kLanes;
-  Vec v[NV];
-  NACRE_UNROLL
-  for (int k = 0; k < NV - 1; ++k) v[k] = load(x + k * kLanes);
-  v[NV - 1] = load_or(x + (NV - 1) * kLanes, tail, -kInf);
-  Vec high = v[0];
-  NACRE_UNROLL
-  for (int k = 1; k < NV; ++k) high = max(high, v[k]);
-  const float top = reduce_max(high);
-  Vec e[NV];
-  NACRE_UNROLL
-  for (int k = 0; k < NV; ++k) e[k] = exp_down(v[k] - set1(top));
-  Vec total = e[0];
-  NACRE_UNROLL
-  for (int k = 1; k < NV; ++k) total += e[k];
-  const float sum = reduce_add(total);
-  const Vec factor = set1(1.0f / sum), shift = set1(logarithm ? log_of(sum) : 0.0f);
-  NACRE_UNROLL
-  for (int k = 0; k < NV; ++k) e[k] = logarithm ? v[k] - set1(top) - shift : e[k] * factor;
-  NACRE_UNROLL
-  for (int k = 0; k < NV - 1; ++k) store(y + k * kLanes, e[k]);
-  store(y + (NV - 1) * kLanes, e[NV - 1], tail);
-  return {top, sum};
-}
-
-template <bool logarithm>
-NACRE_INLINE RowStats short_row(const float* x, float* y, i64 N) {
-  if (N > 3 * kLanes) return short_row_of<4, logarithm>(x, y, N);
-  if (N > 2 * kLanes) return short_row_of<3, logarithm>(x, y, N);
-  return short_row_of<2, logarithm>(x, y, N);
 }
 
 // In the order in which exp_shifted finds it, so that NaN and signs of zeros do not depend on who found it.
@@ -210,6 +180,96 @@ NACRE_INLINE void by_columns(i64 N, i64 begin, i64 end, const float* x0, const f
   }
 }
 
+// Groups of kLanes rows: found = first(m, rows), then(m, rows, found), last(m, rows). Where first() of the next group comes
+// before last(), the chain at the end of one loop over rows goes along with the loop behind it.
+template <class First, class Then, class Last>
+NACRE_INLINE void in_groups(i64 begin, i64 end, First first, Then then, Last last) {
+  Vec found = zero();
+  for (i64 m = begin - kLanes; m < end; m += kLanes) {
+    const i64 rows = min_of(kLanes, end - m), after = m + kLanes;
+    if (m >= begin) then(m, rows, found);
+    if (after < end) found = first(after, min_of(kLanes, end - after));
+    if (m >= begin) last(m, rows);
+  }
+}
+
+// f(i, what from(i) loads, whether it is the last) for the vectors of a row of kLanes numbers or more. The last one ends with
+// the row, and is loaded before f may overwrite what the one before it has in common with it.
+template <class From, class F>
+NACRE_INLINE void along_row(i64 N, From from, F f) {
+  const i64 last = N - kLanes;
+  const auto end = from(last);
+  for (i64 i = 0; i < last; i += kLanes) f(i, from(i), No());
+  f(last, end, Yes());
+}
+// The lanes of the last vector that are in no other one.
+NACRE_INLINE Mask last_alone(i64 N) { return ~first_lanes(ceil_div(N, kLanes) * kLanes - N); }
+
+// Lane l: what `of(l)`, a vector, becomes when `fold` joins its lanes.
+template <class Of, class F>
+NACRE_INLINE Vec fold_each(i64 rows, Of of, F f) {
+  Vec v[kLanes];
+  for (i64 l = 0; l < rows; ++l) v[l] = of(l);
+  for (i64 l = rows; l < kLanes; ++l) v[l] = zero();
+  return fold_rows(v, f);
+}
+struct Add {
+  NACRE_INLINE_MEMBER Vec operator()(Vec a, Vec b) const { return a + b; }
+};
+struct Max {
+  NACRE_INLINE_MEMBER Vec operator()(Vec a, Vec b) const { return max(a, b); }
+};
+
+NACRE_INLINE Vec row_tops(const float* x, i64 rows, i64 N) {
+  return fold_each(
+      rows,
+      [=](i64 l) __attribute__((always_inline)) {
+        Vec high = load(x + l * N + N - kLanes);
+        for (i64 i = 0; i < N - kLanes; i += kLanes) high = max(high, load(x + l * N + i));
+        return high;
+      },
+      Max());
+}
+
+// The sums of exp(x - top), and where they are wanted these in y; asks for the next group's rows.
+template <bool keep>
+NACRE_INLINE Vec exp_rows(const float* x, i64 rows, i64 N, Vec tops, float* y) {
+  float top[kLanes];
+  store(top, tops);
+  const Mask alone = last_alone(N);
+  return fold_each(
+      rows,
+      [&](i64 l) __attribute__((always_inline)) {
+        const Vec shift = set1(top[l]);
+        Vec sum = zero();
+        along_row(
+            N, [=](i64 i) __attribute__((always_inline)) { return load(x + l * N + i); },
+            [&](i64 i, Vec v, auto last) __attribute__((always_inline)) {
+              const Vec e = exp_down(v - shift);
+              sum += last ? select(alone, e) : e;
+              if (keep) store(y + l * N + i, e);
+              prefetch(x + (l + kLanes) * N + i);
+              if (keep) prefetch(y + (l + kLanes) * N + i);
+            });
+        return sum;
+      },
+      Add());
+}
+
+template <bool logarithm>
+NACRE_INLINE void finish_rows(const float* x, i64 rows, i64 N, Vec tops, Vec sums, float* y) {
+  float top[kLanes], last[kLanes];
+  store(top, tops);
+  store(last, logarithm ? log(sums) : set1(1.0f) / sums);
+  for (i64 l = 0; l < rows; ++l) {
+    const Vec shift = set1(top[l]), rest = set1(last[l]);
+    along_row(
+        N, [from = (logarithm ? x : y) + l * N](i64 i) __attribute__((always_inline)) { return load(from + i); },
+        [=](i64 i, Vec v, auto)
+            __attribute__((always_inline)) { store(y + l * N + i, logarithm ? v - shift - rest : v * rest); });
+  }
+}
+
 // Rows of some units; `done(m, rows, tops, sums)` after each row or group of them.
 template <bool logarithm, class F>
 NACRE_INLINE void all_rows(i64 N, i64 M, Slice units, const float* x, float* y, F done) {
@@ -230,11 +290,18 @@ NACRE_INLINE void all_rows(i64 N, i64 M, Slice units, const float* x, float* y, 
     });
     return;
   }
-  if (N <= 4 * kLanes) {
-    for (i64 m = begin; m < end; ++m) {
-      const RowStats r = short_row<logarithm>(x + m * N, y + m * N, N);
-      done(m, 1, set1(r.top), set1(r.sum));
-    }
+  if (N <= kTogether) {
+    Vec tops = zero(), sums = zero();
+    in_groups(
+        begin, end, [&](i64 m, i64 rows) __attribute__((always_inline)) { return row_tops(x + m * N, rows, N); },
+        [&](i64 m, i64 rows, Vec found) __attribute__((always_inline)) {
+          tops = found;
+          sums = exp_rows<!logarithm>(x + m * N, rows, N, tops, y + m * N);
+        },
+        [&](i64 m, i64 rows) __attribute__((always_inline)) {
+          finish_rows<logarithm>(x + m * N, rows, N, tops, sums, y + m * N);
+          done(m, rows, tops, sums);
+        });
     return;
   }
   Rows rows{};
@@ -284,6 +351,19 @@ NACRE_INLINE float dot(const float* a, const float* b, i64 n) {
   return static_cast<float>(total);
 }
 
+NACRE_INLINE Vec row_products(const float* a, const float* b, i64 rows, i64 N) {
+  const Mask alone = last_alone(N);
+  return fold_each(
+      rows,
+      [=](i64 l) __attribute__((always_inline)) {
+        const float *a_l = a + l * N, *b_l = b + l * N;
+        Vec sum = select(alone, load(a_l + N - kLanes) * load(b_l + N - kLanes));
+        for (i64 i = 0; i < N - kLanes; i += kLanes) sum = fma(load(a_l + i), load(b_l + i), sum);
+        return sum;
+      },
+      Add());
+}
+
 // Of an element: exp_down is 17, the largest number, the difference, the sum and the factor are 4.
 constexpr double kForwardFlops = 21, kGradFlops = 4;
 
@@ -322,6 +402,23 @@ void softmax_grad_x(const RowsShape& s, Slice units, const float* y, const float
       for (i64 n = 0; n < N; ++n) inner = fma(t[n], u[n], inner);
       for (i64 n = 0; n < N; ++n) t[n] *= u[n] - inner;
     });
+    return;
+  }
+  if (N <= kTogether / 2) {
+    float inner[kLanes];
+    in_groups(
+        units.begin * per, end,
+        [&](i64 m, i64 rows) __attribute__((always_inline)) { return row_products(y + m * N, dy + m * N, rows, N); },
+        [&](i64, i64, Vec sums) __attribute__((always_inline)) { store(inner, sums); },
+        [&](i64 m, i64 rows) __attribute__((always_inline)) {
+          for (i64 l = 0; l < rows; ++l) {
+            const float *y_l = y + (m + l) * N, *dy_l = dy + (m + l) * N;
+            const Vec less = set1(inner[l]);
+            along_row(
+                N, [=](i64 i) __attribute__((always_inline)) { return load(y_l + i) * (load(dy_l + i) - less); },
+                [to = dx + (m + l) * N](i64 i, Vec v, auto) __attribute__((always_inline)) { store(to + i, v); });
+          }
+        });
     return;
   }
   for (i64 m = units.begin * per; m < end; ++m) {

@@ -13,6 +13,7 @@
 //   load_u8, store_u8: kLanes bytes <-> integers of 0..255, or the first n < kLanes of them
 //   Bytes: kLanes numbers 0..255 that are only compared; load_bytes, set1_bytes, eq
 //   load_at(p, index): lane i is p[index[i]];  transpose(Vec (&rows)[kLanes])
+//   fold_rows(rows, f): lane l is rows[l] folded with f, kLanes folds at once
 //   set1_pair(p): p[0], p[1], p[0], p[1], ...;  zip_low(a, b): a[0], b[0], a[1], b[1], ... from the lower halves
 //   reduce_*: halves folded onto each other, so that the order is fixed (it differs between ISAs)
 //

@@ -161,6 +161,20 @@ NACRE_INLINE void transpose(Vec (&r)[8]) {
   }
 }
 
+// Lane l: the lanes of r[l], folded as fold() does.
+template <class F>
+NACRE_INLINE Vec fold_rows(const Vec (&r)[8], F f) {
+  Vec u[4];  // the lower lanes of u[j]: what is left of r[j], the upper ones of r[4 + j]
+  NACRE_UNROLL
+  for (int j = 0; j < 4; ++j) {
+    const __m256 a = r[j].v, b = r[j + 4].v;
+    u[j] = f(Vec{_mm256_permute2f128_ps(a, b, 0x20)}, Vec{_mm256_permute2f128_ps(a, b, 0x31)});
+  }
+  const Vec a = f(Vec{_mm256_shuffle_ps(u[0].v, u[1].v, 0x44)}, Vec{_mm256_shuffle_ps(u[0].v, u[1].v, 0xee)});
+  const Vec b = f(Vec{_mm256_shuffle_ps(u[2].v, u[3].v, 0x44)}, Vec{_mm256_shuffle_ps(u[2].v, u[3].v, 0xee)});
+  return f(Vec{_mm256_shuffle_ps(a.v, b.v, 0x88)}, Vec{_mm256_shuffle_ps(a.v, b.v, 0xdd)});
+}
+
 // Lane sums of four vectors at once, to[0..3]: within each 128 bits (l0 + l2) + (l1 + l3), then across.
 NACRE_INLINE void sum_lanes(Vec a, Vec b, Vec c, Vec d, float* to) {
   const __m256 ab = _mm256_add_ps(_mm256_unpacklo_ps(a.v, b.v), _mm256_unpackhi_ps(a.v, b.v));

@@ -196,6 +196,25 @@ NACRE_INLINE void transpose(Vec (&r)[16]) {
   }
 }
 
+// Lane l: the lanes of r[l], folded as fold() does.
+template <class F>
+NACRE_INLINE Vec fold_rows(const Vec (&r)[16], F f) {
+  Vec u[4];  // lanes 4q..4q+3 of u[j]: what is left of r[4q + j]
+  NACRE_UNROLL
+  for (int j = 0; j < 4; ++j) {
+    Vec h[2];
+    NACRE_UNROLL
+    for (int i = 0; i < 2; ++i) {
+      const __m512 a = r[8 * i + j].v, b = r[8 * i + j + 4].v;
+      h[i] = f(Vec{_mm512_shuffle_f32x4(a, b, 0x44)}, Vec{_mm512_shuffle_f32x4(a, b, 0xee)});
+    }
+    u[j] = f(Vec{_mm512_shuffle_f32x4(h[0].v, h[1].v, 0x88)}, Vec{_mm512_shuffle_f32x4(h[0].v, h[1].v, 0xdd)});
+  }
+  const Vec a = f(Vec{_mm512_shuffle_ps(u[0].v, u[1].v, 0x44)}, Vec{_mm512_shuffle_ps(u[0].v, u[1].v, 0xee)});
+  const Vec b = f(Vec{_mm512_shuffle_ps(u[2].v, u[3].v, 0x44)}, Vec{_mm512_shuffle_ps(u[2].v, u[3].v, 0xee)});
+  return f(Vec{_mm512_shuffle_ps(a.v, b.v, 0x88)}, Vec{_mm512_shuffle_ps(a.v, b.v, 0xdd)});
+}
+
 // Lane sums of four vectors at once, to[0..3]: within each 128 bits (l0 + l2) + (l1 + l3), then across.
 NACRE_INLINE void sum_lanes(Vec a, Vec b, Vec c, Vec d, float* to) {
   const __m512 ab = _mm512_add_ps(_mm512_unpacklo_ps(a.v, b.v), _mm512_unpackhi_ps(a.v, b.v));

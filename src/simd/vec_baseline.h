@@ -188,6 +188,14 @@ NACRE_INLINE float fold(Vec a, F f) {
 // Rows become columns: lane j of r[i] and lane i of r[j] change places.
 NACRE_INLINE void transpose(Vec (&r)[4]) { _MM_TRANSPOSE4_PS(r[0].v, r[1].v, r[2].v, r[3].v); }
 
+// Lane l: the lanes of r[l], folded as fold() does.
+template <class F>
+NACRE_INLINE Vec fold_rows(const Vec (&r)[4], F f) {
+  Vec t[4] = {r[0], r[1], r[2], r[3]};
+  transpose(t);
+  return f(f(t[0], t[2]), f(t[1], t[3]));
+}
+
 // Lane sums of four vectors at once, to[0..3]: within each 128 bits (l0 + l2) + (l1 + l3).
 NACRE_INLINE void sum_lanes(Vec a, Vec b, Vec c, Vec d, float* to) {
   const __m128 ab = _mm_add_ps(_mm_unpacklo_ps(a.v, b.v), _mm_unpackhi_ps(a.v, b.v));

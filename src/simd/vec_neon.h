@@ -179,6 +179,14 @@ NACRE_INLINE void transpose(Vec (&r)[4]) {
   r[3].v = vcombine_f32(vget_high_f32(p.val[1]), vget_high_f32(q.val[1]));
 }
 
+// Lane l: the lanes of r[l], folded as fold() does.
+template <class F>
+NACRE_INLINE Vec fold_rows(const Vec (&r)[4], F f) {
+  Vec t[4] = {r[0], r[1], r[2], r[3]};
+  transpose(t);
+  return f(f(t[0], t[2]), f(t[1], t[3]));
+}
+
 // Lane sums of four vectors at once, to[0..3]: (l0 + l1) + (l2 + l3).
 NACRE_INLINE void sum_lanes(Vec a, Vec b, Vec c, Vec d, float* to) {
   vst1q_f32(to, vpaddq_f32(vpaddq_f32(a.v, b.v), vpaddq_f32(c.v, d.v)));

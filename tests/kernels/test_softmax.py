@@ -27,6 +27,10 @@ SHAPES = [
     (1, 4099),
     (1, 20000),
     (600, 40),
+    (37, 20),
+    (35, 100),
+    (19, 224),
+    (18, 225),
 ]
 F32 = np.dtype(np.float32)
 
@@ -122,13 +126,15 @@ def test_huge_logits_and_infinities(N):
 
 
 def test_in_place(rng):
-    for N in (3, 10, 50, 500):
-        x = rng.standard_normal((9, N)).astype(np.float32)
+    for N in (3, 10, 17, 50, 101, 200, 500):
+        x, dy = rng.standard_normal((2, 21, N)).astype(np.float32)
         for isa in _core.isas():
-            apart, together = np.empty_like(x), x.copy()
-            _core.run_kernel("softmax", dict(M=9, N=N), [x], [apart], isa=isa)
-            _core.run_kernel("softmax", dict(M=9, N=N), [together], [together], isa=isa)
-            assert apart.tobytes() == together.tobytes(), isa
+            for name in ("softmax", "log_softmax", "softmax_grad_x", "log_softmax_grad_x"):
+                gradient = name.endswith("grad_x")
+                apart, together = np.empty_like(x), x.copy()
+                _core.run_kernel(name, dict(M=21, N=N), [x, dy] if gradient else [x], [apart], isa=isa)
+                _core.run_kernel(name, dict(M=21, N=N), [together, dy] if gradient else [together], [together], isa=isa)
+                assert apart.tobytes() == together.tobytes(), (isa, name, N)
 
 
 @pytest.mark.parametrize("bad", [dict(M=-1), dict(M=1 << 40, N=1 << 40), dict(M=0, N=1 << 62)])

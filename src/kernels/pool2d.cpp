@@ -33,9 +33,8 @@ NACRE_INLINE void take_larger(Best& best, Vec a, VecI tap) {
       best.value = max(a, best.value);
       return;
     }
-    const Mask take = gt(a, best.value);  // of equal ones the first
-    best.tap = select(take, tap, best.tap);
-    best.value = select(take, a, best.value);
+    best.tap = select(gt(a, best.value), tap, best.tap);  // of equal ones the first
+    best.value = max(a, best.value);
   }
 }
 
@@ -69,6 +68,44 @@ void max_pixels(Seen seen, i64 pixels, i64 x_step, i64 C, float* y, i64 y_step, 
       }
     });
   }
+}
+
+// Windows of 2x2 side by side. Where one leaves the image, the taps that it has stand for those that it lacks: behind the
+// same number they never win.
+struct Quads {
+  i64 pixels, C;
+  const float* x;
+  i64 x_px, col, row;  // from one window to the next; from the first tap of a window to the others
+  float* y;
+  i64 y_px;
+  u8* at;
+  i32 tap;  // of the first
+};
+
+// True where there might be a NaN, or products of neighbours that are not finite: what was found does not count.
+template <bool whole, bool index>
+bool max_quads(const Quads& k) {
+  const VecI first = set1i(k.tap), second = set1i(k.tap + 1), third = set1i(k.tap + 2), fourth = set1i(k.tap + 3);
+  const i64 C = k.C, x_px = k.x_px, y_px = k.y_px, col = k.col, row = k.row, both = col + row;
+  const float* x = k.x;
+  float* y = k.y;
+  u8* at = k.at;
+  Vec check = zero(), other = zero();
+  for (i64 px = k.pixels; px > 0; --px, x += x_px, y += y_px, at += C) {
+    each_vector_as<whole>(C, 0, [&](i64 c) __attribute__((always_inline)) {
+      const Vec a = in_register(get<whole>(x + c, C)), b = in_register(get<whole>(x + col + c, C));
+      const Vec d = in_register(get<whole>(x + row + c, C)), e = in_register(get<whole>(x + both + c, C));
+      check = fma(a, b, check);
+      other = fma(d, e, other);
+      const Vec upper = max(b, a), lower = max(e, d);  // of equal ones the first
+      put<whole>(y + c, max(lower, upper), C);
+      if (index) {
+        const VecI above = select(gt(b, a), second, first), below = select(gt(e, d), fourth, third);
+        put_index<whole, false>(at, c, select(gt(lower, upper), below, above), C);
+      }
+    });
+  }
+  return any(isnan(check + other));
 }
 
 // Windows of KH x KW, S apart, side by side and in rows below. Where one leaves the image, the taps that it has stand for
@@ -273,6 +310,36 @@ void max_pool_blocks(const Pool2DShape& s, Slice units, const float* x, float* y
   }
 }
 
+template <bool index>
+void max_pool_quads(const Pool2DShape& s, Slice units, const float* x, float* y, u8* at) {
+  const i64 ldx = ldx_of(s), ldy = ldy_of(s), per = forward_rows(s), rows = s.N * s.OH;
+  const Range inner = range_within(-s.PL, 2, s.OW, 0, s.W - 1);
+  Quads k{};
+  k.C = s.C;
+  k.x_px = 2 * ldx;
+  k.y_px = ldy;
+  for (i64 r = units.begin * per, end = min_of(units.end * per, rows); r < end; ++r) {
+    const i64 n = r / s.OH, ih = r % s.OH * 2 - s.PT;
+    i32 tap_h[2], tap_w[2];
+    inside_taps(ih, s.H, tap_h);
+    k.row = (tap_h[1] - tap_h[0]) * s.W * ldx;
+    for (i64 ow = 0; ow < s.OW; ow += k.pixels) {
+      const i64 iw = ow * 2 - s.PL;
+      k.pixels = ow >= inner.first && ow < inner.last ? inner.last - ow : 1;
+      inside_taps(iw, s.W, tap_w);
+      k.col = (tap_w[1] - tap_w[0]) * ldx;
+      k.tap = 2 * tap_h[0] + tap_w[0];
+      const i64 px = r * s.OW + ow;
+      k.x = x + ((n * s.H + ih + tap_h[0]) * s.W + iw + tap_w[0]) * ldx;
+      k.y = y + px * ldy;
+      k.at = index ? at + px * s.C : at;
+      if (s.C < kLanes ? max_quads<false, index>(k) : max_quads<true, index>(k)) {
+        max_pixels<index, false>(window_at(s, x, n, ih, iw), k.pixels, k.x_px, s.C, k.y, ldy, at, px * s.C);
+      }
+    }
+  }
+}
+
 // Whether every window sees something of an axis.
 bool all_see(i64 K, i64 S, i64 P, i64 n, i64 out) { return P < K && (out - 1) * S - P < n; }
 
@@ -281,7 +348,7 @@ void max_pool_rows(const Pool2DShape& s, Slice units, const float* x, float* y, 
   if (s.OH > 0 && all_see(s.KH, s.SH, s.PT, s.H, s.OH) && all_see(s.KW, s.SW, s.PL, s.W, s.OW)) {
     if (s.KH == 3 && s.KW == 3 && s.SH == 1 && s.SW == 1) return max_pool_blocks<3, 3, 1, index>(s, units, x, y, at);
     if (s.KH == 3 && s.KW == 3 && s.SH == 2 && s.SW == 2) return max_pool_blocks<3, 3, 2, index>(s, units, x, y, at);
-    if (s.KH == 2 && s.KW == 2 && s.SH == 2 && s.SW == 2) return max_pool_blocks<2, 2, 2, index>(s, units, x, y, at);
+    if (s.KH == 2 && s.KW == 2 && s.SH == 2 && s.SW == 2) return max_pool_quads<index>(s, units, x, y, at);
   }
   const i64 ldy = ldy_of(s), step = s.SW * ldx_of(s);
   for_each_window(s, units, x, [&](const Seen& seen, i64 px, i64 run) {

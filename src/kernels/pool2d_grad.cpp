@@ -96,46 +96,56 @@ NACRE_INLINE Bytes get_bytes(const u8* p, i64 n) {
 }
 
 // Windows side by side without overlap or gap: each hands its gradient to the pixels of a row below it, columns
-// [kw0, kw1), of which the two of KW = 2 know their taps.
-template <int KW>
-NACRE_INLINE void hand_out(const u8* index, const Bytes (&two)[2], i64 first_tap, i64 kw0, i64 kw1, const float* dy,
-                           float* dx, i64 ldx, i64 C) {
+// [kw0, kw1), of which the first has number first_tap + kw0.
+NACRE_INLINE void hand_out(const u8* index, i64 first_tap, i64 kw0, i64 kw1, const float* dy, float* dx, i64 ldx,
+                           i64 C) {
   each_vector(C, 0, [=](auto whole, i64 c, i64 n) __attribute__((always_inline)) {
     const Bytes at = get_bytes<whole>(index + c, n);
     const Vec g = get<whole>(dy + c, n);
-    if (KW == 2) {
-      put<whole>(dx + c, select(eq(at, two[0]), g), n);
-      put<whole>(dx + ldx + c, select(eq(at, two[1]), g), n);
-    } else {
-      for (i64 k = kw0; k < kw1; ++k) {
-        put<whole>(dx + k * ldx + c, select(eq(at, set1_bytes(static_cast<u8>(first_tap + k))), g), n);
-      }
+    for (i64 k = kw0; k < kw1; ++k) {
+      put<whole>(dx + k * ldx + c, select(eq(at, set1_bytes(static_cast<u8>(first_tap + k))), g), n);
     }
   });
 }
 
+// The same of windows of two columns, side by side and whole.
+void hand_out_pairs(const u8* index, i64 first_tap, i64 pixels, const float* dy, i64 ldy, float* dx, i64 ldx, i64 C) {
+  const Bytes left = set1_bytes(static_cast<u8>(first_tap)), right = set1_bytes(static_cast<u8>(first_tap + 1));
+  for (; pixels > 0; --pixels, index += C, dy += ldy, dx += 2 * ldx) {
+    const auto hand = [=](auto whole, i64 c, i64 n) __attribute__((always_inline)) {
+      const Bytes at = get_bytes<whole>(index + c, n);
+      const Vec g = in_register(get<whole>(dy + c, n));
+      put<whole>(dx + c, select(eq(at, left), g), n);
+      put<whole>(dx + ldx + c, select(eq(at, right), g), n);
+    };
+    i64 c = 0;
+    for (; c + 4 * kLanes <= C; c += 4 * kLanes) {
+      NACRE_UNROLL for (int v = 0; v < 4; ++v) hand(Yes(), c + v * kLanes, kLanes);
+    }
+    each_vector(C, c, hand);
+  }
+}
+
 void tiled_max_grad_rows(const Pool2DShape& s, Slice units, const float* dy, const u8* index, float* dx) {
   const i64 ldx = ldx_of(s), ldy = ldy_of(s), per = gradient_rows(s), rows = s.N * s.H;
+  const Range pairs = s.KW == 2 ? range_within(-s.PL, 2, s.OW, 0, s.W - 1) : Range{0, 0};
   for (i64 r = units.begin * per, end = min_of(units.end * per, rows); r < end; ++r) {
     const i64 n = r / s.H, ih = r % s.H + s.PT, oh = floor_div(ih, s.SH);
     float* dx_row = dx + r * s.W * ldx;
     i64 done = 0;  // columns of this row
     if (oh >= 0 && oh < s.OH) {
       const i64 first_tap = (ih - oh * s.SH) * s.KW, px = (n * s.OH + oh) * s.OW;
-      const Bytes two[] = {set1_bytes(static_cast<u8>(first_tap)), set1_bytes(static_cast<u8>(first_tap + 1))};
-      for (i64 ow = 0; ow < s.OW; ++ow) {
+      for (i64 ow = 0, run; ow < s.OW; ow += run) {
         const i64 iw = ow * s.SW - s.PL, kw0 = max_of(-iw, 0), kw1 = min_of(s.W - iw, s.KW);
+        run = ow >= pairs.first && ow < pairs.last ? pairs.last - ow : 1;
         for (; done < min_of(iw, s.W); ++done) zero_channels(dx_row + done * ldx, s.C);
         if (kw0 >= kw1) continue;
         const u8* at = index + (px + ow) * s.C;
         const float* g = dy + (px + ow) * ldy;
         float* to = dx_row + iw * ldx;
-        if (s.KW == 2 && kw1 - kw0 == 2) {
-          hand_out<2>(at, two, first_tap, kw0, kw1, g, to, ldx, s.C);
-        } else {
-          hand_out<0>(at, two, first_tap, kw0, kw1, g, to, ldx, s.C);
-        }
-        done = iw + kw1;
+        if (kw1 - kw0 == 2 && s.KW == 2) hand_out_pairs(at, first_tap, run, g, ldy, to, ldx, s.C);
+        else hand_out(at, first_tap, kw0, kw1, g, to, ldx, s.C);
+        done = (ow + run - 1) * s.SW - s.PL + kw1;
       }
     }
     for (; done < s.W; ++done) zero_channels(dx_row + done * ldx, s.C);

@@ -26,6 +26,8 @@ CASES = {
     "2x2": pool(N=2, H=8, W=6, C=32),
     "2x2-odd": pool(N=2, H=9, W=7, C=19),
     "2x2-same-odd": pool(N=2, H=9, W=7, C=70, padding="same"),
+    "2x2-shifted": pool(N=2, H=9, W=8, C=150, PT=1, PL=1, OH=5, OW=5),
+    "2x2-slices": pool(N=2, H=5, W=8, C=40, PT=1, PL=1, OH=3, OW=5, ldx=41, ldy=70),
     "3x3-s2-same": pool(N=2, H=10, W=11, C=33, K=(3, 3), S=(2, 2), padding="same"),
     "3x3-s2": pool(N=2, H=10, W=11, C=64, K=(3, 3), S=(2, 2)),
     "3x3-s1-same": pool(N=1, H=6, W=5, C=128, K=(3, 3), S=(1, 1), padding="same"),
@@ -136,11 +138,12 @@ def test_avg_pool_counts_what_it_sees(name, isa):
 
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("C", [1, 16, 70])
-def test_nan_wins_and_the_first_one_is_remembered(isa, C):
-    s = pool(H=6, W=6, C=C, K=(3, 3))
+@pytest.mark.parametrize("K, S", [((3, 3), (1, 1)), ((3, 3), (2, 2)), ((2, 2), (2, 2))], ids=str)
+def test_nan_wins_and_the_first_one_is_remembered(isa, C, K, S):
+    s = pool(H=7, W=8, C=C, K=K, S=S, padding="same")
     x, _ = arrays(s)
-    x[0, 1, 2] = x[0, 2, 0] = x[0, 4, 5] = np.nan
-    x[0, 0, 0] = np.inf
+    x[0, 1, 2] = x[0, 2, 0] = x[0, 4, 5] = x[0, 3, 3] = x[0, 6, 7] = np.nan
+    x[0, 0, 0], x[0, 0, 5], x[0, 5, 1] = np.inf, -np.inf, 3e38
     want, want_index = max_reference(s, x)
     y, index = run_max(s, x, isa)
     assert np.array_equal(y.reshape(want.shape), want, equal_nan=True)

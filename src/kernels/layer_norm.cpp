@@ -179,14 +179,21 @@ void layer_norm_grad_params(const LayerGradShape& s, Slice units, Scratch scratc
   for (i64 u = units.begin; u < units.end; ++u) {
     const i64 k = u / c.tiles, column = u % c.tiles * c.tile, width = min_of(c.tile, s.N - column);
     const Run rows = run_of(k, s.chunk, s.M);
-    two_sums(at, rows.end - rows.begin, width, [&](i64 from, i64 c, i64 n) __attribute__((always_inline)) {
-      return [=](i64 r, Vec& p, Vec& q) __attribute__((always_inline)) {
-        const i64 m = rows.begin + from + r, e = m * s.N + column + c;
-        const Vec d = load_n(dy + e, n);
-        p += d;
-        q = fma(d, (load_n(x + e, n) - set1(mean[m])) * set1(rstd[m]), q);
-      };
-    });
+    two_sums(
+        at, rows.end - rows.begin, width, s.M * s.N > kNear,
+        [&](i64 from, i64 c, i64 n) __attribute__((always_inline)) {
+          return [=](i64 r, Vec& p, Vec& q) __attribute__((always_inline)) {
+            const i64 m = rows.begin + from + r, e = m * s.N + column + c;
+            const Vec d = load_n(dy + e, n);
+            p += d;
+            q = fma(d, (load_n(x + e, n) - set1(mean[m])) * set1(rstd[m]), q);
+          };
+        },
+        [=](i64 r, i64 c) __attribute__((always_inline)) {
+          const i64 e = (rows.begin + r) * s.N + column + c;
+          prefetch(x + e);
+          prefetch(dy + e);
+        });
     float* out = partials + k * 2 * s.N + column;
     for (i64 i = 0; i < width; ++i) {
       out[i] = static_cast<float>(at.p_total[i]);

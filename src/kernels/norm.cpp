@@ -39,30 +39,33 @@ NACRE_ALWAYS void join(double* mean, double* m2, i64 before, i64 n, double mean_
 }
 
 // Deviations from at.middle. The arrays of `at` hold whole vectors, so that the lanes beyond the last column do no harm.
-void sum_deviations(const Moments& at, const float* x, i64 rows, i64 C, i64 width) {
-  sum_columns(rows, width, at.rest, at.squares, [&](i64 c, i64 n) __attribute__((always_inline)) {
-    return [=, middle = load(at.middle + c)](i64 r, Vec& p, Vec& q) __attribute__((always_inline)) {
-      const Vec d = load_n(x + r * C + c, n) - middle;
-      p += d;
-      q = fma(d, d, q);
-    };
-  });
+void sum_deviations(const Moments& at, const float* x, i64 rows, i64 C, i64 width, bool far) {
+  sum_columns(
+      rows, width, far, at.rest, at.squares,
+      [&](i64 c, i64 n) __attribute__((always_inline)) {
+        return [=, middle = load(at.middle + c)](i64 r, Vec& p, Vec& q) __attribute__((always_inline)) {
+          const Vec d = load_n(x + r * C + c, n) - middle;
+          p += d;
+          q = fma(d, d, q);
+        };
+      },
+      [=](i64 r, i64 c) __attribute__((always_inline)) { prefetch(x + r * C + c); });
 }
 
 // Blocks of rows, read once: deviations are from the mean so far, rounded to float32. What the mean of a block is off from
 // that is part of the variance that is asked for, so taking its square off loses no more than some last places, wherever
 // the numbers lie, while no block is much longer than all before, or than the rows that are read first for their mean.
-void moments(const Moments& at, const float* x, i64 rows, i64 C, i64 width) {
+void moments(const Moments& at, const float* x, i64 rows, i64 C, i64 width, bool far) {
   const i64 first = min_of(rows, 64), seen = min_of(rows, 16);
   for (i64 c = 0; c < width; ++c) at.mean[c] = at.m2[c] = 0;
   for (i64 c = 0; c < kMostColumns; ++c) at.middle[c] = 0.0f;
-  sum_deviations(at, x, seen, C, width);
+  sum_deviations(at, x, seen, C, width, far);
   for (i64 c = 0; c < width; ++c) at.mean[c] = static_cast<double>(at.rest[c] / static_cast<float>(max_of(seen, 1)));
   for (i64 from = 0, n = 0; from < rows; from += n) {
     n = min_of(from > 0 ? min_of(2 * from, kSumRows) : first, rows - from);
     NACRE_INDEPENDENT
     for (i64 c = 0; c < width; ++c) at.middle[c] = static_cast<float>(at.mean[c]);
-    sum_deviations(at, x + from * C, n, C, width);
+    sum_deviations(at, x + from * C, n, C, width, far);
     const double share = 1.0 / static_cast<double>(n), all = static_cast<double>(from + n);
     const double weight = static_cast<double>(n) / all, both = static_cast<double>(from) * weight;
     double *mean = at.mean, *m2 = at.m2;
@@ -100,7 +103,7 @@ void batch_norm_partials(const BatchStatsShape& s, Slice units, Scratch scratch,
   for (i64 u = units.begin; u < units.end; ++u) {
     const i64 k = u / c.tiles, column = u % c.tiles * c.tile, width = min_of(c.tile, s.C - column);
     const Run rows = run_of(k, s.chunk, s.R);
-    moments(at, x + rows.begin * s.C + column, rows.end - rows.begin, s.C, width);
+    moments(at, x + rows.begin * s.C + column, rows.end - rows.begin, s.C, width, s.R * s.C > kNear);
     float* out = partials + k * 2 * s.C + column;
     for (i64 i = 0; i < width; ++i) {
       out[i] = static_cast<float>(at.mean[i]);
@@ -156,7 +159,7 @@ void batch_norm_stats(const BatchStatsShape& s, Slice tiles, Scratch scratch, co
   const Moments at = moments_at(scratch.at);
   for (i64 u = tiles.begin; u < tiles.end; ++u) {
     const Run run = run_of(u, c.tile, s.C);
-    moments(at, x + run.begin, s.R, s.C, run.end - run.begin);
+    moments(at, x + run.begin, s.R, s.C, run.end - run.begin, s.R * s.C > kNear);
     for (i64 i = run.begin; i < run.end; ++i) {
       mean[i] = s.R > 0 ? static_cast<float>(at.mean[i - run.begin]) : __builtin_nanf("");
       var[i] = static_cast<float>(at.m2[i - run.begin] / static_cast<double>(s.R));
@@ -285,18 +288,24 @@ void batch_norm_grad_stats(const BatchGradShape& s, Slice units, Scratch scratch
     const Run rows = run_of(k, s.chunk, s.R);
     const i64 first = rows.begin * s.C + column;
     const auto sums = [&](auto active) __attribute__((always_inline)) {
-      two_sums(at, rows.end - rows.begin, width, [&](i64 from, i64 c, i64 n) __attribute__((always_inline)) {
-        const Vec middle = load_n(mean + column + c, n);
-        const Vec factor = active ? load(scale + c) : zero(), offset = active ? load(shift + c) : zero();
-        return [=](i64 r, Vec& p, Vec& q) __attribute__((always_inline)) {
-          const i64 e = first + (from + r) * C + c;
-          const Vec off = load_n(x + e, n) - middle;
-          Vec d = load_n(dy + e, n);
-          if (active) d = open.through(fma(off, factor, offset), d);
-          p += d;
-          q = fma(d, off, q);
-        };
-      });
+      two_sums(
+          at, rows.end - rows.begin, width, s.R * s.C > kNear,
+          [&](i64 from, i64 c, i64 n) __attribute__((always_inline)) {
+            const Vec middle = load_n(mean + column + c, n);
+            const Vec factor = active ? load(scale + c) : zero(), offset = active ? load(shift + c) : zero();
+            return [=](i64 r, Vec& p, Vec& q) __attribute__((always_inline)) {
+              const i64 e = first + (from + r) * C + c;
+              const Vec off = load_n(x + e, n) - middle;
+              Vec d = load_n(dy + e, n);
+              if (active) d = open.through(fma(off, factor, offset), d);
+              p += d;
+              q = fma(d, off, q);
+            };
+          },
+          [=](i64 r, i64 c) __attribute__((always_inline)) {
+            prefetch(x + first + r * C + c);
+            prefetch(dy + first + r * C + c);
+          });
     };
     if (s.act) {
       factors(width, var + column, s.eps, s.has_gamma ? gamma + column : nullptr, s.has_beta ? beta + column : nullptr,

@@ -37,11 +37,14 @@ NACRE_ALWAYS RowCut row_cut(i64 R, i64 C, i64 chunk) {
 }
 
 #if defined(__AVX512F__) || defined(__ARM_NEON)
-constexpr int kStrips = 4;  // vectors of columns at once: two sums each of two rows, and what they need, in registers
+constexpr int kStrips = 4;  // vectors of columns at once: what they need stays in registers
+constexpr int kSums = 8;    // pairs of sums that do
 #else
 constexpr int kStrips = 2;
+constexpr int kSums = 4;
 #endif
-constexpr i64 kSumRows = 256;  // added in float32, two sums at a time, before they go into float64
+constexpr i64 kSumRows = 256;    // added in float32, two sums at a time, before they go into float64
+constexpr i64 kSumBlock = 2048;  // floats that strips go along in turn, while those of the next block are asked for
 
 // Calls of(column, lanes) for each vector of columns, `strips` at once; what it returns has its constants in registers and
 // is called for every row.
@@ -88,10 +91,10 @@ NACRE_INLINE void map_columns(i64 rows, i64 C, Of of) {
   }
 }
 
-// p[c], q[c] = sums over the rows of what of(column, lanes) -> add(row, p, q) adds, for `strips` vectors of columns.
-template <int strips, class Of>
-NACRE_INLINE void sum_strips(i64 rows, i64 column, i64 last, float* p, float* q, Of of) {
-  constexpr int kTurns = strips == kStrips ? 2 : 4;  // rows in turn have sums of their own, so that no addition waits
+// p[c], q[c] (+)= sums over the rows of what of(column, lanes) -> add(row, p, q) adds, for `strips` vectors of columns.
+template <int strips, class Of, class Ahead>
+NACRE_INLINE void sum_strips(Run rows, i64 column, i64 last, float* p, float* q, Of of, Ahead ahead) {
+  constexpr int kTurns = kSums / strips < 4 ? kSums / strips : 4;  // rows in turn have sums of their own: none waits
   Vec a[kTurns][strips], b[kTurns][strips];
   NACRE_UNROLL for (int t = 0; t < kTurns; ++t) {
     NACRE_UNROLL for (int k = 0; k < strips; ++k) a[t][k] = b[t][k] = zero();
@@ -101,30 +104,41 @@ NACRE_INLINE void sum_strips(i64 rows, i64 column, i64 last, float* p, float* q,
   const auto third = of(column + (strips > 2 ? 2 * kLanes : 0), kLanes);
   const auto fourth = of(column + (strips > 2 ? 3 * kLanes : 0), last);
   const auto add = [&](i64 r, int t) __attribute__((always_inline)) {
+    for (i64 c = column; c < column + strips * kLanes; c += 16) ahead(r, c);
     first(r, a[t][0], b[t][0]);
     if (strips > 1) second(r, a[t][strips > 1 ? 1 : 0], b[t][strips > 1 ? 1 : 0]);
     if (strips > 2) third(r, a[t][strips > 2 ? 2 : 0], b[t][strips > 2 ? 2 : 0]);
     if (strips > 2) fourth(r, a[t][strips > 2 ? 3 : 0], b[t][strips > 2 ? 3 : 0]);
   };
-  i64 r = 0;
-  for (; r + kTurns <= rows; r += kTurns) {
+  i64 r = rows.begin;
+  for (; r + kTurns <= rows.end; r += kTurns) {
     NACRE_UNROLL for (int t = 0; t < kTurns; ++t) add(r + t, t);
   }
-  for (; r < rows; ++r) add(r, 0);
+  for (; r < rows.end; ++r) add(r, 0);
   NACRE_UNROLL for (int k = 0; k < strips; ++k) {
     NACRE_UNROLL for (int t = kTurns / 2; t > 0; t /= 2) {
       NACRE_UNROLL for (int i = 0; i < t; ++i) a[i][k] += a[i + t][k], b[i][k] += b[i + t][k];
     }
-    store(p + column + k * kLanes, a[0][k]);  // p and q hold whole vectors
-    store(q + column + k * kLanes, b[0][k]);
+    float *to_p = p + column + k * kLanes, *to_q = q + column + k * kLanes;  // p and q hold whole vectors
+    store(to_p, rows.begin > 0 ? load(to_p) + a[0][k] : a[0][k]);
+    store(to_q, rows.begin > 0 ? load(to_q) + b[0][k] : b[0][k]);
   }
 }
-template <class Of>
-NACRE_INLINE void sum_columns(i64 rows, i64 width, float* p, float* q, Of of) {
-  i64 c = 0;
-  for (; kStrips == 4 && c + 4 * kLanes <= width; c += 4 * kLanes) sum_strips<kStrips>(rows, c, kLanes, p, q, of);
-  for (; c + 2 * kLanes <= width; c += 2 * kLanes) sum_strips<2>(rows, c, kLanes, p, q, of);
-  for (; c < width; c += kLanes) sum_strips<1>(rows, c, min_of(width - c, kLanes), p, q, of);
+template <class Of, class Ask>
+NACRE_INLINE void sum_columns(i64 rows, i64 width, bool far, float* p, float* q, Of of, Ask ask) {
+  const bool blocks = kLanes < 16 && far && width > 4 * kLanes;  // longer strips are fetched well as they lie
+  const i64 step = blocks ? max_of(kSumBlock / width, 8) : max_of(rows, 1);
+  const auto ahead = [=](i64 r, i64 c) __attribute__((always_inline)) {
+    if (blocks) ask(r + step, c);
+  };
+  const auto none = [](i64, i64) {};
+  for (i64 from = 0; from < max_of(rows, 1); from += step) {
+    const Run block{from, min_of(from + step, rows)};
+    i64 c = 0;
+    for (; c + 4 * kLanes <= width; c += 4 * kLanes) sum_strips<4>(block, c, kLanes, p, q, of, ahead);
+    for (; c + 2 * kLanes <= width; c += 2 * kLanes) sum_strips<2>(block, c, kLanes, p, q, of, none);
+    for (; c < width; c += kLanes) sum_strips<1>(block, c, min_of(width - c, kLanes), p, q, of, none);
+  }
 }
 
 // Sums of two products over rows: of(first row of a run, column, lanes) -> add(row of the run, p, q) adds what a row
@@ -140,12 +154,14 @@ NACRE_ALWAYS TwoSums two_sums_at(char* scratch) {
   return {d, d + kMostColumns, f, f + kMostColumns};
 }
 
-template <class Of>
-NACRE_INLINE void two_sums(const TwoSums& at, i64 rows, i64 width, Of of) {
+template <class Of, class Ask>
+NACRE_INLINE void two_sums(const TwoSums& at, i64 rows, i64 width, bool far, Of of, Ask ask) {
   for (i64 c = 0; c < width; ++c) at.p_total[c] = at.q_total[c] = 0;
   for (i64 from = 0; from < rows; from += kSumRows) {
-    sum_columns(min_of(kSumRows, rows - from), width, at.p, at.q,
-                [&](i64 c, i64 n) __attribute__((always_inline)) { return of(from, c, n); });
+    sum_columns(
+        min_of(kSumRows, rows - from), width, far, at.p, at.q,
+        [&](i64 c, i64 n) __attribute__((always_inline)) { return of(from, c, n); },
+        [=](i64 r, i64 c) __attribute__((always_inline)) { ask(from + r, c); });
     NACRE_INDEPENDENT
     for (i64 c = 0; c < width; ++c) {
       at.p_total[c] += static_cast<double>(at.p[c]);

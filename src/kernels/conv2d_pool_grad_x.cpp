@@ -14,7 +14,7 @@ constexpr bool kLargeTaps = false;
 constexpr bool kPatches = false;
 #endif
 constexpr i64 kOutputs = 64;  // of a pass over the weights
-constexpr i64 kManyUnits = 64;
+constexpr i64 kManyUnits = 32;
 constexpr i64 kBufferFloats = 32 * 1024;  // rows of dx in the making
 
 struct InputPlan {

@@ -386,8 +386,8 @@ void avg_pool2d(const Pool2DShape& s, Slice rows, const float* x, float* y) {
     float* to = y + px * ldy;
     if (seen.nh == 2 && seen.nw == 2) {
       mean_pixels<2, 2>(seen, run, step, s.C, to, ldy);
-    } else if (seen.nh == 3 && seen.nw == 3) {
-      mean_pixels<3, 3>(seen, run, step, s.C, to, ldy);
+    } else if (seen.nh == 3 && seen.nw == 3 && s.SW == 1) {
+      means_by_one(seen.x, seen.row, seen.px, run, s.C, to, ldy);
     } else if (seen.nh > 1 && s.C > kWideChannels) {
       mean_by_rows(seen, run, step, s.C, to, ldy);
     } else {

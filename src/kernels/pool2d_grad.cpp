@@ -432,11 +432,18 @@ void avg_pool2d_grad_x(const Pool2DShape& s, Slice rows, const float* dy, float*
   if (s.SH >= s.KH && s.SW >= s.KW) return apart_mean_grad_rows(s, rows, dy, dx);
   const i64 ldx = ldx_of(s), ldy = ldy_of(s);
   const Vec share = set1(1.0f / static_cast<float>(s.KH * s.KW));
+  const bool by_one = s.KH == 3 && s.KW == 3 && s.SH == 1 && s.SW == 1;
   // Windows [h.first, h.last) x [w.first, w.last) lie in the image.
   const Range h = range_within(-s.PT, s.SH, s.OH, 0, s.H - s.KH + 1);
   const Range w = range_within(-s.PL, s.SW, s.OW, 0, s.W - s.KW + 1);
   for_each_pixel(s, rows, [&](const Seeing& win, i64 first, i64 px) {
     const bool inside = win.h0 >= h.first && win.h1 <= h.last && win.w0 >= w.first && win.w1 <= w.last;
+    if (by_one && inside && win.h1 - win.h0 == 3 && win.w1 - win.w0 == 3) {
+      if (win.w0 > w.first) return;  // went with the first pixel of the row that three windows see
+      const float* from = dy + (first + win.h0 * s.OW + win.w0) * ldy;
+      means_by_one(from, s.OW * ldy, ldy, w.last - w.first - 2, s.C, dx + px * ldx, ldx);
+      return;
+    }
     mean_grad_pixel(s, win, inside, share, dy + first * ldy, dx + px * ldx);
   });
 }

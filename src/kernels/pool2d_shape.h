@@ -131,6 +131,48 @@ NACRE_INLINE void each_vector(i64 C, i64 c, F f) {
   else each_vector_as<true>(C, c, [&](i64 at) __attribute__((always_inline)) { f(Yes(), at, kLanes); });
 }
 
+#if defined(__AVX512F__) || defined(__ARM_NEON)
+constexpr int kMeanVectors = 4;  // of channels, with the sums of three columns each
+#else
+constexpr int kMeanVectors = 2;
+#endif
+
+constexpr i64 kNearPixels = 128;  // floats from pixel to pixel at most that need not be asked for
+
+// y = scale * the sum of 3x3 pixels, for some pixels side by side: each column is added up once.
+template <int NV, bool whole>
+NACRE_INLINE void mean_of_columns(const float* x, i64 row, i64 px, i64 pixels, i64 n, Vec scale, float* y, i64 y_px) {
+  const bool ask = px > kNearPixels;
+  const auto column = [=](const float* top, int v) __attribute__((always_inline)) {
+    const float* at = top + v * kLanes;
+    return get<whole>(at, n) + get<whole>(at + row, n) + get<whole>(at + 2 * row, n);
+  };
+  Vec a[NV], b[NV];
+  NACRE_UNROLL for (int v = 0; v < NV; ++v) a[v] = column(x, v), b[v] = column(x + px, v);
+  x += 2 * px;
+  for (; pixels > 0; --pixels, x += px, y += y_px) {
+    NACRE_UNROLL for (int v = 0; v < NV; ++v) {
+      const Vec c = column(x, v);
+      if (ask) {
+        for (i64 h = 0; h < 3; ++h) prefetch(x + h * row + (v + NV) * kLanes);
+      }
+      put<whole>(y + v * kLanes, (a[v] + b[v] + c) * scale, n);
+      a[v] = b[v], b[v] = c;
+    }
+  }
+}
+inline void means_by_one(const float* x, i64 row, i64 px, i64 pixels, i64 C, float* y, i64 y_px) {
+  const Vec scale = set1(1.0f / 9.0f);
+  constexpr i64 many = kMeanVectors * kLanes;
+  i64 c = 0;
+  for (; c + many <= C; c += many) {
+    mean_of_columns<kMeanVectors, true>(x + c, row, px, pixels, kLanes, scale, y + c, y_px);
+  }
+  each_vector(C, c, [=](auto whole, i64 at, i64 n) __attribute__((always_inline)) {
+    mean_of_columns<1, whole>(x + at, row, px, pixels, n, scale, y + at, y_px);
+  });
+}
+
 inline void zero_channels(float* to, i64 C) {
   i64 c = 0;
   for (; c + kLanes <= C; c += kLanes) store(to + c, zero());

@@ -8,10 +8,10 @@ namespace {
 
 #if defined(__AVX512F__)
 constexpr bool kLargeTaps = true;  // 5x5 sums at once
-constexpr bool kPatches = true;    // of all positions of a window: up to 25 sums
+constexpr int kPatchRows = 3;      // rows of positions whose sums, up to 25, stay in registers together
 #else
 constexpr bool kLargeTaps = false;
-constexpr bool kPatches = false;
+constexpr int kPatchRows = 1;  // 12 sums
 #endif
 constexpr i64 kOutputs = 64;  // of a pass over the weights
 constexpr i64 kManyUnits = 32;
@@ -82,8 +82,8 @@ NACRE_INLINE void scatter_taps(const Scatter& t, i64 first_row, i64 first_col, i
 }
 
 // The outputs of position `i` of a window of P x P, whose taps are those of a 3x3 window: into the patch of all positions.
-template <int P, int i>
-NACRE_INLINE void add_position(const Scatter& t, u64 alive, Vec (&patch)[P + 2][P + 2]) {
+template <int P, int R, int i>
+NACRE_INLINE void add_position(const Scatter& t, u64 alive, Vec (&patch)[R + 2][P + 2]) {
   for (u64 m = alive; m; m &= m - 1) {
     const i64 o = __builtin_ctzll(m);
     const Vec g = set1(t.g[o]);
@@ -97,26 +97,35 @@ NACRE_INLINE void add_position(const Scatter& t, u64 alive, Vec (&patch)[P + 2][
   }
 }
 
-template <int P, int... i>
-NACRE_INLINE void add_positions(const Scatter& t, const u64* alive, Vec (&patch)[P + 2][P + 2]) {
-  (add_position<P, i>(t, alive[i], patch), ...);
+template <int P, int R, int... i>
+NACRE_INLINE void add_positions(const Scatter& t, const u64* alive, Vec (&patch)[R + 2][P + 2]) {
+  (add_position<P, R, i>(t, alive[i], patch), ...);
 }
 
-// All positions of a window at once, where taps and positions lie side by side.
-template <int P>
-void scatter_patch(const Scatter& t, const u64* alive) {
-  Vec patch[P + 2][P + 2];
-  NACRE_UNROLL for (int r = 0; r < P + 2; ++r) {
+// R rows of positions of a window at once, where taps and positions lie side by side.
+template <int P, int R>
+NACRE_INLINE void scatter_rows(const Scatter& t, const u64* alive) {
+  Vec patch[R + 2][P + 2];
+  NACRE_UNROLL for (int r = 0; r < R + 2; ++r) {
     NACRE_UNROLL for (int k = 0; k < P + 2; ++k) patch[r][k] = load(t.dx + r * t.dx_row + k * kLanes);
   }
-  if constexpr (P == 2) {
-    add_positions<2, 0, 1, 2, 3>(t, alive, patch);
+  if constexpr (P == 2 && R == 1) {
+    add_positions<P, R, 0, 1>(t, alive, patch);
+  } else if constexpr (P == 2) {
+    add_positions<P, R, 0, 1, 2, 3>(t, alive, patch);
   } else {
-    add_positions<3, 0, 1, 2, 3, 4, 5, 6, 7, 8>(t, alive, patch);
+    add_positions<P, R, 0, 1, 2, 3, 4, 5, 6, 7, 8>(t, alive, patch);
   }
-  NACRE_UNROLL for (int r = 0; r < P + 2; ++r) {
+  NACRE_UNROLL for (int r = 0; r < R + 2; ++r) {
     NACRE_UNROLL for (int k = 0; k < P + 2; ++k) store(t.dx + r * t.dx_row + k * kLanes, patch[r][k]);
   }
+}
+
+// All positions of a window; kPatchRows must hold for P.
+template <int P>
+void scatter_patch(Scatter t, const u64* alive) {
+  constexpr int R = kPatchRows < P ? kPatchRows : P;
+  for (int h = 0; h < P; h += R, t.dx += R * t.dx_row) scatter_rows<P, R>(t, alive + h * P);
 }
 
 // The outputs whose gradient lives at each position of a window: bit o of alive[position].
@@ -182,7 +191,8 @@ void conv2d_pool_grad_x(const Conv2DPoolShape& s, Slice units, Scratch scratch, 
   float* buffer = weights + s.O * taps * kLanes;
   u64* alive = reinterpret_cast<u64*>(buffer + p.buffer_rows * p.cols * kLanes);
   const PooledGradient given{dy, s.act ? y : nullptr, index, ldy, s.O};
-  const bool patches = kPatches && s.KH == 3 && s.KW == 3 && s.SH == 1 && s.SW == 1 && s.DH == 1 && s.DW == 1;
+  const bool patches =
+      s.P <= kPatchRows + 1 && s.KH == 3 && s.KW == 3 && s.SH == 1 && s.SW == 1 && s.DH == 1 && s.DW == 1;
   const i64 per_block = s.N * p.row_blocks, row = p.cols * kLanes;
   i64 packed = -1;
   for (i64 u = units.begin; u < units.end; ++u) {
@@ -221,8 +231,8 @@ void conv2d_pool_grad_x(const Conv2DPoolShape& s, Slice units, Scratch scratch, 
           float* at = buffer + (ph - ph0) * p.h.stride * row + pw * p.w.stride * kLanes;
           if (patches) {
             t.dx = at;
-            if (s.P == 2) scatter_patch<2>(t, alive_w);
-            else scatter_patch<3>(t, alive_w);
+            if constexpr (kPatchRows == 3) s.P == 2 ? scatter_patch<2>(t, alive_w) : scatter_patch<3>(t, alive_w);
+            else scatter_patch<2>(t, alive_w);
             continue;
           }
           for (i64 i = 0; i < PP; ++i) {

@@ -192,7 +192,7 @@ void conv2d_pool_grad_x(const Conv2DPoolShape& s, Slice units, Scratch scratch, 
   u64* alive = reinterpret_cast<u64*>(buffer + p.buffer_rows * p.cols * kLanes);
   const PooledGradient given{dy, s.act ? y : nullptr, index, ldy, s.O};
   const bool patches =
-      s.P <= kPatchRows + 1 && s.KH == 3 && s.KW == 3 && s.SH == 1 && s.SW == 1 && s.DH == 1 && s.DW == 1;
+      (kPatchRows == 3 || s.P == 2) && s.KH == 3 && s.KW == 3 && s.SH == 1 && s.SW == 1 && s.DH == 1 && s.DW == 1;
   const i64 per_block = s.N * p.row_blocks, row = p.cols * kLanes;
   i64 packed = -1;
   for (i64 u = units.begin; u < units.end; ++u) {

@@ -6,6 +6,7 @@ namespace {
 
 constexpr i64 kWideChannels = 256;  // that an average takes row by row of its window
 constexpr i64 kBlockRows = 4;       // of windows that go together
+constexpr i64 kAheadFloats = 256;   // that are asked for ahead: rows in turn are no pattern that caches foresee
 
 // What one window sees: taps h x w from x (the pixel of its first valid tap).
 struct Seen {
@@ -151,6 +152,7 @@ bool max_windows(const Windows<KH, KW>& k) {
       u8* at = k.at + px * k.at_px + c;
       const auto row_max = [&](const float* line) __attribute__((always_inline)) {
         Best best{};
+        prefetch(line + px2 + kAheadFloats);
         NACRE_UNROLL for (int w = 0; w < KW; ++w) {
           const Vec a = in_register(get<whole>(line + (w == 0 ? 0 : w == 1 ? px1 : px2), n));
           if (w >= kSeen) check[w] = fma(a, zero(), check[w]);

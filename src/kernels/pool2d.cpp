@@ -126,15 +126,15 @@ struct Windows {
 };
 
 // The maxima of a window's rows serve the window below as far as they overlap. True where there might be a NaN (or an
-// infinity): what was found does not count.
+// infinity, or a product of neighbours that is none): what was found does not count.
 template <int KH, int KW, int S, bool whole, bool index>
 bool max_windows(const Windows<KH, KW>& k) {
   constexpr int kShared = KH > S ? KH - S : 0,
                 kSeen = KW > S ? KW - S : 0;  // rows and columns that the next one sees too
-  Vec check[KW];                              // 0, or NaN
-  VecI tap_w[KW], tap_h[KH];
-  NACRE_UNROLL for (int w = 0; w < KW; ++w) check[w] = zero(), tap_w[w] = set1i(k.tap_w[w]);
-  NACRE_UNROLL for (int h = 0; h < KH; ++h) tap_h[h] = set1i(k.tap_h[h]);
+  Vec check[2] = {zero(), zero()};            // numbers, or NaN
+  VecI tap_w[KW], tap_h[KH];                  // of the first row; from there to others
+  NACRE_UNROLL for (int w = 0; w < KW; ++w) tap_w[w] = set1i(k.tap_w[w] + k.tap_h[0]);
+  NACRE_UNROLL for (int h = 0; h < KH; ++h) tap_h[h] = set1i(k.tap_h[h] - k.tap_h[0]);
   const i64 n = k.floats, rows = k.rows, px1 = k.px[1], px2 = k.px[KW - 1], row1 = k.row[1], row2 = k.row[KH - 1];
   const i64 x_row = k.x_row, y_row = k.y_row, at_row = k.at_row;
   for (i64 i = 0; i < (rows - 1) * S + KH; ++i) {  // what the first window sees and no other one sees as new
@@ -150,23 +150,23 @@ bool max_windows(const Windows<KH, KW>& k) {
       const float* x = k.x + px * k.x_px + c;
       float* y = k.y + px * k.y_px + c;
       u8* at = k.at + px * k.at_px + c;
-      const auto row_max = [&](const float* line) __attribute__((always_inline)) {
+      const auto row_max = [&](const float* line, int h) __attribute__((always_inline)) {
         Best best{};
+        Vec a[KW];
         prefetch(line + px2 + kAheadFloats);
         NACRE_UNROLL for (int w = 0; w < KW; ++w) {
-          const Vec a = in_register(get<whole>(line + (w == 0 ? 0 : w == 1 ? px1 : px2), n));
-          if (w >= kSeen) check[w] = fma(a, zero(), check[w]);
-          if (w == 0) best = {a, tap_w[0]};
-          else take_larger<index, false>(best, a, tap_w[w]);
+          a[w] = in_register(get<whole>(line + (w == 0 ? 0 : w == 1 ? px1 : px2), n));
+          if (w == 0) best = {a[0], tap_w[0]};
+          else take_larger<index, false>(best, a[w], tap_w[w]);
         }
+        check[h % 2] = fma(a[KW - 1], KW - kSeen == 2 ? a[KW - 2] : zero(), check[h % 2]);
         return best;
       };
       Best line[KH];
-      NACRE_UNROLL for (int h = 0; h < kShared; ++h) line[h] = row_max(h == 0 ? x : x + row1);
+      NACRE_UNROLL for (int h = 0; h < kShared; ++h) line[h] = row_max(h == 0 ? x : x + row1, h);
       for (i64 r = 0; r < rows; ++r) {
-        NACRE_UNROLL for (int h = kShared; h < KH; ++h) line[h] = row_max(h == 0 ? x : x + (h == 1 ? row1 : row2));
+        NACRE_UNROLL for (int h = kShared; h < KH; ++h) line[h] = row_max(h == 0 ? x : x + (h == 1 ? row1 : row2), h);
         Best best = line[0];
-        if (index) best.tap += tap_h[0];
         NACRE_UNROLL for (int h = 1; h < KH; ++h) {
           take_larger<index, false>(best, line[h].value, line[h].tap + tap_h[h]);
         }
@@ -177,8 +177,7 @@ bool max_windows(const Windows<KH, KW>& k) {
       }
     });
   }
-  NACRE_UNROLL for (int w = 1; w < KW; ++w) check[0] += check[w];
-  return any(isnan(check[0]));
+  return any(isnan(check[0] + check[1]));
 }
 
 template <int NV, bool whole>

@@ -14,7 +14,7 @@ constexpr bool kEnoughRegisters = false;
 constexpr i64 kPixels = 400;   // of dy per block of the weights' gradient, so that borders copied twice are few
 constexpr i64 kChannels = 64;  // per unit there
 constexpr i64 kCopyFloats = 32 * 1024;
-constexpr i64 kWideTapRows = 8;  // of dy, over which the sums of 5x5 stay in registers
+constexpr i64 kWideTapRows = 8;  // of dy, over which the sums of 5x5 and 7x7 are put down once
 
 struct WeightPlan {
   Correlation q;  // over CB channels

@@ -1,5 +1,5 @@
-// Depthwise windows of 3x3 and 5x5 at stride 1 and 2 as walks (walk3.h): sums, and of 3x3 also weights, stay in registers,
-// borders are lines of zeros, nothing is copied.
+// Depthwise windows of 3x3 at stride 1 and 2 as walks (walk3.h), and larger ones as walks of their own: sums, and of 3x3 also
+// weights, stay in registers, borders are lines of zeros, nothing is copied.
 #pragma once
 #include "kernels/depthwise_conv2d.h"
 #include "kernels/walk3.h"
@@ -204,9 +204,7 @@ struct Lines {
 template <int R>
 NACRE_INLINE void put_sums(const Image& s, i64 at, i64 row_step, i64 skip, Vec (&sum)[R]) {
   if (s.mask) {
-    NACRE_UNROLL for (int r = 0; r < R; ++r) {
-      sum[r] = select(gt(load(s.mask + at + r * row_step), zero()), sum[r]);
-    }
+    NACRE_UNROLL for (int r = 0; r < R; ++r) { sum[r] = select(gt(load(s.mask + at + r * row_step), zero()), sum[r]); }
   }
   if (skip == 0) {
     NACRE_UNROLL for (int r = 0; r < R; ++r) store(s.out + at + r * row_step, sum[r]);
@@ -376,9 +374,8 @@ void scatter_image(const Image& s, i64 oh, i64 end) {
     last = min_of(2 * pair - s.PT + together, end);
     each_line<K>(s.PL / 2, (s.OW - 1 + s.PL) / 2 + 1, s, [&](i64 w, i64 n, auto each) __attribute__((always_inline)) {
       for (i64 h = pair; 2 * h - s.PT < last; h += R) {
-        each([&](const Weights& weights, i64 d, i64 skip) __attribute__((always_inline)) {
-          scatter_walk<K, R>(s, weights, h, oh, last, w, n, d, skip);
-        });
+        each([&](const Weights& weights, i64 d, i64 skip)
+                 __attribute__((always_inline)) { scatter_walk<K, R>(s, weights, h, oh, last, w, n, d, skip); });
       }
     });
   }

@@ -282,6 +282,7 @@ __attribute__((noinline)) void scatter_walk(const Image& s, const Weights& w, i6
   const i64 width = s.IW, y_row = s.OW * s.ld_out, top = 2 * h0 - s.PT;
   Lines<kRows> at(s, h0 - kBack, w0 - kBack, d);
   i64 to = top * y_row + (2 * w0 - s.PL) * s.ld_out + d;
+  const Vec* const tap = w.tap;
   const bool all = top >= oh && top + 2 * R <= end;
   Vec sum[K + 1][2 * R];
   NACRE_UNROLL for (int t = 0; t <= K; ++t) { NACRE_UNROLL for (int q = 0; q < 2 * R; ++q) sum[t][q] = zero(); }
@@ -294,10 +295,10 @@ __attribute__((noinline)) void scatter_walk(const Image& s, const Weights& w, i6
           if (kh == K - 1 || (r == R - 1 && kh % 2 == 1)) x[row] = at.get(row);
         }
         NACRE_UNROLL for (int kw = 0; kw < K; ++kw) {
-          Vec tap = w.tap[kh * K + kw];
-          if (R > 1) tap = in_register(tap);
+          Vec weight = tap[kh * K + kw];
+          if (R > 1) weight = in_register(weight);
           NACRE_UNROLL for (int r = 0; r < R; ++r) {
-            sum[kw][2 * r + kh % 2] = fma(x[r + kBack - kh / 2], tap, sum[kw][2 * r + kh % 2]);
+            sum[kw][2 * r + kh % 2] = fma(x[r + kBack - kh / 2], weight, sum[kw][2 * r + kh % 2]);
           }
         }
       }

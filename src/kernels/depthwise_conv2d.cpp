@@ -193,7 +193,8 @@ i64 rows_kept(const DepthwiseConv2DShape& s) {
 }
 
 void walk_image(const DepthwiseConv2DShape& s, const Image& image, i64 oh, i64 end) {
-  if (s.KH == 5) s.SH == 1 ? wide_image<1>(image, oh, end) : wide_image<2>(image, oh, end);
+  if (s.KH == 7) gather_image<7, 1>(image, oh, end);
+  else if (s.KH == 5) s.SH == 1 ? gather_image<5, 1>(image, oh, end) : gather_image<5, 2>(image, oh, end);
   else s.SH == 1 ? filter_image<1, false>(image, oh, end) : filter_image<2, false>(image, oh, end);
 }
 
@@ -202,7 +203,7 @@ i64 pass_channels(i64 D, i64 M) { return M == 1 ? min_of(max_of(D, 1), 8 * i64{k
 
 // The same for the gradient of x.
 bool walks_back(const DepthwiseConv2DShape& s) {
-  if (s.SH == 1 && walks_wide(s)) return true;
+  if (walks_wide(s)) return s.SH == 1 || (s.PT >= 0 && s.PL >= 0 && s.M == 1);
   if (s.KH != 3 || s.KW != 3 || s.DH != 1 || s.DW != 1 || s.SH != s.SW || s.SH > (s.M == 1 ? 2 : 1)) return false;
   if (s.SH == 1) return s.PL >= 0 && s.W + s.PL <= s.OW + 2;
   return s.PT >= 0 && s.PL >= 0 && s.PL < 3 && (s.W - 1 + s.PL) / 2 <= s.OW;
@@ -502,7 +503,8 @@ void depthwise_conv2d_grad_x(const DepthwiseConv2DShape& s, Slice units, Scratch
         i = stop;
         continue;
       }
-      if (s.KH == 5) wide_image<1>(image, from, to);
+      if (s.KH == 7) gather_image<7, 1>(image, from, to);
+      else if (s.KH == 5) s.SH == 1 ? gather_image<5, 1>(image, from, to) : scatter_image<5>(image, from, to);
       else if (s.SH == 1 && s.act) filter_image<1, true>(image, from, to);
       else if (s.SH == 1) filter_image<1, false>(image, from, to);
       else if (s.act) filter_pairs_image<true>(image, from, to);

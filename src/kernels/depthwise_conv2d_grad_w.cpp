@@ -14,7 +14,7 @@ constexpr bool kEnoughRegisters = false;
 constexpr i64 kPixels = 400;   // of dy per block of the weights' gradient, so that borders copied twice are few
 constexpr i64 kChannels = 64;  // per unit there
 constexpr i64 kCopyFloats = 32 * 1024;
-constexpr i64 kWideTapRows = 8;  // of dy, over which the sums of 5x5 stay in registers
+constexpr i64 kWideTapRows = 8;  // of dy, over which the sums of 5x5 and 7x7 are put down once
 
 struct WeightPlan {
   Correlation q;  // over CB channels
@@ -35,7 +35,7 @@ WeightPlan weight_plan(const DepthwiseConv2DShape& s) {
        walks_wide(s))) {  // few parts first, channels only where rows do not suffice: those of a pixel lie together
     const double units = flops / kUnitFlops;
     const i64 wanted = units < kManyUnits ? max_of(static_cast<i64>(units), 1) : kManyUnits;
-    p.rows = s.KH == 5 ? kWideTapRows : s.SH == 1 ? kTapRows : kTapRowsByTwo;
+    p.rows = s.KH > 3 ? kWideTapRows : s.SH == 1 ? kTapRows : kTapRowsByTwo;
     p.blocks = c.N * ceil_div(c.OH, p.rows);
     p.parts = max_of(min_of(wanted, p.blocks), 1);
     p.CB = max_of(ceil_div(ceil_div(p.D, ceil_div(wanted, p.parts)), kLanes), 1) * kLanes;
@@ -230,8 +230,9 @@ void depthwise_conv2d_grad_w(const DepthwiseConv2DShape& s, Slice units, Scratch
       const Image image{s.H, s.W, s.OH, s.OW, s.PT, s.PL, n_d, ldx_of(c), ldy, x + n * s.H * s.W * ldx_of(c) + d0};
       const TapSums to{dw_part, D, db_part, i > first};
       const float* dy_image = dy + n * s.OH * s.OW * ldy + d0;
-      if (s.KH == 5 && s.SH == 1) sum_wide_block<1>(image, dy_image, oh, rows, to);
-      else if (s.KH == 5) sum_wide_block<2>(image, dy_image, oh, rows, to);
+      if (s.KH == 7) sum_wide_block<7, 1>(image, dy_image, oh, rows, to);
+      else if (s.KH == 5 && s.SH == 1) sum_wide_block<5, 1>(image, dy_image, oh, rows, to);
+      else if (s.KH == 5) sum_wide_block<5, 2>(image, dy_image, oh, rows, to);
       else if (s.SH == 1) sum_tap_block<1>(image, dy_image, oh, rows, to);
       else sum_tap_block<2>(image, dy_image, oh, rows, to);
     }

@@ -63,9 +63,10 @@ inline Facts basic_facts(const DepthwiseConv2DShape& s, i64 acts) {
   return f;
 }
 
-// Whether walks of 5x5 do.
+// Whether walks of 5x5 and 7x7 do.
 inline bool walks_wide(const DepthwiseConv2DShape& s) {
-  return s.KH == 5 && s.KW == 5 && s.DH == 1 && s.DW == 1 && s.SH == s.SW && s.SH <= 2;
+  const bool square = s.KH == s.KW && s.SH == s.SW && s.DH == 1 && s.DW == 1;
+  return square && ((s.KH == 5 && s.SH <= 2) || (s.KH == 7 && s.SH == 1)) && as_conv(s).O >= kLanes;
 }
 
 // Whether walks of 3x3 do: they know windows that leave the image by no more than they overlap.

@@ -22,6 +22,9 @@ constexpr int kWalkRows = 2, kPairRows = 1;
 #endif
 constexpr i64 kWalkColumns = 128;  // before the next vector of channels: pages that they have in common are still known
 
+// Where a line holds two vectors, the walk over its second half finds it in L1, and has time to ask for the next one.
+constexpr bool kAsksAhead = kLanes == 8;
+
 alignas(64) constexpr float kZeroLine[kLanes] = {};
 
 // Where an op reads and writes: rows of input, for rows outside the image a line of zeros that does not move, and rows of
@@ -46,7 +49,12 @@ struct WalkRows {
     if (whole) store(p, v);
     else store(p, v, lanes);
   }
-  NACRE_INLINE_MEMBER void next() { NACRE_UNROLL for (int row = 0; row < rows; ++row) in[row] += in_step[row]; }
+  NACRE_INLINE_MEMBER void next() {
+    NACRE_UNROLL for (int row = 0; row < rows; ++row) {
+      if (kAsksAhead && whole) prefetch(in[row] + kLanes);
+      in[row] += in_step[row];
+    }
+  }
   NACRE_INLINE_MEMBER void put_next() {
     NACRE_UNROLL for (int row = 0; row < out_rows; ++row) out[row] += out_step;
     even = true;

@@ -37,7 +37,7 @@ Facts facts_of(const MatmulShape& s) {
   return f;
 }
 
-// --- doubles: a unit is kRows x kColumns of one product, its panel of b copied in runs of kDepth rows ------------------
+// --- doubles: a unit is kRows x kColumns of one product, its panel of b copied in runs of kDepth rows ------------
 
 #if defined(__AVX512F__)
 constexpr int kTileM = 6, kTileNV = 2;

@@ -217,7 +217,16 @@ def test_matmul(B, M, K, N, TA, TB, rng):
 @pytest.mark.parametrize("TB", [0, 1])
 @pytest.mark.parametrize(
     "B,M,K,N",
-    [(1, 5, 3, 4), (2, 97, 33, 33), (3, 1, 64, 50), (1, 7, 513, 64), (4, 6, 256, 31), (2, 4, 0, 3), (0, 1, 1, 1), (2, 3, 5, 0)],
+    [
+        (1, 5, 3, 4),
+        (2, 97, 33, 33),
+        (3, 1, 64, 50),
+        (1, 7, 513, 64),
+        (4, 6, 256, 31),
+        (2, 4, 0, 3),
+        (0, 1, 1, 1),
+        (2, 3, 5, 0),
+    ],
 )
 def test_matmul_of_doubles(B, M, K, N, TA, TB, rng):
     a = rng.standard_normal((B, *((K, M) if TA else (M, K))))

@@ -182,7 +182,7 @@ class Sample(Op):
         return by_composition(self.composed, (x, rows, columns), (dy,))
 
 
-def _warped(x: Any, rows: Any, columns: Any, order: int, mode: str, fill: float) -> Any:
+def warped(x: Any, rows: Any, columns: Any, order: int, mode: str, fill: float) -> Any:
     """Images (N, H, W, C) read at positions (N, H', W') of their rows and columns."""
     x = floating(x)
     run = Sample(order, mode, fill)
@@ -243,7 +243,7 @@ def affine_transform(
     t = _transforms(transform, batch.x.shape[0], "affine_transform")
     rows, columns = _projected(batch.x, t)
     fill = float(np.asarray(value(fill_value)).reshape(-1)[0])
-    y = _warped(batch.x, rows, columns, order, fill_mode, fill)
+    y = warped(batch.x, rows, columns, order, fill_mode, fill)
     return batch.back(_rounded(y, batch.x.dtype))
 
 
@@ -274,7 +274,7 @@ def perspective_transform(
         corners.append(p if p.shape[0] == n else Take(0)(p, Tensor(np.zeros(n, np.int32))))
     t = homography(*corners)
     rows, columns = _projected(batch.x, t)
-    y = _warped(batch.x, rows, columns, order, "constant", float(np.asarray(value(fill_value)).reshape(-1)[0]))
+    y = warped(batch.x, rows, columns, order, "constant", float(np.asarray(value(fill_value)).reshape(-1)[0]))
     return batch.back(_rounded(y, batch.x.dtype))
 
 
@@ -304,4 +304,4 @@ def displaced(
     rows, columns = _grid(h, w, field.dtype)
     rows = Add()(rows, reshaped(slice_axis(smooth, 3, 0, 1), (n, h, w)))
     columns = Add()(columns, reshaped(slice_axis(smooth, 3, 1, 2), (n, h, w)))
-    return _rounded(_warped(x, rows, columns, order, fill_mode, fill_value), x.dtype)
+    return _rounded(warped(x, rows, columns, order, fill_mode, fill_value), x.dtype)

@@ -32,6 +32,7 @@ i32 far_place(i32 place, i64 n, i64 mode) {
 void find(const SampleShape& s, i64 n, i64 count, const float* places, Axis& axis) {
   const i32 size = static_cast<i32>(n), last = size - 1;
   i32 far = 0;
+  NACRE_INDEPENDENT
   for (i64 i = 0; i < count; ++i) {
     const float p = places[i], low = s.order ? __builtin_floorf(p) : __builtin_rintf(p);
     const float upper = p - low;
@@ -46,6 +47,7 @@ void find(const SampleShape& s, i64 n, i64 count, const float* places, Axis& axi
     i32* inside = axis.inside[j];
     if (s.mode == kSampleConstant || s.mode == kSampleNearest) {
       const i32 counts = s.mode == kSampleNearest;
+      NACRE_INDEPENDENT
       for (i64 i = 0; i < count; ++i) {
         const i32 to = at[i] < 0 ? 0 : at[i] > last ? last : at[i];
         inside[i] = counts | (to == at[i]);
@@ -58,12 +60,14 @@ void find(const SampleShape& s, i64 n, i64 count, const float* places, Axis& axi
     const i32 behind = s.mode == kSampleWrap ? -size : s.mode == kSampleMirror ? 2 * size - 2 : 2 * size - 1;
     const i32 turn = s.mode == kSampleWrap ? 1 : -1;
     i32 wide[kBlock];
+    NACRE_INDEPENDENT
     for (i64 i = 0; i < count; ++i) {
       const i32 p = at[i], near = p < -size ? -size : p >= 2 * size ? 2 * size - 1 : p;
       wide[i] = p;
       inside[i] = 1;
-      at[i] = near < 0 ? before + turn * near : near >= size ? behind + turn * near : near;
-      far |= (near != p) | (at[i] < 0) | (at[i] > last);
+      const i32 to = (near < 0 ? before : near >= size ? behind : 0) + (near < 0 || near >= size ? turn : 1) * near;
+      far |= (near ^ p) | (to & INT32_MIN) | ((last - to) & INT32_MIN);
+      at[i] = to;
     }
     for (i64 i = 0; far != 0 && i < count; ++i) at[i] = far_place(wide[i], n, s.mode);
   }
@@ -79,6 +83,7 @@ void blend(const SampleShape& s, i64 count, const Axis& row, const Axis& column,
     for (i64 i = 0; i < count; ++i, y += C) {
       const float* p = pixel(0, 0, i);
       const bool inside = (row.inside[0][i] & column.inside[0][i]) != 0;
+      NACRE_INDEPENDENT
       for (i64 c = 0; c < C; ++c) y[c] = inside ? p[c] : fill;
     }
     return;
@@ -89,6 +94,7 @@ void blend(const SampleShape& s, i64 count, const Axis& row, const Axis& column,
     const float w00 = up * left, w01 = up * right, w10 = down * left, w11 = down * right;
     const i32 r0 = row.inside[0][i], r1 = row.inside[1][i], c0 = column.inside[0][i], c1 = column.inside[1][i];
     const bool in00 = (r0 & c0) != 0, in01 = (r0 & c1) != 0, in10 = (r1 & c0) != 0, in11 = (r1 & c1) != 0;
+    NACRE_INDEPENDENT
     for (i64 c = 0; c < C; ++c) {
       float sum = (in00 ? p00[c] : fill) * w00;
       sum += (in01 ? p01[c] : fill) * w01;

@@ -2,6 +2,7 @@
 // rare float32 ones, which are computed in float64 lane by lane.
 #pragma once
 #include "kernels/loops.h"
+#include "simd/inline.h"
 
 namespace nacre {
 namespace NACRE_ISA {
@@ -26,13 +27,52 @@ NACRE_ALWAYS double floor_div(double a, double b) {
   const double whole = __builtin_floor(q);
   return q - whole > 0.5 ? whole + 1 : whole;
 }
+
+// a = n log 2 + r with |r| <= log(2) / 2: e^r - 1 by Taylor, cut where it no longer counts, and n, for |n| < 2^20. Plain
+// arithmetic, which compilers vectorize as they do not vectorize libm.
+struct ExpParts {
+  double n, grown;
+};
+constexpr double kShift = 0x1.8p52;  // added and taken away, it rounds; the low bits of a sum with it count
+NACRE_ALWAYS ExpParts exp_parts(double a) {
+  const double n = (a * 1.44269504088896340736 + kShift) - kShift;
+  const double r = (a - n * 0x1.62e42feep-1) - n * 0x1.a39ef35793c76p-33;
+  constexpr double c[] = {1.0 / 6227020800, 1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320,
+                          1.0 / 5040,       1.0 / 720,       1.0 / 120,      1.0 / 24,      1.0 / 6,      0.5};
+  double q = c[0];
+  NACRE_UNROLL
+  for (int i = 1; i < 12; ++i) q = q * r + c[i];
+  return {n, r + r * r * q};
+}
+NACRE_ALWAYS double power_of_two(double n) {  // whole, -1022 <= n <= 1023
+  const double m = n + kShift;
+  u64 bits;
+  __builtin_memcpy(&bits, &m, sizeof bits);
+  bits = (bits + 1023) << 52;
+  double y;
+  __builtin_memcpy(&y, &bits, sizeof y);
+  return y;
+}
+// 1 ulp
+NACRE_ALWAYS double exp(double a) {
+  const auto [n, grown] = exp_parts(a > 800.0 ? 800.0 : a < -800.0 ? -800.0 : a);
+  const double half = (n * 0.5 + kShift) - kShift;
+  return (1.0 + grown) * power_of_two(half) * power_of_two(n - half);
+}
+// 3 ulp: with t = e^(-2 |a|) - 1, -t / (t + 2)
+NACRE_ALWAYS double tanh(double a) {
+  const double twice = -2.0 * __builtin_fabs(a);
+  const auto [n, grown] = exp_parts(twice < -60.0 ? -60.0 : twice);
+  const double scale = power_of_two(n), t = grown * scale + (scale - 1.0);
+  return __builtin_copysign(-t / (t + 2.0), a);
+}
 NACRE_ALWAYS double logaddexp(double a, double b) {
   if (a == b) return a + 0.69314718055994530942;  // also both inf of one sign
   const double high = a > b ? a : b, low = a > b ? b : a;
   return nan(a) || nan(b) ? a + b : high + __builtin_log1p(__builtin_exp(low - high));
 }
 NACRE_ALWAYS double sigmoid(double a) {
-  const double e = __builtin_exp(a < 0 ? a : -a);
+  const double e = exp(a < 0 ? a : -a);
   return nan(a) ? a : a < 0 ? e / (1 + e) : 1 / (1 + e);
 }
 NACRE_ALWAYS double sign(double a) { return a > 0 ? 1 : a < 0 ? -1 : a; }

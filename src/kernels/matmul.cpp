@@ -16,9 +16,8 @@ i64 group_of(const Product& p, i64 per_product) {
   return work >= 65536.0 ? 1 : static_cast<i64>(65536.0 / work);
 }
 
-}  // namespace
-
-Facts matmul_facts(const MatmulShape& s) {
+// All but units and scratch; the kernels cut differently.
+Facts facts_of(const MatmulShape& s) {
   Facts f;
   if (s.B < 0 || s.M < 0 || s.K < 0 || s.N < 0) f.error = "B, M, K and N must not be negative";
   else if (s.SA < 0 || s.SB < 0) f.error = "the strides of a batch must not be negative";
@@ -33,15 +32,73 @@ Facts matmul_facts(const MatmulShape& s) {
     f.error = "the sizes overflow 64 bits";
     return f;
   }
-  if (f.extent[2].value() == 0) return f;
+  f.flops =
+      2.0 * static_cast<double>(s.B) * static_cast<double>(s.M) * static_cast<double>(s.N) * static_cast<double>(s.K);
+  return f;
+}
+
+// --- doubles: a unit is kRows x kColumns of one product, its panel of b copied in runs of kDepth rows ------------
+
+#if defined(__AVX512F__)
+constexpr int kTileM = 6, kTileNV = 2;
+#elif defined(__AVX2__) || defined(__ARM_NEON)
+constexpr int kTileM = 6, kTileNV = 1;
+#else
+constexpr int kTileM = 4, kTileNV = 1;
+#endif
+constexpr i64 kRows = 16 * kTileM, kColumns = kTileNV * kLanes, kDepth = 256;
+
+// c[m,n] (+)= sum_k a[m,k] b[k,n] for MR rows and kColumns columns: one chain in the order of k, whatever MR.
+template <int MR>
+NACRE_INLINE void tile_f64(i64 K, const double* a, i64 a_m, i64 a_k, const double* b, i64 b_k, bool more, double* c,
+                           i64 c_m) {
+  VecD sum[MR][kTileNV];
+  NACRE_UNROLL
+  for (int i = 0; i < MR; ++i) {
+    NACRE_UNROLL
+    for (int j = 0; j < kTileNV; ++j) sum[i][j] = more ? load(c + i * c_m + j * kLanes) : set1d(0.0);
+  }
+  for (i64 k = 0; k < K; ++k, a += a_k, b += b_k) {
+    VecD row[kTileNV];
+    NACRE_UNROLL
+    for (int j = 0; j < kTileNV; ++j) row[j] = load(b + j * kLanes);
+    NACRE_UNROLL
+    for (int i = 0; i < MR; ++i) {
+      const VecD x = set1d(a[i * a_m]);
+      NACRE_UNROLL
+      for (int j = 0; j < kTileNV; ++j) sum[i][j] = fma(x, row[j], sum[i][j]);
+    }
+  }
+  NACRE_UNROLL
+  for (int i = 0; i < MR; ++i) {
+    NACRE_UNROLL
+    for (int j = 0; j < kTileNV; ++j) store(c + i * c_m + j * kLanes, sum[i][j]);
+  }
+}
+
+// Rows of c, columns of which n are there: others are computed beside it, and left there.
+template <int MR>
+void rows_f64(i64 K, const double* a, i64 a_m, i64 a_k, const double* b, i64 b_k, bool more, double* c, i64 c_m, i64 n,
+              double* beside) {
+  if (n == kColumns) return tile_f64<MR>(K, a, a_m, a_k, b, b_k, more, c, c_m);
+  for (int i = 0; more && i < MR; ++i)
+    for (i64 j = 0; j < n; ++j) beside[i * kColumns + j] = c[i * c_m + j];
+  tile_f64<MR>(K, a, a_m, a_k, b, b_k, more, beside, kColumns);
+  for (int i = 0; i < MR; ++i)
+    for (i64 j = 0; j < n; ++j) c[i * c_m + j] = beside[i * kColumns + j];
+}
+
+}  // namespace
+
+Facts matmul_facts(const MatmulShape& s) {
+  Facts f = facts_of(s);
+  if (f.error || f.extent[2].value() == 0) return f;
   const Product p = one(s);
   const i64 per_product = product_units(p);
   const Count units = Count(ceil_div(s.B, group_of(p, per_product))) * Count(per_product);
   if (!units.ok()) f.error = "the sizes overflow 64 bits";
   f.units = units.value();
   f.scratch = product_scratch(p);
-  f.flops =
-      2.0 * static_cast<double>(s.B) * static_cast<double>(s.M) * static_cast<double>(s.N) * static_cast<double>(s.K);
   return f;
 }
 
@@ -55,6 +112,49 @@ void matmul(const MatmulShape& s, Slice units, Scratch scratch, const float* a, 
     for (i64 i = first; i < last; ++i)
       product(p, {from, to}, scratch, {a + i * s.SA, b + i * s.SB, c + i * s.M * s.N, {}});
     u += to - from;
+  }
+}
+
+Facts matmul_f64_facts(const MatmulShape& s) {
+  Facts f = facts_of(s);
+  if (f.error || f.extent[2].value() == 0) return f;
+  const Count units = Count(s.B) * Count(ceil_div(s.M, kRows)) * Count(ceil_div(s.N, kColumns));
+  if (!units.ok()) f.error = "the sizes overflow 64 bits";
+  f.units = units.value();
+  f.scratch = (kDepth + kTileM) * kColumns * static_cast<i64>(sizeof(double));
+  return f;
+}
+
+// c[b,m,n] = sum_k a[b,m,k] b[b,k,n]
+void matmul_f64(const MatmulShape& s, Slice units, Scratch scratch, const double* a, const double* b, double* c) {
+  const i64 blocks = ceil_div(s.M, kRows), panels = ceil_div(s.N, kColumns);
+  const i64 a_m = s.TA ? 1 : s.K, a_k = s.TA ? s.M : 1, b_k = s.TB ? 1 : s.N, b_n = s.TB ? s.K : 1;
+  double* panel = reinterpret_cast<double*>(scratch.at);
+  double* beside = panel + kDepth * kColumns;
+  for (i64 u = units.begin; u < units.end; ++u) {
+    const i64 i = u / (blocks * panels), m0 = u / panels % blocks * kRows, n0 = u % panels * kColumns;
+    const i64 m1 = min_of(s.M, m0 + kRows), n = min_of(kColumns, s.N - n0);
+    const bool copies = s.TB || n < kColumns || m1 - m0 > kTileM;
+    i64 k0 = 0;
+    do {
+      const i64 K = min_of(kDepth, s.K - k0);
+      const double* b_at = b + i * s.SB + k0 * b_k + n0 * b_n;
+      for (i64 k = 0; copies && k < K; ++k) {
+        double* row = panel + k * kColumns;
+        for (i64 j = 0; j < n; ++j) row[j] = b_at[k * b_k + j * b_n];
+        for (i64 j = n; j < kColumns; ++j) row[j] = 0.0;
+      }
+      const double* b_run = copies ? panel : b_at;
+      const i64 run_k = copies ? kColumns : s.N;
+      const double* a_at = a + i * s.SA + m0 * a_m + k0 * a_k;
+      double* c_at = c + (i * s.M + m0) * s.N + n0;
+      i64 left = m1 - m0;
+      for (; left >= kTileM; left -= kTileM, a_at += kTileM * a_m, c_at += kTileM * s.N)
+        rows_f64<kTileM>(K, a_at, a_m, a_k, b_run, run_k, k0 > 0, c_at, s.N, n, beside);
+      for (; left > 0; --left, a_at += a_m, c_at += s.N)
+        rows_f64<1>(K, a_at, a_m, a_k, b_run, run_k, k0 > 0, c_at, s.N, n, beside);
+      k0 += kDepth;
+    } while (k0 < s.K);
   }
 }
 

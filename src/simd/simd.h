@@ -8,7 +8,7 @@
 //   min(a, b), max(a, b): b when either is NaN, so max(zero(), x) keeps the NaNs of x; *_nan: NaN when either is
 //   mulhi(a, b): upper 32 bits of the unsigned product;  a * b: the lower 32
 //   to_int truncates, to_int_round rounds to even; both only for |x| < 2^31
-//   VecD: kLanes doubles, for sums and powers that floats cannot hold; to_double, to_float, set1d, + - * /
+//   VecD: kLanes doubles, for what floats cannot hold; to_double, to_float, set1d, load, store, fma, + - * /
 //   add_where(m, a, b): a + b in the lanes of m, elsewhere a (or a + 0)
 //   load_u8, store_u8: kLanes bytes <-> integers of 0..255, or the first n < kLanes of them
 //   Bytes: kLanes numbers 0..255 that are only compared; load_bytes, set1_bytes, eq
@@ -108,6 +108,12 @@ NACRE_INLINE float reduce_min(Vec a) {
 }
 
 // Doubles serve where floats do not suffice (long sums, pow): lane i of `low` is lane i, of `high` lane kLanes/2 + i.
+NACRE_INLINE VecD load(const double* p) {
+  VecD a;
+  __builtin_memcpy(&a, p, sizeof a);
+  return a;
+}
+NACRE_INLINE void store(double* p, VecD a) { __builtin_memcpy(p, &a, sizeof a); }
 NACRE_INLINE VecD operator+(VecD a, VecD b) { return {a.low + b.low, a.high + b.high}; }
 NACRE_INLINE VecD operator-(VecD a, VecD b) { return {a.low - b.low, a.high - b.high}; }
 NACRE_INLINE VecD operator*(VecD a, VecD b) { return {a.low * b.low, a.high * b.high}; }

@@ -121,6 +121,9 @@ NACRE_INLINE VecD to_double(Vec a) {
 }
 NACRE_INLINE Vec to_float(VecD a) { return {_mm256_set_m128(_mm256_cvtpd_ps(a.high), _mm256_cvtpd_ps(a.low))}; }
 NACRE_INLINE VecD set1d(double x) { return {_mm256_set1_pd(x), _mm256_set1_pd(x)}; }
+NACRE_INLINE VecD fma(VecD a, VecD b, VecD c) {
+  return {_mm256_fmadd_pd(a.low, b.low, c.low), _mm256_fmadd_pd(a.high, b.high, c.high)};
+}
 
 NACRE_INLINE Vec set1_pair(const float* p) {
   double two;

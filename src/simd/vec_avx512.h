@@ -142,6 +142,9 @@ NACRE_INLINE Vec to_float(VecD a) {
   return {_mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(a.low)), _mm512_cvtpd_ps(a.high), 1)};
 }
 NACRE_INLINE VecD set1d(double x) { return {_mm512_set1_pd(x), _mm512_set1_pd(x)}; }
+NACRE_INLINE VecD fma(VecD a, VecD b, VecD c) {
+  return {_mm512_fmadd_pd(a.low, b.low, c.low), _mm512_fmadd_pd(a.high, b.high, c.high)};
+}
 
 NACRE_INLINE Vec set1_pair(const float* p) {
   double two;

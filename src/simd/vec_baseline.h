@@ -170,6 +170,7 @@ NACRE_INLINE Vec ceil(Vec a) {
 NACRE_INLINE VecD to_double(Vec a) { return {_mm_cvtps_pd(a.v), _mm_cvtps_pd(_mm_movehl_ps(a.v, a.v))}; }
 NACRE_INLINE Vec to_float(VecD a) { return {_mm_movelh_ps(_mm_cvtpd_ps(a.low), _mm_cvtpd_ps(a.high))}; }
 NACRE_INLINE VecD set1d(double x) { return {_mm_set1_pd(x), _mm_set1_pd(x)}; }
+NACRE_INLINE VecD fma(VecD a, VecD b, VecD c) { return {a.low * b.low + c.low, a.high * b.high + c.high}; }
 
 NACRE_INLINE Vec set1_pair(const float* p) {
   double two;

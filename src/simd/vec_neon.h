@@ -155,6 +155,9 @@ NACRE_INLINE Vec load_at(const float* p, VecI index) {
 NACRE_INLINE VecD to_double(Vec a) { return {vcvt_f64_f32(vget_low_f32(a.v)), vcvt_high_f64_f32(a.v)}; }
 NACRE_INLINE Vec to_float(VecD a) { return {vcvt_high_f32_f64(vcvt_f32_f64(a.low), a.high)}; }
 NACRE_INLINE VecD set1d(double x) { return {vdupq_n_f64(x), vdupq_n_f64(x)}; }
+NACRE_INLINE VecD fma(VecD a, VecD b, VecD c) {
+  return {vfmaq_f64(c.low, a.low, b.low), vfmaq_f64(c.high, a.high, b.high)};
+}
 
 NACRE_INLINE Vec set1_pair(const float* p) {
   double two;

@@ -102,7 +102,10 @@ for name in ("add", "subtract", "multiply", "maximum", "minimum", "mod", "floor_
         high = ints(9, low=1, high=5, dtype=dtype)
         case(getattr(ops, name), ints(9, dtype=dtype), high, reference=getattr(np, name), name=name)
 case(ops.divide, ints(9), ints(9, low=1, high=5), reference=np.divide)
+case(ops.power, ints(9), 2, reference=np.power)
 case(ops.power, ints(9), 3, reference=np.power)
+for exponent, low in ((2, -2), (2.0, -2), (3, -2), (0.5, 0.3), (-1, 0.3), (1.5, 0.3), (-2, 0.3), (0, -2)):
+    case(ops.power, x(2, 17, low=low, high=2), exponent, reference=np.power, roundings=16)
 for name in ("bitwise_and", "bitwise_or", "bitwise_xor"):
     case(getattr(ops, name), ints(9), ints(9), reference=getattr(np, name), name=name)
     case(getattr(ops, name), bools(9), bools(9), reference=getattr(np, name), name=name)

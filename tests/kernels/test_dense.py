@@ -213,6 +213,37 @@ def test_matmul(B, M, K, N, TA, TB, rng):
         check(got, np.broadcast_to(full_a[:1], full_a.shape), full_b, K)
 
 
+@pytest.mark.parametrize("TA", [0, 1])
+@pytest.mark.parametrize("TB", [0, 1])
+@pytest.mark.parametrize(
+    "B,M,K,N",
+    [
+        (1, 5, 3, 4),
+        (2, 97, 33, 33),
+        (3, 1, 64, 50),
+        (1, 7, 513, 64),
+        (4, 6, 256, 31),
+        (2, 4, 0, 3),
+        (0, 1, 1, 1),
+        (2, 3, 5, 0),
+    ],
+)
+def test_matmul_of_doubles(B, M, K, N, TA, TB, rng):
+    a = rng.standard_normal((B, *((K, M) if TA else (M, K))))
+    b = rng.standard_normal((B, *((N, K) if TB else (K, N))))
+    full_a, full_b = (a.swapaxes(1, 2) if TA else a), (b.swapaxes(1, 2) if TB else b)
+    fields = dict(B=B, M=M, K=K, N=N, TA=TA, TB=TB, SA=M * K, SB=K * N)
+    runs = [(fields, a, b, full_a, full_b)]
+    if B:  # one matrix for the whole batch
+        runs.append(({**fields, "SB": 0}, a, b[0], full_a, np.broadcast_to(full_b[:1], full_b.shape)))
+        runs.append(({**fields, "SA": 0}, a[0], b, np.broadcast_to(full_a[:1], full_a.shape), full_b))
+    for shape, left, right, wide_a, wide_b in runs:
+        wide = wide_a.astype(np.longdouble) @ wide_b.astype(np.longdouble)
+        bound = (K + 3) * np.finfo(np.float64).eps * (np.abs(wide_a) @ np.abs(wide_b))
+        for isa, (y,) in run_everywhere("matmul_f64", shape, [left, right], [((B, M, N), np.float64)]).items():
+            assert (np.abs(y - wide) <= bound).all(), isa
+
+
 def test_not_a_number_and_infinity_arrive(rng):
     x, w = normal(rng, 9, 20), normal(rng, 20, 40)
     x[3, 7], x[5, 2] = np.nan, np.inf
@@ -236,6 +267,8 @@ def test_not_a_number_and_infinity_arrive(rng):
         ("column_sum", dict(M=-2, N=3, chunks=0, ldx=0, x0=0)),
         ("matmul", dict(B=1, M=1, K=1, N=1, TA=2, TB=0, SA=0, SB=0)),
         ("matmul", dict(B=2**62, M=2**10, K=1, N=1, TA=0, TB=0, SA=0, SB=0)),
+        ("matmul_f64", dict(B=1, M=1, K=-1, N=1, TA=0, TB=0, SA=0, SB=0)),
+        ("matmul_f64", dict(B=2**31, M=2**31, K=1, N=2, TA=0, TB=0, SA=0, SB=0)),
     ],
 )
 def test_impossible_fields_are_named(name, fields):

@@ -152,7 +152,38 @@ divide = _binary(e.Div, "divide", "x1 / x2, elementwise with broadcasting; integ
 true_divide = _binary(e.Div, "true_divide", "The same as `divide`; the operator `/`.")
 floor_divide = _arithmetic(e.FloorDiv, "floor_divide", "The largest whole number not above x1 / x2.")
 mod = _arithmetic(e.Mod, "mod", "The remainder of floor_divide, with the sign of x2.")
-power = _arithmetic(e.Pow, "power", "x1 to the power of x2.")
+
+
+def _cube(x: Any) -> Any:
+    return e.Mul()(e.Square()(x), x)
+
+
+# Plain numbers as exponents that one or two roundings give, at a thirtieth of the price: as what, and of which dtypes.
+_POWERS: dict[float, tuple[Any, Any]] = {
+    2: (e.Square(), lambda dtype: True),
+    3: (_cube, lambda dtype: dtype in ("float32", "float64")),
+    0.5: (e.Sqrt(), is_float),
+    -1: (e.Reciprocal(), is_float),
+}
+
+
+@public
+def power(x1: Any, x2: Any) -> Any:
+    """x1 to the power of x2.
+
+    >>> power(np.float32([1, 2, 3]), 2).tolist()
+    [1.0, 4.0, 9.0]
+    """
+    a, b = pair(x1, x2)
+    if type(x2) in (int, float) and a.dtype == b.dtype:
+        run, takes = _POWERS.get(x2, (None, None))
+        if run is not None and takes(a.dtype):
+            return run(a)
+    if a.dtype == "bool" and b.dtype == "bool":
+        a = e.Cast("int32")(a)
+    return e.Pow()(a, b)
+
+
 maximum = _binary(e.Max, "maximum", "The larger of x1 and x2, elementwise with broadcasting; NaN if either is NaN.")
 minimum = _binary(e.Min, "minimum", "The smaller of x1 and x2, elementwise with broadcasting; NaN if either is NaN.")
 arctan2 = _binary(e.Atan2, "arctan2", "The angle of the point (x2, x1), in radians from -pi to pi.")

@@ -15,7 +15,7 @@ from nacre.core.op import Op
 from nacre.core.spec import Spec
 from nacre.ops.base import public, scalar
 from nacre.ops.elementwise import Add, BroadcastTo, same_dtype
-from nacre.ops.movement import Pad, Slice, permuted, placed, reshaped
+from nacre.ops.movement import Concat, Pad, Slice, permuted, placed, reshaped
 from nacre.ops.products import multiply_matrices
 
 __all__ = [
@@ -399,19 +399,29 @@ def convolve(x: Any, w: Any, strides: tuple[int, ...], pads: Any, dilation: tupl
 
 
 def _by_taps(x: Any, w: Any, strides: Any, pads: Any, dilation: Any, groups: int) -> Any:
-    """The same for dtypes that the kernels do not take: one product of matrices per element of the window."""
+    """The same for dtypes that the kernels do not take: what each element of the window meets, side by side, times w;
+    with groups, which are often of one channel, one product of matrices per element of the window.
+    """
     spatial = len(strides)
     x = Pad(((0, 0), *((max(a, 0), max(b, 0)) for a, b in pads), (0, 0)))(x)
     n, *size, channels = x.shape
     out = tuple(window_count(d, k, s, g) for d, k, s, g in zip(size, w.shape, strides, dilation))
-    outputs = w.shape[-1]
-    total = BroadcastTo((groups, n * math.prod(out), outputs // groups))(scalar(0.0, x.dtype))
-    for tap in np.ndindex(*w.shape[:spatial]):
-        start = (0, *(t * g for t, g in zip(tap, dilation)), 0)
-        part = Slice(start, (n, *out, channels), (1, *strides, 1))(x)
-        rows = reshaped(part, (n * math.prod(out), groups, channels // groups))
-        weights = reshaped(w[tap], (channels // groups, groups, outputs // groups))
-        total = Add()(total, multiply_matrices(permuted(rows, (1, 0, 2)), permuted(weights, (1, 0, 2))))
+    rows, outputs = n * math.prod(out), w.shape[-1]
+    taps = list(np.ndindex(*w.shape[:spatial]))
+    parts = [
+        Slice((0, *(t * g for t, g in zip(tap, dilation)), 0), (n, *out, channels), (1, *strides, 1))(x) for tap in taps
+    ]
+    if groups == 1:
+        windows = Concat(spatial + 1)(*parts) if len(parts) > 1 else parts[0]
+        inner = len(taps) * channels
+        return reshaped(
+            multiply_matrices(reshaped(windows, (rows, inner)), reshaped(w, (inner, outputs))), (n, *out, outputs)
+        )
+    total = BroadcastTo((groups, rows, outputs // groups))(scalar(0.0, x.dtype))
+    for tap, part in zip(taps, parts):
+        met = permuted(reshaped(part, (rows, groups, channels // groups)), (1, 0, 2))
+        weights = permuted(reshaped(w[tap], (channels // groups, groups, outputs // groups)), (1, 0, 2))
+        total = Add()(total, multiply_matrices(met, weights))
     return reshaped(permuted(total, (1, 0, 2)), (n, *out, outputs))
 
 

@@ -1,7 +1,7 @@
 """Products that sum over axes: matmul and everything that reshapes into it (dot, tensordot, einsum, ...).
 
-float32 runs on the matrix kernels. Other dtypes multiply with broadcasting and sum, which is exact for integers and
-slow."""
+float32 and float64 run on the matrix kernels. Other dtypes multiply with broadcasting and sum, which is exact for
+integers and slow."""
 
 from __future__ import annotations
 
@@ -23,12 +23,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-class MatMul(Op):
-    """y[b] = a'[b] b'[b], where ' is the transpose if `ta` or `tb`; an operand without the batch axis serves every b.
-
-    a (B, M, K) or (M, K), b (B, K, N) or (K, N) -> y (B, M, N) or (M, N). float32.
-    """
-
+class _Product(Op):
     ta: bool = False
     tb: bool = False
 
@@ -40,6 +35,20 @@ class MatMul(Op):
             raise ValueError(f"matmul: shapes {a.shape} and {b.shape} do not fit (transposed: {self.ta}, {self.tb})")
         return Spec((*batch, m, n), a.dtype)
 
+    def grad(self, a: Any, b: Any, dy: Any) -> Any:
+        product, ta, tb = type(self), self.ta, self.tb
+        return (
+            lambda: _summed(product(tb, True)(b, dy) if ta else product(False, not tb)(dy, b), a),
+            lambda: _summed(product(True, ta)(dy, a) if tb else product(not ta, False)(a, dy), b),
+        )
+
+
+class MatMul(_Product):
+    """y[b] = a'[b] b'[b], where ' is the transpose if `ta` or `tb`; an operand without the batch axis serves every b.
+
+    a (B, M, K) or (M, K), b (B, K, N) or (K, N) -> y (B, M, N) or (M, N). float32.
+    """
+
     def by_columns(self, a: Spec, b: Spec) -> tuple[bool, ...]:
         if len(a.shape) != 2 or len(b.shape) != 2 or (self.ta and self.tb):
             return ()
@@ -49,7 +58,7 @@ class MatMul(Op):
         m, n = y.shape[-2:]
         inner = a.shape[-2] if self.ta else a.shape[-1]
         if y.ndim == 3 or (self.ta and self.tb):
-            lower_matmul(k, self, m, inner, n, a, b, y)
+            k.matmul(_matmul_fields(self, a, b, y), a, b, y)
         elif self.ta:
             lower_grad_w(k, inner, m, n, a, b, y)
         elif self.tb:
@@ -58,12 +67,12 @@ class MatMul(Op):
         else:
             k.dense(dict(M=m, K=inner, N=n, bias=0, act=0, ldx=a.ld, x0=0, ldy=y.ld, y0=0), a, b, None, y)
 
-    def grad(self, a: Any, b: Any, dy: Any) -> Any:
-        ta, tb = self.ta, self.tb
-        return (
-            lambda: _summed(MatMul(tb, True)(b, dy) if ta else MatMul(False, not tb)(dy, b), a),
-            lambda: _summed(MatMul(True, ta)(dy, a) if tb else MatMul(not ta, False)(a, dy), b),
-        )
+
+class WideMatMul(_Product):
+    """MatMul in float64, where no pass looks for patterns."""
+
+    def lower(self, k: Any, a: Any, b: Any, y: Any) -> None:
+        k.matmul_f64(_matmul_fields(self, a, b, y), a, b, y)
 
 
 def grad_w_chunks(rows: int, inputs: int, outputs: int) -> int:
@@ -86,21 +95,18 @@ def lower_grad_w(k: Any, rows: int, inputs: int, outputs: int, x: Any, dy: Any, 
     lower_reduce(k, SUM, parts, dw, 1, chunks, inputs * outputs)
 
 
-def lower_matmul(k: Any, op: MatMul, m: int, inner: int, n: int, a: Any, b: Any, y: Any) -> None:
-    k.matmul(
-        dict(
-            B=y.shape[0] if y.ndim == 3 else 1,
-            M=m,
-            K=inner,
-            N=n,
-            TA=int(op.ta),
-            TB=int(op.tb),
-            SA=m * inner if a.ndim == 3 else 0,
-            SB=inner * n if b.ndim == 3 else 0,
-        ),
-        a,
-        b,
-        y,
+def _matmul_fields(op: _Product, a: Any, b: Any, y: Any) -> dict[str, int]:
+    m, n = y.shape[-2:]
+    inner = a.shape[-2] if op.ta else a.shape[-1]
+    return dict(
+        B=y.shape[0] if y.ndim == 3 else 1,
+        M=m,
+        K=inner,
+        N=n,
+        TA=int(op.ta),
+        TB=int(op.tb),
+        SA=m * inner if a.ndim == 3 else 0,
+        SB=inner * n if b.ndim == 3 else 0,
     )
 
 
@@ -112,26 +118,28 @@ def multiply_matrices(a: Any, b: Any) -> Any:
     """a (..., M, K) times b (..., K, N), of one dtype; the leading axes broadcast."""
     if a.dtype == "bool":
         return Cast("bool")(multiply_matrices(Cast("int32")(a), Cast("int32")(b)))
-    if a.dtype != "float32":
+    # A product over one element is no sum, and what groups of a single channel ask for.
+    if a.dtype not in ("float32", "float64") or (a.dtype == "float64" and a.shape[-1] == 1):
         left = reshaped(a, (*a.shape, 1))
         right = reshaped(b, (*b.shape[:-2], 1, *b.shape[-2:]))
         wide = Mul()(left, right)
         shape = (*wide.shape[:-2], 1, wide.shape[-1])
         return reshaped(SumTo(shape)(wide), (*shape[:-2], shape[-1]))
+    product = (MatMul if a.dtype == "float32" else WideMatMul)()
     batch_a, batch_b = a.shape[:-2], b.shape[:-2]
     batch = broadcast_shapes(batch_a, batch_b)
     (m, inner), n = a.shape[-2:], b.shape[-1]
     count = math.prod(batch)
     if math.prod(batch_b) == 1 and len(b.shape) >= 2:
         # One matrix b for all: the rows of all a are one taller matrix.
-        y = MatMul()(reshaped(a, (math.prod(batch_a) * m, inner)), reshaped(b, (inner, n)))
+        y = product(reshaped(a, (math.prod(batch_a) * m, inner)), reshaped(b, (inner, n)))
         return reshaped(y, (*batch, m, n))
     if math.prod(batch_a) == 1:
         a = reshaped(a, (m, inner))
     else:
         a = reshaped(a if batch_a == batch else BroadcastTo((*batch, m, inner))(a), (count, m, inner))
     b = reshaped(b if batch_b == batch else BroadcastTo((*batch, inner, n))(b), (count, inner, n))
-    return reshaped(MatMul()(a, b), (*batch, m, n))
+    return reshaped(product(a, b), (*batch, m, n))
 
 
 def _numbers(*xs: Any) -> list[Any]:

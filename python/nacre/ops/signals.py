@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from nacre.core import trace
 from nacre.core.spec import is_float, normalize_axis
 from nacre.core.tensor import Tensor
 from nacre.ops.base import public, scalar, value
@@ -311,8 +312,10 @@ def correlate(x1: Any, x2: Any, mode: str = "valid") -> Any:
 
 @public
 def corrcoef(x: Any) -> Any:
-    """The correlation of every two rows of a matrix: (M, N) -> (M, M)."""
+    """The correlation of every two rows of a matrix: (M, N) -> (M, M), and () where there is one row."""
     x = floating(x)
+    if not x.shape:
+        x = reshaped(x, (1,))
     if len(x.shape) > 2:
         raise ValueError(f"corrcoef: expected a vector or a matrix, got shape {x.shape}")
     rows = reshaped(x, (1, *x.shape)) if len(x.shape) < 2 else x
@@ -320,7 +323,7 @@ def corrcoef(x: Any) -> Any:
     products = multiply_matrices(centred, permuted(centred, (1, 0)))
     size = Sqrt()(SumTo((rows.shape[0], 1))(Square()(centred)))
     y = Div()(products, Mul()(size, permuted(size, (1, 0))))
-    return y if len(x.shape) == 2 else reshaped(y, ())
+    return y if rows.shape[0] != 1 or trace.probing() else reshaped(y, ())
 
 
 @public

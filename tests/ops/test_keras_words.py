@@ -116,7 +116,8 @@ def test_numpys_float64_makes_nothing_wider_beside_a_tensor() -> None:
     for y in (
         x / np.sqrt(2.0), np.float64(0.5) - x, x * wide, wide + x, ops.matmul(x, wide),
         ops.einsum("ij,jk->ik", x, wide), ops.concatenate([x, wide]), ops.where(x > 0, x, wide),
-        ops.clip(x, np.float64(0), wide),
+        ops.clip(x, np.float64(0), wide), ops.vstack([x, wide]), ops.average(x, weights=wide),
+        ops.trapezoid(x, wide[0]), ops.solve(wide, x), ops.lstsq(wide, x), ops.fft((x, wide))[0],
     ):  # fmt: skip
         assert y.dtype == "float32"
     assert (ops.convert_to_tensor(wide) * x).dtype == (wide + ops.convert_to_tensor(wide)).dtype == "float64"

@@ -603,6 +603,11 @@ def floating(x: Any) -> Any:
     return x if is_float(x.dtype) else Cast("float32")(x)
 
 
+def same_float(*xs: Any) -> list[Any]:
+    """The values cast to the float dtype that holds them all."""
+    return same_dtype(*map(floating, values_of(xs)))
+
+
 def same_dtype(*xs: Any) -> list[Any]:
     """The values cast to the dtype that holds them all."""
     values = values_of(xs)

@@ -1,6 +1,7 @@
 """What a ModelCheckpoint tells."""
 
 import numpy as np
+import pytest
 
 import nacre as keras
 
@@ -16,3 +17,11 @@ def test_a_checkpoint_says_what_improved_and_when_it_has_saved(tmp_path, capsys)
         f"Epoch 1: loss improved from None to {saver.best:.5f}, saving model to {path}",
         f"Epoch 1: finished saving model to {path}",
     ]
+
+
+def test_the_best_of_a_result_without_a_known_direction_is_refused(tmp_path):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    saver = keras.callbacks.ModelCheckpoint(str(tmp_path / "m.keras"), monitor="nope", save_best_only=True)
+    with pytest.raises(ValueError, match="received monitor=nope"):
+        model.fit(np.ones((4, 2)), np.zeros(4), verbose=0, callbacks=[saver])

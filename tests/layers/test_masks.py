@@ -1,6 +1,9 @@
 """Masks on their way from layer to layer."""
 
+from typing import Any
+
 import numpy as np
+import pytest
 
 from nacre import Input, Model, layers, ops
 
@@ -53,3 +56,11 @@ def test_attention_heeds_masks_and_says_nothing_about_them(recwarn):
         embedded = layers.Embedding(5, 4, mask_zero=True)(tokens)
         np.testing.assert_array_equal(heads(embedded, embedded)._keras_mask.numpy(), tokens != 0)
     assert not recwarn.list
+
+
+@pytest.mark.parametrize("layer", [layers.Add(), layers.Concatenate(), layers.Dot(1), layers.Subtract()], ids=type)
+def test_a_built_merge_layer_wants_a_list_as_before(layer: Any) -> None:
+    x = np.ones((2, 3), "float32")
+    layer([x, x])
+    with pytest.raises(ValueError, match="should be called on a list of"):
+        layer(x)

@@ -193,3 +193,8 @@ def test_masked_outputs_repeat_or_vanish() -> None:
     np.testing.assert_array_equal(y[:, 6], y[:, 3])
     both = layers.Bidirectional(layers.LSTM(5, return_sequences=True))
     assert not np.asarray(both(X, mask=mask))[:, 4:].any()
+
+
+def test_outputs_and_states_are_a_tuple() -> None:
+    for layer in (layers.LSTM(2, return_state=True), layers.Bidirectional(layers.GRU(2, return_state=True))):
+        assert type(layer(X)) is tuple and type(layer.compute_output_shape((None, 7, 4))) is tuple

@@ -192,3 +192,8 @@ def test_vectorize_goes_over_the_parts_that_a_signature_names() -> None:
         product(x)
     with pytest.raises(ValueError, match="nothing to call"):
         product(np.ones((0, 2, 3)), np.ones(3))
+
+
+def test_numbers_that_branches_return_are_tensors() -> None:
+    assert ops.cond(True, lambda: 0.5, lambda: 1.0).dtype == "float32"
+    assert ops.switch(1, [lambda x: 1, lambda x: {"a": x, "b": None}], 2)["a"].shape == ()

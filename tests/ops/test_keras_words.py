@@ -109,3 +109,39 @@ def test_different_elements_along_the_last_axis_are_filled_up_there() -> None:
     x = np.array([[1, 0, 1], [0, 1, 0]])
     values, inverse = ops.unique(x, axis=-1, return_inverse=True, size=4, fill_value=-1)
     assert values.tolist() == [[0, 1, -1, -1], [1, 0, -1, -1]] and inverse.tolist() == [1, 0, 1]
+
+
+def test_numpys_float64_makes_nothing_wider_beside_a_tensor() -> None:
+    x, wide = ops.ones((2, 2)), np.eye(2)
+    for y in (
+        x / np.sqrt(2.0), np.float64(0.5) - x, x * wide, wide + x, ops.matmul(x, wide),
+        ops.einsum("ij,jk->ik", x, wide), ops.concatenate([x, wide]), ops.where(x > 0, x, wide),
+        ops.clip(x, np.float64(0), wide), ops.vstack([x, wide]), ops.average(x, weights=wide),
+        ops.trapezoid(x, wide[0]), ops.solve(wide, x), ops.lstsq(wide, x), ops.fft((x, wide))[0],
+    ):  # fmt: skip
+        assert y.dtype == "float32"
+    assert (ops.convert_to_tensor(wide) * x).dtype == (wide + ops.convert_to_tensor(wide)).dtype == "float64"
+    assert (ops.ones(2, "int32") * np.float64(0.5)).tolist() == [0.5, 0.5]
+
+
+def test_a_bound_that_is_none_does_not_clip() -> None:
+    x = np.array([1, 5, 9], "int32")
+    assert ops.clip(x, None, 6).tolist() == [1, 5, 6] and ops.clip(x, 2, None).tolist() == [2, 5, 9]
+    assert ops.clip(x, None, None).tolist() == [1, 5, 9]
+
+
+def test_zero_stays_zero_where_the_power_is_infinite() -> None:
+    assert ops.ldexp([0.0, 1.0], [250, 3]).tolist() == [0.0, 8.0]
+
+
+def test_the_correlation_of_one_row_has_no_axes() -> None:
+    assert ops.corrcoef([[1.0, 2.0, 4.0]]).shape == ops.corrcoef(3.0).shape == ()
+
+
+def test_a_label_that_is_no_class_gives_nan_on_either_side() -> None:
+    loss = np.asarray(ops.sparse_categorical_crossentropy([-1, 0, 2], [[0.5, 0.5]] * 3))
+    assert np.isnan(loss).tolist() == [True, False, True]
+
+
+def test_remainders_of_booleans_are_numbers() -> None:
+    assert ops.fmod([True, False], [True, True]).dtype == "int32"

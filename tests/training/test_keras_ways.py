@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nacre import Input, Sequential, callbacks, layers, saving
+from nacre import Input, Model, Sequential, callbacks, layers, ops, saving
 from nacre.optimizers import SGD
 
 X = np.linspace(-1, 1, 120, dtype="float32").reshape(40, 3)
@@ -78,3 +78,37 @@ def test_results_are_posted_to_a_server(as_json: bool, monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "requests", None)
     with pytest.raises(ImportError, match="requires the `requests` library"):
         monitor.on_epoch_end(0)
+
+
+class OfGraph(Model):
+    """Sums of the features of two nodes for each edge: inputs of different lengths."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = layers.Dense(1)
+
+    def call(self, inputs: Any) -> Any:
+        nodes, edges = inputs
+        return self.dense(ops.sum(ops.take(nodes, edges, axis=0), axis=1))
+
+
+def test_a_batch_may_hold_arrays_of_different_lengths() -> None:
+    nodes, edges = X[:5], np.array([[0, 1], [2, 4], [3, 3]])
+    model = OfGraph()
+    model.compile("sgd", "mse")
+    model.fit(iter([((nodes, edges), Y[:3])] * 2), steps_per_epoch=2, shuffle=False, verbose=0)
+    assert model.train_on_batch((nodes, edges), Y[:3]) > 0 and model.predict_on_batch((nodes, edges)).shape == (3, 1)
+    with pytest.raises(ValueError, match="cardinality is ambiguous"):
+        model.train_on_batch((nodes, edges), Y[:4])
+    with pytest.raises(ValueError, match="cardinality is ambiguous"):
+        model.fit([nodes, edges], Y[:3], verbose=0)
+
+
+@pytest.mark.parametrize("wide", [np.sqrt(2.0), np.ones(3), ops.convert_to_tensor(np.ones(3))], ids=type)
+@pytest.mark.parametrize("run_eagerly", [False, True])
+def test_weights_below_float64_get_gradients_of_their_own_dtype(wide: Any, run_eagerly: bool) -> None:
+    model = Sequential([Input((3,)), layers.Dense(3), layers.Lambda(lambda x: x / wide), layers.Dense(1)])
+    model.compile("sgd", "mse", run_eagerly=run_eagerly)
+    before = model.get_weights()[0]
+    model.fit(X, Y, verbose=0)
+    assert (model.get_weights()[0] != before).any()

@@ -100,6 +100,8 @@ class ModelCheckpoint(MonitorCallback):
             print_message(f"\nEpoch {epoch + 1}: finished saving model to {path}")
 
     def _is_best(self, epoch: int, path: str, logs: dict[str, Any]) -> bool:
+        if self.monitor_op is None:
+            self._set_monitor_op()
         current = logs.get(self.monitor)
         if current is None:
             warnings.warn(f"Can save best model only with {self.monitor} available.", stacklevel=4)

@@ -57,11 +57,9 @@ def direction(model: Any, monitor: str, callback: str) -> str:
     elif name in ("acc", "accuracy") or name.endswith(("_acc", "_accuracy")):
         return "max"
     raise ValueError(
-        f"{callback} callback received monitor={monitor!r}, but nacre isn't able to automatically determine whether "
-        "that metric "
-        "should be maximized or minimized. Pass `mode='max'` in order to do early stopping based on the highest "
-        "metric value, or "
-        "pass `mode='min'` in order to use the lowest value."
+        f"{callback} callback received monitor={monitor}, but nacre isn't able to automatically determine whether "
+        "that metric should be maximized or minimized. Pass `mode='max'` in order to monitor based on the highest "
+        "metric value, or pass `mode='min'` in order to use the lowest value."
     )
 
 

@@ -198,7 +198,9 @@ def backward(nodes: list[Any], targets: list[Any], seeds: list[Any], wanted: set
         for x, d in zip(inputs, op.grad_inputs(inputs, outputs, d_outputs)):
             if d is None or id(x) not in reach or not is_float(x.dtype):
                 continue
-            _accumulate(grads, x, d() if callable(d) and not isinstance(d, (Tensor, Symbol)) else d)
+            d = d() if callable(d) and not isinstance(d, (Tensor, Symbol)) else d
+            # An operand that was narrower than the result, as float32 beside float64, gets a gradient of its own dtype.
+            _accumulate(grads, x, d if d.dtype == x.dtype else _arithmetic["cast"](d, x.dtype))
     return grads
 
 

@@ -233,7 +233,7 @@ class ConvLSTM(RecurrentLayer):
         batch, time = sequences_shape[0], sequences_shape[1]
         state = self.cell.output_shape_of((batch, *sequences_shape[2:]))
         output = (batch, time, *state) if self.return_sequences else (batch, *state)
-        return [output, (batch, *state), (batch, *state)] if self.return_state else output
+        return (output, (batch, *state), (batch, *state)) if self.return_state else output
 
 
 class ConvLSTM1D(ConvLSTM):

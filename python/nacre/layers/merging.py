@@ -69,11 +69,21 @@ class Merge(Layer):
 
     def call(self, inputs: Any) -> Any:
         """The merged tensor."""
+        return self._merge(_same_rank(self._listed(inputs)))
+
+    def _listed(self, inputs: Any) -> list[Any]:
+        """The inputs of a call, which a built layer gets without a look at their shapes."""
         if not isinstance(inputs, (list, tuple)):
             raise ValueError(
-                f"A merge layer should be called on a list of inputs. Received: inputs={inputs} (not a list of tensors)"
+                f"A `{type(self).__name__}` layer should be called on a list of inputs. Received: inputs={inputs} "
+                "(not a list of tensors)"
             )
-        return self._merge(_same_rank(inputs))
+        if self._EXACTLY is not None and len(inputs) != self._EXACTLY:
+            raise ValueError(
+                f"A `{type(self).__name__}` layer should be called on exactly {self._EXACTLY} inputs. "
+                f"Received {len(inputs)}: inputs={inputs}"
+            )
+        return list(inputs)
 
     def _merge(self, inputs: list[Any]) -> Any:
         raise NotImplementedError
@@ -242,7 +252,7 @@ class Concatenate(Merge):
 
     def call(self, inputs: Any) -> Any:
         """The joined tensor."""
-        return ops.concatenate(list(inputs), axis=self.axis)
+        return ops.concatenate(self._listed(inputs), axis=self.axis)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shape with the sizes along `axis` added up."""
@@ -310,7 +320,7 @@ class Dot(Merge):
 
     def call(self, inputs: Any) -> Any:
         """The product."""
-        a, b = inputs
+        a, b = self._listed(inputs)
         axis_a, axis_b = self._two([a.shape, b.shape])
         if self.normalize:
             a, b = (

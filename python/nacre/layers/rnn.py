@@ -120,7 +120,7 @@ class RNN(Layer):
         cell: a layer with `call(inputs, states) -> (output, new_states)` and `state_size`, or a list of such: they are
             stacked.
         return_sequences: whether all outputs are returned, or the last one.
-        return_state: whether the last states are returned, too: `[output, *states]`.
+        return_state: whether the last states are returned, too: `(output, *states)`.
         go_backwards: whether to start at the end; the sequence of outputs is then in reversed order, too.
         stateful: whether each batch starts from the states that the one before ended with. Needs a fixed batch size.
         unroll: accepted; it changes nothing, steps are always laid out one by one.
@@ -248,7 +248,7 @@ class RNN(Layer):
             output = ops.stack(outputs, axis=1) if self.return_sequences else last
         if not self.return_state:
             return output
-        return [output, *self._by_cell(states)]
+        return (output, *self._by_cell(states))
 
     def _by_cell(self, states: list[Any]) -> list[Any]:
         """States as they are returned: those of stacked cells cell by cell, a list where one has several."""
@@ -322,7 +322,7 @@ class RNN(Layer):
         output = (batch, time, *size) if self.return_sequences else (batch, *size)
         if self.return_state:
             states = [(batch, *s) for s in _state_sizes(self.cell)]
-            return [output, *self._by_cell(states)]
+            return (output, *self._by_cell(states))
         return output
 
     def compute_mask(self, sequences: Any, mask: Any = None) -> Any:

@@ -150,7 +150,7 @@ class STFTSpectrogram(Layer):
         bins = (self._fft_length // 2 + 1) * (2 if self.mode == "stft" else 1)
         frames = None if time is None else (
             -(-time // self._frame_step) if self.padding == "same"
-            else (time - self.frame_length) // self._frame_step + 1
+            else max((time - self.frame_length) // self._frame_step + 1, 0)
         )  # fmt: skip
         if self.expand_dims:
             return (n, channels, frames, bins) if first else (n, frames, bins, channels)

@@ -13,7 +13,7 @@ from nacre.core.op import Op
 from nacre.core.spec import is_float, is_int
 from nacre.core.tensor import Tensor, install_operators
 from nacre.ops import elementwise as e
-from nacre.ops.base import pair, public, scalar, value, weak_dtype
+from nacre.ops.base import pair, public, python_number, scalar, value, values_of, weak_dtype
 
 __all__ = [
     "abs",
@@ -266,10 +266,17 @@ def cast(x: Any, dtype: Any) -> Any:
 
 @public
 def clip(x: Any, x_min: Any, x_max: Any) -> Any:
-    """x limited to the range from x_min to x_max."""
-    x = value(x)
-    lo = scalar(x_min, weak_dtype(x_min, x.dtype)) if type(x_min) in (int, float, bool) else value(x_min)
-    hi = scalar(x_max, weak_dtype(x_max, x.dtype)) if type(x_max) in (int, float, bool) else value(x_max)
+    """x limited to the range from x_min to x_max; a bound that is None does not limit.
+
+    >>> clip([1, 5, 9], None, 6).tolist()
+    [1, 5, 6]
+    """
+    if x_min is None or x_max is None:
+        x = maximum(x, x_min) if x_min is not None else value(x)
+        return minimum(x, x_max) if x_max is not None else x
+    x, x_min, x_max = value(x), python_number(x_min), python_number(x_max)
+    lo = scalar(x_min, weak_dtype(x_min, x.dtype)) if type(x_min) in (int, float, bool) else values_of((x, x_min))[1]
+    hi = scalar(x_max, weak_dtype(x_max, x.dtype)) if type(x_max) in (int, float, bool) else values_of((x, x_max))[1]
     return e.Clip()(x, lo, hi)
 
 
@@ -359,7 +366,7 @@ def zeros_like_value(x: Any) -> Any:
     return e.BroadcastTo(x.shape)(scalar(0.0, x.dtype))
 
 
-install_arithmetic(add=e.Add(), ones_like=ones_like_value, zeros_like=zeros_like_value)
+install_arithmetic(add=e.Add(), cast=e.cast_to, ones_like=ones_like_value, zeros_like=zeros_like_value)
 install_operators(
     {
         "add": add,

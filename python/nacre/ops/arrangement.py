@@ -8,7 +8,7 @@ import numpy as np
 
 from nacre.core.spec import normalize_axis
 from nacre.core.tensor import Tensor
-from nacre.ops.base import public, scalar, value
+from nacre.ops.base import public, scalar, value, values_of
 from nacre.ops.elementwise import BroadcastTo, Select
 from nacre.ops.gather import Take
 from nacre.ops.manipulation import as_shape, broadcast_to, concatenate, expand_dims, sizes_of, split
@@ -152,21 +152,21 @@ def _at_least_1d(x: Any) -> Any:
 @public
 def hstack(xs: Any) -> Any:
     """The tensors of the list side by side: along the second axis, vectors along their only one."""
-    values = [_at_least_1d(x) for x in xs]
+    values = [_at_least_1d(x) for x in values_of(xs)]
     return concatenate(values, 0 if len(values) and len(values[0].shape) == 1 else 1)
 
 
 @public
 def vstack(xs: Any) -> Any:
     """The tensors of the list one below the other; a vector counts as a row."""
-    values = [_at_least_1d(x) for x in xs]
+    values = [_at_least_1d(x) for x in values_of(xs)]
     return concatenate([reshaped(v, (1, *v.shape)) if len(v.shape) == 1 else v for v in values], 0)
 
 
 @public
 def dstack(xs: Any) -> Any:
     """The tensors of the list along the third axis."""
-    values = [_at_least_1d(x) for x in xs]
+    values = [_at_least_1d(x) for x in values_of(xs)]
     wide = []
     for v in values:
         v = reshaped(v, (1, *v.shape)) if len(v.shape) == 1 else v

@@ -119,9 +119,16 @@ def weak_dtype(number: Any, dtype: str) -> str:
     return "int32" if dtype == "bool" else dtype
 
 
+def python_number(x: Any) -> Any:
+    """`x`, as a float where it is NumPy's: what np.sqrt(2) gives is a number, as 2**0.5 is."""
+    return float(x) if type(x) is np.float64 else x
+
+
 def pair(a: Any, b: Any) -> tuple[Any, Any]:
     """Two arguments of a binary function as values; a Python number takes the dtype of the tensor beside it."""
     ka, kb = type(a), type(b)
+    if ka is np.float64 or kb is np.float64:
+        return pair(python_number(a), python_number(b))
     if ka in (int, float, bool):
         if kb not in (int, float, bool):
             b = value(b)
@@ -129,7 +136,19 @@ def pair(a: Any, b: Any) -> tuple[Any, Any]:
     elif kb in (int, float, bool):
         a = value(a)
         return a, scalar(b, weak_dtype(b, a.dtype))
+    if ka is np.ndarray or kb is np.ndarray:
+        a, b = values_of((a, b))
+        return a, b
     return value(a), value(b)
+
+
+def values_of(xs: Sequence[Any]) -> list[Any]:
+    """All as values: an array of NumPy's default dtype, float64, takes the dtype of float tensors beside it."""
+    if not any(type(x) is np.ndarray for x in xs):
+        return [value(x) for x in xs]
+    floats = {x.dtype for x in xs if isinstance(x, _VALUES) and is_float(x.dtype)}
+    narrow = floats.pop() if len(floats) == 1 else "float64"
+    return [value(x.astype(narrow) if type(x) is np.ndarray and narrow != x.dtype == np.float64 else x) for x in xs]
 
 
 def broadcast_result(name: str, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:

@@ -183,14 +183,14 @@ def cond(pred: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> 
     While a function is compiled and `pred` is a tensor of it, both are computed and one is picked; what they assign to
     Variables counts only for the one that is picked.
 
-    >>> cond(True, lambda: 1, lambda: 2)
+    >>> cond(True, lambda: 1, lambda: 2).item()
     1
     """
     if isinstance(pred, KerasTensor) or _reads_keras_tensor(true_fn) or _reads_keras_tensor(false_fn):
         return _cond_of_keras_tensors(pred, true_fn, false_fn)
     chosen = pred.value if isinstance(pred, Variable) else pred
     if not isinstance(chosen, Symbol):
-        return true_fn() if bool(chosen) else false_fn()
+        return tree.map_structure(_number_as_tensor, true_fn() if bool(chosen) else false_fn())
     if chosen.size != 1:
         raise ValueError(f"cond: expected pred to have one element, got shape {chosen.shape}")
     flag = cast_to(reshape(chosen, ()), "bool")
@@ -254,7 +254,7 @@ def switch(index: Any, branches: Any, *operands: Any) -> Any:
         raise ValueError("switch: expected at least one branch")
     known: Any = index.value if isinstance(index, Variable) else index
     if not isinstance(known, Symbol):
-        return branches[min(max(int(known), 0), last)](*operands)
+        return tree.map_structure(_number_as_tensor, branches[min(max(int(known), 0), last)](*operands))
     result = branches[last](*operands)
     for i in range(last - 1, -1, -1):
         other = branches[i](*operands)
@@ -288,6 +288,10 @@ def while_loop(
 
 def _as_tensor(x: Any) -> Any:
     return x if isinstance(x, (Value, type(None))) else value(x)
+
+
+def _number_as_tensor(x: Any) -> Any:
+    return value(x) if isinstance(x, (bool, int, float, np.generic, np.ndarray)) else x
 
 
 @public

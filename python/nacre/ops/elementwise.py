@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from nacre.core.naming import to_snake_case
 from nacre.core.op import Op
 from nacre.core.spec import Spec, is_float, result_dtype, standardize_dtype
-from nacre.ops.base import broadcast_result, scalar, value
+from nacre.ops.base import broadcast_result, scalar, value, values_of
 from nacre.ops.lowering import SUM, Step, columns_of_map, lower_elementwise, lower_reduction, shared_rows
 
 
@@ -603,8 +603,13 @@ def floating(x: Any) -> Any:
     return x if is_float(x.dtype) else Cast("float32")(x)
 
 
+def same_float(*xs: Any) -> list[Any]:
+    """The values cast to the float dtype that holds them all."""
+    return same_dtype(*map(floating, values_of(xs)))
+
+
 def same_dtype(*xs: Any) -> list[Any]:
     """The values cast to the dtype that holds them all."""
-    values = [value(x) for x in xs]
+    values = values_of(xs)
     dtype = result_dtype(*[x.dtype for x in values])
     return [x if x.dtype == dtype else Cast(dtype)(x) for x in values]

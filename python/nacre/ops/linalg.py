@@ -34,7 +34,7 @@ from nacre.ops.elementwise import (
     Sub,
     SumTo,
     floating,
-    same_dtype,
+    same_float,
 )
 from nacre.ops.movement import permuted, reshaped, slice_axis
 from nacre.ops.products import multiply_matrices
@@ -382,7 +382,8 @@ def logdet(x: Any) -> Any:
 
 def _right_sides(a: Any, b: Any, name: str) -> tuple[Any, Any, bool]:
     """Matrices, right sides as matrices, and whether those came as vectors."""
-    a, b = same_dtype(_matrices(a, name, True), floating(b))
+    a, b = same_float(a, b)
+    a = _matrices(a, name, True)
     vector = len(b.shape) == len(a.shape) - 1
     wide = _column(b) if vector else b
     if wide.shape[:-1] != a.shape[:-1]:
@@ -487,7 +488,7 @@ def matrix_rank(x: Any, tol: Any = None) -> Any:
 @public
 def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     """The x that makes the sum of squares of a x - b smallest; the shortest one where there are several."""
-    a, b = same_dtype(floating(a), floating(b))
+    a, b = same_float(a, b)
     if len(a.shape) != 2 or len(b.shape) not in (1, 2) or a.shape[0] != b.shape[0]:
         raise ValueError(f"lstsq: expected a (M, N) and b (M,) or (M, K), got shapes {a.shape} and {b.shape}")
     wide = b if len(b.shape) == 2 else _column(b)

@@ -22,8 +22,10 @@ from nacre.ops.elementwise import (
     Eq,
     Exp,
     Log,
+    Lt,
     Mul,
     Neg,
+    Select,
     Softplus,
     StopGradient,
     Sub,
@@ -293,6 +295,9 @@ def _picked(target: Any, log_p: Any, axis: int) -> Any:
     """-log_p at the class numbers; NaN for a number that is no class."""
     from_axis = axis_last(log_p, axis)
     index = reshaped(target, (*target.shape, 1))
+    # TakeAlong counts negative numbers from the end.
+    none = scalar(from_axis.shape[-1], index.dtype)
+    index = Select()(Lt()(index, scalar(0, index.dtype)), none, index)
     y = Neg()(TakeAlong(len(from_axis.shape) - 1)(from_axis, index))
     return reshaped(y, target.shape)
 

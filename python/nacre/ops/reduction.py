@@ -35,7 +35,7 @@ from nacre.ops.elementwise import (
     Sub,
     SumTo,
     floating,
-    same_dtype,
+    same_float,
 )
 from nacre.ops.movement import axis_back, axis_last, permuted, reshaped
 
@@ -405,11 +405,11 @@ def average(x: Any, axis: Any = None, weights: Any = None) -> Any:
     >>> float(average([1.0, 4.0], weights=[3.0, 1.0]))
     1.75
     """
-    x = floating(x)
+    given, x = x, floating(x)
     over = _axes(axis, x, "average")
     if weights is None:
         return _mean(x, over, False)
-    x, w = same_dtype(x, floating(weights))
+    x, w = same_float(given, weights)
     if w.shape != x.shape:
         if len(over) != 1 or axis is None or w.shape != (x.shape[over[0]],):
             raise ValueError(f"average: weights of shape {w.shape} fit neither {x.shape} nor its axis {axis!r}")

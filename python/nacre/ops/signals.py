@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from nacre.core import trace
 from nacre.core.spec import is_float, normalize_axis
 from nacre.core.tensor import Tensor
-from nacre.ops.base import public, scalar, value
-from nacre.ops.elementwise import Add, Div, Log, Mul, Sqrt, Square, Sub, SumTo, floating, same_dtype
+from nacre.ops.base import public, scalar, value, values_of
+from nacre.ops.elementwise import Add, Div, Log, Mul, Sqrt, Square, Sub, SumTo, floating, same_float
 from nacre.ops.gather import Take, TakeGradX
 from nacre.ops.manipulation import as_shape
 from nacre.ops.movement import Pad, axis_back, axis_last, permuted, reshaped, slice_axis
@@ -83,7 +84,7 @@ def _complex(x: Any, name: str) -> tuple[Any, Any]:
         raise ValueError(
             f"{name}: Input `x` should be a tuple of two tensors - real and imaginary. Received: {type(x).__name__}"
         )
-    real, imaginary = same_dtype(floating(x[0]), floating(x[1]))
+    real, imaginary = same_float(x[0], x[1])
     if real.shape != imaginary.shape:
         raise ValueError(
             f"{name}: Input `x` should be a tuple of two tensors - real and imaginary. Both the real and imaginary "
@@ -295,7 +296,7 @@ def correlate(x1: Any, x2: Any, mode: str = "valid") -> Any:
     """
     if mode not in ("valid", "same", "full"):
         raise ValueError(f"correlate: expected mode to be 'valid', 'same' or 'full', got {mode!r}")
-    a, b = same_dtype(floating(x1), floating(x2))
+    a, b = same_float(x1, x2)
     if len(a.shape) != 1 or len(b.shape) != 1 or not a.size or not b.size:
         raise ValueError(f"correlate: expected two vectors with elements, got shapes {a.shape} and {b.shape}")
     n, m = a.size, b.size
@@ -311,8 +312,10 @@ def correlate(x1: Any, x2: Any, mode: str = "valid") -> Any:
 
 @public
 def corrcoef(x: Any) -> Any:
-    """The correlation of every two rows of a matrix: (M, N) -> (M, M)."""
+    """The correlation of every two rows of a matrix: (M, N) -> (M, M), and () where there is one row."""
     x = floating(x)
+    if not x.shape:
+        x = reshaped(x, (1,))
     if len(x.shape) > 2:
         raise ValueError(f"corrcoef: expected a vector or a matrix, got shape {x.shape}")
     rows = reshaped(x, (1, *x.shape)) if len(x.shape) < 2 else x
@@ -320,13 +323,13 @@ def corrcoef(x: Any) -> Any:
     products = multiply_matrices(centred, permuted(centred, (1, 0)))
     size = Sqrt()(SumTo((rows.shape[0], 1))(Square()(centred)))
     y = Div()(products, Mul()(size, permuted(size, (1, 0))))
-    return y if len(x.shape) == 2 else reshaped(y, ())
+    return y if rows.shape[0] != 1 or trace.probing() else reshaped(y, ())
 
 
 @public
 def cdist(x: Any, y: Any) -> Any:
     """The distances of every row of x (..., M, D) from every row of y (..., N, D): (..., M, N)."""
-    a, b = same_dtype(floating(x), floating(y))
+    a, b = same_float(x, y)
     if len(a.shape) < 2 or len(b.shape) < 2 or a.shape[-1] != b.shape[-1]:
         raise ValueError(f"cdist: expected (..., M, D) and (..., N, D), got shapes {a.shape} and {b.shape}")
     gaps = Sub()(reshaped(a, (*a.shape[:-1], 1, a.shape[-1])), reshaped(b, (*b.shape[:-2], 1, *b.shape[-2:])))
@@ -337,7 +340,7 @@ def cdist(x: Any, y: Any) -> Any:
 @public
 def psnr(x1: Any, x2: Any, max_val: float) -> Any:
     """The ratio of the largest possible signal to the mean squared difference, in decibels."""
-    a, b = same_dtype(floating(x1), floating(x2))
+    a, b = same_float(x1, x2)
     if a.shape != b.shape:
         raise ValueError(f"psnr: expected tensors of one shape, got {a.shape} and {b.shape}")
     error = mean(Square()(Sub()(a, b)))
@@ -353,7 +356,8 @@ def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
     >>> trapezoid([1.0, 2.0, 3.0]).item()
     4.0
     """
-    v = floating(y)
+    v, *given = values_of([y] if x is None else [y, x])
+    v = floating(v)
     at = normalize_axis(axis, len(v.shape), "trapezoid: axis")
     last = axis_last(v, at)
     n, end = last.shape[-1], len(last.shape) - 1
@@ -363,7 +367,7 @@ def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
     if x is None:
         heights = Mul()(heights, scalar(float(dx), v.dtype))
     else:
-        places = floating(x)
+        places = floating(given[0])
         places = axis_last(places, at) if len(places.shape) == len(v.shape) and len(v.shape) > 1 else places
         m = len(places.shape) - 1
         heights = Mul()(heights, Sub()(slice_axis(places, m, 1, n), slice_axis(places, m, 0, n - 1)))

@@ -237,6 +237,8 @@ def fmin(x1: Any, x2: Any) -> Any:
 def fmod(x1: Any, x2: Any) -> Any:
     """The remainder of x1 / x2 with the sign of x1."""
     a, b = _numbers(x1, x2)
+    if a.dtype == "bool":
+        a, b = Cast("int32")(a), Cast("int32")(b)
     return Mul()(Sign()(a), Mod()(Abs()(a), Abs()(b)))
 
 
@@ -262,7 +264,8 @@ def ldexp(x1: Any, x2: Any) -> Any:
     a, b = floating(x1), value(x2)
     if not (is_int(b.dtype) or b.dtype == "bool"):
         raise TypeError(f"ldexp: expected an integer exponent, got dtype {b.dtype}")
-    return Mul()(a, Exp2()(Cast(a.dtype)(b)))
+    y = Mul()(a, Exp2()(Cast(a.dtype)(b)))
+    return Select()(Eq()(a, _c(0.0, a)), a, y)  # where 2**x2 is infinite, too
 
 
 @public

@@ -153,6 +153,16 @@ def check_lengths(**parts: Any) -> int:
     return found.pop() if found else 0
 
 
+def check_batch(x: Any, y: Any, sample_weight: Any) -> None:
+    """That targets and weights have as many samples as an array of `x` has; a graph has nodes and edges.
+
+    Raises ValueError where they have not.
+    """
+    sizes = {len(a) for a in leaves(x)}
+    if not {len(a) for a in (*leaves(y), *leaves(sample_weight))} <= sizes:
+        check_lengths(x=x, y=y, sample_weight=sample_weight)
+
+
 def class_weight_to_sample_weights(y: Any, class_weight: dict[int, float]) -> np.ndarray[Any, Any]:
     """The weight of each sample by its class: class numbers, or one-hot rows; 1 for classes that are not named."""
     if not isinstance(class_weight, dict):

@@ -17,6 +17,7 @@ import numpy as np
 
 from nacre.core import tree
 from nacre.training.arrays import (
+    check_batch,
     check_lengths,
     class_weight_to_sample_weights,
     is_arrays,
@@ -187,7 +188,7 @@ def _standard(data: Any, class_weight: dict[int, float] | None = None) -> Any:
         if w is not None:
             raise ValueError("You cannot `class_weight` and `sample_weight` at the same time.")
         w = class_weight_to_sample_weights(y, class_weight)
-    check_lengths(x=x, y=y, sample_weight=w)
+    check_batch(x, y, w)
     return pack_x_y_sample_weight(x, y, w)
 
 

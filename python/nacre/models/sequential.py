@@ -281,7 +281,7 @@ class Sequential(Model):
         if model._functional is None and shape and model._layers and is_shape(shape):
             model.build(tuple(shape))
         if not isinstance(config, list) and config.get("trainable") is False:
-            model.trainable = False
+            model._trainable = False  # and its layers as they say themselves
         return model
 
 

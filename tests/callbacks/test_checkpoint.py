@@ -1,6 +1,7 @@
 """What a ModelCheckpoint tells."""
 
 import numpy as np
+import pytest
 
 import nacre as keras
 
@@ -16,3 +17,11 @@ def test_a_checkpoint_says_what_improved_and_when_it_has_saved(tmp_path, capsys)
         f"Epoch 1: loss improved from None to {saver.best:.5f}, saving model to {path}",
         f"Epoch 1: finished saving model to {path}",
     ]
+
+
+@pytest.mark.parametrize("path", ["{}.keras", "{nope}.keras", "{epoch.x}.keras", "{epoch:x!}.keras"])
+def test_a_pattern_that_cannot_be_filled_in_is_shown(path):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model.compile("sgd", "mse")
+    with pytest.raises((KeyError, ValueError), match="Failed to format this callback filepath.*Known: epoch, loss"):
+        model.fit(np.ones((3, 3)), np.ones((3, 2)), verbose=0, callbacks=[keras.callbacks.ModelCheckpoint(path)])

@@ -320,6 +320,9 @@ def _write_arrays(group: Any, variables: list[Any], prefix: str | None = None) -
 
 def _write_names(group: Any, name: str, values: list[str]) -> None:
     """A list of names as an attribute; several attributes when it is too long for one."""
+    for value in values:
+        if "." in value.split("/"):  # which HDF5 reads as the group itself
+            raise ValueError(f"save_model: {value!r} has a part '.', which no name in a `.h5` file has; use `.keras`")
     encoded = [value.encode() for value in values]
     if not encoded:
         group.attrs[name] = np.array([], dtype="S1")

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "bindings/arrays.h"
+#include "bindings/unlocked.h"
 #include "dispatch/dispatch.h"
 #include "runtime/arena.h"
 #include "runtime/floats.h"
@@ -116,7 +117,7 @@ void run_kernel(const std::string& name, const py::dict& shape, const py::list& 
   }
   const std::vector<Slice> list = slices_of(slices, f.units);
   const Arena scratch(f.scratch);
-  py::gil_scoped_release release;
+  const Unlocked unlocked;
   const FlushSubnormals flush;
   for (const Slice& s : list) {
     if (f.scratch > 0)

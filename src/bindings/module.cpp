@@ -5,6 +5,7 @@
 #include "bindings/crc32.h"
 #include "bindings/kernel_calls.h"
 #include "bindings/programs.h"
+#include "bindings/unlocked.h"
 #include "dispatch/dispatch.h"
 #include "kernels/elementwise_codes.h"
 
@@ -30,13 +31,13 @@ std::uint32_t crc32_of(const pybind11::buffer& bytes) {
   if (info.ndim != 1 || info.itemsize != 1 || (info.size > 1 && info.strides[0] != 1)) {
     throw pybind11::value_error("crc32: expected contiguous bytes");
   }
-  const pybind11::gil_scoped_release release;
+  const Unlocked unlocked;
   return crc32(static_cast<const unsigned char*>(info.ptr), static_cast<std::size_t>(info.size));
 }
 
 }  // namespace
 
-PYBIND11_MODULE(_core, m) {
+PYBIND11_MODULE(_core_in_main, m) {
   m.doc() = "Kernels and the runtime of nacre";
   active_table();  // a NACRE_ISA that cannot be is reported by the import
   m.def("isas", &isas, "Instruction sets that this build can use on this CPU, weakest first.");
@@ -45,6 +46,15 @@ PYBIND11_MODULE(_core, m) {
   m.attr("crc32") = crc32_is_fast() ? pybind11::cpp_function(&crc32_of) : pybind11::object(pybind11::none());
   bind_kernel_calls(m);
   bind_programs(m);
+}
+
+// pybind11 waits for itself where a sub-interpreter is the first to load a module (before Python 3.12).
+extern "C" PYBIND11_EXPORT PyObject* PyInit__core() {
+  if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+    PyErr_SetString(PyExc_ImportError, "nacre does not work in sub-interpreters: use it in the main interpreter");
+    return nullptr;
+  }
+  return PyInit__core_in_main();
 }
 
 }  // namespace nacre

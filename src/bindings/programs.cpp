@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "bindings/arrays.h"
+#include "bindings/unlocked.h"
 #include "dispatch/dispatch.h"
 #include "runtime/executor.h"
 #include "runtime/limits.h"
@@ -61,7 +62,7 @@ class PyProgram {
     Executor::Lease context(executor_);
     const py::tuple kept = as_tuple(arrays);
     bind(*context, kept, nullptr, 0);
-    const py::gil_scoped_release release;
+    const Unlocked unlocked;
     executor_.run(*context);
   }
 
@@ -93,7 +94,7 @@ class PyProgram {
     }
     bind(*context, kept, &list, n);
     check_against_datasets(*context, list, rows);
-    const py::gil_scoped_release release;
+    const Unlocked unlocked;
     executor_.run_steps(*context, range);
   }
 
@@ -104,7 +105,7 @@ class PyProgram {
     bind(*context, kept, nullptr, 0);
     std::vector<double> ns;
     {
-      const py::gil_scoped_release release;
+      const Unlocked unlocked;
       ns = executor_.profile(*context, repeats);
     }
     py::list all;
@@ -304,9 +305,9 @@ void bind_programs(py::module_& m) {
              if (n < 1 || n > kMaxThreads) value_error("threads must be between 1 and " + std::to_string(kMaxThreads));
              return Limits(table_of(isa.value_or("")), n);
            }),
-           arg("isa") = py::none(), arg("threads") = py::none(), py::call_guard<py::gil_scoped_release>())
+           arg("isa") = py::none(), arg("threads") = py::none(), py::call_guard<Unlocked>())
       .def_property_readonly("gflops", &Limits::gflops, "Floating-point operations from registers, 1e9 a second.")
-      .def("gbps", &Limits::gbps, arg("bytes"), py::call_guard<py::gil_scoped_release>(),
+      .def("gbps", &Limits::gbps, arg("bytes"), py::call_guard<Unlocked>(),
            "Bytes read plus bytes written by a copy that touches so many bytes, 1e9 a second.");
 
   m.def(

@@ -82,10 +82,14 @@ std::mutex& region_lock() {
 // How long this thread has slept in Progress::wait.
 thread_local std::chrono::steady_clock::duration slept{0};
 
+// The largest team that the calling thread has had: OpenMP keeps its threads.
+thread_local int largest_team = 1;
+
 void before_fork() {
   region_lock().lock();
   fork_safe_lock().lock();
   omp_pause_resource_all(omp_pause_soft);
+  largest_team = 1;
 }
 
 void after_fork() {
@@ -95,6 +99,23 @@ void after_fork() {
 
 // At load, before any other thread can be inside one of the locks.
 const int watching_forks = pthread_atfork(before_fork, after_fork, after_fork);
+
+// Whether so many threads can be had now: OpenMP ends the process when one of them cannot start, for want of memory for
+// its stack or because a limit of processes is reached.
+bool can_start(int threads) {
+  std::mutex gate;
+  pthread_t started[kMaxThreads];
+  const auto pass = [](void* closed) -> void* {
+    const std::lock_guard<std::mutex> hold(*static_cast<std::mutex*>(closed));
+    return nullptr;
+  };
+  int n = 0;
+  gate.lock();
+  while (n < threads && pthread_create(&started[n], nullptr, pass, &gate) == 0) ++n;
+  gate.unlock();
+  for (int i = 0; i < n; ++i) pthread_join(started[i], nullptr);
+  return n == threads;
+}
 
 inline void pause_cpu() {
 #if defined(__x86_64__)
@@ -188,6 +209,14 @@ bool run_team(int wanted, void (*body)(void* data, int k, int n), void* data) {
   if (wanted <= 1 || omp_in_parallel() || omp_get_thread_limit() < wanted || !only.try_lock()) {
     body(data, 0, 1);
     return false;
+  }
+  if (wanted > largest_team) {
+    if (!can_start(wanted - 1)) {
+      only.unlock();
+      body(data, 0, 1);
+      return false;
+    }
+    largest_team = wanted;
   }
   using Clock = std::chrono::steady_clock;
   bool refused = false;

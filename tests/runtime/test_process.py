@@ -133,3 +133,57 @@ def test_an_impossible_nacre_isa_is_an_error_that_lists_the_possible(isa):
     assert done.returncode != 0
     assert f"NACRE_ISA='{isa}' cannot be used" in done.stderr
     assert ", ".join(_core.isas()) in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of address space are Linux'")
+def test_where_no_thread_can_start_a_run_does_without():
+    code = """
+import resource
+_core.set_threads(8)
+base = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (base + (24 << 20), base + (24 << 20)))  # no room for eight stacks
+assert works()
+print("fine")
+"""
+    assert output(code) == ["fine"]
+
+
+def test_threads_in_the_middle_of_a_run_do_not_disturb_the_end_of_python():
+    code = """
+import threading, time
+def busy():
+    while True:
+        works()
+for _ in range(3):
+    threading.Thread(target=busy, daemon=True).start()
+time.sleep(0.2)
+print("fine")
+"""
+    for _ in range(3):
+        assert output(code) == ["fine"]
+
+
+def test_a_sub_interpreter_is_told_that_this_does_not_work():
+    code = """
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+import contextlib
+number = interpreters.create()
+said = "nothing"
+try:
+    failed = interpreters.run_string(number, "import nacre._core")
+    said = repr(failed)
+except Exception as error:
+    said = str(error)
+assert "ImportError" in said, said
+interpreters.destroy(number)
+assert works()
+print("fine")
+"""
+    assert output(code) == ["fine"]
+    first = [line for line in code.splitlines() if "works" not in line]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    done = subprocess.run([sys.executable, "-c", "\n".join(first)], env=env, capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["fine"], done.stderr

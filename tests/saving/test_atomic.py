@@ -106,3 +106,18 @@ def test_impossible_targets_are_errors_that_name_them(tmp_path, name, error):
     (tmp_path / "folder").mkdir()
     with pytest.raises(error, match=name), replacing(tmp_path / name):
         pass
+
+
+def test_a_pipe_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "x")
+    with pytest.raises(OSError, match="'.*x': a device, a pipe or a socket"), replacing(tmp_path / "x"):
+        pass
+    assert (tmp_path / "x").is_fifo()
+
+
+def test_a_folder_that_is_gone_is_said(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(FileNotFoundError, match="current folder: 'x'"), replacing("x"):
+        pass

@@ -375,3 +375,52 @@ def test_one_number_for_objects_of_two_classes_makes_two_objects(tmp_path):
             archive.writestr(name, data)
     loaded = keras.models.load_model(tmp_path / "n.keras")
     assert type(loaded.optimizer).__name__ == "RMSprop"
+
+
+@pytest.mark.parametrize("ending", [".keras", ".h5"])
+@pytest.mark.filterwarnings("ignore")
+def test_what_is_frozen_stays_frozen_and_what_is_not_does_not(tmp_path, ending):
+    x = keras.Input((4, 3))
+    inner = keras.Input((3,))
+    part = keras.Model(inner, L.Dense(2)(L.Dense(3)(inner)), name="part")
+    heads = L.MultiHeadAttention(2, 2)
+    model = keras.Model(x, L.TimeDistributed(part)(L.Dense(3)(heads(x, x))))
+    part.layers[-1].trainable = False
+    heads.trainable = False
+    expected = [w.trainable for w in model.weights]
+    assert expected == [False] * 8 + [True] * 4 + [False] * 2
+    model.save(tmp_path / f"m{ending}")
+    for copy in (keras.models.load_model(tmp_path / f"m{ending}"), keras.models.clone_model(model)):
+        assert [w.trainable for w in copy.weights] == expected
+    model.trainable = False
+    again = keras.Model.from_config(model.get_config())
+    assert not again.trainable and not any(w.trainable for w in again.weights)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_operations_come_back_from_the_older_format(tmp_path):
+    words = keras.Input((5,), dtype="int32")
+    x = L.Embedding(7, 3, mask_zero=True)(words)
+    y = L.LSTM(2)(x) * 2.0
+    y = keras.ops.concatenate([keras.ops.relu(y), 1 / (3 + abs(y))], axis=-1)
+    model = keras.Model(words, keras.ops.reshape(y, (-1, 1, 4))[:, 0])
+    model.save(tmp_path / "m.h5")
+    data = np.arange(10).reshape(2, 5) % 7
+    again = keras.models.load_model(tmp_path / "m.h5")
+    assert np.array_equal(model.predict(data, verbose=0), again.predict(data, verbose=0))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_name_that_hdf5_cannot_hold_is_refused_where_it_would_be_lost(tmp_path):
+    model = keras.Sequential([keras.Input((3,)), L.Dense(2)], name=".")
+    with pytest.raises(ValueError, match=r"has a part '\.'"):
+        model.save(tmp_path / "m.h5")
+    model.save(tmp_path / "m.keras")
+    assert keras.models.load_model(tmp_path / "m.keras").name == "."
+
+
+def test_paths_may_be_bytes(tmp_path):
+    model = sequential()
+    path = bytes(tmp_path / "m.keras")
+    model.save(path)
+    same(model, keras.models.load_model(path))

@@ -135,3 +135,15 @@ def test_a_line_per_epoch_needs_a_known_number_of_steps(capsys):
     bar.target = 3
     bar.update(3, [("loss", 1.0)], finalize=True)
     assert capsys.readouterr().out.startswith("3/3 - 0s - ")
+
+
+def test_without_a_stdout_nothing_is_printed(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    Progbar(2).update(2, [("loss", 1.0)])
+
+
+def test_an_encoding_without_the_characters_of_the_bar_leaves_them_out(monkeypatch):
+    data = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(data, encoding="ascii"))
+    Progbar(2).update(2, [("loss", 1.0)])
+    assert data.getvalue().startswith(b"2/2  ") and b"loss: 1.0000" in data.getvalue()

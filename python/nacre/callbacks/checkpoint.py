@@ -129,8 +129,9 @@ class ModelCheckpoint(MonitorCallback):
         try:
             named = {"batch": batch + 1} if batch is not None and "{batch" in self.filepath else {}
             return self.filepath.format(epoch=epoch + 1, **named, **logs)
-        except KeyError as error:
-            raise KeyError(
+        except (KeyError, IndexError, AttributeError, ValueError, TypeError) as error:
+            kind = type(error) if isinstance(error, (KeyError, ValueError)) else KeyError
+            raise kind(
                 f'Failed to format this callback filepath: "{self.filepath}". Reason: {error}. Known: epoch, '
                 f"{', '.join(logs)}"
             ) from None

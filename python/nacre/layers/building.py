@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from nacre.core import naming, operation, tree
@@ -39,6 +39,7 @@ def _wrap_build(build: Callable[..., Any]) -> Callable[..., Any]:
         names = naming._stack()
         names.append(self.name)
         self._building = True
+        before = () if self._made_frozen else tuple(self._layers)
         try:
             self._remember_path()
             args = tuple(standardize_shapes(a) for a in args)
@@ -52,7 +53,7 @@ def _wrap_build(build: Callable[..., Any]) -> Callable[..., Any]:
             self._building = False
             names.pop()
         self.built = True
-        self._after_build()
+        self._after_build(before)
 
     wrapped._nacre_wrapped = True  # type: ignore[attr-defined]
     return wrapped
@@ -62,6 +63,7 @@ class BuiltLayer(ConfiguredLayer):
     """The half of a Layer that makes weights: see `Layer`."""
 
     _building = False
+    _made_frozen = False  # by the argument `trainable` of `__init__`, and nothing set since
     _initial_weights: Any = None
     _build_shapes_dict: dict[str, Any] | None = None
     _input_dtype: str | None
@@ -163,10 +165,14 @@ class BuiltLayer(ConfiguredLayer):
             shapes = {**shapes, **dict.fromkeys(missing)}
         return {name: shapes[name] for name in parameters if name in shapes}
 
-    def _after_build(self) -> None:
+    def _after_build(self, before: Iterable[Any]) -> None:
         if not self._trainable:
             for v in self._trainable_variables:
                 v.trainable = False
+            # Layers made since are as frozen as this one: no configuration says so of them.
+            for layer in self._layers:
+                if all(layer is not other for other in before):
+                    layer.trainable = False
         if self._initial_weights is not None and self.weights:
             weights, self._initial_weights = self._initial_weights, None
             self.set_weights(weights)

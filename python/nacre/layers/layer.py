@@ -92,6 +92,7 @@ class Layer(BuiltLayer):
         self.built = False
         self.autocast = bool(autocast)
         self._trainable = bool(trainable)
+        self._made_frozen = not trainable
         self.dtype_policy = dtype
         if activity_regularizer is not None:
             self.activity_regularizer = regularizers.get(activity_regularizer)
@@ -288,7 +289,7 @@ class Layer(BuiltLayer):
         self._remember_path()
         names.pop()
         self.built = True
-        self._after_build()
+        self._after_build(() if self._made_frozen else self._layers)
 
     def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
         """KerasTensors in, KerasTensors out; a Node remembers the call."""

@@ -53,19 +53,18 @@ def shape_of(x: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=2048)
-def _parameters_of(function: Any) -> tuple[tuple[str, ...], frozenset[str], bool]:
-    parameters = inspect.signature(function).parameters.values()
+def _parameters_of(function: Any, bound: bool) -> tuple[tuple[str, ...], frozenset[str], bool]:
+    parameters = list(inspect.signature(function).parameters.values())[bound:]
     named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     optional = frozenset(p.name for p in named if p.default is not p.empty)
-    names = tuple(p.name for p in named if p.name != "self")
-    return names, optional, any(p.kind is p.VAR_KEYWORD for p in parameters)
+    return tuple(p.name for p in named), optional, any(p.kind is p.VAR_KEYWORD for p in parameters)
 
 
 def shape_parameters(function: Any) -> tuple[str, ...] | None:
     """The parameter names of a `build`-like method; None when it takes any keyword."""
-    names, _, any_keyword = _parameters_of(getattr(function, "__func__", function))
+    names, _, any_keyword = _parameters_of(getattr(function, "__func__", function), hasattr(function, "__func__"))
     return None if any_keyword and not names else names
 
 
 def optional_parameters(function: Any) -> frozenset[str]:
-    return _parameters_of(getattr(function, "__func__", function))[1]
+    return _parameters_of(getattr(function, "__func__", function), hasattr(function, "__func__"))[1]

@@ -232,6 +232,7 @@ class LayerState(Operation):
         value = bool(value)
         _Changes.count += 1
         object.__setattr__(self, "_trainable", value)
+        object.__setattr__(self, "_made_frozen", False)
         for v in self.__dict__.get("_trainable_variables", ()):
             v.trainable = value
         for layer in self.__dict__.get("_layers", ()):

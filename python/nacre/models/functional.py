@@ -58,12 +58,11 @@ class Functional(Model):
             flat_inputs, flat_outputs = clone_nodes(flat_inputs, flat_outputs)
             inputs = tree.pack_sequence_as(inputs, flat_inputs) if tree.is_nested(inputs) else flat_inputs[0]
             outputs = tree.pack_sequence_as(outputs, flat_outputs) if tree.is_nested(outputs) else flat_outputs[0]
-        Layer.__init__(self, name=name)
+        # Layers keep what they say themselves: a model made again from its configuration may have frozen ones.
+        Layer.__init__(self, trainable=True if trainable is None else trainable, name=name)
         self._set_graph(inputs, outputs, flat_inputs, flat_outputs)
         self._layers = [op for op in self._operations if isinstance(op, Layer)]
         self.built = True
-        if trainable is not None:
-            self.trainable = trainable
 
     def _set_graph(
         self, inputs: Any, outputs: Any, flat_inputs: list[KerasTensor], flat_outputs: list[KerasTensor]

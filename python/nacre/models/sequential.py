@@ -33,6 +33,7 @@ class Sequential(Model):
 
     def __init__(self, layers: Sequence[Any] | None = None, trainable: bool = True, name: str | None = None) -> None:
         Layer.__init__(self, trainable=trainable, name=name)
+        self._made_frozen = False  # its layers have configurations of their own
         object.__setattr__(self, "_functional", None)
         if layers:
             for layer in layers:
@@ -281,7 +282,7 @@ class Sequential(Model):
         if model._functional is None and shape and model._layers and is_shape(shape):
             model.build(tuple(shape))
         if not isinstance(config, list) and config.get("trainable") is False:
-            model.trainable = False
+            model._trainable = False  # and its layers as they say themselves
         return model
 
 

@@ -45,7 +45,7 @@ def save_model(model: Any, filepath: Any, overwrite: bool = True, zipped: bool |
     if isinstance(filepath, io.IOBase):
         _write_model(model, filepath, include_optimizer)  # type: ignore[arg-type]
         return
-    path = os.fspath(filepath)
+    path = os.fsdecode(filepath)
     if not path.endswith(".keras"):
         if path.endswith((".h5", ".hdf5")):
             from nacre.saving import legacy_h5
@@ -84,7 +84,7 @@ def load_model(filepath: Any, custom_objects: Any = None, compile: bool = True, 
     """
     if isinstance(filepath, io.IOBase):
         return _read_model(filepath, "the file", custom_objects, compile, safe_mode)  # type: ignore[arg-type]
-    path = os.fspath(filepath)
+    path = os.fsdecode(filepath)
     if not os.path.isfile(path):
         if path.endswith((".keras", ".h5", ".hdf5")):
             raise ValueError(
@@ -108,7 +108,7 @@ def save_weights(model: Any, filepath: Any, overwrite: bool = True, max_shard_si
     skip = kwargs.pop("objects_to_skip", None) or ()
     if kwargs or max_shard_size is not None:
         raise ValueError(f"save_weights: not supported: {sorted(kwargs) or 'max_shard_size'}")
-    path = os.fspath(filepath)
+    path = os.fsdecode(filepath)
     if not path.endswith(".weights.h5"):
         raise ValueError(f"The filename must end in `.weights.h5`. Received: filepath={path}")
     _may_write(path, overwrite)
@@ -133,7 +133,7 @@ def load_weights(
     by_name = kwargs.pop("by_name", False)
     if kwargs:
         raise ValueError(f"load_weights: unknown arguments {sorted(kwargs)}")
-    path = os.fspath(filepath)
+    path = os.fsdecode(filepath)
     if not getattr(model, "built", True):
         raise ValueError(
             "You are loading weights into a model that has not yet been built. Try building the model first by calling "

@@ -19,9 +19,14 @@ def replacing(path: Any) -> Iterator[BinaryIO]:
     name: after a crash or an error the old file is still there, whole, and nothing beside it. Permissions of an
     existing file are kept; a link is written through.
     """
-    target = Path(os.path.realpath(path))
+    try:
+        target = Path(os.path.realpath(path))
+    except OSError as error:  # the current folder is gone
+        raise OSError(error.errno, f"{error.strerror}: cannot find the current folder", str(path)) from error
     if target.is_dir():
         raise IsADirectoryError(f"cannot write the file {str(path)!r}: there is a folder of that name")
+    if target.exists() and not target.is_file():
+        raise OSError(f"cannot write the file {str(path)!r}: a device, a pipe or a socket has that name")
     if not target.parent.is_dir():
         raise FileNotFoundError(f"cannot write the file {str(path)!r}: there is no folder {str(target.parent)!r}")
     part = target.parent / f".{target.name[:200]}.{secrets.token_hex(6)}.part"

@@ -287,11 +287,13 @@ def write_model(model: Any, file: BinaryIO, include_optimizer: bool) -> None:
 
 
 def _old(config: dict[str, Any]) -> dict[str, Any]:
-    """Layers by class name alone, as the older format has them."""
+    """Layers by class name alone, as the older format has them; operations, which it never had, with their module."""
     inner = dict(config["config"])
     if isinstance(inner.get("layers"), list):
         inner["layers"] = [_old(layer) for layer in inner["layers"]]
     kept: dict[str, Any] = {key: config[key] for key in ("name", "inbound_nodes") if key in config}
+    if ".ops" in (config.get("module") or ""):
+        kept["module"] = config["module"]
     registered = config.get("registered_name") or ""
     return {"class_name": registered if ">" in registered else config["class_name"], "config": inner, **kept}
 
@@ -318,6 +320,9 @@ def _write_arrays(group: Any, variables: list[Any], prefix: str | None = None) -
 
 def _write_names(group: Any, name: str, values: list[str]) -> None:
     """A list of names as an attribute; several attributes when it is too long for one."""
+    for value in values:
+        if "." in value.split("/"):  # which HDF5 reads as the group itself
+            raise ValueError(f"save_model: {value!r} has a part '.', which no name in a `.h5` file has; use `.keras`")
     encoded = [value.encode() for value in values]
     if not encoded:
         group.attrs[name] = np.array([], dtype="S1")

@@ -23,8 +23,10 @@ def watched() -> bool:
 def print_message(text: str, end: str = "\n") -> None:
     """Prints `text`, or hands it to the logger `nacre` when interactive logging is off."""
     if is_interactive_logging_enabled():
-        sys.stdout.write(text + end)
-        sys.stdout.flush()
+        encoding = getattr(sys.stdout, "encoding", None)
+        if encoding and not text.isascii():  # the bar's own characters are no reason to stop training
+            text = text.encode(encoding, "ignore").decode(encoding)
+        print(text, end=end, flush=True)  # nothing where there is no stdout
     else:
         logging.getLogger("nacre").info("%s", text.strip())
 

@@ -158,16 +158,14 @@ class Sample(Op):
     def infer(self, x: Spec, rows: Spec, columns: Spec) -> Spec:
         return Spec((*rows.shape, x.shape[3]), x.dtype)
 
-    def by_rows(self, x: Spec, rows: Spec, columns: Spec) -> tuple[bool, ...]:
+    def by_rows(self, *inputs: Spec) -> tuple[bool, ...]:
         return True, True, True
 
     def lower(self, k: Any, x: Any, rows: Any, columns: Any, y: Any) -> None:
         n, h, w, c = x.shape
         places = y.shape[1] * y.shape[2]
         mode = _FILL_MODES.index(self.mode)
-        k.sample(
-            dict(N=n, H=h, W=w, C=c, K=places, order=self.order, mode=mode, fill=self.fill), x, rows, columns, y
-        )
+        k.sample(dict(N=n, H=h, W=w, C=c, K=places, order=self.order, mode=mode, fill=self.fill), x, rows, columns, y)
 
     def composed(self, x: Any, rows: Any, columns: Any) -> Any:
         n, h, w, c = x.shape

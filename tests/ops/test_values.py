@@ -191,3 +191,35 @@ def test_the_matrix_operator() -> None:
     t = Tensor.of(X)
     for y in (t @ X.T, X @ Tensor.of(X.T.copy())):
         np.testing.assert_array_equal(y, X @ X.T)
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize("size, stride", [((2, 2), 2), ((3, 2), 1), ((1, 3), 3)])
+@pytest.mark.parametrize("dtype", ["float64", "int32", "int64"])
+def test_pooling_keeps_every_digit_of_wide_numbers(
+    dtype: str, size: tuple[int, int], stride: int, padding: str
+) -> None:
+    x = (np.random.default_rng(0).normal(size=(2, 7, 5, 3)) * 4e8).astype(dtype)
+    largest = np.asarray(ops.max_pool(x, size, stride, padding))
+    out, pads = [], []
+    for n, k in zip(x.shape[1:3], size):
+        total = max((-(-n // stride) - 1) * stride + k - n, 0) if padding == "same" else 0
+        pads.append((total // 2, total - total // 2))
+        out.append((n + total - k) // stride + 1)
+    means = np.asarray(ops.average_pool(x, size, stride, padding)) if dtype == "float64" else None
+    for i, j in np.ndindex(*out):
+        begin = [p * stride - a for p, (a, _) in zip((i, j), pads)]
+        rows, columns = (slice(max(b, 0), b + k) for b, k in zip(begin, size))
+        seen = x[:, rows, columns]
+        assert np.array_equal(largest[:, i, j], seen.max((1, 2)))
+        if means is not None:
+            assert np.allclose(means[:, i, j], seen.mean((1, 2)), rtol=1e-14)
+    assert largest.dtype == dtype
+
+
+def test_the_first_of_equals_has_the_gradient_of_wide_pooling() -> None:
+    x = nacre.Variable(np.array([[[2.0], [2.0], [np.nan], [1.0], [0.0], [0.0]]]), dtype="float64")
+    with nacre.GradientTape() as tape:
+        y = ops.max_pool(x.value, 2)
+    assert np.array_equal(np.asarray(y).ravel(), [2.0, np.nan, 0.0], equal_nan=True)
+    assert np.asarray(tape.gradient(y, x)).ravel().tolist() == [1, 0, 1, 0, 1, 0]

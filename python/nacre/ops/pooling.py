@@ -8,10 +8,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from nacre.core import trace
 from nacre.core.config import standardize_data_format
 from nacre.core.op import Op
 from nacre.core.spec import Spec
+from nacre.core.tensor import Tensor
 from nacre.ops.base import public, scalar, value
 from nacre.ops.convolution import (
     Pairs,
@@ -23,12 +26,14 @@ from nacre.ops.convolution import (
     same_padding,
     window_count,
 )
-from nacre.ops.elementwise import Add, Cast, Eq, Select, floating
+from nacre.ops.elementwise import Add, Cast, Div, Eq, Gt, LogicalOr, Ne, Select, floating
 from nacre.ops.movement import Pad, Slice, reshaped
 
 __all__ = [
     "average_pool", "max_pool",
 ]  # fmt: skip
+
+_WIDE = ("float64", "int32", "int64", "uint32", "uint64")
 
 
 class _Pool(Op):
@@ -172,6 +177,31 @@ def pool(x: Any, window: tuple[int, ...], steps: tuple[int, ...], pads: Any, lar
     return reshaped(y, (n, y.shape[1], oh, ow, c))
 
 
+def _pool_wide(x: Any, window: tuple[int, ...], steps: tuple[int, ...], pads: Pairs, largest: bool) -> Any:
+    """x (N, ..., C) of more digits than the kernels compute with, pooled by comparing or adding what each place of the
+    window sees. The first of equals counts, and NaN as the largest."""
+    size = tuple(window_count(n + a + b, k, s) for n, (a, b), k, s in zip(x.shape[1:-1], pads, window, steps))
+    least = -math.inf if x.dtype == "float64" else float(np.iinfo(x.dtype).min)
+    padded = Pad(((0, 0), *pads, (0, 0)), least if largest else 0.0)(x)
+    total = None
+    for place in np.ndindex(*window):
+        seen = Slice((0, *place, 0), (x.shape[0], *size, x.shape[-1]), (1, *steps, 1))(padded)
+        if total is None:
+            total = seen
+        elif largest:
+            total = Select()(LogicalOr()(Gt()(seen, total), Ne()(seen, seen)), seen, total)
+        else:
+            total = Add()(total, seen)
+    if largest:
+        return total
+    inside = [  # elements of the image under each window
+        np.minimum(np.arange(o) * s - a + k, n) - np.maximum(np.arange(o) * s - a, 0)
+        for n, (a, _), k, s, o in zip(x.shape[1:-1], pads, window, steps, size)
+    ]
+    counts = math.prod(np.ix_(*inside), start=np.ones((), x.dtype))
+    return Div()(total, Tensor(np.ascontiguousarray(counts[..., None], x.dtype)))
+
+
 def _pool(name: str, inputs: Any, pool_size: Any, strides: Any, padding: str, data_format: Any, largest: bool) -> Any:
     layout = standardize_data_format(data_format)
     given = value(inputs)
@@ -183,11 +213,16 @@ def _pool(name: str, inputs: Any, pool_size: Any, strides: Any, padding: str, da
     x = channels_last(floating(given), layout)
     window = numbers(pool_size, spatial, name, "pool_size")
     steps = window if strides is None else numbers(strides, spatial, name, "strides")
+    if largest and given.dtype in _WIDE:
+        x = channels_last(given, layout)  # whole numbers of more digits than float32 has
     if padding_name(padding, name) == "same":
         pads = tuple(same_padding(n, k, s) for n, k, s in zip(x.shape[1:-1], window, steps))
     else:
         pads = ((0, 0),) * spatial
-    y = pool(x if x.dtype == "float32" else Cast("float32")(x), window, steps, pads, largest)
+    if x.dtype in _WIDE:
+        y = _pool_wide(x, window, steps, pads, largest)
+    else:
+        y = pool(x if x.dtype == "float32" else Cast("float32")(x), window, steps, pads, largest)
     if largest and y.dtype != given.dtype:
         y = Cast(given.dtype)(y)
     elif y.dtype != x.dtype:

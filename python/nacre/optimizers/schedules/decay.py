@@ -83,7 +83,12 @@ class InverseTimeDecay(ExponentialDecay):
 class PiecewiseConstantDecay(LearningRateSchedule):
     """`values[i]` up to and including step `boundaries[i]`, the last value beyond."""
 
-    def __init__(self, boundaries: Sequence[float], values: Sequence[float], name: str = "PiecewiseConstant") -> None:
+    def __init__(
+        self,
+        boundaries: Sequence[float] | np.ndarray[Any, Any],
+        values: Sequence[float] | np.ndarray[Any, Any],
+        name: str = "PiecewiseConstant",
+    ) -> None:
         if len(boundaries) != len(values) - 1:
             raise ValueError(
                 "The length of boundaries should be 1 less than the length of values. Received: "

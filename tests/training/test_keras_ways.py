@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from nacre import Input, Model, Sequential, callbacks, layers, ops, saving
-from nacre.optimizers import SGD
+from nacre.optimizers import SGD, Adam
+from nacre.random import SeedGenerator
+from nacre.regularizers import L2
 
 X = np.linspace(-1, 1, 120, dtype="float32").reshape(40, 3)
 Y = X.sum(axis=1, keepdims=True)
@@ -112,3 +114,17 @@ def test_weights_below_float64_get_gradients_of_their_own_dtype(wide: Any, run_e
     before = model.get_weights()[0]
     model.fit(X, Y, verbose=0)
     assert (model.get_weights()[0] != before).any()
+
+
+def test_numpys_numbers_do_where_pythons_do(tmp_path: Path) -> None:
+    f, i = np.float32, np.int64
+    drop = [layers.Dropout(f(0.25)), layers.GaussianNoise(f(0.5)), layers.RandomContrast(f(0.5)).factor]
+    dense = layers.Dense(i(2), kernel_regularizer=L2(f(0.5)))
+    model = Sequential([Input((i(3),)), dense, *drop[:2], layers.Dense(i(1))])
+    adam = Adam(gradient_accumulation_steps=i(2), use_ema=True, ema_overwrite_frequency=i(2))
+    model.compile(adam, "mse")
+    history = model.fit(X, Y, validation_split=f(0.25), epochs=i(2), batch_size=i(8), verbose=np.False_).history
+    assert len(history["val_loss"]) == 2 and drop[2] == (0, 0.5)
+    model.save(tmp_path / "m.keras")
+    assert saving.load_model(tmp_path / "m.keras").layers[1].rate == 0.25
+    assert SeedGenerator(i(3)).state.numpy()[0] == 3

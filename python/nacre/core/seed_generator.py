@@ -32,10 +32,11 @@ class SeedGenerator:
             seed = make_default_seed()
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
             raise ValueError(f"Argument `seed` must be an integer. Received: seed={seed}")
+        seed = int(seed)
         if seed < 0:
             raise ValueError(f"Argument `seed` cannot be negative. Received: seed={seed}")
         self.name = name if name is not None else naming.auto_name("SeedGenerator")
-        self._initial_seed = int(seed)
+        self._initial_seed = seed
         self.state = Variable(
             np.array([seed % 2**63, 0], np.int64), dtype="int64", trainable=False, name="seed_generator_state"
         )

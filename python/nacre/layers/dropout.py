@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from nacre import ops, random
-from nacre.layers.arguments import config_of, is_int, standardize_data_format
+from nacre.layers.arguments import config_of, is_int, is_number, standardize_data_format
 from nacre.layers.input_spec import InputSpec
 from nacre.layers.layer import Layer
 
 
 def _fraction(rate: Any) -> Any:
-    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate <= 1:
+    if not is_number(rate) or not 0 <= rate <= 1:
         raise ValueError(
             f"Invalid value received for argument `rate`. Expected a float value between 0 and 1. Received: rate={rate}"
         )
-    return rate
+    return float(rate) if isinstance(rate, np.generic) else rate  # as a configuration holds it
 
 
 class _Noisy(Layer):
@@ -148,12 +150,12 @@ class GaussianNoise(_Noisy):
 
     def __init__(self, stddev: float, seed: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if isinstance(stddev, bool) or not isinstance(stddev, (int, float)) or not 0 <= stddev <= 1:
+        if not is_number(stddev) or not 0 <= stddev <= 1:
             raise ValueError(
                 "Invalid value received for argument `stddev`. Expected a float value between 0 and 1. Received: "
                 f"stddev={stddev}"
             )
-        self.stddev = stddev
+        self.stddev = float(stddev) if isinstance(stddev, np.generic) else stddev
         self._seed_with(seed, stddev > 0)
 
     def call(self, inputs: Any, training: bool = False) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from nacre import ops, random
 from nacre.core.config import epsilon
 from nacre.layers.affine import FILL_MODES, affine_images
-from nacre.layers.arguments import config_of
+from nacre.layers.arguments import config_of, is_number
 from nacre.layers.image_color import choose, only_where
 from nacre.layers.image_layer import BaseImagePreprocessingLayer, bounds, pair_of_values
 from nacre.layers.resizing import Sized, boxes_in_window, crop_and_resize, moved_boxes
@@ -277,7 +277,7 @@ class RandomShear(_Affine):
     def _limits(self, factor: Any, name: str) -> Any:
         pair = bounds(factor, name, 0, 1.0, "factor")
         # One number is kept as a pair with both signs, as Keras does; a configuration brings such pairs back.
-        return (-pair[1], pair[1]) if isinstance(factor, (int, float)) else pair
+        return (-pair[1], pair[1]) if is_number(factor) else pair
 
     def _draw(self, shape: tuple[int, ...], seed: Any) -> Any:
         columns = []
@@ -380,7 +380,7 @@ class RandomPerspective(_Moving):
         **kwargs: Any,
     ) -> None:
         super().__init__(factor=factor, data_format=data_format, **kwargs)
-        if not isinstance(scale, (int, float)) or not 0 <= scale <= 1:
+        if not is_number(scale) or not 0 <= scale <= 1:
             raise ValueError(f"The `scale` argument should be a number in the range [0,1]. Received: scale={scale}")
         check_mapping(interpolation)
         self.scale = scale

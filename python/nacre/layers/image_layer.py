@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from nacre import ops, random
 from nacre.core.spec import is_float
-from nacre.layers.arguments import config_of, standardize_data_format
+from nacre.layers.arguments import config_of, is_number, standardize_data_format
 from nacre.layers.layer import Layer
 from nacre.utils import bounding_boxes as boxes_in
 
@@ -234,10 +236,11 @@ def bounds(value: Any, name: str, lowest: float, highest: float, names: str | No
     """
     low: Any = None
     high: Any = None
-    if isinstance(value, (int, float)):
+    if is_number(value):
+        value = value.item() if isinstance(value, np.generic) else value
         low, high = (max(-abs(value), lowest), abs(value)) if value >= lowest else (value, value)
-    elif isinstance(value, (list, tuple)) and len(value) == 2 and all(isinstance(v, (int, float)) for v in value):
-        low, high = sorted(value)
+    elif isinstance(value, (list, tuple)) and len(value) == 2 and all(is_number(v) for v in value):
+        low, high = sorted(v.item() if isinstance(v, np.generic) else v for v in value)
     if low is None or low < lowest or high > highest:
         raise ValueError(
             f"The `{names or name}` argument should be a number (or a list of two numbers) in the range "

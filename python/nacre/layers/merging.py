@@ -36,6 +36,7 @@ class Merge(Layer):
     """Base class of elementwise merging: a list of tensors, broadcast behind the batch axis, becomes one."""
 
     _EXACTLY: int | None = None
+    _CALLED = "merge"  # in messages
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -75,8 +76,8 @@ class Merge(Layer):
         """The inputs of a call, which a built layer gets without a look at their shapes."""
         if not isinstance(inputs, (list, tuple)):
             raise ValueError(
-                f"A `{type(self).__name__}` layer should be called on a list of inputs. Received: inputs={inputs} "
-                "(not a list of tensors)"
+                f"A {self._CALLED} layer should be called on a list of inputs. Received: inputs={inputs} (not a list "
+                "of tensors)"
             )
         if self._EXACTLY is not None and len(inputs) != self._EXACTLY:
             raise ValueError(
@@ -221,6 +222,8 @@ class Minimum(Merge):
 class Concatenate(Merge):
     """A list of tensors side by side along `axis`; all other sizes must agree."""
 
+    _CALLED = "`Concatenate`"
+
     def __init__(self, axis: int = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.axis = axis
@@ -289,6 +292,7 @@ class Dot(Merge):
     """
 
     _EXACTLY = 2
+    _CALLED = "`Dot`"
 
     def __init__(self, axes: Any, normalize: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -123,13 +123,13 @@ class Optimizer:
                     f"`ema_momentum` must be in the range [0, 1]. Received: ema_momentum={self.ema_momentum}"
                 )
             every = self.ema_overwrite_frequency
-            if every is not None and (not isinstance(every, int) or every < 1):
+            if every is not None and (not isinstance(every, (int, np.integer)) or every < 1):
                 raise ValueError(
                     "`ema_overwrite_frequency` must be an integer >= 1 or None. Received: "
                     f"ema_overwrite_frequency={every}"
                 )
         steps = self.gradient_accumulation_steps
-        if steps is not None and (not isinstance(steps, int) or steps < 2):
+        if steps is not None and (not isinstance(steps, (int, np.integer)) or steps < 2):
             raise ValueError(
                 f"`gradient_accumulation_steps` must be an integer >= 2. Received: gradient_accumulation_steps={steps}"
             )

@@ -133,7 +133,7 @@ def dropout(inputs: Any, rate: float, noise_shape: Any = None, seed: Any = None)
     `noise_shape`, with None or 1 for some axes, drops along those together.
     """
     x = floating(inputs)
-    if not isinstance(rate, (int, float)) or isinstance(rate, bool) or not 0 <= rate <= 1:
+    if not _is_number(rate) or not 0 <= rate <= 1:
         raise ValueError(f"random.dropout: expected rate to be a number from 0 to 1, got {rate!r}")
     state = draw_state(seed)
     if rate == 0:

@@ -28,7 +28,7 @@ def check_verbose(verbose: Any) -> int:
     neither that nor "auto"."""
     if isinstance(verbose, str) and verbose == "auto":
         return 1
-    if isinstance(verbose, (bool, int, np.integer)) and verbose >= 0:
+    if isinstance(verbose, (bool, int, np.integer, np.bool_)) and verbose >= 0:
         return int(verbose)
     raise ValueError(f"verbose: expected 0, 1, 2 or 'auto', got {verbose!r}")
 

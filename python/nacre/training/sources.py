@@ -300,7 +300,7 @@ def train_validation_split(x: Any, y: Any, sample_weight: Any, share: float) -> 
 
     Raises ValueError when `x` is not made of arrays, or when a part would be empty.
     """
-    if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share < 1:
+    if isinstance(share, bool) or not isinstance(share, (int, float, np.floating)) or not 0 < share < 1:
         raise ValueError(f"`validation_split` must be between 0 and 1, received: {share}")
     if not is_arrays(x):
         raise ValueError(

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from nacre import ops
 from nacre.optimizers.schedules.schedule import LearningRateSchedule
 
@@ -81,14 +83,20 @@ class InverseTimeDecay(ExponentialDecay):
 class PiecewiseConstantDecay(LearningRateSchedule):
     """`values[i]` up to and including step `boundaries[i]`, the last value beyond."""
 
-    def __init__(self, boundaries: Sequence[float], values: Sequence[float], name: str = "PiecewiseConstant") -> None:
+    def __init__(
+        self,
+        boundaries: Sequence[float] | np.ndarray[Any, Any],
+        values: Sequence[float] | np.ndarray[Any, Any],
+        name: str = "PiecewiseConstant",
+    ) -> None:
         if len(boundaries) != len(values) - 1:
             raise ValueError(
                 "The length of boundaries should be 1 less than the length of values. Received: "
                 f"boundaries={boundaries} of length {len(boundaries)}, and values={values} of length {len(values)}."
             )
-        self.boundaries = boundaries
-        self.values = values
+        # Lists, as a file of the schedule holds them.
+        self.boundaries = boundaries.tolist() if isinstance(boundaries, np.ndarray) else boundaries
+        self.values = values.tolist() if isinstance(values, np.ndarray) else values
         self.name = name
 
     def __call__(self, step: Any) -> Any:

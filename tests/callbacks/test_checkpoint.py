@@ -31,5 +31,5 @@ def test_the_best_of_a_result_without_a_known_direction_is_refused(tmp_path):
 def test_a_pattern_that_cannot_be_filled_in_is_shown(path):
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     model.compile("sgd", "mse")
-    with pytest.raises((KeyError, ValueError), match="Failed to format this callback filepath.*Known: epoch, loss"):
+    with pytest.raises((KeyError, ValueError), match=r"Failed to format this callback filepath.*Known: epoch, loss"):
         model.fit(np.ones((3, 3)), np.ones((3, 2)), verbose=0, callbacks=[keras.callbacks.ModelCheckpoint(path)])

@@ -110,7 +110,7 @@ def test_impossible_targets_are_errors_that_name_them(tmp_path, name, error):
 
 def test_a_pipe_is_not_replaced(tmp_path):
     os.mkfifo(tmp_path / "x")
-    with pytest.raises(OSError, match="'.*x': a device, a pipe or a socket"), replacing(tmp_path / "x"):
+    with pytest.raises(OSError, match=r"'.*x': a device, a pipe or a socket"), replacing(tmp_path / "x"):
         pass
     assert (tmp_path / "x").is_fifo()
 

@@ -58,7 +58,7 @@ class Block(L.Layer):
         return {**super().get_config(), "units": self.units}
 
 
-O = keras.optimizers  # noqa: E741
+O = keras.optimizers
 OPTIMIZERS = [
     lambda: O.SGD(0.01, momentum=0.9, nesterov=True), lambda: O.Adam(0.01, amsgrad=True), lambda: O.Ftrl(0.01),
     lambda: O.Adam(O.schedules.CosineDecay(0.01, 20)), lambda: O.RMSprop(0.01, centered=True, momentum=0.5),
@@ -68,7 +68,7 @@ OPTIMIZERS = [
 
 
 class Drawing:
-    """A functional model: layers of random kinds on what earlier ones gave, some shared, nested, frozen, oddly named."""
+    """Functional models: layers of random kinds on what earlier ones gave, some shared, nested, frozen."""
 
     def __init__(self, seed):
         self.rng = random.Random(seed)
@@ -155,7 +155,8 @@ class Drawing:
             shape = rng.choice(((3,), (None, 2), (4, 3), (8, 8, 1)))
             known = (12, *(size or 5 for size in shape))
             words = len(shape) == 2 and rng.random() < 0.5
-            inputs.append(keras.Input(shape[:1] if words else shape, dtype="int32" if words else None, name=f"入力{i}"))
+            dtype = "int32" if words else None
+            inputs.append(keras.Input(shape[:1] if words else shape, dtype=dtype, name=f"入力{i}"))
             x = L.Embedding(7, 3, mask_zero=True, **self.options())(inputs[-1]) if words else inputs[-1]
             data.append(draw.integers(0, 7, known[:2]) if words else draw.normal(size=known).astype("float32"))
             pool[len(x.shape)].append(x)
@@ -164,7 +165,7 @@ class Drawing:
             kinds = {2: self.flat, 3: self.sequence, 4: self.image}[rank]
             y = rng.choice(kinds(rng.choice(pool[rank]), pool[rank]))()
             pool[len(y.shape)].append(y)
-        ends = [x for x in pool[2][-2:]]
+        ends = pool[2][-2:]
         ends += [L.GlobalMaxPooling1D()(x) for x in pool[3][-2:]] + [L.Flatten()(x) for x in pool[4][-1:]]
         x = L.Concatenate()(ends) if len(ends) > 1 else ends[0]
         out = L.Dense(2, name="out", dtype="float32")(x)

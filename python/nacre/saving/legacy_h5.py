@@ -267,7 +267,7 @@ def write_model(model: Any, file: BinaryIO, include_optimizer: bool) -> None:
         "the native Keras format, e.g. `model.save('my_model.keras')`.",
         stacklevel=4,
     )
-    config = registry.serialize_keras_object(model)
+    config = registry.serialize_whole(model)
     if config["class_name"] not in _MODELS and config["registered_name"] is None:
         raise ValueError("save_model: only Sequential and functional models can be saved as `.h5`; use `.keras`")
     with filling(Window(file, 0)) as out:
@@ -291,7 +291,7 @@ def _old(config: dict[str, Any]) -> dict[str, Any]:
     inner = dict(config["config"])
     if isinstance(inner.get("layers"), list):
         inner["layers"] = [_old(layer) for layer in inner["layers"]]
-    kept: dict[str, Any] = {key: config[key] for key in ("name", "inbound_nodes") if key in config}
+    kept: dict[str, Any] = {k: config[k] for k in ("name", "inbound_nodes", "shared_object_id") if k in config}
     if ".ops" in (config.get("module") or ""):
         kept["module"] = config["module"]
     registered = config.get("registered_name") or ""

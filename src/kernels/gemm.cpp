@@ -257,9 +257,10 @@ void turned(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
     do {
       const i64 kc = min_of(s.kc, p.K - k);
       const BlockOfA a{r.at.a + m0 * p.a_m + k * p.a_k, p.a_m, p.a_k};
-      panel_pass(r, {a, m0, m1, j, k, kc, r.turned, width, r.turned, width, false, Finish{}, r.packed, false,
-                  k == 0 && j == j0},
-                 none);
+      panel_pass(
+          r,
+          {a, m0, m1, j, k, kc, r.turned, width, r.turned, width, false, Finish{}, r.packed, false, k == 0 && j == j0},
+          none);
       k += kc;
     } while (k < p.K);
     turn_block(r.turned, width, m1 - m0, n, r.at.c + n0 * p.c_m + m0, p.c_m, finish_at(r.at.finish, n0, m0));

@@ -166,7 +166,7 @@ def divide_no_nan(a: Any, b: Any) -> Any:
     """a / b, and 0 where b is 0."""
     if type(a) is type(b) is Tensor and a.shape == b.shape == () and a.dtype == b.dtype and not trace.tapes():
         # what a mean is after an epoch, in one operation instead of five
-        return a / b if b._array else ops.zeros_like(a)
+        return ops.divide(a, b) if b._array else ops.zeros_like(a)
     zero = ops.equal(b, 0.0)
     return ops.where(zero, ops.zeros_like(a), a / ops.where(zero, ops.ones_like(b), b))
 

@@ -177,7 +177,7 @@ def pool(x: Any, window: tuple[int, ...], steps: tuple[int, ...], pads: Any, lar
     return reshaped(y, (n, y.shape[1], oh, ow, c))
 
 
-def _pool_wide(x: Any, window: tuple[int, ...], steps: tuple[int, ...], pads: Pairs, largest: bool) -> Any:
+def _pool_wide(x: Any, window: tuple[int, ...], steps: tuple[int, ...], pads: Any, largest: bool) -> Any:
     """x (N, ..., C) of more digits than the kernels compute with, pooled by comparing or adding what each place of the
     window sees. The first of equals counts, and NaN as the largest."""
     size = tuple(window_count(n + a + b, k, s) for n, (a, b), k, s in zip(x.shape[1:-1], pads, window, steps))

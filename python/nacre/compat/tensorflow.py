@@ -6,7 +6,6 @@ import functools as _functools
 import logging as _logging
 import sys as _sys
 import types as _types
-from builtins import range as builtin_range
 from builtins import slice as slice_
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ import nacre
 from nacre import ops
 from nacre import random as _random
 from nacre.compat import checkpoints as _checkpoints
+from nacre.compat import forms as _forms
 from nacre.compat import machinery as _machinery
 from nacre.compat import pictures as _pictures
 from nacre.compat import strings as _strings
@@ -43,18 +43,13 @@ uint8, uint16, uint32, uint64 = "uint8", "uint16", "uint32", "uint64"
 bool = "bool"
 string = "string"
 
-_SAME = (
-    "abs add argmax argmin argsort broadcast_to cast ceil clip concatenate cos cumsum divide einsum equal exp "
-    "eye floor greater greater_equal less less_equal linspace log logical_and logical_not logical_or "
-    "matmul maximum minimum multiply not_equal one_hot ones ones_like pad power repeat round rsqrt sign sigmoid sin "
-    "slice sort sqrt square stack stop_gradient subtract tan tanh tensordot tile where zeros zeros_like "
-    "cond while_loop vectorized_map meshgrid"
-)
+_SAME = "clip concatenate einsum sigmoid tanh tan cond while_loop vectorized_map meshgrid"
 for _name in _SAME.split():
     globals()[_name] = getattr(ops, _name)
-pow = ops.power
+globals().update(_forms.RENAMED)
+globals().update(_forms.FORMS)
+pow = _forms.RENAMED["power"]
 acos, asin, atan, atan2 = ops.arccos, ops.arcsin, ops.arctan, ops.arctan2
-range = ops.arange
 truediv = ops.true_divide
 is_tensor = ops.is_tensor
 
@@ -217,12 +212,6 @@ def tensor_scatter_nd_update(tensor: Any, indices: Any, updates: Any, name: str 
     return ops.scatter_update(tensor, indices, updates)
 
 
-def gather_nd(params: Any, indices: Any, batch_dims: int = 0, name: str | None = None) -> Any:
-    """The parts of `params` at rows of positions."""
-    index = ops.convert_to_tensor(indices)
-    return ops.convert_to_tensor(params)[tuple(index[..., i] for i in builtin_range(index.shape[-1]))]
-
-
 def py_function(func: Callable[..., Any], inp: Any, Tout: Any = None, name: str | None = None) -> Any:
     """`func` of values."""
     return func(*inp)
@@ -250,17 +239,12 @@ def transpose(a: Any, perm: Any = None, **kwargs: Any) -> Any:
     return ops.transpose(a, perm)
 
 
-def gather(params: Any, indices: Any, axis: int = 0, **kwargs: Any) -> Any:
-    """The parts of `params` at `indices` along `axis`."""
-    return ops.take(params, indices, axis=axis)
-
-
 def clip_by_value(t: Any, clip_value_min: Any, clip_value_max: Any, name: str | None = None) -> Any:
     """`t` limited to that range."""
     return ops.clip(t, clip_value_min, clip_value_max)
 
 
-def norm(tensor: Any, ord: Any = "euclidean", axis: Any = None, keepdims: Any = False) -> Any:
+def norm(tensor: Any, ord: Any = "euclidean", axis: Any = None, keepdims: Any = False, name: Any = None) -> Any:
     """The norm along `axis`."""
     return ops.norm(tensor, None if ord == "euclidean" else ord, axis, keepdims)
 
@@ -402,11 +386,7 @@ data = _module(
 )  # fmt: skip
 data.experimental.AUTOTUNE = _dataset.AUTOTUNE
 data.experimental.cardinality = _cardinality
-_MATH = (
-    "abs add ceil cos cumsum divide equal erf exp expm1 floor greater less log log1p logical_and logical_not "
-    "logical_or maximum minimum mod multiply negative not_equal round rsqrt sigmoid sign sin softplus sqrt square "
-    "subtract tan tanh argmax argmin floor_divide segment_sum sinh cosh bincount"
-)
+_MATH = "sigmoid softplus tan tanh segment_sum bincount"
 
 
 def _top_k(input: Any, k: int = 1, sorted: Any = True, name: str | None = None) -> Any:
@@ -446,7 +426,7 @@ def _avg_pool(input: Any, ksize: Any, strides: Any, padding: str, **kwargs: Any)
     return ops.average_pool(input, _inner(ksize), _inner(strides), padding.lower())
 
 
-_NN = "relu relu6 sigmoid softmax log_softmax softplus softsign silu elu selu gelu tanh"
+_NN = "relu relu6 sigmoid softmax log_softmax softplus softsign silu elu selu tanh"
 math = _module(
     "math",
     reduce_sum=reduce_sum,
@@ -459,20 +439,22 @@ math = _module(
     reduce_logsumexp=reduce_logsumexp,
     reduce_std=_reduction("std"),
     reduce_variance=_reduction("var"),
-    pow=ops.power,
+    pow=_forms.RENAMED["power"],
+    floormod=_forms.RENAMED["mod"],
+    log_sigmoid=ops.log_sigmoid,
     top_k=_top_k,
     add_n=add_n,
     confusion_matrix=_confusion_matrix,
     l2_normalize=nacre.backend.l2_normalize,
     divide_no_nan=lambda x, y, name=None: ops.divide_no_nan(x, y),
     squared_difference=lambda x, y, name=None: ops.square(ops.subtract(x, y)),
-    unsorted_segment_sum=lambda data, segment_ids, num_segments, name=None: ops.segment_sum(
-        data, segment_ids, num_segments
-    ),
     is_nan=ops.isnan,
     is_finite=ops.isfinite,
     is_inf=ops.isinf,
     **{name: getattr(ops, name) for name in _MATH.split()},
+    **_forms.RENAMED,
+    **_forms.SEGMENTS,
+    **{name: getattr(_forms, name) for name in ("argmax", "argmin", "cumsum")},
 )
 is_nan = ops.isnan
 squared_difference = math.squared_difference
@@ -480,6 +462,7 @@ nn = _module(
     "nn",
     **{name: getattr(ops, name) for name in _NN.split()},
     swish=ops.silu,
+    gelu=nacre.activations.gelu,  # not the approximation
     l2_normalize=nacre.backend.l2_normalize,
     dropout=lambda x, rate, noise_shape=None, seed=None, name=None: _random.dropout(x, rate, noise_shape, seed),
     softmax_cross_entropy_with_logits=lambda labels, logits, axis=-1, name=None: ops.categorical_crossentropy(
@@ -507,7 +490,7 @@ nn = _module(
 )
 linalg = _module(
     "linalg",
-    matmul=ops.matmul,
+    matmul=_forms.matmul,
     einsum=ops.einsum,
     norm=norm,
     diag=ops.diag,
@@ -516,7 +499,7 @@ linalg = _module(
     inv=ops.inv,
     trace=ops.trace,
     cholesky=ops.cholesky,
-    eye=ops.eye,
+    eye=_forms.eye,
     band_part=lambda input, num_lower, num_upper, name=None: (
         ops.tril(input, num_upper if num_upper >= 0 else input.shape[-1])
         if num_lower < 0

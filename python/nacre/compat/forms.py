@@ -1,0 +1,212 @@
+"""TensorFlow's forms of operations that `nacre.ops` has under other argument names, defaults or layouts."""
+
+from __future__ import annotations
+
+import builtins
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from nacre import ops
+
+
+def _form(function: Callable[..., Any], names: str) -> Callable[..., Any]:
+    """`function` with its first arguments under TensorFlow's names, and with an argument `name` that says nothing."""
+    order = names.split()
+
+    @functools.wraps(function)
+    def call(*args: Any, name: str | None = None, **kwargs: Any) -> Any:
+        given = list(args)
+        for argument in order[len(args) :]:
+            if argument not in kwargs:
+                break
+            given.append(kwargs.pop(argument))
+        return function(*given, **kwargs)
+
+    return call
+
+
+# What differs in names alone: TensorFlow's names of the first arguments, and the operations that have them so.
+_NAMES = {
+    "x": "abs ceil cos cosh erf exp expm1 floor log log1p logical_not negative round rsqrt sign sin sinh sqrt square "
+    "cast",
+    "x y": "add divide equal floor_divide greater greater_equal less less_equal logical_and logical_or maximum "
+    "minimum mod multiply not_equal power subtract",
+    "input": "ones_like zeros_like stop_gradient",
+    "input multiples": "tile",
+    "input repeats": "repeat",
+    "input shape": "broadcast_to",
+    "shape dtype": "ones zeros",
+    "values axis": "stack",
+    "start stop num": "linspace",
+    "a b axes": "tensordot",
+}
+RENAMED = {name: _form(getattr(ops, name), names) for names, of in _NAMES.items() for name in of.split()}
+
+
+def argmax(input: Any, axis: int | None = None, output_type: Any = "int64", name: str | None = None) -> Any:
+    """The places of the largest values along `axis`, the first one by default."""
+    return ops.cast(ops.argmax(input, 0 if axis is None else axis), output_type)
+
+
+def argmin(input: Any, axis: int | None = None, output_type: Any = "int64", name: str | None = None) -> Any:
+    """The places of the smallest values along `axis`, the first one by default."""
+    return ops.cast(ops.argmin(input, 0 if axis is None else axis), output_type)
+
+
+def cumsum(x: Any, axis: int = 0, exclusive: bool = False, reverse: bool = False, name: str | None = None) -> Any:
+    """The sums up to each element: without itself when `exclusive`, from the end when `reverse`."""
+    x = ops.flip(x, axis) if reverse else x
+    sums = ops.cumsum(x, axis)
+    sums = ops.subtract(sums, x) if exclusive else sums
+    return ops.flip(sums, axis) if reverse else sums
+
+
+def matmul(
+    a: Any, b: Any, transpose_a: bool = False, transpose_b: bool = False, name: str | None = None, **kwargs: Any
+) -> Any:
+    """The product of the matrices in the last two axes, transposed first where that is asked for."""
+    left = ops.swapaxes(a, -1, -2) if transpose_a or kwargs.get("adjoint_a") else a
+    return ops.matmul(left, ops.swapaxes(b, -1, -2) if transpose_b or kwargs.get("adjoint_b") else b)
+
+
+def one_hot(
+    indices: Any,
+    depth: int,
+    on_value: Any = None,
+    off_value: Any = None,
+    axis: int | None = None,
+    dtype: Any = None,
+    name: str | None = None,
+) -> Any:
+    """`on_value` (1) at the place that each index says along a new axis, and `off_value` (0) elsewhere."""
+    hot = ops.one_hot(ops.cast(indices, "int32"), int(depth), axis=-1 if axis is None else axis, dtype="bool")
+    on, off = (ops.cast(v, dtype or "float32") for v in (1 if on_value is None else on_value, off_value or 0))
+    return ops.where(hot, on, off)
+
+
+def pad(tensor: Any, paddings: Any, mode: str = "CONSTANT", constant_values: Any = 0, name: str | None = None) -> Any:
+    """With `paddings` (before, after) elements more along each axis; `mode` is CONSTANT, REFLECT or SYMMETRIC."""
+    widths = tuple((int(a), int(b)) for a, b in np.asarray(paddings))
+    kind = mode.lower()
+    return ops.pad(tensor, widths, kind, *([constant_values] if kind == "constant" else []))
+
+
+def _descending(direction: str) -> bool:
+    if direction not in ("ASCENDING", "DESCENDING"):
+        raise ValueError(f"expected direction to be 'ASCENDING' or 'DESCENDING', got {direction!r}")
+    return direction == "DESCENDING"
+
+
+def sort(values: Any, axis: int = -1, direction: str = "ASCENDING", name: str | None = None) -> Any:
+    """In order along `axis`."""
+    found = ops.sort(values, axis)
+    return ops.flip(found, axis) if _descending(direction) else found
+
+
+def argsort(
+    values: Any, axis: int = -1, direction: str = "ASCENDING", stable: bool = False, name: str | None = None
+) -> Any:
+    """The places of the elements in their order along `axis`; equal ones stay as they stand."""
+    if not _descending(direction):
+        return ops.argsort(values, axis)
+    last = ops.shape(values)[axis] - 1
+    return ops.flip(ops.subtract(last, ops.argsort(ops.flip(values, axis), axis)), axis)
+
+
+def where(condition: Any, x: Any = None, y: Any = None, name: str | None = None) -> Any:
+    """`x` where the condition holds and `y` elsewhere; without them the places (n, rank) where it holds."""
+    if x is None and y is None:
+        return ops.cast(ops.stack(ops.nonzero(condition), axis=-1), "int64")
+    return ops.where(condition, x, y)
+
+
+def eye(
+    num_rows: int, num_columns: int | None = None, batch_shape: Any = None, dtype: Any = "float32", name: Any = None
+) -> Any:
+    """A matrix with ones on its diagonal, or as many as `batch_shape` says."""
+    one = ops.eye(num_rows, num_columns, dtype=dtype)
+    return one if batch_shape is None else ops.broadcast_to(one, (*map(int, batch_shape), *one.shape))
+
+
+def range(start: Any, limit: Any = None, delta: Any = 1, dtype: Any = None, name: str | None = None) -> Any:
+    """The numbers from `start` (0 when there is one argument) to before `limit`."""
+    return ops.arange(start, limit, delta, dtype)
+
+
+def slice(input_: Any, begin: Any, size: Any, name: str | None = None) -> Any:
+    """The part of that size (-1: all that is left) from `begin` on."""
+    sizes = [int(n) for n in size]
+    if -1 not in sizes:
+        return ops.slice(input_, begin, sizes)
+    bounds = [(int(a), None if n == -1 else int(a) + n) for a, n in zip(begin, sizes)]
+    return ops.convert_to_tensor(input_)[tuple(builtins.slice(*bound) for bound in bounds)]
+
+
+def gather(
+    params: Any, indices: Any, validate_indices: Any = None, axis: int | None = None, batch_dims: int = 0,
+    name: str | None = None,
+) -> Any:  # fmt: skip
+    """The parts of `params` at `indices` along `axis`: for each place of the first `batch_dims` axes its own."""
+    indices = ops.convert_to_tensor(indices)
+    batch = batch_dims + indices.ndim if batch_dims < 0 else batch_dims
+    if batch == 0:
+        return ops.take(params, indices, axis=axis or 0)
+    params = ops.convert_to_tensor(params)
+    where = batch if axis is None else axis % params.ndim
+    outer, taken = params.shape[:batch], indices.shape[batch:]
+    rows = ops.reshape(ops.moveaxis(params, where, batch), (-1, *params.shape[batch:where], *params.shape[where + 1 :]))
+    count = int(np.prod(outer, dtype=np.int64))
+    starts = ops.reshape(ops.arange(count, dtype=indices.dtype) * params.shape[where], (*outer, *[1] * len(taken)))
+    found = ops.take(rows, ops.add(indices, starts), axis=0)
+    between = builtins.range(len(taken))
+    return ops.moveaxis(found, [batch + i for i in between], [where + i for i in between])
+
+
+def gather_nd(params: Any, indices: Any, batch_dims: int = 0, name: str | None = None) -> Any:
+    """The parts of `params` at rows of positions: for each place of the first `batch_dims` axes its own."""
+    index, params = ops.convert_to_tensor(indices), ops.convert_to_tensor(params)
+    axes, places = builtins.range(index.ndim - 1), builtins.range(index.shape[-1])
+    own = [
+        ops.reshape(ops.arange(n, dtype=index.dtype), [n if axis == other else 1 for other in axes])
+        for axis, n in enumerate(params.shape[:batch_dims])
+    ]
+    return params[(*own, *(index[..., i] for i in places))]
+
+
+def scan(fn: Callable[..., Any], elems: Any, initializer: Any = None, reverse: bool = False, **kwargs: Any) -> Any:
+    """`fn(accumulated, element)` along the first axis, from `initializer` or the first element: all values."""
+    parts = ops.unstack(elems, axis=0)
+    parts = parts[::-1] if reverse else parts
+    found = [] if initializer is not None else [parts[0]]
+    state = parts[0] if initializer is None else initializer
+    for part in parts[len(found) :]:
+        state = fn(state, part)
+        found.append(state)
+    return ops.stack(found[::-1] if reverse else found)
+
+
+def _segments(name: str) -> Callable[..., Any]:
+    function = getattr(ops, f"segment_{name}")
+
+    def reduce(data: Any, segment_ids: Any, num_segments: int, name: str | None = None) -> Any:
+        return function(data, ops.convert_to_tensor(segment_ids), int(num_segments))
+
+    return reduce
+
+
+def _segment_mean(data: Any, segment_ids: Any, num_segments: int, name: str | None = None) -> Any:
+    data, ids = ops.convert_to_tensor(data), ops.convert_to_tensor(segment_ids)
+    total = ops.segment_sum(data, ids, int(num_segments))
+    count = ops.segment_sum(ops.ones(ids.shape, data.dtype), ids, int(num_segments))
+    return total / ops.reshape(ops.maximum(count, 1), (-1, *[1] * (total.ndim - 1)))
+
+
+SEGMENTS = {f"unsorted_segment_{name}": _segments(name) for name in ("sum", "max", "min", "prod")}
+SEGMENTS["unsorted_segment_mean"] = _segment_mean
+FORMS = {
+    f.__name__: f
+    for f in (argmax, argmin, cumsum, matmul, one_hot, pad, sort, argsort, where, eye, range, slice, gather, gather_nd)
+} | {"scan": scan}  # fmt: skip

@@ -24,19 +24,18 @@ _CURRENT = {
 
 # The same function of keras.ops under its own or an older name.
 _OPS = (
-    "abs all any arange argmax argmin average_pool batch_normalization binary_crossentropy cast "
-    "categorical_crossentropy clip concatenate cos cumprod cumsum elu equal exp expand_dims eye greater greater_equal "
-    "hard_sigmoid in_top_k less less_equal log logsumexp max maximum mean min minimum ndim not_equal one_hot ones "
-    "ones_like prod relu repeat reshape round sigmoid sign sin softmax softplus softsign "
-    "sparse_categorical_crossentropy sqrt square squeeze stack std stop_gradient sum tanh tile transpose var zeros "
-    "zeros_like"
+    "abs all any arange average_pool binary_crossentropy cast categorical_crossentropy clip cos elu equal exp eye "
+    "greater greater_equal less less_equal log logsumexp max maximum mean min minimum ndim not_equal one_hot ones "
+    "ones_like prod reshape round sigmoid sign sin softmax softplus softsign sparse_categorical_crossentropy sqrt "
+    "square squeeze stack std stop_gradient sum tanh tile transpose var zeros zeros_like"
 )
 _OTHERS = (
-    "batch_dot batch_flatten batch_get_value batch_set_value bias_add cast_to_floatx constant conv1d conv2d "
-    "count_params dot dropout dtype eval flatten foldl foldr gather get_value gradients int_shape l2_normalize map_fn "
-    "moving_average_update permute_dimensions pool2d pow random_bernoulli random_normal random_uniform "
-    "repeat_elements reverse set_value shape spatial_2d_padding switch temporal_padding truncated_normal update "
-    "update_add update_sub variable"
+    "argmax argmin batch_dot batch_flatten batch_get_value batch_normalization batch_set_value bias_add "
+    "cast_to_floatx concatenate constant conv1d conv2d count_params ctc_batch_cost ctc_decode cumprod cumsum dot "
+    "dropout dtype eval expand_dims flatten foldl foldr gather get_value gradients hard_sigmoid in_top_k int_shape "
+    "l2_normalize map_fn moving_average_update permute_dimensions pool2d pow random_bernoulli random_normal "
+    "random_uniform relu repeat repeat_elements reverse set_value shape spatial_2d_padding switch temporal_padding "
+    "truncated_normal update update_add update_sub variable"
 )
 
 __getattr__, __dir__, __all__ = _attach(

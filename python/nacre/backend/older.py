@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from nacre import ops, random
+from nacre import activations, ops, random
 from nacre.core.autodiff import GradientTape
-from nacre.core.config import floatx
+from nacre.core.config import epsilon, floatx
 from nacre.core.variable import Variable
 
 
@@ -276,3 +276,86 @@ def switch(condition: Any, then_expression: Any, else_expression: Any) -> Any:
     a = then_expression() if callable(then_expression) else then_expression
     b = else_expression() if callable(else_expression) else else_expression
     return ops.where(condition, a, b)
+
+
+def argmax(x: Any, axis: int | None = -1) -> Any:
+    """The places of the largest values along `axis`."""
+    return ops.argmax(x, axis)
+
+
+def argmin(x: Any, axis: int | None = -1) -> Any:
+    """The places of the smallest values along `axis`."""
+    return ops.argmin(x, axis)
+
+
+def concatenate(tensors: Any, axis: int = -1) -> Any:
+    """The tensors one after another along `axis`."""
+    return ops.concatenate(tensors, axis)
+
+
+def cumsum(x: Any, axis: int = 0) -> Any:
+    """The sums up to each element along `axis`."""
+    return ops.cumsum(x, axis)
+
+
+def cumprod(x: Any, axis: int = 0) -> Any:
+    """The products up to each element along `axis`."""
+    return ops.cumprod(x, axis)
+
+
+def expand_dims(x: Any, axis: int = -1) -> Any:
+    """With an axis of size 1 at `axis`."""
+    return ops.expand_dims(x, axis)
+
+
+def repeat(x: Any, n: int) -> Any:
+    """`x` (samples, size) as n equal steps (samples, n, size)."""
+    if len(x.shape) != 2:
+        raise ValueError(f"repeat: expected x with 2 axes, (samples, size), got shape {tuple(x.shape)}")
+    return ops.repeat(ops.expand_dims(x, 1), n, axis=1)
+
+
+def in_top_k(predictions: Any, targets: Any, k: int) -> Any:
+    """Whether each target is among the k classes with the largest predictions."""
+    return ops.in_top_k(targets, predictions, k)
+
+
+def batch_normalization(
+    x: Any, mean: Any, var: Any, beta: Any, gamma: Any, axis: int = -1, epsilon: float = 1e-3
+) -> Any:
+    """`x` less `mean`, over the deviation, times `gamma`, plus `beta`."""
+    return ops.batch_normalization(x, mean, var, axis, beta, gamma, epsilon)
+
+
+def hard_sigmoid(x: Any) -> Any:
+    """0.2 x + 0.5 between 0 and 1: the slope that Keras 2 had."""
+    return ops.clip(0.2 * ops.convert_to_tensor(x) + 0.5, 0.0, 1.0)
+
+
+def relu(x: Any, alpha: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Any:
+    """`x` from `threshold` on, `alpha * (x - threshold)` below it, and no more than `max_value`."""
+    return activations.relu(x, alpha, max_value, threshold)
+
+
+def ctc_batch_cost(y_true: Any, y_pred: Any, input_length: Any, label_length: Any) -> Any:
+    """The CTC loss (B, 1) of labels (B, L) and probabilities (B, T, C), whose last class is blank; lengths (B, 1)."""
+    classes = y_pred.shape[-1]
+    lengths = (ops.cast(ops.squeeze(n, -1), "int32") for n in (label_length, input_length))
+    steps = ops.log(y_pred + epsilon())
+    return ops.expand_dims(ops.ctc_loss(ops.cast(y_true, "int32"), steps, *lengths, mask_index=classes - 1), 1)
+
+
+def ctc_decode(
+    y_pred: Any, input_length: Any, greedy: bool = True, beam_width: int = 100, top_paths: int = 1
+) -> tuple[list[Any], Any]:
+    """The likeliest labels of probabilities (B, T, C), whose last class is the blank: for each path (B, T) ended by -1;
+    and their scores."""
+    labels, scores = ops.ctc_decode(
+        ops.log(ops.convert_to_tensor(y_pred) + epsilon()),
+        ops.cast(input_length, "int32"),
+        "greedy" if greedy else "beam_search",
+        beam_width,
+        1 if greedy else top_paths,
+        mask_index=y_pred.shape[-1] - 1,
+    )
+    return list(ops.unstack(labels)), scores

@@ -19,6 +19,17 @@ rgb_to_hsv = ops.image.rgb_to_hsv
 hsv_to_rgb = ops.image.hsv_to_rgb
 
 
+def ssim(img1: Any, img2: Any, max_val: float, **kwargs: Any) -> Any:
+    """The structural similarity of pictures (N, H, W, C), one number each: 1 for equal ones."""
+    return ops.image.ssim(img1, img2, max_val, data_format="channels_last", **kwargs)
+
+
+def psnr(a: Any, b: Any, max_val: float, name: str | None = None) -> Any:
+    """The peak signal-to-noise ratio of pictures (..., H, W, C) in decibels, one number each."""
+    error = ops.mean(ops.square(ops.cast(a, "float32") - ops.cast(b, "float32")), axis=(-3, -2, -1))
+    return 10.0 * ops.log10(max_val**2 / error)
+
+
 def read_file(filename: Any, name: str | None = None) -> Text:
     """The bytes of a file, as a scalar."""
     held = np.empty((), object)

@@ -118,3 +118,18 @@ def test_the_state_tree_goes_both_ways() -> None:
         np.testing.assert_array_equal(a, b)
     with pytest.raises(ValueError, match="Unknown variable name"):
         other.set_state_tree({"weights": {}})
+
+
+def test_one_truth_for_several_outputs_is_for_the_models_own_loss():
+    class Model(keras.Model):
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            return sum(keras.ops.mean(keras.ops.square(y - p)) for p in y_pred)
+
+    inputs = keras.Input((3,))
+    model = Model(inputs, [keras.layers.Dense(1, name=name)(inputs) for name in "ab"])
+    model.compile("sgd", metrics=[keras.metrics.MeanAbsoluteError(name="mae") for _ in "ab"])
+    assert set(model.fit(np.ones((4, 3)), np.ones((4, 1)), verbose=0).history) == {"loss", "a_mae"}
+    plain = keras.Model(model.inputs, model.outputs)
+    plain.compile("sgd", "mse", metrics=["mae", "mae"])
+    with pytest.raises(ValueError, match="different structures"):
+        plain.fit(np.ones((4, 3)), np.ones((4, 1)), verbose=0)

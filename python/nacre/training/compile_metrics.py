@@ -38,6 +38,15 @@ def is_metric(x: Any) -> bool:
     return isinstance(x, Metric) or (hasattr(x, "update_state") and hasattr(x, "result") and not isinstance(x, type))
 
 
+def _is_lone(y_true: Any, y_pred: Any) -> bool:
+    """Whether there is one array of truth and more than one output."""
+    return (
+        y_true is not None
+        and not isinstance(y_true, Mapping)
+        and len(tree.flatten(y_true)) == 1 < len(tree.paths(y_pred))
+    )
+
+
 class CompileMetrics:
     """The metrics that `compile(metrics=..., weighted_metrics=...)` asked for, bound to outputs at the first batch."""
 
@@ -81,16 +90,26 @@ class CompileMetrics:
             self._keys = names
         if names is not None and len(names) != n:
             names = None
-        truths, preds = self._ordered(match_outputs(y_true, y_pred, self.output_names), y_pred)
+        truths, preds = self._ordered(self._truths(y_true, y_pred), y_pred)
+        with_truth = [t is not None or not _is_lone(y_true, y_pred) for t in truths]
         self._labels = list(names) if names is not None and n > 1 else [None] * n
         self._plain, self._weighted = (
             [
-                [get_metric(m, t, p) for m in chosen]
-                for chosen, t, p in zip(self._assign(given, names, y_pred, flat, what), truths, preds, strict=True)
+                [get_metric(m, t, p) for m in chosen if has_truth]
+                for chosen, t, p, has_truth in zip(
+                    self._assign(given, names, y_pred, flat, what), truths, preds, with_truth, strict=True
+                )
             ]
             for given, what in ((self._user_metrics, "metrics"), (self._user_weighted_metrics, "weighted_metrics"))
         )
         self.built = True
+
+    def _truths(self, y_true: Any, y_pred: Any) -> list[Any]:
+        """The truth of each output. One array for several outputs, which a `compute_loss` of the model's own can take,
+        is the first one's."""
+        if _is_lone(y_true, y_pred):
+            return [*tree.flatten(y_true), *[None] * (len(tree.paths(y_pred)) - 1)]
+        return match_outputs(y_true, y_pred, self.output_names)
 
     def _ordered(self, flat: list[Any], y_pred: Any) -> tuple[list[Any], list[Any]]:
         """`flat` (in the order of the flattened outputs) and the outputs, both in the order of the metrics."""
@@ -127,7 +146,7 @@ class CompileMetrics:
         """Adds a batch to every metric; only weighted ones see `sample_weight`."""
         if not self.built:
             self.build(y_true, y_pred)
-        truths, preds = self._ordered(match_outputs(y_true, y_pred, self.output_names), y_pred)
+        truths, preds = self._ordered(self._truths(y_true, y_pred), y_pred)
         weights, _ = self._ordered(match_weights(sample_weight, y_pred, self.output_names), y_pred)
         for i, (t, p) in enumerate(zip(truths, preds, strict=True)):
             for m in self._plain[i]:

@@ -132,6 +132,8 @@ def to_arrays(x: Any, what: str) -> Any:
 
 def leaves(structure: Any) -> list[np.ndarray[Any, Any]]:
     """The arrays in a structure, without its Nones."""
+    if structure is None or type(structure) is np.ndarray:  # as a rule, and for each batch
+        return [] if structure is None else [structure]
     return [a for a in tree.flatten(structure) if a is not None]
 
 
@@ -142,7 +144,7 @@ def rows(structure: Any, index: Any) -> Any:
 
 def check_lengths(**parts: Any) -> int:
     """The number of samples that all arrays have. Raises ValueError when they differ."""
-    found = {len(a) for p in parts.values() if p is not None for a in ((p,) if type(p) is np.ndarray else leaves(p))}
+    found = {len(a) for part in parts.values() for a in leaves(part)}
     if len(found) > 1:
         lengths = {name: [len(a) for a in leaves(part)] for name, part in parts.items() if part is not None}
         lines = [f"'{name}' sizes: {', '.join(map(str, sizes))}" for name, sizes in lengths.items()]

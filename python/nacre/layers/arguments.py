@@ -52,11 +52,6 @@ def is_int(value: Any) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
-def is_number(value: Any) -> bool:
-    """Whether `value` is a real number, Python's or NumPy's, and no boolean."""
-    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-
-
 def positive_int(name: str, value: Any, text: str) -> int:
     """`value` as a positive int. Raises ValueError with `text` otherwise."""
     if not is_int(value) or value <= 0:

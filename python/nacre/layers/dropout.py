@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from nacre import ops, random
-from nacre.layers.arguments import config_of, is_int, is_number, standardize_data_format
+from nacre.layers.arguments import config_of, is_int, standardize_data_format
 from nacre.layers.input_spec import InputSpec
 from nacre.layers.layer import Layer
+from nacre.ops.base import is_number
 
 
 def _fraction(rate: Any) -> Any:

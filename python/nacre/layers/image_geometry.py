@@ -9,11 +9,12 @@ from typing import Any
 from nacre import ops, random
 from nacre.core.config import epsilon
 from nacre.layers.affine import FILL_MODES, affine_images
-from nacre.layers.arguments import config_of, is_number
+from nacre.layers.arguments import config_of
 from nacre.layers.image_color import choose, only_where
 from nacre.layers.image_layer import BaseImagePreprocessingLayer, bounds, pair_of_values
 from nacre.layers.resizing import Sized, boxes_in_window, crop_and_resize, moved_boxes
 from nacre.ops import image
+from nacre.ops.base import is_number
 from nacre.ops.image.warping import displaced, homography
 from nacre.utils.bounding_boxes import corners_of, enclosing
 

@@ -14,8 +14,9 @@ import numpy as np
 
 from nacre import ops, random
 from nacre.core.spec import is_float
-from nacre.layers.arguments import config_of, is_number, standardize_data_format
+from nacre.layers.arguments import config_of, standardize_data_format
 from nacre.layers.layer import Layer
+from nacre.ops.base import is_number
 from nacre.utils import bounding_boxes as boxes_in
 
 _KEYS = ("images", "labels", "bounding_boxes", "segmentation_masks")

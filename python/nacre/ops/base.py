@@ -119,6 +119,11 @@ def weak_dtype(number: Any, dtype: str) -> str:
     return "int32" if dtype == "bool" else dtype
 
 
+def is_number(x: Any) -> bool:
+    """Whether `x` is a real number, Python's or NumPy's, and no boolean."""
+    return isinstance(x, (int, float, np.integer, np.floating)) and not isinstance(x, bool)
+
+
 def python_number(x: Any) -> Any:
     """`x`, as a float where it is NumPy's: what np.sqrt(2) gives is a number, as 2**0.5 is."""
     return float(x) if type(x) is np.float64 else x

@@ -11,7 +11,7 @@ from nacre.core.config import floatx
 from nacre.core.seed_generator import draw_state
 from nacre.core.spec import broadcast_shapes, is_float, is_int, normalize_axis, standardize_dtype
 from nacre.core.tensor import Symbol, Tensor
-from nacre.ops.base import public, scalar, value
+from nacre.ops.base import is_number, public, scalar, value
 from nacre.ops.elementwise import (
     Add,
     BroadcastTo,
@@ -47,10 +47,6 @@ def _float_dtype(dtype: Any, name: str) -> str:
     return found
 
 
-def _is_number(x: Any) -> bool:
-    return isinstance(x, (int, float, np.integer, np.floating)) and not isinstance(x, bool)
-
-
 @public
 def uniform(shape: Any, minval: Any = 0.0, maxval: Any = 1.0, dtype: Any = None, seed: Any = None) -> Any:
     """Numbers evenly from `minval` up to, not including, `maxval`.
@@ -61,7 +57,7 @@ def uniform(shape: Any, minval: Any = 0.0, maxval: Any = 1.0, dtype: Any = None,
     name = _float_dtype(dtype, "uniform")
     sizes = sizes_of(shape, "random.uniform")
     state = draw_state(seed)
-    if _is_number(minval) and _is_number(maxval):
+    if is_number(minval) and is_number(maxval):
         return Random("uniform", sizes, name, float(minval), float(maxval))(state)
     low, high = cast_to(minval, name), cast_to(maxval, name)
     return Add()(Mul()(Random("uniform", sizes, name)(state), Sub()(high, low)), low)
@@ -87,7 +83,7 @@ def _normal(kind: str, shape: Any, mean: Any, stddev: Any, dtype: Any, seed: Any
     name = _float_dtype(dtype, kind)
     sizes = sizes_of(shape, f"random.{kind}")
     state = draw_state(seed)
-    if _is_number(mean) and _is_number(stddev):
+    if is_number(mean) and is_number(stddev):
         return Random(kind, sizes, name, float(mean), float(stddev))(state)
     return Add()(Mul()(Random(kind, sizes, name)(state), cast_to(stddev, name)), cast_to(mean, name))
 
@@ -133,7 +129,7 @@ def dropout(inputs: Any, rate: float, noise_shape: Any = None, seed: Any = None)
     `noise_shape`, with None or 1 for some axes, drops along those together.
     """
     x = floating(inputs)
-    if not _is_number(rate) or not 0 <= rate <= 1:
+    if not is_number(rate) or not 0 <= rate <= 1:
         raise ValueError(f"random.dropout: expected rate to be a number from 0 to 1, got {rate!r}")
     state = draw_state(seed)
     if rate == 0:
@@ -181,7 +177,7 @@ def gamma(shape: Any, alpha: Any, dtype: Any = None, seed: Any = None) -> Any:
     name = _float_dtype(dtype, "gamma")
     sizes = sizes_of(shape, "random.gamma")
     state = draw_state(seed)
-    if _is_number(alpha):
+    if is_number(alpha):
         if not alpha > 0:
             raise ValueError(f"random.gamma: expected alpha to be positive, got {alpha!r}")
         return Random("gamma", sizes, name, float(alpha), 1.0)(state)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from nacre import ops
 from nacre.core import registry
+from nacre.ops.base import is_number
 
 
 class Regularizer:
@@ -29,8 +28,7 @@ class Regularizer:
 
 
 def _checked(name: str, value: Any) -> float:
-    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not number or not 0 <= value < math.inf:
+    if not is_number(value) or not 0 <= value < math.inf:
         raise ValueError(
             f"Invalid value for argument {name}: expected a non-negative float. Received: {name}={value} (of type "
             f"{type(value)})"

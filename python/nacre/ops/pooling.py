@@ -33,7 +33,7 @@ __all__ = [
     "average_pool", "max_pool",
 ]  # fmt: skip
 
-_WIDE = ("float64", "int32", "int64", "uint32", "uint64")
+_WIDE = ("float64", "int32", "int64")  # numbers of more digits than float32 has, in which the kernels compute
 
 
 class _Pool(Op):
@@ -210,11 +210,9 @@ def _pool(name: str, inputs: Any, pool_size: Any, strides: Any, padding: str, da
         raise ValueError(
             f"{name}: expected inputs of rank 3, 4 or 5 (batch, spatial axes, channels), got shape {given.shape}"
         )
-    x = channels_last(floating(given), layout)
+    x = channels_last(given if largest and given.dtype in _WIDE else floating(given), layout)
     window = numbers(pool_size, spatial, name, "pool_size")
     steps = window if strides is None else numbers(strides, spatial, name, "strides")
-    if largest and given.dtype in _WIDE:
-        x = channels_last(given, layout)  # whole numbers of more digits than float32 has
     if padding_name(padding, name) == "same":
         pads = tuple(same_padding(n, k, s) for n, k, s in zip(x.shape[1:-1], window, steps))
     else:

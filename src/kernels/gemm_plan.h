@@ -41,9 +41,7 @@ constexpr i64 kWideRow = 64;            // which takes four lines,
 constexpr i64 kPanelInL1 = 8 * 1024;    // and unless copies stay in L1, where aliased rows do not
 constexpr i64 kNearBlock = 160 * 1024;  // floats of a that stay in L2 while panels pass; more are asked for in time
 constexpr i64 kFewFloats = 64 * 1024;   // of an operand: a quarter of L2
-constexpr i64 kFewSteps = 12;           // of k: with so few the stores of c count;
-constexpr i64 kFewestSteps = 10;        // with so few they go best in long runs,
-constexpr i64 kLongRun = 128;           // 3 x 128, if b stays in L1 while rows of c pass
+constexpr i64 kFewSteps = 12;           // of k: with so few the stores of c count
 constexpr i64 kTurnedRows = 384;        // rows of a block of c^T before it is turned
 
 enum class Form { rows, packed, swapped_rows, swapped_packed, dots, folded, swapped_folded };
@@ -177,7 +175,10 @@ Plan make_plan(const Product& product) {
     lay_grid(s, ceil_div(p.N, s.nv), static_cast<double>(s.nv) * static_cast<double>(p.K));
     return s;
   }
-  const bool long_runs = kLanes == 16 && p.K <= kFewestSteps && p.N % kLongRun == 0 && p.K * p.N <= kPanelInL1;
+  // 3 x 128 rather than 6 x 64 where b stays in L1 while rows of c pass
+  const bool runs = p.N % kLongRun == 0 || (p.whole && p.N > kLongRun && p.K <= kPaysAsking);
+  const bool few_steps = p.K <= kFewSteps ? p.K * p.N <= kPanelInL1 : p.K * kLongRun <= kPanelInL1 && p.M > p.K;
+  const bool long_runs = kLanes == 16 && runs && few_steps;
   s.nv = widest_panel(long_runs ? max_rows(kLongRun / kLanes) : p.M);
   if (s.nv == kWidest && p.N <= kWidest * kLanes && p.K * p.N > kUnitWork / kRowsForB) s.nv /= 2;  // something to share
   s.mr = max_rows(s.nv);

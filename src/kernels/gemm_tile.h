@@ -92,7 +92,8 @@ constexpr int kMainNV = 2;  // 4 x 8: multiplication overwrites an operand, so t
 constexpr int max_rows(int nv) { return nv == 1 ? 8 : nv == 2 ? 4 : nv == 3 ? 2 : nv == 4 ? 2 : nv == 8 ? 1 : 0; }
 #endif
 constexpr int kWidest = 16;
-constexpr i64 kPaysAsking = 32;  // steps of k that hide the requests for what comes after them
+constexpr i64 kLongRun = 128;     // columns, of rows of c that are written in long runs
+constexpr i64 kPaysAsking = 32;   // steps of k that hide the requests for what comes after them
 
 namespace tile {
 
@@ -298,6 +299,7 @@ template <int MR, int NV>
 void run(TileCall& t) {
   constexpr bool main = NV == kMainNV && MR + 2 >= max_rows(NV);  // most of the work; worth more code
   constexpr bool asks_a = (NV == kMainNV || NV == 2) && MR + 2 >= max_rows(NV);
+  constexpr bool updates = main || (NV * kLanes == kLongRun && MR + 1 >= max_rows(NV));
   At at{t.a, t.b, t.b_k, t.sums, t.last ? t.c : t.sums, t.finish.mask, t.finish.bias};
   const i64 rest = t.n - (NV - 1) * kLanes;
   const i64 to_m = t.last ? t.c_m : t.sums_m, to_step = t.last ? t.c_step : t.sums_step;
@@ -336,7 +338,7 @@ void run(TileCall& t) {
       at.b += t.b_step;
     }
     if (update) {
-      update::apply<main>(*update, sum, at.to - update->w_out, to_m, rest);
+      update::apply<updates>(*update, sum, at.to - update->w_out, to_m, rest);
     } else {
       if (t.last) finish(sum, t.finish, at, rest);
       // whole lines written without a mask need not be read first

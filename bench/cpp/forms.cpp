@@ -1,9 +1,12 @@
 #include "cpp/forms.h"
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <stdexcept>
 
 #include "dispatch/dispatch.h"
+#include "kernels/elementwise_codes.h"
 
 namespace nacre {
 namespace {
@@ -70,6 +73,26 @@ std::vector<Case> dense(const Context& c) {
   return {{"forward", {{"dense", with(mnk, {{"bias", {1}}}), {"x", "w", "b", "y"}}}, {}},
           {"grad_x", {{"dense_grad_x", mnk, {"dy", "w", "", "dx"}}}, {}},
           {"grad_w", {{"dense_grad_w", mnk, {"x", "dy", "dw"}}}, {}}};
+}
+
+// A weight gradient that ends in w - g * lr.
+std::vector<Case> dense_update(const Context& c) {
+  std::vector<i64> scalar(8), out_reg(4), code(240);
+  scalar[2] = 1;
+  out_reg[0] = 25;
+  const i64 lines[] = {static_cast<i64>(Code::mul), 24, 0, 2, 0, static_cast<i64>(Code::sub), 25, 1, 24, 0};
+  std::copy(std::begin(lines), std::end(lines), code.begin());
+  const FieldValues fields{{"M", {c.line.number("M")}},
+                           {"K", {c.line.number("K")}},
+                           {"N", {c.line.number("N")}},
+                           {"inputs", {3}},  // g, w, lr
+                           {"outputs", {1}},
+                           {"scalar", scalar},
+                           {"length", {2}},
+                           {"code", code},
+                           {"out_reg", out_reg}};
+  return {
+      {"forward", {{"dense_grad_w_map", fields, {"x", "dy", "w", "lr", "", "", "", "", "", "w_out", "", "", ""}}}, {}}};
 }
 
 std::vector<Case> matmul(const Context& c) {
@@ -242,6 +265,7 @@ constexpr const char* kImageKeys = " N H W C KH KW SH SW padding ";
 
 const Named kForms[] = {
     {"dense", dense, " M K N "},
+    {"dense_update", dense_update, " M K N "},
     {"matmul", matmul, " B M K N "},
     {"conv2d", conv2d, " N H W C KH KW SH SW padding O DH DW G "},
     {"conv2d_winograd", conv2d_winograd, " N H W C O KH KW stride padding tile "},

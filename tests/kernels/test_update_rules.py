@@ -30,6 +30,7 @@ RULES = {
 }  # fmt: skip
 SHAPES = [(1, 1, 1), (9, 7, 5), (32, 130, 300), (5, 33, 64), (33, 20, 65), (600, 70, 130), (0, 5, 40), (3, 0, 4)]
 SHAPES += [(1100, 40, 70), (300, 512, 66), (20, 8192, 66)]  # cut sums, and columns of x that share cache sets
+SHAPES += [(16, 40, 256), (8, 37, 200), (64, 100, 128)]  # long runs of columns
 
 
 def fields(size, steps, outputs):

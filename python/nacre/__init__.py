@@ -23,6 +23,7 @@ _MODULES = (
     "config",
     "constraints",
     "datasets",
+    "distillation",
     "dtype_policies",
     "initializers",
     "layers",

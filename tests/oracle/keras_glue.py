@@ -143,7 +143,6 @@ _NAMES: dict[str, dict[str, str]] = {
 _ABSENT = {
     "quantizers": "quantization",
     "distribution": "several devices",
-    "distillation": "distillation",
     "backend.jax": "the JAX engine",
     "backend.torch": "the PyTorch engine",
     "backend.tensorflow": "the TensorFlow engine",

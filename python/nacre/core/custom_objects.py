@@ -19,6 +19,7 @@ _PACKAGES = (
     "layers",
     "models",
     "losses",
+    "distillation",
     "metrics",
     "optimizers",
     "optimizers.schedules",

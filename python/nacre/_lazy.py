@@ -29,7 +29,6 @@ _ABSENT = {
         "layers written in other libraries cannot run here",
     ),
     "OrbaxCheckpoint": "Orbax is a library of JAX; use ModelCheckpoint",
-    "audio_dataset_from_directory": "read the sound files yourself, and give fit arrays, a PyDataset or a generator",
     **dict.fromkeys(("polar", "view_as_complex", "view_as_real"), "there are no complex dtypes"),
 }  # fmt: skip
 

@@ -232,6 +232,7 @@ def small(rng: random.Random) -> Call:
         "RemoteMonitor",
         "TensorBoard",
         "set_random_seed",
+        "audio_dataset_from_directory",
         "image_dataset_from_directory",
         "text_dataset_from_directory",
     )

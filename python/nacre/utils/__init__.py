@@ -28,6 +28,7 @@ __getattr__, __dir__, __all__ = _attach(
         "enable_interactive_logging": "nacre.core.interactive",
         "get_file": ".files",
         "get_source_inputs": ".session",
+        "audio_dataset_from_directory": ".directories",
         "image_dataset_from_directory": ".directories",
         "img_to_array": ".images",
         "text_dataset_from_directory": ".directories",

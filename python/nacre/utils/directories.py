@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import wave
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from nacre.utils.numerical import to_categorical
 from nacre.utils.progbar import print_message
 
 _IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
+_TEXTS = (".txt",)
+_SOUNDS = (".wav",)
+_KINDS = {_IMAGES: "image", _TEXTS: "text", _SOUNDS: "audio"}
 _INTERPOLATIONS = ("bilinear", "nearest", "bicubic", "lanczos3", "lanczos5")
 
 
@@ -87,7 +91,7 @@ def _dataset(
     if not inferred and labels is not None and not isinstance(labels, (list, tuple, np.ndarray)):
         raise ValueError(
             "`labels` argument should be a list/tuple of integer labels, of the same size as the number of "
-            f"{'image' if endings is _IMAGES else 'text'} files in the target directory. 'inferred' takes them from "
+            f"{_KINDS[endings]} files in the target directory. 'inferred' takes them from "
             f"the names of the subdirectories, None gives none. Received: labels={labels!r}"
         )
     if not inferred and class_names:
@@ -109,7 +113,7 @@ def _dataset(
         found = [(p, 0) for p in walk_files(root, follow_links)]
     found = [(p, i) for p, i in found if p.suffix.lower() in endings]
     if not found:
-        kind = "images" if endings is _IMAGES else "text files"
+        kind = "images" if endings is _IMAGES else f"{_KINDS[endings]} files"
         raise ValueError(f"No {kind} found in directory {directory}. Allowed formats: {endings}")
     paths = [str(p) for p, _ in found]
     numbers: Any = None
@@ -265,7 +269,92 @@ def text_dataset_from_directory(
 
     return _dataset(
         directory,
-        (".txt",),
+        _TEXTS,
+        labels,
+        label_mode,
+        class_names,
+        batch_size,
+        shuffle,
+        seed,
+        validation_split,
+        subset,
+        read,
+        verbose,
+        follow_links,
+    )
+
+
+def _sound(path: str, rate: int | None) -> Any:
+    """The samples (time, channels) of a file of PCM in -1..1, as float32; at another rate the same frequencies."""
+    try:
+        with wave.open(path, "rb") as file:
+            channels, size, own = file.getnchannels(), file.getsampwidth(), file.getframerate()
+            raw = np.frombuffer(file.readframes(file.getnframes()), np.uint8)
+    except (wave.Error, EOFError) as error:
+        raise ValueError(f"{path}: expected a WAV file of PCM samples: {error}") from None
+    raw = raw[: raw.size // (size * channels) * size * channels].reshape(-1, channels, size)
+    if size == 1:  # the only one without a sign
+        samples = (raw[..., 0].astype(np.float32) - 128) / 128
+    else:
+        whole = np.zeros((*raw.shape[:2], 4), np.uint8)
+        whole[..., 4 - size :] = raw
+        samples = (whole.view("<i4")[..., 0] / 2**31).astype(np.float32)
+    if rate is None or rate == own or not len(samples):
+        return samples
+    length = -(-len(samples) * rate // own)
+    spectrum = np.fft.rfft(samples, axis=0)[: length // 2 + 1]
+    return (np.fft.irfft(spectrum, length, axis=0) * (length / len(samples))).astype(np.float32)
+
+
+def audio_dataset_from_directory(
+    directory: Any,
+    labels: Any = "inferred",
+    label_mode: str | None = "int",
+    class_names: Any = None,
+    batch_size: int | None = 32,
+    sampling_rate: int | None = None,
+    output_sequence_length: int | None = None,
+    ragged: bool = False,
+    shuffle: bool = True,
+    seed: int | None = None,
+    validation_split: float | None = None,
+    subset: str | None = None,
+    follow_links: bool = False,
+    verbose: bool = True,
+) -> Any:
+    """Batches of sounds (batch, samples, channels) float32 in -1..1, and their labels, from `.wav` files of a folder.
+
+    Each sound is cut or filled with zeros to `output_sequence_length`, or filled to the longest of its batch.
+    `sampling_rate` gives all of them that rate, in Hz, by their spectra. The other arguments are those of
+    `image_dataset_from_directory`. There are no ragged arrays.
+    """
+    if ragged and output_sequence_length is not None:
+        raise ValueError("Cannot set both `ragged` and `output_sequence_length`")
+    if ragged:
+        raise ValueError(
+            "there are no ragged arrays: without `ragged`, sounds are filled to their batch's longest"
+        )
+    if sampling_rate is not None and (isinstance(sampling_rate, bool) or not isinstance(sampling_rate, int)):
+        raise ValueError(f"`sampling_rate` should have an integer value. Received: sampling_rate={sampling_rate}")
+    if sampling_rate is not None and sampling_rate <= 0:
+        raise ValueError(f"`sampling_rate` should be higher than 0. Received: sampling_rate={sampling_rate}")
+    if output_sequence_length is not None and output_sequence_length < 0:
+        raise ValueError(f"`output_sequence_length` must not be negative, got {output_sequence_length}")
+
+    def read(paths: list[str]) -> Any:
+        sounds = [_sound(path, sampling_rate) for path in paths]
+        channels = {sound.shape[1] for sound in sounds}
+        if len(channels) > 1:
+            raise ValueError(f"a batch of sounds must have one number of channels, got {sorted(channels)}: {paths}")
+        length = max(map(len, sounds)) if output_sequence_length is None else output_sequence_length
+        out = np.zeros((len(sounds), length, *channels), np.float32)
+        for to, sound in zip(out, sounds):
+            to[: len(sound)] = sound[:length]
+        return out
+
+    return _dataset(
+        directory,
+        _SOUNDS,
         labels,
         label_mode,
         class_names,

@@ -132,6 +132,9 @@ def test_pydataset_workers_keep_the_order_and_hooks_are_called(model: Any) -> No
         def __getitem__(self, i: int) -> Any:
             return C.X[i * 8 : i * 8 + 8], C.Y[i * 8 : i * 8 + 8]
 
+        def on_epoch_begin(self) -> None:
+            seen.append("begin")
+
         def on_epoch_end(self) -> None:
             seen.append("end")
 
@@ -139,7 +142,7 @@ def test_pydataset_workers_keep_the_order_and_hooks_are_called(model: Any) -> No
     one.compile(**C.base(keras))
     one.fit(Data(), verbose=0, shuffle=False, epochs=2)
     model.fit(Data(workers=3), verbose=0, shuffle=False, epochs=2)
-    assert seen == ["end"] * 4
+    assert seen == ["end", *["begin", "end"] * 2] * 2
     for a, b in zip(one.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 

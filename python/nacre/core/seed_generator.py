@@ -37,9 +37,10 @@ class SeedGenerator:
             raise ValueError(f"Argument `seed` cannot be negative. Received: seed={seed}")
         self.name = name if name is not None else naming.auto_name("SeedGenerator")
         self._initial_seed = seed
-        self.state = Variable(
-            np.array([seed % 2**63, 0], np.int64), dtype="int64", trainable=False, name="seed_generator_state"
-        )
+        with naming.name_scope(self.name):
+            self.state = Variable(
+                np.array([seed % 2**63, 0], np.int64), dtype="int64", trainable=False, name="seed_generator_state"
+            )
 
     def next(self, ordered: bool = True) -> Any:
         """The state for one draw; the counter moves on."""

@@ -36,16 +36,16 @@ class ConfiguredLayer(LayerState):
 
     def _recorded_arguments(self) -> dict[str, Any]:
         args, kwargs = self._init_arguments
-        names = list(inspect.signature(type(self).__init__).parameters)[1:]
+        parameters = inspect.signature(type(self).__init__).parameters.values()
+        names = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD][1:]  # others cannot be given by name
         given = {**dict(zip(names, args)), **kwargs}
         for name in ("trainable", "dtype"):
             given.pop(name, None)
         if len(args) > len(names) or not all(_is_plain(v) for v in tree.flatten(list(given.values()))):
             cls = type(self).__name__
             raise NotImplementedError(
-                f"Object {cls} was created by passing non-serializable argument values in `__init__()`, and "
-                "therefore the "
-                "object must override `get_config()` in order to be serializable. Please implement `get_config()`: "
+                f"Object {cls} was created by passing non-serializable argument values in `__init__()`, or arguments "
+                "without a name (`*args`), and therefore the object must override `get_config()` in order to be serializable. Please implement `get_config()`: "
                 "call `super().get_config()` and add every argument of `__init__()` to the dict."
             )
         return given

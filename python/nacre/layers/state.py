@@ -132,14 +132,14 @@ class LayerState(Operation):
         return value
 
     def _track_layer(self, layer: LayerState) -> None:
-        if not any(held is layer for held in self._layers):
+        if not _holds(self._layers, layer):
             if self._locked:
                 raise ValueError(_LOCKED)
             self._layers.append(layer)
 
     def _track_variable(self, variable: Variable) -> None:
         kept = self._trainable_variables if variable.trainable else self._non_trainable_variables
-        if any(v is variable for v in (*self._trainable_variables, *self._non_trainable_variables)):
+        if _holds(self._trainable_variables, variable) or _holds(self._non_trainable_variables, variable):
             return
         if self._locked:
             raise ValueError(_LOCKED)
@@ -429,8 +429,12 @@ class LayerState(Operation):
         raise NotImplementedError
 
 
+def _holds(held: list[Any], value: Any) -> bool:
+    return id(value) in map(id, held)  # without a step of Python per element: there may be tens of thousands
+
+
 def _add(held: list[Any], value: Any) -> None:
-    if not any(v is value for v in held):
+    if not _holds(held, value):
         held.append(value)
 
 

@@ -53,7 +53,7 @@ class Sequential(Model):
                 f"Only instances of `keras.Layer` can be added to a Sequential model. Received: {layer} (of type "
                 f"{type(layer)})"
             )
-        if any(known.name == layer.name for known in self._layers):
+        if layer.name in [known.name for known in self._layers]:
             raise ValueError(
                 "All layers added to a Sequential model should have unique names. "
                 f"Name '{layer.name}' is already the name of a layer in this model. Update the `name` argument to "

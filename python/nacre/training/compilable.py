@@ -71,8 +71,11 @@ class Compilable(Layer):
 
     def __getattr__(self, name: str) -> Any:
         instead = _REMOVED.get(name)
-        told = f". Keras has removed it: use {instead}" if instead else ""
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{told}")
+        if instead:
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute {name!r}. Keras has removed it: use {instead}"
+            )
+        return object.__getattribute__(self, name)  # raises again, with the words of a property that raised
 
     # --- compile -----------------------------------------------------------------------------------------------------
 

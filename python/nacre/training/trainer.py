@@ -96,6 +96,7 @@ class Trainer(Compilable):
             if not isinstance(source, ArraySource) or _row_specs(validation.x) != _row_specs(source.x):
                 self._shapes_of_outputs(rows(validation.x, slice(0, validation.batch_size)))
             check_labels(self._compile_loss, validation.y, self._output_specs)
+        source.on_epoch_end()  # as in Keras, data sets that mix their samples here start mixed
         iterator = EpochIterator(source, steps_per_epoch)
         if not isinstance(callbacks, callbacks_package.CallbackList):
             callbacks = callbacks_package.CallbackList(
@@ -165,6 +166,7 @@ class Trainer(Compilable):
         return logs if return_dict else self._flatten_metrics_in_order(logs)
 
     def _evaluate(self, source: Any, steps: int | None, callbacks: Any) -> dict[str, Any]:
+        source.on_epoch_end()
         step = self.make_test_function()
         _set(self, "stop_evaluating", False)
         callbacks.on_test_begin()

@@ -64,3 +64,48 @@ def test_how_like_two_pictures_are():
     other = picture + 0.1
     same(tf.image.psnr(picture, other, max_val=1.0), [20, 20])
     assert (np.asarray(tf.image.ssim(picture, other, 1.0)) < 1).all()
+
+
+def test_names_of_arguments_of_keras_2():
+    same(backend.clip(X, min_value=2, max_value=5), np.clip(X, 2, 5))
+    same(backend.clip(X, max_value=5, min_value=2), np.clip(X, 2, 5))
+    same(backend.maximum(x=X, y=3.0), np.maximum(X, 3))
+    same(backend.greater(X, y=3.0), X > 3)
+    same(backend.tile(X, n=(1, 2)), np.tile(X, (1, 2)))
+    same(backend.one_hot(indices=np.array([1, 0]), num_classes=2), [[0, 1], [1, 0]])
+    same(backend.ones((2,), name="ones"), [1, 1])
+    same(backend.eye(2, "int32"), np.eye(2))
+    assert backend.arange(3).dtype == "int32"
+    assert len(backend.stop_gradient([X, X])) == 2
+    losses = backend.sparse_categorical_crossentropy(np.array([0, 1]), np.float32([[0.5, 0.5]] * 2), ignore_class=1)
+    same(losses, [np.log(2), 0])
+
+
+def test_convolutions_and_sizes_of_pictures():
+    image, kernel = np.arange(32, dtype="float32").reshape(1, 4, 4, 2), np.ones((2, 2, 2, 1), "float32")
+    same(backend.depthwise_conv2d(image, kernel), ops.depthwise_conv(image, kernel))
+    point = np.ones((1, 1, 2, 3), "float32")
+    same(backend.separable_conv2d(image, kernel, point), ops.separable_conv(image, kernel, point))
+    same(backend.conv3d(image[..., None], kernel[..., None]), ops.conv(image[..., None], kernel[..., None]))
+    wide = backend.resize_images(image, 2, 3, "channels_last")
+    same(wide, image.repeat(2, axis=1).repeat(3, axis=2))
+
+
+def test_a_function_goes_step_by_step_over_a_sequence():
+    steps = np.arange(12, dtype="float32").reshape(2, 3, 2)
+    mask = np.array([[True, False, True], [False, True, True]])
+
+    def add(x, states):
+        return states[0] + x, [states[0] + x]
+
+    start = [np.zeros((2, 2), "float32")]
+    last, outputs, states = backend.rnn(add, steps, start)
+    same(outputs, steps.cumsum(1))
+    same(last, states[0])
+    same(backend.rnn(add, steps, start, go_backwards=True)[1], steps[:, ::-1].cumsum(1))
+    last, outputs, states = backend.rnn(add, steps, start, mask=mask)
+    same(outputs, (steps * mask[..., None]).cumsum(1))
+    same(last, (steps * mask[..., None]).sum(1))
+    outputs = backend.rnn(add, steps, start, mask=mask, zero_output_for_mask=True)[1]
+    same(outputs, (steps * mask[..., None]).cumsum(1) * mask[..., None])
+    assert backend.rnn(add, steps, start, return_all_outputs=False)[1].shape == (2, 1, 2)

@@ -24,18 +24,18 @@ _CURRENT = {
 
 # The same function of keras.ops under its own or an older name.
 _OPS = (
-    "abs all any arange average_pool binary_crossentropy cast categorical_crossentropy clip cos elu equal exp eye "
-    "greater greater_equal less less_equal log logsumexp max maximum mean min minimum ndim not_equal one_hot ones "
-    "ones_like prod reshape round sigmoid sign sin softmax softplus softsign sparse_categorical_crossentropy sqrt "
-    "square squeeze stack std stop_gradient sum tanh tile transpose var zeros zeros_like"
+    "abs all any average_pool binary_crossentropy cast categorical_crossentropy cos elu exp log logsumexp max mean min "
+    "ndim prod round sigmoid sign sin softmax softplus softsign sqrt square squeeze stack std sum tanh transpose var"
 )
 _OTHERS = (
-    "argmax argmin batch_dot batch_flatten batch_get_value batch_normalization batch_set_value bias_add "
-    "cast_to_floatx concatenate constant conv1d conv2d count_params ctc_batch_cost ctc_decode cumprod cumsum dot "
-    "dropout dtype eval expand_dims flatten foldl foldr gather get_value gradients hard_sigmoid in_top_k int_shape "
-    "l2_normalize map_fn moving_average_update permute_dimensions pool2d pow random_bernoulli random_normal "
-    "random_uniform relu repeat repeat_elements reverse set_value shape spatial_2d_padding switch temporal_padding "
-    "truncated_normal update update_add update_sub variable"
+    "arange argmax argmin batch_dot batch_flatten batch_get_value batch_normalization batch_set_value bias_add "
+    "cast_to_floatx clip concatenate constant conv1d conv2d conv3d count_params ctc_batch_cost ctc_decode cumprod "
+    "cumsum depthwise_conv2d dot dropout dtype equal eval expand_dims eye flatten foldl foldr gather get_value "
+    "gradients greater greater_equal hard_sigmoid in_top_k int_shape is_sparse l2_normalize less less_equal map_fn "
+    "maximum minimum moving_average_update name_scope not_equal one_hot ones ones_like permute_dimensions pool2d pow "
+    "random_bernoulli random_normal random_uniform relu repeat repeat_elements reshape resize_images reverse rnn "
+    "separable_conv2d set_value shape sparse_categorical_crossentropy spatial_2d_padding stop_gradient switch "
+    "temporal_padding tile to_dense truncated_normal update update_add update_sub variable zeros zeros_like"
 )
 
 __getattr__, __dir__, __all__ = _attach(

@@ -7,14 +7,51 @@ from typing import Any
 
 import numpy as np
 
-from nacre import activations, ops, random
+from nacre import activations, losses, ops, random
+from nacre.backend.renaming import renamed
 from nacre.core.autodiff import GradientTape
 from nacre.core.config import epsilon, floatx
+from nacre.core.naming import name_scope as name_scope
 from nacre.core.variable import Variable
+
+
+# What differs in the names of arguments alone.
+clip = renamed(ops.clip, "x min_value max_value")
+equal, not_equal = renamed(ops.equal, "x y"), renamed(ops.not_equal, "x y")
+greater, greater_equal = renamed(ops.greater, "x y"), renamed(ops.greater_equal, "x y")
+less, less_equal = renamed(ops.less, "x y"), renamed(ops.less_equal, "x y")
+maximum, minimum = renamed(ops.maximum, "x y"), renamed(ops.minimum, "x y")
+one_hot = renamed(ops.one_hot, "indices")
+ones, zeros = renamed(ops.ones, "shape"), renamed(ops.zeros, "shape")
+ones_like, zeros_like = renamed(ops.ones_like, "x"), renamed(ops.zeros_like, "x")
+reshape, tile = renamed(ops.reshape, "x shape"), renamed(ops.tile, "x n")
 
 
 def _axes(x: Any) -> int:
     return len(x.shape)
+
+
+def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = "int32") -> Any:
+    """Whole numbers from `start` (or from 0 to it) in steps."""
+    return ops.arange(start, stop, step, dtype)
+
+
+def eye(size: int, dtype: Any = None, name: str | None = None) -> Any:
+    """The identity matrix of that many rows."""
+    return ops.eye(size, dtype=dtype or floatx())
+
+
+def stop_gradient(variables: Any) -> Any:
+    """The value, or each of a list, as a constant of the gradient."""
+    many = isinstance(variables, (list, tuple))
+    return [ops.stop_gradient(x) for x in variables] if many else ops.stop_gradient(variables)
+
+
+def sparse_categorical_crossentropy(
+    target: Any, output: Any, from_logits: bool = False, axis: int = -1, ignore_class: int | None = None
+) -> Any:
+    """-log of the probability of each true class; 0 where that is `ignore_class`."""
+    return losses.sparse_categorical_crossentropy(target, output, from_logits, ignore_class, axis)
 
 
 def batch_dot(x: Any, y: Any, axes: Any = None) -> Any:
@@ -85,6 +122,69 @@ def conv2d(
 ) -> Any:
     """Convolution over pictures."""
     return ops.conv(x, kernel, strides, padding, data_format, dilation_rate)
+
+
+conv3d = renamed(ops.conv, "x kernel strides")
+depthwise_conv2d = renamed(ops.depthwise_conv, "x depthwise_kernel strides")
+separable_conv2d = renamed(ops.separable_conv, "x depthwise_kernel pointwise_kernel strides")
+
+
+def resize_images(
+    x: Any, height_factor: int, width_factor: int, data_format: str, interpolation: str = "nearest"
+) -> Any:
+    """Pictures enlarged by whole factors."""
+    height, width = x.shape[2:] if data_format == "channels_first" else x.shape[1:3]
+    size = (height * height_factor, width * width_factor)
+    return ops.image.resize(x, size, interpolation, data_format=data_format)
+
+
+def rnn(
+    step_function: Callable[..., Any],
+    inputs: Any,
+    initial_states: Any,
+    go_backwards: bool = False,
+    mask: Any = None,
+    constants: Any = None,
+    unroll: bool = False,
+    input_length: Any = None,
+    time_major: bool = False,
+    zero_output_for_mask: bool = False,
+    return_all_outputs: bool = True,
+) -> tuple[Any, Any, Any]:
+    """`step_function(x, states) -> (output, states)` step by step: the last output, all of them, the last states.
+
+    Where `mask` (samples, steps) is false, states stay, and so does the output (or it is 0, with
+    `zero_output_for_mask`).
+    """
+    axis = 0 if time_major else 1
+    steps = ops.unstack(ops.convert_to_tensor(inputs), axis=axis)
+    valid = None if mask is None else ops.unstack(ops.cast(mask, "bool"), axis=axis)
+    order = range(len(steps))[::-1] if go_backwards else range(len(steps))
+    states, output, outputs = list(initial_states), None, []
+    for i in order:
+        made, after = step_function(steps[i], states + list(constants or ()))
+        if valid is not None:
+            keep = valid[i]
+            stays = ops.zeros_like(made) if output is None or zero_output_for_mask else output
+            made = _where_rows(keep, made, stays)
+            after = [_where_rows(keep, new, old) for new, old in zip(after, states, strict=True)]
+        output, states = made, list(after)
+        outputs.append(output)
+    return output, ops.stack(outputs if return_all_outputs else [output], axis=axis), states
+
+
+def _where_rows(keep: Any, new: Any, old: Any) -> Any:
+    return ops.where(ops.reshape(keep, (-1, *[1] * (_axes(new) - 1))), new, old)
+
+
+def is_sparse(tensor: Any) -> bool:
+    """False: there are no sparse tensors."""
+    return False
+
+
+def to_dense(tensor: Any) -> Any:
+    """The tensor itself, which is dense."""
+    return tensor
 
 
 def count_params(x: Any) -> int:

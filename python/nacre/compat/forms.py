@@ -3,30 +3,13 @@
 from __future__ import annotations
 
 import builtins
-import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from nacre import ops
-
-
-def _form(function: Callable[..., Any], names: str) -> Callable[..., Any]:
-    """`function` with its first arguments under TensorFlow's names, and with an argument `name` that says nothing."""
-    order = names.split()
-
-    @functools.wraps(function)
-    def call(*args: Any, name: str | None = None, **kwargs: Any) -> Any:
-        given = list(args)
-        for argument in order[len(args) :]:
-            if argument not in kwargs:
-                break
-            given.append(kwargs.pop(argument))
-        return function(*given, **kwargs)
-
-    return call
-
+from nacre.backend.renaming import renamed
 
 # What differs in names alone: TensorFlow's names of the first arguments, and the operations that have them so.
 _NAMES = {
@@ -43,7 +26,7 @@ _NAMES = {
     "start stop num": "linspace",
     "a b axes": "tensordot",
 }
-RENAMED = {name: _form(getattr(ops, name), names) for names, of in _NAMES.items() for name in of.split()}
+RENAMED = {name: renamed(getattr(ops, name), names) for names, of in _NAMES.items() for name in of.split()}
 
 
 def argmax(input: Any, axis: int | None = None, output_type: Any = "int64", name: str | None = None) -> Any:

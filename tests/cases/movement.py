@@ -62,8 +62,10 @@ case(
 )
 case(ops.pad, x(0, 2), 1, reference=np.pad)
 case(ops.pad, ints(3), 2, reference=np.pad)
-for mode in ("reflect", "symmetric", "edge", "wrap"):
+for mode in ("reflect", "symmetric", "edge", "wrap", "linear_ramp", "maximum", "minimum", "mean", "median"):
     case(ops.pad, x(4, 5), ((1, 2), (0, 3)), mode=mode, reference=np.pad)
+    case(ops.pad, ints(3, 4), ((3, 0), (2, 1)), mode=mode, reference=np.pad)
+case(ops.pad, x(4, 5), ((1, 2), (0, 3)), mode="empty", reference=lambda v, w, mode: np.pad(v, w))
 
 for axis in (None, 0, -1, (0, 1)):
     case(ops.flip, x(3, 4), axis=axis, reference=np.flip)

@@ -293,7 +293,10 @@ OTHER: dict[str, Callable[[Any], Any]] = {
     "einsum": lambda m: m.einsum("bhwc,cd->bhwd", IMAGE, np.ones((4, 3), "float32")),
     "dot_product_attention": lambda m: m.dot_product_attention(IMAGE, IMAGE, IMAGE, is_causal=True),
     "matmul_ints": lambda m: m.matmul(I, I.T),
-    "pad_modes": lambda m: [m.pad(F, ((1, 1), (2, 1)), mode) for mode in ("constant", "reflect", "symmetric")],
+    "pad_modes": lambda m: [
+        m.pad(F, ((1, 1), (2, 1)), mode)
+        for mode in ("constant", "reflect", "symmetric", "edge", "wrap", "linear_ramp", "maximum", "mean", "median")
+    ],
     "unravel": lambda m: m.where(F > 0),
     "cross": lambda m: m.cross(F[0], F[1]),
     "var_int": lambda m: [m.var(I), m.std(I, axis=0), m.mean(I, axis=1), m.median(I)],

@@ -19,7 +19,7 @@ from nacre.ops import products as _products  # noqa: F401  # as above
 _FAMILIES = (
     "arithmetic", "products", "indexing", "reduction", "manipulation", "probabilities", "convolution", "pooling",
     "nn", "creation",
-    "core", "arrangement", "sorting", "special", "nan_reduction", "linalg", "signals", "rearrangement", "ctc",
+    "core", "arrangement", "padding", "sorting", "special", "nan_reduction", "linalg", "signals", "rearrangement", "ctc",
 )  # fmt: skip
 _NAMESPACES = ("image", "linalg", "nn", "numpy")  # keras.ops.<name>: found by import, too
 

@@ -18,7 +18,6 @@ from nacre.ops.elementwise import BroadcastTo, same_dtype
 from nacre.ops.gather import Take
 from nacre.ops.movement import (
     Concat,
-    Pad,
     Reshape,
     permuted,
     reshaped,
@@ -27,7 +26,7 @@ from nacre.ops.movement import (
 )
 
 __all__ = [
-    "broadcast_to", "concatenate", "expand_dims", "moveaxis", "pad", "ravel", "reshape", "split", "squeeze", "stack",
+    "broadcast_to", "concatenate", "expand_dims", "moveaxis", "ravel", "reshape", "split", "squeeze", "stack",
     "swapaxes", "transpose", "unstack",
 ]  # fmt: skip
 
@@ -314,67 +313,6 @@ def split(x: Any, indices_or_sections: Any, axis: int = 0) -> Any:
         # Positions that go back give empty parts, as slices do.
         return [slice_axis(x, axis, a, max(b, a)) for a, b in pairwise(edges)]
     return split_sizes(x, tuple(b - a for a, b in pairwise(edges)), axis)
-
-
-_PAD_MODES = ("constant", "reflect", "symmetric", "edge", "wrap")
-
-
-@public
-def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = None) -> Any:
-    """`x` with elements around it: `pad_width` is `(before, after)` for each axis, one pair for all, or one number.
-
-    `mode` is "constant" (filled with `constant_values`, 0 by default), "reflect", "symmetric", "edge" or "wrap".
-
-    >>> pad([1, 2], (1, 2)).tolist()
-    [0, 1, 2, 0, 0]
-    """
-    x = value(x)
-    widths = _pad_widths(pad_width, len(x.shape))
-    if mode not in _PAD_MODES:
-        raise ValueError(f"pad: expected mode to be one of {list(_PAD_MODES)}, got {mode!r}")
-    if mode != "constant":
-        if constant_values is not None:
-            raise ValueError(
-                "Argument `constant_values` can only be provided when `mode == 'constant'`. Received: "
-                f"mode={mode}, constant_values={constant_values!r}"
-            )
-        return _pad_by_index(x, widths, mode)
-    if all(w == (0, 0) for w in widths):
-        return x
-    fill = 0 if constant_values is None else constant_values
-    if isinstance(fill, (Tensor, np.ndarray, np.generic)):
-        fill = np.asarray(fill).item() if np.size(fill) == 1 else fill
-    if type(fill) not in (int, float, bool):
-        raise TypeError(f"pad: expected constant_values to be a number, got {constant_values!r}")
-    sizes_of(tuple(a + d + b for d, (a, b) in zip(x.shape, widths)), "pad")
-    return Pad(widths, float(fill))(x)
-
-
-def _pad_widths(pad_width: Any, rank: int) -> tuple[tuple[int, int], ...]:
-    try:
-        array = np.asarray(pad_width)
-        if array.dtype.kind not in "iu":
-            raise ValueError
-        pairs = np.broadcast_to(array, (rank, 2)).tolist()
-    except ValueError:
-        raise ValueError(
-            f"pad: expected pad_width to be an int, a pair, or a pair for each of {rank} axes, got {pad_width!r}"
-        ) from None
-    if any(w < 0 for p in pairs for w in p):
-        raise ValueError(f"pad: widths cannot be negative, got {pad_width!r}")
-    return tuple((a, b) for a, b in pairs)
-
-
-def _pad_by_index(x: Any, widths: tuple[tuple[int, int], ...], mode: str) -> Any:
-    """Each padded axis is gathered by the positions that NumPy's mode repeats."""
-    for axis, (before, after) in enumerate(widths):
-        if before or after:
-            n = x.shape[axis]
-            if n == 0:
-                raise ValueError(f"pad: mode {mode!r} cannot fill an empty axis; axis {axis} of shape {x.shape}")
-            index = np.pad(np.arange(n, dtype=np.int32), (before, after), mode=mode)  # type: ignore[call-overload]
-            x = Take(axis)(x, Tensor(index))
-    return x
 
 
 install_arithmetic(stack=stack, reshape=reshape)

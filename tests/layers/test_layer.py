@@ -321,6 +321,14 @@ class TestConfiguration:
         with pytest.raises(NotImplementedError, match=r"must override `get_config\(\)`"):
             Around(layers.Dense(1)).get_config()
 
+        class Sizes(layers.Layer):
+            def __init__(self, *sizes: int, **kwargs: Any) -> None:
+                super().__init__(**kwargs)
+
+        with pytest.raises(NotImplementedError, match=r"arguments without a name \(`\*args`\)"):
+            Sizes(1, 2).get_config()
+        assert Sizes(name="s").get_config()["name"] == "s"
+
     def test_a_dtype_policy_travels(self) -> None:
         layer = layers.Dense(2, dtype="float64")
         assert np.asarray(layer(X)).dtype == "float64"

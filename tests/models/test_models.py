@@ -250,6 +250,25 @@ def test_errors_say_what_is_wrong(call: Any, text: str) -> None:
         call()
 
 
+def test_what_holds_itself_is_refused_and_what_was_raised_in_a_property_is_told() -> None:
+    chain = keras.Sequential()
+    with pytest.raises(ValueError, match=r"'sequential.*' cannot be a layer of itself"):
+        chain.add(chain)
+    with pytest.raises(AttributeError, match="has no defined input shape yet"):
+        chain.input_shape  # noqa: B018
+
+    class Net(keras.Model):
+        @property
+        def width(self) -> int:
+            return self.size.width
+
+    net = Net()
+    with pytest.raises(AttributeError, match="'Net' object has no attribute 'size'"):
+        net.width  # noqa: B018
+    with pytest.raises(ValueError, match="cannot hold itself as a sublayer"):
+        net.inner = net
+
+
 def test_model_without_call_says_so() -> None:
     class Net(keras.Model):
         pass

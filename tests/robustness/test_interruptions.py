@@ -117,6 +117,18 @@ def test_predict_and_fit_inside_a_callback(model):
 
 
 @pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # JAX's, where the tests beside real Keras have loaded it
+def test_a_model_that_a_callback_compiles_anew_trains_on_with_what_it_was_given(model):
+    def again(epoch, logs=None):
+        model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+
+    history = model.fit(X, Y, epochs=3, verbose=0, callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=again)])
+    assert all(loss > 0 for loss in history.history["loss"]) and int(model.optimizer.iterations) == 0
+    model.fit(X, Y, epochs=2, verbose=0, callbacks=[keras.callbacks.LambdaCallback(on_epoch_begin=again)])
+    assert int(model.optimizer.iterations) > 0
+    with pytest.raises(RuntimeError, match="in the middle of an epoch"):
+        model.fit(X, Y, verbose=0, callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=again)])
+
+
 def test_a_child_forked_in_the_middle_of_training_can_train(model):
     seen = []
 

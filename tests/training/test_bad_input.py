@@ -12,6 +12,8 @@ import nacre as keras
 from training import training_cases as C
 
 X, Y = C.X, C.Y
+INSIDE_ITSELF: list[Any] = []
+INSIDE_ITSELF.append(INSIDE_ITSELF)
 CASES: dict[str, tuple[Any, str]] = {
     "lengths of x and y": (lambda m: m.fit(X, Y[:5]), "(?s)same number of samples.*'x' sizes: 50.*'y' sizes: 5"),
     "length of weights": (lambda m: m.fit(X, Y, sample_weight=np.ones(3)), "'sample_weight' sizes: 3"),
@@ -46,6 +48,14 @@ CASES: dict[str, tuple[Any, str]] = {
     "shuffle": (lambda m: m.fit(X, Y, shuffle="rows"), "shuffle.*'rows'"),
     "callback": (lambda m: m.fit(X, Y, callbacks=[3]), "callbacks.*3 of type int"),
     "class_weight": (lambda m: m.fit(X, Y, class_weight=[1, 2]), "class_weight.*list"),
+    "no class number": (lambda m: m.fit(X, Y, class_weight={"a": 1.0}), "class_weight.*'a': 1.0"),
+    "no weight": (lambda m: m.fit(X, Y, class_weight={0: None}), "class_weight.*0: None"),
+    "NaN as weight": (lambda m: m.train_on_batch(X, Y, class_weight={0: np.nan}), "class_weight.*0: nan"),
+    "labels of text": (lambda m: m.fit(X, Y.astype(str)), "y: expected numbers for the loss, got text"),
+    "a list in itself": (lambda m: m.fit(INSIDE_ITSELF, Y), "x: expected arrays, got a list that holds itself"),
+    "an empty dict": (lambda m: m.fit({}, Y), "got an empty dict"),
+    "a class": (lambda m: m.predict(np.ndarray), "x: expected an array.*type"),
+    "an empty batch": (lambda m: m.fit(iter([(X[:0], Y[:0])]), shuffle=False), "batches of at least one sample"),
     "both weights": (lambda m: m.fit(X, Y, class_weight={0: 1}, sample_weight=np.ones(50)), "at the same time"),
     "y beside a generator": (lambda m: m.fit(C.generator(), Y), "`y` should not be passed"),
     "predict": (lambda m: m.predict(X[:, :3]), r"received input with shape \(32, 3\)"),

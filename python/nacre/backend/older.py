@@ -14,7 +14,6 @@ from nacre.core.config import epsilon, floatx
 from nacre.core.naming import name_scope as name_scope
 from nacre.core.variable import Variable
 
-
 # What differs in the names of arguments alone.
 clip = renamed(ops.clip, "x min_value max_value")
 equal, not_equal = renamed(ops.equal, "x y"), renamed(ops.not_equal, "x y")

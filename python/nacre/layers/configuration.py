@@ -45,8 +45,9 @@ class ConfiguredLayer(LayerState):
             cls = type(self).__name__
             raise NotImplementedError(
                 f"Object {cls} was created by passing non-serializable argument values in `__init__()`, or arguments "
-                "without a name (`*args`), and therefore the object must override `get_config()` in order to be serializable. Please implement `get_config()`: "
-                "call `super().get_config()` and add every argument of `__init__()` to the dict."
+                "without a name (`*args`), and therefore the object must override `get_config()` in order to be "
+                "serializable. Please implement `get_config()`: call `super().get_config()` and add every argument of "
+                "`__init__()` to the dict."
             )
         return given
 

@@ -132,6 +132,8 @@ class LayerState(Operation):
         return value
 
     def _track_layer(self, layer: LayerState) -> None:
+        if layer is self:
+            raise ValueError(f"{type(self).__name__} '{self.name}' cannot hold itself as a sublayer")
         if not _holds(self._layers, layer):
             if self._locked:
                 raise ValueError(_LOCKED)

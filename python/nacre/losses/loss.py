@@ -157,9 +157,14 @@ class LossFunctionWrapper(Loss):
         return cls(**config)
 
 
+_MOST_AXES = 64  # of a NumPy array
+
+
 def is_numbers(x: Any) -> bool:
     """Whether `x` is a list of numbers, or of such lists: one array, not a structure of several."""
-    while isinstance(x, (list, tuple)) and x and not hasattr(x, "_fields"):
+    for _ in range(_MOST_AXES + 1):  # a list may hold itself
+        if not isinstance(x, (list, tuple)) or not x or hasattr(x, "_fields"):
+            break
         x = x[0]
     return isinstance(x, (bool, int, float, np.number, np.bool_))
 

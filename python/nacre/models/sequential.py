@@ -48,6 +48,8 @@ class Sequential(Model):
             origin = layer._keras_history.operation
             if isinstance(origin, InputLayer):
                 layer = origin
+        if layer is self:
+            raise ValueError(f"Sequential model '{self.name}' cannot be a layer of itself")
         if not isinstance(layer, Layer):
             raise ValueError(
                 f"Only instances of `keras.Layer` can be added to a Sequential model. Received: {layer} (of type "

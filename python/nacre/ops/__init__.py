@@ -18,8 +18,8 @@ from nacre.ops import products as _products  # noqa: F401  # as above
 # Those that most programs load anyhow come first.
 _FAMILIES = (
     "arithmetic", "products", "indexing", "reduction", "manipulation", "probabilities", "convolution", "pooling",
-    "nn", "creation",
-    "core", "arrangement", "padding", "sorting", "special", "nan_reduction", "linalg", "signals", "rearrangement", "ctc",
+    "nn", "creation", "padding",
+    "core", "arrangement", "sorting", "special", "nan_reduction", "linalg", "signals", "rearrangement", "ctc",
 )  # fmt: skip
 _NAMESPACES = ("image", "linalg", "nn", "numpy")  # keras.ops.<name>: found by import, too
 

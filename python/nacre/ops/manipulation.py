@@ -15,7 +15,6 @@ from nacre.core.tensor import Symbol, Tensor, install_operators
 from nacre.core.variable import Variable
 from nacre.ops.base import public, value
 from nacre.ops.elementwise import BroadcastTo, same_dtype
-from nacre.ops.gather import Take
 from nacre.ops.movement import (
     Concat,
     Reshape,

@@ -14,7 +14,7 @@ from nacre.ops.base import public, value
 from nacre.ops.elementwise import cast_to
 from nacre.ops.gather import Take
 from nacre.ops.manipulation import broadcast_to, concatenate, sizes_of
-from nacre.ops.movement import Pad, reshaped, slice_axis
+from nacre.ops.movement import Pad, slice_axis
 from nacre.ops.sorting import median
 
 __all__ = ["pad"]

@@ -161,14 +161,31 @@ def check_batch(x: Any, y: Any, sample_weight: Any) -> None:
     Raises ValueError where they have not.
     """
     sizes = {len(a) for a in leaves(x)}
+    if sizes == {0} and y is not None:
+        raise ValueError("x: expected batches of at least one sample, got one of none. Leave empty batches out")
     if not {len(a) for a in (*leaves(y), *leaves(sample_weight))} <= sizes:
         check_lengths(x=x, y=y, sample_weight=sample_weight)
 
 
-def class_weight_to_sample_weights(y: Any, class_weight: dict[int, float]) -> np.ndarray[Any, Any]:
-    """The weight of each sample by its class: class numbers, or one-hot rows; 1 for classes that are not named."""
+def check_class_weight(class_weight: Any) -> None:
+    """Raises TypeError for what is no dict, ValueError for one that does not give numbers to class numbers."""
     if not isinstance(class_weight, dict):
         raise TypeError(f"class_weight: expected a dict from class number to weight, got {type(class_weight).__name__}")
+    for label, weight in class_weight.items():
+        if not (_is_finite(label) and int(label) == label and _is_finite(weight)):
+            raise ValueError(
+                f"class_weight: expected a number for each class number, such as {{0: 1.0}}, got {label!r}: {weight!r}"
+            )
+
+
+def _is_finite(x: Any) -> bool:
+    x = np.asarray(x)
+    return x.ndim == 0 and x.dtype.kind in "biuf" and bool(np.isfinite(x))
+
+
+def class_weight_to_sample_weights(y: Any, class_weight: dict[int, float]) -> np.ndarray[Any, Any]:
+    """The weight of each sample by its class: class numbers, or one-hot rows; 1 for classes that are not named."""
+    check_class_weight(class_weight)
     y = np.asarray(y)
     if y.ndim > 1:
         y = np.argmax(y, axis=-1) if y.shape[-1] != 1 else np.squeeze(y, axis=-1)

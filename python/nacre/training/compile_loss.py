@@ -35,6 +35,8 @@ def get_loss(identifier: Any, y_true: Any, y_pred: Any) -> Loss | None:
     """The Loss for one output; `"crossentropy"` and `"ce"` are chosen by its shape. None stays None."""
     if identifier is None:
         return None
+    if y_true is not None and not hasattr(y_true, "shape"):
+        raise TypeError("y: expected numbers for the loss, got text. Give each word a number (layers.StringLookup)")
     name = identifier if isinstance(identifier, str) else None
     if isinstance(identifier, str) and identifier.lower() in ("crossentropy", "ce"):
         found: Any = identifiers.get(f"{kind_of_labels(y_true, y_pred)}_crossentropy")

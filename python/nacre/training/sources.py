@@ -18,6 +18,7 @@ import numpy as np
 from nacre.core import tree
 from nacre.training.arrays import (
     check_batch,
+    check_class_weight,
     check_lengths,
     class_weight_to_sample_weights,
     is_arrays,
@@ -55,12 +56,16 @@ def make_source(
     class_weight: dict[int, float] | None = None,
 ) -> Source:
     """The Source for what the user passed as `x`. Raises ValueError for combinations that make no sense."""
-    if class_weight is not None and not isinstance(class_weight, dict):
-        raise TypeError(f"class_weight: expected a dict from class number to weight, got {type(class_weight).__name__}")
+    if class_weight is not None:
+        check_class_weight(class_weight)
     if isinstance(x, PyDataset):
         _refuse(x, y, sample_weight, "PyDataset")
         return PyDatasetSource(x, class_weight, bool(shuffle))
-    if is_arrays(x):
+    try:
+        arrays = is_arrays(x)
+    except RecursionError:
+        raise ValueError(f"x: expected arrays, got a {type(x).__name__} that holds itself") from None
+    if arrays:
         return ArraySource(x, y, sample_weight, batch_size, steps_per_epoch, shuffle, class_weight)
     if isinstance(x, types.GeneratorType) or (hasattr(x, "__next__") and hasattr(x, "__iter__")):
         _refuse(x, y, sample_weight, "a generator")
@@ -76,7 +81,7 @@ def make_source(
                 stacklevel=4,
             )
         return GeneratorSource(x)
-    if hasattr(x, "__iter__") and not isinstance(x, (str, bytes, dict, list, tuple)):
+    if hasattr(x, "__iter__") and not isinstance(x, (str, bytes, dict, list, tuple, type)):
         _refuse(x, y, sample_weight, f"a {type(x).__name__}")
         if class_weight is not None and _is_torch_loader(x):
             raise ValueError(
@@ -90,7 +95,8 @@ def make_source(
     if any(part is None for part in tree.flatten(x)):
         raise ValueError("x: an input of the model that is not optional is None")
     to_arrays(x, "x")  # says which part is no array
-    raise ValueError(f"x: expected arrays, a generator, a PyDataset or an iterable, got {type(x).__name__}")
+    what = "a class" if isinstance(x, type) else f"an empty {type(x).__name__}"
+    raise ValueError(f"x: expected arrays, a generator, a PyDataset or an iterable, got {what}")
 
 
 def _refuse(x: Any, y: Any, sample_weight: Any, what: str) -> None:
@@ -245,8 +251,9 @@ class PyDatasetSource(Source):
     def batches(self) -> Iterator[Any]:
         n = self._dataset.num_batches
         self.num_batches = n
-        numbers: Any = itertools.count() if n is None else list(range(n))
+        numbers: Any = itertools.count() if n is None else range(n)
         if self._shuffle and n is not None:
+            numbers = list(numbers)
             random.shuffle(numbers)
         workers = self._dataset.workers
         fetched = (

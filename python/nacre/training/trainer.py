@@ -109,14 +109,22 @@ class Trainer(Compilable):
                 model=self,
             )
         _set(self, "stop_training", False)
-        step = self.make_train_function()
+        step, compiled = self.make_train_function(), self._compile_config
         callbacks.on_train_begin()
         logs: dict[str, Any] | None = None
         first = initial_epoch if self._initial_epoch is None else self._initial_epoch
         for epoch in range(first, epochs):
             self.reset_metrics()
             callbacks.on_epoch_begin(epoch)
+            if self._compile_config is not compiled:  # a callback has compiled the model anew
+                if self._needs_build():
+                    self._symbolic_build(first_batch(source))
+                step, compiled = self.make_train_function(), self._compile_config
             last = run_epoch(self, step, iterator, callbacks, "train")
+            if self._compile_config is not compiled:
+                raise RuntimeError(
+                    "compile() was called in the middle of an epoch of fit(). Call it in on_epoch_begin or on_epoch_end"
+                )
             logs = python_logs(self._metrics_or_logs(last))
             if validation is not None and _due(epoch, validation_freq):
                 found = self._evaluate(validation, validation_steps, callbacks)
@@ -268,7 +276,7 @@ class Trainer(Compilable):
         """One batch as steps take it, checked; everything is built for it."""
         x, y, w = to_arrays(x, "x"), to_arrays(y, "y"), to_arrays(sample_weight, "sample_weight")
         check_batch(x, y, w)
-        if not all(len(a) for a in leaves(x)):
+        if not any(len(a) for a in leaves(x)):
             raise ValueError("x: expected at least one sample, got arrays of length 0")
         data = pack_x_y_sample_weight(x, y, w)
         if self._needs_build() or self._output_specs is None:

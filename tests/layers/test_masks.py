@@ -64,3 +64,15 @@ def test_a_built_merge_layer_wants_a_list_as_before(layer: Any) -> None:
     layer([x, x])
     with pytest.raises(ValueError, match="should be called on a list of"):
         layer(x)
+
+
+@pytest.mark.parametrize("kind", [layers.LSTM, layers.GRU, layers.SimpleRNN])
+def test_recurrent_layers_take_a_mask_of_one_value_per_step_and_no_other(kind):
+    x, mask = np.ones((2, 4, 3), "float32"), np.arange(4)[None] < [[3], [4]]
+    layer = kind(2)
+    np.testing.assert_array_equal(layer(x, mask=mask), layer(x, mask=mask[..., None]))
+    for shape in ((2, 5), (2, 3), (3, 4), (2,)):
+        with pytest.raises(ValueError, match=r"expected a mask of shape \(2, 4\), one value per step"):
+            layer(x, mask=np.ones(shape, bool))
+    steps, masks = Input((None, 3)), Input((4,), dtype="bool")
+    assert Model([steps, masks], layer(steps, mask=masks)).predict([x, mask], verbose=0).shape == (2, 2)

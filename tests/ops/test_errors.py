@@ -59,6 +59,8 @@ BAD: dict[str, Callable[[], Any]] = {
     "sparse_categorical_crossentropy": lambda: ops.sparse_categorical_crossentropy([0, 1, 1], X),
     "binary_crossentropy": lambda: ops.binary_crossentropy(X, np.ones(2)),
     "one_hot": lambda: ops.one_hot([1], -2),
+    "rfft": lambda: ops.rfft(X[:, :0]),
+    "irfft": lambda: ops.irfft((X[:, :1], X[:, :1])),
     "take": lambda: ops.take(X, [0], axis=2),
     "take ": lambda: ops.take(X, [0.5], axis=1),
     "take_along_axis": lambda: ops.take_along_axis(X, [0], axis=1),
@@ -92,3 +94,17 @@ def test_a_bad_argument_is_an_error_that_names_the_function(name: str) -> None:
 def test_arguments_without_numbers_are_type_errors(function: Any, bad: Any) -> None:
     with pytest.raises(TypeError):
         function(X, bad)
+
+
+def test_values_that_no_dtype_holds_and_those_behind_a_mask_are_refused() -> None:
+    with pytest.raises(ValueError, match="18446744073709551615 does not fit into int64"):
+        ops.convert_to_tensor(np.array([1, 2**64 - 1], np.uint64))
+    assert np.asarray(ops.convert_to_tensor(np.array([2**64 - 1], np.uint64), "float32"))[0] == 2.0**64
+    with pytest.raises(ValueError, match="masked array"):
+        ops.convert_to_tensor(np.ma.masked_array([1.0, 2.0], [True, False]))
+    assert np.asarray(ops.convert_to_tensor(np.ma.masked_array([1.0, 2.0]))).tolist() == [1, 2]
+
+
+def test_positions_outside_are_those_at_the_edge() -> None:
+    found = ops.unravel_index([99, -99, -1], (2, 3))
+    assert [np.asarray(i).tolist() for i in found] == [[1, 0, 1], [2, 0, 2]]

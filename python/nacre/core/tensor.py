@@ -379,7 +379,11 @@ def as_array(value: Any, dtype: str | None = None) -> np.ndarray[Any, Any]:
             f"expected numbers (an array, a list or a scalar of floats, ints or bools), got {type(value).__name__} "
             f"of dtype {array.dtype}: {_short(value)}"
         )
+    if type(array) is not np.ndarray and np.any(getattr(array, "mask", False)):
+        raise ValueError("a masked array has no value where it is masked: give array.filled(...) or array.data")
     wanted = NUMPY[dtype] if dtype is not None else NUMPY[standardize_dtype(array.dtype)]
+    if array.dtype == np.uint64 and wanted == np.int64 and array.size and array.max() >= 2**63:
+        raise ValueError(f"{array.max()} does not fit into int64, in which uint64 is held")
     if array.dtype != wanted:
         array = array.astype(wanted)
     return array if array.flags.c_contiguous else np.ascontiguousarray(array).reshape(array.shape)

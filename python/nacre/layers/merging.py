@@ -229,7 +229,7 @@ class Concatenate(Merge):
         self.axis = axis
 
     def _check(self, input_shape: Any) -> None:
-        if is_shape(input_shape) or len(input_shape) < 1 or not all(is_shape(s) for s in input_shape):
+        if not input_shape or is_shape(input_shape) or not all(is_shape(s) for s in input_shape):
             raise ValueError(
                 "A `Concatenate` layer should be called on a list of at least 1 input. Received: "
                 f"input_shape={input_shape}"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nacre import ops
-from nacre.core import tree
+from nacre.core import trace, tree
 from nacre.core.registry import deserialize_keras_object, serialize_keras_object
 from nacre.core.variable import Variable
 from nacre.layers.arguments import config_of, is_int
@@ -227,7 +227,7 @@ class RNN(Layer):
             raise ValueError(
                 f"{type(self).__name__} '{self.name}': expected {expected} initial states, got {len(states)}"
             )
-        mask = tree.flatten(mask)[0] if mask is not None else None
+        mask = self._mask_of_steps(mask, sequences)
         try:
             whole = self._whole(sequences, states, mask, training)
             if whole is None:
@@ -255,6 +255,20 @@ class RNN(Layer):
         if not hasattr(self.cell, "cells"):
             return states
         return [s[0] if len(s) == 1 else s for s in initial_structure(self.cell, states)]
+
+    def _mask_of_steps(self, mask: Any, sequences: Any) -> Any:
+        """The mask as (N, T); it may come as (N, T, 1)."""
+        if mask is None:
+            return None
+        mask = ops.convert_to_tensor(tree.flatten(mask)[0])
+        if len(mask.shape) == 3 and mask.shape[2] == 1:
+            mask = ops.squeeze(mask, -1)
+        if tuple(mask.shape) != tuple(sequences.shape[:2]) and not trace.probing():
+            raise ValueError(
+                f"{type(self).__name__} '{self.name}': expected a mask of shape {tuple(sequences.shape[:2])}, one "
+                f"value per step, got shape {tuple(mask.shape)}"
+            )
+        return mask
 
     def _in_order(self, mask: Any) -> Any:
         """The mask (N, T) as (T, N, 1), in the order of the steps."""

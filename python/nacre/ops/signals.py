@@ -14,6 +14,7 @@ import numpy as np
 from nacre.core import trace
 from nacre.core.spec import is_float, normalize_axis
 from nacre.core.tensor import Tensor
+from nacre.ops.arithmetic import clip
 from nacre.ops.base import public, scalar, value, values_of
 from nacre.ops.elementwise import Add, Div, Log, Mul, Sqrt, Square, Sub, SumTo, floating, same_float
 from nacre.ops.gather import Take, TakeGradX
@@ -134,8 +135,10 @@ def _fitted(x: Any, length: int) -> Any:
 
 
 def _length(n: Any, default: int, name: str) -> int:
-    if n is None:
+    if n is None and default > 0:
         return default
+    if n is None:
+        raise ValueError(f"{name}: expected at least one number along the last axis; its length would be {default}")
     if isinstance(n, bool) or not hasattr(n, "__index__") or n.__index__() < 1:
         raise ValueError(f"{name}: expected fft_length to be a positive int, got {n!r}")
     return int(n.__index__())
@@ -384,8 +387,8 @@ def unravel_index(indices: Any, shape: Any) -> Any:
     """
     index = value(indices)
     sizes = as_shape(shape, "unravel_index")
-    n = scalar(math.prod(sizes), index.dtype)
-    index = index % n  # from the end when negative
+    count = math.prod(sizes)
+    index = clip(index, -count, count - 1) % scalar(count, index.dtype)  # from the end when negative
     found = []
     for size in reversed(sizes):
         step = scalar(size, index.dtype)

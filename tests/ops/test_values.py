@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import nacre
-from nacre import ops
+from nacre import Input, Model, ops
 from nacre.core.tensor import Tensor
 from nacre.runtime.compiled import CompiledFunction
 
@@ -121,6 +121,20 @@ def test_counts_per_value() -> None:
     counts, edges = ops.histogram(X, 3)
     np.testing.assert_array_equal(counts, np.histogram(X, 3)[0])
     np.testing.assert_allclose(edges, np.histogram(X, 3)[1])
+
+
+@pytest.mark.parametrize("range_", [None, (-1, 2), (0.5, 0.5)])
+def test_histograms_inside_a_model_are_those_outside(range_: Any) -> None:
+    inputs = Input((None,))
+    counts, edges = ops.histogram(inputs, 4, range_)
+    assert (counts.shape, edges.shape) == ((4,), (5,))
+    model = Model(inputs, [counts, edges])
+    for data in (np.linspace(-2, 3, 20).reshape(4, 5), np.full((2, 3), 7.0), [[0.5, -1, 2, np.nan]]):
+        data = np.asarray(data, np.float32)
+        if range_ is not None or np.isfinite(data).all():
+            got, wanted = model(data), np.histogram(data, 4, range_)
+            np.testing.assert_array_equal(got[0], wanted[0])
+            np.testing.assert_allclose(got[1], wanted[1], rtol=1e-6)
 
 
 def test_unique_with_all_its_companions() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from nacre.core.op import Op
 from nacre.core.spec import DTYPE_CODE, Spec, is_float, is_int, normalize_axes, normalize_axis
-from nacre.core.tensor import Tensor, as_array
+from nacre.core.tensor import Symbol, Tensor, as_array
 from nacre.ops.base import public, scalar, value
 from nacre.ops.elementwise import (
     Add,
@@ -31,6 +31,7 @@ from nacre.ops.elementwise import (
     Select,
     Sub,
     SumTo,
+    cast_to,
     floating,
     same_dtype,
 )
@@ -362,9 +363,27 @@ def histogram(x: Any, bins: int = 10, range: Any = None) -> Any:
         raise ValueError(f"Argument `range` must be a tuple of two elements. Received: range={range!r}")
     if range is not None and range[1] < range[0]:
         raise ValueError(f"The second element of `range` must be greater than the first. Received: range={range!r}")
-    array = as_array(x if not hasattr(x, "value") else x.value)
-    counts, edges = np.histogram(array, bins.__index__(), None if range is None else (range[0], range[1]))
+    x = value(x)
+    if isinstance(x, Symbol):
+        return _histogram(x, bins.__index__(), range)
+    counts, edges = np.histogram(x.numpy(), bins.__index__(), None if range is None else (range[0], range[1]))
     return Tensor(counts.astype(np.int32)), Tensor(edges.astype(np.float32))
+
+
+def _histogram(x: Any, bins: int, range: Any) -> tuple[Any, Any]:
+    x = cast_to(reshaped(x, (x.size,)), "float32")
+    if range is not None or not x.size:
+        low, high = (scalar(float(end), "float32") for end in (range or (0, 1)))
+    else:
+        low, high = MinTo((1,))(x), MaxTo((1,))(x)
+    half = Select()(Eq()(low, high), scalar(0.5, "float32"), scalar(0.0, "float32"))  # a part is never empty
+    low, high = Sub()(low, half), Add()(high, half)
+    shares = Tensor(np.linspace(0, 1, bins + 1, dtype=np.float32))
+    edges = Add()(Mul()(low, Tensor(1 - shares._array)), Mul()(high, shares))
+    at = Sub()(searchsorted(edges, x, "right"), scalar(1, "int32"))
+    at = Select()(Eq()(x, high), scalar(bins - 1, "int32"), at)  # the last part has both its ends
+    at = Select()(Lt()(at, scalar(0, "int32")), scalar(bins, "int32"), at)  # left out, as what lies above
+    return TakeGradX(0, (bins,))(BroadcastTo(x.shape)(scalar(1, "int32")), at), edges
 
 
 @public

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nacre import ops, random
+from nacre import Variable, ops, random
 
 X = np.ones((2, 3), np.float32)
 IMAGE = np.ones((1, 4, 4, 2), np.float32)
@@ -100,6 +100,21 @@ def test_values_that_no_dtype_holds_and_those_behind_a_mask_are_refused() -> Non
     with pytest.raises(ValueError, match="18446744073709551615 does not fit into int64"):
         ops.convert_to_tensor(np.array([1, 2**64 - 1], np.uint64))
     assert np.asarray(ops.convert_to_tensor(np.array([2**64 - 1], np.uint64), "float32"))[0] == 2.0**64
+    whole = np.int32([1, 2])
+    for call in (
+        lambda: ops.convert_to_tensor([2**40, 1], "int32"),
+        lambda: ops.cast(2**40, "int32"),
+        lambda: ops.pad(whole, 1, constant_values=2**40),
+        lambda: Variable(whole).assign([2**40, 1]),
+        lambda: Variable(2**40, dtype="int32"),
+    ):
+        with pytest.raises(ValueError, match="1099511627776 does not fit into int32"):
+            call()
+    with pytest.raises(ValueError, match="-1 does not fit into uint8"):
+        ops.convert_to_tensor([3, -1], "uint8")
+    with pytest.raises(ValueError, match="no power of -1"):
+        ops.power(whole, -1)
+    assert ops.arange(2**31 - 1, 2**31 + 1).tolist() == [2**31 - 1, 2**31]
     with pytest.raises(ValueError, match="masked array"):
         ops.convert_to_tensor(np.ma.masked_array([1.0, 2.0], [True, False]))
     assert np.asarray(ops.convert_to_tensor(np.ma.masked_array([1.0, 2.0]))).tolist() == [1, 2]

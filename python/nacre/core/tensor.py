@@ -382,11 +382,20 @@ def as_array(value: Any, dtype: str | None = None) -> np.ndarray[Any, Any]:
     if type(array) is not np.ndarray and np.any(getattr(array, "mask", False)):
         raise ValueError("a masked array has no value where it is masked: give array.filled(...) or array.data")
     wanted = NUMPY[dtype] if dtype is not None else NUMPY[standardize_dtype(array.dtype)]
-    if array.dtype == np.uint64 and wanted == np.int64 and array.size and array.max() >= 2**63:
-        raise ValueError(f"{array.max()} does not fit into int64, in which uint64 is held")
     if array.dtype != wanted:
+        # Arrays wrap around, as NumPy's do; what Python says in numbers, and uint64, which is held in int64, must fit.
+        if array.dtype == np.uint64 or type(value) in (int, list, tuple):
+            _check_fits(array, wanted)
         array = array.astype(wanted)
     return array if array.flags.c_contiguous else np.ascontiguousarray(array).reshape(array.shape)
+
+
+def _check_fits(array: np.ndarray[Any, Any], wanted: Any) -> None:
+    if array.dtype.kind in "iu" and wanted.kind in "iu" and array.size:
+        low, high = int(array.min()), int(array.max())
+        limits = np.iinfo(wanted)
+        if low < limits.min or high > limits.max:
+            raise ValueError(f"{high if high > limits.max else low} does not fit into {wanted.name}")
 
 
 def _int_dtype(array: np.ndarray[Any, Any]) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from nacre.core.autodiff import install_arithmetic
 from nacre.core.op import Op
-from nacre.core.spec import is_float, is_int
+from nacre.core.spec import is_float, is_int, standardize_dtype
 from nacre.core.tensor import Tensor, install_operators
 from nacre.ops import elementwise as e
 from nacre.ops.base import pair, public, python_number, scalar, value, values_of, weak_dtype
@@ -175,6 +175,8 @@ def power(x1: Any, x2: Any) -> Any:
     [1.0, 4.0, 9.0]
     """
     a, b = pair(x1, x2)
+    if type(x2) is int and x2 < 0 and is_int(b.dtype):
+        raise ValueError(f"power: whole numbers have no power of {x2}; cast them to float32 first")
     if type(x2) in (int, float) and a.dtype == b.dtype:
         run, takes = _POWERS.get(x2, (None, None))
         if run is not None and takes(a.dtype):
@@ -261,7 +263,7 @@ def cast(x: Any, dtype: Any) -> Any:
     >>> cast([1.7, -1.7], "int32").tolist()
     [1, -1]
     """
-    return e.cast_to(x, dtype)
+    return scalar(x, standardize_dtype(dtype)) if type(x) is int else e.cast_to(x, dtype)
 
 
 @public
@@ -282,10 +284,11 @@ def clip(x: Any, x_min: Any, x_max: Any) -> Any:
 
 @public
 def nonzero(x: Any) -> tuple[Any, ...]:
-    """The indices of the elements that are not zero, one int32 tensor per axis. Their number depends on values: eager
-    only."""
+    """The indices of the elements that are not zero, one int32 tensor per axis (int64 for axes that need it). Their
+    number depends on values: eager only."""
     x = value(x)
-    return tuple(Tensor(i.astype(np.int32)) for i in np.nonzero(np.asarray(x)))
+    found = np.nonzero(np.asarray(x))
+    return tuple(Tensor(i if n > 2**31 else i.astype(np.int32)) for i, n in zip(found, x.shape))
 
 
 @public

@@ -125,7 +125,7 @@ def _number(x: Any, name: str) -> Any:
 def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) -> Any:
     """start, start + step, ... below `stop` (above it for a negative step); with one argument from 0 up to it.
 
-    int32 when all are ints, else `floatx()`.
+    int32 when all are ints (int64 when the numbers need it), else `floatx()`.
 
     >>> arange(2, 8, 3).tolist()
     [2, 5]
@@ -138,7 +138,8 @@ def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) ->
         if any(type(v) is float for v in numbers):
             dtype = result_dtype(floatx(), *(standardize_dtype(d) for d in dtypes if is_float(standardize_dtype(d))))
         else:
-            dtype = result_dtype("int32", *(standardize_dtype(d) for d in dtypes))
+            wide = any(not -(2**31) <= v < 2**31 for v in numbers)
+            dtype = result_dtype("int64" if wide else "int32", *(standardize_dtype(d) for d in dtypes))
     name = standardize_dtype(dtype)
     if numbers[2] == 0:
         raise ValueError("arange: step cannot be 0")

@@ -10,7 +10,7 @@ from nacre.core.spec import is_float
 from nacre.core.tensor import Tensor
 from nacre.ops import reduction
 from nacre.ops.arithmetic import floor, round
-from nacre.ops.base import public, value
+from nacre.ops.base import public, scalar, value
 from nacre.ops.elementwise import cast_to
 from nacre.ops.gather import Take
 from nacre.ops.manipulation import broadcast_to, concatenate, sizes_of
@@ -53,6 +53,8 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = N
         fill = np.asarray(fill).item() if np.size(fill) == 1 else fill
     if type(fill) not in (int, float, bool):
         raise TypeError(f"pad: expected constant_values to be a number, got {constant_values!r}")
+    if type(fill) is int:
+        scalar(fill, x.dtype)  # raises for what does not fit
     sizes_of(tuple(a + d + b for d, (a, b) in zip(x.shape, widths)), "pad")
     return Pad(widths, float(fill))(x)
 

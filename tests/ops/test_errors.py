@@ -123,3 +123,9 @@ def test_values_that_no_dtype_holds_and_those_behind_a_mask_are_refused() -> Non
 def test_positions_outside_are_those_at_the_edge() -> None:
     found = ops.unravel_index([99, -99, -1], (2, 3))
     assert [np.asarray(i).tolist() for i in found] == [[1, 0, 1], [2, 0, 2]]
+
+
+def test_gaps_and_steps_beyond_every_image_leave_no_second_window() -> None:
+    image = np.ones((1, 2, 4, 4), np.float32)
+    assert ops.unfold(image, 2, dilation=2**63).shape == (1, 8, 0)
+    assert ops.unfold(image, 2, stride=2**63).shape == (1, 8, 1)

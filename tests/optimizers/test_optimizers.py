@@ -158,6 +158,7 @@ def test_unknown_variables_and_wrong_shapes_change_nothing() -> None:
         (lambda: optimizers.SGD(momentum=1), "momentum=1"),
         (lambda: optimizers.SGD(momentum=2.0), "momentum=2.0"),
         (lambda: optimizers.SGD(clipnorm=-1.0), "clipnorm=-1.0"),
+        (lambda: optimizers.SGD(clipvalue="x"), "clipvalue=x"),
         (lambda: optimizers.SGD(clipnorm=1.0, clipvalue=1.0), "Only one of"),
         (lambda: optimizers.SGD(use_ema=True, ema_momentum=2), "ema_momentum=2"),
         (lambda: optimizers.SGD(gradient_accumulation_steps=1), "gradient_accumulation_steps=1"),
@@ -173,6 +174,11 @@ def test_unknown_variables_and_wrong_shapes_change_nothing() -> None:
 def test_wrong_arguments_are_named(make_it: Any, text: str) -> None:
     with pytest.raises(ValueError, match=text):
         make_it()
+
+
+def test_only_variables_are_trained() -> None:
+    with pytest.raises(TypeError, match="SGD: expected Variables to train, got ndarray"):
+        optimizers.SGD().apply([np.ones(3, "float32")], [np.ones(3, "float32")])
 
 
 def test_old_arguments_are_understood() -> None:

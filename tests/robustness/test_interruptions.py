@@ -65,6 +65,7 @@ def test_a_generator_that_raises_ends_fit_with_its_error(model, after):
 
 def test_a_signal_interrupts_training_within_a_second(model):
     first = model.get_weights()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start with it ignored
     timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     start = time.monotonic()

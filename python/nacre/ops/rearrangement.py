@@ -72,6 +72,7 @@ def _columns(size: Any, window: Any, gaps: Any, pads: Any, steps: Any) -> np.nda
     """The places (window elements, windows) of each column in a padded image, flattened."""
     (h, w), (kh, kw) = (n + 2 * p for n, p in zip(size, pads)), window
     oh, ow = (window_count(n, k, s, g) for n, k, s, g in zip((h, w), window, steps, gaps))
+    gaps, steps = ([min(v, 2**31) for v in pair] for pair in (gaps, steps))  # larger ones lead out of every image
     rows = (np.arange(kh) * gaps[0])[:, None, None, None] + (np.arange(oh) * steps[0])[None, None, :, None]
     columns = (np.arange(kw) * gaps[1])[None, :, None, None] + (np.arange(ow) * steps[1])[None, None, None, :]
     places: np.ndarray[Any, Any] = (rows * w + columns).reshape(kh * kw, oh * ow).astype(np.int32)

@@ -21,6 +21,7 @@ from nacre.core import naming, trace
 from nacre.core.registry import deserialize_keras_object, serialize_keras_object
 from nacre.core.stateless import StatelessScope
 from nacre.core.variable import Variable
+from nacre.ops.base import is_number
 from nacre.optimizers.schedules.schedule import LearningRateSchedule
 
 
@@ -115,7 +116,7 @@ class Optimizer:
             )
         for name in ("clipnorm", "clipvalue", "global_clipnorm"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
+            if value is not None and not (is_number(value) and value > 0):
                 raise ValueError(f"`{name}` must be a positive number. Received: {name}={value}")
         if self.use_ema:
             if not 0 <= self.ema_momentum <= 1:
@@ -198,6 +199,9 @@ class Optimizer:
         if self.built:
             return
         variables = list(variables)
+        for v in variables:
+            if not isinstance(v, Variable):
+                raise TypeError(f"{type(self).__name__}: expected Variables to train, got {type(v).__name__}")
         if self.use_ema:
             self._model_variables_moving_average = self.add_optimizer_variables(variables, "average")
         if self.gradient_accumulation_steps:
@@ -342,8 +346,7 @@ class Optimizer:
             if id(v) not in self._index:
                 raise ValueError(
                     f"Unknown variable: {v}. This optimizer can only be called for the variables it was originally "
-                    "built "
-                    "with. When working with a new set of variables, you should recreate a new optimizer instance."
+                    "built with. When working with a new set of variables, you should recreate a new optimizer instance."
                 )
         return variables
 

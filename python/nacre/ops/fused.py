@@ -25,7 +25,6 @@ from nacre.ops.convolution import (
     transformed,
 )
 from nacre.ops.elementwise import Add, Relu, ReluGrad, SumTo
-from nacre.ops.movement import Reshape
 from nacre.ops.products import MatMul
 
 
@@ -64,16 +63,15 @@ def _through_relu(node: Node, uses: Uses) -> tuple[Node, bool] | None:
 
 
 class DenseBias(Op):
-    """y = x w + b, or max(0, x w + b). x (..., K) as M rows, w (K, N), b (N,) -> y. float32.
+    """y = x w + b, or max(0, x w + b). x (M, K), w (K, N), b (N,) -> y (M, N). float32.
 
-    Replaces MatMul, (Reshape,) Add (and Relu).
+    Replaces MatMul, Add (and Relu).
     """
 
     relu: bool
-    shape: tuple[int, ...]
 
     def infer(self, x: Spec, w: Spec, b: Spec) -> Spec:
-        return Spec(self.shape, x.dtype)
+        return Spec((x.shape[0], w.shape[1]), x.dtype)
 
     def by_columns(self, x: Spec, w: Spec, b: Spec) -> tuple[bool, ...]:
         return True, False, False, True
@@ -89,21 +87,15 @@ class DenseBias(Op):
         if not found or not parts:
             return None
         x, bias = parts
-        if uses.alone(x) is not found[0]:
-            return None
-        reshape = made_by(x, Reshape)
-        if reshape is not None and uses.alone(reshape.inputs[0]) is reshape:
-            x = reshape.inputs[0]
         product = made_by(x, MatMul)
         if (
             product is None
+            or uses.alone(x) is not found[0]
             or product.op.key != MatMul(False, False).key
             or len(x.shape) != 2
-            or x.shape[1:] != bias.shape
         ):
             return None
-        y = node.outputs[0]
-        return Node(DenseBias(found[1], y.shape), (*product.inputs, bias), (y,))
+        return Node(DenseBias(found[1]), (*product.inputs, bias), node.outputs)
 
 
 class DenseGradXMasked(Op):

@@ -26,6 +26,7 @@ from nacre.passes.lower import lower
 from nacre.passes.normalize import normalize
 from nacre.passes.pack import pack
 from nacre.passes.pooled import fuse_pooled_convolutions
+from nacre.passes.reshapes import reshape_later
 from nacre.passes.simplify import remove_dead, simplify
 from nacre.passes.strips import strips
 from nacre.passes.sums import absorb_into_sums
@@ -58,6 +59,7 @@ class Plan:
         dump(graph, "simplify")
         given = len(graph.inputs)
         folded = fold(graph)
+        reshape_later(graph)
         absorb_padding(graph)
         dump(graph, "fold")
         fuse_pooled_convolutions(graph)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,34 @@ def test_a_loss_may_name_only_some_outputs() -> None:
     assert list(logs) == ["loss"]
     expected = np.mean((np.asarray(m.predict(X, verbose=0)["a"], np.float64) - Y) ** 2)
     np.testing.assert_allclose(logs["loss"], expected, rtol=1e-5)
+
+
+def test_predict_computes_batches_where_they_belong() -> None:
+    x = keras.Input((4,))
+    m = keras.Model(x, [layers.Dense(500)(x), layers.Dense(1)(x)])
+    rows = np.random.default_rng(2).normal(size=(1001, 4)).astype("float32")
+    first = m.predict(rows[:7], batch_size=7, verbose=0)
+    tracemalloc.start()
+    wide, narrow = m.predict(rows, batch_size=7, verbose=0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert wide.shape == (1001, 500)
+    assert narrow.shape == (1001, 1)
+    assert peak < 1.5 * wide.nbytes  # not once more in parts
+    np.testing.assert_array_equal(wide[:7], first[0])
+    np.testing.assert_allclose(wide[1000:], m.predict(rows[1000:], verbose=0)[0], rtol=1e-5)
+
+
+def test_predict_joins_outputs_that_are_no_rows_of_the_batch() -> None:
+    class Odd(keras.Model):
+        def call(self, x: Any) -> Any:
+            return {"sum": ops.sum(x), "twice": ops.concatenate([x, x]), "last": x[-1:]}
+
+    out = Odd().predict(X, batch_size=8, verbose=0)
+    parts = [X[:8], X[8:16], X[16:]]
+    np.testing.assert_allclose(out["sum"], [p.sum() for p in parts], rtol=1e-5)
+    np.testing.assert_array_equal(out["twice"], np.concatenate([p for p in parts for _ in range(2)]))
+    np.testing.assert_array_equal(out["last"], X[[7, 15, 19]])
 
 
 def test_a_wrong_name_is_told() -> None:

@@ -18,6 +18,7 @@ from nacre.layers.arguments import (
 from nacre.layers.input_spec import InputSpec
 from nacre.layers.layer import Layer
 from nacre.layers.low_rank import LowRank, adapted
+from nacre.ops.convolution import conv_padded
 
 
 class Windowed(Layer):
@@ -168,21 +169,11 @@ class BaseConv(Windowed, LowRank):
 
     def call(self, inputs: Any) -> Any:
         """The convolution of the inputs."""
-        inputs = self._floats(inputs)
-        padding = self.padding
-        if padding == "causal":
-            before = (self.kernel_size[0] - 1) * self.dilation_rate[0]
-            inputs = ops.pad(inputs, ((0, 0), (before, 0), (0, 0)))
-            padding = "valid"
-        x = ops.conv(
-            inputs,
-            self.kernel,
-            strides=self.strides,
-            padding=padding,
-            data_format=self.data_format,
-            dilation_rate=self.dilation_rate,
+        return self._finish(
+            conv_padded(
+                self._floats(inputs), self.kernel, self.strides, self.padding, self.data_format, self.dilation_rate
+            )
         )
-        return self._finish(x)
 
     def _output_channels(self, input_shape: Any) -> int:
         return self.filters

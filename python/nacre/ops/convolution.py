@@ -445,6 +445,13 @@ def conv(
     >>> conv(np.ones((1, 5, 5, 2), "float32"), np.ones((3, 3, 2, 4), "float32"), padding="same").shape
     (1, 5, 5, 4)
     """
+    return conv_padded(inputs, kernel, strides, padding_name(padding, "conv"), data_format, dilation_rate)
+
+
+def conv_padded(
+    inputs: Any, kernel: Any, strides: Any, padding: str, data_format: str | None, dilation_rate: Any
+) -> Any:
+    """`conv`, whose padding may also be "causal": all zeros in front, so that no window looks ahead."""
     x, w, layout, spatial = _operands("conv", inputs, kernel, data_format)
     steps = numbers(strides, spatial, "conv", "strides")
     gaps = numbers(dilation_rate, spatial, "conv", "dilation_rate")
@@ -454,8 +461,10 @@ def conv(
             "conv: The number of input channels must match the kernel (or be a multiple of its own, the number of "
             f"groups, which divides the output channels). Received: inputs.shape={x.shape}, kernel.shape={w.shape}"
         )
-    if padding_name(padding, "conv") == "same":
+    if padding == "same":
         pads = tuple(same_padding(*a) for a in zip(x.shape[1:-1], w.shape, steps, gaps))
+    elif padding == "causal":
+        pads = tuple(((size - 1) * gap, 0) for size, gap in zip(w.shape, gaps))
     else:
         pads = ((0, 0),) * spatial
     return channels_back(convolve(x, w, steps, pads, gaps, max(channels // per_group, 1)), layout)

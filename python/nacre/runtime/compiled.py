@@ -90,8 +90,11 @@ class Plan:
         self.template: list[Any] = [None] * len(low.slots)
         self.seconds: float | None = None  # that a run of it took, the last time that several were run
 
-    def bind(self) -> tuple[list[Any], list[np.ndarray[Any, Any]]]:
-        """The arrays by slot, the inputs still missing, and the new arrays that receive the outputs."""
+    def bind(
+        self, room: Callable[..., np.ndarray[Any, Any]] | None = None
+    ) -> tuple[list[Any], list[np.ndarray[Any, Any]]]:
+        """The arrays by slot, the inputs still missing, and the arrays that receive the outputs: new ones, or what
+        `room` gives."""
         if self._kept and self._fresh != latest_write():
             self._fresh = latest_write()
             for kept, slots in self._kept:
@@ -101,8 +104,8 @@ class Plan:
         for variable, slot, written in self.state:
             arrays[slot] = variable.own() if written else variable._array
         outputs = []
-        for slot, shape, dtype in self.outputs:
-            arrays[slot] = out = np.empty(shape, dtype)
+        for i, (slot, shape, dtype) in enumerate(self.outputs):
+            arrays[slot] = out = np.empty(shape, dtype) if room is None else room(i, shape, dtype)
             outputs.append(out)
         return arrays, outputs
 
@@ -179,8 +182,13 @@ class CompiledFunction:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the program for these arguments; the outputs are Tensors in the structure that `fn` returned."""
-        plan, given = self._plan((args, kwargs))
-        bound, outputs = plan.bind()
+        return self.run((args, kwargs))
+
+    def run(self, structure: Any, room: Callable[..., np.ndarray[Any, Any]] | None = None) -> Any:
+        """The same for (arguments, keyword arguments); `room(i, shape, dtype)` gives the array for output i, where they
+        are not to be new ones."""
+        plan, given = self._plan(structure)
+        bound, outputs = plan.bind(room)
         for slot, array in zip(plan.inputs, given):
             bound[slot] = array
         plan.program.run(bound)

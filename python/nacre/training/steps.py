@@ -38,11 +38,11 @@ class StepRunner:
         self.mode = mode or Mode()
         self._compiled = CompiledFunction(fn)
 
-    def __call__(self, data: Any) -> Any:
-        """What `fn` returns for one batch, as Tensors."""
+    def __call__(self, data: Any, room: Any = None) -> Any:
+        """What `fn` returns for one batch, as Tensors; see `CompiledFunction.run` for `room`."""
         if not self.mode.eager and not _has_text(data):
             try:
-                return self._compiled(data)
+                return self._compiled(data) if room is None else self._compiled.run(((data,), {}), room)
             except (TracedBranch, NotCompilable) as error:
                 self._give_up(error)
         return self.fn(_as_tensors(data))

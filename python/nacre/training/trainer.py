@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import warnings
 from typing import Any
 
@@ -19,6 +20,7 @@ from nacre.training.compilable import Compilable
 from nacre.training.compile_metrics import CompileMetrics
 from nacre.training.epochs import EpochIterator, executions, run_epoch
 from nacre.training.sources import ArraySource, first_batch, make_source, train_validation_split
+from nacre.training.steps import StepRunner
 from nacre.utils.data import pack_x_y_sample_weight, unpack_x_y_sample_weight
 
 _set = object.__setattr__  # past the layer's filing of attributes: what training notes is no part of the model's state
@@ -221,20 +223,23 @@ class Trainer(Compilable):
         step = self.make_predict_function()
         _set(self, "stop_predicting", False)
         callbacks.on_predict_begin()
-        parts: list[list[Any]] = []
+        samples = source.num_samples if isinstance(source, ArraySource) and iterator.steps is None else None
+        results: dict[int, _Result] = collections.defaultdict(lambda: _Result(samples))
+        room = {"room": lambda i, *of: results[i].room(*of)} if isinstance(step, StepRunner) else {}
         structure: Any = None
         for begin, end, group in executions(iterator.epoch(self.steps_per_execution), self.steps_per_execution):
             callbacks.on_predict_batch_begin(begin)
             for data in group:
-                structure = step(data)
-                parts.append([_numpy(a) for a in tree.flatten(structure)])
+                structure = step(data, **room)
+                for i, output in enumerate(tree.flatten(structure)):
+                    results[i].add(_numpy(output))
             callbacks.on_predict_batch_end(end, {"outputs": structure})
             if getattr(self, "stop_predicting", False):
                 break
         callbacks.on_predict_end()
-        if not parts:
+        if structure is None:
             raise ValueError("x: expected at least one batch of data, got none")
-        return tree.pack_sequence_as(structure, [_joined(column) for column in zip(*parts, strict=True)])
+        return tree.pack_sequence_as(structure, [results[i].joined() for i in sorted(results)])
 
     def _symbolic_build_inputs(self, data: Any) -> None:
         x, _, _ = unpack_x_y_sample_weight(data)
@@ -326,9 +331,47 @@ def _numpy(output: Any) -> np.ndarray[Any, Any]:
     return output._array if isinstance(output, Tensor) else np.asarray(output)
 
 
-def _joined(parts: tuple[np.ndarray[Any, Any], ...]) -> np.ndarray[Any, Any]:
-    """The outputs of all batches as one new array."""
-    return np.concatenate(parts) if parts[0].ndim else np.stack(parts)
+class _Result:
+    """An output of all batches as one array. Where the number of samples is known, each batch is computed where it
+    belongs, if it fits there."""
+
+    def __init__(self, samples: int | None) -> None:
+        self._samples = samples
+        self._whole: np.ndarray[Any, Any] | None = None
+        self._filled = 0
+        self._parts: list[np.ndarray[Any, Any]] = []  # that have no place there, and what comes after them
+        self._given: np.ndarray[Any, Any] | None = None
+
+    def room(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
+        """Memory for the next batch."""
+        place = self._place(shape, dtype)
+        self._given = np.empty(shape, dtype) if place is None else place
+        return self._given
+
+    def add(self, part: np.ndarray[Any, Any]) -> None:
+        place = self._place(part.shape, part.dtype)
+        if place is None:
+            self._parts.append(part)
+            return
+        if part is not self._given:
+            np.copyto(place, part)
+        self._filled += len(part)
+
+    def _place(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any] | None:
+        if self._parts or not shape:
+            return None
+        if self._whole is None and self._samples is not None and shape[0] < self._samples:
+            self._whole = np.empty((self._samples, *shape[1:]), dtype)
+        whole, end = self._whole, self._filled + shape[0]
+        if whole is None or shape[1:] != whole.shape[1:] or dtype != whole.dtype or end > len(whole):
+            return None
+        return whole[self._filled : end]
+
+    def joined(self) -> np.ndarray[Any, Any]:
+        if self._whole is None:
+            return np.concatenate(self._parts) if self._parts[0].ndim else np.stack(self._parts)
+        begin = self._whole[: self._filled]
+        return np.concatenate([begin, *self._parts]) if self._parts else begin
 
 
 def _row_specs(x: Any) -> list[Any]:

@@ -16,6 +16,7 @@ from nacre.core.spec import Spec
 from nacre.ops.base import public, scalar
 from nacre.ops.elementwise import Add, BroadcastTo, same_dtype
 from nacre.ops.movement import Concat, Pad, Slice, permuted, placed, reshaped
+from nacre.ops.products import lower_grad_w as lower_product_grad_w
 from nacre.ops.products import multiply_matrices
 
 __all__ = [
@@ -248,9 +249,28 @@ def transformed(k: Any, tile: int, op: Any, w: Any, turned: bool = False) -> Any
     return u
 
 
+def by_pixel(op: Any, window: tuple[int, ...], y: tuple[int, ...]) -> bool:
+    """Whether the pixels of images y are rows of a product of matrices, and so many that it sums in the same order for
+    any number of images."""
+    plain = (op.strides, op.padding, op.groups) == ((1, 1), ((0, 0), (0, 0)), 1)
+    return plain and tuple(window) == (1, 1) and y[1] * y[2] > _FEW_ROWS
+
+
+_FEW_ROWS = 8
+# Channels of a result below which `conv2d`, whose tiles are narrower, does single pixels faster than `dense`; and terms
+# of a sum up to which it does not.
+_NARROW = 48
+_SHORT = 32
+
+
 def lower_forward(k: Any, op: Any, x: Any, w: Any, b: Any, y: Any, act: int = 0, r: Any = None) -> None:
     """y = x convolved with w, plus b and (conv2d only) r, each of them or nothing, then act: 0 nothing, 1 relu, 2
     relu6."""
+    inputs, outputs = w.shape[2:]
+    if by_pixel(op, w.shape[:2], y.shape) and outputs >= _NARROW and r is None and act < 2:
+        rows = dict(M=math.prod(y.shape[:3]), K=inputs, N=outputs, ldx=x.ld, x0=0, ldy=y.ld, y0=0)
+        k.dense({**rows, "bias": int(b is not None), "act": act}, x, w, b, y)
+        return
     kernel, fields = conv_fields(op, x.shape, w.shape, y.shape, b is not None, act, x.ld, y.ld)
     tile = tile_for(op, w.shape, y.shape)
     ldr = 0 if r is None else r.ld
@@ -269,6 +289,13 @@ def lower_grad_x(
     k: Any, op: Any, dy: Any, w: Any, dx: Any, b: Any = None, r: Any = None, h: Any = None, relu: bool = False
 ) -> None:
     """dx, plus b, plus r, where these are given, then through a relu or 0 where h is not positive."""
+    inputs, outputs = w.shape[2:]
+    wide = inputs >= _NARROW or outputs <= _SHORT
+    if by_pixel(op, w.shape[:2], dy.shape) and wide and b is None and r is None and not relu:
+        rows = dict(M=math.prod(dy.shape[:3]), N=outputs, K=inputs, ldy=dy.ld, y0=0, ldx=dx.ld, x0=0)
+        mask = dict(mask=int(h is not None), ldh=0 if h is None else h.ld, h0=0)
+        k.dense_grad_x({**rows, **mask}, dy, w, h, dx)
+        return
     act = 2 if relu else int(h is not None)
     kernel, fields = conv_fields(op, dx.shape, w.shape, dy.shape, b is not None, act, dx.ld, dy.ld)
     ldr = 0 if r is None else r.ld
@@ -287,6 +314,9 @@ def lower_grad_x(
 
 def lower_grad_w(k: Any, op: Any, x: Any, dy: Any, dw: Any, db: Any) -> None:
     """dw, and db unless it is None; where the kernel gives partial sums, a second one joins them."""
+    if by_pixel(op, dw.shape[:2], dy.shape) and db is None:
+        lower_product_grad_w(k, math.prod(dy.shape[:3]), *dw.shape[2:], x, dy, dw)
+        return
     kernel, fields = conv_fields(op, x.shape, dw.shape, dy.shape, db is not None, 0, x.ld, dy.ld)
     tile = grad_w_tile_for(op, dw.shape, dy.shape)
     if tile:

@@ -1,16 +1,19 @@
-"""Optimizers in the weight gradient: where a gradient of dense weights only feeds one elementwise node of its own
-shape, that node becomes the epilogue of the product, and the gradient is never stored."""
+"""Optimizers in the weight gradient: where a gradient of dense weights, or of a convolution of single pixels, only feeds
+one elementwise node of its own shape, that node becomes the epilogue of the product, and the gradient is never stored."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from nacre.core.graph import Graph, Node
 from nacre.core.op import Op
 from nacre.core.spec import Spec
 from nacre.core.tensor import Symbol
+from nacre.ops.convolution import Conv2DGradW, by_pixel
 from nacre.ops.elementwise import BroadcastTo, Elementwise
 from nacre.ops.lowering import MOST_INPUTS, MOST_OUTPUTS, Step, program_fields
+from nacre.ops.movement import Reshape
 from nacre.ops.products import MatMul, grad_w_chunks
 from nacre.passes.fuse import Fused
 
@@ -18,15 +21,16 @@ from nacre.passes.fuse import Fused
 class DenseGradWMap(Op):
     """program(x^T dy, e1, e2, ...): see `lowering.Step` for `steps`, in which value 0 is the gradient x^T dy.
 
-    Replaces MatMul(ta) and Fused (or one elementwise op). x (M, K), dy (M, N), each e (K, N) or one number; outputs (K,
-    N). float32.
+    Replaces MatMul(ta) or Conv2DGradW, and Fused (or one elementwise op). x (M, K), dy (M, N), each e (*window, K, N) or
+    one number; outputs (*window, K, N), where the window of a convolution is (1, 1). float32.
     """
 
     steps: tuple[Step, ...]
     outs: tuple[int, ...]
+    window: tuple[int, ...] = ()
 
     def infer(self, x: Spec, dy: Spec, *es: Spec) -> Any:
-        return tuple(Spec((x.shape[1], dy.shape[1]), "float32") for _ in self.outs)
+        return tuple(Spec((*self.window, x.shape[1], dy.shape[1]), "float32") for _ in self.outs)
 
     def by_columns(self, x: Spec, dy: Spec, *es: Spec) -> tuple[bool, ...]:
         return True, True
@@ -61,6 +65,7 @@ def move_into_epilogues(graph: Graph) -> None:
             gone.add(id(product))
             for s in new.outputs:
                 s.node = new
+            nodes += [s.node for s in new.inputs[:2] if s.node is not None and id(s) not in readers]  # rows of pixels
             node = new
         nodes.append(node)
     graph.nodes = [n for n in nodes if id(n) not in gone]
@@ -86,16 +91,18 @@ def _fused(node: Node, readers: dict[int, list[Node]], escapes: set[int]) -> tup
         return None
     for at, g in enumerate(node.inputs):
         product = g.node
-        if product is not None and product.op is MatMul(True, False) and len(shape) == 2 and g.shape == shape:
-            # a long sum over few tiles is cut into parts for many cores, which have to be joined before anything else
-            whole = grad_w_chunks(product.inputs[0].shape[0], *shape) < 2
-            if (
-                whole
-                and id(g) not in escapes
-                and len(readers[id(g)]) == 1
-                and product.inputs[0] is not product.inputs[1]
-            ):
-                return product, _with_product(node, at, product, *found)
+        if product is None or g.shape != shape or id(g) in escapes or len(readers[id(g)]) != 1:
+            continue
+        x, dy = product.inputs[:2] if len(product.inputs) > 1 else (g, g)
+        if isinstance(product.op, Conv2DGradW) and by_pixel(product.op, shape[:2], dy.shape):
+            rows = math.prod(dy.shape[:3])
+        elif product.op is MatMul(True, False) and len(shape) == 2:
+            rows = x.shape[0]
+        else:
+            continue
+        # a long sum over few tiles is cut into parts for many cores, which have to be joined before anything else
+        if x is not dy and grad_w_chunks(rows, *shape[-2:]) < 2:
+            return product, _with_product(node, at, product, *found)
     return None
 
 
@@ -105,5 +112,15 @@ def _with_product(node: Node, at: int, product: Node, steps: tuple[Step, ...], o
 
     rest: tuple[Symbol, ...] = (*node.inputs[:at], *node.inputs[at + 1 :])
     new_steps = tuple((name, tuple(renumber(a) for a in args)) for name, args in steps)
-    op = DenseGradWMap(new_steps, tuple(renumber(v) for v in outs))
-    return Node(op, (*product.inputs, *rest), node.outputs)
+    op = DenseGradWMap(new_steps, tuple(renumber(v) for v in outs), product.outputs[0].shape[:-2])
+    return Node(op, (*(_as_rows(s) for s in product.inputs), *rest), node.outputs)
+
+
+def _as_rows(s: Symbol) -> Symbol:
+    """`s` with one axis beside the channels."""
+    if len(s.shape) == 2:
+        return s
+    spec = Spec((math.prod(s.shape[:-1]), s.shape[-1]), s.dtype)
+    rows = Symbol(s.graph, spec)
+    rows.node = Node(Reshape(spec.shape), (s,), (rows,))
+    return rows

@@ -18,32 +18,28 @@ NACRE_ALWAYS i64 wrapped(i64 index, i64 R) {
   return index >= 0 && index < R ? index : -1;
 }
 
-template <class T>
-struct Missing;
-template <>
-struct Missing<float> {
-  static NACRE_ALWAYS float value() { return __builtin_nanf(""); }
-};
-template <>
-struct Missing<double> {
-  static NACRE_ALWAYS double value() { return __builtin_nan(""); }
-};
-template <>
-struct Missing<i32> {
-  static NACRE_ALWAYS i32 value() { return INT32_MIN; }
-};
-template <>
-struct Missing<i64> {
-  static NACRE_ALWAYS i64 value() { return INT64_MIN; }
-};
-template <>
-struct Missing<u8> {
-  static NACRE_ALWAYS u8 value() { return 255; }
-};
-template <>
-struct Missing<Bool> {
-  static NACRE_ALWAYS Bool value() { return Bool{1}; }
-};
+// What is read out of range: the bits of the dtype's number.
+u64 missing_bits(i64 dtype) {
+  switch (static_cast<DType>(dtype)) {
+    case DType::f32: return u64{0x7fc00000};
+    case DType::f64: return u64{0x7ff8000000000000};
+    case DType::i32: return u64{0x80000000};
+    case DType::i64: return u64{0x8000000000000000};
+    case DType::u8: return 255;
+    default: return 1;
+  }
+}
+
+// f(x, y, missing) by the width of the elements, which are only moved.
+template <class F>
+NACRE_ALWAYS void by_width(i64 dtype, const void* x, void* y, F f) {
+  const u64 missing = missing_bits(dtype);
+  switch (width_of(dtype)) {
+    case 1: return f(as<u8>(x), as<u8>(y), static_cast<u8>(missing));
+    case 4: return f(as<i32>(x), as<i32>(y), static_cast<i32>(missing));
+    default: return f(as<i64>(x), as<i64>(y), static_cast<i64>(missing));
+  }
+}
 
 template <class F>
 NACRE_ALWAYS void by_index(i64 index_dtype, const void* indices, F f) {
@@ -55,7 +51,7 @@ NACRE_ALWAYS void by_index(i64 index_dtype, const void* indices, F f) {
 i64 group_of(i64 I) { return max_of(1, kUnit / max_of(I, 1)); }
 
 template <class T, class X>
-void gather_rows(const GatherShape& s, Slice units, const T* x, const X* indices, T* y) {
+void gather_rows(const GatherShape& s, Slice units, const T* x, const X* indices, T* y, T missing) {
   const i64 group = group_of(s.I), total = s.O * s.n;
   const i64 end = min_of(units.end * group, total);
   constexpr i64 ahead = 8;  // rows fetched before they are copied; they lie anywhere
@@ -73,7 +69,7 @@ void gather_rows(const GatherShape& s, Slice units, const T* x, const X* indices
       else
         copy_run(reinterpret_cast<char*>(y_k), reinterpret_cast<const char*>(x_r), s.I * static_cast<i64>(sizeof(T)));
     } else {
-      for (i64 i = 0; i < s.I; ++i) y_k[i] = Missing<T>::value();
+      for (i64 i = 0; i < s.I; ++i) y_k[i] = missing;
     }
     if (++j == s.n) {
       j = 0;
@@ -154,40 +150,49 @@ void scatter_rows(const ScatterShape& s, Slice units, const T* x, const X* indic
 constexpr i64 kAlongTile = 256;  // columns of a unit
 
 template <class T, class X>
-void take_along_as(const GatherShape& s, Slice units, const T* x, const X* indices, T* y) {
+void take_along_as(const GatherShape& s, Slice units, const T* x, const X* indices, T* y, T missing) {
   const i64 total = s.O * s.n * s.I, per_o = s.n * s.I;
   const i64 end = min_of(units.end * kUnit, total);
   i64 k = units.begin * kUnit;
+  if (k >= end) return;
+  i64 i0 = k % s.I, left = per_o - k % per_o;  // until the next o
+  const T* x_o = x + k / per_o * s.R * s.I;
   while (k < end) {  // runs of i at one (o, j)
-    const i64 o = k / per_o, i0 = k % s.I;
     const i64 n = min_of(s.I - i0, end - k);
-    const T* x_o = x + o * s.R * s.I + i0;
     for (i64 i = 0; i < n; ++i) {
       const i64 r = wrapped(indices[k + i], s.R);
-      y[k + i] = r >= 0 ? x_o[r * s.I + i] : Missing<T>::value();
+      y[k + i] = r >= 0 ? x_o[r * s.I + i0 + i] : missing;
     }
     k += n;
+    i0 = 0;
+    left -= n;
+    if (left == 0) {
+      left = per_o;
+      x_o += s.R * s.I;
+    }
   }
 }
 
 template <class T, class X>
 void scatter_along_as(const ScatterShape& s, Slice units, const T* x, const X* indices, const T* updates, T* y) {
-  const i64 tiles = ceil_div(s.I, kAlongTile);
-  for (i64 u = units.begin; u < units.end; ++u) {
-    const i64 o = u / tiles;
-    const Run run = run_of(u % tiles, kAlongTile, s.I);
-    T* y_o = y + o * s.R * s.I;
-    const bool together = tiles == 1;  // the runs of all rows are one
-    const i64 rows = together ? 1 : s.R, width = together ? s.R * s.I : run.end - run.begin;
+  const i64 tiles = ceil_div(s.I, kAlongTile), all = s.R * s.I;
+  const bool together = tiles == 1;  // the places of neighbouring units are one run
+  const i64 group = together ? max_of(1, kUnit / max_of(all, 1)) : 1;
+  for (i64 u = units.begin; u < units.end; u += group) {
+    const i64 count = min_of(group, units.end - u), first = together ? u : u / tiles;
+    const Run run = run_of(together ? 0 : u % tiles, kAlongTile, s.I);
+    const i64 rows = together ? 1 : s.R, width = together ? count * all : run.end - run.begin;
     for (i64 r = 0; r < rows; ++r) {
-      const i64 at = r * s.I + run.begin;
-      start_run(y_o + at, s.base ? x + o * s.R * s.I + at : x, width, s.base);
+      const i64 at = first * all + r * s.I + run.begin;
+      start_run(y + at, s.base ? x + at : x, width, s.base);
     }
-    for (i64 j = 0; j < s.n; ++j) {
-      const i64 at = (o * s.n + j) * s.I;
-      for (i64 i = run.begin; i < run.end; ++i) {
-        const i64 r = wrapped(indices[at + i], s.R);
-        if (r >= 0) add_run(y_o + r * s.I + i, updates + at + i, 1);
+    for (i64 o = first; o < first + count; ++o) {
+      for (i64 j = 0; j < s.n; ++j) {
+        const i64 at = (o * s.n + j) * s.I;
+        for (i64 i = run.begin; i < run.end; ++i) {
+          const i64 r = wrapped(indices[at + i], s.R);
+          if (r >= 0) add_run(y + o * all + r * s.I + i, updates + at + i, 1);
+        }
       }
     }
   }
@@ -261,8 +266,10 @@ Facts gather_facts(const GatherShape& s) {
 }
 
 void gather(const GatherShape& s, Slice units, const void* x, const void* indices, void* y) {
-  by_index(s.index_dtype, indices,
-           [&](const auto* index) { NACRE_BY_DTYPE(s.dtype, T, gather_rows(s, units, as<T>(x), index, as<T>(y))) });
+  by_index(s.index_dtype, indices, [&](const auto* index) {
+    by_width(s.dtype, x, y,
+             [&](auto* from, auto* to, auto missing) { gather_rows(s, units, from, index, to, missing); });
+  });
 }
 
 Facts scatter_add_facts(const ScatterShape& s) { return scatter_facts_of(s, false); }
@@ -286,8 +293,10 @@ Facts take_along_facts(const GatherShape& s) {
 }
 
 void take_along(const GatherShape& s, Slice units, const void* x, const void* indices, void* y) {
-  by_index(s.index_dtype, indices,
-           [&](const auto* index) { NACRE_BY_DTYPE(s.dtype, T, take_along_as(s, units, as<T>(x), index, as<T>(y))) });
+  by_index(s.index_dtype, indices, [&](const auto* index) {
+    by_width(s.dtype, x, y,
+             [&](auto* from, auto* to, auto missing) { take_along_as(s, units, from, index, to, missing); });
+  });
 }
 
 Facts scatter_add_along_facts(const ScatterShape& s) { return scatter_facts_of(s, true); }

@@ -2,6 +2,7 @@
 
 #include "kernels/loops.h"
 #include "kernels/reduce_ops.h"
+#include "kernels/transpose_block.h"
 #include "simd/simd.h"
 
 namespace nacre {
@@ -10,6 +11,8 @@ namespace {
 
 constexpr i64 kUnit = 16384;    // elements read by a unit, at least: about 2 us
 constexpr i64 kTile = 1024;     // columns whose accumulators stay in L1
+constexpr i64 kShort = 32;      // numbers in a row up to which rows are turned into columns, so that no lane idles,
+constexpr i64 kTurned = 64;     // and rows that are turned together
 constexpr i64 kBlockRows = 64;  // rows summed in float32 before the sum goes into float64
 
 // How [outer, length, I] is cut: `group` outer items per unit when their columns fit one tile, else column tiles.
@@ -100,6 +103,14 @@ float neighbours(const float* x, i64 n) {
   for (i64 i = 0; i < n; i += most) total = Op::join(total, set1(block<Op>(x + i, min_of(most, n - i))));
   store(lane, total);
   return lane[0];
+}
+
+// t[r, m] = x[m, r] for n <= kTurned rows of R <= kShort numbers; lines of t hold kTurned numbers.
+void turn_rows(const float* x, i64 R, i64 n, float* t) {
+  for (i64 m = 0; m < n; m += kLanes) {
+    for (i64 r = 0; r < R; r += kLanes)
+      turn_square(x + m * R + r, t + r * kTurned + m, min_of(kLanes, R - r), min_of(kLanes, n - m), R, kTurned);
+  }
 }
 
 // acc[c] joined with `rows` rows, eight at a time: eight streams of x, one pass over acc.
@@ -199,6 +210,16 @@ void reduce_f32(const ReduceShape& s, Slice units, Scratch scratch, const float*
   double* total = reinterpret_cast<double*>(scratch.at);
   float* acc = reinterpret_cast<float*>(total + kTile);
   const double scale = s.kind == kMean ? s.scale : 1.0;
+  if (s.I == 1 && s.R <= min_of(kShort, s.chunk)) {
+    float* turned = acc + kTile;
+    const i64 group = cut_of(s.O, s.R, 1, s.chunk).group, end = min_of(units.end * group, s.O);
+    for (i64 m = units.begin * group; m < end; m += kTurned) {
+      const i64 n = min_of(kTurned, end - m);
+      turn_rows(x + m * s.R, s.R, n, turned);
+      columns<Op, sums>(turned, s.R, kTurned, n, scale, acc, total, y + m);
+    }
+    return;
+  }
   each(s, units, x, y, [&](const float* from, i64 rows, i64 width, float* to) {
     if (s.I == 1) {
       const float v = neighbours<Op, sums>(from, rows);
@@ -230,17 +251,36 @@ template <>
 struct Accumulator<Bool> {
   using type = u8;
 };
+template <class T>
+struct IsBool {
+  static constexpr bool value = false;
+};
+template <>
+struct IsBool<Bool> {
+  static constexpr bool value = true;  // these have no sum
+};
 
 template <class T>
 void reduce_typed(const ReduceShape& s, Slice units, Scratch scratch, const T* x, void* y) {
   using A = typename Accumulator<T>::type;
+  constexpr bool on_vectors = ops::IsReal<T>::value && sizeof(T) == 4;  // `reduce_f32` has done the rest
+  if constexpr (!on_vectors) {
+    switch (s.kind) {
+      case kMax: return reduce_any_type<ops::Max, T, A>(s, units, scratch, x, as<T>(y));
+      case kMin: return reduce_any_type<ops::Min, T, A>(s, units, scratch, x, as<T>(y));
+      case kProd: return reduce_any_type<ops::Prod, T, A>(s, units, scratch, x, as<T>(y));
+      default: break;
+    }
+    if constexpr (!IsBool<T>::value) {
+      switch (s.kind) {
+        case kSum: return reduce_any_type<ops::Sum, T, A>(s, units, scratch, x, as<T>(y));
+        case kMean: return reduce_any_type<ops::Mean, T, A>(s, units, scratch, x, as<T>(y));
+        case kSumSquares: return reduce_any_type<ops::Squares, T, A>(s, units, scratch, x, as<T>(y));
+        default: break;
+      }
+    }
+  }
   switch (s.kind) {
-    case kSum: return reduce_any_type<ops::Sum, T, A>(s, units, scratch, x, as<T>(y));
-    case kMean: return reduce_any_type<ops::Mean, T, A>(s, units, scratch, x, as<T>(y));
-    case kMax: return reduce_any_type<ops::Max, T, A>(s, units, scratch, x, as<T>(y));
-    case kMin: return reduce_any_type<ops::Min, T, A>(s, units, scratch, x, as<T>(y));
-    case kProd: return reduce_any_type<ops::Prod, T, A>(s, units, scratch, x, as<T>(y));
-    case kSumSquares: return reduce_any_type<ops::Squares, T, A>(s, units, scratch, x, as<T>(y));
     case kAny: return reduce_any_type<ops::Any, T, u8>(s, units, scratch, x, as<u8>(y));
     default: return reduce_any_type<ops::All, T, u8>(s, units, scratch, x, as<u8>(y));
   }
@@ -262,7 +302,7 @@ Facts reduce_facts(const ReduceShape& s) {
   f.extent[0] = Count(s.O) * Count(s.R) * Count(s.I) * Count(width_of(s.dtype));
   f.extent[1] = Count(s.O) * Count(c.chunks) * Count(s.I) * Count(truth ? 1 : width_of(s.dtype));
   f.units = c.units;
-  f.scratch = kTile * 12;
+  f.scratch = kTile * 12 + kShort * kTurned * 4;
   f.flops = static_cast<double>(s.O) * static_cast<double>(s.R) * static_cast<double>(s.I);
   return f;
 }
@@ -313,11 +353,42 @@ i64 first_of(const T* x, i64 n) {
   return at;
 }
 
+// In each of `width` columns of x [R, I].
+template <bool largest, class T, class D>
+void first_of_columns(const T* x, i64 R, i64 I, i64 width, Scratch scratch, D* y) {
+  T* best = reinterpret_cast<T*>(scratch.at);
+  i32* at = reinterpret_cast<i32*>(scratch.at + kTile * 8);
+  for (i64 i = 0; i < width; ++i) {
+    best[i] = x[i];
+    at[i] = 0;
+  }
+  for (i64 r = 1; r < R; ++r) {
+    const T* x_r = x + r * I;
+    NACRE_INDEPENDENT
+    for (i64 i = 0; i < width; ++i) {
+      const bool better = beats<largest>(x_r[i], best[i]);
+      best[i] = better ? x_r[i] : best[i];
+      at[i] = better ? static_cast<i32>(r) : at[i];
+    }
+  }
+  for (i64 i = 0; i < width; ++i) y[i] = static_cast<D>(at[i]);
+}
+
 template <bool largest, class T, class D>
 void argreduce_as(const ArgReduceShape& s, Slice units, Scratch scratch, const T* x, D* y) {
   const Cut c = cut_of(s.O, s.R, s.I, s.R);
-  T* best = reinterpret_cast<T*>(scratch.at);
-  i32* at = reinterpret_cast<i32*>(scratch.at + kTile * 8);
+  if constexpr (ops::IsReal<T>::value && sizeof(T) == 4) {
+    if (s.I == 1 && s.R <= kShort) {
+      float* turned = reinterpret_cast<float*>(scratch.at + kTile * 12);
+      const i64 end = min_of(units.end * c.group, s.O);
+      for (i64 m = units.begin * c.group; m < end; m += kTurned) {
+        const i64 n = min_of(kTurned, end - m);
+        turn_rows(x + m * s.R, s.R, n, turned);
+        first_of_columns<largest>(turned, s.R, kTurned, n, scratch, y + m);
+      }
+      return;
+    }
+  }
   for (i64 u = units.begin; u < units.end; ++u) {
     const i64 column = u % c.tiles * c.tile, width = min_of(c.tile, s.I - column);
     const Run outer = run_of(u / c.tiles, c.group, c.outer);
@@ -328,20 +399,7 @@ void argreduce_as(const ArgReduceShape& s, Slice units, Scratch scratch, const T
         *y_o = static_cast<D>(first_of<largest>(x_o, s.R));
         continue;
       }
-      for (i64 i = 0; i < width; ++i) {
-        best[i] = x_o[i];
-        at[i] = 0;
-      }
-      for (i64 r = 1; r < s.R; ++r) {
-        const T* x_r = x_o + r * s.I;
-        NACRE_INDEPENDENT
-        for (i64 i = 0; i < width; ++i) {
-          const bool better = beats<largest>(x_r[i], best[i]);
-          best[i] = better ? x_r[i] : best[i];
-          at[i] = better ? static_cast<i32>(r) : at[i];
-        }
-      }
-      for (i64 i = 0; i < width; ++i) y_o[i] = static_cast<D>(at[i]);
+      first_of_columns<largest>(x_o, s.R, s.I, width, scratch, y_o);
     }
   }
 }
@@ -371,7 +429,7 @@ Facts argreduce_facts(const ArgReduceShape& s) {
   f.extent[0] = Count(s.O) * Count(s.R) * Count(s.I) * Count(width_of(s.dtype));
   f.extent[1] = Count(s.O) * Count(s.I) * Count(width_of(s.out_dtype));
   f.units = cut_of(s.O, s.R, s.I, s.R).units;
-  f.scratch = kTile * 12;
+  f.scratch = kTile * 12 + kShort * kTurned * 4;
   f.flops = static_cast<double>(s.O) * static_cast<double>(s.R) * static_cast<double>(s.I);
   return f;
 }

@@ -21,6 +21,10 @@ SHAPES = [
     (7, 3, 4),
     (1, 20011, 1),
     (1, 3000, 10),
+    (1000, 4, 1),
+    (1100, 21, 1),
+    (65, 32, 1),
+    (65, 33, 1),
 ]
 KINDS = ["sum", "mean", "max", "min", "prod", "any", "all", "squares"]
 
@@ -130,7 +134,8 @@ def test_infinities(rng):
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int64", "uint8", "bool"])
 @pytest.mark.parametrize("out", ["int32", "int64"])
 def test_argreduce_takes_the_first(dtype, out, rng):
-    for O, R, I in [(1, 1, 1), (0, 3, 2), (5, 10, 1), (3, 17, 1), (2, 100, 1), (2, 9, 5), (1, 30, 1500), (2000, 3, 1)]:
+    few = [(1, 1, 1), (0, 3, 2), (5, 10, 1), (3, 17, 1), (2, 100, 1), (2, 9, 5), (1, 30, 1500)]
+    for O, R, I in [*few, (2000, 3, 1), (1100, 21, 1), (65, 32, 1), (65, 33, 1)]:
         x = rng.integers(0, 4, (O, R, I)).astype(dtype)
         for kind, function in enumerate((np.argmax, np.argmin)):
             shape = dict(O=O, R=R, I=I, kind=kind, dtype=dtype_code(dtype), out_dtype=dtype_code(out))
@@ -139,12 +144,12 @@ def test_argreduce_takes_the_first(dtype, out, rng):
 
 
 def test_argreduce_takes_the_first_nan(rng):
-    for I in (1, 3):
-        x = rng.standard_normal((3, 50, I)).astype(np.float32)
-        x[1, [7, 33]] = np.nan
-        x[2, 49] = np.nan
+    for R, I in ((50, 1), (50, 3), (20, 1)):
+        x = rng.standard_normal((3, R, I)).astype(np.float32)
+        x[1, [7, R - 10]] = np.nan
+        x[2, R - 1] = np.nan
         for kind, function in enumerate((np.argmax, np.argmin)):
-            shape = dict(O=3, R=50, I=I, kind=kind, dtype=0, out_dtype=2)
+            shape = dict(O=3, R=R, I=I, kind=kind, dtype=0, out_dtype=2)
             for isa, (y,) in run_everywhere("argreduce", shape, [x], [((3, I), np.dtype(np.int32))]).items():
                 same(y, function(x, 1), isa)
 

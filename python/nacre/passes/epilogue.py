@@ -1,5 +1,6 @@
-"""Optimizers in the weight gradient: where a gradient of dense weights, or of a convolution of single pixels, only feeds
-one elementwise node of its own shape, that node becomes the epilogue of the product, and the gradient is never stored."""
+"""Optimizers in the weight gradient: where a gradient of dense weights, or of a convolution of single pixels, only
+feeds one elementwise node of its own shape, that node becomes the epilogue of the product, and the gradient is never
+stored."""
 
 from __future__ import annotations
 
@@ -21,8 +22,8 @@ from nacre.passes.fuse import Fused
 class DenseGradWMap(Op):
     """program(x^T dy, e1, e2, ...): see `lowering.Step` for `steps`, in which value 0 is the gradient x^T dy.
 
-    Replaces MatMul(ta) or Conv2DGradW, and Fused (or one elementwise op). x (M, K), dy (M, N), each e (*window, K, N) or
-    one number; outputs (*window, K, N), where the window of a convolution is (1, 1). float32.
+    Replaces MatMul(ta) or Conv2DGradW, and Fused (or one elementwise op). x (M, K), dy (M, N), each e (*window, K, N)
+    or one number; outputs (*window, K, N), where the window of a convolution is (1, 1). float32.
     """
 
     steps: tuple[Step, ...]

@@ -1,5 +1,6 @@
-"""Bias, relu, its mask and sums behind a reshape of what a product or a convolution makes move in front of it, where they
-can become part of that: a convolution over time is one over images of one row, a layer on sequences multiplies rows."""
+"""Bias, relu, its mask and sums behind a reshape of what a product or a convolution makes move in front of it, where
+they can become part of that: a convolution over time is one over images of one row, a layer on sequences multiplies
+rows."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,9 @@ from nacre.ops.elementwise import (
     Div,
     Eq,
     Exp,
+    Ge,
     Log,
+    LogicalAnd,
     Lt,
     Mul,
     Neg,
@@ -279,27 +282,25 @@ def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool 
     target = reshaped(target, rest)
     if is_float(target.dtype) or target.dtype == "bool":
         target = Cast("int32")(target)
-    if not from_logits:
-        shape = reduced_shape(output.shape, (at,))
-        logits = Log()(clipped_probabilities(Div()(output, SumTo(shape)(output))))
-        return _picked(target, logits, at)
-    if output.dtype != "float32" or not output.size:
-        return _picked(target, log_softmax(output, at), at)
     last = axis_last(output, at)
+    if not from_logits:
+        total = SumTo((*rest, 1))(last)
+        return _picked(target, last, lambda p: Log()(clipped_probabilities(Div()(p, total))))
+    if output.dtype != "float32" or not output.size:
+        return _picked(target, axis_last(log_softmax(output, at), at), lambda log_p: log_p)
     rows = reshaped(last, (target.size, last.shape[-1]))
     loss, _ = SoftmaxXent()(rows, reshaped(target, (target.size,)))
     return reshaped(loss, rest)
 
 
-def _picked(target: Any, log_p: Any, axis: int) -> Any:
-    """-log_p at the class numbers; NaN for a number that is no class."""
-    from_axis = axis_last(log_p, axis)
+def _picked(target: Any, rows: Any, log: Callable[[Any], Any]) -> Any:
+    """-log of what stands at the class numbers, which costs less than one of all; NaN, without a gradient, for a number
+    that is no class."""
     index = reshaped(target, (*target.shape, 1))
-    # TakeAlong counts negative numbers from the end.
-    none = scalar(from_axis.shape[-1], index.dtype)
-    index = Select()(Lt()(index, scalar(0, index.dtype)), none, index)
-    y = Neg()(TakeAlong(len(from_axis.shape) - 1)(from_axis, index))
-    return reshaped(y, target.shape)
+    zero = scalar(0, index.dtype)
+    known = LogicalAnd()(Ge()(index, zero), Lt()(index, scalar(rows.shape[-1], index.dtype)))
+    loss = Neg()(log(TakeAlong(len(rows.shape) - 1)(rows, Select()(known, index, zero))))
+    return reshaped(Select()(known, loss, scalar(math.nan, loss.dtype)), target.shape)
 
 
 @public

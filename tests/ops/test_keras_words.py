@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 
-from nacre import KerasTensor, activations, backend, layers, ops
+from nacre import GradientTape, KerasTensor, Variable, activations, backend, layers, ops
 
 
 def test_nans_are_all_different() -> None:
@@ -141,6 +141,14 @@ def test_the_correlation_of_one_row_has_no_axes() -> None:
 def test_a_label_that_is_no_class_gives_nan_on_either_side() -> None:
     loss = np.asarray(ops.sparse_categorical_crossentropy([-1, 0, 2], [[0.5, 0.5]] * 3))
     assert np.isnan(loss).tolist() == [True, False, True]
+
+
+def test_labels_that_are_no_class_have_no_gradient() -> None:
+    p = Variable(np.array([[0.2, 0.6], [0.2, 0.6], [0.3, 0.1]], "float32"))
+    with GradientTape() as tape:
+        loss = ops.sum(ops.sparse_categorical_crossentropy([-1, 1, 2], p))
+    (gradient,) = tape.gradient(loss, [p])
+    np.testing.assert_allclose(gradient, [[0, 0], [1 / 0.8, 1 / 0.8 - 1 / 0.6], [0, 0]], rtol=1e-5, atol=1e-6)
 
 
 def test_remainders_of_booleans_are_numbers() -> None:

@@ -1,0 +1,47 @@
+"""Optimizers in weight gradients: the same weights as step by step, and no gradient stored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nacre as keras
+from nacre import layers
+
+RNG = np.random.default_rng(3)
+X, Y = RNG.standard_normal((5, 6, 6, 5)).astype("float32"), RNG.standard_normal((5, 3)).astype("float32")
+
+
+def pixels(**more: Any) -> Any:
+    i = keras.Input((6, 6, 5))
+    h = layers.Conv2D(64, 1, use_bias=False, activation="relu", **more)(i)
+    h = layers.SeparableConv2D(70, 3, padding="same", use_bias=False)(h)
+    h = layers.Conv2D(9, 1, use_bias=False, activation="relu")(h)
+    return keras.Model(i, layers.Dense(3)(layers.GlobalAveragePooling2D()(h)))
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "adamw"])
+def test_convolutions_of_single_pixels_are_trained_in_their_gradients(optimizer: str) -> None:
+    weights = []
+    for eager in (False, True):
+        keras.utils.set_random_seed(6)
+        model = pixels()
+        model.compile(optimizer, "mse", run_eagerly=eager)
+        for _ in range(3):
+            model.train_on_batch(X, Y)
+        weights.append([w.numpy() for w in model.weights])
+        if not eager:
+            ops = [r["op"] for r in model.profile(X, Y, repeats=1).rows]
+            assert ops.count("DenseGradWMap") == 4
+            assert ops.count("Conv2DGradW") == 1  # of the depthwise part
+    for a, b in zip(*weights, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=2e-6)
+
+
+def test_strides_are_no_products_of_pixels() -> None:
+    model = pixels(strides=2)
+    model.compile("sgd", "mse")
+    rows = [r["op"] for r in model.profile(X, Y, repeats=1).rows]
+    assert rows.count("DenseGradWMap") == 3

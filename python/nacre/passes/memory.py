@@ -3,6 +3,8 @@ liveness."""
 
 from __future__ import annotations
 
+import bisect
+
 from nacre.passes.lower import ARENA, Buffer, Instruction, Lowered, Operand, overwritable, schemas
 
 ALIGN = 64  # bytes: a cache line, and what the widest vectors like
@@ -21,23 +23,21 @@ def plan_memory(low: Lowered) -> int:
 def place(buffers: list[Buffer]) -> int:
     """Gives buffers whose lives are known their offsets, the largest first, each at the lowest gap among those that
     live at the same time; returns the size of them all."""
-    placed: list[Buffer] = []
+    placed: list[tuple[int, int, int, int]] = []  # offset, where the next may begin, first and last instruction
     size = 0
     for b in sorted(buffers, key=lambda b: -b.nbytes):
+        nbytes, first, last, alone = b.nbytes, b.first, b.last, b.nbytes < OWN
         at = 0
-        for other in sorted((p for p in placed if _meet(p, b)), key=lambda p: p.offset):
-            if at + b.nbytes <= other.offset:
-                break
-            end = -(-(other.offset + other.nbytes) // ALIGN) * ALIGN
-            at = max(at, end + _APART if other.nbytes > _LARGE else end)
+        for offset, end, begins, ends in placed:
+            if alone or (begins <= last and first <= ends):
+                if at + nbytes <= offset:
+                    break
+                at = max(at, end)
         b.offset = at
-        placed.append(b)
-        size = max(size, at + b.nbytes)
+        end = -(-(at + nbytes) // ALIGN) * ALIGN
+        bisect.insort(placed, (at, end + _APART if nbytes > _LARGE else end, first, last))
+        size = max(size, at + nbytes)
     return size
-
-
-def _meet(a: Buffer, b: Buffer) -> bool:
-    return min(a.nbytes, b.nbytes) < OWN or (a.first <= b.last and b.first <= a.last)
 
 
 def live_ranges(instructions: list[Instruction]) -> list[Buffer]:

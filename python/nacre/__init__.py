@@ -24,6 +24,7 @@ _MODULES = (
     "constraints",
     "datasets",
     "distillation",
+    "distribution",
     "dtype_policies",
     "initializers",
     "layers",

@@ -22,7 +22,6 @@ _ABSENT = {
         ),
         "nacre computes in float32 and has no quantized layers",
     ),
-    "distribution": "nacre runs on the cores of one machine: there are no devices to distribute over",
     "export": "save a `.keras` file, load it with Keras and export it there",
     **dict.fromkeys(
         ("FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper"),

@@ -31,7 +31,7 @@ FLOORS = (
     {"models"},
     {"applications", "preprocessing", "legacy", "wrappers"},
     # Names of Keras' top level, handed on.
-    {"backend", "config", "distillation", "mixed_precision", "tree", "visualization"},
+    {"backend", "config", "distillation", "distribution", "mixed_precision", "tree", "visualization"},
     {"compat", "__init__"},
     {"__main__"},
 )

@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from typing import Any
 
+import nacre
+from nacre.saving.archive import KERAS_VERSION
+
 # Modules that Keras once had, or has under another name; the value is relative to nacre.
 _MOVED = {
     "src": "",
@@ -77,6 +80,8 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         """The module of nacre that stands behind `name`, or None."""
         if self.tensorflow and name in _TENSORFLOW:
             return "nacre.compat.tensorflow"
+        if self.tensorflow and name == "tensorboard.compat.notf":  # TensorBoard: do without TensorFlow
+            return "nacre.compat"
         for prefix in _NAMES:
             if name == prefix or name.startswith(f"{prefix}."):
                 if prefix.startswith("tensorflow") and not self.tensorflow:
@@ -132,7 +137,7 @@ def install_as_keras(tensorflow: bool = False) -> None:
 
     With `tensorflow=True`, `tensorflow.keras` is nacre as well, and `tensorflow` has the few names around it that
     tutorials use (`tf.constant`, `tf.random.normal`, `tf.GradientTape`, `tf.data.Dataset`, ...). Call it before
-    anything imports Keras.
+    anything imports Keras. `keras.__version__` is that of the Keras whose API this is.
 
     Raises ImportError when the real library has been imported already.
     """
@@ -146,5 +151,6 @@ def install_as_keras(tensorflow: bool = False) -> None:
             finder.tensorflow = finder.tensorflow or tensorflow
             return
     sys.meta_path.insert(0, Finder(tensorflow))
+    nacre.__version__ = KERAS_VERSION  # what scripts, and libraries around Keras, go by
     for (owner, name), target in _ATTRIBUTES.items():
         setattr(importlib.import_module(f"nacre.{owner}"), name, importlib.import_module(f"nacre.{target}"))

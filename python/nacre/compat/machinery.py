@@ -6,6 +6,7 @@ import functools
 import glob
 import logging
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -93,12 +94,26 @@ _CONDITIONS: dict[str, Callable[..., Any]] = {
     "assert_near": np.isclose,
 }
 ASSERTIONS = {name: _assertion(name, holds) for name, holds in _CONDITIONS.items()}
+
+
+def _move(how: Callable[[Any, Any], object], source: Any, to: Any, overwrite: bool) -> None:
+    if os.path.exists(to) and not overwrite:
+        raise FileExistsError(f"there is a file {to} already: pass overwrite=True to replace it")
+    how(source, to)
+
+
 FILES: dict[str, Callable[..., Any]] = {
     "exists": os.path.exists,
     "isdir": os.path.isdir,
     "listdir": os.listdir,
     "glob": glob.glob,
     "makedirs": functools.partial(os.makedirs, exist_ok=True),
+    "mkdir": functools.partial(os.makedirs, exist_ok=True),
+    "remove": os.remove,
+    "rename": lambda src, dst, overwrite=False: _move(os.replace, src, dst, overwrite),
+    "copy": lambda src, dst, overwrite=False: _move(shutil.copyfile, src, dst, overwrite),
+    "rmtree": shutil.rmtree,
+    "walk": os.walk,
     "GFile": open,
 }
 

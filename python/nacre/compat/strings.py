@@ -12,6 +12,19 @@ from nacre.core.tensor import Tensor
 from nacre.utils.dataset import Text
 
 
+class Ragged(list[Any]):
+    """Rows of different lengths."""
+
+    def to_tensor(self, default_value: Any = None, **kwargs: Any) -> Any:
+        """One array, the rows filled up to the longest, with `default_value`: an empty string or 0."""
+        kind = self[0].dtype if self else np.dtype(object)
+        missing = ("" if kind == object else 0) if default_value is None else default_value
+        out = np.full((len(self), max(map(len, self), default=0)), missing, kind)
+        for filled, row in zip(out, self):
+            filled[: len(row)] = np.asarray(row)
+        return out.view(Text) if kind == object else Tensor(out)
+
+
 def _texts(value: Any) -> np.ndarray[Any, Any]:
     array = np.asarray(value, object)
     return np.vectorize(lambda s: s.decode() if isinstance(s, bytes) else str(s), [object])(array)  # type: ignore[no-any-return]
@@ -79,7 +92,7 @@ def split(input: Any, sep: str | None = None, maxsplit: int = -1, name: str | No
         return np.array([part.decode() for part in found], object).view(Text)
 
     texts = _texts(input)
-    return parts(str(texts[()])) if not texts.ndim else [parts(t) for t in texts.ravel()]
+    return parts(str(texts[()])) if not texts.ndim else Ragged(parts(t) for t in texts.ravel())
 
 
 def unicode_split(input: Any, input_encoding: str = "UTF-8", **kwargs: Any) -> Any:
@@ -101,8 +114,10 @@ def reduce_join(inputs: Any, axis: int | None = None, separator: str = "", **kwa
     return np.apply_along_axis(lambda row: np.array(separator.join(row), object), axis, texts).view(Text)
 
 
-def to_number(input: Any, out_type: Any = "float32", name: str | None = None) -> Tensor:
+def to_number(input: Any, out_type: Any = "float32", name: str | None = None) -> Any:
     """The numbers that the strings spell."""
+    if isinstance(input, Ragged):
+        return Ragged(to_number(row, out_type) for row in input)
     return Tensor(np.array(_each(float, input), np.dtype(out_type)))
 
 

@@ -20,6 +20,7 @@ from nacre.compat import forms as _forms
 from nacre.compat import machinery as _machinery
 from nacre.compat import pictures as _pictures
 from nacre.compat import strings as _strings
+from nacre.compat import tables as _tables
 from nacre.compat.values import IndexedSlices, Module, TensorShape, TensorSpec, Variable  # noqa: F401  # public here
 from nacre.core import trace as _trace
 from nacre.core import tree as _tree
@@ -49,6 +50,8 @@ for _name in _SAME.split():
 globals().update(_forms.RENAMED)
 globals().update(_forms.FORMS)
 pow = _forms.RENAMED["power"]
+constant_initializer, zeros_initializer, ones_initializer = initializers.Constant, initializers.Zeros, initializers.Ones
+random_normal_initializer, random_uniform_initializer = initializers.RandomNormal, initializers.RandomUniform
 acos, asin, atan, atan2 = ops.arccos, ops.arcsin, ops.arctan, ops.arctan2
 truediv = ops.true_divide
 is_tensor = ops.is_tensor
@@ -382,10 +385,11 @@ def _cardinality(dataset: Any) -> Any:
 
 data = _module(
     "data", Dataset=_dataset.Dataset, AUTOTUNE=_dataset.AUTOTUNE, Options=_types.SimpleNamespace,
-    experimental=_module("data.experimental"),
+    TextLineDataset=_tables.TextLineDataset, experimental=_module("data.experimental"),
 )  # fmt: skip
 data.experimental.AUTOTUNE = _dataset.AUTOTUNE
 data.experimental.cardinality = _cardinality
+data.experimental.make_csv_dataset = _tables.make_csv_dataset
 _MATH = "sigmoid softplus tan tanh segment_sum bincount"
 
 

@@ -89,6 +89,10 @@ class Metric:
         for v in self.variables:
             v.assign_zeros()
 
+    def reset_states(self) -> None:
+        """`reset_state`, as older programs call it."""
+        self.reset_state()
+
     def update_state(self, *args: Any, **kwargs: Any) -> Any:
         """Adds a batch."""
         raise NotImplementedError(f"{type(self).__name__} must define `update_state`")

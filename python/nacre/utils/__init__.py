@@ -35,6 +35,7 @@ __getattr__, __dir__, __all__ = _attach(
         "timeseries_dataset_from_array": ".timeseries",
         "is_interactive_logging_enabled": "nacre.core.interactive",
         "is_keras_tensor": ".session",
+        "legacy": None,
         "load_img": ".images",
         "model_to_dot": ".plotting.api",
         "normalize": ".numerical",

@@ -1,0 +1,127 @@
+"""`tf.data` of text files: tables of comma-separated values, and lines."""
+
+from __future__ import annotations
+
+import csv
+import glob
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from nacre.utils.dataset import Dataset, Text
+
+# What a column without a default can be, the first that takes all of its values.
+_KINDS = ("int32", "int64", "float32", "float64")
+
+
+def _paths(pattern: Any) -> list[str]:
+    patterns = [pattern] if isinstance(pattern, str) or hasattr(pattern, "__fspath__") else list(pattern)
+    found = [path for p in patterns for path in sorted(glob.glob(str(p)))]
+    if not found:
+        raise FileNotFoundError(f"no files match {pattern}")
+    return found
+
+
+def _column(name: str, values: list[str], default: Any, na_value: str) -> np.ndarray[Any, Any]:
+    """The values of one column: as `default` is, or as they look."""
+    absent = [v in ("", na_value) for v in values]
+    dtype = default if isinstance(default, (str, np.dtype, type)) else None  # a dtype: nothing may be absent
+    if dtype is not None and any(absent):
+        raise ValueError(f"column {name!r} must have a value in each row, row {absent.index(True)} has none")
+    if default is not None and dtype is None:
+        value = np.asarray(default).ravel()[0]
+        narrow = {"f": "float32", "i": "int32"}
+        dtype = default.dtype if hasattr(default, "dtype") else narrow.get(np.asarray(value).dtype.kind, "string")
+    else:
+        value = None
+    for kind in (dtype,) if dtype is not None else (*_KINDS, "string"):
+        filling = value if value is not None else "" if kind == "string" else 0
+        filled = [filling if a else v for a, v in zip(absent, values)]
+        if kind == "string":
+            return np.array([str(v) for v in filled], object).view(Text)
+        try:
+            return np.array(filled, "float64" if "float" in str(kind) else "int64").astype(kind, casting="unsafe")
+        except (ValueError, OverflowError):
+            if dtype is not None:
+                raise ValueError(f"column {name!r}: expected values of {dtype}, got {values[:3]}, ...") from None
+    raise AssertionError("strings take everything")
+
+
+def make_csv_dataset(
+    file_pattern: Any,
+    batch_size: int,
+    column_names: Sequence[str] | None = None,
+    column_defaults: Sequence[Any] | None = None,
+    label_name: str | None = None,
+    select_columns: Sequence[Any] | None = None,
+    field_delim: str = ",",
+    use_quote_delim: bool = True,
+    na_value: str = "",
+    header: bool = True,
+    num_epochs: int | None = None,
+    shuffle: bool = True,
+    shuffle_buffer_size: int = 10000,
+    shuffle_seed: int | None = None,
+    **kwargs: Any,
+) -> Dataset:
+    """Batches of the rows of CSV files: dicts of columns, and with `label_name` pairs of these and that column.
+
+    Args:
+        file_pattern: paths, with * and ?, or a list of them. batch_size: rows of a batch.
+        column_names: those of the first line by default. column_defaults: per (selected) column a list with the value
+            for absent ones, whose type the column takes, or a dtype for a column that must be complete.
+        select_columns: names or numbers of the columns to read. num_epochs: None to go on without end.
+    """
+    paths = _paths(file_pattern)
+
+    def rows(path: str) -> Iterator[list[str]]:
+        with open(path, newline="", encoding="utf-8") as file:
+            quoting = csv.QUOTE_MINIMAL if use_quote_delim else csv.QUOTE_NONE
+            yield from (row for row in csv.reader(file, delimiter=field_delim, quoting=quoting) if row)
+
+    names = list(column_names) if column_names is not None else next(rows(paths[0]))
+    places = [c if isinstance(c, int) else names.index(c) for c in select_columns or range(len(names))]
+    if column_defaults is not None and len(column_defaults) != len(places):
+        raise ValueError(f"expected a default for each of {len(places)} columns, got {len(column_defaults)}")
+    if label_name is not None and label_name not in [names[p] for p in places]:
+        raise ValueError(f"`label_name` provided must be one of the columns, got {label_name!r}")
+    table: dict[str, np.ndarray[Any, Any]] = {}
+
+    def read() -> int:
+        """Fills the table once; the number of its rows."""
+        if not table:
+            held = [row for path in paths for row in list(rows(path))[1 if header else 0 :]]
+            short = next((n for n, row in enumerate(held) if len(row) != len(names)), None)
+            if short is not None:
+                raise ValueError(f"expected {len(names)} values in row {short}, got {len(held[short])}")
+            for p, default in zip(places, column_defaults or [None] * len(places)):
+                table[names[p]] = _column(names[p], [row[p] for row in held], default, na_value)
+        return len(table[names[places[0]]])
+
+    def batches() -> Iterator[Any]:
+        count, random = read(), np.random.default_rng(shuffle_seed)
+        epoch, waiting = 0, np.zeros(0, np.int64)
+        while count and (num_epochs is None or epoch < num_epochs):
+            epoch += 1
+            waiting = np.concatenate([waiting, random.permutation(count) if shuffle else np.arange(count)])
+            while len(waiting) >= batch_size or (epoch == num_epochs and len(waiting)):
+                taken, waiting = waiting[:batch_size], waiting[batch_size:]
+                features = {name: values[taken] for name, values in table.items()}
+                yield features if label_name is None else (features, features.pop(label_name))
+
+    return Dataset(batches, endless=num_epochs is None)
+
+
+class TextLineDataset(Dataset):
+    """The lines of text files, without their ends."""
+
+    def __init__(self, filenames: Any, **kwargs: Any) -> None:
+        paths = [filenames] if isinstance(filenames, str) else [str(f) for f in filenames]
+
+        def lines() -> Iterator[Any]:
+            for path in paths:
+                with open(path, encoding="utf-8", newline="") as file:
+                    yield from (np.array(line.rstrip("\r\n"), object) for line in file)
+
+        super().__init__(lines)

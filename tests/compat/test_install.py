@@ -54,6 +54,11 @@ def test_modules_are_nacres_own():
     assert out.split() == ["True", "True", "True", "nacre.layers"]
 
 
+def test_the_version_is_that_of_the_keras_whose_api_it_is():
+    out = run("import keras, tensorflow as tf; print(keras.__version__, tf.keras.version())")
+    assert [v.split(".")[0] for v in out.split()] == ["3", "3"]
+
+
 def test_tensorflow_is_only_there_when_asked_for():
     run(
         """
@@ -244,6 +249,18 @@ def test_where_and_how_things_run_changes_nothing(tmp_path, monkeypatch):
         tf.io.gfile.makedirs("made/twice")
         tf.io.gfile.makedirs("made/twice")
         assert tf.io.gfile.exists("made/twice")
+        with tf.io.gfile.GFile("made/a", "w") as file:
+            file.write("a")
+        tf.io.gfile.copy("made/a", "made/b")
+        tf.io.gfile.rename("made/a", "made/twice/c")
+        try:
+            tf.io.gfile.copy("made/b", "made/twice/c")
+        except FileExistsError as error:
+            assert "pass overwrite=True" in str(error)
+        else:
+            raise AssertionError
+        tf.io.gfile.rmtree("made/twice")
+        assert tf.io.gfile.listdir("made") == ["b"]
         """
     )
 

@@ -124,3 +124,10 @@ def test_strings_are_bytes_unless_an_encoding_is_given() -> None:
     assert strings.upper("é a").numpy() == "é A".encode()
     assert strings.split("a\u00a0b c").tolist() == ["a\u00a0b", "c"]
     assert strings.split("a,b", ",").tolist() == ["a", "b"]
+
+
+def test_initializers_and_numpy_under_tensorflows_names() -> None:
+    assert tf.random_normal_initializer(stddev=0.1, seed=1)((3, 2)).shape == (3, 2)
+    assert tf.zeros_initializer()((2,)).numpy().tolist() == [0, 0]
+    assert tf.experimental.numpy.matmul(np.ones((1, 2)), np.ones((2, 1))).numpy().tolist() == [[2]]
+    assert tf.math.floordiv(7, 2) == 3 and tf.nn.conv2d(np.ones((1, 3, 3, 1)), np.ones((2, 2, 1, 1)), 1, name="x").shape

@@ -505,3 +505,16 @@ def test_shapes_with_several_unknown_sizes_cost_no_memory():
 
     assert Causal()(keras.Input((None, 3))).shape == (None, None, 3)  # the mask of the probe would take 32 GB
     assert Causal()(np.ones((2, 3, 1), "float32"))[1, :, 0].tolist() == [1, 2, 3]
+
+
+def test_the_convolution_of_a_layer_is_a_method_of_its_own():
+    class Doubled(layers.Conv2D):
+        def convolution_op(self, inputs, kernel):
+            return super().convolution_op(inputs, 2 * kernel)
+
+    x = np.ones((1, 5, 4, 3), "float32")
+    doubled = Doubled(2, 3, padding="same", dilation_rate=2, bias_initializer="ones")
+    plain = doubled.convolution_op(x, ops.ones((3, 3, 3, 2)))
+    assert plain.shape == (1, 5, 4, 2)
+    y = doubled(x)
+    np.testing.assert_allclose(y, 2 * layers.Conv2D.convolution_op(doubled, x, doubled.kernel) + 1, rtol=1e-5)

@@ -129,7 +129,7 @@ def test_own_metric_resets_its_variables_and_those_of_inner_metrics() -> None:
     metric = Mine()
     assert float(metric([0.0], [4.0])) == 5.0
     assert len(metric.variables) == 3
-    metric.reset_state()
+    metric.reset_states()
     assert float(metric.result()) == 0.0
 
 

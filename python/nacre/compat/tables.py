@@ -1,4 +1,4 @@
-"""`tf.data` of text files: tables of comma-separated values, and lines."""
+"""`tf.data` of text files (tables of comma-separated values, and lines) and `tf.lookup`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from nacre.utils.dataset import Dataset, Text
+from nacre.core.tensor import Symbol, Tensor
+from nacre.layers.hashes import bucket
+from nacre.layers.lookup import only_shape
+from nacre.utils.dataset import Dataset, Text, as_values
 
 # What a column without a default can be, the first that takes all of its values.
 _KINDS = ("int32", "int64", "float32", "float64")
@@ -125,3 +128,54 @@ class TextLineDataset(Dataset):
                     yield from (np.array(line.rstrip("\r\n"), object) for line in file)
 
         super().__init__(lines)
+
+
+class KeyValueTensorInitializer:
+    """What a table holds: keys and their values, as many."""
+
+    def __init__(self, keys: Any, values: Any, key_dtype: Any = None, value_dtype: Any = None, name: Any = None) -> None:
+        self.keys, self.values = np.asarray(keys), np.asarray(values, value_dtype if value_dtype != "string" else None)
+        if self.keys.shape != self.values.shape or self.keys.ndim != 1:
+            raise ValueError(f"expected as many keys as values, got {self.keys.shape} and {self.values.shape}")
+
+
+def _plain(key: Any) -> Any:
+    return key.decode() if isinstance(key, bytes) else key
+
+
+class StaticHashTable:
+    """Values by keys, which are strings or integers; `default_value` for keys that are not there."""
+
+    def __init__(self, initializer: Any, default_value: Any, name: str | None = None) -> None:
+        self._held = dict(zip(map(_plain, initializer.keys.tolist()), initializer.values.tolist()))
+        self._default, self._dtype = default_value, initializer.values.dtype
+
+    def lookup(self, keys: Any, name: str | None = None) -> Any:
+        """The values of `keys`, in their shape."""
+        if isinstance(keys, Symbol):
+            return only_shape("StaticHashTable.lookup", keys.shape, str(self._dtype))
+        asked = np.asarray(keys)
+        found = [self._value(_plain(k)) for k in asked.ravel().tolist()]
+        dtype = object if self._dtype.kind in "SUO" else "float32" if self._dtype.kind == "f" else self._dtype
+        return as_values(np.array(found, dtype).reshape(asked.shape))
+
+    __getitem__ = lookup
+
+    def _value(self, key: Any) -> Any:
+        return self._held.get(key, self._default)
+
+    def size(self, name: str | None = None) -> Any:
+        """How many keys there are."""
+        return Tensor(np.array(len(self._held), np.int64))
+
+
+class StaticVocabularyTable(StaticHashTable):
+    """Numbers by keys; those that are not there share `num_oov_buckets` numbers behind them."""
+
+    def __init__(self, initializer: Any, num_oov_buckets: int, name: str | None = None, **kwargs: Any) -> None:
+        super().__init__(initializer, None)
+        self._buckets = num_oov_buckets
+
+    def _value(self, key: Any) -> Any:
+        found = self._held.get(key)
+        return found if found is not None else len(self._held) + bucket(str(key).encode(), self._buckets)

@@ -102,7 +102,7 @@ def reshape(tensor: Any, shape: Any, name: str | None = None) -> Any:
 
 def shape(input: Any, **kwargs: Any) -> Any:
     """The shape: of a value as a tensor, of a symbol as a tuple."""
-    sizes = tuple(ops.shape(input))
+    sizes = input.shape if isinstance(input, np.ndarray) else tuple(ops.shape(input))
     return Tensor(np.array(sizes, np.int32)) if isinstance(input, (Tensor, _Variable, np.ndarray)) else sizes
 
 
@@ -412,7 +412,9 @@ def _moments(x: Any, axes: Any, shift: Any = None, keepdims: Any = False, name: 
     return ops.moments(x, axes, keepdims)
 
 
-def _convolution(input: Any, filters: Any, strides: Any = 1, padding: str = "VALID", **kwargs: Any) -> Any:
+def _convolution(
+    input: Any, filters: Any, strides: Any = 1, padding: str = "VALID", name: str | None = None, **kwargs: Any
+) -> Any:
     return ops.conv(input, filters, _inner(strides), padding.lower(), **kwargs)
 
 
@@ -445,6 +447,7 @@ math = _module(
     reduce_variance=_reduction("var"),
     pow=_forms.RENAMED["power"],
     floormod=_forms.RENAMED["mod"],
+    floordiv=_forms.RENAMED["floor_divide"],
     log_sigmoid=ops.log_sigmoid,
     top_k=_top_k,
     add_n=add_n,
@@ -510,6 +513,15 @@ linalg = _module(
         else ops.triu(input if num_upper < 0 else ops.tril(input, num_upper), -num_lower)
     ),
 )
+lookup = _module(
+    "lookup",
+    KeyValueTensorInitializer=_tables.KeyValueTensorInitializer,
+    StaticHashTable=_tables.StaticHashTable,
+    StaticVocabularyTable=_tables.StaticVocabularyTable,
+)
+experimental = _module("experimental", numpy=ops)
+_DTYPES = "bool float16 bfloat16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 string"
+dtypes = _module("dtypes", cast=_forms.RENAMED["cast"], **{name: name for name in _DTYPES.split()})
 nest = _module("nest", flatten=_tree.flatten, map_structure=_tree.map_structure)
 autograph = _module(
     "autograph",

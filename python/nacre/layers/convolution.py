@@ -167,13 +167,13 @@ class BaseConv(Windowed, LowRank):
 
     kernel = adapted("kernel")
 
+    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
+        """The convolution alone, as the layer's arguments say; a layer of another kind overrides it."""
+        return conv_padded(inputs, kernel, self.strides, self.padding, self.data_format, self.dilation_rate)
+
     def call(self, inputs: Any) -> Any:
         """The convolution of the inputs."""
-        return self._finish(
-            conv_padded(
-                self._floats(inputs), self.kernel, self.strides, self.padding, self.data_format, self.dilation_rate
-            )
-        )
+        return self._finish(self.convolution_op(self._floats(inputs), self.kernel))
 
     def _output_channels(self, input_shape: Any) -> int:
         return self.filters

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from nacre.core import trace
 from nacre.core.config import floatx
 from nacre.core.errors import TracedBranch
 from nacre.core.registry import in_safe_mode
+from nacre.core.spec import Spec
 from nacre.core.tensor import KerasTensor, Symbol, Tensor
 from nacre.layers.arguments import is_int
 from nacre.layers.hashes import bucket
@@ -323,10 +325,8 @@ class IndexLookup(Layer):
     def call(self, inputs: Any) -> Any:
         """Indices of the tokens, or a vector per sample, or with `invert` the tokens of indices (a NumPy array)."""
         if isinstance(inputs, Symbol):
-            raise TracedBranch(
-                f"{type(self).__name__} '{self.name}' works in Python, on values. Applied to the data before training, "
-                "for example in the data set, it does not hold the model up"
-            )
+            spec = self.compute_output_spec(inputs)
+            return only_shape(f"{type(self).__name__} '{self.name}'", spec.shape, spec.dtype)
         depth = self._known_depth()
         if not self._tokens and not self.num_oov_indices:
             raise ValueError(
@@ -442,6 +442,20 @@ class IndexLookup(Layer):
                 f"for {len(special) + len(tokens)} tokens"
             )
         self._take(tokens, None)
+
+
+def only_shape(who: str, shape: Any, dtype: str) -> Symbol:
+    """What work in Python, on values, gives of Symbols where only shapes are wanted: one of this shape.
+
+    Raises TracedBranch where values are wanted.
+    """
+    graph = trace.current_graph()
+    if graph is None or not trace.probing() or None in shape:
+        raise TracedBranch(
+            f"{who} works in Python, on values. Applied to the data before training, for example in the data set, it "
+            "does not hold the model up"
+        )
+    return graph.add_input(Spec(tuple(shape), dtype))
 
 
 def one_of(who: str, name: str, value: Any, allowed: tuple[Any, ...], none: bool = False, call: bool = False) -> None:

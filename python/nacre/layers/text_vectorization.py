@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from nacre.core.errors import TracedBranch
 from nacre.core.registry import deserialize_keras_object, serialize_keras_object
 from nacre.core.tensor import KerasTensor, Symbol, Tensor
 from nacre.layers.arguments import is_int
 from nacre.layers.layer import Layer
-from nacre.layers.lookup import StringLookup, encode_indices, one_of
+from nacre.layers.lookup import StringLookup, encode_indices, one_of, only_shape
 
 _PUNCTUATION = re.compile(r"""[!"#$%&()*+,\-./:;<=>?@\[\\\]^_`{|}~']""")
 _STANDARDS = ("lower_and_strip_punctuation", "lower", "strip_punctuation")
@@ -192,10 +191,8 @@ class TextVectorization(Layer):
     def call(self, inputs: Any) -> Any:
         """Indices (N, T), or vectors (N, vocabulary size)."""
         if isinstance(inputs, Symbol):
-            raise TracedBranch(
-                f"{type(self).__name__} '{self.name}' works in Python, on values. Applied to the data before training, "
-                "for example in the data set, it does not hold the model up"
-            )
+            spec = self.compute_output_spec(inputs)
+            return only_shape(f"{type(self).__name__} '{self.name}'", spec.shape, spec.dtype)
         single = np.asarray(inputs).ndim == 0
         words = self._words(inputs)
         lookup = self._lookup_layer

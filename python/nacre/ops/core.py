@@ -32,7 +32,7 @@ def shape(x: Any) -> tuple[Any, ...]:
     >>> shape([[1, 2, 3]])
     (1, 3)
     """
-    return tuple(x.shape) if isinstance(x, Value) else tuple(value(x).shape)
+    return tuple(x.shape) if isinstance(x, (Value, np.ndarray)) else tuple(value(x).shape)
 
 
 def ndim(x: Any) -> int:

@@ -259,15 +259,25 @@ def tri(N: Any, M: Any = None, k: int = 0, dtype: Any = None) -> Any:
 def convert_to_tensor(x: Any, dtype: Any = None, sparse: Any = None, ragged: Any = None) -> Any:
     """`x` (numbers, lists, arrays, tensors, Variables) as a tensor, of `dtype` if it is given.
 
+    Strings, which layers such as StringLookup take, come back as an array of NumPy.
+
     >>> convert_to_tensor([1.0, 2.0]).dtype
     'float32'
     """
     if sparse or ragged:
         raise ValueError("convert_to_tensor: there are only dense tensors here")
+    if dtype in (None, "string") and _holds_strings(x):
+        return np.asarray(x)
     x = value(x, None if dtype is None else standardize_dtype(dtype))
     if not isinstance(x, (Tensor, Symbol)):
         x = x.value
     return x if dtype is None else cast_to(x, dtype)
+
+
+def _holds_strings(x: Any) -> bool:
+    while isinstance(x, list) and x:
+        x = x[0]
+    return isinstance(x, str) or (isinstance(x, np.ndarray) and x.dtype.kind in "SU")
 
 
 @public

@@ -30,6 +30,13 @@ __all__ = [
 ]  # fmt: skip
 
 
+def movable(x: Any) -> Any:
+    """`x` as a value, or as it is where it is an array of strings: these take other shapes, and nothing else."""
+    if isinstance(x, np.ndarray) and x.size and isinstance(x.flat[0], (str, bytes)):
+        return x
+    return value(x)
+
+
 def as_shape(shape: Any, what: str) -> tuple[int, ...]:
     """`shape` (an int or ints, which may be tensors of one element) as a tuple. Raises TypeError for anything else."""
     if isinstance(shape, (int, np.integer)) and not isinstance(shape, bool):
@@ -74,7 +81,7 @@ def reshape(x: Any, newshape: Any) -> Any:
     >>> reshape([1, 2, 3, 4], (2, -1)).shape
     (2, 2)
     """
-    x = value(x)
+    x = movable(x)
     if isinstance(newshape, (list, tuple)):
         newshape = tuple(-1 if d is None else d for d in newshape)
     wanted = as_shape(newshape, "reshape")
@@ -96,7 +103,7 @@ def reshape(x: Any, newshape: Any) -> Any:
 @public
 def ravel(x: Any) -> Any:
     """The elements of `x` in row-major order, shape (size,)."""
-    x = value(x)
+    x = movable(x)
     return reshaped(x, (x.size,))
 
 
@@ -168,7 +175,7 @@ def expand_dims(x: Any, axis: Any) -> Any:
     >>> expand_dims([1.0, 2.0], -1).shape
     (2, 1)
     """
-    x = value(x)
+    x = movable(x)
     axes = as_shape(axis, "expand_dims")
     rank = len(x.shape) + len(axes)
     places = {normalize_axis(a, rank, "expand_dims: axis") for a in axes}
@@ -185,7 +192,7 @@ def squeeze(x: Any, axis: Any = None) -> Any:
     >>> squeeze([[[1.0], [2.0]]]).shape
     (2,)
     """
-    x = value(x)
+    x = movable(x)
     shape = x.shape
     if axis is None:
         return reshaped(x, tuple(d for d in shape if d != 1))

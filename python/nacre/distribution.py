@@ -63,9 +63,7 @@ class DeviceMesh:
 
     def __init__(self, shape: Any, axis_names: Any, devices: Any = None) -> None:
         if not shape or not axis_names:
-            raise ValueError(
-                f"Shape and axis_names cannot be empty. Received: shape={shape}, axis_names={axis_names}"
-            )
+            raise ValueError(f"Shape and axis_names cannot be empty. Received: shape={shape}, axis_names={axis_names}")
         if len(shape) != len(axis_names):
             raise ValueError(
                 f"Shape and axis_names should have same size. Received: shape={shape}, axis_names={axis_names}"

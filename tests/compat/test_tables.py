@@ -46,8 +46,8 @@ def test_columns_are_chosen_and_named_and_rows_are_mixed(path):
 @pytest.mark.parametrize(
     ("error", "message", "kwargs"),
     [
-        (ValueError, "must have a value in each row, row 1 has none", {"column_defaults": [tf.int32, "string", [0.0], [0]],
-                                                                      "na_value": "?"}),
+        (ValueError, "must have a value in each row, row 1 has none",
+         {"column_defaults": [tf.int32, "string", [0.0], [0]], "na_value": "?"}),
         (ValueError, "column 'city': expected values of int32", {"column_defaults": [[""], [0], [0.0], [0]]}),
         (ValueError, "a default for each of 4 columns, got 1", {"column_defaults": [[0]]}),
         (ValueError, "must be one of the columns, got 'z'", {"label_name": "z"}),

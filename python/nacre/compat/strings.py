@@ -17,12 +17,12 @@ class Ragged(list[Any]):
 
     def to_tensor(self, default_value: Any = None, **kwargs: Any) -> Any:
         """One array, the rows filled up to the longest, with `default_value`: an empty string or 0."""
-        kind = self[0].dtype if self else np.dtype(object)
-        missing = ("" if kind == object else 0) if default_value is None else default_value
-        out = np.full((len(self), max(map(len, self), default=0)), missing, kind)
+        strings = not self or isinstance(self[0], Text)
+        missing = ("" if strings else 0) if default_value is None else default_value
+        out = np.full((len(self), max(map(len, self), default=0)), missing, object if strings else self[0].dtype)
         for filled, row in zip(out, self):
             filled[: len(row)] = np.asarray(row)
-        return out.view(Text) if kind == object else Tensor(out)
+        return out.view(Text) if strings else Tensor(out)
 
 
 def _texts(value: Any) -> np.ndarray[Any, Any]:

@@ -80,8 +80,10 @@ def make_csv_dataset(
 
     def rows(path: str) -> Iterator[list[str]]:
         with open(path, newline="", encoding="utf-8") as file:
-            quoting = csv.QUOTE_MINIMAL if use_quote_delim else csv.QUOTE_NONE
-            yield from (row for row in csv.reader(file, delimiter=field_delim, quoting=quoting) if row)
+            read = csv.reader(
+                file, delimiter=field_delim, quoting=csv.QUOTE_MINIMAL if use_quote_delim else csv.QUOTE_NONE
+            )
+            yield from (row for row in read if row)
 
     names = list(column_names) if column_names is not None else next(rows(paths[0]))
     places = [c if isinstance(c, int) else names.index(c) for c in select_columns or range(len(names))]
@@ -133,7 +135,7 @@ class TextLineDataset(Dataset):
 class KeyValueTensorInitializer:
     """What a table holds: keys and their values, as many."""
 
-    def __init__(self, keys: Any, values: Any, key_dtype: Any = None, value_dtype: Any = None, name: Any = None) -> None:
+    def __init__(self, keys: Any, values: Any, key_dtype: Any = None, value_dtype: Any = None, **kwargs: Any) -> None:
         self.keys, self.values = np.asarray(keys), np.asarray(values, value_dtype if value_dtype != "string" else None)
         if self.keys.shape != self.values.shape or self.keys.ndim != 1:
             raise ValueError(f"expected as many keys as values, got {self.keys.shape} and {self.values.shape}")

@@ -171,6 +171,58 @@ def test_branch_on_a_value_trains_eagerly_with_one_warning_that_names_the_line()
     quiet.fit(C.X, C.Y, verbose=0)
 
 
+class OfState(keras.Model):
+    """Steps in the form that they have for Keras on JAX: (state, data) -> (logs, state)."""
+
+    def train_step(self, state, data):
+        trained, others, slots, metrics = state
+        x, y = data
+        with keras.GradientTape() as tape:
+            tape.watch(trained)
+            y_pred, others = self.stateless_call(trained, others, x, training=True)
+            loss = self.compute_loss(x, y, y_pred)
+        trained, slots = self.optimizer.stateless_apply(slots, tape.gradient(loss, trained), trained)
+        logs, metrics = self._metrics_after(metrics, loss, y, y_pred)
+        return logs, (trained, others, slots, metrics)
+
+    def test_step(self, state, data):
+        trained, others, metrics = state
+        x, y = data
+        y_pred, others = self.stateless_call(trained, others, x, training=False)
+        logs, metrics = self._metrics_after(metrics, self.compute_loss(x, y, y_pred), y, y_pred)
+        return logs, (trained, others, metrics)
+
+    def predict_step(self, state, data):
+        y_pred, others = self.stateless_call(*state, data[0] if isinstance(data, tuple) else data, training=False)
+        return y_pred + 1, others
+
+    def _metrics_after(self, metrics, loss, y, y_pred):
+        tracker, own = self.metrics
+        first = tracker.stateless_update_state(metrics[: len(tracker.variables)], loss)
+        rest = own.stateless_update_state(metrics[len(tracker.variables) :], y, y_pred)
+        return {"loss": tracker.stateless_result(first), **own.stateless_result(rest)}, first + rest
+
+
+def test_steps_of_a_state_train_as_others() -> None:
+    x, y = np.random.RandomState(0).randn(64, 3).astype("float32"), np.ones((64, 1), "float32")
+    found = []
+    for kind in (keras.Model, OfState):
+        keras.utils.set_random_seed(1)
+        inputs = keras.Input((3,))
+        hidden = keras.layers.BatchNormalization()(keras.layers.Dense(4)(inputs))
+        model = kind(inputs, keras.layers.Dense(1)(hidden))
+        model.compile("adam", "mse", metrics=["mae"])
+        history = model.fit(x, y, epochs=3, verbose=0, shuffle=False).history
+        found.append((history, model.evaluate(x, y, verbose=0), model.predict(x, verbose=0), model.get_weights()))
+    (history, result, outputs, weights), (history_of, result_of, outputs_of, weights_of) = found
+    assert history.keys() == history_of.keys()
+    np.testing.assert_allclose(history_of["loss"], history["loss"], rtol=1e-5)
+    np.testing.assert_allclose(result_of, result, rtol=1e-5)
+    np.testing.assert_allclose(outputs_of, outputs + 1, rtol=1e-4)
+    for a, b in zip(weights_of, weights, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
 def test_own_train_step_runs_compiled() -> None:
     class Net(keras.Model):
         def __init__(self) -> None:

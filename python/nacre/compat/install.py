@@ -73,8 +73,8 @@ _NAMES = (
 class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Finds `keras.layers` as `nacre.layers`, and so on; and `tensorflow` where that was asked for."""
 
-    def __init__(self, tensorflow: bool) -> None:
-        self.tensorflow = tensorflow
+    def __init__(self) -> None:
+        self.tensorflow = self.jax = False
 
     def target(self, name: str) -> str | None:
         """The module of nacre that stands behind `name`, or None."""
@@ -89,8 +89,9 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
                 rest = name[len(prefix) + 1 :]
                 moved = _MOVED.get(rest, rest)
                 return f"nacre.{moved}" if moved else "nacre"
-        if self.tensorflow and name.startswith("tensorflow."):
-            return f"nacre.compat.tensorflow.{name.split('.', 1)[1]}"
+        root = name.partition(".")[0]
+        if (root == "tensorflow" and self.tensorflow) or (root == "jax" and self.jax):
+            return f"nacre.compat.{name}"
         return None
 
     def find_spec(
@@ -123,34 +124,35 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 def _attribute(where: str) -> Any:
     """`tensorflow.data` and the like are objects of one module; None when there is none."""
-    prefix = "nacre.compat.tensorflow."
-    if not where.startswith(prefix):
+    home, _, rest = where.removeprefix("nacre.compat.").partition(".")
+    if home not in ("tensorflow", "jax") or not rest:
         return None
-    found: Any = importlib.import_module("nacre.compat.tensorflow")
-    for part in where[len(prefix) :].split("."):
+    found: Any = importlib.import_module(f"nacre.compat.{home}")
+    for part in rest.split("."):
         found = getattr(found, part, None)
     return found if isinstance(found, types.ModuleType) else None
 
 
-def install_as_keras(tensorflow: bool = False) -> None:
+def install_as_keras(tensorflow: bool = False, jax: bool = False) -> None:
     """Makes `import keras` and `from keras.layers import Dense` find nacre in this process.
 
     With `tensorflow=True`, `tensorflow.keras` is nacre as well, and `tensorflow` has the few names around it that
-    tutorials use (`tf.constant`, `tf.random.normal`, `tf.GradientTape`, `tf.data.Dataset`, ...). Call it before
+    tutorials use (`tf.constant`, `tf.random.normal`, `tf.GradientTape`, `tf.data.Dataset`, ...). With `jax=True`, `jax`
+    has what training loops for Keras on JAX use (`jax.value_and_grad`, `jax.jit`, `jax.numpy`). Call it before
     anything imports Keras. `keras.__version__` is that of the Keras whose API this is.
 
     Raises ImportError when the real library has been imported already.
     """
-    for name in ("keras", *(("tensorflow",) if tensorflow else ())):
+    for name in ("keras", *(("tensorflow",) if tensorflow else ()), *(("jax",) if jax else ())):
         loaded = sys.modules.get(name)
         home = getattr(loaded, "__name__", "")
         if loaded is not None and not home.startswith("nacre"):
             raise ImportError(f"install_as_keras: the real {name!r} has been imported already; call this before that")
-    for finder in sys.meta_path:
-        if isinstance(finder, Finder):
-            finder.tensorflow = finder.tensorflow or tensorflow
-            return
-    sys.meta_path.insert(0, Finder(tensorflow))
+    finder = next((f for f in sys.meta_path if isinstance(f, Finder)), None)
+    if finder is None:
+        finder = Finder()
+        sys.meta_path.insert(0, finder)
+    finder.tensorflow, finder.jax = finder.tensorflow or tensorflow, finder.jax or jax
     nacre.__version__ = KERAS_VERSION  # what scripts, and libraries around Keras, go by
     for (owner, name), target in _ATTRIBUTES.items():
         setattr(importlib.import_module(f"nacre.{owner}"), name, importlib.import_module(f"nacre.{target}"))

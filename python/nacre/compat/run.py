@@ -13,26 +13,20 @@ from nacre.compat.install import install_as_keras
 _MISSING = re.compile(
     r"module '(?P<module>nacre[\w.]*)' has no attribute '(?P<name>\w+)'"
     r"|cannot import name '(?P<name2>\w+)' from '(?P<module2>[\w.]+)'"
-    r"|No module named '(?P<module3>(?:keras|tensorflow|nacre)[\w.]*)'"
+    r"|No module named '(?P<module3>(?:keras|tensorflow|jax|nacre)[\w.]*)'"
 )
-
-
-# JAX is asked to look through a computation of nacre.
-_FOREIGN = re.compile(r"type <class 'nacre\.[\w.]+'> is not a valid JAX type|__array__\(\) was called on traced array")
 
 
 def missing(error: BaseException, script: str) -> str | None:
     """`script.py, line 3: nacre has no keras.layers.Foo` when that is what `error` is about, else None."""
-    if isinstance(error, TypeError) and _FOREIGN.search(str(error)):
-        return f"{script}, line {_line(error, script)}: nacre has no gradients or compilation by JAX of its models"
     found = _MISSING.search(str(error)) if isinstance(error, (AttributeError, ImportError)) else None
     if found is None:
         return None
     module = found["module"] or found["module2"] or found["module3"]
-    if module.split(".")[0] not in ("nacre", "keras", "tensorflow"):
+    if module.split(".")[0] not in ("nacre", "keras", "tensorflow", "jax"):
         return None
     name = found["name"] or found["name2"]
-    what = module.replace("nacre.compat.tensorflow", "tensorflow").replace("nacre", "keras", 1)
+    what = module.removeprefix("nacre.compat.").replace("nacre", "keras", 1)
     what = f"{what}.{name}" if name else what
     return f"{script}, line {_line(error, script)}: nacre has no {what}"
 
@@ -44,16 +38,16 @@ def _line(error: BaseException, script: str) -> int | str:
 
 
 def run_script(script: str, arguments: list[str]) -> int:
-    """Runs `script` as a program, with nacre in place of Keras and TensorFlow; returns its exit status."""
+    """Runs `script` as a program, with nacre in place of Keras, TensorFlow and JAX; returns its exit status."""
     if not Path(script).is_file():
         print(f"nacre run: there is no file {script}", file=sys.stderr)
         return 2
-    install_as_keras(tensorflow=True)
+    install_as_keras(tensorflow=True, jax=True)
     sys.argv = [script, *arguments]
     sys.path.insert(0, str(Path(script).resolve().parent))
     try:
         runpy.run_path(script, run_name="__main__")
-    except (AttributeError, ImportError, TypeError) as error:
+    except (AttributeError, ImportError) as error:
         text = missing(error, script)
         if text is None:
             raise

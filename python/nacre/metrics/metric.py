@@ -14,7 +14,37 @@ from nacre.core.variable import Variable
 from nacre.losses.loss import apply_mask, dtype_name, same_rank
 
 
-class Metric:
+class Stateless:
+    """The methods of a metric as functions of its state: for what has `variables`, `update_state`, `result`."""
+
+    def stateless_update_state(self: Any, metric_variables: Sequence[Any], *args: Any, **kwargs: Any) -> list[Any]:
+        """The state after a batch, for this state before it; the metric itself is left as it was."""
+        with self._having(metric_variables, "stateless_update_state"):
+            self.update_state(*args, **kwargs)
+            return [v.value for v in self.variables]
+
+    def stateless_result(self: Any, metric_variables: Sequence[Any]) -> Any:
+        """The value for this state."""
+        with self._having(metric_variables, "stateless_result"):
+            return self.result()
+
+    def stateless_reset_state(self: Any) -> list[Any]:
+        """The state after a reset; the metric itself is left as it was."""
+        with StatelessScope():
+            self.reset_state()
+            return [v.value for v in self.variables]
+
+    def _having(self: Any, values: Sequence[Any], what: str) -> StatelessScope:
+        if len(values) != len(self.variables):
+            raise ValueError(
+                "Argument `metric_variables` must be a list of tensors corresponding 1:1 to "
+                f"{type(self).__name__}().variables. Received list with length {len(values)}, but {what} expects "
+                f"{len(self.variables)} variables."
+            )
+        return StatelessScope(list(zip(self.variables, values)))
+
+
+class Metric(Stateless):
     """State that `update_state` adds to, batch by batch, and that `result` turns into a number.
 
     Subclasses make Variables with `add_variable` and define `update_state` and `result`; they are then reset to zeros
@@ -105,32 +135,6 @@ class Metric:
         """Adds a batch; gives the value so far."""
         self.update_state(*args, **kwargs)
         return self.result()
-
-    def stateless_update_state(self, metric_variables: Sequence[Any], *args: Any, **kwargs: Any) -> list[Any]:
-        """The state after a batch, for this state before it; the metric itself is left as it was."""
-        with self._having(metric_variables, "stateless_update_state"):
-            self.update_state(*args, **kwargs)
-            return [v.value for v in self.variables]
-
-    def stateless_result(self, metric_variables: Sequence[Any]) -> Any:
-        """The value for this state."""
-        with self._having(metric_variables, "stateless_result"):
-            return self.result()
-
-    def stateless_reset_state(self) -> list[Any]:
-        """The state after a reset; the metric itself is left as it was."""
-        with StatelessScope():
-            self.reset_state()
-            return [v.value for v in self.variables]
-
-    def _having(self, values: Sequence[Any], what: str) -> StatelessScope:
-        if len(values) != len(self.variables):
-            raise ValueError(
-                "Argument `metric_variables` must be a list of tensors corresponding 1:1 to "
-                f"{type(self).__name__}().variables. Received list with length {len(values)}, but {what} expects "
-                f"{len(self.variables)} variables."
-            )
-        return StatelessScope(list(zip(self.variables, values)))
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` needs to make an equal metric."""

@@ -334,6 +334,32 @@ class Compilable(Layer):
     def _all_built(self) -> bool:
         return self._structure_seen == structure_version() or all(layer.built for layer in self._flatten_layers())
 
+    def _step_of(self, which: str) -> Any:
+        """`train_step`, `test_step` or `predict_step`: data -> logs, also where it has JAX' form.
+
+        That is `(state, data) -> (logs, new state)`, where a state is lists of the values of variables.
+        """
+        step = getattr(self, f"{which}_step")
+        wanted = [p for p in inspect.signature(step).parameters.values() if p.default is p.empty]
+        if [p.kind for p in wanted].count(inspect.Parameter.POSITIONAL_OR_KEYWORD) < 2:
+            return lambda data: getattr(self, f"{which}_step")(data)
+
+        def with_state(data: Any) -> Any:
+            held = [self.trainable_variables, self.non_trainable_variables]
+            if which == "train":
+                held.append(self.optimizer.variables)
+            if which != "predict":
+                held.append(self.metrics_variables)
+            logs, after = step(tuple([v.value for v in variables] for variables in held), data)
+            if which == "predict":  # gives the second list alone
+                held, after = held[1:], [after]
+            for variables, values in zip(held, after, strict=True):
+                for variable, value in zip(variables, values, strict=True):
+                    variable.assign(value)
+            return logs
+
+        return with_state
+
     def _make(self, which: str, step: Any, force: bool) -> Any:
         self._notice_changes()
         if getattr(self, which) is None or force:
@@ -344,15 +370,15 @@ class Compilable(Layer):
 
     def make_train_function(self, force: bool = False) -> Any:
         """The compiled `train_step`: batch -> logs."""
-        return self._make("train_function", lambda data: self.train_step(data), force)
+        return self._make("train_function", self._step_of("train"), force)
 
     def make_test_function(self, force: bool = False) -> Any:
         """The compiled `test_step`: batch -> logs."""
-        return self._make("test_function", lambda data: self.test_step(data), force)
+        return self._make("test_function", self._step_of("test"), force)
 
     def make_predict_function(self, force: bool = False) -> Any:
         """The compiled `predict_step`: batch -> outputs."""
-        return self._make("predict_function", lambda data: self.predict_step(data), force)
+        return self._make("predict_function", self._step_of("predict"), force)
 
     # --- building ----------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from nacre.core import tree
 from nacre.metrics import identifiers
-from nacre.metrics.metric import MeanMetricWrapper, Metric
+from nacre.metrics.metric import MeanMetricWrapper, Metric, Stateless
 from nacre.training.compile_loss import kind_of_labels, match_outputs, match_weights
 
 
@@ -47,7 +47,7 @@ def _is_lone(y_true: Any, y_pred: Any) -> bool:
     )
 
 
-class CompileMetrics:
+class CompileMetrics(Stateless):
     """The metrics that `compile(metrics=..., weighted_metrics=...)` asked for, bound to outputs at the first batch."""
 
     name = "compile_metrics"

@@ -41,7 +41,7 @@ def masked_crc(data: bytes) -> int:
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
-def _varint(n: int) -> bytes:
+def varint(n: int) -> bytes:
     out = bytearray()
     while n > 0x7F:
         out.append(n & 0x7F | 0x80)
@@ -50,14 +50,14 @@ def _varint(n: int) -> bytes:
     return bytes(out)
 
 
-def _field(number: int, kind: int, payload: bytes) -> bytes:
+def field(number: int, kind: int, payload: bytes) -> bytes:
     """A field of protocol buffers: 0 a varint, 1 a double, 2 bytes, 5 a float."""
-    return _varint(number << 3 | kind) + (_varint(len(payload)) + payload if kind == 2 else payload)
+    return varint(number << 3 | kind) + (varint(len(payload)) + payload if kind == 2 else payload)
 
 
 def scalar(tag: str, value: float) -> bytes:
     """A `Summary.Value` of one number."""
-    return _field(1, 2, tag.encode()) + _field(2, 5, struct.pack("<f", value))
+    return field(1, 2, tag.encode()) + field(2, 5, struct.pack("<f", value))
 
 
 def histogram(tag: str, values: np.ndarray[Any, Any], bins: int = 30) -> bytes:
@@ -68,9 +68,9 @@ def histogram(tag: str, values: np.ndarray[Any, Any], bins: int = 30) -> bytes:
         values = np.zeros(1)
     counts, edges = np.histogram(values, bins=bins)
     sums = (values.min(), values.max(), float(values.size), values.sum(), float(values @ values))
-    body = b"".join(_field(i + 1, 1, struct.pack("<d", v)) for i, v in enumerate(sums))
-    body += _field(6, 2, edges[1:].astype("<f8").tobytes()) + _field(7, 2, counts.astype("<f8").tobytes())
-    return _field(1, 2, tag.encode()) + _field(5, 2, body)
+    body = b"".join(field(i + 1, 1, struct.pack("<d", v)) for i, v in enumerate(sums))
+    body += field(6, 2, edges[1:].astype("<f8").tobytes()) + field(7, 2, counts.astype("<f8").tobytes())
+    return field(1, 2, tag.encode()) + field(5, 2, body)
 
 
 class EventWriter:
@@ -80,7 +80,7 @@ class EventWriter:
         os.makedirs(folder, exist_ok=True)
         name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}.v2"
         self._file = open(os.path.join(folder, name), "ab")  # noqa: SIM115
-        self._record(_field(1, 1, struct.pack("<d", time.time())) + _field(3, 2, b"brain.Event:2"))
+        self._record(field(1, 1, struct.pack("<d", time.time())) + field(3, 2, b"brain.Event:2"))
 
     def _record(self, data: bytes) -> None:
         length = struct.pack("<Q", len(data))
@@ -88,8 +88,8 @@ class EventWriter:
 
     def add(self, values: list[bytes], step: int) -> None:
         """Writes values (of `scalar` and `histogram`) for one step."""
-        summary = b"".join(_field(1, 2, value) for value in values)
-        event = _field(1, 1, struct.pack("<d", time.time())) + _field(2, 0, _varint(step)) + _field(5, 2, summary)
+        summary = b"".join(field(1, 2, value) for value in values)
+        event = field(1, 1, struct.pack("<d", time.time())) + field(2, 0, varint(step)) + field(5, 2, summary)
         self._record(event)
         self._file.flush()
 

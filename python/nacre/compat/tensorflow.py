@@ -20,6 +20,7 @@ from nacre.compat import forms as _forms
 from nacre.compat import machinery as _machinery
 from nacre.compat import pictures as _pictures
 from nacre.compat import strings as _strings
+from nacre.compat import summaries as _summaries
 from nacre.compat import tables as _tables
 from nacre.compat.values import IndexedSlices, Module, TensorShape, TensorSpec, Variable  # noqa: F401  # public here
 from nacre.core import trace as _trace
@@ -377,6 +378,17 @@ io = _module(
     gfile=_module("io.gfile", **_machinery.FILES),
 )
 image = _pictures
+_SUMMARY = "create_file_writer create_noop_writer should_record_summaries record_if scalar histogram image text"
+summary = _module(
+    "summary",
+    **{name: getattr(_summaries, name) for name in _SUMMARY.split()},
+    SummaryWriter=_summaries.Writer,
+    experimental=_module("summary.experimental", set_step=_summaries.set_step, get_step=_summaries.get_step),
+    trace_on=_machinery.nothing,
+    trace_off=_machinery.nothing,
+    trace_export=_machinery.nothing,
+    graph=_machinery.nothing,
+)
 
 
 def _cardinality(dataset: Any) -> Any:

@@ -34,10 +34,19 @@ def test_convert_to_tensor_gives_the_dtype_asked_for() -> None:
     assert ops.array([1, 2]).dtype == "int32"
 
 
-@pytest.mark.parametrize("value", ["text", object(), [1, "a"], [[1], [1, 2]], None])
+@pytest.mark.parametrize("value", [object(), [1, "a"], [[1], [1, 2]], None])
 def test_what_holds_no_numbers_is_a_type_error(value: Any) -> None:
     with pytest.raises(TypeError):
         ops.convert_to_tensor(value)
+
+
+def test_strings_stay_strings_and_are_no_numbers() -> None:
+    texts = ops.convert_to_tensor(["a", "bc"])
+    assert texts.tolist() == ["a", "bc"]
+    with pytest.raises(TypeError):
+        ops.exp(texts)
+    with pytest.raises(TypeError):
+        ops.convert_to_tensor("text", dtype="float32")
 
 
 def test_convert_to_numpy_gives_memory_of_its_own() -> None:

@@ -35,7 +35,7 @@ def get_loss(identifier: Any, y_true: Any, y_pred: Any) -> Loss | None:
     """The Loss for one output; `"crossentropy"` and `"ce"` are chosen by its shape. None stays None."""
     if identifier is None:
         return None
-    if y_true is not None and not hasattr(y_true, "shape"):
+    if y_true is not None and not hasattr(y_true, "shape") and not tree.is_nested(y_true):
         raise TypeError("y: expected numbers for the loss, got text. Give each word a number (layers.StringLookup)")
     name = identifier if isinstance(identifier, str) else None
     if isinstance(identifier, str) and identifier.lower() in ("crossentropy", "ce"):

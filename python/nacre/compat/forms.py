@@ -171,6 +171,76 @@ def scan(fn: Callable[..., Any], elems: Any, initializer: Any = None, reverse: b
     return ops.stack(found[::-1] if reverse else found)
 
 
+def _sizes(sizes: Any) -> tuple[int, int]:
+    given = [int(n) for n in np.ravel(sizes)]
+    return (
+        (given[0], given[0]) if len(given) == 1 else (given[1], given[2]) if len(given) == 4 else (given[0], given[1])
+    )
+
+
+def conv2d_transpose(
+    input: Any,
+    filters: Any,
+    output_shape: Any,
+    strides: Any,
+    padding: str = "SAME",
+    data_format: str = "NHWC",
+    dilations: Any = None,
+    name: str | None = None,
+) -> Any:
+    """What a convolution of these strides would have read from arrays of that shape: its gradient."""
+    if data_format != "NHWC" or (dilations is not None and _sizes(dilations) != (1, 1)):
+        raise ValueError("conv2d_transpose: expected data_format 'NHWC' and no dilations")
+    step, given = _sizes(strides), ops.convert_to_tensor(input).shape
+    read, held = filters.shape[:2], given[1:3]
+    wanted = _sizes(output_shape)
+    if padding == "SAME" and wanted == tuple(n * s for n, s in zip(held, step)):
+        return ops.conv_transpose(input, filters, step, "same")
+    whole = ops.conv_transpose(input, filters, step, "valid")
+    for axis, (n, s, k, out) in enumerate(zip(held, step, read, wanted), 1):
+        first = max((n - 1) * s + k - out, 0) // 2 if padding == "SAME" else 0
+        more = [(0, 0)] * 4
+        more[axis] = (0, max(first + out - whole.shape[axis], 0))
+        whole = ops.pad(whole, more)
+        whole = whole[:, first : first + out] if axis == 1 else whole[:, :, first : first + out]
+    return whole
+
+
+def depthwise_conv2d(
+    input: Any, filter: Any, strides: Any, padding: str, data_format: str | None = None, dilations: Any = None,
+    name: str | None = None,
+) -> Any:  # fmt: skip
+    """A convolution of each channel by kernels of its own."""
+    return ops.depthwise_conv(
+        input, filter, _sizes(strides), padding.lower(), dilation_rate=1 if dilations is None else _sizes(dilations)
+    )
+
+
+def batch_normalization(
+    x: Any, mean: Any, variance: Any, offset: Any, scale: Any, variance_epsilon: float, name: str | None = None
+) -> Any:
+    """`x` with `mean` and `variance` taken out, times `scale`, plus `offset`."""
+    factor = ops.rsqrt(ops.add(variance, variance_epsilon))
+    factor = factor if scale is None else ops.multiply(factor, scale)
+    found = ops.multiply(ops.subtract(x, mean), factor)
+    return found if offset is None else ops.add(found, offset)
+
+
+def compute_average_loss(per_example_loss: Any, sample_weight: Any = None, global_batch_size: Any = None) -> Any:
+    """The sum of the losses, weighted, over the size of the batch."""
+    losses = ops.convert_to_tensor(per_example_loss)
+    if sample_weight is not None:
+        losses = losses * ops.cast(sample_weight, losses.dtype)
+    return ops.sum(losses) / ops.cast(losses.shape[0] if global_batch_size is None else global_batch_size, losses.dtype)
+
+
+def check_numerics(tensor: Any, message: str, name: str | None = None) -> Any:
+    """The tensor itself. Raises ValueError with `message` when not all its values are finite."""
+    if not np.isfinite(np.asarray(tensor)).all():
+        raise ValueError(f"{message} : Tensor had Inf or NaN values")
+    return tensor
+
+
 def _segments(name: str) -> Callable[..., Any]:
     function = getattr(ops, f"segment_{name}")
 

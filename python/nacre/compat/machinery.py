@@ -9,11 +9,11 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from nacre import random
+from nacre import ops, random
 
 
 class Strategy:
@@ -34,14 +34,63 @@ class Strategy:
         return fn(*args, **(kwargs or {}))
 
     def reduce(self, reduce_op: Any, value: Any, axis: Any = None) -> Any:
-        """The value: that of the only replica. Raises ValueError when it would have to be reduced along an axis."""
-        if axis is not None:
-            raise ValueError("Strategy.reduce: axis is not supported, reduce the value itself")
-        return value
+        """The value, that of the only replica: its sum or mean along `axis` where there is one."""
+        if axis is None:
+            return value
+        return (ops.mean if str(reduce_op).upper() == "MEAN" else ops.sum)(value, axis)
 
     def experimental_distribute_dataset(self, dataset: Any, options: Any = None) -> Any:
         """The data set."""
         return dataset
+
+    def distribute_datasets_from_function(self, dataset_fn: Callable[..., Any], options: Any = None) -> Any:
+        """The data set that `dataset_fn` makes for the only pipeline."""
+        return dataset_fn(InputContext())
+
+    def experimental_local_results(self, value: Any) -> tuple[Any, ...]:
+        """The values of all replicas."""
+        return (value,)
+
+
+class InputContext:
+    """Which part of the data a pipeline reads: all of it."""
+
+    num_input_pipelines, input_pipeline_id, num_replicas_in_sync = 1, 0, 1
+
+    def get_per_replica_batch_size(self, global_batch_size: int) -> int:
+        """What one replica takes of a batch."""
+        return global_batch_size
+
+
+def no_tpu(*args: Any, **kwargs: Any) -> Any:
+    """What asks for a TPU hears ValueError, as programs expect that go on without one."""
+    raise ValueError("there is no TPU, nacre runs on the CPU")
+
+
+class PhysicalDevice(NamedTuple):
+    """A device by its name."""
+
+    name: str
+    device_type: str
+
+
+def devices(name: str) -> Callable[..., list[PhysicalDevice]]:
+    """The CPU, for what asks for all devices or for that type, under `name`."""
+
+    def listed(device_type: str | None = None) -> list[PhysicalDevice]:
+        return [PhysicalDevice(name, "CPU")] if device_type in (None, "CPU") else []
+
+    return listed
+
+
+class Anything:
+    """Options of which every one can be read and set, and none changes anything."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        setattr(self, name, Anything())
+        return self.__dict__[name]
 
 
 class ReduceOp:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import glob
+import gzip
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -116,6 +118,52 @@ def make_csv_dataset(
                 yield features if label_name is None else (features, features.pop(label_name))
 
     return Dataset(batches, endless=num_epochs is None)
+
+
+class CsvDataset(Dataset):
+    """The rows of CSV files, each a tuple of the columns' values.
+
+    Args:
+        filenames: paths. record_defaults: per (selected) column a dtype, or a list with the value for absent ones.
+        header: whether the first line of each file is none of them. select_cols: the numbers of the columns to read.
+        compression_type: None or "GZIP".
+    """
+
+    def __init__(
+        self,
+        filenames: Any,
+        record_defaults: Sequence[Any],
+        compression_type: str | None = None,
+        buffer_size: int | None = None,
+        header: bool = False,
+        field_delim: str = ",",
+        use_quote_delim: bool = True,
+        na_value: str = "",
+        select_cols: Sequence[int] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if compression_type not in (None, "", "GZIP"):
+            raise ValueError(f"compression_type: expected None or 'GZIP', got {compression_type!r}")
+        opened: Any = gzip.open if compression_type else open
+        paths = [filenames] if isinstance(filenames, str) or hasattr(filenames, "__fspath__") else list(filenames)
+        places = list(range(len(record_defaults)) if select_cols is None else select_cols)
+        quoting: Any = csv.QUOTE_MINIMAL if use_quote_delim else csv.QUOTE_NONE
+
+        def rows() -> Iterator[Any]:
+            for path in paths:
+                with opened(path, "rt", newline="", encoding="utf-8") as file:
+                    read = csv.reader(file, delimiter=field_delim, quoting=quoting)
+                    held = itertools.islice((row for row in read if row), int(header), None)
+                    while some := list(itertools.islice(held, 1024)):  # a column of many rows is read at once
+                        short = next((row for row in some if len(row) <= max(places)), None)
+                        if short is not None:
+                            raise ValueError(f"expected at least {max(places) + 1} values in a row, got {short}")
+                        yield from zip(*[
+                            list(_column(str(p), [row[p] for row in some], default, na_value))
+                            for p, default in zip(places, record_defaults, strict=True)
+                        ])  # fmt: skip
+
+        super().__init__(rows)
 
 
 class TextLineDataset(Dataset):

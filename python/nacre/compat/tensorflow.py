@@ -396,11 +396,13 @@ def _cardinality(dataset: Any) -> Any:
 
 
 data = _module(
-    "data", Dataset=_dataset.Dataset, AUTOTUNE=_dataset.AUTOTUNE, Options=_types.SimpleNamespace,
+    "data", Dataset=_dataset.Dataset, AUTOTUNE=_dataset.AUTOTUNE, Options=_machinery.Anything,
     TextLineDataset=_tables.TextLineDataset, experimental=_module("data.experimental"),
 )  # fmt: skip
 data.experimental.AUTOTUNE = _dataset.AUTOTUNE
 data.experimental.cardinality = _cardinality
+data.experimental.AutoShardPolicy = _machinery.Anything()
+data.experimental.CsvDataset = _tables.CsvDataset
 data.experimental.make_csv_dataset = _tables.make_csv_dataset
 _MATH = "sigmoid softplus tan tanh segment_sum bincount"
 
@@ -463,6 +465,7 @@ math = _module(
     log_sigmoid=ops.log_sigmoid,
     top_k=_top_k,
     add_n=add_n,
+    in_top_k=lambda targets, predictions, k, name=None: ops.in_top_k(targets, predictions, k),
     confusion_matrix=_confusion_matrix,
     l2_normalize=nacre.backend.l2_normalize,
     divide_no_nan=lambda x, y, name=None: ops.divide_no_nan(x, y),
@@ -500,6 +503,12 @@ nn = _module(
     embedding_lookup=lambda params, ids, max_norm=None, name=None: ops.take(params, ids, axis=0),
     bias_add=lambda value, bias, data_format=None, name=None: ops.add(value, bias),
     conv2d=_convolution,
+    conv1d=_convolution,
+    conv2d_transpose=_forms.conv2d_transpose,
+    depthwise_conv2d=_forms.depthwise_conv2d,
+    batch_normalization=_forms.batch_normalization,
+    compute_average_loss=_forms.compute_average_loss,
+    scale_regularization_loss=lambda regularization_loss: ops.sum(regularization_loss),
     max_pool2d=_max_pool,
     max_pool=_max_pool,
     avg_pool2d=_avg_pool,
@@ -511,6 +520,7 @@ linalg = _module(
     "linalg",
     matmul=_forms.matmul,
     einsum=ops.einsum,
+    matvec=lambda a, b, name=None: ops.squeeze(ops.matmul(a, ops.expand_dims(b, -1)), -1),
     norm=norm,
     diag=ops.diag,
     diag_part=ops.diagonal,
@@ -540,18 +550,31 @@ autograph = _module(
     set_verbosity=_machinery.nothing,
     experimental=_module("autograph.experimental", do_not_convert=lambda f=None, **k: f),
 )
+_CONFIG = (
+    "set_logical_device_configuration set_visible_devices set_soft_device_placement experimental_connect_to_cluster"
+)
 config = _module(
     "config",
-    list_physical_devices=lambda device_type=None: [] if device_type == "GPU" else ["/physical_device:CPU:0"],
+    list_physical_devices=_machinery.devices("/physical_device:CPU:0"),
+    list_logical_devices=_machinery.devices("/device:CPU:0"),
+    get_visible_devices=_machinery.devices("/physical_device:CPU:0"),
+    LogicalDeviceConfiguration=_types.SimpleNamespace,
     experimental=_module(
         "config.experimental",
-        list_physical_devices=lambda device_type=None: [],
+        list_physical_devices=_machinery.devices("/physical_device:CPU:0"),
+        list_logical_devices=_machinery.devices("/device:CPU:0"),
+        VirtualDeviceConfiguration=_types.SimpleNamespace,
         set_memory_growth=_machinery.nothing,
+        set_virtual_device_configuration=_machinery.nothing,
+        set_visible_devices=_machinery.nothing,
         enable_op_determinism=_machinery.nothing,  # it always holds
+        enable_tensor_float_32_execution=_machinery.nothing,
     ),
-    list_logical_devices=lambda device_type=None: [] if device_type == "GPU" else ["/device:CPU:0"],
-    set_visible_devices=_machinery.nothing,
     run_functions_eagerly=lambda run_eagerly: _eagerly.__setitem__(0, run_eagerly),
+    experimental_run_functions_eagerly=lambda run_eagerly: _eagerly.__setitem__(0, run_eagerly),
+    functions_run_eagerly=lambda: _eagerly[0],
+    optimizer=_module("config.optimizer", set_jit=_machinery.nothing),
+    **dict.fromkeys(_CONFIG.split(), _machinery.nothing),
 )
 test = _module(
     "test",
@@ -565,6 +588,10 @@ distribute = _module(
     Strategy=_machinery.Strategy,
     MirroredStrategy=_machinery.Strategy,
     OneDeviceStrategy=_machinery.Strategy,
+    MultiWorkerMirroredStrategy=_machinery.Strategy,
+    InputContext=_machinery.InputContext,
+    cluster_resolver=_module("distribute.cluster_resolver", TPUClusterResolver=_machinery.no_tpu),
+    has_strategy=lambda: False,
     ReduceOp=_machinery.ReduceOp,
     get_strategy=_machinery.Strategy,
 )
@@ -581,20 +608,28 @@ errors = _module(
     "errors", InvalidArgumentError=ValueError, NotFoundError=FileNotFoundError,
     ResourceExhaustedError=MemoryError,
 )  # fmt: skip
-debugging = _module("debugging", **_machinery.ASSERTIONS)
+debugging = _module(
+    "debugging",
+    **_machinery.ASSERTIONS,
+    check_numerics=_forms.check_numerics,
+    set_log_device_placement=_machinery.nothing,
+)
 
 
 class device:
     """Does nothing: there is one device."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str | None = None) -> None:
         self.name = name
 
-    def __enter__(self) -> device:
-        return self
+    def __enter__(self) -> Any:
+        return self.name
 
     def __exit__(self, *exc: object) -> None:
         return None
+
+
+name_scope = init_scope = device  # names of operations say nothing
 
 
 def map_fn(fn: Callable[..., Any], elems: Any, dtype: Any = None, **kwargs: Any) -> Any:

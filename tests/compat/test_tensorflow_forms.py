@@ -31,6 +31,56 @@ def test_a_checkpoint_holds_models_optimizers_and_variables(tmp_path):
     assert checkpoint.save(tmp_path / "deep" / "ckpt").endswith("ckpt-2")
 
 
+class Two(nacre.Model):
+    """Layers that no attribute says the inputs of, and one that comes with `build`."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nacre.layers.Dense(4, activation="relu")
+        self.rest = nacre.Sequential([nacre.layers.BatchNormalization(), nacre.layers.Dense(2)])
+
+    def call(self, x, training=False):
+        return self.rest(self.first(x), training=training)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_what_is_not_built_yet_is_restored_when_it_is(tmp_path, compiled):
+    x, y = np.random.default_rng(0).standard_normal((2, 8, 2)).astype("float32")
+
+    def made():
+        model, optimizer = Two(), nacre.optimizers.Adam(0.1)
+        return model, optimizer, tf.train.Checkpoint(model=model, optimizer=optimizer)
+
+    def trainer(model, optimizer):
+        def train():
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean((model(x, training=True) - y) ** 2)
+            optimizer.apply_gradients(zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables))
+            return loss
+
+        return tf.function(train) if compiled else train
+
+    model, optimizer, checkpoint = made()
+    train = trainer(model, optimizer)
+    train()
+    saved = checkpoint.save(tmp_path / "x")
+    expected = [float(train()) for _ in range(3)]
+    model, optimizer, checkpoint = made()
+    status = checkpoint.restore(saved).expect_partial()
+    assert int(optimizer.iterations) == 1
+    with pytest.raises(AssertionError, match="not built yet"):
+        status.assert_consumed()
+    train = trainer(model, optimizer)
+    assert [float(train()) for _ in range(3)] == expected and int(optimizer.iterations) == 4
+    status.assert_consumed()
+    model, optimizer, checkpoint = made()
+    checkpoint.restore(saved)
+    if not compiled:
+        model(x)  # built by a call, and else by the step
+    model.compile(optimizer, "mse")
+    assert model.train_on_batch(x, y) == pytest.approx(expected[0], rel=1e-6) and int(optimizer.iterations) == 2
+
+
 def test_nothing_saved_yet_restores_nothing_and_what_does_not_fit_is_an_error(tmp_path):
     model, optimizer = network()
     checkpoint = checkpoints.Checkpoint(model=model, optimizer=optimizer)

@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nacre.core import trace
 from nacre.core.variable import Variable
-from nacre.saving import api
+from nacre.optimizers import Optimizer
+from nacre.saving import api, state
 
 _ENDING = ".weights.h5"
 
 
 class Status:
-    """What `restore` gives: everything has been loaded by then, or an error was raised."""
+    """What `restore` gives. What had no variables yet is filled as soon as it gets them; all else has been by then."""
+
+    def __init__(self, waiting: Sequence[Any] = ()) -> None:
+        self._waiting = waiting
 
     def assert_consumed(self) -> Status:
+        """Itself. Raises AssertionError when something still waits for its variables."""
+        names = [str(getattr(obj, "name", obj)) for obj in self._waiting if not obj.built]
+        if names:
+            raise AssertionError(f"not built yet, and therefore not restored: {', '.join(names)}")
+        return self
+
+    def expect_partial(self) -> Status:
         """Itself."""
         return self
 
-    assert_existing_objects_matched = assert_nontrivial_match = expect_partial = assert_consumed
+    assert_existing_objects_matched = assert_nontrivial_match = expect_partial
 
 
 class Checkpoint:
@@ -67,11 +81,49 @@ class Checkpoint:
 
     def restore(self, save_path: Any, options: Any = None) -> Status:
         """Reads what was saved under that name; None is no checkpoint yet, and changes nothing."""
-        if save_path is not None:
-            api.load_weights(self, os.fspath(save_path) + _ENDING)
-        return Status()
+        return Status() if save_path is None else Status(self._fill(os.fspath(save_path) + _ENDING, self))
 
     read = restore
+
+    def _fill(self, path: str, root: Any) -> list[Any]:
+        """Fills `root` and what is in it from the file; what has no variables yet is left for later, and returned."""
+        below = {id(obj): obj for _, obj in state.walk(root)}
+        waiting = [obj for obj in below.values() if not getattr(obj, "built", True)]
+        optimizers = [obj for obj in below.values() if isinstance(obj, Optimizer)]
+        others = [obj for _, obj in state.walk(self) if id(obj) not in below]
+        others += [obj for obj in waiting if not state.own_variables(obj)]
+        for obj in optimizers:
+            vars(obj)["load_own_variables"] = functools.partial(_fill_optimizer, obj)
+        try:
+            api.load_weights(self, path, objects_to_skip=others)
+        finally:
+            for obj in optimizers:
+                del vars(obj)["load_own_variables"]
+        for obj in waiting:
+            self._fill_when_built(path, obj)
+        return waiting
+
+    def _fill_when_built(self, path: str, obj: Any) -> None:
+        build = type(obj).build.__get__(obj)
+
+        @functools.wraps(build)
+        def build_and_fill(*args: Any, **kwargs: Any) -> Any:
+            vars(obj).pop("build", None)  # the method is itself again
+            built = build(*args, **kwargs)
+            with trace.tracing(None):  # the values are read now, also where the build is part of a function
+                self._fill(path, obj)
+            return built
+
+        vars(obj)["build"] = build_and_fill
+
+
+def _fill_optimizer(obj: Any, store: Any) -> None:
+    """Fills an optimizer; one that is not built has but the first of the variables. Raises ValueError otherwise."""
+    mine, theirs = obj.variables, len(store.keys())
+    if theirs < len(mine) or (obj.built and theirs != len(mine)):  # as when it is in the file under another path
+        raise ValueError(f"optimizer {obj.name!r} has {len(mine)} variables, the saved one {theirs}")
+    for i, variable in enumerate(mine):
+        variable.assign(store[str(i)])
 
 
 def _saved(directory: Any, name: str = "") -> list[str]:

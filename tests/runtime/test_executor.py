@@ -6,7 +6,8 @@ import threading
 import numpy as np
 import pytest
 
-from nacre import _core
+from nacre import _core, ops
+from nacre.runtime import compiled
 from program_words import ABSENT, ARENA, CONSTANTS, SLOT, Call, Words, bits, copy
 
 KB = 1024
@@ -144,6 +145,15 @@ def test_programs_share_the_memory_of_their_runs():
     del programs, p
     gc.collect()
     assert _core.idle_bytes() <= at_first
+
+
+@pytest.mark.parametrize("limit", ["_MOST_PROGRAMS", "_MOST_INSTRUCTIONS"])
+def test_the_oldest_programs_go_where_there_are_too_many(limit, monkeypatch):
+    monkeypatch.setattr(compiled, limit, 3)
+    double = compiled.CompiledFunction(lambda x: ops.add(x, x))
+    for n in range(1, 8):
+        assert double(np.ones(n, np.float32)).numpy().tolist() == [2] * n
+    assert double.count == 3 and not double.knows(np.ones(1, np.float32)) and double.knows(np.ones(7, np.float32))
 
 
 def test_concurrent_runs_have_arenas_of_their_own():

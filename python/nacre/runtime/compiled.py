@@ -35,6 +35,7 @@ from nacre.passes.widen import widen
 from nacre.runtime.writer import build_program
 
 _MOST_PROGRAMS = 256  # of a function: one per batch size of a server; 0.4 MB each for ResNet-50
+_MOST_INSTRUCTIONS = 500_000  # of all of them, 2 KB each: an LSTM's training over 200 steps has 1,500
 
 
 class Plan:
@@ -157,8 +158,6 @@ class CompiledFunction:
         except TypeError as error:
             raise NotCompilable(f"an argument cannot be part of a compiled program: {error}") from None
         if plan is None:
-            if len(self._plans) >= _MOST_PROGRAMS:
-                self._plans.pop(next(iter(self._plans)))
             specs = iter(arrays if rows is None else [a[:1] for a in arrays])
             leaves: list[Spec | _Static] = []
             for leaf in tree.flatten(structure):
@@ -169,7 +168,17 @@ class CompiledFunction:
                 else:
                     leaves.append(_Static(leaf))
             plan = self._plans[key] = Plan(self.fn, structure, leaves)
+            self._forget_oldest()
         return plan, arrays
+
+    def _forget_oldest(self) -> None:
+        plans = list(self._plans.items())  # other threads may add to them
+        count, instructions = len(plans), sum(len(plan.origins) for _, plan in plans)
+        for key, plan in plans[:-1]:
+            if count <= _MOST_PROGRAMS and instructions <= _MOST_INSTRUCTIONS:
+                break
+            self._plans.pop(key, None)
+            count, instructions = count - 1, instructions - len(plan.origins)
 
     @property
     def count(self) -> int:

@@ -346,7 +346,8 @@ class Optimizer:
             if id(v) not in self._index:
                 raise ValueError(
                     f"Unknown variable: {v}. This optimizer can only be called for the variables it was originally "
-                    "built with. When working with a new set of variables, you should recreate a new optimizer instance."
+                    "built with. When working with a new set of variables, you should recreate a new optimizer "
+                    "instance."
                 )
         return variables
 

@@ -129,7 +129,12 @@ class TestLookup:
         with pytest.raises((ValueError, TypeError), match="Loading opens no other files"):
             saving.deserialize_keras_object(config)
 
-    def test_bad_vocabularies_are_refused(self) -> None:
+    def test_bad_vocabularies_are_refused(self, tmp_path: Path) -> None:
+        for path in (tmp_path, "/dev/zero"):
+            with pytest.raises(ValueError, match="is no file"):
+                layers.StringLookup(vocabulary=str(path))
+        with pytest.raises(TypeError, match="vocabulary: expected a list of tokens or the path of a file, got 3"):
+            layers.StringLookup(vocabulary=3)
         with pytest.raises(ValueError, match="at least one repeated term"):
             layers.StringLookup(vocabulary=["a", "a"])
         with pytest.raises(ValueError, match="larger than the maximum vocab size"):
@@ -351,3 +356,9 @@ class TestImages:
     def test_bad_arguments_are_refused(self, make: Any) -> None:
         with pytest.raises(ValueError):
             make()
+
+
+@pytest.mark.parametrize("data", ["abc", {"labels": np.zeros(2)}, None])
+def test_layers_of_images_say_where_they_expect_them(data: Any) -> None:
+    with pytest.raises(ValueError, match="expected images, or a dict with `images` in it"):
+        layers.RandomFlip()(data)

@@ -163,11 +163,17 @@ def test_images_are_resized_as_floats_from_the_nearest_pixels(tmp_path: Any, cap
         (dict(interpolation="some"), "Argument `interpolation` should be one of"),
         (dict(class_names=["birds"]), "did not match the names of the subdirectories"),
         (dict(label_mode="some"), "`label_mode` argument must be one of"),
+        (dict(batch_size=0), "`batch_size` must be at least 1"),
     ],
 )
 def test_arguments_for_folders_are_checked(arguments: dict[str, Any], message: str, tmp_path: Any) -> None:
     with pytest.raises(ValueError, match=message):
         nacre.utils.image_dataset_from_directory(_folder(tmp_path, [(4, 4)]), shuffle=False, **arguments)
+
+
+def test_texts_are_not_cut_from_the_end(tmp_path: Any) -> None:
+    with pytest.raises(ValueError, match="max_length=-1"):
+        nacre.utils.text_dataset_from_directory(tmp_path, max_length=-1)
 
 
 def test_windows_longer_than_the_data_are_none_and_indices_are_checked() -> None:
@@ -178,6 +184,7 @@ def test_windows_longer_than_the_data_are_none_and_indices_are_checked() -> None
         (dict(start_index=3, end_index=2), "`end_index` must be higher than `start_index`"),
         (dict(sampling_rate=0), "`sampling_rate` must be higher than 0"),
         (dict(sequence_stride=5), "`sequence_stride` must be lower than the length"),
+        (dict(batch_size=0), "`batch_size` must be at least 1"),
     ):
         with pytest.raises(ValueError, match=message):
             windows(np.arange(5), None, 2, **arguments)

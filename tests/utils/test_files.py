@@ -1,5 +1,6 @@
 import hashlib
 import io
+import os
 import tarfile
 import zipfile
 from pathlib import Path
@@ -148,3 +149,14 @@ def test_a_file_name_is_not_a_path():
 def test_an_origin_is_text():
     with pytest.raises(TypeError, match="expected the URL of a file, got 5"):
         files.get_file("x", 5)
+
+
+def test_files_of_a_folder_are_found_once_and_pipes_not_at_all(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "x").write_text("")
+    (tmp_path / "a" / "up").symlink_to(tmp_path)
+    os.mkfifo(tmp_path / "a" / "pipe")
+    (tmp_path / "y").symlink_to("nowhere")
+    for follow in (False, True):
+        found = [path.relative_to(tmp_path).as_posix() for path in files.walk_files(tmp_path, follow)]
+        assert found == ["y", "a/x"]

@@ -48,3 +48,12 @@ def test_options_are_checked():
         load_img("x.png", color_mode="cmyk")
     with pytest.raises(ValueError, match="interpolation"):
         load_img("x.png", interpolation="best")
+
+
+def test_a_file_that_holds_no_image_is_named(tmp_path):
+    good, bad = tmp_path / "good.png", tmp_path / "bad.png"
+    save_img(good, np.zeros((9, 9, 3)))
+    for content in (b"", b"hello", good.read_bytes()[:20]):
+        bad.write_bytes(content)
+        with pytest.raises(OSError, match=r"bad\.png cannot be read as an image"):
+            load_img(bad)

@@ -146,6 +146,11 @@ class BaseImagePreprocessingLayer(Layer):
 
     def call(self, data: Any, training: bool = True) -> Any:
         """The data, transformed; images as they are when `training` is False, for most layers."""
+        images = data.get("images") if isinstance(data, dict) else data
+        if not hasattr(images, "shape"):
+            raise ValueError(
+                f"{type(self).__name__} '{self.name}': expected images, or a dict with `images` in it, got {data!r:.80}"
+            )
         transformation = self.get_random_transformation(data, training=training)
         if not isinstance(data, dict):
             batched = self._is_batched(data)

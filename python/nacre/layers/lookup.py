@@ -228,8 +228,8 @@ class IndexLookup(Layer):
                 "files; load with "
                 "safe_mode=False if you trust the model, or give the vocabulary as a list."
             )
-        if not os.path.exists(path):
-            raise ValueError(f"Vocabulary file {path} does not exist.")
+        if not os.path.isfile(path):
+            raise ValueError(f"Vocabulary file {path} {'is no file' if os.path.exists(path) else 'does not exist'}.")
         if self.output_mode == "tf_idf":
             raise ValueError("output_mode `'tf_idf'` does not support loading a vocabulary from file.")
         with open(path, encoding="utf-8") as file:
@@ -483,6 +483,8 @@ def two_integers(who: str, salt: Any) -> list[int] | None:
 def _listed(values: Any) -> Any:
     if values is None or isinstance(values, str):
         return values
+    if not hasattr(values, "__iter__"):
+        raise TypeError(f"vocabulary: expected a list of tokens or the path of a file, got {values!r}")
     return values.tolist() if hasattr(values, "tolist") else list(values)
 
 

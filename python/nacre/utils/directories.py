@@ -74,6 +74,8 @@ def _dataset(
             '`label_mode` argument must be one of "int", "categorical", "binary", or None. Received: '
             f"label_mode={label_mode}"
         )
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"`batch_size` must be at least 1, or None for single samples. Received: {batch_size}")
     if validation_split and not 0 < validation_split < 1:
         raise ValueError(f"`validation_split` must be between 0 and 1, received: {validation_split}")
     if (not validation_split) != (subset is None):
@@ -261,6 +263,8 @@ def text_dataset_from_directory(
 
     The arguments are those of `image_dataset_from_directory`; `max_length` cuts texts after that many bytes.
     """
+    if max_length is not None and max_length < 0:
+        raise ValueError(f"`max_length` must be 0 or greater, or None. Received: max_length={max_length}")
 
     def read(paths: list[str]) -> Any:
         out = np.empty(len(paths), object)

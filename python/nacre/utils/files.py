@@ -235,8 +235,16 @@ def _write(where: Path, source: Any) -> None:
 
 
 def walk_files(root: Any, follow_links: bool = False) -> Iterator[Path]:
-    """The files below `root`, in sorted order; links to folders are followed only when asked for."""
+    """The files below `root`, in sorted order, no pipes and devices; links to folders are followed only when asked
+    for, and each folder is entered once."""
+    seen = set()
     for folder, folders, names in os.walk(root, followlinks=follow_links):
+        place = os.path.realpath(folder)
+        if place in seen:  # a link leads back
+            folders.clear()
+            continue
+        seen.add(place)
         folders.sort()
-        for name in sorted(names):
-            yield Path(folder) / name
+        for path in (Path(folder) / name for name in sorted(names)):
+            if path.is_file() or not path.exists():  # a link to nowhere is an error when it is read
+                yield path

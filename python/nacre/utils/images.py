@@ -83,12 +83,14 @@ def load_img(
     if color_mode not in _MODES:
         raise ValueError(f"load_img: expected color_mode 'grayscale', 'rgb' or 'rgba', got {color_mode!r}")
     method = resampling(interpolation)
-    if isinstance(path, io.BytesIO):
-        img = image.open(path)
-    elif isinstance(path, (str, Path)):
-        img = image.open(io.BytesIO(Path(path).read_bytes()))
-    else:
+    if not isinstance(path, (str, Path, io.BytesIO)):
         raise TypeError(f"load_img: expected a path or io.BytesIO, got {type(path).__name__}")
+    data = path if isinstance(path, io.BytesIO) else io.BytesIO(Path(path).read_bytes())
+    try:
+        img = image.open(data)
+        img.load()
+    except (OSError, SyntaxError, image.DecompressionBombError) as error:
+        raise type(error)(f"load_img: {path} cannot be read as an image: {error}") from None
     if color_mode == "grayscale" and img.mode in ("L", "I;16", "I"):
         pass  # 16- and 32-bit greys keep their depth
     elif img.mode != _MODES[color_mode]:

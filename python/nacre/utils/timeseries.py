@@ -90,6 +90,8 @@ def timeseries_dataset_from_array(
             raise ValueError(
                 f"`{name}` must be lower than the length of the data. Received: {name}={number}, for data of length {n}"
             )
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"`batch_size` must be at least 1, or None for single windows. Received: {batch_size}")
     if sequence_length <= 0:
         raise ValueError(f"`sequence_length` must be higher than 0. Received: sequence_length={sequence_length}")
     start, end = start_index or 0, n if end_index is None else end_index

@@ -47,6 +47,7 @@ CASES: dict[str, tuple[Any, str]] = {
     "verbose": (lambda m: m.fit(X, Y, verbose=-7), "verbose.*got -7"),
     "shuffle": (lambda m: m.fit(X, Y, shuffle="rows"), "shuffle.*'rows'"),
     "callback": (lambda m: m.fit(X, Y, callbacks=[3]), "callbacks.*3 of type int"),
+    "callback class": (lambda m: m.fit(X, Y, callbacks=keras.callbacks.History), "callbacks.*History.*of type type"),
     "class_weight": (lambda m: m.fit(X, Y, class_weight=[1, 2]), "class_weight.*list"),
     "no class number": (lambda m: m.fit(X, Y, class_weight={"a": 1.0}), "class_weight.*'a': 1.0"),
     "no weight": (lambda m: m.fit(X, Y, class_weight={0: None}), "class_weight.*0: None"),

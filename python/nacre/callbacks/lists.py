@@ -39,7 +39,7 @@ class CallbackList(Callback):
         super().__init__()
         self.callbacks: list[Any] = tree.flatten(callbacks) if callbacks else []
         for callback in self.callbacks:
-            if not hasattr(callback, "on_epoch_end"):
+            if isinstance(callback, type) or not hasattr(callback, "on_epoch_end"):
                 raise TypeError(f"callbacks: expected Callbacks, got {callback!r} of type {type(callback).__name__}")
         self._progbar = self._find_or_add(ProgbarLogger, False)
         self._history = self._find_or_add(History, add_history)

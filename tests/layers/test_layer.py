@@ -402,6 +402,7 @@ class TestErrors:
             (lambda: layers.Add()([X, np.ones((2, 5))]), "Inputs have incompatible shapes"),
             (lambda: layers.Concatenate()([X, np.ones((3, 3))]), "requires inputs with matching shapes"),
             (lambda: layers.Concatenate()([]), "a list of at least 1 input"),
+            (lambda: layers.EinsumDense([2], 3), "expected `equation` to be text"),
             (lambda: layers.Subtract()([X, X, X]), "should be called on exactly 2 inputs"),
             (lambda: layers.BatchNormalization(axis=5)(X), "out of bounds"),
             (lambda: layers.Cropping2D(5)(np.ones((1, 4, 4, 1))), "should be smaller than the corresponding spatial"),

@@ -7,7 +7,7 @@ from typing import Any
 
 from nacre import activations, ops
 from nacre.core.spec import is_float
-from nacre.layers.arguments import config_of, no_quantization, weight_arguments
+from nacre.layers.arguments import config_of, is_int, no_quantization, weight_arguments
 from nacre.layers.low_rank import LowRank, adapted
 
 _EQUATION = re.compile(r"(\.\.\.)?([a-zA-Z]+)(\.\.\.)?,([a-zA-Z]+)->(\.\.\.)?([a-zA-Z]+)(\.\.\.)?")
@@ -53,8 +53,10 @@ class EinsumDense(LowRank):
         no_quantization("EinsumDense", quantization_config=quantization_config)
         super().__init__(**kwargs)
         self._set_lora(lora_rank, lora_alpha)
+        if not isinstance(equation, str):
+            raise ValueError(f"EinsumDense: expected `equation` to be text such as 'abc,cd->abd', got {equation!r}")
         self.equation = equation
-        self.partial_output_shape = (output_shape,) if isinstance(output_shape, int) else tuple(output_shape)
+        self.partial_output_shape = (output_shape,) if is_int(output_shape) else tuple(output_shape)
         self.bias_axes = bias_axes
         self.activation = activations.get(activation)
         weight_arguments(

@@ -160,6 +160,8 @@ def _plan(variables: list[Any], what: str, group: Any, stored: list[str], reader
             dataset = reader.child(dataset, part) if dataset is not None else None
         if dataset is None or not hasattr(dataset, "dtype"):
             raise DamagedFile(f"{reader.what}: the array {group.name}/{path} is missing")
+        if dataset.dtype.kind not in "biuf":
+            raise DamagedFile(f"{reader.what}: {group.name}/{path} holds {dataset.dtype}, expected numbers")
         plan.append((variable, reader.array(dataset, tuple(variable.shape))))
     return plan
 

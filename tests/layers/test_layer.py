@@ -180,6 +180,11 @@ class TestState:
         for a, b in zip(layer.get_weights(), before):
             np.testing.assert_array_equal(a, b)
 
+    def test_seeds_stand_under_the_name_of_their_generator(self) -> None:
+        layer = layers.Dropout(0.5)
+        (state,) = layer.variables
+        assert state.path == f"{layer.seed_generator.name}/seed_generator_state"
+
 
 class TestLosses:
     def test_added_losses_are_those_of_the_last_outermost_call(self) -> None:

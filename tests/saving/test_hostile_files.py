@@ -1,9 +1,13 @@
 """Files made to do harm: each is refused with a ValueError that says why."""
 
+import os
+import struct
+
 import h5py
 import numpy as np
 import pytest
 
+import nacre as keras
 from nacre.saving import api
 from nacre.saving.h5 import DamagedFile
 from saveable_things import Dense, Model
@@ -119,3 +123,42 @@ def test_a_file_with_flipped_bytes_is_read_or_refused(path):
             api.load_weights(Model(a=Dense(np.zeros(300))), path)
         except ValueError as error:
             assert str(path) in str(error)
+
+
+# Fields of a member's entry in the directory of an archive: where they stand and how long they are.
+FLAGS, METHOD, CRC, PACKED, SIZE, PLACE = (8, "<H"), (10, "<H"), (16, "<I"), (20, "<I"), (24, "<I"), (42, "<I")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "text"),
+    [
+        (FLAGS, 1, "is encrypted"),
+        (METHOD, 99, "compression method is not supported"),
+        (CRC, 7, "Bad CRC-32"),
+        (PACKED, 0xFFFFFFF0, "is larger than the file"),
+        (SIZE, 0xFFFFFFF0, "would grow"),
+        (SIZE, 0, "is damaged"),
+        (PLACE, 0x7FFFFFFF, "is damaged"),
+    ],
+)
+def test_archives_that_lie_about_a_member_are_refused(tmp_path, field, value, text):
+    path = tmp_path / "m.keras"
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(path)
+    data = bytearray(path.read_bytes())
+    entry = data.index(b"config.json", data.index(b"PK\x01\x02")) - 46
+    struct.pack_into(field[1], data, entry + field[0], value)
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=f"m.keras.*{text}"):
+        keras.models.load_model(path)
+
+
+@pytest.mark.parametrize("ending", [".keras", ".h5"])
+def test_what_is_no_file_is_not_read(tmp_path, ending):
+    pipe, device, loop, folder = (tmp_path / f"{name}{ending}" for name in ("pipe", "device", "loop", "folder"))
+    os.mkfifo(pipe)
+    device.symlink_to("/dev/zero")
+    loop.symlink_to(loop)
+    folder.mkdir()
+    for path in (pipe, device, loop, folder):
+        with pytest.raises(ValueError, match="File not found"):
+            keras.models.load_model(path)

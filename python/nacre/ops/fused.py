@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Protocol
 
 from nacre.core.graph import Node
@@ -16,6 +17,7 @@ from nacre.ops.convolution import (
     Conv2DGradW,
     Conv2DGradX,
     ImageOp,
+    by_pixel,
     conv_fields,
     image_fields,
     lower_forward,
@@ -25,7 +27,7 @@ from nacre.ops.convolution import (
     transformed,
 )
 from nacre.ops.elementwise import Add, Relu, ReluGrad, SumTo
-from nacre.ops.products import MatMul
+from nacre.ops.products import MatMul, grad_w_chunks
 
 
 class Uses(Protocol):
@@ -271,9 +273,12 @@ class Conv2DGradWB(Op):
 
     @staticmethod
     def match(node: Node, uses: Uses) -> Node | None:
-        _, dy = node.inputs
+        x, dy = node.inputs
         if not isinstance(node.op, Conv2DGradW):
             return None
+        rows = math.prod(dy.shape[:3])
+        if by_pixel(node.op, node.op.window, dy.shape) and grad_w_chunks(rows, *x.shape[3:], *dy.shape[3:]) < 2:
+            return None  # a product that the optimizer can join, which is worth a pass over dy for the bias
         for other in uses.readers(dy):
             if isinstance(other.op, SumTo) and other.op.key == SumTo((dy.shape[3],)).key:
                 op = node.op

@@ -109,6 +109,16 @@ void singles(const T* x, T* y, i64 n, i64 in, i64 out) {
   }
 }
 
+// Runs of n items, such as the channels of pixels.
+template <i64 n, class T>
+void short_runs(const T* x, T* y, i64 rows, i64 in, i64 out) {
+  for (i64 r = 0; r < rows; ++r, x += in, y += out) {
+    T item[n];
+    for (i64 i = 0; i < n; ++i) item[i] = x[i];
+    for (i64 i = 0; i < n; ++i) y[i] = item[i];
+  }
+}
+
 // y[i*out + j] = x[i + j*in]: rows of y from columns of x.
 template <class T>
 void block(const T* x, T* y, i64 rows, i64 columns, i64 in, i64 out) {
@@ -177,9 +187,13 @@ void move(const Plan& p, Slice units, const char* x_bytes, char* y_bytes) {
     const i64 n = run.end - run.begin, in_last = p.in[last], out_last = p.out[last];
     const T* from = x + in + rows.begin * in_step + run.begin * in_last;
     T* to_ = y + out + rows.begin * out_step + run.begin * out_last;
-    if (p.how == Plan::kRuns && n <= 4) {
-      for (i64 r = rows.begin; r < rows.end; ++r, from += in_step, to_ += out_step)
-        for (i64 i = 0; i < n; ++i) to_[i] = from[i];
+    const i64 count = rows.end - rows.begin;
+    if (p.how == Plan::kRuns && n == 2) {
+      short_runs<2>(from, to_, count, in_step, out_step);
+    } else if (p.how == Plan::kRuns && n == 3) {
+      short_runs<3>(from, to_, count, in_step, out_step);
+    } else if (p.how == Plan::kRuns && n == 4) {
+      short_runs<4>(from, to_, count, in_step, out_step);
     } else if (p.how == Plan::kRuns) {
       for (i64 r = rows.begin; r < rows.end; ++r, from += in_step, to_ += out_step)
         copy_run(reinterpret_cast<char*>(to_), reinterpret_cast<const char*>(from), n * static_cast<i64>(sizeof(T)));

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -55,6 +57,15 @@ def test_transpose(shape, axes, dtype, rng):
     want = np.ascontiguousarray(x.transpose(axes))
     for isa, (y,) in run_everywhere("strided_copy", fields, [x.view(np.uint8)], [((want.nbytes,), np.uint8)]).items():
         assert y.tobytes() == want.tobytes(), isa
+
+
+def test_pixels_of_few_channels_are_mirrored(rng):
+    for channels, dtype in itertools.product(range(1, 7), (np.uint8, np.float32, np.float64)):
+        x = rng.integers(0, 200, (3, 37, channels)).astype(dtype)
+        by_row, by_pixel, one = strides(x.shape)
+        fields = copy_shape(x.shape, [by_row, -by_pixel, one], strides(x.shape), x.itemsize, 36 * by_pixel)
+        for isa, (y,) in run_everywhere("strided_copy", fields, [x.view(np.uint8)], [((x.nbytes,), np.uint8)]).items():
+            assert y.tobytes() == x[:, ::-1].tobytes(), isa
 
 
 def test_flip_slice_and_tile(rng):

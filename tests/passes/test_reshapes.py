@@ -1,4 +1,5 @@
-"""Convolutions over time and layers on sequences: what follows their reshape becomes part of them, with the same numbers."""
+"""Convolutions over time and layers on sequences: what follows their reshape becomes part of them, to the same
+numbers."""
 
 from __future__ import annotations
 

@@ -315,7 +315,8 @@ def lower_grad_x(
 def lower_grad_w(k: Any, op: Any, x: Any, dy: Any, dw: Any, db: Any) -> None:
     """dw, and db unless it is None; where the kernel gives partial sums, a second one joins them."""
     if by_pixel(op, dw.shape[:2], dy.shape) and db is None:
-        lower_product_grad_w(k, math.prod(dy.shape[:3]), *dw.shape[2:], x, dy, dw)
+        inputs, outputs = dw.shape[2:]
+        lower_product_grad_w(k, math.prod(dy.shape[:3]), inputs, outputs, x, dy, dw)
         return
     kernel, fields = conv_fields(op, x.shape, dw.shape, dy.shape, db is not None, 0, x.ld, dy.ld)
     tile = grad_w_tile_for(op, dw.shape, dy.shape)

@@ -5,6 +5,7 @@ rows."""
 from __future__ import annotations
 
 from nacre.core.graph import Graph, Node
+from nacre.core.op import Op
 from nacre.core.tensor import Symbol
 from nacre.ops.convolution import Conv2D, Conv2DGradX
 from nacre.ops.elementwise import Add, Relu, ReluGrad, SumTo
@@ -83,7 +84,7 @@ class _Walk:
         y.node = Node(Reshape(y.shape), moved.outputs, (y,))
         return y.node
 
-    def _node(self, op: Reshape | Add | Relu | ReluGrad, inputs: tuple[Symbol, ...]) -> Node:
+    def _node(self, op: Op, inputs: tuple[Symbol, ...]) -> Node:
         node = Node(op, inputs, (Symbol(self._graph, op.infer(*[s.spec for s in inputs])),))
         node.outputs[0].node = node
         return node

@@ -12,6 +12,7 @@ namespace {
 constexpr i64 kUnit = 16384;    // elements read by a unit, at least: about 2 us
 constexpr i64 kTile = 1024;     // columns whose accumulators stay in L1
 constexpr i64 kShort = 32;      // numbers in a row up to which rows are turned into columns, so that no lane idles,
+constexpr i64 kShortFind = 64;  // the same where a place is asked for,
 constexpr i64 kTurned = 64;     // and rows that are turned together
 constexpr i64 kBlockRows = 64;  // rows summed in float32 before the sum goes into float64
 
@@ -105,7 +106,7 @@ float neighbours(const float* x, i64 n) {
   return lane[0];
 }
 
-// t[r, m] = x[m, r] for n <= kTurned rows of R <= kShort numbers; lines of t hold kTurned numbers.
+// t[r, m] = x[m, r] for n <= kTurned rows of R numbers; lines of t hold kTurned numbers.
 void turn_rows(const float* x, i64 R, i64 n, float* t) {
   for (i64 m = 0; m < n; m += kLanes) {
     for (i64 r = 0; r < R; r += kLanes)
@@ -378,7 +379,7 @@ template <bool largest, class T, class D>
 void argreduce_as(const ArgReduceShape& s, Slice units, Scratch scratch, const T* x, D* y) {
   const Cut c = cut_of(s.O, s.R, s.I, s.R);
   if constexpr (ops::IsReal<T>::value && sizeof(T) == 4) {
-    if (s.I == 1 && s.R <= kShort) {
+    if (s.I == 1 && s.R <= kShortFind) {
       float* turned = reinterpret_cast<float*>(scratch.at + kTile * 12);
       const i64 end = min_of(units.end * c.group, s.O);
       for (i64 m = units.begin * c.group; m < end; m += kTurned) {
@@ -429,7 +430,7 @@ Facts argreduce_facts(const ArgReduceShape& s) {
   f.extent[0] = Count(s.O) * Count(s.R) * Count(s.I) * Count(width_of(s.dtype));
   f.extent[1] = Count(s.O) * Count(s.I) * Count(width_of(s.out_dtype));
   f.units = cut_of(s.O, s.R, s.I, s.R).units;
-  f.scratch = kTile * 12 + kShort * kTurned * 4;
+  f.scratch = kTile * 12 + kShortFind * kTurned * 4;
   f.flops = static_cast<double>(s.O) * static_cast<double>(s.R) * static_cast<double>(s.I);
   return f;
 }

@@ -18,6 +18,8 @@ constexpr i64 kFarFloats = 2 * 1024 * 1024;  // of images that L3 has no room fo
 constexpr i64 kLongSum = 256;                // rows of a panel
 constexpr double kUnitFlops = 4e5;           // a unit takes at least about 2 us
 constexpr i64 kManyUnits = 64;               // enough for as many cores
+constexpr i64 kLaneSums = 6;                 // adding up the lanes of a sum, in multiply-adds of a vector,
+constexpr i64 kSomeLanes = 24;               // and storing a part of one
 constexpr i64 kFewPx = 256;                  // images together as small as that: blocks alone are no fair shares
 constexpr i64 kEnoughUnits = 32;  // where more would share out panels, so that rows of y are written in short pieces
 
@@ -30,6 +32,7 @@ struct Pass {
   i64 together;   // panels handled per unit
   i64 sets;       // sets of panels per group
   bool one_fit;   // all panels of a group would stay in L2
+  bool few;       // outputs: too few to fill a vector
   i64 blocks;
   Cut cut;
 };
@@ -43,6 +46,7 @@ Pass plan(const Correlation& q, i64 G, i64 O, bool exact) {
   const Count k = Count(q.h.taps) * Count(q.w.taps) * Count(q.C);
   p.K = k.ok() ? k.value() : i64{1} << 60;
   p.panels = ceil_div(O, kPanel);
+  p.few = few::takes(O, G, q, kLaneSums, kSomeLanes);
   const bool points = exact && everywhere_inside(q.h) && everywhere_inside(q.w);  // nothing is ever copied
   const i64 fit = max_of(kPanelFloats / kPanel / max_of(p.K, 1), 1);
   const auto share = [&](i64 sets) {
@@ -98,10 +102,10 @@ Unit unit_at(const Pass& p, i64 u, bool by_block) {
 
 i64 round16(i64 n) { return ceil_div(n, 16) * 16; }
 
-// Floats of workspace: panels, block copy (with a vector of slack), then three offsets per pixel.
+// Floats of workspace: panels, block copy (with a vector of slack), then three offsets (or few sums) per pixel.
 Count scratch_floats(const Pass& p) {
   return Count(p.K) * Count(p.together * kPanel) + Count(round16(p.cut.floats) + 16) +
-         Count(p.cut.nb) * Count(p.cut.hb) * Count(p.cut.wb) * Count(6) + Count(64);
+         Count(p.cut.nb) * Count(p.cut.hb) * Count(p.cut.wb) * Count(p.few ? few::kMost : 6) + Count(64);
 }
 
 Pass forward_plan(const Conv2DShape& s) { return plan(forward_correlation(s), s.G, s.O / s.G, true); }
@@ -275,12 +279,14 @@ void run_few(const Conv2DShape& s, const Pass& p, const Correlation& q, bool swa
     const View v = view_block(q, p.cut, b, at.x, q.C, copy);
     if (v.nh != nh || v.nw != nw || v.run != run) {
       nh = v.nh, nw = v.nw, run = v.run;
-      few::pack(v, q.w.taps, q.C, O, w, row);
+      few::pack(v, q.C, O, w, row);
     }
     for (i64 n = 0; n < b.nb; ++n) {
       for (i64 h = 0; h < b.hb; ++h) {
         const float* x = v.x + n * v.image_step + h * v.row_step;
-        few::with_outputs(O, [&](auto outputs) { few::row_sums<outputs.value>(v, x, b.wb, w, few::packed(v), sums); });
+        few::with_outputs(O, [&](i64 o, auto outputs) {
+          few::row_sums<outputs.value>(v, x, b.wb, w + o * few::packed(v), few::packed(v), sums + o, O);
+        });
         const i64 px = ((b.n0 + n) * q.YH + q.h.y0 + (b.h0 + h) * q.h.y_step) * q.YW + q.w.y0 + b.w0 * q.w.y_step;
         const i64 pieces = dense ? 1 : b.wb, length = dense ? b.wb * O : O;
         for (i64 i = 0; i < pieces; ++i) {
@@ -297,7 +303,7 @@ void run_few(const Conv2DShape& s, const Pass& p, const Correlation& q, bool swa
 // The units of one phase: begin and end count within it.
 void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool swapped, i64 begin, i64 end,
                const Operands& at, Scratch scratch) {
-  if (!at.packed && few::takes(p.O, p.G, q.C)) return run_few(s, p, q, swapped, begin, end, at, scratch);
+  if (!at.packed && p.few) return run_few(s, p, q, swapped, begin, end, at, scratch);
   float* panels = reinterpret_cast<float*>(scratch.at);
   float* copy = panels + p.K * p.together * kPanel;
   i64* x_at = reinterpret_cast<i64*>(copy + round16(p.cut.floats) + 16);
@@ -306,7 +312,7 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
   const i64 K = q.h.taps * q.w.taps * q.C;
   i64 packed_set = -1;
   i64 nb = -1, hb = -1, wb = -1, px_step = 0, row_step = 0, image_step = 0, in_groups = 0;
-  const bool sliding = slides(q.w.taps, q.w.stride, q.w.step, q.h.step);
+  const bool sliding = slides(q.w.taps, q.w.stride, q.w.step, q.h.step, p.O);
   // Whole panels of a few rows are read where they are, if their vectors are aligned; others are copied once per slice and set.
   const bool plain = !swapped && !sliding && q.h.k_step == 1 && q.w.k_step == 1;
   const bool in_place =
@@ -412,7 +418,7 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
   }
 }
 
-scatter::Plan scatter_plan(const Conv2DShape& s) { return scatter::plan(s, kPanel, few::takes(s.C, s.G, s.O)); }
+scatter::Plan scatter_plan(const Conv2DShape& s, const Pass& p) { return scatter::plan(s, kPanel, p.few); }
 
 // Floats of workspace: weights, what the pixels give, rows of dx, bias, then two offsets per pixel.
 Count scatter_floats(const Conv2DShape& s, const scatter::Plan& p) {
@@ -573,7 +579,7 @@ Facts conv2d_pack_facts(const Conv2DShape& s) {
 void conv2d_pack(const Conv2DShape& s, Slice units, Scratch, const float* w, float* panels) {
   if (units.begin >= units.end) return;  // then sizes need not multiply without overflow
   const Correlation q = forward_correlation(s);
-  const bool sliding = slides(q.w.taps, q.w.stride, q.w.step, q.h.step);
+  const bool sliding = slides(q.w.taps, q.w.stride, q.w.step, q.h.step, s.O / s.G);
   const i64 O = s.O / s.G, per_group = ceil_div(O, kPanel), size = s.KH * s.KW * (s.C / s.G) * kPanel;
   for (i64 u = units.begin; u < units.end; ++u) {
     const i64 o = u % per_group * kPanel, n = min_of(O - o, kPanel);
@@ -597,12 +603,13 @@ Facts conv2d_grad_x_facts(const Conv2DShape& s) {
   for (int i = 0; i < 6; ++i) {
     if (!f.extent[i].ok()) return f;
   }
-  const scatter::Plan scattered = scatter_plan(s);
+  const Pass p = grad_x_plan(s);
+  const scatter::Plan scattered = scatter_plan(s, p);
   if (scattered.takes) {
     f.units = scattered.n_blocks * scattered.h_blocks;
     f.scratch = (scatter_floats(s, scattered) * Count(4)).value();
   } else {
-    fill_facts(f, grad_x_plan(s), Count(min_of(s.SH, s.H)) * Count(min_of(s.SW, s.W)));
+    fill_facts(f, p, Count(min_of(s.SH, s.H)) * Count(min_of(s.SW, s.W)));
   }
   return f;
 }
@@ -617,9 +624,9 @@ void conv2d_grad_x(const Conv2DShape& s, Slice units, Scratch scratch, const flo
                     s.ldr ? s.ldr : s.C,
                     dx,
                     s.act == 2 ? 1 : 0};
-  const scatter::Plan scattered = scatter_plan(s);
-  if (scattered.takes) return run_scatter(s, scattered, units, at, scratch);
   const Pass p = grad_x_plan(s);
+  const scatter::Plan scattered = scatter_plan(s, p);
+  if (scattered.takes) return run_scatter(s, scattered, units, at, scratch);
   const i64 per_phase = p.G * p.sets * p.blocks;
   const i64 phases_w = min_of(s.SW, s.W);
   for (i64 u = units.begin; u < units.end;) {

@@ -2,20 +2,28 @@
 // an input): vectors run along the floats of a tap instead of along the outputs, of which there are too few to fill one.
 //
 // Forward and gradient of x: conv2d_few_dots.h. The gradient of w keeps vectors of dw[o][taps] in registers over the pixels of
-// a block; dy is broadcast.
+// a block; dy is broadcast. Outputs go a few at a time.
 #pragma once
 #include "kernels/correlate.h"
 
 namespace nacre::NACRE_ISA {
 namespace few {
 
-constexpr int kMost = kLanes >= 16 ? 4 : kLanes >= 8 ? 2 : 1;  // outputs
+constexpr int kMost = kLanes * 3 / 4;                             // outputs,
+constexpr int kAtOnce = kLanes >= 16 ? 4 : kLanes >= 8 ? 2 : 1;  // of a tile
 constexpr int kSums = kLanes >= 16 ? 24 : kLanes >= 8 ? 12 : 8;
 constexpr int most_vectors(int outputs) { return static_cast<int>(min_of(12, kSums / outputs)); }
 
-// Whether `outputs` channels of one group, made of `C` channels each, are better formed this way.
-NACRE_INLINE bool takes(i64 outputs, i64 groups, i64 C) {
-  return groups == 1 && outputs >= 1 && outputs <= kMost && 2 * C >= kLanes;
+// Whether `outputs` channels of one group fill lanes better this way. A sum ends with `finish` multiply-adds' worth of adding
+// up lanes, a vector of outputs with `store` to write some of its lanes.
+NACRE_INLINE bool takes(i64 outputs, i64 groups, const Correlation& q, i64 finish, i64 store) {
+  if (groups != 1 || outputs < 1 || outputs > kMost) return false;
+  const bool joined = q.w.step == 1 && q.ldx == q.C;
+  const i64 run = joined ? q.w.taps * q.C : q.C;
+  const Count runs = Count(q.h.taps) * Count(joined ? 1 : q.w.taps);
+  const Count vectors = runs * Count(ceil_div(run, kLanes)), K = runs * Count(run);
+  return 2 * run >= kLanes && K.ok() && K.value() < i64{1} << 40 &&
+         8 * outputs * (vectors.value() + finish) <= 7 * (K.value() + store);
 }
 
 NACRE_INLINE i64 whole_vectors(i64 n) { return ceil_div(n, kLanes) * kLanes; }
@@ -28,15 +36,20 @@ template <int N>
 struct Number {
   static constexpr int value = N;
 };
+// f(first, number) for all outputs, in runs of nearly equal length.
 template <class F>
 NACRE_INLINE void with_outputs(i64 outputs, F f) {
-  if (outputs == 1) return f(Number<1>());
-  if constexpr (kMost >= 2) {
-    if (outputs == 2) return f(Number<2>());
-  }
-  if constexpr (kMost >= 4) {
-    if (outputs == 3) return f(Number<3>());
-    if (outputs == 4) return f(Number<4>());
+  const i64 runs = ceil_div(outputs, kAtOnce);
+  for (i64 i = 0; i < runs; ++i) {
+    const i64 first = outputs * i / runs, n = outputs * (i + 1) / runs - first;
+    if (n == 1) f(first, Number<1>());
+    if constexpr (kAtOnce >= 2) {
+      if (n == 2) f(first, Number<2>());
+    }
+    if constexpr (kAtOnce >= 4) {
+      if (n == 3) f(first, Number<3>());
+      if (n == 4) f(first, Number<4>());
+    }
   }
 }
 
@@ -84,16 +97,18 @@ void gradient(const Gradient& g, const float* x0, i64 tail) {
 using GradientTile = void (*)(const Gradient&, const float*, i64);
 template <int KV, int NO>
 constexpr GradientTile gradient_or_none() {
-  if constexpr (NO <= kMost && KV <= most_vectors(NO)) {
+  if constexpr (NO <= kAtOnce && KV <= most_vectors(NO)) {
     return gradient<KV, NO>;
   } else {
     return nullptr;
   }
 }
 
-// All taps of a view against the dy of its block.
+// All taps of a view against outputs o .. o + NO of the dy of its block.
 template <int NO>
-void gradients(Gradient g, const View& v) {
+void gradients(Gradient g, const View& v, i64 o) {
+  g.dy += o;
+  g.dw += o * g.ld_dw;
   // clang-format off
   static constexpr GradientTile all[] = {
       nullptr,                   gradient_or_none<1, NO>(), gradient_or_none<2, NO>(),  gradient_or_none<3, NO>(),
@@ -115,20 +130,6 @@ void gradients(Gradient g, const View& v) {
         g.dw += count * kLanes;
       }
     }
-  }
-}
-
-// sums[o] (+)= the sum over n pixels of dy[o]; four sums, so that no addition waits for the one before it.
-NACRE_INLINE void bias_sums(const float* dy, i64 ld, i64 n, i64 outputs, bool add, float* db) {
-  for (i64 o = 0; o < outputs; ++o) {
-    float s[4] = {0, 0, 0, 0};
-    i64 i = 0;
-    for (; i + 4 <= n; i += 4) {
-      NACRE_UNROLL for (int j = 0; j < 4; ++j) s[j] += dy[(i + j) * ld + o];
-    }
-    for (; i < n; ++i) s[0] += dy[i * ld + o];
-    const float sum = (s[0] + s[1]) + (s[2] + s[3]);
-    db[o] = add ? db[o] + sum : sum;
   }
 }
 

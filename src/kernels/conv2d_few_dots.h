@@ -12,13 +12,18 @@ constexpr int most_pixels(int outputs) { return static_cast<int>(min_of(8, kSums
 
 // to[o][h][w][r]: weight row `row(tap, channel)` of the taps in the order of the view, a run padded with 0.
 template <class Row>
-void pack(const View& v, i64 taps_w, i64 C, i64 outputs, float* to, Row row) {
-  const i64 length = whole_vectors(v.run);
-  for (i64 o = 0; o < outputs; ++o) {
-    for (i64 h = 0; h < v.nh; ++h) {
-      for (i64 w = 0; w < v.nw; ++w, to += length) {
-        for (i64 r = 0; r < length; ++r) to[r] = r < v.run ? row(h * taps_w + w + r / C, r % C)[o] : 0.0f;
+void pack(const View& v, i64 C, i64 outputs, float* to, Row row) {
+  const i64 ld = packed(v), together = v.run / C;
+  i64 at = 0;
+  for (i64 tap = 0; tap < v.nh * v.nw * together; tap += together) {
+    for (i64 t = 0; t < together; ++t) {
+      for (i64 c = 0; c < C; ++c, ++at) {
+        const auto from = row(tap + t, c);
+        for (i64 o = 0; o < outputs; ++o) to[o * ld + at] = from[o];
       }
+    }
+    for (; at % kLanes != 0; ++at) {
+      for (i64 o = 0; o < outputs; ++o) to[o * ld + at] = 0.0f;
     }
   }
 }
@@ -56,7 +61,7 @@ void dots(const View& v, const float* x, const float* w, i64 ld_w, float* sums) 
 using Dots = void (*)(const View&, const float*, const float*, i64, float*);
 template <int MR, int NO>
 constexpr Dots dots_or_none() {
-  if constexpr (NO <= kMost && MR <= most_pixels(NO)) {
+  if constexpr (NO <= kAtOnce && MR <= most_pixels(NO)) {
     return dots<MR, NO>;
   } else {
     return nullptr;
@@ -72,13 +77,17 @@ Dots dots_of(i64 pixels) {
   return all[pixels];
 }
 
-// sums[i][o] of `n` pixels of a row; the array is followed by room for three more.
+// sums[i*ld + o] of `n` pixels of a row; the array is followed by room for three more.
 template <int NO>
-void row_sums(const View& v, const float* x, i64 n, const float* w, i64 ld_w, float* sums) {
+void row_sums(const View& v, const float* x, i64 n, const float* w, i64 ld_w, float* sums, i64 ld) {
   const i64 tiles = ceil_div(n, most_pixels(NO)), low = n / tiles, higher = n % tiles;
   for (i64 i = 0, p = 0; i < tiles; ++i) {
     const i64 pixels = low + (i < higher ? 1 : 0);
-    dots_of<NO>(pixels)(v, x + p * v.px_step, w, ld_w, sums + p * NO);
+    float some[kSums + 3];
+    dots_of<NO>(pixels)(v, x + p * v.px_step, w, ld_w, ld == NO ? sums + p * NO : some);
+    for (i64 j = 0; j < pixels && ld != NO; ++j) {
+      NACRE_UNROLL for (int o = 0; o < NO; ++o) sums[(p + j) * ld + o] = some[j * NO + o];
+    }
     p += pixels;
   }
 }

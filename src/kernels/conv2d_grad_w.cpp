@@ -64,8 +64,15 @@ Plan plan(const Conv2DShape& s) {
   p.Og = s.O / s.G;
   const Count taps = Count(s.KH) * Count(s.KW);
   const i64 t = taps.ok() ? taps.value() : i64{1} << 60;
+  const double px = static_cast<double>(s.N) * static_cast<double>(s.OH) * static_cast<double>(s.OW);
+  p.gathers = !pointwise(s);
+  const double floats = px * static_cast<double>(p.gathers ? s.C + s.O : ldx_of(s) + ldy_of(s));
+  p.product = t == 1 && s.G == 1 && px > 0 && s.C >= (p.gathers ? kFewGathered : 1) && s.O > 0 &&
+              floats <= kFarFloats && everywhere_inside(p.q.h) && everywhere_inside(p.q.w);
   const Count few_sums = taps * Count(few::whole_vectors(p.Cg)) * Count(p.Og);
-  p.few = few::takes(p.Og, s.G, p.Cg) && few_sums.ok() && few_sums.value() <= kSumFloats;
+  p.few = few::takes(p.Og, s.G, p.q, 0, 0) && few_sums.ok() && few_sums.value() <= kSumFloats &&
+          (!p.product || p.Og <= few::kAtOnce);
+  p.product = p.product && !p.few;
   p.OB = equal_blocks(max_of(p.Og, 1), t > 1 ? 64 : p.Cg <= 128 ? 256 : 128, kPanel);
   p.o_blocks = ceil_div(p.Og, p.OB);
   const i64 channels = p.few ? p.Cg : max_of(kSumFloats / p.OB / t, 16);
@@ -78,11 +85,6 @@ Plan plan(const Conv2DShape& s) {
   p.ok = taps.ok() && blocks.ok() && base.ok();
   if (!p.ok) return p;
   p.blocks = blocks.value();
-  const double px = static_cast<double>(s.N) * static_cast<double>(s.OH) * static_cast<double>(s.OW);
-  p.gathers = !pointwise(s);
-  const double floats = px * static_cast<double>(p.gathers ? s.C + s.O : ldx_of(s) + ldy_of(s));
-  p.product = t == 1 && !p.few && s.G == 1 && px > 0 && s.C >= (p.gathers ? kFewGathered : 1) && s.O > 0 &&
-              floats <= kFarFloats && everywhere_inside(p.q.h) && everywhere_inside(p.q.w);
   i64 units = base.value();
   if (p.product) {
     p.c_blocks = p.gathers ? ceil_div(s.C, kGathered) : 1;
@@ -295,12 +297,14 @@ void run_products(const Conv2DShape& s, const Plan& p, Slice units, Scratch scra
 // The pixels of blocks [first, last) where outputs are few: sums of dw[o][taps] over all of them, turned at the end.
 void few_outputs(const Conv2DShape& s, const Plan& p, i64 first, i64 last, const float* x, const float* dy, float* copy,
                  float* sums, i64* line, float* dw, float* db) {
-  const i64 taps = s.KH * s.KW, C = p.Cg, O = p.Og, ldy = ldy_of(s), y_row = p.q.YW * ldy, y_image = p.q.YH * y_row;
+  const i64 C = p.Cg, O = p.Og, ldy = ldy_of(s), y_row = p.q.YW * ldy, y_image = p.q.YH * y_row;
   const auto spill = [&](const View& v, bool add) {  // the view changes its form: what there is goes to dw
-    const i64 length = few::whole_vectors(v.run), ld = few::packed(v);
-    for (i64 r = 0; r < taps * C; ++r) {
-      const i64 at = r / v.run * length + r % v.run;
-      for (i64 o = 0; o < O; ++o) dw[r * O + o] = (add ? dw[r * O + o] : 0.0f) + sums[o * ld + at];
+    const i64 ld = few::packed(v);
+    float* to = dw;
+    for (const float* run = sums; run < sums + ld; run += few::whole_vectors(v.run)) {
+      for (i64 r = 0; r < v.run; ++r, to += O) {
+        for (i64 o = 0; o < O; ++o) to[o] = (add ? to[o] : 0.0f) + run[o * ld + r];
+      }
     }
   };
   View before{};
@@ -312,7 +316,7 @@ void few_outputs(const Conv2DShape& s, const Plan& p, i64 first, i64 last, const
       for (i64 h = 0; h < b.hb; ++h, ++l) line[l] = n * v.image_step + h * v.row_step;
     }
     const float* dy_block = dy + b.n0 * y_image + b.h0 * y_row + b.w0 * ldy;
-    if (db) few::bias_sums(dy_block, ldy, b.nb * b.hb * b.wb, O, i > first, db);
+    if (db) bias_sums(dy_block, ldy, b.nb * b.hb * b.wb, O, i > first, db);
     if (v.run == 0) continue;
     if (any && (v.nh != before.nh || v.nw != before.nw || v.run != before.run)) {
       spill(before, spilled);
@@ -320,7 +324,7 @@ void few_outputs(const Conv2DShape& s, const Plan& p, i64 first, i64 last, const
       any = false;
     }
     const few::Gradient g{line, b.nb * b.hb, b.wb, v.px_step, dy_block, ldy, sums, few::packed(v), any};
-    few::with_outputs(O, [&](auto outputs) { few::gradients<outputs.value>(g, v); });
+    few::with_outputs(O, [&](i64 o, auto outputs) { few::gradients<outputs.value>(g, v, o); });
     before = v;
     any = true;
   }

@@ -244,7 +244,7 @@ void conv2d_pool(const Conv2DPoolShape& s, Slice units, Scratch scratch, const f
   const Correlation& q = p.q;
   const Conv2DShape c = conv_of(s);
   const Correlation conv = forward_correlation(c);
-  const bool sliding = slides(s.KW, s.SW, s.DW, s.DH);
+  const bool sliding = slides(s.KW, s.SW, s.DW, s.DH, p.Og);
   const i64 PP = s.P * s.P, Cg = s.C / s.G;
   float* panels = reinterpret_cast<float*>(scratch.at);
   float* copy = panels + p.K * p.together * kPanel;

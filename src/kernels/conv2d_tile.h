@@ -39,9 +39,9 @@ constexpr int kAhead = 4;  // steps of a sliding tile: panels come from L2, and 
 NACRE_INLINE bool half_fits(i64 n) { return kHalfPx > 0 && n > kLanes && n <= kLanes + kLanes / 2; }
 NACRE_INLINE i64 panel_width(i64 n) { return n <= kLanes ? kLanes : kPanel; }
 
-// Whether tiles slide along the columns of taps; sums then run in the order (kh, c, kw).
-NACRE_INLINE bool slides(i64 taps, i64 stride, i64 step_w, i64 step_h) {
-  return kSlideWide > 0 && taps == 3 && stride == 1 && step_w == 1 && step_h == 1;
+// Whether tiles of `outputs` channels slide along the columns of taps; sums then run in the order (kh, c, kw).
+NACRE_INLINE bool slides(i64 taps, i64 stride, i64 step_w, i64 step_h, i64 outputs) {
+  return kSlideWide > 0 && taps == 3 && stride == 1 && step_w == 1 && step_h == 1 && !half_fits(outputs);
 }
 
 struct TileArgs {

@@ -72,8 +72,9 @@ Pass plan(const Correlation& q, i64 G, i64 O, bool exact) {
   if (want * px_flops < kUnitFlops) want = kUnitFlops / px_flops;
   if (points)
     want = min_of(static_cast<i64>(want), max_of((p.sets > 1 ? 2 : 1) * kNearFloats / max_of(p.K, 1), fewest));
-  p.cut = cut_blocks(q, want > 4096 ? 4096 : static_cast<i64>(want) + 1, points ? i64{1} << 60 : kCopyFloats, !points);
-  if (points) p.cut.floats = 0;
+  const bool copies = !points && !p.few;
+  p.cut = cut_blocks(q, want > 4096 ? 4096 : static_cast<i64>(want) + 1, copies ? kCopyFloats : i64{1} << 60, copies);
+  if (!copies) p.cut.floats = 0;
   if (points && !few && kWideGroups > 0 && p.K <= kLongSum && p.cut.w_blocks > 1) {  // whole tiles
     const i64 tile = half_fits(O) ? kHalfPx : O <= kLanes ? kNarrowGroups * kGroup : kWideGroups * kGroup;
     p.cut.wb = ceil_div(p.cut.wb, tile) * tile;
@@ -102,10 +103,14 @@ Unit unit_at(const Pass& p, i64 u, bool by_block) {
 
 i64 round16(i64 n) { return ceil_div(n, 16) * 16; }
 
-// Floats of workspace: panels, block copy (with a vector of slack), then three offsets (or few sums) per pixel.
+// Floats of workspace: panels, block copy (with a vector of slack), then three offsets per pixel.
 Count scratch_floats(const Pass& p) {
+  if (p.few) {  // weights, pieces of both axes, sums of an image
+    const Count pieces = (Count(p.cut.wb) + Count(p.cut.hb)) * Count(sizeof(few::Piece) / sizeof(float));
+    return Count(round16(p.K)) * Count(kPanel) + pieces + Count(p.cut.hb) * Count(p.cut.wb) * Count(few::kMost) + Count(64);
+  }
   return Count(p.K) * Count(p.together * kPanel) + Count(round16(p.cut.floats) + 16) +
-         Count(p.cut.nb) * Count(p.cut.hb) * Count(p.cut.wb) * Count(p.few ? few::kMost : 6) + Count(64);
+         Count(p.cut.nb) * Count(p.cut.hb) * Count(p.cut.wb) * Count(6) + Count(64);
 }
 
 Pass forward_plan(const Conv2DShape& s) { return plan(forward_correlation(s), s.G, s.O / s.G, true); }
@@ -252,16 +257,31 @@ struct Operands {
   bool packed = false;  // w holds the panels that conv2d_pack makes
 };
 
+bool is_far(const Correlation& q) { return q.N * (q.h.in * q.w.in * q.ldx + q.YH * q.YW * q.ldy) > kFarFloats; }
+
+void swap(i64& a, i64& b) {
+  const i64 c = a;
+  a = b;
+  b = c;
+}
+
 // The units of one phase where outputs are too few to fill a vector.
 void run_few(const Conv2DShape& s, const Pass& p, const Correlation& q, bool swapped, i64 begin, i64 end,
              const Operands& at, Scratch scratch) {
   float* w = reinterpret_cast<float*>(scratch.at);  // as large as the panels that the other way needs
-  float* copy = w + p.K * p.together * kPanel;
-  float* sums = copy + round16(p.cut.floats) + 16;
-  const i64 O = p.O;
+  few::Piece* columns = reinterpret_cast<few::Piece*>(w + round16(p.K) * kPanel);
+  few::Piece* rows = columns + p.cut.wb;
+  float* sums = reinterpret_cast<float*>(rows + p.cut.hb);
+  const i64 O = p.O, x_row = q.w.in * q.ldx;
   float bias[few::kMost * kLanes];
   for (i64 i = 0; i < O * kLanes; ++i) bias[i] = at.bias ? at.bias[i % O] : 0.0f;
-  const auto row = [&](i64 tap, i64 c) {
+  const bool joined = q.w.step == 1 && q.ldx == q.C;  // the taps of a row follow each other
+  few::Runs all{q.w.stride * q.ldx, q.h.taps, q.h.step * x_row, 0, joined ? 1 : q.w.taps, q.w.step * q.ldx, 0, 0, 0};
+  all.run = (joined ? q.w.taps : 1) * q.C;
+  all.w_col = few::whole_vectors(all.run);
+  all.w_row = all.nw * all.w_col;
+  all.ld_w = all.nh * all.w_row;
+  few::pack(all, q.C, O, w, [&](i64 tap, i64 c) {
     const i64 th = tap / max_of(q.w.taps, 1), tw = tap % max_of(q.w.taps, 1);
     const i64 from = (q.h.k0 + th * q.h.k_step) * s.KW + q.w.k0 + tw * q.w.k_step;
     struct Weights {
@@ -270,30 +290,46 @@ void run_few(const Conv2DShape& s, const Pass& p, const Correlation& q, bool swa
       float operator[](i64 o) const { return at[o * step]; }
     };
     return swapped ? Weights{at.w + from * s.C * s.O + c, s.O} : Weights{at.w + (from * s.C + c) * s.O, 1};
-  };
-  const bool dense = q.ldy == O && q.w.y_step == 1 && (!at.r || at.ldr == O);
-  i64 nh = -1, nw = -1, run = -1;
+  });
+  const bool far = is_far(q), dense = q.ldy == O && q.w.y_step == 1 && (!at.r || at.ldr == O);
   for (i64 u = begin; u < end; ++u) {
     const Block b = block_at(q, p.cut, u % p.blocks);
-    if (b.nb * b.hb * b.wb == 0) continue;
-    const View v = view_block(q, p.cut, b, at.x, q.C, copy);
-    if (v.nh != nh || v.nw != nw || v.run != run) {
-      nh = v.nh, nw = v.nw, run = v.run;
-      few::pack(v, q.C, O, w, row);
-    }
-    for (i64 n = 0; n < b.nb; ++n) {
+    Ahead ahead{at.x, at.x, 0};
+    if (far && u + 1 < end) ahead = ahead_of(q, block_at(q, p.cut, (u + 1) % p.blocks), at.x, q.C, b.hb * b.wb * b.nb * O / few::kSums);
+    const few::Piece* columns_end = columns + few::cut_axis(q.w, b.w0, b.wb, columns);
+    const few::Piece* rows_end = rows + few::cut_axis(q.h, b.h0, b.hb, rows);
+    for (i64 n = b.n0; n < b.n0 + b.nb; ++n) {
+      for (const few::Piece* h = rows; h < rows_end; ++h) {
+        for (const few::Piece* v = columns; v < columns_end; ++v) {
+          few::Runs r = all;
+          r.nh = h->taps.last - h->taps.first;
+          (joined ? r.run : r.nw) = (v->taps.last - v->taps.first) * (joined ? q.C : 1);
+          // Lines are rows, or columns where those are longer.
+          const float* x = at.x + (n * q.h.in + q.h.at(h->first, h->taps.first)) * x_row + q.w.at(v->first, v->taps.first) * q.ldx;
+          const float* w_taps = w + h->taps.first * r.w_row + v->taps.first * (joined ? q.C : r.w_col);
+          float* to = sums + ((h->first - b.h0) * b.wb + v->first - b.w0) * O;
+          i64 length = v->last - v->first, lines = h->last - h->first, x_line = q.h.stride * x_row, line = b.wb * O, ld = O;
+          if (length < 4 && length < lines) {
+            swap(length, lines);
+            swap(r.px_step, x_line);
+            swap(line, ld);
+          }
+          for (i64 i = 0; i < lines; ++i) {
+            few::with_outputs(O, [&](i64 o, auto outputs) {
+              few::line_sums<outputs.value>(r, x + i * x_line, length, w_taps + o * r.ld_w, to + i * line + o, ld,
+                                            ahead);
+            });
+          }
+        }
+      }
       for (i64 h = 0; h < b.hb; ++h) {
-        const float* x = v.x + n * v.image_step + h * v.row_step;
-        few::with_outputs(O, [&](i64 o, auto outputs) {
-          few::row_sums<outputs.value>(v, x, b.wb, w + o * few::packed(v), few::packed(v), sums + o, O);
-        });
-        const i64 px = ((b.n0 + n) * q.YH + q.h.y0 + (b.h0 + h) * q.h.y_step) * q.YW + q.w.y0 + b.w0 * q.w.y_step;
-        const i64 pieces = dense ? 1 : b.wb, length = dense ? b.wb * O : O;
-        for (i64 i = 0; i < pieces; ++i) {
+        const i64 px = (n * q.YH + q.h.y0 + (b.h0 + h) * q.h.y_step) * q.YW + q.w.y0 + b.w0 * q.w.y_step;
+        const i64 runs = dense ? 1 : b.wb, length = dense ? b.wb * O : O;
+        for (i64 i = 0; i < runs; ++i) {
           const i64 to = px + i * q.w.y_step;
           const few::Finish finish{bias, at.r ? at.r + to * at.ldr : nullptr, at.mask ? at.mask + to * q.ldy : nullptr,
                                    at.act};
-          few::finish(sums + i * O, length, O, finish, at.y + to * q.ldy);
+          few::finish(sums + (h * b.wb + i) * O, length, O, finish, at.y + to * q.ldy);
         }
       }
     }
@@ -319,8 +355,7 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
       !at.packed && plain && aligned(at.w) && s.O % kLanes == 0 && (K * p.O <= kPanelFloats || p.O == kPanel);
 
   const bool by_block = at.packed && p.one_fit;
-  const bool asks =
-      (p.cut.floats > 0 && !sliding) || q.N * (q.h.in * q.w.in * q.ldx + q.YH * q.YW * q.ldy) > kFarFloats;
+  const bool asks = (p.cut.floats > 0 && !sliding) || is_far(q);
   const i64 first_block = begin < end ? unit_at(p, begin, by_block).block : 0;
   View v{};
   i64 viewed = -1;

@@ -1,5 +1,6 @@
-// Sums for few output channels in the dot form: a tile is MR pixels of a row by all outputs; lane l sums its own floats of each
-// run of taps, the lanes are added in a fixed tree, and bias comes last.
+// Sums for few output channels in the dot form: a tile is MR pixels of a row by some outputs; lane l sums its own floats of each
+// run of taps, the lanes are added in a fixed tree, and bias comes last. Pixels are read where they lie: those at a border
+// leave out the taps that lie outside.
 #pragma once
 #include "kernels/conv2d_few.h"
 #include "kernels/conv2d_tile.h"
@@ -10,36 +11,46 @@ namespace few {
 
 constexpr int most_pixels(int outputs) { return static_cast<int>(min_of(8, kSums / outputs)); }
 
-// to[o][h][w][r]: weight row `row(tap, channel)` of the taps in the order of the view, a run padded with 0.
+// Taps of the outputs at hand: nh x nw runs of `run` floats, and of weights.
+struct Runs {
+  i64 px_step;  // from output to output
+  i64 nh, tap_row, w_row;
+  i64 nw, tap_col, w_col;
+  i64 run, ld_w;  // ld_w: from output channel to output channel of the weights
+};
+
+// to[o][h][w][r]: weight row `row(tap, channel)` of the taps in the order of q, a run padded with 0.
 template <class Row>
-void pack(const View& v, i64 C, i64 outputs, float* to, Row row) {
-  const i64 ld = packed(v), together = v.run / C;
+void pack(const Runs& r, i64 C, i64 outputs, float* to, Row row) {
+  const i64 together = r.run / C;
   i64 at = 0;
-  for (i64 tap = 0; tap < v.nh * v.nw * together; tap += together) {
+  for (i64 tap = 0; tap < r.nh * r.nw * together; tap += together) {
     for (i64 t = 0; t < together; ++t) {
       for (i64 c = 0; c < C; ++c, ++at) {
         const auto from = row(tap + t, c);
-        for (i64 o = 0; o < outputs; ++o) to[o * ld + at] = from[o];
+        for (i64 o = 0; o < outputs; ++o) to[o * r.ld_w + at] = from[o];
       }
     }
     for (; at % kLanes != 0; ++at) {
-      for (i64 o = 0; o < outputs; ++o) to[o * ld + at] = 0.0f;
+      for (i64 o = 0; o < outputs; ++o) to[o * r.ld_w + at] = 0.0f;
     }
   }
 }
 
-// sums[i][o] of MR pixels, px_step apart, from x on.
+// sums[i][o] of MR pixels from x on.
 template <int MR, int NO>
-void dots(const View& v, const float* x, const float* w, i64 ld_w, float* sums) {
+void dots(const Runs& r, const float* x, const float* w, float* sums) {
+  const i64 ld_w = r.ld_w;
   Vec sum[MR][NO];
   NACRE_UNROLL for (int i = 0; i < MR; ++i) { NACRE_UNROLL for (int o = 0; o < NO; ++o) sum[i][o] = zero(); }
-  for (i64 h = 0; h < v.nh; ++h) {
-    for (i64 t = 0; t < v.nw; ++t) {
-      tile::Rows<MR> a(x + h * v.tap_row + t * v.tap_col, v.px_step);
-      i64 k = v.run;
-      for (; k >= kLanes; k -= kLanes, w += kLanes) {
+  for (i64 h = 0; h < r.nh; ++h) {
+    for (i64 t = 0; t < r.nw; ++t) {
+      tile::Rows<MR> a(x + h * r.tap_row + t * r.tap_col, r.px_step);
+      const float* b_at = w + h * r.w_row + t * r.w_col;
+      i64 k = r.run;
+      for (; k >= kLanes; k -= kLanes, b_at += kLanes) {
         Vec b[NO];
-        NACRE_UNROLL for (int o = 0; o < NO; ++o) b[o] = load(w + o * ld_w);
+        NACRE_UNROLL for (int o = 0; o < NO; ++o) b[o] = load(b_at + o * ld_w);
         NACRE_UNROLL for (int i = 0; i < MR; ++i) {
           const Vec p = in_register(load(a.address(i)));
           NACRE_UNROLL for (int o = 0; o < NO; ++o) sum[i][o] = fma(p, b[o], sum[i][o]);
@@ -47,18 +58,19 @@ void dots(const View& v, const float* x, const float* w, i64 ld_w, float* sums) 
         a.step(kLanes);
       }
       if (k == 0) continue;
+      Vec b[NO];
+      NACRE_UNROLL for (int o = 0; o < NO; ++o) b[o] = load(b_at + o * ld_w, k);
       NACRE_UNROLL for (int i = 0; i < MR; ++i) {
         const Vec p = in_register(load(a.address(i), k));
-        NACRE_UNROLL for (int o = 0; o < NO; ++o) sum[i][o] = fma(p, load(w + o * ld_w), sum[i][o]);
+        NACRE_UNROLL for (int o = 0; o < NO; ++o) sum[i][o] = fma(p, b[o], sum[i][o]);
       }
-      w += kLanes;
     }
   }
   const auto at = [&](int i) __attribute__((always_inline)) { return i < MR * NO ? sum[i / NO][i % NO] : zero(); };
   NACRE_UNROLL for (int i = 0; i < MR * NO; i += 4) sum_lanes(at(i), at(i + 1), at(i + 2), at(i + 3), sums + i);
 }
 
-using Dots = void (*)(const View&, const float*, const float*, i64, float*);
+using Dots = void (*)(const Runs&, const float*, const float*, float*);
 template <int MR, int NO>
 constexpr Dots dots_or_none() {
   if constexpr (NO <= kAtOnce && MR <= most_pixels(NO)) {
@@ -77,19 +89,38 @@ Dots dots_of(i64 pixels) {
   return all[pixels];
 }
 
-// sums[i*ld + o] of `n` pixels of a row; the array is followed by room for three more.
+// sums[i*ld + o] of `n` pixels of a line; the array is followed by room for three more.
 template <int NO>
-void row_sums(const View& v, const float* x, i64 n, const float* w, i64 ld_w, float* sums, i64 ld) {
+void line_sums(const Runs& r, const float* x, i64 n, const float* w, float* sums, i64 ld, Ahead& ahead) {
   const i64 tiles = ceil_div(n, most_pixels(NO)), low = n / tiles, higher = n % tiles;
   for (i64 i = 0, p = 0; i < tiles; ++i) {
     const i64 pixels = low + (i < higher ? 1 : 0);
     float some[kSums + 3];
-    dots_of<NO>(pixels)(v, x + p * v.px_step, w, ld_w, ld == NO ? sums + p * NO : some);
+    ahead.ask();
+    dots_of<NO>(pixels)(r, x + p * r.px_step, w, ld == NO ? sums + p * NO : some);
     for (i64 j = 0; j < pixels && ld != NO; ++j) {
       NACRE_UNROLL for (int o = 0; o < NO; ++o) sums[(p + j) * ld + o] = some[j * NO + o];
     }
     p += pixels;
   }
+}
+
+// Neighbours [first, last) along an axis whose outputs see the same taps.
+struct Piece {
+  i64 first, last;
+  Taps taps;
+};
+NACRE_INLINE i64 cut_axis(const Axis& a, i64 first, i64 n, Piece* to) {
+  const Taps inside = outputs_inside(a);
+  i64 count = 0;
+  for (i64 i = first, next; i < first + n; i = next) {
+    next = i >= inside.first && i < inside.last ? min_of(inside.last, first + n) : i + 1;
+    const Taps taps = taps_inside(a, i);
+    const bool same = count > 0 && taps.first == to[count - 1].taps.first && taps.last == to[count - 1].taps.last;
+    if (!same) to[count++] = {i, i, taps};
+    to[count - 1].last = next;
+  }
+  return count;
 }
 
 // What follows the sums of n numbers that lie side by side; see Conv2DShape. `bias` repeats: NO vectors.

@@ -89,16 +89,17 @@ Dots dots_of(i64 pixels) {
   return all[pixels];
 }
 
-// sums[i*ld + o] of `n` pixels of a line; the array is followed by room for three more.
+// sums[i*ld + o] of `n` pixels of a line.
 template <int NO>
 void line_sums(const Runs& r, const float* x, i64 n, const float* w, float* sums, i64 ld, Ahead& ahead) {
   const i64 tiles = ceil_div(n, most_pixels(NO)), low = n / tiles, higher = n % tiles;
   for (i64 i = 0, p = 0; i < tiles; ++i) {
     const i64 pixels = low + (i < higher ? 1 : 0);
+    const bool fours = ld == NO && pixels * NO % 4 == 0;  // as many are written at once
     float some[kSums + 3];
     ahead.ask();
-    dots_of<NO>(pixels)(r, x + p * r.px_step, w, ld == NO ? sums + p * NO : some);
-    for (i64 j = 0; j < pixels && ld != NO; ++j) {
+    dots_of<NO>(pixels)(r, x + p * r.px_step, w, fours ? sums + p * NO : some);
+    for (i64 j = 0; j < pixels && !fours; ++j) {
       NACRE_UNROLL for (int o = 0; o < NO; ++o) sums[(p + j) * ld + o] = some[j * NO + o];
     }
     p += pixels;

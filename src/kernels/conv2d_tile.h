@@ -174,13 +174,10 @@ template <int S, int L, int NV>
 NACRE_INLINE void finish_sums(const TileArgs& t, i64 p0, Vec (&acc)[S * L][NV], i64 rest) {
   const i64* y_at[S];
   NACRE_UNROLL for (int s = 0; s < S; ++s) y_at[s] = t.y_at + p0 + s * t.row_px;
-  const auto last_of = [rest](const float* p)
-                           __attribute__((always_inline)) { return NV > 2 ? load(p) : load_some(p, rest); };
   if (t.r) {
     NACRE_UNROLL for (int i = 0; i < S * L; ++i) {
       const float* r = t.r + t.r_at[p0 + i / L * t.row_px + i % L];
-      NACRE_UNROLL for (int v = 0; v < NV - 1; ++v) acc[i][v] += load(r + v * kLanes);
-      acc[i][NV - 1] += last_of(r + (NV - 1) * kLanes);
+      NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] += load(r + v * kLanes);
     }
   }
   if (t.act) {
@@ -213,7 +210,7 @@ NACRE_INLINE void finish_sums(const TileArgs& t, i64 p0, Vec (&acc)[S * L][NV], 
   }
 }
 
-// Masked channels that do not fill a vector: one function for all tiles. sums[pixel][width].
+// Channels that do not fill a vector and meet a residual or a mask: one function for all tiles. sums[pixel][width].
 __attribute__((noinline, unused)) static void finish_some(const TileArgs& t, i64 p0, i64 rows, i64 length, i64 width,
                                                           const float* sums) {
   for (i64 row = 0; row < rows; ++row, p0 += t.row_px) {
@@ -233,7 +230,7 @@ __attribute__((noinline, unused)) static void finish_some(const TileArgs& t, i64
 
 template <int S, int L, int NV>
 NACRE_INLINE void finish_tile(const TileArgs& t, i64 p0, Vec (&acc)[S * L][NV]) {
-  if (NV > 2 || t.n >= NV * kLanes || !t.mask) {
+  if (NV > 2 || t.n >= NV * kLanes || (!t.mask && !t.r)) {
     return finish_sums<S, L, NV>(t, p0, acc, t.n - (NV - 1) * kLanes);
   }
   float sums[S * L * NV * kLanes];
@@ -244,20 +241,18 @@ NACRE_INLINE void finish_tile(const TileArgs& t, i64 p0, Vec (&acc)[S * L][NV]) 
 }
 
 // What finished sums will meet, on its way while they are formed.
-template <int S, int L, int NV, class Ask>
-NACRE_INLINE void fetch_rows(const TileArgs& t, i64 p0, const float* from, const i64* at, Ask ask) {
-  NACRE_UNROLL for (int i = 0; i < S * L; ++i) {
-    NACRE_UNROLL for (int v = 0; v < NV; ++v) ask(from + at[p0 + i / L * t.row_px + i % L] + v * kLanes);
-  }
-}
-
 template <int S, int L, int NV>
 NACRE_INLINE void fetch_ahead(const TileArgs& t, i64 p0) {
-  const auto near = [](const float* p) __attribute__((always_inline)) { prefetch(p); };
-  const auto far = [](const float* p) __attribute__((always_inline)) { prefetch_far(p); };
-  if (t.r && t.r_far) fetch_rows<S, L, NV>(t, p0, t.r, t.r_at, far);
-  if (t.r && !t.r_far) fetch_rows<S, L, NV>(t, p0, t.r, t.r_at, near);
-  if (t.mask) fetch_rows<S, L, NV>(t, p0, t.mask, t.y_at, near);
+  if (!t.r && !t.mask) return;
+  for (int s = 0; s < S; ++s, p0 += t.row_px) {
+    for (i64 p = p0; p < p0 + L; ++p) {
+      NACRE_UNROLL for (int v = 0; v < NV; ++v) {
+        if (t.r && t.r_far) prefetch_far(t.r + t.r_at[p] + v * kLanes);
+        if (t.r && !t.r_far) prefetch(t.r + t.r_at[p] + v * kLanes);
+        if (t.mask) prefetch(t.mask + t.y_at[p] + v * kLanes);
+      }
+    }
+  }
 }
 
 template <int MR, int NV, bool groups>

@@ -6,6 +6,7 @@
 
 #include "kernels/conv2d_few_dots.h"
 #include "kernels/conv2d_scatter.h"
+#include "kernels/conv2d_shared_tile.h"
 #include "kernels/conv2d_tile.h"
 
 namespace nacre::NACRE_ISA {
@@ -18,6 +19,7 @@ constexpr i64 kFarFloats = 2 * 1024 * 1024;  // of images that L3 has no room fo
 constexpr i64 kLongSum = 256;                // rows of a panel
 constexpr double kUnitFlops = 4e5;           // a unit takes at least about 2 us
 constexpr i64 kManyUnits = 64;               // enough for as many cores
+constexpr i64 kSlack = 16 * kLanes;          // floats behind the copy that tiles may read
 constexpr i64 kLaneSums = 6;                 // adding up the lanes of a sum, in multiply-adds of a vector,
 constexpr i64 kSomeLanes = 24;               // and storing a part of one
 constexpr i64 kFewPx = 256;                  // images together as small as that: blocks alone are no fair shares
@@ -27,6 +29,7 @@ constexpr i64 kEnoughUnits = 32;  // where more would share out panels, so that 
 struct Pass {
   Correlation q;  // widest, for planning
   i64 G, O;       // outputs per group
+  i64 shared;     // 0, or groups that make one of these (conv2d_shared.h)
   i64 K;          // rows of a panel
   i64 panels;     // per group
   i64 together;   // panels handled per unit
@@ -38,16 +41,18 @@ struct Pass {
 };
 
 // `exact`: q is that of all phases.
-Pass plan(const Correlation& q, i64 G, i64 O, bool exact) {
+Pass plan(Correlation q, i64 G, i64 O, i64 shared, bool exact) {
   Pass p{};
   p.q = q;
+  p.shared = shared;
+  if (shared > 0) G = ceil_div(G, shared), O *= shared;
   p.G = G;
   p.O = O;
   const Count k = Count(q.h.taps) * Count(q.w.taps) * Count(q.C);
   p.K = k.ok() ? k.value() : i64{1} << 60;
   p.panels = ceil_div(O, kPanel);
-  p.few = few::takes(O, G, q, kLaneSums, kSomeLanes);
-  const bool points = exact && everywhere_inside(q.h) && everywhere_inside(q.w);  // nothing is ever copied
+  p.few = shared == 0 && few::takes(O, G, q, kLaneSums, kSomeLanes);
+  const bool points = exact && shared == 0 && everywhere_inside(q.h) && everywhere_inside(q.w);  // nothing is ever copied
   const i64 fit = max_of(kPanelFloats / kPanel / max_of(p.K, 1), 1);
   const auto share = [&](i64 sets) {
     p.together = ceil_div(p.panels, sets);
@@ -73,6 +78,7 @@ Pass plan(const Correlation& q, i64 G, i64 O, bool exact) {
   if (points)
     want = min_of(static_cast<i64>(want), max_of((p.sets > 1 ? 2 : 1) * kNearFloats / max_of(p.K, 1), fewest));
   const bool copies = !points && !p.few;
+  if (shared > 0) q.C *= shared;
   p.cut = cut_blocks(q, want > 4096 ? 4096 : static_cast<i64>(want) + 1, copies ? kCopyFloats : i64{1} << 60, copies);
   if (!copies) p.cut.floats = 0;
   if (points && !few && kWideGroups > 0 && p.K <= kLongSum && p.cut.w_blocks > 1) {  // whole tiles
@@ -103,18 +109,26 @@ Unit unit_at(const Pass& p, i64 u, bool by_block) {
 
 i64 round16(i64 n) { return ceil_div(n, 16) * 16; }
 
-// Floats of workspace: panels, block copy (with a vector of slack), then three offsets per pixel.
+// Floats of workspace: panels, block copy with slack, then three offsets per pixel.
 Count scratch_floats(const Pass& p) {
   if (p.few) {  // weights, pieces of both axes, sums of an image
     const Count pieces = (Count(p.cut.wb) + Count(p.cut.hb)) * Count(sizeof(few::Piece) / sizeof(float));
     return Count(round16(p.K)) * Count(kPanel) + pieces + Count(p.cut.hb) * Count(p.cut.wb) * Count(few::kMost) + Count(64);
   }
-  return Count(p.K) * Count(p.together * kPanel) + Count(round16(p.cut.floats) + 16) +
+  return Count(p.K) * Count(p.together * kPanel) + Count(round16(p.cut.floats) + kSlack) +
          Count(p.cut.nb) * Count(p.cut.hb) * Count(p.cut.wb) * Count(6) + Count(64);
 }
 
-Pass forward_plan(const Conv2DShape& s) { return plan(forward_correlation(s), s.G, s.O / s.G, true); }
-Pass grad_x_plan(const Conv2DShape& s) { return plan(grad_x_widest(s), s.G, s.C / s.G, s.SH == 1 && s.SW == 1); }
+i64 taps_of(const Conv2DShape& s) { return min_of(s.KH, 1024) * min_of(s.KW, 1024); }
+
+Pass forward_plan(const Conv2DShape& s) {
+  const i64 C = s.C / s.G, O = s.O / s.G;
+  return plan(forward_correlation(s), s.G, O, shared::groups(s.G, C, O, taps_of(s)), true);
+}
+Pass grad_x_plan(const Conv2DShape& s) {
+  const i64 C = s.C / s.G, O = s.O / s.G;
+  return plan(grad_x_widest(s), s.G, C, shared::groups(s.G, O, C, taps_of(s)), s.SH == 1 && s.SW == 1);
+}
 
 void fill_facts(Facts& f, const Pass& p, Count phases) {
   const Count units = phases * Count(p.G) * Count(p.sets) * Count(p.blocks);
@@ -342,15 +356,15 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
   if (!at.packed && p.few) return run_few(s, p, q, swapped, begin, end, at, scratch);
   float* panels = reinterpret_cast<float*>(scratch.at);
   float* copy = panels + p.K * p.together * kPanel;
-  i64* x_at = reinterpret_cast<i64*>(copy + round16(p.cut.floats) + 16);
+  i64* x_at = reinterpret_cast<i64*>(copy + round16(p.cut.floats) + kSlack);
   i64* y_at = x_at + p.cut.nb * p.cut.hb * p.cut.wb;
   i64* r_at = y_at + p.cut.nb * p.cut.hb * p.cut.wb;
   const i64 K = q.h.taps * q.w.taps * q.C;
   i64 packed_set = -1;
   i64 nb = -1, hb = -1, wb = -1, px_step = 0, row_step = 0, image_step = 0, in_groups = 0;
-  const bool sliding = slides(q.w.taps, q.w.stride, q.w.step, q.h.step, p.O);
+  const bool sliding = p.shared > 0 ? shared::slides(q) : slides(q.w.taps, q.w.stride, q.w.step, q.h.step, p.O);
   // Whole panels of a few rows are read where they are, if their vectors are aligned; others are copied once per slice and set.
-  const bool plain = !swapped && !sliding && q.h.k_step == 1 && q.w.k_step == 1;
+  const bool plain = !swapped && !sliding && p.shared == 0 && q.h.k_step == 1 && q.w.k_step == 1;
   const bool in_place =
       !at.packed && plain && aligned(at.w) && s.O % kLanes == 0 && (K * p.O <= kPanelFloats || p.O == kPanel);
 
@@ -363,7 +377,12 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
     const Unit unit = unit_at(p, u, by_block);
     next = by_block ? min_of(u + p.sets - unit.set, end) : u + 1;  // all that the slice has of the block
     const i64 g = unit.g, panel0 = unit.set * p.together, panel1 = min_of(panel0 + (next - u) * p.together, p.panels);
-    if (!at.packed && g * p.sets + unit.set != packed_set) {
+    const i64 together = min_of(p.shared, s.G - g * p.shared);  // groups
+    if (p.shared > 0 && !at.packed && g != packed_set) {
+      packed_set = g;
+      shared::pack(q, s, swapped, g * p.shared, p.O / p.shared, together, at.w, panels);
+    }
+    if (p.shared == 0 && !at.packed && g * p.sets + unit.set != packed_set) {
       packed_set = g * p.sets + unit.set;
       for (i64 i = panel0; i < panel1; ++i) {
         const i64 n = min_of(p.O - i * kPanel, kPanel);
@@ -374,12 +393,15 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
     const Block b = block_at(q, p.cut, unit.block);
     const i64 px = b.nb * b.hb * b.wb;
     if (px == 0) continue;
-    if (g * p.blocks + unit.block != viewed) v = view_block(q, p.cut, b, at.x + g * q.C, q.C, copy);
+    if (g * p.blocks + unit.block != viewed) {
+      v = p.shared > 0 ? view_block(q, p.cut, b, at.x + g * p.shared * q.C, together * q.C, copy, false)
+                       : view_block(q, p.cut, b, at.x + g * q.C, q.C, copy);
+    }
     viewed = g * p.blocks + unit.block;
     if (b.nb != nb || b.hb != hb || b.wb != wb || v.px_step != px_step || v.row_step != row_step ||
         v.image_step != image_step) {
       nb = b.nb, hb = b.hb, wb = b.wb, px_step = v.px_step, row_step = v.row_step, image_step = v.image_step;
-      const i64 whole = sliding ? wb : wb / kGroup * kGroup;
+      const i64 whole = sliding || p.shared > 0 ? wb : wb / kGroup * kGroup;
       in_groups = nb * hb * whole;
       i64 group = 0, single = in_groups;
       for (i64 n = 0; n < nb; ++n) {
@@ -403,6 +425,7 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
     t.r_far = at.ldr % 512 == 0;
     t.nh = v.nh, t.tap_row = v.tap_row, t.nw = v.nw, t.tap_col = v.tap_col, t.run = v.run;
     if (sliding) t.nw = 1, t.run = v.nh > 0 ? q.C : 0;
+    if (p.shared > 0 && !sliding) t.nh = v.nh > 0 ? q.h.taps : 0, t.nw = q.w.taps, t.run = q.C;
     t.row_px = b.wb;
     t.act = at.act;
     const i64 px0 = (b.n0 * q.YH + q.h.y0 + b.h0 * q.h.y_step) * q.YW + q.w.y0 + b.w0 * q.w.y_step;
@@ -415,7 +438,7 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
     for (i64 i = panel0, many; i < panel1; i += many) {
       const i64 o = i * kPanel;
       many = kPairPx > 0 && !sliding && i + 1 < panel1 && p.O - o >= 2 * kPanel ? 2 : 1;
-      t.n = min_of(p.O - o, many * kPanel);
+      t.n = p.shared > 0 ? p.O / p.shared * together : min_of(p.O - o, many * kPanel);
       t.second = K * kPanel;
       if (in_place && t.n >= kPanel) {
         t.w = at.w + g * p.O + o;
@@ -439,7 +462,9 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
       t.mask = at.mask ? at.mask + y0 + o : nullptr;
       t.r = at.r ? at.r + px0 * at.ldr + g * p.O + o : nullptr;
       t.y = at.y + y0 + o;
-      if (many == 2) {
+      if (p.shared > 0) {
+        shared::run(t, b, sliding ? &q.h : nullptr, shared::first_channels(q.C, p.O / p.shared, together));
+      } else if (many == 2) {
         run_pairs(t, px);
       } else if (sliding) {
         (t.n <= kLanes ? run_sliding<1> : run_sliding<2>)(t, b, q.h, ahead);
@@ -565,15 +590,15 @@ void conv2d(const Conv2DShape& s, Slice units, Scratch scratch, const float* x, 
 
 namespace {
 
-Count packed_floats(const Conv2DShape& s) {
-  return Count(s.G) * Count(ceil_div(s.O / s.G, kPanel)) * Count(s.KH) * Count(s.KW) * Count(s.C / s.G) * Count(kPanel);
+Count packed_floats(const Conv2DShape& s, const Pass& p) {
+  return Count(p.G) * Count(p.panels) * Count(s.KH) * Count(s.KW) * Count(s.C / s.G) * Count(kPanel);
 }
 
 }  // namespace
 
 Facts conv2d_packed_facts(const Conv2DShape& s) {
   Facts f = conv2d_facts(s);
-  if (!f.error) f.extent[1] = packed_floats(s);
+  if (!f.error) f.extent[1] = packed_floats(s, forward_plan(s));
   return f;
 }
 
@@ -604,8 +629,9 @@ Facts conv2d_pack_facts(const Conv2DShape& s) {
   f.error = conv2d_error(s, 2);
   if (f.error) return f;
   f.extent[0] = Count(s.KH) * Count(s.KW) * Count(s.C / s.G) * Count(s.O);
-  f.extent[1] = packed_floats(s);
-  const Count units = Count(s.G) * Count(ceil_div(s.O / s.G, kPanel));
+  const Pass p = forward_plan(s);
+  f.extent[1] = packed_floats(s, p);
+  const Count units = Count(p.G) * Count(p.panels);
   if (!f.extent[0].ok() || !f.extent[1].ok() || !units.ok()) return f;
   f.units = units.value();
   return f;
@@ -613,13 +639,19 @@ Facts conv2d_pack_facts(const Conv2DShape& s) {
 
 void conv2d_pack(const Conv2DShape& s, Slice units, Scratch, const float* w, float* panels) {
   if (units.begin >= units.end) return;  // then sizes need not multiply without overflow
-  const Correlation q = forward_correlation(s);
-  const bool sliding = slides(q.w.taps, q.w.stride, q.w.step, q.h.step, s.O / s.G);
-  const i64 O = s.O / s.G, per_group = ceil_div(O, kPanel), size = s.KH * s.KW * (s.C / s.G) * kPanel;
+  const Pass p = forward_plan(s);
+  const Correlation& q = p.q;
+  const bool sliding = slides(q.w.taps, q.w.stride, q.w.step, q.h.step, p.O);
+  const i64 size = s.KH * s.KW * q.C * kPanel;
   for (i64 u = units.begin; u < units.end; ++u) {
-    const i64 o = u % per_group * kPanel, n = min_of(O - o, kPanel);
-    pack_panel(q, s, false, sliding, u / per_group, o, n, panel_width(n), w, panels + u * size);
-    if (n <= kLanes) zero_floats(panels + u * size + size / 2, size / 2);
+    const i64 g = u / p.panels, o = u % p.panels * kPanel, n = min_of(p.O - o, kPanel);
+    float* to = panels + u * size;
+    if (p.shared > 0) {
+      shared::pack(q, s, false, g * p.shared, p.O / p.shared, min_of(p.shared, s.G - g * p.shared), w, to);
+    } else {
+      pack_panel(q, s, false, sliding, g, o, n, panel_width(n), w, to);
+    }
+    if (n <= kLanes) zero_floats(to + size / 2, size / 2);
   }
 }
 

@@ -7,6 +7,7 @@
 // strides, the pixels that it sees are copied side by side first, some channels at a time.
 #include "kernels/conv2d.h"
 #include "kernels/conv2d_few.h"
+#include "kernels/conv2d_shared.h"
 #include "kernels/correlate.h"
 #include "kernels/gemm.h"
 
@@ -34,7 +35,8 @@ constexpr double kFarFloats = 3 * 1024 * 1024;      // of x and dy, for which L3
 
 struct Plan {
   Correlation q;  // with the channels of one block
-  i64 Cg, Og;
+  i64 shared;     // 0, or groups that make one of G (conv2d_shared.h)
+  i64 G, Cg, Og;  // a group's inputs; its outputs, or all that share a vector
   i64 CB, c_blocks;  // channels of a block
   i64 OB, o_blocks;  // output channels of a block, a multiple of kPanel
   i64 blocks, parts;
@@ -60,10 +62,12 @@ i64 equal_blocks(i64 n, i64 most, i64 multiple) {
 Plan plan(const Conv2DShape& s) {
   Plan p{};
   p.q = forward_correlation(s);
-  p.Cg = s.C / s.G;
-  p.Og = s.O / s.G;
   const Count taps = Count(s.KH) * Count(s.KW);
   const i64 t = taps.ok() ? taps.value() : i64{1} << 60;
+  p.Cg = s.C / s.G;
+  p.shared = shared::groups(s.G, p.Cg, s.O / s.G, t);
+  p.G = p.shared > 0 ? ceil_div(s.G, p.shared) : s.G;
+  p.Og = s.O / s.G * max_of(p.shared, 1);
   const double px = static_cast<double>(s.N) * static_cast<double>(s.OH) * static_cast<double>(s.OW);
   p.gathers = !pointwise(s);
   const double floats = px * static_cast<double>(p.gathers ? s.C + s.O : ldx_of(s) + ldy_of(s));
@@ -78,10 +82,10 @@ Plan plan(const Conv2DShape& s) {
   const i64 channels = p.few ? p.Cg : max_of(kSumFloats / p.OB / t, 16);
   p.CB = min_of(equal_blocks(max_of(p.Cg, 1), channels, 16), max_of(p.Cg, 1));
   p.c_blocks = max_of(ceil_div(p.Cg, p.CB), 1);
-  p.q.C = p.CB;
+  p.q.C = p.CB * max_of(p.shared, 1);
   p.cut = cut_blocks(p.q, max_of(kFewPixels, min_of(kPixels, kBlockFloats / (p.CB + p.OB))), kCopyFloats);
   const Count blocks = Count(p.cut.n_blocks) * Count(p.cut.h_blocks) * Count(p.cut.w_blocks);
-  const Count base = Count(s.G) * Count(p.c_blocks) * Count(p.o_blocks);
+  const Count base = Count(p.G) * Count(p.c_blocks) * Count(p.o_blocks);
   p.ok = taps.ok() && blocks.ok() && base.ok();
   if (!p.ok) return p;
   p.blocks = blocks.value();
@@ -126,6 +130,21 @@ struct TapTile {
   i64 ahead_step;
 };
 
+template <int MR, int NV>
+NACRE_INLINE void put_rows(const TapTile& t, const Vec (&acc)[MR][NV]) {
+  NACRE_UNROLL for (int i = 0; i < MR; ++i) {
+    float* dw = t.dw + t.row_at[i];
+    NACRE_UNROLL for (int v = 0; v < NV; ++v) {
+      const i64 n = t.n - v * kLanes;
+      if (n >= kLanes) {
+        store(dw + v * kLanes, t.add ? load(dw + v * kLanes) + acc[i][v] : acc[i][v]);
+      } else if (n > 0) {
+        store(dw + v * kLanes, t.add ? load(dw + v * kLanes, n) + acc[i][v] : acc[i][v], n);
+      }
+    }
+  }
+}
+
 // NP rows of taps, RR consecutive floats of each.
 template <int NP, int RR, int NV>
 void grad_tile(const TapTile& t) {
@@ -150,17 +169,7 @@ void grad_tile(const TapTile& t) {
       }
     }
   }
-  NACRE_UNROLL for (int i = 0; i < MR; ++i) {
-    float* dw = t.dw + t.row_at[i];
-    NACRE_UNROLL for (int v = 0; v < NV; ++v) {
-      const i64 n = t.n - v * kLanes;
-      if (n >= kLanes) {
-        store(dw + v * kLanes, t.add ? load(dw + v * kLanes) + acc[i][v] : acc[i][v]);
-      } else if (n > 0) {
-        store(dw + v * kLanes, t.add ? load(dw + v * kLanes, n) + acc[i][v] : acc[i][v], n);
-      }
-    }
-  }
+  put_rows(t, acc);
 }
 
 using TileFn = void (*)(const TapTile&);
@@ -214,6 +223,45 @@ void run_tiles(TapTile t, const View& v, const RowMap& rows, i64 taps, Ahead& x_
         ahead.at += t.lines * t.cols * t.ahead_step;
         (narrow ? tile_of<1>(np, rr) : tile_of<2>(np, rr))(t);
         r0 += rr;
+      }
+    }
+  }
+}
+
+// NT taps of a row by NC channels of groups that share a vector.
+template <int NT, int NC>
+void shared_tile(const TapTile& t, i64 tap_col, VecI first) {
+  Vec acc[NT * NC][1];
+  VecI from[NC];
+  NACRE_UNROLL for (int i = 0; i < NT * NC; ++i) acc[i][0] = zero();
+  NACRE_UNROLL for (int c = 0; c < NC; ++c) from[c] = first + set1i(c);
+  const float* dy = t.dy;
+  for (i64 l = 0; l < t.lines; ++l) {
+    const float* x = t.x + t.line[l];
+    for (i64 q = 0; q < t.cols; ++q, dy += t.ld_dy, x += t.px_step) {
+      const Vec d = load(dy);
+      NACRE_UNROLL for (int i = 0; i < NT; ++i) {
+        NACRE_UNROLL for (int c = 0; c < NC; ++c) {
+          acc[i * NC + c][0] = fma(shared::pick(x + i * tap_col, from[c]), d, acc[i * NC + c][0]);
+        }
+      }
+    }
+  }
+  put_rows(t, acc);
+}
+
+// One block of pixels against the dy of such groups.
+void run_shared(TapTile t, const View& v, const RowMap& rows, const Conv2DShape& s, VecI first) {
+  for (i64 h = 0; h < s.KH; ++h) {
+    for (i64 w = 0, taps; w < s.KW; w += taps) {
+      taps = s.KW - w >= 3 ? 3 : 1;
+      t.x = v.x + h * v.tap_row + w * v.tap_col;
+      for (i64 c = 0, n; c < rows.CB; c += n) {
+        n = rows.CB - c >= 4 ? 4 : rows.CB - c >= 2 ? 2 : 1;
+        for (i64 i = 0; i < taps * n; ++i) t.row_at[i] = rows.at(h * s.KW + w + i / n, c + i % n);
+        const VecI from = first + set1i(static_cast<i32>(c));
+        if (taps == 3) (n == 4 ? shared_tile<3, 4> : n == 2 ? shared_tile<3, 2> : shared_tile<3, 1>)(t, v.tap_col, from);
+        else (n == 4 ? shared_tile<1, 4> : n == 2 ? shared_tile<1, 2> : shared_tile<1, 1>)(t, v.tap_col, from);
       }
     }
   }
@@ -350,7 +398,7 @@ Facts conv2d_grad_w_facts(const Conv2DShape& s) {
     f.units = p.parts * p.c_blocks * product_units(one);
     f.scratch = gathered_bytes(one, p) + product_scratch(one);
   }
-  const Count units = Count(p.parts) * Count(s.G) * Count(p.c_blocks) * Count(p.o_blocks);
+  const Count units = Count(p.parts) * Count(p.G) * Count(p.c_blocks) * Count(p.o_blocks);
   const Count scratch = scratch_floats(p) * Count(4);
   if (!p.ok || !units.ok() || !scratch.ok()) {
     f.error = "the problem is too large";
@@ -379,8 +427,10 @@ void conv2d_grad_w(const Conv2DShape& s, Slice units, Scratch scratch, const flo
 
   for (i64 u = units.begin; u < units.end; ++u) {
     const i64 c0 = u % p.c_blocks * p.CB, o0 = u / p.c_blocks % p.o_blocks * p.OB;
-    const i64 g = u / p.c_blocks / p.o_blocks % s.G, part = u / p.c_blocks / p.o_blocks / s.G;
-    const i64 C = min_of(p.CB, p.Cg - c0), O = min_of(p.OB, p.Og - o0);
+    const i64 g = u / p.c_blocks / p.o_blocks % p.G, part = u / p.c_blocks / p.o_blocks / p.G;
+    const i64 together = min_of(p.shared, s.G - g * p.shared);
+    const i64 C = min_of(p.CB, p.Cg - c0), O = p.shared > 0 ? s.O / s.G * together : min_of(p.OB, p.Og - o0);
+    const float* x_group = x + g * max_of(p.shared, 1) * p.Cg + c0;
     const RowMap rows{C, p.Cg, c0, s.O};
     float* dw_part = dw + part * dw_size + g * p.Og + o0;
     float* db_part = s.bias && c0 == 0 ? db + part * s.O + g * p.Og + o0 : nullptr;
@@ -398,7 +448,7 @@ void conv2d_grad_w(const Conv2DShape& s, Slice units, Scratch scratch, const flo
     }
     for (i64 i = first; i < last; ++i) {
       const Block b = block_at(p.q, p.cut, i);
-      View v = view_block(p.q, p.cut, b, x + g * p.Cg + c0, C, copy);
+      View v = view_block(p.q, p.cut, b, x_group, C * max_of(together, 1), copy, p.shared == 0);
       if (taps == 1 && v.x != copy && v.px_step % 512 == 0) gather_pixels(v, b, C, copy);
       for (i64 n = 0, l = 0; n < b.nb; ++n) {
         for (i64 h = 0; h < b.hb; ++h, ++l) line[l] = n * v.image_step + h * v.row_step;
@@ -416,7 +466,7 @@ void conv2d_grad_w(const Conv2DShape& s, Slice units, Scratch scratch, const flo
       if (i + 1 < last) {
         const Block next = block_at(p.q, p.cut, i + 1);
         const i64 tiles = ceil_div(O, kPanel) * ceil_div(taps * C, O <= kLanes ? kNarrowRows : kRows);
-        x_ahead = ahead_of(p.q, next, x + g * p.Cg + c0, C, tiles);
+        x_ahead = ahead_of(p.q, next, x_group, C, tiles);
         dy_ahead = ahead_of(outputs, next, dy + g * p.Og + o0, O, tiles);
       }
       for (i64 o = 0; o < O; o += kPanel) {
@@ -433,7 +483,11 @@ void conv2d_grad_w(const Conv2DShape& s, Slice units, Scratch scratch, const flo
         if (db_part) bias_sums(t.dy, t.ld_dy, px, t.n, t.add, db_part + o);
         if (v.nh == 0 || v.run == 0) continue;
         t.dw = dw_part + o;
-        run_tiles(t, v, rows, taps, x_ahead, dy_ahead);
+        if (p.shared > 0) {
+          run_shared(t, v, rows, s, shared::first_channels(C, s.O / s.G, together));
+        } else {
+          run_tiles(t, v, rows, taps, x_ahead, dy_ahead);
+        }
       }
     }
   }

@@ -86,7 +86,7 @@ struct Pixels {
       : d1(t.apart[0]), d2(t.apart[1]), d3(t.apart[2]) {
     NACRE_UNROLL for (int i = 0; i < MR / per; ++i) p[i] = t.x + t.x_at[p0 + i * per];
   }
-  inline __attribute__((always_inline)) float at(int i, i64 k) const {
+  inline __attribute__((always_inline)) const float& at(int i, i64 k) const {
     const int j = i % per;
     return (p[i / per] + k)[j == 0 ? 0 : j == 1 ? d1 : j == 2 ? d2 : d3];
   }

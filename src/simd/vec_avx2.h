@@ -186,6 +186,8 @@ NACRE_INLINE void sum_lanes(Vec a, Vec b, Vec c, Vec d, float* to) {
   _mm_storeu_ps(to, _mm_add_ps(_mm256_castps256_ps128(all), _mm256_extractf128_ps(all, 1)));
 }
 
+NACRE_INLINE Vec permute(Vec a, VecI from) { return {_mm256_permutevar8x32_ps(a.v, from.v)}; }  // lane l: a[from[l]]
+
 // Keeps the compiler from loading the same vector again for each use: a split load costs two.
 NACRE_INLINE Vec in_register(Vec a) {
   asm("" : "+x"(a.v));

@@ -157,6 +157,7 @@ NACRE_INLINE Vec load_twice(const float* p) {
 }
 NACRE_INLINE Vec beside(Vec a, Vec b) { return {_mm512_mask_blend_ps(0xff00, a.v, b.v)}; }
 NACRE_INLINE Vec swap_halves(Vec a) { return {_mm512_shuffle_f32x4(a.v, a.v, 0x4e)}; }
+NACRE_INLINE Vec permute(Vec a, VecI from) { return {_mm512_permutexvar_ps(from.v, a.v)}; }  // lane l: a[from[l]]
 NACRE_INLINE Vec zip_low(Vec a, Vec b) {
   const __m512i from = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
   return {_mm512_permutex2var_ps(a.v, from, b.v)};

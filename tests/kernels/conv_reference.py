@@ -177,6 +177,16 @@ CASES = [
     Conv(N=2, H=11, W=10, C=3, O=40, KH=4, KW=4, SH=2, SW=2, padding="same"),
     Conv(N=2, H=9, W=10, C=24, O=2, KH=3, KW=3, padding="same", more={"ldx": 31, "ldy": 5}),
     Conv(N=2, H=10, W=9, C=2, O=19, KH=3, KW=3, more={"ldx": 7, "ldy": 23}),
+    Conv(N=2, H=10, W=13, C=24, O=8, KH=3, KW=3, padding="same", act=1),
+    Conv(N=1, H=40, W=33, C=18, O=11, KH=3, KW=3, DH=2, DW=7, padding="same"),
+    Conv(N=3, H=8, W=5, C=64, O=7, SH=2, SW=2, more={"ldy": 9}),
+    # groups of few channels, which share vectors
+    Conv(N=2, H=9, W=31, C=32, O=32, KH=3, KW=3, G=8, padding="same", act=1),
+    Conv(N=2, H=7, W=7, C=40, O=40, KH=5, KW=5, G=5, padding="same"),
+    Conv(N=2, H=11, W=12, C=16, O=32, KH=3, KW=3, G=4, SH=2, SW=2, padding="same"),
+    Conv(N=2, H=8, W=20, C=18, O=9, KH=3, KW=3, G=3, more={"ldx": 23, "ldy": 14}),
+    Conv(N=1, H=64, W=60, C=48, O=48, KH=3, KW=3, G=6, DH=12, DW=12, padding="same"),
+    Conv(N=1, H=6, W=17, C=10, O=10, KH=1, KW=2, G=10, act=2),
     # channel slices of wider buffers
     Conv(N=2, H=6, W=7, C=10, O=12, KH=3, KW=3, padding="same", more={"ldx": 17, "ldy": 29}),
     Conv(N=2, H=6, W=7, C=32, O=32, more={"ldx": 48, "ldy": 96}),

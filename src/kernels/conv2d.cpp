@@ -19,6 +19,9 @@ constexpr i64 kFarFloats = 2 * 1024 * 1024;  // of images that L3 has no room fo
 constexpr i64 kLongSum = 256;                // rows of a panel
 constexpr double kUnitFlops = 4e5;           // a unit takes at least about 2 us
 constexpr i64 kManyUnits = 64;               // enough for as many cores
+constexpr i64 kMostTaps = 32;                // along an axis that is cut into parts,
+constexpr double kPartPx = 2;                // each of which costs as much as so many pixels
+constexpr i64 kFewestChannels = 8;           // of such a problem
 constexpr i64 kSlack = 16 * kLanes;          // floats behind the copy that tiles may read
 constexpr i64 kLaneSums = 6;                 // adding up the lanes of a sum, in multiply-adds of a vector,
 constexpr i64 kSomeLanes = 24;               // and storing a part of one
@@ -36,9 +39,30 @@ struct Pass {
   i64 sets;       // sets of panels per group
   bool one_fit;   // all panels of a group would stay in L2
   bool few;       // outputs: too few to fill a vector
+  bool parts;     // pixels that see the same taps go together, so that none is multiplied with padding
   i64 blocks;
   Cut cut;
 };
+
+// Pairs of an output and a tap that lies inside.
+double pairs_inside(const Axis& a) {
+  i64 pairs = 0;
+  for (i64 t = 0; t < a.taps; ++t) {
+    const Axis one{a.out, a.stride, a.at(0, t), 1, 1, a.in, 0, 1, 0, 1};
+    const Taps inside = outputs_inside(one);
+    pairs += max_of(inside.last - inside.first, 0);
+  }
+  return static_cast<double>(pairs);
+}
+
+// Whether so many taps fall on padding that it pays to take pixels that see the same ones together.
+bool in_parts(const Correlation& q) {
+  if (q.h.taps > kMostTaps || q.w.taps > kMostTaps || q.C < kFewestChannels) return false;
+  const auto pieces = [](const Axis& a) { return static_cast<double>(min_of(max_of(2 * a.taps - 1, 1), a.out)); };
+  const double taps = static_cast<double>(q.h.taps * q.w.taps), together = static_cast<double>(min_of(q.N, 4));
+  const double all = taps * static_cast<double>(q.h.out) * static_cast<double>(q.w.out);
+  return pairs_inside(q.h) * pairs_inside(q.w) + kPartPx * taps * pieces(q.h) * pieces(q.w) / together < 0.9 * all;
+}
 
 // `exact`: q is that of all phases.
 Pass plan(Correlation q, i64 G, i64 O, i64 shared, bool exact) {
@@ -53,6 +77,7 @@ Pass plan(Correlation q, i64 G, i64 O, i64 shared, bool exact) {
   p.panels = ceil_div(O, kPanel);
   p.few = shared == 0 && few::takes(O, G, q, kLaneSums, kSomeLanes);
   const bool points = exact && shared == 0 && everywhere_inside(q.h) && everywhere_inside(q.w);  // nothing is ever copied
+  p.parts = !points && !p.few && shared == 0 && !slides(q.w.taps, q.w.stride, q.w.step, q.h.step, O) && in_parts(q);
   const i64 fit = max_of(kPanelFloats / kPanel / max_of(p.K, 1), 1);
   const auto share = [&](i64 sets) {
     p.together = ceil_div(p.panels, sets);
@@ -77,7 +102,7 @@ Pass plan(Correlation q, i64 G, i64 O, i64 shared, bool exact) {
   if (want * px_flops < kUnitFlops) want = kUnitFlops / px_flops;
   if (points)
     want = min_of(static_cast<i64>(want), max_of((p.sets > 1 ? 2 : 1) * kNearFloats / max_of(p.K, 1), fewest));
-  const bool copies = !points && !p.few;
+  const bool copies = !points && !p.few && !p.parts;
   if (shared > 0) q.C *= shared;
   p.cut = cut_blocks(q, want > 4096 ? 4096 : static_cast<i64>(want) + 1, copies ? kCopyFloats : i64{1} << 60, copies);
   if (!copies) p.cut.floats = 0;
@@ -112,11 +137,12 @@ i64 round16(i64 n) { return ceil_div(n, 16) * 16; }
 // Floats of workspace: panels, block copy with slack, then three offsets per pixel.
 Count scratch_floats(const Pass& p) {
   if (p.few) {  // weights, pieces of both axes, sums of an image
-    const Count pieces = (Count(p.cut.wb) + Count(p.cut.hb)) * Count(sizeof(few::Piece) / sizeof(float));
+    const Count pieces = (Count(p.cut.wb) + Count(p.cut.hb)) * Count(sizeof(Piece) / sizeof(float));
     return Count(round16(p.K)) * Count(kPanel) + pieces + Count(p.cut.hb) * Count(p.cut.wb) * Count(few::kMost) + Count(64);
   }
   return Count(p.K) * Count(p.together * kPanel) + Count(round16(p.cut.floats) + kSlack) +
-         Count(p.cut.nb) * Count(p.cut.hb) * Count(p.cut.wb) * Count(6) + Count(64);
+         Count(p.cut.nb) * Count(p.cut.hb) * Count(p.cut.wb) * Count(6) +
+         Count(p.parts ? 4 * kMostTaps + 2 : 0) * Count(sizeof(Piece) / sizeof(float)) + Count(64);
 }
 
 i64 taps_of(const Conv2DShape& s) { return min_of(s.KH, 1024) * min_of(s.KW, 1024); }
@@ -283,8 +309,8 @@ void swap(i64& a, i64& b) {
 void run_few(const Conv2DShape& s, const Pass& p, const Correlation& q, bool swapped, i64 begin, i64 end,
              const Operands& at, Scratch scratch) {
   float* w = reinterpret_cast<float*>(scratch.at);  // as large as the panels that the other way needs
-  few::Piece* columns = reinterpret_cast<few::Piece*>(w + round16(p.K) * kPanel);
-  few::Piece* rows = columns + p.cut.wb;
+  Piece* columns = reinterpret_cast<Piece*>(w + round16(p.K) * kPanel);
+  Piece* rows = columns + p.cut.wb;
   float* sums = reinterpret_cast<float*>(rows + p.cut.hb);
   const i64 O = p.O, x_row = q.w.in * q.ldx;
   float bias[few::kMost * kLanes];
@@ -310,11 +336,11 @@ void run_few(const Conv2DShape& s, const Pass& p, const Correlation& q, bool swa
     const Block b = block_at(q, p.cut, u % p.blocks);
     Ahead ahead{at.x, at.x, 0};
     if (far && u + 1 < end) ahead = ahead_of(q, block_at(q, p.cut, (u + 1) % p.blocks), at.x, q.C, b.hb * b.wb * b.nb * O / few::kSums);
-    const few::Piece* columns_end = columns + few::cut_axis(q.w, b.w0, b.wb, columns);
-    const few::Piece* rows_end = rows + few::cut_axis(q.h, b.h0, b.hb, rows);
+    const Piece* columns_end = columns + cut_axis(q.w, b.w0, b.wb, columns);
+    const Piece* rows_end = rows + cut_axis(q.h, b.h0, b.hb, rows);
     for (i64 n = b.n0; n < b.n0 + b.nb; ++n) {
-      for (const few::Piece* h = rows; h < rows_end; ++h) {
-        for (const few::Piece* v = columns; v < columns_end; ++v) {
+      for (const Piece* h = rows; h < rows_end; ++h) {
+        for (const Piece* v = columns; v < columns_end; ++v) {
           few::Runs r = all;
           r.nh = h->taps.last - h->taps.first;
           (joined ? r.run : r.nw) = (v->taps.last - v->taps.first) * (joined ? q.C : 1);
@@ -359,6 +385,8 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
   i64* x_at = reinterpret_cast<i64*>(copy + round16(p.cut.floats) + kSlack);
   i64* y_at = x_at + p.cut.nb * p.cut.hb * p.cut.wb;
   i64* r_at = y_at + p.cut.nb * p.cut.hb * p.cut.wb;
+  Piece* rows = reinterpret_cast<Piece*>(r_at + p.cut.nb * p.cut.hb * p.cut.wb);
+  Piece* columns = rows + 2 * kMostTaps + 1;
   const i64 K = q.h.taps * q.w.taps * q.C;
   i64 packed_set = -1;
   i64 nb = -1, hb = -1, wb = -1, px_step = 0, row_step = 0, image_step = 0, in_groups = 0;
@@ -391,89 +419,110 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
       }
     }
     const Block b = block_at(q, p.cut, unit.block);
-    const i64 px = b.nb * b.hb * b.wb;
-    if (px == 0) continue;
-    if (g * p.blocks + unit.block != viewed) {
+    if (b.nb * b.hb * b.wb == 0) continue;
+    if (!p.parts && g * p.blocks + unit.block != viewed) {
       v = p.shared > 0 ? view_block(q, p.cut, b, at.x + g * p.shared * q.C, together * q.C, copy, false)
                        : view_block(q, p.cut, b, at.x + g * q.C, q.C, copy);
     }
     viewed = g * p.blocks + unit.block;
-    if (b.nb != nb || b.hb != hb || b.wb != wb || v.px_step != px_step || v.row_step != row_step ||
-        v.image_step != image_step) {
-      nb = b.nb, hb = b.hb, wb = b.wb, px_step = v.px_step, row_step = v.row_step, image_step = v.image_step;
-      const i64 whole = sliding || p.shared > 0 ? wb : wb / kGroup * kGroup;
-      in_groups = nb * hb * whole;
-      i64 group = 0, single = in_groups;
-      for (i64 n = 0; n < nb; ++n) {
-        for (i64 h = 0; h < hb; ++h) {
-          for (i64 w = 0; w < wb; ++w) {
-            const i64 i = w < whole ? group++ : single++;
-            x_at[i] = n * image_step + h * row_step + w * px_step;
-            const i64 px = (n * q.YH + h * q.h.y_step) * q.YW + w * q.w.y_step;
-            y_at[i] = px * q.ldy;
-            r_at[i] = px * at.ldr;
-          }
-        }
-      }
-    }
-    TileArgs t{};
-    t.x = v.x;
-    t.x_at = x_at;
-    for (i64 i = 0; i < kGroup - 1; ++i) t.apart[i] = (i + 1) * v.px_step;
-    t.y_at = y_at;
-    t.r_at = r_at;
-    t.r_far = at.ldr % 512 == 0;
-    t.nh = v.nh, t.tap_row = v.tap_row, t.nw = v.nw, t.tap_col = v.tap_col, t.run = v.run;
-    if (sliding) t.nw = 1, t.run = v.nh > 0 ? q.C : 0;
-    if (p.shared > 0 && !sliding) t.nh = v.nh > 0 ? q.h.taps : 0, t.nw = q.w.taps, t.run = q.C;
-    t.row_px = b.wb;
-    t.act = at.act;
-    const i64 px0 = (b.n0 * q.YH + q.h.y0 + b.h0 * q.h.y_step) * q.YW + q.w.y0 + b.w0 * q.w.y_step;
-    const i64 y0 = px0 * q.ldy + g * p.O;
     Ahead ahead{at.x, at.x, 0};
     if (asks && next < end) {  // sliding tiles ask between them, about 16 pixels each
       const Block behind = block_at(q, p.cut, unit_at(p, next, by_block).block);
-      ahead = ahead_of(q, behind, at.x + g * q.C, q.C, (panel1 - panel0) * px / 16);
+      ahead = ahead_of(q, behind, at.x + g * q.C, q.C, (panel1 - panel0) * b.nb * b.hb * b.wb / 16);
     }
-    for (i64 i = panel0, many; i < panel1; i += many) {
-      const i64 o = i * kPanel;
-      many = kPairPx > 0 && !sliding && i + 1 < panel1 && p.O - o >= 2 * kPanel ? 2 : 1;
-      t.n = p.shared > 0 ? p.O / p.shared * together : min_of(p.O - o, many * kPanel);
-      t.second = K * kPanel;
-      if (in_place && t.n >= kPanel) {
-        t.w = at.w + g * p.O + o;
-        t.ld_w = s.O;
-        t.second = kPanel;
-      } else {
-        t.w = at.packed ? at.w + (g * p.panels + i) * K * kPanel : panels + (i - panel0) * K * kPanel;
-        t.ld_w = t.n <= kLanes ? kLanes : kPanel;
+    // A block, or a part of it, whose taps are nh x nw runs from row `first` of the panels on.
+    const auto multiply = [&](const Block& b, const View& v, i64 first) {
+      const i64 px = b.nb * b.hb * b.wb;
+      if (b.nb != nb || b.hb != hb || b.wb != wb || v.px_step != px_step || v.row_step != row_step ||
+          v.image_step != image_step) {
+        nb = b.nb, hb = b.hb, wb = b.wb, px_step = v.px_step, row_step = v.row_step, image_step = v.image_step;
+        const i64 whole = sliding || p.shared > 0 ? wb : wb / kGroup * kGroup;
+        in_groups = nb * hb * whole;
+        i64 group = 0, single = in_groups;
+        for (i64 n = 0; n < nb; ++n) {
+          for (i64 h = 0; h < hb; ++h) {
+            for (i64 w = 0; w < wb; ++w) {
+              const i64 i = w < whole ? group++ : single++;
+              x_at[i] = n * image_step + h * row_step + w * px_step;
+              const i64 px = (n * q.YH + h * q.h.y_step) * q.YW + w * q.w.y_step;
+              y_at[i] = px * q.ldy;
+              r_at[i] = px * at.ldr;
+            }
+          }
+        }
       }
-      // Each step of the first tiles asks for a line: of the next panel, where none of this set has been read before,
-      // else of the next block.
-      const bool fresh = by_block ? unit.block == first_block : i + many < panel1 || u % p.blocks == p.blocks - 1;
-      if (at.packed && fresh) {
-        t.ask(t.w + many * K * t.ld_w, many * K * t.ld_w);
-      } else if (!sliding) {
-        const i64 share = ceil_div((ahead.end - ahead.at) * many, panel1 - i);
-        t.ask(ahead.at, share);
-        ahead.at += share;
+      TileArgs t{};
+      t.x = v.x;
+      t.x_at = x_at;
+      for (i64 i = 0; i < kGroup - 1; ++i) t.apart[i] = (i + 1) * v.px_step;
+      t.y_at = y_at;
+      t.r_at = r_at;
+      t.r_far = at.ldr % 512 == 0;
+      t.nh = v.nh, t.tap_row = v.tap_row, t.nw = v.nw, t.tap_col = v.tap_col, t.run = v.run;
+      if (sliding) t.nw = 1, t.run = v.nh > 0 ? q.C : 0;
+      if (p.shared > 0 && !sliding) t.nh = v.nh > 0 ? q.h.taps : 0, t.nw = q.w.taps, t.run = q.C;
+      t.row_px = b.wb;
+      t.act = at.act;
+      const i64 px0 = (b.n0 * q.YH + q.h.y0 + b.h0 * q.h.y_step) * q.YW + q.w.y0 + b.w0 * q.w.y_step;
+      const i64 y0 = px0 * q.ldy + g * p.O;
+      for (i64 i = panel0, many; i < panel1; i += many) {
+        const i64 o = i * kPanel;
+        many = kPairPx > 0 && !sliding && i + 1 < panel1 && p.O - o >= 2 * kPanel ? 2 : 1;
+        t.n = p.shared > 0 ? p.O / p.shared * together : min_of(p.O - o, many * kPanel);
+        t.second = K * kPanel;
+        if (in_place && t.n >= kPanel) {
+          t.w = at.w + g * p.O + o;
+          t.ld_w = s.O;
+          t.second = kPanel;
+        } else {
+          t.w = at.packed ? at.w + (g * p.panels + i) * K * kPanel : panels + (i - panel0) * K * kPanel;
+          t.ld_w = t.n <= kLanes ? kLanes : kPanel;
+        }
+        // Each step of the first tiles asks for a line: of the next panel, where none of this set has been read before,
+        // else of the next block.
+        const bool fresh = by_block ? unit.block == first_block : i + many < panel1 || u % p.blocks == p.blocks - 1;
+        if (at.packed && fresh) {
+          t.ask(t.w + many * K * t.ld_w, many * K * t.ld_w);
+        } else if (!sliding) {
+          const i64 share = ceil_div((ahead.end - ahead.at) * many, panel1 - i);
+          t.ask(ahead.at, share);
+          ahead.at += share;
+        }
+        t.w += first * t.ld_w;
+        t.w_skip = p.parts ? (q.w.taps * q.C - v.nw * v.run) * t.ld_w : 0;
+        t.bias = at.bias ? at.bias + g * p.O + o : nullptr;
+        t.mask = at.mask ? at.mask + y0 + o : nullptr;
+        t.r = at.r ? at.r + px0 * at.ldr + g * p.O + o : nullptr;
+        t.y = at.y + y0 + o;
+        if (p.shared > 0) {
+          shared::run(t, b, sliding ? &q.h : nullptr, shared::first_channels(q.C, p.O / p.shared, together));
+        } else if (many == 2) {
+          run_pairs(t, px);
+        } else if (sliding) {
+          (t.n <= kLanes ? run_sliding<1> : run_sliding<2>)(t, b, q.h, ahead);
+        } else {
+          // Over long sums 14 single pixels two vectors wide are a little ahead of 12 in groups, which leave no rest.
+          const bool wide = t.n > kLanes;
+          const bool single = wide && !half_fits(t.n) && (K > kLongSum || in_groups < px);
+          (wide ? run_tiles<2> : run_tiles<1>)(t, single ? 0 : in_groups, px);
+        }
       }
-      t.bias = at.bias ? at.bias + g * p.O + o : nullptr;
-      t.mask = at.mask ? at.mask + y0 + o : nullptr;
-      t.r = at.r ? at.r + px0 * at.ldr + g * p.O + o : nullptr;
-      t.y = at.y + y0 + o;
-      if (p.shared > 0) {
-        shared::run(t, b, sliding ? &q.h : nullptr, shared::first_channels(q.C, p.O / p.shared, together));
-      } else if (many == 2) {
-        run_pairs(t, px);
-      } else if (sliding) {
-        (t.n <= kLanes ? run_sliding<1> : run_sliding<2>)(t, b, q.h, ahead);
-      } else {
-        // Over long sums 14 single pixels two vectors wide are a little ahead of 12 in groups, which leave no rest.
-        const bool wide = t.n > kLanes;
-        const bool single = wide && !half_fits(t.n) && (K > kLongSum || in_groups < px);
-        (wide ? run_tiles<2> : run_tiles<1>)(t, single ? 0 : in_groups, px);
-      }
+    };
+    if (!p.parts) {
+      multiply(b, v, 0);
+      continue;
+    }
+    const i64 row = q.w.in * q.ldx, n_rows = cut_axis(q.h, b.h0, b.hb, rows);
+    const i64 n_columns = cut_axis(q.w, b.w0, b.wb, columns);
+    for (i64 i = 0; i < n_rows * n_columns; ++i) {
+      const Piece &h = rows[i / n_columns], &w = columns[i % n_columns];
+      const Block part{b.n0, b.nb, h.first, h.last - h.first, w.first, w.last - w.first};
+      View of_part{at.x + g * q.C + (b.n0 * q.h.in + q.h.at(h.first, h.taps.first)) * row +
+                       q.w.at(w.first, w.taps.first) * q.ldx,
+                   q.w.stride * q.ldx, q.h.stride * row, q.h.in * row,
+                   h.taps.last - h.taps.first, q.h.step * row, w.taps.last - w.taps.first, q.w.step * q.ldx, q.C};
+      join_taps(of_part, q.C);
+      multiply(part, of_part, (h.taps.first * q.w.taps + w.taps.first) * q.C);
     }
   }
 }

@@ -106,24 +106,6 @@ void line_sums(const Runs& r, const float* x, i64 n, const float* w, float* sums
   }
 }
 
-// Neighbours [first, last) along an axis whose outputs see the same taps.
-struct Piece {
-  i64 first, last;
-  Taps taps;
-};
-NACRE_INLINE i64 cut_axis(const Axis& a, i64 first, i64 n, Piece* to) {
-  const Taps inside = outputs_inside(a);
-  i64 count = 0;
-  for (i64 i = first, next; i < first + n; i = next) {
-    next = i >= inside.first && i < inside.last ? min_of(inside.last, first + n) : i + 1;
-    const Taps taps = taps_inside(a, i);
-    const bool same = count > 0 && taps.first == to[count - 1].taps.first && taps.last == to[count - 1].taps.last;
-    if (!same) to[count++] = {i, i, taps};
-    to[count - 1].last = next;
-  }
-  return count;
-}
-
 // What follows the sums of n numbers that lie side by side; see Conv2DShape. `bias` repeats: NO vectors.
 struct Finish {
   const float* bias;

@@ -53,6 +53,7 @@ struct TileArgs {
   i64 h0, nh, tap_row, nw, tap_col, run;  // rows of taps [h0, nh); h0 is for sliding tiles alone
   const float* w;                         // row r of the panel at w + r*ld_w
   i64 ld_w;
+  i64 w_skip;         // floats of it between rows of taps
   i64 second;         // tiles of two panels: floats from a row of the first one to that of the second
   const float* bias;  // null: none
   const float* mask;  // null: none; else outputs where it is not positive become 0
@@ -108,7 +109,7 @@ NACRE_INLINE void tile_sums(const TileArgs& t, i64 p0, Vec (&acc)[MR][NV]) {
   start_sums(t, acc);
   const float* w = t.w;
   const float* next = t.next;
-  for (i64 h = 0; h < t.nh; ++h) {
+  for (i64 h = 0; h < t.nh; ++h, w += t.w_skip) {
     for (i64 c = 0; c < t.nw; ++c) {
       const i64 from = h * t.tap_row + c * t.tap_col, to = from + t.run;
       for (i64 k = from; k < to; ++k, w += t.ld_w, next += t.next_step) {
@@ -274,7 +275,7 @@ inline void half_tile(const TileArgs& t, i64 p0) {
   NACRE_UNROLL for (int i = 0; i < kHalfPx / 2; ++i) half[i] = beside(rest, swap_halves(rest));
   const float* w = t.w;
   const float* next = t.next;
-  for (i64 h = 0; h < t.nh; ++h) {
+  for (i64 h = 0; h < t.nh; ++h, w += t.w_skip) {
     for (i64 c = 0; c < t.nw; ++c) {
       const i64 from = h * t.tap_row + c * t.tap_col, to = from + t.run;
       for (i64 k = from; k < to; ++k, w += t.ld_w, next += t.next_step) {

@@ -148,6 +148,19 @@ Taps outputs_inside(const Axis& a) {
   return {first, max_of(min_of(ceil_div_signed(a.in - reach - a.tap0, a.stride), a.out), first)};
 }
 
+i64 cut_axis(const Axis& a, i64 first, i64 n, Piece* to) {
+  const Taps inside = outputs_inside(a);
+  i64 count = 0;
+  for (i64 i = first, next; i < first + n; i = next) {
+    next = i >= inside.first && i < inside.last ? min_of(inside.last, first + n) : i + 1;
+    const Taps taps = taps_inside(a, i);
+    const bool same = count > 0 && taps.first == to[count - 1].taps.first && taps.last == to[count - 1].taps.last;
+    if (!same) to[count++] = {i, i, taps};
+    to[count - 1].last = next;
+  }
+  return count;
+}
+
 Correlation grad_x_widest(const Conv2DShape& s) {
   Correlation q = grad_x_correlation(s, 0, 0);
   q.h.taps = ceil_div(s.KH, s.SH / gcd(s.SH, s.DH));
@@ -271,10 +284,7 @@ View view_block(const Correlation& q, const Cut& cut, const Block& b, const floa
     v.tap_row = q.h.step * cols * C;
     v.tap_col = q.w.step * C;
   }
-  if (v.tap_col == C || v.nw == 1) {  // the taps of a row follow each other
-    v.run = v.nw * C;
-    v.nw = 1;
-  }
+  join_taps(v, C);
   return v;
 }
 

@@ -74,6 +74,13 @@ Block block_at(const Correlation& q, const Cut& cut, i64 index);
 View view_block(const Correlation& q, const Cut& cut, const Block& b, const float* x, i64 C, float* copy,
                 bool may_point = true);
 
+// The taps of a row become one run where they follow each other; C channels each.
+NACRE_INLINE void join_taps(View& v, i64 C) {
+  if (v.tap_col != C && v.nw != 1) return;
+  v.run = v.nw * C;
+  v.nw = 1;
+}
+
 // Memory that the next block will read, asked for a few lines at a time while this one is being worked on.
 struct Ahead {
   const float* at;
@@ -108,6 +115,13 @@ NACRE_INLINE bool everywhere_inside(const Axis& a) {
   const Taps inside = outputs_inside(a);
   return inside.first == 0 && inside.last == a.out;
 }
+
+// Neighbours [first, last) along an axis whose outputs see the same taps: at most 2*taps + 1 pieces of n outputs.
+struct Piece {
+  i64 first, last;
+  Taps taps;
+};
+i64 cut_axis(const Axis& a, i64 first, i64 n, Piece* to);
 
 // Rows of the weights in the order in which the taps of q are met, n channels from o0, as a panel [K][ld] padded with 0.
 // Sliding tiles meet the taps of a row channel by channel.

@@ -19,9 +19,7 @@ constexpr i64 kFarFloats = 2 * 1024 * 1024;  // of images that L3 has no room fo
 constexpr i64 kLongSum = 256;                // rows of a panel
 constexpr double kUnitFlops = 4e5;           // a unit takes at least about 2 us
 constexpr i64 kManyUnits = 64;               // enough for as many cores
-constexpr i64 kMostTaps = 32;                // along an axis that is cut into parts,
-constexpr double kPartPx = 2;                // each of which costs as much as so many pixels
-constexpr i64 kFewestChannels = 8;           // of such a problem
+constexpr double kPartPx = 2;                // a part of up to four images costs as much as so many pixels
 constexpr i64 kSlack = 16 * kLanes;          // floats behind the copy that tiles may read
 constexpr i64 kLaneSums = 6;                 // adding up the lanes of a sum, in multiply-adds of a vector,
 constexpr i64 kSomeLanes = 24;               // and storing a part of one
@@ -44,26 +42,6 @@ struct Pass {
   Cut cut;
 };
 
-// Pairs of an output and a tap that lies inside.
-double pairs_inside(const Axis& a) {
-  i64 pairs = 0;
-  for (i64 t = 0; t < a.taps; ++t) {
-    const Axis one{a.out, a.stride, a.at(0, t), 1, 1, a.in, 0, 1, 0, 1};
-    const Taps inside = outputs_inside(one);
-    pairs += max_of(inside.last - inside.first, 0);
-  }
-  return static_cast<double>(pairs);
-}
-
-// Whether so many taps fall on padding that it pays to take pixels that see the same ones together.
-bool in_parts(const Correlation& q) {
-  if (q.h.taps > kMostTaps || q.w.taps > kMostTaps || q.C < kFewestChannels) return false;
-  const auto pieces = [](const Axis& a) { return static_cast<double>(min_of(max_of(2 * a.taps - 1, 1), a.out)); };
-  const double taps = static_cast<double>(q.h.taps * q.w.taps), together = static_cast<double>(min_of(q.N, 4));
-  const double all = taps * static_cast<double>(q.h.out) * static_cast<double>(q.w.out);
-  return pairs_inside(q.h) * pairs_inside(q.w) + kPartPx * taps * pieces(q.h) * pieces(q.w) / together < 0.9 * all;
-}
-
 // `exact`: q is that of all phases.
 Pass plan(Correlation q, i64 G, i64 O, i64 shared, bool exact) {
   Pass p{};
@@ -77,7 +55,8 @@ Pass plan(Correlation q, i64 G, i64 O, i64 shared, bool exact) {
   p.panels = ceil_div(O, kPanel);
   p.few = shared == 0 && few::takes(O, G, q, kLaneSums, kSomeLanes);
   const bool points = exact && shared == 0 && everywhere_inside(q.h) && everywhere_inside(q.w);  // nothing is ever copied
-  p.parts = !points && !p.few && shared == 0 && !slides(q.w.taps, q.w.stride, q.w.step, q.h.step, O) && in_parts(q);
+  p.parts = !points && !p.few && shared == 0 && !slides(q.w.taps, q.w.stride, q.w.step, q.h.step, O) && 
+            in_parts(q, kPartPx / static_cast<double>(max_of(min_of(q.N, 4), 1)));
   const i64 fit = max_of(kPanelFloats / kPanel / max_of(p.K, 1), 1);
   const auto share = [&](i64 sets) {
     p.together = ceil_div(p.panels, sets);
@@ -142,7 +121,7 @@ Count scratch_floats(const Pass& p) {
   }
   return Count(p.K) * Count(p.together * kPanel) + Count(round16(p.cut.floats) + kSlack) +
          Count(p.cut.nb) * Count(p.cut.hb) * Count(p.cut.wb) * Count(6) +
-         Count(p.parts ? 4 * kMostTaps + 2 : 0) * Count(sizeof(Piece) / sizeof(float)) + Count(64);
+         Count(p.parts ? 2 * kMostPieces : 0) * Count(sizeof(Piece) / sizeof(float)) + Count(64);
 }
 
 i64 taps_of(const Conv2DShape& s) { return min_of(s.KH, 1024) * min_of(s.KW, 1024); }
@@ -386,7 +365,7 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
   i64* y_at = x_at + p.cut.nb * p.cut.hb * p.cut.wb;
   i64* r_at = y_at + p.cut.nb * p.cut.hb * p.cut.wb;
   Piece* rows = reinterpret_cast<Piece*>(r_at + p.cut.nb * p.cut.hb * p.cut.wb);
-  Piece* columns = rows + 2 * kMostTaps + 1;
+  Piece* columns = rows + kMostPieces;
   const i64 K = q.h.taps * q.w.taps * q.C;
   i64 packed_set = -1;
   i64 nb = -1, hb = -1, wb = -1, px_step = 0, row_step = 0, image_step = 0, in_groups = 0;
@@ -512,17 +491,11 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
       multiply(b, v, 0);
       continue;
     }
-    const i64 row = q.w.in * q.ldx, n_rows = cut_axis(q.h, b.h0, b.hb, rows);
-    const i64 n_columns = cut_axis(q.w, b.w0, b.wb, columns);
+    const i64 n_rows = cut_axis(q.h, b.h0, b.hb, rows), n_columns = cut_axis(q.w, b.w0, b.wb, columns);
     for (i64 i = 0; i < n_rows * n_columns; ++i) {
       const Piece &h = rows[i / n_columns], &w = columns[i % n_columns];
-      const Block part{b.n0, b.nb, h.first, h.last - h.first, w.first, w.last - w.first};
-      View of_part{at.x + g * q.C + (b.n0 * q.h.in + q.h.at(h.first, h.taps.first)) * row +
-                       q.w.at(w.first, w.taps.first) * q.ldx,
-                   q.w.stride * q.ldx, q.h.stride * row, q.h.in * row,
-                   h.taps.last - h.taps.first, q.h.step * row, w.taps.last - w.taps.first, q.w.step * q.ldx, q.C};
-      join_taps(of_part, q.C);
-      multiply(part, of_part, (h.taps.first * q.w.taps + w.taps.first) * q.C);
+      multiply({b.n0, b.nb, h.first, h.last - h.first, w.first, w.last - w.first},
+               view_part(q, b.n0, h, w, at.x + g * q.C, q.C), (h.taps.first * q.w.taps + w.taps.first) * q.C);
     }
   }
 }

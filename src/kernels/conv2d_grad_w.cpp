@@ -29,6 +29,7 @@ constexpr i64 kBlockFloats = 64 * 1024;  // where x and dy of a block and of the
 constexpr i64 kPackRows = 64;            // of dw from which copying dy side by side pays
 constexpr i64 kCopyFloats = 80 * 1024;   // of x per block
 constexpr i64 kSumFloats = 64 * 1024;    // of dw per unit: 256 KB of L2
+constexpr double kPartPx = 6;            // a part of a block costs as much as so many pixels
 constexpr i64 kManyUnits = 32;
 constexpr i64 kGathered = 256, kFewGathered = 512;  // channels of a block; the least that copying pays for
 constexpr double kFarFloats = 3 * 1024 * 1024;      // of x and dy, for which L3 has no room: asked for block by block
@@ -41,7 +42,8 @@ struct Plan {
   i64 OB, o_blocks;  // output channels of a block, a multiple of kPanel
   i64 blocks, parts;
   Cut cut;
-  bool few;  // outputs: too few to fill a vector
+  bool few;    // outputs: too few to fill a vector
+  bool inside;  // pixels that see the same taps go together
   bool product, gathers;
   bool ok;
 };
@@ -83,7 +85,10 @@ Plan plan(const Conv2DShape& s) {
   p.CB = min_of(equal_blocks(max_of(p.Cg, 1), channels, 16), max_of(p.Cg, 1));
   p.c_blocks = max_of(ceil_div(p.Cg, p.CB), 1);
   p.q.C = p.CB * max_of(p.shared, 1);
-  p.cut = cut_blocks(p.q, max_of(kFewPixels, min_of(kPixels, kBlockFloats / (p.CB + p.OB))), kCopyFloats);
+  p.inside = !p.few && !p.product && p.shared == 0 && in_parts(p.q, kPartPx);
+  p.cut = cut_blocks(p.q, max_of(kFewPixels, min_of(kPixels, kBlockFloats / (p.CB + p.OB))),
+                     p.inside ? i64{1} << 60 : kCopyFloats, !p.inside);
+  if (p.inside) p.cut.floats = 0;
   const Count blocks = Count(p.cut.n_blocks) * Count(p.cut.h_blocks) * Count(p.cut.w_blocks);
   const Count base = Count(p.G) * Count(p.c_blocks) * Count(p.o_blocks);
   p.ok = taps.ok() && blocks.ok() && base.ok();
@@ -113,7 +118,8 @@ Count weights(const Conv2DShape& s) { return Count(s.KH) * Count(s.KW) * Count(s
 Count scratch_floats(const Plan& p) {
   const Count px = Count(p.cut.nb) * Count(p.cut.hb) * Count(p.cut.wb);
   return Count(ceil_div(p.cut.floats, 16) * 16 + 16) + (p.few ? Count(kSumFloats) : px * Count(kPanel)) +
-         Count(p.cut.nb) * Count(p.cut.hb) * Count(2) + Count(64);
+         Count(p.cut.nb) * Count(p.cut.hb) * Count(2) +
+         Count(p.inside ? 2 * kMostPieces : 0) * Count(sizeof(Piece) / sizeof(float)) + Count(64);
 }
 
 struct TapTile {
@@ -121,7 +127,7 @@ struct TapTile {
   const i64* line;  // offset of each line of pixels
   i64 lines, cols, px_step, tap_row;
   const float* dy;
-  i64 ld_dy;
+  i64 ld_dy, dy_skip;  // from pixel to pixel, and from the end of a line to the next one
   float* dw;
   i64 row_at[kMostRows];
   i64 n;  // output channels
@@ -153,7 +159,7 @@ void grad_tile(const TapTile& t) {
   NACRE_UNROLL for (int i = 0; i < MR; ++i) { NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] = zero(); }
   const float* dy = t.dy;
   const float* ahead = t.ahead;
-  for (i64 l = 0; l < t.lines; ++l) {
+  for (i64 l = 0; l < t.lines; ++l, dy += t.dy_skip) {
     const float* x[NP];
     NACRE_UNROLL for (int p = 0; p < NP; ++p) x[p] = t.x + t.line[l] + p * t.tap_row;
     for (i64 q = 0; q < t.cols; ++q, dy += t.ld_dy, ahead += t.ahead_step) {
@@ -198,9 +204,9 @@ struct RowMap {
   inline __attribute__((always_inline)) i64 at(i64 tap, i64 c) const { return (tap * Cg + c0 + c) * ld; }
 };
 
-// One block of pixels against one panel of dy.
-void run_tiles(TapTile t, const View& v, const RowMap& rows, i64 taps, Ahead& x_ahead, Ahead& dy_ahead) {
-  const i64 taps_of_run = taps / (v.nh * v.nw);
+// One block of pixels, or a part of it, against one panel of dy; taps from `first` on, KW of them a row.
+void run_tiles(TapTile t, const View& v, const RowMap& rows, i64 first, i64 KW, Ahead& x_ahead, Ahead& dy_ahead) {
+  const i64 taps_of_run = v.run / rows.CB;
   const bool narrow = t.n <= kLanes;
   const i64 most = narrow ? kNarrowRows : kRows;
   // Short runs: several rows of taps share a tile.
@@ -209,11 +215,11 @@ void run_tiles(TapTile t, const View& v, const RowMap& rows, i64 taps, Ahead& x_
     const i64 np = min_of(group, v.nh - h);
     for (i64 w = 0; w < v.nw; ++w) {
       const i64 tiles = ceil_div(v.run, most / np), low = v.run / tiles, higher = v.run % tiles;
-      i64 r0 = 0, tap0 = (h * v.nw + w) * taps_of_run, c = 0;  // the tap and channel of float r0
+      i64 r0 = 0, tap0 = first + h * KW + w * taps_of_run, c = 0;  // the tap and channel of float r0
       for (i64 i = 0; i < tiles; ++i) {
         const i64 rr = low + (i < higher ? 1 : 0);
         for (i64 r = 0; r < rr; ++r) {
-          for (i64 p = 0; p < np; ++p) t.row_at[p * rr + r] = rows.at(tap0 + p * v.nw * taps_of_run, c);
+          for (i64 p = 0; p < np; ++p) t.row_at[p * rr + r] = rows.at(tap0 + p * KW, c);
           if (++c == rows.CB) c = 0, ++tap0;
         }
         t.x = v.x + h * v.tap_row + w * v.tap_col + r0;
@@ -236,7 +242,7 @@ void shared_tile(const TapTile& t, i64 tap_col, VecI first) {
   NACRE_UNROLL for (int i = 0; i < NT * NC; ++i) acc[i][0] = zero();
   NACRE_UNROLL for (int c = 0; c < NC; ++c) from[c] = first + set1i(c);
   const float* dy = t.dy;
-  for (i64 l = 0; l < t.lines; ++l) {
+  for (i64 l = 0; l < t.lines; ++l, dy += t.dy_skip) {
     const float* x = t.x + t.line[l];
     for (i64 q = 0; q < t.cols; ++q, dy += t.ld_dy, x += t.px_step) {
       const Vec d = load(dy);
@@ -422,6 +428,8 @@ void conv2d_grad_w(const Conv2DShape& s, Slice units, Scratch scratch, const flo
   float* copy = reinterpret_cast<float*>(scratch.at);
   float* dy_panel = copy + ceil_div(p.cut.floats, 16) * 16 + 16;
   i64* line = reinterpret_cast<i64*>(dy_panel + p.cut.nb * p.cut.hb * p.cut.wb * kPanel);
+  Piece* h_pieces = reinterpret_cast<Piece*>(line + p.cut.nb * p.cut.hb);
+  Piece* w_pieces = h_pieces + kMostPieces;
   const Correlation outputs = output_image(p.q);
   const i64 y_row = p.q.YW * ldy, y_image = p.q.YH * y_row;
 
@@ -435,11 +443,11 @@ void conv2d_grad_w(const Conv2DShape& s, Slice units, Scratch scratch, const flo
     float* dw_part = dw + part * dw_size + g * p.Og + o0;
     float* db_part = s.bias && c0 == 0 ? db + part * s.O + g * p.Og + o0 : nullptr;
     const i64 first = p.blocks * part / p.parts, last = p.blocks * (part + 1) / p.parts;
-    if (first == last) {  // no pixels at all
+    if (first == last || p.inside) {  // no pixels at all, or taps that some of them do not see
       for (i64 tap = 0; tap < taps; ++tap) {
         for (i64 c = 0; c < C; ++c) zero_floats(dw_part + rows.at(tap, c), O);
       }
-      if (db_part) zero_floats(db_part, O);
+      if (db_part && first == last) zero_floats(db_part, O);
     }
     if (p.few) {
       few_outputs(s, p, first, last, x, dy, copy, dy_panel, reinterpret_cast<i64*>(dy_panel + kSumFloats), dw_part,
@@ -448,20 +456,8 @@ void conv2d_grad_w(const Conv2DShape& s, Slice units, Scratch scratch, const flo
     }
     for (i64 i = first; i < last; ++i) {
       const Block b = block_at(p.q, p.cut, i);
-      View v = view_block(p.q, p.cut, b, x_group, C * max_of(together, 1), copy, p.shared == 0);
-      if (taps == 1 && v.x != copy && v.px_step % 512 == 0) gather_pixels(v, b, C, copy);
-      for (i64 n = 0, l = 0; n < b.nb; ++n) {
-        for (i64 h = 0; h < b.hb; ++h, ++l) line[l] = n * v.image_step + h * v.row_step;
-      }
       const i64 px = b.nb * b.hb * b.wb;
       const float* dy_block = dy + b.n0 * y_image + b.h0 * y_row + b.w0 * ldy + g * p.Og + o0;
-      TapTile t{};
-      t.line = line;
-      t.lines = b.nb * b.hb;
-      t.cols = b.wb;
-      t.px_step = v.px_step;
-      t.tap_row = v.tap_row;
-      t.add = i > first;
       Ahead x_ahead{x, x, 0}, dy_ahead{dy, dy, 0};
       if (i + 1 < last) {
         const Block next = block_at(p.q, p.cut, i + 1);
@@ -469,7 +465,17 @@ void conv2d_grad_w(const Conv2DShape& s, Slice units, Scratch scratch, const flo
         x_ahead = ahead_of(p.q, next, x_group, C, tiles);
         dy_ahead = ahead_of(outputs, next, dy + g * p.Og + o0, O, tiles);
       }
+      View v{};
+      if (!p.inside) v = view_block(p.q, p.cut, b, x_group, C * max_of(together, 1), copy, p.shared == 0);
+      if (taps == 1 && v.x != copy && v.px_step % 512 == 0) gather_pixels(v, b, C, copy);
+      // Parts of each image, or the block as it is.
+      const i64 images = p.inside ? b.nb : 1;
+      const i64 n_rows = p.inside ? cut_axis(p.q.h, b.h0, b.hb, h_pieces) : 1;
+      const i64 n_columns = p.inside ? cut_axis(p.q.w, b.w0, b.wb, w_pieces) : 1;
       for (i64 o = 0; o < O; o += kPanel) {
+        TapTile t{};
+        t.line = line;
+        t.add = p.inside || i > first;
         t.n = min_of(O - o, kPanel);
         const i64 width = t.n <= kLanes ? kLanes : kPanel;
         t.ld_dy = ldy;
@@ -480,13 +486,31 @@ void conv2d_grad_w(const Conv2DShape& s, Slice units, Scratch scratch, const flo
           t.dy = dy_panel;
           t.ld_dy = width;
         }
-        if (db_part) bias_sums(t.dy, t.ld_dy, px, t.n, t.add, db_part + o);
-        if (v.nh == 0 || v.run == 0) continue;
+        if (db_part) bias_sums(t.dy, t.ld_dy, px, t.n, i > first, db_part + o);
         t.dw = dw_part + o;
-        if (p.shared > 0) {
-          run_shared(t, v, rows, s, shared::first_channels(C, s.O / s.G, together));
-        } else {
-          run_tiles(t, v, rows, taps, x_ahead, dy_ahead);
+        const float* dy_first = t.dy;
+        for (i64 j = 0; j < images * n_rows * n_columns; ++j) {
+          Piece h{b.h0, b.h0 + b.hb, {0, 0}}, w{b.w0, b.w0 + b.wb, {0, 0}};
+          if (p.inside) {
+            const i64 n = j / n_columns / n_rows;
+            h = h_pieces[j / n_columns % n_rows], w = w_pieces[j % n_columns];
+            v = view_part(p.q, b.n0 + n, h, w, x_group, C);
+            t.dy = dy_first + ((n * b.hb + h.first - b.h0) * b.wb + w.first - b.w0) * t.ld_dy;
+          }
+          if (v.nh * v.nw * v.run == 0) continue;
+          t.lines = 0;
+          for (i64 n = 0; n < b.nb / images; ++n) {
+            for (i64 r = h.first; r < h.last; ++r) line[t.lines++] = n * v.image_step + (r - h.first) * v.row_step;
+          }
+          t.cols = w.last - w.first;
+          t.dy_skip = (b.wb - t.cols) * t.ld_dy;
+          t.px_step = v.px_step;
+          t.tap_row = v.tap_row;
+          if (p.shared > 0) {
+            run_shared(t, v, rows, s, shared::first_channels(C, s.O / s.G, together));
+          } else {
+            run_tiles(t, v, rows, h.taps.first * s.KW + w.taps.first, s.KW, x_ahead, dy_ahead);
+          }
         }
       }
     }

@@ -81,6 +81,17 @@ void copy_row(float* to, const float* row, i64 W, i64 ld, i64 w0, i64 n, i64 C) 
   zero_floats(to + middle * C, (n - left - middle) * C);
 }
 
+// Pairs of an output and a tap that lies inside.
+double pairs_inside(const Axis& a) {
+  i64 pairs = 0;
+  for (i64 t = 0; t < a.taps; ++t) {
+    const Axis one{a.out, a.stride, a.at(0, t), 1, 1, a.in, 0, 1, 0, 1};
+    const Taps inside = outputs_inside(one);
+    pairs += max_of(inside.last - inside.first, 0);
+  }
+  return static_cast<double>(pairs);
+}
+
 }  // namespace
 
 const char* conv2d_error(const Conv2DShape& s, i64 most_act) {
@@ -159,6 +170,26 @@ i64 cut_axis(const Axis& a, i64 first, i64 n, Piece* to) {
     to[count - 1].last = next;
   }
   return count;
+}
+
+bool in_parts(const Correlation& q, double part_px) {
+  if (q.h.taps > kCutTaps || q.w.taps > kCutTaps || q.C < kFewestChannels) return false;
+  const auto pieces = [](const Axis& a) { return static_cast<double>(min_of(max_of(2 * a.taps - 1, 1), a.out)); };
+  const double taps = static_cast<double>(q.h.taps * q.w.taps);
+  const double all = taps * static_cast<double>(q.h.out) * static_cast<double>(q.w.out);
+  return pairs_inside(q.h) * pairs_inside(q.w) + part_px * taps * pieces(q.h) * pieces(q.w) < 0.9 * all;
+}
+
+View view_part(const Correlation& q, i64 n0, const Piece& h, const Piece& w, const float* x, i64 C) {
+  const i64 row = q.w.in * q.ldx, image = q.h.in * row;
+  View v{};
+  v.x = x + n0 * image + q.h.at(h.first, h.taps.first) * row + q.w.at(w.first, w.taps.first) * q.ldx;
+  v.px_step = q.w.stride * q.ldx, v.row_step = q.h.stride * row, v.image_step = image;
+  v.nh = h.taps.last - h.taps.first, v.tap_row = q.h.step * row;
+  v.nw = w.taps.last - w.taps.first, v.tap_col = q.w.step * q.ldx;
+  v.run = C;
+  join_taps(v, C);
+  return v;
 }
 
 Correlation grad_x_widest(const Conv2DShape& s) {

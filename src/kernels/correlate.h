@@ -123,6 +123,13 @@ struct Piece {
 };
 i64 cut_axis(const Axis& a, i64 first, i64 n, Piece* to);
 
+// Whether so many taps fall on padding that it pays to take pixels together that see the same ones, where a part of a block
+// costs as much as `part_px` pixels.
+bool in_parts(const Correlation& q, double part_px);
+constexpr i64 kCutTaps = 32, kMostPieces = 2 * kCutTaps + 1;  // of such an axis, at most;
+constexpr i64 kFewestChannels = 8;                            // for less the parts cost more
+View view_part(const Correlation& q, i64 n0, const Piece& h, const Piece& w, const float* x, i64 C);
+
 // Rows of the weights in the order in which the taps of q are met, n channels from o0, as a panel [K][ld] padded with 0.
 // Sliding tiles meet the taps of a row channel by channel.
 void pack_panel(const Correlation& q, const Conv2DShape& s, bool swapped, bool sliding, i64 g, i64 o0, i64 n, i64 ld,

@@ -42,8 +42,8 @@ struct Pass {
   Cut cut;
 };
 
-// `exact`: q is that of all phases.
-Pass plan(Correlation q, i64 G, i64 O, i64 shared, bool exact) {
+// `exact`: q is that of all phases. `packed`: weights are panels already.
+Pass plan(Correlation q, i64 G, i64 O, i64 shared, bool exact, bool packed) {
   Pass p{};
   p.q = q;
   p.shared = shared;
@@ -53,7 +53,7 @@ Pass plan(Correlation q, i64 G, i64 O, i64 shared, bool exact) {
   const Count k = Count(q.h.taps) * Count(q.w.taps) * Count(q.C);
   p.K = k.ok() ? k.value() : i64{1} << 60;
   p.panels = ceil_div(O, kPanel);
-  p.few = shared == 0 && few::takes(O, G, q, kLaneSums, kSomeLanes);
+  p.few = !packed && shared == 0 && few::takes(O, G, q, kLaneSums, kSomeLanes);
   const bool points = exact && shared == 0 && everywhere_inside(q.h) && everywhere_inside(q.w);  // nothing is ever copied
   p.parts = !points && !p.few && shared == 0 && !slides(q.w.taps, q.w.stride, q.w.step, q.h.step, O) && 
             in_parts(q, kPartPx / static_cast<double>(max_of(min_of(q.N, 4), 1)));
@@ -126,13 +126,13 @@ Count scratch_floats(const Pass& p) {
 
 i64 taps_of(const Conv2DShape& s) { return min_of(s.KH, 1024) * min_of(s.KW, 1024); }
 
-Pass forward_plan(const Conv2DShape& s) {
+Pass forward_plan(const Conv2DShape& s, bool packed) {
   const i64 C = s.C / s.G, O = s.O / s.G;
-  return plan(forward_correlation(s), s.G, O, shared::groups(s.G, C, O, taps_of(s)), true);
+  return plan(forward_correlation(s), s.G, O, shared::groups(s.G, C, O, taps_of(s)), true, packed);
 }
 Pass grad_x_plan(const Conv2DShape& s) {
   const i64 C = s.C / s.G, O = s.O / s.G;
-  return plan(grad_x_widest(s), s.G, C, shared::groups(s.G, O, C, taps_of(s)), s.SH == 1 && s.SW == 1);
+  return plan(grad_x_widest(s), s.G, C, shared::groups(s.G, O, C, taps_of(s)), s.SH == 1 && s.SW == 1, false);
 }
 
 void fill_facts(Facts& f, const Pass& p, Count phases) {
@@ -584,7 +584,13 @@ double conv_flops(const Conv2DShape& s) {
 
 }  // namespace
 
-Facts conv2d_facts(const Conv2DShape& s) {
+namespace {
+
+Count packed_floats(const Conv2DShape& s, const Pass& p) {
+  return Count(p.G) * Count(p.panels) * Count(s.KH) * Count(s.KW) * Count(s.C / s.G) * Count(kPanel);
+}
+
+Facts forward_facts(const Conv2DShape& s, bool packed) {
   Facts f;
   f.error = conv2d_error(s, 2);
   if (!f.error && s.ldr != 0 && s.ldr < s.O) f.error = "ldr must be at least O";
@@ -598,30 +604,23 @@ Facts conv2d_facts(const Conv2DShape& s) {
   for (int i = 0; i < 5; ++i) {
     if (!f.extent[i].ok()) return f;
   }
-  fill_facts(f, forward_plan(s), 1);
+  const Pass p = forward_plan(s, packed);
+  if (packed) f.extent[1] = packed_floats(s, p);
+  fill_facts(f, p, 1);
   return f;
-}
-
-void conv2d(const Conv2DShape& s, Slice units, Scratch scratch, const float* x, const float* w, const float* b,
-            const float* r, float* y) {
-  const Pass p = forward_plan(s);
-  const Operands at{x, w,    s.bias ? b : nullptr, nullptr, s.residual ? r : nullptr, s.residual ? ldr_of(s) : 0,
-                    y, s.act};
-  run_phase(s, p, p.q, false, units.begin, units.end, at, scratch);
-}
-
-namespace {
-
-Count packed_floats(const Conv2DShape& s, const Pass& p) {
-  return Count(p.G) * Count(p.panels) * Count(s.KH) * Count(s.KW) * Count(s.C / s.G) * Count(kPanel);
 }
 
 }  // namespace
 
-Facts conv2d_packed_facts(const Conv2DShape& s) {
-  Facts f = conv2d_facts(s);
-  if (!f.error) f.extent[1] = packed_floats(s, forward_plan(s));
-  return f;
+Facts conv2d_facts(const Conv2DShape& s) { return forward_facts(s, false); }
+Facts conv2d_packed_facts(const Conv2DShape& s) { return forward_facts(s, true); }
+
+void conv2d(const Conv2DShape& s, Slice units, Scratch scratch, const float* x, const float* w, const float* b,
+            const float* r, float* y) {
+  const Pass p = forward_plan(s, false);
+  const Operands at{x, w,    s.bias ? b : nullptr, nullptr, s.residual ? r : nullptr, s.residual ? ldr_of(s) : 0,
+                    y, s.act};
+  run_phase(s, p, p.q, false, units.begin, units.end, at, scratch);
 }
 
 namespace {
@@ -637,12 +636,12 @@ void run_packed(const Conv2DShape& s, const Pass& p, Slice units, Scratch scratc
 
 void conv2d_packed(const Conv2DShape& s, Slice units, Scratch scratch, const float* x, const float* panels,
                    const float* b, const float* r, float* y) {
-  run_packed(s, forward_plan(s), units, scratch, x, panels, b, r, y);
+  run_packed(s, forward_plan(s, true), units, scratch, x, panels, b, r, y);
 }
 
 void conv2d_packed_rows(const Conv2DShape& s, Scratch scratch, const float* x, const float* panels, const float* b,
                         const float* r, float* y) {
-  const Pass p = forward_plan(s);
+  const Pass p = forward_plan(s, true);
   run_packed(s, p, {0, p.G * p.sets * p.blocks}, scratch, x, panels, b, r, y);
 }
 
@@ -651,7 +650,7 @@ Facts conv2d_pack_facts(const Conv2DShape& s) {
   f.error = conv2d_error(s, 2);
   if (f.error) return f;
   f.extent[0] = Count(s.KH) * Count(s.KW) * Count(s.C / s.G) * Count(s.O);
-  const Pass p = forward_plan(s);
+  const Pass p = forward_plan(s, true);
   f.extent[1] = packed_floats(s, p);
   const Count units = Count(p.G) * Count(p.panels);
   if (!f.extent[0].ok() || !f.extent[1].ok() || !units.ok()) return f;
@@ -661,7 +660,7 @@ Facts conv2d_pack_facts(const Conv2DShape& s) {
 
 void conv2d_pack(const Conv2DShape& s, Slice units, Scratch, const float* w, float* panels) {
   if (units.begin >= units.end) return;  // then sizes need not multiply without overflow
-  const Pass p = forward_plan(s);
+  const Pass p = forward_plan(s, true);
   const Correlation& q = p.q;
   const bool sliding = slides(q.w.taps, q.w.stride, q.w.step, q.h.step, p.O);
   const i64 size = s.KH * s.KW * q.C * kPanel;

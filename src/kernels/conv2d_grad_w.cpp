@@ -21,7 +21,8 @@ constexpr int kRows = 8, kNarrowRows = 8;
 #else
 constexpr int kRows = 6, kNarrowRows = 6;
 #endif
-constexpr int kMostRows = kRows > kNarrowRows ? kRows : kNarrowRows;
+constexpr int kSharedTaps = kLanes >= 16 ? 3 : 2, kSharedChannels = 4;  // of a tile of groups that share a vector
+constexpr int kMostRows = max_of(max_of(kRows, kNarrowRows), kSharedTaps * kSharedChannels);
 constexpr i64 kPanel = 2 * kLanes;
 constexpr i64 kPixels = 320;             // per block: long enough to forget that dw is loaded and stored around it
 constexpr i64 kFewPixels = 128;          // the least of that,
@@ -258,16 +259,18 @@ void shared_tile(const TapTile& t, i64 tap_col, VecI first) {
 
 // One block of pixels against the dy of such groups.
 void run_shared(TapTile t, const View& v, const RowMap& rows, const Conv2DShape& s, VecI first) {
+  static constexpr void (*all[2][3])(const TapTile&, i64, VecI) = {
+      {shared_tile<1, 1>, shared_tile<1, 2>, shared_tile<1, kSharedChannels>},
+      {shared_tile<kSharedTaps, 1>, shared_tile<kSharedTaps, 2>, shared_tile<kSharedTaps, kSharedChannels>}};
   for (i64 h = 0; h < s.KH; ++h) {
     for (i64 w = 0, taps; w < s.KW; w += taps) {
-      taps = s.KW - w >= 3 ? 3 : 1;
+      taps = s.KW - w >= kSharedTaps ? kSharedTaps : 1;
       t.x = v.x + h * v.tap_row + w * v.tap_col;
       for (i64 c = 0, n; c < rows.CB; c += n) {
-        n = rows.CB - c >= 4 ? 4 : rows.CB - c >= 2 ? 2 : 1;
+        n = rows.CB - c >= kSharedChannels ? kSharedChannels : min_of(rows.CB - c, 2);
         for (i64 i = 0; i < taps * n; ++i) t.row_at[i] = rows.at(h * s.KW + w + i / n, c + i % n);
         const VecI from = first + set1i(static_cast<i32>(c));
-        if (taps == 3) (n == 4 ? shared_tile<3, 4> : n == 2 ? shared_tile<3, 2> : shared_tile<3, 1>)(t, v.tap_col, from);
-        else (n == 4 ? shared_tile<1, 4> : n == 2 ? shared_tile<1, 2> : shared_tile<1, 1>)(t, v.tap_col, from);
+        all[taps > 1][min_of(n, 3) - 1](t, v.tap_col, from);
       }
     }
   }

@@ -186,7 +186,7 @@ CASES = [
     Conv(N=2, H=11, W=12, C=16, O=32, KH=3, KW=3, G=4, SH=2, SW=2, padding="same"),
     Conv(N=2, H=8, W=20, C=18, O=9, KH=3, KW=3, G=3, more={"ldx": 23, "ldy": 14}),
     Conv(N=1, H=64, W=60, C=48, O=48, KH=3, KW=3, G=6, DH=12, DW=12, padding="same"),
-    Conv(N=1, H=6, W=17, C=10, O=10, KH=1, KW=2, G=10, act=2),
+    Conv(N=1, H=6, W=17, C=10, O=10, KH=1, KW=2, G=10, act=1),
     # channel slices of wider buffers
     Conv(N=2, H=6, W=7, C=10, O=12, KH=3, KW=3, padding="same", more={"ldx": 17, "ldy": 29}),
     Conv(N=2, H=6, W=7, C=32, O=32, more={"ldx": 48, "ldy": 96}),

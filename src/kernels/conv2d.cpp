@@ -385,7 +385,7 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
     next = by_block ? min_of(u + p.sets - unit.set, end) : u + 1;  // all that the slice has of the block
     const i64 g = unit.g, panel0 = unit.set * p.together, panel1 = min_of(panel0 + (next - u) * p.together, p.panels);
     const i64 together = min_of(p.shared, s.G - g * p.shared);  // groups
-    if (p.shared > 0 && !at.packed && g != packed_set) {
+    if (shared::kExists && p.shared > 0 && !at.packed && g != packed_set) {
       packed_set = g;
       shared::pack(q, s, swapped, g * p.shared, p.O / p.shared, together, at.w, panels);
     }
@@ -473,7 +473,7 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
         t.mask = at.mask ? at.mask + y0 + o : nullptr;
         t.r = at.r ? at.r + px0 * at.ldr + g * p.O + o : nullptr;
         t.y = at.y + y0 + o;
-        if (p.shared > 0) {
+        if (shared::kExists && p.shared > 0) {
           shared::run(t, b, sliding ? &q.h : nullptr, shared::first_channels(q.C, p.O / p.shared, together));
         } else if (many == 2) {
           run_pairs(t, px);
@@ -667,7 +667,7 @@ void conv2d_pack(const Conv2DShape& s, Slice units, Scratch, const float* w, flo
   for (i64 u = units.begin; u < units.end; ++u) {
     const i64 g = u / p.panels, o = u % p.panels * kPanel, n = min_of(p.O - o, kPanel);
     float* to = panels + u * size;
-    if (p.shared > 0) {
+    if (shared::kExists && p.shared > 0) {
       shared::pack(q, s, false, g * p.shared, p.O / p.shared, min_of(p.shared, s.G - g * p.shared), w, to);
     } else {
       pack_panel(q, s, false, sliding, g, o, n, panel_width(n), w, to);

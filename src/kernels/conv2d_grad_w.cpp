@@ -137,17 +137,31 @@ struct TapTile {
   i64 ahead_step;
 };
 
+// Rows that do not fill their vectors: one function for all tiles. sums[row][width].
+__attribute__((noinline)) void put_some(const TapTile& t, i64 rows, i64 width, const float* sums) {
+  for (i64 i = 0; i < rows; ++i, sums += width) {
+    float* dw = t.dw + t.row_at[i];
+    for (i64 o = 0; o < t.n; o += kLanes) {
+      const i64 n = min_of(t.n - o, kLanes);
+      const Vec sum = load(sums + o);
+      store(dw + o, t.add ? load(dw + o, n) + sum : sum, n);
+    }
+  }
+}
+
 template <int MR, int NV>
 NACRE_INLINE void put_rows(const TapTile& t, const Vec (&acc)[MR][NV]) {
+  if (t.n < NV * kLanes) {
+    float sums[MR * NV * kLanes];
+    NACRE_UNROLL for (int i = 0; i < MR; ++i) {
+      NACRE_UNROLL for (int v = 0; v < NV; ++v) store(sums + (i * NV + v) * kLanes, acc[i][v]);
+    }
+    return put_some(t, MR, NV * kLanes, sums);
+  }
   NACRE_UNROLL for (int i = 0; i < MR; ++i) {
     float* dw = t.dw + t.row_at[i];
     NACRE_UNROLL for (int v = 0; v < NV; ++v) {
-      const i64 n = t.n - v * kLanes;
-      if (n >= kLanes) {
-        store(dw + v * kLanes, t.add ? load(dw + v * kLanes) + acc[i][v] : acc[i][v]);
-      } else if (n > 0) {
-        store(dw + v * kLanes, t.add ? load(dw + v * kLanes, n) + acc[i][v] : acc[i][v], n);
-      }
+      store(dw + v * kLanes, t.add ? load(dw + v * kLanes) + acc[i][v] : acc[i][v]);
     }
   }
 }
@@ -509,7 +523,7 @@ void conv2d_grad_w(const Conv2DShape& s, Slice units, Scratch scratch, const flo
           t.dy_skip = (b.wb - t.cols) * t.ld_dy;
           t.px_step = v.px_step;
           t.tap_row = v.tap_row;
-          if (p.shared > 0) {
+          if (shared::kExists && p.shared > 0) {
             run_shared(t, v, rows, s, shared::first_channels(C, s.O / s.G, together));
           } else {
             run_tiles(t, v, rows, h.taps.first * s.KW + w.taps.first, s.KW, x_ahead, dy_ahead);

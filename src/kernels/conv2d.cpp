@@ -19,7 +19,7 @@ constexpr i64 kFarFloats = 2 * 1024 * 1024;  // of images that L3 has no room fo
 constexpr i64 kLongSum = 256;                // rows of a panel
 constexpr double kUnitFlops = 4e5;           // a unit takes at least about 2 us
 constexpr i64 kManyUnits = 64;               // enough for as many cores
-constexpr double kPartPx = 2;                // a part of up to four images costs as much as so many pixels
+constexpr double kPartPx = 1.5;              // a part of an image costs as much as so many pixels
 constexpr i64 kSlack = 16 * kLanes;          // floats behind the copy that tiles may read
 constexpr i64 kLaneSums = 6;                 // adding up the lanes of a sum, in multiply-adds of a vector,
 constexpr i64 kSomeLanes = 24;               // and storing a part of one
@@ -55,8 +55,7 @@ Pass plan(Correlation q, i64 G, i64 O, i64 shared, bool exact, bool packed) {
   p.panels = ceil_div(O, kPanel);
   p.few = !packed && shared == 0 && few::takes(O, G, q, kLaneSums, kSomeLanes);
   const bool points = exact && shared == 0 && everywhere_inside(q.h) && everywhere_inside(q.w);  // nothing is ever copied
-  p.parts = !points && !p.few && shared == 0 && !slides(q.w.taps, q.w.stride, q.w.step, q.h.step, O) && 
-            in_parts(q, kPartPx / static_cast<double>(max_of(min_of(q.N, 4), 1)));
+  p.parts = !points && !p.few && shared == 0 && !slides(q.w.taps, q.w.stride, q.w.step, q.h.step, O) &&  in_parts(q, kPartPx);
   const i64 fit = max_of(kPanelFloats / kPanel / max_of(p.K, 1), 1);
   const auto share = [&](i64 sets) {
     p.together = ceil_div(p.panels, sets);
@@ -310,7 +309,8 @@ void run_few(const Conv2DShape& s, const Pass& p, const Correlation& q, bool swa
     };
     return swapped ? Weights{at.w + from * s.C * s.O + c, s.O} : Weights{at.w + (from * s.C + c) * s.O, 1};
   });
-  const bool far = is_far(q), dense = q.ldy == O && q.w.y_step == 1 && (!at.r || at.ldr == O);
+  const bool inside = everywhere_inside(q.h) && everywhere_inside(q.w), far = is_far(q) && !inside;
+  const bool dense = q.ldy == O && q.w.y_step == 1 && (!at.r || at.ldr == O);
   for (i64 u = begin; u < end; ++u) {
     const Block b = block_at(q, p.cut, u % p.blocks);
     Ahead ahead{at.x, at.x, 0};

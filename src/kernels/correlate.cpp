@@ -81,15 +81,20 @@ void copy_row(float* to, const float* row, i64 W, i64 ld, i64 w0, i64 n, i64 C) 
   zero_floats(to + middle * C, (n - left - middle) * C);
 }
 
-// Pairs of an output and a tap that lies inside.
-double pairs_inside(const Axis& a) {
-  i64 pairs = 0;
+struct Seen {
+  double pairs;   // of an output and a tap that lies inside
+  double pieces;  // whose outputs see the same taps
+};
+Seen seen(const Axis& a) {
+  Seen s{0, 1};
+  Taps before{a.out, a.out};
   for (i64 t = 0; t < a.taps; ++t) {
-    const Axis one{a.out, a.stride, a.at(0, t), 1, 1, a.in, 0, 1, 0, 1};
-    const Taps inside = outputs_inside(one);
-    pairs += max_of(inside.last - inside.first, 0);
+    const Taps inside = outputs_inside({a.out, a.stride, a.at(0, t), 1, 1, a.in, 0, 1, 0, 1});
+    s.pairs += static_cast<double>(max_of(inside.last - inside.first, 0));
+    s.pieces += (inside.first != before.first && inside.first > 0) + (inside.last != before.last && inside.last < a.out);
+    before = inside;
   }
-  return static_cast<double>(pairs);
+  return s;
 }
 
 }  // namespace
@@ -174,10 +179,10 @@ i64 cut_axis(const Axis& a, i64 first, i64 n, Piece* to) {
 
 bool in_parts(const Correlation& q, double part_px) {
   if (q.h.taps > kCutTaps || q.w.taps > kCutTaps || q.C < kFewestChannels) return false;
-  const auto pieces = [](const Axis& a) { return static_cast<double>(min_of(max_of(2 * a.taps - 1, 1), a.out)); };
   const double taps = static_cast<double>(q.h.taps * q.w.taps);
-  const double all = taps * static_cast<double>(q.h.out) * static_cast<double>(q.w.out);
-  return pairs_inside(q.h) * pairs_inside(q.w) + part_px * taps * pieces(q.h) * pieces(q.w) < 0.9 * all;
+  const Seen h = seen(q.h), w = seen(q.w);
+  return h.pairs * w.pairs + part_px * taps * h.pieces * w.pieces <
+         0.9 * taps * static_cast<double>(q.h.out) * static_cast<double>(q.w.out);
 }
 
 View view_part(const Correlation& q, i64 n0, const Piece& h, const Piece& w, const float* x, i64 C) {

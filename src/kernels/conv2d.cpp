@@ -5,277 +5,15 @@
 #include "kernels/conv2d.h"
 
 #include "kernels/conv2d_few_dots.h"
+#include "kernels/conv2d_panel.h"
+#include "kernels/conv2d_plan.h"
 #include "kernels/conv2d_scatter.h"
 #include "kernels/conv2d_shared_tile.h"
-#include "kernels/conv2d_tile.h"
 
 namespace nacre::NACRE_ISA {
 namespace {
 
-constexpr i64 kCopyFloats = 48 * 1024;       // block copy: 192 KB of a 1 MB L2
-constexpr i64 kPanelFloats = 96 * 1024;      // weight panels in use together: 384 KB of L2
-constexpr i64 kNearFloats = 64 * 1024;       // what a block reads where it lies: a quarter of L2
-constexpr i64 kFarFloats = 2 * 1024 * 1024;  // of images that L3 has no room for; others come unasked, unless copied
-constexpr i64 kLongSum = 256;                // rows of a panel
-constexpr double kUnitFlops = 4e5;           // a unit takes at least about 2 us
-constexpr i64 kManyUnits = 64;               // enough for as many cores
-constexpr double kPartPx = 1.5;              // a part of an image costs as much as so many pixels
-constexpr i64 kSlack = 16 * kLanes;          // floats behind the copy that tiles may read
-constexpr i64 kLaneSums = 6;                 // adding up the lanes of a sum, in multiply-adds of a vector,
-constexpr i64 kSomeLanes = 24;               // and storing a part of one
-constexpr i64 kFewPx = 256;                  // images together as small as that: blocks alone are no fair shares
-constexpr i64 kEnoughUnits = 32;  // where more would share out panels, so that rows of y are written in short pieces
-
-// One pass: y = correlate(x, weights) with O outputs per group; weights are w[tap][c][o], or swapped [tap][o][c].
-struct Pass {
-  Correlation q;  // widest, for planning
-  i64 G, O;       // outputs per group
-  i64 shared;     // 0, or groups that make one of these (conv2d_shared.h)
-  i64 K;          // rows of a panel
-  i64 panels;     // per group
-  i64 together;   // panels handled per unit
-  i64 sets;       // sets of panels per group
-  bool one_fit;   // all panels of a group would stay in L2
-  bool few;       // outputs: too few to fill a vector
-  bool parts;     // pixels that see the same taps go together, so that none is multiplied with padding
-  i64 blocks;
-  Cut cut;
-};
-
-// `exact`: q is that of all phases. `packed`: weights are panels already.
-Pass plan(Correlation q, i64 G, i64 O, i64 shared, bool exact, bool packed) {
-  Pass p{};
-  p.q = q;
-  p.shared = shared;
-  if (shared > 0) G = ceil_div(G, shared), O *= shared;
-  p.G = G;
-  p.O = O;
-  const Count k = Count(q.h.taps) * Count(q.w.taps) * Count(q.C);
-  p.K = k.ok() ? k.value() : i64{1} << 60;
-  p.panels = ceil_div(O, kPanel);
-  p.few = !packed && shared == 0 && few::takes(O, G, q, kLaneSums, kSomeLanes);
-  const bool points = exact && shared == 0 && everywhere_inside(q.h) && everywhere_inside(q.w);  // nothing is ever copied
-  p.parts = !points && !p.few && shared == 0 && !slides(q.w.taps, q.w.stride, q.w.step, q.h.step, O) &&  in_parts(q, kPartPx);
-  const i64 fit = max_of(kPanelFloats / kPanel / max_of(p.K, 1), 1);
-  const auto share = [&](i64 sets) {
-    p.together = ceil_div(p.panels, sets);
-    p.sets = p.together > 0 ? ceil_div(p.panels, p.together) : 0;
-  };
-  share(max_of(ceil_div(p.panels, fit), 1));
-  p.one_fit = p.panels <= fit;
-  const double px = static_cast<double>(q.N) * static_cast<double>(q.h.out) * static_cast<double>(q.w.out);
-  const bool few = px < kFewPx && p.one_fit && p.panels > 0;
-  if (few) {  // sets that are small and alike, so that threads have equal shares
-    const double flops = 2.0 * static_cast<double>(p.K) * static_cast<double>(O) * px + 1;
-    const double most = 0.5 * kUnitFlops * static_cast<double>(p.panels) / flops * px / (2 * kWidePx) + 1;
-    i64 together = most < static_cast<double>(p.panels) ? static_cast<i64>(most) : p.panels;
-    while (p.panels % together != 0) --together;
-    share(p.panels / together);
-  }
-  const double px_flops = 2.0 * static_cast<double>(p.K) * static_cast<double>(min_of(O, p.together * kPanel)) + 1;
-  const double by_count = px * static_cast<double>(max_of(G * p.sets, 1)) / kManyUnits;
-  // Weights of several sets come from far: they are to meet more pixels, if there are units enough.
-  const i64 fewest = (points && p.sets > 1 && !few && p.panels >= 8 ? 4 : 2) * kWidePx;
-  double want = max_of(by_count > 2048 ? 2048 : static_cast<i64>(by_count), fewest);
-  if (want * px_flops < kUnitFlops) want = kUnitFlops / px_flops;
-  if (points)
-    want = min_of(static_cast<i64>(want), max_of((p.sets > 1 ? 2 : 1) * kNearFloats / max_of(p.K, 1), fewest));
-  const bool copies = !points && !p.few && !p.parts;
-  if (shared > 0) q.C *= shared;
-  p.cut = cut_blocks(q, want > 4096 ? 4096 : static_cast<i64>(want) + 1, copies ? kCopyFloats : i64{1} << 60, copies);
-  if (!copies) p.cut.floats = 0;
-  if (points && !few && kWideGroups > 0 && p.K <= kLongSum && p.cut.w_blocks > 1) {  // whole tiles
-    const i64 tile = half_fits(O) ? kHalfPx : O <= kLanes ? kNarrowGroups * kGroup : kWideGroups * kGroup;
-    p.cut.wb = ceil_div(p.cut.wb, tile) * tile;
-    p.cut.w_blocks = ceil_div(q.w.out, p.cut.wb);
-  }
-  const Count blocks = Count(p.cut.n_blocks) * Count(p.cut.h_blocks) * Count(p.cut.w_blocks);
-  p.blocks = blocks.ok() ? blocks.value() : -1;
-  if (points && !few && p.sets > 1 && p.blocks > 0 && G * p.sets < kEnoughUnits / p.blocks) {
-    const double panel_flops = 2.0 * static_cast<double>(p.K) * kPanel * px / static_cast<double>(p.blocks) + 1;
-    const i64 least = max_of(static_cast<i64>(kUnitFlops / panel_flops), 1);  // panels of a unit
-    share(max_of(min_of(kEnoughUnits / p.blocks / G, p.panels / min_of(least, p.panels)), p.sets));
-  }
-  return p;
-}
-
-struct Unit {
-  i64 g, set, block;
-};
-
-// Neighbours share a set of panels, or, by_block, a block of pixels: threads then read what they wrote. Every other set goes
-// back, beginning with the block that is in use.
-Unit unit_at(const Pass& p, i64 u, bool by_block) {
-  const i64 g = u / (p.sets * p.blocks), i = u % (p.sets * p.blocks), set = i / p.blocks, block = i % p.blocks;
-  return by_block ? Unit{g, i % p.sets, i / p.sets} : Unit{g, set, set % 2 ? p.blocks - 1 - block : block};
-}
-
-i64 round16(i64 n) { return ceil_div(n, 16) * 16; }
-
-// Floats of workspace: panels, block copy with slack, then three offsets per pixel.
-Count scratch_floats(const Pass& p) {
-  if (p.few) {  // weights, pieces of both axes, sums of an image
-    const Count pieces = (Count(p.cut.wb) + Count(p.cut.hb)) * Count(sizeof(Piece) / sizeof(float));
-    return Count(round16(p.K)) * Count(kPanel) + pieces + Count(p.cut.hb) * Count(p.cut.wb) * Count(few::kMost) + Count(64);
-  }
-  return Count(p.K) * Count(p.together * kPanel) + Count(round16(p.cut.floats) + kSlack) +
-         Count(p.cut.nb) * Count(p.cut.hb) * Count(p.cut.wb) * Count(6) +
-         Count(p.parts ? 2 * kMostPieces : 0) * Count(sizeof(Piece) / sizeof(float)) + Count(64);
-}
-
-i64 taps_of(const Conv2DShape& s) { return min_of(s.KH, 1024) * min_of(s.KW, 1024); }
-
-Pass forward_plan(const Conv2DShape& s, bool packed) {
-  const i64 C = s.C / s.G, O = s.O / s.G;
-  return plan(forward_correlation(s), s.G, O, shared::groups(s.G, C, O, taps_of(s)), true, packed);
-}
-Pass grad_x_plan(const Conv2DShape& s) {
-  const i64 C = s.C / s.G, O = s.O / s.G;
-  return plan(grad_x_widest(s), s.G, C, shared::groups(s.G, O, C, taps_of(s)), s.SH == 1 && s.SW == 1, false);
-}
-
-void fill_facts(Facts& f, const Pass& p, Count phases) {
-  const Count units = phases * Count(p.G) * Count(p.sets) * Count(p.blocks);
-  const Count scratch = scratch_floats(p) * Count(4);
-  if (!units.ok() || !scratch.ok() || p.K >= i64{1} << 60) {
-    f.error = "the problem is too large";
-    return;
-  }
-  f.units = units.value();
-  f.scratch = scratch.value();
-}
-
-using TileFn = void (*)(const TileArgs&, i64);
-
-template <int NV, int px>
-constexpr TileFn single() {
-  if constexpr (px <= (NV == 1 ? kNarrowPx : kWidePx)) {
-    return conv_tile<px, NV, false>;
-  } else {
-    return nullptr;
-  }
-}
-
-template <int NV, int groups>
-constexpr TileFn grouped() {
-  if constexpr (groups <= (NV == 1 ? kNarrowGroups : kWideGroups)) {
-    return conv_tile<groups * kGroup, NV, true>;
-  } else {
-    return nullptr;
-  }
-}
-
-// `count` units of `size` pixels each from pixel p on, in tiles of nearly equal height, at most `most` units.
-void run_even(TileArgs& t, const TileFn* tiles, i64 count, i64 most, i64 size, i64 p) {
-  if (count == 0) return;
-  const i64 n = ceil_div(count, most), low = count / n, higher = count % n;
-  for (i64 i = 0; i < n; ++i) {
-    const i64 height = i < higher ? low + 1 : low;
-    tiles[height](t, p);
-    t.asked();
-    p += height * size;
-  }
-}
-
-// All pixels of a block against one panel: the first `in_groups` of them in groups, then the others.
-template <int NV>
-void run_tiles(TileArgs& t, i64 in_groups, i64 px) {
-  static constexpr TileFn groups[] = {nullptr,          grouped<NV, 1>(), grouped<NV, 2>(), grouped<NV, 3>(),
-                                      grouped<NV, 4>(), grouped<NV, 5>(), grouped<NV, 6>()};
-  static constexpr TileFn singles[] = {nullptr,          single<NV, 1>(),  single<NV, 2>(),  single<NV, 3>(),
-                                       single<NV, 4>(),  single<NV, 5>(),  single<NV, 6>(),  single<NV, 7>(),
-                                       single<NV, 8>(),  single<NV, 9>(),  single<NV, 10>(), single<NV, 11>(),
-                                       single<NV, 12>(), single<NV, 13>(), single<NV, 14>()};
-  if constexpr ((NV == 1 ? kNarrowGroups : kWideGroups) > 0) {
-    i64 done = 0;
-#if defined(__AVX512F__)
-    if (NV == 2 && half_fits(t.n)) {
-      static constexpr TileFn halves[] = {nullptr, half_tile};
-      done = in_groups / kHalfPx * kHalfPx;
-      run_even(t, halves, done / kHalfPx, 1, kHalfPx, 0);
-    }
-#endif
-    run_even(t, groups, (in_groups - done) / kGroup, NV == 1 ? kNarrowGroups : kWideGroups, kGroup, done);
-  } else {
-    in_groups = 0;
-  }
-  run_even(t, singles, px - in_groups, NV == 1 ? kNarrowPx : kWidePx, 1, in_groups);
-}
-
-template <int px>
-constexpr TileFn paired() {
-  if constexpr (px <= kPairPx) {
-    return conv_tile<px, 4, false>;
-  } else {
-    return nullptr;
-  }
-}
-
-// The same against two panels.
-void run_pairs(TileArgs& t, i64 px) {
-  static constexpr TileFn tiles[] = {nullptr,     paired<1>(), paired<2>(), paired<3>(),
-                                     paired<4>(), paired<5>(), paired<6>()};
-  run_even(t, tiles, px, max_of(kPairPx, 1), 1, 0);
-}
-
-template <int S, int L, int NV>
-constexpr TileFn sliding() {
-  if constexpr (S * L <= (NV == 1 ? kSlideNarrow : kSlideWide)) {
-    return slide_tile<S, L, NV>;
-  } else {
-    return nullptr;
-  }
-}
-
-// The rows of a block in pieces of nearly equal length; two rows at a time where both fit a tile.
-template <int NV>
-void run_sliding(TileArgs t, const Block& b, const Axis& taps, Ahead& ahead) {
-  // clang-format off
-  static constexpr TileFn one[] = {nullptr,           sliding<1, 1, NV>(),  sliding<1, 2, NV>(),  sliding<1, 3, NV>(),
-                                   sliding<1, 4, NV>(),  sliding<1, 5, NV>(),  sliding<1, 6, NV>(),  sliding<1, 7, NV>(),
-                                   sliding<1, 8, NV>(),  sliding<1, 9, NV>(),  sliding<1, 10, NV>(), sliding<1, 11, NV>(),
-                                   sliding<1, 12, NV>(), sliding<1, 13, NV>(), sliding<1, 14, NV>(), sliding<1, 15, NV>(),
-                                   sliding<1, 16, NV>()};
-  static constexpr TileFn two[] = {nullptr,          sliding<2, 1, NV>(), sliding<2, 2, NV>(), sliding<2, 3, NV>(),
-                                   sliding<2, 4, NV>(), sliding<2, 5, NV>(), sliding<2, 6, NV>(), sliding<2, 7, NV>(),
-                                   sliding<2, 8, NV>()};
-  // clang-format on
-  if constexpr ((NV == 1 ? kSlideNarrow : kSlideWide) > 0) {
-    constexpr i64 most = NV == 1 ? kSlideNarrow : kSlideWide;
-    const i64 rows = b.nb * b.hb, columns = b.wb;
-    const i64 pieces = ceil_div(columns, most), low = columns / pieces, longer = columns % pieces;
-    i64 h = 0;  // within the image
-    for (i64 r = 0; r < rows;) {
-      const bool pair = h + 1 < b.hb && 2 * (low + (longer > 0)) <= most;
-      const Taps inside = rows_inside(taps, b.h0 + h, b.h0 + h + (pair ? 1 : 0));
-      t.h0 = inside.first, t.nh = inside.last;
-      i64 p = r * columns;
-      for (i64 i = 0; i < pieces; ++i) {
-        const i64 length = i < longer ? low + 1 : low;
-        ahead.ask();
-        (pair ? two : one)[length](t, p);
-        p += length;
-      }
-      r += pair ? 2 : 1;
-      h += pair ? 2 : 1;
-      if (h == b.hb) h = 0;
-    }
-  }
-}
-
-struct Operands {
-  const float* x;
-  const float* w;
-  const float* bias;
-  const float* mask;
-  const float* r;
-  i64 ldr;
-  float* y;
-  i64 act;
-  bool packed = false;  // w holds the panels that conv2d_pack makes
-};
-
-bool is_far(const Correlation& q) { return q.N * (q.h.in * q.w.in * q.ldx + q.YH * q.YW * q.ldy) > kFarFloats; }
+constexpr i64 kNarrow = 4;  // pixels
 
 void swap(i64& a, i64& b) {
   const i64 c = a;
@@ -290,15 +28,13 @@ void run_few(const Conv2DShape& s, const Pass& p, const Correlation& q, bool swa
   Piece* columns = reinterpret_cast<Piece*>(w + round16(p.K) * kPanel);
   Piece* rows = columns + p.cut.wb;
   float* sums = reinterpret_cast<float*>(rows + p.cut.hb);
-  const i64 O = p.O, x_row = q.w.in * q.ldx;
+  const i64 O = p.O;
   float bias[few::kMost * kLanes];
   for (i64 i = 0; i < O * kLanes; ++i) bias[i] = at.bias ? at.bias[i % O] : 0.0f;
   const bool joined = q.w.step == 1 && q.ldx == q.C;  // the taps of a row follow each other
-  few::Runs all{q.w.stride * q.ldx, q.h.taps, q.h.step * x_row, 0, joined ? 1 : q.w.taps, q.w.step * q.ldx, 0, 0, 0};
-  all.run = (joined ? q.w.taps : 1) * q.C;
-  all.w_col = few::whole_vectors(all.run);
-  all.w_row = all.nw * all.w_col;
-  all.ld_w = all.nh * all.w_row;
+  few::Runs all{};
+  all.nh = q.h.taps, all.nw = joined ? 1 : q.w.taps, all.run = joined ? q.w.taps * q.C : q.C;
+  all.w_col = few::whole_vectors(all.run), all.w_row = all.nw * all.w_col, all.ld_w = all.nh * all.w_row;
   few::pack(all, q.C, O, w, [&](i64 tap, i64 c) {
     const i64 th = tap / max_of(q.w.taps, 1), tw = tap % max_of(q.w.taps, 1);
     const i64 from = (q.h.k0 + th * q.h.k_step) * s.KW + q.w.k0 + tw * q.w.k_step;
@@ -314,29 +50,29 @@ void run_few(const Conv2DShape& s, const Pass& p, const Correlation& q, bool swa
   for (i64 u = begin; u < end; ++u) {
     const Block b = block_at(q, p.cut, u % p.blocks);
     Ahead ahead{at.x, at.x, 0};
-    if (far && u + 1 < end) ahead = ahead_of(q, block_at(q, p.cut, (u + 1) % p.blocks), at.x, q.C, b.hb * b.wb * b.nb * O / few::kSums);
+    if (far && u + 1 < end)
+      ahead = ahead_of(q, block_at(q, p.cut, (u + 1) % p.blocks), at.x, q.C, b.hb * b.wb * b.nb * O / few::kSums);
     const Piece* columns_end = columns + cut_axis(q.w, b.w0, b.wb, columns);
     const Piece* rows_end = rows + cut_axis(q.h, b.h0, b.hb, rows);
     for (i64 n = b.n0; n < b.n0 + b.nb; ++n) {
       for (const Piece* h = rows; h < rows_end; ++h) {
         for (const Piece* v = columns; v < columns_end; ++v) {
-          few::Runs r = all;
-          r.nh = h->taps.last - h->taps.first;
-          (joined ? r.run : r.nw) = (v->taps.last - v->taps.first) * (joined ? q.C : 1);
-          // Lines are rows, or columns where those are longer.
-          const float* x = at.x + (n * q.h.in + q.h.at(h->first, h->taps.first)) * x_row + q.w.at(v->first, v->taps.first) * q.ldx;
-          const float* w_taps = w + h->taps.first * r.w_row + v->taps.first * (joined ? q.C : r.w_col);
+          const View of = view_part(q, n, *h, *v, at.x, q.C);
+          few::Runs r{of.px_step, of.nh, of.tap_row, all.w_row, of.nw, of.tap_col, all.w_col, of.run, all.ld_w};
+          const float* w_taps = w + h->taps.first * all.w_row + v->taps.first * (joined ? q.C : all.w_col);
           float* to = sums + ((h->first - b.h0) * b.wb + v->first - b.w0) * O;
-          i64 length = v->last - v->first, lines = h->last - h->first, x_line = q.h.stride * x_row, line = b.wb * O, ld = O;
-          if (length < 4 && length < lines) {
+          // Lines are rows, or columns where those are longer.
+          i64 lines = h->last - h->first, x_line = of.row_step, to_line = b.wb * O;
+          i64 length = v->last - v->first, to_px = O;
+          if (length < kNarrow && length < lines) {
             swap(length, lines);
             swap(r.px_step, x_line);
-            swap(line, ld);
+            swap(to_line, to_px);
           }
           for (i64 i = 0; i < lines; ++i) {
             few::with_outputs(O, [&](i64 o, auto outputs) {
-              few::line_sums<outputs.value>(r, x + i * x_line, length, w_taps + o * r.ld_w, to + i * line + o, ld,
-                                            ahead);
+              few::line_sums<outputs.value>(r, of.x + i * x_line, length, w_taps + o * r.ld_w, to + i * to_line + o,
+                                            to_px, ahead);
             });
           }
         }
@@ -353,6 +89,17 @@ void run_few(const Conv2DShape& s, const Pass& p, const Correlation& q, bool swa
       }
     }
   }
+}
+
+void fill_facts(Facts& f, const Pass& p, Count phases) {
+  const Count units = phases * Count(p.G) * Count(p.sets) * Count(p.blocks);
+  const Count scratch = scratch_floats(p) * Count(4);
+  if (!units.ok() || !scratch.ok() || p.K >= i64{1} << 60) {
+    f.error = "the problem is too large";
+    return;
+  }
+  f.units = units.value();
+  f.scratch = scratch.value();
 }
 
 // The units of one phase: begin and end count within it.

@@ -22,7 +22,8 @@ constexpr int kRows = 8, kNarrowRows = 8;
 constexpr int kRows = 6, kNarrowRows = 6;
 #endif
 constexpr int kSharedTaps = kLanes >= 16 ? 3 : 2, kSharedChannels = 4;  // of a tile of groups that share a vector
-constexpr int kMostRows = max_of(max_of(kRows, kNarrowRows), kSharedTaps * kSharedChannels);
+constexpr int kSharedRows = kSharedTaps * kSharedChannels;
+constexpr int kMostRows = max_of(max_of(kRows, kNarrowRows), kSharedRows);
 constexpr i64 kPanel = 2 * kLanes;
 constexpr i64 kPixels = 320;             // per block: long enough to forget that dw is loaded and stored around it
 constexpr i64 kFewPixels = 128;          // the least of that,
@@ -36,14 +37,14 @@ constexpr i64 kGathered = 256, kFewGathered = 512;  // channels of a block; the 
 constexpr double kFarFloats = 3 * 1024 * 1024;      // of x and dy, for which L3 has no room: asked for block by block
 
 struct Plan {
-  Correlation q;  // with the channels of one block
-  i64 shared;     // 0, or groups that make one of G (conv2d_shared.h)
-  i64 G, Cg, Og;  // a group's inputs; its outputs, or all that share a vector
+  Correlation q;     // with the channels of one block
+  i64 shared;        // 0, or groups that make one of G (conv2d_shared.h)
+  i64 G, Cg, Og;     // a group's inputs; its outputs, or all that share a vector
   i64 CB, c_blocks;  // channels of a block
   i64 OB, o_blocks;  // output channels of a block, a multiple of kPanel
   i64 blocks, parts;
   Cut cut;
-  bool few;    // outputs: too few to fill a vector
+  bool few;     // outputs: too few to fill a vector
   bool inside;  // pixels that see the same taps go together
   bool product, gathers;
   bool ok;

@@ -19,7 +19,8 @@ constexpr i64 kFewestTaps = 2;  // that pay for permuting
 // Groups of C inputs and O outputs each that share a vector; 0: none do.
 NACRE_INLINE i64 groups(i64 G, i64 C, i64 O, i64 taps) {
   const i64 most = max_of(C, O);
-  return kExists && G > 1 && min_of(C, O) > 0 && 2 * most <= kLanes && taps >= kFewestTaps ? min_of(kLanes / most, G) : 0;
+  return kExists && G > 1 && min_of(C, O) > 0 && 2 * most <= kLanes && taps >= kFewestTaps ? min_of(kLanes / most, G)
+                                                                                           : 0;
 }
 
 // Lane -> first channel of its group.

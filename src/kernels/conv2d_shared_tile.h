@@ -15,8 +15,8 @@ NACRE_INLINE bool slides(const Correlation& q) {
 
 // Weights of the groups from g on for the taps of q, to[tap][C][lanes] (sliding: [kh][C][kw][lanes]): w[tap][c][o], or turned
 // round, with its o as inputs.
-NACRE_INLINE void pack(const Correlation& q, const Conv2DShape& s, bool swapped, i64 g, i64 O, i64 together, const float* w,
-                       float* to) {
+NACRE_INLINE void pack(const Correlation& q, const Conv2DShape& s, bool swapped, i64 g, i64 O, i64 together,
+                       const float* w, float* to) {
   const i64 C = q.C, by_tap = slides(q) ? 1 : C, by_c = slides(q) ? q.w.taps : 1;
   for (i64 th = 0; th < q.h.taps; ++th, to += q.w.taps * C * kLanes) {
     for (i64 tw = 0; tw < q.w.taps; ++tw) {
@@ -104,8 +104,11 @@ NACRE_INLINE void run(TileArgs t, const Block& b, const Axis* taps, VecI first) 
     t.h0 = inside.first, t.nh = inside.last;
     for (i64 i = 0; i < pieces; ++i) {
       const i64 n = i < longer ? low + 1 : low;
-      (n <= 8 ? slide<8> : n <= 10 || kMost == 10 ? slide<10> : n <= 12 ? slide<min_of(12, kMost)>
-       : n <= 14 ? slide<min_of(14, kMost)> : slide<kMost>)(t, p, n, first);
+      (n <= 8                   ? slide<8>
+       : n <= 10 || kMost == 10 ? slide<10>
+       : n <= 12                ? slide<min_of(12, kMost)>
+       : n <= 14                ? slide<min_of(14, kMost)>
+                                : slide<kMost>)(t, p, n, first);
       p += n;
     }
   }

@@ -91,7 +91,8 @@ Seen seen(const Axis& a) {
   for (i64 t = 0; t < a.taps; ++t) {
     const Taps inside = outputs_inside({a.out, a.stride, a.at(0, t), 1, 1, a.in, 0, 1, 0, 1});
     s.pairs += static_cast<double>(max_of(inside.last - inside.first, 0));
-    s.pieces += (inside.first != before.first && inside.first > 0) + (inside.last != before.last && inside.last < a.out);
+    s.pieces +=
+        (inside.first != before.first && inside.first > 0) + (inside.last != before.last && inside.last < a.out);
     before = inside;
   }
   return s;
@@ -188,11 +189,13 @@ bool in_parts(const Correlation& q, double part_px) {
 View view_part(const Correlation& q, i64 n0, const Piece& h, const Piece& w, const float* x, i64 C) {
   const i64 row = q.w.in * q.ldx, image = q.h.in * row;
   View v{};
-  v.x = x + n0 * image + q.h.at(h.first, h.taps.first) * row + q.w.at(w.first, w.taps.first) * q.ldx;
+  v.x = x + n0 * image;
   v.px_step = q.w.stride * q.ldx, v.row_step = q.h.stride * row, v.image_step = image;
   v.nh = h.taps.last - h.taps.first, v.tap_row = q.h.step * row;
   v.nw = w.taps.last - w.taps.first, v.tap_col = q.w.step * q.ldx;
   v.run = C;
+  if (v.nh * v.nw == 0) v.nh = v.nw = 0;
+  if (v.nh > 0) v.x += q.h.at(h.first, h.taps.first) * row + q.w.at(w.first, w.taps.first) * q.ldx;
   join_taps(v, C);
   return v;
 }

@@ -151,7 +151,7 @@ __attribute__((noinline)) void put_some(const TapTile& t, i64 rows, i64 width, c
 }
 
 template <int MR, int NV>
-NACRE_INLINE void put_rows(const TapTile& t, const Vec (&acc)[MR][NV]) {
+NACRE_INLINE void put_rows(const TapTile& t, Vec (&acc)[MR][NV]) {
   if (t.n < NV * kLanes) {
     float sums[MR * NV * kLanes];
     NACRE_UNROLL for (int i = 0; i < MR; ++i) {
@@ -159,11 +159,14 @@ NACRE_INLINE void put_rows(const TapTile& t, const Vec (&acc)[MR][NV]) {
     }
     return put_some(t, MR, NV * kLanes, sums);
   }
-  NACRE_UNROLL for (int i = 0; i < MR; ++i) {
-    float* dw = t.dw + t.row_at[i];
-    NACRE_UNROLL for (int v = 0; v < NV; ++v) {
-      store(dw + v * kLanes, t.add ? load(dw + v * kLanes) + acc[i][v] : acc[i][v]);
+  float* const dw = t.dw;
+  if (t.add) {
+    NACRE_UNROLL for (int i = 0; i < MR; ++i) {
+      NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] += load(dw + t.row_at[i] + v * kLanes);
     }
+  }
+  NACRE_UNROLL for (int i = 0; i < MR; ++i) {
+    NACRE_UNROLL for (int v = 0; v < NV; ++v) store(dw + t.row_at[i] + v * kLanes, acc[i][v]);
   }
 }
 

@@ -9,21 +9,22 @@
 namespace nacre::NACRE_ISA {
 namespace few {
 
-constexpr int kMost = kLanes * 3 / 4;                            // outputs,
+constexpr int kMost = kLanes * 3 / 4;          // outputs; for the gradient of w,
+constexpr int kMostGradient = kLanes * 5 / 2;  // which has no lanes to add up;
 constexpr int kAtOnce = kLanes >= 16 ? 4 : kLanes >= 8 ? 2 : 1;  // of a tile
 constexpr int kSums = kLanes >= 16 ? 24 : kLanes >= 8 ? 12 : 8;
 constexpr int most_vectors(int outputs) { return static_cast<int>(min_of(12, kSums / outputs)); }
 
-// Whether `outputs` channels of one group fill lanes better this way. A sum ends with `finish` multiply-adds' worth of adding
-// up lanes, a vector of outputs with `store` to write some of its lanes.
-NACRE_INLINE bool takes(i64 outputs, i64 groups, const Correlation& q, i64 finish, i64 store) {
-  if (groups != 1 || outputs < 1 || outputs > kMost) return false;
+// Whether `outputs` channels of one group, at most `most`, fill lanes better this way. A sum ends with adding up its lanes,
+// worth `finish` multiply-adds, a vector of outputs with writing some of its lanes, worth `store`.
+NACRE_INLINE bool takes(i64 outputs, i64 most, i64 groups, const Correlation& q, i64 finish, i64 store) {
+  if (groups != 1 || outputs < 1 || outputs > most) return false;
   const bool joined = q.w.step == 1 && q.ldx == q.C;
   const i64 run = joined ? q.w.taps * q.C : q.C;
   const Count runs = Count(q.h.taps) * Count(joined ? 1 : q.w.taps);
   const Count vectors = runs * Count(ceil_div(run, kLanes)), K = runs * Count(run);
   return 2 * run >= kLanes && K.ok() && K.value() < i64{1} << 40 &&
-         8 * outputs * (vectors.value() + finish) <= 7 * (K.value() + store);
+         8 * outputs * (vectors.value() + finish) <= 7 * (K.value() * ceil_div(outputs, kLanes) + store);
 }
 
 NACRE_INLINE i64 whole_vectors(i64 n) { return ceil_div(n, kLanes) * kLanes; }

@@ -78,7 +78,7 @@ Plan plan(const Conv2DShape& s) {
   p.product = t == 1 && s.G == 1 && px > 0 && s.C >= (p.gathers ? kFewGathered : 1) && s.O > 0 &&
               floats <= kFarFloats && everywhere_inside(p.q.h) && everywhere_inside(p.q.w);
   const Count few_sums = taps * Count(few::whole_vectors(p.Cg)) * Count(p.Og);
-  p.few = few::takes(p.Og, s.G, p.q, 0, 0) && few_sums.ok() && few_sums.value() <= kSumFloats &&
+  p.few = few::takes(p.Og, few::kMostGradient, s.G, p.q, 0, 0) && few_sums.ok() && few_sums.value() <= kSumFloats &&
           (!p.product || p.Og <= few::kAtOnce);
   p.product = p.product && !p.few;
   p.OB = equal_blocks(max_of(p.Og, 1), t > 1 ? 64 : p.Cg <= 128 ? 256 : 128, kPanel);

@@ -48,7 +48,7 @@ Pass plan(Correlation q, i64 G, i64 O, i64 shared, bool exact, bool packed) {
   const Count k = Count(q.h.taps) * Count(q.w.taps) * Count(q.C);
   p.K = k.ok() ? k.value() : i64{1} << 60;
   p.panels = ceil_div(O, kPanel);
-  p.few = !packed && shared == 0 && few::takes(O, G, q, kLaneSums, kSomeLanes);
+  p.few = !packed && shared == 0 && few::takes(O, few::kMost, G, q, kLaneSums, kSomeLanes);
   const bool points =
       exact && shared == 0 && everywhere_inside(q.h) && everywhere_inside(q.w);  // nothing is ever copied
   p.parts =

@@ -24,8 +24,8 @@ void swap(i64& a, i64& b) {
 // The units of one phase where outputs are too few to fill a vector.
 void run_few(const Conv2DShape& s, const Pass& p, const Correlation& q, bool swapped, i64 begin, i64 end,
              const Operands& at, Scratch scratch) {
-  float* w = reinterpret_cast<float*>(scratch.at);  // as large as the panels that the other way needs
-  Piece* columns = reinterpret_cast<Piece*>(w + round16(p.K) * kPanel);
+  float* w = reinterpret_cast<float*>(scratch.at);
+  Piece* columns = reinterpret_cast<Piece*>(w + few_weights(p));
   Piece* rows = columns + p.cut.wb;
   float* sums = reinterpret_cast<float*>(rows + p.cut.hb);
   const i64 O = p.O;

@@ -9,8 +9,8 @@
 namespace nacre::NACRE_ISA {
 namespace few {
 
-constexpr int kMost = kLanes * 3 / 4;          // outputs; for the gradient of w,
-constexpr int kMostGradient = kLanes * 5 / 2;  // which has no lanes to add up;
+constexpr int kMost = kLanes >= 8 ? 12 : 3;                      // outputs; for the gradient of w,
+constexpr int kMostGradient = kLanes * 5 / 2;                    // which has no lanes to add up;
 constexpr int kAtOnce = kLanes >= 16 ? 4 : kLanes >= 8 ? 2 : 1;  // of a tile
 constexpr int kSums = kLanes >= 16 ? 24 : kLanes >= 8 ? 12 : 8;
 constexpr int most_vectors(int outputs) { return static_cast<int>(min_of(12, kSums / outputs)); }

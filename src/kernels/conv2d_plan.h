@@ -109,12 +109,14 @@ Unit unit_at(const Pass& p, i64 u, bool by_block) {
 
 i64 round16(i64 n) { return ceil_div(n, 16) * 16; }
 
+// Floats that hold the weights of few outputs, whose runs of taps fill whole vectors.
+i64 few_weights(const Pass& p) { return round16(p.K) * 2 * few::kMost; }
+
 // Floats of workspace: panels, block copy with slack, then three offsets per pixel.
 Count scratch_floats(const Pass& p) {
   if (p.few) {  // weights, pieces of both axes, sums of an image
     const Count pieces = (Count(p.cut.wb) + Count(p.cut.hb)) * Count(sizeof(Piece) / sizeof(float));
-    return Count(round16(p.K)) * Count(kPanel) + pieces + Count(p.cut.hb) * Count(p.cut.wb) * Count(few::kMost) +
-           Count(64);
+    return Count(few_weights(p)) + pieces + Count(p.cut.hb) * Count(p.cut.wb) * Count(few::kMost) + Count(64);
   }
   return Count(p.K) * Count(p.together * kPanel) + Count(round16(p.cut.floats) + kSlack) +
          Count(p.cut.nb) * Count(p.cut.hb) * Count(p.cut.wb) * Count(6) +

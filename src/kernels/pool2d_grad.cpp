@@ -9,8 +9,13 @@ namespace {
 // from one position to the next without dividing.
 struct Over {
   i64 K, S, P, out;
-  i64 first = 0, last = 0;
-  inline __attribute__((always_inline)) void move_to(i64 i) {
+  i64 first, last;
+
+  Over(i64 window, i64 stride, i64 padding, i64 outputs, i64 i) : K(window), S(stride), P(padding), out(outputs) {
+    first = last = min_of(max_of(floor_div(i + P - K, S), 0), out);
+    move_to(i);
+  }
+  NACRE_INLINE_MEMBER void move_to(i64 i) {
     while (last < out && last * S <= i + P) ++last;
     while (first < last && first * S + K <= i + P) ++first;
   }
@@ -27,8 +32,8 @@ NACRE_INLINE void for_each_pixel(const Pool2DShape& s, Slice units, F pixel) {
   const i64 per = gradient_rows(s), rows = s.N * s.H;
   for (i64 r = units.begin * per, end = min_of(units.end * per, rows); r < end; ++r) {
     const i64 n = r / s.H, ih = r % s.H;
-    Over h{s.KH, s.SH, s.PT, s.OH}, w{s.KW, s.SW, s.PL, s.OW};
-    h.move_to(ih);
+    const Over h(s.KH, s.SH, s.PT, s.OH, ih);
+    Over w(s.KW, s.SW, s.PL, s.OW, 0);
     for (i64 iw = 0; iw < s.W; ++iw) {
       w.move_to(iw);
       pixel(Seeing{h.first, h.last, w.first, w.last, ih + s.PT - h.first * s.SH, iw + s.PL - w.first * s.SW},
@@ -41,6 +46,7 @@ NACRE_INLINE void for_each_pixel(const Pool2DShape& s, Slice units, F pixel) {
 
 // f(vectors, whole, c, n) for the floats [0, C): 4 vectors at once, or 2, of which the second ends at C at the latest.
 // Vector v begins at channel_of<vectors>(v, c, C).
+constexpr int kMany = kLanes == 8 ? 8 : 4;
 template <int n>
 struct Vectors {
   constexpr operator int() const { return n; }
@@ -52,7 +58,8 @@ NACRE_INLINE void each_vectors(i64 C, F f) {
     return;
   }
   i64 c = 0;
-  for (; c + 4 * kLanes <= C; c += 4 * kLanes) f(Vectors<4>(), Yes(), c, kLanes);
+  for (; c + kMany * kLanes <= C; c += kMany * kLanes) f(Vectors<kMany>(), Yes(), c, kLanes);
+  if (kMany > 4 && c + 4 * kLanes <= C) f(Vectors<4>(), Yes(), c, kLanes), c += 4 * kLanes;
   for (; c < C; c += 2 * kLanes) f(Vectors<2>(), Yes(), min_of(c, C - kLanes), kLanes);
 }
 template <int NV>
@@ -384,34 +391,87 @@ void apart_mean_grad_rows(const Pool2DShape& s, Slice units, const float* dy, fl
   }
 }
 
-// `share` of windows that are whole.
-template <int NV, bool whole>
-NACRE_INLINE void mean_grad_vectors(const Pool2DShape& s, const Seeing& win, bool inside, Vec share, i64 c, i64 n,
-                                    const float* dy, float* dx) {
-  const i64 ldy = ldy_of(s), C = s.C, nw = win.w1 - win.w0, row = s.OW * ldy;
-  Vec sum[NV];
-  i64 channel[NV];
-  NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] = zero(), channel[v] = channel_of<NV>(v, c, C);
-  dy += win.h0 * row + win.w0 * ldy;
-  for (i64 h = win.h0; h < win.h1; ++h, dy += row) {
-    const float* g = dy;
-    for (i64 w = 0; w < nw; ++w, g += ldy) {
-      Vec part = share;
-      if (!inside) {
-        const i64 top = h * s.SH - s.PT, left = (win.w0 + w) * s.SW - s.PL;
-        const i64 seen = (min_of(top + s.KH, s.H) - max_of(top, 0)) * (min_of(left + s.KW, s.W) - max_of(left, 0));
-        part = set1(1.0f / static_cast<float>(seen));
-      }
-      NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] = fma(get<whole>(g + channel[v], n), part, sum[v]);
-    }
-  }
-  NACRE_UNROLL for (int v = 0; v < NV; ++v) put<whole>(dx + channel[v], sum[v], n);
+// Windows that overlap. The share of a window is that of its rows times that of its columns, so that rows are added up once
+// for all pixels that see a column, a block of columns and of rows at a time.
+constexpr i64 kMeanColumns = 32, kMeanRows = 8;
+
+// 1 / (how many taps of window o lie in the image)
+float share_of(i64 o, i64 K, i64 S, i64 P, i64 n) {
+  return 1.0f / static_cast<float>(min_of(o * S - P + K, n) - max_of(o * S - P, 0));
 }
 
-void mean_grad_pixel(const Pool2DShape& s, const Seeing& win, bool inside, Vec share, const float* dy, float* dx) {
-  each_vectors(s.C, [&](auto vectors, auto whole, i64 c, i64 n) __attribute__((always_inline)) {
-    mean_grad_vectors<vectors, whole>(s, win, inside, share, c, n, dy, dx);
-  });
+// What rows [h0, h0 + rows) of windows give to a row of dx; `add` to what others gave.
+struct MeanRows {
+  const float* dy;
+  i64 rows;
+  float share[kMeanRows];
+  bool add;
+};
+
+template <int NV, bool whole>
+void mean_grad_vectors(const Pool2DShape& s, const MeanRows& m, i64 c, i64 n, float* dx) {
+  const i64 ldy = ldy_of(s), ldx = ldx_of(s), row = s.OW * ldy, OW = s.OW, W = s.W, rows = m.rows;
+  const Range inner = range_within(-s.PL, s.SW, OW, 0, W - s.KW + 1);
+  const float share = 1.0f / static_cast<float>(s.KW);
+  const i64 second = channel_of<NV>(1, c, s.C) - c;
+  const auto at = [=](int v) __attribute__((always_inline)) { return NV == 2 && v == 1 ? second : v * kLanes; };
+  Vec column[kMeanColumns][NV];
+  for (i64 w0 = 0; w0 < OW; w0 += kMeanColumns) {
+    const i64 w1 = min_of(w0 + kMeanColumns, OW);
+    const float* g = m.dy + w0 * ldy + c;
+    for (i64 w = w0; w < w1; ++w, g += ldy) {
+      Vec sum[NV];
+      const Vec part = set1(w >= inner.first && w < inner.last ? share : share_of(w, s.KW, s.SW, s.PL, W));
+      NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] = get<whole>(g + at(v), n) * set1(m.share[0]);
+      const float* below = g + row;
+      for (i64 h = 1; h < rows; ++h, below += row) {
+        const Vec of_row = set1(m.share[h]);
+        NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] = fma(get<whole>(below + at(v), n), of_row, sum[v]);
+      }
+      NACRE_UNROLL for (int v = 0; v < NV; ++v) column[w - w0][v] = sum[v] * part;
+    }
+    const i64 before = w0 * s.SW - s.PL, behind = (w1 - 1) * s.SW - s.PL + max_of(s.KW, s.SW);
+    const i64 begin = w0 == 0 ? 0 : min_of(max_of(before, 0), W), end = w1 == OW ? W : min_of(behind, W);
+    Over see(s.KW, s.SW, s.PL, w1, begin);
+    const bool all_add = m.add;
+    float* to = dx + begin * ldx + c;
+    for (i64 iw = begin; iw < end; ++iw, to += ldx) {
+      see.move_to(iw);
+      i64 w = max_of(see.first, w0) - w0;
+      const i64 last = see.last - w0;
+      Vec sum[NV];
+      if (all_add || see.first < w0 || w >= last) {
+        const bool add = all_add || see.first < w0;
+        NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] = add ? get<whole>(to + at(v), n) : zero();
+      } else {
+        NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] = column[w][v];
+        ++w;
+      }
+      for (; w < last; ++w) {
+        NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] += column[w][v];
+      }
+      NACRE_UNROLL for (int v = 0; v < NV; ++v) put<whole>(to + at(v), sum[v], n);
+    }
+  }
+}
+
+void mean_grad_rows(const Pool2DShape& s, Slice units, const float* dy, float* dx) {
+  const i64 ldx = ldx_of(s), ldy = ldy_of(s), per = gradient_rows(s), rows = s.N * s.H;
+  for (i64 r = units.begin * per, end = min_of(units.end * per, rows); r < end; ++r) {
+    const Over h(s.KH, s.SH, s.PT, s.OH, r % s.H);
+    float* to = dx + r * s.W * ldx;
+    if (h.first == h.last || s.OW == 0) {
+      for (i64 iw = 0; iw < s.W; ++iw) zero_channels(to + iw * ldx, s.C);
+      continue;
+    }
+    for (i64 h0 = h.first; h0 < h.last; h0 += kMeanRows) {
+      MeanRows m{dy + (r / s.H * s.OH + h0) * s.OW * ldy, min_of(h.last - h0, kMeanRows), {}, h0 > h.first};
+      for (i64 k = 0; k < m.rows; ++k) m.share[k] = share_of(h0 + k, s.KH, s.SH, s.PT, s.H);
+      each_vectors(s.C, [&](auto vectors, auto whole, i64 c, i64 n) {
+        mean_grad_vectors<vectors, whole>(s, m, c, n, to);
+      });
+    }
+  }
 }
 
 }  // namespace
@@ -428,24 +488,12 @@ void max_pool2d_grad_x(const Pool2DShape& s, Slice rows, const float* dy, const 
 
 Facts avg_pool2d_grad_x_facts(const Pool2DShape& s) { return facts_of(s, false, false); }
 
-void avg_pool2d_grad_x(const Pool2DShape& s, Slice rows, const float* dy, float* dx) {
+void avg_pool2d_grad_x(const Pool2DShape& shape, Slice rows, const float* dy, float* dx) {
+  Pool2DShape s = shape;
+  if (s.OH == 1) s.SH = max_of(s.SH, s.KH);  // one window does not overlap
+  if (s.OW == 1) s.SW = max_of(s.SW, s.KW);
   if (s.SH >= s.KH && s.SW >= s.KW) return apart_mean_grad_rows(s, rows, dy, dx);
-  const i64 ldx = ldx_of(s), ldy = ldy_of(s);
-  const Vec share = set1(1.0f / static_cast<float>(s.KH * s.KW));
-  const bool by_one = s.KH == 3 && s.KW == 3 && s.SH == 1 && s.SW == 1;
-  // Windows [h.first, h.last) x [w.first, w.last) lie in the image.
-  const Range h = range_within(-s.PT, s.SH, s.OH, 0, s.H - s.KH + 1);
-  const Range w = range_within(-s.PL, s.SW, s.OW, 0, s.W - s.KW + 1);
-  for_each_pixel(s, rows, [&](const Seeing& win, i64 first, i64 px) {
-    const bool inside = win.h0 >= h.first && win.h1 <= h.last && win.w0 >= w.first && win.w1 <= w.last;
-    if (by_one && inside && win.h1 - win.h0 == 3 && win.w1 - win.w0 == 3) {
-      if (win.w0 > w.first) return;  // went with the first pixel of the row that three windows see
-      const float* from = dy + (first + win.h0 * s.OW + win.w0) * ldy;
-      means_by_one(from, s.OW * ldy, ldy, w.last - w.first - 2, s.C, dx + px * ldx, ldx);
-      return;
-    }
-    mean_grad_pixel(s, win, inside, share, dy + first * ldy, dx + px * ldx);
-  });
+  mean_grad_rows(s, rows, dy, dx);
 }
 
 }  // namespace nacre::NACRE_ISA

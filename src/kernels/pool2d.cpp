@@ -8,14 +8,6 @@ constexpr i64 kWideChannels = 256;  // that an average takes row by row of its w
 constexpr i64 kBlockRows = 4;       // of windows that go together
 constexpr i64 kAheadFloats = 256;   // that are asked for ahead: rows in turn are no pattern that caches foresee
 
-// What one window sees: taps h x w from x (the pixel of its first valid tap).
-struct Seen {
-  const float* x;
-  i64 row, px;  // steps of x
-  i64 nh, nw;
-  i32 tap, tap_row;  // number of the first valid tap, and of taps in a row of the window
-};
-
 // The largest value so far and its tap.
 struct Best {
   Vec value;
@@ -180,89 +172,10 @@ bool max_windows(const Windows<KH, KW>& k) {
   return any(isnan(check[0] + check[1]));
 }
 
-template <int NV, bool whole>
-NACRE_INLINE void add_pixel(Vec (&sum)[NV], const float* x, i64 n) {
-  NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] += get<whole>(x + v * kLanes, n);
-}
-
-// y = scale * sum
-template <int NV, int KH, int KW, bool whole>
-NACRE_INLINE void mean_vectors(const Seen& seen, i64 c, i64 n, Vec scale, float* y) {
-  const float* x = seen.x + c;
-  Vec sum[NV];
-  NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] = zero();
-  if constexpr (KH > 0) {
-    NACRE_UNROLL for (i64 h = 0; h < KH; ++h) {
-      NACRE_UNROLL for (i64 w = 0; w < KW; ++w) add_pixel<NV, whole>(sum, x + h * seen.row + w * seen.px, n);
-    }
-  } else {
-    for (i64 h = 0; h < seen.nh; ++h) {
-      for (i64 w = 0; w < seen.nw; ++w) add_pixel<NV, whole>(sum, x + h * seen.row + w * seen.px, n);
-    }
-  }
-  NACRE_UNROLL for (int v = 0; v < NV; ++v) put<whole>(y + c + v * kLanes, sum[v] * scale, n);
-}
-
-template <int KH, int KW>
-void mean_pixels(Seen seen, i64 pixels, i64 x_step, i64 C, float* y, i64 y_step) {
-  const i64 count = seen.nh * seen.nw;
-  const Vec scale = set1(count > 0 ? 1.0f / static_cast<float>(count) : 0.0f);
-  for (i64 i = 0; i < pixels; ++i, seen.x += x_step, y += y_step) {
-    i64 c = 0;
-    for (; KH == 0 && c + 8 * kLanes <= C; c += 8 * kLanes) mean_vectors<8, KH, KW, true>(seen, c, kLanes, scale, y);
-    for (; c + 4 * kLanes <= C; c += 4 * kLanes) mean_vectors<4, KH, KW, true>(seen, c, kLanes, scale, y);
-    for (; c + kLanes <= C; c += kLanes) mean_vectors<1, KH, KW, true>(seen, c, kLanes, scale, y);
-    if (c < C) mean_vectors<1, KH, KW, false>(seen, c, C - c, scale, y);
-  }
-}
-
-// The same a row of the window at a time, with sums in y: pixels of many channels lie so far apart that those of all rows
-// would push each other out of the cache.
-void mean_by_rows(Seen seen, i64 pixels, i64 x_step, i64 C, float* y, i64 y_step) {
-  const i64 nh = seen.nh, nw = seen.nw;
-  const Vec scale = set1(1.0f / static_cast<float>(nh * nw));
-  for (i64 i = 0; i < pixels; ++i, seen.x += x_step, y += y_step) {
-    for (i64 h = 0; h < nh; ++h) {
-      const float* x = seen.x + h * seen.row;
-      for (i64 c = 0; c < C; c += kLanes) {
-        const i64 n = min_of(C - c, kLanes);
-        Vec sum = load(x + c, n);
-        for (i64 w = 1; w < nw; ++w) sum += load(x + w * seen.px + c, n);
-        if (h > 0) sum += load(y + c, n);
-        store(y + c, h + 1 < nh ? sum : sum * scale, n);
-      }
-    }
-  }
-}
-
-// The window whose first tap is at (ih, iw) of image n.
-NACRE_INLINE Seen window_at(const Pool2DShape& s, const float* x, i64 n, i64 ih, i64 iw) {
-  const i64 ld = ldx_of(s);
-  const Range h = taps_within(ih, s.KH, s.H), w = taps_within(iw, s.KW, s.W);
-  Seen seen{};
-  seen.nh = max_of(h.last - h.first, 0);
-  seen.nw = max_of(w.last - w.first, 0);
-  if (seen.nh == 0 || seen.nw == 0) seen.nh = seen.nw = 0;
-  seen.row = s.W * ld;
-  seen.px = ld;
-  seen.tap = static_cast<i32>(h.first * s.KW + w.first);
-  seen.tap_row = static_cast<i32>(s.KW);
-  if (seen.nh) seen.x = x + ((n * s.H + ih + h.first) * s.W + iw + w.first) * ld;
-  return seen;
-}
-
-// Calls row(seen, first output pixel, number of output pixels) for runs of pixels whose windows see equally much: the
-// columns at the left and right edge one by one, those between together.
-template <class F>
-NACRE_INLINE void for_each_window(const Pool2DShape& s, Slice units, const float* x, F row) {
-  const i64 per = forward_rows(s), rows = s.N * s.OH;
-  const Range inner = range_within(-s.PL, s.SW, s.OW, 0, s.W - s.KW + 1);
-  for (i64 r = units.begin * per, end = min_of(units.end * per, rows); r < end; ++r) {
-    for (i64 ow = 0, run; ow < s.OW; ow += run) {
-      run = ow >= inner.first && ow < inner.last ? inner.last - ow : 1;
-      row(window_at(s, x, r / s.OH, r % s.OH * s.SH - s.PT, ow * s.SW - s.PL), r * s.OW + ow, run);
-    }
-  }
+// Whether every window sees something of the image, and there are windows.
+bool all_see_something(const Pool2DShape& s) {
+  const auto along = [](i64 K, i64 S, i64 P, i64 n, i64 out) { return out > 0 && P < K && (out - 1) * S - P < n; };
+  return along(s.KH, s.SH, s.PT, s.H, s.OH) && along(s.KW, s.SW, s.PL, s.W, s.OW);
 }
 
 // The taps of a window that lie within the image, and for each that does not another one behind them.
@@ -341,12 +254,9 @@ void max_pool_quads(const Pool2DShape& s, Slice units, const float* x, float* y,
   }
 }
 
-// Whether every window sees something of an axis.
-bool all_see(i64 K, i64 S, i64 P, i64 n, i64 out) { return P < K && (out - 1) * S - P < n; }
-
 template <bool index, bool wide>
 void max_pool_rows(const Pool2DShape& s, Slice units, const float* x, float* y, u8* at) {
-  if (s.OH > 0 && all_see(s.KH, s.SH, s.PT, s.H, s.OH) && all_see(s.KW, s.SW, s.PL, s.W, s.OW)) {
+  if (all_see_something(s)) {
     if (s.KH == 3 && s.KW == 3 && s.SH == 1 && s.SW == 1) return max_pool_blocks<3, 3, 1, index>(s, units, x, y, at);
     if (s.KH == 3 && s.KW == 3 && s.SH == 2 && s.SW == 2) return max_pool_blocks<3, 3, 2, index>(s, units, x, y, at);
     if (s.KH == 2 && s.KW == 2 && s.SH == 2 && s.SW == 2) return max_pool_quads<index>(s, units, x, y, at);
@@ -354,11 +264,13 @@ void max_pool_rows(const Pool2DShape& s, Slice units, const float* x, float* y, 
   const i64 ldy = ldy_of(s), step = s.SW * ldx_of(s);
   for_each_window(s, units, x, [&](const Seen& seen, i64 px, i64 run) {
     float* to = y + px * ldy;
-    if (seen.nh == 0) {  // sees nothing
-      each_vector(s.C, 0, [&](auto whole, i64 c, i64 n) __attribute__((always_inline)) {
-        put<whole>(to + c, set1(-__builtin_inff()), n);
-        if (index) put_index<whole, wide>(at, px * s.C + c, set1i(0), n);
-      });
+    if (seen.nh == 0) {  // they see nothing
+      for (i64 i = 0; i < run; ++i) {
+        each_vector(s.C, 0, [&](auto whole, i64 c, i64 n) __attribute__((always_inline)) {
+          put<whole>(to + i * ldy + c, set1(-__builtin_inff()), n);
+          if (index) put_index<whole, wide>(at, (px + i) * s.C + c, set1i(0), n);
+        });
+      }
     } else {
       max_pixels<index, wide>(seen, run, step, s.C, to, ldy, at, px * s.C);
     }
@@ -377,24 +289,6 @@ void max_pool2d(const Pool2DShape& s, Slice rows, const float* x, float* y, u8* 
   } else {
     max_pool_rows<true, false>(s, rows, x, y, index);
   }
-}
-
-Facts avg_pool2d_facts(const Pool2DShape& s) { return facts_of(s, true, false); }
-
-void avg_pool2d(const Pool2DShape& s, Slice rows, const float* x, float* y) {
-  const i64 ldy = ldy_of(s), step = s.SW * ldx_of(s);
-  for_each_window(s, rows, x, [&](const Seen& seen, i64 px, i64 run) {
-    float* to = y + px * ldy;
-    if (seen.nh == 2 && seen.nw == 2) {
-      mean_pixels<2, 2>(seen, run, step, s.C, to, ldy);
-    } else if (seen.nh == 3 && seen.nw == 3 && s.SW == 1) {
-      means_by_one(seen.x, seen.row, seen.px, run, s.C, to, ldy);
-    } else if (seen.nh > 1 && s.C > kWideChannels) {
-      mean_by_rows(seen, run, step, s.C, to, ldy);
-    } else {
-      mean_pixels<0, 0>(seen, run, step, s.C, to, ldy);
-    }
-  });
 }
 
 }  // namespace nacre::NACRE_ISA

@@ -5,22 +5,6 @@
 namespace nacre::NACRE_ISA {
 namespace {
 
-// The windows that see input position i along one axis: outputs [first, last), output o through tap i + P - o*S. Moves
-// from one position to the next without dividing.
-struct Over {
-  i64 K, S, P, out;
-  i64 first, last;
-
-  Over(i64 window, i64 stride, i64 padding, i64 outputs, i64 i) : K(window), S(stride), P(padding), out(outputs) {
-    first = last = min_of(max_of(floor_div(i + P - K, S), 0), out);
-    move_to(i);
-  }
-  NACRE_INLINE_MEMBER void move_to(i64 i) {
-    while (last < out && last * S <= i + P) ++last;
-    while (first < last && first * S + K <= i + P) ++first;
-  }
-};
-
 struct Seeing {  // that see one pixel of dx
   i64 h0, h1, w0, w1;
   i64 tap_h, tap_w;  // tap of window (h0, w0); the next window sees it through a tap lower by the stride
@@ -46,7 +30,6 @@ NACRE_INLINE void for_each_pixel(const Pool2DShape& s, Slice units, F pixel) {
 
 // f(vectors, whole, c, n) for the floats [0, C): 4 vectors at once, or 2, of which the second ends at C at the latest.
 // Vector v begins at channel_of<vectors>(v, c, C).
-constexpr int kMany = kLanes == 8 ? 8 : 4;
 template <int n>
 struct Vectors {
   constexpr operator int() const { return n; }
@@ -58,8 +41,7 @@ NACRE_INLINE void each_vectors(i64 C, F f) {
     return;
   }
   i64 c = 0;
-  for (; c + kMany * kLanes <= C; c += kMany * kLanes) f(Vectors<kMany>(), Yes(), c, kLanes);
-  if (kMany > 4 && c + 4 * kLanes <= C) f(Vectors<4>(), Yes(), c, kLanes), c += 4 * kLanes;
+  for (; c + 4 * kLanes <= C; c += 4 * kLanes) f(Vectors<4>(), Yes(), c, kLanes);
   for (; c < C; c += 2 * kLanes) f(Vectors<2>(), Yes(), min_of(c, C - kLanes), kLanes);
 }
 template <int NV>
@@ -353,127 +335,6 @@ void max_grad_rows(const Pool2DShape& s, Slice units, const float* dy, const u8*
   });
 }
 
-// ---- means ----
-
-// A share of one window's gradient for each of some pixels.
-void hand_shares(const float* dy, float share, float* dx, i64 pixels, i64 ldx, i64 C) {
-  const Vec factor = set1(share);
-  for (i64 px = 0; px < pixels; ++px, dx += ldx) {
-    i64 c = 0;
-    for (; c + 4 * kLanes <= C; c += 4 * kLanes) {
-      NACRE_UNROLL for (int v = 0; v < 4; ++v) store(dx + c + v * kLanes, load(dy + c + v * kLanes) * factor);
-    }
-    each_vector(C, c, [=](auto whole, i64 at, i64 n) __attribute__((always_inline)) {
-      put<whole>(dx + at, get<whole>(dy + at, n) * factor, n);
-    });
-  }
-}
-
-// Windows that do not overlap: each pixel of dx has its share of one dy, or nothing.
-void apart_mean_grad_rows(const Pool2DShape& s, Slice units, const float* dy, float* dx) {
-  const i64 ldx = ldx_of(s), ldy = ldy_of(s), per = gradient_rows(s), rows = s.N * s.H;
-  for (i64 r = units.begin * per, end = min_of(units.end * per, rows); r < end; ++r) {
-    const i64 n = r / s.H, ih = r % s.H + s.PT, oh = floor_div(ih, s.SH), top = oh * s.SH - s.PT;
-    const i64 seen_h = min_of(top + s.KH, s.H) - max_of(top, 0);
-    float* dx_row = dx + r * s.W * ldx;
-    i64 done = 0;  // columns of this row
-    if (oh >= 0 && oh < s.OH && ih - oh * s.SH < s.KH) {
-      for (i64 ow = 0; ow < s.OW; ++ow) {
-        const i64 first = max_of(ow * s.SW - s.PL, 0), last = min_of(ow * s.SW - s.PL + s.KW, s.W);
-        for (; done < min_of(first, s.W); ++done) zero_channels(dx_row + done * ldx, s.C);
-        if (first >= last) continue;
-        const float share = 1.0f / static_cast<float>(seen_h * (last - first));
-        hand_shares(dy + ((n * s.OH + oh) * s.OW + ow) * ldy, share, dx_row + done * ldx, last - done, ldx, s.C);
-        done = last;
-      }
-    }
-    for (; done < s.W; ++done) zero_channels(dx_row + done * ldx, s.C);
-  }
-}
-
-// Windows that overlap. The share of a window is that of its rows times that of its columns, so that rows are added up once
-// for all pixels that see a column, a block of columns and of rows at a time.
-constexpr i64 kMeanColumns = 32, kMeanRows = 8;
-
-// 1 / (how many taps of window o lie in the image)
-float share_of(i64 o, i64 K, i64 S, i64 P, i64 n) {
-  return 1.0f / static_cast<float>(min_of(o * S - P + K, n) - max_of(o * S - P, 0));
-}
-
-// What rows [h0, h0 + rows) of windows give to a row of dx; `add` to what others gave.
-struct MeanRows {
-  const float* dy;
-  i64 rows;
-  float share[kMeanRows];
-  bool add;
-};
-
-template <int NV, bool whole>
-void mean_grad_vectors(const Pool2DShape& s, const MeanRows& m, i64 c, i64 n, float* dx) {
-  const i64 ldy = ldy_of(s), ldx = ldx_of(s), row = s.OW * ldy, OW = s.OW, W = s.W, rows = m.rows;
-  const Range inner = range_within(-s.PL, s.SW, OW, 0, W - s.KW + 1);
-  const float share = 1.0f / static_cast<float>(s.KW);
-  const i64 second = channel_of<NV>(1, c, s.C) - c;
-  const auto at = [=](int v) __attribute__((always_inline)) { return NV == 2 && v == 1 ? second : v * kLanes; };
-  Vec column[kMeanColumns][NV];
-  for (i64 w0 = 0; w0 < OW; w0 += kMeanColumns) {
-    const i64 w1 = min_of(w0 + kMeanColumns, OW);
-    const float* g = m.dy + w0 * ldy + c;
-    for (i64 w = w0; w < w1; ++w, g += ldy) {
-      Vec sum[NV];
-      const Vec part = set1(w >= inner.first && w < inner.last ? share : share_of(w, s.KW, s.SW, s.PL, W));
-      NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] = get<whole>(g + at(v), n) * set1(m.share[0]);
-      const float* below = g + row;
-      for (i64 h = 1; h < rows; ++h, below += row) {
-        const Vec of_row = set1(m.share[h]);
-        NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] = fma(get<whole>(below + at(v), n), of_row, sum[v]);
-      }
-      NACRE_UNROLL for (int v = 0; v < NV; ++v) column[w - w0][v] = sum[v] * part;
-    }
-    const i64 before = w0 * s.SW - s.PL, behind = (w1 - 1) * s.SW - s.PL + max_of(s.KW, s.SW);
-    const i64 begin = w0 == 0 ? 0 : min_of(max_of(before, 0), W), end = w1 == OW ? W : min_of(behind, W);
-    Over see(s.KW, s.SW, s.PL, w1, begin);
-    const bool all_add = m.add;
-    float* to = dx + begin * ldx + c;
-    for (i64 iw = begin; iw < end; ++iw, to += ldx) {
-      see.move_to(iw);
-      i64 w = max_of(see.first, w0) - w0;
-      const i64 last = see.last - w0;
-      Vec sum[NV];
-      if (all_add || see.first < w0 || w >= last) {
-        const bool add = all_add || see.first < w0;
-        NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] = add ? get<whole>(to + at(v), n) : zero();
-      } else {
-        NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] = column[w][v];
-        ++w;
-      }
-      for (; w < last; ++w) {
-        NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] += column[w][v];
-      }
-      NACRE_UNROLL for (int v = 0; v < NV; ++v) put<whole>(to + at(v), sum[v], n);
-    }
-  }
-}
-
-void mean_grad_rows(const Pool2DShape& s, Slice units, const float* dy, float* dx) {
-  const i64 ldx = ldx_of(s), ldy = ldy_of(s), per = gradient_rows(s), rows = s.N * s.H;
-  for (i64 r = units.begin * per, end = min_of(units.end * per, rows); r < end; ++r) {
-    const Over h(s.KH, s.SH, s.PT, s.OH, r % s.H);
-    float* to = dx + r * s.W * ldx;
-    if (h.first == h.last || s.OW == 0) {
-      for (i64 iw = 0; iw < s.W; ++iw) zero_channels(to + iw * ldx, s.C);
-      continue;
-    }
-    for (i64 h0 = h.first; h0 < h.last; h0 += kMeanRows) {
-      MeanRows m{dy + (r / s.H * s.OH + h0) * s.OW * ldy, min_of(h.last - h0, kMeanRows), {}, h0 > h.first};
-      for (i64 k = 0; k < m.rows; ++k) m.share[k] = share_of(h0 + k, s.KH, s.SH, s.PT, s.H);
-      each_vectors(s.C, [&](auto vectors, auto whole, i64 c, i64 n) {
-        mean_grad_vectors<vectors, whole>(s, m, c, n, to);
-      });
-    }
-  }
-}
-
 }  // namespace
 
 Facts max_pool2d_grad_x_facts(const Pool2DShape& s) { return facts_of(s, false, true); }
@@ -484,16 +345,6 @@ void max_pool2d_grad_x(const Pool2DShape& s, Slice rows, const float* dy, const 
   } else {
     max_grad_rows<false>(s, rows, dy, index, dx);
   }
-}
-
-Facts avg_pool2d_grad_x_facts(const Pool2DShape& s) { return facts_of(s, false, false); }
-
-void avg_pool2d_grad_x(const Pool2DShape& shape, Slice rows, const float* dy, float* dx) {
-  Pool2DShape s = shape;
-  if (s.OH == 1) s.SH = max_of(s.SH, s.KH);  // one window does not overlap
-  if (s.OW == 1) s.SW = max_of(s.SW, s.KW);
-  if (s.SH >= s.KH && s.SW >= s.KW) return apart_mean_grad_rows(s, rows, dy, dx);
-  mean_grad_rows(s, rows, dy, dx);
 }
 
 }  // namespace nacre::NACRE_ISA

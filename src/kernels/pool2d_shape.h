@@ -44,7 +44,7 @@ inline i64 rows_per_unit(i64 width, i64 C, i64 reads) {
 inline i64 forward_rows(const Pool2DShape& s) { return rows_per_unit(s.OW, s.C, min_of(s.KH, 64) * min_of(s.KW, 64)); }
 inline i64 gradient_rows(const Pool2DShape& s) { return rows_per_unit(s.W, s.C, 1); }
 
-inline Facts facts_of(const Pool2DShape& s, bool forward, bool has_index) {
+__attribute__((noinline)) inline Facts facts_of(const Pool2DShape& s, bool forward, bool has_index) {
   Facts f;
   f.error = shape_error(s);
   if (f.error) return f;
@@ -127,50 +127,69 @@ NACRE_INLINE void each_vector_as(i64 C, i64 c, F f) {
 }
 template <class F>
 NACRE_INLINE void each_vector(i64 C, i64 c, F f) {
-  if (C < kLanes) each_vector_as<false>(C, c, [&](i64 at) __attribute__((always_inline)) { f(No(), at, C); });
-  else each_vector_as<true>(C, c, [&](i64 at) __attribute__((always_inline)) { f(Yes(), at, kLanes); });
+  if (C < kLanes)
+    each_vector_as<false>(
+        C, c, [&](i64 at) __attribute__((always_inline)) { f(No(), at, C); });
+  else
+    each_vector_as<true>(
+        C, c, [&](i64 at) __attribute__((always_inline)) { f(Yes(), at, kLanes); });
 }
 
-#if defined(__AVX512F__) || defined(__ARM_NEON)
-constexpr int kMeanVectors = 4;  // of channels, with the sums of three columns each
-#else
-constexpr int kMeanVectors = 2;
-#endif
+// The windows that see input position i along one axis: outputs [first, last), output o through tap i + P - o*S. Moves
+// from one position to the next without dividing.
+struct Over {
+  i64 S, out;
+  i64 first, last;
+  i64 first_end, last_begin;  // in inputs
 
-constexpr i64 kNearPixels = 128;  // floats from pixel to pixel at most that need not be asked for
+  Over(i64 K, i64 stride, i64 P, i64 outputs, i64 i) : S(stride), out(outputs) {
+    first = last = i + P < K ? 0 : min_of((i + P - K) / S, out);
+    first_end = first * S + K - P;
+    last_begin = last * S - P;
+    move_to(i);
+  }
+  NACRE_INLINE_MEMBER void move_to(i64 i) {
+    while (last < out && last_begin <= i) ++last, last_begin += S;
+    while (first < last && first_end <= i) ++first, first_end += S;
+  }
+};
 
-// y = scale * the sum of 3x3 pixels, for some pixels side by side: each column is added up once.
-template <int NV, bool whole>
-NACRE_INLINE void mean_of_columns(const float* x, i64 row, i64 px, i64 pixels, i64 n, Vec scale, float* y, i64 y_px) {
-  const bool ask = px > kNearPixels;
-  const auto column = [=](const float* top, int v) __attribute__((always_inline)) {
-    const float* at = top + v * kLanes;
-    return get<whole>(at, n) + get<whole>(at + row, n) + get<whole>(at + 2 * row, n);
-  };
-  Vec a[NV], b[NV];
-  NACRE_UNROLL for (int v = 0; v < NV; ++v) a[v] = column(x, v), b[v] = column(x + px, v);
-  x += 2 * px;
-  for (; pixels > 0; --pixels, x += px, y += y_px) {
-    NACRE_UNROLL for (int v = 0; v < NV; ++v) {
-      const Vec c = column(x, v);
-      if (ask) {
-        for (i64 h = 0; h < 3; ++h) prefetch(x + h * row + (v + NV) * kLanes);
-      }
-      put<whole>(y + v * kLanes, (a[v] + b[v] + c) * scale, n);
-      a[v] = b[v], b[v] = c;
+// What one window sees: taps h x w from x (the pixel of its first valid tap).
+struct Seen {
+  const float* x;
+  i64 row, px;  // steps of x
+  i64 nh, nw;
+  i32 tap, tap_row;  // number of the first valid tap, and of taps in a row of the window
+};
+
+// The window whose first tap is at (ih, iw) of image n.
+NACRE_INLINE Seen window_at(const Pool2DShape& s, const float* x, i64 n, i64 ih, i64 iw) {
+  const i64 ld = ldx_of(s);
+  const Range h = taps_within(ih, s.KH, s.H), w = taps_within(iw, s.KW, s.W);
+  Seen seen{};
+  seen.nh = max_of(h.last - h.first, 0);
+  seen.nw = max_of(w.last - w.first, 0);
+  if (seen.nh == 0 || seen.nw == 0) seen.nh = seen.nw = 0;
+  seen.row = s.W * ld;
+  seen.px = ld;
+  seen.tap = static_cast<i32>(h.first * s.KW + w.first);
+  seen.tap_row = static_cast<i32>(s.KW);
+  if (seen.nh) seen.x = x + ((n * s.H + ih + h.first) * s.W + iw + w.first) * ld;
+  return seen;
+}
+
+// Calls row(seen, first output pixel, number of output pixels) for runs of pixels whose windows see equally much: the
+// columns at the left and right edge one by one, those between together.
+template <class F>
+NACRE_INLINE void for_each_window(const Pool2DShape& s, Slice units, const float* x, F row) {
+  const i64 per = forward_rows(s), rows = s.N * s.OH;
+  const Range inner = range_within(-s.PL, s.SW, s.OW, 0, s.W - s.KW + 1);
+  for (i64 r = units.begin * per, end = min_of(units.end * per, rows); r < end; ++r) {
+    for (i64 ow = 0, run; ow < s.OW; ow += run) {
+      run = ow >= inner.first && ow < inner.last ? inner.last - ow : 1;
+      row(window_at(s, x, r / s.OH, r % s.OH * s.SH - s.PT, ow * s.SW - s.PL), r * s.OW + ow, run);
     }
   }
-}
-inline void means_by_one(const float* x, i64 row, i64 px, i64 pixels, i64 C, float* y, i64 y_px) {
-  const Vec scale = set1(1.0f / 9.0f);
-  constexpr i64 many = kMeanVectors * kLanes;
-  i64 c = 0;
-  for (; c + many <= C; c += many) {
-    mean_of_columns<kMeanVectors, true>(x + c, row, px, pixels, kLanes, scale, y + c, y_px);
-  }
-  each_vector(C, c, [=](auto whole, i64 at, i64 n) __attribute__((always_inline)) {
-    mean_of_columns<1, whole>(x + at, row, px, pixels, n, scale, y + at, y_px);
-  });
 }
 
 inline void zero_channels(float* to, i64 C) {

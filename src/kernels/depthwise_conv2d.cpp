@@ -3,7 +3,7 @@
 // nothing is copied. With M > 1 the input is spread to C*M channels first (gradient of x: summed afterwards), row by row.
 #include "kernels/conv2d.h"
 #include "kernels/depthwise_shape.h"
-#include "kernels/depthwise_walk.h"
+#include "kernels/depthwise_wide.h"
 
 namespace nacre::NACRE_ISA {
 namespace {

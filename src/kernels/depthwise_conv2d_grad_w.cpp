@@ -1,7 +1,7 @@
 // Units are parts of the pixels by blocks of channels; vectors run along the channels, and the sums of a window's taps stay in
 // registers: along walks (depthwise_walk.h) where the window is 3x3, else over blocks that are copied with their border.
 #include "kernels/depthwise_shape.h"
-#include "kernels/depthwise_walk.h"
+#include "kernels/depthwise_wide.h"
 
 namespace nacre::NACRE_ISA {
 namespace {

@@ -195,7 +195,7 @@ i64 rows_kept(const DepthwiseConv2DShape& s) {
 void walk_image(const DepthwiseConv2DShape& s, const Image& image, i64 oh, i64 end) {
   if (s.KH == 7) gather_image<7, 1>(image, oh, end);
   else if (s.KH == 5) s.SH == 1 ? gather_image<5, 1>(image, oh, end) : gather_image<5, 2>(image, oh, end);
-  else s.SH == 1 ? filter_image<1, false>(image, oh, end) : filter_image<2, false>(image, oh, end);
+  else s.SH == 1 ? filter_image<1>(image, oh, end) : filter_image<2>(image, oh, end);
 }
 
 // Channels that go over all rows of a slice together: few enough that the rows of a window stay in L1.
@@ -421,8 +421,8 @@ void depthwise_block(const DepthwiseBlockShape& s, Slice units, Scratch scratch,
         made = i + count;
       }
       image.out = band - oh * s.OW * s.D;
-      if (s.S == 1) filter_image<1, false>(image, oh, oh + rows);
-      else filter_image<2, false>(image, oh, oh + rows);
+      if (s.S == 1) filter_image<1>(image, oh, oh + rows);
+      else filter_image<2>(image, oh, oh + rows);
       third.H = third.OH = rows;
       const i64 at = (n * s.OH + oh) * s.OW * s.O;
       conv2d_packed_rows(third, rest, band, panels3, b3, s.residual ? r + at : nullptr, y + at);
@@ -505,10 +505,7 @@ void depthwise_conv2d_grad_x(const DepthwiseConv2DShape& s, Slice units, Scratch
       }
       if (s.KH == 7) gather_image<7, 1>(image, from, to);
       else if (s.KH == 5) s.SH == 1 ? gather_image<5, 1>(image, from, to) : scatter_image<5>(image, from, to);
-      else if (s.SH == 1 && s.act) filter_image<1, true>(image, from, to);
-      else if (s.SH == 1) filter_image<1, false>(image, from, to);
-      else if (s.act) filter_pairs_image<true>(image, from, to);
-      else filter_pairs_image<false>(image, from, to);
+      else s.SH == 1 ? filter_image<1>(image, from, to) : filter_pairs_image(image, from, to);
       i = stop;
       continue;
     }

@@ -12,14 +12,14 @@ struct Bounds {
 };
 
 // Sums of inputs times weights; out is dx where there is a mask.
-template <int rows, int out_rows, bool masked, bool whole>
-struct Filter : WalkRows<rows, out_rows, whole> {
-  using Base = WalkRows<rows, out_rows, whole>;
+template <int rows, int out_rows, Lanes of>
+struct Filter : WalkRows<rows, out_rows, of> {
+  using Base = WalkRows<rows, out_rows, of>;
+  static constexpr bool whole = Base::whole;
   using In = Vec;
   Vec weight[9], first;
   Bounds within;
-  i64 mask_from_out;  // in floats
-  const float* mask[out_rows];
+  const float* mask[out_rows];  // null: none, as of all lanes
   bool wanted[out_rows];
 
   NACRE_INLINE_MEMBER void set_weights(const float* w, i64 D, bool turned, const float* bias) {
@@ -33,7 +33,7 @@ struct Filter : WalkRows<rows, out_rows, whole> {
   NACRE_INLINE_MEMBER Vec add(Vec sum, Vec in, int kh, int kw) const { return fma(in, weight[kh * 3 + kw], sum); }
   NACRE_INLINE_MEMBER void finish(int row, i64 at, Vec sum) const {
     sum = min(within.ceiling, max(within.floor, sum));  // keeps NaN
-    if (masked) {
+    if (of != kAll && mask[0]) {
       const Vec h = whole ? load(mask[row] + at) : load(mask[row] + at, Base::lanes);
       sum = select(gt(h, zero()), sum);
     }
@@ -47,7 +47,7 @@ struct Filter : WalkRows<rows, out_rows, whole> {
   }
   NACRE_INLINE_MEMBER void put_next() {
     Base::put_next();
-    if (masked) {
+    if (of != kAll && mask[0]) {
       NACRE_UNROLL for (int row = 0; row < out_rows; ++row) mask[row] += Base::out_step;
     }
   }
@@ -69,11 +69,11 @@ struct Image {
 };
 
 // R rows of output from oh on, columns [ow, ow + n), channels d and up.
-template <int R, int S, bool masked, bool whole>
-void filter_walk(const Image& s, i64 oh, i64 ow, i64 n, i64 d) {
+template <int R, int S, Lanes of>
+void filter_walk(const Image& s, i64 oh, i64 ow, i64 n, i64 d, i64 skip) {
   constexpr int kRows = (R - 1) * S + 3;
-  Filter<kRows, R, masked, whole> op;
-  op.lanes = s.D - d;
+  Filter<kRows, R, of> op;
+  op.lanes = s.D, op.skip = skip;
   op.set_weights(s.w + d, s.D, s.turned, s.bias ? s.bias + d : nullptr);
   op.within = {set1(s.floor), set1(s.ceiling)};
   const i64 ih = oh * S - s.PT, iw = ow * S - s.PL;
@@ -84,7 +84,7 @@ void filter_walk(const Image& s, i64 oh, i64 ow, i64 n, i64 d) {
   NACRE_UNROLL for (int row = 0; row < R; ++row) {
     const i64 at = ((oh + row) * s.OW + ow) * s.ld_out + d;
     op.out[row] = s.out + at;
-    if (masked) op.mask[row] = s.mask + at;
+    op.mask[row] = s.mask ? s.mask + at : nullptr;
   }
   op.out_step = s.ld_out;
   const i64 right = iw + (n - 1) * S + 3 - s.IW;
@@ -94,10 +94,10 @@ void filter_walk(const Image& s, i64 oh, i64 ow, i64 n, i64 d) {
 
 // The transpose at stride 2: pairs [w0, w0 + n) of columns of R pairs of rows from pair h0 on, as far as they are rows
 // [oh, end) of out. PT and PL are those of the forward pass.
-template <int R, bool masked, bool whole>
-void filter_pairs(const Image& s, i64 h0, i64 oh, i64 end, i64 w0, i64 n, i64 d) {
-  Filter<R + 1, 2 * R, masked, whole> op;
-  op.lanes = s.D - d;
+template <int R, Lanes of>
+void filter_pairs(const Image& s, i64 h0, i64 oh, i64 end, i64 w0, i64 n, i64 d, i64 skip) {
+  Filter<R + 1, 2 * R, of> op;
+  op.lanes = s.D, op.skip = skip;
   op.set_weights(s.w + d, s.D, false, nullptr);
   op.within = {set1(s.floor), set1(s.ceiling)};
   NACRE_UNROLL for (int row = 0; row <= R; ++row) {
@@ -109,60 +109,65 @@ void filter_pairs(const Image& s, i64 h0, i64 oh, i64 end, i64 w0, i64 n, i64 d)
     const i64 i = 2 * h0 - s.PT + row, at = (i * s.OW + ow) * s.ld_out + d;
     op.wanted[row] = i >= oh && i < end;
     op.out[row] = s.out + at;
-    if (masked) op.mask[row] = s.mask + at;
+    op.mask[row] = s.mask ? s.mask + at : nullptr;
   }
   op.set_pairs(ow, n, s.OW, s.ld_out);
   walk_pairs<R>(op, n, w0<1, w0 + n> s.IW);
 }
 
-// Calls of(column, how many, channel, whole vectors?) over columns [from, to) and the channels of s.
+// Calls of(column, how many, channel, lanes to skip) over columns [from, to) and the channels of s. The last vector begins
+// early enough to be whole where there are as many channels.
 template <class Of>
 NACRE_INLINE void each_walk(i64 from, i64 to, const Image& s, Of of) {
-  const i64 end = min_of(s.d1, s.D);
+  const i64 end = min_of(s.d1, s.D), last = max_of(s.D - kLanes, 0);
   for (i64 w = from; w < to; w += kWalkColumns) {
     const i64 n = min_of(kWalkColumns, to - w);
-    for (i64 d = s.d0; d < end; d += kLanes) of(w, n, d, d + kLanes <= s.D);
+    for (i64 d = s.d0; d < end; d += kLanes) of(w, n, min_of(d, last), d - min_of(d, last));
   }
 }
 
-template <int R, int S, bool masked>
+template <int R, int S>
 void filter_rows(const Image& s, i64 oh) {
-  each_walk(0, s.OW, s, [&](i64 w, i64 n, i64 d, bool whole) {
-    if (whole) filter_walk<R, S, masked, true>(s, oh, w, n, d);
-    else filter_walk<R, S, masked, false>(s, oh, w, n, d);
+  each_walk(0, s.OW, s, [&](i64 w, i64 n, i64 d, i64 skip) {
+    if (s.D >= kLanes && !s.mask && skip == 0) return filter_walk<R, S, kAll>(s, oh, w, n, d, skip);
+    constexpr int rows = R == (S == 1 ? kWalkRows : kPairRows) ? R : 1;
+    for (i64 r = 0; r < R; r += rows) {
+      if (s.D >= kLanes) filter_walk<rows, S, kSome>(s, oh + r, w, n, d, skip);
+      else filter_walk<rows, S, kFew>(s, oh + r, w, n, d, skip);
+    }
   });
 }
 
 // Rows [oh, end) of one image.
-template <int S, bool masked>
+template <int S>
 void filter_image(const Image& s, i64 oh, i64 end) {
   constexpr int kMost = S == 1 ? kWalkRows : kPairRows;
   while (oh < end) {
     const i64 left = end - oh;
     if (left >= kMost) {
-      filter_rows<kMost, S, masked>(s, oh);
+      filter_rows<kMost, S>(s, oh);
       oh += kMost;
     } else if (kMost > 3 && left == 3) {
-      filter_rows<(kMost > 3 ? 3 : 1), S, masked>(s, oh);
+      filter_rows<(kMost > 3 ? 3 : 1), S>(s, oh);
       oh += 3;
     } else if (kMost > 2 && left == 2) {
-      filter_rows<(kMost > 2 ? 2 : 1), S, masked>(s, oh);
+      filter_rows<(kMost > 2 ? 2 : 1), S>(s, oh);
       oh += 2;
     } else {
-      filter_rows<1, S, masked>(s, oh);
+      filter_rows<1, S>(s, oh);
       oh += 1;
     }
   }
 }
 
-template <bool masked>
-void filter_pairs_image(const Image& s, i64 oh, i64 end) {
+inline void filter_pairs_image(const Image& s, i64 oh, i64 end) {
   const i64 w1 = (s.OW - 1 + s.PL) / 2 + 1;
   while (oh < end) {
     const i64 h0 = (oh + s.PT) / 2;
-    each_walk(s.PL / 2, w1, s, [&](i64 w, i64 n, i64 d, bool whole) {
-      if (whole) filter_pairs<kPairRows, masked, true>(s, h0, oh, end, w, n, d);
-      else filter_pairs<kPairRows, masked, false>(s, h0, oh, end, w, n, d);
+    each_walk(s.PL / 2, w1, s, [&](i64 w, i64 n, i64 d, i64 skip) {
+      if (s.D < kLanes) filter_pairs<kPairRows, kFew>(s, h0, oh, end, w, n, d, skip);
+      else if (s.mask || skip > 0) filter_pairs<kPairRows, kSome>(s, h0, oh, end, w, n, d, skip);
+      else filter_pairs<kPairRows, kAll>(s, h0, oh, end, w, n, d, skip);
     });
     oh = min_of(end, 2 * (h0 + kPairRows) - s.PT);
   }
@@ -185,11 +190,11 @@ struct TapSums {
 
 // dw[kh, kw] (+)= sum of x[oh*S + kh - PT, ow*S + kw - PL] dy[oh, ow] over R rows and n columns; Image: in = x, out = dy.
 template <int R, int S, bool whole>
-NACRE_INLINE void sum_taps(const Image& s, const float* dy, i64 oh, i64 ow, i64 n, i64 d, const TapSums& to) {
+NACRE_INLINE void sum_taps(const Image& s, const float* dy, i64 oh, i64 ow, i64 n, i64 d, i64 skip, const TapSums& to) {
   constexpr int kRows = (R - 1) * S + 3;
-  WalkRows<kRows, 1, whole> x;
-  WalkRows<R, 1, whole> g;
-  x.lanes = g.lanes = s.D - d;
+  WalkRows<kRows, 1, whole ? kAll : kFew> x;
+  WalkRows<R, 1, whole ? kAll : kFew> g;
+  x.lanes = g.lanes = s.D;
   const i64 ih = oh * S - s.PT, iw = ow * S - s.PL;
   NACRE_UNROLL for (int row = 0; row < kRows; ++row) {
     x.set_in(row, ih + row >= 0 && ih + row < s.IH, s.in + ((ih + row) * s.IW + iw) * s.ld_in + d, s.ld_in);
@@ -272,8 +277,10 @@ NACRE_INLINE void sum_taps(const Image& s, const float* dy, i64 oh, i64 ow, i64 
     }
   }
   const auto put = [&](float* p, Vec v) __attribute__((always_inline)) {
-    if (whole) store(p, to.add ? load(p) + v : v);
-    else store(p, to.add ? load(p, s.D - d) + v : v, s.D - d);
+    if (to.add) v = v + (whole ? load(p) : load(p, s.D));
+    if (!whole) store(p, v, s.D);
+    else if (skip == 0) store(p, v);
+    else store(p, v, ~first_lanes(skip));
   };
   NACRE_UNROLL for (int t = 0; t < 9; ++t)
       put(to.dw + t * to.D + d, kSets > 1 ? acc[0][t] + acc[kSets - 1][t] : acc[0][t]);
@@ -282,11 +289,12 @@ NACRE_INLINE void sum_taps(const Image& s, const float* dy, i64 oh, i64 ow, i64 
 
 template <int R, int S>
 void sum_tap_rows(const Image& s, const float* dy, i64 oh, const TapSums& sums) {
-  each_walk(0, s.OW, s, [&](i64 w, i64 n, i64 d, bool whole) {
+  each_walk(0, s.OW, s, [&](i64 w, i64 n, i64 d, i64 skip) {
     TapSums to = sums;
     to.add = sums.add || w > 0;
-    if (whole) sum_taps<R, S, true>(s, dy, oh, w, n, d, to);
-    else sum_taps<R, S, false>(s, dy, oh, w, n, d, to);
+    if (s.D >= kLanes) return sum_taps<R, S, true>(s, dy, oh, w, n, d, skip, to);
+    constexpr int few = R == (S == 1 ? kTapRows : kTapRowsByTwo) ? R : 1;
+    for (i64 r = 0; r < R; r += few, to.add = true) sum_taps<few, S, false>(s, dy, oh + r, w, n, d, skip, to);
   });
 }
 

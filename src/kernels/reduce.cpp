@@ -354,9 +354,9 @@ i64 first_of(const T* x, i64 n) {
   return at;
 }
 
-// In each of `width` columns of x [R, I].
-template <bool largest, class T, class D>
-void first_of_columns(const T* x, i64 R, i64 I, i64 width, Scratch scratch, D* y) {
+// Of each of `width` columns of x [R, I]; put(column, place).
+template <bool largest, class T, class Put>
+NACRE_ALWAYS void first_of_columns(const T* x, i64 R, i64 I, i64 width, Scratch scratch, Put put) {
   T* best = reinterpret_cast<T*>(scratch.at);
   i32* at = reinterpret_cast<i32*>(scratch.at + kTile * 8);
   for (i64 i = 0; i < width; ++i) {
@@ -372,12 +372,17 @@ void first_of_columns(const T* x, i64 R, i64 I, i64 width, Scratch scratch, D* y
       at[i] = better ? static_cast<i32>(r) : at[i];
     }
   }
-  for (i64 i = 0; i < width; ++i) y[i] = static_cast<D>(at[i]);
+  for (i64 i = 0; i < width; ++i) put(i, at[i]);
 }
 
-template <bool largest, class T, class D>
-void argreduce_as(const ArgReduceShape& s, Slice units, Scratch scratch, const T* x, D* y) {
+template <bool largest, class T>
+void argreduce_as(const ArgReduceShape& s, Slice units, Scratch scratch, const T* x, void* y) {
   const Cut c = cut_of(s.O, s.R, s.I, s.R);
+  const bool narrow = s.out_dtype == static_cast<i64>(DType::i32);
+  const auto put = [=](i64 at, i64 r) __attribute__((always_inline)) {
+    if (narrow) as<i32>(y)[at] = static_cast<i32>(r);
+    else as<i64>(y)[at] = r;
+  };
   if constexpr (ops::IsReal<T>::value && sizeof(T) == 4) {
     if (s.I == 1 && s.R <= kShortFind) {
       float* turned = reinterpret_cast<float*>(scratch.at + kTile * 12);
@@ -385,7 +390,7 @@ void argreduce_as(const ArgReduceShape& s, Slice units, Scratch scratch, const T
       for (i64 m = units.begin * c.group; m < end; m += kTurned) {
         const i64 n = min_of(kTurned, end - m);
         turn_rows(x + m * s.R, s.R, n, turned);
-        first_of_columns<largest>(turned, s.R, kTurned, n, scratch, y + m);
+        first_of_columns<largest>(turned, s.R, kTurned, n, scratch, [=](i64 i, i64 r) { put(m + i, r); });
       }
       return;
     }
@@ -395,25 +400,19 @@ void argreduce_as(const ArgReduceShape& s, Slice units, Scratch scratch, const T
     const Run outer = run_of(u / c.tiles, c.group, c.outer);
     for (i64 o = outer.begin; o < outer.end; ++o) {
       const T* x_o = x + o * s.R * s.I + column;
-      D* y_o = y + o * s.I + column;
       if (s.I == 1) {
-        *y_o = static_cast<D>(first_of<largest>(x_o, s.R));
+        put(o, first_of<largest>(x_o, s.R));
         continue;
       }
-      first_of_columns<largest>(x_o, s.R, s.I, width, scratch, y_o);
+      const i64 to = o * s.I + column;
+      first_of_columns<largest>(x_o, s.R, s.I, width, scratch, [=](i64 i, i64 r) { put(to + i, r); });
     }
   }
 }
 
 template <class T>
 void argreduce_typed(const ArgReduceShape& s, Slice units, Scratch scratch, const T* x, void* y) {
-  const bool narrow = s.out_dtype == static_cast<i64>(DType::i32);
-  if (s.kind == 0)
-    narrow ? argreduce_as<true>(s, units, scratch, x, as<i32>(y))
-           : argreduce_as<true>(s, units, scratch, x, as<i64>(y));
-  else
-    narrow ? argreduce_as<false>(s, units, scratch, x, as<i32>(y))
-           : argreduce_as<false>(s, units, scratch, x, as<i64>(y));
+  s.kind == 0 ? argreduce_as<true>(s, units, scratch, x, y) : argreduce_as<false>(s, units, scratch, x, y);
 }
 
 }  // namespace

@@ -29,14 +29,18 @@ alignas(64) constexpr float kZeroLine[kLanes] = {};
 
 // Where an op reads and writes: rows of input, for rows outside the image a line of zeros that does not move, and rows of
 // output.
-template <int rows, int out_rows, bool whole>
+enum Lanes { kAll, kSome, kFew };  // all of a vector; all are read but not all written; fewer than a vector
+
+template <int rows, int out_rows, Lanes of>
 struct WalkRows {
+  static constexpr bool whole = of != kFew;
   const float* in[rows];
   i64 in_step[rows];
   float* out[out_rows];  // null: not wanted
-  i64 out_step, lanes;
-  i64 out_px;      // pairs: from the even to the odd column
-  bool even, odd;  // which of the columns of a pair are wanted; the first may want no even one, the last no odd one
+  i64 out_step;
+  i64 lanes, skip;  // how many there are, of few; at the front of some, that others write
+  i64 out_px;       // pairs: from the even to the odd column
+  bool even, odd;   // which of the columns of a pair are wanted; the first may want no even one, the last no odd one
   i64 pairs;
   bool last_odd;
 
@@ -46,8 +50,9 @@ struct WalkRows {
   }
   NACRE_INLINE_MEMBER Vec load_in(int row) const { return whole ? load(in[row]) : load(in[row], lanes); }
   NACRE_INLINE_MEMBER void store_out(float* p, Vec v) const {
-    if (whole) store(p, v);
-    else store(p, v, lanes);
+    if (of == kAll) store(p, v);
+    else if (of == kFew) store(p, v, lanes);
+    else store(p, v, ~first_lanes(skip));
   }
   NACRE_INLINE_MEMBER void next() {
     NACRE_UNROLL for (int row = 0; row < rows; ++row) {

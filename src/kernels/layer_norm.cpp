@@ -94,7 +94,7 @@ void layer_norm(const LayerNormShape& s, Slice units, const float* x, const floa
     for (i64 r = m; r < m + rows; ++r) {
       const auto add = [=, middle = set1(mean[r])](i64 i, i64 n, Vec& p, Vec&) __attribute__((always_inline)) {
         const Vec d = load_n(x + r * N + i, n) - middle;
-        p += n == kLanes ? d * d : select(first_lanes(n), d * d);
+        p = n == kLanes ? fma(d, d, p) : p + select(first_lanes(n), d * d);
       };
       var[r - m] = share * sums_of(N, add).p;
     }
@@ -102,10 +102,9 @@ void layer_norm(const LayerNormShape& s, Slice units, const float* x, const floa
     for (i64 r = m; r < m + rows; ++r) {
       const Vec middle = set1(mean[r]), factor = set1(rstd[r]);
       map_row(y + r * N, N, [=](i64 i, i64 n) __attribute__((always_inline)) {
-        Vec v = (load_n(x + r * N + i, n) - middle) * factor;
-        if (scaled) v *= load_n(gamma + i, n);
-        if (shifted) v += load_n(beta + i, n);
-        return v;
+        const Vec v = (load_n(x + r * N + i, n) - middle) * factor;
+        const Vec scale = scaled ? load_n(gamma + i, n) : set1(1.0f);
+        return shifted ? fma(v, scale, load_n(beta + i, n)) : v * scale;
       });
     }
   });

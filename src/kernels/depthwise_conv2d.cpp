@@ -173,16 +173,13 @@ void run_row(const Axis& h, const Taps& th, const Axis& w, const Taps& inner, co
 // dx[px][c] = sum_m wide[px][c*M + m] for a row, masked where there is a mask
 void sum_outputs(const DepthwiseConv2DShape& s, const float* wide, const float* mask, float* dx, i64 ldx) {
   for (i64 px = 0; px < s.W; ++px, wide += s.C * s.M, dx += ldx) {
-    const i64 C = s.C, M = s.M;
-    if (M == 2) {
-      NACRE_INDEPENDENT
-      for (i64 k = 0; k < C; ++k) dx[k] = wide[2 * k] + wide[2 * k + 1];
-    } else {
-      for (i64 k = 0; k < C; ++k) {
-        float sum = 0.0f;
-        for (i64 m = 0; m < M; ++m) sum += wide[k * M + m];
-        dx[k] = sum;
-      }
+    if (s.M == 2) {
+      for (i64 k = 0; k < s.C; ++k) dx[k] = wide[2 * k] + wide[2 * k + 1];
+    }
+    for (i64 k = 0; k < s.C && s.M != 2; ++k) {
+      float sum = 0.0f;
+      for (i64 m = 0; m < s.M; ++m) sum += wide[k * s.M + m];
+      dx[k] = sum;
     }
     for (i64 k = 0; mask && k < s.C; k += kLanes) {
       const i64 n = s.C - k;

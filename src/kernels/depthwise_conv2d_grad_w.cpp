@@ -24,21 +24,25 @@ struct WeightPlan {
   bool ok;
 };
 
+// Of dy, whose sums are put down once.
+i64 tap_rows_of(const DepthwiseConv2DShape& s) {
+  return s.KH > 3 ? kWideTapRows : s.SH == 1 ? kTapRows : kTapRowsByTwo;
+}
+
 WeightPlan weight_plan(const DepthwiseConv2DShape& s) {
   const Conv2DShape c = as_conv(s);
   const i64 M = s.M;
   const double flops = static_cast<double>(c.N) * static_cast<double>(c.OH) * row_flops(c, c.OW);
   WeightPlan p{};
   p.D = c.O;
-  if (M == 1 &&
-      (walks(s) ||
-       walks_wide(s))) {  // few parts first, channels only where rows do not suffice: those of a pixel lie together
+  if (walks(s) ||
+      walks_wide(s)) {  // few parts first, channels only where rows do not suffice: those of a pixel lie together
     const double units = flops / kUnitFlops;
     const i64 wanted = units < kManyUnits ? max_of(static_cast<i64>(units), 1) : kManyUnits;
-    p.rows = s.KH > 3 ? kWideTapRows : s.SH == 1 ? kTapRows : kTapRowsByTwo;
+    p.rows = M > 1 ? kWideTapRows : tap_rows_of(s);
     p.blocks = c.N * ceil_div(c.OH, p.rows);
     p.parts = max_of(min_of(wanted, p.blocks), 1);
-    p.CB = max_of(ceil_div(ceil_div(p.D, ceil_div(wanted, p.parts)), kLanes), 1) * kLanes;
+    p.CB = max_of(ceil_div(ceil_div(p.D, M == 1 ? ceil_div(wanted, p.parts) : 1), kLanes), 1) * kLanes;
     p.c_blocks = max_of(ceil_div(p.D, p.CB), 1);
     p.ok = true;
     return p;
@@ -194,7 +198,9 @@ Facts depthwise_conv2d_grad_w_facts(const DepthwiseConv2DShape& s) {
   f.extent[3] = Count(s.bias ? c.O : 0);
   const WeightPlan p = weight_plan(s);
   const Count window = Count(p.cut.floats + 2 * kLanes) * Count(s.M == 1 ? 1 : 2);
-  const Count scratch = (window + Count(p.cut.nb) * Count(p.cut.hb) * Count(2) + Count(64)) * Count(4);
+  const Count spread_rows = Count(p.rows > 0 && s.M > 1 ? (p.rows - 1) * s.SH + s.KH : 0);
+  const Count spread = spread_rows * Count(s.W) * Count(c.O);
+  const Count scratch = (window + spread + Count(p.cut.nb) * Count(p.cut.hb) * Count(2) + Count(64)) * Count(4);
   const Count units = Count(p.parts) * Count(p.c_blocks);
   if (!f.extent[0].ok() || !f.extent[1].ok() || !p.ok || !scratch.ok() || !units.ok()) {
     f.error = "the problem is too large";
@@ -227,14 +233,25 @@ void depthwise_conv2d_grad_w(const DepthwiseConv2DShape& s, Slice units, Scratch
     }
     for (i64 i = first; p.rows > 0 && i < last; ++i) {
       const i64 per = ceil_div(s.OH, p.rows), n = i / per, oh = i % per * p.rows, rows = min_of(p.rows, s.OH - oh);
-      const Image image{s.H, s.W, s.OH, s.OW, s.PT, s.PL, n_d, ldx_of(c), ldy, x + n * s.H * s.W * ldx_of(c) + d0};
-      const TapSums to{dw_part, D, db_part, i > first};
+      Image image{s.H, s.W, s.OH, s.OW, s.PT, s.PL, n_d, ldx_of(c), ldy, x + n * s.H * s.W * ldx_of(c) + d0};
+      if (s.M > 1) {
+        const i64 ih = oh * s.SH - s.PT, end = min_of(ih + (rows - 1) * s.SH + s.KH, s.H), row = s.W * image.ld_in;
+        for (i64 h = max_of(ih, 0); h < end; ++h) {
+          spread(wide + (h - ih) * s.W * D, image.in + h * row, image.ld_in, s.W, s.C, s.M);
+        }
+        image.in = wide - ih * s.W * D, image.ld_in = D;
+      }
       const float* dy_image = dy + n * s.OH * s.OW * ldy + d0;
-      if (s.KH == 7) sum_wide_block<7, 1>(image, dy_image, oh, rows, to);
-      else if (s.KH == 5 && s.SH == 1) sum_wide_block<5, 1>(image, dy_image, oh, rows, to);
-      else if (s.KH == 5) sum_wide_block<5, 2>(image, dy_image, oh, rows, to);
-      else if (s.SH == 1) sum_tap_block<1>(image, dy_image, oh, rows, to);
-      else sum_tap_block<2>(image, dy_image, oh, rows, to);
+      const i64 step = tap_rows_of(s);
+      for (i64 h = oh; h < oh + rows; h += step) {
+        const i64 some = min_of(step, oh + rows - h);
+        const TapSums to{dw_part, D, db_part, i > first || h > oh};
+        if (s.KH == 7) sum_wide_block<7, 1>(image, dy_image, h, some, to);
+        else if (s.KH == 5 && s.SH == 1) sum_wide_block<5, 1>(image, dy_image, h, some, to);
+        else if (s.KH == 5) sum_wide_block<5, 2>(image, dy_image, h, some, to);
+        else if (s.SH == 1) sum_tap_block<1>(image, dy_image, h, some, to);
+        else sum_tap_block<2>(image, dy_image, h, some, to);
+      }
     }
     for (i64 i = first; p.rows == 0 && i < last; ++i) {
       const Block b = block_at(p.q, p.cut, i);

@@ -213,11 +213,12 @@ std::vector<Case> softmax(const Context& c) {
           {"grad_x", {{"softmax_grad_x", fields, {"y", "dy", "dx"}}}, {}}};
 }
 
-// M rows of C channels. Statistics are cut as the op does: 64 chunks of rows, none shorter than about 16,000 elements.
+// M rows of C channels. Statistics are cut as the op does: 64 chunks of rows, none shorter than about 16,000 elements, nor
+// than 64 rows.
 std::vector<Case> batch_norm(const Context& c) {
   const i64 rows = c.line.number("M"), channels = c.line.number("C");
   if (rows < 1 || channels < 1) throw std::invalid_argument("'" + c.line.text + "': M and C must be positive");
-  const i64 chunk = max_of(ceil_div(rows, 64), ceil_div(16384, channels)), chunks = ceil_div(rows, chunk);
+  const i64 chunk = max_of(max_of(ceil_div(rows, 64), ceil_div(16384, channels)), 64), chunks = ceil_div(rows, chunk);
   const FieldValues shape{{"R", {rows}}, {"C", {channels}}};
   const FieldValues stats = with(shape, {{"chunk", {chunk}}});
   const FieldValues apply = with(shape, {{"has_gamma", {1}}, {"has_beta", {1}}, {"eps", {1}}});
@@ -241,7 +242,7 @@ std::vector<Case> layer_norm(const Context& c) {
   if (rows < 1 || width < 1) throw std::invalid_argument("'" + c.line.text + "': M and N must be positive");
   const FieldValues shape{{"M", {rows}}, {"N", {width}}};
   const FieldValues norm = with(shape, {{"has_gamma", {1}}, {"eps", {1}}});
-  const FieldValues sums = with(shape, {{"chunk", {max_of(ceil_div(rows, 64), ceil_div(16384, width))}}});
+  const FieldValues sums = with(shape, {{"chunk", {max_of(max_of(ceil_div(rows, 64), ceil_div(16384, width)), 64)}}});
   return {{"forward", {{"layer_norm", with(norm, {{"has_beta", {1}}}), {"x", "gamma", "beta", "y", "mean", "rstd"}}}, {}},
           {"grad_x", {{"layer_norm_grad_x", norm, {"x", "dy", "gamma", "mean", "rstd", "dx"}}}, {}},
           {"grad_w", {{"layer_norm_grad_params", sums, {"x", "dy", "mean", "rstd", "sums"}}}, {}}};

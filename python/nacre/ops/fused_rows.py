@@ -115,8 +115,8 @@ class LayerNormGradParams(Op):
 
     def lower(self, k: Any, x: Any, dy: Any, mean: Any, rstd: Any, sums: Any) -> None:
         m, n = x.shape
-        # 64 chunks keep 64 cores busy; none shorter than about 16,000 elements
-        chunk = max(-(-m // 64), -(-16384 // max(n, 1)), 1)
+        # 64 chunks keep 64 cores busy; none shorter than about 16,000 elements, nor than 64 rows
+        chunk = max(-(-m // 64), -(-16384 // max(n, 1)), 64)
         count = max(-(-m // chunk), 1)
         partials = k.temp((count, 2, n), x.dtype)
         k.layer_norm_grad_params(dict(M=m, N=n, chunk=chunk), x, dy, mean, rstd, partials)

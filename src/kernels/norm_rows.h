@@ -7,7 +7,7 @@ namespace nacre {
 namespace NACRE_ISA {
 namespace {
 
-constexpr i64 kMostColumns = 256;  // in a tile; their sums in float64 stay in L1
+constexpr i64 kMostColumns = 512;  // in a tile; their sums in float64 stay in L1
 
 NACRE_INLINE Vec load_n(const float* p, i64 n) { return n == kLanes ? load(p) : load(p, n); }
 NACRE_INLINE void store_n(float* p, Vec v, i64 n) {
@@ -29,7 +29,7 @@ struct RowCut {
 };
 NACRE_ALWAYS RowCut row_cut(i64 R, i64 C, i64 chunk) {
   RowCut c;
-  c.tile = C <= kMostColumns ? max_of(C, 1) : 128;
+  c.tile = C <= 256 ? max_of(C, 1) : ceil_div(ceil_div(C, ceil_div(C, kMostColumns)), 64) * 64;
   c.tiles = ceil_div(C, c.tile);
   c.chunks = max_of(1, ceil_div(R, chunk));
   c.units = c.chunks * c.tiles;
@@ -126,7 +126,7 @@ NACRE_INLINE void sum_strips(Run rows, i64 column, i64 last, float* p, float* q,
 }
 template <class Of, class Ask>
 NACRE_INLINE void sum_columns(i64 rows, i64 width, bool far, float* p, float* q, Of of, Ask ask) {
-  const bool blocks = kLanes < 16 && far && width > 4 * kLanes;  // longer strips are fetched well as they lie
+  const bool blocks = far && width > (kLanes < 16 ? 4 * kLanes : 384);  // shorter rows are fetched well as they lie
   const i64 step = blocks ? max_of(kSumBlock / width, 8) : max_of(rows, 1);
   const auto ahead = [=](i64 r, i64 c) __attribute__((always_inline)) {
     if (blocks) ask(r + step, c);

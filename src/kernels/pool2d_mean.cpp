@@ -155,7 +155,6 @@ NACRE_INLINE void mean_walk(const MeanWalk& k, i64 c, i64 n) {
   const i64 width = k.width, image_w = k.image_w, pad_w = k.pad_w, out_row = k.out_row, out_px = k.out_px;
   float* out = k.out + c;
   i64 iw = k.iw;
-  const i64 end = iw + k.pixels + 2;
   const auto next_column = [&](Vec(&sum)[2][NV]) __attribute__((always_inline)) {
     const bool inside = iw >= 0 && iw < width;
     const float* share = k.of_in[back ? inside_of_three(iw - pad_w, image_w) : 0];
@@ -174,7 +173,7 @@ NACRE_INLINE void mean_walk(const MeanWalk& k, i64 c, i64 n) {
   Vec a[2][NV], b[2][NV], d[2][NV];
   next_column(a);
   next_column(b);
-  for (; iw < end; out += out_px) {
+  for (i64 left = k.pixels; left > 0; --left, out += out_px) {
     next_column(d);
     const float* share = k.of_out[back ? 0 : inside_of_three(iw - 3, width)];
     NACRE_UNROLL for (int r = 1; r >= 0; --r) {

@@ -6,7 +6,8 @@ import pytest
 from nacre.core.variable import Variable
 from nacre.ops import elementwise as e
 from nacre.ops.base import scalar
-from nacre.ops.convolution import Conv2D, Conv2DGradW, Conv2DGradX, grad_w_tile_for, tile_for
+from nacre.ops.convolution import Conv2D, Conv2DGradW, Conv2DGradX
+from nacre.ops.convolution_kernels import grad_w_tile_for, tile_for
 from nacre.ops.elementwise import SumTo
 from nacre.passes.surround import Conv2DSum
 from nacre.runtime.compiled import CompiledFunction

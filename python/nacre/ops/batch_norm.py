@@ -17,7 +17,7 @@ from nacre.ops.movement import Slice, reshaped
 
 
 def _rows_per_chunk(rows: int, columns: int) -> int:
-    """64 chunks keep 64 cores busy; none shorter than about 16,000 elements, nor than 64 rows, which pay for the joins."""
+    """64 chunks keep 64 cores busy; none below about 16,000 elements, nor below 64 rows, which pay for the joins."""
     return max(-(-rows // 64), -(-16384 // columns), 64)
 
 

@@ -12,11 +12,8 @@ from nacre.core.graph import Node
 from nacre.core.op import Op
 from nacre.core.spec import Spec
 from nacre.core.tensor import Symbol
-from nacre.ops.convolution import (
-    Conv2D,
-    Conv2DGradW,
-    Conv2DGradX,
-    ImageOp,
+from nacre.ops.convolution import Conv2D, Conv2DGradW, Conv2DGradX, ImageOp
+from nacre.ops.convolution_kernels import (
     by_pixel,
     conv_fields,
     image_fields,

@@ -11,7 +11,8 @@ from nacre.core.graph import Graph, Node
 from nacre.core.op import Op
 from nacre.core.spec import Spec
 from nacre.core.tensor import Symbol
-from nacre.ops.convolution import Conv2DGradW, by_pixel
+from nacre.ops.convolution import Conv2DGradW
+from nacre.ops.convolution_kernels import by_pixel
 from nacre.ops.elementwise import BroadcastTo, Elementwise
 from nacre.ops.lowering import MOST_INPUTS, MOST_OUTPUTS, Step, program_fields
 from nacre.ops.movement import Reshape

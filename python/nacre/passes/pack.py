@@ -10,7 +10,8 @@ from nacre.core.graph import Graph, Node
 from nacre.core.op import Op
 from nacre.core.spec import Spec
 from nacre.core.tensor import Symbol
-from nacre.ops.convolution import ImageOp, conv_fields, image_fields, tile_fields, tile_for
+from nacre.ops.convolution import ImageOp
+from nacre.ops.convolution_kernels import conv_fields, image_fields, tile_fields, tile_for
 from nacre.passes.fold import Kept
 from nacre.passes.surround import as_sum, columns_of_sum
 

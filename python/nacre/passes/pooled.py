@@ -12,7 +12,8 @@ from typing import Any
 from nacre.core.graph import Graph, Node
 from nacre.core.spec import Spec
 from nacre.core.tensor import Symbol
-from nacre.ops.convolution import Conv2D, Conv2DGradW, Conv2DGradX, grad_w_cost, grad_w_tile_for
+from nacre.ops.convolution import Conv2D, Conv2DGradW, Conv2DGradX
+from nacre.ops.convolution_kernels import grad_w_cost, grad_w_tile_for
 from nacre.ops.elementwise import Add, Relu, ReluGrad, SumTo
 from nacre.ops.fused import Conv2DPool, Conv2DPoolGradWB, Conv2DPoolGradX
 from nacre.ops.pooling import MaxPool2D, MaxPool2DGradX

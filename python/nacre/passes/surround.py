@@ -9,7 +9,8 @@ from typing import Any
 from nacre.core.graph import Graph, Node
 from nacre.core.spec import Spec
 from nacre.core.tensor import Symbol
-from nacre.ops.convolution import Conv2D, ImageOp, conv_fields, lower_forward
+from nacre.ops.convolution import Conv2D, ImageOp
+from nacre.ops.convolution_kernels import conv_fields, lower_forward
 from nacre.ops.elementwise import Add, Clip, Relu
 from nacre.ops.fused import Conv2DBias
 from nacre.ops.movement import Pad

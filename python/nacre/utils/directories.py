@@ -335,9 +335,7 @@ def audio_dataset_from_directory(
     if ragged and output_sequence_length is not None:
         raise ValueError("Cannot set both `ragged` and `output_sequence_length`")
     if ragged:
-        raise ValueError(
-            "there are no ragged arrays: without `ragged`, sounds are filled to their batch's longest"
-        )
+        raise ValueError("there are no ragged arrays: without `ragged`, sounds are filled to their batch's longest")
     if sampling_rate is not None and (isinstance(sampling_rate, bool) or not isinstance(sampling_rate, int)):
         raise ValueError(f"`sampling_rate` should have an integer value. Received: sampling_rate={sampling_rate}")
     if sampling_rate is not None and sampling_rate <= 0:

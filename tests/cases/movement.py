@@ -80,6 +80,7 @@ case(ops.tile, x(3), 0, reference=np.tile)
 case(ops.repeat, x(3, 2), 3, reference=np.repeat)
 case(ops.repeat, x(3, 2), 3, axis=1, reference=np.repeat)
 case(ops.repeat, x(3, 2), (1, 0, 2), axis=0, reference=np.repeat)
+case(ops.repeat, x(70), (3,) * 70, reference=np.repeat)
 for shift, axis in [(2, None), (-1, 0), (3, 1), ((1, 2), (0, 1))]:
     case(ops.roll, x(3, 5), shift, axis=axis, reference=np.roll)
 case(ops.meshgrid, x(3), x(2), reference=np.meshgrid)

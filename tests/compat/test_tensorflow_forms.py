@@ -1,5 +1,7 @@
 """Forms of TensorFlow's own tutorials: checkpoints, Variables handed to functions, text, files, parts of tensors."""
 
+import wave
+
 import numpy as np
 import pytest
 
@@ -181,3 +183,102 @@ def test_initializers_and_numpy_under_tensorflows_names() -> None:
     assert tf.zeros_initializer()((2,)).numpy().tolist() == [0, 0]
     assert tf.experimental.numpy.matmul(np.ones((1, 2)), np.ones((2, 1))).numpy().tolist() == [[2]]
     assert tf.math.floordiv(7, 2) == 3 and tf.nn.conv2d(np.ones((1, 3, 3, 1)), np.ones((2, 2, 1, 1)), 1, name="x").shape
+
+
+def test_pictures_are_cut_out_put_in_and_resized_as_a_whole():
+    x = np.arange(48.0, dtype="float32").reshape(4, 4, 3)
+    assert np.array_equal(tf.image.crop_to_bounding_box(x[None], 1, 2, 3, 1), x[None, 1:4, 2:3])
+    wide = tf.image.pad_to_bounding_box(x, 1, 2, 6, 9)
+    assert wide.shape == (6, 9, 3) and np.array_equal(wide[1:5, 2:6], x) and float(np.sum(wide)) == x.sum()
+    assert tf.image.resize(np.zeros((40, 100, 3)), (32, 50), preserve_aspect_ratio=True).shape == (20, 50, 3)
+    assert tf.image.resize(np.zeros((2, 40, 10, 1)), (32, 50), preserve_aspect_ratio=True).shape == (2, 32, 8, 1)
+
+
+def test_sounds_are_read_and_looked_at_by_frequency(tmp_path):
+    rng = np.random.default_rng(0)
+    samples = rng.integers(-30000, 30000, 1000).astype("<i2")
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(samples.tobytes())
+    audio, rate = tf.audio.decode_wav(tf.io.read_file(str(tmp_path / "a.wav")), 1, 1200)
+    assert int(rate) == 8000 and audio.shape == (1200, 1) and not np.any(audio[1000:])
+    x = tf.squeeze(audio, -1)
+    assert np.array_equal(x[:1000], samples / np.float32(32768))
+    found = tf.abs(tf.signal.stft(x, frame_length=200, frame_step=80))
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(200) / 200)
+    frames = np.stack([np.asarray(x, float)[i : i + 200] * window for i in range(0, 1001, 80)])
+    assert found.shape == (13, 129) and found.dtype == "float32"
+    assert np.allclose(found, np.abs(np.fft.rfft(frames, 256)), atol=1e-4)
+    turned = tf.expand_dims(tf.signal.fft(tf.cast(tf.complex(real=x, imag=tf.zeros_like(x)), tf.complex64)), -1)
+    assert np.allclose(tf.math.abs(turned[:7]), np.abs(np.fft.fft(x))[:7, None], atol=1e-3)
+    assert np.allclose(tf.signal.irfft(tf.signal.rfft(x)), x, atol=1e-5)
+    with pytest.raises(ValueError, match="expected 2 channels, got 1"):
+        tf.audio.decode_wav(tf.io.read_file(str(tmp_path / "a.wav")), 2)
+
+
+def test_distances_of_labels_of_different_lengths():
+    truth = tf.sparse.from_dense([[1, 2, 3, 0], [4, 0, 0, 0], [0, 0, 0, 0]])
+    assert truth.shape == (3, 4) and np.array_equal(tf.sparse.to_dense(truth)[1], [4, 0, 0, 0])
+    guess = tf.cast(tf.sparse.from_dense([[1, 3, 0], [4, 4, 4], [5, 0, 0]]), tf.int64)
+    assert tf.edit_distance(guess, truth, normalize=False).numpy().tolist() == [1, 2, 1]
+    assert tf.edit_distance(guess, guess._replace(values=truth.values)).numpy()[0] < 1
+    assert np.isinf(tf.edit_distance(guess, tf.cast(truth, tf.int64))[2])
+
+
+def test_colours_are_split_and_areas_are_means():
+    x = np.random.default_rng(0).uniform(size=(2, 6, 9, 3)).astype("float32")
+    yuv = tf.image.rgb_to_yuv(x)
+    assert np.allclose(yuv[..., 0], x @ [0.299, 0.587, 0.114], atol=1e-6)
+    assert np.allclose(tf.image.rgb_to_yuv([1.0, 0.0, 0.0]), [0.299, -0.14714, 0.61498], atol=1e-5)
+    assert np.allclose(tf.image.yuv_to_rgb(yuv), x, atol=1e-5)
+    means = x.reshape(2, 2, 3, 3, 3, 3).mean((2, 4))
+    assert np.allclose(tf.image.resize(x, (2, 3), method="area"), means, atol=1e-6)
+    assert np.allclose(tf.image.resize([[[1.0], [2.0], [6.0]]], (1, 2), method="area")[0, :, 0], [4 / 3, 14 / 3])
+
+
+@pytest.mark.parametrize("rows", [[["a"], ["b", "a"], ["c", "a"]], [["a"], ["b"], ["c"], ["a"]]])
+def test_rows_of_several_lengths_are_looked_up(rows):
+    lookup = nacre.layers.StringLookup(output_mode="multi_hot")
+    lookup.adapt(tf.ragged.constant(rows))
+    assert lookup.get_vocabulary()[:2] == ["[UNK]", "a"]
+    found = lookup(tf.ragged.constant(rows)).numpy()
+    assert found.tolist() == [[float(word in row) for word in lookup.get_vocabulary()] for row in rows]
+    with pytest.raises(ValueError, match="rows of several lengths have no 'int' output"):
+        nacre.layers.StringLookup(vocabulary=["a"])(tf.ragged.constant([["a"], ["a", "b"]]))
+
+
+def test_tensors_say_and_check_their_shape():
+    x = tf.zeros((2, 3))
+    assert x.get_shape().as_list() == [2, 3] and x.set_shape([None, 3]) is None
+    with pytest.raises(ValueError, match="expected a tensor of shape"):
+        x.set_shape([None, 4])
+    with pytest.raises(ValueError, match="expected a tensor of shape"):
+        x.set_shape([None, None, 3])
+    assert tf.cast([1], tf.dtypes.float64).dtype == "float64"
+
+
+def test_gamma_draws_so_many_of_each():
+    nacre.utils.set_random_seed(0)
+    x = tf.random.gamma([4000, 2], [0.5, 2.0, 9.0], beta=4.0).numpy()
+    assert x.shape == (4000, 2, 3) and np.allclose(x.mean((0, 1)), [0.125, 0.5, 2.25], rtol=0.1)
+    assert tf.random.gamma([5], 0.25).shape == (5,)
+
+
+def test_pictures_have_the_channels_of_their_file_or_those_asked_for(tmp_path):
+    images = pytest.importorskip("PIL.Image", reason="needs Pillow: pip install pillow")
+    grey = np.arange(12, dtype="uint8").reshape(3, 4)
+    for name, x in (
+        ("a.png", grey),
+        ("a.bmp", grey),
+        ("b.png", np.stack([grey] * 3, -1)),
+        ("c.png", np.stack([grey] * 4, -1)),
+    ):
+        images.fromarray(x).save(tmp_path / name)
+        data = tf.io.read_file(str(tmp_path / name))
+        own = tf.image.decode_image(data) if name != "a.bmp" else tf.image.decode_bmp(data, channels=0)
+        assert np.array_equal(own, x[..., None] if x.ndim == 2 else x)
+        assert tf.io.decode_png(data, channels=3).shape == (3, 4, 3) and tf.io.decode_png(data, 1).shape == (3, 4, 1)
+    with pytest.raises(ValueError, match="expected 0, 1, 3 or 4 channels, got 2"):
+        tf.io.decode_png(data, channels=2)

@@ -93,3 +93,25 @@ def test_a_step_needs_hardly_more_than_what_lives_at_one_time(monkeypatch, body,
     size, least = max(planned)
     assert size > 1000
     assert least - ALIGN < size <= 1.1 * least  # the last buffer ends where its bytes end
+
+
+def test_each_buffer_takes_the_lowest_gap_among_those_that_live_with_it():
+    rng = np.random.default_rng(0)
+    sizes = rng.choice([8, memory.OWN, 5000, 1 << 18, (1 << 18) + 8, 1 << 20], 200)
+    firsts, lives = rng.integers(0, 60, 200), rng.integers(0, 9, 200)
+    buffers = [Buffer(int(n)) for n in sizes]
+    for b, first, life in zip(buffers, firsts, lives, strict=True):
+        b.first, b.last = int(first), int(first + life)
+    size, placed = place(buffers), []
+    for b in sorted(buffers, key=lambda b: -b.nbytes):
+        at = 0
+        for other in sorted(placed, key=lambda p: p.offset):
+            if b.nbytes >= memory.OWN and (other.last < b.first or b.last < other.first):
+                continue
+            if at + b.nbytes <= other.offset:
+                break
+            end = -(-(other.offset + other.nbytes) // ALIGN) * ALIGN
+            at = max(at, end + (memory._APART if other.nbytes > memory._LARGE else 0))
+        assert b.offset == at
+        placed.append(b)
+    assert size == max(b.offset + b.nbytes for b in buffers)

@@ -250,6 +250,18 @@ def test_weights_of_another_shape_are_refused(tmp_path):
         keras.Sequential([L.Dense(3)]).load_weights(tmp_path / "m.weights.h5")
 
 
+def test_weights_of_a_model_that_only_its_own_step_runs_travel(tmp_path):
+    class Held(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.net = keras.Sequential([L.Input((3,)), L.Dense(2)])
+
+    a, b = Held(), Held()
+    a.save_weights(tmp_path / "m.weights.h5")
+    b.load_weights(tmp_path / "m.weights.h5")
+    assert not b.built and np.array_equal(a.net.get_weights()[0], b.net.get_weights()[0])
+
+
 def test_an_unknown_class_says_what_to_do(path):
     class Mine(L.Dense):
         pass

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nacre import Input, Model, Sequential, callbacks, layers, ops, saving
+from nacre import GradientTape, Input, Model, Sequential, callbacks, layers, losses, ops, saving
 from nacre.optimizers import SGD, Adam
 from nacre.random import SeedGenerator
 from nacre.regularizers import L2
@@ -128,3 +128,72 @@ def test_numpys_numbers_do_where_pythons_do(tmp_path: Path) -> None:
     model.save(tmp_path / "m.keras")
     assert saving.load_model(tmp_path / "m.keras").layers[1].rate == 0.25
     assert SeedGenerator(i(3)).state.numpy()[0] == 3
+
+
+class OldStep(Model):
+    """A step as programs for Keras 2 write it; what a batch is, only the step knows."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = Sequential([layers.Dense(3)])
+
+    def call(self, inputs):
+        return self.net(inputs[0])
+
+    def train_step(self, data):
+        x, y = data["x"], data["y"]
+        with GradientTape() as tape:
+            y_pred = self([x])
+            loss = self.compiled_loss(y, y_pred)
+        self.optimizer.apply(tape.gradient(loss, self.trainable_weights), self.trainable_weights)
+        self.compiled_metrics.update_state(y, y_pred)
+        return {m.name: m.result() for m in self.metrics} | {"mine": loss}
+
+
+@pytest.mark.filterwarnings("ignore:`model.compiled_:UserWarning")
+def test_steps_of_older_programs_find_their_losses_and_metrics():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(8, 4)).astype("float32"), rng.integers(0, 3, 8)
+    model = OldStep()
+    model.compile("sgd", losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+    logs = model.fit({"x": x, "y": y}, batch_size=8, epochs=20, verbose=0).history
+    assert logs["mine"][-1] < logs["mine"][0] and 0 <= logs["accuracy"][-1] <= 1
+    model.compile("sgd", "mse")
+    assert model.compiled_metrics.update_state(y, x) is None
+
+
+class Halves(OldStep):
+    """Two data sets at once, batches of one larger than those of the other."""
+
+    def train_step(self, data):
+        (x, _), (_, y) = data
+        with GradientTape() as tape:
+            loss = ops.mean(self.net(x)) + 0.0 * ops.sum(y)
+        self.optimizer.apply(tape.gradient(loss, self.net.trainable_weights), self.net.trainable_weights)
+        return {"rows": ops.shape(x)[0] + ops.shape(y)[0]}
+
+
+def test_only_a_step_of_its_own_takes_batches_of_parts_of_several_lengths():
+    batch = (X[:6], Y[:6]), (X[:2], Y[:2])
+    model = Halves()
+    model.net.build((None, 3))
+    model.compile("sgd")
+    assert model.fit(iter([batch] * 2), steps_per_epoch=2, shuffle=False, verbose=0).history == {"rows": [8]}
+    plain = Sequential([layers.Dense(1)])
+    plain.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="cardinality is ambiguous"):
+        plain.fit(iter([(X[:6], Y[:2])]), steps_per_epoch=1, shuffle=False, verbose=0)
+    with pytest.raises(ValueError, match="cardinality is ambiguous"):
+        plain.evaluate(iter([(X[:6], Y[:1])]), steps=1, verbose=0)
+
+
+def test_frozen_weights_have_gradients_for_who_asks():
+    model = Sequential([layers.Input((3,)), layers.Dense(2), layers.BatchNormalization()])
+    model.trainable = False
+    with GradientTape() as tape:
+        loss = ops.sum(model(X))
+    model.trainable = True
+    assert all(g is not None for g in tape.gradient(loss, model.trainable_weights))
+    with GradientTape() as tape:
+        loss = ops.sum(model(X))
+    assert tape.gradient(loss, model.non_trainable_weights) == [None, None]

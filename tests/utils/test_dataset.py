@@ -188,3 +188,8 @@ def test_windows_longer_than_the_data_are_none_and_indices_are_checked() -> None
     ):
         with pytest.raises(ValueError, match=message):
             windows(np.arange(5), None, 2, **arguments)
+
+
+def test_a_list_that_a_function_gives_is_a_tuple_of_parts():
+    data = Dataset.range(3).map(lambda i: [i, [i, 2 * i]]).map(lambda i, both: i + both[1])
+    assert [int(x) for x in data] == [0, 3, 6]

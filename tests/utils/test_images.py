@@ -57,3 +57,9 @@ def test_a_file_that_holds_no_image_is_named(tmp_path):
         bad.write_bytes(content)
         with pytest.raises(OSError, match=r"bad\.png cannot be read as an image"):
             load_img(bad)
+
+
+def test_grey_images_stretch_to_255_and_no_further():
+    rng = np.random.default_rng(0)
+    modes = {array_to_img(rng.uniform(-3, 9, (28, 28, 1)).astype("float32")).mode for _ in range(50)}
+    assert modes == {"L"}

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 
+import nacre
+from nacre import ops
 from nacre.utils import normalize, pack_x_y_sample_weight, pad_sequences, split_dataset, to_categorical
 from nacre.utils import unpack_x_y_sample_weight as unpack
 
@@ -86,3 +88,17 @@ def test_split_dataset_cuts_every_array_at_the_same_place():
     assert sorted([*mixed, *rest]) == list(range(10)) and len(rest) == 3
     with pytest.raises(ValueError, match="cannot be taken from 10"):
         split_dataset(np.arange(10), left_size=8, right_size=8)
+
+
+def test_gradients_go_through_normalize():
+    x = ops.convert_to_tensor([[3.0, 4.0], [0.0, 0.0]])
+    with nacre.GradientTape() as tape:
+        tape.watch(x)
+        y = ops.sum(normalize(x)[:, 0])
+    assert np.allclose(tape.gradient(y, x)[0], [16 / 125, -12 / 125]) and np.allclose(normalize(x)[1], 0)
+
+
+def test_categories_of_a_graph_are_symbols():
+    labels = nacre.Input((1,), dtype="int32")
+    model = nacre.Model(labels, to_categorical(labels, 3))
+    assert model.predict(np.array([[2], [0]]), verbose=0).tolist() == [[0, 0, 1], [1, 0, 0]]

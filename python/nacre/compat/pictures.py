@@ -12,7 +12,7 @@ import numpy as np
 from nacre import ops
 from nacre.core.tensor import Tensor
 from nacre.utils.dataset import Text
-from nacre.utils.images import img_to_array, load_img
+from nacre.utils.images import img_to_array, load_img, pillow
 
 rgb_to_grayscale = ops.image.rgb_to_grayscale
 rgb_to_hsv = ops.image.rgb_to_hsv
@@ -30,23 +30,44 @@ def psnr(a: Any, b: Any, max_val: float, name: str | None = None) -> Any:
     return 10.0 * ops.log10(max_val**2 / error)
 
 
+_YUV = np.array([[0.299, -0.14714119, 0.61497538], [0.587, -0.28886916, -0.51496512], [0.114, 0.43601035, -0.10001026]])
+
+
+def rgb_to_yuv(images: Any) -> Any:
+    """Brightness and two differences of colours of pictures (..., 3)."""
+    return ops.matmul(images, _YUV.astype(np.float32))
+
+
+def yuv_to_rgb(images: Any) -> Any:
+    """Red, green and blue from brightness and two differences of colours (..., 3)."""
+    return ops.matmul(images, np.linalg.inv(_YUV).astype(np.float32))
+
+
 def read_file(filename: Any, name: str | None = None) -> Text:
     """The bytes of a file, as a scalar."""
     held = np.empty((), object)
-    held[()] = Path(_name(filename)).read_bytes()
+    held[()] = Path(file_name(filename)).read_bytes()
     return held.view(Text)
 
 
-def _name(filename: Any) -> str:
+def file_name(filename: Any) -> str:
+    """The name in a string, bytes or a scalar of such."""
     name: Any = np.asarray(filename, object)[()]
     return name.decode() if isinstance(name, bytes) else str(name)
 
 
+_MODES = {1: "grayscale", 3: "rgb", 4: "rgba"}
+_OWN = {"1": 1, "L": 1, "I": 1, "I;16": 1, "RGBA": 4}  # channels of Pillow's modes; 3 of all others
+
+
 def decode_image(contents: Any, channels: int | None = None, dtype: Any = "uint8", **kwargs: Any) -> Any:
-    """A picture (H, W, channels) from the bytes of a file; `channels` 1 is grey, 0, None and 3 are RGB, 4 is RGBA."""
-    mode = {1: "grayscale", 4: "rgba"}.get(channels or 3, "rgb")
+    """A picture (H, W, channels) from the bytes of a file; `channels` 1 is grey, 3 RGB, 4 RGBA, 0 and None as it is."""
     data: Any = np.asarray(contents, object)[()]
-    pixels = img_to_array(load_img(io.BytesIO(data), color_mode=mode)).astype("uint8")
+    if not channels:
+        channels = _OWN.get(pillow("decode_image").open(io.BytesIO(data)).mode, 3)
+    if channels not in _MODES:
+        raise ValueError(f"decode_image: expected 0, 1, 3 or 4 channels, got {channels}")
+    pixels = img_to_array(load_img(io.BytesIO(data), color_mode=_MODES[channels])).astype("uint8")
     return convert_image_dtype(Tensor(pixels), dtype)
 
 
@@ -79,14 +100,24 @@ def resize(
     if method != "nearest":
         images = ops.cast(images, "float32")
     height, width = (int(n) for n in size)
+    if preserve_aspect_ratio:  # the largest that fits into `size`
+        old = images.shape[-3:-1]
+        scale = min(height / old[0], width / old[1])
+        height, width = (round(scale * n) for n in old)
+    if method == "area":
+        return _areas(_areas(images, -3, height), -2, width)
     return ops.image.resize(
-        images,
-        (height, width),
-        interpolation=method,
-        antialias=antialias,
-        data_format="channels_last",
-        **({"pad_to_aspect_ratio": False, "crop_to_aspect_ratio": True} if preserve_aspect_ratio else {}),
+        images, (height, width), interpolation=method, antialias=antialias, data_format="channels_last"
     )
+
+
+def _areas(images: Any, axis: int, size: int) -> Any:
+    """Means of what each new pixel covers along `axis`, parts of pixels counting as parts."""
+    n = images.shape[axis]
+    places, edges = np.arange(n), np.arange(size + 1)[:, None] * (n / size)
+    covered = np.minimum(edges[1:], places + 1) - np.maximum(edges[:-1], places)  # (size, n)
+    weights = (np.maximum(covered, 0) * (size / n)).astype(np.float32)
+    return ops.moveaxis(ops.tensordot(images, weights, ((axis,), (1,))), -1, axis)
 
 
 def flip_left_right(image: Any) -> Any:
@@ -175,6 +206,24 @@ def resize_with_crop_or_pad(image: Any, target_height: int, target_width: int) -
             widths[axis] = (-spare // 2, -spare - -spare // 2)
             image = ops.pad(image, widths)
     return image
+
+
+def crop_to_bounding_box(
+    image: Any, offset_height: Any, offset_width: Any, target_height: Any, target_width: Any
+) -> Any:
+    """The part of that size whose first row and column are these: of (H, W, C) or (N, H, W, C)."""
+    top, left = int(offset_height), int(offset_width)
+    return ops.convert_to_tensor(image)[..., top : top + int(target_height), left : left + int(target_width), :]
+
+
+def pad_to_bounding_box(
+    image: Any, offset_height: Any, offset_width: Any, target_height: Any, target_width: Any
+) -> Any:
+    """With zeros around it, so that the picture starts at that row and column of one of that size."""
+    image = ops.convert_to_tensor(image)
+    sizes, starts = (int(target_height), int(target_width)), (int(offset_height), int(offset_width))
+    widths = [(at, size - at - n) for at, size, n in zip(starts, sizes, image.shape[-3:-1])]
+    return ops.pad(image, ((0, 0),) * (image.ndim - 3) + (*widths, (0, 0)))
 
 
 def central_crop(image: Any, central_fraction: float) -> Any:

@@ -19,21 +19,27 @@ from nacre.compat import checkpoints as _checkpoints
 from nacre.compat import forms as _forms
 from nacre.compat import machinery as _machinery
 from nacre.compat import pictures as _pictures
+from nacre.compat import sounds as _sounds
+from nacre.compat import sparse as _sparse
 from nacre.compat import strings as _strings
 from nacre.compat import summaries as _summaries
 from nacre.compat import tables as _tables
+from nacre.compat.sounds import complex  # noqa: F401  # public here
+from nacre.compat.sparse import SparseTensor, edit_distance  # noqa: F401  # public here
 from nacre.compat.values import IndexedSlices, Module, TensorShape, TensorSpec, Variable  # noqa: F401  # public here
 from nacre.core import trace as _trace
 from nacre.core import tree as _tree
 from nacre.core.autodiff import GradientTape as _GradientTape
 from nacre.core.errors import NotCompilable as _NotCompilable
 from nacre.core.errors import TracedBranch as _TracedBranch
-from nacre.core.tensor import Tensor
+from nacre.core.tensor import Tensor, Value
 from nacre.core.variable import Variable as _Variable
 from nacre.runtime.compiled import CompiledFunction as _CompiledFunction
 from nacre.utils import dataset as _dataset
 
 keras = nacre
+for _name in ["constant", "ones", "random_normal", "random_uniform", "truncated_normal", "zeros"]:
+    globals()[f"{_name}_initializer"] = nacre.initializers.get(_name).__class__
 initializers, losses, metrics, optimizers = nacre.initializers, nacre.losses, nacre.metrics, nacre.optimizers
 GradientTape = _GradientTape
 __version__ = "2.16.1"  # what scripts that look at it can rely on here
@@ -42,7 +48,7 @@ newaxis = None
 float16, bfloat16, float32, float64 = "float16", "bfloat16", "float32", "float64"
 int8, int16, int32, int64 = "int8", "int16", "int32", "int64"
 uint8, uint16, uint32, uint64 = "uint8", "uint16", "uint32", "uint64"
-bool = "bool"
+complex64, bool = "complex64", "bool"
 string = "string"
 
 _SAME = "clip concatenate einsum sigmoid tanh tan cond while_loop vectorized_map meshgrid"
@@ -53,13 +59,23 @@ globals().update(_forms.FORMS)
 pow = _forms.RENAMED["power"]
 constant_initializer, zeros_initializer, ones_initializer = initializers.Constant, initializers.Zeros, initializers.Ones
 random_normal_initializer, random_uniform_initializer = initializers.RandomNormal, initializers.RandomUniform
+abs = _sounds.of_complex(np.abs, ops.abs)
 acos, asin, atan, atan2 = ops.arccos, ops.arcsin, ops.arctan, ops.arctan2
 truediv = ops.true_divide
 is_tensor = ops.is_tensor
 
 
+def cast(x: Any, dtype: Any, name: str | None = None) -> Any:
+    """`x` in that dtype; also the values of a sparse tensor."""
+    if isinstance(x, SparseTensor):
+        return x._replace(values=ops.cast(x.values, dtype))
+    return np.asarray(x, np.complex64) if dtype == complex64 else ops.cast(x, dtype)
+
+
 def _text(value: Any) -> Any:
-    """`value` as an array of strings when it holds such, else None."""
+    """`value` as an array of strings, or of complex numbers, when it holds such: what no tensor can; else None."""
+    if isinstance(value, np.ndarray) and value.dtype.kind == "c":
+        return value
     if isinstance(value, (str, bytes)) or (isinstance(value, np.ndarray) and value.dtype.kind in "SUO"):
         return np.asarray(value).view(_dataset.Text)
     if isinstance(value, (list, tuple)) and value and _text(value[0]) is not None:
@@ -68,7 +84,7 @@ def _text(value: Any) -> Any:
 
 
 def convert_to_tensor(value: Any, dtype: Any = None, dtype_hint: Any = None, name: str | None = None) -> Any:
-    """`value` as a tensor, or as an array of strings."""
+    """`value` as a tensor, or as an array of strings or complex numbers."""
     text = _text(value)
     return ops.convert_to_tensor(value, dtype) if text is None else text
 
@@ -141,6 +157,15 @@ def ensure_shape(x: Any, shape: Any, name: str | None = None) -> Any:
     if len(sizes) != len(shape) or any(w is not None and w != n for n, w in zip(sizes, shape)):
         raise ValueError(f"ensure_shape: expected a tensor of shape {tuple(shape)}, got {sizes}")
     return ops.convert_to_tensor(x)
+
+
+def _set_shape(self: Any, shape: Any) -> None:
+    ensure_shape(self, shape)
+
+
+# Tensors have these as methods there.
+Value.set_shape = _set_shape  # type: ignore[attr-defined]
+Value.get_shape = lambda self: TensorShape(self.shape)  # type: ignore[attr-defined]
 
 
 def sequence_mask(lengths: Any, maxlen: Any = None, dtype: Any = "bool", name: str | None = None) -> Any:
@@ -352,8 +377,16 @@ def _truncated(
     return _random.truncated_normal(tuple(shape), mean, stddev, dtype, seed)
 
 
+def _gamma(shape: Any, alpha: Any, beta: Any = None, dtype: Any = "float32", seed: Any = None, name: Any = None) -> Any:
+    """As many numbers of each gamma distribution as `shape` says."""
+    alpha, beta = (ops.convert_to_tensor(v, dtype) for v in (alpha, 1.0 if beta is None else beta))
+    every = (*map(int, shape), *np.broadcast_shapes(alpha.shape, beta.shape))
+    return _random.gamma(every, ops.broadcast_to(alpha, every), dtype, seed) / beta
+
+
 random = _module(
     "random",
+    gamma=_gamma,
     normal=_normal,
     uniform=_uniform,
     truncated_normal=_truncated,
@@ -362,7 +395,20 @@ random = _module(
     set_seed=nacre.utils.set_random_seed,
     Generator=_machinery.Generator,
 )
-strings = _strings
+strings, sparse = _strings, _sparse
+
+
+def _ragged(pylist: Any, dtype: Any = None, **kwargs: Any) -> Any:
+    """Rows of tokens, of different lengths: what layers that look tokens up take."""
+    return _strings.Ragged(np.asarray(list(row), object).view(_dataset.Text) for row in pylist)
+
+
+audio = _module("audio", decode_wav=_sounds.decode_wav)
+ragged = _module("ragged", constant=_ragged)
+signal = _module(
+    "signal",
+    **{name: getattr(_sounds, name) for name in ["fft", "ifft", "rfft", "irfft", "stft", "frame", "hann_window"]},
+)
 train = _module(
     "train",
     Checkpoint=_checkpoints.Checkpoint,
@@ -460,6 +506,8 @@ math = _module(
     reduce_std=_reduction("std"),
     reduce_variance=_reduction("var"),
     pow=_forms.RENAMED["power"],
+    real=_sounds.of_complex(np.real, ops.convert_to_tensor),
+    imag=_sounds.of_complex(np.imag, ops.imag),
     floormod=_forms.RENAMED["mod"],
     floordiv=_forms.RENAMED["floor_divide"],
     log_sigmoid=ops.log_sigmoid,
@@ -474,7 +522,7 @@ math = _module(
     is_finite=ops.isfinite,
     is_inf=ops.isinf,
     **{name: getattr(ops, name) for name in _MATH.split()},
-    **_forms.RENAMED,
+    **{**_forms.RENAMED, "abs": abs},
     **_forms.SEGMENTS,
     **{name: getattr(_forms, name) for name in ("argmax", "argmin", "cumsum")},
 )

@@ -23,7 +23,7 @@ def install_arithmetic(**functions: Any) -> None:
 class GradientTape:
     """Records what is computed inside, and differentiates it.
 
-    Trainable Variables are watched by themselves; a plain tensor after `watch(x)`.
+    Variables made as trainable are watched by themselves, also while they are frozen; a plain tensor after `watch(x)`.
 
     >>> import nacre as keras
     >>> w = keras.Variable(3.0)
@@ -61,7 +61,7 @@ class GradientTape:
                 raise TypeError(f"GradientTape.watch: expected a tensor or Variable, got {type(t).__name__}")
 
     def watch_variable(self, variable: Variable, value: Any) -> None:
-        if self.watch_accessed_variables and variable.trainable and is_float(variable.dtype):
+        if self.watch_accessed_variables and variable.differentiable and is_float(variable.dtype):
             self._watch(variable, value)
 
     def _watch(self, variable: Variable, value: Any) -> None:

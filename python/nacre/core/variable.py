@@ -147,7 +147,7 @@ class Variable(Value):
         self.name = name
         scope = naming.current_path()
         self.path = f"{scope}/{name}" if scope else name
-        self.trainable = bool(trainable)
+        self.trainable = self.differentiable = bool(trainable)
         self.autocast = autocast
         self.aggregation = aggregation
         self.synchronization = synchronization

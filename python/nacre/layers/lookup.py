@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from nacre import ops
 from nacre.core import trace
 from nacre.core.config import floatx
 from nacre.core.errors import TracedBranch
@@ -21,6 +22,12 @@ from nacre.utils.dataset import Text
 
 _MODES = ("int", "one_hot", "multi_hot", "count", "tf_idf")
 _OLD_MODES = {"binary": "multi_hot", "tf-idf": "tf_idf"}
+
+
+def _ragged(data: Any) -> Any:
+    """The rows of data that are of several lengths, as `tf.ragged.constant` makes them; else None."""
+    several = isinstance(data, list) and len({np.shape(row) for row in data}) > 1
+    return [np.asarray(row, object).tolist() for row in data] if several else None
 
 
 class IndexLookup(Layer):
@@ -240,7 +247,9 @@ class IndexLookup(Layer):
     def adapt(self, data: Any, steps: int | None = None) -> None:
         """Takes the vocabulary from data: the most frequent tokens first. Earlier data are forgotten."""
         self.reset_state()
-        if hasattr(data, "shape") or isinstance(data, (list, tuple)):
+        if (rows := _ragged(data)) is not None:
+            self._count(rows)
+        elif hasattr(data, "shape") or isinstance(data, (list, tuple)):
             array = np.asarray(data)
             self.update_state(array[:, None] if array.ndim == 1 else array)
         else:
@@ -332,6 +341,10 @@ class IndexLookup(Layer):
             raise ValueError(
                 f"{type(self).__name__} '{self.name}': the vocabulary is empty. Call adapt() or set_vocabulary()."
             )
+        if (rows := _ragged(inputs)) is not None:
+            if self.output_mode in ("int", "one_hot"):
+                raise ValueError(f"{type(self).__name__}: rows of several lengths have no {self.output_mode!r} output")
+            return ops.stack([self.call(np.asarray(row, object)) for row in rows])
         values = np.asarray(inputs)
         if self.invert:
             return self._tokens_of(values)

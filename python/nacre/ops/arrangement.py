@@ -103,7 +103,9 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
         x, axis = reshaped(x, (x.size,)), 0
     at = normalize_axis(axis, len(x.shape), "repeat: axis")
     shape = x.shape
-    counts = sizes_of(repeats, "repeat")
+    counts = as_shape(repeats, "repeat")
+    if any(n < 0 for n in counts):
+        raise ValueError(f"repeat: counts cannot be negative, got {min(counts)}")
     if len(counts) == 1:
         n = counts[0]
         x = reshaped(x, (*shape[: at + 1], 1, *shape[at + 1 :]))

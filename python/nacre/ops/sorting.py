@@ -27,7 +27,10 @@ from nacre.ops.elementwise import (
     LogicalNot,
     LogicalOr,
     Lt,
+    Max,
+    Min,
     Mul,
+    Ne,
     Select,
     Sub,
     SumTo,
@@ -35,10 +38,10 @@ from nacre.ops.elementwise import (
     floating,
     same_dtype,
 )
-from nacre.ops.gather import ScatterAdd, TakeAlong, TakeAlongGradX, TakeGradX, around
+from nacre.ops.gather import ScatterAdd, ScatterSet, Take, TakeAlong, TakeAlongGradX, TakeGradX, around
 from nacre.ops.indexing import as_index
-from nacre.ops.movement import permuted, reshaped
-from nacre.ops.reduction import AnyTo, MaxTo, MinTo, ProdTo
+from nacre.ops.movement import Concat, permuted, reshaped
+from nacre.ops.reduction import AnyTo, MaxTo, MinTo
 
 __all__ = [
     "argpartition", "argsort", "bincount", "digitize", "histogram", "in_top_k", "isin", "median", "percentile",
@@ -477,14 +480,24 @@ def segment_sum(data: Any, segment_ids: Any, num_segments: int | None = None, so
     return ScatterAdd((n, *x.shape[1:]))(reshaped(ids, (*ids.shape, 1)), x)
 
 
-def _segment_reduce(op: type[Op], neutral: Any, data: Any, ids: Any, n: int) -> Any:
-    """Each segment sees all slices, those of others as the neutral element: n * N work."""
-    count = data.shape[0]
-    rest = data.shape[1:]
-    here = Eq()(reshaped(ids, (1, count)), Tensor(np.arange(n).astype(ids.dtype).reshape(n, 1)))
-    here = reshaped(here, (n, count, *(1,) * len(rest)))
-    seen = Select()(here, reshaped(data, (1, count, *rest)), scalar(neutral, data.dtype))
-    return reshaped(op((n, 1, *rest))(seen), (n, *rest))
+def _segment_reduce(join: type[Op], neutral: Any, x: Any, ids: Any, n: int) -> Any:
+    """In the order of segments each slice takes in, 1, 2, 4, ... places back, what is of its own: the last of a segment
+    holds it all in the end. N log N work."""
+    count, rest = x.shape[0], x.shape[1:]
+    none = BroadcastTo((n, *rest))(scalar(neutral, x.dtype))
+    if not count:
+        return none
+    order = ArgSort(0)(ids)
+    ids, x = Take(0)(ids, order), Take(0)(x, order)
+    step = 1
+    while step < count:
+        own = reshaped(Eq()(ids[step:], ids[:-step]), (count - step, *(1,) * len(rest)))
+        x = Concat(0)(x[:step], Select()(own, join()(x[step:], x[:-step]), x[step:]))
+        step *= 2
+    outside = scalar(n, ids.dtype)
+    follows = Concat(0)(ids[1:], reshaped(outside, (1,)))
+    place = Select()(LogicalAnd()(Ne()(ids, follows), Ge()(ids, scalar(0, ids.dtype))), ids, outside)
+    return ScatterSet()(none, reshaped(place, (count, 1)), x)
 
 
 def _limit(dtype: str, low: bool) -> Any:
@@ -500,18 +513,18 @@ def _limit(dtype: str, low: bool) -> Any:
 def segment_max(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:
     """The largest of the slices of `data` with equal ids; the lowest number for an id that does not occur."""
     x, ids, n = _segments(data, segment_ids, num_segments, "segment_max")
-    return _segment_reduce(MaxTo, _limit(x.dtype, True), x, ids, n)
+    return _segment_reduce(Max, _limit(x.dtype, True), x, ids, n)
 
 
 @public
 def segment_min(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:
     """The smallest of the slices of `data` with equal ids; the highest number for an id that does not occur."""
     x, ids, n = _segments(data, segment_ids, num_segments, "segment_min")
-    return _segment_reduce(MinTo, _limit(x.dtype, False), x, ids, n)
+    return _segment_reduce(Min, _limit(x.dtype, False), x, ids, n)
 
 
 @public
 def segment_prod(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:
     """The products of the slices of `data` with equal ids; 1 for an id that does not occur."""
     x, ids, n = _segments(data, segment_ids, num_segments, "segment_prod")
-    return _segment_reduce(ProdTo, 1, x, ids, n)
+    return _segment_reduce(Mul, 1, x, ids, n)

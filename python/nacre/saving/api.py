@@ -134,7 +134,7 @@ def load_weights(
     if kwargs:
         raise ValueError(f"load_weights: unknown arguments {sorted(kwargs)}")
     path = os.fsdecode(filepath)
-    if not getattr(model, "built", True):
+    if not getattr(model, "built", True) and not model.weights:  # a model with its own `train_step` may never be called
         raise ValueError(
             "You are loading weights into a model that has not yet been built. Try building the model first by calling "
             "it on some data or by using `build()`."

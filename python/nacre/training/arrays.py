@@ -163,7 +163,7 @@ def check_batch(x: Any, y: Any, sample_weight: Any) -> None:
     sizes = {len(a) for a in leaves(x)}
     if sizes == {0} and y is not None:
         raise ValueError("x: expected batches of at least one sample, got one of none. Leave empty batches out")
-    if not {len(a) for a in (*leaves(y), *leaves(sample_weight))} <= sizes:
+    if sizes and not {len(a) for a in (*leaves(y), *leaves(sample_weight))} <= sizes:
         check_lengths(x=x, y=y, sample_weight=sample_weight)
 
 

@@ -20,6 +20,7 @@ from nacre.layers.layer import Layer
 from nacre.layers.state import structure_version
 from nacre.metrics.metric import Mean
 from nacre.optimizers.base import Optimizer
+from nacre.training.arrays import check_batch
 from nacre.training.checks import check_count
 from nacre.training.compile_loss import CompileLoss
 from nacre.training.compile_metrics import CompileMetrics
@@ -257,6 +258,19 @@ class Compilable(Layer):
         options = {"training": training} if takes else {}
         return self.compute_loss(x, y, y_pred, sample_weight, **options)
 
+    def compiled_loss(self, y: Any, y_pred: Any, sample_weight: Any = None, regularization_losses: Any = None) -> Any:
+        """`compute_loss`, as steps of older programs ask for it."""
+        warnings.warn(
+            "`model.compiled_loss()` is deprecated. Use `compute_loss(x, y, y_pred, sample_weight)`.", stacklevel=2
+        )
+        return self._compute_loss(None, y, y_pred, sample_weight)
+
+    @property
+    def compiled_metrics(self) -> CompileMetrics | None:
+        """The metrics of `compile`, of which older programs call `update_state(y, y_pred)`."""
+        warnings.warn("`model.compiled_metrics` is deprecated. Use `compute_metrics(x, y, y_pred)`.", stacklevel=2)
+        return self._compile_metrics if self._compile_metrics is not None else CompileMetrics(None, None)
+
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
         """Adds a batch to the metrics of `compile`; the values of all metrics by name."""
         if self._compile_metrics is not None:
@@ -288,6 +302,7 @@ class Compilable(Layer):
     def train_step(self, data: Any) -> dict[str, Any]:
         """One step of training on a batch; override it for a training loop of your own. Logs by name."""
         x, y, sample_weight = unpack_x_y_sample_weight(data)
+        check_batch(x, y, sample_weight)
         with GradientTape() as tape:
             y_pred = self(x, training=True)
             loss = self._compute_loss(x, y, y_pred, sample_weight, training=True)
@@ -304,6 +319,7 @@ class Compilable(Layer):
     def test_step(self, data: Any) -> dict[str, Any]:
         """One step of evaluation on a batch. Logs by name."""
         x, y, sample_weight = unpack_x_y_sample_weight(data)
+        check_batch(x, y, sample_weight)
         y_pred = self(x, training=False)
         loss = self._compute_loss(x, y, y_pred, sample_weight, training=False)
         if self._loss_tracker is not None:
@@ -425,7 +441,7 @@ class Compilable(Layer):
             if type(self).train_step is not Compilable.train_step:
                 return None
             raise
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, LookupError, AttributeError) as error:
             if not isinstance(error.__cause__, TypeError):
                 if type(self).train_step is not Compilable.train_step:
                     return None  # what a batch is to the model, only that step knows

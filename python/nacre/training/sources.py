@@ -17,7 +17,6 @@ import numpy as np
 
 from nacre.core import tree
 from nacre.training.arrays import (
-    check_batch,
     check_class_weight,
     check_lengths,
     class_weight_to_sample_weights,
@@ -194,7 +193,6 @@ def _standard(data: Any, class_weight: dict[int, float] | None = None) -> Any:
         if w is not None:
             raise ValueError("You cannot `class_weight` and `sample_weight` at the same time.")
         w = class_weight_to_sample_weights(y, class_weight)
-    check_batch(x, y, w)
     return pack_x_y_sample_weight(x, y, w)
 
 

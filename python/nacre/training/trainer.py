@@ -14,7 +14,7 @@ from nacre.core import tree
 from nacre.core.config import max_epochs
 from nacre.core.tensor import Tensor
 from nacre.optimizers.base import Optimizer
-from nacre.training.arrays import check_batch, class_weight_to_sample_weights, leaves, rows, to_arrays
+from nacre.training.arrays import class_weight_to_sample_weights, leaves, rows, to_arrays
 from nacre.training.checks import check_count, check_fit_arguments, check_labels, check_verbose
 from nacre.training.compilable import Compilable
 from nacre.training.compile_metrics import CompileMetrics
@@ -280,7 +280,6 @@ class Trainer(Compilable):
     def _batch(self, x: Any, y: Any, sample_weight: Any) -> Any:
         """One batch as steps take it, checked; everything is built for it."""
         x, y, w = to_arrays(x, "x"), to_arrays(y, "y"), to_arrays(sample_weight, "sample_weight")
-        check_batch(x, y, w)
         if not any(len(a) for a in leaves(x)):
             raise ValueError("x: expected at least one sample, got arrays of length 0")
         data = pack_x_y_sample_weight(x, y, w)

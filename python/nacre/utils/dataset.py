@@ -144,8 +144,13 @@ class Dataset:
     # Steps.
 
     def map(self, map_func: Callable[..., Any], num_parallel_calls: Any = None, **kwargs: Any) -> Dataset:
-        """`map_func` of each element; a tuple is handed over as several arguments."""
-        return Dataset(lambda: (_as_arrays(_called(map_func, e)) for e in self._make()), self._length, self._endless)
+        """`map_func` of each element; a tuple is several arguments, a list that comes back is a tuple."""
+
+        def mapped(element: Any) -> Any:
+            found = _as_arrays(_called(map_func, element))
+            return tuple(found) if isinstance(found, list) else found
+
+        return Dataset(lambda: map(mapped, self._make()), self._length, self._endless)
 
     def filter(self, predicate: Callable[..., Any], name: str | None = None) -> Dataset:
         """The elements for which `predicate` is true."""

@@ -288,7 +288,7 @@ def text_dataset_from_directory(
     )
 
 
-def _sound(path: str, rate: int | None) -> Any:
+def read_sound(path: Any, rate: int | None) -> Any:
     """The samples (time, channels) of a file of PCM in -1..1, as float32; at another rate the same frequencies."""
     try:
         with wave.open(path, "rb") as file:
@@ -344,7 +344,7 @@ def audio_dataset_from_directory(
         raise ValueError(f"`output_sequence_length` must not be negative, got {output_sequence_length}")
 
     def read(paths: list[str]) -> Any:
-        sounds = [_sound(path, sampling_rate) for path in paths]
+        sounds = [read_sound(path, sampling_rate) for path in paths]
         channels = {sound.shape[1] for sound in sounds}
         if len(channels) > 1:
             raise ValueError(f"a batch of sounds must have one number of channels, got {sorted(channels)}: {paths}")

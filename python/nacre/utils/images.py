@@ -14,7 +14,7 @@ _MODES = {"grayscale": "L", "rgb": "RGB", "rgba": "RGBA"}
 _INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 
 
-def _pillow(what: str) -> Any:
+def pillow(what: str) -> Any:
     try:
         from PIL import Image
     except ImportError:
@@ -29,7 +29,7 @@ def array_to_img(x: Any, data_format: str | None = None, scale: bool = True, dty
 
     `scale` stretches the values to 0..255 first. Raises ValueError for another shape.
     """
-    image = _pillow("array_to_img")
+    image = pillow("array_to_img")
     data_format = standardize_data_format(data_format)
     array = np.asarray(x, dtype=dtype or floatx())
     if array.ndim != 3:
@@ -41,7 +41,7 @@ def array_to_img(x: Any, data_format: str | None = None, scale: bool = True, dty
     if scale:
         array = array - array.min() if array.size else array
         top = array.max() if array.size else 0
-        array = array * (255 / top) if top else array
+        array = (array / top if top else array) * 255  # in this order the largest is 255, not a rounding above
     channels = array.shape[-1]
     if channels not in (1, 3, 4):
         raise ValueError(f"array_to_img: expected 1, 3 or 4 channels, got {channels} in shape {array.shape}")
@@ -79,7 +79,7 @@ def load_img(
         interpolation: "nearest", "bilinear", "bicubic", "lanczos", "box" or "hamming".
         keep_aspect_ratio: cut the middle part that has the aspect of `target_size` before resizing.
     """
-    image = _pillow("load_img")
+    image = pillow("load_img")
     if color_mode not in _MODES:
         raise ValueError(f"load_img: expected color_mode 'grayscale', 'rgb' or 'rgba', got {color_mode!r}")
     method = resampling(interpolation)
@@ -114,7 +114,7 @@ def resampling(interpolation: str) -> Any:
     """What Pillow calls an interpolation. Raises ValueError for an unknown one."""
     if interpolation not in _INTERPOLATIONS:
         raise ValueError(f"load_img: expected interpolation to be one of {_INTERPOLATIONS}, got {interpolation!r}")
-    return getattr(_pillow("load_img").Resampling, interpolation.upper())
+    return getattr(pillow("load_img").Resampling, interpolation.upper())
 
 
 def save_img(

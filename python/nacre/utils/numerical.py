@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nacre import ops
 from nacre.core.tensor import Tensor, Value
 
 
@@ -23,6 +24,9 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Any:
     >>> to_categorical([0, 2], num_classes=3).tolist()
     [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
     """
+    if isinstance(x, Value) and not isinstance(x, Tensor) and num_classes is not None:  # values are not known
+        x = ops.squeeze(x, -1) if len(x.shape) > 1 and x.shape[-1] == 1 else x
+        return ops.one_hot(ops.cast(x, "int32"), num_classes)
     labels = np.asarray(x)
     if labels.dtype.kind not in "biuf":
         raise TypeError(f"to_categorical: expected class numbers, got dtype {labels.dtype}")
@@ -54,6 +58,8 @@ def normalize(x: Any, axis: int = -1, order: float = 2) -> Any:
     >>> normalize([[3.0, 4.0]]).tolist()
     [[0.6, 0.8]]
     """
+    if isinstance(x, Value):
+        return ops.normalize(x, axis, order)
     array = np.asarray(x)
     if array.dtype.kind != "f":
         array = array.astype(np.float64)
@@ -61,8 +67,7 @@ def normalize(x: Any, axis: int = -1, order: float = 2) -> Any:
         array = array[None]
     norm = np.linalg.norm(array, ord=order, axis=axis, keepdims=True)
     norm[norm == 0] = 1.0
-    out = array / norm
-    return Tensor(out.astype(np.float32)) if isinstance(x, Value) else out
+    return array / norm
 
 
 def pad_sequences(

@@ -1,0 +1,107 @@
+"""`tf.audio` and `tf.signal`, as far as programs read sounds and look at their frequencies: of values, not in models.
+
+Complex numbers are NumPy's: nacre has no tensors of them. `tf.abs`, `tf.math.real` and `tf.math.imag` make such.
+"""
+
+from __future__ import annotations
+
+import io
+import wave
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nacre import ops
+from nacre.core.tensor import Tensor
+from nacre.utils.directories import read_sound
+
+Complex = np.ndarray[Any, np.dtype[np.complex64]]
+
+
+class DecodedWav(NamedTuple):
+    """Samples (n, channels) from -1 to 1, and how many there are a second."""
+
+    audio: Tensor
+    sample_rate: Tensor
+
+
+def decode_wav(
+    contents: Any, desired_channels: int = -1, desired_samples: int = -1, name: str | None = None
+) -> DecodedWav:
+    """The sound in the bytes of a WAV file; `desired_samples` cuts it, or adds silence."""
+    data: Any = np.asarray(contents, object)[()]
+    audio = read_sound(io.BytesIO(data), None)
+    if desired_channels not in (-1, audio.shape[1]):
+        raise ValueError(f"decode_wav: expected {desired_channels} channels, got {audio.shape[1]}")
+    if desired_samples != -1:
+        audio = audio[:desired_samples]
+        audio = np.pad(audio, ((0, desired_samples - len(audio)), (0, 0)))
+    with wave.open(io.BytesIO(data)) as file:
+        return DecodedWav(Tensor(audio), Tensor(np.array(file.getframerate(), np.int32)))
+
+
+def hann_window(window_length: int, periodic: bool = True, dtype: Any = "float32", name: str | None = None) -> Any:
+    """The window of Hann, one period of which is `window_length` long, or one sample less."""
+    turns = np.arange(window_length) / max(window_length - (not periodic), 1)
+    return Tensor((0.5 - 0.5 * np.cos(2 * np.pi * turns)).astype(dtype))
+
+
+def frame(
+    signal: Any, frame_length: int, frame_step: int, pad_end: bool = False, pad_value: Any = 0, axis: int = -1
+) -> Any:
+    """The parts (..., frames, frame_length) of `signal` (..., n) that start each `frame_step`."""
+    if axis != -1:
+        return ops.moveaxis(
+            frame(ops.moveaxis(signal, axis, -1), frame_length, frame_step, pad_end, pad_value), -2, axis
+        )
+    x = np.asarray(signal)
+    n = x.shape[-1]
+    if pad_end:
+        spare = max(-(-n // frame_step) - 1, 0) * frame_step + frame_length - n
+        x = np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, max(spare, 0))], constant_values=pad_value)
+    if x.shape[-1] < frame_length:
+        return Tensor(np.empty((*x.shape[:-1], 0, frame_length), x.dtype))
+    parts = np.lib.stride_tricks.sliding_window_view(x, frame_length, axis=-1)
+    return Tensor(np.ascontiguousarray(parts[..., ::frame_step, :]))
+
+
+def stft(
+    signals: Any,
+    frame_length: int,
+    frame_step: int,
+    fft_length: int | None = None,
+    window_fn: Callable[..., Any] | None = hann_window,
+    pad_end: bool = False,
+    name: str | None = None,
+) -> Any:
+    """The frequencies (..., frames, fft_length // 2 + 1) of windows; `fft_length`: a power of two."""
+    parts = np.asarray(frame(signals, frame_length, frame_step, pad_end))
+    if window_fn is not None:
+        parts = parts * np.asarray(window_fn(frame_length, dtype="float32"))
+    return rfft(parts, [fft_length or 1 << (frame_length - 1).bit_length()])
+
+
+def _transform(function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(input_tensor: Any, fft_length: Any = None, name: str | None = None) -> Any:
+        found = function(np.asarray(input_tensor), None if fft_length is None else int(np.ravel(fft_length)[0]))
+        return found.astype(np.complex64) if np.iscomplexobj(found) else Tensor(found.astype(np.float32))
+
+    return call
+
+
+fft, ifft, rfft, irfft = (_transform(f) for f in (np.fft.fft, np.fft.ifft, np.fft.rfft, np.fft.irfft))
+
+
+def of_complex(function: Callable[..., Any], other: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` of complex numbers, as a tensor; `other` of all else."""
+
+    def call(x: Any, *args: Any, **kwargs: Any) -> Any:
+        return Tensor(np.ascontiguousarray(function(x))) if np.iscomplexobj(x) else other(x, *args, **kwargs)
+
+    return call
+
+
+def complex(real: Any, imag: Any, name: str | None = None) -> Complex:
+    """Complex numbers of these parts."""
+    return (np.asarray(real) + 1j * np.asarray(imag)).astype(np.complex64)

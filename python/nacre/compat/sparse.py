@@ -1,0 +1,71 @@
+"""`tf.sparse`, as far as programs hand labels of different lengths on with it: on values, not in models."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nacre import ops
+from nacre.core.tensor import Tensor
+
+
+class SparseTensor(NamedTuple):
+    """The numbers `values` (n,) at `indices` (n, rank) of a tensor of shape `dense_shape`; zeros elsewhere."""
+
+    indices: Any
+    values: Any
+    dense_shape: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of all."""
+        return tuple(int(n) for n in np.asarray(self.dense_shape))
+
+    @property
+    def dtype(self) -> Any:
+        """The dtype of the numbers."""
+        return ops.convert_to_tensor(self.values).dtype
+
+
+def from_dense(tensor: Any, name: str | None = None) -> SparseTensor:
+    """What is not zero."""
+    x = np.asarray(tensor)
+    places = np.stack(np.nonzero(x), axis=-1).astype(np.int64)
+    return SparseTensor(Tensor(places), Tensor(x[x != 0]), Tensor(np.array(x.shape, np.int64)))
+
+
+def to_dense(sp_input: SparseTensor, default_value: Any = None, name: str | None = None) -> Tensor:
+    """All numbers; `default_value` (0) where there is none."""
+    values = np.asarray(sp_input.values)
+    out = np.full(sp_input.shape, 0 if default_value is None else default_value, values.dtype)
+    out[tuple(np.asarray(sp_input.indices).T)] = values
+    return Tensor(out)
+
+
+def _rows(sparse: SparseTensor) -> dict[tuple[int, ...], list[Any]]:
+    found: dict[tuple[int, ...], list[Any]] = {}
+    for place, value in zip(np.asarray(sparse.indices).tolist(), np.asarray(sparse.values).tolist()):
+        found.setdefault(tuple(place[:-1]), []).append(value)
+    return found
+
+
+def _distance(a: list[Any], b: list[Any]) -> int:
+    """How many values to put in, take out or change make `a` from `b`."""
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        last, row[0] = row[0], i
+        for j, y in enumerate(b, 1):
+            last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (x != y))
+    return row[-1]
+
+
+def edit_distance(hypothesis: SparseTensor, truth: SparseTensor, normalize: bool = True, name: Any = None) -> Tensor:
+    """The distances of Levenshtein of the rows along the last axis; `normalize` divides by the lengths of `truth`."""
+    shape = np.maximum(hypothesis.shape[:-1], truth.shape[:-1])
+    out, found, true = np.zeros(shape, np.float32), _rows(hypothesis), _rows(truth)
+    for place in np.ndindex(*shape):
+        a, b = found.get(place, []), true.get(place, [])
+        count = _distance(a, b)
+        out[place] = count if not normalize else count / len(b) if b else float("inf") if a else 0.0
+    return Tensor(out)

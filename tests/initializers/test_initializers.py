@@ -69,7 +69,7 @@ def test_the_seed_is_drawn_from_python() -> None:
     np.testing.assert_array_equal(initializers.GlorotUniform()((2, 2)), first)
 
 
-@pytest.mark.parametrize("shape", [(4, 7), (7, 4), (3, 2, 5)])
+@pytest.mark.parametrize("shape", [(70, 100), (4, 7), (7, 4), (3, 2, 5)])
 def test_orthogonal_rows_or_columns_are_orthonormal(shape: tuple[int, ...]) -> None:
     q = np.asarray(initializers.Orthogonal(gain=2.0, seed=1)(shape)).reshape(-1, shape[-1])
     product = q.T @ q if q.shape[0] >= q.shape[1] else q @ q.T

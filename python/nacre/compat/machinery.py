@@ -7,6 +7,7 @@ import glob
 import logging
 import os
 import shutil
+import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -174,3 +175,10 @@ def get_logger() -> logging.Logger:
 
 def nothing(*args: Any, **kwargs: Any) -> None:
     """What a program may ask for, and what changes nothing here."""
+
+
+def module(name: str, **members: Any) -> types.ModuleType:
+    """What stands for `tensorflow.<name>`."""
+    made = types.ModuleType(f"nacre.compat.tensorflow.{name}")
+    made.__dict__.update(members)
+    return made

@@ -8,7 +8,7 @@ import sys as _sys
 import types as _types
 from builtins import slice as slice_
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +24,21 @@ from nacre.compat import sparse as _sparse
 from nacre.compat import strings as _strings
 from nacre.compat import summaries as _summaries
 from nacre.compat import tables as _tables
+from nacre.compat.networks import (  # noqa: F401  # public here
+    add_n,
+    linalg,
+    math,
+    nn,
+    norm,
+    reduce_all,
+    reduce_any,
+    reduce_logsumexp,
+    reduce_max,
+    reduce_mean,
+    reduce_min,
+    reduce_prod,
+    reduce_sum,
+)
 from nacre.compat.sounds import complex  # noqa: F401  # public here
 from nacre.compat.sparse import SparseTensor, edit_distance  # noqa: F401  # public here
 from nacre.compat.values import IndexedSlices, Module, TensorShape, TensorSpec, Variable  # noqa: F401  # public here
@@ -59,10 +74,11 @@ globals().update(_forms.FORMS)
 pow = _forms.RENAMED["power"]
 constant_initializer, zeros_initializer, ones_initializer = initializers.Constant, initializers.Zeros, initializers.Ones
 random_normal_initializer, random_uniform_initializer = initializers.RandomNormal, initializers.RandomUniform
-abs = _sounds.of_complex(np.abs, ops.abs)
 acos, asin, atan, atan2 = ops.arccos, ops.arcsin, ops.arctan, ops.arctan2
 truediv = ops.true_divide
 is_tensor = ops.is_tensor
+abs, is_nan = math.abs, ops.isnan
+squared_difference = math.squared_difference
 
 
 def cast(x: Any, dtype: Any, name: str | None = None) -> Any:
@@ -131,14 +147,6 @@ def size(input: Any, **kwargs: Any) -> Any:
 def rank(input: Any, name: str | None = None) -> Any:
     """The number of axes."""
     return ops.convert_to_tensor(ops.ndim(input), "int32")
-
-
-def add_n(inputs: Any, name: str | None = None) -> Any:
-    """The sum of several tensors."""
-    total = inputs[0]
-    for x in inputs[1:]:
-        total = ops.add(total, x)
-    return ops.convert_to_tensor(total)
 
 
 def reverse(tensor: Any, axis: Any, name: str | None = None) -> Any:
@@ -273,11 +281,6 @@ def clip_by_value(t: Any, clip_value_min: Any, clip_value_max: Any, name: str | 
     return ops.clip(t, clip_value_min, clip_value_max)
 
 
-def norm(tensor: Any, ord: Any = "euclidean", axis: Any = None, keepdims: Any = False, name: Any = None) -> Any:
-    """The norm along `axis`."""
-    return ops.norm(tensor, None if ord == "euclidean" else ord, axis, keepdims)
-
-
 def identity(input: Any, name: str | None = None) -> Any:
     """The tensor itself."""
     return ops.convert_to_tensor(input)
@@ -334,27 +337,7 @@ def print(*inputs: Any, **kwargs: Any) -> None:
     builtins.print(*[np.asarray(x) if isinstance(x, Tensor) else x for x in inputs])
 
 
-def _reduction(name: str) -> Callable[..., Any]:
-    function = getattr(ops, name)
-
-    def reduce(input_tensor: Any, axis: Any = None, keepdims: Any = False, name: str | None = None) -> Any:
-        return function(input_tensor, axis=axis, keepdims=keepdims)
-
-    return reduce
-
-
-reduce_sum, reduce_mean, reduce_max, reduce_min = (_reduction(n) for n in ("sum", "mean", "max", "min"))
-reduce_prod, reduce_any, reduce_all = (_reduction(n) for n in ("prod", "any", "all"))
-reduce_logsumexp = _reduction("logsumexp")
-
-
 # --- submodules ------------------------------------------------------------------------------------------------
-
-
-def _module(name: str, **members: Any) -> _types.ModuleType:
-    made = _types.ModuleType(f"{__name__}.{name}")
-    made.__dict__.update(members)
-    return made
 
 
 def _normal(
@@ -384,7 +367,7 @@ def _gamma(shape: Any, alpha: Any, beta: Any = None, dtype: Any = "float32", see
     return _random.gamma(every, ops.broadcast_to(alpha, every), dtype, seed) / beta
 
 
-random = _module(
+random = _machinery.module(
     "random",
     gamma=_gamma,
     normal=_normal,
@@ -403,33 +386,33 @@ def _ragged(pylist: Any, dtype: Any = None, **kwargs: Any) -> Any:
     return _strings.Ragged(np.asarray(list(row), object).view(_dataset.Text) for row in pylist)
 
 
-audio = _module("audio", decode_wav=_sounds.decode_wav)
-ragged = _module("ragged", constant=_ragged)
-signal = _module(
+audio = _machinery.module("audio", decode_wav=_sounds.decode_wav)
+ragged = _machinery.module("ragged", constant=_ragged)
+signal = _machinery.module(
     "signal",
     **{name: getattr(_sounds, name) for name in ["fft", "ifft", "rfft", "irfft", "stft", "frame", "hann_window"]},
 )
-train = _module(
+train = _machinery.module(
     "train",
     Checkpoint=_checkpoints.Checkpoint,
     CheckpointManager=_checkpoints.CheckpointManager,
     latest_checkpoint=_checkpoints.latest_checkpoint,
 )
-io = _module(
+io = _machinery.module(
     "io",
     read_file=_pictures.read_file,
     decode_image=_pictures.decode_image,
     decode_jpeg=_pictures.decode_jpeg,
     decode_png=_pictures.decode_png,
-    gfile=_module("io.gfile", **_machinery.FILES),
+    gfile=_machinery.module("io.gfile", **_machinery.FILES),
 )
 image = _pictures
 _SUMMARY = "create_file_writer create_noop_writer should_record_summaries record_if scalar histogram image text"
-summary = _module(
+summary = _machinery.module(
     "summary",
     **{name: getattr(_summaries, name) for name in _SUMMARY.split()},
     SummaryWriter=_summaries.Writer,
-    experimental=_module("summary.experimental", set_step=_summaries.set_step, get_step=_summaries.get_step),
+    experimental=_machinery.module("summary.experimental", set_step=_summaries.set_step, get_step=_summaries.get_step),
     trace_on=_machinery.nothing,
     trace_off=_machinery.nothing,
     trace_export=_machinery.nothing,
@@ -441,173 +424,40 @@ def _cardinality(dataset: Any) -> Any:
     return dataset.cardinality()
 
 
-data = _module(
+data = _machinery.module(
     "data", Dataset=_dataset.Dataset, AUTOTUNE=_dataset.AUTOTUNE, Options=_machinery.Anything,
-    TextLineDataset=_tables.TextLineDataset, experimental=_module("data.experimental"),
+    TextLineDataset=_tables.TextLineDataset, experimental=_machinery.module("data.experimental"),
 )  # fmt: skip
 data.experimental.AUTOTUNE = _dataset.AUTOTUNE
 data.experimental.cardinality = _cardinality
 data.experimental.AutoShardPolicy = _machinery.Anything()
 data.experimental.CsvDataset = _tables.CsvDataset
 data.experimental.make_csv_dataset = _tables.make_csv_dataset
-_MATH = "sigmoid softplus tan tanh segment_sum bincount"
-
-
-def _top_k(input: Any, k: int = 1, sorted: Any = True, name: str | None = None) -> Any:
-    return _TopK(*ops.top_k(input, k, sorted))
-
-
-class _TopK(NamedTuple):
-    values: Any
-    indices: Any
-
-
-def _confusion_matrix(labels: Any, predictions: Any, num_classes: int | None = None, **kwargs: Any) -> Any:
-    true, predicted = np.asarray(labels).ravel().astype(int), np.asarray(predictions).ravel().astype(int)
-    n = num_classes or int(max(true.max(initial=-1), predicted.max(initial=-1))) + 1
-    return Tensor(np.bincount(true * n + predicted, minlength=n * n).reshape(n, n).astype(np.int32))
-
-
-def _moments(x: Any, axes: Any, shift: Any = None, keepdims: Any = False, name: str | None = None) -> Any:
-    return ops.moments(x, axes, keepdims)
-
-
-def _convolution(
-    input: Any, filters: Any, strides: Any = 1, padding: str = "VALID", name: str | None = None, **kwargs: Any
-) -> Any:
-    return ops.conv(input, filters, _inner(strides), padding.lower(), **kwargs)
-
-
-def _inner(sizes: Any) -> Any:
-    if not isinstance(sizes, (list, tuple)):
-        return sizes
-    return tuple(sizes[1:-1]) if len(sizes) == 4 else tuple(sizes)
-
-
-def _max_pool(input: Any, ksize: Any, strides: Any, padding: str, **kwargs: Any) -> Any:
-    return ops.max_pool(input, _inner(ksize), _inner(strides), padding.lower())
-
-
-def _avg_pool(input: Any, ksize: Any, strides: Any, padding: str, **kwargs: Any) -> Any:
-    return ops.average_pool(input, _inner(ksize), _inner(strides), padding.lower())
-
-
-_NN = "relu relu6 sigmoid softmax log_softmax softplus softsign silu elu selu tanh"
-math = _module(
-    "math",
-    reduce_sum=reduce_sum,
-    reduce_mean=reduce_mean,
-    reduce_max=reduce_max,
-    reduce_min=reduce_min,
-    reduce_prod=reduce_prod,
-    reduce_any=reduce_any,
-    reduce_all=reduce_all,
-    reduce_logsumexp=reduce_logsumexp,
-    reduce_std=_reduction("std"),
-    reduce_variance=_reduction("var"),
-    pow=_forms.RENAMED["power"],
-    real=_sounds.of_complex(np.real, ops.convert_to_tensor),
-    imag=_sounds.of_complex(np.imag, ops.imag),
-    floormod=_forms.RENAMED["mod"],
-    floordiv=_forms.RENAMED["floor_divide"],
-    log_sigmoid=ops.log_sigmoid,
-    top_k=_top_k,
-    add_n=add_n,
-    in_top_k=lambda targets, predictions, k, name=None: ops.in_top_k(targets, predictions, k),
-    confusion_matrix=_confusion_matrix,
-    l2_normalize=nacre.backend.l2_normalize,
-    divide_no_nan=lambda x, y, name=None: ops.divide_no_nan(x, y),
-    squared_difference=lambda x, y, name=None: ops.square(ops.subtract(x, y)),
-    is_nan=ops.isnan,
-    is_finite=ops.isfinite,
-    is_inf=ops.isinf,
-    **{name: getattr(ops, name) for name in _MATH.split()},
-    **{**_forms.RENAMED, "abs": abs},
-    **_forms.SEGMENTS,
-    **{name: getattr(_forms, name) for name in ("argmax", "argmin", "cumsum")},
-)
-is_nan = ops.isnan
-squared_difference = math.squared_difference
-nn = _module(
-    "nn",
-    **{name: getattr(ops, name) for name in _NN.split()},
-    swish=ops.silu,
-    gelu=nacre.activations.gelu,  # not the approximation
-    l2_normalize=nacre.backend.l2_normalize,
-    dropout=lambda x, rate, noise_shape=None, seed=None, name=None: _random.dropout(x, rate, noise_shape, seed),
-    softmax_cross_entropy_with_logits=lambda labels, logits, axis=-1, name=None: ops.categorical_crossentropy(
-        labels, logits, from_logits=True, axis=axis
-    ),
-    sparse_softmax_cross_entropy_with_logits=lambda labels, logits, name=None: ops.sparse_categorical_crossentropy(
-        labels, logits, from_logits=True
-    ),
-    sigmoid_cross_entropy_with_logits=lambda labels=None, logits=None, name=None: ops.binary_crossentropy(
-        labels, logits, from_logits=True
-    ),
-    leaky_relu=lambda features, alpha=0.2, name=None: ops.leaky_relu(features, alpha),
-    moments=_moments,
-    l2_loss=lambda t, name=None: ops.sum(ops.square(t)) / 2.0,
-    top_k=_top_k,
-    embedding_lookup=lambda params, ids, max_norm=None, name=None: ops.take(params, ids, axis=0),
-    bias_add=lambda value, bias, data_format=None, name=None: ops.add(value, bias),
-    conv2d=_convolution,
-    conv1d=_convolution,
-    conv2d_transpose=_forms.conv2d_transpose,
-    depthwise_conv2d=_forms.depthwise_conv2d,
-    batch_normalization=_forms.batch_normalization,
-    compute_average_loss=_forms.compute_average_loss,
-    scale_regularization_loss=lambda regularization_loss: ops.sum(regularization_loss),
-    max_pool2d=_max_pool,
-    max_pool=_max_pool,
-    avg_pool2d=_avg_pool,
-    avg_pool=_avg_pool,
-    depth_to_space=lambda input, block_size, data_format="NHWC", name=None: ops.depth_to_space(input, block_size),
-    space_to_depth=lambda input, block_size, data_format="NHWC", name=None: ops.space_to_depth(input, block_size),
-)
-linalg = _module(
-    "linalg",
-    matmul=_forms.matmul,
-    einsum=ops.einsum,
-    matvec=lambda a, b, name=None: ops.squeeze(ops.matmul(a, ops.expand_dims(b, -1)), -1),
-    norm=norm,
-    diag=ops.diag,
-    diag_part=ops.diagonal,
-    det=ops.det,
-    inv=ops.inv,
-    trace=ops.trace,
-    cholesky=ops.cholesky,
-    eye=_forms.eye,
-    band_part=lambda input, num_lower, num_upper, name=None: (
-        ops.tril(input, num_upper if num_upper >= 0 else input.shape[-1])
-        if num_lower < 0
-        else ops.triu(input if num_upper < 0 else ops.tril(input, num_upper), -num_lower)
-    ),
-)
-lookup = _module(
+lookup = _machinery.module(
     "lookup",
     KeyValueTensorInitializer=_tables.KeyValueTensorInitializer,
     StaticHashTable=_tables.StaticHashTable,
     StaticVocabularyTable=_tables.StaticVocabularyTable,
 )
-experimental = _module("experimental", numpy=ops)
+experimental = _machinery.module("experimental", numpy=ops)
 _DTYPES = "bool float16 bfloat16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 string"
-dtypes = _module("dtypes", cast=_forms.RENAMED["cast"], **{name: name for name in _DTYPES.split()})
-nest = _module("nest", flatten=_tree.flatten, map_structure=_tree.map_structure)
-autograph = _module(
+dtypes = _machinery.module("dtypes", cast=_forms.RENAMED["cast"], **{name: name for name in _DTYPES.split()})
+nest = _machinery.module("nest", flatten=_tree.flatten, map_structure=_tree.map_structure)
+autograph = _machinery.module(
     "autograph",
     set_verbosity=_machinery.nothing,
-    experimental=_module("autograph.experimental", do_not_convert=lambda f=None, **k: f),
+    experimental=_machinery.module("autograph.experimental", do_not_convert=lambda f=None, **k: f),
 )
 _CONFIG = (
     "set_logical_device_configuration set_visible_devices set_soft_device_placement experimental_connect_to_cluster"
 )
-config = _module(
+config = _machinery.module(
     "config",
     list_physical_devices=_machinery.devices("/physical_device:CPU:0"),
     list_logical_devices=_machinery.devices("/device:CPU:0"),
     get_visible_devices=_machinery.devices("/physical_device:CPU:0"),
     LogicalDeviceConfiguration=_types.SimpleNamespace,
-    experimental=_module(
+    experimental=_machinery.module(
         "config.experimental",
         list_physical_devices=_machinery.devices("/physical_device:CPU:0"),
         list_logical_devices=_machinery.devices("/device:CPU:0"),
@@ -621,42 +471,42 @@ config = _module(
     run_functions_eagerly=lambda run_eagerly: _eagerly.__setitem__(0, run_eagerly),
     experimental_run_functions_eagerly=lambda run_eagerly: _eagerly.__setitem__(0, run_eagerly),
     functions_run_eagerly=lambda: _eagerly[0],
-    optimizer=_module("config.optimizer", set_jit=_machinery.nothing),
+    optimizer=_machinery.module("config.optimizer", set_jit=_machinery.nothing),
     **dict.fromkeys(_CONFIG.split(), _machinery.nothing),
 )
-test = _module(
+test = _machinery.module(
     "test",
     is_gpu_available=lambda *a, **k: False,
     gpu_device_name=lambda: "",
     is_built_with_cuda=lambda: False,
 )
 get_logger = _machinery.get_logger
-distribute = _module(
+distribute = _machinery.module(
     "distribute",
     Strategy=_machinery.Strategy,
     MirroredStrategy=_machinery.Strategy,
     OneDeviceStrategy=_machinery.Strategy,
     MultiWorkerMirroredStrategy=_machinery.Strategy,
     InputContext=_machinery.InputContext,
-    cluster_resolver=_module("distribute.cluster_resolver", TPUClusterResolver=_machinery.no_tpu),
+    cluster_resolver=_machinery.module("distribute.cluster_resolver", TPUClusterResolver=_machinery.no_tpu),
     has_strategy=lambda: False,
     ReduceOp=_machinery.ReduceOp,
     get_strategy=_machinery.Strategy,
 )
 # Old programs turn things on and off that are here as they were off and on.
-logging = _module(
+logging = _machinery.module(
     "compat.v1.logging",
     set_verbosity=lambda level: _machinery.get_logger().setLevel(level),
     **{name: getattr(_logging, name) for name in ("DEBUG", "INFO", "WARN", "ERROR", "FATAL")},
 )
 disable_eager_execution = disable_v2_behavior = enable_eager_execution = enable_v2_behavior = _machinery.nothing
 set_random_seed = nacre.utils.set_random_seed
-compat = _module("compat", v1=_sys.modules[__name__], v2=_sys.modules[__name__])
-errors = _module(
+compat = _machinery.module("compat", v1=_sys.modules[__name__], v2=_sys.modules[__name__])
+errors = _machinery.module(
     "errors", InvalidArgumentError=ValueError, NotFoundError=FileNotFoundError,
     ResourceExhaustedError=MemoryError,
 )  # fmt: skip
-debugging = _module(
+debugging = _machinery.module(
     "debugging",
     **_machinery.ASSERTIONS,
     check_numerics=_forms.check_numerics,

@@ -1,0 +1,178 @@
+"""What TensorFlow has of networks and their mathematics: `tf.math`, `tf.nn`, `tf.linalg`, and the reductions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import nacre
+from nacre import ops
+from nacre import random as _random
+from nacre.compat import forms as _forms
+from nacre.compat import sounds as _sounds
+from nacre.compat.machinery import module as _module
+from nacre.core.tensor import Tensor
+
+abs = _sounds.of_complex(np.abs, ops.abs)
+
+
+def add_n(inputs: Any, name: str | None = None) -> Any:
+    """The sum of several tensors."""
+    total = inputs[0]
+    for x in inputs[1:]:
+        total = ops.add(total, x)
+    return ops.convert_to_tensor(total)
+
+
+def norm(tensor: Any, ord: Any = "euclidean", axis: Any = None, keepdims: Any = False, name: Any = None) -> Any:
+    """The norm along `axis`."""
+    return ops.norm(tensor, None if ord == "euclidean" else ord, axis, keepdims)
+
+
+def _reduction(name: str) -> Callable[..., Any]:
+    function = getattr(ops, name)
+
+    def reduce(input_tensor: Any, axis: Any = None, keepdims: Any = False, name: str | None = None) -> Any:
+        return function(input_tensor, axis=axis, keepdims=keepdims)
+
+    return reduce
+
+
+reduce_sum, reduce_mean, reduce_max, reduce_min = (_reduction(n) for n in ("sum", "mean", "max", "min"))
+reduce_prod, reduce_any, reduce_all = (_reduction(n) for n in ("prod", "any", "all"))
+reduce_logsumexp = _reduction("logsumexp")
+
+
+_MATH = "sigmoid softplus tan tanh segment_sum bincount"
+
+
+def _top_k(input: Any, k: int = 1, sorted: Any = True, name: str | None = None) -> Any:
+    return _TopK(*ops.top_k(input, k, sorted))
+
+
+class _TopK(NamedTuple):
+    values: Any
+    indices: Any
+
+
+def _confusion_matrix(labels: Any, predictions: Any, num_classes: int | None = None, **kwargs: Any) -> Any:
+    true, predicted = np.asarray(labels).ravel().astype(int), np.asarray(predictions).ravel().astype(int)
+    n = num_classes or int(max(true.max(initial=-1), predicted.max(initial=-1))) + 1
+    return Tensor(np.bincount(true * n + predicted, minlength=n * n).reshape(n, n).astype(np.int32))
+
+
+def _moments(x: Any, axes: Any, shift: Any = None, keepdims: Any = False, name: str | None = None) -> Any:
+    return ops.moments(x, axes, keepdims)
+
+
+def _convolution(
+    input: Any, filters: Any, strides: Any = 1, padding: str = "VALID", name: str | None = None, **kwargs: Any
+) -> Any:
+    return ops.conv(input, filters, _inner(strides), padding.lower(), **kwargs)
+
+
+def _inner(sizes: Any) -> Any:
+    if not isinstance(sizes, (list, tuple)):
+        return sizes
+    return tuple(sizes[1:-1]) if len(sizes) == 4 else tuple(sizes)
+
+
+def _max_pool(input: Any, ksize: Any, strides: Any, padding: str, **kwargs: Any) -> Any:
+    return ops.max_pool(input, _inner(ksize), _inner(strides), padding.lower())
+
+
+def _avg_pool(input: Any, ksize: Any, strides: Any, padding: str, **kwargs: Any) -> Any:
+    return ops.average_pool(input, _inner(ksize), _inner(strides), padding.lower())
+
+
+_NN = "relu relu6 sigmoid softmax log_softmax softplus softsign silu elu selu tanh"
+math = _module(
+    "math",
+    reduce_sum=reduce_sum,
+    reduce_mean=reduce_mean,
+    reduce_max=reduce_max,
+    reduce_min=reduce_min,
+    reduce_prod=reduce_prod,
+    reduce_any=reduce_any,
+    reduce_all=reduce_all,
+    reduce_logsumexp=reduce_logsumexp,
+    reduce_std=_reduction("std"),
+    reduce_variance=_reduction("var"),
+    pow=_forms.RENAMED["power"],
+    real=_sounds.of_complex(np.real, ops.convert_to_tensor),
+    imag=_sounds.of_complex(np.imag, ops.imag),
+    floormod=_forms.RENAMED["mod"],
+    floordiv=_forms.RENAMED["floor_divide"],
+    log_sigmoid=ops.log_sigmoid,
+    top_k=_top_k,
+    add_n=add_n,
+    in_top_k=lambda targets, predictions, k, name=None: ops.in_top_k(targets, predictions, k),
+    confusion_matrix=_confusion_matrix,
+    l2_normalize=nacre.backend.l2_normalize,
+    divide_no_nan=lambda x, y, name=None: ops.divide_no_nan(x, y),
+    squared_difference=lambda x, y, name=None: ops.square(ops.subtract(x, y)),
+    is_nan=ops.isnan,
+    is_finite=ops.isfinite,
+    is_inf=ops.isinf,
+    **{name: getattr(ops, name) for name in _MATH.split()},
+    **{**_forms.RENAMED, "abs": abs},
+    **_forms.SEGMENTS,
+    **{name: getattr(_forms, name) for name in ("argmax", "argmin", "cumsum")},
+)
+nn = _module(
+    "nn",
+    **{name: getattr(ops, name) for name in _NN.split()},
+    swish=ops.silu,
+    gelu=nacre.activations.gelu,  # not the approximation
+    l2_normalize=nacre.backend.l2_normalize,
+    dropout=lambda x, rate, noise_shape=None, seed=None, name=None: _random.dropout(x, rate, noise_shape, seed),
+    softmax_cross_entropy_with_logits=lambda labels, logits, axis=-1, name=None: ops.categorical_crossentropy(
+        labels, logits, from_logits=True, axis=axis
+    ),
+    sparse_softmax_cross_entropy_with_logits=lambda labels, logits, name=None: ops.sparse_categorical_crossentropy(
+        labels, logits, from_logits=True
+    ),
+    sigmoid_cross_entropy_with_logits=lambda labels=None, logits=None, name=None: ops.binary_crossentropy(
+        labels, logits, from_logits=True
+    ),
+    leaky_relu=lambda features, alpha=0.2, name=None: ops.leaky_relu(features, alpha),
+    moments=_moments,
+    l2_loss=lambda t, name=None: ops.sum(ops.square(t)) / 2.0,
+    top_k=_top_k,
+    embedding_lookup=lambda params, ids, max_norm=None, name=None: ops.take(params, ids, axis=0),
+    bias_add=lambda value, bias, data_format=None, name=None: ops.add(value, bias),
+    conv2d=_convolution,
+    conv1d=_convolution,
+    conv2d_transpose=_forms.conv2d_transpose,
+    depthwise_conv2d=_forms.depthwise_conv2d,
+    batch_normalization=_forms.batch_normalization,
+    compute_average_loss=_forms.compute_average_loss,
+    scale_regularization_loss=lambda regularization_loss: ops.sum(regularization_loss),
+    max_pool2d=_max_pool,
+    max_pool=_max_pool,
+    avg_pool2d=_avg_pool,
+    avg_pool=_avg_pool,
+    depth_to_space=lambda input, block_size, data_format="NHWC", name=None: ops.depth_to_space(input, block_size),
+    space_to_depth=lambda input, block_size, data_format="NHWC", name=None: ops.space_to_depth(input, block_size),
+)
+linalg = _module(
+    "linalg",
+    matmul=_forms.matmul,
+    einsum=ops.einsum,
+    matvec=lambda a, b, name=None: ops.squeeze(ops.matmul(a, ops.expand_dims(b, -1)), -1),
+    norm=norm,
+    diag=ops.diag,
+    diag_part=ops.diagonal,
+    det=ops.det,
+    inv=ops.inv,
+    trace=ops.trace,
+    cholesky=ops.cholesky,
+    eye=_forms.eye,
+    band_part=lambda input, num_lower, num_upper, name=None: (
+        ops.tril(input, num_upper if num_upper >= 0 else input.shape[-1])
+        if num_lower < 0
+        else ops.triu(input if num_upper < 0 else ops.tril(input, num_upper), -num_lower)
+    ),
+)

@@ -376,25 +376,26 @@ class Compilable(Layer):
 
         return with_state
 
-    def _make(self, which: str, step: Any, force: bool) -> Any:
+    def _make(self, which: str, force: bool) -> Any:
         self._notice_changes()
-        if getattr(self, which) is None or force:
+        name = f"{which}_function"
+        if getattr(self, name) is None or force:
             if self._mode is None:
                 _set(self, "_mode", Mode(self._run_eagerly))
-            _set(self, which, StepRunner(step, self._mode))
-        return getattr(self, which)
+            _set(self, name, StepRunner(self._step_of(which), self._mode))
+        return getattr(self, name)
 
     def make_train_function(self, force: bool = False) -> Any:
         """The compiled `train_step`: batch -> logs."""
-        return self._make("train_function", self._step_of("train"), force)
+        return self._make("train", force)
 
     def make_test_function(self, force: bool = False) -> Any:
         """The compiled `test_step`: batch -> logs."""
-        return self._make("test_function", self._step_of("test"), force)
+        return self._make("test", force)
 
     def make_predict_function(self, force: bool = False) -> Any:
         """The compiled `predict_step`: batch -> outputs."""
-        return self._make("predict_function", self._step_of("predict"), force)
+        return self._make("predict", force)
 
     # --- building ----------------------------------------------------------------------------------------------------
 

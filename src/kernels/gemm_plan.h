@@ -175,9 +175,12 @@ Plan make_plan(const Product& product) {
     lay_grid(s, ceil_div(p.N, s.nv), static_cast<double>(s.nv) * static_cast<double>(p.K));
     return s;
   }
-  // 3 x 128 rather than 6 x 64 where b stays in L1 while rows of c pass
+  // 3 x 128 rather than 6 x 64 where b stays in L1 while rows of c pass, and c is near or what is updated is not asked for
   const bool runs = p.N % kLongRun == 0 || (p.whole && p.N > kLongRun && p.K <= kPaysAsking);
-  const bool few_steps = p.K <= kFewSteps ? p.K * p.N <= kPanelInL1 : p.K * kLongRun <= kPanelInL1 && p.M > p.K;
+  const bool at_hand =
+      static_cast<double>(p.M) * static_cast<double>(p.N) <= kNearFloats || (p.whole && p.K < kPaysAsking);
+  const bool few_steps =
+      p.K <= kFewSteps ? p.K * p.N <= kPanelInL1 : p.K * kLongRun <= kPanelInL1 && p.M > p.K && at_hand;
   const bool long_runs = kLanes == 16 && runs && few_steps;
   s.nv = widest_panel(long_runs ? max_rows(kLongRun / kLanes) : p.M);
   if (s.nv == kWidest && p.N <= kWidest * kLanes && p.K * p.N > kUnitWork / kRowsForB) s.nv /= 2;  // something to share

@@ -175,7 +175,7 @@ Plan make_plan(const Product& product) {
     lay_grid(s, ceil_div(p.N, s.nv), static_cast<double>(s.nv) * static_cast<double>(p.K));
     return s;
   }
-  // 3 x 128 rather than 6 x 64 where b stays in L1 while rows of c pass, and c is near or what is updated is not asked for
+  // 3 x 128 rather than 6 x 64 where b stays in L1 while rows of c pass, and c is near or its update is not asked for
   const bool runs = p.N % kLongRun == 0 || (p.whole && p.N > kLongRun && p.K <= kPaysAsking);
   const bool at_hand =
       static_cast<double>(p.M) * static_cast<double>(p.N) <= kNearFloats || (p.whole && p.K < kPaysAsking);

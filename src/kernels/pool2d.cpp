@@ -4,7 +4,6 @@
 namespace nacre::NACRE_ISA {
 namespace {
 
-constexpr i64 kWideChannels = 256;  // that an average takes row by row of its window
 constexpr i64 kBlockRows = 4;       // of windows that go together
 constexpr i64 kAheadFloats = 256;   // that are asked for ahead: rows in turn are no pattern that caches foresee
 

@@ -4,8 +4,8 @@
 namespace nacre::NACRE_ISA {
 namespace {
 
-constexpr i64 kBlockRows = 4;       // of windows that go together
-constexpr i64 kAheadFloats = 256;   // that are asked for ahead: rows in turn are no pattern that caches foresee
+constexpr i64 kBlockRows = 4;      // of windows that go together
+constexpr i64 kAheadFloats = 256;  // that are asked for ahead: rows in turn are no pattern that caches foresee
 
 // The largest value so far and its tap.
 struct Best {

@@ -343,6 +343,7 @@ def test_what_is_missing_is_said_in_one_line(tmp_path, text, what):
 
 JAX_LOOP = """
 import jax, jax.numpy as jnp, keras, numpy as np
+keras.utils.set_random_seed(1)
 model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.Dropout(0.1), keras.layers.Dense(1)])
 optimizer = keras.optimizers.Adam(0.05)
 optimizer.build(model.trainable_variables)

@@ -13,7 +13,7 @@ import numpy as np
 
 from nacre.core.tensor import Symbol, Tensor
 from nacre.layers.hashes import bucket
-from nacre.layers.lookup import only_shape
+from nacre.layers.tokens import only_shape
 from nacre.utils.dataset import Dataset, Text, as_values
 
 # What a column without a default can be, the first that takes all of its values.

@@ -14,7 +14,7 @@ from nacre.core.tensor import KerasTensor, Symbol, Tensor
 from nacre.layers.arguments import config_of, is_int
 from nacre.layers.hashes import bucket, crossed, fingerprint
 from nacre.layers.layer import Layer
-from nacre.layers.lookup import one_of, only_shape, two_integers
+from nacre.layers.tokens import one_of, only_shape, two_integers
 
 
 def encoded(indices: Any, mode: str, depth: int, weights: Any, dtype: Any) -> Any:

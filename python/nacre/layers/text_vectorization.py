@@ -11,7 +11,8 @@ from nacre.core.registry import deserialize_keras_object, serialize_keras_object
 from nacre.core.tensor import KerasTensor, Symbol, Tensor
 from nacre.layers.arguments import is_int
 from nacre.layers.layer import Layer
-from nacre.layers.lookup import StringLookup, encode_indices, one_of, only_shape
+from nacre.layers.lookup import StringLookup
+from nacre.layers.tokens import encode_indices, one_of, only_shape
 
 _PUNCTUATION = re.compile(r"""[!"#$%&()*+,\-./:;<=>?@\[\\\]^_`{|}~']""")
 _STANDARDS = ("lower_and_strip_punctuation", "lower", "strip_punctuation")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from nacre.core import trace, tree
 from nacre.core.spec import is_float
-from nacre.core.tensor import Symbol, Tensor
+from nacre.core.tensor import Symbol, Tensor, as_array
 from nacre.core.variable import Variable
 
 _arithmetic: dict[str, Any] = {}
@@ -18,6 +20,20 @@ def install_arithmetic(**functions: Any) -> None:
     """The functions that the walk itself needs (add, ones_like, zeros_like, reshape, stack); called by the `ops`
     package."""
     _arithmetic.update(functions)
+
+
+def _load_walker(*what: Any) -> dict[int, Any]:
+    importlib.import_module("nacre.runtime.walks")  # installs itself; late, as the executor of ops
+    return _walk(*what)
+
+
+_walk: Callable[..., dict[int, Any]] = _load_walker
+
+
+def install_walker(walk: Callable[..., dict[int, Any]]) -> None:
+    """Says how a tape is walked back, by `backward` or in another way; called once by the `runtime` package."""
+    global _walk
+    _walk = walk
 
 
 class GradientTape:
@@ -97,8 +113,12 @@ class GradientTape:
     ) -> Any:
         """The gradient of the sum of `target` with respect to each of `sources`, in their structure.
 
-        None stands where a source does not reach the target (zeros with `unconnected_gradients="zero"`). Raises
-        RuntimeError when the tape was used already and is not persistent.
+        `output_gradients`, in the structure of `target`, multiply its elements. None stands where a source does not
+        reach the target (zeros with `unconnected_gradients="zero"`).
+
+        Raises:
+            RuntimeError: the tape was used already and is not persistent.
+            ValueError: output gradients of other shapes than the target's.
         """
         if self._used and not self.persistent:
             raise RuntimeError("GradientTape.gradient was called before on this tape; make it with persistent=True")
@@ -107,11 +127,11 @@ class GradientTape:
         if listening and not self.persistent:
             trace.pop_tape(self)
         targets = [t.value if isinstance(t, Variable) else t for t in tree.flatten(target)]
-        seeds = [None] * len(targets) if output_gradients is None else tree.flatten(output_gradients)
+        seeds = _seeds(targets, target, output_gradients)
         flat = tree.flatten(sources)
         keys = [self._source_values(s) for s in flat]
         wanted = {id(v) for values in keys for v in values}
-        found = backward(self._nodes, targets, seeds, wanted)
+        found = _walk(self._nodes, targets, seeds, wanted)
         grads = []
         for source, values in zip(flat, keys):
             total = None
@@ -172,6 +192,24 @@ class GradientTape:
             else:
                 found.append(_arithmetic["reshape"](_arithmetic["stack"](column), (*target.shape, *source.shape)))
         return tree.pack_sequence_as(sources, found) if tree.is_nested(sources) else found[0]
+
+
+def _seeds(targets: list[Any], target: Any, given: Any) -> list[Any]:
+    if given is None:
+        return [None] * len(targets)
+    flat = tree.flatten(given) if tree.is_nested(target) else [given]
+    if len(flat) != len(targets):
+        raise ValueError(f"gradient: {len(targets)} targets, but {len(flat)} output gradients")
+    seeds: list[Any] = []
+    for t, seed in zip(targets, flat):
+        if isinstance(seed, Variable):
+            seed = seed.value
+        elif seed is not None and not isinstance(seed, (Tensor, Symbol)):
+            seed = Tensor(as_array(seed, t.dtype))
+        if seed is not None and seed.shape != t.shape:
+            raise ValueError(f"gradient: an output gradient of shape {seed.shape} for a target of shape {t.shape}")
+        seeds.append(seed)
+    return seeds
 
 
 def backward(nodes: list[Any], targets: list[Any], seeds: list[Any], wanted: set[int]) -> dict[int, Any]:

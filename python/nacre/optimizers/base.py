@@ -22,6 +22,8 @@ from nacre.core.registry import deserialize_keras_object, serialize_keras_object
 from nacre.core.stateless import StatelessScope
 from nacre.core.variable import Variable
 from nacre.ops.base import is_number
+from nacre.optimizers.at_once import AtOnce
+from nacre.optimizers.clipping import clip_by_global_norm, clip_by_norm
 from nacre.optimizers.schedules.schedule import LearningRateSchedule
 
 
@@ -88,6 +90,7 @@ class Optimizer:
         self._not_decayed: list[Variable] = []
         self._not_decayed_names: list[str] = []
         self._shared: dict[str, Any] | None = None
+        self._at_once = AtOnce()
         with naming.name_scope(self.name):
             self._iterations = Variable(0, name="iteration", dtype="int32", trainable=False)
             self._track(self._iterations)
@@ -289,6 +292,10 @@ class Optimizer:
         if not grads:
             return
         variables = self._variables_for(grads, trainable_variables)
+        if not self._at_once(self, grads, variables):
+            self._apply(grads, variables)
+
+    def _apply(self, grads: list[Any], variables: list[Variable]) -> None:
         grads, variables = self._present(grads, variables)
         if self.loss_scale_factor is not None:
             grads = [g / self.loss_scale_factor for g in grads]
@@ -468,6 +475,7 @@ class Optimizer:
         `build`."""
         self._not_decayed = list(var_list or ())
         self._not_decayed_names = list(var_names or ())
+        self._at_once = AtOnce()
 
     def _use_weight_decay(self, variable: Variable) -> bool:
         if any(v is variable for v in self._not_decayed):
@@ -580,26 +588,3 @@ def _takes_argument(fn: Callable[..., Any]) -> bool:
         return False
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return any(p.kind in kinds and p.default is inspect.Parameter.empty for p in parameters)
-
-
-def _safe_sqrt(x: Any) -> Any:
-    positive = x > 0
-    return ops.where(positive, ops.sqrt(ops.where(positive, x, ops.ones_like(x))), x)
-
-
-def clip_by_norm(gradient: Any, limit: float) -> Any:
-    """`gradient`, shortened to length `limit` if it is longer."""
-    norm = _safe_sqrt(ops.sum(ops.square(gradient)))
-    return gradient * limit / ops.maximum(norm, limit)
-
-
-def clip_by_global_norm(gradients: list[Any], limit: float) -> list[Any]:
-    """All gradients, scaled so that together they are at most `limit` long."""
-    total = ops.sum(ops.square(gradients[0]))
-    for g in gradients[1:]:
-        total = total + ops.sum(ops.square(g))
-    norm = ops.sqrt(total)
-    scale = limit * ops.minimum(1.0 / norm, 1.0 / limit)
-    # An infinite norm gives NaN everywhere, as it should: the step is lost.
-    scale = scale + (norm - norm)
-    return [g * scale for g in gradients]

@@ -23,7 +23,7 @@ def blocks(path, language):
 
 
 # Documents whose Python is meant to be run from top to bottom; elsewhere it illustrates.
-RUNNABLE = [ROOT / "README.md", ROOT / "docs" / "adding-an-op.md"]
+RUNNABLE = [ROOT / "README.md", ROOT / "docs" / "guide.md", ROOT / "docs" / "adding-an-op.md"]
 
 
 @pytest.mark.parametrize("path", RUNNABLE, ids=ids(RUNNABLE))

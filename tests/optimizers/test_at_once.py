@@ -117,6 +117,17 @@ def test_a_variable_without_gradient_stays():
     assert (float(first), float(second)) == (-2.0, -0.5)
 
 
+def test_an_optimizer_that_is_built_anew_trains_the_new_variables():
+    optimizer, one = keras.optimizers.Adam(1.0), keras.ops.convert_to_tensor(1.0)
+    for _ in range(2):
+        variable = keras.Variable(1.0)
+        optimizer.built = False
+        optimizer.build([variable])
+        for _ in range(5):
+            optimizer.apply([one], [variable])
+        assert float(variable) < -3.0
+
+
 def test_values_that_were_read_before_a_step_stay():
     variable, optimizer, read = keras.Variable(np.ones(100, "float32")), keras.optimizers.SGD(1.0), []
     for _ in range(6):

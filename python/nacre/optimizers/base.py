@@ -211,6 +211,7 @@ class Optimizer:
             self._accumulated_gradients = self.add_optimizer_variables(variables, "gradient_accumulator")
         self._trainable_variables = variables
         self._index = {id(v): i for i, v in enumerate(variables)}
+        self._at_once = AtOnce()
         self.built = True
 
     def add_variable(

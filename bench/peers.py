@@ -2,12 +2,13 @@
 last.
 
 A peer is a library and a variant of it: `torch-cl` is PyTorch in channels_last. Tasks: `train` (a step on data in
-memory), `infer` (a batch through a network, as quickly as the library can), `predict` (the same by `Model.predict`),
+memory), `loop` (the same step written by hand, line by line: `GradientTape` without `tf.function`), `infer` (a batch through a network, as quickly as the library can), `predict` (the same by `Model.predict`),
 `epoch` (a whole `fit` with shuffling and accuracy).
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -63,6 +64,22 @@ def keras_train(peer: str, net: Network, threads: int) -> Run:
             model.fit(x, labels[:rows], batch_size=net.batch, epochs=1, verbose=0)
 
     return run
+
+
+def keras_loop(peer: str, net: Network, threads: int) -> Run:
+    keras = keras_of(peer, threads)
+    tape_of = keras.GradientTape if peer == "nacre" else importlib.import_module("tensorflow").GradientTape
+    model = build_keras(net, keras)
+    xs, y = net.data(net.batch)
+    x = bare(xs)
+
+    def step() -> None:
+        with tape_of() as tape:
+            loss = model.compute_loss(x, y, model(x, training=True))
+        gradients = tape.gradient(loss, model.trainable_variables)
+        model.optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+
+    return repeated(step)
 
 
 def keras_infer(peer: str, net: Network, threads: int) -> Run:
@@ -282,6 +299,7 @@ def openvino_infer(peer: str, net: Network, threads: int) -> Run:
 # By task, then by the library of the peer.
 MAKERS: dict[str, dict[str, Callable[[str, Network, int], Run]]] = {
     "train": {"nacre": keras_train, "keras": keras_train, "torch": torch_train, "jax": jax_train},
+    "loop": {"nacre": keras_loop, "keras": keras_loop, "torch": torch_train},
     "infer": {
         "nacre": keras_infer, "keras": keras_infer, "torch": torch_infer, "onnxruntime": onnxruntime_infer,
         "openvino": openvino_infer,

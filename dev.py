@@ -5,6 +5,7 @@
     python3 dev.py test     build, then run the tests (more arguments: pytest's; --all: also the slow and oracle ones)
     python3 dev.py oracle   build, then run Keras' own unit tests against nacre (tests/oracle/keras_own.py)
     python3 dev.py foreign  kernels on simulated CPUs (AArch64, an x86-64 without AVX) and from clang
+    python3 dev.py oldest   the tests with the oldest versions of NumPy and the others that pyproject.toml allows
     python3 dev.py bench    build, then run the benchmarks: kernels, models, start, files, compare (bench/run.py)
     python3 dev.py lint     ruff, mypy, clang-format
     python3 dev.py docs     the generated documents, and a check that every link in the documents leads somewhere
@@ -20,10 +21,12 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import time
 from pathlib import Path
 
@@ -260,6 +263,25 @@ def foreign(arguments: list[str]) -> int:
     return status
 
 
+def oldest(arguments: list[str]) -> int:
+    """Tests with the oldest versions that pyproject.toml allows, in an environment of their own."""
+    build("test")
+    where = ROOT / ".venv-oldest"
+    shutil.rmtree(where, ignore_errors=True)
+    run(venv_python(), "-m", "venv", where)
+    allowed = re.findall(r"^(?:dependencies|test) = (.*)$", (ROOT / "pyproject.toml").read_text(), re.M)
+    versions = [r.replace(">=", "==") for r in re.findall(r'"([^"]+)"', " ".join(allowed))]
+    install = (where / "bin/python", "-m", "pip", "install", "-q", "--disable-pip-version-check")
+    say("install " + " ".join(versions))
+    run(*install, *versions)
+    with tempfile.TemporaryDirectory() as wheels:
+        tools = {"PATH": f"{VENV / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"}
+        run(venv_python(), *"-m pip wheel -q --no-deps --no-build-isolation -w".split(), wheels, ".", env=tools)
+        run(*install, "--no-deps", *Path(wheels).glob("*.whl"))
+    quick = ("-m", "not slow and not oracle", "--deselect", "tests/architecture/test_wheel.py")
+    return run(where / "bin/python", "-m", "pytest", *a_process_per_cpu(), *quick, *arguments, check=False)
+
+
 def oracle(arguments: list[str]) -> int:
     build("test", "oracle")
     return run(venv_python(), ROOT / "tests" / "oracle" / "keras_own.py", *arguments, check=False)
@@ -325,6 +347,7 @@ COMMANDS = {
     "demo": demo,
     "test": test,
     "oracle": oracle,
+    "oldest": oldest,
     "foreign": foreign,
     "bench": bench,
     "lint": lint,

@@ -11,7 +11,7 @@ import numpy as np
 
 from nacre.core.naming import auto_name
 from nacre.core.operation import Operation, any_keras_tensor, compute_output_spec
-from nacre.core.spec import broadcast_shapes, is_float
+from nacre.core.spec import NUMPY, broadcast_shapes, is_float
 from nacre.core.tensor import KerasTensor, Symbol, Tensor, Value, as_array
 from nacre.core.variable import Variable
 
@@ -101,10 +101,11 @@ def scalar(x: Any, dtype: str | None = None) -> Tensor:
     if known is None:
         if len(_scalars) > 1000:
             _scalars.clear()
-        try:
-            known = _scalars[key] = Tensor(np.asarray(x, dtype))
-        except OverflowError:
-            raise ValueError(f"{x!r} does not fit into {dtype}") from None
+        if type(x) is int and dtype.startswith(("int", "uint")):
+            limits = np.iinfo(NUMPY[dtype])
+            if not limits.min <= x <= limits.max:
+                raise ValueError(f"{x!r} does not fit into {dtype}")
+        known = _scalars[key] = Tensor(np.asarray(x, dtype))
     return known
 
 

@@ -114,8 +114,8 @@ def draw(diagram: Diagram, target: Any, file_format: str, rankdir: str, dpi: int
     pen = _Pen(axes, splines, placed.width, placed.height, rankdir)
     pen.diagram(placed, 0.0, 0.0)
     dpi = max(min(dpi, int(_PIXELS * 72 / max(width, height))), 10)
-    metadata = {"Date": None} if file_format == "svg" else {"CreationDate": None} if file_format == "pdf" else None
-    figure.savefig(target, format=file_format, dpi=dpi, facecolor=_PAPER, metadata=metadata)
+    dates = {"svg": {"metadata": {"Date": None}}, "pdf": {"metadata": {"CreationDate": None}}}
+    figure.savefig(target, format=file_format, dpi=dpi, facecolor=_PAPER, **dates.get(file_format, {}))
 
 
 class _Pen:

@@ -276,7 +276,8 @@ def oldest(arguments: list[str]) -> int:
     run(*install, *versions)
     with tempfile.TemporaryDirectory() as wheels:
         tools = {"PATH": f"{VENV / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"}
-        run(venv_python(), *"-m pip wheel -q --no-deps --no-build-isolation -w".split(), wheels, ".", env=tools)
+        command = (venv_python(), "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", wheels, ".")
+        run(*command, env=tools)
         run(*install, "--no-deps", *Path(wheels).glob("*.whl"))
     quick = ("-m", "not slow and not oracle", "--deselect", "tests/architecture/test_wheel.py")
     return run(where / "bin/python", "-m", "pytest", *a_process_per_cpu(), *quick, *arguments, check=False)

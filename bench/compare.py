@@ -6,8 +6,9 @@
 Each (peer, network) is a process of its own that is asked for blocks of work in turn, so that a machine whose speed
 drifts drifts for all of them. Printed per row: median and spread (10th to 90th percentile of the blocks) of the time
 of a step, call or epoch by peer, and the ratio of the best peer's median to nacre's; at the end the ratios once more,
-and their geometric mean over training. Tasks: train, loop, infer, one-row, predict, epoch (see peers.py), and start: seconds
-from the start of a process to the end of its first training step, and its peak memory. `--json FILE` keeps everything.
+and their geometric mean over training. Tasks: train, loop, infer, one-row, predict, epoch (see peers.py), and start:
+seconds from the start of a process to the end of its first training step, and its peak memory. `--json FILE` keeps
+everything.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 last.
 
 A peer is a library and a variant of it: `torch-cl` is PyTorch in channels_last. Tasks: `train` (a step on data in
-memory), `loop` (the same step written by hand, line by line: `GradientTape` without `tf.function`), `infer` (a batch through a network, as quickly as the library can), `predict` (the same by `Model.predict`),
-`epoch` (a whole `fit` with shuffling and accuracy).
+memory), `loop` (the same step written by hand, line by line: `GradientTape` without `tf.function`), `infer` (a batch
+through a network, as quickly as the library can), `predict` (the same by `Model.predict`), `epoch` (a whole `fit` with
+shuffling and accuracy).
 """
 
 from __future__ import annotations

@@ -12,8 +12,9 @@ EPS = np.finfo(np.float32).eps
 
 @pytest.fixture(autouse=True)
 def memory(monkeypatch):
-    """Nothing was walked before; a few operations are enough."""
+    """Nothing was walked before, and soon is planned."""
     fresh = walks._Memory()
+    fresh.pays = 3
     monkeypatch.setattr(walks, "_memory", fresh)
     return fresh
 
@@ -70,7 +71,7 @@ def test_a_program_finds_the_gradients_that_single_operations_find(case, memory)
             if isinstance(layer, layers.Dropout):
                 layer.seed_generator.state.assign([1, 2])
         with keras.GradientTape() as tape:
-            value = loss(y, model(x, training=True))
+            value = loss(y, model.call(ops.convert_to_tensor(x), training=True))  # layer by layer
         return [g.numpy() for g in tape.gradient(value, model.trainable_variables)]
 
     alone = gradients()

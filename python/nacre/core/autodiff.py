@@ -230,9 +230,11 @@ def backward(nodes: list[Any], targets: list[Any], seeds: list[Any], wanted: set
         d_outputs = tuple(grads.get(id(y)) for y in outputs)
         if all(d is None for d in d_outputs) or not any(id(x) in reach for x in inputs):
             continue
-        d_outputs = tuple(
-            _arithmetic["zeros_like"](y) if d is None and is_float(y.dtype) else d for y, d in zip(outputs, d_outputs)
-        )
+        if not op.replays:
+            d_outputs = tuple(
+                _arithmetic["zeros_like"](y) if d is None and is_float(y.dtype) else d
+                for y, d in zip(outputs, d_outputs)
+            )
         for x, d in zip(inputs, op.grad_inputs(inputs, outputs, d_outputs)):
             if d is None or id(x) not in reach or not is_float(x.dtype):
                 continue

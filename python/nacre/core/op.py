@@ -49,6 +49,7 @@ class Op:
     inputs: ClassVar[tuple[str, ...]] = ()
     variadic: ClassVar[bool] = False
     grad_wants: ClassVar[tuple[str, ...] | None] = None
+    replays: ClassVar[bool] = False  # true of what stands on a tape for many ops, and knows outputs without gradient
     key: tuple[Any, ...]
 
     if TYPE_CHECKING:  # the attributes of subclasses, where passes know which op it is

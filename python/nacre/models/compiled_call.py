@@ -23,13 +23,13 @@ class CompiledCall:
 
     def __init__(self, model: Any) -> None:
         self._function: CompiledFunction | None = None
-        if _leaves_nothing_behind(model):
-            self._function = CompiledFunction(lambda x, training: _traced(model, x, training))
+        if leaves_nothing_behind(model):
+            self._function = CompiledFunction(lambda x, training: traced(model, x, training))
 
     def __call__(self, x: Any, training: Any) -> Any:
         """The outputs for `x`; None where the call has to run layer by layer."""
         function = self._function
-        if function is None or not _is_data(x) or not (function.count < _MOST_SHAPES or function.knows(x, training)):
+        if function is None or not is_data(x) or not (function.count < _MOST_SHAPES or function.knows(x, training)):
             return None
         try:
             return function(x, training)
@@ -45,21 +45,21 @@ def outermost() -> bool:
     return context.entry is None and not context.training and trace.current_graph() is None and not trace.tapes()
 
 
-def _traced(model: Any, x: Any, training: Any) -> Any:
+def traced(model: Any, x: Any, training: Any) -> Any:
     y = Layer.__call__(model, x, training=training)
     if any(isinstance(t, Symbol) and "_keras_mask" in t.__dict__ for t in tree.flatten(y)):
         raise NotCompilable("the output carries a mask")
     return y
 
 
-def _is_data(x: Any) -> bool:
+def is_data(x: Any) -> bool:
     """Whether `x` holds nothing but arrays of numbers, and tensors without a mask."""
     kind = type(x)
     if kind is np.ndarray:
         return x.dtype.kind in "biuf"
     if kind is Tensor:
         return "_keras_mask" not in x.__dict__
-    return kind in (list, tuple, dict) and len(x) > 0 and all(_is_data(v) for v in (x.values() if kind is dict else x))
+    return kind in (list, tuple, dict) and len(x) > 0 and all(is_data(v) for v in (x.values() if kind is dict else x))
 
 
 def _parts(model: Any) -> Iterator[Any]:
@@ -69,7 +69,7 @@ def _parts(model: Any) -> Iterator[Any]:
         yield from getattr(layer, "_operations", ())
 
 
-def _leaves_nothing_behind(model: Any) -> bool:
+def leaves_nothing_behind(model: Any) -> bool:
     """Whether a model consists of this package's own layers, and of none that runs users' code or keeps a loss."""
     return not model.run_eagerly and all(
         type(part).__module__.startswith("nacre.")

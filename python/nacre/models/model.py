@@ -9,6 +9,7 @@ from nacre import saving, utils
 from nacre.core import registry, tree
 from nacre.core.tensor import KerasTensor
 from nacre.models.compiled_call import CompiledCall, outermost
+from nacre.models.taped_call import TapedCall, under_one_tape
 from nacre.training.trainer import Trainer
 
 
@@ -60,16 +61,25 @@ class Model(Trainer):
         super().__init__(**kwargs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Runs the model on data, or joins it to a graph of layers. Outside of training it is one program where that
-        can be."""
-        if len(args) == 1 and not kwargs.get("training") and kwargs.keys() <= {"training"} and outermost():
-            self._notice_changes()
-            if self._call_function is None and self._all_built():
-                object.__setattr__(self, "_call_function", CompiledCall(self))
-            y = self._call_function and self._call_function(args[0], kwargs.get("training"))
+        """Runs the model on data, or joins it to a graph of layers. Outside of training and under a tape it is one
+        program where that can be."""
+        if len(args) == 1 and kwargs.keys() <= {"training"}:
+            training = kwargs.get("training")
+            y = None
+            if not training and outermost():
+                y = self._at_once("_call_function", CompiledCall, args[0], training)
+            elif under_one_tape():
+                y = self._at_once("_taped_function", TapedCall, args[0], training)
             if y is not None:
                 return y
         return super().__call__(*args, **kwargs)
+
+    def _at_once(self, name: str, kind: Any, x: Any, training: Any) -> Any:
+        self._notice_changes()
+        if getattr(self, name) is None and self._all_built():
+            object.__setattr__(self, name, kind(self))
+        function = getattr(self, name)
+        return function and function(x, training)
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """Tensors in, tensors out; defined by subclasses."""

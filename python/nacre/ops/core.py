@@ -109,6 +109,7 @@ class _OwnGradient:
     """
 
     grad_wants = ()
+    replays = False  # a function of the user's, which may compute something else each time
 
     def __init__(self, gradient: Callable[..., Any], count: int) -> None:
         self.gradient = gradient

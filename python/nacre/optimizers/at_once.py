@@ -13,7 +13,7 @@ from nacre.core.tensor import Tensor
 from nacre.core.variable import Variable
 from nacre.runtime.compiled import CompiledFunction
 
-_PAYS = 3  # steps that planning takes less than it saves later
+_PAYS = 8  # steps after which planning costs about what they have
 _MOST_SETTINGS = 8  # of one optimizer: changed in every step, they would be planned in every step
 _PLAIN = (int, float, bool, str, type(None))
 

@@ -1,4 +1,4 @@
-"""The walk back through a tape as one program, from the third time on that the same operations stand on a tape."""
+"""The walk back through a tape as one program, once the same operations have stood on tapes a few times."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class _Memory:
     forgotten, and what is planned from then on must come twice as often."""
 
     def __init__(self) -> None:
-        self.pays = 3  # walks of a kind that planning takes less than it saves later
+        self.pays = 8  # walks of a kind after which planning costs about what they have
         self.seen: dict[Any, int] = {}
         self.plans: dict[Any, _Walk | None] = {}  # None: cannot be planned
 
@@ -100,7 +100,7 @@ def walk(nodes: list[Any], targets: list[Any], seeds: list[Any], wanted: set[int
             sorted([number[i] for i in wanted if i in number]),
         )
         # a function's own gradient may look at anything
-        if all(isinstance(op, Op) for op, _, _ in nodes) and all(type(v) is Tensor for v in values):
+        if all(isinstance(op, Op) or op.replays for op, _, _ in nodes) and all(type(v) is Tensor for v in values):
             key += map(tuple, ends)
             key += [(v.shape, v.dtype) for v in values]
             plan = _memory.plan(tuple(key), lambda: _Walk(nodes, ends, number, values))

@@ -42,7 +42,8 @@ _set = object.__setattr__  # past the layer's filing of attributes: what compile
 
 
 _FUNCTIONS = ("train_function", "test_function", "predict_function")
-_COMPILED = (*_FUNCTIONS, "_call_function", "_output_specs", "_state_seen", "_structure_seen", "_metrics_seen")
+_CALLS = ("_call_function", "_taped_function")
+_COMPILED = (*_FUNCTIONS, *_CALLS, "_output_specs", "_state_seen", "_structure_seen", "_metrics_seen")
 
 
 class Compilable(Layer):
@@ -69,6 +70,7 @@ class Compilable(Layer):
     _structure_seen: int | None = None
     _metrics_seen: tuple[int, list[Any]] | None = None  # the version at which these metrics of layers were found
     _call_function: Any = None
+    _taped_function: Any = None
 
     def __getattr__(self, name: str) -> Any:
         instead = _REMOVED.get(name)
@@ -341,7 +343,7 @@ class Compilable(Layer):
             return
         version, state = structure_version(), self._state()
         if state != self._state_seen:
-            for name in (*_FUNCTIONS, "_call_function"):
+            for name in (*_FUNCTIONS, *_CALLS):
                 _set(self, name, None)
             _set(self, "_state_seen", state)
         if all(layer.built for layer in self._flatten_layers()):

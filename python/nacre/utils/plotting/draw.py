@@ -114,7 +114,7 @@ def draw(diagram: Diagram, target: Any, file_format: str, rankdir: str, dpi: int
     pen = _Pen(axes, splines, placed.width, placed.height, rankdir)
     pen.diagram(placed, 0.0, 0.0)
     dpi = max(min(dpi, int(_PIXELS * 72 / max(width, height))), 10)
-    dates = {"svg": {"metadata": {"Date": None}}, "pdf": {"metadata": {"CreationDate": None}}}
+    dates: dict[str, Any] = {"svg": {"metadata": {"Date": None}}, "pdf": {"metadata": {"CreationDate": None}}}
     figure.savefig(target, format=file_format, dpi=dpi, facecolor=_PAPER, **dates.get(file_format, {}))
 
 

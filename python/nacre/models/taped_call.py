@@ -1,0 +1,182 @@
+"""`model(x)` under a tape as one program and one record on the tape, where nobody could tell the difference."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from nacre.core import trace, tree
+from nacre.core.autodiff import GradientTape, backward
+from nacre.core.errors import NotCompilable
+from nacre.core.graph import Graph, Node
+from nacre.core.op import run
+from nacre.core.spec import Spec, is_float
+from nacre.core.tensor import Symbol, Tensor, as_array
+from nacre.layers.calling import context
+from nacre.models.compiled_call import is_data, leaves_nothing_behind, traced
+from nacre.runtime.compiled import CompiledFunction
+
+_PAYS = 8  # calls after which planning costs about what they have
+_MOST_SHAPES = 8
+
+
+class TapedCall:
+    """The recorded calls of one model, by shapes. It lives until the layers of the model change."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._possible = leaves_nothing_behind(model)
+        self._calls: dict[Any, int | _Call | None] = {}  # how many there were; later the call; None: cannot be
+
+    def __call__(self, x: Any, training: Any) -> Any:
+        """The outputs for `x`; None where the call has to run layer by layer."""
+        if not self._possible or not is_data(x):
+            return None
+        leaves = [leaf if type(leaf) is Tensor else Tensor(as_array(leaf)) for leaf in tree.flatten(x)]
+        key = (training, *[(t.shape, t.dtype) for t in leaves])
+        known = self._calls.get(key, 0)
+        if isinstance(known, int):
+            if known == 0 and len(self._calls) >= _MOST_SHAPES:
+                return None
+            self._calls[key] = known = known + 1
+            if known < _PAYS:
+                return None
+            try:
+                self._calls[key] = known = _Call(self._model, x, leaves, training)
+            except Exception:  # what stands in the way, the layers say
+                self._calls[key] = known = None
+        try:
+            return None if known is None else known(leaves)
+        except NotCompilable:  # found while it was planned: nothing has been changed
+            self._calls[key] = None
+        return None
+
+
+def under_one_tape() -> bool:
+    """Whether a call that is made now is no part of another one, and one tape records it, whose gradients nobody
+    differentiates."""
+    tapes = trace.tapes()
+    return (
+        len(tapes) == 1
+        and not tapes[0].persistent
+        and context.entry is None
+        and trace.current_graph() is None
+        and trace.scope() is None
+    )
+
+
+class _Call:
+    """The program of a model's call, which also gives what its gradients need; on tapes it stands for the whole call.
+
+    Its inputs there are those values and the call's own inputs; its gradients are the nodes of a trace, run anew.
+    """
+
+    grad_wants = ()
+    replays = True
+
+    def __init__(self, model: Any, x: Any, leaves: list[Tensor], training: Any) -> None:
+        graph = Graph()
+        inputs = [graph.add_input(Spec(t.shape, t.dtype)) for t in leaves]
+        x = tree.map_structure(lambda _: 0, x)  # its structure; the data may go
+        tape, y = _recorded(model, x, inputs, training, graph)
+        outputs = [graph.symbol(v) for v in tree.flatten(y)]
+        self._structure = y
+        count = len(graph.nodes)
+        sources = [s for s in (*inputs, *graph.state.values()) if id(s) in tape._live]
+        for variable, symbol in graph.state.items():
+            if id(symbol) in tape._live and graph.current[variable] is not symbol:
+                raise NotCompilable("a variable that is trained is assigned in the call")
+        ends = [(i, s, graph.add_input(s.spec)) for i, s in enumerate(outputs) if is_float(s.dtype)]
+        # by the outputs whose gradients are there: all of them, or one; others are sums of these
+        groups: dict[tuple[int, ...], Any] = {(end[0],): [end] for end in ends}
+        groups[tuple([i for i, _, _ in ends])] = ends
+        gradients = {}
+        with trace.tracing(graph), trace.no_tapes():
+            for group, some in groups.items():
+                targets, seeds = [s for _, s, _ in some], [seed for _, _, seed in some]
+                found = backward(tape._nodes, targets, seeds, {id(s) for s in sources})
+                gradients[group] = {id(s): graph.symbol(found[id(s)]) for s in sources if id(s) in found}
+        later = graph.nodes[count:]
+        self._gradients = {
+            group: {i: (g, _needed(g, later)) for i, g in found.items()} for group, found in gradients.items()
+        }
+        ways = [way for found in self._gradients.values() for way in found.values()]
+        read = {id(s): s for g, nodes in ways for s in (g, *[s for node in nodes for s in node.inputs])}
+        where = {id(s): (i, j) for i, node in enumerate(graph.nodes[:count]) for j, s in enumerate(node.outputs)}
+        kept = [s for s in read.values() if id(s) in where]
+        given = {*read, *[id(s) for s in sources]}
+
+        self._seeds = {i: id(seed) for i, _, seed in ends}
+        self._constants = {i: Tensor(s.payload) for i, s in read.items() if s.kind == "constant"}
+        self._given = [id(s) in given for s in inputs]
+        self._variables = [v for v, s in graph.state.items() if id(s) in given]
+        self._inputs = [
+            *[id(s) for s in kept],
+            *[id(s) for s in inputs if id(s) in given],
+            *[id(graph.state[v]) for v in self._variables],
+        ]
+        self._graph = graph  # whose symbols the ids are
+        places = [where[id(s)] for s in kept]
+
+        def forward(*values: Any) -> Any:
+            now = trace.current_graph()
+            assert now is not None
+            _, y = _recorded(model, x, list(values), training, now)
+            if len(now.nodes) != count:
+                raise NotCompilable("the call does not record the same operations each time")
+            return [now.symbol(v) for v in tree.flatten(y)], [now.nodes[i].outputs[j] for i, j in places]
+
+        self._forward = CompiledFunction(forward)
+
+    def __call__(self, leaves: list[Tensor]) -> Any:
+        state = [v.value for v in self._variables]  # before the program changes any; the tape takes notice
+        outputs, kept = self._forward(*leaves)
+        given = [t for t, needed in zip(leaves, self._given) if needed]
+        for tape in trace.tapes():
+            tape.record(self, (*kept, *given, *state), tuple(outputs))
+        return tree.pack_sequence_as(self._structure, outputs)
+
+    def grad_inputs(
+        self, inputs: tuple[Any, ...], outputs: tuple[Any, ...], d_outputs: tuple[Any, ...]
+    ) -> tuple[Any, ...]:
+        """The gradients of the inputs, as functions that compute what no other one has computed before; None among
+        `d_outputs` stands for an output that has no part."""
+        values = {**self._constants, **dict(zip(self._inputs, inputs))}
+        present = tuple([i for i in self._seeds if d_outputs[i] is not None])
+        values.update((self._seeds[i], d_outputs[i]) for i in present)
+        groups = [present] if present in self._gradients else [(i,) for i in present]
+
+        def find(ways: list[tuple[Symbol, list[Node]]]) -> Any:
+            total = None
+            for gradient, nodes in ways:
+                for node in nodes:
+                    if id(node.outputs[0]) not in values:
+                        found = run(node.op, tuple([values[id(s)] for s in node.inputs]))
+                        values.update(zip([id(s) for s in node.outputs], found))
+                one = values[id(gradient)]
+                total = one if total is None else total + one
+            return total
+
+        gradients: list[Any] = []
+        for i in self._inputs:
+            ways = [self._gradients[group][i] for group in groups if i in self._gradients[group]]
+            gradients.append(functools.partial(find, ways) if ways else None)
+        return tuple(gradients)
+
+
+def _recorded(model: Any, x: Any, inputs: list[Symbol], training: Any, graph: Graph) -> tuple[GradientTape, Any]:
+    """The outputs of the model for these symbols, and a tape with what made them."""
+    tape = GradientTape()
+    with trace.tracing(graph), trace.no_tapes(), tape:
+        tape.watch([s for s in inputs if is_float(s.dtype)])
+        return tape, traced(model, tree.pack_sequence_as(x, inputs), training)
+
+
+def _needed(symbol: Symbol, nodes: list[Node]) -> list[Node]:
+    """Those of `nodes` that `symbol` needs, in their order."""
+    wanted, needed = {id(symbol)}, []
+    for node in reversed(nodes):
+        if any(id(s) in wanted for s in node.outputs):
+            needed.append(node)
+            wanted.update(id(s) for s in node.inputs)
+    return needed[::-1]

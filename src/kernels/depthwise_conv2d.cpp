@@ -171,8 +171,8 @@ void run_row(const Axis& h, const Taps& th, const Axis& w, const Taps& inner, co
 }
 
 // dx[px][c] = sum_m wide[px][c*M + m] for a row, masked where there is a mask
-void sum_outputs(const DepthwiseConv2DShape& s, const float* wide, const float* mask, float* dx, i64 ldx) {
-  for (i64 px = 0; px < s.W; ++px, wide += s.C * s.M, dx += ldx) {
+void sum_outputs(const DepthwiseConv2DShape& s, const float* wide, i64 ld, const float* mask, float* dx, i64 ldx) {
+  for (i64 px = 0; px < s.W; ++px, wide += ld, dx += ldx) {
     if (s.M == 2) {
       for (i64 k = 0; k < s.C; ++k) dx[k] = wide[2 * k] + wide[2 * k + 1];
     }
@@ -193,11 +193,42 @@ constexpr i64 kSpreadRows = 4;  // of output at a time, where walks go
 i64 rows_kept(const DepthwiseConv2DShape& s) {
   return walks(s) || walks_wide(s) ? (kSpreadRows - 1) * s.SH + s.KH : s.KH;
 }
+// From pixel to pixel there: those a KiB apart would meet in few sets of L1.
+i64 spread_apart(i64 D) { return D % 256 == 0 ? D + 16 : D; }
 
 void walk_image(const DepthwiseConv2DShape& s, const Image& image, i64 oh, i64 end) {
   if (s.KH == 7) gather_image<7, 1>(image, oh, end);
   else if (s.KH == 5) s.SH == 1 ? gather_image<5, 1>(image, oh, end) : gather_image<5, 2>(image, oh, end);
   else s.SH == 1 ? filter_image<1>(image, oh, end) : filter_image<2>(image, oh, end);
+}
+
+// The same where M > 1, over rows that are spread first.
+void walk_spread(const DepthwiseConv2DShape& s, Image image, i64 oh, i64 end, float* wide) {
+  const float* from = image.in;
+  const i64 ld = image.ld_in, row = image.in_row;
+  image.in = wide, image.ld_in = spread_apart(image.D), image.in_row = image.IW * image.ld_in, image.ring = rows_kept(s);
+  i64 made = 0;
+  for (; oh < end; oh += kSpreadRows) {
+    const i64 last = min_of(oh + kSpreadRows, end), seen = min_of((last - 1) * s.SH - s.PT + s.KH, s.H);
+    for (made = max_of(made, oh * s.SH - s.PT); made < seen; ++made) {
+      spread(wide + made % image.ring * image.in_row, image.ld_in, from + made * row, ld, s.W, s.C, s.M);
+    }
+    walk_image(s, image, oh, last);
+  }
+}
+
+// Rows [oh, end) of an image whose taps are DH x DW apart.
+void walk_phases(const DepthwiseConv2DShape& s, const Image& image, i64 oh, i64 end) {
+  for (i64 h = oh; h < min_of(end, oh + s.DH); ++h) {
+    const i64 p = h % s.DH;
+    for (i64 q = 0; q < min_of(s.DW, image.OW); ++q) {
+      i64 at;
+      Image phase = phase_image(image, s.DH, s.DW, p, q, &at);
+      phase.out += at;
+      if (phase.mask) phase.mask += at;
+      walk_image(s, phase, h / s.DH, (end - 1 - p) / s.DH + 1);
+    }
+  }
 }
 
 // Channels that go over all rows of a slice together: few enough that the rows of a window stay in L1.
@@ -206,8 +237,8 @@ i64 pass_channels(i64 D, i64 M) { return M == 1 ? min_of(max_of(D, 1), 8 * i64{k
 // The same for the gradient of x.
 bool walks_back(const DepthwiseConv2DShape& s) {
   if (walks_wide(s)) return s.SH == 1 || (s.PT >= 0 && s.PL >= 0 && s.M == 1);
-  if (s.KH != 3 || s.KW != 3 || s.DH != 1 || s.DW != 1 || s.SH != s.SW || s.SH > (s.M == 1 ? 2 : 1)) return false;
-  if (s.SH == 1) return s.PL >= 0 && s.W + s.PL <= s.OW + 2;
+  if (s.KH != 3 || s.KW != 3 || !near_taps(s) || s.SH != s.SW || s.SH > (s.M == 1 ? 2 : 1)) return false;
+  if (s.SH == 1) return s.PL >= 0 && s.W + s.PL <= s.OW + 2 * s.DW;
   return s.PT >= 0 && s.PL >= 0 && s.PL < 3 && (s.W - 1 + s.PL) / 2 <= s.OW;
 }
 
@@ -221,7 +252,7 @@ Facts depthwise_conv2d_facts(const DepthwiseConv2DShape& s) {
   f.extent[1] = taps_of(c) * Count(c.O);
   f.extent[2] = Count(s.bias ? c.O : 0);
   f.extent[3] = pixels_extent(s.N, s.OH, s.OW, c.O, ldy_of(c));
-  const Count scratch = s.M == 1 ? Count(0) : Count(rows_kept(s)) * Count(s.W) * Count(c.O) * Count(4);
+  const Count scratch = s.M == 1 ? Count(0) : Count(rows_kept(s)) * Count(s.W) * Count(c.O + 16) * Count(4);
   if (!f.extent[0].ok() || !f.extent[3].ok() || !scratch.ok()) {
     f.error = "the problem is too large";
     return f;
@@ -248,26 +279,12 @@ void depthwise_conv2d(const DepthwiseConv2DShape& s, Slice units, Scratch scratc
     const i64 n = i / s.OH, stop = min_of(end, (n + 1) * s.OH);
     if (walk) {
       const float* from = x + n * s.H * row;
-      Image image{s.H,     s.W,
-                  s.OH,    s.OW,
-                  s.PT,    s.PL,
-                  c.O,     ldx,
-                  ldy,     from,
-                  w,       s.bias ? b : nullptr,
-                  nullptr, y + n * s.OH * s.OW * ldy,
-                  floor,   ceiling};
+      Image image{s.H, s.W, s.OH, s.OW,       s.PT, s.PL, c.O,
+                  ldx, ldy, row,  s.OW * ldy, from, w,    s.bias ? b : nullptr};
+      image.out = y + n * s.OH * s.OW * ldy, image.floor = floor, image.ceiling = ceiling;
       if (channels > 0) image.d0 = units.begin * channels, image.d1 = units.end * channels;
-      const i64 last = stop - n * s.OH;
-      if (s.M == 1) walk_image(s, image, i - n * s.OH, last);
-      image.in = wide, image.ld_in = c.O, image.ring = rows_kept(s);
-      i64 made = 0;
-      for (i64 oh = i - n * s.OH; s.M > 1 && oh < last; oh += kSpreadRows) {
-        const i64 end_oh = min_of(oh + kSpreadRows, last), seen = min_of((end_oh - 1) * s.SH - s.PT + s.KH, s.H);
-        for (made = max_of(made, oh * s.SH - s.PT); made < seen; ++made) {
-          spread(wide + made % image.ring * s.W * c.O, from + made * row, ldx, s.W, s.C, s.M);
-        }
-        walk_image(s, image, oh, end_oh);
-      }
+      if (s.M == 1) walk_phases(s, image, i - n * s.OH, stop - n * s.OH);
+      else walk_spread(s, image, i - n * s.OH, stop - n * s.OH, wide);
       i = stop;
       continue;
     }
@@ -290,7 +307,7 @@ void depthwise_conv2d(const DepthwiseConv2DShape& s, Slice units, Scratch scratc
         } else {
           r.x_row = s.W * c.O;
           for (i64 t = 0; t < th.last - th.first; ++t) {
-            spread(wide + t * r.x_row, first + t * h.step * row, ldx, s.W, s.C, s.M);
+            spread(wide + t * r.x_row, c.O, first + t * h.step * row, ldx, s.W, s.C, s.M);
           }
           run_row(h, th, columns, inner, wide, c.O, w, s.KW, r);
         }
@@ -402,7 +419,8 @@ void depthwise_block(const DepthwiseBlockShape& s, Slice units, Scratch scratch,
   Conv2DShape first = first_of(s), third = third_of(s);
   first.N = third.N = 1;
   const i64 per = ceil_div(s.OH, s.rows), wide = s.WW * s.D;
-  Image image{s.WH, s.WW, s.OH, s.OW, s.PT2, s.PL2, s.D, s.D, s.D, ring, w2, s.bias[1] ? b2 : nullptr};
+  Image image{s.WH, s.WW, s.OH, s.OW,       s.PT2, s.PL2, s.D,
+              s.D,  s.D,  wide, s.OW * s.D, ring,  w2,    s.bias[1] ? b2 : nullptr};
   image.floor = s.act[1] ? 0.0f : -__builtin_inff(), image.ceiling = s.act[1] == 2 ? 6.0f : __builtin_inff();
   image.ring = p.ring;
   i64 made = 0, image_of = -1;  // the next row of D channels
@@ -440,7 +458,7 @@ Facts depthwise_conv2d_grad_x_facts(const DepthwiseConv2DShape& s) {
   f.extent[1] = taps_of(c) * Count(c.O);
   f.extent[3] = pixels_extent(s.N, s.H, s.W, s.C, ldx_of(c));
   f.extent[2] = s.act ? f.extent[3] : Count(0);
-  const Count scratch = s.M == 1 ? Count(0) : Count(kSpreadRows) * Count(s.W) * Count(c.O) * Count(4);
+  const Count scratch = s.M == 1 ? Count(0) : Count(kSpreadRows) * Count(s.W) * Count(c.O + 16) * Count(4);
   if (!f.extent[0].ok() || !f.extent[3].ok() || !scratch.ok()) {
     f.error = "the problem is too large";
     return f;
@@ -474,40 +492,23 @@ void depthwise_conv2d_grad_x(const DepthwiseConv2DShape& s, Slice units, Scratch
     if (walk) {
       const i64 back = s.SH == 1 ? s.KH - 1 : 0,
                 at = n * s.H * s.W * ldx;  // at stride 1 the forward loop with w turned round
-      Image image{s.OH,
-                  s.OW,
-                  s.H,
-                  s.W,
-                  back ? back - s.PT : s.PT,
-                  back ? back - s.PL : s.PL,
-                  c.O,
-                  ldy,
-                  ldx,
-                  dy + n * s.OH * row,
-                  w,
-                  nullptr,
-                  s.act ? x + at : nullptr,
-                  dx + at,
-                  -__builtin_inff(),
-                  __builtin_inff()};
-      image.turned = s.SH == 1;
+      Image image{s.OH, s.OW, s.H, s.W,       back ? back * s.DH - s.PT : s.PT, back ? back * s.DW - s.PL : s.PL, c.O,
+                  ldy,  ldx,  row, s.W * ldx, dy + n * s.OH * row,              w};
+      image.mask = s.act ? x + at : nullptr, image.out = dx + at, image.turned = s.SH == 1;
+      image.floor = -__builtin_inff(), image.ceiling = __builtin_inff();
       const i64 from = i - n * s.H, to = stop - n * s.H;
       for (i64 ih = from; s.M > 1 && ih < to; ih += kSpreadRows) {  // row by row of C*M channels, then their sums
         const i64 last = min_of(ih + kSpreadRows, to);
-        image.ld_out = c.O, image.out = wide - ih * s.W * c.O, image.mask = nullptr;
+        image.ld_out = spread_apart(c.O), image.out_row = s.W * image.ld_out;
+        image.out = wide - ih * image.out_row, image.mask = nullptr;
         walk_image(s, image, ih, last);
         for (i64 k = ih; k < last; ++k) {
           const i64 px = at + k * s.W * ldx;
-          sum_outputs(s, wide + (k - ih) * s.W * c.O, s.act ? x + px : nullptr, dx + px, ldx);
+          sum_outputs(s, wide + (k - ih) * image.out_row, image.ld_out, s.act ? x + px : nullptr, dx + px, ldx);
         }
       }
-      if (s.M > 1) {
-        i = stop;
-        continue;
-      }
-      if (s.KH == 7) gather_image<7, 1>(image, from, to);
-      else if (s.KH == 5) s.SH == 1 ? gather_image<5, 1>(image, from, to) : scatter_image<5>(image, from, to);
-      else s.SH == 1 ? filter_image<1>(image, from, to) : filter_pairs_image(image, from, to);
+      if (s.M == 1 && s.SH == 1) walk_phases(s, image, from, to);
+      else if (s.M == 1) s.KH == 5 ? scatter_image<5>(image, from, to) : filter_pairs_image(image, from, to);
       i = stop;
       continue;
     }
@@ -532,7 +533,7 @@ void depthwise_conv2d_grad_x(const DepthwiseConv2DShape& s, Slice units, Scratch
           const Axis axis = known ? columns[phase] : grad_x_columns(c, phase);
           run_row(h, th, axis, known ? inner[phase] : outputs_inside(axis), first + d, ldy, w + d, s.KW, r);
         }
-        if (!direct) sum_outputs(s, wide, mask, dx + k * s.W * ldx, ldx);
+        if (!direct) sum_outputs(s, wide, c.O, mask, dx + k * s.W * ldx, ldx);
       }
     }
     i = stop;

@@ -40,7 +40,7 @@ WeightPlan weight_plan(const DepthwiseConv2DShape& s) {
     const double units = flops / kUnitFlops;
     const i64 wanted = units < kManyUnits ? max_of(static_cast<i64>(units), 1) : kManyUnits;
     p.rows = M > 1 ? kWideTapRows : tap_rows_of(s);
-    p.blocks = c.N * ceil_div(c.OH, p.rows);
+    p.blocks = c.N * min_of(s.DH, c.OH) * ceil_div(ceil_div(c.OH, s.DH), p.rows);
     p.parts = max_of(min_of(wanted, p.blocks), 1);
     p.CB = max_of(ceil_div(ceil_div(p.D, M == 1 ? ceil_div(wanted, p.parts) : 1), kLanes), 1) * kLanes;
     p.c_blocks = max_of(ceil_div(p.D, p.CB), 1);
@@ -232,25 +232,33 @@ void depthwise_conv2d_grad_w(const DepthwiseConv2DShape& s, Slice units, Scratch
       if (db_part) zero_floats(db_part, n_d);
     }
     for (i64 i = first; p.rows > 0 && i < last; ++i) {
-      const i64 per = ceil_div(s.OH, p.rows), n = i / per, oh = i % per * p.rows, rows = min_of(p.rows, s.OH - oh);
-      Image image{s.H, s.W, s.OH, s.OW, s.PT, s.PL, n_d, ldx_of(c), ldy, x + n * s.H * s.W * ldx_of(c) + d0};
+      const i64 per = ceil_div(ceil_div(s.OH, s.DH), p.rows), phases = min_of(s.DH, s.OH), ldx = ldx_of(c);
+      const i64 n = i / per / phases, phase = i / per % phases, oh = i % per * p.rows;
+      Image whole{s.H, s.W, s.OH,      s.OW,       s.PT, s.PL, n_d,
+                  ldx, ldy, s.W * ldx, s.OW * ldy, x + n * s.H * s.W * ldx + d0};
       if (s.M > 1) {
-        const i64 ih = oh * s.SH - s.PT, end = min_of(ih + (rows - 1) * s.SH + s.KH, s.H), row = s.W * image.ld_in;
+        const i64 ih = oh * s.SH - s.PT, rows = min_of(p.rows, s.OH - oh);
+        const i64 end = min_of(ih + (rows - 1) * s.SH + s.KH, s.H);
         for (i64 h = max_of(ih, 0); h < end; ++h) {
-          spread(wide + (h - ih) * s.W * D, image.in + h * row, image.ld_in, s.W, s.C, s.M);
+          spread(wide + (h - ih) * s.W * D, D, whole.in + h * whole.in_row, ldx, s.W, s.C, s.M);
         }
-        image.in = wide - ih * s.W * D, image.ld_in = D;
+        whole.in = wide - ih * s.W * D, whole.ld_in = D, whole.in_row = s.W * D;
       }
       const float* dy_image = dy + n * s.OH * s.OW * ldy + d0;
-      const i64 step = tap_rows_of(s);
-      for (i64 h = oh; h < oh + rows; h += step) {
-        const i64 some = min_of(step, oh + rows - h);
-        const TapSums to{dw_part, D, db_part, i > first || h > oh};
-        if (s.KH == 7) sum_wide_block<7, 1>(image, dy_image, h, some, to);
-        else if (s.KH == 5 && s.SH == 1) sum_wide_block<5, 1>(image, dy_image, h, some, to);
-        else if (s.KH == 5) sum_wide_block<5, 2>(image, dy_image, h, some, to);
-        else if (s.SH == 1) sum_tap_block<1>(image, dy_image, h, some, to);
-        else sum_tap_block<2>(image, dy_image, h, some, to);
+      bool add = i > first;
+      for (i64 q = 0; q < min_of(s.DW, s.OW); ++q) {
+        i64 at;
+        const Image image = phase_image(whole, s.DH, s.DW, phase, q, &at);
+        const i64 end = min_of(oh + p.rows, image.OH), step = tap_rows_of(s);
+        for (i64 h = oh; h < end; h += step, add = true) {
+          const i64 some = min_of(step, end - h);
+          const TapSums to{dw_part, D, db_part, add};
+          if (s.KH == 7) sum_wide_block<7, 1>(image, dy_image + at, h, some, to);
+          else if (s.KH == 5 && s.SH == 1) sum_wide_block<5, 1>(image, dy_image + at, h, some, to);
+          else if (s.KH == 5) sum_wide_block<5, 2>(image, dy_image + at, h, some, to);
+          else if (s.SH == 1) sum_tap_block<1>(image, dy_image + at, h, some, to);
+          else sum_tap_block<2>(image, dy_image + at, h, some, to);
+        }
       }
     }
     for (i64 i = first; p.rows == 0 && i < last; ++i) {
@@ -267,7 +275,7 @@ void depthwise_conv2d_grad_w(const DepthwiseConv2DShape& s, Slice units, Scratch
         const i64 px = v.tap_col / p.q.w.step, row = v.tap_row / p.q.h.step;
         for (i64 n = 0; n < b.nb; ++n) {
           for (i64 r = 0; r < n_rows; ++r) {
-            spread(wide + (n * n_rows + r) * cols * D, v.x + n * v.image_step + r * row, px, cols, s.C, s.M);
+            spread(wide + (n * n_rows + r) * cols * D, D, v.x + n * v.image_step + r * row, px, cols, s.C, s.M);
           }
         }
         t.x = wide;

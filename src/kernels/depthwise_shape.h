@@ -32,23 +32,16 @@ NACRE_INLINE Vec get(const float* p, i64 n) {
   return whole ? load(p) : load(p, n);
 }
 
-// to[px][c*M + m] = from[px*ld + c]
-inline void spread(float* to, const float* from, i64 ld, i64 px, i64 C, i64 M) {
-  for (i64 i = 0; i < px && M == 2; ++i) {
-    for (i64 c = 0; c < C; c += kLanes / 2) {
-      const i64 n = min_of(C - c, kLanes / 2);
-      const Vec v = load(from + i * ld + c, n);
-      store(to + (i * C + c) * 2, zip_low(v, v), 2 * n);
-    }
-  }
-  const float* end = to + px * C * M;
-  for (i64 i = 0; i < px && M != 2; ++i) {
-    for (i64 c = 0; c < C; ++c, to += M) {  // what is written too far is written again
-      const Vec v = set1(from[i * ld + c]);
-      for (i64 m = 0; m < M; m += kLanes) {
-        if (end - to - m >= kLanes) store(to + m, v);
-        else store(to + m, v, M - m);
-      }
+// to[px*ld_to + c*M + m] = from[px*ld + c]
+inline void spread(float* to, i64 ld_to, const float* from, i64 ld, i64 px, i64 C, i64 M) {
+  const i64 some = M == 2 || M == 4 ? kLanes / M : 1;  // channels that fill a vector, or less
+  for (i64 i = 0; i < px; ++i, to += ld_to, from += ld) {
+    for (i64 c = 0; c < C; c += some) {
+      Vec v = some == 1 ? set1(from[c]) : load(from + c, C - c);
+      if (M == 2 || M == 4) v = zip_low(v, v);
+      if (M == 4) v = zip_low(v, v);
+      const i64 n = min_of(some, C - c) * M;
+      for (i64 m = 0; m < n; m += kLanes) store(to + c * M + m, v, n - m);
     }
   }
 }
@@ -63,17 +56,21 @@ inline Facts basic_facts(const DepthwiseConv2DShape& s, i64 acts) {
   return f;
 }
 
+// Whether the taps of a window are neighbours, or outputs at some distance from each other share them as if they were.
+inline bool near_taps(const DepthwiseConv2DShape& s) {
+  return (s.DH == 1 && s.DW == 1) || (s.M == 1 && s.SH == 1 && s.SW == 1);
+}
+
 // Whether walks of 5x5 and 7x7 do.
 inline bool walks_wide(const DepthwiseConv2DShape& s) {
-  const bool square = s.KH == s.KW && s.SH == s.SW && s.DH == 1 && s.DW == 1;
-  return square && ((s.KH == 5 && s.SH <= 2) || (s.KH == 7 && s.SH == 1)) && as_conv(s).O >= kLanes;
+  return near_taps(s) && s.KH == s.KW && s.SH == s.SW && ((s.KH == 5 && s.SH <= 2) || (s.KH == 7 && s.SH == 1)) && as_conv(s).O >= kLanes;
 }
 
 // Whether walks of 3x3 do: they know windows that leave the image by no more than they overlap.
 inline bool walks(const DepthwiseConv2DShape& s) {
-  if (s.KH != 3 || s.KW != 3 || s.DH != 1 || s.DW != 1 || s.SH != s.SW || s.SH > 2) return false;
-  const i64 most = 3 - s.SH;
-  return s.PL <= most && (s.OW - 1) * s.SW + 3 - s.PL - s.W <= most;
+  if (s.KH != 3 || s.KW != 3 || !near_taps(s) || s.SH != s.SW || s.SH > 2) return false;
+  const i64 most = (3 - s.SH) * s.DW;
+  return s.PL <= most && (s.OW - 1) * s.SW + 2 * s.DW + 1 - s.PL - s.W <= most;
 }
 
 }  // namespace

@@ -56,7 +56,7 @@ struct Filter : WalkRows<rows, out_rows, of> {
 // A problem of windows, whichever way it goes: out[oh, ow] = sum of in[oh*S + kh - PT, ow*S + kw - PL].
 struct Image {
   i64 IH, IW, OH, OW, PT, PL, D;
-  i64 ld_in, ld_out;
+  i64 ld_in, ld_out, in_row, out_row;                          // from pixel to pixel, from row to row
   const float* in;                                             // of one image, as all that follow
   const float *w = nullptr, *bias = nullptr, *mask = nullptr;  // null: none
   float* out = nullptr;
@@ -65,8 +65,28 @@ struct Image {
   bool turned = false;            // weights from the last to the first
   i64 ring = 0;                   // rows that `in` has, row i being i % ring; 0: all rows
 
-  NACRE_INLINE_MEMBER const float* row(i64 i) const { return in + (ring > 0 && i >= 0 ? i % ring : i) * IW * ld_in; }
+  NACRE_INLINE_MEMBER const float* row(i64 i) const { return in + (ring > 0 && i >= 0 ? i % ring : i) * in_row; }
 };
+
+// Along an axis whose taps are D apart, outputs p, p + D, ... see every D-th input from `first` on, with `pad` of them before
+// the first: a problem without gaps.
+struct Phase {
+  i64 in, out, first, pad;
+};
+inline Phase phase_of(i64 in, i64 out, i64 pad, i64 D, i64 p) {
+  const i64 before = pad > p ? ceil_div(pad - p, D) : -((p - pad) / D), first = p - pad + before * D;
+  return {first < in ? (in - first - 1) / D + 1 : 0, p < out ? (out - p - 1) / D + 1 : 0, first, before};
+}
+// What outputs (p, q), (p + DH, q), (p, q + DW), ... of an image see, the first of them at `at` of out.
+inline Image phase_image(const Image& s, i64 DH, i64 DW, i64 p, i64 q, i64* at) {
+  const Phase h = phase_of(s.IH, s.OH, s.PT, DH, p), w = phase_of(s.IW, s.OW, s.PL, DW, q);
+  Image t = s;
+  t.IH = h.in, t.OH = h.out, t.PT = h.pad, t.IW = w.in, t.OW = w.out, t.PL = w.pad;
+  t.in += h.first * s.in_row + w.first * s.ld_in;
+  t.in_row *= DH, t.out_row *= DH, t.ld_in *= DW, t.ld_out *= DW;
+  *at = p * s.out_row + q * s.ld_out;
+  return t;
+}
 
 // R rows of output from oh on, columns [ow, ow + n), channels d and up.
 template <int R, int S, Lanes of>
@@ -82,7 +102,7 @@ void filter_walk(const Image& s, i64 oh, i64 ow, i64 n, i64 d, i64 skip) {
     op.set_in(row, i >= 0 && i < s.IH, s.row(i) + iw * s.ld_in + d, s.ld_in);
   }
   NACRE_UNROLL for (int row = 0; row < R; ++row) {
-    const i64 at = ((oh + row) * s.OW + ow) * s.ld_out + d;
+    const i64 at = (oh + row) * s.out_row + ow * s.ld_out + d;
     op.out[row] = s.out + at;
     op.mask[row] = s.mask ? s.mask + at : nullptr;
   }
@@ -102,11 +122,11 @@ void filter_pairs(const Image& s, i64 h0, i64 oh, i64 end, i64 w0, i64 n, i64 d,
   op.within = {set1(s.floor), set1(s.ceiling)};
   NACRE_UNROLL for (int row = 0; row <= R; ++row) {
     const i64 i = h0 - 1 + row;
-    op.set_in(row, i >= 0 && i < s.IH, s.in + (i * s.IW + w0 - 1) * s.ld_in + d, s.ld_in);
+    op.set_in(row, i >= 0 && i < s.IH, s.in + i * s.in_row + (w0 - 1) * s.ld_in + d, s.ld_in);
   }
   const i64 ow = 2 * w0 - s.PL;
   NACRE_UNROLL for (int row = 0; row < 2 * R; ++row) {
-    const i64 i = 2 * h0 - s.PT + row, at = (i * s.OW + ow) * s.ld_out + d;
+    const i64 i = 2 * h0 - s.PT + row, at = i * s.out_row + ow * s.ld_out + d;
     op.wanted[row] = i >= oh && i < end;
     op.out[row] = s.out + at;
     op.mask[row] = s.mask ? s.mask + at : nullptr;
@@ -197,10 +217,10 @@ NACRE_INLINE void sum_taps(const Image& s, const float* dy, i64 oh, i64 ow, i64 
   x.lanes = g.lanes = s.D;
   const i64 ih = oh * S - s.PT, iw = ow * S - s.PL;
   NACRE_UNROLL for (int row = 0; row < kRows; ++row) {
-    x.set_in(row, ih + row >= 0 && ih + row < s.IH, s.in + ((ih + row) * s.IW + iw) * s.ld_in + d, s.ld_in);
+    x.set_in(row, ih + row >= 0 && ih + row < s.IH, s.in + (ih + row) * s.in_row + iw * s.ld_in + d, s.ld_in);
   }
   NACRE_UNROLL for (int row = 0; row < R; ++row) {
-    g.set_in(row, true, dy + ((oh + row) * s.OW + ow) * s.ld_out + d, s.ld_out);
+    g.set_in(row, true, dy + (oh + row) * s.out_row + ow * s.ld_out + d, s.ld_out);
   }
   constexpr int kSets = S == 2 && R > 1 ? 2 : 1;  // of sums, or they would wait for themselves
   Vec acc[kSets][9], total = zero();

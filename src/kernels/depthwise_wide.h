@@ -32,9 +32,9 @@ struct Lines {
 
   NACRE_INLINE_MEMBER Lines(const Image& s, i64 ih, i64 iw, i64 d) {
     i64 at = s.ring > 0 ? (ih % s.ring + s.ring) % s.ring : ih;
-    const float* first = s.in + (at * s.IW + iw) * s.ld_in + d;
-    NACRE_UNROLL for (int row = 0; row < rows; ++row, first += s.IW * s.ld_in) {
-      if (s.ring > 0 && at++ == s.ring) first -= s.ring * s.IW * s.ld_in;
+    const float* first = s.in + at * s.in_row + iw * s.ld_in + d;
+    NACRE_UNROLL for (int row = 0; row < rows; ++row, first += s.in_row) {
+      if (s.ring > 0 && at++ == s.ring) first -= s.ring * s.in_row;
       const bool inside = ih + row >= 0 && ih + row < s.IH;
       in[row] = inside ? first : kZeroLine;
       step[row] = inside ? s.ld_in : 0;
@@ -73,9 +73,9 @@ struct Weights {
 template <int K, int S, int R>
 __attribute__((noinline)) void gather_walk(const Image& s, const Weights& w, i64 oh, i64 ow, i64 n, i64 d, i64 skip) {
   constexpr int kRows = (R - 1) * S + K, kSets = (K + S - 1) / S;  // of windows over a column
-  const i64 iw = ow * S - s.PL, y_row = s.OW * s.ld_out, width = s.IW;
+  const i64 iw = ow * S - s.PL, y_row = s.out_row, width = s.IW;
   Lines<kRows> at(s, oh * S - s.PT, iw, d);
-  i64 to = (oh * s.OW + ow - (kSets - 1)) * s.ld_out + d;
+  i64 to = oh * y_row + (ow - (kSets - 1)) * s.ld_out + d;
   const Vec first = w.first, *const tap = w.tap;
   Vec sum[kSets][R];
   NACRE_UNROLL for (int t = 0; t < kSets; ++t) { NACRE_UNROLL for (int r = 0; r < R; ++r) sum[t][r] = first; }
@@ -129,7 +129,7 @@ template <int K, int R>
 __attribute__((noinline)) void scatter_walk(const Image& s, const Weights& w, i64 h0, i64 oh, i64 end, i64 w0, i64 n,
                                             i64 d, i64 skip) {
   constexpr int kBack = (K - 1) / 2, kRows = R + kBack;
-  const i64 width = s.IW, y_row = s.OW * s.ld_out, top = 2 * h0 - s.PT;
+  const i64 width = s.IW, y_row = s.out_row, top = 2 * h0 - s.PT;
   Lines<kRows> at(s, h0 - kBack, w0 - kBack, d);
   i64 to = top * y_row + (2 * w0 - s.PL) * s.ld_out + d;
   const Vec* const tap = w.tap;
@@ -240,12 +240,12 @@ template <int K, int S, int T, int R>
 __attribute__((noinline)) void tap_walk(const Image& s, const float* dy, i64 oh, i64 rows, i64 ow, i64 n, i64 d, int kw,
                                         Vec* sums) {
   constexpr int kRows = (R - 1) * S + K, kSteps = (T + S - 1) / S;
-  const i64 ld = s.ld_out, dy_row = s.OW * ld, width = s.IW, iw = ow * S - s.PL + kw;
+  const i64 ld = s.ld_out, dy_row = s.out_row, width = s.IW, iw = ow * S - s.PL + kw;
   Vec acc[K][T];
   NACRE_UNROLL for (int t = 0; t < K * T; ++t) acc[t / T][t % T] = zero();
   for (i64 h = oh; h < oh + rows; h += R) {
     Lines<kRows> x(s, h * S - s.PT, iw, d);
-    const float* g = dy + (h * s.OW + ow) * ld + d;
+    const float* g = dy + h * dy_row + ow * ld + d;
     Vec now[kSteps][R];  // dy of the outputs over a column
     NACRE_UNROLL for (int t = 0; t < kSteps * R; ++t) now[t / R][t % R] = zero();
     for (i64 i = 0; i < n + kSteps - 1; ++i, g += ld) {
@@ -299,7 +299,9 @@ void sum_wide_block(const Image& s, const float* dy, i64 oh, i64 rows, const Tap
       all_columns<K, S, R>(s, dy, oh, rows / R * R, w, n, d, sums);
       all_columns<K, S, 1>(s, dy, oh + rows / R * R, rows % R, w, n, d, sums);
     }
-    for (i64 px = oh * s.OW; to.db && px < (oh + rows) * s.OW; ++px) total += load(dy + px * s.ld_out + d);
+    for (i64 h = oh; to.db && h < oh + rows; ++h) {
+      for (i64 w = 0; w < s.OW; ++w) total += load(dy + h * s.out_row + w * s.ld_out + d);
+    }
     const auto put = [&](float* p, Vec v) {
       if (to.add) v = load(p) + v;
       store(p, v, last);

@@ -193,8 +193,6 @@ constexpr i64 kSpreadRows = 4;  // of output at a time, where walks go
 i64 rows_kept(const DepthwiseConv2DShape& s) {
   return walks(s) || walks_wide(s) ? (kSpreadRows - 1) * s.SH + s.KH : s.KH;
 }
-// From pixel to pixel there: those a KiB apart would meet in few sets of L1.
-i64 spread_apart(i64 D) { return D % 256 == 0 ? D + 16 : D; }
 
 void walk_image(const DepthwiseConv2DShape& s, const Image& image, i64 oh, i64 end) {
   if (s.KH == 7) gather_image<7, 1>(image, oh, end);
@@ -252,7 +250,7 @@ Facts depthwise_conv2d_facts(const DepthwiseConv2DShape& s) {
   f.extent[1] = taps_of(c) * Count(c.O);
   f.extent[2] = Count(s.bias ? c.O : 0);
   f.extent[3] = pixels_extent(s.N, s.OH, s.OW, c.O, ldy_of(c));
-  const Count scratch = s.M == 1 ? Count(0) : Count(rows_kept(s)) * Count(s.W) * Count(c.O + 16) * Count(4);
+  const Count scratch = s.M == 1 ? Count(0) : Count(rows_kept(s)) * Count(s.W) * Count(spread_apart(c.O)) * Count(4);
   if (!f.extent[0].ok() || !f.extent[3].ok() || !scratch.ok()) {
     f.error = "the problem is too large";
     return f;
@@ -458,7 +456,7 @@ Facts depthwise_conv2d_grad_x_facts(const DepthwiseConv2DShape& s) {
   f.extent[1] = taps_of(c) * Count(c.O);
   f.extent[3] = pixels_extent(s.N, s.H, s.W, s.C, ldx_of(c));
   f.extent[2] = s.act ? f.extent[3] : Count(0);
-  const Count scratch = s.M == 1 ? Count(0) : Count(kSpreadRows) * Count(s.W) * Count(c.O + 16) * Count(4);
+  const Count scratch = s.M == 1 ? Count(0) : Count(kSpreadRows) * Count(s.W) * Count(spread_apart(c.O)) * Count(4);
   if (!f.extent[0].ok() || !f.extent[3].ok() || !scratch.ok()) {
     f.error = "the problem is too large";
     return f;

@@ -7,182 +7,139 @@ namespace nacre::NACRE_ISA {
 namespace {
 
 #if defined(__AVX512F__) || defined(__ARM_NEON)
-constexpr bool kEnoughRegisters = true;  // for 9 sums and 9 vectors of x
+constexpr int kTapsOfRow = 8, kRowsOfFour = 4;
 #else
-constexpr bool kEnoughRegisters = false;
+constexpr int kTapsOfRow = 7, kRowsOfFour = 2;
 #endif
-constexpr i64 kPixels = 400;   // of dy per block of the weights' gradient, so that borders copied twice are few
-constexpr i64 kChannels = 64;  // per unit there
-constexpr i64 kCopyFloats = 32 * 1024;
-constexpr i64 kWideTapRows = 8;  // of dy, over which the sums of 5x5 and 7x7 are put down once
+constexpr i64 kWideTapRows = 8;  // of dy, over which the sums of windows other than 3x3 are put down once
 
 struct WeightPlan {
-  Correlation q;  // over CB channels
   i64 D, CB, c_blocks, blocks, parts;
-  i64 rows;  // walks: of a block
-  Cut cut;
-  bool ok;
+  i64 rows;   // of a block
+  i64 DH, DW;  // phases
 };
 
 // Of dy, whose sums are put down once.
 i64 tap_rows_of(const DepthwiseConv2DShape& s) {
-  return s.KH > 3 ? kWideTapRows : s.SH == 1 ? kTapRows : kTapRowsByTwo;
+  return !walks(s) ? kWideTapRows : s.SH == 1 ? kTapRows : kTapRowsByTwo;
 }
 
+// Few parts first, channels only where rows do not suffice: those of a pixel lie together.
 WeightPlan weight_plan(const DepthwiseConv2DShape& s) {
   const Conv2DShape c = as_conv(s);
-  const i64 M = s.M;
-  const double flops = static_cast<double>(c.N) * static_cast<double>(c.OH) * row_flops(c, c.OW);
+  const double units = static_cast<double>(c.N) * static_cast<double>(c.OH) * row_flops(c, c.OW) / kUnitFlops;
+  const i64 wanted = units < kManyUnits ? max_of(static_cast<i64>(units), 1) : kManyUnits;
   WeightPlan p{};
   p.D = c.O;
-  if (walks(s) ||
-      walks_wide(s)) {  // few parts first, channels only where rows do not suffice: those of a pixel lie together
-    const double units = flops / kUnitFlops;
-    const i64 wanted = units < kManyUnits ? max_of(static_cast<i64>(units), 1) : kManyUnits;
-    p.rows = M > 1 ? kWideTapRows : tap_rows_of(s);
-    p.blocks = c.N * min_of(s.DH, c.OH) * ceil_div(ceil_div(c.OH, s.DH), p.rows);
-    p.parts = max_of(min_of(wanted, p.blocks), 1);
-    p.CB = max_of(ceil_div(ceil_div(p.D, M == 1 ? ceil_div(wanted, p.parts) : 1), kLanes), 1) * kLanes;
-    p.c_blocks = max_of(ceil_div(p.D, p.CB), 1);
-    p.ok = true;
-    return p;
-  }
-  p.CB = M == 1 ? min_of(max_of(p.D, 1), kChannels) : max_of(p.D, 1);
+  p.DH = near_taps(s) ? s.DH : 1, p.DW = near_taps(s) ? s.DW : 1;
+  p.rows = s.M > 1 ? kWideTapRows : tap_rows_of(s);
+  p.blocks = c.N * min_of(p.DH, c.OH) * ceil_div(ceil_div(c.OH, p.DH), p.rows);
+  p.parts = max_of(min_of(wanted, p.blocks), 1);
+  p.CB = max_of(ceil_div(ceil_div(p.D, s.M == 1 ? ceil_div(wanted, p.parts) : 1), kLanes), 1) * kLanes;
   p.c_blocks = max_of(ceil_div(p.D, p.CB), 1);
-  Conv2DShape one = c;
-  one.C = one.O = p.CB;
-  one.ldx = c.ldx ? c.ldx : c.C;
-  one.ldy = ldy_of(c);
-  p.q = forward_correlation(one);
-  p.cut = cut_blocks(p.q, kPixels, kCopyFloats, M == 1);  // no patches where channels are spread
-  const Count blocks = Count(p.cut.n_blocks) * Count(p.cut.h_blocks) * Count(p.cut.w_blocks);
-  p.ok = blocks.ok();
-  if (!p.ok) return p;
-  p.blocks = blocks.value();
-  i64 parts = ceil_div(kManyUnits, p.c_blocks);
-  const double most = flops / static_cast<double>(p.c_blocks) / kUnitFlops;
-  if (most < static_cast<double>(parts)) parts = static_cast<i64>(most);
-  p.parts = max_of(min_of(parts, p.blocks), 1);
   return p;
 }
 
-// Sums over the pixels of a block for NT taps of one row of the window, one vector of channels:
-// dw[t] (+)= sum_px x[px + t] dy[px].
-struct Sums {
-  const float* x;
-  const i64* line;
-  i64 lines, cols, x_px, x_col, x_row;
-  const float* dy;
-  i64 dy_px;
-  float* dw;
-  i64 dw_col, dw_row;
-  float* db;  // null: not asked for
-  bool add;
+// Rows of x that rows [oh, oh + rows) of dy see.
+struct Seen {
+  i64 first, last;
 };
+Seen seen_rows(const DepthwiseConv2DShape& s, i64 oh, i64 rows) {
+  const i64 ih = oh * s.SH - s.PT;
+  return {max_of(ih, 0), min_of(ih + (rows - 1) * s.SH + (s.KH - 1) * s.DH + 1, s.H)};
+}
 
-NACRE_INLINE void put_sum(float* to, Vec sum, bool add, i64 n) { store(to, add ? load(to, n) + sum : sum, n); }
-
-template <int RT, int NT, bool whole>
-__attribute__((noinline)) void tap_sums(const Sums& s, i64 n) {
-  Vec acc[RT * NT], total = zero();
-  NACRE_UNROLL for (int t = 0; t < RT * NT; ++t) acc[t] = zero();
-  const float* dy = s.dy;
-  const i64 x_row = s.x_row, x_col = s.x_col, x_px = s.x_px, dy_px = s.dy_px, cols = s.cols;
-  for (i64 l = 0; l < s.lines; ++l) {
-    const float* x_line = s.x + s.line[l];
-    for (i64 i = 0; i < cols; ++i, x_line += x_px, dy += dy_px) {
-      const Vec d = get<whole>(dy, n);
-      total += d;
-      const float* x = x_line;
-      NACRE_UNROLL for (int r = 0; r < RT; ++r, x += x_row) {
-        NACRE_UNROLL for (int t = 0; t < NT; ++t) acc[r * NT + t] =
-            fma(get<whole>(x + t * x_col, n), d, acc[r * NT + t]);
+// The sums of a window of any size: RT of its rows by T of its columns, `slide` apart, of which each input is read once: that
+// of a column meets the outputs that see it with either of them.
+struct AnyWindow {
+  i64 KH, KW, SH, SW, DH, DW, slide;
+};
+template <int RT, int T, bool whole>
+__attribute__((noinline)) void tap_sums(const AnyWindow& q, const Image& s, const float* dy, i64 oh, i64 end, i64 kh,
+                                        i64 kw, i64 d, i64 skip, const TapSums& to) {
+  const i64 lanes = s.D, width = s.IW, step = q.SW * s.ld_in, ld = s.ld_out, iw = kw * q.DW - s.PL, n = s.OW;
+  Vec acc[RT][T];
+  NACRE_UNROLL for (int t = 0; t < RT * T; ++t) acc[t / T][t % T] = zero();
+  for (i64 h = oh; h < end; ++h) {
+    const float* x[RT];
+    i64 x_step[RT];
+    NACRE_UNROLL for (int r = 0; r < RT; ++r) {
+      const i64 ih = h * q.SH - s.PT + (kh + r) * q.DH;
+      const bool inside = kh + r < q.KH && ih >= 0 && ih < s.IH;
+      x[r] = inside ? s.in + ih * s.in_row + iw * s.ld_in + d : kZeroLine;
+      x_step[r] = inside ? step : 0;
+    }
+    const float* g = dy + h * s.out_row + d;
+    Vec now[T];  // dy of the outputs over a column
+    NACRE_UNROLL for (int t = 0; t < T; ++t) now[t] = zero();
+    i64 column = iw;
+    for (i64 i = 0; i < n + T - 1; ++i, g += ld, column += q.SW) {
+      NACRE_UNROLL for (int t = T - 1; t > 0; --t) now[t] = now[t - 1];
+      now[0] = i < n ? get<whole>(g, lanes) : zero();
+      if (column >= 0 && column < width) {
+        NACRE_UNROLL for (int r = 0; r < RT; ++r) {
+          const Vec a = get<whole>(x[r], lanes);
+          NACRE_UNROLL for (int t = 0; t < T; ++t) acc[r][t] = fma(a, now[t], acc[r][t]);
+        }
       }
+      NACRE_UNROLL for (int r = 0; r < RT; ++r) x[r] += x_step[r];
     }
   }
   NACRE_UNROLL for (int r = 0; r < RT; ++r) {
-    NACRE_UNROLL for (int t = 0; t < NT; ++t) {
-      put_sum(s.dw + r * s.dw_row + t * s.dw_col, acc[r * NT + t], s.add, n);
+    NACRE_UNROLL for (int t = 0; t < T; ++t) {
+      const i64 column = kw + t * q.slide;
+      if (kh + r >= q.KH || column >= q.KW) continue;
+      float* p = to.dw + ((kh + r) * q.KW + column) * to.D + d;
+      const Vec sum = to.add ? get<whole>(p, lanes) + acc[r][t] : acc[r][t];
+      if (whole) store(p, sum, ~first_lanes(skip));
+      else store(p, sum, lanes);
     }
   }
-  if (s.db) put_sum(s.db, total, s.add, n);
 }
 
-// 3x3 where the next pixel is the next column: nine vectors of x stay in registers and move on by one column a pixel, so
-// that three are loaded instead of nine.
+// All taps, in tiles of the fewest multiply-adds: tiles of less than 8 wait for their sums.
+template <int RT, int T, bool whole>
+void all_taps(const AnyWindow& q, const Image& s, const float* dy, i64 oh, i64 end, i64 d, i64 skip,
+              const TapSums& to) {
+  for (i64 kh = 0; kh < q.KH; kh += RT) {
+    for (i64 k0 = 0; k0 < min_of(q.slide, q.KW); ++k0) {
+      for (i64 kw = k0; kw < q.KW; kw += T * q.slide) tap_sums<RT, T, whole>(q, s, dy, oh, end, kh, kw, d, skip, to);
+    }
+  }
+}
+i64 tap_cost(const AnyWindow& q, i64 RT, i64 T) {
+  const i64 fewer = q.KW / q.slide, more = q.KW % q.slide;  // columns of a tile: `slide` runs, some of one column more
+  const i64 runs = more * ceil_div(fewer + 1, T) + (q.slide - more) * ceil_div(fewer, T);
+  return ceil_div(q.KH, RT) * runs * (max_of(RT * T, 8) + RT + 1);
+}
 template <bool whole>
-__attribute__((noinline)) void sliding_sums(const Sums& s, i64 n) {
-  Vec acc[9], total = zero();
-  NACRE_UNROLL for (int t = 0; t < 9; ++t) acc[t] = zero();
-  const float* dy = s.dy;
-  const i64 x_row = s.x_row, x_px = s.x_px, dy_px = s.dy_px, cols = s.cols;
-  for (i64 l = 0; l < s.lines; ++l) {
-    const float* x = s.x + s.line[l];
-    Vec a[3], b[3], c[3];  // columns i, i+1, i+2
-    NACRE_UNROLL for (int r = 0; r < 3; ++r) {
-      a[r] = get<whole>(x + r * x_row, n);
-      b[r] = get<whole>(x + r * x_row + x_px, n);
-    }
-    x += 2 * x_px;
-    const auto pixel = [&](Vec(&p0)[3], Vec(&p1)[3], Vec(&p2)[3]) __attribute__((always_inline)) {
-      const Vec d = get<whole>(dy, n);
-      total += d;
-      NACRE_UNROLL for (int r = 0; r < 3; ++r) {
-        p2[r] = in_register(get<whole>(x + r * x_row, n));
-        acc[3 * r] = fma(p0[r], d, acc[3 * r]);
-        acc[3 * r + 1] = fma(p1[r], d, acc[3 * r + 1]);
-        acc[3 * r + 2] = fma(p2[r], d, acc[3 * r + 2]);
-      }
-      x += x_px;
-      dy += dy_px;
-    };
-    i64 i = 0;
-    for (; i + 3 <= cols; i += 3) {
-      pixel(a, b, c);
-      pixel(b, c, a);
-      pixel(c, a, b);
-    }
-    if (i < cols) pixel(a, b, c);
-    if (i + 1 < cols) pixel(b, c, a);
+void sum_any_taps(const AnyWindow& q, const Image& s, const float* dy, i64 oh, i64 end, i64 d, i64 skip,
+                  const TapSums& to) {
+  const i64 wide = tap_cost(q, 1, kTapsOfRow), tall = tap_cost(q, 4, 1), square = tap_cost(q, 3, 3);
+  if (tap_cost(q, kRowsOfFour, 4) <= min_of(min_of(wide, tall), square)) {
+    all_taps<kRowsOfFour, 4, whole>(q, s, dy, oh, end, d, skip, to);
+  } else if (square <= min_of(wide, tall)) {
+    all_taps<3, 3, whole>(q, s, dy, oh, end, d, skip, to);
+  } else if (wide <= tall) {
+    all_taps<1, kTapsOfRow, whole>(q, s, dy, oh, end, d, skip, to);
+  } else {
+    all_taps<4, 1, whole>(q, s, dy, oh, end, d, skip, to);
   }
-  NACRE_UNROLL for (int r = 0; r < 3; ++r) {
-    NACRE_UNROLL for (int t = 0; t < 3; ++t) { put_sum(s.dw + r * s.dw_row + t * s.dw_col, acc[r * 3 + t], s.add, n); }
-  }
-  if (s.db) put_sum(s.db, total, s.add, n);
 }
 
-template <bool whole>
-void all_taps(Sums s, i64 KH, i64 KW, i64 n) {
-  const float* x = s.x;
-  float* dw = s.dw;
-  const i64 rows = KW == 3 && KH % 3 == 0 ? 3 : 1;
-  for (i64 h = 0; h < KH; h += rows) {
-    for (i64 w = 0; w < KW;) {
-      s.x = x + h * s.x_row + w * s.x_col;
-      s.dw = dw + h * s.dw_row + w * s.dw_col;
-      if (h + w > 0) s.db = nullptr;  // the first pass has done it
-      const i64 left = KW - w;
-      if (rows == 3) {
-        if (kEnoughRegisters && s.x_px == s.x_col) sliding_sums<whole>(s, n);
-        else tap_sums<3, 3, whole>(s, n);
-        w += 3;
-      } else if (left >= 7) {
-        tap_sums<1, 7, whole>(s, n);
-        w += 7;
-      } else if (left >= 5) {
-        tap_sums<1, 5, whole>(s, n);
-        w += 5;
-      } else if (left >= 3) {
-        tap_sums<1, 3, whole>(s, n);
-        w += 3;
-      } else if (left == 2) {
-        tap_sums<1, 2, whole>(s, n);
-        w += 2;
-      } else {
-        tap_sums<1, 1, whole>(s, n);
-        w += 1;
-      }
+void sum_any_window(const AnyWindow& q, const Image& s, const float* dy, i64 oh, i64 end, const TapSums& to) {
+  for (i64 at = 0; at < s.D; at += kLanes) {
+    const i64 d = s.D < kLanes ? 0 : min_of(at, s.D - kLanes), skip = at - d;
+    if (s.D < kLanes) sum_any_taps<false>(q, s, dy, oh, end, d, skip, to);
+    else sum_any_taps<true>(q, s, dy, oh, end, d, skip, to);
+    if (!to.db) continue;
+    Vec total = zero();
+    const auto lanes = min_of(s.D, kLanes);
+    for (i64 h = oh; h < end; ++h) {
+      for (i64 w = 0; w < s.OW; ++w) total += load(dy + h * s.out_row + w * s.ld_out + d, lanes);
     }
+    if (to.add) total += load(to.db + d, lanes);
+    store(to.db + d, total, first_lanes(lanes) & ~first_lanes(skip));
   }
 }
 
@@ -197,12 +154,10 @@ Facts depthwise_conv2d_grad_w_facts(const DepthwiseConv2DShape& s) {
   f.extent[2] = taps_of(c) * Count(c.O);
   f.extent[3] = Count(s.bias ? c.O : 0);
   const WeightPlan p = weight_plan(s);
-  const Count window = Count(p.cut.floats + 2 * kLanes) * Count(s.M == 1 ? 1 : 2);
-  const Count spread_rows = Count(p.rows > 0 && s.M > 1 ? (p.rows - 1) * s.SH + s.KH : 0);
-  const Count spread = spread_rows * Count(s.W) * Count(c.O);
-  const Count scratch = (window + spread + Count(p.cut.nb) * Count(p.cut.hb) * Count(2) + Count(64)) * Count(4);
+  const Count rows = s.M == 1 ? 0 : min_of((p.rows - 1) * s.SH + (s.KH - 1) * s.DH + 1, s.H);
+  const Count scratch = rows * Count(s.W) * Count(spread_apart(c.O)) * Count(4);
   const Count units = Count(p.parts) * Count(p.c_blocks);
-  if (!f.extent[0].ok() || !f.extent[1].ok() || !p.ok || !scratch.ok() || !units.ok()) {
+  if (!f.extent[0].ok() || !f.extent[1].ok() || !scratch.ok() || !units.ok()) {
     f.error = "the problem is too large";
     return f;
   }
@@ -218,10 +173,10 @@ void depthwise_conv2d_grad_w(const DepthwiseConv2DShape& s, Slice units, Scratch
   const Conv2DShape c = as_conv(s);
   if (c.O == 0) return;
   const WeightPlan p = weight_plan(s);
-  const i64 D = c.O, taps = s.KH * s.KW, ldy = ldy_of(c), y_row = p.q.YW * ldy, y_image = p.q.YH * y_row;
-  i64* line = reinterpret_cast<i64*>(scratch.at);
-  float* copy = reinterpret_cast<float*>(line + p.cut.nb * p.cut.hb);
-  float* wide = copy + p.cut.floats + kLanes;
+  const i64 D = c.O, taps = s.KH * s.KW, ldx = ldx_of(c), ldy = ldy_of(c), phases = min_of(p.DH, s.OH);
+  float* wide = reinterpret_cast<float*>(scratch.at);
+  AnyWindow any{s.KH, s.KW, s.SH, s.SW, p.DH > 1 ? 1 : s.DH, p.DW > 1 ? 1 : s.DW, s.KW};
+  if (any.SW % any.DW == 0) any.slide = any.SW / any.DW;
   for (i64 u = units.begin; u < units.end; ++u) {
     const i64 d0 = u % p.c_blocks * p.CB, part = u / p.c_blocks, n_d = min_of(p.CB, D - d0);
     float* dw_part = dw + part * taps * D + d0;
@@ -231,80 +186,34 @@ void depthwise_conv2d_grad_w(const DepthwiseConv2DShape& s, Slice units, Scratch
       for (i64 t = 0; t < taps; ++t) zero_floats(dw_part + t * D, n_d);
       if (db_part) zero_floats(db_part, n_d);
     }
-    for (i64 i = first; p.rows > 0 && i < last; ++i) {
-      const i64 per = ceil_div(ceil_div(s.OH, s.DH), p.rows), phases = min_of(s.DH, s.OH), ldx = ldx_of(c);
+    TapSums to{dw_part, D, db_part, false};
+    for (i64 i = first; i < last; ++i) {
+      const i64 per = ceil_div(ceil_div(s.OH, p.DH), p.rows);
       const i64 n = i / per / phases, phase = i / per % phases, oh = i % per * p.rows;
       Image whole{s.H, s.W, s.OH,      s.OW,       s.PT, s.PL, n_d,
                   ldx, ldy, s.W * ldx, s.OW * ldy, x + n * s.H * s.W * ldx + d0};
       if (s.M > 1) {
-        const i64 ih = oh * s.SH - s.PT, rows = min_of(p.rows, s.OH - oh);
-        const i64 end = min_of(ih + (rows - 1) * s.SH + s.KH, s.H);
-        for (i64 h = max_of(ih, 0); h < end; ++h) {
-          spread(wide + (h - ih) * s.W * D, D, whole.in + h * whole.in_row, ldx, s.W, s.C, s.M);
+        const Seen seen = seen_rows(s, oh, min_of(p.rows, s.OH - oh));
+        const float* from = whole.in;
+        whole.ld_in = spread_apart(D), whole.in_row = s.W * whole.ld_in, whole.in = wide - seen.first * whole.in_row;
+        for (i64 h = seen.first; h < seen.last; ++h) {
+          spread(wide + (h - seen.first) * whole.in_row, whole.ld_in, from + h * s.W * ldx, ldx, s.W, s.C, s.M);
         }
-        whole.in = wide - ih * s.W * D, whole.ld_in = D, whole.in_row = s.W * D;
       }
       const float* dy_image = dy + n * s.OH * s.OW * ldy + d0;
-      bool add = i > first;
-      for (i64 q = 0; q < min_of(s.DW, s.OW); ++q) {
+      for (i64 q = 0; q < min_of(p.DW, s.OW); ++q) {
         i64 at;
-        const Image image = phase_image(whole, s.DH, s.DW, phase, q, &at);
+        const Image image = phase_image(whole, p.DH, p.DW, phase, q, &at);
         const i64 end = min_of(oh + p.rows, image.OH), step = tap_rows_of(s);
-        for (i64 h = oh; h < end; h += step, add = true) {
+        for (i64 h = oh; h < end; h += step, to.add = true) {
           const i64 some = min_of(step, end - h);
-          const TapSums to{dw_part, D, db_part, add};
-          if (s.KH == 7) sum_wide_block<7, 1>(image, dy_image + at, h, some, to);
-          else if (s.KH == 5 && s.SH == 1) sum_wide_block<5, 1>(image, dy_image + at, h, some, to);
-          else if (s.KH == 5) sum_wide_block<5, 2>(image, dy_image + at, h, some, to);
-          else if (s.SH == 1) sum_tap_block<1>(image, dy_image + at, h, some, to);
-          else sum_tap_block<2>(image, dy_image + at, h, some, to);
+          if (walks(s)) s.SH == 1 ? sum_tap_block<1>(image, dy_image + at, h, some, to)
+                                  : sum_tap_block<2>(image, dy_image + at, h, some, to);
+          else if (!walks_wide(s)) sum_any_window(any, image, dy_image + at, h, h + some, to);
+          else if (s.KH == 7) sum_wide_block<7, 1>(image, dy_image + at, h, some, to);
+          else s.SH == 1 ? sum_wide_block<5, 1>(image, dy_image + at, h, some, to)
+                         : sum_wide_block<5, 2>(image, dy_image + at, h, some, to);
         }
-      }
-    }
-    for (i64 i = first; p.rows == 0 && i < last; ++i) {
-      const Block b = block_at(p.q, p.cut, i);
-      const View v = view_block(p.q, p.cut, b, x + (s.M == 1 ? d0 : 0), s.M == 1 ? n_d : s.C, copy);
-      i64 image_step = v.image_step, row_step = v.row_step;
-      Sums t{};
-      t.x = v.x;
-      t.x_px = v.px_step;
-      t.x_col = v.tap_col;
-      t.x_row = v.tap_row;
-      if (s.M > 1 && n_d > 0) {  // the same window, with C*M channels
-        const i64 n_rows = p.q.h.span(b.hb), cols = p.q.w.span(b.wb);
-        const i64 px = v.tap_col / p.q.w.step, row = v.tap_row / p.q.h.step;
-        for (i64 n = 0; n < b.nb; ++n) {
-          for (i64 r = 0; r < n_rows; ++r) {
-            spread(wide + (n * n_rows + r) * cols * D, D, v.x + n * v.image_step + r * row, px, cols, s.C, s.M);
-          }
-        }
-        t.x = wide;
-        t.x_px = p.q.w.stride * D;
-        t.x_col = p.q.w.step * D;
-        t.x_row = p.q.h.step * cols * D;
-        row_step = p.q.h.stride * cols * D;
-        image_step = n_rows * cols * D;
-      }
-      for (i64 n = 0, l = 0; n < b.nb; ++n) {
-        for (i64 h = 0; h < b.hb; ++h, ++l) line[l] = n * image_step + h * row_step;
-      }
-      t.line = line;
-      t.lines = b.nb * b.hb;
-      t.cols = b.wb;
-      t.dy_px = ldy;
-      t.dw_col = D;
-      t.dw_row = s.KW * D;
-      t.add = i > first;
-      const float* dy_block = dy + b.n0 * y_image + b.h0 * y_row + b.w0 * ldy + d0;
-      const float* x_block = t.x;
-      for (i64 d = 0; d < n_d; d += kLanes) {
-        const i64 n = min_of(n_d - d, kLanes);
-        t.x = x_block + d;
-        t.dy = dy_block + d;
-        t.dw = dw_part + d;
-        t.db = db_part ? db_part + d : nullptr;
-        if (n == kLanes) all_taps<true>(t, s.KH, s.KW, n);
-        else all_taps<false>(t, s.KH, s.KW, n);
       }
     }
   }

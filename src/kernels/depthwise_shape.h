@@ -32,13 +32,21 @@ NACRE_INLINE Vec get(const float* p, i64 n) {
   return whole ? load(p) : load(p, n);
 }
 
+// From pixel to pixel of C*M channels side by side: those a KiB apart would meet in few sets of L1.
+inline i64 spread_apart(i64 D) { return D % 256 == 0 ? D + 16 : D; }
+
 // to[px*ld_to + c*M + m] = from[px*ld + c]
 inline void spread(float* to, i64 ld_to, const float* from, i64 ld, i64 px, i64 C, i64 M) {
   const i64 some = M == 2 || M == 4 ? kLanes / M : 1;  // channels that fill a vector, or less
   for (i64 i = 0; i < px; ++i, to += ld_to, from += ld) {
-    for (i64 c = 0; c < C; c += some) {
-      Vec v = some == 1 ? set1(from[c]) : load(from + c, C - c);
-      if (M == 2 || M == 4) v = zip_low(v, v);
+    i64 c = 0;
+    for (; M == 2 && c + some <= C; c += some) {
+      const Vec v = load(from + c, some);
+      store(to + c * 2, zip_low(v, v));
+    }
+    for (; c < C; c += some) {
+      Vec v = some == 1 ? set1(from[c]) : load(from + c, min_of(some, C - c));
+      if (some > 1) v = zip_low(v, v);
       if (M == 4) v = zip_low(v, v);
       const i64 n = min_of(some, C - c) * M;
       for (i64 m = 0; m < n; m += kLanes) store(to + c * M + m, v, n - m);

@@ -1,5 +1,6 @@
 // Units are parts of the pixels by blocks of channels; vectors run along the channels, and the sums of a window's taps stay in
-// registers: along walks (depthwise_walk.h) where the window is 3x3, else over blocks that are copied with their border.
+// registers: along walks (depthwise_walk.h, depthwise_wide.h) where these know the window, else along rows of dy, some taps
+// at a time.
 #include "kernels/depthwise_shape.h"
 #include "kernels/depthwise_wide.h"
 
@@ -15,8 +16,8 @@ constexpr i64 kWideTapRows = 8;  // of dy, over which the sums of windows other 
 
 struct WeightPlan {
   i64 D, CB, c_blocks, blocks, parts;
-  i64 rows;   // of a block
-  i64 DH, DW;  // phases
+  i64 rows;    // of a block
+  i64 DH, DW;  // phases, each an image of its own
 };
 
 // Of dy, whose sums are put down once.
@@ -49,11 +50,26 @@ Seen seen_rows(const DepthwiseConv2DShape& s, i64 oh, i64 rows) {
   return {max_of(ih, 0), min_of(ih + (rows - 1) * s.SH + (s.KH - 1) * s.DH + 1, s.H)};
 }
 
+// Windows that no walk knows go in tiles of rows by columns of taps, these `slide` apart, so that neighbours share them.
+struct AnyWindow {
+  i64 KH, KW, slide;
+  i64 SH, SW, DH, DW;
+
+  // In multiply-adds; tiles of less than 8 sums wait for them.
+  i64 cost(i64 rows, i64 columns) const {
+    const i64 fewer = KW / slide, more = KW % slide;  // `slide` runs of columns, some of them of one more
+    const i64 runs = more * ceil_div(fewer + 1, columns) + (slide - more) * ceil_div(fewer, columns);
+    return ceil_div(KH, rows) * runs * (max_of(rows * columns, 8) + rows + 1);
+  }
+  template <int rows, int columns>
+  bool best() const {
+    const i64 others = min_of(min_of(cost(1, kTapsOfRow), cost(4, 1)), min_of(cost(3, 3), cost(kRowsOfFour, 4)));
+    return cost(rows, columns) <= others;
+  }
+};
+
 // The sums of a window of any size: RT of its rows by T of its columns, `slide` apart, of which each input is read once: that
 // of a column meets the outputs that see it with either of them.
-struct AnyWindow {
-  i64 KH, KW, SH, SW, DH, DW, slide;
-};
 template <int RT, int T, bool whole>
 __attribute__((noinline)) void tap_sums(const AnyWindow& q, const Image& s, const float* dy, i64 oh, i64 end, i64 kh,
                                         i64 kw, i64 d, i64 skip, const TapSums& to) {
@@ -97,7 +113,6 @@ __attribute__((noinline)) void tap_sums(const AnyWindow& q, const Image& s, cons
   }
 }
 
-// All taps, in tiles of the fewest multiply-adds: tiles of less than 8 wait for their sums.
 template <int RT, int T, bool whole>
 void all_taps(const AnyWindow& q, const Image& s, const float* dy, i64 oh, i64 end, i64 d, i64 skip,
               const TapSums& to) {
@@ -107,24 +122,13 @@ void all_taps(const AnyWindow& q, const Image& s, const float* dy, i64 oh, i64 e
     }
   }
 }
-i64 tap_cost(const AnyWindow& q, i64 RT, i64 T) {
-  const i64 fewer = q.KW / q.slide, more = q.KW % q.slide;  // columns of a tile: `slide` runs, some of one column more
-  const i64 runs = more * ceil_div(fewer + 1, T) + (q.slide - more) * ceil_div(fewer, T);
-  return ceil_div(q.KH, RT) * runs * (max_of(RT * T, 8) + RT + 1);
-}
 template <bool whole>
 void sum_any_taps(const AnyWindow& q, const Image& s, const float* dy, i64 oh, i64 end, i64 d, i64 skip,
                   const TapSums& to) {
-  const i64 wide = tap_cost(q, 1, kTapsOfRow), tall = tap_cost(q, 4, 1), square = tap_cost(q, 3, 3);
-  if (tap_cost(q, kRowsOfFour, 4) <= min_of(min_of(wide, tall), square)) {
-    all_taps<kRowsOfFour, 4, whole>(q, s, dy, oh, end, d, skip, to);
-  } else if (square <= min_of(wide, tall)) {
-    all_taps<3, 3, whole>(q, s, dy, oh, end, d, skip, to);
-  } else if (wide <= tall) {
-    all_taps<1, kTapsOfRow, whole>(q, s, dy, oh, end, d, skip, to);
-  } else {
-    all_taps<4, 1, whole>(q, s, dy, oh, end, d, skip, to);
-  }
+  if (q.best<1, kTapsOfRow>()) return all_taps<1, kTapsOfRow, whole>(q, s, dy, oh, end, d, skip, to);
+  if (q.best<kRowsOfFour, 4>()) return all_taps<kRowsOfFour, 4, whole>(q, s, dy, oh, end, d, skip, to);
+  if (q.best<3, 3>()) return all_taps<3, 3, whole>(q, s, dy, oh, end, d, skip, to);
+  all_taps<4, 1, whole>(q, s, dy, oh, end, d, skip, to);
 }
 
 void sum_any_window(const AnyWindow& q, const Image& s, const float* dy, i64 oh, i64 end, const TapSums& to) {
@@ -134,7 +138,7 @@ void sum_any_window(const AnyWindow& q, const Image& s, const float* dy, i64 oh,
     else sum_any_taps<true>(q, s, dy, oh, end, d, skip, to);
     if (!to.db) continue;
     Vec total = zero();
-    const auto lanes = min_of(s.D, kLanes);
+    const i64 lanes = min_of(s.D, kLanes);
     for (i64 h = oh; h < end; ++h) {
       for (i64 w = 0; w < s.OW; ++w) total += load(dy + h * s.out_row + w * s.ld_out + d, lanes);
     }
@@ -175,7 +179,7 @@ void depthwise_conv2d_grad_w(const DepthwiseConv2DShape& s, Slice units, Scratch
   const WeightPlan p = weight_plan(s);
   const i64 D = c.O, taps = s.KH * s.KW, ldx = ldx_of(c), ldy = ldy_of(c), phases = min_of(p.DH, s.OH);
   float* wide = reinterpret_cast<float*>(scratch.at);
-  AnyWindow any{s.KH, s.KW, s.SH, s.SW, p.DH > 1 ? 1 : s.DH, p.DW > 1 ? 1 : s.DW, s.KW};
+  AnyWindow any{s.KH, s.KW, s.KW, s.SH, s.SW, p.DH > 1 ? 1 : s.DH, p.DW > 1 ? 1 : s.DW};
   if (any.SW % any.DW == 0) any.slide = any.SW / any.DW;
   for (i64 u = units.begin; u < units.end; ++u) {
     const i64 d0 = u % p.c_blocks * p.CB, part = u / p.c_blocks, n_d = min_of(p.CB, D - d0);

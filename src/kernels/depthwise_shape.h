@@ -71,7 +71,8 @@ inline bool near_taps(const DepthwiseConv2DShape& s) {
 
 // Whether walks of 5x5 and 7x7 do.
 inline bool walks_wide(const DepthwiseConv2DShape& s) {
-  return near_taps(s) && s.KH == s.KW && s.SH == s.SW && ((s.KH == 5 && s.SH <= 2) || (s.KH == 7 && s.SH == 1)) && as_conv(s).O >= kLanes;
+  return near_taps(s) && s.KH == s.KW && s.SH == s.SW && ((s.KH == 5 && s.SH <= 2) || (s.KH == 7 && s.SH == 1)) &&
+         as_conv(s).O >= kLanes;
 }
 
 // Whether walks of 3x3 do: they know windows that leave the image by no more than they overlap.

@@ -22,7 +22,7 @@ struct WeightPlan {
 
 // Of dy, whose sums are put down once.
 i64 tap_rows_of(const DepthwiseConv2DShape& s) {
-  return !walks(s) ? kWideTapRows : s.SH == 1 ? kTapRows : kTapRowsByTwo;
+  return walks(s) ? tap_block_rows(ceil_div(s.OW, s.DW)) : kWideTapRows;
 }
 
 // Few parts first, channels only where rows do not suffice: those of a pixel lie together.

@@ -196,10 +196,15 @@ inline void filter_pairs_image(const Image& s, i64 oh, i64 end) {
 // ---- gradient of the weights ----
 
 #if defined(__AVX512F__) || defined(__ARM_NEON)
-constexpr int kTapRows = 4, kTapRowsByTwo = 2;
+constexpr int kTapRows = 4, kTapRowsByTwo = 2;  // at a time
 #else
 constexpr int kTapRows = 1, kTapRowsByTwo = 1;
 #endif
+
+// Rows of dy of a block, whose sums are put down once; where lines hold two vectors, what the first of them reads stays in L1.
+inline i64 tap_block_rows(i64 width) {
+  return kAsksAhead ? min_of(max_of(256 / max_of(width, 1), 2), 16) : 16;
+}
 
 struct TapSums {
   float* dw;
@@ -208,9 +213,10 @@ struct TapSums {
   bool add;
 };
 
-// dw[kh, kw] (+)= sum of x[oh*S + kh - PT, ow*S + kw - PL] dy[oh, ow] over R rows and n columns; Image: in = x, out = dy.
-template <int R, int S, bool whole>
-NACRE_INLINE void sum_taps(const Image& s, const float* dy, i64 oh, i64 ow, i64 n, i64 d, i64 skip, const TapSums& to) {
+// acc[kh, kw] += sum of x[oh*S + kh - PT, ow*S + kw - PL] dy[oh, ow] over R rows and n columns; Image: in = x, out = dy.
+template <int R, int S, bool whole, int kSets>
+NACRE_INLINE void sum_taps(const Image& s, const float* dy, i64 oh, i64 ow, i64 n, i64 d, Vec (&acc)[kSets][9],
+                           Vec& total) {
   constexpr int kRows = (R - 1) * S + 3;
   WalkRows<kRows, 1, whole ? kAll : kFew> x;
   WalkRows<R, 1, whole ? kAll : kFew> g;
@@ -222,9 +228,6 @@ NACRE_INLINE void sum_taps(const Image& s, const float* dy, i64 oh, i64 ow, i64 
   NACRE_UNROLL for (int row = 0; row < R; ++row) {
     g.set_in(row, true, dy + (oh + row) * s.out_row + ow * s.ld_out + d, s.ld_out);
   }
-  constexpr int kSets = S == 2 && R > 1 ? 2 : 1;  // of sums, or they would wait for themselves
-  Vec acc[kSets][9], total = zero();
-  NACRE_UNROLL for (int k = 0; k < kSets; ++k) { NACRE_UNROLL for (int t = 0; t < 9; ++t) acc[k][t] = zero(); }
   const auto read = [&](Vec(&now)[R]) __attribute__((always_inline)) {
     NACRE_UNROLL for (int r = 0; r < R; ++r) now[r] = in_register(g.load_in(r)), total += now[r];
     g.next();
@@ -296,6 +299,15 @@ NACRE_INLINE void sum_taps(const Image& s, const float* dy, i64 oh, i64 ow, i64 
       x.next();
     }
   }
+}
+
+// dw (+)= the sums over `rows` rows from oh on, R at a time.
+template <int R, int S, bool whole>
+void sum_tap_walk(const Image& s, const float* dy, i64 oh, i64 rows, i64 ow, i64 n, i64 d, i64 skip, const TapSums& to) {
+  constexpr int kSets = S == 2 && R > 1 ? 2 : 1;  // of sums, or they would wait for themselves
+  Vec acc[kSets][9], total = zero();
+  NACRE_UNROLL for (int k = 0; k < kSets; ++k) { NACRE_UNROLL for (int t = 0; t < 9; ++t) acc[k][t] = zero(); }
+  for (i64 h = oh; h < oh + rows; h += R) sum_taps<R, S, whole>(s, dy, h, ow, n, d, acc, total);
   const auto put = [&](float* p, Vec v) __attribute__((always_inline)) {
     if (to.add) v = v + (whole ? load(p) : load(p, s.D));
     if (!whole) store(p, v, s.D);
@@ -307,25 +319,25 @@ NACRE_INLINE void sum_taps(const Image& s, const float* dy, i64 oh, i64 ow, i64 
   if (to.db) put(to.db + d, total);
 }
 
+// Rows [oh, oh + rows) of one image, the last ones by themselves where they are fewer than R.
 template <int R, int S>
-void sum_tap_rows(const Image& s, const float* dy, i64 oh, const TapSums& sums) {
+void sum_tap_rows(const Image& s, const float* dy, i64 oh, i64 rows, const TapSums& sums) {
+  const i64 some = rows / R * R;
+  if (R > 1 && some < rows) {
+    sum_tap_rows<(R > 1 ? R - 1 : 1), S>(s, dy, oh + some, rows - some, sums);
+  }
+  if (some == 0) return;
   each_walk(0, s.OW, s, [&](i64 w, i64 n, i64 d, i64 skip) {
     TapSums to = sums;
-    to.add = sums.add || w > 0;
-    if (s.D >= kLanes) return sum_taps<R, S, true>(s, dy, oh, w, n, d, skip, to);
-    constexpr int few = R == (S == 1 ? kTapRows : kTapRowsByTwo) ? R : 1;
-    for (i64 r = 0; r < R; r += few, to.add = true) sum_taps<few, S, false>(s, dy, oh + r, w, n, d, skip, to);
+    to.add = sums.add || w > 0 || some < rows;
+    if (s.D >= kLanes) sum_tap_walk<R, S, true>(s, dy, oh, some, w, n, d, skip, to);
+    else sum_tap_walk<R, S, false>(s, dy, oh, some, w, n, d, skip, to);
   });
 }
 
-// Rows [oh, oh + rows) of one image, at most kTapRows (kTapRowsByTwo).
 template <int S>
-void sum_tap_block(const Image& s, const float* dy, i64 oh, i64 rows, TapSums to) {
-  constexpr int kMost = S == 1 ? kTapRows : kTapRowsByTwo;
-  if (rows == kMost) return sum_tap_rows<kMost, S>(s, dy, oh, to);
-  if (kMost > 3 && rows == 3) return sum_tap_rows<(kMost > 3 ? 3 : 1), S>(s, dy, oh, to);
-  if (kMost > 2 && rows == 2) return sum_tap_rows<(kMost > 2 ? 2 : 1), S>(s, dy, oh, to);
-  sum_tap_rows<1, S>(s, dy, oh, to);
+void sum_tap_block(const Image& s, const float* dy, i64 oh, i64 rows, const TapSums& to) {
+  sum_tap_rows<S == 1 ? kTapRows : kTapRowsByTwo, S>(s, dy, oh, rows, to);
 }
 
 }  // namespace

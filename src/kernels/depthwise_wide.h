@@ -258,7 +258,7 @@ __attribute__((noinline)) void tap_walk(const Image& s, const float* dy, i64 oh,
         if (column < 0 || column >= width) continue;
         NACRE_UNROLL for (int row = 0; row < kRows; ++row) {
           const Vec a = x.get(row);
-          NACRE_UNROLL for (int r = 0; r < R; ++r) {
+          NACRE_UNROLL for (int r = R - 1; r >= 0; --r) {
             NACRE_UNROLL for (int t = 0; t < kSteps; ++t) {
               const int kh = row - r * S, at = t * S + c;
               if (kh < 0 || kh >= K || at >= T) continue;

@@ -22,7 +22,7 @@ struct WeightPlan {
 
 // Of dy, whose sums are put down once.
 i64 tap_rows_of(const DepthwiseConv2DShape& s) {
-  return walks(s) ? tap_block_rows(ceil_div(s.OW, s.DW)) : kWideTapRows;
+  return walks(s) ? tap_block_rows(ceil_div(s.OW, s.DW), s.SH) : kWideTapRows;
 }
 
 // Few parts first, channels only where rows do not suffice: those of a pixel lie together.
@@ -122,20 +122,19 @@ void all_taps(const AnyWindow& q, const Image& s, const float* dy, i64 oh, i64 e
     }
   }
 }
-template <bool whole>
 void sum_any_taps(const AnyWindow& q, const Image& s, const float* dy, i64 oh, i64 end, i64 d, i64 skip,
                   const TapSums& to) {
-  if (q.best<1, kTapsOfRow>()) return all_taps<1, kTapsOfRow, whole>(q, s, dy, oh, end, d, skip, to);
-  if (q.best<kRowsOfFour, 4>()) return all_taps<kRowsOfFour, 4, whole>(q, s, dy, oh, end, d, skip, to);
-  if (q.best<3, 3>()) return all_taps<3, 3, whole>(q, s, dy, oh, end, d, skip, to);
-  all_taps<4, 1, whole>(q, s, dy, oh, end, d, skip, to);
+  if (s.D < kLanes) return all_taps<3, 3, false>(q, s, dy, oh, end, d, skip, to);
+  if (q.best<1, kTapsOfRow>()) return all_taps<1, kTapsOfRow, true>(q, s, dy, oh, end, d, skip, to);
+  if (q.best<kRowsOfFour, 4>()) return all_taps<kRowsOfFour, 4, true>(q, s, dy, oh, end, d, skip, to);
+  if (q.best<3, 3>()) return all_taps<3, 3, true>(q, s, dy, oh, end, d, skip, to);
+  all_taps<4, 1, true>(q, s, dy, oh, end, d, skip, to);
 }
 
 void sum_any_window(const AnyWindow& q, const Image& s, const float* dy, i64 oh, i64 end, const TapSums& to) {
   for (i64 at = 0; at < s.D; at += kLanes) {
     const i64 d = s.D < kLanes ? 0 : min_of(at, s.D - kLanes), skip = at - d;
-    if (s.D < kLanes) sum_any_taps<false>(q, s, dy, oh, end, d, skip, to);
-    else sum_any_taps<true>(q, s, dy, oh, end, d, skip, to);
+    sum_any_taps(q, s, dy, oh, end, d, skip, to);
     if (!to.db) continue;
     Vec total = zero();
     const i64 lanes = min_of(s.D, kLanes);

@@ -202,8 +202,9 @@ constexpr int kTapRows = 1, kTapRowsByTwo = 1;
 #endif
 
 // Rows of dy of a block, whose sums are put down once; where lines hold two vectors, what the first of them reads stays in L1.
-inline i64 tap_block_rows(i64 width) {
-  return kAsksAhead ? min_of(max_of(256 / max_of(width, 1), 2), 16) : 16;
+inline i64 tap_block_rows(i64 width, i64 stride) {
+  const i64 px = max_of(width, 1) * (stride * stride + 1);
+  return kAsksAhead ? min_of(max_of(384 / px, 1), 16) : 16;
 }
 
 struct TapSums {
@@ -322,16 +323,15 @@ void sum_tap_walk(const Image& s, const float* dy, i64 oh, i64 rows, i64 ow, i64
 // Rows [oh, oh + rows) of one image, the last ones by themselves where they are fewer than R.
 template <int R, int S>
 void sum_tap_rows(const Image& s, const float* dy, i64 oh, i64 rows, const TapSums& sums) {
+  constexpr bool kMost = R == (S == 1 ? kTapRows : kTapRowsByTwo);
   const i64 some = rows / R * R;
-  if (R > 1 && some < rows) {
-    sum_tap_rows<(R > 1 ? R - 1 : 1), S>(s, dy, oh + some, rows - some, sums);
-  }
+  if (R > 1 && some < rows) sum_tap_rows<(R > 3 ? 3 : 1), S>(s, dy, oh + some, rows - some, sums);
   if (some == 0) return;
   each_walk(0, s.OW, s, [&](i64 w, i64 n, i64 d, i64 skip) {
     TapSums to = sums;
     to.add = sums.add || w > 0 || some < rows;
     if (s.D >= kLanes) sum_tap_walk<R, S, true>(s, dy, oh, some, w, n, d, skip, to);
-    else sum_tap_walk<R, S, false>(s, dy, oh, some, w, n, d, skip, to);
+    else sum_tap_walk<kMost ? R : 1, S, false>(s, dy, oh, some, w, n, d, skip, to);
   });
 }
 

@@ -12,6 +12,12 @@ constexpr double kFewPx = 64;
 constexpr double kRowsFlops = 1e5;  // short units make equal shares: a slice goes over its rows as one run
 constexpr i64 kKnownPhases = 3;     // of strided gradients are worked out once per slice, not once per row
 
+// Whether the gaps between taps leave too few neighbours of H x W outputs to walk along.
+bool too_far(const DepthwiseConv2DShape& s, i64 H, i64 W) {
+  return (s.DH > 1 && 4 * H < 3 * s.KH * s.DH) || (s.DW > 1 && 4 * W < 3 * s.KW * s.DW);
+}
+bool walks_forward(const DepthwiseConv2DShape& s) { return !too_far(s, s.OH, s.OW) && (walks(s) || walks_wide(s)); }
+
 i64 rows_per_unit(double row_flops, i64 rows) {
   const double at_least = static_cast<double>(min_of(8, ceil_div(rows, kManyUnits)));  // rows share input
   double want = kRowsFlops / (row_flops + 1);
@@ -23,7 +29,7 @@ i64 forward_rows_of(const Conv2DShape& s) { return rows_per_unit(row_flops(s, s.
 i64 channels_per_unit(const DepthwiseConv2DShape& s) {
   const Conv2DShape c = as_conv(s);
   const double px = static_cast<double>(s.N) * static_cast<double>(s.OH) * static_cast<double>(s.OW);
-  if (s.M != 1 || !(walks(s) || walks_wide(s)) || px > kFewPx) return 0;
+  if (s.M != 1 || !walks_forward(s) || px > kFewPx) return 0;
   const double units = static_cast<double>(c.N) * static_cast<double>(c.OH) * row_flops(c, c.OW) / kRowsFlops;
   const i64 vectors = ceil_div(c.O, kLanes);
   return ceil_div(vectors, units < 1 ? 1 : units < kManyUnits ? static_cast<i64>(units) : kManyUnits) * kLanes;
@@ -131,6 +137,63 @@ void run_pixels(const Run& r, i64 n) {
   }
 }
 
+// A row whose neighbours share taps, T columns of these by RT rows at a time, from row h and column k on: weights and the sums
+// of all outputs over a column stay in registers, what a column holds is read once. Other taps come before or after, in y.
+template <int RT, int T>
+__attribute__((noinline)) void row_pass(const Run& r, const Axis& w, i64 h, i64 k, i64 d, bool first, bool last) {
+  const i64 ld = r.x_px, in = w.in, out = w.out, y_px = r.y_px;
+  i64 column = w.at(0, k);
+  Vec weight[RT][T], sum[T];
+  const float* x[RT];
+  i64 step[RT];
+  NACRE_UNROLL for (int i = 0; i < RT; ++i) {
+    const bool inside = h + i < r.nh;
+    x[i] = inside ? r.x + (h + i) * r.x_row + column * ld + d : kZeroLine;
+    step[i] = inside ? ld : 0;
+    NACRE_UNROLL for (int t = 0; t < T; ++t) {
+      const bool there = inside && k + t < w.taps;
+      weight[i][t] = there ? load(r.w + (h + i) * r.w_row + (k + t) * r.w_col + d) : zero();
+    }
+  }
+  const Vec start = r.bias && first ? load(r.bias + d) : zero();
+  const Bounds within{set1(r.floor), set1(r.ceiling)};
+  NACRE_UNROLL for (int t = 0; t < T; ++t) sum[t] = zero();
+  i64 to = d;
+  for (i64 i = 0; i < out + T - 1; ++i, ++column, to += y_px) {
+    NACRE_UNROLL for (int t = T - 1; t > 0; --t) sum[t] = sum[t - 1];
+    sum[0] = first || i >= out ? start : load(r.y + to);
+    if (column >= 0 && column < in) {
+      Vec a[RT];
+      NACRE_UNROLL for (int q = 0; q < RT; ++q) a[q] = load(x[q]);
+      NACRE_UNROLL for (int t = 0; t < T; ++t) {
+        if (RT == 1) {
+          sum[t] = fma(a[0], weight[0][t], sum[t]);
+        } else {  // apart from the sum, which waits for the column before
+          Vec some = a[0] * weight[0][t];
+          NACRE_UNROLL for (int q = 1; q < RT; ++q) some = fma(a[q], weight[q][t], some);
+          sum[t] += some;
+        }
+      }
+    }
+    NACRE_UNROLL for (int q = 0; q < RT; ++q) x[q] += step[q];
+    if (i < T - 1) continue;
+    const i64 px = to - (T - 1) * y_px;
+    if (!last) store(r.y + px, sum[T - 1]);
+    else if (r.mask) finish<true, true>(r.y + px, r.mask + px, sum[T - 1], within, kLanes);
+    else finish<false, true>(r.y + px, nullptr, sum[T - 1], within, kLanes);
+  }
+}
+template <int RT, int T>
+void row_passes(const Run& r, const Axis& w) {
+  for (i64 at = 0; at < r.D; at += kLanes) {
+    for (i64 h = 0; h < r.nh; h += RT) {
+      for (i64 k = 0; k < w.taps; k += T) {
+        row_pass<RT, T>(r, w, h, k, min_of(at, r.D - kLanes), h + k == 0, h + RT >= r.nh && k + T >= w.taps);
+      }
+    }
+  }
+}
+
 // All columns of axis w in one output row, which sees the taps th of axis h. x is the input row of the first of them, the
 // next lies r.x_row further; pixels lie ld apart.
 void run_row(const Axis& h, const Taps& th, const Axis& w, const Taps& inner, const float* x, i64 ld,
@@ -144,7 +207,15 @@ void run_row(const Axis& h, const Taps& th, const Axis& w, const Taps& inner, co
   const float* mask = r.mask;
   r.y_px = y_px * w.y_step;
   const i64 nh = th.last - th.first;
-  for (i64 j = 0; j < w.out;) {
+  const bool high = h.taps > 1, passes = w.stride == 1 && w.step == 1 && w.taps >= 4 && w.out >= 8 && r.D >= kLanes &&
+                                         (!high || (kRowsOfFour == 4 && h.taps <= 4 && w.taps <= 8));
+  if (passes && nh > 0) {
+    r.nh = nh, r.x = x;
+    r.w = weights + ((h.k0 + th.first * h.k_step) * KW + w.k0) * r.all;
+    r.y = y + w.y0 * y_px, r.mask = mask ? mask + w.y0 * y_px : nullptr;
+    high ? row_passes<kRowsOfFour, 4>(r, w) : row_passes<1, kTapsOfRow>(r, w);
+  }
+  for (i64 j = passes && nh > 0 ? w.out : 0; j < w.out;) {
     const bool is_run = j >= inner.first && j < inner.last;
     const i64 n = is_run ? inner.last - j : 1;
     const Taps tw = is_run ? Taps{0, w.taps} : taps_inside(w, j);
@@ -191,7 +262,7 @@ void sum_outputs(const DepthwiseConv2DShape& s, const float* wide, i64 ld, const
 // Rows of C*M channels that are kept where M > 1.
 constexpr i64 kSpreadRows = 4;  // of output at a time, where walks go
 i64 rows_kept(const DepthwiseConv2DShape& s) {
-  return walks(s) || walks_wide(s) ? (kSpreadRows - 1) * s.SH + s.KH : s.KH;
+  return walks_forward(s) ? (kSpreadRows - 1) * s.SH + s.KH : s.KH;
 }
 
 void walk_image(const DepthwiseConv2DShape& s, const Image& image, i64 oh, i64 end) {
@@ -234,6 +305,7 @@ i64 pass_channels(i64 D, i64 M) { return M == 1 ? min_of(max_of(D, 1), 8 * i64{k
 
 // The same for the gradient of x.
 bool walks_back(const DepthwiseConv2DShape& s) {
+  if (too_far(s, s.H, s.W)) return false;
   if (walks_wide(s)) return s.SH == 1 || (s.PT >= 0 && s.PL >= 0 && s.M == 1);
   if (s.KH != 3 || s.KW != 3 || !near_taps(s) || s.SH != s.SW || s.SH > (s.M == 1 ? 2 : 1)) return false;
   if (s.SH == 1) return s.PL >= 0 && s.W + s.PL <= s.OW + 2 * s.DW;
@@ -272,7 +344,7 @@ void depthwise_conv2d(const DepthwiseConv2DShape& s, Slice units, Scratch scratc
   const i64 begin = channels > 0 ? 0 : units.begin * per,
             end = channels > 0 ? s.N * s.OH : min_of(units.end * per, s.N * s.OH);
   const float floor = s.act ? 0.0f : -__builtin_inff(), ceiling = s.act == 2 ? 6.0f : __builtin_inff();
-  const bool walk = walks(s) || walks_wide(s);
+  const bool walk = walks_forward(s);
   for (i64 i = begin; i < end;) {
     const i64 n = i / s.OH, stop = min_of(end, (n + 1) * s.OH);
     if (walk) {

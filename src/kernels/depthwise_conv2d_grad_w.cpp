@@ -7,11 +7,6 @@
 namespace nacre::NACRE_ISA {
 namespace {
 
-#if defined(__AVX512F__) || defined(__ARM_NEON)
-constexpr int kTapsOfRow = 8, kRowsOfFour = 4;
-#else
-constexpr int kTapsOfRow = 7, kRowsOfFour = 2;
-#endif
 constexpr i64 kWideTapRows = 8;  // of dy, over which the sums of windows other than 3x3 are put down once
 
 struct WeightPlan {

@@ -66,6 +66,21 @@ CASES = [
     (19, 2, Conv(N=1, H=13, W=9, KH=5, KW=5, SH=2, SW=2, padding="same")),
     (40, 2, Conv(N=2, H=11, W=5, KH=3, KW=3, padding="same", act=1)),
     (3, 20, Conv(N=1, H=6, W=5, KH=3, KW=3, padding="same")),
+    (64, 4, Conv(N=1, H=6, W=5, KH=3, KW=3, padding="same")),
+    # walks over windows with gaps, phase by phase
+    (33, 1, Conv(N=2, H=13, W=14, KH=3, KW=3, DH=2, DW=3, padding="same", act=1)),
+    (20, 1, Conv(N=1, H=19, W=21, KH=5, KW=5, DH=3, DW=2, padding="same")),
+    (17, 1, Conv(N=2, H=17, W=18, KH=7, KW=7, DH=2, DW=2, padding="valid")),
+    (19, 1, Conv(N=1, H=9, W=8, KH=3, KW=3, DH=2, DW=2, more={"PT": 4, "PL": 3, "OH": 11, "OW": 10})),
+    (5, 1, Conv(N=1, H=7, W=300, KH=3, KW=3, DH=1, DW=2, padding="same")),
+    # windows that no walk knows
+    (40, 1, Conv(N=2, H=9, W=11, KH=4, KW=4, padding="same", act=1)),
+    (37, 1, Conv(N=2, H=5, W=12, KH=3, KW=6, padding="same", bias=0)),
+    (21, 2, Conv(N=1, H=6, W=13, KH=4, KW=5, padding="same")),
+    (35, 1, Conv(N=2, H=1, W=40, KH=1, KW=16, padding="same", act=1)),
+    (18, 1, Conv(N=2, H=2, W=19, KH=1, KW=8, more={"PT": 1, "PL": 9, "OH": 4, "OW": 30})),
+    (19, 1, Conv(N=1, H=20, W=9, KH=9, KW=1, SH=2, padding="same")),
+    (18, 1, Conv(N=1, H=14, W=13, KH=6, KW=7, SH=2, SW=3, padding="same")),
 ]
 
 

@@ -247,7 +247,10 @@ void sum_outputs(const DepthwiseConv2DShape& s, const float* wide, i64 ld, const
     if (s.M == 2) {
       for (i64 k = 0; k < s.C; ++k) dx[k] = wide[2 * k] + wide[2 * k + 1];
     }
-    for (i64 k = 0; k < s.C && s.M != 2; ++k) {
+    if (s.M == 4) {
+      for (i64 k = 0; k < s.C; ++k) dx[k] = (wide[4 * k] + wide[4 * k + 1]) + (wide[4 * k + 2] + wide[4 * k + 3]);
+    }
+    for (i64 k = 0; k < s.C && s.M != 2 && s.M != 4; ++k) {
       float sum = 0.0f;
       for (i64 m = 0; m < s.M; ++m) sum += wide[k * s.M + m];
       dx[k] = sum;

@@ -37,19 +37,25 @@ inline i64 spread_apart(i64 D) { return D % 256 == 0 ? D + 16 : D; }
 
 // to[px*ld_to + c*M + m] = from[px*ld + c]
 inline void spread(float* to, i64 ld_to, const float* from, i64 ld, i64 px, i64 C, i64 M) {
-  const i64 some = M == 2 || M == 4 ? kLanes / M : 1;  // channels that fill a vector, or less
+  constexpr i64 kHalf = kLanes / 2, kQuarter = kLanes / 4;
   for (i64 i = 0; i < px; ++i, to += ld_to, from += ld) {
+    const float* end = to + C * M;
     i64 c = 0;
-    for (; M == 2 && c + some <= C; c += some) {
-      const Vec v = load(from + c, some);
+    for (; M == 2 && c + kHalf <= C; c += kHalf) {
+      const Vec v = load(from + c, kHalf);
       store(to + c * 2, zip_low(v, v));
     }
-    for (; c < C; c += some) {
-      Vec v = some == 1 ? set1(from[c]) : load(from + c, min_of(some, C - c));
-      if (some > 1) v = zip_low(v, v);
-      if (M == 4) v = zip_low(v, v);
-      const i64 n = min_of(some, C - c) * M;
-      for (i64 m = 0; m < n; m += kLanes) store(to + c * M + m, v, n - m);
+    for (; M == 4 && kLanes > 8 && c + kQuarter <= C; c += kQuarter) {
+      const Vec v = load(from + c, kQuarter), twice = zip_low(v, v);
+      store(to + c * 4, zip_low(twice, twice));
+    }
+    for (; c < C; ++c) {  // what is written too far is written again
+      const Vec v = set1(from[c]);
+      float* p = to + c * M;
+      for (i64 m = 0; m < M; m += kLanes) {
+        if (end - p - m >= kLanes) store(p + m, v);
+        else store(p + m, v, M - m);
+      }
     }
   }
 }

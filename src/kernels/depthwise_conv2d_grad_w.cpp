@@ -180,10 +180,6 @@ void depthwise_conv2d_grad_w(const DepthwiseConv2DShape& s, Slice units, Scratch
     float* dw_part = dw + part * taps * D + d0;
     float* db_part = s.bias ? db + part * D + d0 : nullptr;
     const i64 first = p.blocks * part / p.parts, last = p.blocks * (part + 1) / p.parts;
-    if (first == last || s.OW == 0) {
-      for (i64 t = 0; t < taps; ++t) zero_floats(dw_part + t * D, n_d);
-      if (db_part) zero_floats(db_part, n_d);
-    }
     TapSums to{dw_part, D, db_part, false};
     for (i64 i = first; i < last; ++i) {
       const i64 per = ceil_div(ceil_div(s.OH, p.DH), p.rows);
@@ -214,6 +210,9 @@ void depthwise_conv2d_grad_w(const DepthwiseConv2DShape& s, Slice units, Scratch
         }
       }
     }
+    if (to.add) continue;  // else there was no row at all
+    for (i64 t = 0; t < taps; ++t) zero_floats(dw_part + t * D, n_d);
+    if (db_part) zero_floats(db_part, n_d);
   }
 }
 

@@ -74,7 +74,7 @@ struct Phase {
   i64 in, out, first, pad;
 };
 inline Phase phase_of(i64 in, i64 out, i64 pad, i64 D, i64 p) {
-  const i64 before = pad > p ? ceil_div(pad - p, D) : -((p - pad) / D), first = p - pad + before * D;
+  const i64 before = ceil_div(pad - p, D), first = p - pad + before * D;
   return {first < in ? (in - first - 1) / D + 1 : 0, p < out ? (out - p - 1) / D + 1 : 0, first, before};
 }
 // What outputs (p, q), (p + DH, q), (p, q + DW), ... of an image see, the first of them at `at` of out.

@@ -73,6 +73,9 @@ CASES = [
     (17, 1, Conv(N=2, H=17, W=18, KH=7, KW=7, DH=2, DW=2, padding="valid")),
     (19, 1, Conv(N=1, H=9, W=8, KH=3, KW=3, DH=2, DW=2, more={"PT": 4, "PL": 3, "OH": 11, "OW": 10})),
     (5, 1, Conv(N=1, H=7, W=300, KH=3, KW=3, DH=1, DW=2, padding="same")),
+    (18, 1, Conv(N=1, H=12, W=13, KH=3, KW=3, DH=2, DW=2, more={"PT": -1, "PL": -2, "OH": 5, "OW": 4})),
+    # of 17 rows, one phase has a block less than the other
+    (200, 1, Conv(N=1, H=17, W=40, KH=5, KW=5, DH=2, DW=2, padding="same")),
     # windows that no walk knows
     (40, 1, Conv(N=2, H=9, W=11, KH=4, KW=4, padding="same", act=1)),
     (37, 1, Conv(N=2, H=5, W=12, KH=3, KW=6, padding="same", bias=0)),

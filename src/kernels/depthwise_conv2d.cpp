@@ -207,8 +207,8 @@ void run_row(const Axis& h, const Taps& th, const Axis& w, const Taps& inner, co
   const float* mask = r.mask;
   r.y_px = y_px * w.y_step;
   const i64 nh = th.last - th.first;
-  const bool high = h.taps > 1, passes = w.stride == 1 && w.step == 1 && w.taps >= 4 && w.out >= 8 && r.D >= kLanes &&
-                                         (!high || (kRowsOfFour == 4 && h.taps <= 4 && w.taps <= 8));
+  const bool high = h.taps > 1, near = w.stride == 1 && w.step == 1 && w.taps >= kLongRow;
+  const bool passes = near && w.out >= 8 && r.D >= kLanes && (!high || (kRowsOfFour == 4 && h.taps <= 4 && w.taps <= 8));
   if (passes && nh > 0) {
     r.nh = nh, r.x = x;
     r.w = weights + ((h.k0 + th.first * h.k_step) * KW + w.k0) * r.all;

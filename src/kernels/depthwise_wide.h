@@ -13,7 +13,8 @@ constexpr int kScatterPairs = 2;                             // of rows of outpu
 constexpr int tap_columns(int K) { return K == 5 ? 5 : 3; }  // of the window, or one less, K sums each,
 constexpr int tap_rows(int K) { return K == 5 ? 1 : 2; }     // for so many rows of dy
 constexpr int kSumsBesideWeights = 24;
-constexpr int kTapsOfRow = 8, kRowsOfFour = 4;  // of windows that no walk knows, by themselves and four columns wide
+constexpr int kTapsOfRow = 8, kRowsOfFour = 4;  // of windows that no walk knows, by themselves and four columns wide;
+constexpr i64 kLongRow = 4;                     // worth it from so many columns on
 #else
 constexpr int gather_rows(int) { return 2; }
 constexpr int kScatterPairs = 1;
@@ -21,6 +22,7 @@ constexpr int tap_columns(int) { return 2; }
 constexpr int tap_rows(int) { return 2; }
 constexpr int kSumsBesideWeights = 12;
 constexpr int kTapsOfRow = 7, kRowsOfFour = 2;
+constexpr i64 kLongRow = 6;
 #endif
 constexpr int kLine = kLanes < 16 ? 16 / kLanes : 1;  // vectors of a line, which all walks over some rows take in turn
 constexpr i64 kNearRows = 64 * 1024;  // floats of x that stay in L2 while one vector of channels after the other passes

@@ -1,4 +1,4 @@
-// CRC-32 as zip archives have it, by carry-less multiplication.
+// CRC-32 as zip archives have it, and CRC-32C (Castagnoli's) as TensorFlow's records do, by carry-less multiplication.
 #pragma once
 
 #include <cstddef>
@@ -11,5 +11,8 @@ bool crc32_is_fast();
 
 // The CRC-32 of `n` bytes.
 std::uint32_t crc32(const unsigned char* bytes, std::size_t n);
+
+// The CRC-32C of `n` bytes, on any CPU.
+std::uint32_t crc32c(const unsigned char* bytes, std::size_t n);
 
 }  // namespace nacre

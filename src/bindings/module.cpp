@@ -26,13 +26,14 @@ pybind11::dict elementwise_codes() {
   return codes;
 }
 
-std::uint32_t crc32_of(const pybind11::buffer& bytes) {
+template <std::uint32_t (*checksum)(const unsigned char*, std::size_t)>
+std::uint32_t checksum_of(const pybind11::buffer& bytes) {
   const pybind11::buffer_info info = bytes.request();
   if (info.ndim != 1 || info.itemsize != 1 || (info.size > 1 && info.strides[0] != 1)) {
-    throw pybind11::value_error("crc32: expected contiguous bytes");
+    throw pybind11::value_error("checksum: expected contiguous bytes");
   }
   const Unlocked unlocked;
-  return crc32(static_cast<const unsigned char*>(info.ptr), static_cast<std::size_t>(info.size));
+  return checksum(static_cast<const unsigned char*>(info.ptr), static_cast<std::size_t>(info.size));
 }
 
 }  // namespace
@@ -43,7 +44,8 @@ PYBIND11_MODULE(_core_in_main, m) {
   m.def("isas", &isas, "Instruction sets that this build can use on this CPU, weakest first.");
   m.def("isa", [] { return active_table().isa; }, "The instruction set in use.");
   m.def("elementwise_codes", &elementwise_codes, "Opcodes of the elementwise bytecode: name -> (code, operands).");
-  m.attr("crc32") = crc32_is_fast() ? pybind11::cpp_function(&crc32_of) : pybind11::object(pybind11::none());
+  m.attr("crc32") = crc32_is_fast() ? pybind11::cpp_function(&checksum_of<crc32>) : pybind11::object(pybind11::none());
+  m.def("crc32c", &checksum_of<crc32c>);
   bind_kernel_calls(m);
   bind_programs(m);
 }

@@ -15,30 +15,21 @@ from typing import Any
 
 import numpy as np
 
+from nacre import _core
 from nacre.callbacks.base import Callback
 from nacre.callbacks.monitors import working_optimizers
 
 
-def _crc_table() -> list[int]:
-    table = []
-    for byte in range(256):
-        crc = byte
-        for _ in range(8):
-            crc = crc >> 1 ^ 0x82F63B78 if crc & 1 else crc >> 1  # Castagnoli's polynomial, bits reversed
-        table.append(crc)
-    return table
-
-
-_TABLE = _crc_table()
-
-
 def masked_crc(data: bytes) -> int:
     """The CRC-32C of `data`, rotated and shifted as TensorFlow's records want it."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc = _TABLE[(crc ^ byte) & 0xFF] ^ crc >> 8
-    crc ^= 0xFFFFFFFF
+    crc = _core.crc32c(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def record(data: bytes) -> bytes:
+    """`data` as a record of a file."""
+    length = struct.pack("<Q", len(data))
+    return length + struct.pack("<I", masked_crc(length)) + data + struct.pack("<I", masked_crc(data))
 
 
 def varint(n: int) -> bytes:
@@ -80,17 +71,13 @@ class EventWriter:
         os.makedirs(folder, exist_ok=True)
         name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}.v2"
         self._file = open(os.path.join(folder, name), "ab")  # noqa: SIM115
-        self._record(field(1, 1, struct.pack("<d", time.time())) + field(3, 2, b"brain.Event:2"))
-
-    def _record(self, data: bytes) -> None:
-        length = struct.pack("<Q", len(data))
-        self._file.write(length + struct.pack("<I", masked_crc(length)) + data + struct.pack("<I", masked_crc(data)))
+        self._file.write(record(field(1, 1, struct.pack("<d", time.time())) + field(3, 2, b"brain.Event:2")))
 
     def add(self, values: list[bytes], step: int) -> None:
         """Writes values (of `scalar` and `histogram`) for one step."""
         summary = b"".join(field(1, 2, value) for value in values)
         event = field(1, 1, struct.pack("<d", time.time())) + field(2, 0, varint(step)) + field(5, 2, summary)
-        self._record(event)
+        self._file.write(record(event))
         self._file.flush()
 
     def close(self) -> None:

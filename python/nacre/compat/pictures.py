@@ -11,7 +11,7 @@ import numpy as np
 
 from nacre import ops
 from nacre.core.tensor import Tensor
-from nacre.utils.dataset import Text
+from nacre.utils.dataset import Text, scalar
 from nacre.utils.images import img_to_array, load_img, pillow
 
 rgb_to_grayscale = ops.image.rgb_to_grayscale
@@ -45,9 +45,14 @@ def yuv_to_rgb(images: Any) -> Any:
 
 def read_file(filename: Any, name: str | None = None) -> Text:
     """The bytes of a file, as a scalar."""
-    held = np.empty((), object)
-    held[()] = Path(file_name(filename)).read_bytes()
-    return held.view(Text)
+    return scalar(Path(file_name(filename)).read_bytes())
+
+
+def write_file(filename: Any, contents: Any, name: str | None = None) -> None:
+    """A file of these bytes, in folders that are made where they are not there."""
+    path, data = Path(file_name(filename)), np.asarray(contents, object)[()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
 def file_name(filename: Any) -> str:
@@ -72,6 +77,24 @@ def decode_image(contents: Any, channels: int | None = None, dtype: Any = "uint8
 
 
 decode_jpeg = decode_png = decode_bmp = decode_image
+
+
+def _encoded(image: Any, kind: str, **kwargs: Any) -> Text:
+    pixels, file = np.asarray(image), io.BytesIO()
+    if pixels.dtype != np.uint8 or pixels.ndim != 3:
+        raise ValueError(f"encode_{kind}: expected uint8 (H, W, channels), got {pixels.dtype} {pixels.shape}")
+    pillow(f"encode_{kind}").fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(file, kind, **kwargs)
+    return scalar(file.getvalue())
+
+
+def encode_jpeg(image: Any, format: str = "", quality: int = 95, **kwargs: Any) -> Text:
+    """The bytes of a JPEG file of a picture (H, W, 1 or 3) of uint8."""
+    return _encoded(image, "jpeg", quality=quality)
+
+
+def encode_png(image: Any, compression: int = -1, name: str | None = None) -> Text:
+    """The bytes of a PNG file of a picture (H, W, 1 to 4) of uint8."""
+    return _encoded(image, "png")
 
 
 def convert_image_dtype(image: Any, dtype: Any, saturate: bool = False, name: str | None = None) -> Any:

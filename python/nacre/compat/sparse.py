@@ -8,6 +8,7 @@ import numpy as np
 
 from nacre import ops
 from nacre.core.tensor import Tensor
+from nacre.utils.dataset import as_values
 
 
 class SparseTensor(NamedTuple):
@@ -35,12 +36,13 @@ def from_dense(tensor: Any, name: str | None = None) -> SparseTensor:
     return SparseTensor(Tensor(places), Tensor(x[x != 0]), Tensor(np.array(x.shape, np.int64)))
 
 
-def to_dense(sp_input: SparseTensor, default_value: Any = None, name: str | None = None) -> Tensor:
+def to_dense(sp_input: SparseTensor, default_value: Any = None, name: str | None = None) -> Any:
     """All numbers; `default_value` (0) where there is none."""
     values = np.asarray(sp_input.values)
-    out = np.full(sp_input.shape, 0 if default_value is None else default_value, values.dtype)
+    nothing = "" if values.dtype == object else 0
+    out = np.full(sp_input.shape, nothing if default_value is None else default_value, values.dtype)
     out[tuple(np.asarray(sp_input.indices).T)] = values
-    return Tensor(out)
+    return as_values(out)
 
 
 def _rows(sparse: SparseTensor) -> dict[tuple[int, ...], list[Any]]:

@@ -19,6 +19,7 @@ from nacre.compat import checkpoints as _checkpoints
 from nacre.compat import forms as _forms
 from nacre.compat import machinery as _machinery
 from nacre.compat import pictures as _pictures
+from nacre.compat import records as _records
 from nacre.compat import sounds as _sounds
 from nacre.compat import sparse as _sparse
 from nacre.compat import strings as _strings
@@ -92,7 +93,9 @@ def _text(value: Any) -> Any:
     """`value` as an array of strings, or of complex numbers, when it holds such: what no tensor can; else None."""
     if isinstance(value, np.ndarray) and value.dtype.kind == "c":
         return value
-    if isinstance(value, (str, bytes)) or (isinstance(value, np.ndarray) and value.dtype.kind in "SUO"):
+    if isinstance(value, bytes):
+        return _dataset.scalar(value)
+    if isinstance(value, str) or (isinstance(value, np.ndarray) and value.dtype.kind in "SUO"):
         return np.asarray(value).view(_dataset.Text)
     if isinstance(value, (list, tuple)) and value and _text(value[0]) is not None:
         return np.asarray(value).view(_dataset.Text)
@@ -397,13 +400,13 @@ train = _machinery.module(
     Checkpoint=_checkpoints.Checkpoint,
     CheckpointManager=_checkpoints.CheckpointManager,
     latest_checkpoint=_checkpoints.latest_checkpoint,
+    **{c.__name__: c for c in _records.MESSAGES},
 )
+_FILES = "read_file write_file decode_image decode_jpeg decode_png decode_bmp encode_jpeg encode_png"
 io = _machinery.module(
     "io",
-    read_file=_pictures.read_file,
-    decode_image=_pictures.decode_image,
-    decode_jpeg=_pictures.decode_jpeg,
-    decode_png=_pictures.decode_png,
+    **{name: getattr(_pictures, name) for name in _FILES.split()},
+    **{f.__name__: f for f in _records.READING},
     gfile=_machinery.module("io.gfile", **_machinery.FILES),
 )
 image = _pictures
@@ -426,7 +429,7 @@ def _cardinality(dataset: Any) -> Any:
 
 data = _machinery.module(
     "data", Dataset=_dataset.Dataset, AUTOTUNE=_dataset.AUTOTUNE, Options=_machinery.Anything,
-    TextLineDataset=_tables.TextLineDataset, experimental=_machinery.module("data.experimental"),
+    TextLineDataset=_tables.TextLineDataset, TFRecordDataset=_records.TFRecordDataset, experimental=_machinery.module("data.experimental"),
 )  # fmt: skip
 data.experimental.AUTOTUNE = _dataset.AUTOTUNE
 data.experimental.cardinality = _cardinality

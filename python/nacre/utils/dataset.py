@@ -27,11 +27,7 @@ class Text(np.ndarray[Any, Any]):
 
     def __getitem__(self, key: Any) -> Any:
         found = super().__getitem__(key)
-        if isinstance(found, (str, bytes)):
-            held = np.empty((), object)
-            held[()] = found
-            return held.view(Text)
-        return found
+        return scalar(found) if isinstance(found, (str, bytes)) else found
 
     def numpy(self) -> Any:
         """The strings in UTF-8."""
@@ -40,12 +36,21 @@ class Text(np.ndarray[Any, Any]):
         return found[()]
 
 
+def scalar(text: str | bytes) -> Text:
+    """A string on its own, which keeps zeros at the end of bytes (an array of NumPy's strings does not)."""
+    held = np.empty((), object)
+    held[()] = text
+    return held.view(Text)
+
+
 def as_values(element: Any) -> Any:
     """The arrays of an element as Tensors, strings as `Text`."""
 
     def leaf(x: Any) -> Any:
         if isinstance(x, (Tensor, Dataset)) or x is None:
             return x
+        if isinstance(x, bytes):
+            return scalar(x)
         array = np.asarray(x)
         if array.dtype.kind in "SUO":
             return array.view(Text)

@@ -54,6 +54,14 @@ def test_modules_are_nacres_own():
     assert out.split() == ["True", "True", "True", "nacre.layers"]
 
 
+def test_the_engine_is_the_one_whose_names_a_program_will_use():
+    asks = "import os, keras; os.environ['KERAS_BACKEND'] = '{}'; print(keras.backend.backend(), keras.config.backend())"
+    assert run(asks.format("torch")).split() == run("import keras; print(keras.config.backend(), 'tensorflow')").split()
+    assert run(asks.format("jax")).split() == ["tensorflow"] * 2
+    assert run("nacre.install_as_keras(jax=True)\n" + asks.format("jax")).split() == ["jax"] * 2
+    assert run(asks.format("jax"), tensorflow=False).split() == ["nacre"] * 2
+
+
 def test_the_version_is_that_of_the_keras_whose_api_it_is():
     out = run("import keras, tensorflow as tf; print(keras.__version__, tf.keras.version())")
     assert [v.split(".")[0] for v in out.split()] == ["3", "3"]

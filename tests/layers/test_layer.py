@@ -524,3 +524,20 @@ def test_the_convolution_of_a_layer_is_a_method_of_its_own():
     assert plain.shape == (1, 5, 4, 2)
     y = doubled(x)
     np.testing.assert_allclose(y, 2 * layers.Conv2D.convolution_op(doubled, x, doubled.kernel) + 1, rtol=1e-5)
+
+
+def test_a_build_may_call_that_of_the_base_class_before_it_builds_its_layers():
+    class Scaled(keras.Layer):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(3)
+
+        def build(self, input_shape):
+            super().build(input_shape)
+            self.dense.build(input_shape)
+
+        def call(self, x):
+            return self.dense(x)
+
+    layer = Scaled()
+    assert layer(np.ones((2, 4), "float32")).shape == (2, 3) and layer.dense.count_params() == 15

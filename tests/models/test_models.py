@@ -319,3 +319,9 @@ def test_one_output_in_a_list_comes_alone_from_data_and_in_its_list_from_keras_t
     assert named.predict({"x": rows}, verbose=0)["y"].shape == (4, 2)
     assert named.output_shape == (None, 2) and named.input_shape == (None, 3)
     assert keras.Model(x, [y, layers.Dense(1)(y)]).output_shape == [(None, 2), (None, 1)]
+
+
+def test_a_sequential_model_is_not_built_without_a_shape():
+    model = keras.Sequential([keras.layers.Dense(2)])
+    model.build()
+    assert not model.built and model(np.ones((1, 3), "float32")).shape == (1, 2)

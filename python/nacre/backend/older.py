@@ -10,7 +10,7 @@ import numpy as np
 from nacre import activations, losses, ops, random
 from nacre.backend.renaming import renamed
 from nacre.core.autodiff import GradientTape
-from nacre.core.config import epsilon, floatx
+from nacre.core.config import epsilon, floatx, image_data_format
 from nacre.core.naming import name_scope as name_scope
 from nacre.core.variable import Variable
 
@@ -121,6 +121,35 @@ def conv2d(
 ) -> Any:
     """Convolution over pictures."""
     return ops.conv(x, kernel, strides, padding, data_format, dilation_rate)
+
+
+def conv2d_transpose(
+    x: Any,
+    kernel: Any,
+    output_shape: Any,
+    strides: Any = (1, 1),
+    padding: str = "valid",
+    data_format: Any = None,
+    dilation_rate: Any = (1, 1),
+) -> Any:
+    """What a convolution of these strides would have read from arrays of `output_shape`: its gradient."""
+    if (data_format or image_data_format()) == "channels_first":
+        shape = [output_shape[i] for i in (0, 2, 3, 1)]
+        x = ops.transpose(x, (0, 2, 3, 1))
+        return ops.transpose(conv2d_transpose(x, kernel, shape, strides, padding, "channels_last"), (0, 3, 1, 2))
+    if tuple(np.ravel(dilation_rate)) not in ((1,), (1, 1)):
+        raise ValueError(f"conv2d_transpose: expected no dilation, got {dilation_rate}")
+    steps, wanted, same = tuple(strides), [int(n) for n in output_shape[1:3]], padding.lower() == "same"
+    if same and wanted == [n * s for n, s in zip(x.shape[1:3], steps, strict=True)]:
+        return ops.conv_transpose(x, kernel, steps, "same", data_format="channels_last")
+    whole = ops.conv_transpose(x, kernel, steps, "valid", data_format="channels_last")
+    for axis, (n, s, k, out) in enumerate(zip(x.shape[1:3], steps, kernel.shape[:2], wanted, strict=True), 1):
+        first = max((n - 1) * s + k - out, 0) // 2 if same else 0
+        more = [(0, 0)] * 4
+        more[axis] = (0, max(first + out - whole.shape[axis], 0))
+        whole = ops.pad(whole, more)
+        whole = whole[:, first : first + out] if axis == 1 else whole[:, :, first : first + out]
+    return whole
 
 
 conv3d = renamed(ops.conv, "x kernel strides")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from nacre import ops
+from nacre.backend import older
 from nacre.backend.renaming import renamed
 
 # What differs in names alone: TensorFlow's names of the first arguments, and the operations that have them so.
@@ -191,19 +192,9 @@ def conv2d_transpose(
     """What a convolution of these strides would have read from arrays of that shape: its gradient."""
     if data_format != "NHWC" or (dilations is not None and _sizes(dilations) != (1, 1)):
         raise ValueError("conv2d_transpose: expected data_format 'NHWC' and no dilations")
-    step, given = _sizes(strides), ops.convert_to_tensor(input).shape
-    read, held = filters.shape[:2], given[1:3]
-    wanted = _sizes(output_shape)
-    if padding == "SAME" and wanted == tuple(n * s for n, s in zip(held, step)):
-        return ops.conv_transpose(input, filters, step, "same")
-    whole = ops.conv_transpose(input, filters, step, "valid")
-    for axis, (n, s, k, out) in enumerate(zip(held, step, read, wanted), 1):
-        first = max((n - 1) * s + k - out, 0) // 2 if padding == "SAME" else 0
-        more = [(0, 0)] * 4
-        more[axis] = (0, max(first + out - whole.shape[axis], 0))
-        whole = ops.pad(whole, more)
-        whole = whole[:, first : first + out] if axis == 1 else whole[:, :, first : first + out]
-    return whole
+    sizes = np.ravel(output_shape)
+    shape = sizes if len(sizes) == 4 else (0, *_sizes(output_shape), 0)
+    return older.conv2d_transpose(ops.convert_to_tensor(input), filters, shape, _sizes(strides), padding, "channels_last")
 
 
 def depthwise_conv2d(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.abc
 import importlib.util
+import os
 import sys
 import types
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from importlib.machinery import ModuleSpec
 from typing import Any
 
 import nacre
+from nacre.core.config import engine
 from nacre.saving.archive import KERAS_VERSION
 
 # Modules that Keras once had, or has under another name; the value is relative to nacre.
@@ -133,13 +135,22 @@ def _attribute(where: str) -> Any:
     return found if isinstance(found, types.ModuleType) else None
 
 
+def _engine() -> str:
+    """The engine whose names a program finds here: the one that it asks for, else the one that Keras takes unasked."""
+    finder = next(f for f in sys.meta_path if isinstance(f, Finder))
+    there = [name for name in ("tensorflow", "jax") if getattr(finder, name)]
+    asked = os.environ.get("KERAS_BACKEND", "")
+    return asked if asked in there else [*there, "nacre"][0]
+
+
 def install_as_keras(tensorflow: bool = False, jax: bool = False) -> None:
     """Makes `import keras` and `from keras.layers import Dense` find nacre in this process.
 
     With `tensorflow=True`, `tensorflow.keras` is nacre as well, and `tensorflow` has the few names around it that
     tutorials use (`tf.constant`, `tf.random.normal`, `tf.GradientTape`, `tf.data.Dataset`, ...). With `jax=True`, `jax`
     has what training loops for Keras on JAX use (`jax.value_and_grad`, `jax.jit`, `jax.numpy`). Call it before
-    anything imports Keras. `keras.__version__` is that of the Keras whose API this is.
+    anything imports Keras. `keras.__version__` is that of the Keras whose API this is, and `keras.config.backend()` says
+    the engine whose names are there, the one in the environment variable KERAS_BACKEND where both are.
 
     Raises ImportError when the real library has been imported already.
     """
@@ -153,6 +164,7 @@ def install_as_keras(tensorflow: bool = False, jax: bool = False) -> None:
         finder = Finder()
         sys.meta_path.insert(0, finder)
     finder.tensorflow, finder.jax = finder.tensorflow or tensorflow, finder.jax or jax
+    engine[:] = [_engine]
     nacre.__version__ = KERAS_VERSION  # what scripts, and libraries around Keras, go by
     for (owner, name), target in _ATTRIBUTES.items():
         setattr(importlib.import_module(f"nacre.{owner}"), name, importlib.import_module(f"nacre.{target}"))

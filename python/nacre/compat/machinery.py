@@ -8,13 +8,14 @@ import logging
 import os
 import shutil
 import types
+import unittest
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from nacre import ops, random
+from nacre import _core, ops, random
 
 
 class Strategy:
@@ -144,6 +145,28 @@ _CONDITIONS: dict[str, Callable[..., Any]] = {
     "assert_near": np.isclose,
 }
 ASSERTIONS = {name: _assertion(name, holds) for name, holds in _CONDITIONS.items()}
+
+
+class TestCase(unittest.TestCase):
+    """A test, which compares tensors, too."""
+
+    main = staticmethod(unittest.main)
+
+    def assertAllClose(self, a: Any, b: Any, rtol: float = 1e-6, atol: float = 1e-6, msg: str = "") -> None:  # noqa: N802
+        """Whether all numbers are near each other."""
+        np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol, atol, err_msg=msg)
+
+    def assertAllEqual(self, a: Any, b: Any, msg: str = "") -> None:  # noqa: N802
+        """Whether all elements are equal."""
+        np.testing.assert_array_equal(np.asarray(a), np.asarray(b), msg)
+
+
+THREADS: dict[str, Callable[..., Any]] = {
+    "set_intra_op_parallelism_threads": lambda num_threads: _core.set_threads(num_threads) if num_threads else None,
+    "get_intra_op_parallelism_threads": _core.get_threads,
+    "set_inter_op_parallelism_threads": lambda num_threads: None,
+    "get_inter_op_parallelism_threads": lambda: 1,
+}
 
 
 def _move(how: Callable[[Any, Any], object], source: Any, to: Any, overwrite: bool) -> None:

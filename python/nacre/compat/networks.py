@@ -87,6 +87,27 @@ def _avg_pool(input: Any, ksize: Any, strides: Any, padding: str, **kwargs: Any)
     return ops.average_pool(input, _inner(ksize), _inner(strides), padding.lower())
 
 
+def _zero_fraction(value: Any, name: str | None = None) -> Any:
+    return ops.mean(ops.cast(ops.equal(value, 0), "float32"))
+
+
+def _ctc_loss(
+    labels: Any, logits: Any, label_length: Any, logit_length: Any, logits_time_major: bool = True, unique: Any = None,
+    blank_index: int | None = None, name: str | None = None,
+) -> Any:  # fmt: skip
+    logits = ops.swapaxes(logits, 0, 1) if logits_time_major else ops.convert_to_tensor(logits)
+    return ops.ctc_loss(labels, logits, label_length, logit_length, (blank_index or 0) % logits.shape[-1])
+
+
+def _local_response_normalization(
+    input: Any, depth_radius: int = 5, bias: float = 1, alpha: float = 1, beta: float = 0.5, name: str | None = None
+) -> Any:
+    x = ops.convert_to_tensor(input)
+    wide = ops.pad(ops.square(x), ((0, 0),) * (x.ndim - 1) + ((depth_radius, depth_radius),))
+    near = add_n([wide[..., i : i + x.shape[-1]] for i in range(2 * depth_radius + 1)])
+    return x / (bias + alpha * near) ** beta
+
+
 _NN = "relu relu6 sigmoid softmax log_softmax softplus softsign silu elu selu tanh"
 math = _module(
     "math",
@@ -111,6 +132,12 @@ math = _module(
     in_top_k=lambda targets, predictions, k, name=None: ops.in_top_k(targets, predictions, k),
     confusion_matrix=_confusion_matrix,
     l2_normalize=nacre.backend.l2_normalize,
+    count_nonzero=lambda input, axis=None, keepdims=None, dtype="int64", name=None: ops.sum(
+        ops.cast(ops.not_equal(input, 0), dtype), axis, keepdims or False
+    ),
+    erfinv=ops.erfinv,
+    xlogy=lambda x, y, name=None: ops.where(ops.equal(x, 0), ops.zeros_like(x), x * ops.log(ops.where(x == 0, 1, y))),
+    zero_fraction=_zero_fraction,
     divide_no_nan=lambda x, y, name=None: ops.divide_no_nan(x, y),
     squared_difference=lambda x, y, name=None: ops.square(ops.subtract(x, y)),
     is_nan=ops.isnan,
@@ -136,6 +163,17 @@ nn = _module(
     ),
     sigmoid_cross_entropy_with_logits=lambda labels=None, logits=None, name=None: ops.binary_crossentropy(
         labels, logits, from_logits=True
+    ),
+    weighted_cross_entropy_with_logits=lambda labels, logits, pos_weight, name=None: (
+        (1 - labels) * logits + (1 + (pos_weight - 1) * labels) * ops.softplus(-logits)
+    ),
+    ctc_loss=_ctc_loss,
+    zero_fraction=_zero_fraction,
+    in_top_k=lambda targets, predictions, k, name=None: ops.in_top_k(targets, predictions, k),
+    crelu=lambda features, axis=-1, name=None: ops.relu(ops.concatenate([features, -features], axis)),
+    local_response_normalization=_local_response_normalization,
+    separable_conv2d=lambda input, depthwise_filter, pointwise_filter, strides, padding, **kwargs: ops.separable_conv(
+        input, depthwise_filter, pointwise_filter, _inner(strides), padding.lower()
     ),
     leaky_relu=lambda features, alpha=0.2, name=None: ops.leaky_relu(features, alpha),
     moments=_moments,
@@ -166,6 +204,10 @@ linalg = _module(
     diag=ops.diag,
     diag_part=ops.diagonal,
     det=ops.det,
+    logdet=ops.logdet,
+    set_diag=lambda input, diagonal, name=None: ops.where(
+        ops.eye(input.shape[-2], input.shape[-1], dtype="bool"), ops.expand_dims(diagonal, -1), input
+    ),
     inv=ops.inv,
     trace=ops.trace,
     cholesky=ops.cholesky,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -163,16 +165,50 @@ def random_flip_up_down(image: Any, seed: int | None = None) -> Any:
     return flip_up_down(image) if _draw(seed) < 0.5 else ops.convert_to_tensor(image)
 
 
-def adjust_brightness(image: Any, delta: float) -> Any:
+def _in_floats(adjust: Callable[..., Any]) -> Callable[..., Any]:
+    """Of whole numbers as of floats in 0..1, back in their dtype."""
+
+    @functools.wraps(adjust)
+    def adjusted(image: Any, *args: Any, **kwargs: Any) -> Any:
+        image = ops.convert_to_tensor(image)
+        if image.dtype.startswith("float"):
+            return adjust(image, *args, **kwargs)
+        return convert_image_dtype(adjust(convert_image_dtype(image, "float32"), *args, **kwargs), image.dtype)
+
+    return adjusted
+
+
+@_in_floats
+def adjust_brightness(image: Any, delta: Any) -> Any:
     """`delta` more everywhere."""
-    return ops.convert_to_tensor(image) + delta
+    return image + delta
 
 
-def adjust_contrast(images: Any, contrast_factor: float) -> Any:
+@_in_floats
+def adjust_contrast(images: Any, contrast_factor: Any) -> Any:
     """Distances from the mean of each channel times `contrast_factor`."""
-    x = ops.convert_to_tensor(images)
-    mean = ops.mean(x, axis=(-3, -2), keepdims=True)
-    return (x - mean) * contrast_factor + mean
+    mean = ops.mean(images, axis=(-3, -2), keepdims=True)
+    return (images - mean) * contrast_factor + mean
+
+
+@_in_floats
+def adjust_gamma(image: Any, gamma: Any = 1, gain: Any = 1) -> Any:
+    """`gain * image ** gamma`."""
+    return gain * image**gamma
+
+
+@_in_floats
+def adjust_saturation(image: Any, saturation_factor: Any, name: str | None = None) -> Any:
+    """How strong colours are, times that factor."""
+    hue, saturation, value = ops.unstack(rgb_to_hsv(image), axis=-1)
+    return hsv_to_rgb(ops.stack([hue, ops.clip(saturation * saturation_factor, 0.0, 1.0), value], axis=-1))
+
+
+@_in_floats
+def adjust_hue(image: Any, delta: Any, name: str | None = None) -> Any:
+    """Colours turned by `delta` of a circle."""
+    hue, saturation, value = ops.unstack(rgb_to_hsv(image), axis=-1)
+    return hsv_to_rgb(ops.stack([ops.mod(hue + delta, 1.0), saturation, value], axis=-1))
 
 
 def random_brightness(image: Any, max_delta: float, seed: int | None = None) -> Any:
@@ -185,11 +221,21 @@ def random_contrast(image: Any, lower: float, upper: float, seed: int | None = N
     return adjust_contrast(image, lower + (upper - lower) * _draw(seed))
 
 
+def random_saturation(image: Any, lower: float, upper: float, seed: int | None = None) -> Any:
+    """`adjust_saturation` by a random factor between the two."""
+    return adjust_saturation(image, lower + (upper - lower) * _draw(seed))
+
+
+def random_hue(image: Any, max_delta: float, seed: int | None = None) -> Any:
+    """`adjust_hue` by a random number below `max_delta` in size."""
+    return adjust_hue(image, (2 * _draw(seed) - 1) * max_delta)
+
+
 def random_crop(value: Any, size: Any, seed: int | None = None, name: str | None = None) -> Any:
     """A part of that size from a random place."""
     x = ops.convert_to_tensor(value)
     start = [
-        int(_draw(None if seed is None else seed + i) * (n - s + 1)) for i, (n, s) in enumerate(zip(x.shape, size))
+        int(_draw(None if seed is None else f"{seed} {i}") * (n - s + 1)) for i, (n, s) in enumerate(zip(x.shape, size))
     ]
     return x[tuple(slice(a, a + int(s)) for a, s in zip(start, size))]
 
@@ -207,8 +253,8 @@ def grayscale_to_rgb(images: Any, name: str | None = None) -> Any:
     return ops.repeat(ops.convert_to_tensor(images), 3, axis=-1)
 
 
-def _draw(seed: int | None) -> float:
-    return random.random() if seed is None else random.Random(seed).random()
+def _draw(seed: Any) -> float:
+    return random.random() if seed is None else random.Random(seed if isinstance(seed, int) else str(seed)).random()
 
 
 def rot90(image: Any, k: int = 1, name: str | None = None) -> Any:
@@ -262,3 +308,84 @@ def extract_patches(images: Any, sizes: Any, strides: Any, rates: Any, padding: 
     return ops.image.extract_patches(
         images, size=tuple(sizes[1:3]), strides=tuple(strides[1:3]), dilation_rate=rates[1], padding=padding.lower()
     )
+
+
+def _stateless(draw: Callable[..., Any]) -> Callable[..., Any]:
+    """The same picture for the same two numbers of `seed`."""
+
+    def drawn(image: Any, *args: Any, seed: Any, **kwargs: Any) -> Any:
+        return draw(image, *args, seed=str([int(n) for n in seed]), **kwargs)
+
+    return drawn
+
+
+for _draws in (
+    random_brightness, random_contrast, random_crop, random_flip_left_right, random_flip_up_down, random_hue,
+    random_saturation,
+):  # fmt: skip
+    globals()[f"stateless_{_draws.__name__}"] = _stateless(_draws)
+
+
+def sobel_edges(image: Any) -> Any:
+    """Differences down and to the right of pictures (N, H, W, C), weighted over three rows or columns: (N, H, W, C, 2)."""
+    x = ops.pad(ops.convert_to_tensor(image), ((0, 0), (1, 1), (1, 1), (0, 0)), "reflect")
+    down = x[:, 2:] - x[:, :-2]
+    right = x[:, :, 2:] - x[:, :, :-2]
+    both = [down[:, :, :-2] + 2 * down[:, :, 1:-1] + down[:, :, 2:], right[:, :-2] + 2 * right[:, 1:-1] + right[:, 2:]]
+    return ops.stack(both, axis=-1)
+
+
+def image_gradients(image: Any) -> tuple[Any, Any]:
+    """Differences to the pixel below and to the right, 0 at the edge, of pictures (N, H, W, C)."""
+    x = ops.convert_to_tensor(image)
+    down, right = x[:, 1:] - x[:, :-1], x[:, :, 1:] - x[:, :, :-1]
+    return ops.pad(down, ((0, 0), (0, 1), (0, 0), (0, 0))), ops.pad(right, ((0, 0), (0, 0), (0, 1), (0, 0)))
+
+
+def total_variation(images: Any, name: str | None = None) -> Any:
+    """The sum of what neighbouring pixels differ by, of (H, W, C) or each of (N, H, W, C)."""
+    x = ops.convert_to_tensor(images)
+    down, right = x[..., 1:, :, :] - x[..., :-1, :, :], x[..., 1:, :] - x[..., :-1, :]
+    axes = (-3, -2, -1)
+    return ops.sum(ops.abs(down), axes) + ops.sum(ops.abs(right), axes)
+
+
+def crop_and_resize(
+    image: Any, boxes: Any, box_indices: Any, crop_size: Any, method: str = "bilinear",
+    extrapolation_value: float = 0.0, name: str | None = None,
+) -> Any:  # fmt: skip
+    """Parts (n, *crop_size, C) of pictures (N, H, W, C): boxes (n, 4) of edges in 0..1, top, left, bottom, right, each of
+    the picture that `box_indices` says."""
+    x = ops.cast(image, "float32")
+    boxes, of = np.asarray(boxes, np.float64), np.asarray(box_indices)
+    places = []
+    for start, end, size, extent in zip((0, 1), (2, 3), map(int, crop_size), x.shape[1:3]):
+        steps = np.linspace(0, 1, size) if size > 1 else np.array([0.5])
+        places.append((boxes[:, start, None] + (boxes[:, end] - boxes[:, start])[:, None] * steps) * (extent - 1))
+    rows = np.broadcast_to(places[0][:, :, None], (len(of), *map(int, crop_size)))
+    columns = np.broadcast_to(places[1][:, None, :], rows.shape)
+    order = 1 if method == "bilinear" else 0
+    inside = (rows >= 0) & (rows <= x.shape[1] - 1) & (columns >= 0) & (columns <= x.shape[2] - 1)
+    where = np.stack([np.broadcast_to(of[:, None, None], rows.shape), rows, columns]).astype(np.float32)
+    read = [
+        ops.image.map_coordinates(x[..., c], where, order, "nearest", extrapolation_value) for c in range(x.shape[-1])
+    ]
+    return ops.where(inside[..., None], ops.stack(read, axis=-1), extrapolation_value)
+
+
+def non_max_suppression(
+    boxes: Any, scores: Any, max_output_size: Any, iou_threshold: float = 0.5, score_threshold: float = -np.inf,
+    name: str | None = None,
+) -> Tensor:  # fmt: skip
+    """The numbers of the best boxes (n, 4: two corners), without those that overlap a better one more than that."""
+    corners, score = np.asarray(boxes, np.float64), np.asarray(scores)
+    low, high = np.minimum(corners[:, :2], corners[:, 2:]), np.maximum(corners[:, :2], corners[:, 2:])
+    area = (high - low).prod(1)
+    waiting = np.argsort(-score, kind="stable")
+    waiting, kept = waiting[score[waiting] > score_threshold], []
+    while len(waiting) and len(kept) < int(max_output_size):
+        best, waiting = waiting[0], waiting[1:]
+        kept.append(best)
+        common = np.maximum(np.minimum(high[best], high[waiting]) - np.maximum(low[best], low[waiting]), 0).prod(1)
+        waiting = waiting[common <= iou_threshold * np.maximum(area[best] + area[waiting] - common, 1e-300)]
+    return Tensor(np.array(kept, np.int32))

@@ -6,6 +6,7 @@ import functools as _functools
 import logging as _logging
 import sys as _sys
 import types as _types
+from builtins import range as range_
 from builtins import slice as slice_
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -42,7 +43,17 @@ from nacre.compat.networks import (  # noqa: F401  # public here
 )
 from nacre.compat.sounds import complex  # noqa: F401  # public here
 from nacre.compat.sparse import SparseTensor, edit_distance  # noqa: F401  # public here
-from nacre.compat.values import IndexedSlices, Module, TensorShape, TensorSpec, Variable  # noqa: F401  # public here
+from nacre.compat.values import (  # noqa: F401  # public here
+    DTYPES,
+    DType,
+    IndexedSlices,
+    Module,
+    TensorArray,
+    TensorShape,
+    TensorSpec,
+    Variable,
+    as_dtype,
+)
 from nacre.core import trace as _trace
 from nacre.core import tree as _tree
 from nacre.core.autodiff import GradientTape as _GradientTape
@@ -61,11 +72,8 @@ GradientTape = _GradientTape
 __version__ = "2.16.1"  # what scripts that look at it can rely on here
 newaxis = None
 
-float16, bfloat16, float32, float64 = "float16", "bfloat16", "float32", "float64"
-int8, int16, int32, int64 = "int8", "int16", "int32", "int64"
-uint8, uint16, uint32, uint64 = "uint8", "uint16", "uint32", "uint64"
-complex64, bool = "complex64", "bool"
-string = "string"
+globals().update(DTYPES)
+float32, int32, int64, complex64 = (DTYPES[_name] for _name in ("float32", "int32", "int64", "complex64"))
 
 _SAME = "clip concatenate einsum sigmoid tanh tan cond while_loop vectorized_map meshgrid"
 for _name in _SAME.split():
@@ -214,6 +222,48 @@ def unique(x: Any, out_idx: Any = "int32", name: str | None = None) -> tuple[Any
     return ops.convert_to_tensor(array[np.sort(first)]), ops.convert_to_tensor(number[back.ravel()], out_idx)
 
 
+def unique_with_counts(x: Any, out_idx: Any = "int32", name: str | None = None) -> tuple[Any, Any, Any]:
+    """As `unique`, and how often each value is there."""
+    values, places = unique(x, out_idx)
+    return values, places, ops.cast(ops.bincount(places, minlength=values.shape[0]), out_idx)
+
+
+def dynamic_partition(data: Any, partitions: Any, num_partitions: int, name: str | None = None) -> list[Any]:
+    """The elements of each of the parts that `partitions` numbers."""
+    part = np.asarray(partitions)
+    data = ops.convert_to_tensor(data)
+    return [data[ops.convert_to_tensor(part == i)] for i in range_(num_partitions)]
+
+
+def foldl(fn: Callable[..., Any], elems: Any, initializer: Any = None, **kwargs: Any) -> Any:
+    """`fn(so far, element)` along the first axis, from `initializer` or the first element."""
+    parts = ops.unstack(ops.convert_to_tensor(elems))
+    return _functools.reduce(fn, parts if initializer is None else [initializer, *parts])
+
+
+def case(pred_fn_pairs: Any, default: Any = None, exclusive: Any = False, **kwargs: Any) -> Any:
+    """What the function of the first condition that holds returns; that of `default` where none does."""
+    rest = default
+    for condition, fn in reversed(list(pred_fn_pairs)):
+        rest = _functools.partial(ops.cond, condition, fn, rest or fn)
+    return rest()
+
+
+def switch_case(branch_index: Any, branch_fns: Any, default: Any = None, name: str | None = None) -> Any:
+    """What the function of that number returns."""
+    return ops.switch(branch_index, [fn[1] if isinstance(fn, tuple) else fn for fn in branch_fns])
+
+
+def searchsorted(sorted_sequence: Any, values: Any, side: str = "left", out_type: Any = "int32", **kwargs: Any) -> Any:
+    """Where each value would be put in, in order."""
+    return ops.cast(ops.searchsorted(sorted_sequence, values, side), out_type)
+
+
+def get_static_value(tensor: Any, partial: Any = False) -> Any:
+    """The value as an array; None where it is not known yet."""
+    return np.asarray(tensor) if isinstance(tensor, (Tensor, _Variable)) else None
+
+
 def clip_by_norm(t: Any, clip_norm: float, axes: Any = None, name: str | None = None) -> Any:
     """`t`, made shorter where its norm is larger than `clip_norm`."""
     length = ops.sqrt(ops.sum(ops.square(t), axis=axes, keepdims=True))
@@ -260,6 +310,16 @@ def py_function(func: Callable[..., Any], inp: Any, Tout: Any = None, name: str 
 def numpy_function(func: Callable[..., Any], inp: Any, Tout: Any = None, name: str | None = None) -> Any:
     """`func` of NumPy arrays."""
     return _dataset.as_values(func(*(np.asarray(x) for x in inp)))
+
+
+def _scattered(how: str) -> Callable[..., Any]:
+    def scatter(tensor: Any, indices: Any, updates: Any, name: str | None = None) -> Any:
+        return ops.scatter_update(tensor, indices, updates, how)
+
+    return scatter
+
+
+tensor_scatter_nd_add, tensor_scatter_nd_max, tensor_scatter_nd_min = (_scattered(n) for n in ("add", "max", "min"))
 
 
 def fill(dims: Any, value: Any) -> Any:
@@ -370,8 +430,24 @@ def _gamma(shape: Any, alpha: Any, beta: Any = None, dtype: Any = "float32", see
     return _random.gamma(every, ops.broadcast_to(alpha, every), dtype, seed) / beta
 
 
+def _seeded(draw: Callable[..., Any]) -> Callable[..., Any]:
+    """The same numbers for the same two numbers of `seed`."""
+
+    def drawn(shape: Any, seed: Any, *args: Any, **kwargs: Any) -> Any:
+        a, b = (int(n) for n in seed)
+        return draw(shape, *args, seed=hash((a, b)) % 2**31, **kwargs)
+
+    return drawn
+
+
 random = _machinery.module(
     "random",
+    stateless_normal=_seeded(_normal),
+    stateless_uniform=_seeded(_uniform),
+    stateless_truncated_normal=_seeded(_truncated),
+    poisson=lambda shape, lam, dtype="float32", seed=None, name=None: Tensor(
+        np.random.default_rng(seed).poisson(np.asarray(lam), (*shape, *np.shape(lam))).astype(str(dtype))
+    ),
     gamma=_gamma,
     normal=_normal,
     uniform=_uniform,
@@ -433,6 +509,8 @@ data = _machinery.module(
 )  # fmt: skip
 data.experimental.AUTOTUNE = _dataset.AUTOTUNE
 data.experimental.cardinality = _cardinality
+data.experimental.sample_from_datasets = _dataset.Dataset.sample_from_datasets
+data.experimental.choose_from_datasets = _dataset.Dataset.choose_from_datasets
 data.experimental.AutoShardPolicy = _machinery.Anything()
 data.experimental.CsvDataset = _tables.CsvDataset
 data.experimental.make_csv_dataset = _tables.make_csv_dataset
@@ -443,9 +521,10 @@ lookup = _machinery.module(
     StaticVocabularyTable=_tables.StaticVocabularyTable,
 )
 experimental = _machinery.module("experimental", numpy=ops)
-_DTYPES = "bool float16 bfloat16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 string"
-dtypes = _machinery.module("dtypes", cast=_forms.RENAMED["cast"], **{name: name for name in _DTYPES.split()})
-nest = _machinery.module("nest", flatten=_tree.flatten, map_structure=_tree.map_structure)
+dtypes = _machinery.module("dtypes", cast=_forms.RENAMED["cast"], as_dtype=as_dtype, DType=DType, **DTYPES)
+nest = _machinery.module(
+    "nest", **{name: getattr(_tree, name) for name in ("flatten", "map_structure", "pack_sequence_as")}
+)
 autograph = _machinery.module(
     "autograph",
     set_verbosity=_machinery.nothing,
@@ -474,6 +553,7 @@ config = _machinery.module(
     run_functions_eagerly=lambda run_eagerly: _eagerly.__setitem__(0, run_eagerly),
     experimental_run_functions_eagerly=lambda run_eagerly: _eagerly.__setitem__(0, run_eagerly),
     functions_run_eagerly=lambda: _eagerly[0],
+    threading=_machinery.module("config.threading", **_machinery.THREADS),
     optimizer=_machinery.module("config.optimizer", set_jit=_machinery.nothing),
     **dict.fromkeys(_CONFIG.split(), _machinery.nothing),
 )
@@ -482,6 +562,8 @@ test = _machinery.module(
     is_gpu_available=lambda *a, **k: False,
     gpu_device_name=lambda: "",
     is_built_with_cuda=lambda: False,
+    TestCase=_machinery.TestCase,
+    main=_machinery.TestCase.main,
 )
 get_logger = _machinery.get_logger
 distribute = _machinery.module(
@@ -507,11 +589,14 @@ set_random_seed = nacre.utils.set_random_seed
 compat = _machinery.module("compat", v1=_sys.modules[__name__], v2=_sys.modules[__name__])
 errors = _machinery.module(
     "errors", InvalidArgumentError=ValueError, NotFoundError=FileNotFoundError,
-    ResourceExhaustedError=MemoryError,
+    ResourceExhaustedError=MemoryError, OutOfRangeError=StopIteration, OpError=Exception,
 )  # fmt: skip
+globals().update(_machinery.ASSERTIONS)
 debugging = _machinery.module(
     "debugging",
     **_machinery.ASSERTIONS,
+    assert_all_finite=_forms.check_numerics,
+    enable_check_numerics=_machinery.nothing,
     check_numerics=_forms.check_numerics,
     set_log_device_placement=_machinery.nothing,
 )
@@ -530,7 +615,9 @@ class device:
         return None
 
 
-name_scope = init_scope = device  # names of operations say nothing
+name_scope = init_scope = control_dependencies = device  # names of operations say nothing, and all happens in order
+group = no_op = _machinery.nothing
+version = _machinery.module("version", VERSION=__version__)
 
 
 def map_fn(fn: Callable[..., Any], elems: Any, dtype: Any = None, **kwargs: Any) -> Any:

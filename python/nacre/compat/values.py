@@ -2,30 +2,112 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from nacre import ops
 from nacre.core import tree as _tree
-from nacre.core.tensor import Tensor
+from nacre.core.tensor import Symbol, Tensor
 from nacre.core.variable import Variable as _Variable
 
 
 class TensorShape(tuple):  # type: ignore[type-arg]
     """A shape, with None where a size is not known."""
 
-    def __new__(cls, dims: Any) -> TensorShape:
-        return super().__new__(cls, dims)
-
     def as_list(self) -> list[int | None]:
         """The sizes as a list."""
         return list(self)
 
-    @property
-    def rank(self) -> int:
-        """The number of axes."""
-        return len(self)
+    def is_fully_defined(self) -> bool:
+        """Whether all sizes are known."""
+        return None not in self
+
+    def num_elements(self) -> int | None:
+        """How many elements a tensor of that shape has; None where a size is not known."""
+        return int(np.prod(self, dtype=np.int64)) if self.is_fully_defined() else None
+
+    rank = ndims = property(tuple.__len__)
+
+
+class DType(str):
+    """The name of a dtype, and its facts."""
+
+    name = property(str.__str__)
+    base_dtype = property(lambda self: self)
+    as_numpy_dtype = property(lambda self: object if self == "string" else np.dtype(str(self)).type)
+    is_floating = property(lambda self: "float" in self)
+    is_integer = property(lambda self: "int" in self)
+    size = property(lambda self: np.dtype(str(self)).itemsize)
+    min = property(lambda self: getattr(np, "iinfo" if "int" in self else "finfo")(str(self)).min)
+    max = property(lambda self: getattr(np, "iinfo" if "int" in self else "finfo")(str(self)).max)
+
+
+_DTYPES = (
+    "bool float16 bfloat16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 complex64 complex128 string"
+)
+DTYPES = {name: DType(name) for name in _DTYPES.split()}
+
+
+def as_dtype(type_value: Any) -> DType:
+    """The dtype of that name, or of NumPy's."""
+    return DTYPES[type_value if isinstance(type_value, str) else np.dtype(type_value).name]
+
+
+def _typed(init: Callable[..., None]) -> Callable[..., None]:
+    def made(self: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        self.shape, self.dtype = TensorShape(self.shape), DTYPES.get(self.dtype, self.dtype)
+
+    return made
+
+
+# Programs for TensorFlow ask shapes and dtypes what tuples and names do not know: `x.shape.as_list()`, `x.dtype.min`.
+for _kind in (Tensor, Symbol):
+    _kind.__init__ = _typed(_kind.__init__)  # type: ignore[method-assign]
+
+
+class TensorArray:
+    """Tensors by number, which are written one after another and read together."""
+
+    def __init__(self, dtype: Any, size: Any = 0, dynamic_size: Any = None, **kwargs: Any) -> None:
+        self.dtype, self._held = dtype, [None] * int(size)
+
+    def _with(self, held: list[Any]) -> TensorArray:
+        made = TensorArray(self.dtype)
+        made._held = held
+        return made
+
+    def write(self, index: Any, value: Any, name: str | None = None) -> TensorArray:
+        """The array with `value` at that place."""
+        at, missing = int(index), [None] * (int(index) + 1 - len(self._held))
+        held: list[Any] = [*self._held, *missing]
+        held[at] = ops.convert_to_tensor(value, self.dtype)
+        return self._with(held)
+
+    def read(self, index: Any, name: str | None = None) -> Any:
+        """The tensor at that place."""
+        return self._held[int(index)]
+
+    def stack(self, name: str | None = None) -> Any:
+        """All along a new first axis; zeros where nothing was written."""
+        like = next((x for x in self._held if x is not None), None)
+        if like is None:
+            return ops.zeros((len(self._held),), self.dtype)
+        return ops.stack([ops.zeros_like(like) if x is None else x for x in self._held])
+
+    def concat(self, name: str | None = None) -> Any:
+        """All one after another along the first axis."""
+        return ops.concatenate(self._held)
+
+    def unstack(self, value: Any, name: str | None = None) -> TensorArray:
+        """The array of the parts of `value` along its first axis."""
+        return self._with(list(ops.unstack(ops.convert_to_tensor(value))))
+
+    def size(self, name: str | None = None) -> Any:
+        """How many there are."""
+        return ops.convert_to_tensor(len(self._held), "int32")
 
 
 class Variable(_Variable):

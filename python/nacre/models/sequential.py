@@ -106,9 +106,9 @@ class Sequential(Model):
                 f"Sequential model {self.name} cannot be built because it has no layers. Call `model.add(layer)`."
             )
         if not isinstance(self._layers[0], InputLayer):
-            if isinstance(input_shape, (list, tuple, dict)) and input_shape and not is_shape(input_shape):
-                return  # lists and dicts of tensors: the chain is run layer by layer
-            if not is_shape(input_shape) or not input_shape:
+            if not is_shape(input_shape):
+                return  # none, or lists and dicts of tensors: the chain is built when it is called
+            if not input_shape:
                 raise ValueError(
                     f"Sequential model '{self.name}': expected `build` to get one shape such as (None, 784), got "
                     f"{input_shape}"

@@ -6,7 +6,7 @@ import glob
 import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -112,9 +112,18 @@ class Dataset:
         return Dataset(lambda: [tree.map_structure(np.asarray, _arrays(tensors))], 1)
 
     @staticmethod
-    def from_generator(generator: Callable[..., Iterable[Any]], *args: Any, **kwargs: Any) -> Dataset:
-        """What the function yields; types and signatures are not needed."""
-        return Dataset(lambda: generator(*kwargs.get("args", ())))
+    def from_generator(
+        generator: Callable[..., Iterable[Any]],
+        output_types: Any = None,
+        output_shapes: Any = None,
+        args: Any = (),
+        output_signature: Any = None,
+        name: str | None = None,
+    ) -> Dataset:
+        """What the function yields, as the dtypes (or `TensorSpec`s) that are given; as it is without any."""
+        signature = output_types if output_signature is None else output_signature
+        made = partial(generator, *(args or ()))
+        return Dataset(made if signature is None else lambda: (_typed(e, signature) for e in made()))
 
     @staticmethod
     def list_files(file_pattern: Any, shuffle: bool | None = None, seed: int | None = None) -> Dataset:
@@ -146,6 +155,32 @@ class Dataset:
 
         return Dataset(together, length, all(d._endless for d in parts))
 
+    @staticmethod
+    def sample_from_datasets(
+        datasets: Any, weights: Any = None, seed: int | None = None, stop_on_empty_dataset: bool = False, **_: Any
+    ) -> Dataset:
+        """Elements of several data sets, drawn from each as often as its weight says, until all are (or one is) empty."""
+        shares = np.ones(len(datasets)) if weights is None else np.asarray(weights, np.float64)
+
+        def drawn() -> Generator[int, bool, None]:
+            rng, left = np.random.default_rng(np.random.randint(2**31) if seed is None else seed), shares.copy()
+            while left.sum() > 0:
+                place = int(rng.choice(len(left), p=left / left.sum()))
+                if (yield place):
+                    left[place] = 0
+
+        return _in_turns(datasets, drawn, stop_on_empty_dataset)
+
+    @staticmethod
+    def choose_from_datasets(datasets: Any, choice_dataset: Dataset, stop_on_empty_dataset: bool = True) -> Dataset:
+        """Elements of several data sets, the next one from that whose number `choice_dataset` says."""
+
+        def chosen() -> Generator[int, bool, None]:
+            for place in choice_dataset:
+                yield int(place)
+
+        return _in_turns(datasets, chosen, stop_on_empty_dataset)
+
     # Steps.
 
     def map(self, map_func: Callable[..., Any], num_parallel_calls: Any = None, **kwargs: Any) -> Dataset:
@@ -160,6 +195,81 @@ class Dataset:
     def filter(self, predicate: Callable[..., Any], name: str | None = None) -> Dataset:
         """The elements for which `predicate` is true."""
         return Dataset(lambda: (e for e in self._make() if bool(_called(predicate, e))), None, self._endless)
+
+    def take_while(self, predicate: Callable[..., Any], name: str | None = None) -> Dataset:
+        """The elements before the first for which `predicate` is false."""
+        return Dataset(lambda: itertools.takewhile(lambda e: bool(_called(predicate, e)), self._make()))
+
+    def unique(self, name: str | None = None) -> Dataset:
+        """Each element the first time that it comes."""
+
+        def first() -> Iterator[Any]:
+            seen: set[str] = set()
+            for element in self._make():
+                key = str(np.asarray(element).tolist())
+                if key not in seen:
+                    seen.add(key)
+                    yield element
+
+        return Dataset(first)
+
+    def scan(self, initial_state: Any, scan_func: Callable[..., Any], name: str | None = None) -> Dataset:
+        """What `state, output = scan_func(state, element)` puts out, element by element."""
+
+        def outputs() -> Iterator[Any]:
+            state = as_values(initial_state)
+            for element in self._make():
+                state, output = scan_func(state, as_values(element))
+                yield _as_arrays(output)
+
+        return Dataset(outputs, self._length, self._endless)
+
+    def group_by_window(
+        self, key_func: Callable[..., Any], reduce_func: Callable[..., Any], window_size: Any, **_: Any
+    ) -> Dataset:
+        """The data sets that `reduce_func(key, window)` makes of `window_size` elements with the same key."""
+
+        def windows() -> Iterator[Any]:
+            held: dict[int, list[Any]] = {}
+            for element in self._make():
+                key = int(_called(key_func, element))
+                held.setdefault(key, []).append(element)
+                if len(held[key]) == int(window_size(key) if callable(window_size) else window_size):
+                    yield key, held.pop(key)
+            yield from sorted(held.items())
+
+        def parts() -> Iterator[Any]:
+            for key, part in windows():
+                yield from reduce_func(as_values(np.int64(key)), Dataset(partial(list, part), len(part)))._make()
+
+        return Dataset(parts)
+
+    def bucket_by_sequence_length(
+        self,
+        element_length_func: Callable[..., Any],
+        bucket_boundaries: Any,
+        bucket_batch_sizes: Any,
+        padded_shapes: Any = None,
+        padding_values: Any = 0,
+        pad_to_bucket_boundary: bool = False,
+        no_padding: bool = False,
+        drop_remainder: bool = False,
+        name: str | None = None,
+    ) -> Dataset:
+        """Padded batches of elements whose lengths lie between the same two boundaries."""
+        if pad_to_bucket_boundary:
+            raise ValueError("bucket_by_sequence_length: expected pad_to_bucket_boundary=False")
+        edges, sizes = list(bucket_boundaries), [int(n) for n in bucket_batch_sizes]
+
+        def bucket(*element: Any) -> int:
+            return int(np.searchsorted(edges, int(element_length_func(*element)), side="right"))
+
+        def batch(key: Any, window: Dataset) -> Dataset:
+            if no_padding:
+                return window.batch(sizes[int(key)], drop_remainder)
+            return window.padded_batch(sizes[int(key)], None, padding_values, drop_remainder)
+
+        return self.group_by_window(bucket, batch, lambda key: sizes[key])
 
     def flat_map(self, map_func: Callable[..., Any], name: str | None = None) -> Dataset:
         """The elements of the data sets that `map_func` gives, one data set after another."""
@@ -202,7 +312,8 @@ class Dataset:
 
         def stacked(arrays: list[Any]) -> Any:
             sizes = [max(n) for n in zip(*(a.shape for a in arrays), strict=True)]
-            out = np.full((len(arrays), *sizes), padding_values or 0, arrays[0].dtype)
+            filling = padding_values or ("" if arrays[0].dtype.kind in "OSU" else 0)
+            out = np.full((len(arrays), *sizes), filling, arrays[0].dtype)
             for row, a in zip(out, arrays, strict=True):
                 row[tuple(slice(n) for n in a.shape)] = a
             return out
@@ -373,7 +484,40 @@ class Dataset:
         return found[0]
 
 
+def _typed(element: Any, signature: Any) -> Any:
+    """An element as the dtypes in `signature`: a list where one dtype stands is an array."""
+    if isinstance(signature, dict):
+        return {k: _typed(element[k], kind) for k, kind in signature.items()}
+    if isinstance(signature, (tuple, list)):
+        return tuple(_typed(e, kind) for e, kind in zip(element, signature, strict=True))
+    dtype = str(np.dtype(d).name if isinstance(d := getattr(signature, "dtype", signature), (type, np.dtype)) else d)
+    if isinstance(element, (Tensor, Dataset)) or (dtype != "string" and not is_computed(np.dtype(dtype))):
+        return element
+    return scalar(element) if isinstance(element, bytes) else np.asarray(element, object if dtype == "string" else dtype)
+
+
 _END = object()
+
+
+def _in_turns(datasets: Any, turns: Callable[[], Generator[int, bool, None]], stop: bool) -> Dataset:
+    """The next element of the data set whose number comes; `turns` hears whether it had none left."""
+
+    def elements() -> Iterator[Any]:
+        opened = [iter(d._make()) for d in datasets]
+        order = turns()
+        place = next(order, None)
+        while place is not None:
+            element = next(opened[place], _END)
+            if element is _END and stop:
+                return
+            if element is not _END:
+                yield element
+            try:
+                place = order.send(element is _END)
+            except StopIteration:
+                return
+
+    return Dataset(elements)
 
 
 def _arrays(structure: Any) -> Any:

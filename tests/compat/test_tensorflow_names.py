@@ -1,0 +1,117 @@
+"""Names of TensorFlow that programs around Keras use beside those of the guides. Numbers are those of TensorFlow 2.21."""
+
+import numpy as np
+import pytest
+
+from nacre import layers
+from nacre.backend import conv2d_transpose
+from nacre.compat import tensorflow as tf
+
+PICTURES = (np.arange(72) * 7 % 50 / 50).reshape(2, 3, 4, 3).astype(np.float32)
+SOME = [0, 1, 2, 40, 71]
+
+
+@pytest.mark.parametrize(
+    ("name", "floats", "bytes"),
+    [
+        ("adjust_brightness", [0.3, 0.44, 0.58, 0.9, 1.24], [76, 111, 147, 229, 255]),
+        ("adjust_contrast", [0.33367, 0.41533, 0.43867, 0.523, 0.60633], [84, 105, 111, 133, 154]),
+        ("adjust_saturation", [0.196, 0.238, 0.28, 0.698, 0.94], [49, 60, 71, 177, 239]),
+        ("adjust_hue", [0.28, 0.0, 0.196, 0.46, 0.856], [71, 0, 49, 117, 218]),
+        ("adjust_gamma", [0.0, 0.55442, 0.68257, 0.85792, 0.98161], [0, 140, 174, 219, 250]),
+    ],
+)
+def test_colours_of_floats_and_of_bytes(name, floats, bytes):
+    adjust = getattr(tf.image, name)
+    np.testing.assert_allclose(np.ravel(adjust(PICTURES, 0.3))[SOME], floats, atol=1e-5)
+    found = adjust((PICTURES * 255).astype(np.uint8), 0.3)
+    assert found.dtype == "uint8" and np.ravel(found)[SOME].tolist() == bytes
+
+
+def test_edges_parts_and_boxes_of_pictures():
+    edges = np.ravel(tf.image.sobel_edges(PICTURES))
+    np.testing.assert_allclose(edges[[20, 21, 60, 61, 140]], [0, 0, 0, 1.36, 0], atol=1e-5)
+    np.testing.assert_allclose(tf.image.total_variation(PICTURES), [24.02, 24.22], rtol=1e-5)
+    parts = tf.image.crop_and_resize(PICTURES, [[0.1, 0.2, 0.7, 0.9], [-0.2, 0.1, 1.2, 0.5]], [0, 1], (2, 3), "bilinear", 9)
+    np.testing.assert_allclose(parts[0, ..., 0], [[0.268, 0.629, 0.51], [0.444, 0.385, 0.686]], atol=1e-5)
+    assert (parts[1].numpy() == 9).all()
+    boxes = np.array([[0, 0, 2, 2], [0, 0, 2, 1.9], [5, 5, 6, 6], [1, 1, 3, 3]])
+    scores = [0.8, 0.9, 0.1, 0.7]
+    assert tf.image.non_max_suppression(boxes, scores, 10).numpy().tolist() == [1, 3, 2]
+    assert tf.image.non_max_suppression(boxes, scores, 10, 0.1, 0.2).numpy().tolist() == [1]
+    crops = [tf.image.stateless_random_crop(PICTURES[0], (2, 2, 3), seed=(1, n)).numpy() for n in (2, 2, 3, 4, 5)]
+    np.testing.assert_array_equal(crops[0], crops[1])
+    assert any((crop != crops[0]).any() for crop in crops)
+
+
+def test_losses_and_norms_of_networks():
+    logits = np.sin(np.arange(60)).reshape(5, 2, 6).astype(np.float32)
+    for blank, expected in ((0, [6.0775, 4.4743]), (-1, [5.3923, 4.3960])):
+        found = tf.nn.ctc_loss([[1, 2], [3, 3]], logits, [2, 1], [5, 4], blank_index=blank)
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+    labels = tf.constant([0.0, 1.0])
+    found = tf.nn.weighted_cross_entropy_with_logits(labels, tf.constant([0.5, -2.0]), 3.0)
+    np.testing.assert_allclose(found, [0.97408, 6.38078], rtol=1e-5)
+    found = tf.nn.local_response_normalization(PICTURES, 1, 1.5, 0.3, 0.7)
+    np.testing.assert_allclose(np.ravel(found)[:4], [0, 0.10398, 0.20797, 0.29619], atol=1e-5)
+
+
+def test_shapes_and_dtypes_answer_in_models_as_outside():
+    x = tf.constant([[1.0, 2.0]])
+    assert x.shape.as_list() == [1, 2] and x.shape.rank == 2 and x.shape == (1, 2) and x.shape.num_elements() == 2
+    assert x.dtype == tf.float32 == "float32" and x.dtype.is_floating and x.dtype.max == np.finfo(np.float32).max
+    assert tf.as_dtype(np.int64).name == "int64" and tf.int32.min == -(2**31) and tf.float16.as_numpy_dtype is np.float16
+
+    class Pairs(layers.Layer):
+        def call(self, x):
+            return tf.reshape(x, [-1, x.shape.as_list()[1] // 2, 2]) * x.dtype.as_numpy_dtype(2)
+
+    model = tf.keras.Sequential([layers.Input((4,)), Pairs()])
+    assert model.output_shape == (None, 2, 2) and model.predict(np.ones((3, 4)), verbose=0).tolist()[0] == [[2, 2]] * 2
+
+
+def test_parts_by_number_and_by_condition():
+    values, places, counts = tf.unique_with_counts(tf.constant([3, 1, 3, 3, 2]))
+    assert [v.numpy().tolist() for v in (values, places, counts)] == [[3, 1, 2], [0, 1, 0, 0, 2], [3, 1, 1]]
+    assert [p.numpy().tolist() for p in tf.dynamic_partition([1.0, 2.0, 3.0], [0, 1, 0], 2)] == [[1, 3], [2]]
+    assert tf.tensor_scatter_nd_add(tf.zeros(3), [[1], [1]], [1.0, 2.0]).numpy().tolist() == [0, 3, 0]
+    no, yes = tf.constant(False), tf.constant(True)
+    assert tf.case([(no, lambda: 1), (yes, lambda: 2)], default=lambda: 3).numpy() == 2
+    assert tf.case([(no, lambda: 1), (no, lambda: 2)], default=lambda: 3).numpy() == 3
+    assert tf.foldl(lambda a, x: a - x, tf.constant([1.0, 2.0, 3.0])).numpy() == -4
+    array = tf.TensorArray(tf.float32, size=2)
+    array = array.write(0, [1.0, 2.0]).write(2, [5.0, 6.0])
+    assert array.stack().numpy().tolist() == [[1, 2], [0, 0], [5, 6]] and array.size().numpy() == 3
+    assert array.unstack(tf.constant([7, 8])).read(1).numpy() == 8
+
+
+def values(dataset):
+    return [x.numpy().tolist() for x in dataset]
+
+
+def test_data_sets_in_turns_and_in_buckets():
+    data = tf.data.Dataset
+    assert values(data.range(9).take_while(lambda x: x < 4)) == [0, 1, 2, 3]
+    assert values(data.from_tensor_slices([3, 1, 3, 2, 1]).unique()) == [3, 1, 2]
+    assert values(data.range(4).scan(np.int64(0), lambda s, x: (s + x, s + x))) == [0, 1, 3, 6]
+    grouped = data.range(10).group_by_window(lambda x: x % 2, lambda key, window: window.batch(3), 3)
+    assert values(grouped) == [[0, 2, 4], [1, 3, 5], [6, 8], [7, 9]]
+    two = [data.range(3), data.range(10, 14)]
+    assert sorted(values(data.sample_from_datasets(two, [0.5, 0.5], seed=1))) == [0, 1, 2, 10, 11, 12, 13]
+    chosen = data.choose_from_datasets(two, data.from_tensor_slices([0, 1, 1, 0, 0, 0, 1]))
+    assert values(chosen) == [0, 10, 11, 1, 2]
+    rows = [[0], [1, 2, 3, 4], [5, 6, 7], [7, 8, 9, 10, 11], [21, 22]]
+    made = data.from_generator(lambda: iter(rows), output_signature=tf.TensorSpec((None,), tf.int32))
+    assert next(iter(made)).dtype == "int32"
+    buckets = made.bucket_by_sequence_length(lambda row: tf.shape(row)[0], [3, 5], [2, 2, 2])
+    assert values(buckets) == [[[1, 2, 3, 4], [5, 6, 7, 0]], [[0, 0], [21, 22]], [[7, 8, 9, 10, 11]]]
+    words = data.from_generator(lambda: iter([["a"], ["b", "c"]]), tf.string).padded_batch(2)
+    assert values(words) == [[[b"a", b""], [b"b", b"c"]]]
+
+
+def test_transposed_convolutions_with_channels_in_front():
+    rng = np.random.default_rng(0)
+    x, kernel = rng.normal(size=(2, 3, 4, 5)).astype(np.float32), rng.normal(size=(3, 3, 6, 5)).astype(np.float32)
+    behind = conv2d_transpose(x, kernel, (2, 7, 9, 6), (2, 2), "valid", "channels_last")
+    in_front = conv2d_transpose(x.transpose(0, 3, 1, 2), kernel, (2, 6, 7, 9), (2, 2), "valid", "channels_first")
+    np.testing.assert_allclose(in_front, np.transpose(behind, (0, 3, 1, 2)), atol=1e-5)

@@ -324,4 +324,4 @@ def test_one_output_in_a_list_comes_alone_from_data_and_in_its_list_from_keras_t
 def test_a_sequential_model_is_not_built_without_a_shape():
     model = keras.Sequential([keras.layers.Dense(2)])
     model.build()
-    assert not model.built and model(np.ones((1, 3), "float32")).shape == (1, 2)
+    assert not model.weights and model(np.ones((1, 3), "float32")).shape == (1, 2) and len(model.weights) == 2

@@ -115,3 +115,36 @@ def test_transposed_convolutions_with_channels_in_front():
     behind = conv2d_transpose(x, kernel, (2, 7, 9, 6), (2, 2), "valid", "channels_last")
     in_front = conv2d_transpose(x.transpose(0, 3, 1, 2), kernel, (2, 6, 7, 9), (2, 2), "valid", "channels_first")
     np.testing.assert_allclose(in_front, np.transpose(behind, (0, 3, 1, 2)), atol=1e-5)
+
+
+def test_padded_batches_have_their_own_shapes_and_values():
+    pairs = tf.data.Dataset.from_generator(
+        lambda: iter([([1, 2], [[1.0, 2.0]], 3), ([3], [[3.0, 4.0], [5.0, 6.0]], 4)]), (tf.int32, tf.float32, tf.int64)
+    )
+    (a, b, c), = pairs.padded_batch(2, padded_shapes=([3], [None, 2], []), padding_values=(-1, 0.5, 0))
+    assert a.numpy().tolist() == [[1, 2, -1], [3, -1, -1]] and c.numpy().tolist() == [3, 4]
+    assert b.numpy().tolist() == [[[1, 2], [0.5, 0.5]], [[3, 4], [5, 6]]]
+    named = tf.data.Dataset.from_tensor_slices({"x": [[1.0, 2.0]], "y": [1]})
+    (both,) = named.padded_batch(1, padded_shapes={"x": [4], "y": []})
+    assert both["x"].numpy().tolist() == [[1, 2, 0, 0]] and (both["x"].dtype, both["y"].dtype) == ("float32", "int32")
+    with pytest.raises(ValueError, match="does not fit"):
+        list(named.padded_batch(1, padded_shapes={"x": [1], "y": []}))
+
+
+def test_lines_of_tables_are_columns():
+    a, b, c = tf.io.decode_csv("1,,x", [[0.0], [7], ["?"]])
+    assert (a.numpy(), b.numpy(), c.numpy()) == (1.0, 7, b"x") and (a.dtype, b.dtype) == ("float32", "int32")
+    x, y = tf.io.decode_csv(["1,2", "3,4"], [0.0, tf.constant([], tf.float32)])
+    assert x.numpy().tolist() == [1, 3] and y.numpy().tolist() == [2, 4]
+    for line, defaults in (("1,", [0.0, tf.constant([], tf.float32)]), ("1", [0.0, 0.0])):
+        with pytest.raises(ValueError, match="must have a value|expected 2 values"):
+            tf.io.decode_csv(line, defaults)
+
+
+def test_files_of_lines_may_be_named_by_an_element(tmp_path):
+    for name in "ab":
+        (tmp_path / name).write_text(f"head\n{name}1\n{name}2\n")
+    files = tf.data.Dataset.list_files(str(tmp_path / "*"), shuffle=False)
+    lines = files.interleave(lambda path: tf.data.TextLineDataset(path).skip(1), cycle_length=2)
+    assert values(lines) == ["a1", "b1", "a2", "b2"]
+    assert tf.tile(tf.constant([[1, 2]]), [2.0, tf.constant(1)]).shape == (2, 2)

@@ -541,3 +541,14 @@ def test_a_build_may_call_that_of_the_base_class_before_it_builds_its_layers():
 
     layer = Scaled()
     assert layer(np.ones((2, 4), "float32")).shape == (2, 3) and layer.dense.count_params() == 15
+
+
+def test_unknown_sizes_may_have_to_be_halved_often():
+    class Pyramid(keras.Layer):
+        def call(self, x):
+            small = x
+            for _ in range(7):
+                small = small[:, ::2, ::2]
+            return x[:, ::2, ::2] + keras.ops.repeat(keras.ops.repeat(small, 64, 1), 64, 2)
+
+    assert Pyramid()(keras.Input((None, None, 3))).shape == (None, None, None, 3)

@@ -19,7 +19,6 @@ _NAMES = {
     "x y": "add divide equal floor_divide greater greater_equal less less_equal logical_and logical_or maximum "
     "minimum mod multiply not_equal power subtract",
     "input": "ones_like zeros_like stop_gradient",
-    "input multiples": "tile",
     "input repeats": "repeat",
     "input shape": "broadcast_to",
     "shape dtype": "ones zeros",
@@ -160,6 +159,11 @@ def gather_nd(params: Any, indices: Any, batch_dims: int = 0, name: str | None =
     return params[(*own, *(index[..., i] for i in places))]
 
 
+def tile(input: Any, multiples: Any, name: str | None = None) -> Any:
+    """As often along each axis."""
+    return ops.tile(input, [int(n) for n in multiples])
+
+
 def scan(fn: Callable[..., Any], elems: Any, initializer: Any = None, reverse: bool = False, **kwargs: Any) -> Any:
     """`fn(accumulated, element)` along the first axis, from `initializer` or the first element: all values."""
     parts = ops.unstack(elems, axis=0)
@@ -252,5 +256,5 @@ SEGMENTS = {f"unsorted_segment_{name}": _segments(name) for name in ("sum", "max
 SEGMENTS["unsorted_segment_mean"] = _segment_mean
 FORMS = {
     f.__name__: f
-    for f in (argmax, argmin, cumsum, matmul, one_hot, pad, sort, argsort, where, eye, range, slice, gather, gather_nd)
+    for f in (argmax, argmin, cumsum, matmul, one_hot, pad, sort, argsort, where, eye, range, slice, gather, gather_nd, tile)
 } | {"scan": scan}  # fmt: skip

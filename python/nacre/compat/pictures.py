@@ -63,6 +63,11 @@ def file_name(filename: Any) -> str:
     return name.decode() if isinstance(name, bytes) else str(name)
 
 
+def file_names(filenames: Any) -> list[str]:
+    """One name, or several, in any of those forms."""
+    return [file_name(name) for name in np.ravel(np.asarray(filenames, object))]
+
+
 _MODES = {1: "grayscale", 3: "rgb", 4: "rgba"}
 _OWN = {"1": 1, "L": 1, "I": 1, "I;16": 1, "RGBA": 4}  # channels of Pillow's modes; 3 of all others
 

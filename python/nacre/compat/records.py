@@ -14,7 +14,7 @@ import numpy as np
 
 from nacre.callbacks.tensorboard import field, masked_crc, varint
 from nacre.callbacks.tensorboard import record as framed
-from nacre.compat.pictures import file_name
+from nacre.compat.pictures import file_name, file_names
 from nacre.compat.sparse import SparseTensor
 from nacre.core.tensor import Tensor
 from nacre.utils.dataset import Dataset, Text, as_values, scalar
@@ -309,9 +309,8 @@ class TFRecordDataset(Dataset):
         how = TFRecordOptions(compression_type)
 
         def records() -> Iterator[Any]:
-            names = filenames if isinstance(filenames, Dataset) else np.ravel(np.asarray(filenames, object))
-            for path in names:
-                yield from _records(file_name(path), how)
+            for path in file_names(list(filenames) if isinstance(filenames, Dataset) else filenames):
+                yield from _records(path, how)
 
         super().__init__(records)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from nacre.compat.pictures import file_names
 from nacre.core.tensor import Symbol, Tensor
 from nacre.layers.hashes import bucket
 from nacre.layers.tokens import only_shape
@@ -120,6 +121,30 @@ def make_csv_dataset(
     return Dataset(batches, endless=num_epochs is None)
 
 
+def decode_csv(
+    records: Any,
+    record_defaults: Sequence[Any],
+    field_delim: str = ",",
+    use_quote_delim: bool = True,
+    na_value: str = "",
+    select_cols: Sequence[int] | None = None,
+    name: str | None = None,
+) -> list[Any]:
+    """The columns of lines of comma-separated values, each in the shape of `records`: see `CsvDataset`; an empty default
+    says the dtype of a column that must be complete."""
+    texts = np.asarray(records, object)
+    lines = [line.decode() if isinstance(line, bytes) else str(line) for line in texts.ravel()]
+    quoting: Any = csv.QUOTE_MINIMAL if use_quote_delim else csv.QUOTE_NONE
+    rows = list(csv.reader(lines, delimiter=field_delim, quoting=quoting))
+    places = list(range(len(record_defaults)) if select_cols is None else select_cols)
+    wrong = next((r for r in rows if len(r) <= max(places) or (select_cols is None and len(r) != len(places))), None)
+    if wrong is not None or len(rows) != len(lines) or len(places) != len(record_defaults):
+        raise ValueError(f"decode_csv: expected {len(record_defaults)} values in each of {len(lines)} lines, got {wrong}")
+    defaults = [getattr(d, "dtype", "float32") if np.size(d) == 0 else d for d in record_defaults]
+    columns = [_column(str(p), [r[p] for r in rows], d, na_value) for p, d in zip(places, defaults, strict=True)]
+    return [as_values(column.reshape(texts.shape)) for column in columns]
+
+
 class CsvDataset(Dataset):
     """The rows of CSV files, each a tuple of the columns' values.
 
@@ -145,7 +170,7 @@ class CsvDataset(Dataset):
         if compression_type not in (None, "", "GZIP"):
             raise ValueError(f"compression_type: expected None or 'GZIP', got {compression_type!r}")
         opened: Any = gzip.open if compression_type else open
-        paths = [filenames] if isinstance(filenames, str) or hasattr(filenames, "__fspath__") else list(filenames)
+        paths = file_names(filenames)
         places = list(range(len(record_defaults)) if select_cols is None else select_cols)
         quoting: Any = csv.QUOTE_MINIMAL if use_quote_delim else csv.QUOTE_NONE
 
@@ -170,7 +195,7 @@ class TextLineDataset(Dataset):
     """The lines of text files, without their ends."""
 
     def __init__(self, filenames: Any, **kwargs: Any) -> None:
-        paths = [filenames] if isinstance(filenames, str) else [str(f) for f in filenames]
+        paths = file_names(filenames)
 
         def lines() -> Iterator[Any]:
             for path in paths:

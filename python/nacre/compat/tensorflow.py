@@ -483,6 +483,7 @@ io = _machinery.module(
     "io",
     **{name: getattr(_pictures, name) for name in _FILES.split()},
     **{f.__name__: f for f in _records.READING},
+    decode_csv=_tables.decode_csv,
     gfile=_machinery.module("io.gfile", **_machinery.FILES),
 )
 image = _pictures

@@ -18,9 +18,10 @@ from nacre.core.variable import Variable
 # Two sizes tried in place of each unknown one, by axis; what differs between the two results is unknown there, too.
 # Large and prime, so that strides and poolings keep them apart.
 _PROBES = ((997, 1009, 1013, 1019, 1021, 1031, 1033, 1039), (1999, 2003, 2011, 2017, 2027, 2029, 2039, 2053))
-# Where those do not fit: all unknown sizes the same, then sizes that can be cut into equal parts.
+# Where those do not fit: all unknown sizes the same, then sizes that can be cut into equal parts, or halved often.
 _EQUAL_PROBES = ((997,), (1999,))
 _ROUND_PROBES = (tuple(2520 * i for i in range(1, 9)), tuple(2520 * i for i in range(11, 19)))
+_BINARY_PROBES = (tuple(256 * i for i in range(5, 13)), tuple(256 * i for i in range(21, 29)))
 # A size of a shape, in an error's text, that is one of the first.
 _PROBE_NUMBERS = re.compile(rf"(?<=[(\[ ])(?:{'|'.join(map(str, _PROBES[0]))})(?=[,)\]])")
 _MOST_TRIES = 256  # of ways in which unknown sizes may be equal to known ones
@@ -176,16 +177,18 @@ def any_keras_tensor(args: Any, kwargs: Any = None) -> bool:
 def compute_output_spec(fn: Callable[..., Any], args: Any, kwargs: Any, name: str, fit: bool = False) -> Any:
     """What `fn` would return for these arguments, as KerasTensors; no arithmetic is done.
 
-    The function is traced with concrete sizes in place of each unknown one, twice when there is one. With `fit`, sizes
-    that the function refuses are tried again as sizes that the arguments name: in `(None, 3) + (2, None)` the first
-    unknown can only be 2, the second only 3.
+    The function is traced with concrete sizes in place of each unknown one, twice when there is one. Where it refuses
+    sizes behind the first axis, it gets such that can be halved and cut into parts; with `fit` also sizes that the
+    arguments name: in `(None, 3) + (2, None)` the first unknown can only be 2, the second only 3.
     """
-    unknown = any(None in t.shape for t in tree.flatten((args, kwargs)) if isinstance(t, KerasTensor))
+    shapes = [t.shape for t in tree.flatten((args, kwargs)) if isinstance(t, KerasTensor)]
+    unknown = any(None in shape for shape in shapes)
     try:
         first = _probe(fn, args, kwargs, _PROBES[0])
         second = _probe(fn, args, kwargs, _PROBES[1]) if unknown else first
     except ValueError as error:
-        found = _fitting(fn, args, kwargs) if unknown and fit else None
+        known = not fit and not any(None in shape[1:] for shape in shapes)
+        found = None if known or not unknown else _fitting(fn, args, kwargs, fit)
         if found is None:
             if unknown:
                 _hide_probes(error)
@@ -212,18 +215,20 @@ def compute_output_spec(fn: Callable[..., Any], args: Any, kwargs: Any, name: st
     return tree.map_structure(spec, first, second)
 
 
-def _fitting(fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """The two results for sizes that `fn` takes, the fewest possible of them fixed; None when none fit."""
+def _fitting(fn: Callable[..., Any], args: Any, kwargs: Any, fit: bool) -> Any:
+    """The two results for sizes that `fn` takes, with `fit` the fewest possible of them fixed; None when none fit."""
     leaves = tree.flatten((args, kwargs))
     tensors = [t for t in leaves if isinstance(t, KerasTensor)]
     unknown = [(i, axis) for i, t in enumerate(tensors) for axis, d in enumerate(t.shape) if d is None]
     sizes = {d for t in leaves if hasattr(t, "shape") for d in t.shape if d is not None and d > 1}
     sizes |= {d for d in leaves if type(d) is int and 1 < d < 100_000}
-    for probes in (_EQUAL_PROBES, _ROUND_PROBES):
+    for probes in (_EQUAL_PROBES, _ROUND_PROBES, _BINARY_PROBES):
         try:
             return tuple(_probe(fn, args, kwargs, chosen) for chosen in probes)
         except (ValueError, TypeError):
             continue
+    if not fit:
+        return None
     ways = (
         dict(zip(where, values))
         for n in range(1, len(unknown) + 1)

@@ -15,7 +15,7 @@ import numpy as np
 from nacre import ops
 from nacre.core import tree
 from nacre.core.spec import is_computed
-from nacre.core.tensor import KerasTensor, Tensor
+from nacre.core.tensor import KerasTensor, Tensor, as_array
 
 AUTOTUNE = -1
 INFINITE = -1
@@ -298,29 +298,45 @@ class Dataset:
 
     def batch(self, batch_size: int, drop_remainder: bool = False, **kwargs: Any) -> Dataset:
         """`batch_size` elements stacked along a new first axis."""
-        return self._batched("batch", batch_size, drop_remainder, np.stack)
+
+        def stacked(part: list[Any]) -> Any:
+            return tree.map_structure(lambda *leaves: np.stack([np.asarray(x) for x in leaves]), *part)
+
+        return self._batched("batch", batch_size, drop_remainder, stacked)
 
     def padded_batch(
         self,
         batch_size: int,
         padded_shapes: Any = None,
-        padding_values: Any = 0,
+        padding_values: Any = None,
         drop_remainder: bool = False,
         name: str | None = None,
     ) -> Dataset:
-        """As `batch`, with zeros (or `padding_values`, one number) behind what is shorter than the longest."""
+        """As `batch`, with zeros (`padding_values`) behind what is shorter than the longest, or than `padded_shapes`: each
+        for all arrays, or as elements are structured."""
 
-        def stacked(arrays: list[Any]) -> Any:
-            sizes = [max(n) for n in zip(*(a.shape for a in arrays), strict=True)]
-            filling = padding_values or ("" if arrays[0].dtype.kind in "OSU" else 0)
+        def stacked(arrays: list[Any], shape: Any = None, value: Any = None) -> Any:
+            longest = [max(n) for n in zip(*(a.shape for a in arrays), strict=True)]
+            given = [None] * len(longest) if shape is None else [None if n in (None, -1) else int(n) for n in shape]
+            sizes = [n if w is None else w for n, w in zip(longest, given, strict=True)]
+            if any(n > w for n, w in zip(longest, sizes, strict=True)):
+                raise ValueError(f"padded_batch: an element of shape {tuple(longest)} does not fit into {tuple(sizes)}")
+            filling = ("" if arrays[0].dtype.kind in "OSU" else 0) if value is None else np.asarray(value)[()]
             out = np.full((len(arrays), *sizes), filling, arrays[0].dtype)
             for row, a in zip(out, arrays, strict=True):
                 row[tuple(slice(n) for n in a.shape)] = a
             return out
 
-        return self._batched("padded_batch", batch_size, drop_remainder, stacked)
+        def padded(part: list[Any]) -> Any:
+            columns = list(zip(*(tree.flatten(e) for e in part), strict=True))
+            shapes = _per_array(part[0], padded_shapes, lambda s: s is None or all(n is None or np.ndim(n) == 0 for n in s))
+            values = _per_array(part[0], padding_values, lambda v: not isinstance(v, (tuple, list, dict)))
+            arrays = [[np.asarray(x) for x in column] for column in columns]
+            return tree.pack_sequence_as(part[0], [stacked(*c) for c in zip(arrays, shapes, values, strict=True)])
 
-    def _batched(self, what: str, batch_size: int, drop_remainder: bool, stack: Callable[[list[Any]], Any]) -> Dataset:
+        return self._batched("padded_batch", batch_size, drop_remainder, padded)
+
+    def _batched(self, what: str, batch_size: int, drop_remainder: bool, join: Callable[[list[Any]], Any]) -> Dataset:
         size = int(batch_size)
         if size <= 0:
             raise ValueError(f"Dataset.{what}: expected a positive batch_size, got {batch_size}")
@@ -329,7 +345,7 @@ class Dataset:
             elements = iter(self._make())
             while part := list(itertools.islice(elements, size)):
                 if len(part) == size or not drop_remainder:
-                    yield tree.map_structure(lambda *leaves: stack([np.asarray(x) for x in leaves]), *part)
+                    yield join(part)
 
         n = self._length
         return Dataset(batches, None if n is None else n // size if drop_remainder else -(-n // size), self._endless)
@@ -520,8 +536,21 @@ def _in_turns(datasets: Any, turns: Callable[[], Generator[int, bool, None]], st
     return Dataset(elements)
 
 
+def _per_array(element: Any, given: Any, is_one: Callable[[Any], bool]) -> list[Any]:
+    """What is given for each array of an element: once for all, or in its structure."""
+    count = len(tree.flatten(element))
+    if is_one(given):
+        return [given] * count
+    found = [given[k] for k in sorted(given)] if isinstance(given, dict) else list(given)
+    nested = [element[k] for k in sorted(element)] if isinstance(element, dict) else list(element)
+    return [one for e, g in zip(nested, found, strict=True) for one in _per_array(e, g, is_one)]
+
+
 def _arrays(structure: Any) -> Any:
-    """Lists of numbers are one array; tuples and dicts are structure."""
+    """Lists of numbers are one array, of int32 or float32; tuples and dicts are structure."""
+    if isinstance(structure, list):
+        array = np.asarray(structure)
+        return as_array(structure) if array.dtype.kind in "if" else array
     if isinstance(structure, tuple):
         return tuple(_arrays(s) for s in structure)
     if isinstance(structure, dict):

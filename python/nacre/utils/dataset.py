@@ -323,8 +323,8 @@ class Dataset:
                 raise ValueError(f"padded_batch: an element of shape {tuple(longest)} does not fit into {tuple(sizes)}")
             filling = ("" if arrays[0].dtype.kind in "OSU" else 0) if value is None else np.asarray(value)[()]
             out = np.full((len(arrays), *sizes), filling, arrays[0].dtype)
-            for row, a in zip(out, arrays, strict=True):
-                row[tuple(slice(n) for n in a.shape)] = a
+            for i, a in enumerate(arrays):
+                out[i, *(slice(n) for n in a.shape)] = a
             return out
 
         def padded(part: list[Any]) -> Any:

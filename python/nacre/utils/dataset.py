@@ -324,12 +324,12 @@ class Dataset:
             filling = ("" if arrays[0].dtype.kind in "OSU" else 0) if value is None else np.asarray(value)[()]
             out = np.full((len(arrays), *sizes), filling, arrays[0].dtype)
             for i, a in enumerate(arrays):
-                out[i, *(slice(n) for n in a.shape)] = a
+                out[(i, *(slice(n) for n in a.shape))] = a
             return out
 
         def padded(part: list[Any]) -> Any:
             columns = list(zip(*(tree.flatten(e) for e in part), strict=True))
-            shapes = _per_array(part[0], padded_shapes, lambda s: s is None or all(n is None or np.ndim(n) == 0 for n in s))
+            shapes = _per_array(part[0], padded_shapes, _is_shape)
             values = _per_array(part[0], padding_values, lambda v: not isinstance(v, (tuple, list, dict)))
             arrays = [[np.asarray(x) for x in column] for column in columns]
             return tree.pack_sequence_as(part[0], [stacked(*c) for c in zip(arrays, shapes, values, strict=True)])
@@ -534,6 +534,10 @@ def _in_turns(datasets: Any, turns: Callable[[], Generator[int, bool, None]], st
                 return
 
     return Dataset(elements)
+
+
+def _is_shape(given: Any) -> bool:
+    return given is None or (not isinstance(given, dict) and all(n is None or np.ndim(n) == 0 for n in given))
 
 
 def _per_array(element: Any, given: Any, is_one: Callable[[Any], bool]) -> list[Any]:

@@ -54,6 +54,26 @@ def test_modules_are_nacres_own():
     assert out.split() == ["True", "True", "True", "nacre.layers"]
 
 
+def test_there_is_one_of_each_class_under_any_name():
+    out = run(
+        """
+        import keras, tensorflow as tf
+        from keras.src.layers import Layer
+        from keras.src.layers.core.dense import Dense
+        from keras.src.models.functional import Functional
+        from keras.src.backend.config import backend
+        from keras.src import initializers
+        from tensorflow.python.keras.layers import Layer as Another
+        print(Layer is keras.layers.Layer is Another, Dense is keras.layers.Dense, initializers is keras.initializers)
+        try:
+            import keras.layers.nothing
+        except ModuleNotFoundError as error:
+            print(error, error.name)
+        """
+    )
+    assert out.split("\n")[:2] == ["True True True", "No module named 'keras.layers.nothing' keras.layers.nothing"]
+
+
 def test_the_engine_is_the_one_whose_names_a_program_will_use():
     asks = "import os, keras; os.environ['KERAS_BACKEND'] = '{}'; print(keras.backend.backend(), keras.config.backend())"
     assert run(asks.format("torch")).split() == run("import keras; print(keras.config.backend(), 'tensorflow')").split()

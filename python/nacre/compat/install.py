@@ -90,6 +90,10 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
                     return None
                 rest = name[len(prefix) + 1 :]
                 moved = _MOVED.get(rest, rest)
+                if moved.startswith("src."):  # where Keras itself keeps things: the package that hands them out
+                    moved = _MOVED.get(moved[4:], moved[4:])
+                    while not _exists(f"nacre.{moved}") and moved:
+                        moved = moved.rpartition(".")[0]
                 return f"nacre.{moved}" if moved else "nacre"
         root = name.partition(".")[0]
         if (root == "tensorflow" and self.tensorflow) or (root == "jax" and self.jax):
@@ -102,12 +106,9 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         where = self.target(name)
         if where is None:
             return None
-        try:
-            found = importlib.util.find_spec(where)
-        except ModuleNotFoundError:
-            found = None
-        if found is None and not _attribute(where):
-            return None
+        if not _exists(where) and not _attribute(where):
+            # Nobody else may look: under this name a module of nacre would be run a second time.
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         return ModuleSpec(name, self, is_package=True)
 
     def create_module(self, spec: ModuleSpec) -> types.ModuleType:
@@ -122,6 +123,13 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         spec = module.__spec__
         if spec is not None and spec.loader is self:
             module.__spec__ = spec.loader_state
+
+
+def _exists(where: str) -> bool:
+    try:
+        return importlib.util.find_spec(where) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def _attribute(where: str) -> Any:

@@ -74,6 +74,26 @@ def test_there_is_one_of_each_class_under_any_name():
     assert out.split("\n")[:2] == ["True True True", "No module named 'keras.layers.nothing' keras.layers.nothing"]
 
 
+def test_libraries_around_keras_find_what_they_take_from_inside():
+    run(
+        """
+        import keras
+        from keras.src import saving
+        from keras.src.backend import KerasTensor, get_keras_mask, standardize_dtype, any_symbolic_tensors
+        from keras.src.losses.losses import LossFunctionWrapper
+        from keras.src.saving import serialization_lib
+        from keras.src.trainers.data_adapters.data_adapter_utils import class_weight_to_sample_weights
+        from keras.src.utils.backend_utils import in_grain_data_pipeline
+        assert keras.src.utils.tracking.no_automatic_dependency_tracking(len) is len
+        assert KerasTensor is keras.KerasTensor and not in_grain_data_pipeline()
+        x = keras.Input((2,))
+        assert any_symbolic_tensors((x,)) and get_keras_mask(x) is None and issubclass(LossFunctionWrapper, keras.Loss)
+        made = serialization_lib.deserialize_keras_object("relu", module_objects={"relu": keras.layers.ReLU})
+        assert isinstance(made, keras.layers.ReLU)
+        """
+    )
+
+
 def test_the_engine_is_the_one_whose_names_a_program_will_use():
     asks = "import os, keras; os.environ['KERAS_BACKEND'] = '{}'; print(keras.backend.backend(), keras.config.backend())"
     assert run(asks.format("torch")).split() == run("import keras; print(keras.config.backend(), 'tensorflow')").split()

@@ -552,3 +552,34 @@ def test_unknown_sizes_may_have_to_be_halved_often():
             return x[:, ::2, ::2] + keras.ops.repeat(keras.ops.repeat(small, 64, 1), 64, 2)
 
     assert Pyramid()(keras.Input((None, None, 3))).shape == (None, None, None, 3)
+
+
+def test_unknown_sizes_may_be_limited_by_a_table():
+    class Positions(keras.Layer):
+        def build(self, shape):
+            self.table = self.add_weight(shape=(12, shape[-1]))
+
+        def call(self, x):
+            return x + keras.ops.slice(self.table, (0, 0), x.shape[1:])
+
+    assert Positions()(keras.Input((None, 4))).shape == (None, None, 4)
+    with pytest.raises(ValueError, match="does not fit into a tensor"):
+        Positions()(np.ones((1, 13, 4)))
+
+
+def test_attention_may_be_computed_by_a_subclass():
+    class Doubled(layers.MultiHeadAttention):
+        def _compute_attention(self, query, key, value, attention_mask=None, training=None, *more):
+            output, weights = super()._compute_attention(query, key, value, attention_mask, training, *more)
+            return 2 * output, weights
+
+    x = np.random.default_rng(0).normal(size=(2, 4, 6)).astype("float32")
+    mask = np.tril(np.ones((2, 4, 4), "int32"))
+    plain, doubled = layers.MultiHeadAttention(2, 3, use_bias=False), Doubled(2, 3, use_bias=False)
+    expected = plain(x, x, attention_mask=mask)
+    doubled.build(x.shape, x.shape)
+    doubled.set_weights(plain.get_weights())
+    np.testing.assert_allclose(doubled(x, x, attention_mask=mask), 2 * expected, rtol=1e-5)
+    output, weights = doubled(x, x, attention_mask=mask, return_attention_scores=True)
+    np.testing.assert_allclose(output, 2 * expected, rtol=1e-5)
+    assert np.triu(weights[0, 0], 1).max() < 1e-6 and doubled.quantization_mode is None

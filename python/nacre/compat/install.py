@@ -53,6 +53,11 @@ _MOVED = {
     "utils.vis_utils": "utils",
     "preprocessing.image": "preprocessing.image",
 }
+# What under `keras.src` holds more than is public.
+_INTERNALS = (
+    "backend", "backend.common", "backend.config", "distribution", "losses.losses", "saving", "utils.backend_utils",
+    "utils.tracking", "trainers.data_adapters.data_adapter_utils",
+)  # fmt: skip
 # What old programs reach as attributes: tf.keras.layers.experimental.preprocessing.Rescaling. Relative to nacre.
 _ATTRIBUTES = {
     ("layers", "experimental"): "layers",
@@ -61,6 +66,7 @@ _ATTRIBUTES = {
     ("optimizers", "experimental"): "optimizers",
     ("optimizers", "legacy"): "optimizers",
     ("utils", "np_utils"): "utils",
+    ("utils", "tracking"): "compat.internals",
     ("utils", "vis_utils"): "utils",
     ("utils", "generic_utils"): "utils",
 }
@@ -92,6 +98,8 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
                 moved = _MOVED.get(rest, rest)
                 if moved.startswith("src."):  # where Keras itself keeps things: the package that hands them out
                     moved = _MOVED.get(moved[4:], moved[4:])
+                    if moved in _INTERNALS:
+                        return "nacre.compat.internals"
                     while not _exists(f"nacre.{moved}") and moved:
                         moved = moved.rpartition(".")[0]
                 return f"nacre.{moved}" if moved else "nacre"

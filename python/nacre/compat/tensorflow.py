@@ -457,7 +457,7 @@ random = _machinery.module(
     set_seed=nacre.utils.set_random_seed,
     Generator=_machinery.Generator,
 )
-strings, sparse = _strings, _sparse
+strings, sparse, RaggedTensor = _strings, _sparse, _strings.Ragged
 
 
 def _ragged(pylist: Any, dtype: Any = None, **kwargs: Any) -> Any:
@@ -618,6 +618,10 @@ class device:
 
 name_scope = init_scope = control_dependencies = device  # names of operations say nothing, and all happens in order
 group = no_op = _machinery.nothing
+__internal__ = _machinery.module(
+    "__internal__",
+    tracking=_machinery.module("__internal__.tracking", no_automatic_dependency_tracking=lambda method: method),
+)
 version = _machinery.module("version", VERSION=__version__)
 
 

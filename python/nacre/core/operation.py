@@ -18,10 +18,12 @@ from nacre.core.variable import Variable
 # Two sizes tried in place of each unknown one, by axis; what differs between the two results is unknown there, too.
 # Large and prime, so that strides and poolings keep them apart.
 _PROBES = ((997, 1009, 1013, 1019, 1021, 1031, 1033, 1039), (1999, 2003, 2011, 2017, 2027, 2029, 2039, 2053))
-# Where those do not fit: all unknown sizes the same, then sizes that can be cut into equal parts, or halved often.
+# Where those do not fit: all unknown sizes the same, then sizes that can be cut into equal parts, or halved often, then
+# small ones, as for positions that are looked up in a table of few.
 _EQUAL_PROBES = ((997,), (1999,))
 _ROUND_PROBES = (tuple(2520 * i for i in range(1, 9)), tuple(2520 * i for i in range(11, 19)))
 _BINARY_PROBES = (tuple(256 * i for i in range(5, 13)), tuple(256 * i for i in range(21, 29)))
+_SMALL_PROBES = ((3, 5, 7, 11, 13, 17, 19, 23), (4, 8, 9, 10, 12, 14, 15, 16))
 # A size of a shape, in an error's text, that is one of the first.
 _PROBE_NUMBERS = re.compile(rf"(?<=[(\[ ])(?:{'|'.join(map(str, _PROBES[0]))})(?=[,)\]])")
 _MOST_TRIES = 256  # of ways in which unknown sizes may be equal to known ones
@@ -178,7 +180,7 @@ def compute_output_spec(fn: Callable[..., Any], args: Any, kwargs: Any, name: st
     """What `fn` would return for these arguments, as KerasTensors; no arithmetic is done.
 
     The function is traced with concrete sizes in place of each unknown one, twice when there is one. Where it refuses
-    sizes behind the first axis, it gets such that can be halved and cut into parts; with `fit` also sizes that the
+    sizes behind the first axis, it gets such that can be cut into parts, and small ones; with `fit` also sizes that the
     arguments name: in `(None, 3) + (2, None)` the first unknown can only be 2, the second only 3.
     """
     shapes = [t.shape for t in tree.flatten((args, kwargs)) if isinstance(t, KerasTensor)]
@@ -222,7 +224,7 @@ def _fitting(fn: Callable[..., Any], args: Any, kwargs: Any, fit: bool) -> Any:
     unknown = [(i, axis) for i, t in enumerate(tensors) for axis, d in enumerate(t.shape) if d is None]
     sizes = {d for t in leaves if hasattr(t, "shape") for d in t.shape if d is not None and d > 1}
     sizes |= {d for d in leaves if type(d) is int and 1 < d < 100_000}
-    for probes in (_EQUAL_PROBES, _ROUND_PROBES, _BINARY_PROBES):
+    for probes in (_EQUAL_PROBES, _ROUND_PROBES, _BINARY_PROBES, _SMALL_PROBES):
         try:
             return tuple(_probe(fn, args, kwargs, chosen) for chosen in probes)
         except (ValueError, TypeError):

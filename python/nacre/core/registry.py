@@ -239,13 +239,19 @@ def deserialize_keras_object(
     safe_mode: bool = True,
     *,
     package: str | None = None,
+    module_objects: Mapping[str, Any] | None = None,
+    **kwargs: Any,
 ) -> Any:
     """The object that a configuration describes.
 
     Plain values, lists and dicts without a class come back as they are. `package` is where a bare `class_name` without
-    a module is looked for. Marshalled lambdas are refused whatever `safe_mode` says.
+    a module is looked for, `module_objects` has classes by name, whose names alone are configurations, too. Marshalled
+    lambdas are refused whatever `safe_mode` says.
     """
-    with safe_mode_scope(bool(safe_mode)), CustomObjectScope(custom_objects):
+    by_name = {**(module_objects or {}), **(custom_objects or {})}
+    if module_objects is not None and isinstance(config, str) and config in by_name:
+        return by_name[config]() if isinstance(by_name[config], type) else by_name[config]
+    with safe_mode_scope(bool(safe_mode)), CustomObjectScope(by_name):
         return _deserialize(config, package)
 
 

@@ -160,6 +160,11 @@ class Layer(BuiltLayer):
         return self._dtype_policy.compute_dtype  # type: ignore[no-any-return]
 
     @property
+    def quantization_mode(self) -> str | None:
+        """How the weights are quantized: None, they are not."""
+        return self._dtype_policy.quantization_mode  # type: ignore[no-any-return]
+
+    @property
     def input_dtype(self) -> str:
         """The dtype that float inputs are cast to."""
         return self.compute_dtype

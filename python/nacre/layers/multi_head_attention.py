@@ -294,19 +294,31 @@ class MultiHeadAttention(ProjectedAttention):
             (query.shape[1], value.shape[1]),
         )  # fmt: skip
         gate = ops.sigmoid(self._gate_dense(query)) if self.use_gate else None
-        q = self._query_dense(query) * (1.0 / math.sqrt(self.key_dim))
-        k, v = self._key_dense(key), self._value_dense(value)
-        if not return_attention_scores and len(self._attended) == 1 and fits(q, k, self.dropout):
-            output = self._attention(q, k, v, mask, training)
-            return self._output_dense(output if gate is None else output * gate)
-        scores = ops.einsum(self._score_equation, k, q)
+        q, k, v = self._query_dense(query), self._key_dense(key), self._value_dense(value)
+        output, weights = self._compute_attention(q, k, v, mask, training, return_attention_scores)
+        output = self._output_dense(output if gate is None else output * gate)
+        return (output, weights) if return_attention_scores else output
+
+    def _compute_attention(
+        self,
+        query: Any,
+        key: Any,
+        value: Any,
+        attention_mask: Any = None,
+        training: Any = None,
+        return_attention_scores: bool = False,
+    ) -> Any:
+        """What is attended to (N, T, H, V), and the weights; of projected values. Subclasses may call it or replace it."""
+        mask = attention_mask if attention_mask is None else ops.cast(attention_mask, "bool")
+        query = query * (1.0 / math.sqrt(self.key_dim))
+        if not return_attention_scores and len(self._attended) == 1 and fits(query, key, self.dropout):
+            return self._attention(query, key, value, mask, training), None
+        scores = ops.einsum(self._score_equation, key, query)
         if mask is not None:
             mask = mask_for(scores, mask, 2 * len(self._attended))
         weights = self._softmax(scores, mask=mask)
         dropped = self._dropout_layer(weights, training=training) if self.dropout > 0 else weights
-        output = ops.einsum(self._combine_equation, dropped, v)
-        output = self._output_dense(output if gate is None else output * gate)
-        return (output, weights) if return_attention_scores else output
+        return ops.einsum(self._combine_equation, dropped, value), weights
 
     def compute_output_shape(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> Any:
         """(N, T, D), or with the given `output_shape`."""

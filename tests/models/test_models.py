@@ -325,3 +325,26 @@ def test_a_sequential_model_is_not_built_without_a_shape():
     model = keras.Sequential([keras.layers.Dense(2)])
     model.build()
     assert not model.weights and model(np.ones((1, 3), "float32")).shape == (1, 2) and len(model.weights) == 2
+
+
+def test_compiling_again_keeps_what_is_not_given():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=["mae"])
+    model.compile("adam")
+    x = np.ones((4, 3), "float32")
+    assert sorted(model.fit(x, x[:, :1], verbose=0).history) == ["loss", "mae"] and model.loss == "mse"
+
+    class OwnLoss(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense, self.loss = keras.layers.Dense(1), keras.losses.MeanAbsoluteError()
+
+        def call(self, x):
+            return self.dense(x)
+
+        def compute_loss(self, x, y, y_pred, sample_weight=None, training=True):
+            return self.loss(y, y_pred)
+
+    model = OwnLoss()
+    model.compile("sgd")
+    assert np.isfinite(model.fit(x, x[:, :1], verbose=0).history["loss"]).all()

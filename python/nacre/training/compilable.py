@@ -108,16 +108,15 @@ class Compilable(Layer):
         """
         names = getattr(self, "output_names", None)
         compiled_optimizer = optimizers.get(optimizer) if optimizer is not None else None
-        compile_loss = None if loss is None else CompileLoss(loss, loss_weights, output_names=names)
-        compile_metrics = None
+        # Without a loss, or without metrics, those of an earlier call stay, and what the model calls its `loss`.
+        if loss is not None:
+            _set(self, "loss", loss)
+            _set(self, "_compile_loss", CompileLoss(loss, loss_weights, output_names=names))
         if metrics is not None or weighted_metrics is not None:
-            compile_metrics = CompileMetrics(metrics, weighted_metrics, output_names=names)
+            _set(self, "_compile_metrics", CompileMetrics(metrics, weighted_metrics, output_names=names))
         check_count("steps_per_execution", steps_per_execution, 1, none=False)
         for name, value in (
             ("optimizer", compiled_optimizer),
-            ("loss", loss),
-            ("_compile_loss", compile_loss),
-            ("_compile_metrics", compile_metrics),
             ("_loss_tracker", Mean(name="loss")),
             ("_run_eagerly", bool(run_eagerly)),
             ("_jit_compile", jit_compile),

@@ -65,9 +65,8 @@ def test_evaluate_gives_a_number_a_list_or_a_dict(model: Any) -> None:
     values = model.evaluate(C.X, C.Y, verbose=0)
     logs = model.evaluate(C.X, C.Y, verbose=0, return_dict=True)
     assert values == [logs["loss"], logs["accuracy"]]
-    plain = keras.models.clone_model(model)
-    plain.compile("sgd", C.SPARSE)
-    assert type(plain.evaluate(C.X, C.Y, verbose=0)) is float
+    model.compile("sgd", C.SPARSE, metrics=[])
+    assert type(model.evaluate(C.X, C.Y, verbose=0)) is float
 
 
 def test_predict_keeps_the_structure_and_the_rows() -> None:

@@ -148,3 +148,14 @@ def test_files_of_lines_may_be_named_by_an_element(tmp_path):
     lines = files.interleave(lambda path: tf.data.TextLineDataset(path).skip(1), cycle_length=2)
     assert values(lines) == ["a1", "b1", "a2", "b2"]
     assert tf.tile(tf.constant([[1, 2]]), [2.0, tf.constant(1)]).shape == (2, 2)
+
+
+def test_functions_of_python_return_as_many_values_as_their_dtypes():
+    x = tf.constant([[1, 2], [3, 4]])
+    assert tf.py_function(lambda a: a + 1, [x], tf.float32).dtype == "float32"
+    (found,) = tf.numpy_function(lambda a: a * 2, [x], [tf.int64])
+    assert found.dtype == "int64" and found.numpy().tolist() == [[2, 4], [6, 8]]
+    a, b = tf.py_function(lambda a: (a.numpy().sum(), "text"), [x], (tf.int32, tf.string))
+    assert a.numpy() == 10 and b.numpy() == b"text"
+    with pytest.raises(ValueError):
+        tf.py_function(lambda a: (a, a), [x], [tf.int32])

@@ -302,14 +302,23 @@ def tensor_scatter_nd_update(tensor: Any, indices: Any, updates: Any, name: str 
     return ops.scatter_update(tensor, indices, updates)
 
 
+def _returned(found: Any, dtypes: Any) -> Any:
+    """What a function returned, as these dtypes: as a list where they are one."""
+    if isinstance(dtypes, (list, tuple)):
+        each = list(found) if isinstance(found, (list, tuple)) else [] if found is None else [found]
+        return [_returned(x, dtype) for x, dtype in zip(each, dtypes, strict=True)]
+    value = _dataset.as_values(found)
+    return value if dtypes is None or isinstance(value, _dataset.Text) else ops.cast(value, dtypes)
+
+
 def py_function(func: Callable[..., Any], inp: Any, Tout: Any = None, name: str | None = None) -> Any:
-    """`func` of values."""
-    return func(*inp)
+    """`func` of values, as the dtypes `Tout`: a list of results where that is a list."""
+    return _returned(func(*inp), Tout)
 
 
-def numpy_function(func: Callable[..., Any], inp: Any, Tout: Any = None, name: str | None = None) -> Any:
-    """`func` of NumPy arrays."""
-    return _dataset.as_values(func(*(np.asarray(x) for x in inp)))
+def numpy_function(func: Callable[..., Any], inp: Any, Tout: Any = None, name: str | None = None, **_: Any) -> Any:
+    """`func` of NumPy arrays, as the dtypes `Tout`: a list of results where that is a list."""
+    return _returned(func(*(x.numpy() if hasattr(x, "numpy") else np.asarray(x) for x in inp)), Tout)
 
 
 def _scattered(how: str) -> Callable[..., Any]:

@@ -63,3 +63,31 @@ def test_grey_images_stretch_to_255_and_no_further():
     rng = np.random.default_rng(0)
     modes = {array_to_img(rng.uniform(-3, 9, (28, 28, 1)).astype("float32")).mode for _ in range(50)}
     assert modes == {"L"}
+
+
+def test_pictures_that_a_table_names(tmp_path):
+    pd = pytest.importorskip("pandas")
+    pytest.importorskip("PIL")
+    for i in range(6):
+        keras.utils.save_img(tmp_path / f"{i}.png", np.full((5, 4, 3), 10 * i, "uint8"), scale=False)
+    table = pd.DataFrame({"file": [f"{i}.png" for i in range(6)] + ["no.png"], "kind": list("abcabca"), "v": range(7)})
+    table["w"] = 0.5
+    table["both"] = [["a", "b"]] + [["c"]] * 6
+    make = image.ImageDataGenerator(validation_split=0.5).flow_from_dataframe
+    same = {"directory": tmp_path, "x_col": "file", "target_size": (5, 4), "batch_size": 4, "shuffle": False}
+    with pytest.warns(UserWarning, match='Found 1 invalid image filename.* in x_col="file"'):
+        flow = make(table, y_col="kind", weight_col="w", **same)
+    x, y, w = next(flow)
+    assert x[:, 0, 0, 0].tolist() == [0, 10, 20, 30] and y.tolist() == np.eye(3)[[0, 1, 2, 0]].tolist() and w[0] == 0.5
+    assert flow.class_indices == {"a": 0, "b": 1, "c": 2} and flow.samples == 6 and flow.filenames[-1] == "5.png"
+    table = table.iloc[:6]
+    assert next(make(table, y_col="both", **same))[1][0].tolist() == [1, 1, 0]
+    assert next(make(table, y_col="v", class_mode="raw", subset="training", **same))[1].tolist() == [3, 4, 5]
+    first, second = next(make(table, y_col=["v", "w"], class_mode="multi_output", **same))[1]
+    assert first.tolist() == [0, 1, 2, 3] and second.tolist() == [0.5] * 4
+    assert next(make(table, y_col="kind", class_mode="binary", classes=["b", "c"], **same))[1].tolist() == [0, 1, 0, 1]
+    assert next(make(table, class_mode=None, **same)).shape == (4, 5, 4, 3)
+    with pytest.raises(ValueError, match="there must be 2 classes. Found 3"):
+        make(table, y_col="kind", class_mode="binary", **same)
+    with pytest.raises(TypeError, match="values must be strings"):
+        make(table, y_col="v", **same)

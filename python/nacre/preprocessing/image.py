@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -247,23 +248,114 @@ class ImageDataGenerator:
             labels += [number] * len(kept)
         print(f"Found {len(files)} images belonging to {len(names)} classes.")
         numbers = np.array(labels, dtype=int)
-
-        def make(rows: Any, rng: Any) -> Any:
-            loaded = (img_to_array(load_img(files[i], color_mode, target_size, interpolation)) for i in rows)
-            batch = np.stack([self.standardize(self._change(p, rng)) for p in loaded])
-            if class_mode is None:
-                return batch
-            if class_mode == "input":
-                return batch, batch.copy()
-            y = numbers[rows]
-            if class_mode == "categorical":
-                return batch, to_categorical(y, len(names)).astype("float32")
-            return batch, y.astype("float32")
-
-        flow = _Flow(len(files), batch_size, shuffle, seed, make)
+        hot = to_categorical(numbers, len(names)).astype("float32") if class_mode == "categorical" else None
+        targets = {"categorical": hot, None: None, "input": "input"}.get(class_mode, numbers.astype("float32"))
+        flow = self._of_files(files, targets, None, target_size, color_mode, interpolation, batch_size, shuffle, seed)
         flow.class_indices = {name: i for i, name in enumerate(names)}  # type: ignore[attr-defined]
         flow.classes, flow.filenames = numbers, [str(f.relative_to(root)) for f in files]  # type: ignore[attr-defined]
         return flow
+
+    def flow_from_dataframe(
+        self,
+        dataframe: Any,
+        directory: Any = None,
+        x_col: str = "filename",
+        y_col: Any = "class",
+        weight_col: str | None = None,
+        target_size: tuple[int, int] = (256, 256),
+        color_mode: str = "rgb",
+        classes: Any = None,
+        class_mode: str | None = "categorical",
+        batch_size: int = 32,
+        shuffle: bool = True,
+        seed: int | None = None,
+        save_to_dir: Any = None,
+        save_prefix: str = "",
+        save_format: str = "png",
+        subset: str | None = None,
+        interpolation: str = "nearest",
+        validate_filenames: bool = True,
+        **kwargs: Any,
+    ) -> _Flow:
+        """Batches of changed pictures whose files a table names in column `x_col`, with what its other columns say.
+
+        Args:
+            directory: the folder that the names are relative to. y_col: the column of the targets; several of them for
+                `class_mode` "multi_output". weight_col: that of the sample weights.
+            class_mode: "categorical" (names of classes, or lists of them), "binary", "sparse", "raw" (the values as
+                they are), "multi_output", "input" or None.
+            validate_filenames: whether names of files that are not there are left out.
+        """
+        modes = ("binary", "categorical", "input", "multi_output", "raw", "sparse", None)
+        if class_mode not in modes:
+            raise ValueError(f"Invalid class_mode: {class_mode}; expected one of: {set(modes)}")
+        if class_mode == "multi_output" and not isinstance(y_col, list):
+            raise TypeError(f'If class_mode="{class_mode}", y_col must be a list. Received {type(y_col).__name__}.')
+        if not all(isinstance(name, str) for name in dataframe[x_col]):
+            raise TypeError(f"All values in column x_col={x_col} must be strings.")
+        files = [Path(directory or "", name) for name in dataframe[x_col]]
+        kept = [i for i, f in enumerate(files) if not validate_filenames or (f.suffix.lower() in _ENDINGS and f.is_file())]
+        if len(kept) < len(files):
+            warnings.warn(
+                f'Found {len(files) - len(kept)} invalid image filename(s) in x_col="{x_col}". These filename(s) will be '
+                "ignored.",
+                stacklevel=2,
+            )
+        names: list[str] = []
+        if class_mode in ("binary", "categorical", "sparse"):
+            given = [[v] if isinstance(v, str) else v for v in dataframe[y_col]]
+            if not all(isinstance(v, (list, tuple)) for v in given):
+                raise TypeError(f'If class_mode="{class_mode}", y_col="{y_col}" column values must be strings.')
+            names = list(dict.fromkeys(classes)) if classes else sorted({name for v in given for name in v})
+            if class_mode == "binary" and len(names) != 2:
+                raise ValueError(f'If class_mode="binary" there must be 2 classes. Found {len(names)} classes.')
+            kept = [i for i in kept if any(name in names for name in given[i])]
+        kept = [kept[i] for i in self._part(len(kept), subset)]
+
+        def column(name: Any) -> np.ndarray[Any, Any]:
+            return np.array(dataframe[name].iloc[kept].tolist())
+
+        numbers = [[names.index(name) for name in given[i] if name in names] for i in kept] if names else []
+        targets: Any = {None: None, "input": "input"}.get(class_mode)
+        if class_mode == "categorical":
+            targets = np.zeros((len(kept), len(names)), "float32")
+            for row, several in zip(targets, numbers, strict=True):
+                row[several] = 1.0
+        elif names:
+            targets = np.array([n[0] for n in numbers], "float32")
+        elif class_mode == "raw":
+            targets = dataframe[y_col].iloc[kept].to_numpy()
+        elif class_mode == "multi_output":
+            targets = [column(name) for name in y_col]
+        of = f" belonging to {len(names)} classes." if names else "."
+        print(f"Found {len(kept)} {'' if validate_filenames else 'non-'}validated image filenames{of}")
+        weights = column(weight_col) if weight_col else None
+        chosen = [files[i] for i in kept]
+        flow = self._of_files(chosen, targets, weights, target_size, color_mode, interpolation, batch_size, shuffle, seed)
+        flow.class_indices = {name: i for i, name in enumerate(names)}  # type: ignore[attr-defined]
+        flow.classes = [n[0] if len(n) == 1 else n for n in numbers]  # type: ignore[attr-defined]
+        flow.filenames = dataframe[x_col].iloc[kept].tolist()  # type: ignore[attr-defined]
+        flow.filepaths, flow.labels = [str(f) for f in chosen], targets if not names else flow.classes  # type: ignore[attr-defined]
+        return flow
+
+    def _of_files(
+        self, files: Any, targets: Any, weights: Any, size: Any, color_mode: str, interpolation: str, batch_size: int,
+        shuffle: bool, seed: int | None,
+    ) -> _Flow:  # fmt: skip
+        """Batches of these files with their targets: an array, a list of such, "input" for the pictures, or None."""
+
+        def make(rows: Any, rng: Any) -> Any:
+            loaded = (img_to_array(load_img(files[i], color_mode, size, interpolation)) for i in rows)
+            batch = np.stack([self.standardize(self._change(p, rng)) for p in loaded])
+            if targets is None:
+                return batch
+            if isinstance(targets, list):
+                y: Any = [t[rows] for t in targets]
+            else:
+                y = batch.copy() if isinstance(targets, str) else targets[rows]
+            return (batch, y) if weights is None else (batch, y, weights[rows])
+
+        return _Flow(len(files), batch_size, shuffle, seed, make)
 
 
 def _affine(x: Any, matrix: Any, shift: tuple[float, float], fill: str, cval: float) -> Any:

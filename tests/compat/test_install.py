@@ -95,7 +95,9 @@ def test_libraries_around_keras_find_what_they_take_from_inside():
 
 
 def test_the_engine_is_the_one_whose_names_a_program_will_use():
-    asks = "import os, keras; os.environ['KERAS_BACKEND'] = '{}'; print(keras.backend.backend(), keras.config.backend())"
+    asks = (
+        "import os, keras; os.environ['KERAS_BACKEND'] = '{}'; print(keras.backend.backend(), keras.config.backend())"
+    )
     assert run(asks.format("torch")).split() == run("import keras; print(keras.config.backend(), 'tensorflow')").split()
     assert run(asks.format("jax")).split() == ["tensorflow"] * 2
     assert run("nacre.install_as_keras(jax=True)\n" + asks.format("jax")).split() == ["jax"] * 2

@@ -1,4 +1,4 @@
-"""Names of TensorFlow that programs around Keras use beside those of the guides. Numbers are those of TensorFlow 2.21."""
+"""Names of TensorFlow that programs use beside those of the guides. Numbers are those of TensorFlow 2.21."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,9 @@ def test_edges_parts_and_boxes_of_pictures():
     edges = np.ravel(tf.image.sobel_edges(PICTURES))
     np.testing.assert_allclose(edges[[20, 21, 60, 61, 140]], [0, 0, 0, 1.36, 0], atol=1e-5)
     np.testing.assert_allclose(tf.image.total_variation(PICTURES), [24.02, 24.22], rtol=1e-5)
-    parts = tf.image.crop_and_resize(PICTURES, [[0.1, 0.2, 0.7, 0.9], [-0.2, 0.1, 1.2, 0.5]], [0, 1], (2, 3), "bilinear", 9)
+    parts = tf.image.crop_and_resize(
+        PICTURES, [[0.1, 0.2, 0.7, 0.9], [-0.2, 0.1, 1.2, 0.5]], [0, 1], (2, 3), "bilinear", 9
+    )
     np.testing.assert_allclose(parts[0, ..., 0], [[0.268, 0.629, 0.51], [0.444, 0.385, 0.686]], atol=1e-5)
     assert (parts[1].numpy() == 9).all()
     boxes = np.array([[0, 0, 2, 2], [0, 0, 2, 1.9], [5, 5, 6, 6], [1, 1, 3, 3]])
@@ -60,7 +62,9 @@ def test_shapes_and_dtypes_answer_in_models_as_outside():
     x = tf.constant([[1.0, 2.0]])
     assert x.shape.as_list() == [1, 2] and x.shape.rank == 2 and x.shape == (1, 2) and x.shape.num_elements() == 2
     assert x.dtype == tf.float32 == "float32" and x.dtype.is_floating and x.dtype.max == np.finfo(np.float32).max
-    assert tf.as_dtype(np.int64).name == "int64" and tf.int32.min == -(2**31) and tf.float16.as_numpy_dtype is np.float16
+    assert (
+        tf.as_dtype(np.int64).name == "int64" and tf.int32.min == -(2**31) and tf.float16.as_numpy_dtype is np.float16
+    )
 
     class Pairs(layers.Layer):
         def call(self, x):
@@ -121,7 +125,7 @@ def test_padded_batches_have_their_own_shapes_and_values():
     pairs = tf.data.Dataset.from_generator(
         lambda: iter([([1, 2], [[1.0, 2.0]], 3), ([3], [[3.0, 4.0], [5.0, 6.0]], 4)]), (tf.int32, tf.float32, tf.int64)
     )
-    (a, b, c), = pairs.padded_batch(2, padded_shapes=([3], [None, 2], []), padding_values=(-1, 0.5, 0))
+    ((a, b, c),) = pairs.padded_batch(2, padded_shapes=([3], [None, 2], []), padding_values=(-1, 0.5, 0))
     assert a.numpy().tolist() == [[1, 2, -1], [3, -1, -1]] and c.numpy().tolist() == [3, 4]
     assert b.numpy().tolist() == [[[1, 2], [0.5, 0.5]], [[3, 4], [5, 6]]]
     named = tf.data.Dataset.from_tensor_slices({"x": [[1.0, 2.0]], "y": [1]})
@@ -137,7 +141,7 @@ def test_lines_of_tables_are_columns():
     x, y = tf.io.decode_csv(["1,2", "3,4"], [0.0, tf.constant([], tf.float32)])
     assert x.numpy().tolist() == [1, 3] and y.numpy().tolist() == [2, 4]
     for line, defaults in (("1,", [0.0, tf.constant([], tf.float32)]), ("1", [0.0, 0.0])):
-        with pytest.raises(ValueError, match="must have a value|expected 2 values"):
+        with pytest.raises(ValueError, match=r"must have a value|expected 2 values"):
             tf.io.decode_csv(line, defaults)
 
 

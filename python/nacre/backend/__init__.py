@@ -29,8 +29,9 @@ _OPS = (
 )
 _OTHERS = (
     "arange argmax argmin batch_dot batch_flatten batch_get_value batch_normalization batch_set_value bias_add "
-    "cast_to_floatx clip concatenate constant conv1d conv2d conv2d_transpose conv3d count_params ctc_batch_cost ctc_decode cumprod "
-    "cumsum depthwise_conv2d dot dropout dtype equal eval expand_dims eye flatten foldl foldr gather get_value "
+    "cast_to_floatx clip concatenate constant conv1d conv2d conv2d_transpose conv3d count_params ctc_batch_cost "
+    "ctc_decode cumprod cumsum depthwise_conv2d dot dropout dtype equal eval expand_dims eye flatten foldl foldr "
+    "gather get_value "
     "gradients greater greater_equal hard_sigmoid in_top_k int_shape is_sparse l2_normalize less less_equal map_fn "
     "maximum minimum moving_average_update name_scope not_equal one_hot ones ones_like permute_dimensions pool2d pow "
     "random_bernoulli random_normal random_uniform relu repeat repeat_elements reshape resize_images reverse rnn "

@@ -22,7 +22,7 @@ from nacre.callbacks.monitors import working_optimizers
 
 def masked_crc(data: bytes) -> int:
     """The CRC-32C of `data`, rotated and shifted as TensorFlow's records want it."""
-    crc = _core.crc32c(data)
+    crc: int = _core.crc32c(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 

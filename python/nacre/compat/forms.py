@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -198,7 +199,9 @@ def conv2d_transpose(
         raise ValueError("conv2d_transpose: expected data_format 'NHWC' and no dilations")
     sizes = np.ravel(output_shape)
     shape = sizes if len(sizes) == 4 else (0, *_sizes(output_shape), 0)
-    return older.conv2d_transpose(ops.convert_to_tensor(input), filters, shape, _sizes(strides), padding, "channels_last")
+    return older.conv2d_transpose(
+        ops.convert_to_tensor(input), filters, shape, _sizes(strides), padding, "channels_last"
+    )
 
 
 def depthwise_conv2d(
@@ -252,9 +255,66 @@ def _segment_mean(data: Any, segment_ids: Any, num_segments: int, name: str | No
     return total / ops.reshape(ops.maximum(count, 1), (-1, *[1] * (total.ndim - 1)))
 
 
+def unique(x: Any, out_idx: Any = "int32", name: str | None = None) -> tuple[Any, Any]:
+    """The different values in the order of their first place, and for each element the number of its value."""
+    array = np.asarray(x)
+    _, first, back = np.unique(array, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    number = np.empty_like(order)
+    number[order] = np.arange(len(order))
+    return ops.convert_to_tensor(array[np.sort(first)]), ops.convert_to_tensor(number[back.ravel()], out_idx)
+
+
+def unique_with_counts(x: Any, out_idx: Any = "int32", name: str | None = None) -> tuple[Any, Any, Any]:
+    """As `unique`, and how often each value is there."""
+    values, places = unique(x, out_idx)
+    return values, places, ops.cast(ops.bincount(places, minlength=values.shape[0]), out_idx)
+
+
+def dynamic_partition(data: Any, partitions: Any, num_partitions: int, name: str | None = None) -> list[Any]:
+    """The elements of each of the parts that `partitions` numbers."""
+    part = np.asarray(partitions)
+    data = ops.convert_to_tensor(data)
+    return [data[ops.convert_to_tensor(part == i)] for i in builtins.range(num_partitions)]
+
+
+def foldl(fn: Callable[..., Any], elems: Any, initializer: Any = None, **kwargs: Any) -> Any:
+    """`fn(so far, element)` along the first axis, from `initializer` or the first element."""
+    parts = ops.unstack(ops.convert_to_tensor(elems))
+    return functools.reduce(fn, parts if initializer is None else [initializer, *parts])
+
+
+def case(pred_fn_pairs: Any, default: Any = None, exclusive: Any = False, **kwargs: Any) -> Any:
+    """What the function of the first condition that holds returns; that of `default` where none does."""
+    rest = default
+    for condition, fn in reversed(list(pred_fn_pairs)):
+        rest = functools.partial(ops.cond, condition, fn, rest or fn)
+    return rest()
+
+
+def switch_case(branch_index: Any, branch_fns: Any, default: Any = None, name: str | None = None) -> Any:
+    """What the function of that number returns."""
+    return ops.switch(branch_index, [fn[1] if isinstance(fn, tuple) else fn for fn in branch_fns])
+
+
+def searchsorted(sorted_sequence: Any, values: Any, side: str = "left", out_type: Any = "int32", **kwargs: Any) -> Any:
+    """Where each value would be put in, in order."""
+    return ops.cast(ops.searchsorted(sorted_sequence, values, side), out_type)
+
+
+def _scattered(how: str) -> Callable[..., Any]:
+    def scatter(tensor: Any, indices: Any, updates: Any, name: str | None = None) -> Any:
+        return ops.scatter_update(tensor, indices, updates, how)
+
+    return scatter
+
+
 SEGMENTS = {f"unsorted_segment_{name}": _segments(name) for name in ("sum", "max", "min", "prod")}
 SEGMENTS["unsorted_segment_mean"] = _segment_mean
 FORMS = {
     f.__name__: f
-    for f in (argmax, argmin, cumsum, matmul, one_hot, pad, sort, argsort, where, eye, range, slice, gather, gather_nd, tile)
-} | {"scan": scan}  # fmt: skip
+    for f in (argmax, argmin, cumsum, matmul, one_hot, pad, sort, argsort, where, eye, range, slice, gather, gather_nd,
+              tile)
+} | {
+    f.__name__: f for f in (scan, unique, unique_with_counts, dynamic_partition, foldl, case, switch_case, searchsorted)
+} | {f"tensor_scatter_nd_{how}": _scattered(how) for how in ("add", "max", "min")}  # fmt: skip

@@ -165,8 +165,8 @@ def install_as_keras(tensorflow: bool = False, jax: bool = False) -> None:
     With `tensorflow=True`, `tensorflow.keras` is nacre as well, and `tensorflow` has the few names around it that
     tutorials use (`tf.constant`, `tf.random.normal`, `tf.GradientTape`, `tf.data.Dataset`, ...). With `jax=True`, `jax`
     has what training loops for Keras on JAX use (`jax.value_and_grad`, `jax.jit`, `jax.numpy`). Call it before
-    anything imports Keras. `keras.__version__` is that of the Keras whose API this is, and `keras.config.backend()` says
-    the engine whose names are there, the one in the environment variable KERAS_BACKEND where both are.
+    anything imports Keras. `keras.__version__` is that of the Keras whose API this is, and `keras.config.backend()`
+    says the engine whose names are there, the one in the environment variable KERAS_BACKEND where both are.
 
     Raises ImportError when the real library has been imported already.
     """

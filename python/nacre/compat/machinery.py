@@ -152,11 +152,11 @@ class TestCase(unittest.TestCase):
 
     main = staticmethod(unittest.main)
 
-    def assertAllClose(self, a: Any, b: Any, rtol: float = 1e-6, atol: float = 1e-6, msg: str = "") -> None:  # noqa: N802
+    def assertAllClose(self, a: Any, b: Any, rtol: float = 1e-6, atol: float = 1e-6, msg: str = "") -> None:
         """Whether all numbers are near each other."""
         np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol, atol, err_msg=msg)
 
-    def assertAllEqual(self, a: Any, b: Any, msg: str = "") -> None:  # noqa: N802
+    def assertAllEqual(self, a: Any, b: Any, msg: str = "") -> None:
         """Whether all elements are equal."""
         np.testing.assert_array_equal(np.asarray(a), np.asarray(b), msg)
 

@@ -52,7 +52,8 @@ def read_file(filename: Any, name: str | None = None) -> Text:
 
 def write_file(filename: Any, contents: Any, name: str | None = None) -> None:
     """A file of these bytes, in folders that are made where they are not there."""
-    path, data = Path(file_name(filename)), np.asarray(contents, object)[()]
+    path = Path(file_name(filename))
+    data: Any = np.asarray(contents, object)[()]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data.encode() if isinstance(data, str) else data)
 
@@ -332,7 +333,7 @@ for _draws in (
 
 
 def sobel_edges(image: Any) -> Any:
-    """Differences down and to the right of pictures (N, H, W, C), weighted over three rows or columns: (N, H, W, C, 2)."""
+    """Differences down and to the right of pictures (N, H, W, C), over three rows or columns: (N, H, W, C, 2)."""
     x = ops.pad(ops.convert_to_tensor(image), ((0, 0), (1, 1), (1, 1), (0, 0)), "reflect")
     down = x[:, 2:] - x[:, :-2]
     right = x[:, :, 2:] - x[:, :, :-2]
@@ -359,8 +360,8 @@ def crop_and_resize(
     image: Any, boxes: Any, box_indices: Any, crop_size: Any, method: str = "bilinear",
     extrapolation_value: float = 0.0, name: str | None = None,
 ) -> Any:  # fmt: skip
-    """Parts (n, *crop_size, C) of pictures (N, H, W, C): boxes (n, 4) of edges in 0..1, top, left, bottom, right, each of
-    the picture that `box_indices` says."""
+    """Parts (n, *crop_size, C) of pictures (N, H, W, C): boxes (n, 4) of edges in 0..1, top, left, bottom, right, each
+    of the picture that `box_indices` says."""
     x = ops.cast(image, "float32")
     boxes, of = np.asarray(boxes, np.float64), np.asarray(box_indices)
     places = []
@@ -387,7 +388,7 @@ def non_max_suppression(
     low, high = np.minimum(corners[:, :2], corners[:, 2:]), np.maximum(corners[:, :2], corners[:, 2:])
     area = (high - low).prod(1)
     waiting = np.argsort(-score, kind="stable")
-    waiting, kept = waiting[score[waiting] > score_threshold], []
+    waiting, kept = waiting[score[waiting] > score_threshold], list[Any]()
     while len(waiting) and len(kept) < int(max_output_size):
         best, waiting = waiting[0], waiting[1:]
         kept.append(best)

@@ -55,7 +55,7 @@ def fields(data: bytes) -> Iterator[tuple[int, Any]]:
 class _Message:
     """What is written as bytes and read back from them."""
 
-    def SerializeToString(self, **kwargs: Any) -> bytes:  # noqa: N802  # their names
+    def SerializeToString(self, **kwargs: Any) -> bytes:  # their names
         """The bytes of the message."""
         raise NotImplementedError
 
@@ -64,13 +64,13 @@ class _Message:
         raise NotImplementedError
 
     @classmethod
-    def FromString(cls, serialized: Any) -> Any:  # noqa: N802
+    def FromString(cls, serialized: Any) -> Any:
         """The message of these bytes."""
         made = cls()
         made.ParseFromString(serialized)
         return made
 
-    def ParseFromString(self, serialized: Any) -> int:  # noqa: N802
+    def ParseFromString(self, serialized: Any) -> int:
         """Becomes the message of these bytes, as many as it says."""
         data: Any = np.asarray(serialized, object)[()]
         self.__init__()  # type: ignore[misc]
@@ -79,7 +79,7 @@ class _Message:
         return len(data)
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.SerializeToString() == other.SerializeToString()  # type: ignore[attr-defined]
+        return type(self) is type(other) and self.SerializeToString() == other.SerializeToString()
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -178,7 +178,7 @@ class Feature(_Parts):
 
     parts: ClassVar[Any] = {"bytes_list": BytesList, "float_list": FloatList, "int64_list": Int64List}
 
-    def WhichOneof(self, group: str = "kind") -> str | None:  # noqa: N802
+    def WhichOneof(self, group: str = "kind") -> str | None:
         """The name of the list that is there."""
         return next((name for name in self.parts if self._has(name)), None)
 
@@ -291,7 +291,9 @@ def _records(path: str, options: TFRecordOptions) -> Iterator[Any]:
             except (MemoryError, OverflowError):
                 body = b""
             if not known or masked_crc(body[:size]) != int.from_bytes(body[size:], "little") or len(body) != size + 4:
-                raise ValueError(f"{path}: the checksum of record {number} is wrong: the file is damaged, or has no records")
+                raise ValueError(
+                    f"{path}: the checksum of record {number} is wrong: the file is damaged, or has no records"
+                )
             yield scalar(body[:size])
 
 
@@ -485,7 +487,17 @@ def decode_raw(input_bytes: Any, out_type: Any, little_endian: bool = True, **kw
     return as_values(np.stack(rows).reshape(*texts.shape, -1).astype(out_type))
 
 
-MESSAGES = [BytesList, FloatList, Int64List, Feature, Features, FeatureList, FeatureLists, Example, SequenceExample]
+MESSAGES: list[Any] = [
+    BytesList,
+    FloatList,
+    Int64List,
+    Feature,
+    Features,
+    FeatureList,
+    FeatureLists,
+    Example,
+    SequenceExample,
+]
 READING: list[Any] = [
     TFRecordOptions, TFRecordWriter, FixedLenFeature, FixedLenSequenceFeature, VarLenFeature, parse_example,
     parse_single_example, parse_single_sequence_example, serialize_tensor, parse_tensor, decode_raw,

@@ -130,8 +130,8 @@ def decode_csv(
     select_cols: Sequence[int] | None = None,
     name: str | None = None,
 ) -> list[Any]:
-    """The columns of lines of comma-separated values, each in the shape of `records`: see `CsvDataset`; an empty default
-    says the dtype of a column that must be complete."""
+    """The columns of lines of comma-separated values, each in the shape of `records`: see `CsvDataset`; an empty
+    default says the dtype of a column that must be complete."""
     texts = np.asarray(records, object)
     lines = [line.decode() if isinstance(line, bytes) else str(line) for line in texts.ravel()]
     quoting: Any = csv.QUOTE_MINIMAL if use_quote_delim else csv.QUOTE_NONE
@@ -139,7 +139,9 @@ def decode_csv(
     places = list(range(len(record_defaults)) if select_cols is None else select_cols)
     wrong = next((r for r in rows if len(r) <= max(places) or (select_cols is None and len(r) != len(places))), None)
     if wrong is not None or len(rows) != len(lines) or len(places) != len(record_defaults):
-        raise ValueError(f"decode_csv: expected {len(record_defaults)} values in each of {len(lines)} lines, got {wrong}")
+        raise ValueError(
+            f"decode_csv: expected {len(record_defaults)} values in each of {len(lines)} lines, got {wrong}"
+        )
     defaults = [getattr(d, "dtype", "float32") if np.size(d) == 0 else d for d in record_defaults]
     columns = [_column(str(p), [r[p] for r in rows], d, na_value) for p, d in zip(places, defaults, strict=True)]
     return [as_values(column.reshape(texts.shape)) for column in columns]

@@ -6,7 +6,6 @@ import functools as _functools
 import logging as _logging
 import sys as _sys
 import types as _types
-from builtins import range as range_
 from builtins import slice as slice_
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -212,53 +211,6 @@ def boolean_mask(tensor: Any, mask: Any, axis: int | None = None, name: str | No
     return ops.convert_to_tensor(tensor)[(*before, ops.convert_to_tensor(mask, "bool"))]
 
 
-def unique(x: Any, out_idx: Any = "int32", name: str | None = None) -> tuple[Any, Any]:
-    """The different values in the order of their first place, and for each element the number of its value."""
-    array = np.asarray(x)
-    _, first, back = np.unique(array, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    number = np.empty_like(order)
-    number[order] = np.arange(len(order))
-    return ops.convert_to_tensor(array[np.sort(first)]), ops.convert_to_tensor(number[back.ravel()], out_idx)
-
-
-def unique_with_counts(x: Any, out_idx: Any = "int32", name: str | None = None) -> tuple[Any, Any, Any]:
-    """As `unique`, and how often each value is there."""
-    values, places = unique(x, out_idx)
-    return values, places, ops.cast(ops.bincount(places, minlength=values.shape[0]), out_idx)
-
-
-def dynamic_partition(data: Any, partitions: Any, num_partitions: int, name: str | None = None) -> list[Any]:
-    """The elements of each of the parts that `partitions` numbers."""
-    part = np.asarray(partitions)
-    data = ops.convert_to_tensor(data)
-    return [data[ops.convert_to_tensor(part == i)] for i in range_(num_partitions)]
-
-
-def foldl(fn: Callable[..., Any], elems: Any, initializer: Any = None, **kwargs: Any) -> Any:
-    """`fn(so far, element)` along the first axis, from `initializer` or the first element."""
-    parts = ops.unstack(ops.convert_to_tensor(elems))
-    return _functools.reduce(fn, parts if initializer is None else [initializer, *parts])
-
-
-def case(pred_fn_pairs: Any, default: Any = None, exclusive: Any = False, **kwargs: Any) -> Any:
-    """What the function of the first condition that holds returns; that of `default` where none does."""
-    rest = default
-    for condition, fn in reversed(list(pred_fn_pairs)):
-        rest = _functools.partial(ops.cond, condition, fn, rest or fn)
-    return rest()
-
-
-def switch_case(branch_index: Any, branch_fns: Any, default: Any = None, name: str | None = None) -> Any:
-    """What the function of that number returns."""
-    return ops.switch(branch_index, [fn[1] if isinstance(fn, tuple) else fn for fn in branch_fns])
-
-
-def searchsorted(sorted_sequence: Any, values: Any, side: str = "left", out_type: Any = "int32", **kwargs: Any) -> Any:
-    """Where each value would be put in, in order."""
-    return ops.cast(ops.searchsorted(sorted_sequence, values, side), out_type)
-
-
 def get_static_value(tensor: Any, partial: Any = False) -> Any:
     """The value as an array; None where it is not known yet."""
     return np.asarray(tensor) if isinstance(tensor, (Tensor, _Variable)) else None
@@ -319,16 +271,6 @@ def py_function(func: Callable[..., Any], inp: Any, Tout: Any = None, name: str 
 def numpy_function(func: Callable[..., Any], inp: Any, Tout: Any = None, name: str | None = None, **_: Any) -> Any:
     """`func` of NumPy arrays, as the dtypes `Tout`: a list of results where that is a list."""
     return _returned(func(*(x.numpy() if hasattr(x, "numpy") else np.asarray(x) for x in inp)), Tout)
-
-
-def _scattered(how: str) -> Callable[..., Any]:
-    def scatter(tensor: Any, indices: Any, updates: Any, name: str | None = None) -> Any:
-        return ops.scatter_update(tensor, indices, updates, how)
-
-    return scatter
-
-
-tensor_scatter_nd_add, tensor_scatter_nd_max, tensor_scatter_nd_min = (_scattered(n) for n in ("add", "max", "min"))
 
 
 def fill(dims: Any, value: Any) -> Any:
@@ -515,7 +457,8 @@ def _cardinality(dataset: Any) -> Any:
 
 data = _machinery.module(
     "data", Dataset=_dataset.Dataset, AUTOTUNE=_dataset.AUTOTUNE, Options=_machinery.Anything,
-    TextLineDataset=_tables.TextLineDataset, TFRecordDataset=_records.TFRecordDataset, experimental=_machinery.module("data.experimental"),
+    TextLineDataset=_tables.TextLineDataset, TFRecordDataset=_records.TFRecordDataset,
+    experimental=_machinery.module("data.experimental"),
 )  # fmt: skip
 data.experimental.AUTOTUNE = _dataset.AUTOTUNE
 data.experimental.cardinality = _cardinality

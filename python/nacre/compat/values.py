@@ -45,7 +45,8 @@ class DType(str):
 
 
 _DTYPES = (
-    "bool float16 bfloat16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 complex64 complex128 string"
+    "bool float16 bfloat16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 complex64 complex128 "
+    "string"
 )
 DTYPES = {name: DType(name) for name in _DTYPES.split()}
 
@@ -72,7 +73,8 @@ class TensorArray:
     """Tensors by number, which are written one after another and read together."""
 
     def __init__(self, dtype: Any, size: Any = 0, dynamic_size: Any = None, **kwargs: Any) -> None:
-        self.dtype, self._held = dtype, [None] * int(size)
+        self.dtype = dtype
+        self._held: list[Any] = [None] * int(size)
 
     def _with(self, held: list[Any]) -> TensorArray:
         made = TensorArray(self.dtype)

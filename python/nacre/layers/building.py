@@ -83,7 +83,9 @@ class BuiltLayer(ConfiguredLayer):
     def build(self, input_shape: Any) -> None:
         """Makes the weights for inputs of that shape. This one builds the sublayers, by tracing `call`."""
         self._check_super_called()
-        if type(self).build is BuiltLayer.build and any(not layer.built for layer in self._flatten_layers(include_self=False)):
+        if type(self).build is BuiltLayer.build and any(
+            not layer.built for layer in self._flatten_layers(include_self=False)
+        ):
             self._build_by_tracing({next(iter(plan_of(type(self)).positional), "inputs") + "_shape": input_shape})
 
     def _build_by_tracing(self, shapes: dict[str, Any]) -> None:

@@ -308,7 +308,7 @@ class MultiHeadAttention(ProjectedAttention):
         training: Any = None,
         return_attention_scores: bool = False,
     ) -> Any:
-        """What is attended to (N, T, H, V), and the weights; of projected values. Subclasses may call it or replace it."""
+        """What is attended to (N, T, H, V), and the weights, of projected values. A subclass may replace it."""
         mask = attention_mask if attention_mask is None else ops.cast(attention_mask, "bool")
         query = query * (1.0 / math.sqrt(self.key_dim))
         if not return_attention_scores and len(self._attended) == 1 and fits(query, key, self.dropout):

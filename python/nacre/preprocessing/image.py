@@ -294,11 +294,13 @@ class ImageDataGenerator:
         if not all(isinstance(name, str) for name in dataframe[x_col]):
             raise TypeError(f"All values in column x_col={x_col} must be strings.")
         files = [Path(directory or "", name) for name in dataframe[x_col]]
-        kept = [i for i, f in enumerate(files) if not validate_filenames or (f.suffix.lower() in _ENDINGS and f.is_file())]
+        kept = [
+            i for i, f in enumerate(files) if not validate_filenames or (f.suffix.lower() in _ENDINGS and f.is_file())
+        ]
         if len(kept) < len(files):
             warnings.warn(
-                f'Found {len(files) - len(kept)} invalid image filename(s) in x_col="{x_col}". These filename(s) will be '
-                "ignored.",
+                f'Found {len(files) - len(kept)} invalid image filename(s) in x_col="{x_col}". '
+                "These filename(s) will be ignored.",
                 stacklevel=2,
             )
         names: list[str] = []
@@ -331,7 +333,9 @@ class ImageDataGenerator:
         print(f"Found {len(kept)} {'' if validate_filenames else 'non-'}validated image filenames{of}")
         weights = column(weight_col) if weight_col else None
         chosen = [files[i] for i in kept]
-        flow = self._of_files(chosen, targets, weights, target_size, color_mode, interpolation, batch_size, shuffle, seed)
+        flow = self._of_files(
+            chosen, targets, weights, target_size, color_mode, interpolation, batch_size, shuffle, seed
+        )
         flow.class_indices = {name: i for i, name in enumerate(names)}  # type: ignore[attr-defined]
         flow.classes = [n[0] if len(n) == 1 else n for n in numbers]  # type: ignore[attr-defined]
         flow.filenames = dataframe[x_col].iloc[kept].tolist()  # type: ignore[attr-defined]

@@ -159,7 +159,7 @@ class Dataset:
     def sample_from_datasets(
         datasets: Any, weights: Any = None, seed: int | None = None, stop_on_empty_dataset: bool = False, **_: Any
     ) -> Dataset:
-        """Elements of several data sets, drawn from each as often as its weight says, until all are (or one is) empty."""
+        """Elements of several data sets, from each as often as its weight says, until all are (or one is) empty."""
         shares = np.ones(len(datasets)) if weights is None else np.asarray(weights, np.float64)
 
         def drawn() -> Generator[int, bool, None]:
@@ -312,19 +312,21 @@ class Dataset:
         drop_remainder: bool = False,
         name: str | None = None,
     ) -> Dataset:
-        """As `batch`, with zeros (`padding_values`) behind what is shorter than the longest, or than `padded_shapes`: each
-        for all arrays, or as elements are structured."""
+        """As `batch`, with zeros (`padding_values`) behind what is shorter than the longest, or than `padded_shapes`:
+        each for all arrays, or as elements are structured."""
 
         def stacked(arrays: list[Any], shape: Any = None, value: Any = None) -> Any:
             longest = [max(n) for n in zip(*(a.shape for a in arrays), strict=True)]
-            given = [None] * len(longest) if shape is None else [None if n in (None, -1) else int(n) for n in shape]
+            given: list[Any] = (
+                [None] * len(longest) if shape is None else [n if n is None or n >= 0 else None for n in shape]
+            )
             sizes = [n if w is None else w for n, w in zip(longest, given, strict=True)]
             if any(n > w for n, w in zip(longest, sizes, strict=True)):
                 raise ValueError(f"padded_batch: an element of shape {tuple(longest)} does not fit into {tuple(sizes)}")
             filling = ("" if arrays[0].dtype.kind in "OSU" else 0) if value is None else np.asarray(value)[()]
             out = np.full((len(arrays), *sizes), filling, arrays[0].dtype)
             for i, a in enumerate(arrays):
-                out[(i, *(slice(n) for n in a.shape))] = a
+                out[i : i + 1][(slice(1), *(slice(n) for n in a.shape))] = a
             return out
 
         def padded(part: list[Any]) -> Any:
@@ -509,7 +511,9 @@ def _typed(element: Any, signature: Any) -> Any:
     dtype = str(np.dtype(d).name if isinstance(d := getattr(signature, "dtype", signature), (type, np.dtype)) else d)
     if isinstance(element, (Tensor, Dataset)) or (dtype != "string" and not is_computed(np.dtype(dtype))):
         return element
-    return scalar(element) if isinstance(element, bytes) else np.asarray(element, object if dtype == "string" else dtype)
+    return (
+        scalar(element) if isinstance(element, bytes) else np.asarray(element, object if dtype == "string" else dtype)
+    )
 
 
 _END = object()

@@ -83,6 +83,7 @@ def test_parts_by_number_and_by_condition():
     assert tf.case([(no, lambda: 1), (yes, lambda: 2)], default=lambda: 3).numpy() == 2
     assert tf.case([(no, lambda: 1), (no, lambda: 2)], default=lambda: 3).numpy() == 3
     assert tf.foldl(lambda a, x: a - x, tf.constant([1.0, 2.0, 3.0])).numpy() == -4
+    assert tf.fill(3, 7).numpy().tolist() == [7, 7, 7] and tf.fill([1, 2], 0.5).shape == (1, 2)
     array = tf.TensorArray(tf.float32, size=2)
     array = array.write(0, [1.0, 2.0]).write(2, [5.0, 6.0])
     assert array.stack().numpy().tolist() == [[1, 2], [0, 0], [5, 6]] and array.size().numpy() == 3

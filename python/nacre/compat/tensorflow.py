@@ -274,8 +274,8 @@ def numpy_function(func: Callable[..., Any], inp: Any, Tout: Any = None, name: s
 
 
 def fill(dims: Any, value: Any) -> Any:
-    """`value` everywhere."""
-    return ops.full(tuple(dims), value)
+    """`value` everywhere; one number is the length of a vector."""
+    return ops.full((dims,) if np.ndim(dims) == 0 else tuple(dims), value)
 
 
 def concat(values: Any, axis: int, name: str | None = None) -> Any:

@@ -156,14 +156,14 @@ def check_lengths(**parts: Any) -> int:
 
 
 def check_batch(x: Any, y: Any, sample_weight: Any) -> None:
-    """That targets and weights have as many samples as an array of `x` has; a graph has nodes and edges.
+    """That targets and weights have as many samples as `x`, unless its arrays differ: a graph has nodes and edges.
 
     Raises ValueError where they have not.
     """
     sizes = {len(a) for a in leaves(x)}
     if sizes == {0} and y is not None:
         raise ValueError("x: expected batches of at least one sample, got one of none. Leave empty batches out")
-    if sizes and not {len(a) for a in (*leaves(y), *leaves(sample_weight))} <= sizes:
+    if len(sizes) == 1 and not {len(a) for a in (*leaves(y), *leaves(sample_weight))} <= sizes:
         check_lengths(x=x, y=y, sample_weight=sample_weight)
 
 

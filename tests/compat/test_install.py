@@ -80,12 +80,16 @@ def test_libraries_around_keras_find_what_they_take_from_inside():
         import keras
         from keras.src import saving
         from keras.src.backend import KerasTensor, get_keras_mask, standardize_dtype, any_symbolic_tensors
+        from keras.src.backend.common.keras_tensor import KerasTensor as Same
+        from keras.src.activations import get, relu
+        from keras.src.ops.operation import Operation
         from keras.src.losses.losses import LossFunctionWrapper
         from keras.src.saving import serialization_lib
         from keras.src.trainers.data_adapters.data_adapter_utils import class_weight_to_sample_weights
         from keras.src.utils.backend_utils import in_grain_data_pipeline
         assert keras.src.utils.tracking.no_automatic_dependency_tracking(len) is len
-        assert KerasTensor is keras.KerasTensor and not in_grain_data_pipeline()
+        assert KerasTensor is keras.KerasTensor is Same and get("relu") is relu
+        assert Operation is keras.Operation and not in_grain_data_pipeline()
         x = keras.Input((2,))
         assert any_symbolic_tensors((x,)) and get_keras_mask(x) is None and issubclass(LossFunctionWrapper, keras.Loss)
         made = serialization_lib.deserialize_keras_object("relu", module_objects={"relu": keras.layers.ReLU})

@@ -55,7 +55,7 @@ _MOVED = {
 }
 # What under `keras.src` holds more than is public.
 _INTERNALS = (
-    "backend", "backend.common", "backend.config", "distribution", "losses.losses", "saving", "utils.backend_utils",
+    "backend", "distribution", "ops", "losses.losses", "saving", "utils.backend_utils",
     "utils.tracking", "trainers.data_adapters.data_adapter_utils",
 )  # fmt: skip
 # What old programs reach as attributes: tf.keras.layers.experimental.preprocessing.Rescaling. Relative to nacre.
@@ -98,7 +98,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
                 moved = _MOVED.get(rest, rest)
                 if moved.startswith("src."):  # where Keras itself keeps things: the package that hands them out
                     moved = _MOVED.get(moved[4:], moved[4:])
-                    if moved in _INTERNALS:
+                    if moved in _INTERNALS or moved.startswith(("backend.", "ops.")):
                         return "nacre.compat.internals"
                     while not _exists(f"nacre.{moved}") and moved:
                         moved = moved.rpartition(".")[0]

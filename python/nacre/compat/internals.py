@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
+from nacre import Operation as Operation
 from nacre import distribution as distribution_lib  # noqa: F401
 from nacre import saving as serialization_lib  # noqa: F401
 from nacre.core.operation import any_keras_tensor
@@ -14,7 +15,7 @@ from nacre.core.variable import Variable as Variable
 from nacre.losses.loss import LossFunctionWrapper as LossFunctionWrapper
 from nacre.training.arrays import class_weight_to_sample_weights as class_weight_to_sample_weights
 
-_PUBLIC = ("backend", "ops", "utils", "losses", "saving", "distribution", "random", "activations", "config")
+_PUBLIC = ("ops", "backend", "utils", "losses", "saving", "distribution", "random", "activations", "config")
 
 
 def __getattr__(name: str) -> Any:

@@ -153,3 +153,21 @@ def test_damaged_files_and_messages_are_refused(tmp_path):
     for cut in range(1, len(EXAMPLE)):
         with pytest.raises(ValueError, match="not a message"):
             tf.train.Example.FromString(EXAMPLE[:cut])
+
+
+def test_changed_bytes_are_a_message_or_refused():
+    rng, whole = (
+        np.random.default_rng(0),
+        example(s=strings(b"ab"), f=floats(1, 2), i=numbers(3, -4)).SerializeToString(),
+    )
+    refused = 0
+    for _ in range(3000):
+        data = bytearray(whole)
+        for place in rng.integers(0, len(data), 2):
+            data[place] = rng.integers(256)
+        try:
+            tf.train.Example.FromString(bytes(data)).SerializeToString()
+            tf.train.SequenceExample.FromString(bytes(data))
+        except ValueError:
+            refused += 1
+    assert 100 < refused < 3000

@@ -75,7 +75,12 @@ class _Message:
         data: Any = np.asarray(serialized, object)[()]
         self.__init__()  # type: ignore[misc]
         for number, content in fields(data):
-            self._take(number, content)
+            try:
+                self._take(number, content)
+            except (TypeError, AttributeError):  # a number where bytes stand, or the other way round
+                raise ValueError(
+                    f"not a message of protocol buffers: field {number} of {type(self).__name__}"
+                ) from None
         return len(data)
 
     def __eq__(self, other: object) -> bool:
@@ -102,7 +107,7 @@ class BytesList(_Message):
         return b"".join(field(1, 2, self._checked(v)) for v in self.value)
 
     def _take(self, number: int, content: Any) -> None:
-        self.value.append(content)
+        self.value.append(self._checked(content))
 
 
 class FloatList(BytesList):

@@ -10,7 +10,7 @@ from nacre.core.tensor import Tensor
 from nacre.core.variable import Variable
 from nacre.ops import elementwise as e
 from nacre.ops.convolution import Conv2D
-from nacre.ops.movement import Reshape
+from nacre.ops.movement import Reshape, Transpose
 from nacre.ops.pooling import MaxPool2D
 from nacre.ops.products import MatMul
 from nacre.passes.combine import combine
@@ -88,6 +88,36 @@ def test_no_pattern_is_left_over(name):
     combine(graph)
     left = {type(n.op).__name__ for n in graph.nodes}
     assert not left & {"Relu", "Add", "Conv2D", "Conv2DGradW"}, left
+
+
+@pytest.mark.parametrize("m", [96, 97, 200, 401])
+def test_symmetric_products_compute_half(m):
+    x = RNG.standard_normal((m, 70)).astype("float32")
+
+    def step(a):
+        gram = MatMul()(a, Transpose((1, 0))(a))
+        return [gram, MatMul()(gram, gram), MatMul(False, True)(a, a)]
+
+    compiled = CompiledFunction(step)
+    got = [y.numpy() for y in compiled(x)]
+    ops = [r["op"] for r in compiled.profile(x, repeats=1)]
+    assert "MatMul" not in ops and ops.count("Gram") > 6, ops
+    for eager, y in zip(step(Tensor.of(x)), got):
+        np.testing.assert_array_equal(y, y.T)
+        np.testing.assert_allclose(y, eager.numpy(), rtol=0, atol=200 * 6e-8 * np.abs(eager.numpy()).max())
+
+
+def test_products_of_others_are_no_symmetric_ones():
+    x, z = (RNG.standard_normal((100, 100)).astype("float32") for _ in range(2))
+
+    def step(a, b):
+        return [MatMul()(a, Transpose((1, 0))(b)), MatMul()(a, a), MatMul(True, False)(a, a), MatMul(False, True)(a, b)]
+
+    compiled = CompiledFunction(step)
+    got = compiled(x, z)
+    assert "Gram" not in {r["op"] for r in compiled.profile(x, z, repeats=1)}
+    for expected, y in zip((x @ z.T, x @ x, x.T @ x, x @ z.T), got):
+        np.testing.assert_allclose(y.numpy(), expected, rtol=0, atol=1e-4)
 
 
 def pooled_net(x, w, pool=2, relu=True, dilation=(1, 1)):

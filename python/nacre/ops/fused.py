@@ -24,7 +24,10 @@ from nacre.ops.convolution_kernels import (
     transformed,
 )
 from nacre.ops.elementwise import Add, Relu, ReluGrad, SumTo
+from nacre.ops.movement import Transpose, strided_copy
 from nacre.ops.products import MatMul, grad_w_chunks
+
+_GRAM_ROWS, _GRAM_BLOCKS = 96, 8  # from so many rows on, symmetric products are cut into at most so many blocks
 
 
 class Uses(Protocol):
@@ -125,6 +128,40 @@ class DenseGradXMasked(Op):
         if d.shape != h.shape or len(d.shape) != 2:
             return None
         return Node(DenseGradXMasked(), (*product.inputs, h), node.outputs)
+
+
+class Gram(Op):
+    """y = x x^T: the blocks below the diagonal and on it, and those above as their mirror. x (M, K) -> y (M, M).
+    float32.
+
+    Replaces MatMul of x with its transpose, or of what is known to be symmetric with itself.
+    """
+
+    def infer(self, x: Spec) -> Spec:
+        return Spec((x.shape[0], x.shape[0]), x.dtype)
+
+    def lower(self, k: Any, x: Any, y: Any) -> None:
+        m, inner = x.shape
+        step = max(-(-m // _GRAM_BLOCKS), _GRAM_ROWS // 2)
+        for begin in range(0, m, step):
+            end = min(begin + step, m)
+            left = y.rows(begin, end - begin)
+            fields = dict(M=end - begin, N=inner, K=end, mask=0, ldy=0, y0=0, ldx=m, x0=0, ldh=0, h0=0)
+            k.dense_grad_x(fields, x.rows(begin, end - begin), x.rows(0, end), None, left)
+            if begin:
+                strided_copy(k, left, y.rows(0, begin), (begin, end - begin), (1, m), 0, (m, 1), begin)
+
+    @staticmethod
+    def match(node: Node, uses: Uses) -> Node | None:
+        a, b = node.inputs
+        if len(a.shape) != 2 or a.shape[0] < _GRAM_ROWS:
+            return None
+        if node.op.key == MatMul(False, False).key:
+            turned = made_by(b, Transpose)
+            same = turned.inputs[0] is a if turned is not None else a is b and made_by(a, Gram) is not None
+        else:
+            same = a is b and node.op.key == MatMul(False, True).key
+        return Node(Gram(), (a,), node.outputs) if same else None
 
 
 class Conv2DBias(ImageOp):
@@ -389,6 +426,7 @@ def _pool_fields(op: Any, x: Any, w: Any, y: Any, bias: int, index: int, mask: i
 
 # By the op of the last node of the pattern; the first that matches is taken.
 PATTERNS: dict[type[Op], tuple[Any, ...]] = {
+    MatMul: (Gram.match,),
     Add: (DenseBias.match, Conv2DBias.match, Conv2DGradXMore.match_bias, Conv2DGradXMore.match_sum),
     Relu: (DenseBias.match, Conv2DBias.match, Conv2DGradXMore.match_bias),
     ReluGrad: (DenseGradXMasked.match, Conv2DGradXMore.match_masked),

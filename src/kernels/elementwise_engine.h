@@ -14,6 +14,7 @@ constexpr i64 kFirstConst = kInputs, kFirstTemp = kInputs + kConsts;
 constexpr i64 kUnitElements = 16384;      // about 2 us for one cheap operation
 constexpr i64 kScratchBytes = 24 * 1024;  // half of a 48 KiB L1, three quarters of a 32 KiB one
 constexpr i64 kNearElements = 64 * 1024;  // of an operand; more come from beyond L2
+constexpr i64 kShortRun = 16;  // shorter ones take longer to begin than to compute
 constexpr i64 kFewSteps = 3;  // with fewer, reads and writes go on without a break and the CPU fetches ahead by itself
 
 template <class T>
@@ -196,7 +197,7 @@ NACRE_ALWAYS void convert_run(i64 n, i64 stride, const S* x, D* y) {
   }
 }
 
-// `runs` runs of `n` elements into y, starting at run `first` of the outer dims.
+// `runs` runs of `n` elements into y, starting at run `first` of the outer dims. Short ones go column by column.
 template <class T, class S>
 void load_runs(const ElementwiseShape& s, i64 input, i64 first, i64 runs, i64 column, i64 n, const S* x, T* y) {
   const i64* stride = s.in_strides + input * 6;
@@ -208,13 +209,25 @@ void load_runs(const ElementwiseShape& s, i64 input, i64 first, i64 runs, i64 co
     offset += at[d] * stride[d];
   }
   const i64 step = s.rank > 0 ? stride[s.rank - 1] : 0;
-  for (i64 r = 0; r < runs; ++r) {
-    convert_run(n, step, x + offset + column * step, y + r * n);
-    for (i64 d = s.rank - 2; d >= 0; --d) {
-      offset += stride[d];
-      if (++at[d] < s.dims[d]) break;
-      offset -= stride[d] * s.dims[d];
+  const i64 last = max_of(0, s.rank - 2);
+  const bool across = sizeof(T) == 4 && sizeof(S) == 4 && n < kShortRun && s.rank > 1;
+  for (i64 r = 0; r < runs;) {
+    const i64 count = across ? min_of(runs - r, s.dims[last] - at[last]) : 1, by = stride[last];
+    const S* from = x + offset + column * step;
+    T* to_r = y + r * n;
+    if constexpr (sizeof(T) == 4 && sizeof(S) == 4) {
+      if (across)
+        for (i64 j = 0; j < n; ++j)
+          for (i64 q = 0; q < count; ++q) to_r[q * n + j] = to<T>(from[q * by + j * step]);
+    }
+    if (!across) convert_run(n, step, from, to_r);
+    r += count;
+    at[last] += count;
+    offset += count * by;
+    for (i64 d = last; d > 0 && at[d] == s.dims[d]; --d) {
+      offset += stride[d - 1] - stride[d] * s.dims[d];
       at[d] = 0;
+      ++at[d - 1];
     }
   }
 }
@@ -235,7 +248,7 @@ struct Tile {
 
 // Whether input i, which has gaps between its runs, is rather read run by run where it is than copied first.
 bool reads_runs(const ElementwiseShape& s, const Cut& c, i64 i, i64 compute) {
-  if (s.rank != 2 || s.in_strides[i * 6 + 1] != 1 || c.rows < 2 || c.inner < 8 || s.in_dtype[i] != compute)
+  if (s.rank != 2 || s.in_strides[i * 6 + 1] != 1 || c.rows < 2 || c.inner < kShortRun || s.in_dtype[i] != compute)
     return false;
   i64 uses = 0;
   for (i64 t = 0; t < s.length; ++t) {

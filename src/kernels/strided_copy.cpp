@@ -119,6 +119,35 @@ void short_runs(const T* x, T* y, i64 rows, i64 in, i64 out) {
   }
 }
 
+// y[i*n + j] = x[j*in + i], such as the channels of n groups in turn; `back`: y[j*in + i] = x[i*n + j].
+template <i64 n>
+void weave(const u32* x, u32* y, i64 rows, i64 in, bool back) {
+  if (back) {
+    NACRE_INDEPENDENT
+    for (i64 i = 0; i < rows; ++i)
+      for (i64 j = 0; j < n; ++j) y[j * in + i] = x[i * n + j];
+  } else {
+    NACRE_INDEPENDENT
+    for (i64 i = 0; i < rows; ++i)
+      for (i64 j = 0; j < n; ++j) y[i * n + j] = x[j * in + i];
+  }
+}
+
+// The same for y[r*out_step + i*out] = x[r*in_step + i*in], r < rows, i < n, where that is one of the two.
+template <class T>
+bool woven(const T* x, T* y, i64 n, i64 rows, i64 in_step, i64 in, i64 out_step, i64 out) {
+  if constexpr (sizeof(T) == 4) {
+    const bool back = in == rows && rows <= 4, there = out_step == n;
+    if (in_step != 1 || out != 1 || !(back || there)) return false;
+    const i64 groups = back ? rows : n, each = back ? n : rows, apart = back ? out_step : in;
+    if (groups == 2) weave<2>(x, y, each, apart, back);
+    else if (groups == 3) weave<3>(x, y, each, apart, back);
+    else if (groups == 4) weave<4>(x, y, each, apart, back);
+    return groups >= 2 && groups <= 4;
+  }
+  return false;
+}
+
 // y[i*out + j] = x[i + j*in]: rows of y from columns of x.
 template <class T>
 void block(const T* x, T* y, i64 rows, i64 columns, i64 in, i64 out) {
@@ -197,7 +226,7 @@ void move(const Plan& p, Slice units, const char* x_bytes, char* y_bytes) {
     } else if (p.how == Plan::kRuns) {
       for (i64 r = rows.begin; r < rows.end; ++r, from += in_step, to_ += out_step)
         copy_run(reinterpret_cast<char*>(to_), reinterpret_cast<const char*>(from), n * static_cast<i64>(sizeof(T)));
-    } else {
+    } else if (!woven(from, to_, n, count, in_step, in_last, out_step, out_last)) {
       for (i64 r = rows.begin; r < rows.end; ++r, from += in_step, to_ += out_step)
         singles(from, to_, n, in_last, out_last);
     }

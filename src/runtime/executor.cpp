@@ -191,37 +191,52 @@ void reset(Context& context) {
 }
 
 template <class Work>
-bool in_team(int threads, Work& work) {
+i64 in_team(int threads, Work& work) {
   return run_team(threads, [](void* data, int k, int n) { (*static_cast<Work*>(data))(k, n); }, &work);
 }
+
+// What is lost by a try of the team may be this share of the time until the next one.
+constexpr double kTryShare = 0.1;
+
+// Programs that have run few times, such as eager operations, learn from each other: until when teams are likely to wait, in
+// nanoseconds of the clock. Less remains to wait for by then, so that the larger programs try first.
+std::atomic<i64> crowded_until{0};
 
 // Runs work(k, n) for `steps` steps, with the team or, for as long as that is quicker, without. Both are timed anew now and
 // then, since what else runs on the machine changes: a try that is likely to be slow comes the more rarely the more it costs.
 template <class Work>
 void run_quickest(Context& context, i64 steps, Work& work) {
-  constexpr double kTryShare = 0.1;       // of the time may go into trying the team,
-  constexpr double kMostSatOutNs = 20e6;  // but what held it up may have gone by then
+  constexpr double kMostSatOutNs = 20e6;   // what held a team up may have gone by then
+  constexpr i64 kMostCrowdedNs = 200000000;  // or by then
   using Clock = std::chrono::steady_clock;
+  const auto since_start = [](Clock::time_point at) { return std::chrono::nanoseconds(at.time_since_epoch()).count(); };
   const Clock::time_point begin = Clock::now();
+  const double n_steps = static_cast<double>(steps);
   const auto note = [&](double& mean) {
     const std::chrono::duration<double, std::nano> took = Clock::now() - begin;
-    const double ns = took.count() / static_cast<double>(steps);
+    const double ns = took.count() / n_steps;
     mean = mean > 0 ? 0.5 * (mean + ns) : ns;
   };
-  if (context.sit_out > 0) {
-    --context.sit_out;
+  const i64 crowded = crowded_until.load(std::memory_order_relaxed) - since_start(begin);
+  if (context.sit_out > 0 || kTryShare * static_cast<double>(crowded) > 1e3 * context.plan.gain_us * n_steps) {
+    context.sit_out = std::max(0, context.sit_out - 1);
     work(0, 1);
     return note(context.alone_ns);
   }
   reset(context);
-  const bool waited = in_team(context.plan.threads, work);
+  const i64 waited = in_team(context.plan.threads, work);
   note(context.team_ns);
-  if (!waited) return;
+  if (waited == 0) return;
   const double team = context.team_ns, alone = context.alone_ns;
+  const double lost = alone > 0 ? (team - alone) * n_steps : static_cast<double>(waited);
+  if (lost > 0) {
+    const double until = std::min(lost / kTryShare, static_cast<double>(kMostCrowdedNs));
+    crowded_until.store(since_start(Clock::now()) + static_cast<i64>(until), std::memory_order_relaxed);
+  }
   if (alone == 0 || ++context.waits % 32 == 0) {
     context.sit_out = 1;  // to have something to compare with
   } else if (team > alone) {
-    const double most = kMostSatOutNs / (alone * static_cast<double>(steps));
+    const double most = kMostSatOutNs / (alone * n_steps);
     context.sit_out = 1 + static_cast<int>(std::min((team - alone) / (kTryShare * alone), std::min(most, 256.0)));
   }
 }

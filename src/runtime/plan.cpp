@@ -189,8 +189,10 @@ void add_phase(const Program& program, const std::vector<i64>& instructions, Pla
 Plan make_plan(const Program& program, int threads) {
   Plan plan;
   for (const Instruction& instruction : program.instructions()) {
-    plan.threads_of.push_back(threads_for(program, instruction, threads));
-    plan.threads = std::max(plan.threads, plan.threads_of.back());
+    const int n = threads_for(program, instruction, threads);
+    plan.threads_of.push_back(n);
+    plan.threads = std::max(plan.threads, n);
+    plan.gain_us += estimate_us(program, instruction) * (1 - 1.0 / n);
   }
   if (plan.threads == 1) {  // nobody to share with: the instructions run as they stand
     plan.phase_of.assign(plan.threads_of.size(), 0);

@@ -24,7 +24,8 @@ struct Phase {
 };
 
 struct Plan {
-  int threads = 1;  // the most that any instruction is worth
+  int threads = 1;     // the most that any instruction is worth
+  double gain_us = 0;  // guess of what so many save
   std::vector<Phase> phases;
   i64 fetches_in = 0;  // the phase that the rows of the next step are fetched in: where threads have time
   std::vector<Task> tasks;

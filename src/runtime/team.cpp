@@ -204,17 +204,17 @@ void Progress::wait(std::uint32_t target, bool may_spin) {
   slept += std::chrono::steady_clock::now() - begin;
 }
 
-bool run_team(int wanted, void (*body)(void* data, int k, int n), void* data) {
+i64 run_team(int wanted, void (*body)(void* data, int k, int n), void* data) {
   std::unique_lock<std::mutex> only(region_lock(), std::defer_lock);
   if (wanted <= 1 || omp_in_parallel() || omp_get_thread_limit() < wanted || !only.try_lock()) {
     body(data, 0, 1);
-    return false;
+    return 0;
   }
   if (wanted > largest_team) {
     if (!can_start(wanted - 1)) {
       only.unlock();
       body(data, 0, 1);
-      return false;
+      return 0;
     }
     largest_team = wanted;
   }
@@ -237,7 +237,8 @@ bool run_team(int wanted, void (*body)(void* data, int k, int n), void* data) {
   const Clock::time_point end = Clock::now();
   only.unlock();
   if (refused) body(data, 0, 1);
-  return !refused && 2 * ((started - begin) + slept + (end - done)) > end - begin;
+  const Clock::duration waited = (started - begin) + slept + (end - done);
+  return !refused && 2 * waited > end - begin ? std::chrono::nanoseconds(waited).count() : 0;
 }
 
 }  // namespace nacre

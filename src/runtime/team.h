@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <mutex>
 
+#include "base/types.h"
+
 namespace nacre {
 
 // CPUs that this process may use: affinity and cgroup quota.
@@ -37,8 +39,9 @@ class alignas(64) Progress {
 };
 
 // Calls body(data, k, n) for k = 0..n-1, each in a thread of its own, and returns when all have. n is `wanted`; or it is 1
-// if another thread has a region open, if there is no such number of threads to be had, or if wanted is 1. True if the
-// calling thread has waited for more than half of the time, as when the CPUs are busy with other processes.
-bool run_team(int wanted, void (*body)(void* data, int k, int n), void* data);
+// if another thread has a region open, if there is no such number of threads to be had, or if wanted is 1. The nanoseconds
+// that the calling thread has waited, if that is more than half of the time, as when the CPUs are busy with other
+// processes; otherwise 0.
+i64 run_team(int wanted, void (*body)(void* data, int k, int n), void* data);
 
 }  // namespace nacre

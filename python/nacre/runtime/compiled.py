@@ -16,6 +16,7 @@ from nacre.core.graph import Graph
 from nacre.core.spec import NUMPY, Spec, dtype_name
 from nacre.core.tensor import Symbol, Tensor, as_array
 from nacre.core.variable import Variable, aligned_copy, latest_write
+from nacre.passes.adjoin import adjoin
 from nacre.passes.blocks import join_blocks
 from nacre.passes.combine import combine
 from nacre.passes.epilogue import move_into_epilogues
@@ -56,6 +57,7 @@ class Plan:
         graph.outputs = [graph.symbol(_output(graph, value)) for value in flat if value is not None]
         dump(graph, "as traced")
         simplify(graph)
+        adjoin(graph)
         widen(graph)
         dump(graph, "simplify")
         given = len(graph.inputs)

@@ -14,7 +14,7 @@ constexpr i64 kFirstConst = kInputs, kFirstTemp = kInputs + kConsts;
 constexpr i64 kUnitElements = 16384;      // about 2 us for one cheap operation
 constexpr i64 kScratchBytes = 24 * 1024;  // half of a 48 KiB L1, three quarters of a 32 KiB one
 constexpr i64 kNearElements = 64 * 1024;  // of an operand; more come from beyond L2
-constexpr i64 kShortRun = 16;  // shorter ones take longer to begin than to compute
+constexpr i64 kShortRun = 16;             // shorter ones take longer to begin than to compute
 constexpr i64 kFewSteps = 3;  // with fewer, reads and writes go on without a break and the CPU fetches ahead by itself
 
 template <class T>
@@ -197,9 +197,15 @@ NACRE_ALWAYS void convert_run(i64 n, i64 stride, const S* x, D* y) {
   }
 }
 
+template <class T>
+constexpr bool is_float32 = false;
+template <>
+constexpr bool is_float32<float> = true;
+
 // `runs` runs of `n` elements into y, starting at run `first` of the outer dims. Short ones go column by column.
 template <class T, class S>
 void load_runs(const ElementwiseShape& s, i64 input, i64 first, i64 runs, i64 column, i64 n, const S* x, T* y) {
+  constexpr bool may_cross = sizeof(T) == 4 && is_float32<S>;
   const i64* stride = s.in_strides + input * 6;
   i64 at[6] = {};
   i64 rest = first, offset = 0;
@@ -210,17 +216,17 @@ void load_runs(const ElementwiseShape& s, i64 input, i64 first, i64 runs, i64 co
   }
   const i64 step = s.rank > 0 ? stride[s.rank - 1] : 0;
   const i64 last = max_of(0, s.rank - 2);
-  const bool across = sizeof(T) == 4 && sizeof(S) == 4 && n < kShortRun && s.rank > 1;
+  const bool across = may_cross && n < kShortRun && s.rank > 1;
   for (i64 r = 0; r < runs;) {
     const i64 count = across ? min_of(runs - r, s.dims[last] - at[last]) : 1, by = stride[last];
     const S* from = x + offset + column * step;
     T* to_r = y + r * n;
-    if constexpr (sizeof(T) == 4 && sizeof(S) == 4) {
-      if (across)
-        for (i64 j = 0; j < n; ++j)
-          for (i64 q = 0; q < count; ++q) to_r[q * n + j] = to<T>(from[q * by + j * step]);
+    if (!across) {
+      convert_run(n, step, from, to_r);
+    } else if constexpr (may_cross) {
+      for (i64 j = 0; j < n; ++j)
+        for (i64 q = 0; q < count; ++q) to_r[q * n + j] = from[q * by + j * step];
     }
-    if (!across) convert_run(n, step, from, to_r);
     r += count;
     at[last] += count;
     offset += count * by;

@@ -51,9 +51,8 @@ void pad_as(const PadShape& s, Slice units, const T* x, T* y) {
     bool inside = true;
     for (i64 d = p.rank - 2; d >= 0; --d) {
       const i64 n = s.before[d] + s.dims[d] + s.after[d];
-      const i64 row = d > 0 ? rest % n : rest;
-      if (d > 0) rest /= n;
-      const i64 at = source(row - s.before[d], s.dims[d], s.mode);
+      const i64 at = source(rest % n - s.before[d], s.dims[d], s.mode);
+      rest /= n;
       inside = inside && at >= 0;
       from += at * scale;
       scale *= s.dims[d];

@@ -119,31 +119,28 @@ void short_runs(const T* x, T* y, i64 rows, i64 in, i64 out) {
   }
 }
 
-// y[i*n + j] = x[j*in + i], such as the channels of n groups in turn; `back`: y[j*in + i] = x[i*n + j].
-template <i64 n>
-void weave(const u32* x, u32* y, i64 rows, i64 in, bool back) {
-  if (back) {
-    NACRE_INDEPENDENT
-    for (i64 i = 0; i < rows; ++i)
-      for (i64 j = 0; j < n; ++j) y[j * in + i] = x[i * n + j];
-  } else {
-    NACRE_INDEPENDENT
-    for (i64 i = 0; i < rows; ++i)
-      for (i64 j = 0; j < n; ++j) y[i * n + j] = x[j * in + i];
-  }
-}
-
-// The same for y[r*out_step + i*out] = x[r*in_step + i*in], r < rows, i < n, where that is one of the two.
+// y[r*out_step + i*out] = x[r*in_step + i*in], r < rows, i < n, if two halves of x take turns in y, as channels of two
+// groups do, or the other way round.
 template <class T>
 bool woven(const T* x, T* y, i64 n, i64 rows, i64 in_step, i64 in, i64 out_step, i64 out) {
-  if constexpr (sizeof(T) == 4) {
-    const bool back = in == rows && rows <= 4, there = out_step == n;
-    if (in_step != 1 || out != 1 || !(back || there)) return false;
-    const i64 groups = back ? rows : n, each = back ? n : rows, apart = back ? out_step : in;
-    if (groups == 2) weave<2>(x, y, each, apart, back);
-    else if (groups == 3) weave<3>(x, y, each, apart, back);
-    else if (groups == 4) weave<4>(x, y, each, apart, back);
-    return groups >= 2 && groups <= 4;
+  if (sizeof(T) != 4 || in_step != 1 || out != 1) return false;
+  if (n == 2 && out_step == 2) {
+    NACRE_INDEPENDENT
+    for (i64 r = 0; r < rows; ++r) {
+      const T a = x[r], b = x[r + in];
+      y[2 * r] = a;
+      y[2 * r + 1] = b;
+    }
+    return true;
+  }
+  if (rows == 2 && in == 2) {
+    NACRE_INDEPENDENT
+    for (i64 i = 0; i < n; ++i) {
+      const T a = x[2 * i], b = x[2 * i + 1];
+      y[i] = a;
+      y[i + out_step] = b;
+    }
+    return true;
   }
   return false;
 }

@@ -206,7 +206,7 @@ std::atomic<i64> crowded_until{0};
 // then, since what else runs on the machine changes: a try that is likely to be slow comes the more rarely the more it costs.
 template <class Work>
 void run_quickest(Context& context, i64 steps, Work& work) {
-  constexpr double kMostSatOutNs = 20e6;   // what held a team up may have gone by then
+  constexpr double kMostSatOutNs = 20e6;     // what held a team up may have gone by then
   constexpr i64 kMostCrowdedNs = 200000000;  // or by then
   using Clock = std::chrono::steady_clock;
   const auto since_start = [](Clock::time_point at) { return std::chrono::nanoseconds(at.time_since_epoch()).count(); };

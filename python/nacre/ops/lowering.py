@@ -53,7 +53,7 @@ def shared_rows(inputs: Sequence[Spec], shape: tuple[int, ...]) -> tuple[bool, .
 
 MOST_INPUTS, MOST_OUTPUTS, MOST_STEPS, MOST_CONSTS, MOST_RANK = 8, 4, 48, 16, 6
 _FIRST_CONST, _FIRST_TEMP, _LAST_REGISTER = 8, 24, 63
-_SHORT_RUN = 16  # kShortRun of elementwise_engine.h
+_SHORT_RUN = 8  # of elements: into these it takes longer to begin writing than to write
 
 
 def domain_of(dtypes: Sequence[str]) -> str:
@@ -64,7 +64,7 @@ def domain_of(dtypes: Sequence[str]) -> str:
 
 
 def columns_of_map(inputs: int, outputs: int, shape: Sequence[int]) -> tuple[bool, ...]:
-    """`Op.by_columns` of an elementwise program. Runs of a few elements are quicker computed side by side and copied."""
+    """`Op.by_columns` of an elementwise program. Short runs are quicker computed side by side and then copied."""
     writes = bool(shape) and (shape[-1] >= _SHORT_RUN or math.prod(shape) == shape[-1])
     return (len(shape) <= MOST_RANK,) * inputs + (len(shape) <= MOST_RANK and writes,) * outputs
 

@@ -163,6 +163,36 @@ print("fine")
         assert output(code) == ["fine"]
 
 
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs, so that a team's threads wait for each other")
+def test_programs_that_run_for_the_first_time_learn_from_others_that_the_machine_is_busy():
+    code = """
+import subprocess, time
+from nacre import ops
+def seconds(threads, first):
+    _core.set_threads(threads)
+    kernel = np.ones((256, 256), "float32")
+    rows = [np.ones((64 + first + i, 256), "float32") for i in range(40)]
+    for x in rows:
+        ops.matmul(x, kernel)
+    begin = time.perf_counter()
+    for x in 3 * rows:
+        ops.matmul(x, kernel)
+    return time.perf_counter() - begin
+spinning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in os.sched_getaffinity(0)]
+try:
+    ratios = []
+    for i in range(5):
+        alone = seconds(1, 120 * i)
+        team = seconds(len(spinning), 120 * i + 40)
+        ratios.append(team / max(alone, seconds(1, 120 * i + 80)))
+finally:
+    for process in spinning:
+        process.kill()
+print("fine" if sorted(ratios)[1] < 1.7 else ratios)
+"""
+    assert output(code) == ["fine"]  # 2 to 6 where each program finds out for itself
+
+
 def test_a_sub_interpreter_is_told_that_this_does_not_work():
     code = """
 try:

@@ -1,26 +1,32 @@
-"""Removes what nobody reads, computes once what is computed twice, and does now what needs no input."""
+"""Removes what nobody reads, computes once what is computed twice, does now what needs no input, and follows zeros,
+such as the imaginary part of a real signal, through sums and products."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from nacre.core import trace
 from nacre.core.graph import Graph, Node
 from nacre.core.op import run
 from nacre.core.tensor import Symbol, Tensor
-from nacre.ops.elementwise import BroadcastTo, Cast, Copy, Mul, StopGradient
+from nacre.ops.elementwise import Add, BroadcastTo, Cast, Copy, Mul, StopGradient, Sub
+from nacre.ops.movement import Reshape
+from nacre.ops.products import MatMul
 
 _MOST_FOLDED = 1 << 16  # elements: larger constants are cheaper to make again than to keep
 
 
 def simplify(graph: Graph) -> None:
-    """In place: common subexpressions, constant folding, x * 1, and dead code."""
+    """In place: common subexpressions, constant folding, x * 1, x + 0, and dead code."""
     replaced: dict[int, Symbol] = {}
     seen: dict[Any, Node] = {}
     kept: list[Node] = []
     for node in graph.nodes:
         inputs = tuple([replaced.get(id(s), s) for s in node.inputs])
         node.inputs = inputs
+        _vanish(node)
         same = _identity(node)
         if same is not None:
             replaced[id(node.outputs[0])] = same
@@ -63,10 +69,24 @@ def _spreads(node: Node) -> bool:
     return isinstance(node.op, BroadcastTo) and node.outputs[0].spec.size > 1
 
 
-def _is_one(s: Symbol) -> bool:
+def _repeats(s: Symbol, number: float) -> Symbol | None:
+    """The constant of one element that `s` repeats, if that is `number`."""
     if s.kind == "constant":
-        return s.spec.size == 1 and bool(s.payload.flat[0] == 1)
-    return s.node is not None and isinstance(s.node.op, BroadcastTo) and _is_one(s.node.inputs[0])
+        return s if s.spec.size == 1 and s.payload.flat[0] == number else None
+    if s.node is None or not isinstance(s.node.op, (BroadcastTo, Reshape)):
+        return None
+    return _repeats(s.node.inputs[0], number)
+
+
+def _vanish(node: Node) -> None:
+    """In place: the product of zeros and finite constants is zeros."""
+    if not isinstance(node.op, MatMul):
+        return
+    for a, b in (node.inputs, node.inputs[::-1]):
+        nothing = _repeats(a, 0)
+        if nothing is not None and not nothing.shape and b.kind == "constant" and bool(np.isfinite(b.payload).all()):
+            node.op, node.inputs = BroadcastTo(node.outputs[0].shape), (nothing,)
+            return
 
 
 def _identity(node: Node) -> Symbol | None:
@@ -74,10 +94,11 @@ def _identity(node: Node) -> Symbol | None:
     op, y = node.op, node.outputs[0]
     if isinstance(op, (Copy, StopGradient)) or (isinstance(op, (Cast, BroadcastTo)) and node.inputs[0].spec == y.spec):
         return node.inputs[0]
-    if isinstance(op, Mul):
+    neutral = 1 if isinstance(op, Mul) else 0 if isinstance(op, (Add, Sub)) else None
+    if neutral is not None:
         a, b = node.inputs
-        if a.spec == y.spec and _is_one(b):
+        if a.spec == y.spec and _repeats(b, neutral) is not None:
             return a
-        if b.spec == y.spec and _is_one(a):
+        if b.spec == y.spec and _repeats(a, neutral) is not None and not isinstance(op, Sub):
             return b
     return None

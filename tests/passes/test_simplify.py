@@ -1,0 +1,49 @@
+"""What a program leaves out."""
+
+import numpy as np
+
+from nacre import ops
+from nacre.core.autodiff import GradientTape
+from nacre.core.tensor import Tensor
+from nacre.core.variable import Variable
+from nacre.runtime.compiled import CompiledFunction
+
+RNG = np.random.default_rng(3)
+
+
+def ops_of(compiled, *args):
+    return [row["op"] for row in compiled.profile(*args, repeats=1)]
+
+
+def test_the_imaginary_part_of_a_real_signal_costs_nothing():
+    x = Variable(RNG.standard_normal((4, 16, 12)).astype("float32"))
+
+    def step(scale):
+        with GradientTape() as tape:
+            y = x * scale
+            real = ops.fft2((y, ops.zeros_like(y)))[0]
+            loss = ops.sum(real**3)
+        return [real, *tape.gradient(loss, [x])]
+
+    scale = Tensor.of(np.float32(0.5))
+    compiled = CompiledFunction(step)
+    for eager, y in zip(step(scale), compiled(scale)):
+        np.testing.assert_allclose(y.numpy(), eager.numpy(), rtol=1e-5, atol=1e-5 * np.abs(eager.numpy()).max())
+    assert ops_of(compiled, scale).count("MatMul") == 4 + 4  # two along each axis, and their gradients
+
+
+def test_zeros_added_vanish_and_products_with_them_are_zeros():
+    x = RNG.standard_normal((3, 5)).astype("float32")
+    ones = np.ones((5, 5), "float32")
+    compiled = CompiledFunction(lambda x: [x * 2 + ops.matmul(ops.zeros_like(x), ones), x * 3 - 0.0])
+    twice, thrice = (y.numpy() for y in compiled(x))
+    np.testing.assert_array_equal(twice, x * 2)
+    np.testing.assert_array_equal(thrice, x * 3)
+    assert ops_of(compiled, x) == ["Fused", "Fused"]
+
+
+def test_what_is_not_finite_times_zero_is_computed():
+    bad = np.full((3, 4), np.inf, "float32")
+    x = RNG.standard_normal((2, 3)).astype("float32")
+    np.testing.assert_array_equal(CompiledFunction(lambda x: 0.0 - x)(x).numpy(), -x)
+    assert np.isnan(CompiledFunction(lambda x: ops.matmul(ops.zeros_like(x), bad))(x).numpy()).all()

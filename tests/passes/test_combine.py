@@ -90,25 +90,26 @@ def test_no_pattern_is_left_over(name):
     assert not left & {"Relu", "Add", "Conv2D", "Conv2DGradW"}, left
 
 
-@pytest.mark.parametrize("m", [96, 97, 200, 401])
+@pytest.mark.parametrize("m", [96, 97, 300, 401])
 def test_symmetric_products_compute_half(m):
-    x = RNG.standard_normal((m, 70)).astype("float32")
+    x = RNG.standard_normal((m, 257)).astype("float32")
 
     def step(a):
         gram = MatMul()(a, Transpose((1, 0))(a))
-        return [gram, MatMul()(gram, gram), MatMul(False, True)(a, a)]
+        return [gram, MatMul()(gram, gram) if m > 256 else gram, MatMul(False, True)(a, a)]
 
     compiled = CompiledFunction(step)
     got = [y.numpy() for y in compiled(x)]
     ops = [r["op"] for r in compiled.profile(x, repeats=1)]
-    assert "MatMul" not in ops and ops.count("Gram") > 6, ops
+    assert "MatMul" not in ops and ops.count("Gram") >= 6, ops
     for eager, y in zip(step(Tensor.of(x)), got):
         np.testing.assert_array_equal(y, y.T)
-        np.testing.assert_allclose(y, eager.numpy(), rtol=0, atol=200 * 6e-8 * np.abs(eager.numpy()).max())
+        np.testing.assert_allclose(y, eager.numpy(), rtol=0, atol=400 * 6e-8 * np.abs(eager.numpy()).max())
 
 
 def test_products_of_others_are_no_symmetric_ones():
-    x, z = (RNG.standard_normal((100, 100)).astype("float32") for _ in range(2))
+    x, z = (RNG.standard_normal((260, 260)).astype("float32") for _ in range(2))
+    narrow = RNG.standard_normal((400, 40)).astype("float32")
 
     def step(a, b):
         return [MatMul()(a, Transpose((1, 0))(b)), MatMul()(a, a), MatMul(True, False)(a, a), MatMul(False, True)(a, b)]
@@ -116,8 +117,10 @@ def test_products_of_others_are_no_symmetric_ones():
     compiled = CompiledFunction(step)
     got = compiled(x, z)
     assert "Gram" not in {r["op"] for r in compiled.profile(x, z, repeats=1)}
+    few = CompiledFunction(lambda a: MatMul(False, True)(a, a))
+    assert "Gram" not in {r["op"] for r in few.profile(narrow, repeats=1)}  # the mirror would cost more
     for expected, y in zip((x @ z.T, x @ x, x.T @ x, x @ z.T), got):
-        np.testing.assert_allclose(y.numpy(), expected, rtol=0, atol=1e-4)
+        np.testing.assert_allclose(y.numpy(), expected, rtol=0, atol=3e-4)
 
 
 def pooled_net(x, w, pool=2, relu=True, dilation=(1, 1)):

@@ -27,7 +27,9 @@ from nacre.ops.elementwise import Add, Relu, ReluGrad, SumTo
 from nacre.ops.movement import Transpose, strided_copy
 from nacre.ops.products import MatMul, grad_w_chunks
 
-_GRAM_ROWS, _GRAM_BLOCKS = 96, 8  # from so many rows on, symmetric products are cut into at most so many blocks
+# Symmetric products are cut into at most so many blocks of rows, where there are at least so many rows and columns: the
+# mirror costs what a sum over 100 to 250 columns does.
+_GRAM_BLOCKS, _GRAM_ROWS, _GRAM_COLUMNS = 8, 96, 256
 
 
 class Uses(Protocol):
@@ -154,7 +156,7 @@ class Gram(Op):
     @staticmethod
     def match(node: Node, uses: Uses) -> Node | None:
         a, b = node.inputs
-        if len(a.shape) != 2 or a.shape[0] < _GRAM_ROWS:
+        if len(a.shape) != 2 or a.shape[0] < _GRAM_ROWS or a.shape[1] < max(_GRAM_COLUMNS, a.shape[0] // 2):
             return None
         if node.op.key == MatMul(False, False).key:
             turned = made_by(b, Transpose)

@@ -9,7 +9,7 @@ namespace scatter {
 
 constexpr i64 kPixels = 48, kFewPixels = 12;  // of dy whose products are formed together, at most and at least,
 constexpr i64 kNearFloats = 8 * 1024;         // where L1 keeps them
-constexpr i64 kMostWeights = 96 * 1024;       // floats: 384 KB of L2
+constexpr i64 kMostWeights = 512 * 1024;      // floats: 2 MB
 constexpr i64 kMostRow = 64 * 1024;           // floats of a row of dx with its border
 constexpr i64 kManyUnits = 64;                // enough for as many cores
 constexpr double kUnitFlops = 4e5;

@@ -8,7 +8,7 @@ namespace {
 
 constexpr i64 kBlock = 64 * kLanes;  // elements summed in float32 before the sum goes into float64
 
-constexpr i64 kShort = 8 * kLanes;  // whose two sums are folded kLanes rows at a time: longer ones would wait
+constexpr i64 kShort = 8 * kLanes;  // rows whose two sums are folded kLanes at a time: longer ones would wait
 
 i64 rows_per_unit(i64 N) { return max_of(1, 8192 / max_of(N, 1)); }
 
@@ -34,9 +34,10 @@ NACRE_INLINE void means_of(i64 rows, i64 N, float* p, float* q, Of of) {
     for (i64 from = 0; from < N; from += kBlock) {
       const i64 end = min_of(N, from + kBlock);
       Vec a[4] = {zero(), zero(), zero(), zero()}, b[4] = {zero(), zero(), zero(), zero()};
+      constexpr int n = two && kLanes >= 16 ? 2 : 4;
       i64 i = from;
-      for (; i + 4 * kLanes <= end; i += 4 * kLanes) {
-        NACRE_UNROLL for (int k = 0; k < 4; ++k) add(i + k * kLanes, kLanes, a[k], b[k]);
+      for (; i + n * kLanes <= end; i += n * kLanes) {
+        NACRE_UNROLL for (int k = 0; k < n; ++k) add(i + k * kLanes, kLanes, a[k], b[k]);
       }
       for (; i + kLanes <= end; i += kLanes) add(i, kLanes, a[0], b[0]);
       if (i < end) add(i, end - i, a[1], b[1]);
@@ -62,6 +63,9 @@ NACRE_INLINE void means_of(i64 rows, i64 N, float* p, float* q, Of of) {
 template <class F>
 NACRE_INLINE void map_row(float* y, i64 N, F f) {
   i64 i = 0;
+  for (; kLanes < 16 && i + 4 * kLanes <= N; i += 4 * kLanes) {
+    NACRE_UNROLL for (int k = 0; k < 4; ++k) store(y + i + k * kLanes, f(i + k * kLanes, kLanes));
+  }
   for (; i + kLanes <= N; i += kLanes) store(y + i, f(i, kLanes));
   if (i < N) store(y + i, f(i, N - i), N - i);
 }

@@ -75,7 +75,7 @@ void mean_by_rows(const Seen& seen, i64 pixels, i64 x_step, i64 C, float* y, i64
 }
 
 // A share of one window's gradient for each of some pixels.
-void hand_shares(const float* dy, float share, float* dx, i64 pixels, i64 ldx, i64 C) {
+NACRE_INLINE void hand_shares(const float* dy, float share, float* dx, i64 pixels, i64 ldx, i64 C) {
   const Vec factor = set1(share);
   for (i64 px = 0; px < pixels; ++px, dx += ldx) {
     i64 c = 0;
@@ -96,13 +96,14 @@ void apart_mean_grad_rows(const Pool2DShape& s, Slice units, const float* dy, fl
     const i64 n = r / s.H, ih = r % s.H + s.PT, oh = floor_div(ih, s.SH), top = oh * s.SH - s.PT;
     const i64 seen_h = min_of(top + s.KH, s.H) - max_of(top, 0);
     float* dx_row = dx + r * s.W * ldx;
-    i64 done = 0;  // columns of this row
+    i64 done = 0, seen_w = 0;  // columns of this row; of the window before
+    float share = 0;
     if (oh >= 0 && oh < s.OH && ih - oh * s.SH < s.KH) {
       for (i64 ow = 0; ow < s.OW; ++ow) {
         const i64 first = max_of(ow * s.SW - s.PL, 0), last = min_of(ow * s.SW - s.PL + s.KW, s.W);
         for (; done < min_of(first, s.W); ++done) zero_channels(dx_row + done * ldx, s.C);
         if (first >= last) continue;
-        const float share = 1.0f / static_cast<float>(seen_h * (last - first));
+        if (last - first != seen_w) seen_w = last - first, share = 1.0f / static_cast<float>(seen_h * seen_w);
         hand_shares(dy + ((n * s.OH + oh) * s.OW + ow) * ldy, share, dx_row + done * ldx, last - done, ldx, s.C);
         done = last;
       }

@@ -8,7 +8,8 @@ namespace {
 
 // ---- maxima ----
 
-// f(vectors, whole, c, n) for the floats [0, C): 4 vectors at once, or 2, of which the second ends at C at the latest.
+// f(vectors, whole, c, n) for the floats [0, C): 8 vectors at once where they are short, 4, or 2, of which the second ends
+// at C at the latest.
 // Vector v begins at channel_of<vectors>(v, c, C).
 template <int n>
 struct Vectors {
@@ -21,6 +22,7 @@ NACRE_INLINE void each_vectors(i64 C, F f) {
     return;
   }
   i64 c = 0;
+  for (; kLanes < 16 && c + 8 * kLanes <= C; c += 8 * kLanes) f(Vectors<kLanes < 16 ? 8 : 4>(), Yes(), c, kLanes);
   for (; c + 4 * kLanes <= C; c += 4 * kLanes) f(Vectors<4>(), Yes(), c, kLanes);
   for (; c < C; c += 2 * kLanes) f(Vectors<2>(), Yes(), min_of(c, C - kLanes), kLanes);
 }
@@ -42,7 +44,7 @@ struct SeeingRow {
   float* dx;
 };
 
-constexpr i64 kGradFloats = 4096;  // of a row of dx, which vectors of channels go along in turn
+constexpr i64 kGradPixels = 64;  // of a row of dx, which vectors of channels go along in turn
 
 // Vectors of channels from c on, along some pixels: what an address is made of stays in registers.
 template <int NV, bool whole, bool wide>
@@ -335,16 +337,15 @@ void max_grad_rows(const Pool2DShape& s, Slice units, const float* dy, const u8*
     const SeeingRow row{h.last - h.first, ih + s.PT - h.first * s.SH, dy + at * ldy_of(s), index + at * s.C * bytes,
                         dx + r * s.W * ldx_of(s)};
     for (Run px{0, 0}; px.begin < s.W; px.begin = px.end) {
-      px.end = min_of(px.begin + max_of(kGradFloats / max_of(s.C, 1), 8), s.W);
+      px.end = min_of(px.begin + kGradPixels, s.W);
       if constexpr (wide) {
-        each_vector(
-            s.C, 0, [&](auto whole, i64 c, i64 n) __attribute__((always_inline)) {
-              max_grad_vectors<1, whole, true>(s, row, px, c, n);
-            });
+        each_vector(s.C, 0, [&](auto whole, i64 c, i64 n) __attribute__((always_inline)) {
+          max_grad_vectors<1, whole, true>(s, row, px, c, n);
+        });
       } else {
-        each_vectors(
-            s.C, [&](auto vectors, auto whole, i64 c, i64 n)
-                     __attribute__((always_inline)) { max_grad_vectors<vectors, whole, false>(s, row, px, c, n); });
+        each_vectors(s.C, [&](auto vectors, auto whole, i64 c, i64 n) __attribute__((always_inline)) {
+          max_grad_vectors<vectors, whole, false>(s, row, px, c, n);
+        });
       }
     }
   }

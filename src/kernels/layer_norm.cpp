@@ -7,17 +7,16 @@ namespace NACRE_ISA {
 namespace {
 
 constexpr i64 kBlock = 64 * kLanes;  // elements summed in float32 before the sum goes into float64
-
-constexpr i64 kShort = 8 * kLanes;  // rows whose two sums are folded kLanes at a time: longer ones would wait
+constexpr i64 kShort = 8 * kLanes;   // rows whose two sums are folded kLanes at a time: longer ones would wait
 
 i64 rows_per_unit(i64 N) { return max_of(1, 8192 / max_of(N, 1)); }
 
-// f(first row, how many) for rows [begin, end), as many as stay in L1: each step is taken for all of them before the next,
+// f(first row, how many) for some rows, as many as stay in L1: each step is taken for all of them before the next,
 // so that no row waits for its own sum.
 template <class F>
-NACRE_INLINE void each_group(i64 begin, i64 end, i64 N, i64 together, F f) {
+NACRE_INLINE void each_group(Run rows, i64 N, i64 together, F f) {
   const i64 most = min_of(rows_per_unit(N), together);
-  for (i64 m = begin; m < end; m += most) f(m, min_of(most, end - m));
+  for (i64 m = rows.begin; m < rows.end; m += most) f(m, min_of(most, rows.end - m));
 }
 
 // p and q [kLanes] = 1/N times the sums over N elements of each row of what of(row) -> add(first, how many, p, q) adds; the
@@ -34,7 +33,7 @@ NACRE_INLINE void means_of(i64 rows, i64 N, float* p, float* q, Of of) {
     for (i64 from = 0; from < N; from += kBlock) {
       const i64 end = min_of(N, from + kBlock);
       Vec a[4] = {zero(), zero(), zero(), zero()}, b[4] = {zero(), zero(), zero(), zero()};
-      constexpr int n = two && kLanes >= 16 ? 2 : 4;
+      constexpr int n = two && kLanes >= 16 ? 2 : 4;  // chains of rows side by side hide each other
       i64 i = from;
       for (; i + n * kLanes <= end; i += n * kLanes) {
         NACRE_UNROLL for (int k = 0; k < n; ++k) add(i + k * kLanes, kLanes, a[k], b[k]);
@@ -102,39 +101,35 @@ void layer_norm(const LayerNormShape& s, Slice units, const float* x, const floa
   const i64 per = rows_per_unit(s.N), N = s.N;
   const Vec eps = set1(static_cast<float>(s.eps));
   const bool centred = s.rms == 0, scaled = s.has_gamma != 0, shifted = s.has_beta != 0;
-  each_group(
-      units.begin * per, min_of(units.end * per, s.M), N, kLanes, [=](i64 m, i64 rows) __attribute__((always_inline)) {
-        float middles[kLanes] = {}, factors[kLanes];
-        const float* x_m = x + m * N;
-        if (centred) {
-          means_of<false>(
-              rows, N, middles, nullptr, [=](i64 r) __attribute__((always_inline)) {
-                return [ =, from = x_m + r * N ](i64 i, i64 n, Vec & p, Vec&) __attribute__((always_inline)) {
-                  p += load_n(from + i, n);
-                };
-              });
-        }
-        means_of<false>(
-            rows, N, factors, nullptr, [&](i64 r) __attribute__((always_inline)) {
-              return [ =, from = x_m + r * N, middle = set1(middles[r]) ](i64 i, i64 n, Vec & p, Vec&)
-                  __attribute__((always_inline)) {
-                const Vec d = load_n(from + i, n) - middle;
-                p = n == kLanes ? fma(d, d, p) : p + select(first_lanes(n), d * d);
-              };
-            });
-        store(factors, set1(1.0f) / sqrt(load(factors) + eps));
-        for (i64 r = 0; r < rows; ++r) {
-          const Vec middle = set1(middles[r]), factor = set1(factors[r]);
-          const float* from = x_m + r * N;
-          mean[m + r] = middles[r], rstd[m + r] = factors[r];
-          map_row(
-              y + (m + r) * N, N, [=](i64 i, i64 n) __attribute__((always_inline)) {
-                const Vec v = (load_n(from + i, n) - middle) * factor;
-                const Vec scale = scaled ? load_n(gamma + i, n) : set1(1.0f);
-                return shifted ? fma(v, scale, load_n(beta + i, n)) : v * scale;
-              });
-        }
+  const Run all{units.begin * per, min_of(units.end * per, s.M)};
+  each_group(all, N, kLanes, [=](i64 m, i64 rows) __attribute__((always_inline)) {
+    float middles[kLanes] = {}, factors[kLanes];
+    const float* x_m = x + m * N;
+    if (centred) {
+      means_of<false>(rows, N, middles, nullptr, [=](i64 r) __attribute__((always_inline)) {
+        return [from = x_m + r * N](i64 i, i64 n, Vec& p, Vec&) __attribute__((always_inline)) {
+          p += load_n(from + i, n);
+        };
       });
+    }
+    means_of<false>(rows, N, factors, nullptr, [&](i64 r) __attribute__((always_inline)) {
+      return [from = x_m + r * N, middle = set1(middles[r])](i64 i, i64 n, Vec& p, Vec&) __attribute__((always_inline)) {
+        const Vec d = load_n(from + i, n) - middle;
+        p = n == kLanes ? fma(d, d, p) : p + select(first_lanes(n), d * d);
+      };
+    });
+    store(factors, set1(1.0f) / sqrt(load(factors) + eps));
+    for (i64 r = 0; r < rows; ++r) {
+      const Vec middle = set1(middles[r]), factor = set1(factors[r]);
+      const float* from = x_m + r * N;
+      mean[m + r] = middles[r], rstd[m + r] = factors[r];
+      map_row(y + (m + r) * N, N, [=](i64 i, i64 n) __attribute__((always_inline)) {
+        const Vec v = (load_n(from + i, n) - middle) * factor;
+        const Vec scale = scaled ? load_n(gamma + i, n) : set1(1.0f);
+        return shifted ? fma(v, scale, load_n(beta + i, n)) : v * scale;
+      });
+    }
+  });
 }
 
 Facts layer_norm_grad_x_facts(const LayerNormShape& s) {
@@ -154,36 +149,32 @@ void layer_norm_grad_x(const LayerNormShape& s, Slice units, const float* x, con
   const i64 per = rows_per_unit(s.N), N = s.N;
   const bool centred = s.rms == 0, scaled = s.has_gamma != 0;
   const i64 together = N > kShort ? min_of(max_of(4096 / N, 1), 8) : kLanes;
-  each_group(
-      units.begin * per, min_of(units.end * per, s.M), N,
-      together, [=](i64 m, i64 rows) __attribute__((always_inline)) {
-        const auto g = [=](const float* dy_r, i64 i, i64 n) __attribute__((always_inline)) {
-          const Vec d = load_n(dy_r + i, n);
-          return scaled ? d * load_n(gamma + i, n) : d;
-        };
-        float average[kLanes], slope[kLanes];
-        means_of<true>(
-            rows, N, average, slope, [=](i64 r) __attribute__((always_inline)) {
-              return [
-                =, x_r = x + (m + r) * N, dy_r = dy + (m + r) * N, middle = set1(mean[m + r]),
-                factor = set1(rstd[m + r])
-              ](i64 i, i64 n, Vec & p, Vec & q) __attribute__((always_inline)) {
-                const Vec d = g(dy_r, i, n);
-                p += d;
-                // beyond n d is 0 and x finite, unless the row is not
-                q = fma(d, (load_n(x_r + i, n) - middle) * factor, q);
-              };
-            });
-        for (i64 r = 0; r < rows; ++r) {
-          const Vec middle = set1(mean[m + r]), factor = set1(rstd[m + r]), b = set1(slope[r]);
-          const Vec a = set1(centred ? average[r] : 0.0f);
-          const float *x_r = x + (m + r) * N, *dy_r = dy + (m + r) * N;
-          map_row(
-              dx + (m + r) * N, N, [=](i64 i, i64 n) __attribute__((always_inline)) {
-                return factor * fnma((load_n(x_r + i, n) - middle) * factor, b, g(dy_r, i, n) - a);
-              });
-        }
+  const Run all{units.begin * per, min_of(units.end * per, s.M)};
+  each_group(all, N, together, [=](i64 m, i64 rows) __attribute__((always_inline)) {
+    const auto g = [=](const float* dy_r, i64 i, i64 n) __attribute__((always_inline)) {
+      const Vec d = load_n(dy_r + i, n);
+      return scaled ? d * load_n(gamma + i, n) : d;
+    };
+    float average[kLanes], slope[kLanes];
+    means_of<true>(rows, N, average, slope, [=](i64 r) __attribute__((always_inline)) {
+      const float *x_r = x + (m + r) * N, *dy_r = dy + (m + r) * N;
+      const Vec middle = set1(mean[m + r]), factor = set1(rstd[m + r]);
+      return [=](i64 i, i64 n, Vec& p, Vec& q) __attribute__((always_inline)) {
+        const Vec d = g(dy_r, i, n);
+        p += d;
+        // Beyond n d is 0 and x finite, unless the row is not.
+        q = fma(d, (load_n(x_r + i, n) - middle) * factor, q);
+      };
+    });
+    for (i64 r = 0; r < rows; ++r) {
+      const Vec middle = set1(mean[m + r]), factor = set1(rstd[m + r]), b = set1(slope[r]);
+      const Vec a = set1(centred ? average[r] : 0.0f);
+      const float *x_r = x + (m + r) * N, *dy_r = dy + (m + r) * N;
+      map_row(dx + (m + r) * N, N, [=](i64 i, i64 n) __attribute__((always_inline)) {
+        return factor * fnma((load_n(x_r + i, n) - middle) * factor, b, g(dy_r, i, n) - a);
       });
+    }
+  });
 }
 
 Facts layer_norm_grad_params_facts(const LayerGradShape& s) {
@@ -214,7 +205,7 @@ void layer_norm_grad_params(const LayerGradShape& s, Slice units, Scratch scratc
     two_sums(
         at, rows.end - rows.begin, width, s.M * s.N > kNear,
         [&](i64 from, i64 c, i64 n) __attribute__((always_inline)) {
-          return [=](i64 r, Vec & p, Vec & q) __attribute__((always_inline)) {
+          return [=](i64 r, Vec& p, Vec& q) __attribute__((always_inline)) {
             const i64 m = rows.begin + from + r, e = m * s.N + column + c;
             const Vec d = load_n(dy + e, n);
             p += d;

@@ -226,8 +226,8 @@ __attribute__((noinline)) Constants constants_of(const BatchApplyShape& s, i64 r
   if (sums) {
     NACRE_INDEPENDENT
     for (i64 c = 0; c < C; ++c) {
-      k.average[c] = k.scale[c] * sums[c] * share;
-      k.slope[c] = k.scale[c] * sums[C + c] * share * rstd_of(var[c], eps);
+      k.average[c] = k.scale[c] * (sums[c] * share);
+      k.slope[c] = k.scale[c] * (sums[C + c] * share) * rstd_of(var[c], eps);
     }
   }
   for (i64 i = 0; i < arrays; ++i) {

@@ -11,8 +11,8 @@ constexpr i64 kShort = 8 * kLanes;   // rows whose two sums are folded kLanes at
 
 i64 rows_per_unit(i64 N) { return max_of(1, 8192 / max_of(N, 1)); }
 
-// f(first row, how many) for some rows, as many as stay in L1: each step is taken for all of them before the next,
-// so that no row waits for its own sum.
+// f(first row, how many) for some rows, as many as stay in L1 and at most `together`, of kLanes: each step is taken for all
+// of them before the next, so that no row waits for its own sum.
 template <class F>
 NACRE_INLINE void each_group(Run rows, i64 N, i64 together, F f) {
   const i64 most = min_of(rows_per_unit(N), together);
@@ -148,7 +148,7 @@ void layer_norm_grad_x(const LayerNormShape& s, Slice units, const float* x, con
                        const float* mean, const float* rstd, float* dx) {
   const i64 per = rows_per_unit(s.N), N = s.N;
   const bool centred = s.rms == 0, scaled = s.has_gamma != 0;
-  const i64 together = N > kShort ? min_of(max_of(4096 / N, 1), 8) : kLanes;
+  const i64 together = N > kShort ? max_of(min_of(4096 / N, min_of(kLanes, 8)), 1) : kLanes;
   const Run all{units.begin * per, min_of(units.end * per, s.M)};
   each_group(all, N, together, [=](i64 m, i64 rows) __attribute__((always_inline)) {
     const auto g = [=](const float* dy_r, i64 i, i64 n) __attribute__((always_inline)) {

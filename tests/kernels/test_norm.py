@@ -168,7 +168,7 @@ def test_the_gradient_of_batch_norm_is_that_of_its_formula(rng):
 
 @pytest.mark.parametrize(
     "shape",
-    [(1, 1), (0, 4), (3, 0), (5, 3), (4, 15), (3, 16), (2, 17), (3, 100), (2, 1025), (2, 5000), (700, 12)],
+    [(1, 1), (0, 4), (3, 0), (5, 3), (4, 15), (3, 16), (2, 17), (21, 100), (18, 300), (2, 1025), (2, 5000), (700, 12)],
     ids=str,
 )
 @pytest.mark.parametrize("rms", [0, 1])

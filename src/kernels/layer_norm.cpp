@@ -7,45 +7,62 @@ namespace NACRE_ISA {
 namespace {
 
 constexpr i64 kBlock = 64 * kLanes;  // elements summed in float32 before the sum goes into float64
+constexpr i64 kShort = 8 * kLanes;   // rows whose two sums are folded kLanes at a time: longer ones would wait
 
 i64 rows_per_unit(i64 N) { return max_of(1, 8192 / max_of(N, 1)); }
 
-// f(first row, how many) for rows [begin, end), as many as stay in L1: each step is taken for all of them before the next,
-// so that no row waits for its own sum.
-constexpr i64 kTogether = 8;
+// f(first row, how many) for some rows, as many as stay in L1 and at most `together`, of kLanes: each step is taken for all
+// of them before the next, so that no row waits for its own sum.
 template <class F>
-NACRE_INLINE void each_group(i64 begin, i64 end, i64 N, F f) {
-  const i64 most = min_of(rows_per_unit(N), kTogether);
-  for (i64 m = begin; m < end; m += most) f(m, min_of(most, end - m));
+NACRE_INLINE void each_group(Run rows, i64 N, i64 together, F f) {
+  const i64 most = min_of(rows_per_unit(N), together);
+  for (i64 m = rows.begin; m < rows.end; m += most) f(m, min_of(most, rows.end - m));
 }
 
-// Sums over N elements of what add(first, how many, p, q) adds; the lanes beyond the count must add zero.
-struct Sums {
-  double p, q;
-};
-template <class Add>
-NACRE_INLINE Sums sums_of(i64 N, Add add) {
-  Sums total{0, 0};
-  for (i64 from = 0; from < N; from += kBlock) {
-    const i64 end = min_of(N, from + kBlock);
-    Vec p[4] = {zero(), zero(), zero(), zero()}, q[4] = {zero(), zero(), zero(), zero()};
-    i64 i = from;
-    for (; i + 4 * kLanes <= end; i += 4 * kLanes) {
-      NACRE_UNROLL for (int k = 0; k < 4; ++k) add(i + k * kLanes, kLanes, p[k], q[k]);
+// p and q [kLanes] = 1/N times the sums over N elements of each row of what of(row) -> add(first, how many, p, q) adds; the
+// lanes beyond the count must add zero. Without `two` q is not wanted.
+template <bool two, class Of>
+NACRE_INLINE void means_of(i64 rows, i64 N, float* p, float* q, Of of) {
+  const double share = N > 0 ? 1.0 / static_cast<double>(N) : 0.0;
+  const bool folded = N <= (two ? kShort : kBlock);
+  Vec p_row[kLanes], q_row[kLanes];
+  for (i64 r = N > 0 ? rows : 0; r < kLanes; ++r) p_row[r] = q_row[r] = zero();
+  for (i64 r = 0; r < rows; ++r) {
+    const auto add = of(r);
+    double p_total = 0, q_total = 0;
+    for (i64 from = 0; from < N; from += kBlock) {
+      const i64 end = min_of(N, from + kBlock);
+      Vec a[4] = {zero(), zero(), zero(), zero()}, b[4] = {zero(), zero(), zero(), zero()};
+      constexpr int n = two && kLanes >= 16 ? 2 : 4;  // chains of rows side by side hide each other
+      i64 i = from;
+      for (; i + n * kLanes <= end; i += n * kLanes) {
+        NACRE_UNROLL for (int k = 0; k < n; ++k) add(i + k * kLanes, kLanes, a[k], b[k]);
+      }
+      for (; i + kLanes <= end; i += kLanes) add(i, kLanes, a[0], b[0]);
+      if (i < end) add(i, end - i, a[1], b[1]);
+      const Vec p_part = (a[0] + a[1]) + (a[2] + a[3]), q_part = (b[0] + b[1]) + (b[2] + b[3]);
+      if (folded) {
+        p_row[r] = p_part, q_row[r] = q_part;
+      } else {
+        p_total += static_cast<double>(reduce_add(p_part));
+        if (two) q_total += static_cast<double>(reduce_add(q_part));
+      }
     }
-    for (; i + kLanes <= end; i += kLanes) add(i, kLanes, p[0], q[0]);
-    if (i < end) add(i, end - i, p[1], q[1]);
-    total.p += static_cast<double>(reduce_add((p[0] + p[1]) + (p[2] + p[3])));
-    total.q += static_cast<double>(reduce_add((q[0] + q[1]) + (q[2] + q[3])));
+    if (folded) continue;
+    p[r] = static_cast<float>(share * p_total);
+    if (two) q[r] = static_cast<float>(share * q_total);
   }
-  return total;
+  if (!folded) return;
+  const auto plus = [](Vec a, Vec b) __attribute__((always_inline)) { return a + b; };
+  store(p, fold_rows(p_row, plus) * set1(static_cast<float>(share)));
+  if (two) store(q, fold_rows(q_row, plus) * set1(static_cast<float>(share)));
 }
 
 // y[i] = f(i, how many) for whole vectors and the rest of n elements.
 template <class F>
 NACRE_INLINE void map_row(float* y, i64 N, F f) {
   i64 i = 0;
-  for (; i + 4 * kLanes <= N; i += 4 * kLanes) {
+  for (; kLanes < 16 && i + 4 * kLanes <= N; i += 4 * kLanes) {
     NACRE_UNROLL for (int k = 0; k < 4; ++k) store(y + i + k * kLanes, f(i + k * kLanes, kLanes));
   }
   for (; i + kLanes <= N; i += kLanes) store(y + i, f(i, kLanes));
@@ -82,27 +99,32 @@ Facts layer_norm_facts(const LayerNormShape& s) {
 void layer_norm(const LayerNormShape& s, Slice units, const float* x, const float* gamma, const float* beta, float* y,
                 float* mean, float* rstd) {
   const i64 per = rows_per_unit(s.N), N = s.N;
-  const double share = N > 0 ? 1.0 / static_cast<double>(N) : 0.0, eps = s.eps;
+  const Vec eps = set1(static_cast<float>(s.eps));
   const bool centred = s.rms == 0, scaled = s.has_gamma != 0, shifted = s.has_beta != 0;
-  each_group(units.begin * per, min_of(units.end * per, s.M), N, [=](i64 m, i64 rows) __attribute__((always_inline)) {
-    double var[kTogether];
-    for (i64 r = m; r < m + rows; ++r) {
-      const auto add = [=](i64 i, i64 n, Vec& p, Vec&)
-                           __attribute__((always_inline)) { p += load_n(x + r * N + i, n); };
-      mean[r] = centred ? static_cast<float>(share * sums_of(N, add).p) : 0.0f;
+  const Run all{units.begin * per, min_of(units.end * per, s.M)};
+  each_group(all, N, kLanes, [=](i64 m, i64 rows) __attribute__((always_inline)) {
+    float middles[kLanes] = {}, factors[kLanes];
+    const float* x_m = x + m * N;
+    if (centred) {
+      means_of<false>(rows, N, middles, nullptr, [=](i64 r) __attribute__((always_inline)) {
+        return [from = x_m + r * N](i64 i, i64 n, Vec& p, Vec&) __attribute__((always_inline)) {
+          p += load_n(from + i, n);
+        };
+      });
     }
-    for (i64 r = m; r < m + rows; ++r) {
-      const auto add = [=, middle = set1(mean[r])](i64 i, i64 n, Vec& p, Vec&) __attribute__((always_inline)) {
-        const Vec d = load_n(x + r * N + i, n) - middle;
+    means_of<false>(rows, N, factors, nullptr, [&](i64 r) __attribute__((always_inline)) {
+      return [from = x_m + r * N, middle = set1(middles[r])](i64 i, i64 n, Vec& p, Vec&) __attribute__((always_inline)) {
+        const Vec d = load_n(from + i, n) - middle;
         p = n == kLanes ? fma(d, d, p) : p + select(first_lanes(n), d * d);
       };
-      var[r - m] = share * sums_of(N, add).p;
-    }
-    for (i64 r = m; r < m + rows; ++r) rstd[r] = static_cast<float>(1.0 / __builtin_sqrt(var[r - m] + eps));
-    for (i64 r = m; r < m + rows; ++r) {
-      const Vec middle = set1(mean[r]), factor = set1(rstd[r]);
-      map_row(y + r * N, N, [=](i64 i, i64 n) __attribute__((always_inline)) {
-        const Vec v = (load_n(x + r * N + i, n) - middle) * factor;
+    });
+    store(factors, set1(1.0f) / sqrt(load(factors) + eps));
+    for (i64 r = 0; r < rows; ++r) {
+      const Vec middle = set1(middles[r]), factor = set1(factors[r]);
+      const float* from = x_m + r * N;
+      mean[m + r] = middles[r], rstd[m + r] = factors[r];
+      map_row(y + (m + r) * N, N, [=](i64 i, i64 n) __attribute__((always_inline)) {
+        const Vec v = (load_n(from + i, n) - middle) * factor;
         const Vec scale = scaled ? load_n(gamma + i, n) : set1(1.0f);
         return shifted ? fma(v, scale, load_n(beta + i, n)) : v * scale;
       });
@@ -125,29 +147,31 @@ Facts layer_norm_grad_x_facts(const LayerNormShape& s) {
 void layer_norm_grad_x(const LayerNormShape& s, Slice units, const float* x, const float* dy, const float* gamma,
                        const float* mean, const float* rstd, float* dx) {
   const i64 per = rows_per_unit(s.N), N = s.N;
-  const double share = N > 0 ? 1.0 / static_cast<double>(N) : 0.0;
   const bool centred = s.rms == 0, scaled = s.has_gamma != 0;
-  each_group(units.begin * per, min_of(units.end * per, s.M), N, [=](i64 m, i64 rows) __attribute__((always_inline)) {
-    const auto g = [=](i64 r, i64 i, i64 n) __attribute__((always_inline)) {
-      const Vec d = load_n(dy + r * N + i, n);
+  const i64 together = N > kShort ? max_of(min_of(4096 / N, min_of(kLanes, 8)), 1) : kLanes;
+  const Run all{units.begin * per, min_of(units.end * per, s.M)};
+  each_group(all, N, together, [=](i64 m, i64 rows) __attribute__((always_inline)) {
+    const auto g = [=](const float* dy_r, i64 i, i64 n) __attribute__((always_inline)) {
+      const Vec d = load_n(dy_r + i, n);
       return scaled ? d * load_n(gamma + i, n) : d;
     };
-    float average[kTogether], slope[kTogether];
-    for (i64 r = m; r < m + rows; ++r) {
-      const Vec middle = set1(mean[r]), factor = set1(rstd[r]);
-      const Sums sums = sums_of(N, [=](i64 i, i64 n, Vec& p, Vec& q) __attribute__((always_inline)) {
-        const Vec d = g(r, i, n);
+    float average[kLanes], slope[kLanes];
+    means_of<true>(rows, N, average, slope, [=](i64 r) __attribute__((always_inline)) {
+      const float *x_r = x + (m + r) * N, *dy_r = dy + (m + r) * N;
+      const Vec middle = set1(mean[m + r]), factor = set1(rstd[m + r]);
+      return [=](i64 i, i64 n, Vec& p, Vec& q) __attribute__((always_inline)) {
+        const Vec d = g(dy_r, i, n);
         p += d;
-        q = fma(d, (load_n(x + r * N + i, n) - middle) * factor,
-                q);  // beyond n d is 0 and x finite, unless the row is not
-      });
-      average[r - m] = centred ? static_cast<float>(share * sums.p) : 0.0f;
-      slope[r - m] = static_cast<float>(share * sums.q);
-    }
-    for (i64 r = m; r < m + rows; ++r) {
-      const Vec middle = set1(mean[r]), factor = set1(rstd[r]), a = set1(average[r - m]), b = set1(slope[r - m]);
-      map_row(dx + r * N, N, [=](i64 i, i64 n) __attribute__((always_inline)) {
-        return factor * fnma((load_n(x + r * N + i, n) - middle) * factor, b, g(r, i, n) - a);
+        // Beyond n d is 0 and x finite, unless the row is not.
+        q = fma(d, (load_n(x_r + i, n) - middle) * factor, q);
+      };
+    });
+    for (i64 r = 0; r < rows; ++r) {
+      const Vec middle = set1(mean[m + r]), factor = set1(rstd[m + r]), b = set1(slope[r]);
+      const Vec a = set1(centred ? average[r] : 0.0f);
+      const float *x_r = x + (m + r) * N, *dy_r = dy + (m + r) * N;
+      map_row(dx + (m + r) * N, N, [=](i64 i, i64 n) __attribute__((always_inline)) {
+        return factor * fnma((load_n(x_r + i, n) - middle) * factor, b, g(dy_r, i, n) - a);
       });
     }
   });

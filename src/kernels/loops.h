@@ -118,7 +118,7 @@ NACRE_ALWAYS const T* as(const void* p) {
 // The product of sizes for an overflow check that no zero among them hides: zeros count as ones.
 template <class... N>
 NACRE_ALWAYS bool product_fits(N... n) {
-  return (Count(16) * ... * Count(n > 0 ? static_cast<i64>(n) : 1)).ok();
+  return (Count(32) * ... * Count(n > 0 ? static_cast<i64>(n) : 1)).ok();
 }
 
 // The items of unit u when n items are cut into units of `per`.

@@ -16,7 +16,7 @@ const char* cannot(i64 R, i64 C) {
   return product_fits(R, C) ? nullptr : "the number of elements overflows";
 }
 
-NACRE_ALWAYS double rstd_of(double var, double eps) { return 1.0 / __builtin_sqrt(var + eps); }
+NACRE_ALWAYS float rstd_of(float var, float eps) { return 1.0f / __builtin_sqrtf(var + eps); }
 
 // ---- statistics: mean and sum of squared deviations, per column ----
 
@@ -190,10 +190,9 @@ const char* cannot(i64 R, i64 C, i64 act, i64 has_gamma, i64 has_beta, double ep
 // scale[c] = gamma[c] / sqrt(var[c] + eps), shift[c] = beta[c]; gamma and beta may be null.
 void factors(i64 C, const float* var, double eps, const float* gamma, const float* beta, float* scale, float* shift) {
   NACRE_INDEPENDENT
-  for (i64 c = 0; c < C; ++c) {
-    scale[c] =
-        static_cast<float>(rstd_of(static_cast<double>(var[c]), eps) * (gamma ? static_cast<double>(gamma[c]) : 1.0));
-  }
+  for (i64 c = 0; c < C; ++c) scale[c] = rstd_of(var[c], static_cast<float>(eps));
+  NACRE_INDEPENDENT
+  for (i64 c = 0; c < C; ++c) scale[c] *= gamma ? gamma[c] : 1.0f;
   for (i64 c = 0; c < C; ++c) shift[c] = beta ? beta[c] : 0.0f;
 }
 
@@ -206,6 +205,38 @@ struct Open {
   // A load of d must not wait for the mask.
   NACRE_INLINE_MEMBER Vec through(Vec y, Vec d) const { return select(ge(y, low) & le(y, high), in_register(d)); }
 };
+
+// What maps needs of each column, as often as rows count as one.
+struct Constants {
+  i64 rows;
+  float *middle, *scale, *shift, *average, *slope;
+};
+i64 constants_floats(const BatchApplyShape& s) { return ceil_div(rows_in_one(s.R, s.C) * s.C, kLanes) * kLanes; }
+
+// `sums` are those of a gradient, or null; parameters that are absent are not read.
+__attribute__((noinline)) Constants constants_of(const BatchApplyShape& s, i64 rows, char* scratch, const float* mean,
+                                                 const float* var, const float* gamma, const float* beta,
+                                                 const float* sums) {
+  const i64 C = s.C, each = constants_floats(s), arrays = sums ? 5 : 3;
+  float* at = reinterpret_cast<float*>(scratch);
+  const Constants k{rows_in_one(rows, C), at, at + each, at + 2 * each, at + 3 * each, at + 4 * each};
+  for (i64 c = 0; c < C; ++c) k.middle[c] = mean[c];
+  factors(C, var, s.eps, s.has_gamma ? gamma : nullptr, s.has_beta ? beta : nullptr, k.scale, k.shift);
+  const float share = 1.0f / static_cast<float>(s.R), eps = static_cast<float>(s.eps);
+  if (sums) {
+    NACRE_INDEPENDENT
+    for (i64 c = 0; c < C; ++c) {
+      k.average[c] = k.scale[c] * (sums[c] * share);
+      k.slope[c] = k.scale[c] * (sums[C + c] * share) * rstd_of(var[c], eps);
+    }
+  }
+  for (i64 i = 0; i < arrays; ++i) {
+    for (i64 have = 1; have < k.rows; have *= 2) {
+      __builtin_memcpy(at + i * each + have * C, at + i * each, static_cast<unsigned long>(4 * have * C));
+    }
+  }
+  return k;
+}
 
 Facts apply_facts(const BatchApplyShape& s) {
   Facts f;
@@ -229,22 +260,22 @@ Facts batch_norm_apply_facts(const BatchApplyShape& s) {
   f.extent[4] = s.has_beta ? Count(s.C) : Count(0);
   f.extent[5] = s.residual ? f.extent[0] : Count(0);
   f.extent[6] = f.extent[0];
-  f.scratch = s.C * 8;
+  f.scratch = constants_floats(s) * 12;
   return f;
 }
 
 void batch_norm_apply(const BatchApplyShape& s, Slice units, Scratch scratch, const float* x, const float* mean,
                       const float* var, const float* gamma, const float* beta, const float* r, float* y) {
-  float* scale = reinterpret_cast<float*>(scratch.at);
-  float* shift = scale + s.C;
-  factors(s.C, var, s.eps, s.has_gamma ? gamma : nullptr, s.has_beta ? beta : nullptr, scale, shift);
   const i64 C = s.C, per = rows_per_unit(C), first = units.begin * per, end = min_of(units.end * per, s.R);
+  const Constants k = constants_of(s, end - first, scratch.at, mean, var, gamma, beta, nullptr);
   const Vec floor = set1(s.act ? 0.0f : -__builtin_inff()), ceiling = set1(s.act == 2 ? 6.0f : __builtin_inff());
+  x += first * C, r += s.residual ? first * C : 0, y += first * C;
   const auto rows = [&](auto added) __attribute__((always_inline)) {
-    map_columns(end - first, C, [&](i64 c, i64 n) __attribute__((always_inline)) {
-      const Vec middle = load_n(mean + c, n), factor = load_n(scale + c, n), offset = load_n(shift + c, n);
+    map_columns(end - first, k.rows, C, [&](i64 c, i64 n) __attribute__((always_inline)) {
+      const Vec middle = load_n(k.middle + c, n), factor = load_n(k.scale + c, n);
+      const Vec offset = load_n(k.shift + c, n);
       return [=](i64 row) __attribute__((always_inline)) {
-        const i64 at = (first + row) * C + c;
+        const i64 at = row + c;
         Vec sum = fma(load_n(x + at, n) - middle, factor, offset);
         if (added) sum += load_n(r + at, n);
         store_n(y + at, min(ceiling, max(floor, sum)), n);  // both keep NaN
@@ -316,12 +347,12 @@ void batch_norm_grad_stats(const BatchGradShape& s, Slice units, Scratch scratch
     }
     float *p = partials + k * 2 * s.C + column, *q = p + s.C;
     const double *p_total = at.p_total, *q_total = at.q_total;
-    const double eps = s.eps;
+    const float eps = static_cast<float>(s.eps);
     const float* var_c = var + column;
     NACRE_INDEPENDENT
     for (i64 i = 0; i < width; ++i) {
       p[i] = static_cast<float>(p_total[i]);
-      q[i] = static_cast<float>(q_total[i] * rstd_of(static_cast<double>(var_c[i]), eps));
+      q[i] = static_cast<float>(q_total[i]) * rstd_of(var_c[i], eps);
     }
   }
 }
@@ -337,33 +368,24 @@ Facts batch_norm_grad_x_facts(const BatchApplyShape& s) {
   f.extent[5] = s.act && s.has_beta ? Count(s.C) : Count(0);
   f.extent[6] = Count(s.C) * Count(2);
   f.extent[7] = f.extent[0];
-  f.scratch = s.C * 16;
+  f.scratch = constants_floats(s) * 20;
   return f;
 }
 
 void batch_norm_grad_x(const BatchApplyShape& s, Slice units, Scratch scratch, const float* x, const float* dy,
                        const float* mean, const float* var, const float* gamma, const float* beta, const float* sums,
                        float* dx) {
-  float* scale = reinterpret_cast<float*>(scratch.at);
-  float *average = scale + s.C, *slope = average + s.C, *shift = slope + s.C;
-  const double share = 1.0 / static_cast<double>(s.R);
-  for (i64 c = 0; c < s.C; ++c) {
-    const double rstd = rstd_of(static_cast<double>(var[c]), s.eps);
-    const double factor = rstd * (s.has_gamma ? static_cast<double>(gamma[c]) : 1.0);
-    scale[c] = static_cast<float>(factor);
-    average[c] = static_cast<float>(factor * static_cast<double>(sums[c]) * share);
-    slope[c] = static_cast<float>(factor * static_cast<double>(sums[s.C + c]) * share * rstd);
-  }
-  for (i64 c = 0; c < s.C; ++c) shift[c] = s.act && s.has_beta ? beta[c] : 0.0f;
   const i64 C = s.C, per = rows_per_unit(C), first = units.begin * per, end = min_of(units.end * per, s.R);
+  const Constants k = constants_of(s, end - first, scratch.at, mean, var, gamma, s.act ? beta : nullptr, sums);
   const Open open(s.act);
+  x += first * C, dy += first * C, dx += first * C;
   const auto rows = [&](auto active) __attribute__((always_inline)) {
-    map_columns(end - first, C, [&](i64 c, i64 n) __attribute__((always_inline)) {
-      const Vec middle = load_n(mean + c, n), factor = load_n(scale + c, n);
-      const Vec less = load_n(average + c, n), steep = load_n(slope + c, n);
-      const Vec offset = active ? load_n(shift + c, n) : zero();
-      return [=](i64 r) __attribute__((always_inline)) {
-        const i64 at = (first + r) * C + c;
+    map_columns(end - first, k.rows, C, [&](i64 c, i64 n) __attribute__((always_inline)) {
+      const Vec middle = load_n(k.middle + c, n), factor = load_n(k.scale + c, n);
+      const Vec less = load_n(k.average + c, n), steep = load_n(k.slope + c, n);
+      const Vec offset = active ? load_n(k.shift + c, n) : zero();
+      return [=](i64 row) __attribute__((always_inline)) {
+        const i64 at = row + c;
         const Vec off = load_n(x + at, n) - middle;
         Vec d = load_n(dy + at, n);
         if (active) d = open.through(fma(off, factor, offset), d);

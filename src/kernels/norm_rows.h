@@ -46,47 +46,62 @@ constexpr int kSums = 4;
 constexpr i64 kSumRows = 256;    // added in float32, two sums at a time, before they go into float64
 constexpr i64 kSumBlock = 2048;  // floats that strips go along in turn, while those of the next block are asked for
 
+// Rows that count as one, so that they fill vectors: where that many constants stay in L1, and there are rows enough.
+NACRE_ALWAYS i64 rows_in_one(i64 rows, i64 C) {
+  const i64 k = kLanes / min_of(max_of(C & -C, 1), kLanes);
+  return k * C <= 512 && 8 * k <= rows ? k : 1;
+}
+
 // Calls of(column, lanes) for each vector of columns, `strips` at once; what it returns has its constants in registers and
-// is called for every row.
+// is called with what lies before every row.
 template <int strips, class Of>
-NACRE_INLINE void map_strips(Run rows, i64 column, i64 last, Of of) {
+NACRE_INLINE void map_strips(i64 from, i64 to, i64 width, i64 column, i64 last, Of of) {
   const auto one = of(column, strips > 1 ? kLanes : last);
   const auto two = of(column + (strips > 1 ? kLanes : 0), strips > 2 ? kLanes : last);
   const auto three = of(column + (strips > 2 ? 2 * kLanes : 0), strips > 3 ? kLanes : last);
   const auto four = of(column + (strips > 3 ? 3 * kLanes : 0), last);
-  for (i64 r = rows.begin; r < rows.end; ++r) {
-    one(r);
-    if (strips > 1) two(r);
-    if (strips > 2) three(r);
-    if (strips > 3) four(r);
+  for (i64 at = from; at < to; at += width) {
+    one(at);
+    if (strips > 1) two(at);
+    if (strips > 2) three(at);
+    if (strips > 3) four(at);
   }
 }
 
 constexpr i64 kNear = 192 * 1024;  // floats that L2 holds, where constants read again cost more than rows in pieces
+constexpr i64 kMapColumns = 1024;  // whose constants stay in L1 beside their rows
 constexpr i64 kMapBlock = 8192;    // floats that strips go along in turn: L1 still has what was fetched ahead
 
-// Rows of C columns. Where a row is longer than the constants that registers hold, rows go one by one, or in L2 in blocks.
+// Rows of C columns, `k` of them as one. Where a row is longer than the constants that registers hold, rows go one by one,
+// or in L2 in blocks.
 template <class Of>
-NACRE_INLINE void map_columns(i64 rows, i64 C, Of of) {
-  const i64 tail = C - (ceil_div(C, kLanes) - 1) * kLanes;
-  if (C == 0) return;
-  if (C <= kLanes) {
-    map_strips<1>({0, rows}, 0, tail, of);
-  } else if (C <= 2 * kLanes) {
-    map_strips<2>({0, rows}, 0, tail, of);
-  } else if (kStrips == 4 && C <= 3 * kLanes) {
-    map_strips<3>({0, rows}, 0, tail, of);
-  } else if (kStrips == 4 && C <= 4 * kLanes) {
-    map_strips<kStrips>({0, rows}, 0, tail, of);
-  } else if (rows * C > kNear) {
-    for (i64 r = 0; r < rows; ++r) each_strip(C, [&](i64 c, i64 n) __attribute__((always_inline)) { of(c, n)(r); });
-  } else {
-    const i64 step = max_of(kMapBlock / C, 8);
-    for (i64 from = 0; from < rows; from += step) {
-      const Run block{from, min_of(from + step, rows)};
-      i64 c = 0;
-      for (; c + kStrips * kLanes <= C; c += kStrips * kLanes) map_strips<kStrips>(block, c, kLanes, of);
-      for (; c < C; c += kLanes) map_strips<1>(block, c, min_of(C - c, kLanes), of);
+NACRE_INLINE void map_columns(i64 rows, i64 k, i64 C, Of of) {
+  const i64 all = rows * C;
+  for (i64 begin = 0, end; begin < all; begin = end) {  // once more for the rows that are left
+    const i64 width = min_of(k * C, all - begin);
+    const bool few = width <= kStrips * kLanes;
+    end = begin + (all - begin) / width * width;
+    if (kStrips == 4 && width > kLanes && width <= 2 * kLanes) {
+      map_strips<2>(begin, end, width, 0, width - kLanes, of);
+    } else if (kStrips == 4 && width > 2 * kLanes && width <= 3 * kLanes) {
+      map_strips<3>(begin, end, width, 0, width - 2 * kLanes, of);
+    } else if (all > kNear && !few) {
+      for (i64 first = 0; first < width; first += kMapColumns) {
+        const i64 columns = min_of(width - first, kMapColumns);
+        for (i64 at = begin; at < end; at += width) {
+          each_strip(columns, [&](i64 c, i64 n) __attribute__((always_inline)) { of(first + c, n)(at); });
+        }
+      }
+    } else {
+      const i64 step = few ? end - begin : max_of(kMapBlock / width, 8) * width;
+      for (i64 from = begin; from < end; from += step) {
+        const i64 to = min_of(from + step, end);
+        i64 c = 0;
+        for (i64 more = (kStrips - 1) * kLanes; c + more < width; c += more + kLanes) {
+          map_strips<kStrips>(from, to, width, c, min_of(width - c - more, kLanes), of);
+        }
+        for (; c < width; c += kLanes) map_strips<1>(from, to, width, c, min_of(width - c, kLanes), of);
+      }
     }
   }
 }

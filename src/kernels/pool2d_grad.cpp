@@ -1,34 +1,15 @@
 // Vectors run along the channels. The gradients gather: each pixel of dx looks at the windows that see it, so that it is
 // written once and belongs to one unit.
+#include "kernels/loops.h"
 #include "kernels/pool2d_shape.h"
 
 namespace nacre::NACRE_ISA {
 namespace {
 
-struct Seeing {  // that see one pixel of dx
-  i64 h0, h1, w0, w1;
-  i64 tap_h, tap_w;  // tap of window (h0, w0); the next window sees it through a tap lower by the stride
-};
-
-// Calls pixel(windows, first output pixel of the image, pixel of dx).
-template <class F>
-NACRE_INLINE void for_each_pixel(const Pool2DShape& s, Slice units, F pixel) {
-  const i64 per = gradient_rows(s), rows = s.N * s.H;
-  for (i64 r = units.begin * per, end = min_of(units.end * per, rows); r < end; ++r) {
-    const i64 n = r / s.H, ih = r % s.H;
-    const Over h(s.KH, s.SH, s.PT, s.OH, ih);
-    Over w(s.KW, s.SW, s.PL, s.OW, 0);
-    for (i64 iw = 0; iw < s.W; ++iw) {
-      w.move_to(iw);
-      pixel(Seeing{h.first, h.last, w.first, w.last, ih + s.PT - h.first * s.SH, iw + s.PL - w.first * s.SW},
-            n * s.OH * s.OW, r * s.W + iw);
-    }
-  }
-}
-
 // ---- maxima ----
 
-// f(vectors, whole, c, n) for the floats [0, C): 4 vectors at once, or 2, of which the second ends at C at the latest.
+// f(vectors, whole, c, n) for the floats [0, C): 8 vectors at once where they are short, 4, or 2, of which the second ends
+// at C at the latest.
 // Vector v begins at channel_of<vectors>(v, c, C).
 template <int n>
 struct Vectors {
@@ -41,6 +22,7 @@ NACRE_INLINE void each_vectors(i64 C, F f) {
     return;
   }
   i64 c = 0;
+  for (; kLanes < 16 && c + 8 * kLanes <= C; c += 8 * kLanes) f(Vectors<kLanes < 16 ? 8 : 4>(), Yes(), c, kLanes);
   for (; c + 4 * kLanes <= C; c += 4 * kLanes) f(Vectors<4>(), Yes(), c, kLanes);
   for (; c < C; c += 2 * kLanes) f(Vectors<2>(), Yes(), min_of(c, C - kLanes), kLanes);
 }
@@ -49,39 +31,57 @@ NACRE_INLINE i64 channel_of(int v, i64 c, i64 C) {
   return NV == 2 && v == 1 ? min_of(c + kLanes, C - kLanes) : c + v * kLanes;
 }
 
-template <int NV, bool whole, bool wide>
-NACRE_INLINE void max_grad_vectors(const Pool2DShape& s, const Seeing& win, i64 first, i64 ldy, i64 c, i64 n,
-                                   const float* dy, const u8* index, float* dx) {
-  const i64 C = s.C, SW = s.SW, nw = win.w1 - win.w0;
-  Vec sum[NV];
-  i64 channel[NV];
-  NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] = zero(), channel[v] = channel_of<NV>(v, c, C);
-  i64 tap_h = win.tap_h * s.KW + win.tap_w, px = first + win.h0 * s.OW + win.w0;
-  for (i64 h = win.h0; h < win.h1; ++h, tap_h -= s.SH * s.KW, px += s.OW) {
-    i64 tap = tap_h, at = px * C;
-    const float* g = dy + px * ldy;
-    for (i64 w = 0; w < nw; ++w, tap -= SW, at += C, g += ldy) {
-      const VecI here = set1i(static_cast<i32>(tap));
-      NACRE_UNROLL for (int v = 0; v < NV; ++v) {
-        const VecI from = get_index<whole, wide>(index, at + channel[v], n);
-        sum[v] += select(eq(from, here), get<whole>(g + channel[v], n));
-      }
-    }
-  }
-  NACRE_UNROLL for (int v = 0; v < NV; ++v) put<whole>(dx + channel[v], sum[v], n);
-}
-
-template <bool wide>
-void max_grad_pixel(const Pool2DShape& s, const Seeing& win, i64 first, const float* dy, const u8* index, float* dx) {
-  const i64 ldy = ldy_of(s);
-  each_vectors(s.C, [&](auto vectors, auto whole, i64 c, i64 n) __attribute__((always_inline)) {
-    max_grad_vectors<vectors, whole, wide>(s, win, first, ldy, c, n, dy, index, dx);
-  });
-}
-
 template <bool whole>
 NACRE_INLINE Bytes get_bytes(const u8* p, i64 n) {
   return whole ? load_bytes(p) : load_bytes(p, n);
+}
+
+// What sees a row of dx: rows of windows, the first through row tap_h of its taps, the next ones S rows lower.
+struct SeeingRow {
+  i64 rows, tap_h;
+  const float* dy;  // of the first
+  const u8* index;
+  float* dx;
+};
+
+constexpr i64 kGradPixels = 64;  // of a row of dx, which vectors of channels go along in turn
+
+// Vectors of channels from c on, along some pixels: what an address is made of stays in registers.
+template <int NV, bool whole, bool wide>
+__attribute__((noinline)) void max_grad_vectors(const Pool2DShape& s, const SeeingRow& row, Run pixels, i64 c, i64 n) {
+  constexpr i64 kBytes = wide ? 4 : 1;
+  const i64 second = NV == 2 ? channel_of<2>(1, c, s.C) - c : 0;
+  const auto channel = [=](int v) __attribute__((always_inline)) { return NV == 2 && v == 1 ? second : v * kLanes; };
+  const i64 ldx = ldx_of(s), dy_px = ldy_of(s), at_px = s.C * kBytes, KW = s.KW, SW = s.SW;
+  const i64 dy_row = s.OW * dy_px, at_row = s.OW * at_px, tap_row = s.SH * KW, rows = row.rows;
+  float* dx = row.dx + pixels.begin * ldx + c;
+  Over see(KW, SW, s.PL, s.OW, pixels.begin);
+  for (i64 iw = pixels.begin; iw < pixels.end; ++iw, dx += ldx) {
+    see.move_to(iw);
+    const float* dy = row.dy + see.first * dy_px + c;
+    const u8* index = row.index + see.first * at_px + c * kBytes;
+    i64 tap = row.tap_h * KW + iw + s.PL - see.first * SW;
+    Vec sum[NV];
+    NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] = zero();
+    for (i64 h = 0; h < rows; ++h, tap -= tap_row, dy += dy_row, index += at_row) {
+      const float* g = dy;
+      const u8* at = index;
+      i64 here = tap;
+      for (i64 w = see.first; w < see.last; ++w, here -= SW, g += dy_px, at += at_px) {
+        NACRE_UNROLL for (int v = 0; v < NV; ++v) {
+          const Vec d = in_register(get<whole>(g + channel(v), n));
+          if constexpr (wide) {
+            const VecI from = get_index<whole, true>(at, channel(v), n);
+            sum[v] = add_where(eq(from, set1i(static_cast<i32>(here))), sum[v], d);
+          } else {
+            const Bytes from = get_bytes<whole>(at + channel(v), n);
+            sum[v] = add_where(eq(from, set1_bytes(static_cast<u8>(here))), sum[v], d);
+          }
+        }
+      }
+    }
+    NACRE_UNROLL for (int v = 0; v < NV; ++v) put<whole>(dx + channel(v), sum[v], n);
+  }
 }
 
 // Windows side by side without overlap or gap: each hands its gradient to the pixels of a row below it, columns
@@ -329,10 +329,26 @@ void max_grad_rows(const Pool2DShape& s, Slice units, const float* dy, const u8*
     if (s.SH == 1 && s.SW == 1) return max_grad_by_one(s, units, dy, index, dx);
     if (s.SH == 2 && s.SW == 2) return max_grad_by_two(s, units, dy, index, dx);
   }
-  const i64 ldx = ldx_of(s);
-  for_each_pixel(s, units, [&](const Seeing& win, i64 first, i64 px) {
-    max_grad_pixel<wide>(s, win, first, dy, index, dx + px * ldx);
-  });
+  const i64 per = gradient_rows(s), rows = s.N * s.H, bytes = wide ? 4 : 1;
+  for (i64 r = units.begin * per, end = min_of(units.end * per, rows); r < end; ++r) {
+    const i64 ih = r % s.H;
+    const Over h(s.KH, s.SH, s.PT, s.OH, ih);
+    const i64 at = (r / s.H * s.OH + h.first) * s.OW;
+    const SeeingRow row{h.last - h.first, ih + s.PT - h.first * s.SH, dy + at * ldy_of(s), index + at * s.C * bytes,
+                        dx + r * s.W * ldx_of(s)};
+    for (Run px{0, 0}; px.begin < s.W; px.begin = px.end) {
+      px.end = min_of(px.begin + kGradPixels, s.W);
+      if constexpr (wide) {
+        each_vector(s.C, 0, [&](auto whole, i64 c, i64 n) __attribute__((always_inline)) {
+          max_grad_vectors<1, whole, true>(s, row, px, c, n);
+        });
+      } else {
+        each_vectors(s.C, [&](auto vectors, auto whole, i64 c, i64 n) __attribute__((always_inline)) {
+          max_grad_vectors<vectors, whole, false>(s, row, px, c, n);
+        });
+      }
+    }
+  }
 }
 
 }  // namespace

@@ -74,37 +74,44 @@ void mean_by_rows(const Seen& seen, i64 pixels, i64 x_step, i64 C, float* y, i64
   }
 }
 
-// A share of one window's gradient for each of some pixels.
-void hand_shares(const float* dy, float share, float* dx, i64 pixels, i64 ldx, i64 C) {
+// A share of each window's gradient for each of its pixels, of windows side by side.
+void hand_shares(i64 windows, const float* dy, i64 ldy, float share, float* dx, i64 pixels, i64 ldx, i64 C) {
   const Vec factor = set1(share);
-  for (i64 px = 0; px < pixels; ++px, dx += ldx) {
-    i64 c = 0;
-    for (; c + 4 * kLanes <= C; c += 4 * kLanes) {
-      NACRE_UNROLL for (int v = 0; v < 4; ++v) store(dx + c + v * kLanes, load(dy + c + v * kLanes) * factor);
+  for (; windows > 0; --windows, dy += ldy) {
+    if (C <= kLanes) {
+      const Vec part = load(dy, C) * factor;
+      for (i64 px = 0; px < pixels; ++px, dx += ldx) store(dx, part, C);
+      continue;
     }
-    each_vector(
-        C, c, [=](auto whole, i64 at, i64 n) __attribute__((always_inline)) {
-          put<whole>(dx + at, get<whole>(dy + at, n) * factor, n);
-        });
+    for (i64 px = 0; px < pixels; ++px, dx += ldx) {
+      i64 c = 0;
+      for (; c + 4 * kLanes <= C; c += 4 * kLanes) {
+        NACRE_UNROLL for (int v = 0; v < 4; ++v) store(dx + c + v * kLanes, load(dy + c + v * kLanes) * factor);
+      }
+      each_vector_as<true>(C, c, [=](i64 at) __attribute__((always_inline)) { store(dx + at, load(dy + at) * factor); });
+    }
   }
 }
 
 // Each pixel of dx has its share of one dy, or nothing.
 void apart_mean_grad_rows(const Pool2DShape& s, Slice units, const float* dy, float* dx) {
   const i64 ldx = ldx_of(s), ldy = ldy_of(s), per = gradient_rows(s), rows = s.N * s.H;
+  const Range whole = s.SW == s.KW ? range_within(-s.PL, s.SW, s.OW, 0, s.W - s.KW + 1) : Range{0, 0};
   for (i64 r = units.begin * per, end = min_of(units.end * per, rows); r < end; ++r) {
     const i64 n = r / s.H, ih = r % s.H + s.PT, oh = floor_div(ih, s.SH), top = oh * s.SH - s.PT;
     const i64 seen_h = min_of(top + s.KH, s.H) - max_of(top, 0);
     float* dx_row = dx + r * s.W * ldx;
     i64 done = 0;  // columns of this row
     if (oh >= 0 && oh < s.OH && ih - oh * s.SH < s.KH) {
-      for (i64 ow = 0; ow < s.OW; ++ow) {
+      for (i64 ow = 0, run; ow < s.OW; ow += run) {
         const i64 first = max_of(ow * s.SW - s.PL, 0), last = min_of(ow * s.SW - s.PL + s.KW, s.W);
+        run = ow >= whole.first && ow < whole.last ? whole.last - ow : 1;
         for (; done < min_of(first, s.W); ++done) zero_channels(dx_row + done * ldx, s.C);
         if (first >= last) continue;
         const float share = 1.0f / static_cast<float>(seen_h * (last - first));
-        hand_shares(dy + ((n * s.OH + oh) * s.OW + ow) * ldy, share, dx_row + done * ldx, last - done, ldx, s.C);
-        done = last;
+        const float* from = dy + ((n * s.OH + oh) * s.OW + ow) * ldy;
+        hand_shares(run, from, ldy, share, dx_row + done * ldx, last - done, ldx, s.C);
+        done = last + (run - 1) * s.SW;
       }
     }
     for (; done < s.W; ++done) zero_channels(dx_row + done * ldx, s.C);

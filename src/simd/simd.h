@@ -58,11 +58,16 @@ NACRE_INLINE Bytes set1_bytes(u8 a) { return set1i(a); }
 
 // Fewer than 8 bytes, in pieces of powers of two.
 NACRE_INLINE VecI load_u8(const u8* p, i64 n) {
-  u8 lane[8] = {};
-  i64 at = 0;
-  if (n & 4) __builtin_memcpy(lane, p, 4), at = 4;
-  if (n & 2) __builtin_memcpy(lane + at, p + at, 2), at += 2;
-  if (n & 1) lane[at] = p[at];
+  const auto bytes = [p](auto part, i64 at) __attribute__((always_inline)) {
+    __builtin_memcpy(&part, p + at, sizeof part);
+    return static_cast<u64>(part) << 8 * at;
+  };
+  u64 all = 0;  // one store, which a load can follow at once
+  if (n & 4) all = bytes(u32{}, 0);
+  if (n & 2) all |= bytes(static_cast<unsigned short>(0), n & 4);
+  if (n & 1) all |= bytes(u8{}, n & 6);
+  u8 lane[8];
+  __builtin_memcpy(lane, &all, 8);
   return load_u8(lane);
 }
 NACRE_INLINE Bytes load_bytes(const u8* p, i64 n) { return load_u8(p, n); }

@@ -14,6 +14,7 @@ SHAPES = [
     (10, 17),
     (300, 3),
     (65, 64),
+    (150, 20),
     (64, 256),
     (130, 257),
     (40, 600),
@@ -167,7 +168,7 @@ def test_the_gradient_of_batch_norm_is_that_of_its_formula(rng):
 
 @pytest.mark.parametrize(
     "shape",
-    [(1, 1), (0, 4), (3, 0), (5, 3), (4, 15), (3, 16), (2, 17), (3, 100), (2, 1025), (2, 5000), (700, 12)],
+    [(1, 1), (0, 4), (3, 0), (5, 3), (4, 15), (3, 16), (2, 17), (21, 100), (18, 300), (2, 1025), (2, 5000), (700, 12)],
     ids=str,
 )
 @pytest.mark.parametrize("rms", [0, 1])
@@ -226,6 +227,18 @@ def test_in_place(rng):
         apart, together, row = np.empty_like(x), x.copy(), np.empty(50, np.float32)
         _core.run_kernel("layer_norm", fields, [x, gamma, None], [apart, row, row.copy()], isa=isa)
         _core.run_kernel("layer_norm", fields, [together, gamma, None], [together, row, row.copy()], isa=isa)
+        assert apart.tobytes() == together.tobytes(), isa
+
+
+@pytest.mark.parametrize("shape", [(300, 3), (150, 20), (50, 33)], ids=str)
+def test_batch_norm_in_place(shape, rng):
+    (R, C), inputs = shape, [sample(shape, rng), *(sample(shape[1], rng) for _ in range(4)), None]
+    fields = dict(R=R, C=C, act=1, has_gamma=1, has_beta=1, residual=0, eps=1e-3)
+    inputs[2] = np.abs(inputs[2])
+    for isa in _core.isas():
+        apart, together = np.empty(shape, np.float32), inputs[0].copy()
+        _core.run_kernel("batch_norm_apply", fields, inputs, [apart], isa=isa)
+        _core.run_kernel("batch_norm_apply", fields, [together, *inputs[1:]], [together], isa=isa)
         assert apart.tobytes() == together.tobytes(), isa
 
 

@@ -73,8 +73,8 @@ class LayerNormalization(Layer):
 
     def build(self, input_shape: Any) -> None:
         """Makes the weights."""
+        self.axis = sorted(self.axis) if isinstance(self.axis, list) else [self.axis]
         shape = _sizes(input_shape, self.axis, f"LayerNormalization '{self.name}'")
-        self.axis = list(self.axis) if isinstance(self.axis, list) else [self.axis]
         if self.scale or self.rms_scaling:
             self.gamma = self.add_weight(
                 name="gamma",
@@ -104,7 +104,7 @@ class LayerNormalization(Layer):
             return ops.layer_normalization(inputs, self.gamma, self.beta, axis=-1, epsilon=self.epsilon)
         mean, variance = ops.moments(inputs, axes=axes, keepdims=True)
         shape = [inputs.shape[i] if i in axes else 1 for i in range(rank)]
-        gamma, beta = (None if w is None else _along(w, axes, shape) for w in (self.gamma, self.beta))
+        gamma, beta = (None if w is None else ops.reshape(w, shape) for w in (self.gamma, self.beta))
         if self.rms_scaling:
             return inputs * ops.rsqrt(variance + self.epsilon) * gamma
         outputs = (inputs - mean) * ops.rsqrt(variance + self.epsilon)
@@ -128,14 +128,6 @@ class LayerNormalization(Layer):
         }  # fmt: skip
 
 
-def _along(w: Any, axes: list[int], shape: list[int]) -> Any:
-    """A weight whose axes are `axes`, in that order, in a shape that can be broadcast."""
-    order = sorted(range(len(axes)), key=lambda i: axes[i])
-    if order != list(range(len(axes))):
-        w = ops.transpose(w, order)
-    return ops.reshape(w, shape)
-
-
 class RMSNormalization(Layer):
     """`scale * x / sqrt(mean(x^2) + epsilon)` over `axis` of each sample (Zhang & Sennrich 2019). Weights: `scale`."""
 
@@ -146,15 +138,15 @@ class RMSNormalization(Layer):
 
     def build(self, input_shape: Any) -> None:
         """Makes the weights."""
+        self.axis = sorted(self.axis) if isinstance(self.axis, list) else [self.axis]
         shape = _sizes(input_shape, self.axis, f"RMSNormalization '{self.name}'")
-        self.axis = list(self.axis) if isinstance(self.axis, list) else [self.axis]
         self.scale = self.add_weight(name="scale", shape=shape, initializer="ones")
 
     def call(self, inputs: Any) -> Any:
         """The normalized inputs."""
         rank = len(inputs.shape)
         axes = [a % rank for a in (self.axis if isinstance(self.axis, list) else [self.axis])]
-        scale = _along(self.scale, axes, [inputs.shape[i] if i in axes else 1 for i in range(rank)])
+        scale = ops.reshape(self.scale, [inputs.shape[i] if i in axes else 1 for i in range(rank)])
         squares = ops.mean(ops.square(inputs), axis=axes, keepdims=True)
         return inputs * ops.rsqrt(squares + self.epsilon) * scale
 

@@ -132,12 +132,11 @@ def _checked(by_depth: dict[int, list[Node]], inputs: list[KerasTensor], outputs
 
 def _check_names(operations: list[Any]) -> None:
     names = [op.name for op in operations]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(
-                f'The name "{name}" is used {names.count(name)} times in the model. '
-                "All operation names should be unique."
-            )
+    if len(set(names)) < len(names):
+        name = next(name for name in names if names.count(name) > 1)
+        raise ValueError(
+            f'The name "{name}" is used {names.count(name)} times in the model. All operation names should be unique.'
+        )
 
 
 class Step(NamedTuple):

@@ -28,6 +28,7 @@ class Sequential(Model):
     """
 
     _functional: Functional | None = None
+    _names: set[str] | None = None
     _convert_input_args = False
     _allow_non_tensor_positional_args = True
 
@@ -36,8 +37,10 @@ class Sequential(Model):
         self._made_frozen = False  # its layers have configurations of their own
         object.__setattr__(self, "_functional", None)
         if layers:
+            object.__setattr__(self, "_names", set())  # of thousands of layers, looked through once and not for each
             for layer in layers:
                 self.add(layer, rebuild=False)
+            object.__delattr__(self, "_names")
             self._maybe_rebuild()
 
     # --- the chain ---------------------------------------------------------------------------------------------------
@@ -55,7 +58,8 @@ class Sequential(Model):
                 f"Only instances of `keras.Layer` can be added to a Sequential model. Received: {layer} (of type "
                 f"{type(layer)})"
             )
-        if layer.name in [known.name for known in self._layers]:
+        names = self._names
+        if layer.name in ({known.name for known in self._layers} if names is None else names):
             raise ValueError(
                 "All layers added to a Sequential model should have unique names. "
                 f"Name '{layer.name}' is already the name of a layer in this model. Update the `name` argument to "
@@ -75,6 +79,8 @@ class Sequential(Model):
                 first = _inputs_of(layer)[0]
                 self._layers.append(InputLayer(batch_shape=first.shape, dtype=first.dtype))
             self._layers.append(layer)
+        if names is not None:
+            names.update((self._layers[0].name, layer.name))
         if rebuild:
             self._maybe_rebuild()
         else:

@@ -15,7 +15,7 @@ from nacre.core.spec import is_float, normalize_axes, normalize_axis, standardiz
 from nacre.core.tensor import Tensor
 from nacre.ops.arithmetic import relu, sigmoid, softplus, tanh
 from nacre.ops.attention import dot_product_attention
-from nacre.ops.base import public, scalar, value
+from nacre.ops.base import pair, public, scalar, value
 from nacre.ops.convolution import conv, conv_transpose, depthwise_conv, separable_conv
 from nacre.ops.elementwise import (
     Abs,
@@ -198,8 +198,7 @@ def tanh_shrink(x: Any) -> Any:
 @public
 def threshold(x: Any, threshold: Any, default_value: Any) -> Any:
     """x where it is above `threshold`, else `default_value`."""
-    x = value(x)
-    return Select()(Gt()(x, cast_to(threshold, x.dtype)), x, cast_to(default_value, x.dtype))
+    return Select()(Gt()(*pair(x, threshold)), *pair(x, default_value))
 
 
 @public

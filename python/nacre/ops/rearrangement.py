@@ -43,8 +43,12 @@ def depth_to_space(x: Any, block_size: int, data_format: str = "channels_last") 
     n, h, w, c = x.shape
     if c % (b * b):
         raise ValueError(f"depth_to_space: expected channels to be a multiple of {b * b}, got {c}")
-    y = permuted(reshaped(x, (n, h, w, b, b, c // (b * b))), (0, 1, 3, 2, 4, 5))
-    return channels_back(reshaped(y, (n, h * b, w * b, c // (b * b))), layout)
+    new = c // (b * b)
+    if layout == "channels_first":  # there the channels of a pixel, not those of a block, lie together
+        y = permuted(reshaped(x, (n, h, w, new, b, b)), (0, 1, 4, 2, 5, 3))
+    else:
+        y = permuted(reshaped(x, (n, h, w, b, b, new)), (0, 1, 3, 2, 4, 5))
+    return channels_back(reshaped(y, (n, h * b, w * b, new)), layout)
 
 
 @public
@@ -54,7 +58,8 @@ def space_to_depth(x: Any, block_size: int, data_format: str = "channels_last") 
     n, h, w, c = x.shape
     if h % b or w % b:
         raise ValueError(f"space_to_depth: expected height and width to be multiples of {b}, got {h} and {w}")
-    y = permuted(reshaped(x, (n, h // b, b, w // b, b, c)), (0, 1, 3, 2, 4, 5))
+    order = (0, 1, 3, 5, 2, 4) if layout == "channels_first" else (0, 1, 3, 2, 4, 5)
+    y = permuted(reshaped(x, (n, h // b, b, w // b, b, c)), order)
     return channels_back(reshaped(y, (n, h // b, w // b, c * b * b)), layout)
 
 

@@ -207,9 +207,9 @@ def _positive(n: Any, what: str) -> int:
 
 
 def _window(window: Any, length: int, fft_length: int, dtype: str, name: str) -> Any:
-    """The window of `length`, centred in `fft_length` with zeros around it."""
+    """The window of `length`, centred in `fft_length` with zeros around it; without a window, ones everywhere."""
     if window is None:
-        w = np.ones(length)
+        w = np.ones(length := fft_length)
     elif isinstance(window, str):
         if window not in ("hann", "hamming"):
             raise ValueError(

@@ -32,6 +32,7 @@ from nacre.ops.elementwise import (
     Min,
     Mod,
     Mul,
+    Ne,
     Pow,
     Reciprocal,
     Select,
@@ -239,6 +240,10 @@ def fmod(x1: Any, x2: Any) -> Any:
     a, b = _numbers(x1, x2)
     if a.dtype == "bool":
         a, b = Cast("int32")(a), Cast("int32")(b)
+    if is_int(a.dtype):  # the absolute value of the least number is out of range
+        rest, zero = Mod()(a, b), _c(0, a)
+        turned = LogicalAnd()(Ne()(Lt()(rest, zero), Lt()(a, zero)), Ne()(rest, zero))
+        return Select()(turned, Sub()(rest, b), rest)
     return Mul()(Sign()(a), Mod()(Abs()(a), Abs()(b)))
 
 

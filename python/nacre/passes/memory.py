@@ -11,6 +11,7 @@ ALIGN = 64  # bytes: a cache line, and what the widest vectors like
 # Bytes between large buffers, which would else begin in the same sets of the caches where sizes are powers of two: an
 # odd number of lines behind a page.
 _LARGE, _APART = 1 << 18, 4096 + 9 * ALIGN
+_FOREVER = 1 << 62
 OWN = 2048  # bytes: smaller buffers share no memory, so that what uses them need not wait for what used others
 
 
@@ -26,10 +27,12 @@ def place(buffers: list[Buffer]) -> int:
     placed: list[tuple[int, int, int, int]] = []  # offset, where the next may begin, first and last instruction
     size = 0
     for b in sorted(buffers, key=lambda b: -b.nbytes):
-        nbytes, first, last, alone = b.nbytes, b.first, b.last, b.nbytes < OWN
+        nbytes, first, last = b.nbytes, b.first, b.last
+        if nbytes < OWN:
+            placed, first, last = _always(placed), 0, _FOREVER
         at = 0
         for offset, end, begins, ends in placed:
-            if alone or (begins <= last and first <= ends):
+            if begins <= last and first <= ends:
                 if at + nbytes <= offset:
                     break
                 at = max(at, end)
@@ -38,6 +41,16 @@ def place(buffers: list[Buffer]) -> int:
         bisect.insort(placed, (at, end + _APART if nbytes > _LARGE else end, first, last))
         size = max(size, at + nbytes)
     return size
+
+
+def _always(placed: list[tuple[int, int, int, int]]) -> list[tuple[int, int, int, int]]:
+    """What is ever used, as few ranges: thousands of small buffers side by side are one."""
+    out: list[tuple[int, int, int, int]] = []
+    for offset, end, _, _ in placed:
+        if out and offset <= out[-1][1]:
+            offset, end = out[-1][0], max(out.pop()[1], end)
+        out.append((offset, end, 0, _FOREVER))
+    return out
 
 
 def live_ranges(instructions: list[Instruction]) -> list[Buffer]:

@@ -267,6 +267,17 @@ def test_what_holds_itself_is_refused_and_what_was_raised_in_a_property_is_told(
         net.width  # noqa: B018
     with pytest.raises(ValueError, match="cannot hold itself as a sublayer"):
         net.inner = net
+    held = keras.layers.TimeDistributed(net)
+    for attach in (lambda: setattr(net, "inner", held), lambda: setattr(net, "inner", [held])):
+        with pytest.raises(ValueError, match="cannot hold itself as a sublayer"):
+            attach()
+    held.inner = chain
+    with pytest.raises(ValueError, match="cannot hold itself as a sublayer"):
+        chain.add(held)
+    endless: list[Any] = []
+    endless.append(endless)
+    with pytest.raises(ValueError, match="'more' holds itself, or is nested too deeply"):
+        net.more = endless
 
 
 def test_model_without_call_says_so() -> None:

@@ -12,12 +12,13 @@ _LARGE = 1 << 28  # bytes; smaller arrays are not worth the question (25 us)
 
 def check_room(shape: tuple[int, ...], dtype: str, what: str) -> None:
     """Raises MemoryError when an array of that shape and dtype cannot be held; `what` is to have it."""
-    size = ITEMSIZE[dtype] * math.prod(shape)
-    if size < _LARGE:
-        return
-    free = _free()
-    if size > free:
-        raise MemoryError(f"{what} of shape {shape} ({dtype}) needs {_said(size)} of memory; {_said(free)} are free")
+    check_bytes(ITEMSIZE[dtype] * math.prod(shape), f"{what} of shape {shape} ({dtype})")
+
+
+def check_bytes(size: int, what: str) -> None:
+    """Raises MemoryError when so many bytes cannot be held."""
+    if size >= _LARGE and size > (free := _free()):
+        raise MemoryError(f"{what} needs {_said(size)} of memory; {_said(free)} are free")
 
 
 def _free() -> int:

@@ -128,10 +128,6 @@ class BaseConv(Windowed, LowRank):
         self._set_lora(lora_rank, lora_alpha)
         check_filters(filters, groups)
         self._window(kernel_size, strides, padding, data_format, dilation_rate, causal=self._RANK == 1)
-        if self.padding == "causal" and self.data_format != "channels_last":
-            raise ValueError(
-                f"Causal padding needs `data_format='channels_last'`. Received: data_format={self.data_format}"
-            )
         self.filters = int(filters)
         self.groups = int(groups)
         self.activation = activations.get(activation)

@@ -85,7 +85,13 @@ class LayerState(Operation):
         before = self.__dict__.get(name)
         if before is not None and before is not value and isinstance(before, (LayerState, Variable)):
             self._forget_unless_elsewhere(name, before)
-        object.__setattr__(self, name, self._track(value))
+        try:
+            object.__setattr__(self, name, self._track(value))
+        except RecursionError:
+            raise ValueError(
+                f"{type(self).__name__}: the {type(value).__name__} in attribute {name!r} holds itself, or is nested "
+                "too deeply"
+            ) from None
 
     def __delattr__(self, name: str) -> None:
         value = self.__dict__.get(name)
@@ -132,12 +138,15 @@ class LayerState(Operation):
         return value
 
     def _track_layer(self, layer: LayerState) -> None:
-        if layer is self:
-            raise ValueError(f"{type(self).__name__} '{self.name}' cannot hold itself as a sublayer")
+        self._refuse_itself(layer)
         if not _holds(self._layers, layer):
             if self._locked:
                 raise ValueError(_LOCKED)
             self._layers.append(layer)
+
+    def _refuse_itself(self, layer: LayerState) -> None:
+        if layer is self or (layer._layers and _holds(layer._flatten_layers(), self)):
+            raise ValueError(f"{type(self).__name__} '{self.name}' cannot hold itself as a sublayer")
 
     def _track_variable(self, variable: Variable) -> None:
         kept = self._trainable_variables if variable.trainable else self._non_trainable_variables

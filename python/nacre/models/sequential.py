@@ -58,6 +58,7 @@ class Sequential(Model):
                 f"Only instances of `keras.Layer` can be added to a Sequential model. Received: {layer} (of type "
                 f"{type(layer)})"
             )
+        self._refuse_itself(layer)
         names = self._names
         if layer.name in ({known.name for known in self._layers} if names is None else names):
             raise ValueError(

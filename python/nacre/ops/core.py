@@ -85,13 +85,20 @@ def saturate_cast(x: Any, dtype: Any) -> Any:
     [0, 255]
     """
     x, name = value(x), standardize_dtype(floatx() if dtype is None else dtype)
-    if is_float(name) or name == "bool" or x.dtype in ("bool", name):
+    asked = getattr(np, str(dtype), None)  # int8, too, which is held in a wider dtype
+    low, high = _range(asked if isinstance(asked, type) and issubclass(asked, np.integer) else NUMPY[name])
+    least, most = _range(NUMPY[x.dtype])
+    if x.dtype == "bool" or (x.dtype == name and not is_float(name) and (low, high) == (least, most)):
         return cast_to(x, name)
-    low, high = np.iinfo(NUMPY[name]).min, np.iinfo(NUMPY[name]).max
-    if not is_float(x.dtype):
-        own = np.iinfo(NUMPY[x.dtype])
-        low, high = max(low, own.min), min(high, own.max)
-    return Cast(name)(Clip()(x, scalar(low, x.dtype), scalar(high, x.dtype)))
+    return Cast(name)(Clip()(x, scalar(max(low, least), x.dtype), scalar(min(high, most), x.dtype)))
+
+
+def _range(dtype: Any) -> tuple[Any, Any]:
+    """The least and the largest number of a NumPy dtype."""
+    if dtype == np.bool_:
+        return 0, 1
+    info: Any = np.finfo(dtype) if np.issubdtype(dtype, np.floating) else np.iinfo(dtype)
+    return info.min, info.max
 
 
 def view(x: Any, dtype: Any = None) -> Any:

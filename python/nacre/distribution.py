@@ -47,8 +47,14 @@ def get_device_count(device_type: str | None = None) -> int:
 def initialize(
     job_addresses: str | None = None, num_processes: int | None = None, process_id: int | None = None
 ) -> None:
-    """Does nothing for one process. Raises RuntimeError when there should be several."""
-    count = num_processes or int(os.environ.get("KERAS_DISTRIBUTION_NUM_PROCESSES", 1))
+    """Does nothing for one process. Raises RuntimeError when there should be several, ValueError when the environment
+    does not say how many."""
+    text = os.environ.get("KERAS_DISTRIBUTION_NUM_PROCESSES", "1")
+    if not num_processes and not text.isdecimal():
+        raise ValueError(
+            f"the environment variable KERAS_DISTRIBUTION_NUM_PROCESSES should be a positive int, got {text!r}"
+        )
+    count = num_processes or int(text)
     if count > 1:
         raise RuntimeError(f"initialize: nacre trains in one process, got num_processes={count}")
 

@@ -312,7 +312,7 @@ def lcm(x1: Any, x2: Any) -> Any:
 def nextafter(x1: Any, x2: Any) -> Any:
     """The float next to x1 towards x2, eagerly."""
     a, b = (np.asarray(floating(v)) for v in _numbers(x1, x2))
-    return Tensor(np.nextafter(a, b))
+    return Tensor(np.asarray(np.nextafter(a, b)))
 
 
 @public

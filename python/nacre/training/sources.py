@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from nacre.core import tree
+from nacre.core.room import check_bytes
 from nacre.training.arrays import (
     check_class_weight,
     check_lengths,
@@ -187,6 +188,8 @@ def _standard(data: Any, class_weight: dict[int, float] | None = None) -> Any:
         data = tuple(data)
     if isinstance(data, tuple) and len(data) > 3:
         raise ValueError(f"expected batches of (x,), (x, y) or (x, y, sample_weight), got a tuple of {len(data)} items")
+    if data is None:
+        raise ValueError("expected batches of (x,), (x, y) or (x, y, sample_weight), got None")
     x, y, w = unpack_x_y_sample_weight(data)
     x, y, w = to_arrays(x, "x"), to_arrays(y, "y"), to_arrays(w, "sample_weight")
     if class_weight is not None and y is not None:
@@ -207,8 +210,8 @@ class GeneratorSource(Source):
 
     def peek(self) -> Any:
         """The next batch, which will still come. Raises ValueError when there is none."""
-        first = next(self._iterator, None)
-        if first is None:
+        first = next(self._iterator, self)
+        if first is self:
             raise ValueError("The generator yielded no data. Make sure that it can generate at least one batch.")
         self._iterator = itertools.chain([first], self._iterator)
         return _standard(first)
@@ -251,6 +254,7 @@ class PyDatasetSource(Source):
         self.num_batches = n
         numbers: Any = itertools.count() if n is None else range(n)
         if self._shuffle and n is not None:
+            check_bytes(40 * n, f"the order of a PyDataset's {n} batches")
             numbers = list(numbers)
             random.shuffle(numbers)
         workers = self._dataset.workers

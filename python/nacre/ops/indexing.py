@@ -288,7 +288,7 @@ def _index_array(p: Any) -> Any:
     index = value(np.asarray(p, np.int32) if isinstance(p, (list, tuple)) and not len(p) else p)
     if index.dtype != "bool" and not is_int(index.dtype):
         raise IndexError(f"a tensor is indexed by ints, slices, None, ..., integer or boolean arrays, not {p!r}")
-    return index
+    return Cast("int32")(index) if index.dtype == "uint8" else index
 
 
 def _without_masks(x: Any, parts: list[Any]) -> list[Any]:

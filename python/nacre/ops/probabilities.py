@@ -296,7 +296,7 @@ def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool 
 def _picked(target: Any, rows: Any, log: Callable[[Any], Any]) -> Any:
     """-log of what stands at the class numbers, which costs less than one of all; NaN, without a gradient, for a number
     that is no class."""
-    index = reshaped(target, (*target.shape, 1))
+    index = reshaped(Cast("int32")(target) if target.dtype == "uint8" else target, (*target.shape, 1))
     zero = scalar(0, index.dtype)
     known = LogicalAnd()(Ge()(index, zero), Lt()(index, scalar(rows.shape[-1], index.dtype)))
     loss = Neg()(log(TakeAlong(len(rows.shape) - 1)(rows, Select()(known, index, zero))))

@@ -18,6 +18,7 @@ from nacre.ops.arithmetic import clip
 from nacre.ops.base import public, scalar, value, values_of
 from nacre.ops.elementwise import Add, Div, Log, Mul, Sqrt, Square, Sub, SumTo, floating, same_float
 from nacre.ops.gather import Take, TakeGradX
+from nacre.ops.indexing import as_index
 from nacre.ops.manipulation import as_shape
 from nacre.ops.movement import Pad, axis_back, axis_last, permuted, reshaped, slice_axis
 from nacre.ops.products import multiply_matrices
@@ -385,7 +386,7 @@ def unravel_index(indices: Any, shape: Any) -> Any:
     >>> [i.tolist() for i in unravel_index([5, 2], (2, 3))]
     [[1, 0], [2, 2]]
     """
-    index = value(indices)
+    index = as_index(indices, "unravel_index")
     sizes = as_shape(shape, "unravel_index")
     count = math.prod(sizes)
     index = clip(index, -count, count - 1) % scalar(count, index.dtype)  # from the end when negative

@@ -297,7 +297,7 @@ def gcd(x1: Any, x2: Any) -> Any:
     for _ in range(92 if a.dtype == "int64" else 46):
         done = Eq()(b, _c(0, b))
         a, b = Select()(done, a, b), Select()(done, b, Mod()(a, Select()(done, _c(1, b), b)))
-    return a
+    return Abs()(a)  # the absolute value of the least number is none
 
 
 @public

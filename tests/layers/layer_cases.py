@@ -66,6 +66,7 @@ DENSE = [
 CONVOLUTION = [
     _case("conv1d", lambda k: k.Conv1D(5, 3), SEQUENCE),
     _case("conv1d-causal", lambda k: k.Conv1D(5, 3, padding="causal", dilation_rate=2, activation="tanh"), SEQUENCE),
+    _case("conv1d-causal-first", lambda k: k.Conv1D(6, 2, 2, "causal", "channels_first", groups=2), (3, 4, 7)),
     _case("conv1d-same", lambda k: k.Conv1D(5, 2, padding="same", strides=2), SEQUENCE),
     _case("conv2d", lambda k: k.Conv2D(5, 3, activation="relu"), IMAGE),
     _case("conv2d-same-strides", lambda k: k.Conv2D(5, (3, 2), strides=(2, 3), padding="same"), IMAGE),
@@ -131,6 +132,8 @@ NORMALIZATION = [
     _case("batch-plain", lambda k: k.BatchNormalization(center=False, scale=False), (5, 3), training=True),
     _case("layer", lambda k: k.LayerNormalization(), SEQUENCE),
     _case("layer-axes", lambda k: k.LayerNormalization(axis=(1, 2)), SEQUENCE),
+    _case("layer-axes-backwards", lambda k: k.LayerNormalization(axis=(2, 1)), SEQUENCE),
+    _case("rms-axes-backwards", lambda k: k.RMSNormalization(axis=[2, 1]), SEQUENCE),
     _case("layer-axis1", lambda k: k.LayerNormalization(axis=1, center=False), SEQUENCE),
     _case("group", lambda k: k.GroupNormalization(2), IMAGE),
     _case("instance", lambda k: k.GroupNormalization(-1), IMAGE),

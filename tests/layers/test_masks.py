@@ -76,3 +76,20 @@ def test_recurrent_layers_take_a_mask_of_one_value_per_step_and_no_other(kind):
             layer(x, mask=np.ones(shape, bool))
     steps, masks = Input((None, 3)), Input((4,), dtype="bool")
     assert Model([steps, masks], layer(steps, mask=masks)).predict([x, mask], verbose=0).shape == (2, 2)
+
+
+@pytest.mark.parametrize("make", [lambda **kw: layers.MultiHeadAttention(2, 3, **kw),
+                                  lambda **kw: layers.GroupQueryAttention(4, 2, 2, **kw)])  # fmt: skip
+def test_a_query_that_may_attend_to_nothing_attends_to_all_alike(make: Any) -> None:
+    x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("float32")
+    mask = np.array([[True, True, False], [False, False, False]])
+    layer, dropping = make(), make(dropout=0.1)
+    y = np.asarray(layer(x, x, query_mask=mask, value_mask=mask))
+    dropping.build(x.shape, x.shape)
+    dropping.set_weights(layer.get_weights())
+    assert not np.asarray(dropping(x, x, query_mask=mask, value_mask=mask))[1].any()  # the bias of the output is 0
+    alike = np.broadcast_to(x[1].mean(0), (3, 4))
+    np.testing.assert_allclose(y[1], np.asarray(layer(x[1:], alike[None]))[0], atol=1e-6)
+    np.testing.assert_allclose(y[0, :2], np.asarray(layer(x[:1, :2], x[:1, :2]))[0], atol=1e-6)
+    scores = layer(x, x, attention_mask=mask[:, :, None], return_attention_scores=True)[1]
+    assert not np.asarray(scores)[1].any()

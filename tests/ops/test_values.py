@@ -207,6 +207,7 @@ def test_windows(n: int) -> None:
 
 
 def test_nextafter_goes_one_float_on() -> None:
+    assert np.asarray(ops.nextafter(np.float32(1), np.float32(2))) == np.nextafter(np.float32(1), np.float32(2))
     assert ops.nextafter(1.0, 2.0).item() == np.nextafter(np.float32(1), np.float32(2))
 
 
@@ -246,3 +247,41 @@ def test_the_first_of_equals_has_the_gradient_of_wide_pooling() -> None:
         y = ops.max_pool(x.value, 2)
     assert np.array_equal(np.asarray(y).ravel(), [2.0, np.nan, 0.0], equal_nan=True)
     assert np.asarray(tape.gradient(y, x)).ravel().tolist() == [1, 0, 1, 0, 1, 0]
+
+
+def test_depth_to_space_with_channels_first_takes_the_channels_of_a_pixel_together() -> None:
+    x = np.arange(8, dtype=np.float32).reshape(1, 8, 1, 1)
+    y = ops.depth_to_space(x, 2, data_format="channels_first")
+    assert y.numpy()[0].tolist() == [[[0, 1], [2, 3]], [[4, 5], [6, 7]]]
+    np.testing.assert_array_equal(ops.space_to_depth(y, 2, data_format="channels_first"), x)
+
+
+def test_numbers_beyond_a_whole_dtype_are_computed_with_and_not_cut() -> None:
+    whole, least = np.int32([0, 1, 2]), np.int32([-(2**31), 6])
+    assert ops.threshold(whole, 0.5, 2.5).tolist() == [2.5, 1, 2]
+    assert ops.fmod(np.int32([1, -7, 7]), np.int32([-(2**31), 3, -3])).tolist() == [1, -1, 1]
+    assert ops.gcd(least, 1).tolist() == [1, 1]
+    pixels = np.uint8([0, 7, 255])
+    assert ops.greater(pixels, -1).numpy().all() and ops.not_equal(pixels, 300).numpy().all()
+    assert ops.add(pixels, -1).tolist() == [-1, 6, 254] and ops.clip(pixels, -1, 9).tolist() == [0, 7, 9]
+    wide = np.float32([-1e30, -0.5, 300, np.inf])
+    assert ops.saturate_cast(wide, "int8").tolist() == [-128, 0, 127, 127]
+    assert ops.saturate_cast(wide, "bool").tolist() == [False, False, True, True]
+    assert np.isfinite(ops.saturate_cast(wide, "float32")).all()
+
+
+def test_a_transform_without_a_window_takes_whole_frames() -> None:
+    x = np.random.default_rng(0).normal(size=20).astype("float32")
+    real, imaginary = ops.stft(x, 5, 4, 8, window=None, center=False)
+    expected = np.fft.rfft(np.stack([x[i : i + 8] for i in range(0, 13, 4)]))
+    np.testing.assert_allclose(np.asarray(real) + 1j * np.asarray(imaginary), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int64"])
+def test_positions_may_have_any_whole_dtype(dtype: str) -> None:
+    x, at = Tensor.of(X), np.array([1, 0], dtype)
+    assert ops.get_item(x, ops.convert_to_tensor(at)).tolist() == X[[1, 0]].tolist()
+    assert ops.take_along_axis(X, at[:, None], 1).tolist() == [[1], [3]]
+    assert [a.tolist() for a in ops.unravel_index(at, (2, 2))] == [[0, 0], [1, 0]]
+    loss = ops.sparse_categorical_crossentropy(at, np.float32([[0.5, 0.5], [0.25, 0.75]]))
+    np.testing.assert_allclose(loss, -np.log([0.5, 0.25]), rtol=1e-6)

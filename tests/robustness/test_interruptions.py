@@ -216,6 +216,11 @@ def limited(code):
         ("keras.layers.RepeatVector(2**40)(x)", "1099511627776"),
         ("keras.utils.to_categorical(np.arange(3), 2**40)", "1099511627776"),
         ("keras.ops.one_hot(np.arange(3), 2**40)", "1099511627776"),
+        (
+            "m = keras.Sequential([keras.layers.RepeatVector(2**40), keras.layers.Dense(9), keras.layers.GlobalMaxPooling1D()]);"
+            "m.compile('sgd', 'mse'); m.fit(x, x[:, :9], verbose=0)",
+            "a program, for the values between its layers, needs [0-9.]+ GiB",
+        ),
     ],
 )
 def test_what_does_not_fit_into_memory_is_an_error_that_says_so(code, said):

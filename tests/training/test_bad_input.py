@@ -57,6 +57,7 @@ CASES: dict[str, tuple[Any, str]] = {
     "an empty dict": (lambda m: m.fit({}, Y), "got an empty dict"),
     "a class": (lambda m: m.predict(np.ndarray), "x: expected an array.*type"),
     "an empty batch": (lambda m: m.fit(iter([(X[:0], Y[:0])]), shuffle=False), "batches of at least one sample"),
+    "a batch of None": (lambda m: m.evaluate(iter([(X, Y), None]), steps=2), "expected batches of .*, got None"),
     "both weights": (lambda m: m.fit(X, Y, class_weight={0: 1}, sample_weight=np.ones(50)), "at the same time"),
     "y beside a generator": (lambda m: m.fit(C.generator(), Y), "`y` should not be passed"),
     "predict": (lambda m: m.predict(X[:, :3]), r"received input with shape \(32, 3\)"),

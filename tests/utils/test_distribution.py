@@ -67,6 +67,12 @@ def test_what_cannot_be_says_why(make, error, message):
         make()
 
 
+def test_an_environment_that_does_not_say_how_many_processes_there_are_is_told(monkeypatch):
+    monkeypatch.setenv("KERAS_DISTRIBUTION_NUM_PROCESSES", "abc")
+    with pytest.raises(ValueError, match="KERAS_DISTRIBUTION_NUM_PROCESSES should be a positive int, got 'abc'"):
+        d.initialize()
+
+
 def test_axes_must_be_those_of_the_mesh(mesh):
     with pytest.raises(ValueError, match="Invalid axis names for Layout"):
         d.TensorLayout(("data", "unknown"), mesh)

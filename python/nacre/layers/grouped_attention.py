@@ -124,6 +124,7 @@ class GroupQueryAttention(ProjectedAttention):
         q = self._query_dense(query) * (1.0 / math.sqrt(self.head_dim))  # (N, T, H, D)
         k = ops.repeat(self._key_dense(key), repeats, axis=2)  # (N, S, H, D)
         v = ops.repeat(self._value_dense(value), repeats, axis=2)
+        q, mask = self._attend_to_all(q, mask, return_attention_scores)
         if not return_attention_scores and fits(q, k, self.dropout):
             output = self._attention(q, k, v, mask, training)
             return self._output_dense(output if gate is None else output * gate)

@@ -116,6 +116,17 @@ class ProjectedAttention(Layer):
     _value_dense: Any
     _output_dense: Any
 
+    def _attend_to_all(self, q: Any, mask: Any, scores_wanted: bool) -> Any:
+        """Queries (N, T, H, D) and the mask so that a query that may attend to nothing attends to everything alike: as
+        in Keras, where there is neither dropout nor a wish for scores (else its output is 0)."""
+        if mask is None or scores_wanted or self.dropout > 0 or len(q.shape) != 4:
+            return q, mask
+        mask = mask_for(q, mask, 2)
+        some = ops.any(mask, axis=-1, keepdims=True)
+        if isinstance(some, Tensor) and np.all(some):  # causal masks are known when a model is traced
+            return q, mask
+        return q * ops.cast(ops.transpose(some, (0, 2, 1, 3)), q.dtype), ops.logical_or(mask, ops.logical_not(some))
+
     def _attention(self, q: Any, k: Any, v: Any, mask: Any, training: Any) -> Any:
         """What each head attends to, (N, T, H, D), without the scores."""
         rate = self.dropout if training else 0.0
@@ -311,6 +322,7 @@ class MultiHeadAttention(ProjectedAttention):
         """What is attended to (N, T, H, V), and the weights, of projected values. A subclass may replace it."""
         mask = attention_mask if attention_mask is None else ops.cast(attention_mask, "bool")
         query = query * (1.0 / math.sqrt(self.key_dim))
+        query, mask = self._attend_to_all(query, mask, return_attention_scores)
         if not return_attention_scores and len(self._attended) == 1 and fits(query, key, self.dropout):
             return self._attention(query, key, value, mask, training), None
         scores = ops.einsum(self._score_equation, key, query)

@@ -117,7 +117,11 @@ def weak_dtype(number: Any, dtype: str) -> str:
         return dtype
     if kind is float:
         return "float32"
-    return "int32" if dtype == "bool" else dtype
+    if dtype == "bool":
+        return "int32"
+    if dtype == "uint8" and not 0 <= number < 256:  # it is compared, and computed with, in a wider one
+        return "int32" if abs(number) < 2**31 else "int64"
+    return dtype
 
 
 def is_number(x: Any) -> bool:

@@ -10,11 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from nacre import _core
 from nacre.core import trace, tree
 from nacre.core.errors import NotCompilable
 from nacre.core.graph import Graph
-from nacre.core.room import check_bytes
 from nacre.core.spec import NUMPY, Spec, dtype_name
 from nacre.core.tensor import Symbol, Tensor, as_array
 from nacre.core.variable import Variable, aligned_copy, latest_write
@@ -84,7 +82,6 @@ class Plan:
         dump(graph, "strips")
         low = lower(graph, layout(graph))
         self.program = build_program(low)
-        check_bytes(int(self.program.arena_bytes) - _core.idle_bytes(), "a program, for the values between its layers,")
         self.origins = [
             type(i.origin).__name__ if not isinstance(i.origin, str) else i.origin for i in low.instructions
         ]

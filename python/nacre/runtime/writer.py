@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from nacre import _core
+from nacre.core.room import check_bytes
 from nacre.passes.lower import ABSENT, CONSTANT, Lowered, schemas
 from nacre.passes.memory import ALIGN, plan_memory
 
@@ -17,6 +18,7 @@ _VERSION = 1
 def write_program(low: Lowered) -> tuple[np.ndarray[Any, Any], bytes]:
     """(words, constants) for `_core.Program`."""
     arena = plan_memory(low)
+    check_bytes(arena - _core.idle_bytes(), "a program, for the values between its layers,")
     constants = _place_constants(low)
     known = schemas()
     kernels: dict[str, int] = {}

@@ -224,6 +224,11 @@ class TestBuilding:
         assert layer.shapes == ((2, 3), (2, 4))
         assert layer.get_build_config() == {"shapes_dict": {"a_shape": (2, 3), "b_shape": (2, 4)}}
 
+    def test_without_a_build_of_its_own_a_layer_remembers_the_shape_of_its_first_argument(self) -> None:
+        layer = layers.CategoryEncoding(4, "count")
+        layer(np.ones((2, 3), "int32"), count_weights=np.ones((2, 3)))
+        assert layer.get_build_config() == {"input_shape": (2, 3)}
+
     def test_a_dict_of_inputs_gives_a_dict_of_shapes(self) -> None:
         class FromDict(layers.Layer):
             def build(self, input_shape: Any) -> None:

@@ -48,6 +48,11 @@ def test_configuration_makes_an_equal_metric(case: Any) -> None:
     assert again.get_config() == metric.get_config()
 
 
+def test_weights_of_labels_are_read_as_keras_writes_them() -> None:
+    written = {"class_name": "__tensor__", "config": {"value": [0.25, 0.75], "dtype": "float32"}}
+    assert AUC.from_config({"multi_label": True, "num_labels": 2, "label_weights": written}).label_weights[1] == 0.75
+
+
 def test_accuracies_are_shares_of_right_answers() -> None:
     best = C.PROBABILITIES.argmax(-1)
     metric = metrics.SparseCategoricalAccuracy()

@@ -191,6 +191,8 @@ def test_old_arguments_are_understood() -> None:
 @pytest.mark.parametrize("name", ["sgd", "SGD", "adam", "adamw", "AdamW", "rmsprop", "RMSprop", "adagrad", "nadam"])
 def test_get_knows_names_in_any_case(name: str) -> None:
     assert type(optimizers.get(name)).__name__.lower() == name.lower()
+    config = optimizers.serialize(optimizers.get(name))
+    assert type(optimizers.deserialize({**config, "class_name": name})).__name__ == config["class_name"]
 
 
 def test_state_of_another_optimizer_is_left_alone_with_a_warning() -> None:

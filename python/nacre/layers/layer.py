@@ -288,7 +288,7 @@ class Layer(BuiltLayer):
         """After the first call of a layer without a `build`: what it made is all that it will have."""
         shapes = self._shapes_by_argument(plan, args, kwargs)
         if shapes and self._build_shapes_dict is None:
-            self._build_shapes_dict = shapes if len(shapes) > 1 else {"input_shape": next(iter(shapes.values()))}
+            self._build_shapes_dict = {"input_shape": next(iter(shapes.values()))}  # which is all that `build` takes
         names = naming._stack()
         names.append(self.name)
         self._remember_path()

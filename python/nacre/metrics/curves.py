@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nacre import ops
+from nacre.core.registry import deserialize_keras_object
 from nacre.metrics.metric import Metric, divide_no_nan
 from nacre.metrics.thresholds import check_few, count_at, even_thresholds, select
 
@@ -86,6 +87,8 @@ class AUC(_Curve):
         self.summation_method = str(summation_method).lower()
         self.multi_label = multi_label
         self.num_labels = num_labels
+        if isinstance(label_weights, dict):  # Keras writes them as a tensor
+            label_weights = deserialize_keras_object(label_weights)
         self.label_weights = None if label_weights is None else np.asarray(label_weights, np.float32)
         self._from_logits = from_logits
         self._built = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from nacre.core.registry import deserialize_keras_object, resolve, serialize_keras_object
@@ -35,5 +36,9 @@ def serialize(optimizer: Any) -> Any:
 
 
 def deserialize(config: Any, custom_objects: Any = None) -> Any:
-    """The optimizer that a configuration describes; class names of old files may be in lower case."""
+    """The optimizer that a configuration describes; class names may be in lower case."""
+    name = config.get("class_name") if isinstance(config, dict) else None
+    if isinstance(name, str) and name.islower() and name not in (custom_objects or ()):
+        with contextlib.suppress(ValueError):
+            config = {**config, "class_name": type(get(name)).__name__}
     return deserialize_keras_object(config, custom_objects=custom_objects, package="optimizers")

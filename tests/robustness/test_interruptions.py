@@ -217,8 +217,8 @@ def limited(code):
         ("keras.utils.to_categorical(np.arange(3), 2**40)", "1099511627776"),
         ("keras.ops.one_hot(np.arange(3), 2**40)", "1099511627776"),
         (
-            "m = keras.Sequential([keras.layers.RepeatVector(2**40), keras.layers.Dense(9), keras.layers.GlobalMaxPooling1D()]);"
-            "m.compile('sgd', 'mse'); m.fit(x, x[:, :9], verbose=0)",
+            "m = keras.Sequential([keras.layers.RepeatVector(2**40), keras.layers.Dense(9)]);"
+            "m.add(keras.layers.GlobalMaxPooling1D()); m.compile('sgd', 'mse'); m.fit(x, x[:, :9], verbose=0)",
             "a program, for the values between its layers, needs [0-9.]+ GiB",
         ),
     ],

@@ -59,7 +59,7 @@ class AUC(_Curve):
         thresholds: Sequence[float] | None = None,
         multi_label: bool = False,
         num_labels: int | None = None,
-        label_weights: Sequence[float] | None = None,
+        label_weights: Sequence[float] | dict[str, Any] | None = None,
         from_logits: bool = False,
     ) -> None:
         super().__init__(name=name, dtype=dtype)

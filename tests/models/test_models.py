@@ -278,6 +278,10 @@ def test_what_holds_itself_is_refused_and_what_was_raised_in_a_property_is_told(
     endless.append(endless)
     with pytest.raises(ValueError, match="'more' holds itself, or is nested too deeply"):
         net.more = endless
+    config: dict[str, Any] = {"class_name": "TimeDistributed"}
+    config["config"] = {"layer": config}
+    with pytest.raises(RecursionError, match="the configuration is nested too deeply, or holds itself"):
+        keras.layers.deserialize(config)
 
 
 def test_model_without_call_says_so() -> None:

@@ -221,6 +221,11 @@ def limited(code):
             "m.add(keras.layers.GlobalMaxPooling1D()); m.compile('sgd', 'mse'); m.fit(x, x[:, :9], verbose=0)",
             "a program, for the values between its layers, needs [0-9.]+ GiB",
         ),
+        (
+            "P = type('P', (keras.utils.PyDataset,), {'__len__': lambda s: 10**15, '__getitem__': lambda *_: (x, x)});"
+            "m = keras.Sequential([keras.layers.Dense(12)]); m.compile('sgd', 'mse'); m.fit(P(), verbose=0)",
+            "the order of a PyDataset's 10{15} batches needs",
+        ),
     ],
 )
 def test_what_does_not_fit_into_memory_is_an_error_that_says_so(code, said):

@@ -80,6 +80,8 @@ def keras_loop(peer: str, net: Network, threads: int) -> Run:
         gradients = tape.gradient(loss, model.trainable_variables)
         model.optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
 
+    for _ in range(24):  # nacre plans what has come some times
+        step()
     return repeated(step)
 
 

@@ -247,6 +247,35 @@ def test_data_that_went_through_are_let_go():
     assert gone() is None
 
 
+def test_large_values_are_not_overwritten_while_somebody_holds_them():
+    model = keras.Sequential([keras.Input((64,)), layers.Dense(64, activation="relu"), layers.Dense(64)])
+    kernel, x = model.layers[0].kernel, np.ones((2048, 64), "float32")
+    held, tapes = [], []
+    for step in range(8):
+        kernel.assign(np.full((64, 64), 1.0 + step, "float32"))
+        with keras.GradientTape() as tape:
+            y = model(x, training=True)
+        held.append(y.numpy() if step % 2 else np.asarray(y)[1:])
+        tapes.append((tape, y, model.layers[1].kernel.numpy()))
+    assert planned(model)
+    for step, (tape, y, second) in enumerate(tapes):
+        expected = np.full((1, 64), 64.0 * (1.0 + step), "float32") @ second
+        np.testing.assert_allclose(held[step][:1], expected, rtol=1e-4, atol=1e-3)
+        np.testing.assert_allclose(tape.gradient(y, model.layers[1].kernel)[0, 0], 2048 * 64.0 * (1 + step), rtol=1e-4)
+
+
+def test_memory_of_calls_is_used_again():
+    model = keras.Sequential([keras.Input((64,)), layers.Dense(64, activation="relu"), layers.Dense(64)])
+    x, where = np.ones((2048, 64), "float32"), []
+    for _ in range(8):
+        with keras.GradientTape() as tape:
+            y = model(x, training=True)
+        tape.gradient(y, model.trainable_variables)
+        where.append(np.asarray(y).ctypes.data)
+        del y, tape
+    assert len(set(where[-4:])) == 1
+
+
 def test_outputs_carry_no_trace_of_how_they_were_made():
     model = joined()
     x = CASES["joined"][1]

@@ -143,20 +143,19 @@ def map_shape_structure(fn: Callable[..., Any], structure: Any) -> Any:
 
 def pack_sequence_as(structure: Any, flat: list[Any]) -> Any:
     """The leaves `flat` in the shape of `structure`. Raises ValueError when the counts differ."""
-    leaves = iter(flat)
-
-    def build(s: Any) -> Any:
-        if isinstance(s, _SEQUENCES):
-            return _rebuild_sequence(s, [build(item) for item in s])
-        if isinstance(s, Mapping):
-            done = {key: build(s[key]) for key in _keys(s)}
-            return _rebuild_mapping(s, done)
-        return next(leaves)
-
     expected = len(flatten(structure)) if is_nested(structure) else 1
     if expected != len(flat):
         raise ValueError(f"pack_sequence_as: the number of leaves does not fit: expected: {expected}, got {len(flat)}")
-    return build(structure)
+    return _fill(structure, iter(flat))
+
+
+def _fill(structure: Any, leaves: Iterator[Any]) -> Any:  # a function that held itself would hold the leaves, too
+    if isinstance(structure, _SEQUENCES):
+        return _rebuild_sequence(structure, [_fill(item, leaves) for item in structure])
+    if isinstance(structure, Mapping):
+        done = {key: _fill(structure[key], leaves) for key in _keys(structure)}
+        return _rebuild_mapping(structure, done)
+    return next(leaves)
 
 
 def packer(structure: Any) -> Callable[[list[Any]], Any]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+import sys
 from typing import Any
+
+import numpy as np
 
 from nacre.core import trace, tree
 from nacre.core.autodiff import GradientTape, backward
@@ -63,6 +66,28 @@ def under_one_tape() -> bool:
         and trace.current_graph() is None
         and trace.scope() is None
     )
+
+
+class _Rooms:
+    """Memory for the outputs of a program's runs: what was large, and nobody holds any more, is used again, since the
+    system takes longer to give pages than kernels to fill them."""
+
+    _LARGE = 1 << 18  # bytes
+
+    def __init__(self) -> None:
+        self._arrays: dict[Any, np.ndarray[Any, Any]] = {None: np.empty(0)}
+        self._unheld = self._holders(None)
+
+    def _holders(self, key: Any) -> int:
+        return sys.getrefcount(self._arrays[key])
+
+    def __call__(self, key: int, shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
+        if key in self._arrays and self._holders(key) == self._unheld:
+            return self._arrays[key]
+        array = np.empty(shape, dtype)
+        if array.nbytes >= self._LARGE:
+            self._arrays[key] = array
+        return array
 
 
 class _Call:
@@ -127,10 +152,11 @@ class _Call:
             return [now.symbol(v) for v in tree.flatten(y)], [now.nodes[i].outputs[j] for i, j in places]
 
         self._forward = CompiledFunction(forward)
+        self._rooms = _Rooms()
 
     def __call__(self, leaves: list[Tensor]) -> Any:
         state = [v.value for v in self._variables]  # before the program changes any; the tape takes notice
-        outputs, kept = self._forward(*leaves)
+        outputs, kept = self._forward.run((tuple(leaves), {}), self._rooms)
         given = [t for t, needed in zip(leaves, self._given) if needed]
         for tape in trace.tapes():
             tape.record(self, (*kept, *given, *state), tuple(outputs))

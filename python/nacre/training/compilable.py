@@ -400,12 +400,12 @@ class Compilable(Layer):
 
     # --- building ----------------------------------------------------------------------------------------------------
 
-    def _needs_build(self) -> bool:
+    def _needs_build(self, optimizer: bool = True) -> bool:
         return (
             not self._all_built()
             or (self._compile_metrics is not None and not self._compile_metrics.built)
             or (self._compile_loss is not None and not self._compile_loss.built)
-            or (isinstance(self.optimizer, Optimizer) and not self.optimizer.built)
+            or (optimizer and isinstance(self.optimizer, Optimizer) and not self.optimizer.built)
         )
 
     def _symbolic_build(self, data: Any, optimizer: bool = True) -> None:

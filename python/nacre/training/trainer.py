@@ -159,7 +159,7 @@ class Trainer(Compilable):
         check_count("steps", steps, 1)
         verbose = check_verbose(verbose)
         source = make_source(x, y, sample_weight, batch_size, steps)
-        if self._needs_build() or self._output_specs is None:
+        if self._needs_build(optimizer=False) or self._output_specs is None:
             self._symbolic_build(first_batch(source), optimizer=False)
         if isinstance(source, ArraySource):
             check_labels(self._compile_loss, source.y, self._output_specs)

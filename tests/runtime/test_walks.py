@@ -169,3 +169,15 @@ def test_programs_do_not_pile_up(memory):
     assert len(memory.plans) <= walks._MOST_PLANS
     assert len(memory.seen) <= walks._MOST_SEEN + 1
     assert memory.pays > 3
+
+
+def test_tapes_that_come_once_leave_little(memory):
+    w = keras.Variable(1.0)
+    for length in range(40, 80):
+        with keras.GradientTape() as tape:
+            y = w
+            for _ in range(length):
+                y = y * w
+        assert float(tape.gradient(y, w)) == length + 1
+    assert len(memory.seen) == 40 and not memory.plans
+    assert all(type(key) is int for key in memory.seen)

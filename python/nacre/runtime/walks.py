@@ -53,14 +53,14 @@ class _Memory:
 
     def __init__(self) -> None:
         self.pays = 8  # walks of a kind after which planning costs about what they have
-        self.seen: dict[Any, int] = {}
+        self.seen: dict[int, int] = {}  # by hash: keys of long tapes are long, and a count may be wrong
         self.plans: dict[Any, _Walk | None] = {}  # None: cannot be planned
 
     def plan(self, key: Any, make: Callable[[], _Walk]) -> _Walk | None:
         """The program for walks of this kind, if there is one or it is time to make it."""
         if key in self.plans:
             return self.plans[key]
-        times = self.seen[key] = self.seen.get(key, 0) + 1
+        times = self.seen[hash(key)] = self.seen.get(hash(key), 0) + 1
         if times < self.pays:
             if len(self.seen) > _MOST_SEEN:
                 self.seen.clear()

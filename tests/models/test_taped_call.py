@@ -18,7 +18,7 @@ EPS = np.finfo(np.float32).eps
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch):
-    monkeypatch.setattr(taped_call, "_PAYS", 3)
+    monkeypatch.setattr(taped_call, "PAYS", 3)
     fresh = walks._Memory()
     fresh.pays = 3
     monkeypatch.setattr(walks, "_memory", fresh)

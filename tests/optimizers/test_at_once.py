@@ -15,7 +15,7 @@ EPS = np.finfo(np.float32).eps
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch):
-    monkeypatch.setattr(at_once, "_PAYS", 3)
+    monkeypatch.setattr(at_once, "PAYS", 3)
 
 
 def eagerly(optimizer):

@@ -15,7 +15,7 @@ from nacre.layers.core_layers import ActivityRegularization, Lambda
 from nacre.layers.layer import Layer
 from nacre.runtime.compiled import CompiledFunction
 
-_MOST_SHAPES = 8  # with more than these a model runs layer by layer: planning would cost more than it gains
+MOST_SHAPES = 8  # with more than these a model runs layer by layer: planning would cost more than it gains
 
 
 class CompiledCall:
@@ -29,7 +29,7 @@ class CompiledCall:
     def __call__(self, x: Any, training: Any) -> Any:
         """The outputs for `x`; None where the call has to run layer by layer."""
         function = self._function
-        if function is None or not is_data(x) or not (function.count < _MOST_SHAPES or function.knows(x, training)):
+        if function is None or not is_data(x) or not (function.count < MOST_SHAPES or function.knows(x, training)):
             return None
         try:
             return function(x, training)

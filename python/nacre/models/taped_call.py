@@ -16,11 +16,8 @@ from nacre.core.op import run
 from nacre.core.spec import Spec, is_float
 from nacre.core.tensor import Symbol, Tensor, as_array
 from nacre.layers.calling import context
-from nacre.models.compiled_call import is_data, leaves_nothing_behind, traced
-from nacre.runtime.compiled import CompiledFunction
-
-_PAYS = 8  # calls after which planning costs about what they have
-_MOST_SHAPES = 8
+from nacre.models.compiled_call import MOST_SHAPES, is_data, leaves_nothing_behind, traced
+from nacre.runtime.compiled import PAYS, CompiledFunction
 
 
 class TapedCall:
@@ -39,10 +36,10 @@ class TapedCall:
         key = (training, *[(t.shape, t.dtype) for t in leaves])
         known = self._calls.get(key, 0)
         if isinstance(known, int):
-            if known == 0 and len(self._calls) >= _MOST_SHAPES:
+            if known == 0 and len(self._calls) >= MOST_SHAPES:
                 return None
             self._calls[key] = known = known + 1
-            if known < _PAYS:
+            if known < PAYS:
                 return None
             try:
                 self._calls[key] = known = _Call(self._model, x, leaves, training)

@@ -11,9 +11,8 @@ from nacre.core import trace
 from nacre.core.errors import NotCompilable, TracedBranch
 from nacre.core.tensor import Tensor
 from nacre.core.variable import Variable
-from nacre.runtime.compiled import CompiledFunction
+from nacre.runtime.compiled import PAYS, CompiledFunction
 
-_PAYS = 8  # steps after which planning costs about what they have
 _MOST_SETTINGS = 8  # of one optimizer: changed in every step, they would be planned in every step
 _PLAIN = (int, float, bool, str, type(None))
 
@@ -33,7 +32,7 @@ class AtOnce:
         if trace.current_graph() is not None or trace.tapes() or trace.scope() is not None:
             return False
         self._steps += 1
-        if self._steps < _PAYS or not all(type(g) is Tensor for g in grads):
+        if self._steps < PAYS or not all(type(g) is Tensor for g in grads):
             return False
         trained = optimizer._trainable_variables
         if len(variables) != len(trained) or not all(v is t for v, t in zip(variables, trained)):

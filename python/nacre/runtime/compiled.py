@@ -35,6 +35,7 @@ from nacre.passes.surround import absorb_padding, absorb_sums
 from nacre.passes.widen import widen
 from nacre.runtime.writer import build_program
 
+PAYS = 8  # runs op by op after which planning costs about what they have
 _MOST_PROGRAMS = 256  # of a function: one per batch size of a server; 0.4 MB each for ResNet-50
 _MOST_INSTRUCTIONS = 500_000  # of all of them, 2 KB each: an LSTM's training over 200 steps has 1,500
 

@@ -11,7 +11,7 @@ from nacre.core.errors import NotCompilable, TracedBranch
 from nacre.core.op import Op
 from nacre.core.spec import Spec
 from nacre.core.tensor import Tensor
-from nacre.runtime.compiled import Plan
+from nacre.runtime.compiled import PAYS, Plan
 
 _FEW_OPS = 3
 _MOST_PLANS, _MOST_SEEN = 32, 1024
@@ -52,7 +52,7 @@ class _Memory:
     forgotten, and what is planned from then on must come twice as often."""
 
     def __init__(self) -> None:
-        self.pays = 8  # walks of a kind after which planning costs about what they have
+        self.pays = PAYS  # walks of a kind
         self.seen: dict[int, int] = {}  # by hash: keys of long tapes are long, and a count may be wrong
         self.plans: dict[Any, _Walk | None] = {}  # None: cannot be planned
 

@@ -1,9 +1,9 @@
-// Vectors run along the channels. Forward and gradient of x share one loop: a tile of pixels of one row holds its sums in
-// registers, each tap's weights are read once per tile, and rows and columns at the border take the taps they have, so that
-// nothing is copied. With M > 1 the input is spread to C*M channels first (gradient of x: summed afterwards), row by row.
+// Vectors run along the channels. Forward and gradient of x share their loops: walks where these know the window
+// (depthwise_walk.h, depthwise_wide.h), else rows of outputs (depthwise_rows.h). Nothing is padded or copied, but with M > 1
+// the input is spread to C*M channels first (gradient of x: summed afterwards), row by row.
 #include "kernels/conv2d.h"
+#include "kernels/depthwise_rows.h"
 #include "kernels/depthwise_shape.h"
-#include "kernels/depthwise_wide.h"
 
 namespace nacre::NACRE_ISA {
 namespace {
@@ -16,7 +16,22 @@ constexpr i64 kKnownPhases = 3;     // of strided gradients are worked out once 
 bool too_far(const DepthwiseConv2DShape& s, i64 H, i64 W) {
   return (s.DH > 1 && 4 * H < 3 * s.KH * s.DH) || (s.DW > 1 && 4 * W < 3 * s.KW * s.DW);
 }
+// Whether walks know the window, and that of the gradient of x.
 bool walks_forward(const DepthwiseConv2DShape& s) { return !too_far(s, s.OH, s.OW) && (walks(s) || walks_wide(s)); }
+bool walks_back(const DepthwiseConv2DShape& s) {
+  if (too_far(s, s.H, s.W)) return false;
+  if (walks_wide(s)) return s.SH == 1 || (s.PT >= 0 && s.PL >= 0 && s.M == 1);
+  if (s.KH != 3 || s.KW != 3 || !near_taps(s) || s.SH != s.SW || s.SH > (s.M == 1 ? 2 : 1)) return false;
+  if (s.SH == 1) return s.PL >= 0 && s.W + s.PL <= s.OW + 2 * s.DW;
+  return s.PT >= 0 && s.PL >= 0 && s.PL < 3 && (s.W - 1 + s.PL) / 2 <= s.OW;
+}
+
+// Whether outputs ld floats apart go through a stage: where rows of them come from 9 multiply-adds each, or fewer.
+bool stages(const DepthwiseConv2DShape& s, bool forward, i64 ld) {
+  const i64 most = kLanes == 16 && s.SH == 1 ? 16 : 8;
+  return s.M == 1 && s.DH == 1 && s.DW == 1 && s.KH == 3 && s.C % kLanes == 0 && sets_between(ld) > most &&
+         (forward ? s.SH == 1 && walks_forward(s) : walks_back(s));
+}
 
 i64 rows_per_unit(double row_flops, i64 rows) {
   const double at_least = static_cast<double>(min_of(8, ceil_div(rows, kManyUnits)));  // rows share input
@@ -36,209 +51,6 @@ i64 channels_per_unit(const DepthwiseConv2DShape& s) {
 }
 i64 grad_x_rows_of(const Conv2DShape& s) {
   return rows_per_unit(row_flops(s, s.W) / static_cast<double>(s.SH) / static_cast<double>(s.SW), s.N * s.H);
-}
-
-// A run of pixels of one row, all with the same taps.
-struct Run {
-  const float* x;  // first tap of the first pixel
-  i64 x_px, x_row, x_col;
-  i64 nh, nw;
-  const float* w;
-  i64 w_row, w_col;
-  const float* bias;  // null: none
-  const float* mask;  // null: none; moves like y
-  float* y;
-  i64 y_px;
-  i64 D;  // channels of this pass, of `all` in the weights
-  i64 all;
-  float floor, ceiling;  // of y
-};
-
-template <bool masked, bool whole>
-NACRE_INLINE void finish(float* y, const float* mask, Vec sum, Bounds within, i64 n) {
-  sum = min(within.ceiling, max(within.floor, sum));  // keeps NaN
-  if (masked) sum = select(gt(get<whole>(mask, n), zero()), sum);
-  if (whole) store(y, sum);
-  else store(y, sum, n);
-}
-
-// One pixel, NV vectors of channels, any window.
-template <int NV, bool masked, bool whole>
-NACRE_INLINE void pixel(const Run& r, Bounds within, i64 p, i64 d, i64 n) {
-  Vec acc[NV];
-  NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[v] = r.bias ? get<whole>(r.bias + d + v * kLanes, n) : zero();
-  const float* x_px = r.x + p * r.x_px + d;
-  const float* w_px = r.w + d;
-  for (i64 h = 0; h < r.nh; ++h, x_px += r.x_row, w_px += r.w_row) {
-    const float* x = x_px;
-    const float* w = w_px;
-    for (i64 k = 0; k < r.nw; ++k, x += r.x_col, w += r.w_col) {
-      NACRE_UNROLL for (int v = 0; v < NV; ++v) {
-        acc[v] = fma(get<whole>(x + v * kLanes, n), get<whole>(w + v * kLanes, n), acc[v]);
-      }
-    }
-  }
-  const i64 at = p * r.y_px + d;
-  NACRE_UNROLL for (int v = 0; v < NV; ++v) {
-    finish<masked, whole>(r.y + at + v * kLanes, masked ? r.mask + at + v * kLanes : nullptr, acc[v], within, n);
-  }
-}
-
-// PX pixels, one vector of channels, any window.
-template <int PX, bool masked, bool whole>
-NACRE_INLINE void tile(const Run& r, Bounds within, i64 p0, i64 d, i64 n) {
-  Vec acc[PX];
-  const Vec first = r.bias ? get<whole>(r.bias + d, n) : zero();
-  NACRE_UNROLL for (int p = 0; p < PX; ++p) acc[p] = first;
-  const i64 x_px = r.x_px, x_col = r.x_col, w_col = r.w_col, nw = r.nw;
-  const float* x_row = r.x + p0 * x_px + d;
-  const float* w_row = r.w + d;
-  for (i64 h = 0; h < r.nh; ++h, x_row += r.x_row, w_row += r.w_row) {
-    const float* x = x_row;
-    const float* w = w_row;
-    for (i64 k = 0; k < nw; ++k, x += x_col, w += w_col) {
-      const Vec weight = get<whole>(w, n);
-      NACRE_UNROLL for (int p = 0; p < PX; ++p) acc[p] = fma(get<whole>(x + p * x_px, n), weight, acc[p]);
-    }
-  }
-  const i64 y_px = r.y_px;
-  float* y = r.y + p0 * y_px + d;
-  const float* mask = masked ? r.mask + p0 * y_px + d : nullptr;
-  NACRE_UNROLL for (int p = 0; p < PX; ++p, y += y_px) {
-    finish<masked, whole>(y, mask, acc[p], within, n);
-    if (masked) mask += y_px;
-  }
-}
-
-template <int PX, bool masked>
-void tile_pixels(const Run& r, Bounds within, i64 p0) {
-  i64 d = 0;
-  for (; d + kLanes <= r.D; d += kLanes) tile<PX, masked, true>(r, within, p0, d, kLanes);
-  if (d < r.D) tile<PX, masked, false>(r, within, p0, d, r.D - d);
-}
-
-// n pixels in tiles; the last one may overlap the one before, computing the same again.
-template <bool masked>
-void run_pixels(const Run& r, i64 n) {
-  const Bounds within{set1(r.floor), set1(r.ceiling)};
-  if (n >= 4) {
-    for (i64 p = 0; p < n;) {
-      if (n >= 8 && n - p > 4) tile_pixels<8, masked>(r, within, min_of(p, n - 8)), p += 8;
-      else tile_pixels<4, masked>(r, within, min_of(p, n - 4)), p += 4;
-    }
-    return;
-  }
-  for (i64 p = 0; p < n; ++p) {
-    i64 d = 0;
-    for (; d + 8 * kLanes <= r.D; d += 8 * kLanes) pixel<8, masked, true>(r, within, p, d, kLanes);
-    for (; d + 2 * kLanes <= r.D; d += 2 * kLanes) pixel<2, masked, true>(r, within, p, d, kLanes);
-    for (; d + kLanes <= r.D; d += kLanes) pixel<1, masked, true>(r, within, p, d, kLanes);
-    if (d < r.D) pixel<1, masked, false>(r, within, p, d, r.D - d);
-  }
-}
-
-// A row whose neighbours share taps, T columns of these by RT rows at a time, from row h and column k on: weights and the sums
-// of all outputs over a column stay in registers, what a column holds is read once. Other taps come before or after, in y.
-template <int RT, int T>
-__attribute__((noinline)) void row_pass(const Run& r, const Axis& w, i64 h, i64 k, i64 d, bool first, bool last) {
-  const i64 ld = r.x_px, in = w.in, out = w.out, y_px = r.y_px;
-  i64 column = w.at(0, k);
-  Vec weight[RT][T], sum[T];
-  const float* x[RT];
-  i64 step[RT];
-  NACRE_UNROLL for (int i = 0; i < RT; ++i) {
-    const bool inside = h + i < r.nh;
-    x[i] = inside ? r.x + (h + i) * r.x_row + column * ld + d : kZeroLine;
-    step[i] = inside ? ld : 0;
-    NACRE_UNROLL for (int t = 0; t < T; ++t) {
-      const bool there = inside && k + t < w.taps;
-      weight[i][t] = there ? load(r.w + (h + i) * r.w_row + (k + t) * r.w_col + d) : zero();
-    }
-  }
-  const Vec start = r.bias && first ? load(r.bias + d) : zero();
-  const Bounds within{set1(r.floor), set1(r.ceiling)};
-  NACRE_UNROLL for (int t = 0; t < T; ++t) sum[t] = zero();
-  i64 to = d;
-  for (i64 i = 0; i < out + T - 1; ++i, ++column, to += y_px) {
-    NACRE_UNROLL for (int t = T - 1; t > 0; --t) sum[t] = sum[t - 1];
-    sum[0] = first || i >= out ? start : load(r.y + to);
-    if (column >= 0 && column < in) {
-      Vec a[RT];
-      NACRE_UNROLL for (int q = 0; q < RT; ++q) a[q] = load(x[q]);
-      NACRE_UNROLL for (int t = 0; t < T; ++t) {
-        if (RT == 1) {
-          sum[t] = fma(a[0], weight[0][t], sum[t]);
-        } else {  // apart from the sum, which waits for the column before
-          Vec some = a[0] * weight[0][t];
-          NACRE_UNROLL for (int q = 1; q < RT; ++q) some = fma(a[q], weight[q][t], some);
-          sum[t] += some;
-        }
-      }
-    }
-    NACRE_UNROLL for (int q = 0; q < RT; ++q) x[q] += step[q];
-    if (i < T - 1) continue;
-    const i64 px = to - (T - 1) * y_px;
-    if (!last) store(r.y + px, sum[T - 1]);
-    else if (r.mask) finish<true, true>(r.y + px, r.mask + px, sum[T - 1], within, kLanes);
-    else finish<false, true>(r.y + px, nullptr, sum[T - 1], within, kLanes);
-  }
-}
-template <int RT, int T>
-void row_passes(const Run& r, const Axis& w) {
-  for (i64 at = 0; at < r.D; at += kLanes) {
-    for (i64 h = 0; h < r.nh; h += RT) {
-      for (i64 k = 0; k < w.taps; k += T) {
-        row_pass<RT, T>(r, w, h, k, min_of(at, r.D - kLanes), h + k == 0, h + RT >= r.nh && k + T >= w.taps);
-      }
-    }
-  }
-}
-
-// All columns of axis w in one output row, which sees the taps th of axis h. x is the input row of the first of them, the
-// next lies r.x_row further; pixels lie ld apart.
-void run_row(const Axis& h, const Taps& th, const Axis& w, const Taps& inner, const float* x, i64 ld,
-             const float* weights, i64 KW, Run& r) {
-  r.x_px = w.stride * ld;
-  r.x_col = w.step * ld;
-  r.w_row = h.k_step * KW * r.all;
-  r.w_col = w.k_step * r.all;
-  const i64 y_px = r.y_px;
-  float* y = r.y;
-  const float* mask = r.mask;
-  r.y_px = y_px * w.y_step;
-  const i64 nh = th.last - th.first;
-  const bool high = h.taps > 1, near = w.stride == 1 && w.step == 1 && w.taps >= kLongRow;
-  const bool passes = near && w.out >= 8 && r.D >= kLanes && (!high || (kRowsOfFour == 4 && h.taps <= 4 && w.taps <= 8));
-  if (passes && nh > 0) {
-    r.nh = nh, r.x = x;
-    r.w = weights + ((h.k0 + th.first * h.k_step) * KW + w.k0) * r.all;
-    r.y = y + w.y0 * y_px, r.mask = mask ? mask + w.y0 * y_px : nullptr;
-    high ? row_passes<kRowsOfFour, 4>(r, w) : row_passes<1, kTapsOfRow>(r, w);
-  }
-  for (i64 j = passes && nh > 0 ? w.out : 0; j < w.out;) {
-    const bool is_run = j >= inner.first && j < inner.last;
-    const i64 n = is_run ? inner.last - j : 1;
-    const Taps tw = is_run ? Taps{0, w.taps} : taps_inside(w, j);
-    r.nh = nh;
-    r.nw = tw.last - tw.first;
-    if (r.nh > 0 && r.nw > 0) {
-      r.x = x + w.at(j, tw.first) * ld;
-      r.w = weights + ((h.k0 + th.first * h.k_step) * KW + w.k0 + tw.first * w.k_step) * r.all;
-    } else {
-      r.nh = r.nw = 0;
-    }
-    r.y = y + (w.y0 + j * w.y_step) * y_px;
-    r.mask = mask ? mask + (w.y0 + j * w.y_step) * y_px : nullptr;
-    if (mask) {
-      run_pixels<true>(r, n);
-    } else {
-      run_pixels<false>(r, n);
-    }
-    j += n;
-  }
-  r.y_px = y_px;
-  r.y = y;
-  r.mask = mask;
 }
 
 // dx[px][c] = sum_m wide[px][c*M + m] for a row, masked where there is a mask
@@ -264,9 +76,7 @@ void sum_outputs(const DepthwiseConv2DShape& s, const float* wide, i64 ld, const
 
 // Rows of C*M channels that are kept where M > 1.
 constexpr i64 kSpreadRows = 4;  // of output at a time, where walks go
-i64 rows_kept(const DepthwiseConv2DShape& s) {
-  return walks_forward(s) ? (kSpreadRows - 1) * s.SH + s.KH : s.KH;
-}
+i64 rows_kept(const DepthwiseConv2DShape& s) { return walks_forward(s) ? (kSpreadRows - 1) * s.SH + s.KH : s.KH; }
 
 void walk_image(const DepthwiseConv2DShape& s, const Image& image, i64 oh, i64 end) {
   if (s.KH == 7) gather_image<7, 1>(image, oh, end);
@@ -278,7 +88,8 @@ void walk_image(const DepthwiseConv2DShape& s, const Image& image, i64 oh, i64 e
 void walk_spread(const DepthwiseConv2DShape& s, Image image, i64 oh, i64 end, float* wide) {
   const float* from = image.in;
   const i64 ld = image.ld_in, row = image.in_row;
-  image.in = wide, image.ld_in = spread_apart(image.D), image.in_row = image.IW * image.ld_in, image.ring = rows_kept(s);
+  image.in = wide, image.ld_in = spread_apart(image.D), image.in_row = image.IW * image.ld_in,
+  image.ring = rows_kept(s);
   i64 made = 0;
   for (; oh < end; oh += kSpreadRows) {
     const i64 last = min_of(oh + kSpreadRows, end), seen = min_of((last - 1) * s.SH - s.PT + s.KH, s.H);
@@ -306,15 +117,6 @@ void walk_phases(const DepthwiseConv2DShape& s, const Image& image, i64 oh, i64 
 // Channels that go over all rows of a slice together: few enough that the rows of a window stay in L1.
 i64 pass_channels(i64 D, i64 M) { return M == 1 ? min_of(max_of(D, 1), 8 * i64{kLanes}) : max_of(D, 1); }
 
-// The same for the gradient of x.
-bool walks_back(const DepthwiseConv2DShape& s) {
-  if (too_far(s, s.H, s.W)) return false;
-  if (walks_wide(s)) return s.SH == 1 || (s.PT >= 0 && s.PL >= 0 && s.M == 1);
-  if (s.KH != 3 || s.KW != 3 || !near_taps(s) || s.SH != s.SW || s.SH > (s.M == 1 ? 2 : 1)) return false;
-  if (s.SH == 1) return s.PL >= 0 && s.W + s.PL <= s.OW + 2 * s.DW;
-  return s.PT >= 0 && s.PL >= 0 && s.PL < 3 && (s.W - 1 + s.PL) / 2 <= s.OW;
-}
-
 }  // namespace
 
 Facts depthwise_conv2d_facts(const DepthwiseConv2DShape& s) {
@@ -325,7 +127,9 @@ Facts depthwise_conv2d_facts(const DepthwiseConv2DShape& s) {
   f.extent[1] = taps_of(c) * Count(c.O);
   f.extent[2] = Count(s.bias ? c.O : 0);
   f.extent[3] = pixels_extent(s.N, s.OH, s.OW, c.O, ldy_of(c));
-  const Count scratch = s.M == 1 ? Count(0) : Count(rows_kept(s)) * Count(s.W) * Count(spread_apart(c.O)) * Count(4);
+  const Count scratch = Count(4) * (s.M > 1 ? Count(rows_kept(s)) * Count(s.W) * Count(spread_apart(c.O))
+                                    : stages(s, true, ldy_of(c)) ? stage_floats(s.OW, ldy_of(c))
+                                                                 : Count(0));
   if (!f.extent[0].ok() || !f.extent[3].ok() || !scratch.ok()) {
     f.error = "the problem is too large";
     return f;
@@ -352,9 +156,9 @@ void depthwise_conv2d(const DepthwiseConv2DShape& s, Slice units, Scratch scratc
     const i64 n = i / s.OH, stop = min_of(end, (n + 1) * s.OH);
     if (walk) {
       const float* from = x + n * s.H * row;
-      Image image{s.H, s.W, s.OH, s.OW,       s.PT, s.PL, c.O,
-                  ldx, ldy, row,  s.OW * ldy, from, w,    s.bias ? b : nullptr};
+      Image image{s.H, s.W, s.OH, s.OW, s.PT, s.PL, c.O, ldx, ldy, row, s.OW * ldy, from, w, s.bias ? b : nullptr};
       image.out = y + n * s.OH * s.OW * ldy, image.floor = floor, image.ceiling = ceiling;
+      image.stage = stages(s, true, ldy) ? wide : nullptr;
       if (channels > 0) image.d0 = units.begin * channels, image.d1 = units.end * channels;
       if (s.M == 1) walk_phases(s, image, i - n * s.OH, stop - n * s.OH);
       else walk_spread(s, image, i - n * s.OH, stop - n * s.OH, wide);
@@ -531,7 +335,9 @@ Facts depthwise_conv2d_grad_x_facts(const DepthwiseConv2DShape& s) {
   f.extent[1] = taps_of(c) * Count(c.O);
   f.extent[3] = pixels_extent(s.N, s.H, s.W, s.C, ldx_of(c));
   f.extent[2] = s.act ? f.extent[3] : Count(0);
-  const Count scratch = s.M == 1 ? Count(0) : Count(kSpreadRows) * Count(s.W) * Count(spread_apart(c.O)) * Count(4);
+  const Count scratch = Count(4) * (s.M > 1 ? Count(kSpreadRows) * Count(s.W) * Count(spread_apart(c.O))
+                                    : stages(s, false, ldx_of(c)) ? stage_floats(s.W, ldx_of(c))
+                                                                  : Count(0));
   if (!f.extent[0].ok() || !f.extent[3].ok() || !scratch.ok()) {
     f.error = "the problem is too large";
     return f;
@@ -563,10 +369,10 @@ void depthwise_conv2d_grad_x(const DepthwiseConv2DShape& s, Slice units, Scratch
   for (i64 i = units.begin * per; i < end;) {
     const i64 n = i / s.H, stop = min_of(end, (n + 1) * s.H);
     if (walk) {
-      const i64 back = s.SH == 1 ? s.KH - 1 : 0,
-                at = n * s.H * s.W * ldx;  // at stride 1 the forward loop with w turned round
-      Image image{s.OH, s.OW, s.H, s.W,       back ? back * s.DH - s.PT : s.PT, back ? back * s.DW - s.PL : s.PL, c.O,
-                  ldy,  ldx,  row, s.W * ldx, dy + n * s.OH * row,              w};
+      const i64 back = s.SH == 1 ? s.KH - 1 : 0;  // at stride 1 the forward loop with w turned round
+      const i64 at = n * s.H * s.W * ldx;
+      const i64 PT = back ? back * s.DH - s.PT : s.PT, PL = back ? back * s.DW - s.PL : s.PL;
+      Image image{s.OH, s.OW, s.H, s.W, PT, PL, c.O, ldy, ldx, row, s.W * ldx, dy + n * s.OH * row, w};
       image.mask = s.act ? x + at : nullptr, image.out = dx + at, image.turned = s.SH == 1;
       image.floor = -__builtin_inff(), image.ceiling = __builtin_inff();
       const i64 from = i - n * s.H, to = stop - n * s.H;
@@ -580,6 +386,7 @@ void depthwise_conv2d_grad_x(const DepthwiseConv2DShape& s, Slice units, Scratch
           sum_outputs(s, wide + (k - ih) * image.out_row, image.ld_out, s.act ? x + px : nullptr, dx + px, ldx);
         }
       }
+      image.stage = stages(s, false, ldx) ? wide : nullptr;
       if (s.M == 1 && s.SH == 1) walk_phases(s, image, from, to);
       else if (s.M == 1) s.KH == 5 ? scatter_image<5>(image, from, to) : filter_pairs_image(image, from, to);
       i = stop;

@@ -53,6 +53,15 @@ struct Filter : WalkRows<rows, out_rows, of> {
   }
 };
 
+constexpr i64 kNearRows = 64 * 1024;  // floats of x that stay in L2 while one vector of channels after the other passes
+constexpr i64 kStageRows = 4;
+
+// Pixels ld floats apart meet in one of so many sets of L1.
+inline i64 sets_between(i64 ld) { return ld % 16 == 0 ? min_of((ld / 16) & -(ld / 16), 64) : 1; }
+// Channels of a stage, with which they meet in eight sets of 64.
+inline i64 stage_channels(i64 ld) { return sets_between(ld) / 8 * 16; }
+inline Count stage_floats(i64 width, i64 ld) { return Count(width) * Count(kStageRows * stage_channels(ld)); }
+
 // A problem of windows, whichever way it goes: out[oh, ow] = sum of in[oh*S + kh - PT, ow*S + kw - PL].
 struct Image {
   i64 IH, IW, OH, OW, PT, PL, D;
@@ -64,6 +73,7 @@ struct Image {
   i64 d0 = 0, d1 = i64{1} << 60;  // the channels that are wanted, from whole vectors on
   bool turned = false;            // weights from the last to the first
   i64 ring = 0;                   // rows that `in` has, row i being i % ring; 0: all rows
+  float* stage = nullptr;         // room for stage_floats(); null: outputs go where they belong at once
 
   NACRE_INLINE_MEMBER const float* row(i64 i) const { return in + (ring > 0 && i >= 0 ? i % ring : i) * in_row; }
 };
@@ -146,50 +156,80 @@ NACRE_INLINE void each_walk(i64 from, i64 to, const Image& s, Of of) {
   }
 }
 
+// Rows [oh, oh + R) of one image.
 template <int R, int S>
-void filter_rows(const Image& s, i64 oh) {
-  each_walk(0, s.OW, s, [&](i64 w, i64 n, i64 d, i64 skip) {
-    if (s.D >= kLanes && !s.mask && skip == 0) return filter_walk<R, S, kAll>(s, oh, w, n, d, skip);
-    constexpr int rows = R == (S == 1 ? kWalkRows : kPairRows) ? R : 1;
-    for (i64 r = 0; r < R; r += rows) {
-      if (s.D >= kLanes) filter_walk<rows, S, kSome>(s, oh + r, w, n, d, skip);
-      else filter_walk<rows, S, kFew>(s, oh + r, w, n, d, skip);
-    }
-  });
+NACRE_INLINE void filter_rows(const Image& s, i64 oh, i64 w, i64 n, i64 d, i64 skip) {
+  constexpr int kMost = S == 1 ? kWalkRows : kPairRows, rows = R == kMost ? R : 1;
+  if (s.D >= kLanes && !s.mask && skip == 0) return filter_walk<R, S, kAll>(s, oh, w, n, d, skip);
+  for (i64 h = oh; h < oh + R; h += rows) {
+    if (s.D >= kLanes) filter_walk<rows, S, kSome>(s, h, w, n, d, skip);
+    else filter_walk<rows, S, kFew>(s, h, w, n, d, skip);
+  }
 }
 
-// Rows [oh, end) of one image.
+// Calls of(image, from, to) for rows [oh, end) of an image, at most kStageRows of them, and runs of its channels. Where
+// pixels meet in few sets of L1 what some stores wait for would push out what others wait for, so these channels are put
+// side by side in the workspace, and copied in runs that fill as many sets as they need.
+template <class Of>
+NACRE_INLINE void each_stage(const Image& s, i64 oh, i64 end, Of of) {
+  if (!s.stage) return of(s, oh, end);
+  const i64 n = stage_channels(s.ld_out), d1 = min_of(s.d1, s.D);
+  Image t = s;
+  t.ld_out = n, t.out_row = s.OW * n, t.mask = nullptr;
+  for (t.d0 = s.d0; t.d0 < d1; t.d0 = t.d1) {
+    t.d1 = min_of(t.d0 + n, d1);
+    t.out = s.stage - oh * t.out_row - t.d0;
+    of(t, oh, end);
+    const i64 at = oh * s.out_row + t.d0;
+    for (i64 px = 0; px < (end - oh) * s.OW; ++px) {
+      const float* from = s.stage + px * n;
+      const i64 to = at + px * s.ld_out;
+      for (i64 c = 0; c < t.d1 - t.d0; c += kLanes) {
+        Vec v = load(from + c);
+        if (s.mask) v = select(gt(load(s.mask + to + c), zero()), v);
+        store(s.out + to + c, v);
+      }
+    }
+  }
+}
+
+// Rows [oh, end) of one image, dealt evenly: 14 are 4 + 4 + 3 + 3. One vector of channels goes over as many rows as stay
+// near before the next one does, if what it has read is still in L1.
 template <int S>
 void filter_image(const Image& s, i64 oh, i64 end) {
   constexpr int kMost = S == 1 ? kWalkRows : kPairRows;
-  while (oh < end) {
-    const i64 left = end - oh;
-    if (left >= kMost) {
-      filter_rows<kMost, S>(s, oh);
-      oh += kMost;
-    } else if (kMost > 3 && left == 3) {
-      filter_rows<(kMost > 3 ? 3 : 1), S>(s, oh);
-      oh += 3;
-    } else if (kMost > 2 && left == 2) {
-      filter_rows<(kMost > 2 ? 2 : 1), S>(s, oh);
-      oh += 2;
-    } else {
-      filter_rows<1, S>(s, oh);
-      oh += 1;
-    }
+  const bool stays = !s.stage && !kAsksAhead && sets_between(s.ld_in) <= 2;
+  const i64 near = stays ? kNearRows / max_of(s.IW * s.ld_in * S, 1) / kMost * kMost : 0;
+  for (i64 last; oh < end; oh = last) {
+    last = min_of(end, oh + max_of(near, ceil_div(end - oh, ceil_div(end - oh, kMost))));
+    const i64 rows = last - oh,
+              some = rows - ceil_div(rows, kMost) * (kMost - 1);  // that go by kMost; below 0: 1, 2, 5 rows
+    each_stage(s, oh, last, [&](const Image& t, i64 from, i64 to) __attribute__((always_inline)) {
+      each_walk(0, t.OW, t, [&](i64 w, i64 n, i64 d, i64 skip) __attribute__((always_inline)) {
+        for (i64 h = from, R; h < to; h += R) {
+          R = h - from < some * kMost ? kMost : min_of(to - h, max_of(kMost - 1, 1));
+          if (R == kMost) filter_rows<kMost, S>(t, h, w, n, d, skip);
+          else if (kMost > 3 && R == 3) filter_rows<(kMost > 3 ? 3 : 1), S>(t, h, w, n, d, skip);
+          else if (kMost > 2 && R == 2) filter_rows<(kMost > 2 ? 2 : 1), S>(t, h, w, n, d, skip);
+          else filter_rows<1, S>(t, h, w, n, d, skip);
+        }
+      });
+    });
   }
 }
 
 inline void filter_pairs_image(const Image& s, i64 oh, i64 end) {
   const i64 w1 = (s.OW - 1 + s.PL) / 2 + 1;
   while (oh < end) {
-    const i64 h0 = (oh + s.PT) / 2;
-    each_walk(s.PL / 2, w1, s, [&](i64 w, i64 n, i64 d, i64 skip) {
-      if (s.D < kLanes) filter_pairs<kPairRows, kFew>(s, h0, oh, end, w, n, d, skip);
-      else if (s.mask || skip > 0) filter_pairs<kPairRows, kSome>(s, h0, oh, end, w, n, d, skip);
-      else filter_pairs<kPairRows, kAll>(s, h0, oh, end, w, n, d, skip);
+    const i64 h0 = (oh + s.PT) / 2, last = min_of(end, 2 * (h0 + kPairRows) - s.PT);
+    each_stage(s, oh, last, [&](const Image& t, i64, i64) __attribute__((always_inline)) {
+      each_walk(t.PL / 2, w1, t, [&](i64 w, i64 n, i64 d, i64 skip) __attribute__((always_inline)) {
+        if (t.D < kLanes) filter_pairs<kPairRows, kFew>(t, h0, oh, last, w, n, d, skip);
+        else if (t.mask || skip > 0) filter_pairs<kPairRows, kSome>(t, h0, oh, last, w, n, d, skip);
+        else filter_pairs<kPairRows, kAll>(t, h0, oh, last, w, n, d, skip);
+      });
     });
-    oh = min_of(end, 2 * (h0 + kPairRows) - s.PT);
+    oh = last;
   }
 }
 
@@ -304,7 +344,8 @@ NACRE_INLINE void sum_taps(const Image& s, const float* dy, i64 oh, i64 ow, i64 
 
 // dw (+)= the sums over `rows` rows from oh on, R at a time.
 template <int R, int S, bool whole>
-void sum_tap_walk(const Image& s, const float* dy, i64 oh, i64 rows, i64 ow, i64 n, i64 d, i64 skip, const TapSums& to) {
+void sum_tap_walk(const Image& s, const float* dy, i64 oh, i64 rows, i64 ow, i64 n, i64 d, i64 skip,
+                  const TapSums& to) {
   constexpr int kSets = S == 2 && R > 1 ? 2 : 1;  // of sums, or they would wait for themselves
   Vec acc[kSets][9], total = zero();
   NACRE_UNROLL for (int k = 0; k < kSets; ++k) { NACRE_UNROLL for (int t = 0; t < 9; ++t) acc[k][t] = zero(); }
@@ -320,11 +361,12 @@ void sum_tap_walk(const Image& s, const float* dy, i64 oh, i64 rows, i64 ow, i64
   if (to.db) put(to.db + d, total);
 }
 
-// Rows [oh, oh + rows) of one image, the last ones by themselves where they are fewer than R.
+// Rows [oh, oh + rows) of one image: as many by four that the others go by three (14 are 4 + 4 + 3 + 3), or the last ones by
+// themselves.
 template <int R, int S>
 void sum_tap_rows(const Image& s, const float* dy, i64 oh, i64 rows, const TapSums& sums) {
   constexpr bool kMost = R == (S == 1 ? kTapRows : kTapRowsByTwo);
-  const i64 some = rows / R * R;
+  const i64 by_four = rows - ceil_div(rows, 4) * 3, some = R == 4 && by_four >= 0 ? by_four * R : rows / R * R;
   if (R > 1 && some < rows) sum_tap_rows<(R > 3 ? 3 : 1), S>(s, dy, oh + some, rows - some, sums);
   if (some == 0) return;
   each_walk(0, s.OW, s, [&](i64 w, i64 n, i64 d, i64 skip) {

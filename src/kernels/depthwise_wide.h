@@ -25,7 +25,6 @@ constexpr int kTapsOfRow = 7, kRowsOfFour = 2;
 constexpr i64 kLongRow = 6;
 #endif
 constexpr int kLine = kLanes < 16 ? 16 / kLanes : 1;  // vectors of a line, which all walks over some rows take in turn
-constexpr i64 kNearRows = 64 * 1024;  // floats of x that stay in L2 while one vector of channels after the other passes
 
 // Rows of input, lines of zeros where they are outside. The compiler is told nothing of its pointers, or it would add them
 // up in a vector register, and read them from there one by one.

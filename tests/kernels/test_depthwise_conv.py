@@ -40,6 +40,11 @@ CASES = [
     (6, 1, Conv(N=2, H=4, W=5, KH=3, KW=3, more={"PT": 3, "PL": 2, "OH": 9, "OW": 8})),
     (10, 1, Conv(N=2, H=6, W=7, KH=3, KW=3, padding="same", more={"ldx": 17, "ldy": 29})),
     (5, 2, Conv(N=2, H=6, W=7, KH=3, KW=3, padding="same", more={"ldx": 17, "ldy": 29})),
+    # pixels that meet in few sets of a cache: outputs go through a stage
+    (512, 1, Conv(N=1, H=6, W=5, KH=3, KW=3, padding="same", act=1)),
+    (1024, 1, Conv(N=2, H=3, W=3, KH=3, KW=3, padding="same")),
+    (512, 1, Conv(N=1, H=7, W=6, KH=3, KW=3, SH=2, SW=2, padding="same")),
+    (48, 1, Conv(N=1, H=11, W=7, KH=3, KW=3, padding="same", more={"ldx": 512, "ldy": 512})),
     # walks of 5x5
     (33, 1, Conv(N=2, H=9, W=11, KH=5, KW=5, padding="same", act=1)),
     (20, 1, Conv(N=2, H=11, W=12, KH=5, KW=5, SH=2, SW=2, padding="same")),

@@ -36,6 +36,11 @@ WeightPlan weight_plan(const DepthwiseConv2DShape& s) {
   return p;
 }
 
+// Whether x goes through a stage.
+bool stages(const DepthwiseConv2DShape& s) {
+  return s.M == 1 && s.DH == 1 && s.DW == 1 && walks_wide(s) && sets_between(ldx_of(as_conv(s))) >= 8;
+}
+
 // Rows of x that rows [oh, oh + rows) of dy see.
 struct Seen {
   i64 first, last;
@@ -152,8 +157,8 @@ Facts depthwise_conv2d_grad_w_facts(const DepthwiseConv2DShape& s) {
   f.extent[2] = taps_of(c) * Count(c.O);
   f.extent[3] = Count(s.bias ? c.O : 0);
   const WeightPlan p = weight_plan(s);
-  const Count rows = s.M == 1 ? 0 : min_of((p.rows - 1) * s.SH + (s.KH - 1) * s.DH + 1, s.H);
-  const Count scratch = rows * Count(s.W) * Count(spread_apart(c.O)) * Count(4);
+  const Count rows = min_of((p.rows - 1) * s.SH + (s.KH - 1) * s.DH + 1, s.H);
+  const Count scratch = rows * Count(s.W) * Count(s.M > 1 ? spread_apart(c.O) : stages(s) ? kLanes : 0) * Count(4);
   const Count units = Count(p.parts) * Count(p.c_blocks);
   if (!f.extent[0].ok() || !f.extent[1].ok() || !scratch.ok() || !units.ok()) {
     f.error = "the problem is too large";
@@ -184,8 +189,8 @@ void depthwise_conv2d_grad_w(const DepthwiseConv2DShape& s, Slice units, Scratch
     for (i64 i = first; i < last; ++i) {
       const i64 per = ceil_div(ceil_div(s.OH, p.DH), p.rows);
       const i64 n = i / per / phases, phase = i / per % phases, oh = i % per * p.rows;
-      Image whole{s.H, s.W, s.OH,      s.OW,       s.PT, s.PL, n_d,
-                  ldx, ldy, s.W * ldx, s.OW * ldy, x + n * s.H * s.W * ldx + d0};
+      Image whole{s.H, s.W, s.OH, s.OW, s.PT, s.PL, n_d, ldx, ldy, s.W * ldx, s.OW * ldy, x + n * s.H * s.W * ldx + d0};
+      if (stages(s)) whole.stage = wide;
       if (s.M > 1) {
         const Seen seen = seen_rows(s, oh, min_of(p.rows, s.OH - oh));
         const float* from = whole.in;
@@ -201,12 +206,14 @@ void depthwise_conv2d_grad_w(const DepthwiseConv2DShape& s, Slice units, Scratch
         const i64 end = min_of(oh + p.rows, image.OH), step = tap_rows_of(s);
         for (i64 h = oh; h < end; h += step, to.add = true) {
           const i64 some = min_of(step, end - h);
-          if (walks(s)) s.SH == 1 ? sum_tap_block<1>(image, dy_image + at, h, some, to)
-                                  : sum_tap_block<2>(image, dy_image + at, h, some, to);
+          if (walks(s))
+            s.SH == 1 ? sum_tap_block<1>(image, dy_image + at, h, some, to)
+                      : sum_tap_block<2>(image, dy_image + at, h, some, to);
           else if (!walks_wide(s)) sum_any_window(any, image, dy_image + at, h, h + some, to);
           else if (s.KH == 7) sum_wide_block<7, 1>(image, dy_image + at, h, some, to);
-          else s.SH == 1 ? sum_wide_block<5, 1>(image, dy_image + at, h, some, to)
-                         : sum_wide_block<5, 2>(image, dy_image + at, h, some, to);
+          else
+            s.SH == 1 ? sum_wide_block<5, 1>(image, dy_image + at, h, some, to)
+                      : sum_wide_block<5, 2>(image, dy_image + at, h, some, to);
         }
       }
     }

@@ -73,7 +73,7 @@ struct Image {
   i64 d0 = 0, d1 = i64{1} << 60;  // the channels that are wanted, from whole vectors on
   bool turned = false;            // weights from the last to the first
   i64 ring = 0;                   // rows that `in` has, row i being i % ring; 0: all rows
-  float* stage = nullptr;         // room for stage_floats(); null: outputs go where they belong at once
+  float* stage = nullptr;         // room for what is put side by side first; null: nothing is
 
   NACRE_INLINE_MEMBER const float* row(i64 i) const { return in + (ring > 0 && i >= 0 ? i % ring : i) * in_row; }
 };

@@ -13,6 +13,7 @@ constexpr int kScatterPairs = 2;                             // of rows of outpu
 constexpr int tap_columns(int K) { return K == 5 ? 5 : 3; }  // of the window, or one less, K sums each,
 constexpr int tap_rows(int K) { return K == 5 ? 1 : 2; }     // for so many rows of dy
 constexpr int kSumsBesideWeights = 24;
+using OfWalk = const Image;  // a copy, which no store can change: its fields stay in registers, where there are enough
 constexpr int kTapsOfRow = 8, kRowsOfFour = 4;  // of windows that no walk knows, by themselves and four columns wide;
 constexpr i64 kLongRow = 4;                     // worth it from so many columns on
 #else
@@ -21,6 +22,7 @@ constexpr int kScatterPairs = 1;
 constexpr int tap_columns(int) { return 2; }
 constexpr int tap_rows(int) { return 2; }
 constexpr int kSumsBesideWeights = 12;
+using OfWalk = const Image&;
 constexpr int kTapsOfRow = 7, kRowsOfFour = 2;
 constexpr i64 kLongRow = 6;
 #endif
@@ -74,7 +76,7 @@ struct Weights {
 
 // out[oh, ow] = sum of in[oh*S + kh - PT, ow*S + kw - PL] w[kh, kw] for R rows from oh on and columns [ow, ow + n).
 template <int K, int S, int R>
-__attribute__((noinline)) void gather_walk(const Image& s, const Weights& w, i64 oh, i64 ow, i64 n, i64 d, i64 skip) {
+__attribute__((noinline)) void gather_walk(OfWalk s, const Weights& w, i64 oh, i64 ow, i64 n, i64 d, i64 skip) {
   constexpr int kRows = (R - 1) * S + K, kSets = (K + S - 1) / S;  // of windows over a column
   const i64 iw = ow * S - s.PL, y_row = s.out_row, width = s.IW;
   Lines<kRows> at(s, oh * S - s.PT, iw, d);
@@ -129,14 +131,20 @@ __attribute__((noinline)) void gather_walk(const Image& s, const Weights& w, i64
 // The transpose at stride 2: columns 2*w - PL and the next one for pairs w of [w0, w0 + n), R pairs of rows from pair h0 on,
 // as far as they are rows [oh, end) of out. PT and PL are those of the forward pass.
 template <int K, int R>
-__attribute__((noinline)) void scatter_walk(const Image& s, const Weights& w, i64 h0, i64 oh, i64 end, i64 w0, i64 n,
-                                            i64 d, i64 skip) {
+__attribute__((noinline)) void scatter_walk(OfWalk s, const Weights& w, i64 h0, i64 oh, i64 end, i64 w0, i64 n, i64 d,
+                                            i64 skip) {
   constexpr int kBack = (K - 1) / 2, kRows = R + kBack;
-  const i64 width = s.IW, y_row = s.out_row, top = 2 * h0 - s.PT;
+  const i64 width = s.IW, top = 2 * h0 - s.PT;
   Lines<kRows> at(s, h0 - kBack, w0 - kBack, d);
-  i64 to = top * y_row + (2 * w0 - s.PL) * s.ld_out + d;
+  alignas(64) float nowhere[kLanes] = {};
+  float* out[2 * R];
+  i64 step[2 * R];
+  NACRE_UNROLL for (int q = 0; q < 2 * R; ++q) {
+    const bool wanted = top + q >= oh && top + q < end;
+    out[q] = wanted ? s.out + (top + q) * s.out_row + (2 * w0 - s.PL) * s.ld_out + d : nowhere;
+    step[q] = wanted ? s.ld_out : 0;
+  }
   const Vec* const tap = w.tap;
-  const bool all = top >= oh && top + 2 * R <= end;
   Vec sum[K + 1][2 * R];
   NACRE_UNROLL for (int t = 0; t <= K; ++t) { NACRE_UNROLL for (int q = 0; q < 2 * R; ++q) sum[t][q] = zero(); }
   for (i64 j = w0 - kBack; j < w0 + n; ++j, at.next()) {
@@ -157,16 +165,21 @@ __attribute__((noinline)) void scatter_walk(const Image& s, const Weights& w, i6
       }
     }
     if (j >= w0) {
-      NACRE_UNROLL for (int c = 0; c < 2; ++c, to += s.ld_out) {
-        if (2 * j - s.PL + c < 0 || 2 * j - s.PL + c >= s.OW) continue;
-        if (all) {
-          put_sums<2 * R>(s, to, y_row, skip, sum[c]);
-          continue;
+      NACRE_UNROLL for (int c = 0; c < 2; ++c) {
+        if (2 * j - s.PL + c >= 0 && 2 * j - s.PL + c < s.OW) {
+          if (s.mask) {
+            NACRE_UNROLL for (int q = 0; q < 2 * R; ++q) {
+              const float* of = step[q] > 0 ? s.mask + (out[q] - s.out) : nowhere;
+              sum[c][q] = select(gt(load(of), zero()), sum[c][q]);
+            }
+          }
+          if (skip == 0) {
+            NACRE_UNROLL for (int q = 0; q < 2 * R; ++q) store(out[q], sum[c][q]);
+          } else {
+            NACRE_UNROLL for (int q = 0; q < 2 * R; ++q) store(out[q], sum[c][q], ~first_lanes(skip));
+          }
         }
-        for (int q = 0; q < 2 * R; ++q) {
-          Vec one[1] = {sum[c][q]};
-          if (top + q >= oh && top + q < end) put_sums<1>(s, to + q * y_row, y_row, skip, one);
-        }
+        NACRE_UNROLL for (int q = 0; q < 2 * R; ++q) out[q] += step[q];
       }
     }
     NACRE_UNROLL for (int t = 0; t < K - 1; ++t) {
@@ -207,11 +220,12 @@ void gather_image(const Image& s, i64 oh, i64 end) {
   for (i64 last; oh < end; oh = last) {
     last = min_of(oh + together, end);
     each_line<K>(0, s.OW, s, [&](i64 w, i64 n, auto each) __attribute__((always_inline)) {
-      const bool many = last - oh >= R;
-      for (i64 h = oh; h < last; h += many ? R : 1) {
+      for (i64 h = oh; h < last; h += R) {
+        const i64 left = last - h;
         each([&](const Weights& weights, i64 d, i64 skip) __attribute__((always_inline)) {
-          if (R > 2 && last - h == 2) gather_walk<K, S, 2>(s, weights, h, w, n, d, skip);
-          else if (many) gather_walk<K, S, R>(s, weights, min_of(h, last - R), w, n, d, skip);  // some again
+          if (left >= R) gather_walk<K, S, R>(s, weights, h, w, n, d, skip);
+          else if (R > 3 && left == 3) gather_walk<K, S, (R > 3 ? 3 : 1)>(s, weights, h, w, n, d, skip);
+          else if (R > 2 && left == 2) gather_walk<K, S, (R > 2 ? 2 : 1)>(s, weights, h, w, n, d, skip);
           else gather_walk<K, S, 1>(s, weights, h, w, n, d, skip);
         });
       }
@@ -240,7 +254,7 @@ void scatter_image(const Image& s, i64 oh, i64 end) {
 // For columns [kw, kw + T) of a window of K x K, sums += what rows [oh, oh + rows) of dy give, R at a time: a column
 // of x meets the outputs that see it, which stay in registers.
 template <int K, int S, int T, int R>
-__attribute__((noinline)) void tap_walk(const Image& s, const float* dy, i64 oh, i64 rows, i64 ow, i64 n, i64 d, int kw,
+__attribute__((noinline)) void tap_walk(OfWalk s, const float* dy, i64 oh, i64 rows, i64 ow, i64 n, i64 d, int kw,
                                         Vec* sums) {
   constexpr int kRows = (R - 1) * S + K, kSteps = (T + S - 1) / S;
   const i64 ld = s.ld_out, dy_row = s.out_row, width = s.IW, iw = ow * S - s.PL + kw;
@@ -288,6 +302,19 @@ NACRE_INLINE void all_columns(const Image& s, const float* dy, i64 oh, i64 rows,
   }
 }
 
+// What an image reads in rows [first, last), a vector of channels from d on side by side in the stage: all columns of a window
+// read it, and where pixels meet in few sets of L1 it does not stay there.
+inline Image one_vector(const Image& s, i64 d, i64 first, i64 last) {
+  Image t = s;
+  t.ld_in = kLanes, t.in_row = s.IW * kLanes, t.in = s.stage - first * t.in_row - d;
+  float* to = s.stage;
+  for (i64 h = first; h < last; ++h) {
+    const float* from = s.in + h * s.in_row + d;
+    for (i64 px = 0; px < s.IW; ++px, from += s.ld_in, to += kLanes) store(to, load(from));
+  }
+  return t;
+}
+
 // Rows [oh, oh + rows) of one image.
 template <int K, int S>
 void sum_wide_block(const Image& s, const float* dy, i64 oh, i64 rows, const TapSums& to) {
@@ -297,10 +324,12 @@ void sum_wide_block(const Image& s, const float* dy, i64 oh, i64 rows, const Tap
     const Mask last = ~first_lanes(skip);
     Vec sums[K * K], total = zero();
     for (int t = 0; t < K * K; ++t) sums[t] = zero();
+    const i64 ih = oh * S - s.PT;
+    const Image t = s.stage ? one_vector(s, d, max_of(ih, 0), min_of(ih + (rows - 1) * S + K, s.IH)) : s;
     for (i64 w = 0; w < s.OW; w += kWalkColumns) {
       const i64 n = min_of(kWalkColumns, s.OW - w);
-      all_columns<K, S, R>(s, dy, oh, rows / R * R, w, n, d, sums);
-      all_columns<K, S, 1>(s, dy, oh + rows / R * R, rows % R, w, n, d, sums);
+      all_columns<K, S, R>(t, dy, oh, rows / R * R, w, n, d, sums);
+      all_columns<K, S, 1>(t, dy, oh + rows / R * R, rows % R, w, n, d, sums);
     }
     for (i64 h = oh; to.db && h < oh + rows; ++h) {
       for (i64 w = 0; w < s.OW; ++w) total += load(dy + h * s.out_row + w * s.ld_out + d);

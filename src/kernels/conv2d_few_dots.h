@@ -43,7 +43,24 @@ void dots(const Runs& r, const float* x, const float* w, float* sums) {
   const i64 ld_w = r.ld_w;
   Vec sum[MR][NO];
   NACRE_UNROLL for (int i = 0; i < MR; ++i) { NACRE_UNROLL for (int o = 0; o < NO; ++o) sum[i][o] = zero(); }
-  for (i64 h = 0; h < r.nh; ++h) {
+  // Of one output whose windows overlap, three pixels wide, a number that is read serves three pixels.
+  const i64 C = r.px_step;
+  const bool slide = NO == 1 && r.nw == 1 && r.run == 3 * C && C % kLanes == 0;
+  for (i64 h = 0; slide && h < r.nh; ++h) {
+    for (i64 c = 0; c < C; c += kLanes) {
+      const float* p = x + h * r.tap_row + c;
+      Vec b[3];
+      NACRE_UNROLL for (int t = 0; t < 3; ++t) b[t] = load(w + h * r.w_row + t * C + c);
+      NACRE_UNROLL for (int i = 0; i < MR + 2; ++i, p += C) {
+        const Vec v = in_register(load(p));
+        NACRE_UNROLL for (int t = 0; t < 3; ++t) {
+          const int to = i < t || i - t >= MR ? 0 : i - t;
+          if (i >= t && i - t < MR) sum[to][0] = fma(v, b[t], sum[to][0]);
+        }
+      }
+    }
+  }
+  for (i64 h = 0; !slide && h < r.nh; ++h) {
     for (i64 t = 0; t < r.nw; ++t) {
       tile::Rows<MR> a(x + h * r.tap_row + t * r.tap_col, r.px_step);
       const float* b_at = w + h * r.w_row + t * r.w_col;

@@ -95,6 +95,44 @@ void gradient(const Gradient& g, const float* x0, i64 tail) {
   }
 }
 
+#if defined(__AVX512F__)
+constexpr int kNineVectors = 2;
+// The same for a window of 3x3 and one output, kNineVectors of channels of all nine taps: what is read of a column of x meets
+// the dy of the three pixels that see it. With 16 registers this is no quicker.
+inline void gradient_of_nine(const Gradient& g, const float* x0, i64 x_row) {
+  const i64 cols = g.cols, C = g.px_step;
+  Vec acc[9][kNineVectors];
+  NACRE_UNROLL for (int t = 0; t < 9; ++t) { NACRE_UNROLL for (int j = 0; j < kNineVectors; ++j) acc[t][j] = zero(); }
+  const float* dy = g.dy;
+  for (i64 l = 0; l < g.lines; ++l, dy += cols * g.ld_dy) {
+    const float* x = x0 + g.line[l];
+    Vec d[3] = {zero(), zero(), zero()};
+    for (i64 i = 0; i < cols + 2; ++i, x += C) {
+      d[2] = d[1], d[1] = d[0];
+      if (i < cols) d[0] = set1(dy[i * g.ld_dy]);
+      const auto add = [&](auto sees) __attribute__((always_inline)) {
+        NACRE_UNROLL for (int h = 0; h < 3; ++h) {
+          NACRE_UNROLL for (int j = 0; j < kNineVectors; ++j) {
+            const Vec a = in_register(load(x + h * x_row + j * kLanes));
+            NACRE_UNROLL for (int t = 0; t < 3; ++t) {
+              if (sees(t)) acc[h * 3 + t][j] = fma(d[t], a, acc[h * 3 + t][j]);
+            }
+          }
+        }
+      };
+      if (i >= 2 && i < cols) add([](int) __attribute__((always_inline)) { return true; });
+      else add([i, cols](int t) __attribute__((always_inline)) { return i >= t && i - t < cols; });
+    }
+  }
+  NACRE_UNROLL for (int t = 0; t < 9; ++t) {
+    NACRE_UNROLL for (int j = 0; j < kNineVectors; ++j) {
+      float* to = g.dw + t * C + j * kLanes;
+      store(to, g.add ? load(to) + acc[t][j] : acc[t][j]);
+    }
+  }
+}
+#endif
+
 using GradientTile = void (*)(const Gradient&, const float*, i64);
 template <int KV, int NO>
 constexpr GradientTile gradient_or_none() {
@@ -117,6 +155,14 @@ void gradients(Gradient g, const View& v, i64 o) {
       gradient_or_none<8, NO>(), gradient_or_none<9, NO>(), gradient_or_none<10, NO>(), gradient_or_none<11, NO>(),
       gradient_or_none<12, NO>()};
   // clang-format on
+#if defined(__AVX512F__)
+  if (NO == 1 && v.nh == 3 && v.nw == 1 && v.run == 3 * g.px_step && g.px_step % (kNineVectors * kLanes) == 0) {
+    for (i64 c = 0; c < g.px_step; g.dw += kNineVectors * kLanes, c += kNineVectors * kLanes) {
+      gradient_of_nine(g, v.x + c, v.tap_row);
+    }
+    return;
+  }
+#endif
   const i64 vectors = ceil_div(v.run, kLanes), tiles = ceil_div(vectors, most_vectors(NO));
   const i64 low = vectors / max_of(tiles, 1), higher = vectors % max_of(tiles, 1);
   for (i64 h = 0; h < v.nh; ++h) {

@@ -45,7 +45,7 @@ void dots(const Runs& r, const float* x, const float* w, float* sums) {
   NACRE_UNROLL for (int i = 0; i < MR; ++i) { NACRE_UNROLL for (int o = 0; o < NO; ++o) sum[i][o] = zero(); }
   // Of one output whose windows overlap, three pixels wide, a number that is read serves three pixels.
   const i64 C = r.px_step;
-  const bool slide = NO == 1 && r.nw == 1 && r.run == 3 * C && C % kLanes == 0;
+  const bool slide = NO == 1 && kLanes >= 8 && r.nw == 1 && r.run == 3 * C && C % kLanes == 0;
   for (i64 h = 0; slide && h < r.nh; ++h) {
     for (i64 c = 0; c < C; c += kLanes) {
       const float* p = x + h * r.tap_row + c;

@@ -169,6 +169,8 @@ CASES = [
     Conv(N=1, H=9, W=9, C=2, O=3, KH=2, KW=2, more={"PT": -3, "PL": -2, "OH": 4, "OW": 5}),
     # few outputs, and few inputs
     Conv(N=2, H=9, W=11, C=32, O=1, KH=3, KW=3, padding="same"),
+    Conv(N=1, H=8, W=23, C=48, O=1, KH=3, KW=3, bias=0),
+    Conv(N=3, H=30, W=2, C=16, O=1, KH=3, KW=3, padding="same"),
     Conv(N=2, H=12, W=9, C=21, O=3, KH=5, KW=5, padding="same", act=1),
     Conv(N=3, H=7, W=19, C=64, O=2, KH=3, KW=3, SH=2, SW=2, padding="same"),
     Conv(N=1, H=13, W=12, C=40, O=4, KH=3, KW=3, DH=2, DW=2, padding="same"),

@@ -130,6 +130,19 @@ def test_nan_passes_through_relu(act, isa):
 
 
 @pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("outputs", [1, 20])
+def test_nan_reaches_the_weights_that_saw_it(outputs, isa):
+    s = Conv(N=1, H=6, W=7, C=32, O=outputs, KH=3, KW=3).shape()
+    x, _, _, dy = operands(s)
+    x[0, 0, 0, 3] = x[0, 5, 6, 7] = np.nan
+    parts = run("conv2d_grad_w", s, (x, dy), isa)
+    dw, _ = run("conv2d_grad_w_join", s, parts, isa)
+    seen = np.zeros((3, 3, 32, outputs), bool)
+    seen[0, 0, 3] = seen[2, 2, 7] = True
+    assert np.array_equal(np.isnan(dw.reshape(seen.shape)), seen)
+
+
+@pytest.mark.parametrize("isa", ISAS)
 def test_adding_up_to_a_sum_long_enough_for_parts(isa):
     s = Conv(N=40, H=12, W=12, C=16, O=16, KH=3, KW=3, padding="same").shape()
     x, _, _, dy = operands(s)

@@ -26,11 +26,11 @@ bool walks_back(const DepthwiseConv2DShape& s) {
   return s.PT >= 0 && s.PL >= 0 && s.PL < 3 && (s.W - 1 + s.PL) / 2 <= s.OW;
 }
 
-// Whether outputs ld floats apart go through a stage: where rows of them come from 9 multiply-adds each, or fewer.
+// Whether outputs ld floats apart go through a stage: pairs of columns, and long vectors, meet in the fewest sets.
 bool stages(const DepthwiseConv2DShape& s, bool forward, i64 ld) {
-  const i64 most = kLanes == 16 && s.SH == 1 ? 16 : 8;
-  return s.M == 1 && s.DH == 1 && s.DW == 1 && s.KH == 3 && s.C % kLanes == 0 && sets_between(ld) > most &&
-         (forward ? s.SH == 1 && walks_forward(s) : walks_back(s));
+  if (s.M != 1 || s.DH != 1 || s.DW != 1 || s.KH != 3 || s.C % kLanes != 0) return false;
+  if (s.SH == 2) return !forward && sets_between(ld) > 8 && walks_back(s);
+  return kLanes == 16 && sets_between(ld) > 16 && (forward ? walks_forward(s) : walks_back(s));
 }
 
 i64 rows_per_unit(double row_flops, i64 rows) {

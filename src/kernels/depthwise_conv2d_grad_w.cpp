@@ -36,9 +36,13 @@ WeightPlan weight_plan(const DepthwiseConv2DShape& s) {
   return p;
 }
 
-// Whether x goes through a stage.
+// Whether x goes through a stage: what a block reads of a vector of channels is several times what the sets hold in which
+// its pixels meet.
 bool stages(const DepthwiseConv2DShape& s) {
-  return s.M == 1 && s.DH == 1 && s.DW == 1 && walks_wide(s) && sets_between(ldx_of(as_conv(s))) >= 8;
+  constexpr double kLinesOfL1 = 768;
+  const double px = static_cast<double>(min_of((kWideTapRows - 1) * s.SH + s.KH, s.H)) * static_cast<double>(s.W);
+  const double sets = static_cast<double>(sets_between(ldx_of(as_conv(s))));
+  return s.M == 1 && s.DH == 1 && s.DW == 1 && walks_wide(s) && px * sets > 3 * kLinesOfL1 && sets >= 8;
 }
 
 // Rows of x that rows [oh, oh + rows) of dy see.

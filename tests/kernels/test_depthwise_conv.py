@@ -55,10 +55,10 @@ CASES = [
     (10, 1, Conv(N=2, H=6, W=7, KH=5, KW=5, padding="same", more={"ldx": 17, "ldy": 29})),
     (90, 1, Conv(N=3, H=4, W=4, KH=5, KW=5, padding="same")),
     # inputs that meet in few sets go through a stage; rows left over by one, two and three
-    (128, 1, Conv(N=1, H=11, W=6, KH=5, KW=5, padding="same")),
-    (256, 1, Conv(N=2, H=10, W=5, KH=7, KW=7, padding="same", act=1)),
-    (128, 1, Conv(N=1, H=14, W=7, KH=5, KW=5, SH=2, SW=2, padding="same", act=1)),
-    (24, 1, Conv(N=1, H=9, W=7, KH=7, KW=7, padding="valid", more={"ldx": 128})),
+    (1024, 1, Conv(N=1, H=11, W=5, KH=5, KW=5, padding="same")),
+    (256, 1, Conv(N=1, H=14, W=11, KH=7, KW=7, padding="same", act=1)),
+    (512, 1, Conv(N=1, H=14, W=7, KH=5, KW=5, SH=2, SW=2, padding="same", act=1)),
+    (24, 1, Conv(N=2, H=9, W=7, KH=7, KW=7, padding="valid", more={"ldx": 1024})),
     # and of 7x7, whose last vector begins early
     (33, 1, Conv(N=2, H=9, W=11, KH=7, KW=7, padding="same", act=1)),
     (24, 1, Conv(N=1, H=8, W=263, KH=7, KW=7, padding="same")),

@@ -159,12 +159,10 @@ NACRE_INLINE void each_walk(i64 from, i64 to, const Image& s, Of of) {
 // Rows [oh, oh + R) of one image.
 template <int R, int S>
 NACRE_INLINE void filter_rows(const Image& s, i64 oh, i64 w, i64 n, i64 d, i64 skip) {
-  constexpr int kMost = S == 1 ? kWalkRows : kPairRows, rows = R == kMost ? R : 1;
+  constexpr int kMost = S == 1 ? kWalkRows : kPairRows, some = R >= kMost - 1 ? R : 1, few = R == kMost ? R : 1;
   if (s.D >= kLanes && !s.mask && skip == 0) return filter_walk<R, S, kAll>(s, oh, w, n, d, skip);
-  for (i64 h = oh; h < oh + R; h += rows) {
-    if (s.D >= kLanes) filter_walk<rows, S, kSome>(s, h, w, n, d, skip);
-    else filter_walk<rows, S, kFew>(s, h, w, n, d, skip);
-  }
+  for (i64 h = oh; s.D >= kLanes && h < oh + R; h += some) filter_walk<some, S, kSome>(s, h, w, n, d, skip);
+  for (i64 h = oh; s.D < kLanes && h < oh + R; h += few) filter_walk<few, S, kFew>(s, h, w, n, d, skip);
 }
 
 // Calls of(image, from, to) for rows [oh, end) of an image, at most kStageRows of them, and runs of its channels. Where

@@ -4,8 +4,10 @@
 namespace nacre::NACRE_ISA {
 namespace {
 
-constexpr i64 kBlockRows = 4;      // of windows that go together
-constexpr i64 kAheadFloats = 256;  // that are asked for ahead: rows in turn are no pattern that caches foresee
+constexpr i64 kBlockRows = 4;              // of windows that go together
+constexpr i64 kAheadFloats = 256;          // that are asked for ahead: rows in turn are no pattern that caches foresee
+constexpr i64 kNearRow = 2048;             // floats of a row of which L1 keeps the next few
+constexpr i64 kNearImages = i64{1} << 22;  // floats that L3 hands on quickly enough, asked for or not
 
 // The largest value so far and its tap.
 struct Best {
@@ -68,6 +70,7 @@ struct Quads {
   i64 pixels, C;
   const float* x;
   i64 x_px, col, row;  // from one window to the next; from the first tap of a window to the others
+  i64 ahead;           // from a lower row to the one that is asked for meanwhile, or 0
   float* y;
   i64 y_px;
   u8* at;
@@ -78,7 +81,7 @@ struct Quads {
 template <bool whole, bool index>
 bool max_quads(const Quads& k) {
   const VecI first = set1i(k.tap), second = set1i(k.tap + 1), third = set1i(k.tap + 2), fourth = set1i(k.tap + 3);
-  const i64 C = k.C, x_px = k.x_px, y_px = k.y_px, col = k.col, row = k.row, both = col + row;
+  const i64 C = k.C, x_px = k.x_px, y_px = k.y_px, col = k.col, row = k.row, both = col + row, ahead = k.ahead;
   const float* x = k.x;
   float* y = k.y;
   u8* at = k.at;
@@ -87,6 +90,7 @@ bool max_quads(const Quads& k) {
     each_vector_as<whole>(C, 0, [&](i64 c) __attribute__((always_inline)) {
       const Vec a = in_register(get<whole>(x + c, C)), b = in_register(get<whole>(x + col + c, C));
       const Vec d = in_register(get<whole>(x + row + c, C)), e = in_register(get<whole>(x + both + c, C));
+      if (ahead) prefetch(x + row + ahead + c), prefetch(x + both + ahead + c);
       check = fma(a, b, check);
       other = fma(d, e, other);
       const Vec upper = max(b, a), lower = max(e, d);  // of equal ones the first
@@ -144,9 +148,10 @@ bool max_windows(const Windows<KH, KW>& k) {
       const auto row_max = [&](const float* line, int h) __attribute__((always_inline)) {
         Best best{};
         Vec a[KW];
-        prefetch(line + px2 + kAheadFloats);
         NACRE_UNROLL for (int w = 0; w < KW; ++w) {
-          a[w] = in_register(get<whole>(line + (w == 0 ? 0 : w == 1 ? px1 : px2), n));
+          const float* tap = line + (w == 0 ? 0 : w == 1 ? px1 : px2);
+          if (w >= kSeen) prefetch(tap + kAheadFloats);
+          a[w] = in_register(get<whole>(tap, n));
           if (w == 0) best = {a[0], tap_w[0]};
           else take_larger<index, false>(best, a[w], tap_w[w]);
         }
@@ -231,6 +236,8 @@ void max_pool_quads(const Pool2DShape& s, Slice units, const float* x, float* y,
   k.C = s.C;
   k.x_px = 2 * ldx;
   k.y_px = ldy;
+  // Caches foresee the upper row, which lies behind the lower one of the windows above; the lower one begins anew.
+  k.ahead = s.W * ldx <= kNearRow || s.N * s.H * s.W * ldx > kNearImages ? 2 * s.W * ldx : 0;
   for (i64 r = units.begin * per, end = min_of(units.end * per, rows); r < end; ++r) {
     const i64 n = r / s.OH, ih = r % s.OH * 2 - s.PT;
     i32 tap_h[2], tap_w[2];

@@ -113,7 +113,7 @@ class _Fuser:
         literals = sum(1 for s in inputs if literal(s) is not None) + sum(
             1 for m in group.members for _, args in m.op.steps(len(m.inputs)) for a in args if not isinstance(a, int)
         )
-        if len(inputs) - literals > MOST_INPUTS or steps > _MOST_FUSED or literals > MOST_CONSTS:
+        if len(inputs) - literals > MOST_INPUTS or steps > MOST_FUSED or literals > MOST_CONSTS:
             return False
         place = self.order[id(group.members[-1])]
         inside = {self.order[id(m)] for m in group.members}
@@ -160,7 +160,7 @@ class _Fuser:
 _ANY_DOMAIN = (LogicalAnd, LogicalOr, LogicalXor, LogicalNot)
 
 # As many results as there are temporaries (registers 24 to 63): at worst every one lives to the end.
-_MOST_FUSED = min(MOST_STEPS, 40)
+MOST_FUSED = min(MOST_STEPS, 40)
 
 
 def fuse(graph: Graph) -> None:

@@ -27,6 +27,7 @@ from nacre.passes.lower import lower
 from nacre.passes.normalize import normalize
 from nacre.passes.pack import pack
 from nacre.passes.pooled import fuse_pooled_convolutions
+from nacre.passes.remake import remake
 from nacre.passes.reshapes import reshape_later
 from nacre.passes.simplify import remove_dead, simplify
 from nacre.passes.strips import strips
@@ -75,6 +76,7 @@ class Plan:
         dump(graph, "sums")
         fuse(graph)
         remove_dead(graph)
+        remake(graph)
         move_into_epilogues(graph)
         pack(graph, folded)
         join_blocks(graph)

@@ -98,3 +98,49 @@ def test_gradients_through_what_was_absorbed():
 
     for got, expected in zip(CompiledFunction(step)(x), step(Variable(x).value)):
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)
+
+
+def gradients_of_padded(x, weights, fn):
+    """What training needs of fn(x padded): gradients of x and of weights."""
+
+    def step(x):
+        with GradientTape() as tape:
+            tape.watch(x)
+            h = e.Relu()(x)
+            loss = nn.moments(e.Square()(fn(h)), (0, 1, 2, 3))[0]
+        return [loss, *tape.gradient(loss, [x, *weights])]
+
+    compiled = CompiledFunction(step)
+    for got, expected in zip(compiled(x), step(e.Copy()(Variable(x).value))):
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)
+    return compiled._plan(((x,), {}))[0].origins
+
+
+@pytest.mark.parametrize("weights", [W, DW], ids=["whole", "depthwise"])
+def test_training_pads_nothing_in_front_of_a_convolution_and_cuts_nothing_behind_its_gradient(weights):
+    x = RNG.standard_normal((2, 7, 6, 4)).astype("float32")
+    origins = gradients_of_padded(
+        x, [weights], lambda h: conv(padded(h, ((0, 1), (2, 1))), weights, VALID, (2, 2), 4 // weights.shape[2])
+    )
+    assert not {"Pad", "Slice"} & set(origins)
+
+
+def test_training_pads_nothing_in_front_of_a_pool_of_what_is_never_negative():
+    x = RNG.standard_normal((2, 7, 6, 4)).astype("float32")
+    origins = gradients_of_padded(
+        x, [], lambda h: MaxPool2D((3, 3), (2, 2), VALID, True)(padded(h, ((1, 1), (1, 1))))[0]
+    )
+    assert not {"Pad", "Slice"} & set(origins)
+
+
+def test_what_something_else_reads_stays_padded():
+    x = RNG.standard_normal((2, 7, 6, 4)).astype("float32")
+
+    def fn(x):
+        h = padded(x, SAME3)
+        return conv(h, padding=VALID), h * 2.0
+
+    compiled = CompiledFunction(fn)
+    for got, expected in zip(compiled(x), fn(Variable(x).value)):
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+    assert "Pad" in compiled._plan(((x,), {}))[0].origins

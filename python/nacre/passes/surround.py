@@ -7,14 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 from nacre.core.graph import Graph, Node
+from nacre.core.op import Op
 from nacre.core.spec import Spec
 from nacre.core.tensor import Symbol
-from nacre.ops.convolution import Conv2D, ImageOp
+from nacre.ops.convolution import Conv2D, Conv2DGradW, Conv2DGradX, ImageOp
 from nacre.ops.convolution_kernels import conv_fields, lower_forward
 from nacre.ops.elementwise import Add, Clip, Relu
 from nacre.ops.fused import Conv2DBias
-from nacre.ops.movement import Pad
-from nacre.ops.pooling import MaxPool2D
+from nacre.ops.movement import Pad, Slice
+from nacre.ops.pooling import MaxPool2D, MaxPool2DGradX
 from nacre.passes.fuse import literal
 from nacre.passes.simplify import remove_dead
 
@@ -55,26 +56,57 @@ class Conv2DSum(ImageOp):
 
 
 def absorb_padding(graph: Graph) -> None:
-    """In place: zeros padded on for a Conv2D alone, or for a MaxPool2D of what is never negative, become its
-    padding."""
-    alone = sole_readers(graph)
+    """In place: zeros padded on for convolutions and their weights' gradients, or for a MaxPool2D of what is never
+    negative, become their padding, and what is cut off the gradient of the padded image is not computed."""
+    readers = _readers(graph)
     for node in graph.nodes:
-        op = node.op
-        pad = node.inputs[0].node if isinstance(op, (Conv2D, MaxPool2D)) else None
-        if pad is None or not isinstance(pad.op, Pad) or pad.op.fill != 0.0 or alone(pad.outputs[0]) is not node:
-            continue
-        x, (batch, *sides, channels) = pad.inputs[0], pad.op.widths
-        if batch != (0, 0) or channels != (0, 0):
-            continue
-        padding = tuple((a + c, b + d) for (a, b), (c, d) in zip(op.padding, sides))
-        if isinstance(op, Conv2D):
-            node.op = Conv2D(op.strides, padding, op.dilation, op.groups)
-        elif op.padding == ((0, 0), (0, 0)) and _never_negative(x) and _reach_inside(sides, op.window):
-            node.op = MaxPool2D(op.window, op.strides, padding, op.index)
-        else:
-            continue
-        node.inputs = (x, *node.inputs[1:])
+        if isinstance(node.op, Pad):
+            _absorb_pad(node, readers.get(id(node.outputs[0]), []))
+        elif isinstance(node.op, Slice):
+            _absorb_cut(node, readers)
     remove_dead(graph)
+
+
+def _absorb_pad(pad: Node, readers: list[Node]) -> None:
+    (x,), (batch, *sides, channels) = pad.inputs, pad.op.widths
+    if pad.op.fill != 0.0 or batch != (0, 0) or channels != (0, 0):
+        return
+    padded = pad.outputs[0]
+    if all(isinstance(r.op, (Conv2D, Conv2DGradW)) and r.inputs[0] is padded is not r.inputs[1] for r in readers):
+        for r in readers:
+            r.op = _with(r.op, padding=_more(r.op.padding, sides))
+            r.inputs = (x, *r.inputs[1:])
+    elif len(readers) == 1 and isinstance(readers[0].op, MaxPool2D):
+        (pool,) = readers
+        if pool.op.padding == _NO_PADDING and _never_negative(x) and _reach_inside(sides, pool.op.window):
+            pool.op = _with(pool.op, padding=tuple(sides))
+            pool.inputs = (x,)
+
+
+def _absorb_cut(cut: Node, readers: dict[int, list[Node]]) -> None:
+    op: Any = cut.op
+    (whole,) = cut.inputs
+    grad = whole.node
+    if grad is None or not isinstance(grad.op, (Conv2DGradX, MaxPool2DGradX)) or readers.get(id(whole)) != [cut]:
+        return
+    if any(n != 1 for n in op.step) or (op.size[0], op.size[3]) != (whole.shape[0], whole.shape[3]):
+        return
+    sides = [(a, d - a - n) for a, n, d in zip(op.start[1:3], op.size[1:3], whole.shape[1:3])]
+    cut.op = _with(grad.op, padding=_more(grad.op.padding, sides), size=tuple(op.size[1:3]))
+    cut.inputs = grad.inputs
+
+
+def _with(op: Op, **changes: Any) -> Op:
+    """The same op with other attributes."""
+    other: Op = type(op)(**{**{name: getattr(op, name) for name in op.fields}, **changes})
+    return other
+
+
+_NO_PADDING = ((0, 0), (0, 0))
+
+
+def _more(padding: Any, sides: Any) -> Any:
+    return tuple((a + c, b + d) for (a, b), (c, d) in zip(padding, sides))
 
 
 def _never_negative(s: Symbol) -> bool:
@@ -145,15 +177,21 @@ def _is_relu6(node: Node) -> bool:
 
 def sole_readers(graph: Graph) -> Callable[[Symbol], Node | None]:
     """A function that gives the only reader of a value, None where there are more or the value leaves the graph."""
-    readers: dict[int, list[Node]] = {}
-    for node in graph.nodes:
-        for s in node.inputs:
-            readers.setdefault(id(s), []).append(node)
-    for s in (*graph.outputs, *graph.writes.values()):
-        readers.pop(id(s), None)
+    readers = _readers(graph)
 
     def alone(s: Symbol) -> Node | None:
         found = readers.get(id(s), ())
         return found[0] if len(found) == 1 else None
 
     return alone
+
+
+def _readers(graph: Graph) -> dict[int, list[Node]]:
+    """The nodes that read each value, by its id, but for values that leave the graph."""
+    readers: dict[int, list[Node]] = {}
+    for node in graph.nodes:
+        for s in node.inputs:
+            readers.setdefault(id(s), []).append(node)
+    for s in (*graph.outputs, *graph.writes.values()):
+        readers.pop(id(s), None)
+    return readers

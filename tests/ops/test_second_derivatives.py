@@ -10,6 +10,7 @@ import pytest
 
 from nacre import GradientTape, ops
 from nacre.core.tensor import Tensor
+from nacre.layers import GroupNormalization
 from nacre.ops.fused_rows import gru_step, lstm_step
 
 RNG = np.random.default_rng(5)
@@ -21,6 +22,7 @@ def draw(*shape: int) -> np.ndarray[Any, Any]:
 
 LABELS = np.array([0, 2, 1, 1], np.int32)
 W = draw(3, 3, 2, 3)
+GROUPS = GroupNormalization(2)
 FUNCTIONS: dict[str, tuple[Callable[[Any], Any], np.ndarray[Any, Any]]] = {
     "tanh": (lambda x: ops.tanh(x) * x, draw(4, 3)),
     "matmul": (lambda x: ops.matmul(x, x), draw(3, 3)),
@@ -38,6 +40,9 @@ FUNCTIONS: dict[str, tuple[Callable[[Any], Any], np.ndarray[Any, Any]]] = {
     "take": (lambda x: ops.take(x, [0, 0, 2], axis=1) ** 3, draw(4, 3)),
     "slice": (lambda x: x[1:, ::-2] ** 3, draw(4, 3)),
     "max": (lambda x: ops.max(x, axis=1) ** 3, draw(4, 3)),
+    "var": (lambda x: ops.var(x, axis=1) ** 2, draw(4, 3)),
+    "moments": (lambda x: ops.multiply(*ops.moments(x, axes=[1])) ** 2, draw(4, 3)),
+    "group_norm": (lambda x: GROUPS(x) ** 3, draw(2, 3, 4)),
 }
 draw_once = np.array([0.5, 1.5, 0.7], np.float32)
 

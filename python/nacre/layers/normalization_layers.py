@@ -9,6 +9,7 @@ from nacre.core.spec import is_float
 from nacre.layers.arguments import config_of, is_int, weight_arguments
 from nacre.layers.input_spec import InputSpec
 from nacre.layers.layer import Layer
+from nacre.ops.reduction import squared_deviations
 
 
 def _axes(axis: Any) -> Any:
@@ -277,8 +278,9 @@ class GroupNormalization(Layer):
         axis = self.axis % len(inputs.shape)
         shape = inputs.shape
         per_channel = tuple(n if i == axis else 1 for i, n in enumerate(shape))
-        centred = inputs - self._mean_of_groups(inputs, axis)
-        variance = self._mean_of_groups(ops.square(centred), axis)
+        mean = self._mean_of_groups(inputs, axis)
+        centred = inputs - mean
+        variance = self._mean_of_groups(squared_deviations(inputs, mean), axis)
         factor = ops.rsqrt(variance + self.epsilon)
         if self.gamma is not None:
             factor = factor * ops.reshape(self.gamma, per_channel)

@@ -404,6 +404,21 @@ class Mul(Binary):
         return lambda: unbroadcast(Mul()(dy, b), a), lambda: unbroadcast(Mul()(dy, a), b)
 
 
+class SquaredDeviation(Binary):
+    """(x - mean)^2, of which the mean over the same numbers as in `mean` will be taken, their variance.
+
+    What would flow through the mean is the sum of deviations from it, which is nothing: it gets no gradient."""
+
+    def infer(self, x: Spec, mean: Spec) -> Spec:
+        return super().infer(x, mean)
+
+    def steps(self, inputs: int) -> list[Step]:
+        return [("sub", (0, 1)), ("square", (2,))]
+
+    def grad(self, x: Any, mean: Any, dy: Any) -> Any:
+        return Mul()(dy, Mul()(Sub()(x, mean), scalar(2.0, x.dtype))), None
+
+
 class Div(Binary):
     """a / b; integers are divided as float32."""
 

@@ -30,7 +30,7 @@ from nacre.ops.elementwise import (
     Ne,
     Select,
     Sqrt,
-    Square,
+    SquaredDeviation,
     StopGradient,
     Sub,
     SumTo,
@@ -356,9 +356,13 @@ def count_nonzero(x: Any, axis: Any = None) -> Any:
     return drop(SumTo(reduced_shape(x.shape, axes))(found), axes, False) if axes else found
 
 
+def squared_deviations(x: Any, mean: Any) -> Any:
+    """(x - mean)^2 for a variance about the mean of the same numbers: see `SquaredDeviation`."""
+    return SquaredDeviation()(*same_float(x, mean))
+
+
 def _variance(x: Any, axes: tuple[int, ...], keepdims: Any) -> Any:
-    centred = Sub()(x, _mean(x, axes, True))
-    return _mean(Square()(centred), axes, keepdims)
+    return _mean(SquaredDeviation()(x, _mean(x, axes, True)), axes, keepdims)
 
 
 @public
@@ -394,7 +398,7 @@ def moments(x: Any, axes: Any, keepdims: bool = False, synchronized: bool = Fals
         centre, spread = Moments(len(x.shape) - len(over))(x)
         return drop(centre, over, keepdims), drop(spread, over, keepdims)
     centre = _mean(x, over, True)
-    spread = _mean(Square()(Sub()(x, centre)), over, keepdims)
+    spread = _mean(SquaredDeviation()(x, centre), over, keepdims)
     return drop(centre, over, keepdims), spread
 
 

@@ -8,7 +8,7 @@ namespace nacre {
 
 struct Pool2DShape {
   i64 N, H, W, C, KH, KW, SH, SW, PT, PL, OH, OW;
-  i64 index;     // max_pool2d: 1 also writes where each maximum was
+  i64 index;     // max_pool2d: 1 also writes where each maximum was; avg_pool2d: 1 gives sums instead of means
   i64 ldx, ldy;  // distances between pixels of x (dx) and y (dy); 0: dense
 };
 NACRE_FIELDS(Pool2DShape, N, H, W, C, KH, KW, SH, SW, PT, PL, OH, OW, index, ldx, ldy)
@@ -25,11 +25,11 @@ void max_pool2d(const Pool2DShape& s, Slice rows, const float* x, float* y, u8* 
 Facts max_pool2d_grad_x_facts(const Pool2DShape& s);
 void max_pool2d_grad_x(const Pool2DShape& s, Slice rows, const float* dy, const u8* index, float* dx);
 
-// y = mean over what each window sees of the image
+// y = mean over what each window sees of the image, or with `index` the sum, of windows that do not overlap
 Facts avg_pool2d_facts(const Pool2DShape& s);
 void avg_pool2d(const Pool2DShape& s, Slice rows, const float* x, float* y);
 
-// dx[...] = sum of dy / (size of the window within the image) over the windows that see the pixel
+// dx[...] = sum of dy / (size of the window within the image) over the windows that see the pixel; with `index` dy itself
 Facts avg_pool2d_grad_x_facts(const Pool2DShape& s);
 void avg_pool2d_grad_x(const Pool2DShape& s, Slice rows, const float* dy, float* dx);
 

@@ -40,9 +40,8 @@ NACRE_INLINE void mean_vectors(const Seen& seen, i64 c, i64 n, Vec scale, float*
 }
 
 template <int KH, int KW>
-void mean_pixels(Seen seen, i64 pixels, i64 x_step, i64 C, float* y, i64 y_step) {
-  const i64 count = seen.nh * seen.nw;
-  const Vec scale = set1(count > 0 ? 1.0f / static_cast<float>(count) : 0.0f);
+void mean_pixels(Seen seen, i64 pixels, i64 x_step, i64 C, float share, float* y, i64 y_step) {
+  const Vec scale = set1(share);
   for (i64 i = 0; i < pixels; ++i, seen.x += x_step, y += y_step) {
     i64 c = 0;
     for (; KH == 0 && c + 8 * kLanes <= C; c += 8 * kLanes) mean_vectors<8, KH, KW, true>(seen, c, kLanes, scale, y);
@@ -61,12 +60,12 @@ NACRE_INLINE void mean_of_row(const float* x, i64 px, i64 nw, bool add, Vec scal
   for (i64 w = 0; w < nw; ++w, x += px) add_pixel<NV, whole>(sum, x, n);
   NACRE_UNROLL for (int v = 0; v < NV; ++v) put<whole>(y + v * kLanes, sum[v] * scale, n);
 }
-void mean_by_rows(const Seen& seen, i64 pixels, i64 x_step, i64 C, float* y, i64 y_step) {
+void mean_by_rows(const Seen& seen, i64 pixels, i64 x_step, i64 C, float share, float* y, i64 y_step) {
   const i64 nh = seen.nh, nw = seen.nw, px = seen.px;
   for (i64 i = 0; i < pixels; ++i, y += y_step) {
     for (i64 h = 0; h < nh; ++h) {
       const float* x = seen.x + i * x_step + h * seen.row;
-      const Vec scale = set1(h + 1 < nh ? 1.0f : 1.0f / static_cast<float>(nh * nw));
+      const Vec scale = set1(h + 1 < nh ? 1.0f : share);
       i64 c = 0;
       for (; c + 4 * kLanes <= C; c += 4 * kLanes) mean_of_row<4, true>(x + c, px, nw, h > 0, scale, y + c, kLanes);
       for (; c < C; c += kLanes) mean_of_row<1, false>(x + c, px, nw, h > 0, scale, y + c, C - c);
@@ -88,7 +87,8 @@ void hand_shares(i64 windows, const float* dy, i64 ldy, float share, float* dx, 
       for (; c + 4 * kLanes <= C; c += 4 * kLanes) {
         NACRE_UNROLL for (int v = 0; v < 4; ++v) store(dx + c + v * kLanes, load(dy + c + v * kLanes) * factor);
       }
-      each_vector_as<true>(C, c, [=](i64 at) __attribute__((always_inline)) { store(dx + at, load(dy + at) * factor); });
+      each_vector_as<true>(C, c,
+                           [=](i64 at) __attribute__((always_inline)) { store(dx + at, load(dy + at) * factor); });
     }
   }
 }
@@ -108,7 +108,7 @@ void apart_mean_grad_rows(const Pool2DShape& s, Slice units, const float* dy, fl
         run = ow >= whole.first && ow < whole.last ? whole.last - ow : 1;
         for (; done < min_of(first, s.W); ++done) zero_channels(dx_row + done * ldx, s.C);
         if (first >= last) continue;
-        const float share = 1.0f / static_cast<float>(seen_h * (last - first));
+        const float share = s.index ? 1.0f : 1.0f / static_cast<float>(seen_h * (last - first));
         const float* from = dy + ((n * s.OH + oh) * s.OW + ow) * ldy;
         hand_shares(run, from, ldy, share, dx_row + done * ldx, last - done, ldx, s.C);
         done = last + (run - 1) * s.SW;
@@ -322,28 +322,36 @@ void overlapping_mean_grad_rows(const Pool2DShape& s, Slice units, const float* 
 
 bool by_one(const Pool2DShape& s) { return s.KH == 3 && s.KW == 3 && s.SH == 1 && s.SW == 1; }
 
+Facts mean_facts(const Pool2DShape& s, bool forward) {
+  Facts f = facts_of(s, forward, false);
+  if (!f.error && s.index && (s.SH < s.KH || s.SW < s.KW)) f.error = "sums are of windows that do not overlap";
+  return f;
+}
+
 }  // namespace
 
-Facts avg_pool2d_facts(const Pool2DShape& s) { return facts_of(s, true, false); }
+Facts avg_pool2d_facts(const Pool2DShape& s) { return mean_facts(s, true); }
 
 void avg_pool2d(const Pool2DShape& s, Slice rows, const float* x, float* y) {
   if (by_one(s)) return walk_means(s, false, rows, x, y);
   const i64 ldy = ldy_of(s), step = s.SW * ldx_of(s);
   for_each_window(s, rows, x, [&](const Seen& seen, i64 px, i64 run) {
     float* to = y + px * ldy;
+    const i64 count = seen.nh * seen.nw;
+    const float share = s.index ? 1.0f : count > 0 ? 1.0f / static_cast<float>(count) : 0.0f;
     if (seen.nh == 2 && seen.nw == 2) {
-      mean_pixels<2, 2>(seen, run, step, s.C, to, ldy);
+      mean_pixels<2, 2>(seen, run, step, s.C, share, to, ldy);
     } else if (seen.nh > 1 && s.C > kWideChannels) {
-      mean_by_rows(seen, run, step, s.C, to, ldy);
+      mean_by_rows(seen, run, step, s.C, share, to, ldy);
     } else if (seen.nh == 3 && seen.nw == 3) {
-      mean_pixels<3, 3>(seen, run, step, s.C, to, ldy);
+      mean_pixels<3, 3>(seen, run, step, s.C, share, to, ldy);
     } else {
-      mean_pixels<0, 0>(seen, run, step, s.C, to, ldy);
+      mean_pixels<0, 0>(seen, run, step, s.C, share, to, ldy);
     }
   });
 }
 
-Facts avg_pool2d_grad_x_facts(const Pool2DShape& s) { return facts_of(s, false, false); }
+Facts avg_pool2d_grad_x_facts(const Pool2DShape& s) { return mean_facts(s, false); }
 
 void avg_pool2d_grad_x(const Pool2DShape& shape, Slice rows, const float* dy, float* dx) {
   Pool2DShape s = shape;

@@ -141,6 +141,27 @@ def test_avg_pool_counts_what_it_sees(name, isa):
 
 
 @pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("name", CASES)
+def test_sums_of_windows_that_do_not_overlap_and_their_gradients(name, isa):
+    s = {**CASES[name], "index": 1}
+    if s["SH"] < s["KH"] or s["SW"] < s["KW"]:
+        for kernel in ("avg_pool2d", "avg_pool2d_grad_x"):
+            assert "overlap" in _core.facts(kernel, s)["error"]
+        return
+    x, dy = arrays(s)
+    want, want_dx = np.zeros(dy.shape), np.zeros(x.shape, np.float32)
+    for oh, ow, seen in windows(s):
+        for _, ih, iw in seen:
+            want[:, oh, ow] += x[:, ih, iw]
+            want_dx[:, ih, iw] = dy[:, oh, ow]
+    (y,) = same_bits_for_any_split("avg_pool2d", s, (spread(x, s["ldx"]),), isa)
+    taps = s["KH"] * s["KW"]
+    assert np.allclose(gathered(y, want.shape, s["ldy"]), want, rtol=4 * EPS, atol=4 * EPS * taps)
+    (dx,) = same_bits_for_any_split("avg_pool2d_grad_x", s, (spread(dy, s["ldy"]),), isa)
+    assert np.array_equal(gathered(dx, x.shape, s["ldx"]), want_dx)
+
+
+@pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("C", [1, 16, 70])
 @pytest.mark.parametrize("K, S", [((3, 3), (1, 1)), ((3, 3), (2, 2)), ((2, 2), (2, 2))], ids=str)
 def test_nan_wins_and_the_first_one_is_remembered(isa, C, K, S):

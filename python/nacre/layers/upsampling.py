@@ -9,6 +9,7 @@ from nacre.layers.arguments import config_of, is_int, standardize_data_format, s
 from nacre.layers.input_spec import InputSpec
 from nacre.layers.layer import Layer
 from nacre.layers.resampling import INTERPOLATIONS, resize_images
+from nacre.ops.pooling import enlarged
 
 
 class UpSampling1D(Layer):
@@ -68,6 +69,8 @@ class UpSampling2D(Layer):
         """The enlarged images."""
         first = self._first()
         if self.interpolation == "nearest":
+            if first == 1 and inputs.dtype == "float32":
+                return enlarged(inputs, self.size)
             for axis, factor in enumerate(self.size, first):
                 if factor > 1:
                     inputs = ops.repeat(inputs, factor, axis=axis)

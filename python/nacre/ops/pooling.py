@@ -122,22 +122,26 @@ class MaxPool2DGradX(_Pool):
 
 
 class AvgPool2D(_Pool):
-    """The mean of what each window sees of the image. x (N, H, W, C) -> y (N, OH, OW, C), float32."""
+    """The mean of what each window sees of the image, or the sum, of windows that do not overlap.
+    x (N, H, W, C) -> y (N, OH, OW, C), float32."""
+
+    sums: bool = False
 
     def infer(self, x: Spec) -> Spec:
         return Spec(self.pooled(x.shape), x.dtype)
 
     def lower(self, k: Any, x: Any, y: Any) -> None:
-        k.avg_pool2d(self.kernel_fields(x, y, False), x, y)
+        k.avg_pool2d(self.kernel_fields(x, y, self.sums), x, y)
 
     def grad(self, x: Any, dy: Any) -> Any:
-        return AvgPool2DGradX(self.window, self.strides, self.padding, x.shape[1:3])(dy)
+        return AvgPool2DGradX(self.window, self.strides, self.padding, x.shape[1:3], self.sums)(dy)
 
 
 class AvgPool2DGradX(_Pool):
-    """dy spread evenly over what each window saw: (N, *size, C)."""
+    """dy spread evenly over what each window saw, or where these are `sums` repeated there: (N, *size, C)."""
 
     size: tuple[int, int]
+    sums: bool = False
 
     outputs = ("dx",)
 
@@ -145,10 +149,10 @@ class AvgPool2DGradX(_Pool):
         return Spec((dy.shape[0], *self.size, dy.shape[3]), dy.dtype)
 
     def lower(self, k: Any, dy: Any, dx: Any) -> None:
-        k.avg_pool2d_grad_x(self.kernel_fields(dx, dy, False), dy, dx)
+        k.avg_pool2d_grad_x(self.kernel_fields(dx, dy, self.sums), dy, dx)
 
     def grad(self, ddx: Any) -> Any:
-        return AvgPool2D(self.window, self.strides, self.padding)(ddx)
+        return AvgPool2D(self.window, self.strides, self.padding, self.sums)(ddx)
 
 
 # --- public functions -----------------------------------------------------------------------------------------------
@@ -175,6 +179,12 @@ def pool(x: Any, window: tuple[int, ...], steps: tuple[int, ...], pads: Any, lar
     _, oh, ow, _ = y.shape
     y = run(reshaped(y, (n, depth, oh * ow, c)), (window[0], 1), (steps[0], 1), (pads[0], (0, 0)))
     return reshaped(y, (n, y.shape[1], oh, ow, c))
+
+
+def enlarged(x: Any, factors: tuple[int, int]) -> Any:
+    """Images x (N, H, W, C), float32, with each pixel so many times along rows and columns."""
+    (_, h, w, _), (a, b) = x.shape, factors
+    return AvgPool2DGradX((a, b), (a, b), ((0, 0), (0, 0)), (h * a, w * b), True)(x)
 
 
 def _pool_wide(x: Any, window: tuple[int, ...], steps: tuple[int, ...], pads: Any, largest: bool) -> Any:

@@ -82,6 +82,15 @@ def test_a_value_made_of_small_ones_beside_what_is_read_frees_its_memory():
     assert sum(s.shape == LARGE for s in last.inputs) == 1  # x, which is kept in place of a
 
 
+def test_what_only_leaves_the_graph_is_kept():
+    def fn(x):
+        a = x * 0.7
+        return x * arithmetic.erf(a), e.SumTo(())(arithmetic.exp(x)) * a
+
+    graph = fused(fn, LARGE)
+    assert all(any(s is out for node in graph.nodes for s in node.outputs) for out in graph.outputs)
+
+
 def test_the_bits_stay_the_same():
     rng = np.random.default_rng(0)
     x, mean, scale = rng.standard_normal(LARGE, np.float32), *rng.standard_normal((2, 1, 1024), np.float32)

@@ -105,7 +105,7 @@ def remake(graph: Graph) -> None:
             continue
         reader = programs[id(node)] = _Program(node)
         for maker in {id(s.node): programs[id(s.node)] for s in node.inputs if id(s.node) in programs}.values():
-            alone = [s for s in maker.outputs if readers[id(s)] == {id(node)} and id(s) not in needed]
+            alone = [s for s in maker.outputs if readers.get(id(s)) == {id(node)} and id(s) not in needed]
             values, known = _worth_remaking(maker, reader, set(map(id, alone)))
             if not values:
                 continue

@@ -85,7 +85,9 @@ def test_a_value_made_of_small_ones_beside_what_is_read_frees_its_memory():
 def test_what_only_leaves_the_graph_is_kept():
     def fn(x):
         a = x * 0.7
-        return x * arithmetic.erf(a), e.SumTo(())(arithmetic.exp(x)) * a
+        b = arithmetic.exp(a)
+        y = b * arithmetic.erf(a)
+        return y, e.SumTo(())(b) * a
 
     graph = fused(fn, LARGE)
     assert all(any(s is out for node in graph.nodes for s in node.outputs) for out in graph.outputs)

@@ -181,7 +181,7 @@ def pool(x: Any, window: tuple[int, ...], steps: tuple[int, ...], pads: Any, lar
     return reshaped(y, (n, y.shape[1], oh, ow, c))
 
 
-def enlarged(x: Any, factors: tuple[int, int]) -> Any:
+def enlarged(x: Any, factors: tuple[int, ...]) -> Any:
     """Images x (N, H, W, C), float32, with each pixel so many times along rows and columns."""
     (_, h, w, _), (a, b) = x.shape, factors
     return AvgPool2DGradX((a, b), (a, b), ((0, 0), (0, 0)), (h * a, w * b), True)(x)

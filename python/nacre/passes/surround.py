@@ -68,9 +68,10 @@ def absorb_padding(graph: Graph) -> None:
 
 
 def _absorb_pad(pad: Node, readers: list[Node]) -> None:
-    (x,), (batch, *sides, channels) = pad.inputs, pad.op.widths
-    if pad.op.fill != 0.0 or batch != (0, 0) or channels != (0, 0):
+    op, (x,) = pad.op, pad.inputs
+    if op.fill != 0.0 or len(op.widths) != 4 or (op.widths[0], op.widths[3]) != ((0, 0), (0, 0)):
         return
+    sides = op.widths[1:3]
     padded = pad.outputs[0]
     if all(isinstance(r.op, (Conv2D, Conv2DGradW)) and r.inputs[0] is padded is not r.inputs[1] for r in readers):
         for r in readers:
@@ -79,7 +80,7 @@ def _absorb_pad(pad: Node, readers: list[Node]) -> None:
     elif len(readers) == 1 and isinstance(readers[0].op, MaxPool2D):
         (pool,) = readers
         if pool.op.padding == _NO_PADDING and _never_negative(x) and _reach_inside(sides, pool.op.window):
-            pool.op = _with(pool.op, padding=tuple(sides))
+            pool.op = _with(pool.op, padding=sides)
             pool.inputs = (x,)
 
 

@@ -74,7 +74,7 @@ BenchCase::BenchCase(const Case& c, const KernelTable& table) {
     }
     writer.call(*kernel, fields, slots);
   }
-  fill(c.below);
+  fill(c);
   std::vector<std::pair<i64, bool>> slots;
   for (const Buffer& b : buffers_) {
     slots.emplace_back(b.bytes, b.written);
@@ -97,14 +97,18 @@ std::size_t BenchCase::buffer(const std::string& name, DType dtype, i64 bytes, b
   return i;
 }
 
-void BenchCase::fill(const std::map<std::string, i64>& below) {
+void BenchCase::fill(const Case& c) {
   std::mt19937 random(1);
   for (Buffer& b : buffers_) {
     b.memory = Arena(max_of(b.bytes, 64));
-    const auto found = below.find(b.name);
-    if (found == below.end()) {
+    const auto found = c.below.find(b.name);
+    const auto zeros = c.zeros.find(b.name);
+    if (found == c.below.end()) {
       float* x = reinterpret_cast<float*>(b.memory.at());  // untyped buffers hold floats, too
       for (i64 i = 0; i < b.bytes / 4; ++i) x[i] = static_cast<float>(random()) * (2.0f / 4294967296.0f) - 1.0f;
+      if (zeros == c.zeros.end()) continue;
+      for (i64 i = 0; i < b.bytes / 4; ++i)
+        if (static_cast<i64>(random() % 100) < zeros->second) x[i] = 0;
       continue;
     }
     const i64 size = max_of(size_of(b.dtype), 1);

@@ -38,7 +38,7 @@ class BenchCase {
   };
 
   std::size_t buffer(const std::string& name, DType dtype, i64 bytes, bool written);
-  void fill(const std::map<std::string, i64>& below);
+  void fill(const Case& c);
 
   std::vector<Buffer> buffers_;
   std::unique_ptr<Executor> executor_;

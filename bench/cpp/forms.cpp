@@ -68,11 +68,16 @@ i64 elements(const Context& c, const std::string& kernel, const FieldValues& fie
   return facts.error || !facts.extent[operand].ok() ? 0 : facts.extent[operand].value();
 }
 
+// Percent of zeros in x and dy.
+std::map<std::string, i64> zeros(const Context& c) {
+  return {{"x", c.line.number("zeros_x", 0)}, {"dy", c.line.number("zeros_dy", 0)}};
+}
+
 std::vector<Case> dense(const Context& c) {
   const FieldValues mnk{{"M", {c.line.number("M")}}, {"K", {c.line.number("K")}}, {"N", {c.line.number("N")}}};
-  return {{"forward", {{"dense", with(mnk, {{"bias", {1}}}), {"x", "w", "b", "y"}}}, {}},
+  return {{"forward", {{"dense", with(mnk, {{"bias", {1}}}), {"x", "w", "b", "y"}}}, {}, zeros(c)},
           {"grad_x", {{"dense_grad_x", mnk, {"dy", "w", "", "dx"}}}, {}},
-          {"grad_w", {{"dense_grad_w", mnk, {"x", "dy", "dw"}}}, {}}};
+          {"grad_w", {{"dense_grad_w", mnk, {"x", "dy", "dw"}}}, {}, zeros(c)}};
 }
 
 // A weight gradient that ends in w - g * lr.
@@ -91,8 +96,10 @@ std::vector<Case> dense_update(const Context& c) {
                            {"length", {2}},
                            {"code", code},
                            {"out_reg", out_reg}};
-  return {
-      {"forward", {{"dense_grad_w_map", fields, {"x", "dy", "w", "lr", "", "", "", "", "", "w_out", "", "", ""}}}, {}}};
+  return {{"forward",
+           {{"dense_grad_w_map", fields, {"x", "dy", "w", "lr", "", "", "", "", "", "w", "", "", ""}}},
+           {},
+           zeros(c)}};
 }
 
 std::vector<Case> matmul(const Context& c) {
@@ -148,9 +155,15 @@ std::vector<Case> conv2d_winograd(const Context& c) {
                           {"KW", {KW}},
                           {"stride", {S}},
                           {"tile", {c.line.number("tile", KW == 5 && S == 1 ? 2 : 4)}}};
-  const FieldValues turned = with(image, {{"turned", {1}}, {"bias", {0}}, {"N", image.at("N")}, {"H", image.at("OH")},
-                                          {"W", image.at("OW")}, {"C", image.at("O")}, {"O", image.at("C")},
-                                          {"OH", image.at("H")}, {"OW", image.at("W")}});
+  const FieldValues turned = with(image, {{"turned", {1}},
+                                          {"bias", {0}},
+                                          {"N", image.at("N")},
+                                          {"H", image.at("OH")},
+                                          {"W", image.at("OW")},
+                                          {"C", image.at("O")},
+                                          {"O", image.at("C")},
+                                          {"OH", image.at("H")},
+                                          {"OW", image.at("W")}});
   return {{"forward", {{"conv2d_winograd", image, {"x", "u", "b", "", "", "y"}}}, {}},
           {"pack", {{"conv2d_winograd_pack", image, {"w", "u"}}}, {}},
           {"grad_x", {{"conv2d_winograd", turned, {"dy", "turned", "", "", "", "dx"}}}, {}},
@@ -243,9 +256,10 @@ std::vector<Case> layer_norm(const Context& c) {
   const FieldValues shape{{"M", {rows}}, {"N", {width}}};
   const FieldValues norm = with(shape, {{"has_gamma", {1}}, {"eps", {1}}});
   const FieldValues sums = with(shape, {{"chunk", {max_of(max_of(ceil_div(rows, 64), ceil_div(16384, width)), 64)}}});
-  return {{"forward", {{"layer_norm", with(norm, {{"has_beta", {1}}}), {"x", "gamma", "beta", "y", "mean", "rstd"}}}, {}},
-          {"grad_x", {{"layer_norm_grad_x", norm, {"x", "dy", "gamma", "mean", "rstd", "dx"}}}, {}},
-          {"grad_w", {{"layer_norm_grad_params", sums, {"x", "dy", "mean", "rstd", "sums"}}}, {}}};
+  return {
+      {"forward", {{"layer_norm", with(norm, {{"has_beta", {1}}}), {"x", "gamma", "beta", "y", "mean", "rstd"}}}, {}},
+      {"grad_x", {{"layer_norm_grad_x", norm, {"x", "dy", "gamma", "mean", "rstd", "dx"}}}, {}},
+      {"grad_w", {{"layer_norm_grad_params", sums, {"x", "dy", "mean", "rstd", "sums"}}}, {}}};
 }
 
 std::vector<Case> sgd(const Context& c) {
@@ -265,8 +279,8 @@ struct Named {
 constexpr const char* kImageKeys = " N H W C KH KW SH SW padding ";
 
 const Named kForms[] = {
-    {"dense", dense, " M K N "},
-    {"dense_update", dense_update, " M K N "},
+    {"dense", dense, " M K N zeros_x zeros_dy "},
+    {"dense_update", dense_update, " M K N zeros_x zeros_dy "},
     {"matmul", matmul, " B M K N "},
     {"conv2d", conv2d, " N H W C KH KW SH SW padding O DH DW G "},
     {"conv2d_winograd", conv2d_winograd, " N H W C O KH KW stride padding tile "},

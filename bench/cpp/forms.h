@@ -24,6 +24,7 @@ struct Case {
   std::vector<KernelCall> calls;
   std::map<std::string, i64>
       below;  // buffers of whole numbers, random in 0 .. below-1; all others are random in -1 .. 1
+  std::map<std::string, i64> zeros = {};  // buffers that hold zeros among those, so many percent
 };
 
 // Throws std::invalid_argument for a name that is no form and for keys that make no sense.

@@ -7,9 +7,9 @@
 #include <stdexcept>
 
 #include "cpp/bench_case.h"
+#include "dispatch/dispatch.h"
 #include "runtime/limits.h"
 #include "runtime/measure.h"
-#include "dispatch/dispatch.h"
 #include "runtime/team.h"
 
 namespace nacre {

@@ -7,9 +7,9 @@
 #include <stdexcept>
 #include <string>
 
-#include "runtime/measure.h"
 #include "dispatch/dispatch.h"
 #include "runtime/executor.h"
+#include "runtime/measure.h"
 #include "runtime/team.h"
 
 namespace nacre {

@@ -77,15 +77,9 @@ struct Run {
   float* packed;
   float* turned;  // blocks of c^T; in the dot form, or where c must not hold them, unfinished sums
   float* copied;  // of a
+  float* sparse;  // what skipping zeros needs
   bool streams;   // c goes past the caches
 };
-
-Finish finish_at(const Finish& f, i64 m, i64 n) {
-  Finish g = f;
-  if (g.bias) g.bias += n;
-  if (g.mask) g.mask += m * f.mask_m + n;
-  return g;
-}
 
 // a from row m0 and step k0 on: where it is, or where its copy is.
 struct BlockOfA {
@@ -324,6 +318,10 @@ void side_by_side(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
 
 void rectangle(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
   const Plan& s = r.s;
+  if (s.skips_zeros) {
+    const i64 n0 = s.panels.start(j0) * kLanes, n1 = min_of(s.panels.start(j1) * kLanes, s.p.N);
+    if (sparse_rectangle(s.p, r.at, r.sparse, m0, m1, n0, n1)) return;
+  }
   if (s.side_by_side) return side_by_side(r, m0, m1, j0, j1);
   const bool turns = s.swaps;
   const i64 blocks = ceil_div(m1 - m0, turns ? kTurnedRows : s.rows);
@@ -370,11 +368,8 @@ void run_dots(PendingDots& d, const Run& r) {
       const Vec bias = f.bias ? load(f.bias + n, left) : zero();
       for (i64 i = 0; i < tile.rows; ++i) {
         const i64 m = tile.m + i;
-        Vec sum = load(d.sums[t] + i * tile.columns + v);
-        if (f.bias) sum += bias;
-        if (f.relu) sum = max(zero(), sum);
-        if (f.mask) sum = select(gt(load(f.mask + m * f.mask_m + n, left), zero()), sum);
-        store(r.at.c + m * p.c_m + n, sum, left);
+        const Vec sum = load(d.sums[t] + i * tile.columns + v);
+        store(r.at.c + m * p.c_m + n, finished(sum, bias, f, m, n, left), left);
       }
     }
   }
@@ -398,11 +393,8 @@ void put_columns(const float* sums, i64 rows, i64 columns, float* c, i64 c_m, co
   for (i64 n = 0; n < columns; ++n) {
     for (i64 i = 0; i < rows; i += kLanes) {
       const i64 left = rows - i;
-      Vec sum = load(sums + n * kFoldedRows + i);
-      if (f.bias) sum += load(f.bias + i, left);
-      if (f.relu) sum = max(zero(), sum);
-      if (f.mask) sum = select(gt(load(f.mask + n * f.mask_m + i, left), zero()), sum);
-      store(c + n * c_m + i, sum, left);
+      const Vec bias = f.bias ? load(f.bias + i, left) : zero();
+      store(c + n * c_m + i, finished(load(sums + n * kFoldedRows + i), bias, f, n, i, left), left);
     }
   }
 }
@@ -462,7 +454,8 @@ i64 product_units(const Product& p) {
 
 i64 product_scratch(const Product& p) {
   const Plan s = make_plan(p);
-  return (whole_lines(s.packed_floats) + whole_lines(s.turned_floats) + s.a_floats) * 4;
+  const i64 copies = whole_lines(s.packed_floats) + whole_lines(s.turned_floats) + whole_lines(s.a_floats);
+  return (copies + (s.skips_zeros ? kSparseFloats : 0)) * 4;
 }
 
 void product(const Product& p, Slice units, Scratch scratch, const Operands& at) {
@@ -477,7 +470,8 @@ void product(const Product& product, Slice units, Scratch scratch, const Operand
   float* turned = packed + whole_lines(s.packed_floats);
   const bool aligned = reinterpret_cast<std::uintptr_t>(at.c) % (kLanes * 4) == 0 && p.c_m % kLanes == 0;
   const bool streams = aligned && p.K <= s.kc && p.M * p.N >= kStreamed;
-  Run r{s, at, packed, turned, turned + whole_lines(s.turned_floats), streams};
+  float* copied = turned + whole_lines(s.turned_floats);
+  Run r{s, at, packed, turned, copied, copied + whole_lines(s.a_floats), streams};
   if (s.swaps) {
     r.at.a = at.b;
     r.at.b = at.a;

@@ -68,6 +68,21 @@ NACRE_CALLED void pack_turned(const float* from, i64 stride, i64 rows, i64 colum
   }
 }
 
+NACRE_INLINE Finish finish_at(const Finish& f, i64 m, i64 n) {
+  Finish g = f;
+  if (g.bias) g.bias += n;
+  if (g.mask) g.mask += m * f.mask_m + n;
+  return g;
+}
+
+// A vector of finished sums of row m, from column n on, of which `left` are there.
+NACRE_INLINE Vec finished(Vec sum, Vec bias, const Finish& f, i64 m, i64 n, i64 left) {
+  if (f.bias) sum += bias;
+  if (f.relu) sum = max(zero(), sum);
+  if (f.mask) sum = select(gt(load(f.mask + m * f.mask_m + n, left), zero()), sum);
+  return sum;
+}
+
 // A finished block of c^T becomes rows of c: c[n * c_m + m] = finish(from[m][n]) for m < rows, n < columns; `width` is
 // the length of a row of `from`.
 NACRE_CALLED void turn_block(const float* from, i64 width, i64 rows, i64 columns, float* c, i64 c_m, const Finish& f) {
@@ -82,11 +97,7 @@ NACRE_CALLED void turn_block(const float* from, i64 width, i64 rows, i64 columns
       NACRE_UNROLL
       for (int i = 0; i < kLanes; ++i) {
         if (n + i >= columns) continue;
-        Vec sum = block[i];
-        if (f.bias) sum += bias;
-        if (f.relu) sum = max(zero(), sum);
-        if (f.mask) sum = select(gt(load(f.mask + (n + i) * f.mask_m + m, left), zero()), sum);
-        store(c + (n + i) * c_m + m, sum, left);
+        store(c + (n + i) * c_m + m, finished(block[i], bias, f, n + i, m, left), left);
       }
     }
   }

@@ -5,6 +5,7 @@
 #include "kernels/gemm_dots.h"
 #include "kernels/gemm_folded.h"
 #include "kernels/gemm_panels.h"
+#include "kernels/gemm_sparse.h"
 
 namespace nacre::NACRE_ISA {
 namespace {
@@ -35,6 +36,7 @@ constexpr i64 kStreamed = 8 * 1024 * 1024;           // floats of c that no cach
 constexpr i64 kUnitWork = 128 * 1024;                // multiply-adds a unit should have: about 2 us
 constexpr i64 kRowsForB = 4;                         // of a, that take as long as reading b does
 constexpr i64 kMostUnits = 4096;
+constexpr i64 kCoarseWork = 256 * 1024, kCoarseColumns = 128;  // where zeros may be skipped
 constexpr i64 kTilesAhead = 2;          // of an update's arrays: about what another core takes to hand a line over
 constexpr i64 kTilesInPlace = 24;       // that read b where it is, if panels are wide,
 constexpr i64 kWideRow = 64;            // which takes four lines,
@@ -66,6 +68,7 @@ struct Plan {
   i64 group = 1;              // panels of a block
   bool k_outer = true;        // all columns for some steps of k, not the other way round
   i64 rows = 1;               // of a at a time
+  bool skips_zeros = false;   // where an operand turns out to have many
   i64 packed_floats = 0, turned_floats = 0, a_floats = 0;
 };
 
@@ -148,6 +151,16 @@ void lay_grid(Plan& s, i64 columns, double work_per_row) {
   s.n_inner = M > 4 * s.p.N;
 }
 
+// Units whose rows of sums are long enough to skip zeros.
+void lay_coarse_grid(Plan& s) {
+  s.nb = min_of(s.panels.count(), max_of(kCoarseColumns / (s.nv * kLanes), 1));
+  s.n_blocks = ceil_div(s.panels.count(), s.nb);
+  s.mb = min_of(s.p.M, ceil_div(kCoarseWork / (kCoarseColumns * s.p.K) + 1, s.mr) * s.mr);
+  s.mb = max_of(s.mb, ceil_div(ceil_div(s.p.M, max_of(1, kMostUnits / s.n_blocks)), s.mr) * s.mr);
+  s.m_blocks = ceil_div(s.p.M, s.mb);
+  s.n_inner = false;
+}
+
 Plan make_plan(const Product& product) {
   Plan s;
   s.form = choose_form(product);
@@ -228,6 +241,9 @@ Plan make_plan(const Product& product) {
     s.rows = min_of(min_of(s.rows, kCopiedRows), max_of(s.mr, kCopiedFloats / max_of(s.kc, 1)));
     s.a_floats = s.kc * s.rows;
   }
+  s.skips_zeros = kSkipsZeros && s.form == Form::rows && p.K >= kPaysSkipping && p.N >= kFewestVectors * kLanes &&
+                  p.M * p.N < kStreamed;
+  if (s.skips_zeros && p.a_m == 1 && p.M > s.mb) lay_coarse_grid(s);
   s.k_outer = copies_a || (p.K >= p.N && !s.asks_blocks && !s.asks_a && !p.whole);
   return s;
 }

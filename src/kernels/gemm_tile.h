@@ -92,8 +92,8 @@ constexpr int kMainNV = 2;  // 4 x 8: multiplication overwrites an operand, so t
 constexpr int max_rows(int nv) { return nv == 1 ? 8 : nv == 2 ? 4 : nv == 3 ? 2 : nv == 4 ? 2 : nv == 8 ? 1 : 0; }
 #endif
 constexpr int kWidest = 16;
-constexpr i64 kLongRun = 128;     // columns, of rows of c that are written in long runs
-constexpr i64 kPaysAsking = 32;   // steps of k that hide the requests for what comes after them
+constexpr i64 kLongRun = 128;    // columns, of rows of c that are written in long runs
+constexpr i64 kPaysAsking = 32;  // steps of k that hide the requests for what comes after them
 
 namespace tile {
 

@@ -93,8 +93,6 @@ NACRE_INLINE Vec select(Mask m, Vec a) { return select(m, a, zero()); }
 #ifndef __AVX512F__
 NACRE_INLINE Vec add_where(Mask m, Vec a, Vec b) { return a + select(m, b); }
 #endif
-NACRE_INLINE VecI min(VecI a, VecI b) { return select(gt(b, a), a, b); }
-NACRE_INLINE VecI max(VecI a, VecI b) { return select(gt(a, b), a, b); }
 NACRE_INLINE Vec min_nan(Vec a, Vec b) { return select(isnan(a), a, min(a, b)); }
 NACRE_INLINE Vec max_nan(Vec a, Vec b) { return select(isnan(a), a, max(a, b)); }
 NACRE_INLINE Vec copysign(Vec size, Vec sign) {

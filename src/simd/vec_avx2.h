@@ -78,6 +78,8 @@ NACRE_INLINE Mask operator~(Mask a) { return {_mm256_xor_ps(a.v, _mm256_castsi25
 NACRE_INLINE u32 bits(Mask m) { return static_cast<u32>(_mm256_movemask_ps(m.v)); }
 NACRE_INLINE Vec select(Mask m, Vec a, Vec b) { return {_mm256_blendv_ps(b.v, a.v, m.v)}; }
 NACRE_INLINE VecI select(Mask m, VecI a, VecI b) { return {_mm256_blendv_epi8(b.v, a.v, _mm256_castps_si256(m.v))}; }
+NACRE_INLINE VecI min(VecI a, VecI b) { return {_mm256_min_epi32(a.v, b.v)}; }
+NACRE_INLINE VecI max(VecI a, VecI b) { return {_mm256_max_epi32(a.v, b.v)}; }
 
 NACRE_INLINE VecI operator+(VecI a, VecI b) { return {_mm256_add_epi32(a.v, b.v)}; }
 NACRE_INLINE VecI operator-(VecI a, VecI b) { return {_mm256_sub_epi32(a.v, b.v)}; }

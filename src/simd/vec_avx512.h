@@ -85,6 +85,8 @@ NACRE_INLINE Mask operator~(Mask a) { return {static_cast<__mmask16>(~a.v)}; }
 NACRE_INLINE u32 bits(Mask m) { return m.v; }
 NACRE_INLINE Vec select(Mask m, Vec a, Vec b) { return {_mm512_mask_blend_ps(m.v, b.v, a.v)}; }
 NACRE_INLINE VecI select(Mask m, VecI a, VecI b) { return {_mm512_mask_blend_epi32(m.v, b.v, a.v)}; }
+NACRE_INLINE VecI min(VecI a, VecI b) { return {_mm512_min_epi32(a.v, b.v)}; }
+NACRE_INLINE VecI max(VecI a, VecI b) { return {_mm512_max_epi32(a.v, b.v)}; }
 
 NACRE_INLINE Vec add_where(Mask m, Vec a, Vec b) { return {_mm512_mask_add_ps(a.v, m.v, a.v, b.v)}; }
 

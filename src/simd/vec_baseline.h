@@ -98,6 +98,8 @@ NACRE_INLINE VecI select(Mask m, VecI a, VecI b) {
   const __m128i k = _mm_castps_si128(m.v);
   return {_mm_or_si128(_mm_and_si128(k, a.v), _mm_andnot_si128(k, b.v))};
 }
+NACRE_INLINE VecI min(VecI a, VecI b) { return select(gt(b, a), a, b); }
+NACRE_INLINE VecI max(VecI a, VecI b) { return select(gt(a, b), a, b); }
 
 NACRE_INLINE VecI operator+(VecI a, VecI b) { return {_mm_add_epi32(a.v, b.v)}; }
 NACRE_INLINE VecI operator-(VecI a, VecI b) { return {_mm_sub_epi32(a.v, b.v)}; }

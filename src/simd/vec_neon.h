@@ -106,6 +106,8 @@ NACRE_INLINE Vec select(Mask m, Vec a, Vec b) { return {vbslq_f32(m.v, a.v, b.v)
 NACRE_INLINE VecI select(Mask m, VecI a, VecI b) { return {vbslq_s32(m.v, a.v, b.v)}; }
 NACRE_INLINE Vec min(Vec a, Vec b) { return select(lt(a, b), a, b); }  // as on x86: b unless a < b
 NACRE_INLINE Vec max(Vec a, Vec b) { return select(gt(a, b), a, b); }
+NACRE_INLINE VecI min(VecI a, VecI b) { return {vminq_s32(a.v, b.v)}; }
+NACRE_INLINE VecI max(VecI a, VecI b) { return {vmaxq_s32(a.v, b.v)}; }
 
 NACRE_INLINE VecI operator+(VecI a, VecI b) { return {vaddq_s32(a.v, b.v)}; }
 NACRE_INLINE VecI operator-(VecI a, VecI b) { return {vsubq_s32(a.v, b.v)}; }

@@ -94,6 +94,59 @@ def test_weight_gradient_sums_over_rows(shapes, rng):
         check(run_everywhere("dense_grad_w", grad_w_fields(M, K, N), [x, dy], [((K, N), np.float32)]), x.T, dy, M)
 
 
+def by_narrow_columns(name, fields, a, b, columns=24):
+    """The same products a few columns at a time: too few to skip zeros, and too many for other forms."""
+    M, N = (fields["K"] if name == "dense_grad_w" else fields["M"]), fields["N"]
+    parts = {isa: [] for isa in _core.isas()}
+    for piece in np.array_split(b, N // columns, 1):
+        piece = np.ascontiguousarray(piece)
+        inputs = [a, piece] if name == "dense_grad_w" else [a, piece, None]
+        for isa in parts:
+            out = np.empty((M, piece.shape[1]), np.float32)
+            _core.run_kernel(name, {**fields, "N": piece.shape[1]}, inputs, [out], isa=isa)
+            parts[isa].append(out)
+    return {isa: np.concatenate(p, 1) for isa, p in parts.items()}
+
+
+def with_zeros(rng, part, *shape):
+    return np.where(rng.random(shape) < part, np.float32(0), normal(rng, *shape))
+
+
+def unlike_numbers(rng, x, b):
+    """Zeros of both signs, terms that vanish below the smallest number, an infinity and a NaN behind a factor of 0."""
+    x[x == 0] *= rng.choice(np.float32([1, -1]), (x == 0).sum())
+    x[:, ::5] = np.where(x[:, ::5] == 0, x[:, ::5], np.float32(-1e-30))
+    b[:, 1] = np.abs(b[:, 1]) * np.float32(1e-30)
+    b[3, 40], b[5, -1] = np.inf, np.nan
+
+
+@pytest.mark.parametrize("part", [0.3, 0.5, 0.9, 1.0])
+@pytest.mark.parametrize(
+    "size", [(32, 96, 256), (24, 200, 65), (33, 70, 130), (64, 100, 512), (200, 300, 300)], ids=str
+)
+@pytest.mark.parametrize("unlike", [False, True])
+def test_products_that_skip_zeros_have_the_bits_of_those_that_do_not(unlike, size, part, rng):
+    M, K, N = size
+    x, w, bias = with_zeros(rng, part, M, K), normal(rng, K, N), normal(rng, N)
+    dy = normal(rng, M, N)
+    if unlike:
+        unlike_numbers(rng, x, w)
+        unlike_numbers(rng, x, dy)
+    fields, back = dense_fields(M, K, N), grad_w_fields(M, K, N)
+    with np.errstate(invalid="ignore"):
+        for isa, want in by_narrow_columns("dense", fields, x, w).items():
+            (got,) = run_everywhere("dense", fields, [x, w, None], [((M, N), np.float32)])[isa]
+            np.testing.assert_array_equal(got, want, err_msg=isa)
+            np.testing.assert_array_equal(np.signbit(got[got == 0]), np.signbit(want[got == 0]), err_msg=isa)
+            full = {**fields, "bias": 1, "act": 1}
+            (got,) = run_everywhere("dense", full, [x, w, bias], [((M, N), np.float32)])[isa]
+            np.testing.assert_array_equal(got, np.maximum(want + bias, 0), err_msg=isa)
+        for isa, want in by_narrow_columns("dense_grad_w", back, x, dy).items():
+            (got,) = run_everywhere("dense_grad_w", back, [x, dy], [((K, N), np.float32)])[isa]
+            np.testing.assert_array_equal(got, want, err_msg=isa)
+            np.testing.assert_array_equal(np.signbit(got[got == 0]), np.signbit(want[got == 0]), err_msg=isa)
+
+
 def test_an_output_that_no_cache_holds_is_streamed_with_the_same_bits(rng):
     M, K, N = 3, 2049, 4096
     x, dy = normal(rng, M, K), normal(rng, M, N)

@@ -1,0 +1,201 @@
+// Products that skip zeros. What comes out of a relu is exactly 0 in half of its numbers, a picture of a digit or a bag of
+// words in most: a row of c is the sum of those rows of b alone whose factor in a is not 0. Where a turns out to have so
+// many zeros that it pays, the product is taken in this form. Part of gemm.cpp.
+//
+// The bits are those of the tiles. A skipped term would have added +0 or -0, which changes no sum but -0 into +0; so a sum
+// that ends as -0 is taken again with all its terms, and so is every sum over numbers of which one is infinite or NaN.
+#pragma once
+#include "kernels/gemm.h"
+#include "kernels/gemm_panels.h"
+
+namespace nacre::NACRE_ISA {
+namespace {
+
+constexpr bool kSkipsZeros = kLanes >= 8;
+constexpr i64 kSparseSteps = 32;                        // of k at a time, a bit each
+constexpr int kSparseVectors = kLanes == 16 ? 16 : 12;  // of a row of sums, at most: all in registers,
+constexpr int kFewestVectors = 4;                       // and at least, or finding steps takes longer than adding
+constexpr i64 kSparseWidth = kSparseVectors * kLanes;
+constexpr i64 kSparseRows = 32;  // of sums at a time; where they go on over cuts of k, as many
+constexpr i64 kSparseSums = 128 * kSparseWidth, kManySparseRows = 512;    // as fit in here
+constexpr i64 kSparseFloats = kSparseSteps * kSparseWidth + kSparseSums;  // of the workspace
+constexpr i64 kPaysSkipping = 24;                                         // steps of k
+
+// sums(i, :) = the sum over k of factor(i, k) v(k, :), where the bit k of steps[i] is set.
+struct SparseCall {
+  i64 rows;
+  const float* factors;
+  i64 factors_i, factors_k;  // factor(i, k) = factors[i * factors_i + k * factors_k]
+  const u32* steps;
+  u32 all;         // bits of the steps that there are
+  const float* v;  // row after row, each as wide as the sums
+  float* sums;
+  i64 sums_row;
+  bool more;             // sums go on
+  const Update* update;  // instead of a store, SGD or momentum of whole vectors,
+  i64 at, at_row;        // here
+};
+
+template <int NV>
+void run_sparse(const SparseCall& call) {
+  constexpr bool updates = NV % 4 == 0;  // the usual widths
+  const SparseCall c = call;
+  for (i64 i = 0; i < c.rows; ++i) {
+    const float* factors = c.factors + i * c.factors_i;
+    float* sums = c.sums + i * c.sums_row;
+    for (u32 steps = c.steps[i];; steps = c.all) {
+      Vec sum[1][NV];
+      NACRE_UNROLL
+      for (int j = 0; j < NV; ++j) sum[0][j] = zero();
+      if (c.more) {
+        NACRE_UNROLL
+        for (int j = 0; j < NV; ++j) sum[0][j] = load(sums + j * kLanes);
+      }
+      for (u32 left = steps; left != 0; left &= left - 1) {
+        const i64 k = __builtin_ctz(left);
+        const Vec x = set1(factors[k * c.factors_k]);
+        const float* v = c.v + k * (NV * kLanes);
+        NACRE_UNROLL
+        for (int j = 0; j < NV; ++j) sum[0][j] = fma(x, load(v + j * kLanes), sum[0][j]);
+      }
+      VecI least = as_int(sum[0][0]);  // that of -0 is below all others
+      NACRE_UNROLL
+      for (int j = 1; j < NV; ++j) least = min(least, as_int(sum[0][j]));
+      if (steps != c.all && any(eq(least, as_int(set1(-0.0f))))) continue;
+      if (updates && c.update) {
+        if (c.update->rule == Rule::sgd) update::from_registers<false>(*c.update, sum, c.at + i * c.at_row, 0);
+        else update::from_registers<true>(*c.update, sum, c.at + i * c.at_row, 0);
+        break;
+      }
+      NACRE_UNROLL
+      for (int j = 0; j < NV; ++j) store(sums + j * kLanes, sum[0][j]);
+      break;
+    }
+  }
+}
+
+using SparseRun = void (*)(const SparseCall&);
+struct SparseRuns {
+  SparseRun at[kSparseVectors + 1] = {};
+};
+template <int NV>
+constexpr void add_sparse(SparseRuns& t) {
+  if constexpr (NV >= kFewestVectors) {
+    t.at[NV] = &run_sparse<NV>;
+    add_sparse<NV - 1>(t);
+  }
+}
+constexpr SparseRuns sparse_runs() {
+  SparseRuns t{};
+  if constexpr (kSkipsZeros) add_sparse<kSparseVectors>(t);
+  return t;
+}
+constexpr SparseRuns kSparseRuns = sparse_runs();
+
+// The part of numbers that are not 0, by four of the rows.
+NACRE_CALLED double density(const float* x, i64 row, i64 rows, i64 n) {
+  const i64 looked = min_of(n, 256);
+  i64 count = 0;
+  for (int r = 0; r < 4; ++r)
+    for (i64 i = 0; i < looked; i += kLanes)
+      count += __builtin_popcount(bits(ne(load(x + rows * r / 4 * row + i, looked - i), zero())));
+  return static_cast<double>(count) / static_cast<double>(4 * looked);
+}
+
+// Which steps count for some rows of a.
+NACRE_CALLED void find_steps(const float* a, i64 a_m, i64 a_k, i64 rows, i64 steps, u32* to) {
+  if (a_k == 1) {
+    for (i64 i = 0; i < rows; ++i) {
+      u32 found = 0;
+      for (i64 k = 0; k < steps; k += kLanes) found |= bits(ne(load(a + i * a_m + k, steps - k), zero())) << k;
+      to[i] = found;
+    }
+    return;
+  }
+  for (i64 i = 0; i < rows; i += kLanes) {
+    VecI found = set1i(0);
+    for (i64 k = 0; k < steps; ++k) {
+      const Mask m = ne(load(a + k * a_k + i, rows - i), zero());
+      found = select(m, found | set1i(static_cast<i32>(1u << k)), found);
+    }
+    store(reinterpret_cast<i32*>(to) + i, found, rows - i);
+  }
+}
+
+// copy_panel, and whether all that was copied is finite
+NACRE_CALLED bool copy_finite(const float* b, i64 b_k, i64 rows, i64 n, i64 width, float* to) {
+  Vec sum = zero();
+  for (i64 k = 0; k < rows; ++k) {
+    for (i64 v = 0; v < width; v += kLanes) {
+      const Vec x = load(b + k * b_k + v, n - v);
+      sum = fma(x, zero(), sum);
+      store(to + k * width + v, x);
+    }
+  }
+  return all(eq(sum, zero()));
+}
+
+NACRE_CALLED void put_rows(const float* sums, i64 width, i64 rows, i64 n, float* c, i64 c_m, const Finish& f) {
+  for (i64 v = 0; v < n; v += kLanes) {
+    const Vec bias = f.bias ? load(f.bias + v, n - v) : zero();
+    for (i64 m = 0; m < rows; ++m)
+      store(c + m * c_m + v, finished(load(sums + m * width + v), bias, f, m, v, n - v), n - v);
+  }
+}
+
+// Cycles for `steps` steps of k of one row of sums, beside those of the tiles.
+bool pays_skipping(double density, i64 vectors, i64 steps, i64 rows) {
+  const double nv = static_cast<double>(vectors), k = static_cast<double>(steps);
+  const double copying = 1.2 * k * nv / static_cast<double>(rows), finding = 0.5 * k / kLanes * 4 + 10;
+  return density * k * (nv + 1) / 2 + 1.5 * nv + copying + finding < 0.92 * k * nv / 2;
+}
+
+// Columns n0..n1 of rows m0..m1 of c, if that pays; `workspace` takes kSparseFloats.
+NACRE_CALLED bool sparse_rectangle(const Product& p, const Operands& at, float* workspace, i64 m0, i64 m1, i64 n0,
+                                   i64 n1) {
+  const float* a = at.a + m0 * p.a_m;
+  const i64 vectors = ceil_div(n1 - n0, kLanes), pieces = ceil_div(vectors, kSparseVectors), rows = m1 - m0;
+  if (vectors < kFewestVectors || rows < 4) return false;
+  const double some = p.a_k == 1 ? density(a, p.a_m, rows, p.K) : density(a, p.a_k, p.K, rows);
+  const bool cut = p.K > kSparseSteps;  // a block of b is copied for each block of rows
+  const i64 many = min_of(kManySparseRows, kSparseSums / (ceil_div(vectors, pieces) * kLanes));
+  const i64 block = cut ? many : kSparseRows;
+  if (!pays_skipping(some, vectors / pieces, min_of(p.K, kSparseSteps), cut ? min_of(rows, many) : rows)) return false;
+  const Update* update = at.finish.update;
+  const bool simple = update && !update->decays && (update->rule == Rule::sgd || update->rule == Rule::momentum);
+  const bool finishes = update || at.finish.bias || at.finish.relu || at.finish.mask;
+
+  float *near = workspace, *memory = near + kSparseSteps * kSparseWidth;
+  u32 steps[kManySparseRows];
+  for (i64 piece = 0; piece < pieces; ++piece) {
+    const i64 first = vectors * piece / pieces, nv = vectors * (piece + 1) / pieces - first, n = n0 + first * kLanes;
+    const i64 width = nv * kLanes, wide = min_of(width, n1 - n);
+    const bool whole = wide == width, straight = !finishes && whole;
+    bool finite = true;
+    for (i64 m = m0; m < m1; m += block) {
+      const i64 count = min_of(block, m1 - m), to = m * p.c_m + n;
+      float* sums = straight ? at.c + to : memory;
+      bool updated = false;
+      for (i64 k = 0; k < p.K; k += kSparseSteps) {
+        const i64 kc = min_of(kSparseSteps, p.K - k);
+        const float* factors = at.a + m * p.a_m + k * p.a_k;
+        if (m == m0 || cut) finite = copy_finite(at.b + k * p.b_k + n, p.b_k, kc, wide, width, near);
+        const u32 all = static_cast<u32>((u64{1} << kc) - 1);
+        if (finite) find_steps(factors, p.a_m, p.a_k, count, kc, steps);
+        for (i64 i = 0; i < count && !finite; ++i) steps[i] = all;
+        updated = simple && nv % 4 == 0 && whole && k + kc == p.K;
+        kSparseRuns.at[nv]({count, factors, p.a_m, p.a_k, steps, all, near, sums, straight ? p.c_m : width, k > 0,
+                            updated ? update : nullptr, to, p.c_m});
+      }
+      if (straight || updated) continue;
+      if (update)
+        update::from_memory(*update, sums, static_cast<int>(count), static_cast<int>(nv), to, p.c_m,
+                            kLanes - (width - wide));
+      else put_rows(sums, width, count, wide, at.c + to, p.c_m, finish_at(at.finish, m, n));
+    }
+  }
+  return true;
+}
+
+}  // namespace
+}  // namespace nacre::NACRE_ISA

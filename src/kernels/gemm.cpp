@@ -316,7 +316,7 @@ void side_by_side(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
   }
 }
 
-void rectangle(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
+NACRE_CALLED void rectangle(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
   const Plan& s = r.s;
   if (s.skips_zeros) {
     const i64 n0 = s.panels.start(j0) * kLanes, n1 = min_of(s.panels.start(j1) * kLanes, s.p.N);

@@ -1,12 +1,13 @@
 // c[M,N] = a[M,K] b[K,N], the one matrix product under dense and matmul. Not a kernel of its own: kernels describe
 // their product, and ask for units, scratch and the run.
 //
-// Five forms, chosen by shape alone:
+// Five forms, chosen by shape alone, and one that an operand's zeros choose, with the bits of `rows`:
 //   rows      b is read row by row; vectors along n                                  a any, b row-major
 //   packed    the same after panels of b were transposed                             a any, b transposed
 //   swapped   c^T = b^T a^T with vectors along m; finished blocks are turned back    few columns, or few rows of a
 //   dots      vectors along k, sums across lanes at the end                          both operands contiguous along k
 //   folded    two steps of k side by side, so that few columns fill a vector; also swapped
+//   sparse    instead of rows: only the terms whose factor in a is not 0           many zeros in a
 #pragma once
 #include "kernels/gemm_tile.h"
 

@@ -2,8 +2,12 @@
 #pragma once
 #include "kernels/gemm_tile.h"
 
-// Not worth inlining; of this object alone.
+// Not worth inlining, nor a copy for some of its callers; of this object alone.
+#ifdef __clang__
 #define NACRE_CALLED __attribute__((noinline, unused)) static
+#else
+#define NACRE_CALLED __attribute__((noinline, noclone, unused)) static
+#endif
 
 namespace nacre::NACRE_ISA {
 
@@ -94,11 +98,12 @@ NACRE_CALLED void turn_block(const float* from, i64 width, i64 rows, i64 columns
       NACRE_UNROLL
       for (int i = 0; i < kLanes; ++i) block[i] = i < left ? load(from + (m + i) * width + n) : zero();
       transpose(block);
+      float memory[kLanes * kLanes];  // a loop over registers would be code for each of them
       NACRE_UNROLL
-      for (int i = 0; i < kLanes; ++i) {
-        if (n + i >= columns) continue;
-        store(c + (n + i) * c_m + m, finished(block[i], bias, f, n + i, m, left), left);
-      }
+      for (int i = 0; i < kLanes; ++i) store(memory + i * kLanes, block[i]);
+      NACRE_ROLLED
+      for (i64 i = n; i < min_of(columns, n + kLanes); ++i)
+        store(c + i * c_m + m, finished(load(memory + (i - n) * kLanes), bias, f, i, m, left), left);
     }
   }
 }

@@ -36,7 +36,8 @@ constexpr i64 kStreamed = 8 * 1024 * 1024;           // floats of c that no cach
 constexpr i64 kUnitWork = 128 * 1024;                // multiply-adds a unit should have: about 2 us
 constexpr i64 kRowsForB = 4;                         // of a, that take as long as reading b does
 constexpr i64 kMostUnits = 4096;
-constexpr i64 kCoarseWork = 256 * 1024, kCoarseColumns = 128;  // where zeros may be skipped
+constexpr i64 kCoarseWork = 256 * 1024, kCoarseColumns = 128, kCoarseRows = 60;  // where zeros may be skipped
+constexpr i64 kManyUnits = 48;                                                   // for as many threads
 constexpr i64 kTilesAhead = 2;          // of an update's arrays: about what another core takes to hand a line over
 constexpr i64 kTilesInPlace = 24;       // that read b where it is, if panels are wide,
 constexpr i64 kWideRow = 64;            // which takes four lines,
@@ -151,13 +152,15 @@ void lay_grid(Plan& s, i64 columns, double work_per_row) {
   s.n_inner = M > 4 * s.p.N;
 }
 
-// Units whose rows of sums are long enough to skip zeros.
-void lay_coarse_grid(Plan& s) {
-  s.nb = min_of(s.panels.count(), max_of(kCoarseColumns / (s.nv * kLanes), 1));
-  s.n_blocks = ceil_div(s.panels.count(), s.nb);
-  s.mb = min_of(s.p.M, ceil_div(kCoarseWork / (kCoarseColumns * s.p.K) + 1, s.mr) * s.mr);
-  s.mb = max_of(s.mb, ceil_div(ceil_div(s.p.M, max_of(1, kMostUnits / s.n_blocks)), s.mr) * s.mr);
-  s.m_blocks = ceil_div(s.p.M, s.mb);
+// Units whose rows of sums are long enough to skip zeros; with rows enough to copy a block of b for, where there are many.
+NACRE_CALLED void lay_coarse_grid(Plan& s) {
+  const i64 least = s.p.a_m == 1 ? 1 : kCoarseRows, rows = max_of(kCoarseWork / (kCoarseColumns * s.p.K) + 1, least);
+  const i64 nb = min_of(s.panels.count(), max_of(kCoarseColumns / (s.nv * kLanes), 1));
+  const i64 n_blocks = ceil_div(s.panels.count(), nb);
+  const i64 fewest = ceil_div(s.p.M, max_of(1, kMostUnits / n_blocks));
+  const i64 mb = min_of(s.p.M, ceil_div(max_of(rows, fewest), s.mr) * s.mr), m_blocks = ceil_div(s.p.M, mb);
+  if (s.p.a_m != 1 && n_blocks * m_blocks < kManyUnits) return;
+  s.nb = nb, s.n_blocks = n_blocks, s.mb = mb, s.m_blocks = m_blocks;
   s.n_inner = false;
 }
 
@@ -243,7 +246,7 @@ Plan make_plan(const Product& product) {
   }
   s.skips_zeros = kSkipsZeros && s.form == Form::rows && p.K >= kPaysSkipping && p.N >= kFewestVectors * kLanes &&
                   p.M * p.N < kStreamed;
-  if (s.skips_zeros && p.a_m == 1 && p.M > s.mb) lay_coarse_grid(s);
+  if (s.skips_zeros && p.M > s.mb) lay_coarse_grid(s);
   s.k_outer = copies_a || (p.K >= p.N && !s.asks_blocks && !s.asks_a && !p.whole);
   return s;
 }

@@ -12,22 +12,24 @@ namespace nacre::NACRE_ISA {
 namespace {
 
 constexpr bool kSkipsZeros = kLanes >= 8;
-constexpr i64 kSparseSteps = 32;                        // of k at a time, a bit each
+constexpr i64 kMostSteps = 64;                          // of k at a time, a bit each,
+constexpr i64 kFarWidth = 8 * kLanes;                   // or half as many, with longer rows, for L1 to hold them
 constexpr int kSparseVectors = kLanes == 16 ? 16 : 12;  // of a row of sums, at most: all in registers,
 constexpr int kFewestVectors = 4;                       // and at least, or finding steps takes longer than adding
 constexpr i64 kSparseWidth = kSparseVectors * kLanes;
 constexpr i64 kSparseRows = 32;  // of sums at a time; where they go on over cuts of k, as many
-constexpr i64 kSparseSums = 128 * kSparseWidth, kManySparseRows = 512;    // as fit in here
-constexpr i64 kSparseFloats = kSparseSteps * kSparseWidth + kSparseSums;  // of the workspace
-constexpr i64 kPaysSkipping = 24;                                         // steps of k
+constexpr i64 kSparseSums = 128 * kSparseWidth, kManySparseRows = 512;  // as fit in here
+constexpr i64 kSparseBlock = max_of(kMostSteps * kFarWidth, kMostSteps / 2 * kSparseWidth);
+constexpr i64 kSparseFloats = kSparseBlock + kSparseSums;  // of the workspace
+constexpr i64 kPaysSkipping = 24;                          // steps of k
 
 // sums(i, :) = the sum over k of factor(i, k) v(k, :), where the bit k of steps[i] is set.
 struct SparseCall {
   i64 rows;
   const float* factors;
   i64 factors_i, factors_k;  // factor(i, k) = factors[i * factors_i + k * factors_k]
-  const u32* steps;
-  u32 all;         // bits of the steps that there are
+  const u64* steps;
+  u64 all;         // bits of the steps that there are
   const float* v;  // row after row, each as wide as the sums
   float* sums;
   i64 sums_row;
@@ -43,7 +45,7 @@ void run_sparse(const SparseCall& call) {
   for (i64 i = 0; i < c.rows; ++i) {
     const float* factors = c.factors + i * c.factors_i;
     float* sums = c.sums + i * c.sums_row;
-    for (u32 steps = c.steps[i];; steps = c.all) {
+    for (u64 steps = c.steps[i];; steps = c.all) {
       Vec sum[1][NV];
       NACRE_UNROLL
       for (int j = 0; j < NV; ++j) sum[0][j] = zero();
@@ -51,8 +53,8 @@ void run_sparse(const SparseCall& call) {
         NACRE_UNROLL
         for (int j = 0; j < NV; ++j) sum[0][j] = load(sums + j * kLanes);
       }
-      for (u32 left = steps; left != 0; left &= left - 1) {
-        const i64 k = __builtin_ctz(left);
+      for (u64 left = steps; left != 0; left &= left - 1) {
+        const i64 k = __builtin_ctzll(left);
         const Vec x = set1(factors[k * c.factors_k]);
         const float* v = c.v + k * (NV * kLanes);
         NACRE_UNROLL
@@ -76,13 +78,13 @@ void run_sparse(const SparseCall& call) {
 
 using SparseRun = void (*)(const SparseCall&);
 struct SparseRuns {
-  SparseRun at[kSparseVectors + 1] = {};
+  SparseRun at[kSparseVectors + 1] = {};  // even widths
 };
 template <int NV>
 constexpr void add_sparse(SparseRuns& t) {
   if constexpr (NV >= kFewestVectors) {
     t.at[NV] = &run_sparse<NV>;
-    add_sparse<NV - 1>(t);
+    add_sparse<NV - 2>(t);
   }
 }
 constexpr SparseRuns sparse_runs() {
@@ -96,29 +98,37 @@ constexpr SparseRuns kSparseRuns = sparse_runs();
 NACRE_CALLED double density(const float* x, i64 row, i64 rows, i64 n) {
   const i64 looked = min_of(n, 256);
   i64 count = 0;
-  for (int r = 0; r < 4; ++r)
+  NACRE_ROLLED
+  for (int r = 0; r < 4; ++r) {
+    NACRE_ROLLED
     for (i64 i = 0; i < looked; i += kLanes)
       count += __builtin_popcount(bits(ne(load(x + rows * r / 4 * row + i, looked - i), zero())));
+  }
   return static_cast<double>(count) / static_cast<double>(4 * looked);
 }
 
 // Which steps count for some rows of a.
-NACRE_CALLED void find_steps(const float* a, i64 a_m, i64 a_k, i64 rows, i64 steps, u32* to) {
+NACRE_CALLED void find_steps(const float* a, i64 a_m, i64 a_k, i64 rows, i64 steps, u64* to) {
   if (a_k == 1) {
     for (i64 i = 0; i < rows; ++i) {
-      u32 found = 0;
-      for (i64 k = 0; k < steps; k += kLanes) found |= bits(ne(load(a + i * a_m + k, steps - k), zero())) << k;
+      u64 found = 0;
+      for (i64 k = 0; k < steps; k += kLanes) found |= u64{bits(ne(load(a + i * a_m + k, steps - k), zero()))} << k;
       to[i] = found;
     }
     return;
   }
   for (i64 i = 0; i < rows; i += kLanes) {
-    VecI found = set1i(0);
-    for (i64 k = 0; k < steps; ++k) {
-      const Mask m = ne(load(a + k * a_k + i, rows - i), zero());
-      found = select(m, found | set1i(static_cast<i32>(1u << k)), found);
+    u32 half[2][kLanes];
+    for (int h = 0; h < 2; ++h) {
+      VecI found = set1i(0);
+      NACRE_ROLLED
+      for (i64 k = 32 * h; k < min_of(steps, 32 * h + 32); ++k) {
+        const Mask m = ne(load(a + k * a_k + i, rows - i), zero());
+        found = select(m, found | set1i(static_cast<i32>(1u << (k - 32 * h))), found);
+      }
+      store(reinterpret_cast<i32*>(half[h]), found);
     }
-    store(reinterpret_cast<i32*>(to) + i, found, rows - i);
+    for (i64 l = 0; l < min_of(kLanes, rows - i); ++l) to[i + l] = half[0][l] | u64{half[1][l]} << 32;
   }
 }
 
@@ -143,32 +153,34 @@ NACRE_CALLED void put_rows(const float* sums, i64 width, i64 rows, i64 n, float*
   }
 }
 
-// Cycles for `steps` steps of k of one row of sums, beside those of the tiles.
+// Cycles for `steps` steps of k of a row of sums, beside those of the tiles.
 bool pays_skipping(double density, i64 vectors, i64 steps, i64 rows) {
   const double nv = static_cast<double>(vectors), k = static_cast<double>(steps);
   const double copying = 1.2 * k * nv / static_cast<double>(rows), finding = 0.5 * k / kLanes * 4 + 10;
-  return density * k * (nv + 1) / 2 + 1.5 * nv + copying + finding < 0.92 * k * nv / 2;
+  const double step = nv < 7 ? 4 : (nv + 1) / 2;  // what a sum waits for the one before, or loads
+  return density * k * step + 1.5 * nv + copying + finding < 0.92 * k * nv / 2;
 }
 
 // Columns n0..n1 of rows m0..m1 of c, if that pays; `workspace` takes kSparseFloats.
 NACRE_CALLED bool sparse_rectangle(const Product& p, const Operands& at, float* workspace, i64 m0, i64 m1, i64 n0,
                                    i64 n1) {
   const float* a = at.a + m0 * p.a_m;
-  const i64 vectors = ceil_div(n1 - n0, kLanes), pieces = ceil_div(vectors, kSparseVectors), rows = m1 - m0;
-  if (vectors < kFewestVectors || rows < 4) return false;
+  const i64 pairs = ceil_div(n1 - n0, 2 * kLanes), pieces = ceil_div(2 * pairs, kSparseVectors), rows = m1 - m0;
+  if (2 * pairs < kFewestVectors * pieces || rows < 4) return false;
   const double some = p.a_k == 1 ? density(a, p.a_m, rows, p.K) : density(a, p.a_k, p.K, rows);
-  const bool cut = p.K > kSparseSteps;  // a block of b is copied for each block of rows
-  const i64 many = min_of(kManySparseRows, kSparseSums / (ceil_div(vectors, pieces) * kLanes));
-  const i64 block = cut ? many : kSparseRows;
-  if (!pays_skipping(some, vectors / pieces, min_of(p.K, kSparseSteps), cut ? min_of(rows, many) : rows)) return false;
+  const i64 widest = ceil_div(pairs, pieces) * 2 * kLanes, depth = widest > kFarWidth ? kMostSteps / 2 : kMostSteps;
+  const bool cut = p.K > depth;  // a block of b is copied for each block of rows
+  const i64 block = cut ? min_of(kManySparseRows, kSparseSums / widest) : kSparseRows;
+  if (!pays_skipping(some, 2 * pairs / pieces, min_of(p.K, depth), cut ? min_of(rows, block) : rows)) return false;
   const Update* update = at.finish.update;
   const bool simple = update && !update->decays && (update->rule == Rule::sgd || update->rule == Rule::momentum);
   const bool finishes = update || at.finish.bias || at.finish.relu || at.finish.mask;
 
-  float *near = workspace, *memory = near + kSparseSteps * kSparseWidth;
-  u32 steps[kManySparseRows];
+  float *near = workspace, *memory = near + kSparseBlock;
+  u64 steps[kManySparseRows];
   for (i64 piece = 0; piece < pieces; ++piece) {
-    const i64 first = vectors * piece / pieces, nv = vectors * (piece + 1) / pieces - first, n = n0 + first * kLanes;
+    const i64 first = pairs * piece / pieces, nv = 2 * (pairs * (piece + 1) / pieces - first);
+    const i64 n = n0 + first * 2 * kLanes;
     const i64 width = nv * kLanes, wide = min_of(width, n1 - n);
     const bool whole = wide == width, straight = !finishes && whole;
     bool finite = true;
@@ -176,11 +188,11 @@ NACRE_CALLED bool sparse_rectangle(const Product& p, const Operands& at, float* 
       const i64 count = min_of(block, m1 - m), to = m * p.c_m + n;
       float* sums = straight ? at.c + to : memory;
       bool updated = false;
-      for (i64 k = 0; k < p.K; k += kSparseSteps) {
-        const i64 kc = min_of(kSparseSteps, p.K - k);
+      for (i64 k = 0; k < p.K; k += depth) {
+        const i64 kc = min_of(depth, p.K - k);
         const float* factors = at.a + m * p.a_m + k * p.a_k;
         if (m == m0 || cut) finite = copy_finite(at.b + k * p.b_k + n, p.b_k, kc, wide, width, near);
-        const u32 all = static_cast<u32>((u64{1} << kc) - 1);
+        const u64 all = ~u64{0} >> (64 - kc);
         if (finite) find_steps(factors, p.a_m, p.a_k, count, kc, steps);
         for (i64 i = 0; i < count && !finite; ++i) steps[i] = all;
         updated = simple && nv % 4 == 0 && whole && k + kc == p.K;
@@ -188,10 +200,10 @@ NACRE_CALLED bool sparse_rectangle(const Product& p, const Operands& at, float* 
                             updated ? update : nullptr, to, p.c_m});
       }
       if (straight || updated) continue;
-      if (update)
-        update::from_memory(*update, sums, static_cast<int>(count), static_cast<int>(nv), to, p.c_m,
-                            kLanes - (width - wide));
-      else put_rows(sums, width, count, wide, at.c + to, p.c_m, finish_at(at.finish, m, n));
+      if (!update) put_rows(sums, width, count, wide, at.c + to, p.c_m, finish_at(at.finish, m, n));
+      for (i64 i = 0; i < count && update; ++i)
+        update::from_memory(*update, sums + i * width, 1, static_cast<int>(ceil_div(wide, kLanes)), to + i * p.c_m,
+                            p.c_m, wide - (wide - 1) / kLanes * kLanes);
     }
   }
   return true;

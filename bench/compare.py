@@ -24,7 +24,7 @@ import sys
 import time
 from typing import Any, NamedTuple
 
-from workloads import EPOCH, INFERENCE, ONE_ROW, TRAINING, Network
+from workloads import DIGITS, EPOCH, INFERENCE, ONE_ROW, TRAINING, Network
 
 
 class Task(NamedTuple):
@@ -47,7 +47,7 @@ TASKS = {
         "infer",
     ),
     "predict": Task({ONE_ROW.name: ONE_ROW}, ("nacre", "keras-tf", "keras-jax"), "predict"),
-    "epoch": Task({EPOCH.name: EPOCH}, ("nacre", "keras-tf", "keras-jax", "jax", "torch"), "epoch"),
+    "epoch": Task({n.name: n for n in (EPOCH, DIGITS)}, ("nacre", "keras-tf", "keras-jax", "jax", "torch"), "epoch"),
     "start": Task(
         {n: TRAINING[n] for n in ("mlp-32", "cnn2-128")},
         ("nacre", "torch", "torch-compile", "jax", "keras-tf", "keras-jax"),

@@ -27,6 +27,7 @@ class Network:
     rows: int = 0  # of a whole epoch
     extra: tuple[int, ...] = ()  # shape of one sample of a second input
     words: int = 0  # the samples are tokens below this
+    zeros: float = 0.0  # part of the input that is 0
     nodes: list[tuple[str, str, tuple[str, ...], dict[str, Any]]] = field(default_factory=list)
 
     def add(self, kind: str, *inputs: str, **settings: Any) -> str:
@@ -40,6 +41,8 @@ class Network:
             xs = [rng.integers(0, self.words, (rows, *self.shape)).astype(np.int32)]
         else:
             xs = [rng.standard_normal((rows, *self.shape), np.float32)]
+            if self.zeros:
+                xs[0] *= rng.random(xs[0].shape, np.float32) >= self.zeros
         if self.extra:
             xs.append(rng.standard_normal((rows, *self.extra), np.float32))
         if self.loss == "mse":
@@ -243,3 +246,4 @@ TRAINING = {
 INFERENCE = {n.name: n for n in (resnet50(1), resnet50(8), mobilenet_v2(1), mobilenet_v2(8))}
 ONE_ROW = mlp(1)
 EPOCH = replace(mlp(32), metrics=("accuracy",), rows=60_000)
+DIGITS = replace(EPOCH, name="mlp-32-digits", zeros=0.8)  # as many as pictures of digits have

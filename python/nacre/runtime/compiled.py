@@ -23,6 +23,7 @@ from nacre.passes.epilogue import move_into_epilogues
 from nacre.passes.fold import fold
 from nacre.passes.fuse import fuse
 from nacre.passes.layout import layout
+from nacre.passes.likelihood import shorten_likelihoods
 from nacre.passes.lower import lower
 from nacre.passes.normalize import normalize
 from nacre.passes.pack import pack
@@ -59,6 +60,7 @@ class Plan:
         graph.outputs = [graph.symbol(_output(graph, value)) for value in flat if value is not None]
         dump(graph, "as traced")
         simplify(graph)
+        shorten_likelihoods(graph)
         adjoin(graph)
         widen(graph)
         dump(graph, "simplify")

@@ -3,9 +3,13 @@
 import numpy as np
 
 from nacre import ops
+from nacre.core import trace
 from nacre.core.autodiff import GradientTape
+from nacre.core.graph import Graph
+from nacre.core.spec import Spec
 from nacre.core.tensor import Tensor
 from nacre.core.variable import Variable
+from nacre.passes.simplify import simplify
 from nacre.runtime.compiled import CompiledFunction
 
 RNG = np.random.default_rng(3)
@@ -47,3 +51,19 @@ def test_what_is_not_finite_times_zero_is_computed():
     x = RNG.standard_normal((2, 3)).astype("float32")
     np.testing.assert_array_equal(CompiledFunction(lambda x: 0.0 - x)(x).numpy(), -x)
     assert np.isnan(CompiledFunction(lambda x: ops.matmul(ops.zeros_like(x), bad))(x).numpy()).all()
+
+
+def test_a_mask_joined_with_itself_is_that_mask():
+    def both(x):
+        mask, number = x > 0, ops.abs(x)
+        mask = ops.logical_and(ops.logical_or(mask, mask), mask)
+        return [ops.where(mask, x, number), ops.maximum(number, number), ops.logical_or(x, x)]
+
+    x = RNG.standard_normal((3, 5)).astype("float32")
+    for eager, y in zip(both(Tensor.of(x)), CompiledFunction(both)(x)):
+        np.testing.assert_array_equal(y.numpy(), eager.numpy())
+    graph = Graph()
+    with trace.tracing(graph), trace.no_tapes():
+        graph.outputs = [graph.symbol(s) for s in both(graph.add_input(Spec((3, 5), "float32")))]
+    simplify(graph)
+    assert [type(node.op).__name__ for node in graph.nodes] == ["Gt", "Abs", "Select", "LogicalOr"]

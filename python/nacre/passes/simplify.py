@@ -11,7 +11,9 @@ from nacre.core import trace
 from nacre.core.graph import Graph, Node
 from nacre.core.op import run
 from nacre.core.tensor import Symbol, Tensor
-from nacre.ops.elementwise import Add, BroadcastTo, Cast, Copy, Mul, StopGradient, Sub
+from nacre.ops.elementwise import (
+    Add, BroadcastTo, Cast, Copy, LogicalAnd, LogicalOr, Max, Min, Mul, StopGradient, Sub,
+)  # fmt: skip
 from nacre.ops.movement import Reshape
 from nacre.ops.products import MatMul
 
@@ -94,6 +96,8 @@ def _identity(node: Node) -> Symbol | None:
     op, y = node.op, node.outputs[0]
     if isinstance(op, (Copy, StopGradient)) or (isinstance(op, (Cast, BroadcastTo)) and node.inputs[0].spec == y.spec):
         return node.inputs[0]
+    if isinstance(op, (LogicalAnd, LogicalOr, Max, Min)) and node.inputs[0] is node.inputs[1]:  # a mask and itself
+        return node.inputs[0] if node.inputs[0].spec == y.spec else None
     neutral = 1 if isinstance(op, Mul) else 0 if isinstance(op, (Add, Sub)) else None
     if neutral is not None:
         a, b = node.inputs

@@ -4,6 +4,7 @@
 #include "kernels/concat.h"
 #include "kernels/conv2d.h"
 #include "kernels/conv2d_pool.h"
+#include "kernels/conv2d_sparse.h"
 #include "kernels/conv2d_winograd.h"
 #include "kernels/dense.h"
 #include "kernels/dense_map.h"

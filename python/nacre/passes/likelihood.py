@@ -1,5 +1,5 @@
-"""Losses that are told probabilities, not logits, divide each row by its sum before the logarithm. Behind a softmax that
-sum is 1, and so the gradient needs neither it nor, where one class of a row counts, zeros around that class's share."""
+"""Losses that are told probabilities, not logits, divide each row by its sum before the logarithm. Behind a softmax
+that sum is 1, and so the gradient needs neither it nor, where one class of a row counts, zeros around its share."""
 
 from __future__ import annotations
 
@@ -37,7 +37,11 @@ class _Walk:
 
     def take(self, node: Node) -> None:
         node.inputs = tuple([self.now(s) for s in node.inputs])
-        if isinstance(node.op, Div) and id(node.inputs[1]) in self._sums and node.inputs[0].spec == node.outputs[0].spec:
+        if (
+            isinstance(node.op, Div)
+            and id(node.inputs[1]) in self._sums
+            and node.inputs[0].spec == node.outputs[0].spec
+        ):
             self._replaced[id(node.outputs[0])] = node.inputs[0]
             return
         self.nodes.append(node)
@@ -92,7 +96,7 @@ def _normalizes(node: Node) -> list[Symbol]:
     """The sum of a softmax's rows, if the node divides these rows, or some numbers of each, by it."""
     x, total = node.inputs
     summed = _input_of(total, SumTo)
-    if summed is None or total.shape != (*summed.shape[:-1], 1) or total.node.op.scale != 1:
+    if summed is None or total.node is None or total.node.op.scale != 1 or total.shape != (*summed.shape[:-1], 1):
         return []
     p = _rows(summed)
     return [total] if p.node is not None and isinstance(p.node.op, Softmax) and _picked(x)[0] is p else []

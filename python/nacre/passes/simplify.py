@@ -12,7 +12,17 @@ from nacre.core.graph import Graph, Node
 from nacre.core.op import run
 from nacre.core.tensor import Symbol, Tensor
 from nacre.ops.elementwise import (
-    Add, BroadcastTo, Cast, Copy, LogicalAnd, LogicalOr, Max, Min, Mul, StopGradient, Sub,
+    Add,
+    BroadcastTo,
+    Cast,
+    Copy,
+    LogicalAnd,
+    LogicalOr,
+    Max,
+    Min,
+    Mul,
+    StopGradient,
+    Sub,
 )  # fmt: skip
 from nacre.ops.movement import Reshape
 from nacre.ops.products import MatMul
@@ -71,13 +81,13 @@ def _spreads(node: Node) -> bool:
     return isinstance(node.op, BroadcastTo) and node.outputs[0].spec.size > 1
 
 
-def _repeats(s: Symbol, number: float) -> Symbol | None:
+def repeats(s: Symbol, number: float) -> Symbol | None:
     """The constant of one element that `s` repeats, if that is `number`."""
     if s.kind == "constant":
         return s if s.spec.size == 1 and s.payload.flat[0] == number else None
     if s.node is None or not isinstance(s.node.op, (BroadcastTo, Reshape)):
         return None
-    return _repeats(s.node.inputs[0], number)
+    return repeats(s.node.inputs[0], number)
 
 
 def _vanish(node: Node) -> None:
@@ -85,7 +95,7 @@ def _vanish(node: Node) -> None:
     if not isinstance(node.op, MatMul):
         return
     for a, b in (node.inputs, node.inputs[::-1]):
-        nothing = _repeats(a, 0)
+        nothing = repeats(a, 0)
         if nothing is not None and not nothing.shape and b.kind == "constant" and bool(np.isfinite(b.payload).all()):
             node.op, node.inputs = BroadcastTo(node.outputs[0].shape), (nothing,)
             return
@@ -101,8 +111,8 @@ def _identity(node: Node) -> Symbol | None:
     neutral = 1 if isinstance(op, Mul) else 0 if isinstance(op, (Add, Sub)) else None
     if neutral is not None:
         a, b = node.inputs
-        if a.spec == y.spec and _repeats(b, neutral) is not None:
+        if a.spec == y.spec and repeats(b, neutral) is not None:
             return a
-        if b.spec == y.spec and _repeats(a, neutral) is not None and not isinstance(op, Sub):
+        if b.spec == y.spec and repeats(a, neutral) is not None and not isinstance(op, Sub):
             return b
     return None

@@ -31,6 +31,7 @@ from nacre.passes.pooled import fuse_pooled_convolutions
 from nacre.passes.remake import remake
 from nacre.passes.reshapes import reshape_later
 from nacre.passes.simplify import remove_dead, simplify
+from nacre.passes.sparse import skip_zeros
 from nacre.passes.strips import strips
 from nacre.passes.sums import absorb_into_sums
 from nacre.passes.surround import absorb_padding, absorb_sums
@@ -61,6 +62,7 @@ class Plan:
         dump(graph, "as traced")
         simplify(graph)
         shorten_likelihoods(graph)
+        skip_zeros(graph)
         adjoin(graph)
         widen(graph)
         dump(graph, "simplify")

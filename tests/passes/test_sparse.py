@@ -24,6 +24,10 @@ def dilated(x, w, b):
     return -ops.max(ops.conv(x, w, dilation_rate=2, padding="same") + b, axis=(1, 2), keepdims=True)
 
 
+def pooled(x, w, b):
+    return ops.max(ops.max_pool(ops.relu(ops.conv(x, w, padding="same") + b), 2), axis=(1, 2))
+
+
 def of_few(x, w, b):
     y = ops.conv(x, w, strides=4, padding="same") + b
     return ops.max(y, axis=(1, 2))
@@ -34,7 +38,7 @@ def read_twice(x, w, b):
     return ops.max(y, axis=(1, 2)) + ops.mean(y, axis=(1, 2))
 
 
-CASES = {image: True, strided: True, dilated: True, of_few: False, read_twice: False}
+CASES = {image: True, strided: True, dilated: True, pooled: True, of_few: False, read_twice: False}
 
 
 def gradients(fn, x, w, b):

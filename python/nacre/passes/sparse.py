@@ -10,6 +10,7 @@ from nacre.ops.convolution import Conv2DGradW, Conv2DGradX
 from nacre.ops.convolution_sparse import Conv2DSparseGradW, Conv2DSparseGradX
 from nacre.ops.elementwise import Add, Cast, Div, Eq, Mul, Neg, ReluGrad, Select
 from nacre.ops.movement import Reshape, Transpose
+from nacre.ops.pooling import MaxPool2DGradX
 from nacre.ops.reduction import MaxTo
 from nacre.passes.simplify import repeats
 
@@ -40,7 +41,7 @@ def _is_sparse(node: Node, sparse: set[int]) -> bool:
     op, shape = node.op, node.outputs[0].shape
     if isinstance(op, Eq):
         return any(_is_top(a, b) for a, b in (node.inputs, node.inputs[::-1]))
-    if isinstance(op, (Cast, Reshape, ReluGrad, Neg, Div)):
+    if isinstance(op, (Cast, Reshape, ReluGrad, Neg, Div, MaxPool2DGradX)):
         return id(node.inputs[0]) in sparse
     if isinstance(op, Mul):
         return any(id(s) in sparse and s.shape == shape for s in node.inputs)

@@ -285,3 +285,17 @@ def test_positions_may_have_any_whole_dtype(dtype: str) -> None:
     assert [a.tolist() for a in ops.unravel_index(at, (2, 2))] == [[0, 0], [1, 0]]
     loss = ops.sparse_categorical_crossentropy(at, np.float32([[0.5, 0.5], [0.25, 0.75]]))
     np.testing.assert_allclose(loss, -np.log([0.5, 0.25]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (300, 64), (7,), (0, 3), (4, 0)], ids=str)
+def test_a_scatter_along_one_axis_adds_in_the_order_of_its_positions(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(5)
+    at = rng.integers(-shape[0] - 2, shape[0] + 3, 200).astype("int32")
+    given = rng.standard_normal((200, *shape[1:])).astype("float32")
+    want = np.zeros(shape, "float32")
+    for i, row in zip(at, given):
+        if -shape[0] <= i < shape[0]:
+            want[i] += row
+    np.testing.assert_array_equal(ops.scatter(at[:, None], given, shape).numpy(), want)
+    add = CompiledFunction(lambda index, updates: ops.scatter(index, updates, shape))
+    assert "scatter_nd" not in [row["kernel"] for row in add.profile(at[:, None], given, repeats=1)]

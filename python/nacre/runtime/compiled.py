@@ -35,6 +35,7 @@ from nacre.passes.sparse import skip_zeros
 from nacre.passes.strips import strips
 from nacre.passes.sums import absorb_into_sums
 from nacre.passes.surround import absorb_padding, absorb_sums
+from nacre.passes.tables import multiply_tables
 from nacre.passes.widen import widen
 from nacre.runtime.writer import build_program
 
@@ -63,6 +64,7 @@ class Plan:
         simplify(graph)
         shorten_likelihoods(graph)
         skip_zeros(graph)
+        multiply_tables(graph)
         adjoin(graph)
         widen(graph)
         dump(graph, "simplify")

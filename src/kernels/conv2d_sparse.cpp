@@ -7,7 +7,6 @@ namespace nacre::NACRE_ISA {
 namespace {
 
 constexpr i64 kOutputs = 8;  // of a unit
-constexpr i64 kLooked = 16;  // outputs that are looked at together
 
 // y += a x
 NACRE_ALWAYS void add_times(float a, const float* x, float* y, i64 n) {
@@ -34,42 +33,34 @@ NACRE_ALWAYS void each_run(const Conv2DShape& s, i64 oh, i64 ow, F f) {
 // f(o, dy) for the outputs of a pixel that count.
 template <class F>
 NACRE_ALWAYS void each_share(const float* dy, i64 begin, i64 end, F f) {
-  for (i64 first = begin; first < end; first += kLooked) {
-    const i64 n = min_of(kLooked, end - first);
-    u32 some = 0;
-    for (i64 k = 0; k < n; ++k) {
-      u32 bits;
-      __builtin_memcpy(&bits, dy + first + k, 4);
-      some |= bits;
+  for (i64 o = begin; o < end; o += kLanes) {
+    u32 left = bits(ne(load(dy + o, min_of(kLanes, end - o)), set1(0.0f)));
+    for (; left; left &= left - 1) {
+      const i64 at = o + __builtin_ctz(left);
+      f(at, dy[at]);
     }
-    if (some << 1 == 0) continue;
-    for (i64 o = first; o < first + n; ++o)
-      if (dy[o] != 0) f(o, dy[o]);
   }
 }
 
-Facts facts_of(const Conv2DShape& s) {
+Facts facts_of(const Conv2DShape& s, bool of_weights) {
   Facts f = conv2d_grad_x_facts(s);
-  if (!f.error && (s.G != 1 || s.bias || s.act || s.residual || s.ldx || s.ldy))
+  if (!f.error && (s.G != 1 || s.bias || s.act || s.residual || s.ldx || s.ldy)) {
     f.error = "only a plain convolution can be sparse";
+  }
+  if (f.error) return f;
+  const Count dy = f.extent[0], w = f.extent[1], x = f.extent[5];
+  f.extent[0] = of_weights ? x : dy;
+  f.extent[1] = of_weights ? dy : w;
+  f.extent[2] = of_weights ? w : x;
+  f.extent[5] = Count(0);
   f.scratch = 0;
-  f.units = 0;
+  f.units = f.extent[2].value() == 0 ? 0 : of_weights ? ceil_div(s.O, kOutputs) : s.N;
   return f;
 }
 
 }  // namespace
 
-Facts conv2d_sparse_grad_w_facts(const Conv2DShape& s) {
-  const Facts dense = facts_of(s);
-  Facts f = dense;
-  if (f.error) return f;
-  for (Count& extent : f.extent) extent = Count(0);
-  f.extent[0] = dense.extent[5];
-  f.extent[1] = dense.extent[0];
-  f.extent[2] = dense.extent[1];
-  f.units = dense.extent[1].value() > 0 ? ceil_div(s.O, kOutputs) : 0;
-  return f;
-}
+Facts conv2d_sparse_grad_w_facts(const Conv2DShape& s) { return facts_of(s, true); }
 
 void conv2d_sparse_grad_w(const Conv2DShape& s, Slice units, const float* x, const float* dy, float* dw) {
   const i64 begin = units.begin * kOutputs, end = min_of(units.end * kOutputs, s.O);
@@ -92,15 +83,7 @@ void conv2d_sparse_grad_w(const Conv2DShape& s, Slice units, const float* x, con
   }
 }
 
-Facts conv2d_sparse_grad_x_facts(const Conv2DShape& s) {
-  const Facts dense = facts_of(s);
-  Facts f = dense;
-  if (f.error) return f;
-  f.extent[2] = dense.extent[5];
-  f.extent[3] = f.extent[4] = f.extent[5] = Count(0);
-  f.units = dense.extent[5].value() > 0 ? s.N : 0;
-  return f;
-}
+Facts conv2d_sparse_grad_x_facts(const Conv2DShape& s) { return facts_of(s, false); }
 
 void conv2d_sparse_grad_x(const Conv2DShape& s, Slice units, const float* dy, const float* w, float* dx) {
   const i64 window = s.KH * s.KW * s.C, image = s.H * s.W * s.C;

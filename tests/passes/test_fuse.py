@@ -191,3 +191,19 @@ WHOLE = {
 def test_whole_numbers_in_and_out_have_fractions_between(case, dtype):
     x = np.array([0, 1, 2, 3], dtype)
     np.testing.assert_array_equal(CompiledFunction(WHOLE[case])(x), WHOLE[case](Tensor(x)))
+
+
+def test_zeros_keep_their_sign_in_programs():
+    x = np.float32([-1.0, 1.0])
+    for zero in (0.0, -0.0):
+        y = CompiledFunction(lambda x, zero=zero: arithmetic.arctan2(zero, x) * 2.0)(x)
+        np.testing.assert_allclose(y, np.arctan2(zero, x) * 2.0, rtol=1e-6)
+
+
+def test_the_negative_of_a_truth_value_is_a_number_alone_and_in_a_chain():
+    def fn(x):
+        return arithmetic.cast(arithmetic.negative(x), "uint8")
+
+    x = np.array([True, False])
+    np.testing.assert_array_equal(fn(x), CompiledFunction(fn)(x))
+    assert arithmetic.negative(x).dtype == "int32"

@@ -201,7 +201,7 @@ logical_and = _binary(e.LogicalAnd, "logical_and", "Whether both are true (not z
 logical_or = _binary(e.LogicalOr, "logical_or", "Whether one is true (not zero): bool.")
 logical_xor = _binary(e.LogicalXor, "logical_xor", "Whether exactly one is true (not zero): bool.")
 
-negative = _unary(e.Neg, "negative", "-x.")
+negative = _unary_number(e.Neg, "negative", "-x.")
 absolute = abs = _unary(e.Abs, "absolute", "The absolute value of x.")
 sign = _unary(e.Sign, "sign", "-1, 0 or 1 by the sign of x; NaN stays.")
 square = _unary_number(e.Square, "square", "x * x.")

@@ -70,8 +70,13 @@ def columns_of_map(inputs: int, outputs: int, shape: Sequence[int]) -> tuple[boo
 
 
 # A step of an elementwise program: the name of the instruction and its arguments. An argument is a number below
-# `inputs` for an input, `inputs + i` for the result of step i, or ("const", number).
+# `inputs` for an input, `inputs + i` for the result of step i, or `const(number)`.
 Step = tuple[str, tuple[Any, ...]]
+
+
+def const(number: float | None) -> Any:
+    """`number` as an argument of a step; -0.0 equals 0.0, and has to be told from it."""
+    return ("const", number, "-") if number == 0 and math.copysign(1, number) < 0 else ("const", number)
 
 
 def lower_elementwise(

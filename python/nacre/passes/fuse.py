@@ -20,6 +20,7 @@ from nacre.ops.lowering import (
     MOST_STEPS,
     Step,
     columns_of_map,
+    const,
     domain_of,
     lower_elementwise,
     shared_rows,
@@ -135,7 +136,7 @@ class _Fuser:
             if len(members) == 1:
                 return members[0]
             inputs = every[:1]  # kernels take at least one input
-        numbers: dict[int, Any] = {id(s): ("const", literal(s)) for s in every}
+        numbers: dict[int, Any] = {id(s): const(literal(s)) for s in every}
         numbers.update({id(s): i for i, s in enumerate(inputs)})
         n = len(inputs)
         steps: list[Step] = []

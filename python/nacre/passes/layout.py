@@ -163,7 +163,7 @@ def _side_by_side(parts: list[tuple[_Value, int | None]], whole: _Value) -> bool
     at = parts[0][0].first
     return (
         all(v.whole is larger and v.first - at == first for v, first in parts)
-        and all(_gaps(v.spec, larger) == _gaps(whole.spec, larger) for v, _ in parts)
+        and all(_gaps(v.spec, whole) <= _gaps(v.spec, larger) == _gaps(whole.spec, larger) for v, _ in parts)
         and _readable(whole, larger) and _pays(whole, larger) and not _clashes(whole, larger)
     )  # fmt: skip
 

@@ -200,6 +200,15 @@ def test_zeros_keep_their_sign_in_programs():
         np.testing.assert_allclose(y, np.arctan2(zero, x) * 2.0, rtol=1e-6)
 
 
+def test_the_sum_of_truth_values_is_one_alone_and_in_a_chain():
+    def fn(x):
+        return arithmetic.cast(x + x, "int32") * 3
+
+    x = np.array([True, False])
+    np.testing.assert_array_equal(fn(Tensor(x)), [3, 0])
+    np.testing.assert_array_equal(CompiledFunction(fn)(x), [3, 0])
+
+
 def test_the_negative_of_a_truth_value_is_a_number_alone_and_in_a_chain():
     def fn(x):
         return arithmetic.cast(arithmetic.negative(x), "uint8")

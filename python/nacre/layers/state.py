@@ -370,6 +370,11 @@ class LayerState(Operation):
 
     # --- losses -------------------------------------------------------------------------------------------------------
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without losses of a compiled step, which belong to its trace."""
+        losses = [x for x in self.__dict__.get("_losses", ()) if not isinstance(x, Symbol)]
+        return {**super().__getstate__(), "_losses": losses, "_losses_of": None}
+
     def add_loss(self, loss: Any) -> None:
         """Adds scalar tensors to the loss of the model, until the next call of the outermost layer.
 

@@ -34,6 +34,20 @@ def structure_version() -> int:
     return Structure.version
 
 
+class _Same:
+    """Equal only to what holds the same object, which stays alive so that no other one takes its place."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.value is other.value
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 class LayerState(Operation):
     """The bookkeeping half of a Layer: see `Layer`."""
 
@@ -169,11 +183,11 @@ class LayerState(Operation):
         object.__setattr__(self, "_locked", False)
 
     def _settings(self) -> Any:
-        """What a built-in layer was told to compute, for comparison: plain values, and the identity of others."""
+        """What a built-in layer was told to compute, for comparison."""
         if not type(self).__module__.startswith("nacre."):
             return None
         return [
-            value if isinstance(value, _PLAIN) else id(value)
+            value if isinstance(value, _PLAIN) else _Same(value)
             for name, value in self.__dict__.items()
             if name[0] != "_" or name == "_dtype_policy"
         ]

@@ -340,7 +340,7 @@ class Compilable(Layer):
         return [*map(id, layers)], [*map(id, variables)], frozen, [layer._settings() for layer in layers]
 
     def _settings(self) -> Any:
-        return self.__dict__.get("call")  # the rest of a model is its layers
+        return "call" in self.__dict__  # the rest of a model is its layers
 
     def _notice_changes(self) -> None:
         """Forgets compiled functions that were made for other layers, or when others were trained."""

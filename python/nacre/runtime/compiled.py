@@ -296,9 +296,6 @@ def _walk(x: Any, key: list[Any], arrays: list[np.ndarray[Any, Any]], first: int
             _walk(x[name], key, arrays, first)
     else:
         key += (kind, repr(x) if kind is float and not abs(x) > 0 else x)  # zeros have a sign; no NaN equals another
-            kind,
-            repr(x) if kind is float and not abs(x) > 0 else x,
-        )  # zeros have a sign, and no NaN equals another
 
 
 def dump(graph: Graph, stage: str) -> None:

@@ -1,5 +1,6 @@
 """`model(x)` as one program: the numbers, errors and effects of the layers one by one."""
 
+import contextlib
 import copy
 import pickle
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 import nacre as keras
+from nacre.models import taped_call
 
 layers = keras.layers
 RNG = np.random.default_rng(11)
@@ -65,6 +67,58 @@ def test_weights_layers_and_structure_may_change_between_calls():
     np.testing.assert_array_equal(model(x), doubled)
     model.layers[0].trainable = False
     np.testing.assert_array_equal(model(x), doubled)
+
+
+CHANGES = {
+    "activation": lambda dense, model: setattr(dense, "activation", keras.activations.relu),
+    "rate": lambda dense, model: setattr(model.layers[1], "rate", 0.9),
+    "epsilon": lambda dense, model: setattr(model.layers[2], "epsilon", 0.5),
+    "call": lambda dense, model: setattr(dense, "call", lambda x, **_: keras.ops.zeros((x.shape[0], 4))),
+    "policy": lambda dense, model: setattr(model.layers[2], "dtype_policy", "float64"),
+    "inner call": lambda dense, model: setattr(model.layers[3], "call", lambda x, **_: x + 1.0),
+}
+
+
+@pytest.mark.parametrize("how", CHANGES)
+@pytest.mark.parametrize("training", [False, True])
+def test_settings_that_are_changed_later_count(how, training, monkeypatch):
+    monkeypatch.setattr(taped_call, "PAYS", 2)
+    inner = keras.Sequential([keras.Input((4,)), layers.Dense(4)])
+    model = keras.Sequential(
+        [keras.Input((6,)), layers.Dense(4), layers.Dropout(0.2, seed=1), layers.LayerNormalization(), inner]
+    )
+    x = RNG.standard_normal((8, 6)).astype("float32")
+
+    def call(alone):
+        model.layers[1].seed_generator.state.assign([1, 0])
+        if alone:
+            return np.asarray(layers.Layer.__call__(model, x, training=training))
+        with keras.GradientTape() if training else contextlib.nullcontext():
+            return np.asarray(model(x, training=training))
+
+    before = [call(False) for _ in range(3)]
+    CHANGES[how](model.layers[0], model)
+    after = call(False)
+    np.testing.assert_allclose(after, call(True), rtol=1e-4, atol=1e-5)
+    assert np.array_equal(after, before[-1]) == (how == "rate" and not training)
+
+
+def test_what_training_and_prediction_follow_when_it_changes():
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
+    model.compile("sgd", "mse")
+    x, y = RNG.standard_normal((8, 3)).astype("float32"), np.ones((8, 2), "float32")
+    dense = model.layers[0]
+    model.fit(x, y, verbose=0)
+    dense.kernel.trainable = False
+    kernel, bias = dense.get_weights()
+    model.fit(x, y, verbose=0)
+    assert np.array_equal(kernel, dense.kernel.numpy()) and not np.array_equal(bias, dense.bias.numpy())
+    dense.kernel.trainable = True
+    model.fit(x, y, verbose=0)
+    assert not np.array_equal(kernel, dense.kernel.numpy())
+    assert model.predict(x, verbose=0).min() < 0
+    dense.activation = keras.activations.relu
+    assert model.predict(x, verbose=0).min() >= 0
 
 
 def test_dropout_is_active_in_training_and_gradients_pass():

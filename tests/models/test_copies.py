@@ -135,3 +135,24 @@ def test_a_shallow_copy_shares_weights_and_graph() -> None:
     data = {"a": X, "b": X}
     assert_same(other.predict(data, verbose=0), model.predict(data, verbose=0))
     assert len(model.get_layer("shared")._inbound_nodes) == 3
+
+
+class KeepsWhatItSaw(layers.Layer):
+    """Holds a value of its latest call, which belongs to a trace when that was compiled."""
+
+    def call(self, x: Any) -> Any:
+        self.seen = ops.relu(x @ ops.ones((4, 2)) + 1.0)
+        self.add_loss(ops.mean(self.seen))
+        return x
+
+
+@both
+def test_a_model_whose_steps_were_compiled_is_copied_without_their_traces(how: Callable[[Any], Any]) -> None:
+    regularized = layers.Dense(4, "relu", activity_regularizer="l2")
+    model = keras.Sequential([keras.Input((4,)), regularized, KeepsWhatItSaw(), layers.Dense(2)])
+    model.compile("sgd", "mse")
+    model.fit(X, Y, verbose=0)
+    twin = how(model)
+    assert_same(twin.predict(X, verbose=0), model.predict(X, verbose=0))
+    assert twin.losses == []
+    assert twin.fit(X, Y, verbose=0, shuffle=False).history == model.fit(X, Y, verbose=0, shuffle=False).history

@@ -9,6 +9,7 @@ import pytest
 
 import nacre
 from nacre import Input, Model, ops
+from nacre.core.errors import TracedBranch
 from nacre.core.tensor import Tensor
 from nacre.runtime.compiled import CompiledFunction
 
@@ -127,6 +128,8 @@ def test_counts_per_value() -> None:
     assert ops.bincount([0, 2], weights=[0.5, 2.0]).tolist() == [0.5, 0.0, 2.0]
     assert ops.bincount([[0, 1], [2, 2]]).tolist() == [[1, 1, 0], [0, 0, 2]]
     assert ops.bincount(np.zeros(0, np.int32)).tolist() == []
+    with pytest.raises(TracedBranch):  # an empty result would be wrong in silence
+        CompiledFunction(ops.bincount)(np.array([1, 2, 2]))
     counts, edges = ops.histogram(X, 3)
     np.testing.assert_array_equal(counts, np.histogram(X, 3)[0])
     np.testing.assert_allclose(edges, np.histogram(X, 3)[1])

@@ -181,7 +181,8 @@ def _plain(config):
 
 
 @pytest.mark.parametrize(
-    "name", ["dense_chain", "cnn", "two_inputs", "shared_layer", "residual", "embedding_lstm", "nested"]
+    "name",
+    ["dense_chain", "cnn", "two_inputs", "shared_layer", "residual", "embedding_lstm", "nested", "models_at_the_end"],
 )
 def test_the_older_format_of_keras_is_read(real, tmp_path, name):
     model, x, y = make(real, name)
@@ -194,7 +195,7 @@ def test_the_older_format_of_keras_is_read(real, tmp_path, name):
         np.testing.assert_allclose(two, one, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["dense_chain", "two_inputs", "residual"])
+@pytest.mark.parametrize("name", ["dense_chain", "two_inputs", "residual", "models_at_the_end"])
 def test_the_older_format_is_written_as_keras_reads_it(real, tmp_path, name):
     model, x, y = make(nacre, name)
     steps(model, x, y, 2)

@@ -257,6 +257,17 @@ def nested(keras):
     return keras.Sequential([L.Input((6,)), middle, L.Dense(2)]), [(6,)]
 
 
+def models_at_the_end(keras):
+    """Outputs that models inside make, of which one is called twice."""
+    L = keras.layers
+    a, b = keras.Input((6,)), keras.Input((6,))
+    twice = keras.Model(a, L.Dense(6, activation="tanh")(a), name="twice")
+    once = keras.Model(b, [L.Dense(2)(b), L.Dense(3)(b)], name="once")
+    x = keras.Input((6,))
+    y = twice(x)
+    return keras.Model(x, [y, *once(y), twice(y)]), [(6,)]
+
+
 def residual(keras):
     L = keras.layers
     a = x = keras.Input((8, 8, 4))

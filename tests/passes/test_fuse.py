@@ -139,7 +139,7 @@ def test_variables_that_swap_their_values():
 
 
 def test_fused_is_an_ordinary_op():
-    op = Fused((("exp", (0,)),), (1,), (2,), ("float32",))
+    op = Fused((("exp", (0,)),), (1,), (2,), ("float32",), "elementwise")
     np.testing.assert_allclose(op(Tensor.of([0.0, 1.0])).numpy(), np.exp([0.0, 1.0]), rtol=1e-6)
 
 
@@ -174,3 +174,45 @@ def test_truth_values_join_the_numbers_that_they_come_from():
     x = np.linspace(-3, 9, 21, dtype="float32").reshape(7, 3)
     y = CompiledFunction(between)(x, x + 20)
     np.testing.assert_array_equal(y.numpy(), np.where((x >= 0) & (x <= 6), x + 20, 0))
+
+
+WHOLE = {
+    "a fraction is compared with": lambda x: arithmetic.greater_equal(x, 0.5),
+    "fractions between": lambda x: arithmetic.cast(x, "float32") * 0.3 > 0.5,
+    "rounded in the end": lambda x: arithmetic.cast(arithmetic.cast(x, "float32") * 0.6 + 0.5, "int32"),
+    "truth of a fraction": lambda x: arithmetic.logical_and(x, 0.25),
+    "no number": lambda x: arithmetic.not_equal(x, float("nan")),
+    "float64 between": lambda x: arithmetic.cast(arithmetic.cast(x, "float64") / 3.0 * 3e9, "int64"),
+}
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64", "uint8", "bool"])
+@pytest.mark.parametrize("case", WHOLE)
+def test_whole_numbers_in_and_out_have_fractions_between(case, dtype):
+    x = np.array([0, 1, 2, 3], dtype)
+    np.testing.assert_array_equal(CompiledFunction(WHOLE[case])(x), WHOLE[case](Tensor(x)))
+
+
+def test_zeros_keep_their_sign_in_programs():
+    x = np.float32([-1.0, 1.0])
+    for zero in (0.0, -0.0):
+        y = CompiledFunction(lambda x, zero=zero: arithmetic.arctan2(zero, x) * 2.0)(x)
+        np.testing.assert_allclose(y, np.arctan2(zero, x) * 2.0, rtol=1e-6)
+
+
+def test_the_sum_of_truth_values_is_one_alone_and_in_a_chain():
+    def fn(x):
+        return arithmetic.cast(x + x, "int32") * 3
+
+    x = np.array([True, False])
+    np.testing.assert_array_equal(fn(Tensor(x)), [3, 0])
+    np.testing.assert_array_equal(CompiledFunction(fn)(x), [3, 0])
+
+
+def test_the_negative_of_a_truth_value_is_a_number_alone_and_in_a_chain():
+    def fn(x):
+        return arithmetic.cast(arithmetic.negative(x), "uint8")
+
+    x = np.array([True, False])
+    np.testing.assert_array_equal(fn(x), CompiledFunction(fn)(x))
+    assert arithmetic.negative(x).dtype == "int32"

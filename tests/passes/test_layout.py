@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from nacre.core.autodiff import GradientTape
+from nacre.core.tensor import Tensor
 from nacre.core.variable import Variable
 from nacre.ops import elementwise as e
 from nacre.ops.base import scalar
@@ -279,3 +280,69 @@ def test_gradients_of_joined_activations_are_one(act, monkeypatch):
     apart = CompiledFunction(fn)
     for a, b in zip(got, apart(IMAGES)):
         np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+
+
+def test_rows_side_by_side_are_not_columns():
+    def fn(x):
+        y = e.Exp()(Pad(((0, 0), (1, 1), (0, 0)))(x))
+        cuts = [Slice((0, i, 0), (1, 3, 1), (1,) * 3)(y) for i in range(3)]
+        return e.Mul()(Concat(2)(*cuts), scalar(2.0))
+
+    x = np.float32([[[1], [2], [3]]])
+    np.testing.assert_array_equal(CompiledFunction(fn)(x), fn(Tensor(x)))
+
+
+@pytest.mark.parametrize("reshaped", [False, True])
+@pytest.mark.parametrize("rows", [1, 2])
+def test_rows_of_columns_are_where_they_are(rows, reshaped):
+    def fn(x):
+        columns = Slice((0, 0, 2), (4, 2, 3), (1,) * 3)(x)
+        columns = Reshape((4, 1, 2, 3) if reshaped else (4, 2, 3))(columns)
+        shape, rest = (rows, *columns.shape[1:]), (0,) * (len(columns.shape) - 1)
+        return [e.Exp()(Slice((i, *rest), shape, (1,) * len(shape))(columns)) for i in range(4 - rows)]
+
+    x = np.random.default_rng(0).standard_normal((4, 2, 7)).astype("float32")
+    for a, b in zip(CompiledFunction(fn)(x), fn(Tensor(x)), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+class Cuts:
+    """A random function: cuts and joins along any axis, of what was cut and joined before, and work between."""
+
+    def __init__(self, seed):
+        self.seed = seed
+
+    def inputs(self):
+        r = random.Random(self.seed)
+        shapes = [tuple(r.choice((1, 2, 3, 4, 6)) for _ in range(3)) for _ in range(2)]
+        return [np.random.default_rng(self.seed).standard_normal(s).astype("float32") for s in shapes]
+
+    def __call__(self, *xs):
+        r, made = random.Random(self.seed), list(xs)
+        for _ in range(12):
+            x = r.choice(made[-4:])
+            axis, d = r.randrange(3), len(x.shape)
+            if r.random() < 0.3:
+                rest = x.shape[axis:]
+                x = Reshape((*x.shape[:axis], 1, *rest) if d < 4 else (x.shape[0] * x.shape[1], *x.shape[2:]))(x)
+            elif r.random() < 0.3:
+                x = e.Tanh()(x)
+            n = x.shape[axis]
+            size = r.randrange(1, n + 1)
+            cuts = [
+                Slice((0,) * axis + (at,) + (0,) * (len(x.shape) - axis - 1),
+                      (*x.shape[:axis], size, *x.shape[axis + 1 :]), (1,) * len(x.shape))(x)
+                for at in range(0, n - size + 1, r.choice((1, size)))
+            ][:4]  # fmt: skip
+            if r.random() < 0.3:
+                cuts[-1] = e.Exp()(e.Neg()(e.Square()(cuts[-1])))
+            made.append(Concat(r.randrange(len(x.shape)))(*cuts) if r.random() < 0.6 else cuts[-1])
+        return [e.Mul()(y, scalar(2.0)) for y in made[-3:]]
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_cuts_of_joins_of_cuts_give_the_same_numbers(seed, eager_to_place):
+    fn = Cuts(seed)
+    xs = fn.inputs()
+    for a, b in zip(CompiledFunction(fn)(*xs), fn(*map(Tensor, xs)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)

@@ -324,3 +324,13 @@ def test_a_saved_program_holds_words_constants_and_buffers():
     again.run([x, y, nothing])
     assert y.tobytes() == constants[8:] + x.tobytes()
     assert again.saved([x, y, nothing])[: 24 + 8 * n] == file[: 24 + 8 * n]
+
+
+def test_zeros_of_either_sign_are_different_arguments():
+    divided = compiled.CompiledFunction(lambda x, by: x / by)
+    x = np.ones(2, "float32")
+    assert divided(x, 0.0).tolist() == [np.inf, np.inf]
+    assert divided(x, -0.0).tolist() == [-np.inf, -np.inf]
+    for _ in range(3):
+        assert np.isnan(divided(x, float("nan"))).all()
+    assert divided.count == 3

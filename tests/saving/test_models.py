@@ -8,7 +8,7 @@ import pytest
 
 import nacre as keras
 from nacre import layers as L
-from nacre.saving import archive
+from nacre.saving import archive, legacy_h5
 from nacre.saving.h5 import DamagedFile
 
 X = np.random.default_rng(0).normal(size=(16, 6)).astype("float32")
@@ -436,3 +436,36 @@ def test_paths_may_be_bytes(tmp_path):
     path = bytes(tmp_path / "m.keras")
     model.save(path)
     same(model, keras.models.load_model(path))
+
+
+def test_calls_of_models_inside_are_counted_from_one_in_files_of_keras_2():
+    inside = {
+        "name": "inside",
+        "layers": [
+            {"class_name": "InputLayer", "config": {"batch_input_shape": [None, 3], "name": "i"}, "name": "i",
+             "inbound_nodes": []},
+            {"class_name": "Dense", "config": {"name": "d", "units": 3}, "name": "d",
+             "inbound_nodes": [[["i", 0, 0, {}]]]},
+        ],
+        "input_layers": [["i", 0, 0]],
+        "output_layers": [["d", 0, 0]],
+    }  # fmt: skip
+    config = {
+        "name": "outside",
+        "layers": [
+            {"class_name": "InputLayer", "config": {"batch_input_shape": [None, 3], "name": "x"}, "name": "x",
+             "inbound_nodes": []},
+            {"class_name": "Functional", "config": inside, "name": "inside",
+             "inbound_nodes": [[["x", 0, 0, {}]], [["inside", 1, 0, {}]]]},
+            {"class_name": "Dense", "config": {"name": "e", "units": 2}, "name": "e",
+             "inbound_nodes": [[["inside", 2, 0, {}]]]},
+        ],
+        "input_layers": [["x", 0, 0]],
+        "output_layers": [["e", 0, 0], ["inside", 1, 0]],
+    }  # fmt: skip
+    model = keras.Model.from_config(legacy_h5.modern({"class_name": "Functional", "config": config})["config"])
+    x = np.float32([[1, 2, 3]])
+    first = model.get_layer("inside")
+    y, once = model(x)
+    np.testing.assert_allclose(once, first(x), rtol=1e-6)
+    np.testing.assert_allclose(y, model.get_layer("e")(first(first(x))), rtol=1e-6)

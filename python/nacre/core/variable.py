@@ -42,6 +42,12 @@ def latest_write() -> int:
     return _Clock.now
 
 
+class Structure:
+    """Counts what may change which layers and Variables a layer has, whether they are built, and whether they train."""
+
+    version = 0
+
+
 class Postponed:
     """Random first values that are not drawn yet, because a file that is being loaded probably brings others.
 
@@ -147,7 +153,7 @@ class Variable(Value):
         self.name = name
         scope = naming.current_path()
         self.path = f"{scope}/{name}" if scope else name
-        self.trainable = self.differentiable = bool(trainable)
+        self._trainable = self.differentiable = bool(trainable)
         self.autocast = autocast
         self.aggregation = aggregation
         self.synchronization = synchronization
@@ -167,6 +173,16 @@ class Variable(Value):
         with trace.tracing(None), trace.no_tapes():
             array = _first_value(initializer, shape, dtype, self.path)
         self._set_array(array)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether optimizers change it."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: Any) -> None:
+        Structure.version += 1
+        self._trainable = bool(value)
 
     @property
     def constraint(self) -> Any:

@@ -13,7 +13,7 @@ from nacre.core.naming import current_path, name_scope
 from nacre.core.operation import Operation
 from nacre.core.spec import is_float, standardize_dtype
 from nacre.core.tensor import Symbol
-from nacre.core.variable import Variable
+from nacre.core.variable import Structure, Variable
 from nacre.layers.calling import context
 from nacre.layers.tracking import TrackedDict, TrackedList, TrackedSet, is_metric, is_seed_generator
 
@@ -29,15 +29,23 @@ _LOCKED = (
 )
 
 
-class _Changes:
-    """Counts what may change which layers and Variables a layer has, whether they are built, and whether they train."""
-
-    count = 0
-
-
 def structure_version() -> int:
     """A number that grows whenever an attribute of any layer is set, or what a layer holds changes."""
-    return _Changes.count
+    return Structure.version
+
+
+class _Same:
+    """Equal only to what holds the same object, which stays alive so that no other one takes its place."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.value is other.value
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 class LayerState(Operation):
@@ -76,7 +84,7 @@ class LayerState(Operation):
     # --- tracking -----------------------------------------------------------------------------------------------------
 
     def __setattr__(self, name: str, value: Any) -> None:
-        _Changes.count += 1
+        Structure.version += 1
         if isinstance(value, _PLAIN) or name in _OWN:
             object.__setattr__(self, name, value)
             return
@@ -117,7 +125,7 @@ class LayerState(Operation):
 
     def _track(self, value: Any) -> Any:
         """Files `value` by its kind; containers come back as ones that report what is added later."""
-        _Changes.count += 1
+        Structure.version += 1
         if isinstance(value, Variable):
             self._track_variable(value)
         elif isinstance(value, LayerState):
@@ -155,10 +163,10 @@ class LayerState(Operation):
         if self._locked:
             raise ValueError(_LOCKED)
         kept.append(variable)
-        _Changes.count += 1
+        Structure.version += 1
 
     def _untrack(self, value: Any) -> None:
-        _Changes.count += 1
+        Structure.version += 1
         for name in ("_layers", "_metrics", "_trainable_variables", "_non_trainable_variables", "_seed_generators"):
             held = self.__dict__.get(name)
             if held is not None:
@@ -173,6 +181,16 @@ class LayerState(Operation):
 
     def _unlock_state(self) -> None:
         object.__setattr__(self, "_locked", False)
+
+    def _settings(self) -> Any:
+        """What a built-in layer was told to compute, for comparison."""
+        if not type(self).__module__.startswith("nacre."):
+            return None
+        return [
+            value if isinstance(value, _PLAIN) else _Same(value)
+            for name, value in self.__dict__.items()
+            if name[0] != "_" or name == "_dtype_policy"
+        ]
 
     # --- variables ----------------------------------------------------------------------------------------------------
 
@@ -241,7 +259,7 @@ class LayerState(Operation):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         value = bool(value)
-        _Changes.count += 1
+        Structure.version += 1
         object.__setattr__(self, "_trainable", value)
         object.__setattr__(self, "_made_frozen", False)
         for v in self.__dict__.get("_trainable_variables", ()):
@@ -365,6 +383,11 @@ class LayerState(Operation):
         object.__setattr__(self, "_path", current_path() or self.name)
 
     # --- losses -------------------------------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without losses of a compiled step, which belong to its trace."""
+        losses = [x for x in self.__dict__.get("_losses", ()) if not isinstance(x, Symbol)]
+        return {**super().__getstate__(), "_losses": losses, "_losses_of": None}
 
     def add_loss(self, loss: Any) -> None:
         """Adds scalar tensors to the loss of the model, until the next call of the outermost layer.

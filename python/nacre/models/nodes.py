@@ -76,13 +76,18 @@ def graph_config(model: Any) -> dict[str, Any]:
 
     def place(x: KerasTensor) -> list[Any]:
         operation, node, tensor = x._keras_history
-        return [operation.name, numbers[id(operation), node], tensor]
+        return [operation.name, numbers[id(operation), node] + _calls_before(operation), tensor]
 
     return {
         "layers": layers,
         "input_layers": tree.map_structure(place, model._inputs_struct),
         "output_layers": tree.map_structure(place, model._outputs_struct),
     }
+
+
+def _calls_before(operation: Any) -> int:
+    """Where Keras begins to count the calls of a layer, as outputs of a model: a functional model has called itself."""
+    return int(isinstance(operation, getattr(operation, "_functional_class", ())))
 
 
 def _map(fn: Any, structure: Any) -> Any:
@@ -175,15 +180,17 @@ def graph_from_config(config: dict[str, Any]) -> tuple[Any, Any]:
     """
     made: dict[str, Any] = {}
     first: dict[str, int] = {}  # how many calls each operation had before
-    waiting: list[tuple[str, int, dict[str, Any]]] = []
+    named = []
     for layer in config["layers"]:
         operation = _operation_from_config(layer)
         name = layer.get("name") or operation.name
+        named.append((name, layer))
         made[name] = operation
         # A model inside has calls already, those on its own inputs; an input layer has just its own.
         first[name] = len(operation._inbound_nodes) if layer.get("inbound_nodes") else 0
-        for number, node in enumerate(_nodes_of(layer)):
-            waiting.append((name, number, node))
+    waiting: list[tuple[str, int, dict[str, Any]]] = [
+        (name, number, node) for name, layer in named for number, node in enumerate(_nodes_of(layer, made))
+    ]
     done: set[tuple[str, int]] = set()
     while waiting:
         left = []
@@ -242,21 +249,29 @@ def _function(class_name: str) -> Any:
     return None
 
 
-def _nodes_of(layer: dict[str, Any]) -> list[dict[str, Any]]:
+def _nodes_of(layer: dict[str, Any], made: dict[str, Any]) -> list[dict[str, Any]]:
     nodes = []
     for node in layer.get("inbound_nodes") or ():
         if isinstance(node, dict):
             nodes.append({"args": node.get("args", []), "kwargs": node.get("kwargs", {})})
         else:
-            nodes.append(_old_node(node))
+            nodes.append(_old_node(node, made))
     return nodes
 
 
-def _old_node(node: Any) -> dict[str, Any]:
+def _old_node(node: Any, made: dict[str, Any]) -> dict[str, Any]:
     """A call as Keras 2 wrote it: `[[name, node, tensor, kwargs], ...]`."""
-    entries = node if isinstance(node[0], (list, tuple)) else [node]
-    tensors = [{"class_name": "__keras_tensor__", "config": {"keras_history": list(entry[:3])}} for entry in entries]
-    kwargs = dict(entries[0][3]) if len(entries[0]) > 3 and isinstance(entries[0][3], dict) else {}
+    if not node or not isinstance(node, (list, tuple)):
+        raise ValueError(f"The configuration of the model is damaged: {node!r} is no connection of layers")
+    tensors, kwargs = [], {}
+    for entry in [node] if isinstance(node[0], str) else node:
+        if not (isinstance(entry, (list, tuple)) and len(entry) >= 3 and list(map(type, entry[:3])) == [str, int, int]):
+            raise ValueError(f"The configuration of the model is damaged: {entry!r} is no connection of layers")
+        name, number, index = entry[:3]
+        place = [name, max(0, number - _calls_before(made.get(name))), index]
+        tensors.append({"class_name": "__keras_tensor__", "config": {"keras_history": place}})
+        if len(entry) > 3 and isinstance(entry[3], dict):
+            kwargs.update(entry[3])
     return {"args": [tensors if len(tensors) > 1 else tensors[0]], "kwargs": kwargs}
 
 
@@ -312,6 +327,7 @@ def _places(structure: Any, made: dict[str, Any], first: dict[str, int]) -> Any:
         return {key: _places(s, made, first) for key, s in structure.items()}
     if isinstance(structure, (list, tuple)):
         if len(structure) == 3 and isinstance(structure[0], str) and isinstance(structure[1], int):
-            return _tensor(structure, made, first)
+            name, number, index = structure
+            return _tensor([name, max(0, number - _calls_before(made.get(name))), index], made, first)
         return type(structure)(_places(s, made, first) for s in structure)
     raise ValueError(f"The configuration of the model is damaged: {structure!r} is no place of a tensor")

@@ -73,18 +73,19 @@ class _Rooms:
 
     def __init__(self) -> None:
         self._arrays: dict[Any, np.ndarray[Any, Any]] = {None: np.empty(0)}
-        self._unheld = self._holders(None)
+        self._unheld = self._take(None)[1]
 
-    def _holders(self, key: Any) -> int:
-        return sys.getrefcount(self._arrays[key])
+    def _take(self, key: Any) -> tuple[Any, int]:
+        array = self._arrays.pop(key, None)  # so that no other thread finds it
+        return array, sys.getrefcount(array)
 
     def __call__(self, key: int, shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
-        if key in self._arrays and self._holders(key) == self._unheld:
-            return self._arrays[key]
-        array = np.empty(shape, dtype)
+        array, holders = self._take(key)
+        if array is None or holders != self._unheld:
+            array = np.empty(shape, dtype)
         if array.nbytes >= self._LARGE:
             self._arrays[key] = array
-        return array
+        return array  # type: ignore[no-any-return]
 
 
 class _Call:

@@ -145,7 +145,16 @@ def _arithmetic(op: type[Op], name: str, doc: str) -> Any:
     return public(function)
 
 
-add = _binary(e.Add, "add", "x1 + x2, elementwise with broadcasting.")
+_sum, _or = e.Add(), e.LogicalOr()
+
+
+@public
+def add(x1: Any, x2: Any) -> Any:
+    """x1 + x2, elementwise with broadcasting; of two booleans, whether one is true."""
+    a, b = pair(x1, x2)
+    return (_or if a.dtype == b.dtype == "bool" else _sum)(a, b)
+
+
 subtract = _arithmetic(e.Sub, "subtract", "x1 - x2, elementwise with broadcasting.")
 multiply = _binary(e.Mul, "multiply", "x1 * x2, elementwise with broadcasting.")
 divide = _binary(e.Div, "divide", "x1 / x2, elementwise with broadcasting; integers divide as float32.")
@@ -201,7 +210,7 @@ logical_and = _binary(e.LogicalAnd, "logical_and", "Whether both are true (not z
 logical_or = _binary(e.LogicalOr, "logical_or", "Whether one is true (not zero): bool.")
 logical_xor = _binary(e.LogicalXor, "logical_xor", "Whether exactly one is true (not zero): bool.")
 
-negative = _unary(e.Neg, "negative", "-x.")
+negative = _unary_number(e.Neg, "negative", "-x.")
 absolute = abs = _unary(e.Abs, "absolute", "The absolute value of x.")
 sign = _unary(e.Sign, "sign", "-1, 0 or 1 by the sign of x; NaN stays.")
 square = _unary_number(e.Square, "square", "x * x.")

@@ -70,8 +70,13 @@ def columns_of_map(inputs: int, outputs: int, shape: Sequence[int]) -> tuple[boo
 
 
 # A step of an elementwise program: the name of the instruction and its arguments. An argument is a number below
-# `inputs` for an input, `inputs + i` for the result of step i, or ("const", number).
+# `inputs` for an input, `inputs + i` for the result of step i, or `const(number)`.
 Step = tuple[str, tuple[Any, ...]]
+
+
+def const(number: float | None) -> Any:
+    """`number` as an argument of a step; -0.0 equals 0.0, and has to be told from it."""
+    return ("const", number, "-") if number == 0 and math.copysign(1, number) < 0 else ("const", number)
 
 
 def lower_elementwise(
@@ -81,8 +86,10 @@ def lower_elementwise(
     operands: Sequence[Any],
     results: Sequence[Any],
     shape: Sequence[int],
+    domain: str | None = None,
 ) -> None:
-    """One call of an elementwise kernel: `outs[i]` is the value number that `results[i]` receives."""
+    """One call of an elementwise kernel, that of `domain` or the one that suits what goes in and out: `outs[i]` is the
+    value number that `results[i]` receives."""
     reads = [broadcast_strides(x, shape) for x in operands]
     dims, strides = collapse(shape, reads + [strides_of(y) for y in results])
     if shape and shape[-1] == 1 and any(y.ld for y in results):  # a run is one element
@@ -92,7 +99,7 @@ def lower_elementwise(
     n = len(operands)
     fields = elementwise_fields(k, steps, outs, operands, [y.dtype for y in results], dims, strides[:n])
     fields["out_ld"] = [y.ld for y in results] + [0] * (MOST_OUTPUTS - len(results))
-    kernel = getattr(k, domain_of([x.dtype for x in (*operands, *results)]))
+    kernel = getattr(k, domain or domain_of([x.dtype for x in (*operands, *results)]))
     kernel(
         fields, *operands, *[None] * (MOST_INPUTS - len(operands)), *results, *[None] * (MOST_OUTPUTS - len(results))
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from nacre.core import trace
 from nacre.core.op import Op
 from nacre.core.spec import DTYPE_CODE, Spec, is_float, is_int, normalize_axes, normalize_axis
 from nacre.core.tensor import Symbol, Tensor, as_array
@@ -324,7 +325,8 @@ def digitize(x: Any, bins: Any) -> Any:
 def bincount(x: Any, weights: Any = None, minlength: int = 0, sparse: bool = False) -> Any:
     """How often each whole number from 0 on stands in `x` (the sum of its weights); rows of a matrix are counted apart.
 
-    The result is as long as the largest number asks, at least `minlength`; in a compiled function just `minlength`.
+    The result is as long as the largest number asks, at least `minlength`; in a compiled function just `minlength`,
+    which has to be given there.
 
     >>> bincount([1, 1, 3]).tolist()
     [0, 2, 0, 1]
@@ -335,7 +337,7 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0, sparse: bool = Fal
     if len(index.shape) not in (1, 2):
         raise ValueError(f"bincount: expected one or two axes, got shape {index.shape}")
     length = int(minlength)
-    if isinstance(index, Tensor):
+    if isinstance(index, Tensor) or (length == 0 and not trace.probing()):
         if index.size and np.min(index) < 0:
             raise ValueError("bincount: expected no negative numbers")
         length = max(length, int(np.max(index)) + 1 if index.size else 0)

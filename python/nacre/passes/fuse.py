@@ -20,6 +20,7 @@ from nacre.ops.lowering import (
     MOST_STEPS,
     Step,
     columns_of_map,
+    const,
     domain_of,
     lower_elementwise,
     shared_rows,
@@ -27,20 +28,21 @@ from nacre.ops.lowering import (
 
 
 class Fused(Op):
-    """Several elementwise ops as one: `steps` in the form of `lowering.Step`, `outs` the value number of each
-    output."""
+    """Several elementwise ops as one: `steps` in the form of `lowering.Step`, `outs` the value number of each output;
+    `domain` is the kernel, for between whole numbers there may be fractions."""
 
     steps: tuple[Step, ...]
     outs: tuple[int, ...]
     shape: tuple[int, ...]
     dtypes: tuple[str, ...]
+    domain: str
 
     def infer(self, *xs: Spec) -> Any:
         return tuple(Spec(self.shape, d) for d in self.dtypes)
 
     def lower(self, k: Any, *operands: Any) -> None:
         n = len(operands) - len(self.outs)
-        lower_elementwise(k, self.steps, self.outs, operands[:n], operands[n:], operands[n].shape)
+        lower_elementwise(k, self.steps, self.outs, operands[:n], operands[n:], operands[n].shape, self.domain)
 
     def by_rows(self, *inputs: Spec) -> tuple[bool, ...] | None:
         return shared_rows(inputs, self.shape)
@@ -134,7 +136,7 @@ class _Fuser:
             if len(members) == 1:
                 return members[0]
             inputs = every[:1]  # kernels take at least one input
-        numbers: dict[int, Any] = {id(s): ("const", literal(s)) for s in every}
+        numbers: dict[int, Any] = {id(s): const(literal(s)) for s in every}
         numbers.update({id(s): i for i, s in enumerate(inputs)})
         n = len(inputs)
         steps: list[Step] = []
@@ -147,7 +149,8 @@ class _Fuser:
             numbers[id(m.outputs[0])] = n + len(steps) - 1
         inside = {self.order[id(m)] for m in members}
         outputs = [m.outputs[0] for m in members if self._leaves(m.outputs[0], inside)]
-        op = Fused(tuple(steps), tuple(numbers[id(s)] for s in outputs), group.shape, tuple(s.dtype for s in outputs))
+        outs, dtypes = tuple([numbers[id(s)] for s in outputs]), tuple([s.dtype for s in outputs])
+        op = Fused(tuple(steps), outs, group.shape, dtypes, group.domain)
         node = Node(op, tuple(inputs), tuple(outputs))
         for s in outputs:
             s.node = node

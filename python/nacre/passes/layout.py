@@ -44,9 +44,9 @@ class _Value:
     @property
     def strided(self) -> bool:
         """Whether its rows have gaps between them."""
-        if self.whole is None:
-            return False
-        return _gaps(self.spec, self.whole)
+        if self.whole is not None:
+            return _gaps(self.spec, self.whole)
+        return self.maker is not None and isinstance(self.maker.op, Reshape) and self.maker.ins[0].strided
 
 
 class _Step:
@@ -131,7 +131,8 @@ def _cut(step: _Step) -> None:
     whole = step.ins[0]
     for v, first in zip(step.outs, step.op.parts(whole.spec)):
         known = v.strip is not None or whole.strip is None
-        if first is not None and v.spec.size and known and _readable(v, whole) and _pays(v, whole):
+        rows = not whole.strided or rows_of(v.spec.shape) == rows_of(whole.spec.shape)  # else some rows of columns
+        if first is not None and v.spec.size and known and rows and _readable(v, whole) and _pays(v, whole):
             v.whole, v.first = whole, first
 
 
@@ -163,7 +164,7 @@ def _side_by_side(parts: list[tuple[_Value, int | None]], whole: _Value) -> bool
     at = parts[0][0].first
     return (
         all(v.whole is larger and v.first - at == first for v, first in parts)
-        and all(_gaps(v.spec, larger) == _gaps(whole.spec, larger) for v, _ in parts)
+        and all(_gaps(v.spec, whole) <= _gaps(v.spec, larger) == _gaps(whole.spec, larger) for v, _ in parts)
         and _readable(whole, larger) and _pays(whole, larger) and not _clashes(whole, larger)
     )  # fmt: skip
 

@@ -14,7 +14,7 @@ from nacre.core.op import Op
 from nacre.core.spec import Spec
 from nacre.core.tensor import Symbol
 from nacre.ops.elementwise import Elementwise, SumTo
-from nacre.ops.lowering import MOST_INPUTS, MOST_OUTPUTS, Step, domain_of, lower_map_reduce
+from nacre.ops.lowering import MOST_INPUTS, MOST_OUTPUTS, Step, const, domain_of, lower_map_reduce
 from nacre.passes.fuse import literal, stays_exact, unrepeated
 from nacre.passes.simplify import remove_dead
 
@@ -197,7 +197,7 @@ def _joins(group: list[_Sum], other: _Sum, order: dict[int, int]) -> bool:
 def _node_of(group: list[_Sum], order: dict[int, int]) -> Node:
     leaves = list({id(s): s for g in group for s in g.leaves}.values())
     inputs = [s for s in leaves if literal(s) is None] or leaves[:1]
-    numbers: dict[int, Any] = {id(s): ("const", literal(s)) for s in leaves}
+    numbers: dict[int, Any] = {id(s): const(literal(s)) for s in leaves}
     numbers.update({id(s): i for i, s in enumerate(inputs)})
     members = sorted({id(n): n for g in group for n in g.members}.values(), key=lambda n: order[id(n)])
     inside = {id(m.outputs[0]) for m in members}

@@ -301,7 +301,7 @@ def _walk(x: Any, key: list[Any], arrays: list[np.ndarray[Any, Any]], first: int
             key.append(name)
             _walk(x[name], key, arrays, first)
     else:
-        key += (kind, x)
+        key += (kind, repr(x) if kind is float and not abs(x) > 0 else x)  # zeros have a sign; no NaN equals another
 
 
 def dump(graph: Graph, stage: str) -> None:

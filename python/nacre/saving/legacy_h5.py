@@ -227,7 +227,7 @@ def modern(config: Any) -> Any:
     if isinstance(inner, dict):
         inner = dict(inner)
         if isinstance(inner.get("layers"), list):
-            inner["layers"] = [_modern_layer(layer) for layer in inner["layers"]]
+            inner["layers"] = [modern(layer) for layer in inner["layers"]]
         for key in ("layer", "forward_layer", "backward_layer", "cell"):
             if isinstance(inner.get(key), dict):
                 inner[key] = modern(inner[key])
@@ -235,28 +235,6 @@ def modern(config: Any) -> Any:
             inner["batch_shape"] = inner.pop("batch_input_shape")
         out["config"] = inner
     return out
-
-
-def _modern_layer(layer: Any) -> Any:
-    out = modern(layer)
-    if isinstance(out, dict) and isinstance(out.get("inbound_nodes"), list):
-        out["inbound_nodes"] = [_modern_node(node) for node in out["inbound_nodes"]]
-    return out
-
-
-def _modern_node(node: Any) -> Any:
-    """`[["dense", 0, 0, {}], ...]` -> `{"args": [...], "kwargs": {...}}`."""
-    if not isinstance(node, list):
-        return node
-    entries = [node] if node and isinstance(node[0], str) else node
-    tensors, kwargs = [], {}
-    for entry in entries:
-        if not (isinstance(entry, list) and len(entry) >= 3 and isinstance(entry[0], str)):
-            raise DamagedFile(f"the configuration is damaged: {entry!r} is no connection of layers")
-        tensors.append({"class_name": "__keras_tensor__", "config": {"keras_history": entry[:3]}})
-        if len(entry) > 3 and isinstance(entry[3], dict):
-            kwargs.update(entry[3])
-    return {"args": [tensors[0] if len(tensors) == 1 else tensors], "kwargs": kwargs}
 
 
 # --- writing ---------------------------------------------------------------------------------------------------

@@ -333,8 +333,14 @@ class Compilable(Layer):
         return self(x, training=False)
 
     def _state(self) -> Any:
-        """Changes when other weights are trained, or layers frozen: then steps are compiled anew."""
-        return tuple((id(layer), layer.trainable) for layer in self._flatten_layers()), tuple(map(id, self.variables))
+        """Changes when other weights are trained, layers frozen, or built-in layers have other settings: then steps are
+        compiled anew."""
+        layers, variables = self._flatten_layers(), self.variables
+        frozen = [layer.trainable for layer in layers], [v.trainable for v in variables]
+        return [*map(id, layers)], [*map(id, variables)], frozen, [layer._settings() for layer in layers]
+
+    def _settings(self) -> Any:
+        return "call" in self.__dict__  # the rest of a model is its layers
 
     def _notice_changes(self) -> None:
         """Forgets compiled functions that were made for other layers, or when others were trained."""

@@ -11,6 +11,7 @@ from nacre import distribution as distribution_lib  # noqa: F401
 from nacre import saving as serialization_lib  # noqa: F401
 from nacre.core.operation import any_keras_tensor
 from nacre.core.tensor import KerasTensor as KerasTensor
+from nacre.core.trace import probing as in_symbolic_scope  # noqa: F401
 from nacre.core.variable import Variable as Variable
 from nacre.losses.loss import LossFunctionWrapper as LossFunctionWrapper
 from nacre.training.arrays import class_weight_to_sample_weights as class_weight_to_sample_weights

@@ -164,3 +164,23 @@ def test_functions_of_python_return_as_many_values_as_their_dtypes():
     assert a.numpy() == 10 and b.numpy() == b"text"
     with pytest.raises(ValueError):
         tf.py_function(lambda a: (a, a), [x], [tf.int32])
+
+
+def test_shapes_of_which_nothing_is_known():
+    unknown, known = tf.TensorShape(None), tf.TensorShape([None, 2])
+    assert unknown.rank is None and not unknown and not unknown.is_fully_defined() and unknown[0] is None
+    assert unknown[1:] is unknown and unknown == tf.TensorShape(None) and unknown + [3] is unknown
+    assert unknown.num_elements() is None and known.merge_with(unknown) == known == unknown.merge_with([None, 2])
+    for asked in (len, list, tf.TensorShape.as_list):
+        with pytest.raises(ValueError, match="unknown rank"):
+            asked(unknown)
+
+
+def test_shapes_are_joined_and_compared():
+    known = tf.TensorShape([None, 2])
+    assert known.merge_with([4, None]) == [4, 2] and known.concatenate([3]) == (None, 2, 3) and known[1:] == [2]
+    assert known.is_compatible_with([3, 2]) and not known.is_compatible_with([2]) and tf.TensorShape(3) == [3]
+    assert known[:1].rank == 1 and (known + (5,)).as_list() == [None, 2, 5] and known != [4, 2]
+    for other in ([2], [1, 3]):
+        with pytest.raises(ValueError, match="incompatible"):
+            known.merge_with(other)

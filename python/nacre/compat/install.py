@@ -58,6 +58,8 @@ _INTERNALS = (
     "backend", "distribution", "ops", "losses.losses", "saving", "utils.backend_utils",
     "utils.tracking", "trainers.data_adapters.data_adapter_utils",
 )  # fmt: skip
+# Packages there that are not public: what is asked of them may be.
+_SOURCES = ("api_export", "export", "legacy", "quantizers", "trainers", "version")
 # What old programs reach as attributes: tf.keras.layers.experimental.preprocessing.Rescaling. Relative to nacre.
 _ATTRIBUTES = {
     ("layers", "experimental"): "layers",
@@ -97,6 +99,9 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
                 rest = name[len(prefix) + 1 :]
                 moved = _MOVED.get(rest, rest)
                 if moved.startswith("src."):  # where Keras itself keeps things: the package that hands them out
+                    top = moved[4:].partition(".")[0]
+                    if not (top in _MOVED or top in _SOURCES or _exists(f"nacre.{top}")):
+                        return "nacre.src"  # and there is nothing
                     moved = _MOVED.get(moved[4:], moved[4:])
                     if moved in _INTERNALS or moved.startswith(("backend.", "ops.")):
                         return "nacre.compat.internals"

@@ -14,7 +14,13 @@ from nacre.core.variable import Variable as _Variable
 
 
 class TensorShape(tuple):  # type: ignore[type-arg]
-    """A shape, with None where a size is not known."""
+    """A shape, with None where a size is not known; `TensorShape(None)`, of which nothing is known, is no tuple to use."""
+
+    def __new__(cls, dims: Any = ()) -> Any:
+        """A shape of these sizes: a number is one size, None is a shape of which nothing is known."""
+        if dims is None or dims is _UNKNOWN:
+            return _UNKNOWN
+        return super().__new__(cls, (dims,) if isinstance(dims, (int, np.integer)) else dims)
 
     def as_list(self) -> list[int | None]:
         """The sizes as a list."""
@@ -28,7 +34,87 @@ class TensorShape(tuple):  # type: ignore[type-arg]
         """How many elements a tensor of that shape has; None where a size is not known."""
         return int(np.prod(self, dtype=np.int64)) if self.is_fully_defined() else None
 
-    rank = ndims = property(tuple.__len__)
+    def is_compatible_with(self, other: Any) -> bool:
+        """Whether one shape may be both: sizes that are known are equal."""
+        other = TensorShape(other)
+        if _UNKNOWN in (self, other):
+            return True
+        return len(self) == len(other) and all(a == b or None in (a, b) for a, b in zip(self, other))
+
+    def assert_is_compatible_with(self, other: Any) -> None:
+        """Raises ValueError where no shape is both."""
+        if not self.is_compatible_with(other):
+            raise ValueError(f"Shapes {self} and {TensorShape(other)} are incompatible")
+
+    def merge_with(self, other: Any) -> Any:
+        """What is known from either. Raises ValueError where no shape is both."""
+        self.assert_is_compatible_with(other)
+        other = TensorShape(other)
+        if _UNKNOWN in (self, other):
+            return other if self is _UNKNOWN else self
+        return TensorShape([b if a is None else a for a, b in zip(self, other)])
+
+    def concatenate(self, other: Any) -> Any:
+        """The sizes of both, one after another."""
+        other = TensorShape(other)
+        return _UNKNOWN if _UNKNOWN in (self, other) else TensorShape(tuple(self) + tuple(other))
+
+    def with_rank(self, rank: int) -> Any:
+        """The shape. Raises ValueError when it has another number of sizes."""
+        return self.merge_with([None] * rank)
+
+    def __getitem__(self, key: Any) -> Any:
+        found = super().__getitem__(key)
+        return TensorShape(found) if isinstance(key, slice) else found
+
+    def __add__(self, other: Any) -> Any:
+        return self.concatenate(other)
+
+    def __eq__(self, other: object) -> bool:
+        return tuple.__eq__(self, tuple(other) if isinstance(other, list) else other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = tuple.__hash__
+
+    @property
+    def rank(self) -> int | None:
+        """How many sizes there are; None when that is not known."""
+        return len(self)
+
+    ndims = rank
+
+
+class _UnknownShape(TensorShape):
+    """The shape of which nothing is known: no size can be asked for."""
+
+    def _refuse(self, *_: Any) -> Any:
+        raise ValueError("TensorShape(None) is a shape of unknown rank: it has no length and no sizes")
+
+    __len__ = __iter__ = as_list = _refuse
+    rank = ndims = property(lambda self: None)
+
+    def __bool__(self) -> bool:
+        return False
+
+    def is_fully_defined(self) -> bool:
+        """False."""
+        return False
+
+    def __getitem__(self, key: Any) -> Any:
+        return self if isinstance(key, slice) else None
+
+    def __eq__(self, other: object) -> bool:
+        return other is None or other is self
+
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        return "TensorShape(None)"
+
+
+_UNKNOWN: Any = tuple.__new__(_UnknownShape)
 
 
 class DType(str):

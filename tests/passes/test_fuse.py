@@ -139,7 +139,7 @@ def test_variables_that_swap_their_values():
 
 
 def test_fused_is_an_ordinary_op():
-    op = Fused((("exp", (0,)),), (1,), (2,), ("float32",))
+    op = Fused((("exp", (0,)),), (1,), (2,), ("float32",), "elementwise")
     np.testing.assert_allclose(op(Tensor.of([0.0, 1.0])).numpy(), np.exp([0.0, 1.0]), rtol=1e-6)
 
 
@@ -174,3 +174,23 @@ def test_truth_values_join_the_numbers_that_they_come_from():
     x = np.linspace(-3, 9, 21, dtype="float32").reshape(7, 3)
     y = CompiledFunction(between)(x, x + 20)
     np.testing.assert_array_equal(y.numpy(), np.where((x >= 0) & (x <= 6), x + 20, 0))
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64", "uint8", "bool"])
+@pytest.mark.parametrize("floats", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "fn",
+    [
+        lambda x: arithmetic.cast(x * 0.5, "int32"),
+        lambda x: arithmetic.cast(arithmetic.sqrt(x / 3.0), "int64"),
+        lambda x: x * 0.5 > 1.2,
+        lambda x: (x * 0.25 > 0.3, arithmetic.cast(arithmetic.exp(x), "uint8")),
+    ],
+)
+def test_numbers_between_whole_ones_are_not_rounded(dtype, floats, fn):
+    x = Tensor(np.arange(6).reshape(2, 3).astype(dtype))
+    whole = CompiledFunction(lambda x: fn(arithmetic.cast(x, floats)))(x)
+    one_by_one = fn(arithmetic.cast(x, floats))
+    for a, b in zip(*((y if isinstance(y, tuple) else (y,)) for y in (whole, one_by_one))):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)

@@ -81,8 +81,10 @@ def lower_elementwise(
     operands: Sequence[Any],
     results: Sequence[Any],
     shape: Sequence[int],
+    domain: str = "",
 ) -> None:
-    """One call of an elementwise kernel: `outs[i]` is the value number that `results[i]` receives."""
+    """One call of an elementwise kernel: `outs[i]` is the value number that `results[i]` receives. The kernel is the
+    one that suits the operands, unless `domain` names one."""
     reads = [broadcast_strides(x, shape) for x in operands]
     dims, strides = collapse(shape, reads + [strides_of(y) for y in results])
     if shape and shape[-1] == 1 and any(y.ld for y in results):  # a run is one element
@@ -92,7 +94,7 @@ def lower_elementwise(
     n = len(operands)
     fields = elementwise_fields(k, steps, outs, operands, [y.dtype for y in results], dims, strides[:n])
     fields["out_ld"] = [y.ld for y in results] + [0] * (MOST_OUTPUTS - len(results))
-    kernel = getattr(k, domain_of([x.dtype for x in (*operands, *results)]))
+    kernel = getattr(k, domain or domain_of([x.dtype for x in (*operands, *results)]))
     kernel(
         fields, *operands, *[None] * (MOST_INPUTS - len(operands)), *results, *[None] * (MOST_OUTPUTS - len(results))
     )

@@ -28,19 +28,20 @@ from nacre.ops.lowering import (
 
 class Fused(Op):
     """Several elementwise ops as one: `steps` in the form of `lowering.Step`, `outs` the value number of each
-    output."""
+    output, `domain` the kernel: floats that are only in between would not be seen in the operands."""
 
     steps: tuple[Step, ...]
     outs: tuple[int, ...]
     shape: tuple[int, ...]
     dtypes: tuple[str, ...]
+    domain: str
 
     def infer(self, *xs: Spec) -> Any:
         return tuple(Spec(self.shape, d) for d in self.dtypes)
 
     def lower(self, k: Any, *operands: Any) -> None:
         n = len(operands) - len(self.outs)
-        lower_elementwise(k, self.steps, self.outs, operands[:n], operands[n:], operands[n].shape)
+        lower_elementwise(k, self.steps, self.outs, operands[:n], operands[n:], operands[n].shape, self.domain)
 
     def by_rows(self, *inputs: Spec) -> tuple[bool, ...] | None:
         return shared_rows(inputs, self.shape)
@@ -147,7 +148,8 @@ class _Fuser:
             numbers[id(m.outputs[0])] = n + len(steps) - 1
         inside = {self.order[id(m)] for m in members}
         outputs = [m.outputs[0] for m in members if self._leaves(m.outputs[0], inside)]
-        op = Fused(tuple(steps), tuple(numbers[id(s)] for s in outputs), group.shape, tuple(s.dtype for s in outputs))
+        outs, dtypes = tuple(numbers[id(s)] for s in outputs), tuple(s.dtype for s in outputs)
+        op = Fused(tuple(steps), outs, group.shape, dtypes, group.domain)
         node = Node(op, tuple(inputs), tuple(outputs))
         for s in outputs:
             s.node = node

@@ -194,3 +194,13 @@ def test_numbers_between_whole_ones_are_not_rounded(dtype, floats, fn):
     for a, b in zip(*((y if isinstance(y, tuple) else (y,)) for y in (whole, one_by_one))):
         assert a.dtype == b.dtype
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("twice", [lambda x: x + x, lambda x: -x, lambda x: x - ~x])
+def test_truth_is_one_before_its_reader_sees_it(twice):
+    x = Tensor(np.array([[True, False], [False, True]]))
+
+    def fn(x):
+        return arithmetic.cast(twice(x), "int32") * 3
+
+    assert CompiledFunction(fn)(x).tolist() == fn(x).tolist() == [[3 * bool(n) for n in row] for row in twice(x)]

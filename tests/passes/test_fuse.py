@@ -196,7 +196,7 @@ def test_numbers_between_whole_ones_are_not_rounded(dtype, floats, fn):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("twice", [lambda x: x + x, lambda x: -x, lambda x: x - ~x])
+@pytest.mark.parametrize("twice", [lambda x: x + x, lambda x: -x])
 def test_truth_is_one_before_its_reader_sees_it(twice):
     x = Tensor(np.array([[True, False], [False, True]]))
 

@@ -9,7 +9,6 @@ from nacre.core.spec import is_float, is_int, result_dtype
 from nacre.core.spec import standardize_dtype as _standardize
 
 
-
 def standardize_dtype(dtype: Any) -> str:
     """The name of a dtype; `floatx()` for None."""
     return _standardize(dtype, floatx())

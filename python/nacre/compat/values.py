@@ -14,7 +14,7 @@ from nacre.core.variable import Variable as _Variable
 
 
 class TensorShape(tuple):  # type: ignore[type-arg]
-    """A shape, with None where a size is not known; `TensorShape(None)`, of which nothing is known, is no tuple to use."""
+    """A shape, with None where a size is not known; `TensorShape(None)`, unknown, has no sizes."""
 
     def __new__(cls, dims: Any = ()) -> Any:
         """A shape of these sizes: a number is one size, None is a shape of which nothing is known."""

@@ -71,7 +71,7 @@ def standardize_data_format(data_format: str | None) -> str:
 
 
 def keras_home() -> str:
-    """The folder of settings, data sets and weights: `$KERAS_HOME`, else `~/.keras` (in /tmp without a home to write to)."""
+    """The folder of settings, data and weights: `$KERAS_HOME`, else `~/.keras` (in /tmp without a home to write to)."""
     home = os.path.expanduser("~")
     return os.path.expanduser(
         os.environ.get("KERAS_HOME") or os.path.join(home if os.access(home, os.W_OK) else "/tmp", ".keras")

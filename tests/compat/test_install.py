@@ -64,7 +64,8 @@ def test_there_is_one_of_each_class_under_any_name():
         from keras.src.backend.config import backend
         from keras.src import initializers
         from tensorflow.python.keras.layers import Layer as Another
-        print(Layer is keras.layers.Layer is Another, Dense is keras.layers.Dense, initializers is keras.initializers)
+        same = initializers.Zeros is keras.initializers.Zeros
+        print(Layer is keras.layers.Layer is Another, Dense is keras.layers.Dense, same)
         for name in "keras.layers.nothing", "keras.src.nothing.layers":
             try:
                 importlib.import_module(name)
@@ -120,6 +121,28 @@ def test_libraries_around_keras_find_what_they_take_from_inside():
         from keras.src.trainers.data_adapters.data_adapter_utils import class_weight_to_sample_weights
         from keras.src.utils.backend_utils import in_grain_data_pipeline
         from keras.src.backend.common.symbolic_scope import in_symbolic_scope
+        from keras.src.layers.attention.multi_head_attention import MultiHeadAttention
+        from keras.src.layers.convolutional.base_conv import BaseConv
+        from keras.src.utils import naming
+        from keras.src.utils.argument_validation import standardize_padding, standardize_tuple
+        from keras.src import backend
+        assert MultiHeadAttention is keras.layers.MultiHeadAttention and issubclass(keras.layers.Conv2D, BaseConv)
+        assert backend.KerasTensor is keras.KerasTensor and backend.floatx() == backend.config.floatx() == "float32"
+        assert naming.to_snake_case("BigName") == "big_name"
+        assert backend.standardize_data_format(None) == "channels_last"
+        assert standardize_tuple(2, 3, "n") == standardize_tuple([2, 2, 2], 3, "n") == (2, 2, 2)
+        assert standardize_padding("SAME") == "same"
+        for wrong in (0, (1, 2, 3), "ab"):
+            try:
+                standardize_tuple(wrong, 2, "size")
+            except ValueError as error:
+                assert "size" in str(error)
+            else:
+                raise AssertionError(wrong)
+        try:
+            from keras.src.utils import nothing_of_the_kind
+        except ImportError as error:
+            assert "nothing_of_the_kind" in str(error)
         assert not in_symbolic_scope()
         with keras.SymbolicScope():
             assert in_symbolic_scope()

@@ -53,7 +53,7 @@ _MOVED = {
     "preprocessing.image": "preprocessing.image",
 }
 # Packages under `keras.src` that are not public: what is asked of them may be.
-_SOURCES = ("api_export", "export", "legacy", "quantizers", "trainers", "version")
+_SOURCES = ("api_export", "export", "legacy", "trainers", "version")
 # What old programs reach as attributes: tf.keras.layers.experimental.preprocessing.Rescaling. Relative to nacre.
 _ATTRIBUTES = {
     ("layers", "experimental"): "layers",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nacre import layers
-from nacre.backend import conv2d_transpose
+from nacre.backend import batch_dot, conv2d_transpose
 from nacre.compat import tensorflow as tf
 
 PICTURES = (np.arange(72) * 7 % 50 / 50).reshape(2, 3, 4, 3).astype(np.float32)
@@ -184,3 +184,41 @@ def test_shapes_are_joined_and_compared():
     for other in ([2], [1, 3]):
         with pytest.raises(ValueError, match="incompatible"):
             known.merge_with(other)
+
+
+def test_values_of_variables_are_asked_for_as_functions():
+    v = tf.Variable([1.0, 2.0])
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(v.value() ** 2)
+    assert tape.gradient(total, v).numpy().tolist() == [2, 4]
+    twice = tf.function(lambda: v.value() * 2)
+    assert twice().numpy().tolist() == [2, 4]
+    v.assign([3.0, 4.0])
+    assert twice().numpy().tolist() == [6, 8] and v.read_value().numpy().tolist() == v.value().numpy().tolist() == [
+        3,
+        4,
+    ]
+
+
+def test_exponentials_of_matrices():
+    x = np.random.default_rng(0).standard_normal((2, 3, 3)) * 3
+    powers, term = np.eye(3) + 0 * x, np.eye(3) + 0 * x
+    for n in range(1, 80):
+        term = term @ x / n
+        powers = powers + term
+    np.testing.assert_allclose(tf.linalg.expm(tf.constant(x, tf.float64)), powers, rtol=1e-9)
+    assert tf.linalg.expm(tf.zeros((2, 2))).numpy().tolist() == np.eye(2).tolist()
+
+
+@pytest.mark.parametrize(
+    "x, y, axes, expected",
+    [
+        ((3, 5, 6, 4), (3, 4), None, "nabk,nk->nab"),
+        ((3, 7, 4), (3, 7, 2, 4), 1, "nka,nkbc->nabc"),
+        ((3, 2, 5, 4), (3, 4, 6), (3, 1), "nabk,nkc->nabc"),
+    ],
+)
+def test_products_of_samples_keep_all_other_axes(x, y, axes, expected):
+    rng = np.random.default_rng(0)
+    x, y = rng.random(x), rng.random(y)
+    np.testing.assert_allclose(batch_dot(x, y, axes), np.einsum(expected, x, y), rtol=1e-6)

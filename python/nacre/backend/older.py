@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -60,14 +61,10 @@ def batch_dot(x: Any, y: Any, axes: Any = None) -> Any:
     a, b = (axes, axes) if isinstance(axes, int) else axes
     x = ops.moveaxis(ops.convert_to_tensor(x), a, -1)
     y = ops.moveaxis(ops.convert_to_tensor(y), b, 1)
-    left = x[:, None, :] if _axes(x) == 2 else x
-    right = y[:, :, None] if _axes(y) == 2 else y
-    out = ops.matmul(left, right)
-    if _axes(x) == 2:
-        out = ops.squeeze(out, 1)
-    if _axes(y) == 2:
-        out = ops.squeeze(out, -1)
-    return ops.expand_dims(out, -1) if _axes(out) == 1 else out
+    kept = (*x.shape[1:-1], *y.shape[2:])
+    left = ops.reshape(x, (-1, math.prod(x.shape[1:-1]), x.shape[-1]))
+    right = ops.reshape(y, (-1, y.shape[1], math.prod(y.shape[2:])))
+    return ops.reshape(ops.matmul(left, right), (-1, *(kept or (1,))))
 
 
 def batch_flatten(x: Any) -> Any:

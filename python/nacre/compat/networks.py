@@ -195,6 +195,23 @@ nn = _module(
     depth_to_space=lambda input, block_size, data_format="NHWC", name=None: ops.depth_to_space(input, block_size),
     space_to_depth=lambda input, block_size, data_format="NHWC", name=None: ops.space_to_depth(input, block_size),
 )
+
+
+def _expm(input: Any, name: str | None = None) -> Any:
+    """The exponential of square matrices: a series of the matrix made small, squared as often as it was halved."""
+    x = ops.convert_to_tensor(input)
+    largest = float(np.abs(np.asarray(x)).sum(-1).max(initial=0.0))
+    halved = max(0, int(np.ceil(np.log2(largest))) + 4) if largest > 0 else 0
+    x = x / 2.0**halved
+    out = term = ops.eye(x.shape[-1], dtype=x.dtype) + ops.zeros_like(x)
+    for n in range(1, 13):
+        term = ops.matmul(term, x) / n
+        out = out + term
+    for _ in range(halved):
+        out = ops.matmul(out, out)
+    return out
+
+
 linalg = _module(
     "linalg",
     matmul=_forms.matmul,
@@ -209,6 +226,7 @@ linalg = _module(
         ops.eye(input.shape[-2], input.shape[-1], dtype="bool"), ops.expand_dims(diagonal, -1), input
     ),
     inv=ops.inv,
+    expm=_expm,
     trace=ops.trace,
     cholesky=ops.cholesky,
     eye=_forms.eye,

@@ -579,6 +579,7 @@ __internal__ = _machinery.module(
     tracking=_machinery.module("__internal__.tracking", no_automatic_dependency_tracking=lambda method: method),
 )
 version = _machinery.module("version", VERSION=__version__)
+UnconnectedGradients = _types.SimpleNamespace(NONE="none", ZERO="zero")
 
 
 def map_fn(fn: Callable[..., Any], elems: Any, dtype: Any = None, **kwargs: Any) -> Any:

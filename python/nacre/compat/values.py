@@ -198,6 +198,18 @@ class TensorArray:
         return ops.convert_to_tensor(len(self._held), "int32")
 
 
+class _Value(Tensor):
+    """The value of a Variable, which gives itself when it is called: programs for TensorFlow write `v.value()`."""
+
+    __slots__ = ()
+
+    def __call__(self) -> Any:
+        return self
+
+
+Symbol.__call__ = _Value.__call__  # type: ignore[attr-defined]  # as what it reads while a function is compiled
+
+
 class Variable(_Variable):
     """A variable with that first value, whose parts can be assigned: `v[0, 1].assign(2.0)`."""
 
@@ -214,6 +226,18 @@ class Variable(_Variable):
     ) -> None:
         value = initial_value() if callable(initial_value) else initial_value
         super().__init__(value, dtype=dtype, trainable=True if trainable is None else trainable, name=name)
+
+    @property
+    def value(self) -> Any:
+        """The value now: see `_Value`."""
+        found = super().value
+        if type(found) is Tensor:
+            found.__class__ = _Value
+        return found
+
+    def read_value(self) -> Any:
+        """The value now."""
+        return self.value
 
     def __getitem__(self, key: Any) -> Any:
         found = super().__getitem__(key)

@@ -222,3 +222,12 @@ def test_products_of_samples_keep_all_other_axes(x, y, axes, expected):
     rng = np.random.default_rng(0)
     x, y = rng.random(x), rng.random(y)
     np.testing.assert_allclose(batch_dot(x, y, axes), np.einsum(expected, x, y), rtol=1e-6)
+
+
+def test_convolutions_take_what_stands_around_and_shapes_of_weights_are_lists():
+    x, w = np.arange(12.0, dtype="float32").reshape(1, 3, 4, 1), np.ones((2, 1, 1, 1), "float32")
+    found = tf.nn.conv2d(x, w, strides=1, padding=[[0, 0], [1, 0], [0, 2], [0, 0]])
+    assert found.shape == (1, 3, 6, 1) and found[0, :, 0, 0].numpy().tolist() == [0, 4, 12]
+    layer = layers.Dense(2)
+    layer.build((None, 3))
+    assert [v.shape.as_list() for v in layer.weights] == [[3, 2], [2]] and layer.kernel.shape == (3, 2)

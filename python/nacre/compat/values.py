@@ -150,9 +150,18 @@ def _typed(init: Callable[..., None]) -> Callable[..., None]:
     return made
 
 
+def _shaped(init: Callable[..., None]) -> Callable[..., None]:
+    def made(self: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        self.shape = TensorShape(self.shape)
+
+    return made
+
+
 # Programs for TensorFlow ask shapes and dtypes what tuples and names do not know: `x.shape.as_list()`, `x.dtype.min`.
 for _kind in (Tensor, Symbol):
     _kind.__init__ = _typed(_kind.__init__)  # type: ignore[method-assign]
+_Variable.__init__ = _shaped(_Variable.__init__)  # type: ignore[method-assign]
 
 
 class TensorArray:

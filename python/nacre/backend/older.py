@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -61,10 +60,9 @@ def batch_dot(x: Any, y: Any, axes: Any = None) -> Any:
     a, b = (axes, axes) if isinstance(axes, int) else axes
     x = ops.moveaxis(ops.convert_to_tensor(x), a, -1)
     y = ops.moveaxis(ops.convert_to_tensor(y), b, 1)
-    kept = (*x.shape[1:-1], *y.shape[2:])
-    left = ops.reshape(x, (-1, math.prod(x.shape[1:-1]), x.shape[-1]))
-    right = ops.reshape(y, (-1, y.shape[1], math.prod(y.shape[2:])))
-    return ops.reshape(ops.matmul(left, right), (-1, *(kept or (1,))))
+    rows, columns = "abcdef"[: _axes(x) - 2], "ghijkl"[: _axes(y) - 2]
+    out = ops.einsum(f"n{rows}z,nz{columns}->n{rows}{columns}", x, y)
+    return ops.expand_dims(out, -1) if _axes(out) == 1 else out
 
 
 def batch_flatten(x: Any) -> Any:

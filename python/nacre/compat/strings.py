@@ -10,7 +10,7 @@ import numpy as np
 
 from nacre.core.tensor import Tensor
 from nacre.utils.dataset import Text
-from nacre.utils.ragged import Ragged
+from nacre.utils.ragged import Ragged as Ragged
 
 
 def _texts(value: Any) -> np.ndarray[Any, Any]:

@@ -63,21 +63,6 @@ class TensorShape(tuple):  # type: ignore[type-arg]
         """The shape. Raises ValueError when it has another number of sizes."""
         return self.merge_with([None] * rank)
 
-    def __getitem__(self, key: Any) -> Any:
-        found = super().__getitem__(key)
-        return TensorShape(found) if isinstance(key, slice) else found
-
-    def __add__(self, other: Any) -> Any:
-        return self.concatenate(other)
-
-    def __eq__(self, other: object) -> bool:
-        return tuple.__eq__(self, tuple(other) if isinstance(other, list) else other)
-
-    def __ne__(self, other: object) -> bool:
-        return not self == other
-
-    __hash__ = tuple.__hash__
-
     @property
     def rank(self) -> int | None:
         """How many sizes there are; None when that is not known."""
@@ -105,6 +90,12 @@ class _UnknownShape(TensorShape):
     def __getitem__(self, key: Any) -> Any:
         return self if isinstance(key, slice) else None
 
+    def __add__(self, other: Any) -> Any:
+        return self
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
     def __eq__(self, other: object) -> bool:
         return other is None or other is self
 
@@ -114,7 +105,8 @@ class _UnknownShape(TensorShape):
         return "TensorShape(None)"
 
 
-_UNKNOWN: Any = tuple.__new__(_UnknownShape)
+_known: Any = tuple.__new__  # a shape from sizes, at once: each tensor gets one
+_UNKNOWN: Any = _known(_UnknownShape)
 
 
 class DType(str):
@@ -145,7 +137,7 @@ def as_dtype(type_value: Any) -> DType:
 def _typed(init: Callable[..., None]) -> Callable[..., None]:
     def made(self: Any, *args: Any, **kwargs: Any) -> None:
         init(self, *args, **kwargs)
-        self.shape, self.dtype = TensorShape(self.shape), DTYPES.get(self.dtype, self.dtype)
+        self.shape, self.dtype = _known(TensorShape, self.shape), DTYPES.get(self.dtype, self.dtype)
 
     return made
 
@@ -153,7 +145,7 @@ def _typed(init: Callable[..., None]) -> Callable[..., None]:
 def _shaped(init: Callable[..., None]) -> Callable[..., None]:
     def made(self: Any, *args: Any, **kwargs: Any) -> None:
         init(self, *args, **kwargs)
-        self.shape = TensorShape(self.shape)
+        self.shape = _known(TensorShape, self.shape)
 
     return made
 
@@ -216,7 +208,7 @@ class _Value(Tensor):
         return self
 
 
-Symbol.__call__ = _Value.__call__  # type: ignore[attr-defined]  # as what it reads while a function is compiled
+setattr(Symbol, "__call__", _Value.__call__)  # noqa: B010  # as what it reads while a function is compiled
 
 
 class Variable(_Variable):

@@ -85,7 +85,7 @@ def _read_settings(path: str) -> None:
     """
     if not os.path.isfile(path):
         return
-    import json  # costs 3 ms, which only those pay who have such a file
+    import json  # its time is for those alone who have such a file
 
     try:
         with open(path, encoding="utf-8") as file:
@@ -95,7 +95,11 @@ def _read_settings(path: str) -> None:
     except (OSError, ValueError, RecursionError) as error:
         warnings.warn(f"{path} is ignored: it cannot be read ({error}).", stacklevel=2)
         return
-    setters = {"floatx": set_floatx, "epsilon": set_epsilon, "image_data_format": set_image_data_format}
+    setters: dict[str, Callable[[Any], None]] = {
+        "floatx": set_floatx,
+        "epsilon": set_epsilon,
+        "image_data_format": set_image_data_format,
+    }
     for name in setters.keys() & found.keys():
         try:
             setters[name](found[name])

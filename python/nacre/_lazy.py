@@ -18,7 +18,9 @@ _ABSENT = {
     **dict.fromkeys(
         (
             "AWQDTypePolicy", "GPTQDTypePolicy", "Int4DTypePolicy", "QuantizedDTypePolicy",
-            "QuantizedFloat8DTypePolicy", "Quantizer", "quantizers",
+            "QuantizedFloat8DTypePolicy", "AWQConfig", "GPTQConfig", "Float8QuantizationConfig",
+            "Int4QuantizationConfig", "Int8QuantizationConfig", "QuantizationConfig",
+            "abs_max_quantize_grouped_with_zero_point", "pack_int4", "quantize_and_dequantize", "unpack_int4",
         ),
         "nacre computes in float32 and has no quantized layers",
     ),

@@ -21,7 +21,7 @@ FLOORS = (
     {"ops", "dtype_policies"},
     {"passes", "random"},
     {"runtime"},
-    {"activations", "initializers", "regularizers", "constraints", "utils"},
+    {"activations", "initializers", "regularizers", "constraints", "quantizers", "utils"},
     {"losses", "optimizers", "datasets"},
     {"metrics"},
     {"saving"},

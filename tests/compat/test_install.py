@@ -57,21 +57,54 @@ def test_modules_are_nacres_own():
 def test_there_is_one_of_each_class_under_any_name():
     out = run(
         """
-        import keras, tensorflow as tf
+        import importlib, keras, tensorflow as tf
         from keras.src.layers import Layer
         from keras.src.layers.core.dense import Dense
         from keras.src.models.functional import Functional
         from keras.src.backend.config import backend
         from keras.src import initializers
         from tensorflow.python.keras.layers import Layer as Another
-        print(Layer is keras.layers.Layer is Another, Dense is keras.layers.Dense, initializers is keras.initializers)
-        try:
-            import keras.layers.nothing
-        except ModuleNotFoundError as error:
-            print(error, error.name)
+        same = initializers.Zeros is keras.initializers.Zeros
+        print(Layer is keras.layers.Layer is Another, Dense is keras.layers.Dense, same)
+        for name in "keras.layers.nothing", "keras.src.nothing.layers":
+            try:
+                importlib.import_module(name)
+            except ModuleNotFoundError as error:
+                print(error, error.name)
         """
     )
-    assert out.split("\n")[:2] == ["True True True", "No module named 'keras.layers.nothing' keras.layers.nothing"]
+    assert out.splitlines() == [
+        "True True True",
+        "No module named 'keras.layers.nothing' keras.layers.nothing",
+        "No module named 'keras.src.nothing' keras.src.nothing",
+    ]
+
+
+def test_cells_of_ones_own_share_the_dropout_of_a_sequence():
+    out = run(
+        """
+        import keras, numpy as np
+        from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
+
+        class Cell(DropoutRNNCell, keras.layers.Layer):
+            state_size, dropout, recurrent_dropout = 4, 0.5, 0.0
+
+            def __init__(self):
+                super().__init__()
+                self.seed_generator = keras.random.SeedGenerator(1)
+
+            def call(self, x, states, training=False):
+                x = x * self.get_dropout_mask(x) if training else x
+                assert self.get_recurrent_dropout_mask(states[0]) is None
+                return x, [x]
+
+        layer = keras.layers.RNN(Cell(), return_sequences=True)
+        x = np.ones((8, 3, 4), "float32")
+        first, second = (np.asarray(layer(x, training=True)) for _ in range(2))
+        print(np.ptp(first, axis=1).max(), sorted(set(first.ravel())), (first != second).any())
+        """
+    )
+    assert out.strip() == "0.0 [np.float32(0.0), np.float32(2.0)] True"
 
 
 def test_libraries_around_keras_find_what_they_take_from_inside():
@@ -87,6 +120,32 @@ def test_libraries_around_keras_find_what_they_take_from_inside():
         from keras.src.saving import serialization_lib
         from keras.src.trainers.data_adapters.data_adapter_utils import class_weight_to_sample_weights
         from keras.src.utils.backend_utils import in_grain_data_pipeline
+        from keras.src.backend.common.symbolic_scope import in_symbolic_scope
+        from keras.src.layers.attention.multi_head_attention import MultiHeadAttention
+        from keras.src.layers.convolutional.base_conv import BaseConv
+        from keras.src.utils import naming
+        from keras.src.utils.argument_validation import standardize_padding, standardize_tuple
+        from keras.src import backend
+        assert MultiHeadAttention is keras.layers.MultiHeadAttention and issubclass(keras.layers.Conv2D, BaseConv)
+        assert backend.KerasTensor is keras.KerasTensor and backend.floatx() == backend.config.floatx() == "float32"
+        assert naming.to_snake_case("BigName") == "big_name"
+        assert backend.standardize_data_format(None) == "channels_last"
+        assert standardize_tuple(2, 3, "n") == standardize_tuple([2, 2, 2], 3, "n") == (2, 2, 2)
+        assert standardize_padding("SAME") == "same"
+        for wrong in (0, (1, 2, 3), "ab"):
+            try:
+                standardize_tuple(wrong, 2, "size")
+            except ValueError as error:
+                assert "size" in str(error)
+            else:
+                raise AssertionError(wrong)
+        try:
+            from keras.src.utils import nothing_of_the_kind
+        except ImportError as error:
+            assert "nothing_of_the_kind" in str(error)
+        assert not in_symbolic_scope()
+        with keras.SymbolicScope():
+            assert in_symbolic_scope()
         assert keras.src.utils.tracking.no_automatic_dependency_tracking(len) is len
         assert KerasTensor is keras.KerasTensor is Same and get("relu") is relu
         assert Operation is keras.Operation and not in_grain_data_pipeline()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nacre import layers
-from nacre.backend import conv2d_transpose
+from nacre.backend import batch_dot, conv2d_transpose
 from nacre.compat import tensorflow as tf
 
 PICTURES = (np.arange(72) * 7 % 50 / 50).reshape(2, 3, 4, 3).astype(np.float32)
@@ -164,3 +164,71 @@ def test_functions_of_python_return_as_many_values_as_their_dtypes():
     assert a.numpy() == 10 and b.numpy() == b"text"
     with pytest.raises(ValueError):
         tf.py_function(lambda a: (a, a), [x], [tf.int32])
+
+
+def test_shapes_of_which_nothing_is_known():
+    unknown, known = tf.TensorShape(None), tf.TensorShape([None, 2])
+    assert unknown.rank is None and not unknown and not unknown.is_fully_defined() and unknown[0] is None
+    assert unknown[1:] is unknown and unknown == tf.TensorShape(None) and unknown + [3] is unknown
+    assert unknown.num_elements() is None and known.merge_with(unknown) is known
+    assert unknown.merge_with([None, 2]) == known and unknown != known
+    for asked in (len, list, tf.TensorShape.as_list):
+        with pytest.raises(ValueError, match="unknown rank"):
+            asked(unknown)
+
+
+def test_shapes_are_joined_and_compared():
+    known = tf.TensorShape([None, 2])
+    assert known.merge_with([4, None]) == (4, 2) and known.concatenate([3]) == (None, 2, 3)
+    assert known.is_compatible_with([3, 2]) and not known.is_compatible_with([2]) and tf.TensorShape(3) == (3,)
+    assert known.rank == known.ndims == 2 and known.concatenate(5).as_list() == [None, 2, 5] and known != (4, 2)
+    for other in ([2], [1, 3]):
+        with pytest.raises(ValueError, match="incompatible"):
+            known.merge_with(other)
+
+
+def test_values_of_variables_are_asked_for_as_functions():
+    v = tf.Variable([1.0, 2.0])
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(v.value() ** 2)
+    assert tape.gradient(total, v).numpy().tolist() == [2, 4]
+    twice = tf.function(lambda: v.value() * 2)
+    assert twice().numpy().tolist() == [2, 4]
+    v.assign([3.0, 4.0])
+    assert twice().numpy().tolist() == [6, 8] and v.read_value().numpy().tolist() == v.value().numpy().tolist() == [
+        3,
+        4,
+    ]
+
+
+def test_exponentials_of_matrices():
+    x = np.random.default_rng(0).standard_normal((2, 3, 3)) * 3
+    powers, term = np.eye(3) + 0 * x, np.eye(3) + 0 * x
+    for n in range(1, 80):
+        term = term @ x / n
+        powers = powers + term
+    np.testing.assert_allclose(tf.linalg.expm(tf.constant(x, tf.float64)), powers, rtol=1e-9)
+    assert tf.linalg.expm(tf.zeros((2, 2))).numpy().tolist() == np.eye(2).tolist()
+
+
+@pytest.mark.parametrize(
+    "x, y, axes, expected",
+    [
+        ((3, 5, 6, 4), (3, 4), None, "nabk,nk->nab"),
+        ((3, 7, 4), (3, 7, 2, 4), 1, "nka,nkbc->nabc"),
+        ((3, 2, 5, 4), (3, 4, 6), (3, 1), "nabk,nkc->nabc"),
+    ],
+)
+def test_products_of_samples_keep_all_other_axes(x, y, axes, expected):
+    rng = np.random.default_rng(0)
+    x, y = rng.random(x), rng.random(y)
+    np.testing.assert_allclose(batch_dot(x, y, axes), np.einsum(expected, x, y), rtol=1e-6)
+
+
+def test_convolutions_take_what_stands_around_and_shapes_of_weights_are_lists():
+    x, w = np.arange(12.0, dtype="float32").reshape(1, 3, 4, 1), np.ones((2, 1, 1, 1), "float32")
+    found = tf.nn.conv2d(x, w, strides=1, padding=[[0, 0], [1, 0], [0, 2], [0, 0]])
+    assert found.shape == (1, 3, 6, 1) and found[0, :, 0, 0].numpy().tolist() == [0, 4, 12]
+    layer = layers.Dense(2)
+    layer.build((None, 3))
+    assert [v.shape.as_list() for v in layer.weights] == [[3, 2], [2]] and layer.kernel.shape == (3, 2)

@@ -588,3 +588,11 @@ def test_attention_may_be_computed_by_a_subclass():
     output, weights = doubled(x, x, attention_mask=mask, return_attention_scores=True)
     np.testing.assert_allclose(output, 2 * expected, rtol=1e-5)
     assert np.triu(weights[0, 0], 1).max() < 1e-6 and doubled.quantization_mode is None
+
+
+def test_a_layer_shows_itself_as_its_class_says():
+    class Named(layers.Layer):
+        def __repr__(self):
+            return "Named(1)"
+
+    assert str(Named()) == f"{Named()}" == "Named(1)"

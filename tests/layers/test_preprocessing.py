@@ -93,7 +93,8 @@ class TestText:
     @pytest.mark.parametrize(
         "kwargs",
         [{"standardize": "x"}, {"split": "x"}, {"ngrams": "x"}, {"output_mode": "x"}, {"max_tokens": 1},
-         {"output_mode": "count", "output_sequence_length": 3}, {"ragged": True}],
+         {"output_mode": "count", "output_sequence_length": 3}, {"sparse": True},
+         {"ragged": True, "output_mode": "count"}],
     )  # fmt: skip
     def test_bad_arguments_are_refused(self, kwargs: dict[str, Any]) -> None:
         with pytest.raises(ValueError):
@@ -362,3 +363,18 @@ class TestImages:
 def test_layers_of_images_say_where_they_expect_them(data: Any) -> None:
     with pytest.raises(ValueError, match="expected images, or a dict with `images` in it"):
         layers.RandomFlip()(data)
+
+
+def test_texts_may_come_as_rows_of_their_own_lengths():
+    layer = layers.TextVectorization(vocabulary=["good", "film"], ragged=True)
+    rows = layer(["A good film!", "", "film"])
+    assert rows.to_list() == [[1, 2, 3], [], [3]] and rows.shape == (3, None) and rows.dtype == "int64"
+    assert rows.to_tensor().tolist() == [[1, 2, 3], [0, 0, 0], [3, 0, 0]]
+    assert rows.to_tensor(-1, shape=(None, 2)).tolist() == [[1, 2], [-1, -1], [3, -1]]
+    assert rows.row_lengths().tolist() == [3, 0, 1] and rows.flat_values.tolist() == [1, 2, 3, 3]
+    assert layer("good good").tolist() == [2, 2]
+    again = layers.TextVectorization.from_config(layer.get_config())
+    again.set_vocabulary(layer.get_vocabulary())
+    assert again(["film film"])[0].tolist() == [3, 3]
+    with pytest.raises(ValueError, match="cannot go through a model"):
+        layer(Input((), dtype="string"))

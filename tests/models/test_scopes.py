@@ -114,7 +114,7 @@ def test_what_cannot_be_done_says_so() -> None:
 @pytest.mark.parametrize(
     ("place", "name"),
     [
-        (nacre, "quantizers"), (nacre, "export"), (layers, "JaxLayer"), (ops, "view_as_real"),
+        (nacre.quantizers, "Int8QuantizationConfig"), (nacre, "export"), (layers, "JaxLayer"), (ops, "view_as_real"),
         (nacre.callbacks, "OrbaxCheckpoint"), (nacre.dtype_policies, "GPTQDTypePolicy"),
     ],
 )  # fmt: skip

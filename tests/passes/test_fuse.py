@@ -216,3 +216,23 @@ def test_the_negative_of_a_truth_value_is_a_number_alone_and_in_a_chain():
     x = np.array([True, False])
     np.testing.assert_array_equal(fn(x), CompiledFunction(fn)(x))
     assert arithmetic.negative(x).dtype == "int32"
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64", "uint8", "bool"])
+@pytest.mark.parametrize("floats", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "fn",
+    [
+        lambda x: arithmetic.cast(x * 0.5, "int32"),
+        lambda x: arithmetic.cast(arithmetic.sqrt(x / 3.0), "int64"),
+        lambda x: x * 0.5 > 1.2,
+        lambda x: (x * 0.25 > 0.3, arithmetic.cast(arithmetic.exp(x), "uint8")),
+    ],
+)
+def test_numbers_between_whole_ones_are_not_rounded(dtype, floats, fn):
+    x = Tensor(np.arange(6).reshape(2, 3).astype(dtype))
+    whole = CompiledFunction(lambda x: fn(arithmetic.cast(x, floats)))(x)
+    one_by_one = fn(arithmetic.cast(x, floats))
+    for a, b in zip(*((y if isinstance(y, tuple) else (y,)) for y in (whole, one_by_one))):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)

@@ -14,6 +14,15 @@ def test_sources_are_the_inputs_in_front():
     assert keras.utils.get_source_inputs(a) == [a]
 
 
+def test_numbers_of_names_start_again_with_a_session():
+    keras.utils.clear_session()
+    numbers = [keras.backend.get_uid("thing") for _ in range(2)]
+    keras.backend.get_uid("dense")
+    assert keras.layers.Dense(1).name == "dense_1"
+    keras.backend.clear_session()
+    assert [*numbers, keras.backend.get_uid("thing")] == [1, 2, 1] and keras.layers.Dense(1).name == "dense"
+
+
 def test_scopes_name_variables_and_devices_do_nothing():
     with keras.name_scope("outer"), keras.device("cpu:0"):
         assert keras.Variable(1.0, name="v").path == "outer/v"

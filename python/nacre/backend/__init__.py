@@ -19,7 +19,8 @@ _CURRENT = {
     "function": ".graphs",
     "is_keras_tensor": "nacre.utils.session",
     "standardize_dtype": ".dtypes",
-    **dict.fromkeys(("get_uid", "is_float_dtype", "is_int_dtype", "result_type"), ".dtypes"),
+    "get_uid": "nacre.core.naming",
+    **dict.fromkeys(("is_float_dtype", "is_int_dtype", "result_type"), ".dtypes"),
 }
 
 # The same function of keras.ops under its own or an older name.

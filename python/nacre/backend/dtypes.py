@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 from nacre.core.config import floatx
 from nacre.core.spec import is_float, is_int, result_dtype
 from nacre.core.spec import standardize_dtype as _standardize
-
-_uids: Counter[str] = Counter()
 
 
 def standardize_dtype(dtype: Any) -> str:
@@ -44,9 +41,3 @@ def result_type(*dtypes: Any) -> str:
     if float in weak and not is_float(known):
         return floatx()
     return "int32" if int in weak and known == "bool" else known
-
-
-def get_uid(prefix: str = "") -> int:
-    """The next number for `prefix`: 1, 2, ..."""
-    _uids[prefix] += 1
-    return _uids[prefix]

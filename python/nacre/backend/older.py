@@ -60,13 +60,8 @@ def batch_dot(x: Any, y: Any, axes: Any = None) -> Any:
     a, b = (axes, axes) if isinstance(axes, int) else axes
     x = ops.moveaxis(ops.convert_to_tensor(x), a, -1)
     y = ops.moveaxis(ops.convert_to_tensor(y), b, 1)
-    left = x[:, None, :] if _axes(x) == 2 else x
-    right = y[:, :, None] if _axes(y) == 2 else y
-    out = ops.matmul(left, right)
-    if _axes(x) == 2:
-        out = ops.squeeze(out, 1)
-    if _axes(y) == 2:
-        out = ops.squeeze(out, -1)
+    rows, columns = "abcdef"[: _axes(x) - 2], "ghijkl"[: _axes(y) - 2]
+    out = ops.einsum(f"n{rows}z,nz{columns}->n{rows}{columns}", x, y)
     return ops.expand_dims(out, -1) if _axes(out) == 1 else out
 
 

@@ -18,7 +18,6 @@ from nacre.saving.archive import KERAS_VERSION
 
 # Modules that Keras once had, or has under another name; the value is relative to nacre.
 _MOVED = {
-    "src": "",
     "api": "",
     "engine": "layers",
     "engine.base_layer": "layers",
@@ -53,11 +52,8 @@ _MOVED = {
     "utils.vis_utils": "utils",
     "preprocessing.image": "preprocessing.image",
 }
-# What under `keras.src` holds more than is public.
-_INTERNALS = (
-    "backend", "distribution", "ops", "losses.losses", "saving", "utils.backend_utils",
-    "utils.tracking", "trainers.data_adapters.data_adapter_utils",
-)  # fmt: skip
+# Packages under `keras.src` that are not public: what is asked of them may be.
+_SOURCES = ("api_export", "export", "legacy", "trainers", "version")
 # What old programs reach as attributes: tf.keras.layers.experimental.preprocessing.Rescaling. Relative to nacre.
 _ATTRIBUTES = {
     ("layers", "experimental"): "layers",
@@ -85,7 +81,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         self.tensorflow = self.jax = False
 
     def target(self, name: str) -> str | None:
-        """The module of nacre that stands behind `name`, or None."""
+        """The module of nacre that stands behind `name`, or None; with a colon where it is another one around it."""
         if self.tensorflow and name in _TENSORFLOW:
             return "nacre.compat.tensorflow"
         if self.tensorflow and name == "tensorboard.compat.notf":  # TensorBoard: do without TensorFlow
@@ -96,12 +92,16 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
                     return None
                 rest = name[len(prefix) + 1 :]
                 moved = _MOVED.get(rest, rest)
+                if moved == "src":
+                    return "nacre:"
                 if moved.startswith("src."):  # where Keras itself keeps things: the package that hands them out
+                    top = moved[4:].partition(".")[0]
+                    if not (top in _MOVED or top in _SOURCES or _exists(f"nacre.{top}")):
+                        return "nacre.src"  # and there is nothing
                     moved = _MOVED.get(moved[4:], moved[4:])
-                    if moved in _INTERNALS or moved.startswith(("backend.", "ops.")):
-                        return "nacre.compat.internals"
                     while not _exists(f"nacre.{moved}") and moved:
                         moved = moved.rpartition(".")[0]
+                    return f"nacre.{moved}:" if moved else "nacre:"
                 return f"nacre.{moved}" if moved else "nacre"
         root = name.partition(".")[0]
         if (root == "tensorflow" and self.tensorflow) or (root == "jax" and self.jax):
@@ -114,7 +114,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         where = self.target(name)
         if where is None:
             return None
-        if not _exists(where) and not _attribute(where):
+        if not _exists(where.rstrip(":")) and not _attribute(where):
             # Nobody else may look: under this name a module of nacre would be run a second time.
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         return ModuleSpec(name, self, is_package=True)
@@ -122,6 +122,8 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def create_module(self, spec: ModuleSpec) -> types.ModuleType:
         where = self.target(spec.name)
         assert where is not None  # find_spec has asked the same
+        if where.endswith(":"):
+            return importlib.import_module("nacre.compat.internals").Inside(spec.name, where[:-1])  # type: ignore
         module = _attribute(where) or importlib.import_module(where)
         spec.loader_state = getattr(module, "__spec__", None)
         return module

@@ -3,27 +3,84 @@
 from __future__ import annotations
 
 import importlib
+import types
 from collections.abc import Callable
 from typing import Any
 
-from nacre import Operation as Operation
-from nacre import distribution as distribution_lib  # noqa: F401
-from nacre import saving as serialization_lib  # noqa: F401
+import nacre
 from nacre.core.operation import any_keras_tensor
-from nacre.core.tensor import KerasTensor as KerasTensor
-from nacre.core.variable import Variable as Variable
-from nacre.losses.loss import LossFunctionWrapper as LossFunctionWrapper
-from nacre.training.arrays import class_weight_to_sample_weights as class_weight_to_sample_weights
+from nacre.saving.archive import KERAS_VERSION as __version__  # noqa: F401
 
-_PUBLIC = ("ops", "backend", "utils", "losses", "saving", "distribution", "random", "activations", "config")
+# Where names stand that are not public; `:` where they have another name there.
+_HOMES = {
+    "KerasTensor": "core.tensor",
+    **dict.fromkeys(("Node", "Operation", "SymbolicScope"), "core.operation"),
+    **dict.fromkeys(("auto_name", "get_uid", "name_scope", "to_snake_case"), "core.naming"),
+    **dict.fromkeys(("SeedGenerator", "global_seed_generator"), "core.seed_generator"),
+    "BaseConv": "layers.convolution",
+    "BaseConvTranspose": "layers.conv_transpose",
+    "BaseDepthwiseConv": "layers.depthwise",
+    "BaseGlobalPooling": "layers.pooling",
+    "BaseImagePreprocessingLayer": "layers.image_layer",
+    "BaseOptimizer": "optimizers:Optimizer",
+    "BasePooling": "layers.pooling",
+    "BaseSeparableConv": "layers.depthwise",
+    "CompileLoss": "training.compile_loss",
+    "CompileMetrics": "training.compile_metrics",
+    "DropoutRNNCell": "layers.rnn_cells",
+    "IndexLookup": "layers.lookup",
+    "KerasVariable": "core.variable:Variable",
+    "LossFunctionWrapper": "losses.loss",
+    "Merge": "layers.merging",
+    "StatelessScope": "core.stateless",
+    "Trainer": "training.trainer",
+    "Variable": "core.variable",
+    "class_weight_to_sample_weights": "training.arrays",
+    "compute_fans": "initializers.sampled",
+    "in_symbolic_scope": "core.trace:probing",
+    "pack_x_y_sample_weight": "utils",
+    "print_msg": "utils.progbar:print_message",
+    "squeeze_or_expand_to_same_rank": "losses.loss:same_rank",
+    "standardize_data_format": "core.config",
+}
+
+_PUBLIC = tuple(
+    f"nacre.{name}" for name in ("ops", "backend", "utils", "models", "layers", "losses", "saving", "config")
+)
+_MODULES = ("naming", "tracking", "global_state", "common")  # modules inside of packages, and *_utils, *_lib
 
 
-def __getattr__(name: str) -> Any:
-    for package in _PUBLIC:
-        found = getattr(importlib.import_module(f"nacre.{package}"), name, None)
-        if found is not None:
-            return found
-    raise AttributeError(f"module 'keras.src' has no attribute {name!r}")
+class Inside(types.ModuleType):
+    """A module under `keras.src`: it has what is public around it, and the names above.
+
+    Args:
+        name: its own name.
+        home: the module of nacre that has what is public.
+    """
+
+    def __init__(self, name: str, home: str) -> None:
+        super().__init__(home)  # under its own name `from ... import` would look for more modules in it
+        self.path, self.home = name, home
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name != "__version__":
+            raise AttributeError(name)
+        if (
+            name.endswith(("_utils", "_lib"))
+            or name in _MODULES
+            or (self.home == "nacre" and name in nacre.__all__ and name.islower())
+        ):
+            return importlib.import_module(f"{self.path}.{name}")  # keras.src.backend has more than keras.backend
+        where, _, other = _HOMES.get(name, "").partition(":")
+        if where:
+            return getattr(importlib.import_module(f"nacre.{where}"), other or name)
+        if name in globals():
+            return globals()[name]
+        for home in (self.home, self.home.rpartition(".")[0] or "nacre", *_PUBLIC):
+            found = getattr(importlib.import_module(home), name, None)
+            if found is not None:
+                return found
+        raise AttributeError(f"module {self.path!r} has no attribute {name!r}")
 
 
 def any_symbolic_tensors(args: Any = (), kwargs: Any = None) -> bool:
@@ -52,3 +109,22 @@ in_grain_data_pipeline = in_tf_graph
 def no_automatic_dependency_tracking(fn: Callable[..., Any]) -> Callable[..., Any]:
     """The function: what it sets on a layer is tracked."""
     return fn
+
+
+def standardize_tuple(value: Any, n: int, name: str, allow_zero: bool = False) -> tuple[int, ...]:
+    """`n` ints. Raises ValueError for another number of them, negative ones, and 0 unless it is allowed."""
+    least = 0 if allow_zero else 1
+    values = (value,) * n if isinstance(value, int) else value
+    if not isinstance(values, (list, tuple)) or len(values) != n or any(int(v) < least for v in values):
+        raise ValueError(
+            f"The `{name}` argument must be a tuple of {n} integers of at least {least}. Received: {value}"
+        )
+    return tuple(int(v) for v in values)
+
+
+def standardize_padding(value: Any, allow_causal: bool = False) -> Any:
+    """`"valid"` or `"same"` (or `"causal"`) in small letters; pairs of numbers as they are."""
+    known = ("valid", "same", *(("causal",) if allow_causal else ()))
+    if isinstance(value, str) and value.lower() not in known:
+        raise ValueError(f"The `padding` argument must be one of {known}. Received: {value}")
+    return value.lower() if isinstance(value, str) else value

@@ -13,7 +13,7 @@ from nacre import random as _random
 from nacre.compat import forms as _forms
 from nacre.compat import sounds as _sounds
 from nacre.compat.machinery import module as _module
-from nacre.core.tensor import Tensor
+from nacre.core.tensor import Symbol, Tensor
 
 abs = _sounds.of_complex(np.abs, ops.abs)
 
@@ -68,8 +68,10 @@ def _moments(x: Any, axes: Any, shift: Any = None, keepdims: Any = False, name: 
 
 
 def _convolution(
-    input: Any, filters: Any, strides: Any = 1, padding: str = "VALID", name: str | None = None, **kwargs: Any
+    input: Any, filters: Any, strides: Any = 1, padding: Any = "VALID", name: str | None = None, **kwargs: Any
 ) -> Any:
+    if not isinstance(padding, str):  # how much stands before and behind, for each axis
+        input, padding = ops.pad(ops.convert_to_tensor(input), [tuple(p) for p in padding]), "VALID"
     return ops.conv(input, filters, _inner(strides), padding.lower(), **kwargs)
 
 
@@ -195,6 +197,25 @@ nn = _module(
     depth_to_space=lambda input, block_size, data_format="NHWC", name=None: ops.depth_to_space(input, block_size),
     space_to_depth=lambda input, block_size, data_format="NHWC", name=None: ops.space_to_depth(input, block_size),
 )
+
+
+def _expm(input: Any, name: str | None = None) -> Any:
+    """The exponential of square matrices: a series of the matrix made small, squared as often as it was halved."""
+    x = ops.convert_to_tensor(input)
+    halvings = ops.clip(ops.ceil(ops.log2(ops.max(ops.sum(ops.abs(x), -1)))) + 4.0, 0.0, _MOST_HALVINGS)
+    x = x / 2.0**halvings
+    out = term = ops.eye(x.shape[-1], dtype=x.dtype) + ops.zeros_like(x)
+    for n in range(1, 13):
+        term = ops.matmul(term, x) / n
+        out = out + term
+    for n in range(_MOST_HALVINGS if isinstance(halvings, Symbol) else int(halvings)):
+        out = ops.where(n < halvings, ops.matmul(out, out), out)
+    return out
+
+
+_MOST_HALVINGS = 32  # of a matrix whose exponential float32 can still hold there are fewer
+
+
 linalg = _module(
     "linalg",
     matmul=_forms.matmul,
@@ -209,6 +230,7 @@ linalg = _module(
         ops.eye(input.shape[-2], input.shape[-1], dtype="bool"), ops.expand_dims(diagonal, -1), input
     ),
     inv=ops.inv,
+    expm=_expm,
     trace=ops.trace,
     cholesky=ops.cholesky,
     eye=_forms.eye,

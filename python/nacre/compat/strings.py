@@ -10,19 +10,7 @@ import numpy as np
 
 from nacre.core.tensor import Tensor
 from nacre.utils.dataset import Text
-
-
-class Ragged(list[Any]):
-    """Rows of different lengths."""
-
-    def to_tensor(self, default_value: Any = None, **kwargs: Any) -> Any:
-        """One array, the rows filled up to the longest, with `default_value`: an empty string or 0."""
-        strings = not self or isinstance(self[0], Text)
-        missing = ("" if strings else 0) if default_value is None else default_value
-        out = np.full((len(self), max(map(len, self), default=0)), missing, object if strings else self[0].dtype)
-        for filled, row in zip(out, self):
-            filled[: len(row)] = np.asarray(row)
-        return out.view(Text) if strings else Tensor(out)
+from nacre.utils.ragged import Ragged as Ragged
 
 
 def _texts(value: Any) -> np.ndarray[Any, Any]:

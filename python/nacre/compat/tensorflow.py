@@ -341,6 +341,7 @@ def function(func: Callable[..., Any] | None = None, **kwargs: Any) -> Any:
         return func(*args, **named)
 
     call.python_function = func  # type: ignore[attr-defined]
+    call.get_concrete_function = lambda *args, **named: call  # type: ignore[attr-defined]  # one program for each shape
     return call
 
 
@@ -547,6 +548,9 @@ errors = _machinery.module(
 globals().update(_machinery.ASSERTIONS)
 debugging = _machinery.module(
     "debugging",
+    disable_traceback_filtering=nacre.config.disable_traceback_filtering,
+    enable_traceback_filtering=nacre.config.enable_traceback_filtering,
+    is_traceback_filtering_enabled=nacre.config.is_traceback_filtering_enabled,
     **_machinery.ASSERTIONS,
     assert_all_finite=_forms.check_numerics,
     enable_check_numerics=_machinery.nothing,
@@ -575,6 +579,7 @@ __internal__ = _machinery.module(
     tracking=_machinery.module("__internal__.tracking", no_automatic_dependency_tracking=lambda method: method),
 )
 version = _machinery.module("version", VERSION=__version__)
+UnconnectedGradients = _types.SimpleNamespace(NONE="none", ZERO="zero")
 
 
 def map_fn(fn: Callable[..., Any], elems: Any, dtype: Any = None, **kwargs: Any) -> Any:

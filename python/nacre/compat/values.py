@@ -14,7 +14,13 @@ from nacre.core.variable import Variable as _Variable
 
 
 class TensorShape(tuple):  # type: ignore[type-arg]
-    """A shape, with None where a size is not known."""
+    """A shape, with None where a size is not known; `TensorShape(None)`, unknown, has no sizes."""
+
+    def __new__(cls, dims: Any = ()) -> Any:
+        """A shape of these sizes: a number is one size, None is a shape of which nothing is known."""
+        if dims is None or dims is _UNKNOWN:
+            return _UNKNOWN
+        return super().__new__(cls, (dims,) if isinstance(dims, (int, np.integer)) else dims)
 
     def as_list(self) -> list[int | None]:
         """The sizes as a list."""
@@ -28,7 +34,79 @@ class TensorShape(tuple):  # type: ignore[type-arg]
         """How many elements a tensor of that shape has; None where a size is not known."""
         return int(np.prod(self, dtype=np.int64)) if self.is_fully_defined() else None
 
-    rank = ndims = property(tuple.__len__)
+    def is_compatible_with(self, other: Any) -> bool:
+        """Whether one shape may be both: sizes that are known are equal."""
+        other = TensorShape(other)
+        if _UNKNOWN in (self, other):
+            return True
+        return len(self) == len(other) and all(a == b or None in (a, b) for a, b in zip(self, other))
+
+    def assert_is_compatible_with(self, other: Any) -> None:
+        """Raises ValueError where no shape is both."""
+        if not self.is_compatible_with(other):
+            raise ValueError(f"Shapes {self} and {TensorShape(other)} are incompatible")
+
+    def merge_with(self, other: Any) -> Any:
+        """What is known from either. Raises ValueError where no shape is both."""
+        self.assert_is_compatible_with(other)
+        other = TensorShape(other)
+        if _UNKNOWN in (self, other):
+            return other if self is _UNKNOWN else self
+        return TensorShape([b if a is None else a for a, b in zip(self, other)])
+
+    def concatenate(self, other: Any) -> Any:
+        """The sizes of both, one after another."""
+        other = TensorShape(other)
+        return _UNKNOWN if _UNKNOWN in (self, other) else TensorShape(tuple(self) + tuple(other))
+
+    def with_rank(self, rank: int) -> Any:
+        """The shape. Raises ValueError when it has another number of sizes."""
+        return self.merge_with([None] * rank)
+
+    @property
+    def rank(self) -> int | None:
+        """How many sizes there are; None when that is not known."""
+        return len(self)
+
+    ndims = rank
+
+
+class _UnknownShape(TensorShape):
+    """The shape of which nothing is known: no size can be asked for."""
+
+    def _refuse(self, *_: Any) -> Any:
+        raise ValueError("TensorShape(None) is a shape of unknown rank: it has no length and no sizes")
+
+    __len__ = __iter__ = as_list = _refuse
+    rank = ndims = property(lambda self: None)
+
+    def __bool__(self) -> bool:
+        return False
+
+    def is_fully_defined(self) -> bool:
+        """False."""
+        return False
+
+    def __getitem__(self, key: Any) -> Any:
+        return self if isinstance(key, slice) else None
+
+    def __add__(self, other: Any) -> Any:
+        return self
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __eq__(self, other: object) -> bool:
+        return other is None or other is self
+
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        return "TensorShape(None)"
+
+
+_known: Any = tuple.__new__  # a shape from sizes, at once: each tensor gets one
+_UNKNOWN: Any = _known(_UnknownShape)
 
 
 class DType(str):
@@ -59,7 +137,15 @@ def as_dtype(type_value: Any) -> DType:
 def _typed(init: Callable[..., None]) -> Callable[..., None]:
     def made(self: Any, *args: Any, **kwargs: Any) -> None:
         init(self, *args, **kwargs)
-        self.shape, self.dtype = TensorShape(self.shape), DTYPES.get(self.dtype, self.dtype)
+        self.shape, self.dtype = _known(TensorShape, self.shape), DTYPES.get(self.dtype, self.dtype)
+
+    return made
+
+
+def _shaped(init: Callable[..., None]) -> Callable[..., None]:
+    def made(self: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        self.shape = _known(TensorShape, self.shape)
 
     return made
 
@@ -67,6 +153,7 @@ def _typed(init: Callable[..., None]) -> Callable[..., None]:
 # Programs for TensorFlow ask shapes and dtypes what tuples and names do not know: `x.shape.as_list()`, `x.dtype.min`.
 for _kind in (Tensor, Symbol):
     _kind.__init__ = _typed(_kind.__init__)  # type: ignore[method-assign]
+_Variable.__init__ = _shaped(_Variable.__init__)  # type: ignore[method-assign]
 
 
 class TensorArray:
@@ -112,6 +199,18 @@ class TensorArray:
         return ops.convert_to_tensor(len(self._held), "int32")
 
 
+class _Value(Tensor):
+    """The value of a Variable, which gives itself when it is called: programs for TensorFlow write `v.value()`."""
+
+    __slots__ = ()
+
+    def __call__(self) -> Any:
+        return self
+
+
+setattr(Symbol, "__call__", _Value.__call__)  # noqa: B010  # as what it reads while a function is compiled
+
+
 class Variable(_Variable):
     """A variable with that first value, whose parts can be assigned: `v[0, 1].assign(2.0)`."""
 
@@ -128,6 +227,18 @@ class Variable(_Variable):
     ) -> None:
         value = initial_value() if callable(initial_value) else initial_value
         super().__init__(value, dtype=dtype, trainable=True if trainable is None else trainable, name=name)
+
+    @property
+    def value(self) -> Any:
+        """The value now: see `_Value`."""
+        found = super().value
+        if type(found) is Tensor:
+            found.__class__ = _Value
+        return found
+
+    def read_value(self) -> Any:
+        """The value now."""
+        return self.value
 
     def __getitem__(self, key: Any) -> Any:
         found = super().__getitem__(key)

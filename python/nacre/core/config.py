@@ -1,4 +1,8 @@
-"""Settings that change what a program computes: float type, epsilon, image layout."""
+"""Settings that change what a program computes: float type, epsilon, image layout.
+
+They start as the file `keras.json` in `keras_home()` says, where there is one; it is read when Keras' part of nacre is
+first used. nacre never writes it.
+"""
 
 from __future__ import annotations
 
@@ -64,6 +68,43 @@ def standardize_data_format(data_format: str | None) -> str:
     if name not in ("channels_last", "channels_first"):
         raise ValueError(f"data_format: expected 'channels_last' or 'channels_first', got {data_format!r}")
     return name
+
+
+def keras_home() -> str:
+    """The folder of settings, data and weights: `$KERAS_HOME`, else `~/.keras` (in /tmp without a home to write to)."""
+    home = os.path.expanduser("~")
+    return os.path.expanduser(
+        os.environ.get("KERAS_HOME") or os.path.join(home if os.access(home, os.W_OK) else "/tmp", ".keras")
+    )
+
+
+def _read_settings(path: str) -> None:
+    """Takes over what the file at `path` says. A file that cannot be read is left out, with a warning.
+
+    Raises ValueError when it says what cannot be: results would silently differ from those of Keras.
+    """
+    if not os.path.isfile(path):
+        return
+    import json  # its time is for those alone who have such a file
+
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+        if not isinstance(found, dict):
+            raise ValueError(f"expected a JSON object, got a {type(found).__name__}")
+    except (OSError, ValueError, RecursionError) as error:
+        warnings.warn(f"{path} is ignored: it cannot be read ({error}).", stacklevel=2)
+        return
+    setters: dict[str, Callable[[Any], None]] = {
+        "floatx": set_floatx,
+        "epsilon": set_epsilon,
+        "image_data_format": set_image_data_format,
+    }
+    for name in setters.keys() & found.keys():
+        try:
+            setters[name](found[name])
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}: {error} Correct or remove {name!r} there.") from None
 
 
 engine: list[Callable[[], str]] = [lambda: "nacre"]  # what says the name, the last one; see `install_as_keras`
@@ -134,3 +175,6 @@ def is_flash_attention_enabled() -> bool | None:
 def is_nnx_enabled() -> bool:
     """False: Flax's NNX belongs to another engine."""
     return False
+
+
+_read_settings(os.path.join(keras_home(), "keras.json"))

@@ -28,6 +28,7 @@ _PACKAGES = (
     "constraints",
     "activations",
     "dtype_policies",
+    "quantizers",
     "random",
     "ops",
 )
@@ -44,6 +45,7 @@ _ROOT = {
     "Metric": "metrics",
     "Model": "models",
     "Optimizer": "optimizers",
+    "Quantizer": "quantizers",
     "Regularizer": "regularizers",
     "Sequential": "models",
 }

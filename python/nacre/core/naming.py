@@ -27,6 +27,12 @@ def auto_name(prefix: str) -> str:
     return prefix if count == 0 else f"{prefix}_{count}"
 
 
+def get_uid(prefix: str = "") -> int:
+    """The next number for `prefix`, which automatic names count on with: 1, 2, ..."""
+    _counts[prefix] = _counts.get(prefix, 0) + 1
+    return _counts[prefix]
+
+
 def reset_names() -> None:
     """Starts every counter again."""
     _counts.clear()

@@ -431,5 +431,3 @@ class Layer(BuiltLayer):
         if not self._initialized:
             return f"<{type(self).__name__}, not initialized>"
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
-
-    __str__ = __repr__

@@ -12,6 +12,15 @@ from nacre.core.registry import deserialize_keras_object, serialize_keras_object
 from nacre.core.variable import Variable
 from nacre.layers.arguments import config_of, is_int
 from nacre.layers.layer import Layer
+from nacre.layers.rnn_cells import DropoutRNNCell
+
+
+def _reset_dropout_masks(cell: Any) -> None:
+    """The next sequence gets other masks; a stack of cells is asked for those in it."""
+    for each in getattr(cell, "cells", (cell,)):
+        if isinstance(each, DropoutRNNCell):
+            each.reset_dropout_mask()
+            each.reset_recurrent_dropout_mask()
 
 
 def _state_sizes(cell: Any) -> list[tuple[int, ...]]:
@@ -75,12 +84,6 @@ class StackedRNNCells(Layer):
             inputs, new = call_cell(cell, inputs, state, training)
             new_states.append(new)
         return inputs, new_states
-
-    def reset_dropout_masks(self) -> None:
-        """Forgets the dropout masks of all cells."""
-        for cell in self.cells:
-            if hasattr(cell, "reset_dropout_masks"):
-                cell.reset_dropout_masks()
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
@@ -233,8 +236,7 @@ class RNN(Layer):
             if whole is None:
                 last, outputs, states = self._loop(sequences, states, mask, training)
         finally:
-            if hasattr(self.cell, "reset_dropout_masks"):
-                self.cell.reset_dropout_masks()
+            _reset_dropout_masks(self.cell)
         if whole is not None:
             states = whole[1]
         if self.stateful:

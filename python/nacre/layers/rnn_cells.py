@@ -9,12 +9,45 @@ from nacre.layers.arguments import positive_int, weight_arguments
 from nacre.layers.layer import Layer
 
 
-class RecurrentCell(Layer):
+class DropoutRNNCell:
+    """Dropout masks of a recurrent cell with the attributes `dropout`, `recurrent_dropout` and `seed_generator`.
+
+    A mask is made when it is first asked for, and the same for all steps until it is reset, as a recurrent layer does
+    behind each sequence.
+    """
+
+    dropout: float
+    recurrent_dropout: float
+    seed_generator: Any
+
+    def _mask(self, name: str, like: Any, rate: float) -> Any:
+        masks = self.__dict__.setdefault("_masks", {})
+        if rate and name not in masks:
+            masks[name] = random.dropout(ops.ones_like(like), rate, seed=self.seed_generator)
+        return masks.get(name)
+
+    def get_dropout_mask(self, step_input: Any) -> Any:
+        """The mask for inputs; None without dropout."""
+        return self._mask("inputs", step_input, self.dropout)
+
+    def get_recurrent_dropout_mask(self, step_input: Any) -> Any:
+        """The mask for states; None without dropout."""
+        return self._mask("states", step_input, self.recurrent_dropout)
+
+    def reset_dropout_mask(self) -> None:
+        """The next sequence gets another mask for its inputs."""
+        self.__dict__.get("_masks", {}).pop("inputs", None)
+
+    def reset_recurrent_dropout_mask(self) -> None:
+        """The next sequence gets another mask for its states."""
+        self.__dict__.get("_masks", {}).pop("states", None)
+
+
+class RecurrentCell(DropoutRNNCell, Layer):
     """Base class of SimpleRNNCell, LSTMCell and GRUCell.
 
     `call(inputs, states)` is `step(project(inputs), states)`: `project` is the product with the inputs, which a layer
-    does for all
-    steps at once; `step` is what has to wait for the state.
+    does for all steps at once; `step` is what has to wait for the state.
     """
 
     _GATES = 1
@@ -37,7 +70,6 @@ class RecurrentCell(Layer):
         self.recurrent_dropout = min(1.0, max(0.0, recurrent_dropout))
         self.seed = seed
         self.seed_generator = random.SeedGenerator(seed)
-        self._masks: Any = {}
 
     @staticmethod
     def _check_units(units: Any) -> int:
@@ -130,25 +162,6 @@ class RecurrentCell(Layer):
         """(N, C), states -> (N, units), new states."""
         states = list(states) if isinstance(states, (list, tuple)) else [states]
         return self.step(self.project(inputs, training), states, training)
-
-    def _mask(self, name: str, like: Any, rate: float) -> Any:
-        if name not in self._masks:
-            self._masks[name] = random.dropout(ops.ones_like(like), rate, seed=self.seed_generator)
-        return self._masks[name]
-
-    def get_dropout_mask(self, step_input: Any) -> Any:
-        """The mask for inputs, the same until `reset_dropout_masks`."""
-        return self._mask("inputs", step_input, self.dropout) if self.dropout else None
-
-    def get_recurrent_dropout_mask(self, step_input: Any) -> Any:
-        """The mask for states, the same until `reset_dropout_masks`."""
-        return self._mask("states", step_input, self.recurrent_dropout) if self.recurrent_dropout else None
-
-    def reset_dropout_masks(self) -> None:
-        """The next sequence gets other masks."""
-        self._masks.clear()
-
-    reset_dropout_mask = reset_recurrent_dropout_mask = reset_dropout_masks
 
     def get_initial_state(self, batch_size: Any = None) -> list[Any]:
         """Zeros (batch_size, units) for every state."""

@@ -13,6 +13,7 @@ from nacre.layers.arguments import is_int
 from nacre.layers.layer import Layer
 from nacre.layers.lookup import StringLookup
 from nacre.layers.tokens import encode_indices, one_of, only_shape
+from nacre.utils.ragged import Ragged
 
 _PUNCTUATION = re.compile(r"""[!"#$%&()*+,\-./:;<=>?@\[\\\]^_`{|}~']""")
 _STANDARDS = ("lower_and_strip_punctuation", "lower", "strip_punctuation")
@@ -32,6 +33,7 @@ class TextVectorization(Layer):
         output_sequence_length: T; the longest text of a batch when not given.
         pad_to_max_tokens: whether vectors have `max_tokens` entries even if the vocabulary is smaller.
         vocabulary: list of words, or the path of a file with one per line; else call `adapt`.
+        ragged: whether texts come as rows of their own lengths, not filled up; not inside of models.
 
     >>> layer = TextVectorization(vocabulary=["good", "film"])
     >>> layer(["A good film!", "film"]).tolist()
@@ -58,8 +60,8 @@ class TextVectorization(Layer):
         fixed = kwargs.pop("has_input_vocabulary", vocabulary is not None)
         size = kwargs.pop("vocabulary_size", None)
         super().__init__(name=name, **kwargs)
-        if sparse or ragged:
-            raise ValueError("TextVectorization: sparse and ragged outputs are not supported; leave them False.")
+        if sparse:
+            raise ValueError("TextVectorization: sparse outputs are not supported; leave `sparse` False.")
         output_mode = {"binary": "multi_hot", "tf-idf": "tf_idf"}.get(output_mode, output_mode)
         one_of("TextVectorization", "standardize", standardize, _STANDARDS, none=True, call=True)
         one_of("TextVectorization", "split", split, _SPLIT, none=True, call=True)
@@ -80,6 +82,9 @@ class TextVectorization(Layer):
                 "`output_sequence_length` must be either None or an integer when `output_mode` is 'int'. Received: "
                 f"output_sequence_length={output_sequence_length}"
             )
+        if ragged and output_mode != "int":
+            raise ValueError(f"`ragged` must not be true unless `output_mode` is 'int'. Received: {output_mode!r}")
+        self.ragged = ragged
         self.max_tokens = max_tokens
         self.standardize = standardize
         self.split = split
@@ -200,6 +205,9 @@ class TextVectorization(Layer):
         indices = [lookup._indices(np.array(w, dtype=object)) if w else np.zeros(0, np.int64) for w in words]
         if self.output_mode == "int":
             length = self.output_sequence_length
+            if self.ragged:
+                rows = Ragged(Tensor(row[:length]) for row in indices)
+                return rows[0] if single else rows
             if length is None:
                 length = max((len(row) for row in indices), default=0)
             out = np.zeros((len(indices), length), np.int64)
@@ -212,6 +220,11 @@ class TextVectorization(Layer):
 
     def compute_output_spec(self, inputs: Any) -> Any:
         """A KerasTensor of what `call` gives."""
+        if self.ragged:
+            raise ValueError(
+                f"TextVectorization '{self.name}': rows of several lengths cannot go through a model. Leave `ragged` "
+                "False, and they are filled up with 0."
+            )
         return KerasTensor(
             self.compute_output_shape(inputs.shape), "int64" if self.output_mode == "int" else self._input_dtype
         )
@@ -240,7 +253,7 @@ class TextVectorization(Layer):
             "output_sequence_length": self.output_sequence_length,
             "pad_to_max_tokens": self._lookup_layer.pad_to_max_tokens,
             "sparse": False,
-            "ragged": False,
+            "ragged": self.ragged,
             "vocabulary": self._lookup_layer.input_vocabulary,
             "idf_weights": self._lookup_layer.input_idf_weights,
             "encoding": self.encoding,

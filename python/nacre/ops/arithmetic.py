@@ -145,14 +145,7 @@ def _arithmetic(op: type[Op], name: str, doc: str) -> Any:
     return public(function)
 
 
-_sum, _or = e.Add(), e.LogicalOr()
-
-
-@public
-def add(x1: Any, x2: Any) -> Any:
-    """x1 + x2, elementwise with broadcasting; of two booleans, whether one is true."""
-    a, b = pair(x1, x2)
-    return (_or if a.dtype == b.dtype == "bool" else _sum)(a, b)
+add = _binary(e.Add, "add", "x1 + x2, elementwise with broadcasting; of two booleans, whether one is true.")
 
 
 subtract = _arithmetic(e.Sub, "subtract", "x1 - x2, elementwise with broadcasting.")

@@ -12,7 +12,18 @@ from nacre.core.graph import Graph, Node
 from nacre.core.op import Op
 from nacre.core.spec import Spec
 from nacre.core.tensor import Symbol
-from nacre.ops.elementwise import BroadcastTo, Elementwise, LogicalAnd, LogicalNot, LogicalOr, LogicalXor
+from nacre.ops.elementwise import (
+    Add,
+    BitwiseNot,
+    BroadcastTo,
+    Elementwise,
+    LogicalAnd,
+    LogicalNot,
+    LogicalOr,
+    LogicalXor,
+    Neg,
+    Sub,
+)
 from nacre.ops.lowering import (
     MOST_CONSTS,
     MOST_INPUTS,
@@ -108,7 +119,7 @@ class _Fuser:
 
     def _fits(self, group: _Group) -> bool:
         for m in group.members:
-            if any(id(s) in group.inside and not stays_exact(s.dtype, group.domain) for s in m.inputs):
+            if any(id(s) in group.inside and not _stays_exact(s, group.domain) for s in m.inputs):
                 return False
         inputs = _inputs(group)
         steps = sum(len(m.op.steps(len(m.inputs))) for m in group.members)
@@ -160,6 +171,14 @@ class _Fuser:
         return id(s) in self.escapes or any(r not in inside for r in self.readers.get(id(s), ()))
 
 
+def _stays_exact(s: Symbol, domain: str) -> bool:
+    """As `stays_exact`, of a value that is computed there: True + True is 2 until it is stored."""
+    assert s.node is not None
+    counts = s.dtype == "bool" and isinstance(s.node.op, _NO_TRUTHS)
+    return stays_exact(s.dtype, domain) and not counts
+
+
+_NO_TRUTHS = (Add, Sub, Neg, BitwiseNot)
 _ANY_DOMAIN = (LogicalAnd, LogicalOr, LogicalXor, LogicalNot)
 
 # As many results as there are temporaries (registers 24 to 63): at worst every one lives to the end.

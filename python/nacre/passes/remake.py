@@ -25,6 +25,7 @@ _COST = {
     "exp": 4,
     "sigmoid": 5,
 }
+_DOMAIN = "elementwise"  # float32
 _FEWEST = 1 << 16  # elements; the caches hand fewer on quickly enough
 _FAR = 1 << 20  # that come from memory in the end
 _NEAR_STEPS, _FAR_STEPS = (1, 2), (4, 8)  # which one array is worth: to read it, and to write it
@@ -119,19 +120,22 @@ def remake(graph: Graph) -> None:
                     readers[id(s)].add(id(program.node))
     for p in programs.values():
         if p.changed:
-            p.node.op = Fused(tuple(p.steps), tuple(p.outs), p.shape, tuple(s.dtype for s in p.outputs))
+            p.node.op = Fused(tuple(p.steps), tuple(p.outs), p.shape, tuple(s.dtype for s in p.outputs), _DOMAIN)
             p.node.inputs, p.node.outputs = tuple(p.inputs), tuple(p.outputs)
     graph.nodes = [node for node in graph.nodes if node.outputs]
 
 
 def _is_large_program(node: Node) -> bool:
-    elementwise = isinstance(node.op, Fused) or (
-        isinstance(node.op, Elementwise) and not isinstance(node.op, BroadcastTo)
-    )
+    op: Any = node.op
+    if isinstance(op, Fused):
+        domain = op.domain
+    elif isinstance(op, Elementwise) and not isinstance(op, BroadcastTo):
+        domain = domain_of([s.dtype for s in node.inputs])
+    else:
+        return False
     return (
-        elementwise and node.outputs[0].spec.size >= _FEWEST and all(s.dtype == "float32" for s in node.outputs)
-        and domain_of([s.dtype for s in node.inputs]) == "elementwise"
-    )  # fmt: skip
+        domain == _DOMAIN and node.outputs[0].spec.size >= _FEWEST and all(s.dtype == "float32" for s in node.outputs)
+    )
 
 
 def _worth_remaking(maker: _Program, reader: _Program, alone: set[int]) -> tuple[tuple[int, ...], list[int]]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from nacre.core import tree
+from nacre.core import config, tree
 from nacre.core.room import check_bytes
 from nacre.training.arrays import (
     check_class_weight,
@@ -150,7 +150,9 @@ class ArraySource(Source):
         self.batch_size = batch_size
         self.num_batches = math.ceil(self.num_samples / batch_size)
         self.shuffle = shuffle
-        self.data = pack_x_y_sample_weight(self.x, self.y, self.sample_weight)
+        data = pack_x_y_sample_weight(self.x, self.y, self.sample_weight)
+        # a `train_step` written for TensorFlow finds its lists of arrays as tuples
+        self.data = tree.lists_to_tuples(data) if config.backend() == "tensorflow" else data
 
     def order(self) -> np.ndarray[Any, Any] | None:
         """The order of samples in a new epoch, from NumPy's global generator; None for as they stand."""

@@ -16,15 +16,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
+from nacre.core.config import keras_home
 from nacre.utils.progbar import Progbar, print_message
 
 _CHUNK = 1 << 20
 _TIMEOUT = 60.0
-
-
-def keras_home() -> Path:
-    """The cache folder: `$KERAS_HOME`, or `~/.keras`."""
-    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
 
 
 def get_file(
@@ -78,7 +74,7 @@ def get_file(
             "Paths are no longer accepted as the `fname` argument. To specify the file's parent directory, use the "
             f"`cache_dir` argument. Received: fname={name}"
         )
-    folder = Path(cache_dir).expanduser() if cache_dir is not None else keras_home()
+    folder = Path(cache_dir).expanduser() if cache_dir is not None else Path(keras_home())
     folder = folder / cache_subdir
     if not extract and not untar:
         target = folder / name

@@ -1,0 +1,58 @@
+"""Rows of different lengths, which no tensor can hold: what words of texts come as."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nacre.core.tensor import Tensor
+from nacre.utils.dataset import Text, as_values
+
+
+class Ragged(list[Any]):
+    """A list of rows, tensors or arrays of strings, with the methods that TensorFlow's ragged tensors have."""
+
+    def __repr__(self) -> str:
+        return f"<Ragged {self.to_list()}>"
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        """The number of rows, and None."""
+        return (len(self), None)
+
+    @property
+    def dtype(self) -> Any:
+        """The dtype of the rows."""
+        return "string" if self._strings() else self[0].dtype
+
+    def _strings(self) -> bool:
+        return not self or isinstance(self[0], Text)
+
+    def to_tensor(self, default_value: Any = None, name: str | None = None, shape: Any = None) -> Any:
+        """One array, the rows filled up to the longest with `default_value`: an empty string or 0.
+
+        With `shape` they are filled up, or cut, to its second size.
+        """
+        strings = self._strings()
+        missing = ("" if strings else 0) if default_value is None else default_value
+        length = max(map(len, self), default=0) if shape is None or shape[1] is None else shape[1]
+        out = np.full((len(self), length), missing, object if strings else self[0].dtype)
+        for filled, row in zip(out, self):
+            filled[: len(row)] = np.asarray(row)[:length]
+        return out.view(Text) if strings else Tensor(out)
+
+    def to_list(self) -> list[Any]:
+        """Lists of Python's own values."""
+        return [row.tolist() for row in self]
+
+    def row_lengths(self, axis: int = 1, name: str | None = None) -> Tensor:
+        """The length of each row."""
+        return Tensor(np.array([len(row) for row in self], np.int64))
+
+    @property
+    def flat_values(self) -> Any:
+        """The values of all rows, one after another."""
+        return as_values(np.concatenate([np.asarray(row) for row in self])) if self else Tensor(np.zeros(0, np.int64))
+
+    values = flat_values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -143,6 +144,7 @@ def _typed(init: Callable[..., None]) -> Callable[..., None]:
 
 
 def _shaped(init: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(init)
     def made(self: Any, *args: Any, **kwargs: Any) -> None:
         init(self, *args, **kwargs)
         self.shape = _known(TensorShape, self.shape)

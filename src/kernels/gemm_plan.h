@@ -38,6 +38,7 @@ constexpr i64 kRowsForB = 4;                         // of a, that take as long 
 constexpr i64 kMostUnits = 4096;
 constexpr i64 kCoarseWork = 256 * 1024, kCoarseColumns = 128, kCoarseRows = 60;  // where zeros may be skipped
 constexpr i64 kManyUnits = 48;                                                   // for as many threads
+constexpr i64 kFewToSkip = 64;                                                   // rows, or steps of k
 constexpr i64 kTilesAhead = 2;          // of an update's arrays: about what another core takes to hand a line over
 constexpr i64 kTilesInPlace = 24;       // that read b where it is, if panels are wide,
 constexpr i64 kWideRow = 64;            // which takes four lines,
@@ -244,8 +245,11 @@ Plan make_plan(const Product& product) {
     s.rows = min_of(min_of(s.rows, kCopiedRows), max_of(s.mr, kCopiedFloats / max_of(s.kc, 1)));
     s.a_floats = s.kc * s.rows;
   }
+  // Weights in memory that few rows meet, and updates there, are waited for, and asked for by the tiles alone.
+  const bool waits = min_of(p.M, p.K) <= kFewToSkip &&
+                     (!near || (p.whole && static_cast<double>(p.M) * static_cast<double>(p.N) > kNearFloats));
   s.skips_zeros = kSkipsZeros && s.form == Form::rows && p.K >= kPaysSkipping && p.N >= kFewestVectors * kLanes &&
-                  p.M * p.N < kStreamed;
+                  p.M * p.N < kStreamed && !waits;
   if (s.skips_zeros && p.M > s.mb) lay_coarse_grid(s);
   s.k_outer = copies_a || (p.K >= p.N && !s.asks_blocks && !s.asks_a && !p.whole);
   return s;

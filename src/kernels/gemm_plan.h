@@ -248,8 +248,8 @@ Plan make_plan(const Product& product) {
   // Weights in memory that few rows meet, and updates there, are waited for, and asked for by the tiles alone.
   const bool waits = min_of(p.M, p.K) <= kFewToSkip &&
                      (!near || (p.whole && static_cast<double>(p.M) * static_cast<double>(p.N) > kNearFloats));
-  s.skips_zeros = kSkipsZeros && s.form == Form::rows && p.K >= kPaysSkipping && p.N >= kFewestVectors * kLanes &&
-                  p.M * p.N < kStreamed && !waits;
+  s.skips_zeros = kSkipsZeros && s.form == Form::rows && p.M >= kLanes && p.K >= kPaysSkipping &&
+                  p.N >= kFewestVectors * kLanes && p.M * p.N < kStreamed && !waits;
   if (s.skips_zeros && p.M > s.mb) lay_coarse_grid(s);
   s.k_outer = copies_a || (p.K >= p.N && !s.asks_blocks && !s.asks_a && !p.whole);
   return s;

@@ -75,6 +75,12 @@ class Graph:
             return value
         return self.constant(value)
 
+    def made(self, op: Op, *inputs: Symbol) -> Node:
+        """A node of one output, which takes no place among the others yet."""
+        y = Symbol(self, op.infer(*[s.spec for s in inputs]))
+        y.node = Node(op, inputs, (y,))
+        return y.node
+
     def record(self, op: Op, values: list[Any]) -> tuple[Symbol, ...]:
         inputs = tuple([v if type(v) is Symbol and v.graph is self else self.symbol(v) for v in values])
         specs = op.infer(*[s.spec for s in inputs])

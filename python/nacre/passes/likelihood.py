@@ -11,38 +11,26 @@ from nacre.ops.elementwise import Add, BroadcastTo, Div, Lt, Mul, Neg, Select, S
 from nacre.ops.gather import TakeAlong, TakeAlongGradX
 from nacre.ops.movement import Reshape
 from nacre.ops.probabilities import Softmax, SoftmaxGradX, SoftmaxXentGrad
-from nacre.passes.simplify import remove_dead
+from nacre.passes.rewrite import Rewrite
 
 
 def shorten_likelihoods(graph: Graph) -> None:
     """In place. A row with NaN is NaN in all of its probabilities, so that nothing is hidden by leaving out its sum."""
-    walk = _Walk(graph)
-    for node in graph.nodes:
-        walk.take(node)
-    graph.nodes = walk.nodes
-    graph.outputs = [walk.now(s) for s in graph.outputs]
-    graph.current = {v: walk.now(s) for v, s in graph.current.items()}
-    remove_dead(graph)
+    _Likelihoods(graph).run()
 
 
-class _Walk:
+class _Likelihoods(Rewrite):
     def __init__(self, graph: Graph) -> None:
-        self._graph = graph
-        self.nodes: list[Node] = []
-        self._replaced: dict[int, Symbol] = {}
+        super().__init__(graph)
         self._sums = {id(s) for node in graph.nodes if isinstance(node.op, Div) for s in _normalizes(node)}
 
-    def now(self, s: Symbol) -> Symbol:
-        return self._replaced.get(id(s), s)
-
     def take(self, node: Node) -> None:
-        node.inputs = tuple([self.now(s) for s in node.inputs])
         if (
             isinstance(node.op, Div)
             and id(node.inputs[1]) in self._sums
             and node.inputs[0].spec == node.outputs[0].spec
         ):
-            self._replaced[id(node.outputs[0])] = node.inputs[0]
+            self.replaced[id(node.outputs[0])] = node.inputs[0]
             return
         self.nodes.append(node)
         if isinstance(node.op, SoftmaxGradX):
@@ -64,20 +52,14 @@ class _Walk:
                 continue
             if one is not a and one.shape == h.shape:
                 rows, n = (p.shape[0],), p.shape[1]
-                label = self._made(Reshape(rows), one)
-                zero, last = (self._graph.constant(scalar(i, label.dtype)) for i in (0, n))  # -1 is the last class
-                label = self._made(Select(), self._made(Lt(), label, zero), self._made(Add(), label, last), label)
-                node.op, node.inputs = SoftmaxXentGrad(), (p, label, self._made(Reshape(rows), h))
+                label = self.made(Reshape(rows), one)
+                zero, last = (self.graph.constant(scalar(i, label.dtype)) for i in (0, n))  # -1 is the last class
+                label = self.made(Select(), self.made(Lt(), label, zero), self.made(Add(), label, last), label)
+                node.op, node.inputs = SoftmaxXentGrad(), (p, label, self.made(Reshape(rows), h))
             else:
-                node.inputs = (p, self._made(Reshape(p.shape), a))
+                node.inputs = (p, self.made(Reshape(p.shape), a))
             self.nodes.append(self.nodes.pop(self.nodes.index(node)))
             return
-
-    def _made(self, op: Op, *inputs: Symbol) -> Symbol:
-        y = Symbol(self._graph, op.infer(*[s.spec for s in inputs]))
-        y.node = Node(op, inputs, (y,))
-        self.nodes.append(y.node)
-        return y
 
 
 def _rows(s: Symbol) -> Symbol:

@@ -5,44 +5,31 @@ rows."""
 from __future__ import annotations
 
 from nacre.core.graph import Graph, Node
-from nacre.core.op import Op
 from nacre.core.tensor import Symbol
 from nacre.ops.convolution import Conv2D, Conv2DGradX
 from nacre.ops.elementwise import Add, Relu, ReluGrad, SumTo
 from nacre.ops.movement import Reshape
 from nacre.ops.products import MatMul
-from nacre.passes.simplify import remove_dead
+from nacre.passes.rewrite import Rewrite
 
 
 def reshape_later(graph: Graph) -> None:
     """In place. Reshapes that lead back to the shape of the product go."""
-    walk = _Walk(graph)
-    for node in graph.nodes:
-        walk.take(node)
-    graph.nodes = walk.nodes
-    graph.outputs = [walk.now(s) for s in graph.outputs]
-    graph.current = {v: walk.now(s) for v, s in graph.current.items()}
-    remove_dead(graph)
+    _Reshapes(graph).run()
 
 
-class _Walk:
+class _Reshapes(Rewrite):
     def __init__(self, graph: Graph) -> None:
-        self._graph = graph
-        self.nodes: list[Node] = []
-        self._replaced: dict[int, Symbol] = {}
+        super().__init__(graph)
         self._before: dict[int, Symbol] = {}  # by a reshaped value: the product, or what follows it, in its own shape
 
-    def now(self, s: Symbol) -> Symbol:
-        return self._replaced.get(id(s), s)
-
     def take(self, node: Node) -> None:
-        node.inputs = tuple([self.now(s) for s in node.inputs])
         x, y = node.inputs[0] if node.inputs else None, node.outputs[0]
         if isinstance(node.op, Reshape) and x is not None:
             made = x.node is not None and isinstance(x.node.op, (Conv2D, Conv2DGradX, MatMul))
             before = self._before.get(id(x), x if made else None)
             if before is not None and before.shape == y.shape:
-                self._replaced[id(y)] = before
+                self.replaced[id(y)] = before
                 return
             if before is not None:
                 node.inputs = (before,)
@@ -74,17 +61,12 @@ class _Walk:
             elif isinstance(node.op, Add) and s.shape == shape[-1:]:
                 inputs.append(s)  # a bias
             elif isinstance(node.op, Add) and s.shape == y.shape and len(shape) == 4:  # convolutions take such a sum in
-                added.append(self._node(Reshape(shape), (s,)))
+                added.append(self.graph.made(Reshape(shape), s))
                 inputs.append(added[-1].outputs[0])
             else:
                 return node
-        moved = self._node(node.op, tuple(inputs))
+        moved = self.graph.made(node.op, *inputs)
         self.nodes += [*added, moved]
         self._before[id(y)] = moved.outputs[0]
         y.node = Node(Reshape(y.shape), moved.outputs, (y,))
         return y.node
-
-    def _node(self, op: Op, inputs: tuple[Symbol, ...]) -> Node:
-        node = Node(op, inputs, (Symbol(self._graph, op.infer(*[s.spec for s in inputs])),))
-        node.outputs[0].node = node
-        return node

@@ -4,7 +4,6 @@ convolution that made them need not multiply the zeros of the others."""
 from __future__ import annotations
 
 from nacre.core.graph import Graph, Node
-from nacre.core.op import Op
 from nacre.core.tensor import Symbol
 from nacre.ops.convolution import Conv2DGradW, Conv2DGradX
 from nacre.ops.convolution_sparse import Conv2DSparseGradW, Conv2DSparseGradX
@@ -12,6 +11,7 @@ from nacre.ops.elementwise import Add, Cast, Div, Eq, Mul, Neg, ReluGrad, Select
 from nacre.ops.movement import Reshape, Transpose
 from nacre.ops.pooling import MaxPool2DGradX
 from nacre.ops.reduction import MaxTo
+from nacre.passes.rewrite import Rewrite
 from nacre.passes.simplify import repeats
 
 _FEW = 32  # of so many outputs one counts: a share costs two to three times what a product does among many
@@ -19,21 +19,26 @@ _FEW = 32  # of so many outputs one counts: a share costs two to three times wha
 
 def skip_zeros(graph: Graph) -> None:
     """In place."""
-    nodes: list[Node] = []
-    sparse: set[int] = set()  # values that are zero but for a few numbers
-    for node in graph.nodes:
-        op = node.op
+    _Sparse(graph).run()
+
+
+class _Sparse(Rewrite):
+    def __init__(self, graph: Graph) -> None:
+        super().__init__(graph)
+        self._sparse: set[int] = set()  # values that are zero but for a few numbers
+
+    def take(self, node: Node) -> None:
+        op, sparse = node.op, self._sparse
         if isinstance(op, Conv2DGradX) and op.groups == 1 and id(node.inputs[0]) in sparse:
             dy, w = node.inputs
-            turned = _made(graph, nodes, Transpose((3, 0, 1, 2)), w)
+            turned = self.made(Transpose((3, 0, 1, 2)), w)
             node.op, node.inputs = Conv2DSparseGradX(op.strides, op.padding, op.dilation, op.size), (dy, turned)
         elif isinstance(op, Conv2DGradW) and op.groups == 1 and id(node.inputs[1]) in sparse:
             few = Conv2DSparseGradW(op.strides, op.padding, op.dilation, op.window)
-            node.op, node.inputs = Transpose((1, 2, 3, 0)), (_made(graph, nodes, few, *node.inputs),)
+            node.op, node.inputs = Transpose((1, 2, 3, 0)), (self.made(few, *node.inputs),)
         elif _is_sparse(node, sparse):
             sparse.add(id(node.outputs[0]))
-        nodes.append(node)
-    graph.nodes = nodes
+        self.nodes.append(node)
 
 
 def _is_sparse(node: Node, sparse: set[int]) -> bool:
@@ -55,13 +60,6 @@ def _is_top(x: Symbol, top: Symbol) -> bool:
     made = top.node
     largest = made is not None and isinstance(made.op, MaxTo) and made.inputs[0] is x
     return largest and x.spec.size >= _FEW * top.spec.size
-
-
-def _made(graph: Graph, nodes: list[Node], op: Op, *inputs: Symbol) -> Symbol:
-    y = Symbol(graph, op.infer(*[s.spec for s in inputs]))
-    y.node = Node(op, inputs, (y,))
-    nodes.append(y.node)
-    return y
 
 
 __all__ = ["skip_zeros"]

@@ -13,7 +13,7 @@ from nacre.ops.elementwise import Add
 from nacre.ops.gather import Take, TakeGradX
 from nacre.ops.movement import Reshape, Transpose
 from nacre.ops.products import MatMul
-from nacre.passes.simplify import remove_dead
+from nacre.passes.rewrite import Rewrite
 
 _TIMES = 2  # as many rows are taken as the table has, at least
 _COLUMNS = 32  # of the table, at least: fewer are multiplied as quickly as products are moved
@@ -21,18 +21,12 @@ _COLUMNS = 32  # of the table, at least: fewer are multiplied as quickly as prod
 
 def multiply_tables(graph: Graph) -> None:
     """In place."""
-    walk = _Walk(graph)
-    for node in graph.nodes:
-        walk.take(node)
-        walk.nodes.append(node)
-    graph.nodes = walk.nodes
-    remove_dead(graph)
+    _Tables(graph).run()
 
 
-class _Walk:
+class _Tables(Rewrite):
     def __init__(self, graph: Graph) -> None:
-        self._graph = graph
-        self.nodes: list[Node] = []
+        super().__init__(graph)
         self._known: dict[Any, Symbol] = {}
         self._taken: dict[int, tuple[Symbol, Symbol]] = {}  # by the rows of a product: that, and their numbers
 
@@ -43,7 +37,7 @@ class _Walk:
             found = self._rows(x)
             if found is not None:
                 table, index = found
-                product = self._made(MatMul(False, False), table, w)
+                product = self.made(MatMul(False, False), table, w)
                 self._taken[id(node.outputs[0])] = product, index
                 node.op, node.inputs = Take(0), (product, index)
         elif isinstance(op, MatMul) and op.key == MatMul(True, False).key:
@@ -51,11 +45,12 @@ class _Walk:
             found = self._rows(x)
             if found is not None:
                 table, index = found
-                node.inputs = table, self._made(TakeGradX(0, (table.shape[0], dy.shape[1])), dy, index)
+                node.inputs = table, self.made(TakeGradX(0, (table.shape[0], dy.shape[1])), dy, index)
         elif isinstance(op, TakeGradX) and op.axis == 0 and len(op.shape) == 2:
             self._give_back(node)
         elif isinstance(op, Add):
             self._add(node)
+        self.nodes.append(node)
 
     def _rows(self, x: Symbol) -> tuple[Symbol, Symbol] | None:
         """The table that the rows of `x` (M, K) are taken from, and their numbers (M,)."""
@@ -70,7 +65,7 @@ class _Walk:
             return None
         for move in reversed(moves):
             rows = move.op.perm[:-1] if isinstance(move.op, Transpose) else move.outputs[0].shape[:-1]
-            index = self._made(type(move.op)(rows), index)
+            index = self.made(type(move.op)(rows), index)
         return table, index
 
     def _give_back(self, node: Node) -> None:
@@ -90,10 +85,10 @@ class _Walk:
                 back: Op = Transpose(tuple(perm.index(i) for i in range(len(perm))))
             else:
                 back = Reshape(move.inputs[0].shape[:-1])
-            index = self._made(back, index)
+            index = self.made(back, index)
         dy, w = g.node.inputs
         node.op = MatMul(False, True)
-        node.inputs = self._made(TakeGradX(0, (node.outputs[0].shape[0], dy.shape[1])), dy, index), w
+        node.inputs = self.made(TakeGradX(0, (node.outputs[0].shape[0], dy.shape[1])), dy, index), w
 
     def _add(self, node: Node) -> None:
         """A bias is added to the product, which has fewer rows than are taken."""
@@ -102,16 +97,15 @@ class _Walk:
             rows = x.node.inputs[0] if x.node is not None and isinstance(x.node.op, Reshape) else x
             if id(rows) in self._taken and x.shape == y.shape and b.shape == y.shape[-1:] == rows.shape[-1:]:
                 product, index = self._taken[id(rows)]
-                taken = self._made(Take(0), self._made(Add(), product, b), index)
+                taken = self.made(Take(0), self.made(Add(), product, b), index)
                 node.op, node.inputs = Reshape(y.shape), (taken,)
                 return
 
-    def _made(self, op: Op, *inputs: Symbol) -> Symbol:
+    def made(self, op: Op, *inputs: Symbol) -> Symbol:
+        """The same value for the same inputs, made once."""
         key = (op, *[id(s) for s in inputs])
         if key not in self._known:
-            y = self._known[key] = Symbol(self._graph, op.infer(*[s.spec for s in inputs]))
-            y.node = Node(op, inputs, (y,))
-            self.nodes.append(y.node)
+            self._known[key] = super().made(op, *inputs)
         return self._known[key]
 
 

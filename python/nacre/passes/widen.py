@@ -7,7 +7,6 @@ from __future__ import annotations
 from typing import Any
 
 from nacre.core.graph import Graph, Node
-from nacre.core.op import Op
 from nacre.core.tensor import Symbol
 from nacre.ops.elementwise import BroadcastTo, Elementwise
 from nacre.ops.movement import Concat, Split
@@ -32,7 +31,7 @@ def widen(graph: Graph) -> None:
             wide = [_whole(node, parts, wholes) for parts in zip(*[m.inputs for m in mapped])]
             if not wide or any(w is None for w in wide):
                 break
-            nodes.append(_made(graph, mapped[0].op, tuple(w for w in wide if w is not None)))
+            nodes.append(graph.made(mapped[0].op, *[w for w in wide if w is not None]))
             outputs = tuple(m.outputs[0] for m in mapped)
             for m in mapped:
                 m.outputs = ()
@@ -42,12 +41,6 @@ def widen(graph: Graph) -> None:
         nodes += _repeated(graph, node) or [node]
     graph.nodes = nodes
     remove_dead(graph)
-
-
-def _made(graph: Graph, op: Op, inputs: tuple[Symbol, ...]) -> Node:
-    y = Symbol(graph, op.infer(*[s.spec for s in inputs]))
-    y.node = Node(op, inputs, (y,))
-    return y.node
 
 
 def _mapped(split: Node, readers: dict[int, list[Node]]) -> list[Node]:

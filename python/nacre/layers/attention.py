@@ -93,7 +93,7 @@ class Attention(Layer):
         allowed = None if v_mask is None else ops.expand_dims(v_mask, -2)
         if not use_causal_mask:
             return allowed
-        causal = Tensor(np.tri(*scores.shape[-2:], dtype=bool)[None])
+        causal = Tensor(np.tri(*scores.shape[-2:], dtype=np.bool_)[None])
         return causal if allowed is None else ops.logical_and(allowed, causal)
 
     def call(

@@ -143,7 +143,7 @@ class ProjectedAttention(Layer):
 
     def _compute_causal_mask(self, query: Any, value: Any = None) -> Any:
         """(1, T, S): no query looks behind its own place."""
-        return Tensor(np.tri(query.shape[1], (query if value is None else value).shape[1], dtype=bool)[None])
+        return Tensor(np.tri(query.shape[1], (query if value is None else value).shape[1], dtype=np.bool_)[None])
 
     def _compute_attention(
         self,

@@ -24,7 +24,35 @@ def test_fans_count_the_receptive_field() -> None:
     assert compute_fans((3, 5)) == (3, 5)
     assert compute_fans((3, 3, 16, 32)) == (144, 288)
     assert compute_fans((4, 2, 8), input_axes=(0,), output_axes=(1, 2)) == (4, 16)
-    assert compute_fans((4, 2, 8), input_axes=-1, output_axes=0) == (16, 8)
+    assert compute_fans((4, 2, 8), input_axes=-1, output_axes=0) == (8, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "equation", "output", "fans"),
+    [
+        ("HeUniform", "abc,cde->abde", (None, 6, 50), (40, 300)),
+        ("GlorotUniform", "abc,cde->abde", (None, 6, 50), (40, 300)),
+        ("LecunUniform", "...cd,cde->...e", (50,), (200, 50)),
+        ("LecunUniform", "...cd,dec->...ce", (5, 50), (40, 250)),
+    ],
+)
+def test_an_einsum_counts_what_is_summed_as_inputs_and_the_rest_as_outputs(name, equation, output, fans) -> None:
+    make = getattr(initializers, name)
+    shape = (2, 3, 40) if "abc" in equation else (2, 5, 40)
+    layer = keras.layers.EinsumDense(equation, output, kernel_initializer=make(3))
+    layer.build(shape)
+    fan = {"HeUniform": fans[0] / 2, "LecunUniform": fans[0], "GlorotUniform": sum(fans) / 2}[name]
+    limit = np.sqrt(3 / fan)
+    largest = np.abs(layer.kernel).max()
+    assert 0.999 * limit < largest < 1.0001 * limit  # 10000 and more samples of a uniform distribution
+    again = keras.layers.EinsumDense.from_config(layer.get_config())
+    again.build(shape)
+    np.testing.assert_array_equal(again.kernel, layer.kernel)  # the seed is kept
+    assert layer.kernel_initializer.input_axes is None
+
+    own = keras.layers.EinsumDense(equation, output, kernel_initializer=make(3, input_axes=(2,), output_axes=(2,)))
+    own.build(shape)
+    assert np.abs(own.kernel).max() != largest
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import random as python_random
 from typing import Any
@@ -109,9 +110,8 @@ class VarianceScaling(RandomInitializer):
         mode: `"fan_in"`, `"fan_out"` or `"fan_avg"`: what n is.
         distribution: `"truncated_normal"` (or `"normal"`), `"untruncated_normal"` or `"uniform"`.
         seed: an int or SeedGenerator.
-        input_axes, output_axes: axes of the shape that count as inputs and outputs; the last two (after a receptive
-            field)
-            when they are not given.
+        input_axes, output_axes: axes of the shape that count as inputs and outputs, and no others; the last two (after
+            a receptive field) when they are not given.
     """
 
     def __init__(
@@ -160,6 +160,14 @@ class VarianceScaling(RandomInitializer):
             return random.normal(shape=shape, mean=0.0, stddev=math.sqrt(variance), seed=self.seed, dtype=dtype)
         stddev = math.sqrt(variance) / _TRUNCATED_STDDEV
         return random.truncated_normal(shape=shape, mean=0.0, stddev=stddev, seed=self.seed, dtype=dtype)
+
+    def along(self, input_axes: Any, output_axes: Any) -> VarianceScaling:
+        """The same, with the same seed, for a weight whose inputs and outputs are those axes, unless it has its own."""
+        if self.input_axes is not None:
+            return self
+        other = copy.copy(self)
+        other.input_axes, other.output_axes = _axes(input_axes), _axes(output_axes)
+        return other
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
@@ -285,13 +293,8 @@ def compute_fans(shape: tuple[int, ...], input_axes: Any = None, output_axes: An
     (144, 288)
     """
     if input_axes is not None:
-        rank = len(shape)
-        ins, outs = (
-            {a % rank for a in (axes if isinstance(axes, (list, tuple)) else (axes,))}
-            for axes in (input_axes, output_axes)
-        )
-        field = math.prod(n for axis, n in enumerate(shape) if axis not in ins | outs)
-        return math.prod(shape[a] for a in ins) * field, math.prod(shape[a] for a in outs) * field
+        ins, outs = (axes if isinstance(axes, (list, tuple)) else (axes,) for axes in (input_axes, output_axes))
+        return math.prod(shape[a] for a in ins), math.prod(shape[a] for a in outs)
     if len(shape) < 1:
         return 1, 1
     if len(shape) == 1:

@@ -79,7 +79,7 @@ class Attention(Layer):
         if self.score_mode == "concat":
             self.concat_score_weight = self.add_weight(name="concat_score_weight", shape=(), initializer="ones")
 
-    def _scores(self, query: Any, key: Any) -> Any:
+    def _calculate_scores(self, query: Any, key: Any) -> Any:
         """(N, T, S)."""
         if self.score_mode == "dot":
             scores = ops.matmul(query, ops.swapaxes(key, -1, -2))
@@ -87,6 +87,14 @@ class Attention(Layer):
         x = ops.expand_dims(query, -2) + ops.expand_dims(key, -3)
         x = ops.tanh(x if self.scale is None else self.scale * x)
         return self.concat_score_weight * ops.sum(x, axis=-1)
+
+    def _calculate_score_mask(self, scores: Any, v_mask: Any, use_causal_mask: bool) -> Any:
+        """What the scores (N, T, S) may attend to; None for everything. A subclass may replace it, and the scores."""
+        allowed = None if v_mask is None else ops.expand_dims(v_mask, -2)
+        if not use_causal_mask:
+            return allowed
+        causal = Tensor(np.tri(*scores.shape[-2:], dtype=np.bool_)[None])
+        return causal if allowed is None else ops.logical_and(allowed, causal)
 
     def call(
         self,
@@ -103,11 +111,8 @@ class Attention(Layer):
         if mask is not None:
             self._check_mask(mask)
         query_mask, value_mask = (mask[0], mask[1]) if mask is not None else (None, None)
-        scores = self._scores(query, key)
-        allowed = None if value_mask is None else ops.expand_dims(value_mask, -2)
-        if use_causal_mask:
-            causal = Tensor(np.tril(np.ones(scores.shape[-2:], bool))[None])
-            allowed = causal if allowed is None else ops.logical_and(allowed, causal)
+        scores = self._calculate_scores(query, key)
+        allowed = self._calculate_score_mask(scores, value_mask, use_causal_mask)
         if allowed is not None:
             scores = scores - _FAR * ops.cast(ops.logical_not(allowed), scores.dtype)
         weights = ops.softmax(scores, axis=-1)
@@ -163,7 +168,7 @@ class AdditiveAttention(Attention):
         if self.use_scale:
             self.scale = self.add_weight(name="scale", shape=(input_shape[0][-1],), initializer="glorot_uniform")
 
-    def _scores(self, query: Any, key: Any) -> Any:
+    def _calculate_scores(self, query: Any, key: Any) -> Any:
         x = ops.tanh(ops.expand_dims(query, -2) + ops.expand_dims(key, -3))
         return ops.sum(x if self.scale is None else self.scale * x, axis=-1)
 

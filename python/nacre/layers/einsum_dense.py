@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from nacre import activations, ops
+from nacre import activations, initializers, ops
 from nacre.core.spec import is_float
 from nacre.layers.arguments import config_of, is_int, no_quantization, weight_arguments
 from nacre.layers.low_rank import LowRank, adapted
@@ -81,10 +81,13 @@ class EinsumDense(LowRank):
                 f"EinsumDense '{self.name}': the axes of the kernel must be known, got input shape {input_shape} for "
                 f"'{self.equation}'"
             )
+        initializer = self.kernel_initializer
+        if isinstance(initializer, initializers.VarianceScaling):
+            initializer = initializer.along(*fan_axes(self.equation))
         self.kernel = self.add_weight(
             name="kernel",
             shape=kernel_shape,
-            initializer=self.kernel_initializer,
+            initializer=initializer,
             regularizer=self.kernel_regularizer,
             constraint=self.kernel_constraint,
         )
@@ -126,6 +129,17 @@ class EinsumDense(LowRank):
             ),
             **self._lora_config(),
         }  # fmt: skip
+
+
+def fan_axes(equation: str) -> tuple[list[int], list[int]]:
+    """The axes of the kernel that are summed over, its inputs, and those that the output has.
+
+    >>> fan_axes("abc,cde->abde")
+    ([0], [1, 2])
+    """
+    _, weights, outputs = re.findall("[a-zA-Z]+", equation.replace(" ", ""))
+    axes = range(len(weights))
+    return [i for i in axes if weights[i] not in outputs], [i for i in axes if weights[i] in outputs]
 
 
 def analyze(

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from nacre import ops
 from nacre.core import naming
-from nacre.layers.activation import Softmax
 from nacre.layers.arguments import config_of, is_int, weight_arguments
-from nacre.layers.dropout import Dropout
-from nacre.layers.multi_head_attention import (
-    _CONSTRAINTS,
-    _WEIGHTS,
-    ProjectedAttention,
-    checked_window,
-    combined_mask,
-    mask_for,
-)
-from nacre.ops.attention import fits
+from nacre.layers.multi_head_attention import _CONSTRAINTS, _WEIGHTS, ProjectedAttention, checked_window
 
 
 class GroupQueryAttention(ProjectedAttention):
@@ -70,7 +59,7 @@ class GroupQueryAttention(ProjectedAttention):
         self.use_bias = use_bias
         self.use_gate = use_gate
         self._set_flash_attention(flash_attention)
-        self.sliding_window = checked_window(sliding_window)
+        self.sliding_window = self._sliding_window = checked_window(sliding_window)
         self.seed = seed
         weight_arguments(
             self,
@@ -94,49 +83,13 @@ class GroupQueryAttention(ProjectedAttention):
             self._gate_dense.build(query_shape)
         self._value_dense = self._projection("value", 3, (self.num_key_value_heads, self.head_dim))
         self._value_dense.build(value_shape)
-        self._softmax = Softmax(axis=-1, dtype=self.dtype_policy)
-        self._dropout_layer = Dropout(self.dropout, dtype=self.dtype_policy, seed=self.seed)
+        self._prepare_attention(4, (1,))
         self._output_dense = self._projection("attention_output", 4, (query_shape[-1],), contract=2)
         self._output_dense.build((*query_shape[:-1], self.num_query_heads, self.head_dim))
 
-    def call(
-        self,
-        query: Any,
-        value: Any,
-        key: Any = None,
-        query_mask: Any = None,
-        value_mask: Any = None,
-        key_mask: Any = None,
-        attention_mask: Any = None,
-        return_attention_scores: bool = False,
-        training: Any = None,
-        use_causal_mask: bool = False,
-    ) -> Any:
-        """(N, T, D), and the weights (N, H, T, S) when they are asked for."""
-        self._check_scores_wanted(return_attention_scores)
-        key = value if key is None else key
-        mask = combined_mask(
-            attention_mask, query_mask, value_mask, key_mask, use_causal_mask, self.sliding_window,
-            (query.shape[1], value.shape[1]),
-        )  # fmt: skip
-        gate = ops.sigmoid(self._gate_dense(query)) if self.use_gate else None
-        repeats = self.num_query_heads // self.num_key_value_heads
-        q = self._query_dense(query) * (1.0 / math.sqrt(self.head_dim))  # (N, T, H, D)
-        k = ops.repeat(self._key_dense(key), repeats, axis=2)  # (N, S, H, D)
-        v = ops.repeat(self._value_dense(value), repeats, axis=2)
-        q, mask = self._attend_to_all(q, mask, return_attention_scores)
-        if not return_attention_scores and fits(q, k, self.dropout):
-            output = self._attention(q, k, v, mask, training)
-            return self._output_dense(output if gate is None else output * gate)
-        v = ops.transpose(v, (0, 2, 1, 3))
-        scores = ops.matmul(ops.transpose(q, (0, 2, 1, 3)), ops.transpose(k, (0, 2, 3, 1)))
-        if mask is not None:
-            mask = mask_for(scores, mask, 2)
-        weights = self._softmax(scores, mask=mask)
-        dropped = self._dropout_layer(weights, training=training) if self.dropout > 0 else weights
-        output = ops.transpose(ops.matmul(dropped, v), (0, 2, 1, 3))
-        output = self._output_dense(output if gate is None else output * gate)
-        return (output, weights) if return_attention_scores else output
+    def _heads(self, keys: Any) -> Any:
+        """Each head of keys or values as often as queries share it."""
+        return ops.repeat(keys, self.num_query_heads // self.num_key_value_heads, axis=2)
 
     def compute_output_shape(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> Any:
         """That of the query."""

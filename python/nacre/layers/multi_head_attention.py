@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -22,36 +23,6 @@ _WEIGHTS = ("kernel_initializer", "bias_initializer", "kernel_regularizer", "bia
 _CONSTRAINTS = ("kernel_constraint", "bias_constraint")
 
 
-def combined_mask(
-    attention_mask: Any,
-    query_mask: Any,
-    value_mask: Any,
-    key_mask: Any,
-    causal: bool,
-    window: Any,
-    sizes: tuple[int, int],
-) -> Any:
-    """One boolean mask (N, T, S), or what broadcasts to it, of all that were given; None for none."""
-    parts = []
-    if attention_mask is not None:
-        parts.append(ops.cast(attention_mask, "bool"))
-    if query_mask is not None:
-        parts.append(ops.expand_dims(ops.cast(query_mask, "bool"), -1))
-    for mask in (value_mask, key_mask):
-        if mask is not None:
-            parts.append(ops.expand_dims(ops.cast(mask, "bool"), -2))
-    t, s = sizes
-    if causal:
-        parts.append(Tensor(np.tril(np.ones((1, t, s), bool))))
-    if window is not None:
-        distance = np.arange(t)[:, None] - np.arange(s)[None, :]
-        parts.append(Tensor((np.abs(distance) < window)[None]))
-    mask = None
-    for part in parts:
-        mask = part if mask is None else ops.logical_and(mask, part)
-    return mask
-
-
 def checked_window(sliding_window: Any) -> Any:
     """The argument itself. Raises ValueError unless it is None or a positive int."""
     if sliding_window is not None and (not is_int(sliding_window) or sliding_window <= 0):
@@ -61,7 +32,7 @@ def checked_window(sliding_window: Any) -> Any:
     return sliding_window
 
 
-def mask_for(scores: Any, mask: Any, attended: int) -> Any:
+def _for_heads(mask: Any, scores: Any, attended: int) -> Any:
     """The mask with axes of size 1 in front of the last `attended`, up to the rank of the scores."""
     while len(mask.shape) < len(scores.shape):
         mask = ops.expand_dims(mask, max(len(mask.shape) - attended, 0))
@@ -73,6 +44,17 @@ class ProjectedAttention(Layer):
 
     _flash_attention = False
     dropout: float
+    use_bias: bool
+    use_gate: bool
+    _sliding_window: Any
+    seed: Any
+    _attended: tuple[int, ...]
+    _dropout_layer: Any
+    _query_dense: Any
+    _key_dense: Any
+    _value_dense: Any
+    _gate_dense: Any
+    _output_dense: Any
 
     def _set_flash_attention(self, wanted: Any) -> None:
         """Here every attention is one computation; the restrictions of the option are kept."""
@@ -81,13 +63,6 @@ class ProjectedAttention(Layer):
             raise ValueError(
                 "Dropout is not supported when flash attention is enabled. Please set dropout to 0.0 to use flash "
                 "attention."
-            )
-
-    def _check_scores_wanted(self, wanted: bool) -> None:
-        if wanted and self._flash_attention:
-            raise ValueError(
-                "Returning attention scores is not supported when flash attention is enabled. Please disable flash "
-                "attention to access attention scores."
             )
 
     @property
@@ -110,28 +85,130 @@ class ProjectedAttention(Layer):
         """The projection of what was attended."""
         return self._output_dense
 
-    _dropout_layer: Any
-    _query_dense: Any
-    _key_dense: Any
-    _value_dense: Any
-    _output_dense: Any
+    def _heads(self, keys: Any) -> Any:
+        """Projected keys or values (N, S, heads, D) for the heads of the queries."""
+        return keys
+
+    def call(
+        self,
+        query: Any,
+        value: Any,
+        key: Any = None,
+        query_mask: Any = None,
+        value_mask: Any = None,
+        key_mask: Any = None,
+        attention_mask: Any = None,
+        return_attention_scores: bool = False,
+        training: Any = None,
+        use_causal_mask: bool = False,
+    ) -> Any:
+        """(N, T, D), and the weights (N, H, T, S) when they are asked for."""
+        if return_attention_scores and self._flash_attention:
+            raise ValueError(
+                "Returning attention scores is not supported when flash attention is enabled. Please disable flash "
+                "attention to access attention scores."
+            )
+        mask = self._compute_attention_mask(
+            query, value, query_mask, value_mask, key_mask, attention_mask, use_causal_mask
+        )
+        gate = ops.sigmoid(self._gate_dense(query)) if self.use_gate else None
+        q = self._query_dense(query)
+        k, v = self._heads(self._key_dense(value if key is None else key)), self._heads(self._value_dense(value))
+        wanted = {"return_attention_scores": True} if return_attention_scores else {}
+        output, weights = self._compute_attention(q, k, v, mask, training, **wanted)
+        output = self._output_dense(output if gate is None else output * gate)
+        return (output, weights) if return_attention_scores else output
+
+    # --- what a subclass may replace ----------------------------------------------------------------------------------
+
+    def _compute_attention_mask(
+        self,
+        query: Any,
+        value: Any,
+        query_mask: Any = None,
+        value_mask: Any = None,
+        key_mask: Any = None,
+        attention_mask: Any = None,
+        use_causal_mask: bool = False,
+    ) -> Any:
+        """One boolean mask (N, T, S), or what broadcasts to it, of all that there are; None for none."""
+        masks = [attention_mask, self._compute_causal_mask(query, value) if use_causal_mask else None]
+        masks.append(None if query_mask is None else ops.expand_dims(query_mask, -1))
+        masks += [None if mask is None else ops.expand_dims(mask, -2) for mask in (value_mask, key_mask)]
+        if self._sliding_window is not None:
+            distance = np.arange(query.shape[1])[:, None] - np.arange(value.shape[1])
+            masks.append(Tensor((np.abs(distance) < self._sliding_window)[None]))
+        given = [ops.cast(mask, "bool") for mask in masks if mask is not None]
+        return functools.reduce(ops.logical_and, given) if given else None
+
+    def _compute_causal_mask(self, query: Any, value: Any = None) -> Any:
+        """(1, T, S): no query looks behind its own place."""
+        return Tensor(np.tri(query.shape[1], (query if value is None else value).shape[1], dtype=np.bool_)[None])
+
+    def _compute_attention(
+        self,
+        query: Any,
+        key: Any,
+        value: Any,
+        attention_mask: Any = None,
+        training: Any = None,
+        return_attention_scores: bool = False,
+        use_causal_mask: bool = False,
+    ) -> Any:
+        """What is attended to (N, T, H, V), and the weights, of projected values; `call` has put the causal mask into
+        the other."""
+        mask = attention_mask if attention_mask is None else ops.cast(attention_mask, "bool")
+        if use_causal_mask:
+            causal = self._compute_causal_mask(query, value)
+            mask = causal if mask is None else ops.logical_and(mask, causal)
+        query, key, value = (ops.convert_to_tensor(x) for x in (query, key, value))
+        query = query * (1.0 / math.sqrt(query.shape[-1]))
+        query, mask = self._attend_to_all(query, mask, return_attention_scores)
+        if not return_attention_scores and len(self._attended) == 1 and fits(query, key, self.dropout):
+            mask = None if mask is None else _for_heads(mask, query, 2)
+            rate = self.dropout if training else 0.0
+            state = draw_state(self._dropout_layer.seed_generator) if rate > 0 else None
+            return attention(query, key, value, mask, rate, state), None
+        weights = self._masked_softmax(ops.einsum(self._dot_product_equation, key, query), mask)
+        dropped = self._dropout_layer(weights, training=training) if self.dropout > 0 else weights
+        return ops.einsum(self._combine_equation, dropped, value), weights
+
+    def _masked_softmax(self, attention_scores: Any, attention_mask: Any = None) -> Any:
+        """The weights of scores (N, H, T, S); those that the mask (N, T, S) forbids are 0."""
+        if attention_mask is not None:
+            attention_mask = _for_heads(attention_mask, attention_scores, 2 * len(self._attended))
+        return self._softmax(attention_scores, mask=attention_mask)
+
+    # ------------------------------------------------------------------------------------------------------------------
 
     def _attend_to_all(self, q: Any, mask: Any, scores_wanted: bool) -> Any:
         """Queries (N, T, H, D) and the mask so that a query that may attend to nothing attends to everything alike: as
         in Keras, where there is neither dropout nor a wish for scores (else its output is 0)."""
         if mask is None or scores_wanted or self.dropout > 0 or len(q.shape) != 4:
             return q, mask
-        mask = mask_for(q, mask, 2)
+        mask = _for_heads(mask, q, 2)
         some = ops.any(mask, axis=-1, keepdims=True)
         if isinstance(some, Tensor) and np.all(some):  # causal masks are known when a model is traced
             return q, mask
         return q * ops.cast(ops.transpose(some, (0, 2, 1, 3)), q.dtype), ops.logical_or(mask, ops.logical_not(some))
 
-    def _attention(self, q: Any, k: Any, v: Any, mask: Any, training: Any) -> Any:
-        """What each head attends to, (N, T, H, D), without the scores."""
-        rate = self.dropout if training else 0.0
-        state = draw_state(self._dropout_layer.seed_generator) if rate > 0 else None
-        return attention(q, k, v, None if mask is None else mask_for(q, mask, 2), rate, state)
+    def _prepare_attention(self, rank: int, attended: tuple[int, ...]) -> None:
+        """Softmax, dropout and the einsums over the `attended` axes of projections of that rank (N, ..., H, D): that of
+        keys and queries, and that of weights and values.
+
+        Scores are (N, axes not attended, H, query axes, key axes).
+        """
+        self._attended = attended
+        self._softmax = Softmax(axis=tuple(range(-len(attended), 0)), dtype=self.dtype_policy)
+        self._dropout_layer = Dropout(self.dropout, dtype=self.dtype_policy, seed=self.seed)
+        query = list(_LETTERS[:rank])
+        value = list(query)
+        for i, axis in enumerate(attended):
+            value[axis] = _LETTERS[rank + i]
+        batch = [i for i in range(rank - 1) if i not in attended]
+        scores = [query[i] for i in batch] + [query[i] for i in attended] + [value[i] for i in attended]
+        q, v, s = ("".join(x) for x in (query, value, scores))
+        self._dot_product_equation, self._combine_equation = f"{v},{q}->{s}", f"{s},{v}->{q}"
 
     def _projection(self, name: str, rank: int, sizes: tuple[int, ...], contract: int = 1) -> EinsumDense:
         """A layer (N, ..., last `contract` axes) -> (N, ..., *sizes)."""
@@ -259,78 +336,11 @@ class MultiHeadAttention(ProjectedAttention):
         self._value_dense = self._projection("value", len(value_shape), (self.num_heads, self.value_dim))
         self._value_dense.build(value_shape)
         if self.attention_axes is None:
-            self._attended = tuple(range(1, rank - 1))
-            self.attention_axes = self._attended
-        else:
-            self._attended = tuple(a % rank for a in self.attention_axes)
-        self._softmax = Softmax(axis=tuple(range(-len(self._attended), 0)), dtype=self.dtype_policy)
-        self._dropout_layer = Dropout(self.dropout, dtype=self.dtype_policy, seed=self.seed)
-        self._score_equation, self._combine_equation = self._equations(rank + 1)
+            self.attention_axes = tuple(range(1, rank - 1))
+        self._prepare_attention(rank + 1, tuple(a % rank for a in self.attention_axes))
         sizes = self.sizes_out or (query_shape[-1],)
         self._output_dense = self._projection("attention_output", rank + 1, sizes, contract=2)
         self._output_dense.build((*query_shape[:-1], self.num_heads, self.value_dim))
-
-    def _equations(self, rank: int) -> tuple[str, str]:
-        """The einsum of keys and queries, and that of weights and values, for projections of that rank (N, ..., H, D).
-
-        Scores are (N, axes not attended, H, query axes, key axes).
-        """
-        query = list(_LETTERS[:rank])
-        value = list(query)
-        for i, axis in enumerate(self._attended):
-            value[axis] = _LETTERS[rank + i]
-        batch = [i for i in range(rank - 1) if i not in self._attended]
-        scores = [query[i] for i in batch] + [query[i] for i in self._attended] + [value[i] for i in self._attended]
-        q, v, s = ("".join(x) for x in (query, value, scores))
-        return f"{v},{q}->{s}", f"{s},{v}->{q}"
-
-    def call(
-        self,
-        query: Any,
-        value: Any,
-        key: Any = None,
-        query_mask: Any = None,
-        value_mask: Any = None,
-        key_mask: Any = None,
-        attention_mask: Any = None,
-        return_attention_scores: bool = False,
-        training: Any = None,
-        use_causal_mask: bool = False,
-    ) -> Any:
-        """(N, T, D), and the weights (N, H, T, S) when they are asked for."""
-        self._check_scores_wanted(return_attention_scores)
-        key = value if key is None else key
-        mask = combined_mask(
-            attention_mask, query_mask, value_mask, key_mask, use_causal_mask, self._sliding_window,
-            (query.shape[1], value.shape[1]),
-        )  # fmt: skip
-        gate = ops.sigmoid(self._gate_dense(query)) if self.use_gate else None
-        q, k, v = self._query_dense(query), self._key_dense(key), self._value_dense(value)
-        output, weights = self._compute_attention(q, k, v, mask, training, return_attention_scores)
-        output = self._output_dense(output if gate is None else output * gate)
-        return (output, weights) if return_attention_scores else output
-
-    def _compute_attention(
-        self,
-        query: Any,
-        key: Any,
-        value: Any,
-        attention_mask: Any = None,
-        training: Any = None,
-        return_attention_scores: bool = False,
-    ) -> Any:
-        """What is attended to (N, T, H, V), and the weights, of projected values. A subclass may replace it."""
-        mask = attention_mask if attention_mask is None else ops.cast(attention_mask, "bool")
-        query = query * (1.0 / math.sqrt(self.key_dim))
-        query, mask = self._attend_to_all(query, mask, return_attention_scores)
-        if not return_attention_scores and len(self._attended) == 1 and fits(query, key, self.dropout):
-            return self._attention(query, key, value, mask, training), None
-        scores = ops.einsum(self._score_equation, key, query)
-        if mask is not None:
-            mask = mask_for(scores, mask, 2 * len(self._attended))
-        weights = self._softmax(scores, mask=mask)
-        dropped = self._dropout_layer(weights, training=training) if self.dropout > 0 else weights
-        return ops.einsum(self._combine_equation, dropped, value), weights
 
     def compute_output_shape(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> Any:
         """(N, T, D), or with the given `output_shape`."""

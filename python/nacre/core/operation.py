@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import re
 from collections.abc import Callable, Mapping
@@ -85,6 +86,13 @@ class Operation:
     """Something with a name that can be called on values, and recorded when it is called on KerasTensors."""
 
     name: str
+    _init_arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
+    _not_recorded: tuple[str, ...] = ("name",)  # arguments of which the configuration says what became of them
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        operation = object.__new__(cls)
+        operation.__dict__["_init_arguments"] = (args, kwargs)
+        return operation
 
     def __init__(self, name: str | None = None) -> None:
         if name is None:
@@ -129,6 +137,51 @@ class Operation:
         """KerasTensors of the shapes and dtypes that `call` would give."""
         return compute_output_spec(self.call, args, kwargs, self.name)
 
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that `from_config` makes an equal operation from.
+
+        Raises NotImplementedError for a subclass without a `get_config` whose arguments are not all plain data.
+        """
+        return self._config(Operation.get_config)
+
+    def _config(self, default: Any) -> dict[str, Any]:
+        """The name, and all arguments where the class has the `default` get_config."""
+        config: dict[str, Any] = {"name": self.name}
+        if type(self).get_config is not default:
+            return config
+        config.update(self._recorded_arguments())
+        if not accepts(type(self), "name"):
+            del config["name"]
+        return config
+
+    def _recorded_arguments(self) -> dict[str, Any]:
+        """What `__init__` was given, and its defaults where they are plain data."""
+        args, kwargs = self._init_arguments
+        parameters = inspect.signature(type(self).__init__).parameters.values()
+        names = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD][1:]  # others cannot be given by name
+        known = {p.name: p.default for p in parameters if _plain(p.default)}
+        given = {**dict(zip(names, args)), **kwargs}
+        for name in self._not_recorded:
+            known.pop(name, None)
+            given.pop(name, None)
+        if len(args) > len(names) or not _plain(given):
+            cls = type(self).__name__
+            raise NotImplementedError(
+                f"Object {cls} was created by passing non-serializable argument values in `__init__()`, or arguments "
+                "without a name (`*args`), and therefore the object must override `get_config()` in order to be "
+                "serializable. Please implement `get_config()`: call `super().get_config()` and add every argument of "
+                "`__init__()` to the dict."
+            )
+        return {**known, **given}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """The operation of that configuration."""
+        try:
+            return cls(**config)
+        except Exception as error:
+            raise not_made(cls, config, error) from error
+
     def _history_outputs(self, what: str, attribute: str) -> Any:
         if len(self._inbound_nodes) == 0:
             raise AttributeError(f"The layer {self.name} has never been called and thus has no defined {what}.")
@@ -150,6 +203,23 @@ class Operation:
     def output(self) -> Any:
         """The KerasTensor (or list) that the operation gave, when it was called once."""
         return self._history_outputs("output", "outputs")
+
+
+def accepts(cls: type, name: str) -> bool:
+    """Whether objects of this class can be made with an argument of that name."""
+    parameters = inspect.signature(cls.__init__).parameters  # type: ignore[misc]
+    return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+def not_made(cls: type, config: dict[str, Any], error: Exception) -> TypeError:
+    """What to raise where a configuration makes no object of its class."""
+    return TypeError(
+        f"Error when deserializing class '{cls.__name__}' using config={config}.\n\nException encountered: {error}"
+    )
+
+
+def _plain(value: Any) -> bool:
+    return all(v is None or isinstance(v, (str, int, float, bool)) for v in tree.flatten(value))
 
 
 class SymbolicScope:

@@ -226,11 +226,11 @@ class SymbolicScope:
     """Inside this block code that asks whether it only runs to find out shapes is told that it does."""
 
     def __enter__(self) -> SymbolicScope:
-        self._before = trace.set_probing(True)
+        self._before = trace.set_probe(trace.Probe())
         return self
 
     def __exit__(self, *exc: Any) -> None:
-        trace.set_probing(self._before)
+        trace.set_probe(self._before)
 
 
 def any_keras_tensor(args: Any, kwargs: Any = None) -> bool:
@@ -256,8 +256,8 @@ def compute_output_spec(fn: Callable[..., Any], args: Any, kwargs: Any, name: st
     shapes = [t.shape for t in tree.flatten((args, kwargs)) if isinstance(t, KerasTensor)]
     unknown = any(None in shape for shape in shapes)
     try:
-        first = _probe(fn, args, kwargs, _PROBES[0])
-        second = _probe(fn, args, kwargs, _PROBES[1]) if unknown else first
+        first, asked = _probe(fn, args, kwargs, _PROBES[0])
+        second = _probe(fn, args, kwargs, _PROBES[1])[0] if unknown or asked else first
     except ValueError as error:
         known = not fit and not any(None in shape[1:] for shape in shapes)
         found = None if known or not unknown else _fitting(fn, args, kwargs, fit)
@@ -296,7 +296,7 @@ def _fitting(fn: Callable[..., Any], args: Any, kwargs: Any, fit: bool) -> Any:
     sizes |= {d for d in leaves if type(d) is int and 1 < d < 100_000}
     for probes in (_EQUAL_PROBES, _ROUND_PROBES, _BINARY_PROBES, _SMALL_PROBES):
         try:
-            return tuple(_probe(fn, args, kwargs, chosen) for chosen in probes)
+            return tuple(_probe(fn, args, kwargs, chosen)[0] for chosen in probes)
         except (ValueError, TypeError):
             continue
     if not fit:
@@ -309,7 +309,7 @@ def _fitting(fn: Callable[..., Any], args: Any, kwargs: Any, fit: bool) -> Any:
     )
     for fixed in itertools.islice(ways, _MOST_TRIES):
         try:
-            return tuple(_probe(fn, args, kwargs, chosen, fixed) for chosen in _PROBES)
+            return tuple(_probe(fn, args, kwargs, chosen, fixed)[0] for chosen in _PROBES)
         except (ValueError, TypeError):
             continue
     return None
@@ -327,8 +327,9 @@ def _probe(
     kwargs: Any,
     sizes: tuple[int, ...],
     fixed: Mapping[tuple[int, int], int] = MappingProxyType({}),
-) -> Any:
-    graph = Graph()
+) -> tuple[Any, bool]:
+    """What `fn` returns for these sizes, and whether something in it depends on values."""
+    graph, probe = Graph(), trace.Probe(sizes[-1])
     seen = itertools.count()
 
     def symbol(x: Any) -> Any:
@@ -343,9 +344,9 @@ def _probe(
         return s
 
     args, kwargs = tree.map_structure(symbol, (args, kwargs))
-    with trace.tracing(graph, probe=True), trace.no_tapes():
+    with trace.tracing(graph, probe), trace.no_tapes():
         try:
-            return fn(*args, **kwargs)
+            return fn(*args, **kwargs), probe.asked
         except TracedBranch as error:
             raise ValueError(
                 f"the output shape cannot be found without running the computation: {error}. A layer can say it by "

@@ -153,3 +153,40 @@ def test_labels_that_are_no_class_have_no_gradient() -> None:
 
 def test_remainders_of_booleans_are_numbers() -> None:
     assert ops.fmod([True, False], [True, True]).dtype == "int32"
+
+
+def test_whole_numbers_may_be_floats_where_keras_takes_them():
+    assert ops.multi_hot(np.array([0.0, 2.0]), 3).tolist() == [1, 0, 1]
+    logits = np.random.default_rng(0).normal(size=(1, 5, 4)).astype("float32")
+    labels, lengths = np.array([[1, 2]]), (np.array([2]), np.array([5]))
+    np.testing.assert_array_equal(
+        ops.ctc_loss(labels.astype("float32"), logits, *lengths), ops.ctc_loss(labels, logits, *lengths)
+    )
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "int64", "float32"])
+def test_unravel_index_keeps_the_dtype(dtype):
+    rows, columns = ops.unravel_index(np.array([5, 2], dtype), (2, 3))
+    assert rows.dtype == columns.dtype == dtype
+    assert rows.tolist() == [1, 0] and columns.tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "uint16", "uint32"])
+def test_narrow_integers_have_the_values_of_their_width(dtype):
+    numbers = np.array([-(2**31), -129, -1, 0, 127, 128, 300, 70000, 2**31 - 1], "int32")
+    assert ops.cast(numbers, dtype).tolist() == numbers.astype(dtype).tolist()
+    limits = np.iinfo(dtype)
+    wide = np.array([-1e30, -1.5, 1.5, 1e30, np.nan], "float32")
+    expected = [limits.min, max(limits.min, -1), 1, limits.max, 0]
+    assert ops.cast(wide, dtype).tolist() == ops.saturate_cast(wide, dtype).tolist() == expected
+    assert ops.cast([True, False], dtype).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "uint16", "uint32", "float16"])
+def test_bits_are_read_in_the_width_that_was_asked_for(dtype):
+    numbers = np.array([[1.0, -2.5], [0.1, 3e30]], "float32")
+    assert ops.view(numbers, dtype).tolist() == numbers.view(dtype).tolist()
+    narrow = np.array([1, 2, 3, 4], "int16")
+    assert ops.view(narrow, "int32").tolist() == narrow.view("int32").tolist()
+    with pytest.raises(ValueError, match="bfloat16"):
+        ops.view(numbers, "bfloat16")

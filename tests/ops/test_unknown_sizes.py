@@ -82,3 +82,39 @@ def test_lists_of_keras_tensors_can_be_searched() -> None:
     x, y = tensor(None, 3), tensor(None, 3)
     assert x == x and not bool(x.__eq__(y)) and x in (y, x) and x not in (y,) and [x, y].index(y) == 1
     assert ops.equal(x, y).dtype == (x != y).dtype == "bool"
+
+
+@pytest.mark.parametrize(
+    ("function", "shapes"),
+    [
+        (ops.nonzero, [(None,), (None,)]),
+        (lambda x: ops.where(x > 1), [(None,), (None,)]),
+        (ops.unique, [(None,)]),
+        (lambda x: ops.unique(x, return_inverse=True, return_counts=True, size=7), [(7,), (None, 4), (7,)]),
+        (lambda x: ops.unique(x, axis=0), [(None, 4)]),
+        (lambda x: ops.nextafter(x, 0.0), [(None, 4)]),
+        (lambda x: ops.view(x, "uint8"), [(None, 16)]),
+        (lambda x: ops.view(x, "int16"), [(None, 8)]),
+        (lambda x: ops.segment_sum(x, ops.cast(x[:, 0], "int32")), [(None, 4)]),
+        (lambda x: ops.eig(ops.eye(4) * ops.max(x)), [(4,), (4, 4)]),
+        (lambda x: ops.reshape(x, (ops.cast(ops.sum(x) * 0 + 8, "int32"), -1)), [(None, None)]),
+    ],
+)
+def test_what_depends_on_values_is_part_of_a_model_and_computed_eagerly(function, shapes):
+    x = keras.Input((4,))
+    y = function(x)
+    flat = keras.tree.flatten(y)
+    assert [t.shape for t in flat] == shapes
+    data = np.array([[1, 0, 2, 2], [0, 0, 1, 3]], "float32")
+    found = keras.tree.flatten(keras.Model(x, y)(data))
+    for a, b, t in zip(found, keras.tree.flatten(function(ops.convert_to_tensor(data))), flat, strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert a.dtype == t.dtype and all(n in (None, m) for n, m in zip(t.shape, a.shape, strict=True))
+
+
+def test_sizes_that_depend_on_values_do_not_hide_in_layers():
+    class Chosen(keras.layers.Layer):
+        def call(self, x):
+            return ops.take(x, ops.nonzero(x[:, 0])[0], axis=0)
+
+    assert Chosen()(keras.Input(batch_shape=(5, 3))).shape == (None, 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import re
 from collections.abc import Callable, Mapping
@@ -85,6 +86,13 @@ class Operation:
     """Something with a name that can be called on values, and recorded when it is called on KerasTensors."""
 
     name: str
+    _init_arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
+    _not_recorded: tuple[str, ...] = ("name",)  # arguments of which the configuration says what became of them
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        operation = object.__new__(cls)
+        operation.__dict__["_init_arguments"] = (args, kwargs)
+        return operation
 
     def __init__(self, name: str | None = None) -> None:
         if name is None:
@@ -129,6 +137,51 @@ class Operation:
         """KerasTensors of the shapes and dtypes that `call` would give."""
         return compute_output_spec(self.call, args, kwargs, self.name)
 
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that `from_config` makes an equal operation from.
+
+        Raises NotImplementedError for a subclass without a `get_config` whose arguments are not all plain data.
+        """
+        return self._config(Operation.get_config)
+
+    def _config(self, default: Any) -> dict[str, Any]:
+        """The name, and all arguments where the class has the `default` get_config."""
+        config: dict[str, Any] = {"name": self.name}
+        if type(self).get_config is not default:
+            return config
+        config.update(self._recorded_arguments())
+        if not accepts(type(self), "name"):
+            del config["name"]
+        return config
+
+    def _recorded_arguments(self) -> dict[str, Any]:
+        """What `__init__` was given, and its defaults where they are plain data."""
+        args, kwargs = self._init_arguments
+        parameters = inspect.signature(type(self).__init__).parameters.values()
+        names = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD][1:]  # others cannot be given by name
+        known = {p.name: p.default for p in parameters if _plain(p.default)}
+        given = {**dict(zip(names, args)), **kwargs}
+        for name in self._not_recorded:
+            known.pop(name, None)
+            given.pop(name, None)
+        if len(args) > len(names) or not _plain(given):
+            cls = type(self).__name__
+            raise NotImplementedError(
+                f"Object {cls} was created by passing non-serializable argument values in `__init__()`, or arguments "
+                "without a name (`*args`), and therefore the object must override `get_config()` in order to be "
+                "serializable. Please implement `get_config()`: call `super().get_config()` and add every argument of "
+                "`__init__()` to the dict."
+            )
+        return {**known, **given}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """The operation of that configuration."""
+        try:
+            return cls(**config)
+        except Exception as error:
+            raise not_made(cls, config, error) from error
+
     def _history_outputs(self, what: str, attribute: str) -> Any:
         if len(self._inbound_nodes) == 0:
             raise AttributeError(f"The layer {self.name} has never been called and thus has no defined {what}.")
@@ -152,15 +205,32 @@ class Operation:
         return self._history_outputs("output", "outputs")
 
 
+def accepts(cls: type, name: str) -> bool:
+    """Whether objects of this class can be made with an argument of that name."""
+    parameters = inspect.signature(cls.__init__).parameters  # type: ignore[misc]
+    return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+def not_made(cls: type, config: dict[str, Any], error: Exception) -> TypeError:
+    """What to raise where a configuration makes no object of its class."""
+    return TypeError(
+        f"Error when deserializing class '{cls.__name__}' using config={config}.\n\nException encountered: {error}"
+    )
+
+
+def _plain(value: Any) -> bool:
+    return all(v is None or isinstance(v, (str, int, float, bool)) for v in tree.flatten(value))
+
+
 class SymbolicScope:
     """Inside this block code that asks whether it only runs to find out shapes is told that it does."""
 
     def __enter__(self) -> SymbolicScope:
-        self._before = trace.set_probing(True)
+        self._before = trace.set_probe(trace.Probe())
         return self
 
     def __exit__(self, *exc: Any) -> None:
-        trace.set_probing(self._before)
+        trace.set_probe(self._before)
 
 
 def any_keras_tensor(args: Any, kwargs: Any = None) -> bool:
@@ -186,8 +256,8 @@ def compute_output_spec(fn: Callable[..., Any], args: Any, kwargs: Any, name: st
     shapes = [t.shape for t in tree.flatten((args, kwargs)) if isinstance(t, KerasTensor)]
     unknown = any(None in shape for shape in shapes)
     try:
-        first = _probe(fn, args, kwargs, _PROBES[0])
-        second = _probe(fn, args, kwargs, _PROBES[1]) if unknown else first
+        first, asked = _probe(fn, args, kwargs, _PROBES[0])
+        second = _probe(fn, args, kwargs, _PROBES[1])[0] if unknown or asked else first
     except ValueError as error:
         known = not fit and not any(None in shape[1:] for shape in shapes)
         found = None if known or not unknown else _fitting(fn, args, kwargs, fit)
@@ -226,7 +296,7 @@ def _fitting(fn: Callable[..., Any], args: Any, kwargs: Any, fit: bool) -> Any:
     sizes |= {d for d in leaves if type(d) is int and 1 < d < 100_000}
     for probes in (_EQUAL_PROBES, _ROUND_PROBES, _BINARY_PROBES, _SMALL_PROBES):
         try:
-            return tuple(_probe(fn, args, kwargs, chosen) for chosen in probes)
+            return tuple(_probe(fn, args, kwargs, chosen)[0] for chosen in probes)
         except (ValueError, TypeError):
             continue
     if not fit:
@@ -239,7 +309,7 @@ def _fitting(fn: Callable[..., Any], args: Any, kwargs: Any, fit: bool) -> Any:
     )
     for fixed in itertools.islice(ways, _MOST_TRIES):
         try:
-            return tuple(_probe(fn, args, kwargs, chosen, fixed) for chosen in _PROBES)
+            return tuple(_probe(fn, args, kwargs, chosen, fixed)[0] for chosen in _PROBES)
         except (ValueError, TypeError):
             continue
     return None
@@ -257,8 +327,9 @@ def _probe(
     kwargs: Any,
     sizes: tuple[int, ...],
     fixed: Mapping[tuple[int, int], int] = MappingProxyType({}),
-) -> Any:
-    graph = Graph()
+) -> tuple[Any, bool]:
+    """What `fn` returns for these sizes, and whether something in it depends on values."""
+    graph, probe = Graph(), trace.Probe(sizes[-1])
     seen = itertools.count()
 
     def symbol(x: Any) -> Any:
@@ -273,9 +344,9 @@ def _probe(
         return s
 
     args, kwargs = tree.map_structure(symbol, (args, kwargs))
-    with trace.tracing(graph, probe=True), trace.no_tapes():
+    with trace.tracing(graph, probe), trace.no_tapes():
         try:
-            return fn(*args, **kwargs)
+            return fn(*args, **kwargs), probe.asked
         except TracedBranch as error:
             raise ValueError(
                 f"the output shape cannot be found without running the computation: {error}. A layer can say it by "

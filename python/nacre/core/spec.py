@@ -30,6 +30,7 @@ _WIDENED = {
     "int8": "int32", "int16": "int32", "uint16": "int32", "uint32": "int64", "uint64": "int64", "int": "int32",
     "bool_": "bool", "boolean": "bool",
 }  # fmt: skip
+_NARROW = ("float16", "half", "int8", "int16", "uint16", "uint32", "uint64")  # those that NumPy has
 _KNOWN = {**{name: name for name in DTYPES}, **_WIDENED}
 _FLOATS = ("float32", "float64")
 _INTS = ("uint8", "int32", "int64")
@@ -77,17 +78,25 @@ def standardize_dtype(dtype: Any, default: str | None = None) -> str:
         return "int32"
     if dtype is bool:
         return "bool"
-    name = getattr(dtype, "name", None)  # NumPy dtypes, TensorFlow and JAX dtypes
-    if name is None and isinstance(dtype, type):
-        name = dtype.__name__
-    if name is None:
-        name = str(dtype).removeprefix("torch.")
-    known = _KNOWN.get(name)
+    known = _KNOWN.get(_name(dtype))
     if known is None:
         raise ValueError(
             f"Invalid dtype: {dtype}. Expected one of {list(DTYPES)}, or a narrower name for one of them, got {dtype!r}"
         )
     return known
+
+
+def _name(dtype: Any) -> str:
+    name = getattr(dtype, "name", None)  # NumPy dtypes, TensorFlow and JAX dtypes
+    if name is None and isinstance(dtype, type):
+        name = dtype.__name__
+    return str(dtype).removeprefix("torch.") if name is None else str(name)
+
+
+def numpy_dtype(dtype: Any) -> np.dtype[Any]:
+    """The NumPy dtype that is named, also where nacre computes in a wider one. Raises ValueError as above."""
+    name = _name(dtype)
+    return np.dtype(name if name in _NARROW else standardize_dtype(dtype))
 
 
 def is_float(dtype: str) -> bool:

@@ -11,10 +11,17 @@ if TYPE_CHECKING:
     from nacre.core.graph import Graph
 
 
+class Probe:
+    """A trace that only serves to find out shapes: what stands for a size that depends on values, and if any did."""
+
+    def __init__(self, size: int = 1) -> None:
+        self.size, self.asked = size, False
+
+
 class _State(threading.local):
     graph: Graph | None = None
     tapes: tuple[Any, ...] = ()
-    probing: bool = False
+    probe: Probe | None = None
     scope: Any = None
 
 
@@ -28,13 +35,20 @@ def current_graph() -> Graph | None:
 
 def probing() -> bool:
     """Whether the graph under trace only serves to find out shapes."""
-    return _state.probing
+    return _state.probe is not None
 
 
-def set_probing(new: bool) -> bool:
-    """Sets what `probing` answers; gives the answer before."""
-    before, _state.probing = _state.probing, new
+def set_probe(new: Probe | None) -> Probe | None:
+    """Puts `new` in place of the probe that is under way; gives the one before."""
+    before, _state.probe = _state.probe, new
     return before
+
+
+def unknown_size() -> int:
+    """While shapes are looked for, a number in place of a size that only values tell."""
+    assert _state.probe is not None
+    _state.probe.asked = True
+    return _state.probe.size
 
 
 def scope() -> Any:
@@ -54,14 +68,14 @@ def tapes() -> tuple[Any, ...]:
 
 
 @contextlib.contextmanager
-def tracing(graph: Graph | None, probe: bool = False) -> Iterator[None]:
+def tracing(graph: Graph | None, probe: Probe | None = None) -> Iterator[None]:
     """Variables read inside are Symbols of `graph`, writes to them are recorded there. None: eager again."""
-    before = _state.graph, _state.probing
-    _state.graph, _state.probing = graph, probe
+    before = _state.graph, _state.probe
+    _state.graph, _state.probe = graph, probe
     try:
         yield
     finally:
-        _state.graph, _state.probing = before
+        _state.graph, _state.probe = before
 
 
 def push_tape(tape: Any) -> None:

@@ -60,11 +60,6 @@ class Layer(BuiltLayer):
         if "supports_masking" not in cls.__dict__ and not is_default(cls.compute_mask):
             cls.supports_masking = True  # who says what becomes of a mask lets it through
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        layer = object.__new__(cls)
-        layer.__dict__["_init_arguments"] = (args, kwargs)
-        return layer
-
     def __init__(
         self,
         *,

@@ -12,6 +12,7 @@ from nacre.layers.layer import Layer
 from nacre.models.functional import Functional
 from nacre.models.model import Model
 from nacre.models.sequential import Sequential
+from nacre.ops.base import OpCall
 
 
 def clone_model(
@@ -118,9 +119,8 @@ def _clone_functional(model: Any, copy: Callable[[Any], Any], input_tensors: Any
 
     def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
         if id(operation) not in copies:
-            copies[id(operation)] = (
-                copy(operation) if isinstance(operation, Layer) else type(operation)(operation.function)
-            )
+            plain = isinstance(operation, OpCall)
+            copies[id(operation)] = OpCall(operation.function) if plain else copy(operation)
         new = copies[id(operation)]
         return call_function(new, *args, **kwargs) if call_function is not None else new(*args, **kwargs)
 

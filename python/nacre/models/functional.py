@@ -46,7 +46,10 @@ class Functional(Model):
         flat_inputs, flat_outputs = check_tensors(inputs, "inputs"), check_tensors(outputs, "outputs")
         if isinstance(inputs, Mapping):
             for key, x in inputs.items():
-                if isinstance(x, KerasTensor) and key not in (x.name, x._keras_history.operation.name):
+                if isinstance(x, KerasTensor) and key not in (
+                    x.name,
+                    x._keras_history and x._keras_history.operation.name,
+                ):
                     warnings.warn(
                         "When providing `inputs` as a dict, all keys in the dict must match the names of the "
                         "corresponding tensors. "
@@ -54,7 +57,7 @@ class Functional(Model):
                         f"to '{key}' (via `Input(..., name='{key}')`)",
                         stacklevel=3,
                     )
-        if any(not isinstance(x._keras_history.operation, InputLayer) for x in flat_inputs):
+        if not all(map(_enters, flat_inputs)):
             flat_inputs, flat_outputs = clone_nodes(flat_inputs, flat_outputs)
             inputs = tree.pack_sequence_as(inputs, flat_inputs) if tree.is_nested(inputs) else flat_inputs[0]
             outputs = tree.pack_sequence_as(outputs, flat_outputs) if tree.is_nested(outputs) else flat_outputs[0]
@@ -376,15 +379,14 @@ def _unique(names: list[str]) -> list[str]:
 
 def clone_nodes(inputs: list[KerasTensor], outputs: list[KerasTensor]) -> tuple[list[KerasTensor], list[KerasTensor]]:
     """The graph between intermediate tensors once more, from new inputs of their shapes; the layers are shared."""
-    graph = map_graph_from(inputs, outputs)
     new: dict[int, KerasTensor] = {}
     for x in inputs:
-        if isinstance(x._keras_history.operation, InputLayer):
+        if _enters(x):
             new[id(x)] = x
         else:
             layer = InputLayer(batch_shape=x.shape, dtype=x.dtype, name=f"{x.name}CLONE")
             new[id(x)] = layer._inbound_nodes[0].outputs[0]
-    for node in graph:
+    for node in map_graph(inputs, outputs).nodes:
         if all(id(y) in new for y in node.outputs):
             continue
         args, kwargs = tree.map_structure(
@@ -396,10 +398,5 @@ def clone_nodes(inputs: list[KerasTensor], outputs: list[KerasTensor]) -> tuple[
     return [new[id(x)] for x in inputs], [new[id(y)] for y in outputs]
 
 
-def map_graph_from(inputs: list[KerasTensor], outputs: list[KerasTensor]) -> list[Node]:
-    """The calls between intermediate tensors and outputs, in an order in which they can run."""
-    return [node for node in map_graph(inputs, outputs).nodes if not _all_in(node.outputs, inputs)]
-
-
-def _all_in(tensors: list[Any], others: list[Any]) -> bool:
-    return all(any(t is o for o in others) for t in tensors)
+def _enters(x: KerasTensor) -> bool:
+    return x._keras_history is not None and isinstance(x._keras_history.operation, InputLayer)

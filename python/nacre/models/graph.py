@@ -30,22 +30,25 @@ def node_of(tensor: KerasTensor) -> Node:
 def map_graph(inputs: list[KerasTensor], outputs: list[KerasTensor], structure: Any = None) -> LayerGraph:
     """The LayerGraph between `inputs` and `outputs`, which stand in `structure` (in a list, when not given).
 
+    It begins at calls that data enter by; what made an input that comes from elsewhere is left out.
+
     Raises ValueError when an output depends on something else than the inputs, or when two operations have one name.
     """
-    finished, found_at = _search(inputs, outputs)
+    given = {id(x) for x in inputs if x._keras_history is None or not node_of(x).is_input}
+    finished, found_at = _search(given, outputs)
     depth_of: dict[int, int] = {}
     operation_depth: dict[int, int] = {}
     for node in reversed(finished):
         depth = max(depth_of.get(id(node), 0), operation_depth.get(id(node.operation), 0))
         operation_depth[id(node.operation)] = depth
         depth_of[id(node)] = depth
-        for parent in _parents(node, inputs):
+        for parent in _parents(node, given):
             depth_of[id(parent)] = max(depth + 1, depth_of.get(id(parent), 0))
     nodes = list(finished)
     operations = {id(n.operation): n.operation for n in nodes}
-    for x in inputs:  # an input that no output needs
-        operation = x._keras_history.operation
-        if id(operation) not in operation_depth:
+    for x in inputs:  # one that no output needs
+        operation = None if id(x) in given else x._keras_history.operation
+        if operation is not None and id(operation) not in operation_depth:
             operation_depth[id(operation)] = 0
             found_at[id(operation)] = -1
             node = node_of(x)
@@ -63,23 +66,16 @@ def map_graph(inputs: list[KerasTensor], outputs: list[KerasTensor], structure: 
     return LayerGraph(run_order, dict(sorted(by_depth.items())), ordered)
 
 
-def _parents(node: Node, inputs: list[KerasTensor]) -> list[Node]:
-    if any(y is x for y in node.outputs for x in inputs):
-        return []
-    parents: list[Node] = []
-    for x in node.input_tensors:
-        parent = node_of(x)
-        if not any(p is parent for p in parents):
-            parents.append(parent)
-    return parents
+def _parents(node: Node, given: set[int]) -> list[Node]:
+    return list({id(n): n for n in (node_of(x) for x in node.input_tensors if id(x) not in given)}.values())
 
 
-def _search(inputs: list[KerasTensor], outputs: list[KerasTensor]) -> tuple[list[Node], dict[int, int]]:
+def _search(given: set[int], outputs: list[KerasTensor]) -> tuple[list[Node], dict[int, int]]:
     """Nodes behind the outputs, each after those it needs; and when each operation was met first."""
     finished: list[Node] = []
     done: set[int] = set()
     found_at: dict[int, int] = {}
-    for output in outputs:
+    for output in (y for y in outputs if id(y) not in given):
         stack: list[tuple[Node, Iterator[Node], bool]] = [(node_of(output), iter(()), False)]
         while stack:
             node, pending, opened = stack.pop()
@@ -87,7 +83,7 @@ def _search(inputs: list[KerasTensor], outputs: list[KerasTensor]) -> tuple[list
                 if id(node) in done:
                     continue
                 found_at.setdefault(id(node.operation), len(found_at))
-                pending = iter([node_of(x) for x in node.input_tensors] if _parents(node, inputs) else [])
+                pending = iter(_parents(node, given))
             for parent in pending:
                 if id(parent) not in done:
                     stack.append((node, pending, True))

@@ -10,10 +10,10 @@ import numpy as np
 
 from nacre.core.autodiff import install_arithmetic
 from nacre.core.op import Op
-from nacre.core.spec import is_float, is_int, standardize_dtype
+from nacre.core.spec import NUMPY, is_float, is_int, numpy_dtype, standardize_dtype
 from nacre.core.tensor import Tensor, install_operators
 from nacre.ops import elementwise as e
-from nacre.ops.base import pair, public, python_number, scalar, value, values_of, weak_dtype
+from nacre.ops.base import pair, public, python_number, scalar, stand_ins, value, values_of, weak_dtype
 
 __all__ = [
     "abs",
@@ -262,10 +262,22 @@ def round(x: Any, decimals: int = 0) -> Any:
 def cast(x: Any, dtype: Any) -> Any:
     """x as `dtype`; floats become ints by dropping the fraction, anything but zero is True.
 
+    Integers narrower than nacre's own are held in a wider dtype, with the values that they would have.
+
     >>> cast([1.7, -1.7], "int32").tolist()
     [1, -1]
     """
-    return scalar(x, standardize_dtype(dtype)) if type(x) is int else e.cast_to(x, dtype)
+    name, asked = standardize_dtype(dtype), numpy_dtype(dtype)
+    if type(x) is int:
+        return scalar(x, name)
+    if asked.kind == "f" or asked.itemsize >= NUMPY[name].itemsize:
+        return e.cast_to(x, name)
+    x, limits = value(x), np.iinfo(asked)
+    whole = e.cast_to(x, name)
+    if is_float(x.dtype):
+        return clip(whole, int(limits.min), int(limits.max))
+    low, half = bitwise_and(whole, int(limits.max) - int(limits.min)), -int(limits.min)
+    return subtract(bitwise_xor(low, half), half) if half else low
 
 
 @public
@@ -289,6 +301,8 @@ def nonzero(x: Any) -> tuple[Any, ...]:
     """The indices of the elements that are not zero, one int32 tensor per axis (int64 for axes that need it). Their
     number depends on values: eager only."""
     x = value(x)
+    if unknown := stand_ins([x], *(((None,), "int32" if n <= 2**31 else "int64") for n in x.shape)):
+        return unknown
     found = np.nonzero(np.asarray(x))
     return tuple(Tensor(i if n > 2**31 else i.astype(np.int32)) for i, n in zip(found, x.shape))
 

@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from nacre.core import trace
 from nacre.core.naming import auto_name
 from nacre.core.operation import Operation, any_keras_tensor, compute_output_spec
-from nacre.core.spec import NUMPY, broadcast_shapes, is_float
+from nacre.core.spec import NUMPY, Spec, broadcast_shapes, is_float
 from nacre.core.tensor import KerasTensor, Symbol, Tensor, Value, as_array
 from nacre.core.variable import Variable
 
@@ -84,6 +85,16 @@ def value(x: Any, dtype: str | None = None) -> Any:
     if isinstance(x, KerasTensor):
         raise TypeError("a KerasTensor reached an operation that computes; call a function of keras.ops on it instead")
     return scalar(x, dtype) if type(x) in (int, float, bool) else Tensor(_array(x, dtype))
+
+
+def stand_ins(xs: Sequence[Any], *specs: tuple[Sequence[int | None], str]) -> tuple[Symbol, ...]:
+    """Values of these shapes and dtypes in place of what only the numbers in `xs` tell (None: a size that depends on
+    them), while shapes are looked for; none at other times."""
+    graph = trace.current_graph()
+    if graph is None or not trace.probing() or all(isinstance(x, (Tensor, np.ndarray)) for x in xs):
+        return ()
+    shapes = [tuple(trace.unknown_size() if d is None else d for d in shape) for shape, _ in specs]
+    return tuple(graph.add_input(Spec(shape, dtype)) for shape, (_, dtype) in zip(shapes, specs))
 
 
 def _array(x: Any, dtype: str | None) -> np.ndarray[Any, Any]:

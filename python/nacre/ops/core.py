@@ -14,13 +14,13 @@ import numpy as np
 
 from nacre.core import trace, tree
 from nacre.core.config import floatx
-from nacre.core.spec import NUMPY, broadcast_shapes, is_float, normalize_axis, standardize_dtype
-from nacre.core.tensor import KerasTensor, Symbol, Tensor, Value, as_array
+from nacre.core.spec import NUMPY, broadcast_shapes, is_float, is_int, normalize_axis, numpy_dtype, standardize_dtype
+from nacre.core.tensor import KerasTensor, Symbol, Tensor, Value
 from nacre.core.variable import Variable
 from nacre.ops.arithmetic import cast, stop_gradient
-from nacre.ops.base import OpCall, public, scalar, value
+from nacre.ops.base import OpCall, public, scalar, stand_ins, value
 from nacre.ops.creation import convert_to_tensor, zeros
-from nacre.ops.elementwise import Cast, Clip, Copy, Select, cast_to
+from nacre.ops.elementwise import Clip, Copy, Select, cast_to
 from nacre.ops.indexing import scatter, scatter_update, slice, slice_update
 from nacre.ops.manipulation import broadcast_to, concatenate, reshape, stack, unstack
 from nacre.ops.movement import Reshape, flipped, slice_axis
@@ -85,12 +85,13 @@ def saturate_cast(x: Any, dtype: Any) -> Any:
     [0, 255]
     """
     x, name = value(x), standardize_dtype(floatx() if dtype is None else dtype)
-    asked = getattr(np, str(dtype), None)  # int8, too, which is held in a wider dtype
-    low, high = _range(asked if isinstance(asked, type) and issubclass(asked, np.integer) else NUMPY[name])
+    low, high = _range(numpy_dtype(name if dtype is None else dtype))
+    if is_float(x.dtype) and is_int(name):
+        x = cast_to(x, name)  # which keeps to its range
     least, most = _range(NUMPY[x.dtype])
-    if x.dtype == "bool" or (x.dtype == name and not is_float(name) and (low, high) == (least, most)):
-        return cast_to(x, name)
-    return Cast(name)(Clip()(x, scalar(max(low, least), x.dtype), scalar(min(high, most), x.dtype)))
+    if x.dtype != "bool" and (is_float(x.dtype) or low > least or high < most):
+        x = Clip()(x, scalar(max(low, least), x.dtype), scalar(min(high, most), x.dtype))
+    return cast_to(x, name)
 
 
 def _range(dtype: Any) -> tuple[Any, Any]:
@@ -101,10 +102,22 @@ def _range(dtype: Any) -> tuple[Any, Any]:
     return info.min, info.max
 
 
+@public
 def view(x: Any, dtype: Any = None) -> Any:
-    """The bits of `x` read as another dtype, eagerly. The last axis changes with the width of an element."""
-    array = as_array(x)
-    return Tensor(array.copy() if dtype is None else array.view(NUMPY[standardize_dtype(dtype)]).copy())
+    """The bits of `x` read as another dtype, eagerly. The last axis changes with the width of an element.
+
+    >>> view([1.0], "uint16").tolist()
+    [0, 16256]
+    """
+    if not isinstance(x, np.ndarray):
+        x = value(x)
+    if "bfloat16" in str(dtype):
+        raise ValueError("view: bits cannot be read as bfloat16. Read them as uint16")
+    new = numpy_dtype(x.dtype if dtype is None else dtype)
+    shape = (*x.shape[:-1], *(n * numpy_dtype(x.dtype).itemsize // new.itemsize for n in x.shape[-1:]))
+    if unknown := stand_ins([x], (shape, standardize_dtype(new))):
+        return unknown[0]
+    return value(np.asarray(x).view(new).copy())
 
 
 # --- gradients ------------------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ def ctc_loss(target: Any, output: Any, target_length: Any, output_length: Any, m
     Only the first `target_length` labels and `output_length` steps of each sequence count; class `mask_index` is the
     blank.
     """
-    labels, lengths, steps = (as_index(v, "ctc_loss") for v in (target, target_length, output_length))
+    labels, lengths, steps = (as_index(v, "ctc_loss", floats=True) for v in (target, target_length, output_length))
     logits = floating(output)
     if len(labels.shape) != 2 or len(logits.shape) != 3 or labels.shape[0] != logits.shape[0]:
         raise ValueError(

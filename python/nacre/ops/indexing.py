@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nacre.core.spec import broadcast_shapes, is_int, normalize_axis
+from nacre.core.spec import broadcast_shapes, is_float, is_int, normalize_axis
 from nacre.core.tensor import KerasTensor, Symbol, Tensor, install_operators
 from nacre.core.variable import Variable
 from nacre.ops.arithmetic import nonzero
@@ -43,10 +43,10 @@ __all__ = [
 # --- positions ------------------------------------------------------------------------------------------------------
 
 
-def as_index(indices: Any, name: str) -> Any:
-    """`indices` as an integer value. Raises TypeError for other dtypes."""
+def as_index(indices: Any, name: str, floats: bool = False) -> Any:
+    """`indices` as an integer value; `floats` says that they may be floats. Raises TypeError for others."""
     index = value(indices)
-    if index.dtype == "bool":
+    if index.dtype == "bool" or (floats and is_float(index.dtype)):
         return Cast("int32")(index)
     if not is_int(index.dtype):
         if index.size == 0:  # an empty list

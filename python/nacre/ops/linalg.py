@@ -16,7 +16,7 @@ from nacre.core.op import Op
 from nacre.core.spec import Spec, normalize_axis
 from nacre.core.tensor import Tensor
 from nacre.ops.arrangement import diagonal, tril, triu
-from nacre.ops.base import public, scalar, value
+from nacre.ops.base import public, scalar, stand_ins, value
 from nacre.ops.creation import zeros_like
 from nacre.ops.elementwise import (
     Abs,
@@ -435,7 +435,10 @@ def eig(x: Any) -> Any:
 
     Raises ValueError for complex eigenvalues, which no tensor here can hold.
     """
-    array = np.asarray(_matrices(x, "eig", True))
+    x = _matrices(x, "eig", True)
+    if unknown := stand_ins([x], (x.shape[:-1], x.dtype), (x.shape, x.dtype)):
+        return unknown
+    array = np.asarray(x)
     w, v = np.linalg.eig(array.astype(np.float64))
     if np.iscomplexobj(w):
         raise ValueError("eig: the matrix has complex eigenvalues, and there are only real tensors")

@@ -13,7 +13,7 @@ from nacre.core.autodiff import install_arithmetic
 from nacre.core.spec import broadcast_shapes, normalize_axis
 from nacre.core.tensor import Symbol, Tensor, install_operators
 from nacre.core.variable import Variable
-from nacre.ops.base import public, value
+from nacre.ops.base import public, stand_ins, value
 from nacre.ops.elementwise import BroadcastTo, same_dtype
 from nacre.ops.movement import (
     Concat,
@@ -45,15 +45,16 @@ def as_shape(shape: Any, what: str) -> tuple[int, ...]:
         shape = np.asarray(shape).tolist()
         if isinstance(shape, int):
             return (shape,)
+    computed = isinstance(shape, Symbol) and trace.probing() and len(shape.shape) == 1
     try:
-        sizes = tuple(shape)
+        sizes = (shape,) * shape.shape[0] if computed else tuple(shape)
     except TypeError:
         raise TypeError(f"{what}: expected a shape (an int or a sequence of ints), got {shape!r}") from None
     out = []
     for d in sizes:
         if isinstance(d, bool) or not hasattr(d, "__index__"):
             raise TypeError(f"{what}: expected a shape of ints, got {sizes!r}")
-        out.append(d.__index__())
+        out.append(trace.unknown_size() if isinstance(d, Symbol) and trace.probing() else d.__index__())
     return tuple(out)
 
 
@@ -85,6 +86,9 @@ def reshape(x: Any, newshape: Any) -> Any:
     if isinstance(newshape, (list, tuple)):
         newshape = tuple(-1 if d is None else d for d in newshape)
     wanted = as_shape(newshape, "reshape")
+    computed = [d for d in (newshape if isinstance(newshape, tuple) else (newshape,)) if isinstance(d, Symbol)]
+    if computed and (unknown := stand_ins(computed, ([None if d == -1 else d for d in wanted], x.dtype))):
+        return unknown[0]
     open_axes = [i for i, d in enumerate(wanted) if d == -1]
     known = math.prod(d for d in wanted if d != -1)
     fits = known == x.size if not open_axes else known > 0 and x.size % known == 0

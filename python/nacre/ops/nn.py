@@ -11,7 +11,7 @@ import numpy as np
 
 from nacre.core.config import epsilon as default_epsilon
 from nacre.core.config import floatx
-from nacre.core.spec import is_float, normalize_axes, normalize_axis, standardize_dtype
+from nacre.core.spec import normalize_axes, normalize_axis, standardize_dtype
 from nacre.core.tensor import Tensor
 from nacre.ops.arithmetic import relu, sigmoid, softplus, tanh
 from nacre.ops.attention import dot_product_attention
@@ -278,7 +278,7 @@ def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None, sparse:
     n = _class_count(num_classes, "one_hot")
     name = standardize_dtype(dtype, floatx())
     x = value(x)
-    index = Cast("int32")(x) if is_float(x.dtype) else as_index(x, "one_hot")
+    index = as_index(x, "one_hot", floats=True)
     rank = len(index.shape) + 1
     at = normalize_axis(axis, rank, "one_hot: axis")
     wide = reshaped(index, (*index.shape[:at], 1, *index.shape[at:]))
@@ -300,7 +300,7 @@ def multi_hot(
         raise TypeError(f"multi_hot: unexpected arguments {sorted(kwargs)}")
     if count is None:
         raise ValueError("multi_hot: num_classes must be given")
-    index = as_index(inputs, "multi_hot")
+    index = as_index(inputs, "multi_hot", floats=True)
     over = 1 if len(index.shape) > 1 else 0
     rows = one_hot(index, count, axis, dtype, sparse)
     if not index.shape or index.shape[over] == 0:

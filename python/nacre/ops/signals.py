@@ -16,7 +16,7 @@ from nacre.core.spec import is_float, normalize_axis
 from nacre.core.tensor import Tensor
 from nacre.ops.arithmetic import clip
 from nacre.ops.base import public, scalar, value, values_of
-from nacre.ops.elementwise import Add, Div, Log, Mul, Sqrt, Square, Sub, SumTo, floating, same_float
+from nacre.ops.elementwise import Add, Div, Log, Mul, Sqrt, Square, Sub, SumTo, cast_to, floating, same_float
 from nacre.ops.gather import Take, TakeGradX
 from nacre.ops.indexing import as_index
 from nacre.ops.manipulation import as_shape
@@ -381,18 +381,20 @@ def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
 
 @public
 def unravel_index(indices: Any, shape: Any) -> Any:
-    """Positions in a flattened tensor of `shape` as positions along each axis: a tuple.
+    """Positions in a flattened tensor of `shape` as positions along each axis: a tuple of the dtype that came in.
 
     >>> [i.tolist() for i in unravel_index([5, 2], (2, 3))]
     [[1, 0], [2, 2]]
     """
-    index = as_index(indices, "unravel_index")
+    given = value(indices)
+    index = as_index(given, "unravel_index", floats=True)
+    dtype = index.dtype if given.dtype == "bool" else given.dtype
     sizes = as_shape(shape, "unravel_index")
     count = math.prod(sizes)
     index = clip(index, -count, count - 1) % scalar(count, index.dtype)  # from the end when negative
     found = []
     for size in reversed(sizes):
         step = scalar(size, index.dtype)
-        found.append(index % step)
+        found.append(cast_to(index % step, dtype))
         index = index // step
     return tuple(reversed(found))

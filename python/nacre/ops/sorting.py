@@ -12,8 +12,8 @@ import numpy as np
 from nacre.core import trace
 from nacre.core.op import Op
 from nacre.core.spec import DTYPE_CODE, Spec, is_float, is_int, normalize_axes, normalize_axis
-from nacre.core.tensor import Symbol, Tensor, as_array
-from nacre.ops.base import public, scalar, value
+from nacre.core.tensor import Symbol, Tensor
+from nacre.ops.base import public, scalar, stand_ins, value
 from nacre.ops.elementwise import (
     Add,
     BitwiseAnd,
@@ -409,11 +409,19 @@ def unique(
     >>> unique([3, 1, 3]).tolist()
     [1, 3]
     """
-    array = as_array(x if not hasattr(x, "value") else x.value)
+    x = value(x)
+    asked = (return_index, return_inverse, return_counts)
+    at = axis if axis is None else normalize_axis(axis, len(x.shape), "unique: axis")
+    shape = (size,) if at is None else (*x.shape[:at], size, *x.shape[at + 1 :])
+    counts = ((size,), x.shape if at is None else x.shape[at : at + 1], (size,))
+    specs = ((shape, x.dtype), *((n, "int32") for n, wanted in zip(counts, asked) if wanted))
+    if unknown := stand_ins([x], *specs):
+        return unknown if len(unknown) > 1 else unknown[0]
+    array = np.asarray(x)
     # NumPy looks for NaN in the first row, which an empty array has not.
     found = list(np.unique(array, True, True, True, axis, equal_nan=array.size == 0))
     if size is not None:
-        at = 0 if axis is None else normalize_axis(axis, array.ndim, "unique: axis")
+        at = at or 0
         have = found[0].shape[at]
         keep = min(have, size)
         if fill_value is None and have:
@@ -424,11 +432,7 @@ def unique(
         found[0] = np.concatenate([found[0].take(np.arange(keep), at), more], at)
         found[1] = np.concatenate([found[1][:keep], np.full(size - keep, found[1][0] if have else 0)])
         found[3] = np.concatenate([found[3][:keep], np.zeros(size - keep, np.int64)])
-    extra = [
-        Tensor(a.astype(np.int32))
-        for a, wanted in zip(found[1:], (return_index, return_inverse, return_counts))
-        if wanted
-    ]
+    extra = [Tensor(a.astype(np.int32)) for a, wanted in zip(found[1:], asked) if wanted]
     values = Tensor(np.ascontiguousarray(found[0]))
     return (values, *extra) if extra else values
 
@@ -462,10 +466,10 @@ def _segments(data: Any, segment_ids: Any, num_segments: Any, name: str) -> tupl
                 f"{ids.shape} v.s. {x.shape}."
             )
         )
-    if num_segments is None:
-        if not isinstance(ids, Tensor):
-            raise ValueError(f"{name}: num_segments must be given while a function is compiled")
-        num_segments = int(np.max(ids)) + 1 if ids.size else 0
+    if num_segments is None and isinstance(ids, Symbol) and trace.probing():
+        num_segments = trace.unknown_size()
+    elif num_segments is None:
+        num_segments = int(np.max(np.asarray(ids), initial=-1)) + 1
     return x, ids, int(num_segments)
 
 

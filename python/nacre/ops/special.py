@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from nacre.core.spec import is_float, is_int
+from nacre.core.spec import is_float, is_int, result_dtype
 from nacre.core.tensor import Tensor
-from nacre.ops.base import pair, public, scalar, value
+from nacre.ops.base import broadcast_result, pair, public, scalar, stand_ins, value
 from nacre.ops.elementwise import (
     Abs,
     Add,
@@ -311,8 +311,11 @@ def lcm(x1: Any, x2: Any) -> Any:
 @public
 def nextafter(x1: Any, x2: Any) -> Any:
     """The float next to x1 towards x2, eagerly."""
-    a, b = (np.asarray(floating(v)) for v in _numbers(x1, x2))
-    return Tensor(np.asarray(np.nextafter(a, b)))
+    a, b = (floating(v) for v in _numbers(x1, x2))
+    spec = broadcast_result("nextafter", (a.shape, b.shape)), result_dtype(a.dtype, b.dtype)
+    if unknown := stand_ins([a, b], spec):
+        return unknown[0]
+    return Tensor(np.asarray(np.nextafter(np.asarray(a), np.asarray(b))))
 
 
 @public

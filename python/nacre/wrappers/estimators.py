@@ -13,9 +13,13 @@ from nacre.models import Model, clone_model
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, TransformerMixin
     from sklearn.utils.multiclass import type_of_target
-    from sklearn.utils.validation import check_array, check_is_fitted, check_X_y
+    from sklearn.utils.validation import check_is_fitted, column_or_1d
 except ImportError as _error:
     raise ImportError("keras.wrappers: these classes need scikit-learn: pip install scikit-learn") from _error
+try:
+    from sklearn.utils.validation import validate_data
+except ImportError:  # before scikit-learn 1.6 it was a method
+    validate_data = BaseEstimator._validate_data
 
 
 class _Estimator(BaseEstimator):  # type: ignore[misc]
@@ -27,7 +31,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         model_kwargs: further arguments of the function.
         fit_kwargs: arguments of every `Model.fit`; those given to `fit` here come first.
 
-    Attributes: `model_`, `history_` (the metrics by epoch).
+    Attributes: `model_`, `history_` (what `Model.fit` returned).
     """
 
     def __init__(
@@ -56,7 +60,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         if self.warm_start and hasattr(self, "model_"):
             return self.model_
         if isinstance(self.model, Model):
-            model = self.model if self.warm_start else _copy(self.model)
+            model = self.model if self.warm_start else clone_model(self.model)
         else:
             model = self.model(X=X, y=y, **(self.model_kwargs or {}))
         if not isinstance(model, Model):
@@ -75,21 +79,19 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: Any, y: Any, **kwargs: Any) -> Any:
         """Trains on `X` (N, ...) and `y`; further arguments are those of `Model.fit`. The estimator itself."""
-        X, y = check_X_y(X, y, allow_nd=True, multi_output=True)
-        self.n_features_in_ = X.shape[1]
+        X, y = validate_data(self, X, y, allow_nd=True, multi_output=True)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        if type_of_target(y) == "unknown":
+            raise ValueError(f"Unknown label type for y: expected numbers or labels, got {y!r:.200}")
         y = self._encode(y)
         self.model_ = self._new_model(X, y)
-        self.history_ = self.model_.fit(X, y, **{**(self.fit_kwargs or {}), **kwargs}).history
+        self.history_ = self.model_.fit(X, y, **{**(self.fit_kwargs or {}), **kwargs})
         return self
 
     def _outputs(self, X: Any) -> Any:
         check_is_fitted(self, "model_")
-        X = check_array(X, allow_nd=True)
-        if X.shape[1] != self.n_features_in_:
-            raise ValueError(
-                f"X has {X.shape[1]} features, but {type(self).__name__} is expecting {self.n_features_in_} features "
-                "as input"
-            )
+        X = validate_data(self, X, reset=False, allow_nd=True)
         return self.model_.predict(X, verbose=0)
 
     def predict(self, X: Any) -> Any:
@@ -131,6 +133,15 @@ class SKLearnClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
         """The outputs of the model: with a softmax at its end, the probability of each class (N, classes)."""
         return self._outputs(X)
 
+    def decision_function(self, X: Any) -> Any:
+        """The outputs of the model (N, classes), which need not be probabilities: `predict` takes the largest."""
+        return self._outputs(X)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.poor_score = True
+        return tags
+
 
 class _OnNumbers(_Estimator):
     def _encode(self, y: Any) -> Any:
@@ -144,6 +155,11 @@ class _OnNumbers(_Estimator):
 class SKLearnRegressor(RegressorMixin, _OnNumbers):  # type: ignore[misc]
     """A model as a regressor: `y` (N,) or (N, outputs). The arguments and attributes are those of the others."""
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.regressor_tags.poor_score = True  # of a model that is trained for one epoch
+        return tags
+
 
 class SKLearnTransformer(TransformerMixin, _OnNumbers):  # type: ignore[misc]
     """A model as a transformer: `transform` gives what the model predicts. The arguments are those of the others."""
@@ -151,3 +167,8 @@ class SKLearnTransformer(TransformerMixin, _OnNumbers):  # type: ignore[misc]
     def transform(self, X: Any) -> Any:
         """The outputs of the model for `X`."""
         return self.predict(X)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []
+        return tags

@@ -9,8 +9,9 @@ namespace nacre::NACRE_ISA {
 namespace {
 
 constexpr double kFewPx = 64;
-constexpr double kRowsFlops = 1e5;  // short units make equal shares: a slice goes over its rows as one run
-constexpr i64 kKnownPhases = 3;     // of strided gradients are worked out once per slice, not once per row
+constexpr double kRowsFlops = 1e5;        // short units make equal shares: a slice goes over its rows as one run
+constexpr i64 kFarFloats = i64{4} << 20;  // read and written: fewer were just written, and are not far yet
+constexpr i64 kKnownPhases = 3;           // of strided gradients are worked out once per slice, not once per row
 
 // Whether the gaps between taps leave too few neighbours of H x W outputs to walk along.
 bool too_far(const DepthwiseConv2DShape& s, i64 H, i64 W) {
@@ -159,6 +160,7 @@ void depthwise_conv2d(const DepthwiseConv2DShape& s, Slice units, Scratch scratc
       Image image{s.H, s.W, s.OH, s.OW, s.PT, s.PL, c.O, ldx, ldy, row, s.OW * ldy, from, w, s.bias ? b : nullptr};
       image.out = y + n * s.OH * s.OW * ldy, image.floor = floor, image.ceiling = ceiling;
       image.stage = stages(s, true, ldy) ? wide : nullptr;
+      image.far = is_far(s, ldx, kFarFloats);
       if (channels > 0) image.d0 = units.begin * channels, image.d1 = units.end * channels;
       if (s.M == 1) walk_phases(s, image, i - n * s.OH, stop - n * s.OH);
       else walk_spread(s, image, i - n * s.OH, stop - n * s.OH, wide);
@@ -387,6 +389,7 @@ void depthwise_conv2d_grad_x(const DepthwiseConv2DShape& s, Slice units, Scratch
         }
       }
       image.stage = stages(s, false, ldx) ? wide : nullptr;
+      image.far = is_far(s, ldy, kFarFloats);
       if (s.M == 1 && s.SH == 1) walk_phases(s, image, from, to);
       else if (s.M == 1) s.KH == 5 ? scatter_image<5>(image, from, to) : filter_pairs_image(image, from, to);
       i = stop;

@@ -7,7 +7,10 @@
 namespace nacre::NACRE_ISA {
 namespace {
 
-constexpr i64 kWideTapRows = 8;  // of dy, over which the sums of windows other than 3x3 are put down once
+constexpr i64 kFarFloats = i64{1} << 20;  // of x and dy: what a forward pass left behind comes from memory sooner
+constexpr i64 kAskedRows = 8;             // of dy in a block of 3x3 that asks for the next one: L2 holds both
+constexpr i64 kManyParts = 16;            // need no blocks of channels besides
+constexpr i64 kWideTapRows = 8;           // of dy, over which the sums of windows other than 3x3 are put down once
 
 struct WeightPlan {
   i64 D, CB, c_blocks, blocks, parts;
@@ -15,9 +18,15 @@ struct WeightPlan {
   i64 DH, DW;  // phases, each an image of its own
 };
 
+bool asks(const DepthwiseConv2DShape& s) {
+  return s.OH > 0 && (s.SH == 1 || s.KH == 5) && is_far(s, ldx_of(as_conv(s)), kFarFloats) && ldy_of(as_conv(s)) == s.C;
+}
+
 // Of dy, whose sums are put down once.
 i64 tap_rows_of(const DepthwiseConv2DShape& s) {
-  return walks(s) ? tap_block_rows(ceil_div(s.OW, s.DW), s.SH) : kWideTapRows;
+  if (!walks(s)) return kWideTapRows;
+  if (asks(s)) return ceil_div(s.OH, ceil_div(s.OH, kAskedRows));
+  return tap_block_rows(ceil_div(s.OW, s.DW), s.SH);
 }
 
 // Few parts first, channels only where rows do not suffice: those of a pixel lie together.
@@ -31,7 +40,8 @@ WeightPlan weight_plan(const DepthwiseConv2DShape& s) {
   p.rows = s.M > 1 ? kWideTapRows : tap_rows_of(s);
   p.blocks = c.N * min_of(p.DH, c.OH) * ceil_div(ceil_div(c.OH, p.DH), p.rows);
   p.parts = max_of(min_of(wanted, p.blocks), 1);
-  p.CB = max_of(ceil_div(ceil_div(p.D, s.M == 1 ? ceil_div(wanted, p.parts) : 1), kLanes), 1) * kLanes;
+  const i64 cuts = s.M > 1 || (asks(s) && p.parts >= kManyParts) ? 1 : ceil_div(wanted, p.parts);
+  p.CB = max_of(ceil_div(ceil_div(p.D, cuts), kLanes), 1) * kLanes;
   p.c_blocks = max_of(ceil_div(p.D, p.CB), 1);
   return p;
 }
@@ -195,6 +205,7 @@ void depthwise_conv2d_grad_w(const DepthwiseConv2DShape& s, Slice units, Scratch
       const i64 n = i / per / phases, phase = i / per % phases, oh = i % per * p.rows;
       Image whole{s.H, s.W, s.OH, s.OW, s.PT, s.PL, n_d, ldx, ldy, s.W * ldx, s.OW * ldy, x + n * s.H * s.W * ldx + d0};
       if (stages(s)) whole.stage = wide;
+      whole.far = asks(s) && p.c_blocks == 1;
       if (s.M > 1) {
         const Seen seen = seen_rows(s, oh, min_of(p.rows, s.OH - oh));
         const float* from = whole.in;

@@ -75,6 +75,15 @@ inline bool near_taps(const DepthwiseConv2DShape& s) {
   return (s.DH == 1 && s.DW == 1) || (s.M == 1 && s.SH == 1 && s.SW == 1);
 }
 
+// Whether walks ask for what they read, since there is more of it than `near` floats: as long as pixels are dense, and taps
+// neighbours.
+inline bool is_far(const DepthwiseConv2DShape& s, i64 ld, i64 near) {
+  const double px =
+      static_cast<double>(s.H) * static_cast<double>(s.W) + static_cast<double>(s.OH) * static_cast<double>(s.OW);
+  return s.M == 1 && s.DH == 1 && s.DW == 1 && ld == s.C && s.C >= kLanes &&
+         px * static_cast<double>(s.N) * static_cast<double>(s.C) > static_cast<double>(near);
+}
+
 // Whether walks of 5x5 and 7x7 do.
 inline bool walks_wide(const DepthwiseConv2DShape& s) {
   return near_taps(s) && s.KH == s.KW && s.SH == s.SW && ((s.KH == 5 && s.SH <= 2) || (s.KH == 7 && s.SH == 1)) &&

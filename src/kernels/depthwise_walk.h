@@ -11,8 +11,8 @@ struct Bounds {
   Vec floor, ceiling;
 };
 
-// Sums of inputs times weights; out is dx where there is a mask.
-template <int rows, int out_rows, Lanes of>
+// Sums of inputs times weights; out is dx where there is a mask. Where it asks, for `asks` rows.
+template <int rows, int out_rows, Lanes of, int asks>
 struct Filter : WalkRows<rows, out_rows, of> {
   using Base = WalkRows<rows, out_rows, of>;
   static constexpr bool whole = Base::whole;
@@ -21,7 +21,12 @@ struct Filter : WalkRows<rows, out_rows, of> {
   Bounds within;
   const float* mask[out_rows];  // null: none, as of all lanes
   bool wanted[out_rows];
+  Asked<asks> asked;
 
+  NACRE_INLINE_MEMBER void next() {
+    if (asks > 0) asked.next();
+    Base::next();
+  }
   NACRE_INLINE_MEMBER void set_weights(const float* w, i64 D, bool turned, const float* bias) {
     const float* p = turned ? w + 8 * D : w;
     NACRE_UNROLL for (int t = 0; t < 9; ++t, p += turned ? -D : D) weight[t] = whole ? load(p) : load(p, Base::lanes);
@@ -74,6 +79,7 @@ struct Image {
   bool turned = false;            // weights from the last to the first
   i64 ring = 0;                   // rows that `in` has, row i being i % ring; 0: all rows
   float* stage = nullptr;         // room for what is put side by side first; null: nothing is
+  bool far = false;               // `in` comes from memory
 
   NACRE_INLINE_MEMBER const float* row(i64 i) const { return in + (ring > 0 && i >= 0 ? i % ring : i) * in_row; }
 };
@@ -99,10 +105,10 @@ inline Image phase_image(const Image& s, i64 DH, i64 DW, i64 p, i64 q, i64* at) 
 }
 
 // R rows of output from oh on, columns [ow, ow + n), channels d and up.
-template <int R, int S, Lanes of>
+template <int R, int S, Lanes of, bool asks = false>
 void filter_walk(const Image& s, i64 oh, i64 ow, i64 n, i64 d, i64 skip) {
   constexpr int kRows = (R - 1) * S + 3;
-  Filter<kRows, R, of> op;
+  Filter<kRows, R, of, asks ? R * S : 0> op;
   op.lanes = s.D, op.skip = skip;
   op.set_weights(s.w + d, s.D, s.turned, s.bias ? s.bias + d : nullptr);
   op.within = {set1(s.floor), set1(s.ceiling)};
@@ -117,6 +123,7 @@ void filter_walk(const Image& s, i64 oh, i64 ow, i64 n, i64 d, i64 skip) {
     op.mask[row] = s.mask ? s.mask + at : nullptr;
   }
   op.out_step = s.ld_out;
+  if (asks) op.asked.at = s.row(ih + kRows) + (ow * s.D + d * n) * (R * S * S);
   const i64 right = iw + (n - 1) * S + 3 - s.IW;
   if (S == 1) walk_windows<R>(op, n, -iw, right);
   else walk_windows_by_two<R>(op, n, -iw, right);
@@ -126,7 +133,7 @@ void filter_walk(const Image& s, i64 oh, i64 ow, i64 n, i64 d, i64 skip) {
 // [oh, end) of out. PT and PL are those of the forward pass.
 template <int R, Lanes of>
 void filter_pairs(const Image& s, i64 h0, i64 oh, i64 end, i64 w0, i64 n, i64 d, i64 skip) {
-  Filter<R + 1, 2 * R, of> op;
+  Filter<R + 1, 2 * R, of, 0> op;
   op.lanes = s.D, op.skip = skip;
   op.set_weights(s.w + d, s.D, false, nullptr);
   op.within = {set1(s.floor), set1(s.ceiling)};
@@ -160,6 +167,7 @@ NACRE_INLINE void each_walk(i64 from, i64 to, const Image& s, Of of) {
 template <int R, int S>
 NACRE_INLINE void filter_rows(const Image& s, i64 oh, i64 w, i64 n, i64 d, i64 skip) {
   constexpr int kMost = S == 1 ? kWalkRows : kPairRows, some = R >= kMost - 1 ? R : 1, few = R == kMost ? R : 1;
+  if (R == kMost && s.far && !s.mask && skip == 0) return filter_walk < R, S, kAll, R == kMost > (s, oh, w, n, d, skip);
   if (s.D >= kLanes && !s.mask && skip == 0) return filter_walk<R, S, kAll>(s, oh, w, n, d, skip);
   for (i64 h = oh; s.D >= kLanes && h < oh + R; h += some) filter_walk<some, S, kSome>(s, h, w, n, d, skip);
   for (i64 h = oh; s.D < kLanes && h < oh + R; h += few) filter_walk<few, S, kFew>(s, h, w, n, d, skip);
@@ -250,12 +258,13 @@ struct TapSums {
   i64 D;
   float* db;  // null: not asked for
   bool add;
+  i64 first = 0, rows = 0;  // of a block that asks for what the next one reads; 0: none is
 };
 
 // acc[kh, kw] += sum of x[oh*S + kh - PT, ow*S + kw - PL] dy[oh, ow] over R rows and n columns; Image: in = x, out = dy.
 template <int R, int S, bool whole, int kSets>
 NACRE_INLINE void sum_taps(const Image& s, const float* dy, i64 oh, i64 ow, i64 n, i64 d, Vec (&acc)[kSets][9],
-                           Vec& total) {
+                           Vec& total, const TapSums& to) {
   constexpr int kRows = (R - 1) * S + 3;
   WalkRows<kRows, 1, whole ? kAll : kFew> x;
   WalkRows<R, 1, whole ? kAll : kFew> g;
@@ -267,9 +276,14 @@ NACRE_INLINE void sum_taps(const Image& s, const float* dy, i64 oh, i64 ow, i64 
   NACRE_UNROLL for (int row = 0; row < R; ++row) {
     g.set_in(row, true, dy + (oh + row) * s.out_row + ow * s.ld_out + d, s.ld_out);
   }
+  const i64 share = (ow * s.D + d * n) * to.rows + (oh - to.first) * n * kLanes;
+  const bool asks = S == 1 && to.rows > 0;
+  Asked<R> more_dy{dy + (to.first + to.rows) * s.out_row + share};
+  Asked<R> more_x{s.row(to.first + to.rows + 2 - s.PT) + share};
   const auto read = [&](Vec(&now)[R]) __attribute__((always_inline)) {
     NACRE_UNROLL for (int r = 0; r < R; ++r) now[r] = in_register(g.load_in(r)), total += now[r];
     g.next();
+    if (asks) more_dy.next(), more_x.next();
   };
   const auto tap = [&](Vec a, const Vec(&now)[R], int row, int kw) __attribute__((always_inline)) {
     NACRE_UNROLL for (int kh = 0; kh < 3; ++kh) {
@@ -347,7 +361,7 @@ void sum_tap_walk(const Image& s, const float* dy, i64 oh, i64 rows, i64 ow, i64
   constexpr int kSets = S == 2 && R > 1 ? 2 : 1;  // of sums, or they would wait for themselves
   Vec acc[kSets][9], total = zero();
   NACRE_UNROLL for (int k = 0; k < kSets; ++k) { NACRE_UNROLL for (int t = 0; t < 9; ++t) acc[k][t] = zero(); }
-  for (i64 h = oh; h < oh + rows; h += R) sum_taps<R, S, whole>(s, dy, h, ow, n, d, acc, total);
+  for (i64 h = oh; h < oh + rows; h += R) sum_taps<R, S, whole, kSets>(s, dy, h, ow, n, d, acc, total, to);
   const auto put = [&](float* p, Vec v) __attribute__((always_inline)) {
     if (to.add) v = v + (whole ? load(p) : load(p, s.D));
     if (!whole) store(p, v, s.D);
@@ -376,7 +390,8 @@ void sum_tap_rows(const Image& s, const float* dy, i64 oh, i64 rows, const TapSu
 }
 
 template <int S>
-void sum_tap_block(const Image& s, const float* dy, i64 oh, i64 rows, const TapSums& to) {
+void sum_tap_block(const Image& s, const float* dy, i64 oh, i64 rows, TapSums to) {
+  to.first = oh, to.rows = s.far ? rows : 0;
   sum_tap_rows<S == 1 ? kTapRows : kTapRowsByTwo, S>(s, dy, oh, rows, to);
 }
 

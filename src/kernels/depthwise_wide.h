@@ -76,7 +76,8 @@ struct Weights {
 
 // out[oh, ow] = sum of in[oh*S + kh - PT, ow*S + kw - PL] w[kh, kw] for R rows from oh on and columns [ow, ow + n).
 template <int K, int S, int R>
-__attribute__((noinline)) void gather_walk(OfWalk s, const Weights& w, i64 oh, i64 ow, i64 n, i64 d, i64 skip) {
+__attribute__((noinline)) void gather_walk(OfWalk s, const Weights& w, i64 oh, i64 ow, i64 n, i64 d, i64 skip,
+                                           const float* ask) {
   constexpr int kRows = (R - 1) * S + K, kSets = (K + S - 1) / S;  // of windows over a column
   const i64 iw = ow * S - s.PL, y_row = s.out_row, width = s.IW;
   Lines<kRows> at(s, oh * S - s.PT, iw, d);
@@ -84,7 +85,9 @@ __attribute__((noinline)) void gather_walk(OfWalk s, const Weights& w, i64 oh, i
   const Vec first = w.first, *const tap = w.tap;
   Vec sum[kSets][R];
   NACRE_UNROLL for (int t = 0; t < kSets; ++t) { NACRE_UNROLL for (int r = 0; r < R; ++r) sum[t][r] = first; }
+  Asked<R * S * S> asked{ask};
   for (i64 i = 0; i < n + kSets - 1; ++i, to += s.ld_out) {
+    if (ask) asked.next();
     NACRE_UNROLL for (int c = 0; c < S; ++c, at.next()) {
       const i64 column = iw + i * S + c;
       if (column < 0 || column >= width) continue;
@@ -216,17 +219,20 @@ NACRE_INLINE void each_line(i64 from, i64 to, const Image& s, Of of) {
 template <int K, int S>
 void gather_image(const Image& s, i64 oh, i64 end) {
   constexpr int R = gather_rows(K);
-  const i64 together = max_of(kNearRows / max_of(s.IW * s.ld_in * S, 1) / R, 1) * R;
+  const i64 together = max_of((s.far ? kNearRows / 2 : kNearRows) / max_of(s.IW * s.ld_in * S, 1) / R, 1) * R;
   for (i64 last; oh < end; oh = last) {
     last = min_of(oh + together, end);
     each_line<K>(0, s.OW, s, [&](i64 w, i64 n, auto each) __attribute__((always_inline)) {
       for (i64 h = oh; h < last; h += R) {
         const i64 left = last - h;
+        const float* more =
+            s.row(last * S - s.PT + K - S) + w * s.D * (last - oh) * S * S + (h - oh) * n * kLanes * S * S;
         each([&](const Weights& weights, i64 d, i64 skip) __attribute__((always_inline)) {
-          if (left >= R) gather_walk<K, S, R>(s, weights, h, w, n, d, skip);
-          else if (R > 3 && left == 3) gather_walk<K, S, (R > 3 ? 3 : 1)>(s, weights, h, w, n, d, skip);
-          else if (R > 2 && left == 2) gather_walk<K, S, (R > 2 ? 2 : 1)>(s, weights, h, w, n, d, skip);
-          else gather_walk<K, S, 1>(s, weights, h, w, n, d, skip);
+          const float* ask = s.far ? more + d * n * (last - oh) * S * S : nullptr;
+          if (left >= R) gather_walk<K, S, R>(s, weights, h, w, n, d, skip, ask);
+          else if (R > 3 && left == 3) gather_walk<K, S, (R > 3 ? 3 : 1)>(s, weights, h, w, n, d, skip, ask);
+          else if (R > 2 && left == 2) gather_walk<K, S, (R > 2 ? 2 : 1)>(s, weights, h, w, n, d, skip, ask);
+          else gather_walk<K, S, 1>(s, weights, h, w, n, d, skip, ask);
         });
       }
     });
@@ -256,6 +262,10 @@ void scatter_image(const Image& s, i64 oh, i64 end) {
 template <int K, int S, int T, int R>
 __attribute__((noinline)) void tap_walk(OfWalk s, const float* dy, i64 oh, i64 rows, i64 ow, i64 n, i64 d, int kw,
                                         Vec* sums) {
+  const i64 share = (ow * s.D + d * n) * rows;
+  const bool asks = s.far && kw == 0;
+  Asked<R> more_dy{dy + (oh + rows) * s.out_row + share};
+  Asked<R * S * S> more_x{s.row((oh + rows) * S - s.PT + K - S) + share * S * S};
   constexpr int kRows = (R - 1) * S + K, kSteps = (T + S - 1) / S;
   const i64 ld = s.ld_out, dy_row = s.out_row, width = s.IW, iw = ow * S - s.PL + kw;
   Vec acc[K][T];
@@ -266,6 +276,7 @@ __attribute__((noinline)) void tap_walk(OfWalk s, const float* dy, i64 oh, i64 r
     Vec now[kSteps][R];  // dy of the outputs over a column
     NACRE_UNROLL for (int t = 0; t < kSteps * R; ++t) now[t / R][t % R] = zero();
     for (i64 i = 0; i < n + kSteps - 1; ++i, g += ld) {
+      if (asks) more_dy.next(), more_x.next();
       NACRE_UNROLL for (int r = 0; r < R; ++r) {
         NACRE_UNROLL for (int t = kSteps - 1; t > 0; --t) now[t][r] = now[t - 1][r];
         now[0][r] = i < n ? load(g + r * dy_row) : zero();

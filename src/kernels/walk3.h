@@ -27,6 +27,19 @@ constexpr bool kAsksAhead = kLanes == 8;
 
 alignas(64) constexpr float kZeroLine[kLanes] = {};
 
+// What a walk asks for with each column, so that it comes from far in the order in which it lies: a share of what rows behind
+// its own hold.
+template <int rows>
+struct Asked {
+  static constexpr int lines = rows * kLanes < 16 ? 1 : rows * kLanes / 16;
+  const float* at;
+
+  NACRE_INLINE_MEMBER void next() {
+    NACRE_UNROLL for (int k = 0; k < lines; ++k) prefetch_far(at + 16 * k);
+    at += 16 * lines;
+  }
+};
+
 // Where an op reads and writes: rows of input, for rows outside the image a line of zeros that does not move, and rows of
 // output.
 enum Lanes { kAll, kSome, kFew };  // all of a vector; all are read but not all written; fewer than a vector

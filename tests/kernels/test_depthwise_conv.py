@@ -187,6 +187,37 @@ def test_adding_up_parts(isa):
     assert_near(dw.reshape(w.shape), ref.grad_w(grouped, x, dy).reshape(w.shape), 5120, 3 * 5120**0.5)
 
 
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("window, stride", [(3, 1), (3, 2), (5, 1), (5, 2), (7, 1)])
+def test_images_that_come_from_memory(window, stride, isa):
+    conv = Conv(N=28, H=31, W=63, KH=window, KW=window, SH=stride, SW=stride, padding="same")
+    s, _, x, w, b, dy = setup(70, 1, conv)
+    (y,) = same_bits_for_any_split("depthwise_conv2d", s, (x, w, b), isa)
+    for n in (0, 1, 27):
+        (one,) = run("depthwise_conv2d", dict(s, N=1), (x[n], w, b), isa)
+        assert np.array_equal(y.reshape(dy.shape)[n].ravel(), one)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("window, stride", [(3, 1), (5, 1), (5, 2), (7, 1)])
+def test_the_gradient_of_weights_of_images_that_come_from_memory(window, stride, isa):
+    conv = Conv(N=7, H=31, W=63, KH=window, KW=window, SH=stride, SW=stride, padding="same")
+    s, _, x, _, _, dy = setup(70, 1, conv)
+    parts = same_bits_for_any_split("depthwise_conv2d_grad_w", s, (x, dy), isa)
+    dw, db = run("depthwise_conv2d_grad_w_join", s, parts, isa)
+    _, OH, OW, C = dy.shape
+    wide = np.zeros((7, OH * stride + window, OW * stride + window, C))
+    wide[:, s["PT"] : s["PT"] + 31, s["PL"] : s["PL"] + 63] = x
+    taps = [
+        (wide[:, h : h + OH * stride : stride, k : k + OW * stride : stride] * dy).sum((0, 1, 2))
+        for h in range(window)
+        for k in range(window)
+    ]
+    pixels = 7 * OH * OW
+    assert_near(dw.reshape(-1, C), np.array(taps), pixels, 3 * pixels**0.5)
+    assert_near(db, dy.astype(np.float64).sum((0, 1, 2)), pixels, 3 * pixels**0.5)
+
+
 KERNELS = ["depthwise_conv2d" + end for end in ("", "_grad_x", "_grad_w", "_grad_w_join")]
 
 

@@ -19,6 +19,7 @@
 #include "kernels/random.h"
 #include "kernels/reduce.h"
 #include "kernels/rnn.h"
+#include "kernels/rnn_sequence.h"
 #include "kernels/sample.h"
 #include "kernels/scan.h"
 #include "kernels/softmax.h"

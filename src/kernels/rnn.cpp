@@ -1,18 +1,14 @@
 #include "kernels/rnn.h"
 
 #include "kernels/loops.h"
-#include "simd/math.h"
-#include "simd/simd.h"
+#include "kernels/rnn_cells.h"
 
 namespace nacre {
 namespace NACRE_ISA {
 namespace {
 
-NACRE_INLINE Vec load_n(const float* p, i64 n) { return n == kLanes ? load(p) : load(p, n); }
-NACRE_INLINE void store_n(float* p, Vec v, i64 n) {
-  if (n == kLanes) store(p, v);
-  else store(p, v, n);
-}
+using cells::load_n;
+using cells::store_n;
 
 i64 rows_per_unit(i64 U) { return max_of(1, 1024 / max_of(U, 1)); }  // five or so transcendental functions each
 
@@ -20,11 +16,8 @@ i64 rows_per_unit(i64 U) { return max_of(1, 1024 / max_of(U, 1)); }  // five or 
 template <class F>
 NACRE_INLINE void each_vector(const CellShape& s, Slice units, F f) {
   const i64 per = rows_per_unit(s.U), end = min_of(units.end * per, s.M);
-  for (i64 m = units.begin * per; m < end; ++m) {
-    i64 u = 0;
-    for (; u + kLanes <= s.U; u += kLanes) f(m, u, kLanes);
-    if (u < s.U) f(m, u, s.U - u);
-  }
+  for (i64 m = units.begin * per; m < end; ++m)
+    cells::each_vector(s.U, [&](i64 u, i64 n) __attribute__((always_inline)) { f(m, u, n); });
 }
 
 // widths[i]: operand i is [M, widths[i] * U].
@@ -40,10 +33,6 @@ Facts cell_facts(const CellShape& s, const int (&widths)[n]) {
   return f;
 }
 
-// s (1 - s) and 1 - t^2: derivatives of sigmoid and tanh by their values.
-NACRE_INLINE Vec sigmoid_slope(Vec s) { return s * (set1(1.0f) - s); }
-NACRE_INLINE Vec tanh_slope(Vec t) { return fnma(t, t, set1(1.0f)); }
-
 }  // namespace
 
 Facts lstm_cell_facts(const CellShape& s) { return cell_facts(s, {4, 1, 1, 1, 4}); }
@@ -52,15 +41,10 @@ void lstm_cell(const CellShape& s, Slice units, const float* z, const float* c, 
                float* gates) {
   each_vector(s, units, [&](i64 m, i64 u, i64 n) __attribute__((always_inline)) {
     const i64 wide = m * 4 * s.U + u, at = m * s.U + u;
-    const Vec i = sigmoid(load_n(z + wide, n)), f = sigmoid(load_n(z + wide + s.U, n));
-    const Vec g = tanh(load_n(z + wide + 2 * s.U, n)), o = sigmoid(load_n(z + wide + 3 * s.U, n));
-    const Vec next = fma(f, load_n(c + at, n), i * g);
-    store_n(gates + wide, i, n);
-    store_n(gates + wide + s.U, f, n);
-    store_n(gates + wide + 2 * s.U, g, n);
-    store_n(gates + wide + 3 * s.U, o, n);
-    store_n(c_out + at, next, n);
-    store_n(h_out + at, o * tanh(next), n);
+    const auto gate = [&](i64 k) __attribute__((always_inline)) { return load_n(z + wide + k, n); };
+    const cells::LstmState next = cells::lstm(gate, load_n(c + at, n), gates + wide, s.U, n);
+    store_n(c_out + at, next.c, n);
+    store_n(h_out + at, next.h, n);
   });
 }
 
@@ -70,16 +54,9 @@ void lstm_cell_grad(const CellShape& s, Slice units, const float* gates, const f
                     const float* dh, const float* dc_out, float* dz, float* dc) {
   each_vector(s, units, [&](i64 m, i64 u, i64 n) __attribute__((always_inline)) {
     const i64 wide = m * 4 * s.U + u, at = m * s.U + u;
-    const Vec i = load_n(gates + wide, n), f = load_n(gates + wide + s.U, n);
-    const Vec g = load_n(gates + wide + 2 * s.U, n), o = load_n(gates + wide + 3 * s.U, n);
-    const Vec t = tanh(load_n(c_out + at, n)), dh_m = load_n(dh + at, n);
-    const Vec d = fma(dh_m * o, tanh_slope(t), load_n(dc_out + at, n));  // of c'
-    const Vec before = load_n(c + at, n);
-    store_n(dz + wide, d * g * sigmoid_slope(i), n);
-    store_n(dz + wide + s.U, d * before * sigmoid_slope(f), n);
-    store_n(dz + wide + 2 * s.U, d * i * tanh_slope(g), n);
-    store_n(dz + wide + 3 * s.U, dh_m * t * sigmoid_slope(o), n);
-    store_n(dc + at, d * f, n);
+    const Vec before = cells::lstm_back(gates + wide, load_n(c + at, n), load_n(c_out + at, n), load_n(dh + at, n),
+                                        load_n(dc_out + at, n), dz + wide, s.U, n);
+    store_n(dc + at, before, n);
   });
 }
 
@@ -89,13 +66,7 @@ void gru_cell(const CellShape& s, Slice units, const float* x, const float* r, c
               float* gates) {
   each_vector(s, units, [&](i64 m, i64 u, i64 n) __attribute__((always_inline)) {
     const i64 wide = m * 3 * s.U + u, at = m * s.U + u;
-    const Vec z = sigmoid(load_n(x + wide, n) + load_n(r + wide, n));
-    const Vec g = sigmoid(load_n(x + wide + s.U, n) + load_n(r + wide + s.U, n));
-    const Vec c = tanh(fma(g, load_n(r + wide + 2 * s.U, n), load_n(x + wide + 2 * s.U, n)));
-    store_n(gates + wide, z, n);
-    store_n(gates + wide + s.U, g, n);
-    store_n(gates + wide + 2 * s.U, c, n);
-    store_n(h_out + at, fma(z, load_n(h + at, n), (set1(1.0f) - z) * c), n);
+    store_n(h_out + at, cells::gru(x + wide, r + wide, load_n(h + at, n), gates + wide, s.U, n), n);
   });
 }
 
@@ -105,18 +76,9 @@ void gru_cell_grad(const CellShape& s, Slice units, const float* gates, const fl
                    const float* dh_out, float* dx, float* dr, float* dh) {
   each_vector(s, units, [&](i64 m, i64 u, i64 n) __attribute__((always_inline)) {
     const i64 wide = m * 3 * s.U + u, at = m * s.U + u;
-    const Vec z = load_n(gates + wide, n), g = load_n(gates + wide + s.U, n), c = load_n(gates + wide + 2 * s.U, n);
-    const Vec d = load_n(dh_out + at, n), r_h = load_n(r + wide + 2 * s.U, n);
-    const Vec dz = d * (load_n(h + at, n) - c) * sigmoid_slope(z);
-    const Vec dc = d * (set1(1.0f) - z) * tanh_slope(c);
-    const Vec dg = dc * r_h * sigmoid_slope(g);
-    store_n(dx + wide, dz, n);
-    store_n(dr + wide, dz, n);
-    store_n(dx + wide + s.U, dg, n);
-    store_n(dr + wide + s.U, dg, n);
-    store_n(dx + wide + 2 * s.U, dc, n);
-    store_n(dr + wide + 2 * s.U, dc * g, n);
-    store_n(dh + at, d * z, n);
+    const Vec direct = cells::gru_back(gates + wide, r + wide, load_n(h + at, n), load_n(dh_out + at, n), dx + wide,
+                                       dr + wide, s.U, n);
+    store_n(dh + at, direct, n);
   });
 }
 

@@ -44,6 +44,7 @@ class Op:
     """
 
     outputs: ClassVar[tuple[str, ...]] = ("y",)
+    spare: ClassVar[tuple[str, ...]] = ()  # of `outputs`: `lower` is given None for them where nobody reads them
     fields: ClassVar[tuple[str, ...]] = ()
     defaults: ClassVar[dict[str, Any]] = {}
     inputs: ClassVar[tuple[str, ...]] = ()

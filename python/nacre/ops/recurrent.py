@@ -14,6 +14,7 @@ from nacre.core.op import Op
 from nacre.core.spec import Spec
 from nacre.ops.base import scalar
 from nacre.ops.lowering import SUM, lower_elementwise, lower_reduce
+from nacre.ops.movement import strided_copy
 from nacre.ops.products import lower_grad_w
 
 
@@ -77,6 +78,27 @@ def _checked(x: Spec, u: Spec, h: Spec, gates: int, what: str) -> tuple[int, int
     return t, n, units
 
 
+_NEAR = 1 << 20  # bytes of recurrent weights that stay in a core's L2 from step to step
+
+
+def _near(u: Any) -> bool:
+    """Whether blocks of rows go through all steps by themselves: the weights are near for each of them."""
+    return u.nbytes <= _NEAR  # type: ignore[no-any-return]
+
+
+def _walk(x: Any, mask: Any, u: Any, gates: Any) -> dict[str, int]:
+    steps, n, _ = x.shape
+    return dict(T=steps, N=n, U=u.shape[0], masked=int(mask is not None), keeps=int(gates is not None))
+
+
+def _turned(k: Any, u: Any) -> Any:
+    """The transposed weights."""
+    rows, columns = u.shape
+    turned = k.temp((columns, rows), u.dtype)
+    strided_copy(k, u, turned, (columns, rows), (1, columns))
+    return turned
+
+
 class LSTMSequence(Op):
     """States of an LSTM: x (T, N, 4U) with input product and bias, u (U, 4U), h, c (N, U) -> hs, cs (T + 1, N, U).
 
@@ -84,6 +106,7 @@ class LSTMSequence(Op):
     """
 
     outputs = ("hs", "cs", "gates")
+    spare = ("gates",)
 
     def infer(self, x: Spec, u: Spec, h: Spec, c: Spec) -> tuple[Spec, Spec, Spec]:
         t, n, units = _checked(x, u, h, 4, "LSTM")
@@ -95,6 +118,9 @@ class LSTMSequence(Op):
 
     def _lower(self, k: Any, x: Any, u: Any, h: Any, c: Any, mask: Any, hs: Any, cs: Any, gates: Any) -> None:
         steps, n, wide = x.shape
+        if _near(u):
+            return k.lstm_sequence(_walk(x, mask, u, gates), x, u, h, c, mask, hs, cs, gates)
+        gates = gates or k.temp(x.shape, x.dtype)
         k.copy(h, _at(hs, 0))
         k.copy(c, _at(cs, 0))
         for t in range(steps):
@@ -143,7 +169,10 @@ class LSTMSequenceGrad(Op):
         dc: Any,
     ) -> None:  # fmt: skip
         steps, n, wide = gates.shape
-        units = wide // 4
+        units, rows = wide // 4, steps * n
+        if _near(u):
+            k.lstm_sequence_grad(_walk(gates, mask, u, gates), _turned(k, u), cs, gates, dhs, dcs, mask, dx, dh, dc)
+            return lower_grad_w(k, rows, units, wide, hs.view((rows, units)), dx.view((rows, wide)), du)
         now, cell = _at(dhs, steps), _at(dcs, steps)
         for t in reversed(range(steps)):
             before = k.temp((n, units), hs.dtype)
@@ -157,7 +186,6 @@ class LSTMSequenceGrad(Op):
             _joined(k, mask, t, product, _at(dhs, t), now, earlier)
             _joined(k, mask, t, before, _at(dcs, t), cell, earlier_cell)
             now, cell = earlier, earlier_cell
-        rows = steps * n
         lower_grad_w(k, rows, units, wide, hs.view((rows, units)), dx.view((rows, wide)), du)
 
 
@@ -183,6 +211,7 @@ class GRUSequence(Op):
     """
 
     outputs = ("hs", "gates", "inner")
+    spare = ("gates", "inner")
 
     def infer(self, x: Spec, u: Spec, b: Spec, h: Spec) -> tuple[Spec, Spec, Spec]:
         t, n, units = _checked(x, u, h, 3, "GRU")
@@ -193,6 +222,12 @@ class GRUSequence(Op):
 
     def _lower(self, k: Any, x: Any, u: Any, b: Any, h: Any, mask: Any, hs: Any, gates: Any, inner: Any) -> None:
         steps, n, wide = x.shape
+        if _near(u):
+            if gates is None or inner is None:
+                gates = inner = None
+            return k.gru_sequence(_walk(x, mask, u, gates), x, u, b, h, mask, hs, gates, inner)
+        gates = gates or k.temp(x.shape, x.dtype)
+        inner = inner or k.temp(x.shape, x.dtype)
         k.copy(h, _at(hs, 0))
         for t in range(steps):
             _product(k, _at(hs, t), u, b, _at(inner, t))
@@ -237,8 +272,21 @@ class GRUSequenceGrad(Op):
         self, k: Any, u: Any, hs: Any, gates: Any, inner: Any, dhs: Any, mask: Any, dx: Any, du: Any, db: Any, dh: Any
     ) -> None:
         steps, n, wide = gates.shape
-        units = wide // 3
+        units, rows = wide // 3, steps * n
         d_inner = k.temp(gates.shape, gates.dtype)
+        if _near(u):
+            k.gru_sequence_grad(_walk(gates, mask, u, gates), _turned(k, u), hs, gates, inner, dhs, mask, dx, d_inner, dh)
+        else:
+            self._step_by_step(k, u, hs, gates, inner, dhs, mask, dx, d_inner, dh)
+        flat = d_inner.view((rows, wide))
+        lower_grad_w(k, rows, units, wide, hs.view((rows, units)), flat, du)
+        lower_reduce(k, SUM, flat, db, 1, rows, wide)
+
+    def _step_by_step(
+        self, k: Any, u: Any, hs: Any, gates: Any, inner: Any, dhs: Any, mask: Any, dx: Any, d_inner: Any, dh: Any
+    ) -> None:
+        steps, n, wide = gates.shape
+        units = wide // 3
         now = _at(dhs, steps)
         for t in reversed(range(steps)):
             direct = k.temp((n, units), hs.dtype)
@@ -252,10 +300,6 @@ class GRUSequenceGrad(Op):
             earlier = dh if t == 0 else k.temp((n, units), hs.dtype)
             _joined(k, mask, t, both, _at(dhs, t), now, earlier)
             now = earlier
-        rows = steps * n
-        flat = d_inner.view((rows, wide))
-        lower_grad_w(k, rows, units, wide, hs.view((rows, units)), flat, du)
-        lower_reduce(k, SUM, flat, db, 1, rows, wide)
 
 
 class MaskedGRUSequenceGrad(GRUSequenceGrad):

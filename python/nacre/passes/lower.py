@@ -254,10 +254,12 @@ def lower(graph: Graph, places: Places | None = None) -> Lowered:
             moved[id(s)] = k.temp(s.shape, s.dtype)
             k.copy(operands[id(s)], moved[id(s)])
 
+    read = {id(s) for s in (*graph.outputs, *writes.values(), *(s for node in graph.nodes for s in node.inputs))}
     for node in graph.nodes:
-        k.origin = node.op
+        k.origin = op = node.op
         ins = [operand(s) for s in node.inputs]
-        node.op.lower(k, *ins, *[home(s) for s in node.outputs])
+        spare = {id(s) for s, name in zip(node.outputs, op.outputs) if name in op.spare and id(s) not in read}
+        op.lower(k, *ins, *[None if id(s) in spare else home(s) for s in node.outputs])
 
     k.origin = "store"
     low.instructions = k.instructions

@@ -93,3 +93,27 @@ def test_a_query_that_may_attend_to_nothing_attends_to_all_alike(make: Any) -> N
     np.testing.assert_allclose(y[0, :2], np.asarray(layer(x[:1, :2], x[:1, :2]))[0], atol=1e-6)
     scores = layer(x, x, attention_mask=mask[:, :, None], return_attention_scores=True)[1]
     assert not np.asarray(scores)[1].any()
+
+
+@pytest.mark.parametrize("masked", [(True, True), (True, False), (False, True)])
+def test_extremes_leave_masked_steps_out_where_another_input_has_one(masked):
+    a, b = np.float32([[[5], [1], [7]]]), np.float32([[[2], [9], [3]]])
+    one, other = ops.convert_to_tensor(a), ops.convert_to_tensor(b)
+    valid = [[True, False, False]], [[False, True, False]]
+    for x, given, mask in zip((one, other), masked, valid):
+        if given:
+            x._keras_mask = ops.convert_to_tensor(mask)
+    largest = {(True, True): [5, 9, 7], (True, False): [5, 9, 3], (False, True): [5, 9, 7]}[masked]
+    smallest = {(True, True): [5, 9, 7], (True, False): [2, 9, 3], (False, True): [5, 1, 7]}[masked]
+    np.testing.assert_array_equal(layers.Maximum()([one, other])[0, :, 0], largest)
+    np.testing.assert_array_equal(layers.Minimum()([one, other])[0, :, 0], smallest)
+    product = {(True, True): [5, 9, 0], (True, False): [10, 9, 3], (False, True): [5, 9, 7]}[masked]
+    np.testing.assert_array_equal(layers.Multiply()([one, other])[0, :, 0], product)
+
+
+def test_both_directions_give_zeros_for_masked_steps_in_sequences_and_the_last_valid_output_alone():
+    x, mask = np.random.default_rng(3).normal(size=(1, 4, 3)).astype("float32"), np.array([[False, True, True, False]])
+    last = layers.Bidirectional(layers.GRU(2, zero_output_for_mask=True))
+    np.testing.assert_allclose(last(x, mask=mask), last(x[:, 1:3]), rtol=1e-6)
+    every = layers.Bidirectional(layers.GRU(2, return_sequences=True))
+    np.testing.assert_array_equal(every(x, mask=mask)[0, [0, 3]], np.zeros((2, 4)))

@@ -63,9 +63,11 @@ class Bidirectional(Layer):
         self._check_agreement()
         if hasattr(layer, "use_cudnn"):
             self.forward_layer.use_cudnn = self.backward_layer.use_cudnn = layer.use_cudnn
-        if layer.return_sequences and hasattr(layer, "zero_output_for_mask"):
-            # A repeated output would, reversed, come before the first valid step of the other direction.
-            self.forward_layer.zero_output_for_mask = self.backward_layer.zero_output_for_mask = True
+        for one in (self.forward_layer, self.backward_layer):
+            if getattr(one, "zero_output_for_mask", None) is not None:
+                # A repeated output would, reversed, come before the first valid step of the other direction. Of the
+                # last outputs alone, those of the last valid steps are asked for.
+                one.zero_output_for_mask = layer.return_sequences
         self.merge_mode = merge_mode
         self.stateful = layer.stateful
         self.return_sequences = layer.return_sequences

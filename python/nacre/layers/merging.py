@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from nacre import ops
-from nacre.core.spec import is_float
 from nacre.core.tree import is_shape
 from nacre.layers.arguments import config_of, is_int
 from nacre.layers.layer import Layer
@@ -134,26 +133,21 @@ def _spread(mask: Any, x: Any) -> Any:
     return ops.logical_or(mask, ops.zeros_like(x, dtype="bool"))
 
 
-def _neutral(inputs: list[Any], function: Any, nothing: Any) -> Any:
-    """`function` joins the entries that are not masked; 0 where all inputs are masked. `nothing(dtype)` changes no
-    result."""
-    masks = [getattr(x, "_keras_mask", None) for x in inputs]
-    if all(m is None for m in masks):
-        return _joined_by(inputs, function)
-    kept = [None if m is None else _spread(m, x) for x, m in zip(inputs, masks)]
-    output = _joined_by(
-        [x if k is None else ops.where(k, x, ops.cast(nothing(x.dtype), x.dtype)) for x, k in zip(inputs, kept)],
-        function,
-    )
-    if any(k is None for k in kept):
-        return output
-    anywhere = _joined_by(kept, ops.logical_or)
-    return ops.where(anywhere, output, ops.zeros_like(output))
+def _kept(inputs: list[Any]) -> list[Any]:
+    """Which entries of each input are valid; None for one without a mask."""
+    return [None if (m := getattr(x, "_keras_mask", None)) is None else _spread(m, x) for x in inputs]
 
 
-def _extreme(dtype: str, which: str) -> Any:
-    limits: Any = np.finfo(dtype) if is_float(dtype) else np.iinfo(dtype)
-    return getattr(limits, which)
+def _joined_where_valid(inputs: list[Any], function: Any) -> Any:
+    """`function` joins the entries that are not masked; where all are, it is that of the first input."""
+    output, *rest = inputs
+    before, *masks = _kept(inputs)
+    for x, valid in zip(rest, masks):
+        if valid is not None:
+            x = ops.where(valid, x, output)
+        output = function(output if before is None else ops.where(before, output, x), x)
+        before = None if before is None or valid is None else ops.logical_or(before, valid)
+    return output
 
 
 def _joined_by(values: Any, function: Any) -> Any:
@@ -195,7 +189,12 @@ class Multiply(Merge):
     """The product, element by element, of a list of tensors."""
 
     def _merge(self, inputs: list[Any]) -> Any:
-        return _neutral(inputs, ops.multiply, lambda dtype: 1)
+        kept = _kept(inputs)
+        factors = [x if k is None else ops.where(k, x, ops.ones_like(x)) for x, k in zip(inputs, kept)]
+        output = _joined_by(factors, ops.multiply)
+        if any(k is None for k in kept):
+            return output
+        return ops.where(_joined_by(kept, ops.logical_or), output, ops.zeros_like(output))
 
 
 class Average(Merge):
@@ -209,14 +208,14 @@ class Maximum(Merge):
     """The largest, element by element, of a list of tensors."""
 
     def _merge(self, inputs: list[Any]) -> Any:
-        return _neutral(inputs, ops.maximum, lambda dtype: _extreme(dtype, "min"))
+        return _joined_where_valid(inputs, ops.maximum)
 
 
 class Minimum(Merge):
     """The smallest, element by element, of a list of tensors."""
 
     def _merge(self, inputs: list[Any]) -> Any:
-        return _neutral(inputs, ops.minimum, lambda dtype: _extreme(dtype, "max"))
+        return _joined_where_valid(inputs, ops.minimum)
 
 
 class Concatenate(Merge):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from nacre import ops
 from nacre.core.tree import is_shape
 from nacre.layers.arguments import config_of, is_int

@@ -60,6 +60,7 @@ def test_max_norm_shortens_only_what_is_too_long() -> None:
 
 def test_other_constraints() -> None:
     np.testing.assert_array_equal(constraints.NonNeg()(W), np.maximum(W, 0))
+    assert constraints.NonNeg()(np.int32([-2, 3])).dtype == "int32"
     np.testing.assert_allclose(np.linalg.norm(constraints.UnitNorm(axis=1)(W), axis=1), [1, 1], rtol=1e-5)
     norms = np.linalg.norm(constraints.MinMaxNorm(2.0, 3.0, axis=1)(W), axis=1)
     np.testing.assert_allclose(norms, np.clip(np.linalg.norm(W, axis=1), 2, 3), rtol=1e-5)

@@ -53,7 +53,7 @@ class NonNeg(Constraint):
 
     def __call__(self, w: Any) -> Any:
         """The allowed weight for `w`."""
-        return ops.maximum(ops.convert_to_tensor(w), 0.0)
+        return ops.maximum(ops.convert_to_tensor(w), 0)
 
 
 class UnitNorm(Constraint):

@@ -179,8 +179,7 @@ def assert_same_structure(a: Any, b: Any) -> None:
         what = ("namedtuple " if hasattr(expected, "_fields") else "") + plain_type(expected).__name__
         raise ValueError(
             f"The two structures don't have the same nested structure. Expected a {what} of the same number of items "
-            "and with the same keys. Node arity mismatch, Node keys mismatch, Node context mismatch, or different "
-            f"containers: {a!r} and {b!r}"
+            f"and with the same keys. Node arity mismatch, Node keys mismatch, or different containers: {a!r} and {b!r}"
         )
     if isinstance(a, Mapping):
         for key in a:

@@ -3,6 +3,7 @@ arguments of the function, and called with the others."""
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -71,6 +72,7 @@ def keras_class(function: Callable[..., Any]) -> tuple[str, str]:
     return f"keras.src.ops.{_HOME.get(name) or next(spaces, 'numpy')}", title
 
 
+@functools.cache
 def function_of(title: str) -> Any:
     """The function that a class of Keras stands for, or None."""
     known = {_TITLES[name]: name for name in _TITLES}

@@ -89,5 +89,5 @@ def test_a_function_refuses_what_does_not_fit():
         function([np.ones((4, 3)), np.ones((2, 3))])
     with pytest.raises(ValueError, match="`inputs` argument cannot be empty"):
         keras.Function([], a)
-    with pytest.raises(ValueError, match="not connected to `inputs`|Graph disconnected"):
+    with pytest.raises(ValueError, match="Graph disconnected"):
         keras.Function([a], a + b)

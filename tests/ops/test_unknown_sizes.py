@@ -118,3 +118,15 @@ def test_sizes_that_depend_on_values_do_not_hide_in_layers():
             return ops.take(x, ops.nonzero(x[:, 0])[0], axis=0)
 
     assert Chosen()(keras.Input(batch_shape=(5, 3))).shape == (None, 3)
+
+
+def test_where_images_go_may_depend_on_values():
+    images, scale = keras.Input((6, 6, 3)), keras.Input((), batch_size=2)
+    y = ops.image.scale_and_translate(images, (None, 9, 9, 3), scale, np.zeros(2), (1, 2), "linear")
+    assert y.shape == (None, 9, 9, 3)
+    data, factors = np.ones((1, 6, 6, 3), "float32"), np.array([1.5, 1.5], "float32")
+    found = keras.Model([images, scale], y)([data, factors])
+    expected = ops.image.scale_and_translate(data, (1, 9, 9, 3), factors, np.zeros(2), (1, 2), "linear")
+    np.testing.assert_array_equal(found, expected)
+    with pytest.raises(ValueError, match="expected an output shape of 4 axes"):
+        ops.image.scale_and_translate(data, (9, 9), factors, np.zeros(2), (1, 2), "linear")

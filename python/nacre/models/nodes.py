@@ -5,54 +5,10 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from nacre import ops
 from nacre.core import registry, tree
 from nacre.core.tensor import KerasTensor
+from nacre.models.functions import arguments, function_of, keras_class, split
 from nacre.ops.base import OpCall
-
-# Where Keras keeps the classes of its functions; the rest are in keras.src.ops.numpy.
-_NN = frozenset(
-    [
-        "relu",
-        "relu6",
-        "sigmoid",
-        "softmax",
-        "softplus",
-        "softsign",
-        "silu",
-        "log_sigmoid",
-        "leaky_relu",
-        "hard_sigmoid",
-        "hard_silu",
-        "elu",
-        "selu",
-        "gelu",
-        "celu",
-        "glu",
-        "log_softmax",
-        "max_pool",
-        "average_pool",
-        "conv",
-        "depthwise_conv",
-        "separable_conv",
-        "conv_transpose",
-        "one_hot",
-        "multi_hot",
-        "binary_crossentropy",
-        "categorical_crossentropy",
-        "sparse_categorical_crossentropy",
-        "moments",
-        "batch_normalization",
-        "normalize",
-    ]
-)
-_CORE = frozenset(
-    ["cast", "scatter", "scatter_update", "slice", "slice_update", "stop_gradient", "unstack", "map", "scan", "shape"]
-)
-_MATH = frozenset(["segment_sum", "segment_max", "top_k", "in_top_k", "logsumexp", "qr", "erf", "rsqrt"])
-# Functions whose class in Keras has another name than theirs in capitals.
-_CLASS = {"silu": "Silu", "relu6": "Relu6", "argmax": "Argmax", "argmin": "Argmin"}
-_TENSOR_ARGUMENTS = frozenset(("x", "x1", "x2", "xs", "y", "a", "b", "inputs", "key", "indices", "condition"))
 
 
 def graph_config(model: Any) -> dict[str, Any]:
@@ -102,54 +58,22 @@ def _operation_config(operation: Any) -> dict[str, Any]:
     if not isinstance(operation, OpCall):
         config: dict[str, Any] = registry.serialize_keras_object(operation)
         return config
-    function = operation.function.__name__
-    home = "nn" if function in _NN else "core" if function in _CORE else "math" if function in _MATH else "numpy"
-    name = _CLASS.get(function) or "".join(part.capitalize() for part in function.split("_"))
-    attributes: dict[str, Any] = {}
+    module, title = keras_class(operation.function)
+    made_with: dict[str, Any] = {}
     for node in operation._inbound_nodes[:1]:
-        _, attributes = _split(operation.function, node.args, node.kwargs)
+        *_, made_with = split(operation.function, node.args, node.kwargs)
     return {
-        "module": f"keras.src.ops.{home}",
-        "class_name": name,
-        "config": {"name": operation.name, **registry.serialize_keras_object(attributes)},
-        "registered_name": name,
+        "module": module,
+        "class_name": title,
+        "config": {"name": operation.name, **registry.serialize_keras_object(made_with)},
+        "registered_name": title,
     }
-
-
-def _split(function: Any, args: Any, kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The arguments of a function that are tensors (or stand beside one), and those that are attributes."""
-    try:
-        given = inspect.signature(function).bind(*args, **kwargs).arguments
-    except (TypeError, ValueError):
-        return {**dict(enumerate(args)), **kwargs}, {}
-    tensors: dict[Any, Any] = {}
-    attributes: dict[str, Any] = {}
-    for name, value in given.items():
-        holds = any(isinstance(v, KerasTensor) for v in tree.flatten(value))
-        (tensors if holds or name in _TENSOR_ARGUMENTS else attributes)[name] = value
-    return tensors, attributes
-
-
-def _starred(function: Any) -> str | None:
-    """The name of `*operands` in the signature of a function such as einsum(subscripts, *operands)."""
-    parameters = inspect.signature(function).parameters.values()
-    return next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
-
-
-def _in_front(operation: Any, kwargs: dict[str, Any]) -> list[Any]:
-    """The arguments of a function in front of its `*operands`, taken out of `kwargs`."""
-    if not isinstance(operation, OpCall) or _starred(operation.function) is None:
-        return []
-    parameters = inspect.signature(operation.function).parameters.values()
-    return [kwargs.pop(p.name) for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD and p.name in kwargs]
 
 
 def _node_config(node: Any, numbers: dict[tuple[int, int], int]) -> dict[str, Any]:
     args, kwargs = node.args, node.kwargs
     if isinstance(node.operation, OpCall):
-        tensors, _ = _split(node.operation.function, args, kwargs)
-        starred = _starred(node.operation.function)
-        args, kwargs = tuple(a for n, v in tensors.items() for a in (v if n == starred else (v,))), {}
+        args, kwargs, _ = split(node.operation.function, args, kwargs)
 
     def write(x: Any) -> Any:
         if not isinstance(x, KerasTensor):
@@ -199,10 +123,9 @@ def graph_from_config(config: dict[str, Any]) -> tuple[Any, Any]:
                 args, kwargs = (_fill(part, made, first) for part in (node["args"], node["kwargs"]))
                 operation = made[name]
                 if isinstance(operation, OpCall):
-                    kwargs = {**operation_attributes(operation), **kwargs}
-                    if operation.function is ops.get_item:  # JSON made a list of the tuple in x[:, 0]
-                        args = [tuple(a) if isinstance(a, list) else a for a in args]
-                operation(*_in_front(operation, kwargs), *args, **kwargs)
+                    made_with = getattr(operation, "attributes", {})
+                    args, kwargs = arguments(operation.function, args, {**made_with, **kwargs})
+                operation(*args, **kwargs)
                 done.add((name, number))
             else:
                 left.append((name, number, node))
@@ -215,16 +138,11 @@ def graph_from_config(config: dict[str, Any]) -> tuple[Any, Any]:
     return tuple(_places(config[key], made, first) for key in ("input_layers", "output_layers"))
 
 
-def operation_attributes(operation: Any) -> dict[str, Any]:
-    """What the configuration of a function says beside its tensors."""
-    return getattr(operation, "attributes", {})
-
-
 def _operation_from_config(config: dict[str, Any]) -> Any:
     module = str(config.get("module") or "")
     if ".ops" in module and module.split(".")[0] in ("keras", "nacre"):
         name = str(config["class_name"])
-        function = _function(name)
+        function = function_of(name)
         if function is None:
             raise registry.UnknownObject(f"Could not locate the function of class '{name}' in {module}.")
         inner = dict(config.get("config") or {})
@@ -238,15 +156,6 @@ def _operation_from_config(config: dict[str, Any]) -> Any:
         config = {**config, "registered_name": None, "module": None}
     inner = {k: v for k, v in config.items() if k not in ("inbound_nodes", "name")}
     return registry.deserialize_keras_object(inner, package=None if inner.get("module") else "layers")
-
-
-def _function(class_name: str) -> Any:
-    plain = class_name.lower()
-    for name in dir(ops):
-        if name.replace("_", "") == plain and not name.startswith("_"):
-            found = getattr(ops, name)
-            return found if callable(found) and not isinstance(found, type) else None
-    return None
 
 
 def _nodes_of(layer: dict[str, Any], made: dict[str, Any]) -> list[dict[str, Any]]:

@@ -198,17 +198,13 @@ def _groups(side: str, pattern: str) -> list[list[str]]:
     return found
 
 
+@public
 def rearrange(tensor: Any, pattern: str, **axes_lengths: int) -> Any:
     """Axes reordered, joined and taken apart by name: `rearrange(x, "b (h p) c -> b h (p c)", p=2)`.
 
     >>> rearrange(np.zeros((2, 6, 3), "float32"), "b (h p) c -> b h (p c)", p=2).shape
     (2, 3, 6)
     """
-    return _rearranged(tensor, pattern, tuple(sorted(axes_lengths.items())))
-
-
-@public
-def _rearranged(tensor: Any, pattern: str, lengths: tuple[tuple[str, int], ...]) -> Any:
     x = value(tensor)
     if not isinstance(pattern, str):
         raise TypeError(f"rearrange: expected a pattern such as 'a b -> b a', got {pattern!r}")
@@ -219,14 +215,14 @@ def _rearranged(tensor: Any, pattern: str, lengths: tuple[tuple[str, int], ...])
         raise ValueError(f"rearrange: both sides of {pattern!r} must name the same axes, each once")
     if len(before) != len(x.shape):
         raise ValueError(f"rearrange: {pattern!r} names {len(before)} axes, the tensor has shape {x.shape}")
-    sizes = dict(lengths)
+    sizes = dict(axes_lengths)
     if not set(sizes) <= set(names) or not all(isinstance(d, (int, np.integer)) and d >= 0 for d in sizes.values()):
         raise ValueError(f"rearrange: expected sizes of axes of {pattern!r}, got {sizes}")
     for group, d in zip(before, x.shape):
         known = math.prod(sizes[n] for n in group if n in sizes)
         unknown = [n for n in group if n not in sizes]
         if len(unknown) > 1 or (unknown and (not known or d % known)) or (not unknown and known != d):
-            raise ValueError(f"rearrange: an axis of size {d} cannot be ({' '.join(group)}) with {dict(lengths)}")
+            raise ValueError(f"rearrange: an axis of size {d} cannot be ({' '.join(group)}) with {axes_lengths}")
         if unknown:
             sizes[unknown[0]] = d // known
     x = permuted(reshaped(x, tuple(sizes[n] for n in names)), tuple(names.index(n) for n in wanted))

@@ -11,7 +11,7 @@ import numpy as np
 
 from nacre.core.spec import is_float
 from nacre.core.tensor import Tensor
-from nacre.ops.base import public, scalar, value
+from nacre.ops.base import public, scalar, stand_ins, value
 from nacre.ops.convolution import numbers
 from nacre.ops.elementwise import Cast, Clip, Round, cast_to, floating
 from nacre.ops.gather import Take
@@ -171,14 +171,17 @@ def scale_and_translate(
         raise ValueError(f"scale_and_translate: expected method to be one of {sorted(_KERNELS)}, got {method!r}")
     given = value(images)
     x = floating(given)
-    shape = tuple(int(d) for d in output_shape)
-    factors, shifts = (np.asarray(value(v), np.float64).reshape(-1) for v in (scale, translation))
+    shape, scale, translation = tuple(output_shape), value(scale), value(translation)
     dims = [int(d) for d in np.reshape(spatial_dims, -1)]
-    if len(shape) != len(x.shape) or not len(dims) == len(factors) == len(shifts):
+    if len(shape) != len(x.shape) or not len(dims) == scale.size == translation.size:
         raise ValueError(
             f"scale_and_translate: expected an output shape of {len(x.shape)} axes and a scale and translation for "
             f"each of {len(dims)} spatial axes, got {shape}, {scale!r} and {translation!r}"
         )
+    shape = tuple(n if d is None else int(d) for d, n in zip(shape, x.shape))
+    if unknown := stand_ins([scale, translation], (shape, x.dtype)):
+        return unknown[0]
+    factors, shifts = (np.asarray(v, np.float64).reshape(-1) for v in (scale, translation))
     for axis, factor, shift in zip(dims, factors, shifts):
         x = _weighted(x, axis % len(shape), weights(x.shape[axis], shape[axis], method, antialias, factor, shift))
     return cast_to(x, given.dtype) if is_float(given.dtype) else x

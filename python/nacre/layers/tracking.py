@@ -133,7 +133,7 @@ class TrackedDict(dict):  # type: ignore[type-arg]
         return make(*factory, {key: deepcopy(v, memo) for key, v in items.items()})  # type: ignore[no-any-return]
 
 
-class TrackedOrderedDict(TrackedDict, OrderedDict):  # type: ignore[type-arg, misc]
+class TrackedOrderedDict(TrackedDict, OrderedDict):  # type: ignore[type-arg]
     """The same for one that can be put in another order."""
 
     stands_for = OrderedDict

@@ -233,7 +233,9 @@ def test_a_configuration_that_is_nested_too_deeply_is_refused(path):
 
 @pytest.mark.parametrize("name", ["m.keras", "m.h5", "m.txt"])
 def test_a_missing_file_or_another_kind_is_said(tmp_path, name):
-    with pytest.raises(ValueError, match=r"File not found|File format not supported"):
+    with pytest.raises(
+        FileNotFoundError if name == "m.h5" else ValueError, match=r"m\.h5|File not found|File format not supported"
+    ):
         keras.models.load_model(tmp_path / name)
     (tmp_path / name).write_bytes(b"something else")
     with pytest.raises(ValueError, match=r"damaged|File format not supported"):
@@ -546,3 +548,19 @@ def test_losses_and_metrics_in_the_older_format_are_found_by_their_class(tmp_pat
     assert type(loaded.optimizer) is keras.optimizers.SGD and int(loaded.optimizer.iterations) == 1
     square = np.mean((np.asarray(model(X)) - Y) ** 2)
     np.testing.assert_allclose(loaded.evaluate(X, Y, verbose=0, return_dict=True)["sq"], square, rtol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_the_ending_says_the_format_whatever_save_format_says(tmp_path):
+    model = sequential()
+    with pytest.warns(UserWarning, match="`save_format` argument is deprecated"):
+        model.save(tmp_path / "m.h5", save_format="h5")
+    np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "m.h5", compile=False)(X), model(X))
+    with pytest.raises(FileNotFoundError, match=r"other\.h5"):
+        keras.saving.load_model(tmp_path / "other.h5")
+
+
+def test_weights_that_do_not_exist_yet_are_not_saved_as_none(tmp_path):
+    with pytest.raises(ValueError, match="not yet been built"):
+        keras.Sequential([L.Dense(2)]).save_weights(tmp_path / "m.weights.h5")
+    assert not list(tmp_path.iterdir())

@@ -92,8 +92,9 @@ def _weights(layer: Any) -> list[Any]:
 
 
 def _layers(model: Any) -> list[Any]:
-    """The layers directly inside, also those that a subclass of a functional model has beside its graph."""
-    return list(model._flatten_layers(include_self=False, recursive=False))
+    """The layers of a model, and those with weights that a subclass of a functional model has beside its graph."""
+    inside = model._flatten_layers(include_self=False, recursive=False)
+    return list(dict.fromkeys([*model.layers, *(layer for layer in inside if _weights(layer))]))
 
 
 def _read_group(

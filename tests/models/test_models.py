@@ -363,3 +363,35 @@ def test_compiling_again_keeps_what_is_not_given():
     model = OwnLoss()
     model.compile("sgd")
     assert np.isfinite(model.fit(x, x[:, :1], verbose=0).history["loss"]).all()
+
+
+class Chain(keras.Sequential):
+    """Layers in attributes: the first of the chain, and one that only `call` uses."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = layers.Dense(3, name="first")
+        self.aside = layers.Dense(5, name="aside")
+        self.add(self.first)
+        self.add(layers.Dense(2, name="second"))
+
+    def call(self, x, training=None):
+        return self.aside(super().call(x, training=training))
+
+
+def test_the_chain_of_a_sequential_model_is_what_was_added_and_not_what_stands_in_attributes():
+    model = Chain()
+    assert model(np.ones((1, 4), "float32")).shape == (1, 5)
+    assert [layer.name for layer in model.layers] == ["first", "second"]
+    assert [w.path.split("/", 1)[1] for w in model.weights] == [
+        "first/kernel", "first/bias", "second/kernel", "second/bias",
+    ]  # fmt: skip
+    del model.first
+    model.aside = None
+    assert [layer.name for layer in model.layers] == ["first", "second"]
+
+
+def test_a_built_sequential_model_takes_another_model_in_an_attribute():
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
+    model.teacher = keras.Sequential([keras.Input((4,)), layers.Dense(2)])
+    assert model(np.ones((1, 4), "float32")).shape == (1, 3) and len(model.layers) == 1

@@ -415,6 +415,34 @@ def frozen(keras):
     return model, shapes
 
 
+def grouped(keras):
+    a = keras.Input((5, 8))
+    x = keras.layers.GroupQueryAttention(4, 4, 2, use_gate=True)(a, a)
+    return keras.Model(a, keras.layers.GroupQueryAttention(4, 2, 1)(x, a)), [(5, 8)]
+
+
+def graph_and_more(keras):
+    @keras.saving.register_keras_serializable("zoo")
+    class GraphAndMore(keras.Model):
+        def __init__(self, **kwargs):
+            a = keras.Input((4,))
+            super().__init__(inputs=a, outputs=keras.layers.Dense(3)(a), **kwargs)
+            self.extra = keras.layers.Dense(2)
+            self.extra.build((None, 3))
+
+        def call(self, x):
+            return self.extra(super().call(x))
+
+        def get_config(self):
+            return {}
+
+        @classmethod
+        def from_config(cls, config, custom_objects=None):
+            return cls()
+
+    return GraphAndMore(), [(4,)]
+
+
 def operators(keras):
     L = keras.layers
     a = keras.Input((5,))

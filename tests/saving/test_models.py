@@ -3,6 +3,7 @@
 import json
 import zipfile
 
+import h5py
 import numpy as np
 import pytest
 
@@ -232,7 +233,9 @@ def test_a_configuration_that_is_nested_too_deeply_is_refused(path):
 
 @pytest.mark.parametrize("name", ["m.keras", "m.h5", "m.txt"])
 def test_a_missing_file_or_another_kind_is_said(tmp_path, name):
-    with pytest.raises(ValueError, match=r"File not found|File format not supported"):
+    with pytest.raises(
+        FileNotFoundError if name == "m.h5" else ValueError, match=r"m\.h5|File not found|File format not supported"
+    ):
         keras.models.load_model(tmp_path / name)
     (tmp_path / name).write_bytes(b"something else")
     with pytest.raises(ValueError, match=r"damaged|File format not supported"):
@@ -469,3 +472,95 @@ def test_calls_of_models_inside_are_counted_from_one_in_files_of_keras_2():
     y, once = model(x)
     np.testing.assert_allclose(once, first(x), rtol=1e-6)
     np.testing.assert_allclose(y, model.get_layer("e")(first(first(x))), rtol=1e-6)
+
+
+@keras.saving.register_keras_serializable("tests")
+class Graph(keras.Model):
+    """A graph, and a layer beside it."""
+
+    def __init__(self, **kwargs):
+        a = keras.Input((6,))
+        super().__init__(a, L.Dense(4)(a), **kwargs)
+        self.head = L.Dense(2)
+        self.head.build((None, 4))
+
+    def call(self, x):
+        return self.head(super().call(x))
+
+    def get_config(self):
+        return {}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls()
+
+
+@pytest.mark.parametrize("ending", ["keras", "h5"])
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_a_layer_beside_the_graph_is_saved_under_its_attribute_and_is_no_layer_of_the_graph(tmp_path, ending):
+    model = Graph()
+    assert [type(layer).__name__ for layer in model.layers] == ["InputLayer", "Dense"] and len(model.weights) == 4
+    model.save(tmp_path / f"m.{ending}")
+    loaded = keras.saving.load_model(tmp_path / f"m.{ending}", compile=False)
+    np.testing.assert_array_equal(model(X), loaded(X))
+    if ending == "keras":
+        weights = keras.saving.KerasFileEditor(tmp_path / "m.keras").weights_dict
+        assert weights.keys() == {"head", "layers"} and weights["layers"].keys() == {"dense"}
+
+
+def test_grouped_attention_is_called_in_files_as_keras_calls_it(tmp_path):
+    a = keras.Input((3, 4))
+    model = keras.Model(a, L.GroupQueryAttention(2, 4, 2)(a, a))
+    model.save(tmp_path / "m.keras")
+    with zipfile.ZipFile(tmp_path / "m.keras") as file:
+        layer = json.loads(file.read("config.json"))["config"]["layers"][1]
+    assert (layer["module"], layer["class_name"]) == ("keras.layers", "GroupQueryAttention")
+    weights = keras.saving.KerasFileEditor(tmp_path / "m.keras").weights_dict
+    assert weights["layers"]["grouped_query_attention"].keys() >= {"_query_dense", "_output_dense"}
+    assert legacy_h5._old({**layer, "inbound_nodes": []})["class_name"] == "GroupedQueryAttention"
+    x = np.ones((1, 3, 4), "float32")
+    np.testing.assert_array_equal(model(x), keras.saving.load_model(tmp_path / "m.keras")(x))
+
+
+# Losses and metrics as Keras 3 writes them into `.h5`, and as Keras 2 did: by class name alone.
+WRAPPED = {"name": "sq", "dtype": "float32", "fn": "mean_squared_error"}
+OLD_TRAINING = [
+    (
+        {"class_name": "Huber", "config": {"delta": 0.5}},
+        ["mae", {"class_name": "MeanSquaredError", "config": {"name": "sq"}}],
+    ),
+    (["mse"], [[{"class_name": "MeanMetricWrapper", "config": WRAPPED}]]),
+]
+
+
+@pytest.mark.parametrize("loss, metrics", OLD_TRAINING)
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_losses_and_metrics_in_the_older_format_are_found_by_their_class(tmp_path, loss, metrics):
+    path = tmp_path / "m.h5"
+    model = sequential()
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse")
+    model.fit(X, Y, verbose=0)
+    model.save(path)
+    with h5py.File(path, "r+") as file:
+        training = json.loads(file.attrs["training_config"])
+        file.attrs["training_config"] = json.dumps({**training, "loss": loss, "metrics": metrics})
+    loaded = keras.saving.load_model(path)
+    assert type(loaded.optimizer) is keras.optimizers.SGD and int(loaded.optimizer.iterations) == 1
+    square = np.mean((np.asarray(model(X)) - Y) ** 2)
+    np.testing.assert_allclose(loaded.evaluate(X, Y, verbose=0, return_dict=True)["sq"], square, rtol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_the_ending_says_the_format_whatever_save_format_says(tmp_path):
+    model = sequential()
+    with pytest.warns(UserWarning, match="`save_format` argument is deprecated"):
+        model.save(tmp_path / "m.h5", save_format="h5")
+    np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "m.h5", compile=False)(X), model(X))
+    with pytest.raises(FileNotFoundError, match=r"other\.h5"):
+        keras.saving.load_model(tmp_path / "other.h5")
+
+
+def test_weights_that_do_not_exist_yet_are_not_saved_as_none(tmp_path):
+    with pytest.raises(ValueError, match="not yet been built"):
+        keras.Sequential([L.Dense(2)]).save_weights(tmp_path / "m.weights.h5")
+    assert not list(tmp_path.iterdir())

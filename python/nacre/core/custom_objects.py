@@ -59,6 +59,9 @@ _ELSEWHERE = {
     **dict.fromkeys(("Feature", "Cross", "TFDIdentity"), _FEATURES),
 }
 
+# Classes whose public name is not their own, by which weights and all in older files are called.
+PUBLIC_AS = {"GroupedQueryAttention": "GroupQueryAttention"}
+
 _global_objects: dict[str, Any] = {}
 _names_by_object: dict[Any, str] = {}
 _scopes: ContextVar[tuple[Mapping[str, Any], ...]] = ContextVar("nacre_custom_objects", default=())
@@ -188,6 +191,7 @@ def public_name(obj: Any) -> tuple[str, str] | None:
     """`("keras.layers", "Dense")` for a public class or function of nacre; None for everything else."""
     home = getattr(obj, "__module__", None) or ""
     name = getattr(obj, "__name__", "")
+    name = PUBLIC_AS.get(name, name)
     if not home.startswith("nacre."):
         return None
     if isinstance(obj, type) and name in _ELSEWHERE and home == _ELSEWHERE[name][1]:
@@ -206,6 +210,7 @@ def find_public(module: str | None, name: str) -> Any:
     """The public object that `module` and `name` of a configuration speak of, or None."""
     if not isinstance(module, str):
         return None
+    name = PUBLIC_AS.get(name, name)
     if name in _ELSEWHERE and module == _ELSEWHERE[name][0]:
         return getattr(importlib.import_module(_ELSEWHERE[name][1]), name)
     parts = module.split(".")

@@ -25,7 +25,6 @@ _WHERE = {
     ),
     ".einsum_dense": ("EinsumDense",),
     ".embedding": ("Embedding", "ReversibleEmbedding"),
-    ".grouped_attention": ("GroupQueryAttention",),
     ".image_augmentation": ("CutMix", "MaxNumBoundingBoxes", "MixUp", "Pipeline", "RandomErasing"),
     ".image_color": (
         "AutoContrast", "RandomBrightness", "RandomColorDegeneration", "RandomContrast", "RandomGaussianBlur",
@@ -85,5 +84,8 @@ _ALIASES = {
 _MODULE = {name: module for module, names in _WHERE.items() for name in names}
 
 __getattr__, __dir__, __all__ = _attach(
-    __name__, _MODULE | {alias: f"{_MODULE[name]}:{name}" for alias, name in _ALIASES.items()}
+    __name__,
+    _MODULE
+    | {alias: f"{_MODULE[name]}:{name}" for alias, name in _ALIASES.items()}
+    | {"GroupQueryAttention": ".grouped_attention:GroupedQueryAttention"},  # the class has another name, as in Keras
 )

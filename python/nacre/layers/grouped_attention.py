@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from nacre import ops
-from nacre.core import naming
 from nacre.layers.arguments import config_of, is_int, weight_arguments
 from nacre.layers.multi_head_attention import _CONSTRAINTS, _WEIGHTS, ProjectedAttention, checked_window
 
 
-class GroupQueryAttention(ProjectedAttention):
+class GroupedQueryAttention(ProjectedAttention):
     """Attention with `num_query_heads` heads over fewer heads of keys and values (Ainslie et al. 2023).
 
     `call(query (N, T, D), value (N, S, E), key=None)` gives (N, T, D).
@@ -41,8 +40,6 @@ class GroupQueryAttention(ProjectedAttention):
         seed: Any = None,
         **kwargs: Any,
     ) -> None:
-        if kwargs.get("name") is None:
-            kwargs["name"] = naming.auto_name("GroupedQueryAttention")
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         self.supports_masking = True
         for name, value in (

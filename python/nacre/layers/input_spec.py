@@ -51,7 +51,7 @@ class InputSpec:
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
-        names = ("dtype", "shape", "ndim", "max_ndim", "min_ndim", "axes")
+        names = ("dtype", "shape", "ndim", "max_ndim", "min_ndim", "axes", "optional")
         return {name: getattr(self, name) for name in names}
 
     @classmethod

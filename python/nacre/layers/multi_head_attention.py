@@ -65,26 +65,6 @@ class ProjectedAttention(Layer):
                 "attention."
             )
 
-    @property
-    def query_dense(self) -> Any:
-        """The projection of queries."""
-        return self._query_dense
-
-    @property
-    def key_dense(self) -> Any:
-        """The projection of keys."""
-        return self._key_dense
-
-    @property
-    def value_dense(self) -> Any:
-        """The projection of values."""
-        return self._value_dense
-
-    @property
-    def output_dense(self) -> Any:
-        """The projection of what was attended."""
-        return self._output_dense
-
     def _heads(self, keys: Any) -> Any:
         """Projected keys or values (N, S, heads, D) for the heads of the queries."""
         return keys
@@ -315,6 +295,26 @@ class MultiHeadAttention(ProjectedAttention):
             kernel_constraint=kernel_constraint,
             bias_constraint=bias_constraint,
         )
+
+    @property
+    def query_dense(self) -> Any:
+        """The projection of queries."""
+        return self._query_dense
+
+    @property
+    def key_dense(self) -> Any:
+        """The projection of keys."""
+        return self._key_dense
+
+    @property
+    def value_dense(self) -> Any:
+        """The projection of values."""
+        return self._value_dense
+
+    @property
+    def output_dense(self) -> Any:
+        """The projection of what was attended."""
+        return self._output_dense
 
     def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:
         """Makes the projections."""

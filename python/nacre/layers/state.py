@@ -15,7 +15,7 @@ from nacre.core.spec import is_float, standardize_dtype
 from nacre.core.tensor import Symbol
 from nacre.core.variable import Structure, Variable
 from nacre.layers.calling import context
-from nacre.layers.tracking import TrackedDict, TrackedList, TrackedSet, is_metric, is_seed_generator
+from nacre.layers.tracking import TRACKED, is_metric, is_seed_generator
 
 _PLAIN = (type(None), bool, int, float, str)
 # Bookkeeping attributes: assigned as they are.
@@ -130,14 +130,14 @@ class LayerState(Operation):
             self._track_variable(value)
         elif isinstance(value, LayerState):
             self._track_layer(value)
-        elif type(value) is list:
-            return TrackedList(value, self._track, self._untrack)
-        elif type(value) is dict:
-            return TrackedDict(value, self._track, self._untrack)
-        elif type(value) is set:
-            return TrackedSet(value, self._track, self._untrack)
-        elif isinstance(value, tuple):
+        elif type(value) in TRACKED:
+            if getattr(getattr(value, "_track", None), "__self__", None) is not self:
+                return TRACKED[type(value)](value, self._track, self._untrack)
+        elif isinstance(value, (list, tuple, set)):
             for v in value:
+                self._track(v)
+        elif isinstance(value, dict):
+            for v in value.values():
                 self._track(v)
         elif is_seed_generator(value):
             _add(self._seed_generators, value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from typing import Any
@@ -82,7 +83,14 @@ class TrackedDict(dict):  # type: ignore[type-arg]
 
     def __init__(self, values: dict[Any, Any], track: Callable[[Any], Any], untrack: Callable[[Any], None]) -> None:
         self._track, self._untrack = track, untrack
+        self.default_factory = getattr(values, "default_factory", None)
         super().__init__({key: track(v) for key, v in values.items()})
+
+    def __missing__(self, key: Any) -> Any:
+        if self.default_factory is None:
+            raise KeyError(key)
+        self[key] = self.default_factory()
+        return self[key]
 
     def __setitem__(self, key: Any, value: Any) -> None:
         super().__setitem__(key, self._track(value))
@@ -105,8 +113,8 @@ class TrackedDict(dict):  # type: ignore[type-arg]
             self._untrack(self[key])
         return super().pop(key, *default)
 
-    def popitem(self) -> Any:
-        key, value = super().popitem()
+    def popitem(self, *args: Any, **kwargs: Any) -> Any:
+        key, value = super().popitem(*args, **kwargs)
         self._untrack(value)
         return key, value
 
@@ -116,10 +124,19 @@ class TrackedDict(dict):  # type: ignore[type-arg]
         super().clear()
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return dict, (dict(self),)
+        if self.default_factory is not None:
+            return defaultdict, (self.default_factory, dict(self))
+        return self.stands_for, (dict(self),)
 
     def __deepcopy__(self, memo: Any) -> dict[Any, Any]:
-        return {key: deepcopy(v, memo) for key, v in self.items()}
+        make, (*factory, items) = self.__reduce_ex__(4)
+        return make(*factory, {key: deepcopy(v, memo) for key, v in items.items()})  # type: ignore[no-any-return]
+
+
+class TrackedOrderedDict(TrackedDict, OrderedDict):  # type: ignore[type-arg]
+    """The same for one that can be put in another order."""
+
+    stands_for = OrderedDict
 
 
 class TrackedSet(set):  # type: ignore[type-arg]
@@ -156,3 +173,12 @@ class TrackedSet(set):  # type: ignore[type-arg]
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return set, (set(self),)
+
+
+# What becomes which; instances of other subclasses of list, dict and set stay themselves.
+TRACKED: dict[type, Any] = {
+    **dict.fromkeys((list, TrackedList), TrackedList),
+    **dict.fromkeys((dict, defaultdict, TrackedDict), TrackedDict),
+    **dict.fromkeys((OrderedDict, TrackedOrderedDict), TrackedOrderedDict),
+    **dict.fromkeys((set, TrackedSet), TrackedSet),
+}

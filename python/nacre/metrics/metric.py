@@ -253,5 +253,5 @@ class MeanMetricWrapper(Mean):
     def from_config(cls, config: dict[str, Any]) -> Any:
         """The metric that `config` describes."""
         if "fn" in config:
-            config = {**config, "fn": deserialize_keras_object(config["fn"])}
+            config = {**config, "fn": deserialize_keras_object(config["fn"], package="metrics")}
         return cls(**config)

@@ -64,7 +64,7 @@ class Functional(Model):
         # Layers keep what they say themselves: a model made again from its configuration may have frozen ones.
         Layer.__init__(self, trainable=True if trainable is None else trainable, name=name)
         self._set_graph(inputs, outputs, flat_inputs, flat_outputs)
-        self._layers = [op for op in self._operations if isinstance(op, Layer)]
+        self._layers = self.layers
         self.built = True
 
     def _set_graph(
@@ -127,8 +127,8 @@ class Functional(Model):
 
     @property
     def layers(self) -> list[Any]:
-        """The layers of the graph, those next to the inputs first; then those that a subclass added."""
-        return list(self._flatten_layers(include_self=False, recursive=False))
+        """The layers of the graph, those next to the inputs first; not those that a subclass has in attributes."""
+        return [op for op in self._operations if isinstance(op, Layer)]
 
     @layers.setter
     def layers(self, _: Any) -> None:

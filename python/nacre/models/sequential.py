@@ -45,6 +45,14 @@ class Sequential(Model):
 
     # --- the chain ---------------------------------------------------------------------------------------------------
 
+    def _track_layer(self, layer: Any) -> None:
+        """A layer in an attribute is no link of the chain: `_layers` holds what `add` was given, and nothing else."""
+        self._refuse_itself(layer)
+
+    def _untrack(self, value: Any) -> None:
+        if not isinstance(value, Layer):
+            super()._untrack(value)
+
     def add(self, layer: Any, rebuild: bool = True) -> None:
         """Appends a layer (or puts an `Input` in front). Raises ValueError for what is no layer, or a name in use."""
         if isinstance(layer, KerasTensor) and layer._keras_history is not None:

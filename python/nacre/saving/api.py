@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -33,10 +34,11 @@ def save_model(model: Any, filepath: Any, overwrite: bool = True, zipped: bool |
         ValueError: for another ending. The old file is only replaced when the new one is complete on the disk.
     """
     include_optimizer = kwargs.pop("include_optimizer", True)
-    if "save_format" in kwargs:
-        raise ValueError(
-            "The `save_format` argument is deprecated in Keras 3. Please remove this argument and pass a file path "
-            "with either `.keras` or `.h5` extension."
+    if kwargs.pop("save_format", None) is not None:
+        warnings.warn(
+            "The `save_format` argument is deprecated in Keras 3: the extension of the path says what is written, "
+            "`.keras` or `.h5`. Please remove this argument.",
+            stacklevel=2,
         )
     if kwargs:
         raise ValueError(f"save_model: The following argument(s) are not supported: {sorted(kwargs)}")
@@ -86,7 +88,9 @@ def load_model(filepath: Any, custom_objects: Any = None, compile: bool = True, 
         return _read_model(filepath, "the file", custom_objects, compile, safe_mode)  # type: ignore[arg-type]
     path = os.fsdecode(filepath)
     if not os.path.isfile(path):
-        if path.endswith((".keras", ".h5", ".hdf5")):
+        if path.endswith((".h5", ".hdf5")):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        if path.endswith(".keras"):
             raise ValueError(
                 f"File not found: filepath={path}. Please ensure the file is an accessible `.keras` zip file."
             )
@@ -111,9 +115,18 @@ def save_weights(model: Any, filepath: Any, overwrite: bool = True, max_shard_si
     path = os.fsdecode(filepath)
     if not path.endswith(".weights.h5"):
         raise ValueError(f"The filename must end in `.weights.h5`. Received: filepath={path}")
+    _check_built(model, "saving")
     _may_write(path, overwrite)
     with replacing(path) as file, archive.filling(archive.Window(file, 0)) as weights:
         state.write_state(model, weights, skip)
+
+
+def _check_built(model: Any, doing: str) -> None:
+    if not getattr(model, "built", True) and not model.weights:  # a model with its own `train_step` may never be called
+        raise ValueError(
+            f"You are {doing} a model that has not yet been built. Try building the model first by calling it on some "
+            "data or by using `build()`."
+        )
 
 
 def load_weights(
@@ -134,11 +147,7 @@ def load_weights(
     if kwargs:
         raise ValueError(f"load_weights: unknown arguments {sorted(kwargs)}")
     path = os.fsdecode(filepath)
-    if not getattr(model, "built", True) and not model.weights:  # a model with its own `train_step` may never be called
-        raise ValueError(
-            "You are loading weights into a model that has not yet been built. Try building the model first by calling "
-            "it on some data or by using `build()`."
-        )
+    _check_built(model, "loading weights into")
     skip = list(objects_to_skip or ())
     if not path.endswith((".keras", ".h5", ".hdf5")) and not os.path.isfile(path):
         raise ValueError(_not_supported(path))

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from nacre.core import registry
+from nacre.core.custom_objects import PUBLIC_AS
 from nacre.core.variable import postponing
 from nacre.saving import h5
 from nacre.saving.archive import KERAS_VERSION, Window, filling
@@ -90,6 +91,12 @@ def _weights(layer: Any) -> list[Any]:
     return [*layer.trainable_weights, *layer.non_trainable_weights]
 
 
+def _layers(model: Any) -> list[Any]:
+    """The layers of a model, and those with weights that a subclass of a functional model has beside its graph."""
+    inside = model._flatten_layers(include_self=False, recursive=False)
+    return list(dict.fromkeys([*model.layers, *(layer for layer in inside if _weights(layer))]))
+
+
 def _read_group(
     model: Any,
     group: Any,
@@ -107,7 +114,7 @@ def _read_group(
         stored = names(inner, "weight_names", reader.what)
         if stored:
             saved.append((name, inner, stored))
-    layers = [layer for layer in model.layers if _weights(layer)]
+    layers = [layer for layer in _layers(model) if _weights(layer)]
     if by_name:
         wanted = {layer.name: layer for layer in layers}
         pairs = [(wanted[name], (name, inner, stored)) for name, inner, stored in saved if name in wanted]
@@ -170,10 +177,10 @@ def _compile(model: Any, training: Any, what: str, custom_objects: Any, safe_mod
     if not isinstance(training, dict):
         raise DamagedFile(f"{what}: the attribute 'training_config' is damaged: {training!r}")
     config = {key: value for key, value in training.items() if key != "optimizer_config"}
-    optimizer = training.get("optimizer_config")
-    if isinstance(optimizer, dict):
-        config["optimizer"] = {"module": "keras.optimizers", "registered_name": None, **optimizer}
+    config["optimizer"] = training.get("optimizer_config")
+    homes = {"optimizer": "optimizers", "loss": "losses", "metrics": "metrics", "weighted_metrics": "metrics"}
     try:
+        config.update({key: _modern_parts(config[key], f"keras.{homes[key]}") for key in homes.keys() & config.keys()})
         with registry.safe_mode_scope(safe_mode), registry.CustomObjectScope(custom_objects):
             model.compile_from_config(config)
     except Exception as error:  # the model itself is whole, so this may only warn, whatever is wrong
@@ -207,7 +214,16 @@ def _modern(config: Any, what: str) -> Any:
         raise DamagedFile(f"{what}: the configuration is nested too deeply") from error
 
 
-def modern(config: Any) -> Any:
+def _modern_parts(value: Any, home: str) -> Any:
+    """Names and configurations of objects from the module `home`, in lists and dicts by output."""
+    if isinstance(value, list):
+        return [_modern_parts(part, home) for part in value]
+    if isinstance(value, dict) and not isinstance(value.get("class_name"), str):
+        return {key: _modern_parts(part, home) for key, part in value.items()}
+    return modern(value, home)
+
+
+def modern(config: Any, home: str = "keras.layers") -> Any:
     """A configuration without modules (Keras 2, or Keras 3 in `.h5`) with the modules of public classes filled in."""
     if not isinstance(config, dict) or not isinstance(config.get("class_name"), str):
         return config
@@ -218,9 +234,7 @@ def modern(config: Any) -> Any:
     if ">" in name:  # a class of the user's, by the name that it was registered under
         out.update(registered_name=name, class_name=name.rpartition(">")[2], module=None)
     if "module" not in out:
-        out["module"] = (
-            "keras.src.models.functional" if name == "Functional" else "keras" if name in _MODELS else "keras.layers"
-        )
+        out["module"] = "keras.src.models.functional" if name == "Functional" else "keras" if name in _MODELS else home
     inner = out.get("config")
     if isinstance(inner, list):  # the first versions of Sequential
         inner = {"layers": inner}
@@ -275,13 +289,14 @@ def _old(config: dict[str, Any]) -> dict[str, Any]:
     if ".ops" in (config.get("module") or ""):
         kept["module"] = config["module"]
     registered = config.get("registered_name") or ""
-    return {"class_name": registered if ">" in registered else config["class_name"], "config": inner, **kept}
+    name = {public: own for own, public in PUBLIC_AS.items()}.get(config["class_name"], config["class_name"])
+    return {"class_name": registered if ">" in registered else name, "config": inner, **kept}
 
 
 def _write_layers(model: Any, group: Any) -> None:
     group.attrs["backend"] = "jax"
     group.attrs["keras_version"] = KERAS_VERSION
-    layers = model.layers
+    layers = _layers(model)
     _write_names(group, "layer_names", [layer.name for layer in layers])
     for layer in layers:
         _write_arrays(group.create_group(layer.name), _weights(layer))

@@ -127,7 +127,10 @@ def to_arrays(x: Any, what: str) -> Any:
         if isinstance(x, tuple):
             return type(x)(*items) if hasattr(x, "_fields") else tuple(items)
         return items
-    raise TypeError(f"{what}: expected an array, or a list or dict of arrays, got {type(x).__name__}: {str(x)[:80]}")
+    raise ValueError(
+        f"Unrecognized data type: {what}={str(x)[:80]} (of type {type(x).__name__}). Expected an array, or a list or "
+        "dict of arrays"
+    )
 
 
 def leaves(structure: Any) -> list[np.ndarray[Any, Any]]:

@@ -300,6 +300,7 @@ def first_batch(source: Source) -> Any:
     if isinstance(source, PyDatasetSource):
         if source.num_batches == 0:
             raise ValueError("x: the PyDataset has no batches")
+        source.on_epoch_begin()  # where a data set may draw or open what its batches need
         return _standard(source._dataset[0], source._class_weight)
     for batch in source.batches():
         return batch

@@ -18,7 +18,7 @@ constexpr i64 kManyUnits = 64;                    // enough for as many cores
 constexpr i64 kPackChannels = 16;                 // of a unit
 constexpr i64 kMostTaps = 25;
 constexpr i64 kSideChannels = 4;          // whose points are put side by side first
-constexpr i64 kFarFloats = i64{4} << 20;  // of u: more go past the caches
+constexpr i64 kFarFloats = i64{4} << 20;  // of u: as many and more go past the caches
 
 struct Plan {
   i64 points, K;             // products of a tile, of so many terms
@@ -295,7 +295,7 @@ void pack_channels(const WinogradShape& s, const Weights& w, i64 number, i64 o, 
   i64 taps[T::kh * T::kw];  // where they stand; -1: nowhere
   winograd::taps_of<T>(s, phase, w.tap, taps);
   const float* row = w.at;
-  const bool far = aligned(u) && kPoints * K * s.O > kFarFloats;
+  const bool far = aligned(u) && kPoints * K * s.O >= kFarFloats;
   for (i64 run; c < c_end; c += run) {
     run = min_of(c_end - c, kSideChannels);
     alignas(64) float side[kPoints * kSide];

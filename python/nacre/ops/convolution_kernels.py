@@ -29,8 +29,8 @@ def conv_fields(
 # Costs in multiply-adds, measured on Zen 5: of a weight that comes from memory, of one that is read to be transformed
 # first, of each point that it becomes, and of both transforms for each channel and point of a tile.
 _WEIGHT = 16
-_UNPACKED = 40
-_PACKING = 26
+_UNPACKED = 20
+_PACKING = 19
 _TRANSFORM = 11
 # The gradient of weights: of a sum that is turned into them, of both transforms; and outputs for which the plain
 # kernel has another way.

@@ -17,6 +17,8 @@ constexpr i64 kNearFloats = 160 * 1024;           // weights that L2 keeps from 
 constexpr i64 kManyUnits = 64;                    // enough for as many cores
 constexpr i64 kPackChannels = 16;                 // of a unit
 constexpr i64 kMostTaps = 25;
+constexpr i64 kSideChannels = 4;          // whose points are put side by side first
+constexpr i64 kFarFloats = i64{4} << 20;  // of u: as many and more go past the caches
 
 struct Plan {
   i64 points, K;             // products of a tile, of so many terms
@@ -281,36 +283,53 @@ struct Weights {
 };
 
 // u of a phase, the outputs from o on and the channels c .. c_end, all of one panel; phases that are added follow each other
-// as channels do.
+// as channels do. Points lie far apart, often at powers of two, where stores to all of them would wait for the few sets of a
+// cache: those of some channels are put side by side first.
 template <class T>
 void pack_channels(const WinogradShape& s, const Weights& w, i64 number, i64 o, i64 c, i64 c_end, float* u) {
+  constexpr i64 kPoints = T::inh * T::inw, kSide = kSideChannels * kOutputs + 16;
   const winograd::Phases phase = winograd::phases_of(s, number);
-  const i64 vectors = panel_vectors(s, o), K = winograd::sums_of(s) * s.C, point = K * vectors * kLanes;
-  u += o * T::inh * T::inw * K + ((s.turned ? 0 : number * s.C) + c) * vectors * kLanes;
+  const i64 width = panel_vectors(s, o) * kLanes, K = winograd::sums_of(s) * s.C;
+  u += o * kPoints * K + ((s.turned ? 0 : number * s.C) + c) * width;
   if (s.turned) u += number * part_floats(s);
   i64 taps[T::kh * T::kw];  // where they stand; -1: nowhere
   winograd::taps_of<T>(s, phase, w.tap, taps);
-  for (const float* row = w.at; c < c_end; ++c, row += w.row, u += vectors * kLanes) {
-    for (i64 v = 0; v < vectors; ++v) {
-      const i64 n = min_of(s.O - o - v * kLanes, kLanes);
+  const float* row = w.at;
+  const bool far = aligned(u) && kPoints * K * s.O >= kFarFloats;
+  for (i64 run; c < c_end; c += run) {
+    run = min_of(c_end - c, kSideChannels);
+    alignas(64) float side[kPoints * kSide];
+    for (i64 at = 0; at < run * width; at += kLanes) {
+      const i64 column = at % width, n = min_of(s.O - o - column, kLanes);
+      const float* from = row + at / width * w.row + column;
       VecD half[T::inh][T::kw];
       NACRE_ROLLED
       for (int j = 0; j < T::kw; ++j) {
         VecD g[T::kh], t[T::inh];
-        for (int i = 0; i < T::kh; ++i) {
+        NACRE_UNROLL for (int i = 0; i < T::kh; ++i) {
           const i64 tap = taps[i * T::kw + j];
-          g[i] = to_double(tap < 0 ? zero() : load(row + tap + v * kLanes, n));
+          g[i] = to_double(tap < 0 ? zero() : load(from + tap, n));
         }
         T::Down::weights(g, t);
-        for (int i = 0; i < T::inh; ++i) half[i][j] = t[i];
+        NACRE_UNROLL for (int i = 0; i < T::inh; ++i) half[i][j] = t[i];
       }
       NACRE_ROLLED
       for (int i = 0; i < T::inh; ++i) {
         VecD t[T::inw];
         T::Along::weights(half[i], t);
-        for (int j = 0; j < T::inw; ++j) store(u + (i * T::inw + j) * point + v * kLanes, to_float(t[j]));
+        NACRE_UNROLL for (int j = 0; j < T::inw; ++j) store(side + (i * T::inw + j) * kSide + at, to_float(t[j]));
       }
     }
+    for (i64 point = 0; point < kPoints; ++point) {
+      const float* from = side + point * kSide;
+      float* to = u + point * K * width;
+      for (i64 at = 0; at < run * width; at += kLanes) {
+        const Vec v = load(from + at);
+        if (far) stream(to + at, v);
+        else store(to + at, v);
+      }
+    }
+    row += run * w.row, u += run * width;
   }
 }
 
@@ -418,6 +437,7 @@ void conv2d_winograd_pack(const WinogradShape& s, Slice units, const float* w, f
     held = block;
     winograd::with_tile(s, [&](auto tile) { pack_channels<decltype(tile)>(s, weights, unit % phases, o, c, end, u); });
   }
+  streamed();
 }
 
 }  // namespace nacre::NACRE_ISA

@@ -108,7 +108,7 @@ inline Image phase_image(const Image& s, i64 DH, i64 DW, i64 p, i64 q, i64* at) 
 template <int R, int S, Lanes of, bool asks = false>
 void filter_walk(const Image& s, i64 oh, i64 ow, i64 n, i64 d, i64 skip) {
   constexpr int kRows = (R - 1) * S + 3;
-  Filter<kRows, R, of, asks ? R * S : 0> op;
+  Filter<kRows, R, of, asks ? R : 0> op;
   op.lanes = s.D, op.skip = skip;
   op.set_weights(s.w + d, s.D, s.turned, s.bias ? s.bias + d : nullptr);
   op.within = {set1(s.floor), set1(s.ceiling)};
@@ -123,7 +123,7 @@ void filter_walk(const Image& s, i64 oh, i64 ow, i64 n, i64 d, i64 skip) {
     op.mask[row] = s.mask ? s.mask + at : nullptr;
   }
   op.out_step = s.ld_out;
-  if (asks) op.asked.at = s.row(ih + kRows) + (ow * s.D + d * n) * (R * S * S);
+  if (asks) op.asked.at = s.row(ih + kRows) + (ow * s.D + d * n) * R;
   const i64 right = iw + (n - 1) * S + 3 - s.IW;
   if (S == 1) walk_windows<R>(op, n, -iw, right);
   else walk_windows_by_two<R>(op, n, -iw, right);
@@ -167,7 +167,8 @@ NACRE_INLINE void each_walk(i64 from, i64 to, const Image& s, Of of) {
 template <int R, int S>
 NACRE_INLINE void filter_rows(const Image& s, i64 oh, i64 w, i64 n, i64 d, i64 skip) {
   constexpr int kMost = S == 1 ? kWalkRows : kPairRows, some = R >= kMost - 1 ? R : 1, few = R == kMost ? R : 1;
-  if (R == kMost && s.far && !s.mask && skip == 0) return filter_walk < R, S, kAll, R == kMost > (s, oh, w, n, d, skip);
+  constexpr bool asks = S == 1 && R == kMost && kLanes == 16;  // shorter vectors compute for as long as memory takes
+  if (asks && s.far && !s.mask && skip == 0) return filter_walk<R, S, kAll, asks>(s, oh, w, n, d, skip);
   if (s.D >= kLanes && !s.mask && skip == 0) return filter_walk<R, S, kAll>(s, oh, w, n, d, skip);
   for (i64 h = oh; s.D >= kLanes && h < oh + R; h += some) filter_walk<some, S, kSome>(s, h, w, n, d, skip);
   for (i64 h = oh; s.D < kLanes && h < oh + R; h += few) filter_walk<few, S, kFew>(s, h, w, n, d, skip);
@@ -277,7 +278,7 @@ NACRE_INLINE void sum_taps(const Image& s, const float* dy, i64 oh, i64 ow, i64 
     g.set_in(row, true, dy + (oh + row) * s.out_row + ow * s.ld_out + d, s.ld_out);
   }
   const i64 share = (ow * s.D + d * n) * to.rows + (oh - to.first) * n * kLanes;
-  const bool asks = S == 1 && to.rows > 0;
+  const bool asks = S == 1 && whole && R >= kTapRows - 1 && kLanes > 4 && to.rows > 0;
   Asked<R> more_dy{dy + (to.first + to.rows) * s.out_row + share};
   Asked<R> more_x{s.row(to.first + to.rows + 2 - s.PT) + share};
   const auto read = [&](Vec(&now)[R]) __attribute__((always_inline)) {

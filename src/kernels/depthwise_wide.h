@@ -87,7 +87,7 @@ __attribute__((noinline)) void gather_walk(OfWalk s, const Weights& w, i64 oh, i
   NACRE_UNROLL for (int t = 0; t < kSets; ++t) { NACRE_UNROLL for (int r = 0; r < R; ++r) sum[t][r] = first; }
   Asked<R * S * S> asked{ask};
   for (i64 i = 0; i < n + kSets - 1; ++i, to += s.ld_out) {
-    if (ask) asked.next();
+    if (kLanes > 4 && R == gather_rows(K) && ask) asked.next();
     NACRE_UNROLL for (int c = 0; c < S; ++c, at.next()) {
       const i64 column = iw + i * S + c;
       if (column < 0 || column >= width) continue;
@@ -219,7 +219,8 @@ NACRE_INLINE void each_line(i64 from, i64 to, const Image& s, Of of) {
 template <int K, int S>
 void gather_image(const Image& s, i64 oh, i64 end) {
   constexpr int R = gather_rows(K);
-  const i64 together = max_of((s.far ? kNearRows / 2 : kNearRows) / max_of(s.IW * s.ld_in * S, 1) / R, 1) * R;
+  const bool far = s.far && sets_between(s.ld_in) < 32;  // L2 has to hold what is asked for
+  const i64 together = max_of(kNearRows / (far ? 2 : 1) / max_of(s.IW * s.ld_in * S, 1) / R, 1) * R;
   for (i64 last; oh < end; oh = last) {
     last = min_of(oh + together, end);
     each_line<K>(0, s.OW, s, [&](i64 w, i64 n, auto each) __attribute__((always_inline)) {
@@ -228,7 +229,7 @@ void gather_image(const Image& s, i64 oh, i64 end) {
         const float* more =
             s.row(last * S - s.PT + K - S) + w * s.D * (last - oh) * S * S + (h - oh) * n * kLanes * S * S;
         each([&](const Weights& weights, i64 d, i64 skip) __attribute__((always_inline)) {
-          const float* ask = s.far ? more + d * n * (last - oh) * S * S : nullptr;
+          const float* ask = far ? more + d * n * (last - oh) * S * S : nullptr;
           if (left >= R) gather_walk<K, S, R>(s, weights, h, w, n, d, skip, ask);
           else if (R > 3 && left == 3) gather_walk<K, S, (R > 3 ? 3 : 1)>(s, weights, h, w, n, d, skip, ask);
           else if (R > 2 && left == 2) gather_walk<K, S, (R > 2 ? 2 : 1)>(s, weights, h, w, n, d, skip, ask);
@@ -263,7 +264,7 @@ template <int K, int S, int T, int R>
 __attribute__((noinline)) void tap_walk(OfWalk s, const float* dy, i64 oh, i64 rows, i64 ow, i64 n, i64 d, int kw,
                                         Vec* sums) {
   const i64 share = (ow * s.D + d * n) * rows;
-  const bool asks = s.far && kw == 0;
+  const bool asks = kLanes > 4 && R == tap_rows(K) && T == tap_columns(K) && s.far && kw == 0;
   Asked<R> more_dy{dy + (oh + rows) * s.out_row + share};
   Asked<R * S * S> more_x{s.row((oh + rows) * S - s.PT + K - S) + share * S * S};
   constexpr int kRows = (R - 1) * S + K, kSteps = (T + S - 1) / S;

@@ -26,10 +26,11 @@ def conv_fields(
     return "conv2d", {**fields, "O": w[3], "G": op.groups, "residual": 0, "ldr": 0}
 
 
-# Costs in multiply-adds, measured on Zen 5: of a weight that comes from memory, of one that is transformed first, and
-# of both transforms for each channel and point of a tile.
+# Costs in multiply-adds, measured on Zen 5: of a weight that comes from memory, of one that is read to be transformed
+# first, of each point that it becomes, and of both transforms for each channel and point of a tile.
 _WEIGHT = 16
-_PACKING = 32
+_UNPACKED = 20
+_PACKING = 19
 _TRANSFORM = 11
 # The gradient of weights: of a sum that is turned into them, of both transforms; and outputs for which the plain
 # kernel has another way.
@@ -49,7 +50,7 @@ def tile_for(op: Any, w: tuple[int, ...], y: tuple[int, ...], packed: bool = Fal
     costs less without. `packed`: the weights stand transformed already. `turned`: y is the gradient of its inputs."""
     if not transformable(op, w) or 0 in (*w, *y):
         return 0
-    stride, pairs, weight = op.strides[-1], w[2] * w[3], _WEIGHT if packed else _WEIGHT + _PACKING
+    stride, pairs = op.strides[-1], w[2] * w[3]
     phases = stride * stride
     inputs, outputs = _whole_vectors(w)
     channels = phases * inputs + (phases if turned else 1) * outputs  # that are transformed
@@ -59,7 +60,8 @@ def tile_for(op: Any, w: tuple[int, ...], y: tuple[int, ...], packed: bool = Fal
         if tile == 0:
             return w[0] * w[1] * pairs * (math.prod(size) + _WEIGHT)
         tiles, points = _tiles_and_points(tile, w, size, stride)
-        return int(points * (phases * pairs * (tiles + weight) + tiles * channels * _TRANSFORM))
+        packing = 0 if packed else pairs * (w[0] * w[1] * _UNPACKED + phases * points * _PACKING)
+        return int(points * (phases * pairs * (tiles + _WEIGHT) + tiles * channels * _TRANSFORM) + packing)
 
     return min(_tiles_of(w, stride), key=cost)
 

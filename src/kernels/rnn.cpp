@@ -129,6 +129,14 @@ void gru_back_rows(const GruBackRows& given) {
   });
 }
 
+void join_rows(const JoinRows& given) {
+  const JoinRows r = given;
+  each_vector(r.rows, r.U, r.mask, [&](i64 m, i64 u, i64 n, bool counts) __attribute__((always_inline)) {
+    const i64 at = m * r.U + u;
+    store_n(r.d + at, joined(load_n(r.of_step + at, n), r.outside + at, load_n(r.d + at, n), n, counts), n);
+  });
+}
+
 Facts lstm_cell_facts(const CellShape& s) { return cell_facts(s, {4, 1, 1, 1, 4}); }
 
 void lstm_cell(const CellShape& s, Slice units, const float* z, const float* c, float* h_out, float* c_out,

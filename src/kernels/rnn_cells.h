@@ -43,4 +43,14 @@ struct GruBackRows {
 };
 void gru_back_rows(const GruBackRows& r);
 
+// d = of_step + outside, and where the step was masked what was in d.
+struct JoinRows {
+  i64 rows, U;
+  const float* of_step;
+  const float* mask;
+  const float* outside;
+  float* d;
+};
+void join_rows(const JoinRows& r);
+
 }  // namespace nacre::NACRE_ISA

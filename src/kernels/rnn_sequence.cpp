@@ -45,14 +45,14 @@ void multiply(const Product& p, Scratch scratch, i64 bytes, const float* a, cons
 
 void copy_rows(const float* from, float* to, i64 n) { __builtin_memcpy(to, from, static_cast<unsigned long>(n) * 4); }
 
-// widths[i]: operand i is [T, N, widths[i] U]; less than 0: [T + 1, N, U]; 0: the next one of `own`.
+// widths[i]: operand i is [T, N, widths[i] U]; less than 0: [T + 1, N, U]; 0: said by whoever asks. `mask` is its number.
 template <int n>
 Facts facts_of(const SequenceShape& s, i64 gates, bool forwards, const int (&widths)[n], i64 mask) {
   Facts f;
   if (s.T < 0 || s.N < 0 || s.U < 0) f.error = "T, N and U must not be negative";
   else if (s.masked < 0 || s.masked > 1 || s.keeps < 0 || s.keeps > 1) f.error = "masked and keeps must be 0 or 1";
-  else if (s.T > (i64{1} << 40) || !product_fits(s.T + 1, s.N, s.U) || !product_fits((s.T + 1) * s.N, s.U, 4) ||
-           !product_fits(s.U, s.U, 4))
+  else if (s.T > (i64{1} << 40) || !product_fits(s.T + 1, s.N, 64) || !product_fits((s.T + 1) * s.N, s.U, 64) ||
+           !product_fits(s.U, s.U, 64))
     f.error = "the number of elements overflows";
   if (f.error) return f;
   for (int i = 0; i < n; ++i) {
@@ -124,12 +124,7 @@ void lstm_sequence_grad(const SequenceShape& s, Slice units, Scratch scratch, co
       lstm_back_rows({b.rows, U, gates + at, cs + old, cs + b.at(t + 1, U), dh + state, dc + state, mask_t, dcs + old,
                       dx + at, dc + state});
       multiply(p, scratch, own, dx + at, u_t, nullptr, through);
-      for (i64 m = 0; m < b.rows; ++m) {
-        const bool counts = !mask_t || mask_t[m] != 0;
-        const float *of_step = through + m * U, *outside = dhs + old + m * U;
-        float* d = dh + state + m * U;
-        for (i64 i = 0; i < U; ++i) d[i] = of_step[i] + outside[i] + (counts ? 0.0f : d[i]);
-      }
+      join_rows({b.rows, U, through, mask_t, dhs + old, dh + state});
     }
   });
 }
@@ -184,7 +179,7 @@ void gru_sequence_grad(const SequenceShape& s, Slice units, Scratch scratch, con
       gru_back_rows({b.rows, U, gates + at, inner + at, hs + old, dh + state, b.mask_at(mask, t), dhs + old, dx + at,
                      d_inner + at, dh + state});
       multiply(p, scratch, own, d_inner + at, u_t, nullptr, through);
-      for (i64 i = 0; i < b.rows * U; ++i) dh[state + i] += through[i];
+      join_rows({b.rows, U, dh + state, nullptr, through, dh + state});
     }
   });
 }

@@ -162,6 +162,14 @@ def test_impossible_fields_are_refused():
     for bad in (dict(M=-1, U=1), dict(M=1 << 40, U=1 << 40), dict(M=0, U=1 << 62)):
         assert _core.facts("lstm_cell", bad)["error"] and _core.facts("gru_cell_grad", bad)["error"]
     good = dict(T=2, N=2, U=2, masked=0, keeps=0)
-    for bad in (dict(T=-1), dict(T=1 << 62), dict(N=1 << 40, U=1 << 40), dict(U=1 << 62), dict(masked=2), dict(keeps=-1)):
+    for bad in (
+        dict(T=-1),
+        dict(T=1 << 62),
+        dict(N=1 << 40, U=1 << 40),
+        dict(U=1 << 62),
+        dict(N=1 << 62, U=0),
+        dict(masked=2),
+        dict(keeps=-1),
+    ):
         for name in ("lstm_sequence", "lstm_sequence_grad", "gru_sequence", "gru_sequence_grad"):
             assert _core.facts(name, {**good, **bad})["error"], (name, bad)

@@ -275,7 +275,9 @@ class GRUSequenceGrad(Op):
         units, rows = wide // 3, steps * n
         d_inner = k.temp(gates.shape, gates.dtype)
         if _near(u):
-            k.gru_sequence_grad(_walk(gates, mask, u, gates), _turned(k, u), hs, gates, inner, dhs, mask, dx, d_inner, dh)
+            k.gru_sequence_grad(
+                _walk(gates, mask, u, gates), _turned(k, u), hs, gates, inner, dhs, mask, dx, d_inner, dh
+            )
         else:
             self._step_by_step(k, u, hs, gates, inner, dhs, mask, dx, d_inner, dh)
         flat = d_inner.view((rows, wide))

@@ -267,7 +267,9 @@ class Nadam(Optimizer):
         v_slot.assign(v)
         rate = ops.cast(learning_rate, variable.dtype)
         v_hat = v / ops.cast(correction, variable.dtype)
-        self.assign_sub(variable, (m * (of_m * rate) + gradient * (of_gradient * rate)) / (ops.sqrt(v_hat) + self.epsilon))
+        self.assign_sub(
+            variable, (m * (of_m * rate) + gradient * (of_gradient * rate)) / (ops.sqrt(v_hat) + self.epsilon)
+        )
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` needs to make an equal optimizer."""

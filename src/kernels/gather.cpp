@@ -50,32 +50,47 @@ NACRE_ALWAYS void by_index(i64 index_dtype, const void* indices, F f) {
 // Rows per unit of y: as many as make kUnit elements.
 i64 group_of(i64 I) { return max_of(1, kUnit / max_of(I, 1)); }
 
+// `width`: bytes of a row, or 0 where these are known only when it runs.
+template <i64 width, class T, class X>
+void gather_rows_of(const GatherShape& s, Slice units, const T* x, const X* indices, T* y, T missing) {
+  const i64 I = width ? width / static_cast<i64>(sizeof(T)) : s.I, R = s.R, n = s.n;
+  const i64 group = group_of(I), end = min_of(units.end * group, s.O * n);
+  constexpr i64 ahead = 8;  // rows fetched before they are copied; they lie anywhere
+  i64 j = units.begin * group % max_of(n, 1);
+  for (i64 k = units.begin * group; k < end;) {
+    const T* x_o = x + k / n * R * I;
+    for (const i64 last = min_of(n, j + end - k); j < last; ++j, ++k) {
+      if (j + ahead < n) {
+        const i64 next = wrapped(indices[j + ahead], R);
+        if (next >= 0) __builtin_prefetch(x_o + next * I, 0, 3);
+      }
+      const i64 r = wrapped(indices[j], R);
+      T* y_k = y + k * I;
+      if (r < 0) {
+        for (i64 i = 0; i < I; ++i) y_k[i] = missing;
+      } else if constexpr (width > 0) {
+        copy_piece<width>(reinterpret_cast<char*>(y_k), reinterpret_cast<const char*>(x_o + r * I));
+      } else {
+        copy_run(reinterpret_cast<char*>(y_k), reinterpret_cast<const char*>(x_o + r * I),
+                 I * static_cast<i64>(sizeof(T)));
+      }
+    }
+    j = 0;
+  }
+}
+
 template <class T, class X>
 void gather_rows(const GatherShape& s, Slice units, const T* x, const X* indices, T* y, T missing) {
-  const i64 group = group_of(s.I), total = s.O * s.n;
-  const i64 end = min_of(units.end * group, total);
-  constexpr i64 ahead = 8;  // rows fetched before they are copied; they lie anywhere
-  i64 j = units.begin * group % max_of(s.n, 1), o = units.begin * group / max_of(s.n, 1);
-  for (i64 k = units.begin * group; k < end; ++k) {
-    if (j + ahead < s.n) {
-      const i64 next = wrapped(indices[j + ahead], s.R);
-      if (next >= 0) __builtin_prefetch(x + (o * s.R + next) * s.I, 0, 3);
-    }
-    const i64 r = wrapped(indices[j], s.R);
-    T* y_k = y + k * s.I;
-    if (r >= 0) {
-      const T* x_r = x + (o * s.R + r) * s.I;
-      if (s.I == 1) *y_k = *x_r;
-      else
-        copy_run(reinterpret_cast<char*>(y_k), reinterpret_cast<const char*>(x_r), s.I * static_cast<i64>(sizeof(T)));
-    } else {
-      for (i64 i = 0; i < s.I; ++i) y_k[i] = missing;
-    }
-    if (++j == s.n) {
-      j = 0;
-      ++o;
+  if constexpr (sizeof(T) == 4) {
+    switch (s.I) {
+      case 1: return gather_rows_of<4>(s, units, x, indices, y, missing);
+      case 4: return gather_rows_of<16>(s, units, x, indices, y, missing);
+      case 8: return gather_rows_of<32>(s, units, x, indices, y, missing);
+      case 16: return gather_rows_of<64>(s, units, x, indices, y, missing);
+      default: break;
     }
   }
+  gather_rows_of<0>(s, units, x, indices, y, missing);
 }
 
 template <class T>

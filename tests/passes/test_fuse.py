@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from nacre import ops
 from nacre.core.graph import Graph
 from nacre.core.spec import Spec
 from nacre.core.tensor import Tensor
@@ -8,6 +9,7 @@ from nacre.core.variable import Variable
 from nacre.ops import arithmetic
 from nacre.ops import elementwise as e
 from nacre.ops.base import scalar
+from nacre.ops.products import MatMul
 from nacre.passes.fuse import Fused, fuse
 from nacre.passes.simplify import remove_dead, simplify
 from nacre.runtime.compiled import CompiledFunction
@@ -236,3 +238,36 @@ def test_numbers_between_whole_ones_are_not_rounded(dtype, floats, fn):
     for a, b in zip(*((y if isinstance(y, tuple) else (y,)) for y in (whole, one_by_one))):
         assert a.dtype == b.dtype
         np.testing.assert_array_equal(a, b)
+
+
+def test_two_chains_that_read_a_large_value_become_one_node_unless_one_is_needed_earlier():
+    def apart(x, y):
+        return arithmetic.exp(x) * 2.0, arithmetic.tanh(x) + y
+
+    def in_turn(x, y):
+        total = e.SumTo(())(arithmetic.exp(x) * 2.0)
+        return arithmetic.tanh(x) + y * total
+
+    for fn, shape, expected in (
+        (apart, (64, 64), ["Fused"]),
+        (apart, (8, 8), ["Fused", "Fused"]),
+        (in_turn, (64, 64), ["Fused", "SumTo", "Fused"]),
+    ):
+        graph = traced(fn, shape, shape)
+        simplify(graph)
+        fuse(graph)
+        assert kinds(graph) == expected, (fn.__name__, shape)
+
+
+def test_a_gradient_that_slot_and_weights_read_apart_is_never_stored():
+    x, dy, w, m = (Tensor(np.random.default_rng(i).standard_normal(s).astype("float32"))
+                   for i, s in enumerate(((32, 96), (32, 64), (96, 64), (96, 64))))  # fmt: skip
+
+    def update(x, dy, w, m):
+        g = MatMul(True, False)(x, dy)
+        return w - ops.sign(m * 0.9 + g * 0.1), m * 0.99 + g * 0.01
+
+    compiled = CompiledFunction(update)
+    for got, want in zip(compiled(x, dy, w, m), update(x, dy, w, m)):
+        np.testing.assert_array_equal(got.numpy(), want.numpy())
+    assert [row["op"] for row in compiled.profile(x, dy, w, m, repeats=1)] == ["DenseGradWMap"]

@@ -67,3 +67,17 @@ def test_a_mask_joined_with_itself_is_that_mask():
         graph.outputs = [graph.symbol(s) for s in both(graph.add_input(Spec((3, 5), "float32")))]
     simplify(graph)
     assert [type(node.op).__name__ for node in graph.nodes] == ["Gt", "Abs", "Select", "LogicalOr"]
+
+
+def test_axes_turned_twice_are_turned_once_or_not_at_all():
+    x = RNG.standard_normal((2, 3, 4)).astype("float32")
+
+    def turned(x):
+        y = ops.transpose(x, (1, 0, 2))
+        return [ops.transpose(y, (1, 0, 2)) * 2, ops.transpose(y, (2, 0, 1)) * 3]
+
+    compiled = CompiledFunction(turned)
+    back, other = (y.numpy() for y in compiled(x))
+    np.testing.assert_array_equal(back, x * 2)
+    np.testing.assert_array_equal(other, x.transpose(2, 1, 0) * 3)
+    assert ops_of(compiled, x).count("Transpose") == 1

@@ -119,7 +119,8 @@ class LSTMSequence(Op):
     def _lower(self, k: Any, x: Any, u: Any, h: Any, c: Any, mask: Any, hs: Any, cs: Any, gates: Any) -> None:
         steps, n, wide = x.shape
         if _near(u):
-            return k.lstm_sequence(_walk(x, mask, u, gates), x, u, h, c, mask, hs, cs, gates)
+            k.lstm_sequence(_walk(x, mask, u, gates), x, u, h, c, mask, hs, cs, gates)
+            return
         gates = gates or k.temp(x.shape, x.dtype)
         k.copy(h, _at(hs, 0))
         k.copy(c, _at(cs, 0))
@@ -225,7 +226,8 @@ class GRUSequence(Op):
         if _near(u):
             if gates is None or inner is None:
                 gates = inner = None
-            return k.gru_sequence(_walk(x, mask, u, gates), x, u, b, h, mask, hs, gates, inner)
+            k.gru_sequence(_walk(x, mask, u, gates), x, u, b, h, mask, hs, gates, inner)
+            return
         gates = gates or k.temp(x.shape, x.dtype)
         inner = inner or k.temp(x.shape, x.dtype)
         k.copy(h, _at(hs, 0))
@@ -275,7 +277,9 @@ class GRUSequenceGrad(Op):
         units, rows = wide // 3, steps * n
         d_inner = k.temp(gates.shape, gates.dtype)
         if _near(u):
-            k.gru_sequence_grad(_walk(gates, mask, u, gates), _turned(k, u), hs, gates, inner, dhs, mask, dx, d_inner, dh)
+            k.gru_sequence_grad(
+                _walk(gates, mask, u, gates), _turned(k, u), hs, gates, inner, dhs, mask, dx, d_inner, dh
+            )
         else:
             self._step_by_step(k, u, hs, gates, inner, dhs, mask, dx, d_inner, dh)
         flat = d_inner.view((rows, wide))

@@ -245,30 +245,31 @@ class Nadam(Optimizer):
             self._u_product = Variable(1.0, name="u_product", dtype="float32", trainable=False)
         self._track(self._u_product)
 
-    def _momenta(self) -> tuple[Any, Any, Any, Any]:
-        """This step's and the next one's momentum, and the products of all momenta up to each; moves the product on."""
+    def _momenta(self) -> tuple[Any, Any]:
+        """What the momentum and the gradient count in this step; moves the product of all momenta on."""
         t = self._local_step()
         decay = 0.96
         u = self.beta_1 * (1.0 - 0.5 * ops.power(decay, t))
         u_next = self.beta_1 * (1.0 - 0.5 * ops.power(decay, t + 1.0))
         product = self._u_product * u
         self._u_product.assign(product)
-        return u, u_next, product, product * u_next
+        return u_next / (1.0 - product * u_next), (1.0 - u) / (1.0 - product)
 
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
         """Changes one variable by its gradient."""
         i = self._get_variable_index(variable)
-        u, u_next, product, product_next = (ops.cast(x, variable.dtype) for x in self._once("momenta", self._momenta))
+        of_m, of_gradient = (ops.cast(x, variable.dtype) for x in self._once("momenta", self._momenta))
         correction = self._once("correction", lambda: 1.0 - ops.power(self.beta_2, self._local_step()))
         m_slot, v_slot = self._momentums[i], self._velocities[i]
         m = m_slot + (gradient - m_slot) * (1.0 - self.beta_1)
         v = v_slot + (ops.square(gradient) - v_slot) * (1.0 - self.beta_2)
         m_slot.assign(m)
         v_slot.assign(v)
-        m_hat = u_next * m / (1.0 - product_next) + (1.0 - u) * gradient / (1.0 - product)
-        v_hat = v / ops.cast(correction, variable.dtype)
         rate = ops.cast(learning_rate, variable.dtype)
-        self.assign_sub(variable, m_hat * rate / (ops.sqrt(v_hat) + self.epsilon))
+        v_hat = v / ops.cast(correction, variable.dtype)
+        self.assign_sub(
+            variable, (m * (of_m * rate) + gradient * (of_gradient * rate)) / (ops.sqrt(v_hat) + self.epsilon)
+        )
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` needs to make an equal optimizer."""

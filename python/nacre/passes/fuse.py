@@ -2,6 +2,7 @@
 
 A group runs where its last member stood. A member may join the group of one of its producers when all have the same
 shape, nothing outside the group reads a member before that place, and the result stays within the kernel's limits.
+Under the same conditions groups that read one large value become one.
 """
 
 from __future__ import annotations
@@ -89,6 +90,7 @@ class _Fuser:
                 node.op, BroadcastTo
             ):  # readers repeat it themselves
                 self._place(node)
+        self._join_readers()
         nodes: list[Node] = []
         for node in self.graph.nodes:
             group = self.group_of.get(id(node.outputs[0]))
@@ -116,6 +118,21 @@ class _Fuser:
                 break
         for m in group.members:
             self.group_of[id(m.outputs[0])] = group
+
+    def _join_readers(self) -> None:
+        """Groups that read the same large value read it once, as weights and a slot of an optimizer do the gradient."""
+        last: dict[int, Symbol] = {}  # by id of a value: what its last reader so far makes
+        for node in self.graph.nodes:
+            y = node.outputs[0]
+            for s in node.inputs if id(y) in self.group_of else ():
+                a, b = self.group_of[id(last.get(id(s), y))], self.group_of[id(y)]
+                if s.spec.size < _FEWEST_READ or s.shape != b.shape:
+                    continue
+                last[id(s)] = y
+                if a is not b and (a.domain, a.shape) == (b.domain, b.shape):
+                    both = _Group(a.domain, a.shape, sorted((*a.members, *b.members), key=lambda m: self.order[id(m)]))
+                    if self._fits(both):
+                        self.group_of.update((i, both) for i in both.inside)
 
     def _fits(self, group: _Group) -> bool:
         for m in group.members:
@@ -180,6 +197,8 @@ def _stays_exact(s: Symbol, domain: str) -> bool:
 
 _NO_TRUTHS = (Add, Sub, Neg, BitwiseNot)
 _ANY_DOMAIN = (LogicalAnd, LogicalOr, LogicalXor, LogicalNot)
+
+_FEWEST_READ = 4096  # elements: fewer are read as quickly twice
 
 # As many results as there are temporaries (registers 24 to 63): at worst every one lives to the end.
 MOST_FUSED = min(MOST_STEPS, 40)

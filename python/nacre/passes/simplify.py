@@ -24,14 +24,14 @@ from nacre.ops.elementwise import (
     StopGradient,
     Sub,
 )  # fmt: skip
-from nacre.ops.movement import Reshape
+from nacre.ops.movement import Reshape, Transpose
 from nacre.ops.products import MatMul
 
 _MOST_FOLDED = 1 << 16  # elements: larger constants are cheaper to make again than to keep
 
 
 def simplify(graph: Graph) -> None:
-    """In place: common subexpressions, constant folding, x * 1, x + 0, and dead code."""
+    """In place: common subexpressions, constant folding, x * 1, x + 0, axes turned twice, and dead code."""
     replaced: dict[int, Symbol] = {}
     seen: dict[Any, Node] = {}
     kept: list[Node] = []
@@ -39,6 +39,7 @@ def simplify(graph: Graph) -> None:
         inputs = tuple([replaced.get(id(s), s) for s in node.inputs])
         node.inputs = inputs
         _vanish(node)
+        _turn_once(node)
         same = _identity(node)
         if same is not None:
             replaced[id(node.outputs[0])] = same
@@ -101,10 +102,19 @@ def _vanish(node: Node) -> None:
             return
 
 
+def _turn_once(node: Node) -> None:
+    """In place: what was transposed before is read as it was."""
+    before = node.inputs[0].node if isinstance(node.op, Transpose) else None
+    if before is not None and isinstance(before.op, Transpose):
+        node.op, node.inputs = Transpose(tuple([before.op.perm[p] for p in node.op.perm])), before.inputs
+
+
 def _identity(node: Node) -> Symbol | None:
     """The input that the node's only output equals, if it plainly does."""
     op, y = node.op, node.outputs[0]
     if isinstance(op, (Copy, StopGradient)) or (isinstance(op, (Cast, BroadcastTo)) and node.inputs[0].spec == y.spec):
+        return node.inputs[0]
+    if isinstance(op, Transpose) and op.perm == tuple(range(len(op.perm))):
         return node.inputs[0]
     if isinstance(op, (LogicalAnd, LogicalOr, Max, Min)) and node.inputs[0] is node.inputs[1]:  # a mask and itself
         return node.inputs[0] if node.inputs[0].spec == y.spec else None

@@ -555,6 +555,8 @@ def test_the_ending_says_the_format_whatever_save_format_says(tmp_path):
     model = sequential()
     with pytest.warns(UserWarning, match="`save_format` argument is deprecated"):
         model.save(tmp_path / "m.h5", save_format="h5")
+    with pytest.raises(ValueError, match="`save_format` argument is deprecated"):
+        model.save(tmp_path / "m", save_format="tf")
     np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "m.h5", compile=False)(X), model(X))
     with pytest.raises(FileNotFoundError, match=r"other\.h5"):
         keras.saving.load_model(tmp_path / "other.h5")

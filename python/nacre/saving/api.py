@@ -35,11 +35,13 @@ def save_model(model: Any, filepath: Any, overwrite: bool = True, zipped: bool |
     """
     include_optimizer = kwargs.pop("include_optimizer", True)
     if kwargs.pop("save_format", None) is not None:
-        warnings.warn(
+        deprecated = (
             "The `save_format` argument is deprecated in Keras 3: the extension of the path says what is written, "
-            "`.keras` or `.h5`. Please remove this argument.",
-            stacklevel=2,
+            "`.keras` or `.h5`. Please remove this argument."
         )
+        if not str(filepath).endswith((".keras", ".h5", ".hdf5")):
+            raise ValueError(deprecated)
+        warnings.warn(deprecated, stacklevel=2)
     if kwargs:
         raise ValueError(f"save_model: The following argument(s) are not supported: {sorted(kwargs)}")
     if zipped is False:
@@ -82,18 +84,17 @@ def load_model(filepath: Any, custom_objects: Any = None, compile: bool = True, 
 
     Raises:
         ValueError: for a missing file, one that is damaged (what is damaged is said) or of another kind.
+        FileNotFoundError: for a missing `.h5` file.
         TypeError: for a class that is neither public nor registered nor in `custom_objects`.
     """
     if isinstance(filepath, io.IOBase):
         return _read_model(filepath, "the file", custom_objects, compile, safe_mode)  # type: ignore[arg-type]
     path = os.fsdecode(filepath)
     if not os.path.isfile(path):
-        if path.endswith((".h5", ".hdf5")):
+        if path.endswith((".h5", ".hdf5")) and not os.path.lexists(path):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-        if path.endswith(".keras"):
-            raise ValueError(
-                f"File not found: filepath={path}. Please ensure the file is an accessible `.keras` zip file."
-            )
+        if path.endswith((".keras", ".h5", ".hdf5")):
+            raise ValueError(f"File not found: filepath={path}. Please ensure it is a file that can be read.")
         raise ValueError(_not_supported(path))
     with open(path, "rb") as file:
         start = file.read(8)

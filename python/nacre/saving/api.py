@@ -94,7 +94,7 @@ def load_model(filepath: Any, custom_objects: Any = None, compile: bool = True, 
         if path.endswith((".h5", ".hdf5")) and not os.path.lexists(path):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         if path.endswith((".keras", ".h5", ".hdf5")):
-            raise ValueError(f"File not found: filepath={path}. Please ensure it is a file that can be read.")
+            raise ValueError(f"File not found: filepath={path}. Please ensure the file is an accessible one.")
         raise ValueError(_not_supported(path))
     with open(path, "rb") as file:
         start = file.read(8)

@@ -443,28 +443,7 @@ void for_rectangles(const Plan& s, Slice units, F f) {
 // Parts of the workspace start at cache lines.
 i64 whole_lines(i64 floats) { return ceil_div(floats, 16) * 16; }
 
-}  // namespace
-
-bool product_updates(const Product& p) { return choose_form(p) == Form::rows; }
-
-i64 product_units(const Product& p) {
-  const Plan s = make_plan(p);
-  return s.m_blocks * s.n_blocks;
-}
-
-i64 product_scratch(const Product& p) {
-  const Plan s = make_plan(p);
-  const i64 copies = whole_lines(s.packed_floats) + whole_lines(s.turned_floats) + whole_lines(s.a_floats);
-  return (copies + (s.skips_zeros ? kSparseFloats : 0)) * 4;
-}
-
-void product(const Product& p, Slice units, Scratch scratch, const Operands& at) {
-  product(p, units, scratch, at, p.K);
-}
-
-void product(const Product& product, Slice units, Scratch scratch, const Operands& at, i64 K) {
-  Plan s = make_plan(product);
-  s.p.K = K;
+NACRE_CALLED void run(const Plan& s, Slice units, Scratch scratch, const Operands& at) {
   const Product& p = s.p;
   float* packed = reinterpret_cast<float*>(scratch.at);
   float* turned = packed + whole_lines(s.packed_floats);
@@ -494,6 +473,36 @@ void product(const Product& product, Slice units, Scratch scratch, const Operand
     rectangle(r, i0 * s.mb, min_of(i1 * s.mb, s.p.M), j0 * s.nb, min_of(j1 * s.nb, s.panels.count()));
   });
   if (streams) streamed();
+}
+
+}  // namespace
+
+bool product_updates(const Product& p) { return choose_form(p) == Form::rows; }
+
+i64 product_units(const Product& p) {
+  const Plan s = make_plan(p);
+  return s.m_blocks * s.n_blocks;
+}
+
+i64 product_scratch(const Product& p) {
+  const Plan s = make_plan(p);
+  const i64 copies = whole_lines(s.packed_floats) + whole_lines(s.turned_floats) + whole_lines(s.a_floats);
+  return (copies + (s.skips_zeros ? kSparseFloats : 0)) * 4;
+}
+
+void product(const Product& p, Slice units, Scratch scratch, const Operands& at) {
+  run(make_plan(p), units, scratch, at);
+}
+
+void product(const Product& p, Slice units, Scratch scratch, const Operands& at, i64 K) {
+  Plan s = make_plan(p);
+  s.p.K = K;
+  run(s, units, scratch, at);
+}
+
+void product(const Product& p, Slice units, Scratch scratch, Operands at, const Batch& batch) {
+  const Plan s = make_plan(p);  // which takes as long as a small product
+  for (i64 i = 0; i < batch.count; ++i, at.a += batch.a, at.b += batch.b, at.c += batch.c) run(s, units, scratch, at);
 }
 
 }  // namespace nacre::NACRE_ISA

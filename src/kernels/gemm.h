@@ -35,5 +35,10 @@ i64 product_scratch(const Product& p);
 void product(const Product& p, Slice units, Scratch scratch, const Operands& at);
 // The same grid of units, with only the first K of the p.K terms: the last chunk of a sum that is cut into chunks.
 void product(const Product& p, Slice units, Scratch scratch, const Operands& at, i64 K);
+// Equal products, `count` of them: from one to the next the operands move by so many elements.
+struct Batch {
+  i64 count, a, b, c;
+};
+void product(const Product& p, Slice units, Scratch scratch, Operands at, const Batch& batch);
 
 }  // namespace nacre::NACRE_ISA

@@ -109,8 +109,8 @@ void matmul(const MatmulShape& s, Slice units, Scratch scratch, const float* a, 
   for (i64 u = units.begin; u < units.end;) {
     const i64 from = u % per_product, to = min_of(per_product, from + units.end - u);
     const i64 first = u / per_product * group, last = min_of(s.B, first + group);
-    for (i64 i = first; i < last; ++i)
-      product(p, {from, to}, scratch, {a + i * s.SA, b + i * s.SB, c + i * s.M * s.N, {}});
+    product(p, {from, to}, scratch, {a + first * s.SA, b + first * s.SB, c + first * s.M * s.N, {}},
+            {last - first, s.SA, s.SB, s.M * s.N});
     u += to - from;
   }
 }

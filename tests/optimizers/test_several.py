@@ -92,6 +92,13 @@ def test_a_step_that_is_not_finite_is_skipped_and_halves_the_scale() -> None:
     assert v.numpy().tolist() == [0.0, 1.0] and float(scaled.dynamic_scale) == 8.0 and int(scaled.step_counter) == 0
 
 
+def test_a_double_that_no_float32_holds_is_finite() -> None:
+    v = keras.Variable(np.zeros(2), dtype="float64")
+    scaled = optimizers.LossScaleOptimizer(optimizers.SGD(1.0), initial_scale=1.0)
+    scaled.apply([keras.ops.convert_to_tensor(np.array([1e300, 0.0]))], [v])
+    assert v.numpy().tolist() == [-1e300, 0.0] and int(scaled.iterations) == 1
+
+
 @pytest.mark.parametrize("run_eagerly", [False, True])
 def test_fit_with_a_loss_scale_is_fit_without(run_eagerly: bool) -> None:
     def weights(optimizer: Any) -> Any:

@@ -79,8 +79,9 @@ class LossScaleOptimizer(Optimizer):
         """A step of the inner optimizer with the gradients by the scale, if all of them are finite."""
         grads = list(grads)
         variables = self._variables_for(grads, trainable_variables)
-        # a number times zero is zero, anything else NaN: one pass over each gradient
-        finite = ops.isfinite(sum(ops.sum(ops.cast(g, "float32") * 0.0) for g in grads if g is not None))
+        given = [ops.convert_to_tensor(g) for g in grads if g is not None]
+        # a number times zero is zero, anything else NaN: one pass over each gradient, in its own dtype
+        finite = ops.isfinite(sum(ops.cast(ops.sum(g * 0.0), "float32") for g in given))
 
         def step() -> None:
             scale = self.dynamic_scale.value

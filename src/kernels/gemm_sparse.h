@@ -17,19 +17,20 @@ constexpr i64 kFarWidth = 8 * kLanes;                   // or half as many, with
 constexpr int kSparseVectors = kLanes == 16 ? 16 : 12;  // of a row of sums, at most: all in registers,
 constexpr int kFewestVectors = 4;                       // and at least, or finding steps takes longer than adding
 constexpr i64 kSparseWidth = kSparseVectors * kLanes;
-constexpr i64 kSparseRows = 32;  // of sums at a time; where they go on over cuts of k, as many
-constexpr i64 kSparseSums = 128 * kSparseWidth, kManySparseRows = 512;  // as fit in here
+constexpr i64 kSparseSums = 128 * kSparseWidth, kManySparseRows = 512;  // of sums at a time, as many as fit in here
 constexpr i64 kSparseBlock = max_of(kMostSteps * kFarWidth, kMostSteps / 2 * kSparseWidth);
-constexpr i64 kSparseFloats = kSparseBlock + kSparseSums;  // of the workspace
+constexpr i64 kSparseFactors = kMostSteps * kManySparseRows;
+constexpr i64 kSparseFloats = kSparseBlock + kSparseSums + kSparseFactors;  // of the workspace
 constexpr i64 kPaysSkipping = 24;                          // steps of k
 
 // sums(i, :) = the sum over k of factor(i, k) v(k, :), where the bit k of steps[i] is set.
 struct SparseCall {
   i64 rows;
   const float* factors;
-  i64 factors_i, factors_k;  // factor(i, k) = factors[i * factors_i + k * factors_k]
+  i64 factors_i;  // factor(i, k) = factors[i * factors_i + k]
   const u64* steps;
-  u64 all;         // bits of the steps that there are
+  u64 at_least;    // steps that count whatever the factor,
+  u64 all;         // of the steps that there are
   const float* v;  // row after row, each as wide as the sums
   float* sums;
   i64 sums_row;
@@ -40,12 +41,11 @@ struct SparseCall {
 
 template <int NV>
 void run_sparse(const SparseCall& call) {
-  constexpr bool updates = NV % 4 == 0;  // the usual widths
   const SparseCall c = call;
   for (i64 i = 0; i < c.rows; ++i) {
     const float* factors = c.factors + i * c.factors_i;
     float* sums = c.sums + i * c.sums_row;
-    for (u64 steps = c.steps[i];; steps = c.all) {
+    for (u64 steps = c.steps[i] | c.at_least;; steps = c.all) {
       Vec sum[1][NV];
       NACRE_UNROLL
       for (int j = 0; j < NV; ++j) sum[0][j] = zero();
@@ -55,7 +55,7 @@ void run_sparse(const SparseCall& call) {
       }
       for (u64 left = steps; left != 0; left &= left - 1) {
         const i64 k = __builtin_ctzll(left);
-        const Vec x = set1(factors[k * c.factors_k]);
+        const Vec x = set1(factors[k]);
         const float* v = c.v + k * (NV * kLanes);
         NACRE_UNROLL
         for (int j = 0; j < NV; ++j) sum[0][j] = fma(x, load(v + j * kLanes), sum[0][j]);
@@ -64,7 +64,7 @@ void run_sparse(const SparseCall& call) {
       NACRE_UNROLL
       for (int j = 1; j < NV; ++j) least = min(least, as_int(sum[0][j]));
       if (steps != c.all && any(eq(least, as_int(set1(-0.0f))))) continue;
-      if (updates && c.update) {
+      if (c.update) {
         if (c.update->rule == Rule::sgd) update::from_registers<false>(*c.update, sum, c.at + i * c.at_row, 0);
         else update::from_registers<true>(*c.update, sum, c.at + i * c.at_row, 0);
         break;
@@ -78,13 +78,13 @@ void run_sparse(const SparseCall& call) {
 
 using SparseRun = void (*)(const SparseCall&);
 struct SparseRuns {
-  SparseRun at[kSparseVectors + 1] = {};  // even widths
+  SparseRun at[kSparseVectors + 1] = {};
 };
 template <int NV>
 constexpr void add_sparse(SparseRuns& t) {
   if constexpr (NV >= kFewestVectors) {
     t.at[NV] = &run_sparse<NV>;
-    add_sparse<NV - 2>(t);
+    add_sparse<NV - 1>(t);
   }
 }
 constexpr SparseRuns sparse_runs() {
@@ -107,8 +107,9 @@ NACRE_CALLED double density(const float* x, i64 row, i64 rows, i64 n) {
   return static_cast<double>(count) / static_cast<double>(4 * looked);
 }
 
-// Which steps count for some rows of a.
-NACRE_CALLED void find_steps(const float* a, i64 a_m, i64 a_k, i64 rows, i64 steps, u64* to) {
+// Which steps count for some rows of a; where its columns are rows in memory, which may share sets of the cache, they
+// are turned into `factors`.
+NACRE_CALLED void find_steps(const float* a, i64 a_m, i64 a_k, i64 rows, i64 steps, float* factors, u64* to) {
   if (a_k == 1) {
     for (i64 i = 0; i < rows; ++i) {
       u64 found = 0;
@@ -117,18 +118,21 @@ NACRE_CALLED void find_steps(const float* a, i64 a_m, i64 a_k, i64 rows, i64 ste
     }
     return;
   }
+  const i64 row = ceil_div(steps, kLanes) * kLanes;
   for (i64 i = 0; i < rows; i += kLanes) {
-    u32 half[2][kLanes];
-    for (int h = 0; h < 2; ++h) {
-      VecI found = set1i(0);
-      NACRE_ROLLED
-      for (i64 k = 32 * h; k < min_of(steps, 32 * h + 32); ++k) {
-        const Mask m = ne(load(a + k * a_k + i, rows - i), zero());
-        found = select(m, found | set1i(static_cast<i32>(1u << (k - 32 * h))), found);
+    u64 found[kLanes] = {};
+    for (i64 k = 0; k < steps; k += kLanes) {
+      Vec block[kLanes];
+      NACRE_UNROLL
+      for (int l = 0; l < kLanes; ++l) block[l] = k + l < steps ? load(a + (k + l) * a_k + i, rows - i) : zero();
+      transpose(block);
+      NACRE_UNROLL
+      for (int l = 0; l < kLanes; ++l) {
+        store(factors + (i + l) * row + k, block[l]);
+        found[l] |= u64{bits(ne(block[l], zero()))} << k;
       }
-      store(reinterpret_cast<i32*>(half[h]), found);
     }
-    for (i64 l = 0; l < min_of(kLanes, rows - i); ++l) to[i + l] = half[0][l] | u64{half[1][l]} << 32;
+    for (i64 l = 0; l < min_of(kLanes, rows - i); ++l) to[i + l] = found[l];
   }
 }
 
@@ -165,45 +169,46 @@ bool pays_skipping(double density, i64 vectors, i64 steps, i64 rows) {
 NACRE_CALLED bool sparse_rectangle(const Product& p, const Operands& at, float* workspace, i64 m0, i64 m1, i64 n0,
                                    i64 n1) {
   const float* a = at.a + m0 * p.a_m;
-  const i64 pairs = ceil_div(n1 - n0, 2 * kLanes), pieces = ceil_div(2 * pairs, kSparseVectors), rows = m1 - m0;
-  if (2 * pairs < kFewestVectors * pieces || rows < 4) return false;
+  const i64 vectors = ceil_div(n1 - n0, kLanes), pieces = ceil_div(vectors, kSparseVectors), rows = m1 - m0;
+  if (vectors < kFewestVectors * pieces || rows < 4) return false;
   const double some = p.a_k == 1 ? density(a, p.a_m, rows, p.K) : density(a, p.a_k, p.K, rows);
-  const i64 widest = ceil_div(pairs, pieces) * 2 * kLanes, depth = widest > kFarWidth ? kMostSteps / 2 : kMostSteps;
-  const bool cut = p.K > depth;  // a block of b is copied for each block of rows
-  const i64 block = cut ? min_of(kManySparseRows, kSparseSums / widest) : kSparseRows;
-  if (!pays_skipping(some, 2 * pairs / pieces, min_of(p.K, depth), cut ? min_of(rows, block) : rows)) return false;
+  const i64 widest = ceil_div(vectors, pieces) * kLanes, depth = widest > kFarWidth ? kMostSteps / 2 : kMostSteps;
   const Update* update = at.finish.update;
   const bool simple = update && !update->decays && (update->rule == Rule::sgd || update->rule == Rule::momentum);
   const bool finishes = update || at.finish.bias || at.finish.relu || at.finish.mask;
+  const bool turns = p.a_k != 1, cut = p.K > depth, stays = cut || (n1 - n0) % kLanes != 0 || (finishes && !simple);
+  const i64 most = stays ? min_of(kManySparseRows, kSparseSums / widest) : kManySparseRows;
+  const i64 block = ceil_div(rows, ceil_div(rows, most));
+  if (!pays_skipping(some, vectors / pieces, min_of(p.K, depth), block)) return false;
 
-  float *near = workspace, *memory = near + kSparseBlock;
-  u64 steps[kManySparseRows];
-  for (i64 piece = 0; piece < pieces; ++piece) {
-    const i64 first = pairs * piece / pieces, nv = 2 * (pairs * (piece + 1) / pieces - first);
-    const i64 n = n0 + first * 2 * kLanes;
-    const i64 width = nv * kLanes, wide = min_of(width, n1 - n);
-    const bool whole = wide == width, straight = !finishes && whole;
-    bool finite = true;
-    for (i64 m = m0; m < m1; m += block) {
-      const i64 count = min_of(block, m1 - m), to = m * p.c_m + n;
+  float *near = workspace, *memory = near + kSparseBlock, *turned = memory + kSparseSums;
+  const bool keeps = ceil_div(p.K, depth) * depth * block <= kSparseFactors;  // for the next piece
+  u64 found[kSparseFactors / (kMostSteps / 2)];
+  for (i64 m = m0; m < m1; m += block) {
+    const i64 count = min_of(block, m1 - m);
+    for (i64 piece = 0; piece < pieces; ++piece) {
+      const i64 first = vectors * piece / pieces, nv = vectors * (piece + 1) / pieces - first;
+      const i64 n = n0 + first * kLanes, width = nv * kLanes, wide = min_of(width, n1 - n), to = m * p.c_m + n;
+      const bool whole = wide == width, straight = !finishes && whole;
       float* sums = straight ? at.c + to : memory;
       bool updated = false;
       for (i64 k = 0; k < p.K; k += depth) {
         const i64 kc = min_of(depth, p.K - k);
         const float* factors = at.a + m * p.a_m + k * p.a_k;
-        if (m == m0 || cut) finite = copy_finite(at.b + k * p.b_k + n, p.b_k, kc, wide, width, near);
+        const bool finite = copy_finite(at.b + k * p.b_k + n, p.b_k, kc, wide, width, near);
         const u64 all = ~u64{0} >> (64 - kc);
-        if (finite) find_steps(factors, p.a_m, p.a_k, count, kc, steps);
-        for (i64 i = 0; i < count && !finite; ++i) steps[i] = all;
-        updated = simple && nv % 4 == 0 && whole && k + kc == p.K;
-        kSparseRuns.at[nv]({count, factors, p.a_m, p.a_k, steps, all, near, sums, straight ? p.c_m : width, k > 0,
-                            updated ? update : nullptr, to, p.c_m});
+        float* const columns = turned + (keeps ? k * count : 0);
+        u64* const steps = found + (keeps ? k / depth * count : 0);
+        if (!keeps || piece == 0) find_steps(factors, p.a_m, p.a_k, count, kc, columns, steps);
+        updated = simple && whole && k + kc == p.K;
+        kSparseRuns.at[nv]({count, turns ? columns : factors, turns ? ceil_div(kc, kLanes) * kLanes : p.a_m, steps, finite ? 0 : all, all,
+                            near, sums, straight ? p.c_m : width, k > 0, updated ? update : nullptr, to, p.c_m});
       }
       if (straight || updated) continue;
       if (!update) put_rows(sums, width, count, wide, at.c + to, p.c_m, finish_at(at.finish, m, n));
       for (i64 i = 0; i < count && update; ++i)
-        update::from_memory(*update, sums + i * width, 1, static_cast<int>(ceil_div(wide, kLanes)), to + i * p.c_m,
-                            p.c_m, wide - (wide - 1) / kLanes * kLanes);
+        update::from_memory(*update, sums + i * width, 1, static_cast<int>(nv), to + i * p.c_m, p.c_m,
+                            wide - (nv - 1) * kLanes);
     }
   }
   return true;

@@ -21,7 +21,7 @@ constexpr i64 kSparseSums = 128 * kSparseWidth, kManySparseRows = 512;  // of su
 constexpr i64 kSparseBlock = max_of(kMostSteps * kFarWidth, kMostSteps / 2 * kSparseWidth);
 constexpr i64 kSparseFactors = kMostSteps * kManySparseRows;
 constexpr i64 kSparseFloats = kSparseBlock + kSparseSums + kSparseFactors;  // of the workspace
-constexpr i64 kPaysSkipping = 24;                          // steps of k
+constexpr i64 kPaysSkipping = 24;                                           // steps of k
 
 // sums(i, :) = the sum over k of factor(i, k) v(k, :), where the bit k of steps[i] is set.
 struct SparseCall {
@@ -201,8 +201,9 @@ NACRE_CALLED bool sparse_rectangle(const Product& p, const Operands& at, float* 
         u64* const steps = found + (keeps ? k / depth * count : 0);
         if (!keeps || piece == 0) find_steps(factors, p.a_m, p.a_k, count, kc, columns, steps);
         updated = simple && whole && k + kc == p.K;
-        kSparseRuns.at[nv]({count, turns ? columns : factors, turns ? ceil_div(kc, kLanes) * kLanes : p.a_m, steps, finite ? 0 : all, all,
-                            near, sums, straight ? p.c_m : width, k > 0, updated ? update : nullptr, to, p.c_m});
+        kSparseRuns.at[nv]({count, turns ? columns : factors, turns ? ceil_div(kc, kLanes) * kLanes : p.a_m, steps,
+                            finite ? 0 : all, all, near, sums, straight ? p.c_m : width, k > 0,
+                            updated ? update : nullptr, to, p.c_m});
       }
       if (straight || updated) continue;
       if (!update) put_rows(sums, width, count, wide, at.c + to, p.c_m, finish_at(at.finish, m, n));

@@ -15,6 +15,7 @@ import numpy as np
 from nacre import ops, random
 from nacre.core.spec import is_float
 from nacre.layers.arguments import config_of, standardize_data_format
+from nacre.layers.image_programs import Programs
 from nacre.layers.layer import Layer
 from nacre.ops.base import is_number
 from nacre.utils import bounding_boxes as boxes_in
@@ -58,6 +59,7 @@ class BaseImagePreprocessingLayer(Layer):
         if factor is not None:
             self._set_factor(factor)
         self._allow_non_tensor_positional_args = True
+        self._programs = Programs()
 
     def _set_factor(self, factor: Any) -> None:
         self.factor = bounds(factor, "factor", *self._FACTOR_BOUNDS)
@@ -211,7 +213,8 @@ class BaseImagePreprocessingLayer(Layer):
             return x
         single, first = len(x.shape) == 3, self.data_format == "channels_first"
         x = ops.expand_dims(x, 0) if single else x
-        x = apply(ops.transpose(x, (0, 2, 3, 1)) if first else x, transformation, training)
+        x = ops.transpose(x, (0, 2, 3, 1)) if first else x
+        x = self._programs.run(self, apply, x, transformation, training)
         x = ops.transpose(x, (0, 3, 1, 2)) if first else x
         return ops.squeeze(x, 0) if single else x
 

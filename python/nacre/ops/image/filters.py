@@ -11,13 +11,15 @@ from nacre.core.tensor import Symbol, Tensor
 from nacre.ops.base import public, scalar, value
 from nacre.ops.convolution import convolve, numbers
 from nacre.ops.elementwise import (
+    Abs,
     Add,
     Div,
     Eq,
     Exp,
+    Floor,
+    Lt,
     Max,
     Min,
-    Mod,
     Mul,
     Select,
     Sub,
@@ -76,7 +78,8 @@ def rgb_to_hsv(images: Any, data_format: str | None = None) -> Any:
     span = Sub()(top, Min()(Min()(r, g), b))
     grey = Eq()(span, _c(0.0, r))
     safe = Select()(grey, _c(1.0, r), span)
-    from_red = Mod()(Div()(Sub()(g, b), safe), _c(6.0, r))
+    apart = Div()(Sub()(g, b), safe)  # from -1 to 1
+    from_red = Select()(Lt()(apart, _c(0.0, r)), Add()(apart, _c(6.0, r)), apart)
     from_green = Add()(Div()(Sub()(b, r), safe), _c(2.0, r))
     from_blue = Add()(Div()(Sub()(r, g), safe), _c(4.0, r))
     hue = Select()(Eq()(top, r), from_red, Select()(Eq()(top, g), from_green, from_blue))
@@ -92,13 +95,15 @@ def hsv_to_rgb(images: Any, data_format: str | None = None) -> Any:
     _float_images(images, "hsv_to_rgb")
     batch, (h, s, v) = _rgb(images, data_format, "hsv_to_rgb")
 
-    def channel(offset: float) -> Any:
-        # v - v s max(0, min(k, 4 - k, 1)), k = (offset + 6 h) mod 6
-        k = Mod()(Add()(Mul()(h, _c(6.0, h)), _c(offset, h)), _c(6.0, h))
-        part = Max()(Min()(Min()(k, Sub()(_c(4.0, h), k)), _c(1.0, h)), _c(0.0, h))
-        return Sub()(v, Mul()(Mul()(v, s), part))
+    k = Mul()(Sub()(h, Floor()(h)), _c(6.0, h))  # sixths of the circle: red, yellow, green, cyan, blue, magenta
+    strength = Mul()(v, s)
 
-    return batch.back(Concat(3)(channel(5.0), channel(3.0), channel(1.0)))
+    def channel(centre: float, sign: float, offset: float) -> Any:
+        # v - v s min(1, max(0, offset + sign |k - centre|))
+        lack = Add()(Mul()(Abs()(Sub()(k, _c(centre, h))), _c(sign, h)), _c(offset, h))
+        return Sub()(v, Mul()(strength, Min()(Max()(lack, _c(0.0, h)), _c(1.0, h))))
+
+    return batch.back(Concat(3)(channel(3.0, -1.0, 2.0), channel(2.0, 1.0, -1.0), channel(4.0, 1.0, -1.0)))
 
 
 def _filtered(x: Any, kernel: Any, padding: str) -> Any:

@@ -15,6 +15,8 @@ from nacre.layers.arguments import config_of, is_int
 from nacre.layers.hashes import bucket, crossed, fingerprint
 from nacre.layers.layer import Layer
 from nacre.layers.tokens import one_of, only_shape, two_integers
+from nacre.ops.indexing import as_index
+from nacre.ops.sorting import counts_in_rows
 
 
 def encoded(indices: Any, mode: str, depth: int, weights: Any, dtype: Any) -> Any:
@@ -25,6 +27,12 @@ def encoded(indices: Any, mode: str, depth: int, weights: Any, dtype: Any) -> An
         return ops.one_hot(indices, depth, dtype=dtype)
     if not indices.shape:
         indices = ops.expand_dims(indices, 0)
+    if mode == "multi_hot" and 0 not in indices.shape:
+        return ops.multi_hot(indices, depth, dtype=dtype)
+    if mode == "count" and len(indices.shape) == 2 and indices.shape[0] * depth < 1 << 31:
+        ones = ops.ones(indices.shape, dtype) if weights is None else ops.cast(weights, dtype)
+        if tuple(ones.shape) == tuple(indices.shape) and dtype == "float32":
+            return counts_in_rows(as_index(indices, "encoding"), ops.convert_to_tensor(ones), depth)
     hot = ops.one_hot(indices, depth, dtype=dtype)
     samples = 1 if len(indices.shape) > 1 else 0
     if mode == "multi_hot":

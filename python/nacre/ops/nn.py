@@ -20,6 +20,7 @@ from nacre.ops.convolution import conv, conv_transpose, depthwise_conv, separabl
 from nacre.ops.elementwise import (
     Abs,
     Add,
+    BroadcastTo,
     Cast,
     Clip,
     Div,
@@ -58,6 +59,7 @@ from nacre.ops.probabilities import (
     sparse_categorical_crossentropy,
 )
 from nacre.ops.reduction import MaxTo, moments, reduced_shape
+from nacre.ops.sorting import counts_in_rows
 
 
 def _c(number: float, x: Any) -> Any:
@@ -302,9 +304,14 @@ def multi_hot(
         raise ValueError("multi_hot: num_classes must be given")
     index = as_index(inputs, "multi_hot", floats=True)
     over = 1 if len(index.shape) > 1 else 0
-    rows = one_hot(index, count, axis, dtype, sparse)
     if not index.shape or index.shape[over] == 0:
         raise ValueError(f"multi_hot: expected at least one int in each row, got shape {index.shape}")
+    n = _class_count(count, "multi_hot")
+    if over and normalize_axis(axis, 3, "multi_hot: axis") == 2 == len(index.shape) and index.shape[0] * n < 1 << 31:
+        ones = BroadcastTo(index.shape)(scalar(1, "int32"))
+        hits = counts_in_rows(index, ones, n)
+        return Cast(standardize_dtype(dtype, floatx()))(Gt()(hits, scalar(0, "int32")))
+    rows = one_hot(index, count, axis, dtype, sparse)
     shape = reduced_shape(rows.shape, (over,))
     return reshaped(MaxTo(shape)(rows), tuple(d for i, d in enumerate(rows.shape) if i != over))
 

@@ -348,12 +348,17 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0, sparse: bool = Fal
         w = BroadcastTo(index.shape)(scalar(1, "int32"))
     if len(index.shape) == 1:
         return TakeGradX(0, (length,))(w, index)
+    return counts_in_rows(index, w, length)
+
+
+def counts_in_rows(index: Any, weights: Any, length: int) -> Any:
+    """The weights (N, K) added up by the numbers in each row of `index` (N, K): (N, length). Other numbers count
+    nowhere."""
     rows = index.shape[0]
     offset = Tensor((np.arange(rows) * length).astype(index.dtype).reshape(rows, 1))
-    # A number beyond the length would count in the next row.
-    inside = Lt()(index, scalar(length, index.dtype))
+    inside = LogicalAnd()(Ge()(index, scalar(0, index.dtype)), Lt()(index, scalar(length, index.dtype)))
     flat = Select()(inside, Add()(index, offset), scalar(-1 - rows * length, index.dtype))
-    counts = TakeGradX(0, (rows * length,))(reshaped(w, (w.size,)), reshaped(flat, (flat.size,)))
+    counts = TakeGradX(0, (rows * length,))(reshaped(weights, (weights.size,)), reshaped(flat, (flat.size,)))
     return reshaped(counts, (rows, length))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import Counter
 from typing import Any
@@ -17,6 +18,8 @@ from nacre.layers.hashes import bucket
 from nacre.layers.layer import Layer
 from nacre.layers.tokens import encode_indices, one_of, only_shape, two_integers
 from nacre.utils.dataset import Text
+
+_UNKNOWN = -2  # no index
 
 _MODES = ("int", "one_hot", "multi_hot", "count", "tf_idf")
 _OLD_MODES = {"binary": "multi_hot", "tf-idf": "tf_idf"}
@@ -111,8 +114,7 @@ class IndexLookup(Layer):
         self.input_idf_weights = _listed(idf_weights)
         self._convert_input_args = False
         self._allow_non_tensor_positional_args = True
-        object.__setattr__(self, "_tokens", [])
-        object.__setattr__(self, "_index", {})
+        self._number([])
         object.__setattr__(self, "idf_weights", None)
         self._forget()
         self._build_at_init()
@@ -209,6 +211,14 @@ class IndexLookup(Layer):
         front = np.full(len(self._special()), np.mean(weights) if len(weights) else 1.0)
         return np.concatenate([front, weights]).astype(floatx())
 
+    def _number(self, tokens: list[Any]) -> None:
+        first = len(self._special())
+        index = {t: first + i for i, t in enumerate(tokens)}
+        if self.mask_token is not None:
+            index[self.mask_token] = 0 if self._first else -1
+        object.__setattr__(self, "_tokens", tokens)
+        object.__setattr__(self, "_index", index)
+
     def _take(self, tokens: list[Any], weights: Any) -> None:
         first = len(self._special())
         size = first + len(tokens)
@@ -218,8 +228,7 @@ class IndexLookup(Layer):
                 f"When using `output_mode={self.output_mode}` and `pad_to_max_tokens=False`, the vocabulary size "
                 f"cannot be changed after the layer is called. Old vocab size is {frozen}, new vocab size is {size}"
             )
-        object.__setattr__(self, "_tokens", tokens)
-        object.__setattr__(self, "_index", {t: first + i for i, t in enumerate(tokens)})
+        self._number(tokens)
         object.__setattr__(self, "_frozen_size", size)
         if weights is not None:
             if self.pad_to_max_tokens and self.max_tokens:
@@ -311,23 +320,23 @@ class IndexLookup(Layer):
 
     def _indices(self, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Indices of tokens; -1 for the mask token where it counts nothing."""
-        first = self._first
-        out = np.empty(values.size, np.int64)
-        unknown = []
-        for i, token in enumerate(map(self._plain, values.ravel().tolist())):
-            at = self._index.get(token)
-            if self.mask_token is not None and token == self.mask_token:
-                at = 0 if first else -1
-            elif at is None:
-                at = first + (self._place(token) if self.num_oov_indices > 1 else 0)
-                unknown.append(token)
-            out[i] = at
+        tokens = values.ravel().tolist()
+        if values.dtype.kind not in ("U" if self.vocabulary_dtype == "string" else "iu"):
+            tokens = list(map(self._plain, tokens))
+        return self._places(tokens).reshape(values.shape)
+
+    def _places(self, tokens: list[Any]) -> np.ndarray[Any, Any]:
+        out = np.fromiter(map(self._index.get, tokens, itertools.repeat(_UNKNOWN)), np.int64, len(tokens))
+        unknown = np.flatnonzero(out == _UNKNOWN).tolist()
         if unknown and not self.num_oov_indices:
             raise ValueError(
-                f"When `num_oov_indices=0` all inputs should be in vocabulary, found OOV values {unknown[:10]}, "
-                "consider setting `num_oov_indices=1`."
+                "When `num_oov_indices=0` all inputs should be in vocabulary, found OOV values "
+                f"{[tokens[i] for i in unknown[:10]]}, consider setting `num_oov_indices=1`."
             )
-        return out.reshape(values.shape)
+        out[unknown] = self._first
+        if self.num_oov_indices > 1:
+            out[unknown] += np.array([self._place(tokens[i]) for i in unknown], np.int64)
+        return out
 
     def call(self, inputs: Any) -> Any:
         """Indices of the tokens, or a vector per sample, or with `invert` the tokens of indices (a NumPy array)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Any
 
@@ -15,6 +16,7 @@ from nacre.layers.lookup import StringLookup
 from nacre.layers.tokens import encode_indices, one_of, only_shape
 from nacre.utils.ragged import Ragged
 
+_SEPARATORS = re.compile("[\x1c-\x1f]")  # which count as blanks among characters, not among bytes
 _PUNCTUATION = re.compile(r"""[!"#$%&()*+,\-./:;<=>?@\[\\\]^_`{|}~']""")
 _STANDARDS = ("lower_and_strip_punctuation", "lower", "strip_punctuation")
 _SPLIT = ("whitespace", "character")
@@ -139,14 +141,17 @@ class TextVectorization(Layer):
         if callable(self.standardize):
             return [str(t) for t in np.asarray(self.standardize(np.array(texts))).ravel().tolist()]
         if self.standardize in ("lower", "lower_and_strip_punctuation"):
-            texts = [t.encode().lower().decode() for t in texts]
+            texts = [t.lower() if t.isascii() else t.encode().lower().decode() for t in texts]
         if self.standardize in ("strip_punctuation", "lower_and_strip_punctuation"):
             texts = [_PUNCTUATION.sub("", t) for t in texts]
         return texts
 
     def _split_up(self, texts: list[str]) -> list[list[str]]:
         if self.split == "whitespace":  # blanks of ASCII, for the same reason
-            return [[w.decode() for w in t.encode().split()] for t in texts]
+            return [
+                t.split() if t.isascii() and not _SEPARATORS.search(t) else [w.decode() for w in t.encode().split()]
+                for t in texts
+            ]
         if self.split == "character":
             return [list(t) for t in texts]
         if self.split is None:
@@ -202,21 +207,21 @@ class TextVectorization(Layer):
         single = np.asarray(inputs).ndim == 0
         words = self._words(inputs)
         lookup = self._lookup_layer
-        indices = [lookup._indices(np.array(w, dtype=object)) if w else np.zeros(0, np.int64) for w in words]
-        if self.output_mode == "int":
-            length = self.output_sequence_length
-            if self.ragged:
-                rows = Ragged(Tensor(row[:length]) for row in indices)
-                return rows[0] if single else rows
-            if length is None:
-                length = max((len(row) for row in indices), default=0)
-            out = np.zeros((len(indices), length), np.int64)
-            for row, values in zip(out, indices):
-                row[: len(values)] = values[:length]
-            return Tensor(out[0] if single else out)
-        depth = lookup._known_depth()
-        vectors = [encode_indices(row, self.output_mode, depth, lookup.idf_weights) for row in indices]
-        return Tensor(vectors[0] if single else np.stack(vectors))
+        length = self.output_sequence_length if self.output_mode == "int" else None
+        if length is not None:
+            words = [row[:length] for row in words]
+        lengths = np.array([len(row) for row in words], np.int64)
+        places = lookup._places(list(itertools.chain.from_iterable(words)))
+        if self.output_mode == "int" and self.ragged:
+            rows = Ragged(Tensor(row) for row in np.split(places, np.cumsum(lengths)[:-1]))
+            return rows[0] if single else rows
+        if length is None:
+            length = int(lengths.max(initial=0))
+        out = np.full((len(words), length), 0 if self.output_mode == "int" else -1, np.int64)
+        out[np.arange(length) < lengths[:, None]] = places
+        if self.output_mode != "int":
+            out = encode_indices(out, self.output_mode, lookup._known_depth(), lookup.idf_weights)
+        return Tensor(out[0] if single else out)
 
     def compute_output_spec(self, inputs: Any) -> Any:
         """A KerasTensor of what `call` gives."""

@@ -64,9 +64,9 @@ def encode_indices(indices: np.ndarray[Any, Any], mode: str, depth: int, weights
             indices = indices[..., 0]
         return np.asarray(indices[..., None] == np.arange(depth)).astype(np.int64)
     rows = indices.reshape(int(np.prod(indices.shape[:-1])), indices.shape[-1])
-    out = np.zeros((rows.shape[0], depth), np.int64)
     row, column = np.nonzero((rows >= 0) & (rows < depth))
-    np.add.at(out, (row, rows[row, column]), 1)
+    counts = np.bincount(row * depth + rows[row, column], minlength=rows.shape[0] * depth)
+    out = counts.reshape(rows.shape[0], depth)
     if mode == "multi_hot":
         out = (out > 0).astype(np.int64)
     elif mode == "tf_idf":

@@ -221,3 +221,47 @@ def test_copies_have_weights_and_programs_of_their_own(how):
     twin.layers[-1].bias.assign(twin.layers[-1].bias + 1.0)
     np.testing.assert_allclose(twin.predict(x, verbose=0), predicted + 1.0, rtol=1e-6, atol=1e-6)
     np.testing.assert_array_equal(model(x), before)
+
+
+def normed():
+    return keras.Sequential(
+        [
+            keras.Input((6,)),
+            layers.GaussianNoise(0.3, seed=4),
+            layers.Dense(5),
+            layers.BatchNormalization(momentum=0.5),
+            layers.Dropout(0.5, seed=3),
+            layers.Dense(3),
+        ]
+    )
+
+
+def test_calls_in_training_draw_and_average_as_the_layers_do():
+    model = normed()
+    twin = copy.deepcopy(model)
+    x = RNG.standard_normal((16, 6)).astype("float32")
+    for _ in range(12):
+        got, want = np.asarray(model(x, training=True)), x
+        for layer in twin.layers:
+            want = layer(want, training=True)
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+    assert programs(model) == 1
+    for a, b in zip(model.variables, twin.variables):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-5, atol=1e-6)
+    draws = [np.asarray(model(x, training=True)) for _ in range(3)]
+    assert np.abs(draws[0] - draws[1]).max() > 1e-3 < np.abs(draws[1] - draws[2]).max()
+
+
+def test_stateless_calls_in_training_leave_the_variables_alone():
+    model = normed()
+    x = RNG.standard_normal((16, 6)).astype("float32")
+    for _ in range(12):
+        model(x, training=True)
+    before = [np.array(v.numpy()) for v in model.variables]
+    trainable, other = ([v.value for v in vs] for vs in (model.trainable_variables, model.non_trainable_variables))
+    y, after = model.stateless_call(trainable, other, x, training=True)
+    for v, value in zip(model.variables, before):
+        np.testing.assert_array_equal(v.numpy(), value)
+    changed = [not np.array_equal(a, b) for a, b in zip(other, after)]
+    assert any(changed)
+    np.testing.assert_allclose(y, np.asarray(model(x, training=True)), rtol=1e-5, atol=1e-5)

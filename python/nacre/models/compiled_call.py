@@ -1,4 +1,4 @@
-"""`model(x)` outside of training as one program, where nobody could tell the difference from the layers one by one."""
+"""`model(x)` without a tape as one program, where nobody could tell the difference from the layers one by one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nacre.core.tensor import Symbol, Tensor
 from nacre.layers.calling import context
 from nacre.layers.core_layers import ActivityRegularization, Lambda
 from nacre.layers.layer import Layer
-from nacre.runtime.compiled import CompiledFunction
+from nacre.runtime.compiled import PAYS, CompiledFunction
 
 MOST_SHAPES = 8  # with more than these a model runs layer by layer: planning would cost more than it gains
 
@@ -23,6 +23,7 @@ class CompiledCall:
 
     def __init__(self, model: Any) -> None:
         self._function: CompiledFunction | None = None
+        self._trained = 0  # calls with training=True, of which a model may see few
         if leaves_nothing_behind(model):
             self._function = CompiledFunction(lambda x, training: traced(model, x, training))
 
@@ -31,6 +32,10 @@ class CompiledCall:
         function = self._function
         if function is None or not is_data(x) or not (function.count < MOST_SHAPES or function.knows(x, training)):
             return None
+        if training:
+            self._trained += 1
+            if self._trained < PAYS:
+                return None
         try:
             return function(x, training)
         except (TracedBranch, NotCompilable):
@@ -40,9 +45,12 @@ class CompiledCall:
         return None
 
 
-def outermost() -> bool:
-    """Whether a call that is made now is no part of another one, of a trace or of a training step."""
-    return context.entry is None and not context.training and trace.current_graph() is None and not trace.tapes()
+def outermost(training: Any = False) -> bool:
+    """Whether a call that is made now is no part of another one, of a trace or of a training step, and, where it may
+    write to Variables, whether they are written to."""
+    if context.entry is not None or context.training or trace.current_graph() is not None or trace.tapes():
+        return False
+    return not training or trace.scope() is None
 
 
 def traced(model: Any, x: Any, training: Any) -> Any:

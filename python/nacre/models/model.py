@@ -61,12 +61,12 @@ class Model(Trainer):
         super().__init__(**kwargs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Runs the model on data, or joins it to a graph of layers. Outside of training and under a tape it is one
-        program where that can be."""
+        """Runs the model on data, or joins it to a graph of layers. Without a tape and under one it is one program where
+        that can be."""
         if len(args) == 1 and kwargs.keys() <= {"training"}:
             training = kwargs.get("training")
             y = None
-            if not training and outermost():
+            if outermost(training):
                 y = self._at_once("_call_function", CompiledCall, args[0], training)
             elif under_one_tape():
                 y = self._at_once("_taped_function", TapedCall, args[0], training)

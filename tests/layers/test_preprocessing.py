@@ -293,6 +293,42 @@ class TestImages:
         whole_turn = layers.RandomHue((1.0, 1.0))(rgb, training=True)  # half a turn, either way
         np.testing.assert_allclose(np.asarray(whole_turn).max(-1), rgb.max(-1), rtol=1e-3, atol=1e-2)
 
+    @pytest.mark.parametrize(
+        ("kind", "arguments"),
+        [
+            ("RandomHue", {"factor": 0.4}),
+            ("RandomContrast", {"factor": 0.5}),
+            ("RandomColorJitter", {"brightness_factor": 0.2, "saturation_factor": 0.5}),
+            ("RandomErasing", {}),
+            ("RandomRotation", {"factor": 0.2}),
+            ("RandomSharpness", {"factor": 0.5}),
+            ("RandomFlip", {}),
+        ],
+    )
+    def test_the_tenth_batch_is_changed_as_the_first(
+        self, kind: str, arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        images = np.random.default_rng(2).uniform(0, 255, (3, 8, 9, 3)).astype("float32")
+        layer, one_by_one = (getattr(layers, kind)(**arguments, seed=1) for _ in range(2))
+        for part in one_by_one._flatten_layers():
+            monkeypatch.setattr(part._programs, "run", lambda layer, apply, *args: apply(*args))
+        for _ in range(12):
+            got, want = layer(images, training=True), one_by_one(images, training=True)
+            np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-3)
+
+    def test_programs_of_layers_follow_their_settings_and_let_gradients_pass(self) -> None:
+        images = nacre.ops.convert_to_tensor(np.full((2, 4, 4, 3), 100.0, "float32"))
+        layer = layers.RandomBrightness((0.5, 0.5), value_range=(0, 255))
+        for _ in range(10):
+            assert np.asarray(layer(images, training=True)).max() == 227.5
+        layer.value_range = [0.0, 200.0]
+        assert np.asarray(layer(images, training=True)).max() == 200.0
+        layer.value_range = [0.0, 255.0]
+        with nacre.GradientTape() as tape:
+            tape.watch(images)
+            total = nacre.ops.sum(layer(images, training=True))
+        np.testing.assert_array_equal(tape.gradient(total, images), np.ones((2, 4, 4, 3), "float32"))
+
     def test_erased_boxes_hold_the_fill_value(self) -> None:
         erasing = layers.RandomErasing((1.0, 1.0), scale=(0.25, 0.25), fill_value=7.0, seed=2)
         y = np.asarray(erasing(IMAGES, training=True))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from nacre import Input, Sequential, layers, models
-from nacre.layers.hashes import bucket, crossed, fingerprint, siphash
+from nacre.layers.hashes import buckets, crossed, fingerprints, siphashes
 
 PRIME = 2**61 - 1
 
@@ -27,19 +27,33 @@ PRIME = 2**61 - 1
     ],
 )
 def test_hashes_are_those_of_tensorflow(text: bytes, plain: int, salted: int) -> None:
-    assert (bucket(text, PRIME), bucket(text, PRIME, [137, 42])) == (plain, salted)
+    found = np.array([b"before", text, "é", 7], object)  # hashed beside others
+    assert (buckets(found, PRIME)[1], buckets(found, PRIME, [137, 42])[1]) == (plain, salted)
 
 
 def test_every_length_of_text_has_a_hash_of_64_bits_of_its_own() -> None:
-    texts = [b"x" * n for n in range(200)]
-    for function in (fingerprint, lambda t: siphash(t, -1, 2**40)):
-        found = {function(t) for t in texts}
-        assert len(found) == 200 and all(0 <= h < 2**64 for h in found)
+    texts = np.array([b"x" * n for n in range(200)])
+    for function in (fingerprints, lambda t: siphashes(t, -1, 2**40)):
+        together = function(texts).tolist()
+        assert len(set(together)) == 200
+        assert together == [int(function(texts[n : n + 1])[0]) for n in range(200)]
+
+
+def test_texts_are_the_same_bytes_in_any_array() -> None:
+    words = ["", "a", "seven77", "eight888", "a text of more than thirty-two bytes, which is hashed apart"]
+    want = fingerprints(np.array([w.encode() for w in words], object))
+    plain = np.array(words)
+    for array in (plain, plain.astype(object), plain.astype("S"), plain.astype(">U80")):
+        np.testing.assert_array_equal(fingerprints(array), want)
+    np.testing.assert_array_equal(fingerprints(np.array([["é", "a"]])), fingerprints(np.array([["é".encode(), b"a"]])))
+    numbers = np.array([0, -1, 2**62, -(2**63), 10])
+    np.testing.assert_array_equal(fingerprints(numbers), fingerprints(np.array([str(n) for n in numbers.tolist()])))
+    assert fingerprints(np.zeros((0, 3), "U4")).shape == (0, 3)
 
 
 def test_crossed_hashes_are_those_of_tensorflow() -> None:
-    a, b = fingerprint(b"A"), fingerprint(b"B")
-    assert [crossed([a, 101]) % PRIME, crossed([b, -5]) % PRIME] == [1126068114334019087, 1293370260690587212]
+    both = [fingerprints(np.array(["A", "B"])), np.array([101, -5]).astype(np.uint64)]
+    assert (crossed(both) % np.uint64(PRIME)).tolist() == [1126068114334019087, 1293370260690587212]
     layer = layers.HashedCrossing(num_bins=5)
     assert layer((np.array(["A", "B", "A", "B", "A"]), np.array([101, 101, 101, 102, 102]))).tolist() == [1, 4, 1, 1, 3]
     assert layer.get_config() == {

@@ -13,7 +13,7 @@ import numpy as np
 
 from nacre.compat.pictures import file_names
 from nacre.core.tensor import Symbol, Tensor
-from nacre.layers.hashes import bucket
+from nacre.layers.hashes import buckets
 from nacre.layers.tokens import only_shape
 from nacre.utils.dataset import Dataset, Text, as_values
 
@@ -255,4 +255,6 @@ class StaticVocabularyTable(StaticHashTable):
 
     def _value(self, key: Any) -> Any:
         found = self._held.get(key)
-        return found if found is not None else len(self._held) + bucket(str(key).encode(), self._buckets)
+        if found is not None:
+            return found
+        return len(self._held) + int(buckets(np.array([str(key)], object), self._buckets)[0])

@@ -12,7 +12,7 @@ from nacre.core.config import floatx
 from nacre.core.spec import is_float
 from nacre.core.tensor import KerasTensor, Symbol, Tensor
 from nacre.layers.arguments import config_of, is_int
-from nacre.layers.hashes import bucket, crossed, fingerprint
+from nacre.layers.hashes import buckets, crossed, fingerprints
 from nacre.layers.layer import Layer
 from nacre.layers.tokens import one_of, only_shape, two_integers
 from nacre.ops.indexing import as_index
@@ -312,14 +312,11 @@ class Hashing(Layer):
         if values.dtype.kind == "f":
             values = values.astype(np.int64)
         masked = int(self.mask_value is not None and self.num_bins > 1)
-        out = []
-        for value in values.ravel().tolist():
-            if masked and _text(value) == _text(self.mask_value):
-                out.append(0)
-            else:
-                out.append(bucket(_text(value), self.num_bins - masked, self.salt) + masked)
-        dtype = self.compute_dtype if self.output_mode == "int" else "int64"
-        indices = Tensor(np.array(out, dtype).reshape(values.shape))
+        places = buckets(values, self.num_bins - masked, self.salt) + masked
+        if masked:
+            gone = _text(self.mask_value)
+            places[np.array([_text(v) == gone for v in values.ravel().tolist()], bool).reshape(values.shape)] = 0
+        indices = Tensor(places.astype(self.compute_dtype if self.output_mode == "int" else "int64"))
         if self.output_mode == "int":
             return indices
         return encoded(indices, self.output_mode, self.num_bins, None, self._input_dtype)
@@ -386,10 +383,9 @@ class HashedCrossing(Layer):
             raise ValueError(
                 f"All `HashedCrossing` inputs should have an integer or string dtype. Received: inputs={inputs}"
             )
-        columns = [[v if isinstance(v, int) else fingerprint(_text(v)) for v in f.ravel().tolist()] for f in features]
+        places = crossed([_crossing(f.ravel()) for f in features]) % np.uint64(self.num_bins)
         dtype = self.compute_dtype if self.output_mode == "int" else "int64"
-        places = np.array([crossed(row) % self.num_bins for row in zip(*columns, strict=True)], dtype)
-        indices = Tensor(places.reshape(features[0].shape))
+        indices = Tensor(places.astype(dtype).reshape(features[0].shape))
         if self.output_mode == "int":
             return indices
         return encoded(indices, "one_hot", self.num_bins, None, self._input_dtype)
@@ -412,6 +408,17 @@ class HashedCrossing(Layer):
 
 def _text(value: Any) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
+
+
+def _crossing(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Integers as they are, modulo 2^64, and fingerprints of texts."""
+    if values.dtype.kind in "biu":
+        return values.astype(np.uint64)
+    numbers = fingerprints(values)
+    for i, value in enumerate(values.tolist() if values.dtype.kind == "O" else ()):
+        if isinstance(value, int):
+            numbers[i] = value & (1 << 64) - 1
+    return numbers
 
 
 def _listed(inputs: Any) -> list[Any]:

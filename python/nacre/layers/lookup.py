@@ -14,7 +14,7 @@ from nacre.core.config import floatx
 from nacre.core.registry import in_safe_mode
 from nacre.core.tensor import KerasTensor, Symbol, Tensor
 from nacre.layers.arguments import is_int
-from nacre.layers.hashes import bucket
+from nacre.layers.hashes import buckets
 from nacre.layers.layer import Layer
 from nacre.layers.tokens import encode_indices, one_of, only_shape, two_integers
 from nacre.utils.dataset import Text
@@ -312,11 +312,11 @@ class IndexLookup(Layer):
 
     # --- calling ------------------------------------------------------------------------------------------------------
 
-    def _place(self, token: Any) -> int:
-        """The place of an unknown token among several."""
+    def _unknown(self, tokens: list[Any]) -> np.ndarray[Any, Any]:
+        """The places of unknown tokens among several."""
         if self.vocabulary_dtype != "string" and self.oov_method != "farmhash":
-            return int(token) % self.num_oov_indices
-        return bucket(str(token).encode(), self.num_oov_indices, self.salt)
+            return np.array([int(token) % self.num_oov_indices for token in tokens], np.int64)
+        return buckets(np.array(tokens, object), self.num_oov_indices, self.salt)
 
     def _indices(self, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Indices of tokens; -1 for the mask token where it counts nothing."""
@@ -335,7 +335,7 @@ class IndexLookup(Layer):
             )
         out[unknown] = self._first
         if self.num_oov_indices > 1:
-            out[unknown] += np.array([self._place(tokens[i]) for i in unknown], np.int64)
+            out[unknown] += self._unknown([tokens[i] for i in unknown])
         return out
 
     def call(self, inputs: Any) -> Any:

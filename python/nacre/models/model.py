@@ -61,8 +61,8 @@ class Model(Trainer):
         super().__init__(**kwargs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Runs the model on data, or joins it to a graph of layers. Without a tape and under one it is one program where
-        that can be."""
+        """Runs the model on data, or joins it to a graph of layers. Without a tape and under one it is one program
+        where that can be."""
         if len(args) == 1 and kwargs.keys() <= {"training"}:
             training = kwargs.get("training")
             y = None

@@ -103,7 +103,8 @@ def _shifted(x: _Numbers) -> _Numbers:
 def _joined(u: _Numbers, v: _Numbers, factor: Any) -> _Numbers:
     """Numbers of 64 bits from two each."""
     a = _shifted((u ^ v) * factor)
-    return _shifted((v ^ a) * factor) * factor
+    b: _Numbers = _shifted((v ^ a) * factor) * factor
+    return b
 
 
 def _up_to_16(text: _Bytes) -> _Numbers:

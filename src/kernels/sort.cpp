@@ -17,18 +17,18 @@ struct Item {
 };
 
 NACRE_ALWAYS u64 key_of(float v) {
-  if (v != v) return 0xffffffffu;
   u32 raw;
   __builtin_memcpy(&raw, &v, 4);
-  if (raw == 0x80000000u) raw = 0;  // -0 is 0
-  return raw >> 31 ? ~raw : raw | 0x80000000u;
+  raw &= 0u - static_cast<u32>(raw != 0x80000000u);  // -0 is 0
+  raw ^= (0u - (raw >> 31)) | 0x80000000u;           // of a negative number all bits, else the first
+  return raw | (0u - static_cast<u32>(v != v));
 }
 NACRE_ALWAYS u64 key_of(double v) {
-  if (v != v) return ~u64(0);
   u64 raw;
   __builtin_memcpy(&raw, &v, 8);
-  if (raw == u64(1) << 63) raw = 0;
-  return raw >> 63 ? ~raw : raw | u64(1) << 63;
+  raw &= u64(0) - static_cast<u64>(raw != u64(1) << 63);
+  raw ^= (u64(0) - (raw >> 63)) | u64(1) << 63;
+  return raw | (u64(0) - static_cast<u64>(v != v));
 }
 NACRE_ALWAYS u64 key_of(i32 v) { return static_cast<u32>(v) ^ 0x80000000u; }
 NACRE_ALWAYS u64 key_of(i64 v) { return static_cast<u64>(v) ^ u64(1) << 63; }
@@ -190,6 +190,8 @@ void top_k(const TopKShape& s, Slice units, Scratch scratch, const void* x, void
   })
 }
 
+constexpr i64 kSearches = 8;  // that go on together, without a branch that depends on what they find
+
 Facts searchsorted_facts(const SearchShape& s) {
   Facts f;
   if (s.n < 0 || s.m < 0) f.error = "n and m must not be negative";
@@ -210,17 +212,24 @@ void searchsorted(const SearchShape& s, Slice units, const void* sorted, const v
   const bool narrow = s.index_dtype == static_cast<i64>(DType::i32);
   const i64 end = min_of(units.end * 256, s.m);
   NACRE_BY_DTYPE(s.dtype, T, {
-    for (i64 j = units.begin * 256; j < end; ++j) {
-      const u64 key = key_of(as<T>(values)[j]);
-      i64 low = 0, high = s.n;
-      while (low < high) {
-        const i64 middle = low + (high - low) / 2;
-        const u64 other = key_of(as<T>(sorted)[middle]);
-        if (other < key || (s.right && other == key)) low = middle + 1;
-        else high = middle;
+    for (i64 j = units.begin * 256; j < end; j += kSearches) {
+      u64 key[kSearches] = {};
+      i64 below[kSearches] = {};
+      const i64 count = min_of(kSearches, end - j);
+      for (i64 i = 0; i < count; ++i) key[i] = key_of(as<T>(values)[j + i]);
+      for (i64 left = s.n; left > 0;) {
+        const i64 half = max_of(left / 2, 1);
+        for (int i = 0; i < kSearches; ++i) {
+          const u64 other = key_of(as<T>(sorted)[below[i] + half - 1]);
+          const bool passed = (other < key[i]) | ((s.right != 0) & (other == key[i]));
+          below[i] += half & -static_cast<i64>(passed);
+        }
+        left = left == 1 ? 0 : left - half;
       }
-      if (narrow) as<i32>(y)[j] = static_cast<i32>(low);
-      else as<i64>(y)[j] = low;
+      for (i64 i = 0; i < count; ++i) {
+        if (narrow) as<i32>(y)[j + i] = static_cast<i32>(below[i]);
+        else as<i64>(y)[j + i] = below[i];
+      }
     }
   })
 }

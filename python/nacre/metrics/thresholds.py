@@ -10,6 +10,7 @@ from nacre import ops
 from nacre.core import config
 from nacre.losses.loss import convert_pair
 
+_MANY_COMPARISONS = 1 << 14  # of numbers with thresholds: more take longer than sorting the numbers in
 NONE_SELECTED = -1e10  # below every prediction: what is not among the top k
 
 
@@ -87,17 +88,33 @@ def count_at(
     if weight is not None:
         weight = ops.reshape(weight, y_pred.shape)
         positive, negative = positive * weight, negative * weight
-    # (T, batch, labels); T is small, or the batch is.
-    limits = ops.reshape(ops.convert_to_tensor(np.asarray(thresholds, np.float32)), (-1, 1, 1))
-    predicted = ops.cast(ops.expand_dims(y_pred, 0) > ops.cast(limits, dtype), dtype)
-    true_positive = ops.sum(predicted * positive, axis=1)
-    false_positive = ops.sum(predicted * negative, axis=1)
+    limits = np.asarray(thresholds, np.float32)
+    if len(limits) * y_pred.shape[0] >= _MANY_COMPARISONS and dtype == "float32" and np.all(np.diff(limits) >= 0):
+        true_positive, false_positive = (_beyond(y_pred, limits, w) for w in (positive, negative))
+    else:
+        # (T, batch, labels); T is small, or the batch is.
+        wide = ops.cast(ops.reshape(ops.convert_to_tensor(limits), (-1, 1, 1)), dtype)
+        predicted = ops.cast(ops.expand_dims(y_pred, 0) > wide, dtype)
+        true_positive, false_positive = (ops.sum(predicted * w, axis=1) for w in (positive, negative))
     true_negative = ops.sum(negative, axis=0) - false_positive
     false_negative = ops.sum(positive, axis=0) - true_positive
     counts = (true_positive, false_positive, true_negative, false_negative)
     if columns:
         return counts
     return tuple(ops.reshape(c, (-1,)) for c in counts)
+
+
+def _beyond(y: Any, limits: np.ndarray[Any, Any], weights: Any) -> Any:
+    """How much weight is beyond each of the ascending limits (T,): (T, labels), of y and weights (batch, labels).
+
+    Each number goes to the last limit below it; from there down all are passed.
+    """
+    count, labels = len(limits), y.shape[1]
+    passed = ops.where(ops.isnan(y), 0, ops.searchsorted(limits, ops.reshape(y, (-1,))).reshape(y.shape))
+    place = ops.reshape(passed * labels + np.arange(labels, dtype=np.int32), (-1,))
+    sums = ops.segment_sum(ops.reshape(weights, (-1,)), place, (count + 1) * labels)
+    by_limit = ops.reshape(sums, (count + 1, labels))[1:]
+    return ops.flip(ops.cumsum(ops.flip(by_limit, 0), 0), 0)
 
 
 def _weights_like(sample_weight: Any, like: Any, dtype: str) -> Any:

@@ -2,6 +2,7 @@
 
 import os
 import struct
+import zlib
 
 import h5py
 import numpy as np
@@ -82,6 +83,58 @@ def test_filters_that_need_a_plugin_are_refused(path):
         space = h5py.h5s.create_simple((3,))
         h5py.h5d.create(group.id, b"0", h5py.h5t.NATIVE_DOUBLE, space, properties)
     refused(path, r"uses the filters \[32015\]")
+
+
+@pytest.mark.parametrize("filters", [{"fletcher32": True}, {"compression": "lzf"}, {"scaleoffset": 4}], ids=str)
+def test_filters_whose_lengths_nobody_checks_are_refused(path, filters):
+    with h5py.File(path, "w") as file:
+        file.create_dataset("a/vars/0", data=np.arange(3, dtype="i4"), **filters)
+    refused(path, "uses the filters")
+
+
+SHORT, LONG = b"\0\0\x80?", bytes(1 << 20)
+
+
+@pytest.mark.parametrize(
+    ("filters", "chunk", "text"),
+    [
+        ({"compression": "gzip"}, zlib.compress(SHORT), "has 4 bytes, expected 12000"),
+        ({"compression": "gzip", "shuffle": True}, zlib.compress(SHORT * 2), "has 8 bytes, expected 12000"),
+        ({"compression": "gzip"}, zlib.compress(LONG), "has 12001 bytes, expected 12000"),
+        ({"compression": "gzip"}, zlib.compress(LONG[:12000])[:-9], "has [0-9]+ bytes, expected 12000"),
+        ({"compression": "gzip"}, SHORT * 100, "while decompressing data"),
+    ],
+    ids=["gzip", "shuffle", "long", "cut", "noise"],
+)
+def test_chunks_that_unpack_to_another_length_are_refused(path, filters, chunk, text):
+    # the HDF5 library crashes on some, and copies what else stands in memory of others
+    with h5py.File(path, "w") as file:
+        data = file.create_dataset("a/vars/0", (3000,), "f4", chunks=(3000,), **filters)
+        data.id.write_direct_chunk((0,), chunk)
+    refused(path, text)
+
+
+def test_chunks_that_are_missing_or_too_large_are_refused(path):
+    with h5py.File(path, "w") as file:
+        file.create_dataset("a/vars/0", (8, 8), "f4", chunks=(1, 8))[:3] = 1
+    refused(path, "3 of 8 chunks are there")
+    with h5py.File(path, "w") as file:
+        data = file.create_dataset("a/vars/0", (3,), "f4", maxshape=(None,), chunks=(1 << 28,), compression="gzip")
+        data.id.write_direct_chunk((0,), zlib.compress(SHORT))
+    refused(path, "chunks of 1073741824 bytes of float32 are refused")
+
+
+@pytest.mark.parametrize("dtype", ["f4", ">f8", "f2", "i8", ">i2", "?"])
+@pytest.mark.parametrize("filters", [{}, {"compression": 9}, {"compression": 1, "shuffle": True}], ids=str)
+def test_honest_chunks_are_read(path, dtype, filters):
+    values = np.random.default_rng(0).integers(-3, 3, (7, 10, 3)).astype(dtype)
+    target = Model(a=Dense(np.zeros(values.shape)), b=Dense(np.zeros(4)))
+    with h5py.File(path, "w") as file:
+        file.create_dataset("a/vars/0", data=values, chunks=(2, 4, 3), **filters)
+        file.create_dataset("b/vars/0", (4,), dtype, chunks=(2,), fillvalue=1, **filters)
+    api.load_weights(target, path)
+    np.testing.assert_array_equal(target.a.arrays[0], values)
+    np.testing.assert_array_equal(target.b.arrays[0], np.ones(4))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Files made to do harm: each is refused with a ValueError that says why."""
 
 import os
+import re
 import struct
 import zlib
 
@@ -176,6 +177,25 @@ def test_a_file_with_flipped_bytes_is_read_or_refused(path):
             api.load_weights(Model(a=Dense(np.zeros(300))), path)
         except ValueError as error:
             assert str(path) in str(error)
+
+
+def test_gaps_of_a_heap_that_lead_in_a_circle_are_refused(path):
+    # the HDF5 library takes memory for each until there is none
+    api.save_weights(Model(a=Dense(np.arange(3.0)), b=Dense(np.arange(3.0))), path)
+    whole = path.read_bytes()
+    heaps = [m.start() for m in re.finditer(b"HEAP", whole)]
+    assert len(heaps) > 2
+    circles = 0
+    for at in heaps:
+        _, gap, start = struct.unpack_from("<QQQ", whole, at + 8)
+        if gap != 1:  # there is none
+            bad = bytearray(whole)
+            struct.pack_into("<Q", bad, start + gap, gap)
+            path.write_bytes(bad)
+            with pytest.raises(DamagedFile, match="lead in a circle"):
+                api.load_weights(Model(a=Dense(np.zeros(3)), b=Dense(np.zeros(3))), path)
+            circles += 1
+    assert circles > 2
 
 
 # Fields of a member's entry in the directory of an archive: where they stand and how long they are.

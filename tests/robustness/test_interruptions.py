@@ -333,6 +333,8 @@ def limited(code):
         ("keras.layers.RepeatVector(2**40)(x)", "1099511627776"),
         ("keras.utils.to_categorical(np.arange(3), 2**40)", "1099511627776"),
         ("keras.ops.one_hot(np.arange(3), 2**40)", "1099511627776"),
+        ("keras.metrics.MeanIoU(2**31)", "total_confusion_matrix"),
+        ("keras.metrics.MeanIoU(10**30)", "total_confusion_matrix"),
         (
             "m = keras.Sequential([keras.layers.RepeatVector(2**40), keras.layers.Dense(9)]);"
             "m.add(keras.layers.GlobalMaxPooling1D()); m.compile('sgd', 'mse'); m.fit(x, x[:, :9], verbose=0)",

@@ -198,6 +198,21 @@ def test_gaps_of_a_heap_that_lead_in_a_circle_are_refused(path):
     assert circles > 2
 
 
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_texts_of_a_heap_that_have_no_end_are_refused(tmp_path):
+    # the HDF5 library goes on from the same text for ever, or from somewhere else
+    path = tmp_path / "m.h5"
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(path)
+    whole = path.read_bytes()
+    heap = whole.index(b"GCOL")
+    for size in (2**64 - 16, 2**64 - 8, 2**63, 2**40, 1 << 20):
+        bad = bytearray(whole)
+        struct.pack_into("<Q", bad, heap + 24, size)
+        path.write_bytes(bad)
+        with pytest.raises(ValueError, match=r"m\.h5 is damaged.*the text at [0-9]+ is longer than the heap"):
+            keras.models.load_model(path)
+
+
 # Fields of a member's entry in the directory of an archive: where they stand and how long they are.
 FLAGS, METHOD, CRC, PACKED, SIZE, PLACE = (8, "<H"), (10, "<H"), (16, "<I"), (20, "<I"), (24, "<I"), (42, "<I")
 

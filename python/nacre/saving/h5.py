@@ -9,8 +9,6 @@ import io
 import itertools
 import math
 import os
-import re
-import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,15 +17,13 @@ from typing import Any
 import numpy as np
 
 from nacre.core.variable import Variable
+from nacre.saving.heaps import Followed
 
 # For filters that are not its own, the HDF5 library would search plug-in folders for a shared object to load.
 _GZIP, _SHUFFLE = 1, 2
 _DEFLATE_LIMIT = 1100  # gzip cannot shrink by more than 1032
 _SLACK = 1 << 16
 _CHUNK_LIMIT = 1 << 28  # bytes; HDF5 keeps chunks of up to 1 MiB in its cache
-_METADATA = 1 << 20  # bytes that the HDF5 library reads at once of what is no array, at most
-_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_HEAP = b"HEAP\0\0\0\0"  # how a heap of the names in a group begins
 _LARGE = 1 << 16  # elements, which a thread of its own reads
 
 
@@ -56,52 +52,12 @@ def descriptor(source: Any) -> int | None:
     return raw.fileno() if isinstance(raw, io.FileIO) else None
 
 
-class _Followed:
-    """The binary file `source`, as the HDF5 library reads it. The gaps in each heap of names are followed first: where
-    they lead in a circle, the library takes memory until there is none."""
-
-    def __init__(self, source: Any, what: str) -> None:
-        self._source, self._what = source, what
-        self._known: set[int] = set()  # gaps that lead to an end
-        self._end = source.seek(0, os.SEEK_END)
-        self._first = 0  # where the file begins behind what its user put in front: at 0, 512, 1024, 2048, ...
-        while (start := self._at(self._first)) and start != _SIGNATURE:
-            self._first = max(2 * self._first, 512)
-
-    def _at(self, place: int) -> bytes:
-        self._source.seek(place)
-        return self._source.read(8)  # type: ignore[no-any-return]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._source, name)
-
-    def readinto(self, buffer: Any) -> int:
-        n: int = self._source.readinto(buffer)
-        if n <= _METADATA and (data := bytes(buffer[:n])).find(_HEAP) >= 0:
-            for at in re.finditer(re.escape(_HEAP), data):
-                self._follow(data[at.start() : at.start() + 32])
-        return n
-
-    def _follow(self, head: bytes) -> None:
-        if len(head) < 32:
-            return
-        size, gap, start = struct.unpack_from("<QQQ", head, 8)
-        start += self._first
-        met: set[int] = set()
-        while gap + 16 <= size and start + gap < self._end and start + gap not in self._known:
-            if start + gap in met:
-                raise DamagedFile(f"{self._what} is damaged: the gaps of a heap lead in a circle")
-            met.add(start + gap)
-            gap = int.from_bytes(self._at(start + gap), "little")
-        self._known |= met
-
-
 @contextlib.contextmanager
 def reading(source: Any, what: str) -> Iterator[Reader]:
     """Look-ups in the HDF5 file that is in the open binary file `source`. Errors of the HDF5 library become
     `DamagedFile`."""
     try:
-        file = h5py().File(_Followed(source, what), "r")
+        file = h5py().File(Followed(source), "r")
     except (FileNotFoundError, PermissionError, IsADirectoryError):
         raise
     except (OSError, RuntimeError, KeyError, ValueError) as error:

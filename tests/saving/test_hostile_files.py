@@ -209,7 +209,7 @@ def test_texts_of_a_heap_that_have_no_end_are_refused(tmp_path):
         bad = bytearray(whole)
         struct.pack_into("<Q", bad, heap + 24, size)
         path.write_bytes(bad)
-        with pytest.raises(ValueError, match=r"m\.h5 is damaged.*the text at [0-9]+ is longer than the heap"):
+        with pytest.raises(ValueError, match=r"m\.h5: the attribute 'model_config' is damaged"):
             keras.models.load_model(path)
 
 

@@ -65,8 +65,9 @@ __attribute__((target("pclmul,sse2"))) inline __m128i fold(__m128i block, __m128
 inline __m128i load(const unsigned char* at) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(at)); }
 
 template <std::uint32_t P>
-__attribute__((target("pclmul,sse2"))) std::uint32_t by_folding(const unsigned char* bytes, std::size_t n) {
-  __m128i a = _mm_xor_si128(load(bytes), _mm_cvtsi32_si128(-1)), b = load(bytes + 16);
+__attribute__((target("pclmul,sse2"))) std::uint32_t by_folding(std::uint32_t crc, const unsigned char* bytes,
+                                                                std::size_t n) {
+  __m128i a = _mm_xor_si128(load(bytes), _mm_cvtsi32_si128(static_cast<int>(crc))), b = load(bytes + 16);
   __m128i c = load(bytes + 32), d = load(bytes + 48);
   std::size_t i = 64;
   for (; i + 64 <= n; i += 64) {
@@ -89,21 +90,26 @@ __attribute__((target("pclmul,sse2"))) std::uint32_t by_folding(const unsigned c
 
 bool crc32_is_fast() { return __builtin_cpu_supports("pclmul"); }
 
-std::uint32_t crc32(const unsigned char* bytes, std::size_t n) {
-  return ~(n < 64 ? by_table<kZip>(~0u, bytes, n) : by_folding<kZip>(bytes, n));
+std::uint32_t crc32(const unsigned char* bytes, std::size_t n, std::uint32_t crc) {
+  return ~(n < 64 ? by_table<kZip>(~crc, bytes, n) : by_folding<kZip>(~crc, bytes, n));
 }
 
-std::uint32_t crc32c(const unsigned char* bytes, std::size_t n) {
-  return ~(n < 64 || !crc32_is_fast() ? by_table<kCastagnoli>(~0u, bytes, n) : by_folding<kCastagnoli>(bytes, n));
+std::uint32_t crc32c(const unsigned char* bytes, std::size_t n, std::uint32_t crc) {
+  const bool few = n < 64 || !crc32_is_fast();
+  return ~(few ? by_table<kCastagnoli>(~crc, bytes, n) : by_folding<kCastagnoli>(~crc, bytes, n));
 }
 
 #else
 
 bool crc32_is_fast() { return false; }
 
-std::uint32_t crc32(const unsigned char* bytes, std::size_t n) { return ~by_table<kZip>(~0u, bytes, n); }
+std::uint32_t crc32(const unsigned char* bytes, std::size_t n, std::uint32_t crc) {
+  return ~by_table<kZip>(~crc, bytes, n);
+}
 
-std::uint32_t crc32c(const unsigned char* bytes, std::size_t n) { return ~by_table<kCastagnoli>(~0u, bytes, n); }
+std::uint32_t crc32c(const unsigned char* bytes, std::size_t n, std::uint32_t crc) {
+  return ~by_table<kCastagnoli>(~crc, bytes, n);
+}
 
 #endif
 

@@ -26,14 +26,14 @@ pybind11::dict elementwise_codes() {
   return codes;
 }
 
-template <std::uint32_t (*checksum)(const unsigned char*, std::size_t)>
-std::uint32_t checksum_of(const pybind11::buffer& bytes) {
+template <std::uint32_t (*checksum)(const unsigned char*, std::size_t, std::uint32_t)>
+std::uint32_t checksum_of(const pybind11::buffer& bytes, std::uint32_t before) {
   const pybind11::buffer_info info = bytes.request();
   if (info.ndim != 1 || info.itemsize != 1 || (info.size > 1 && info.strides[0] != 1)) {
     throw pybind11::value_error("checksum: expected contiguous bytes");
   }
   const Unlocked unlocked;
-  return checksum(static_cast<const unsigned char*>(info.ptr), static_cast<std::size_t>(info.size));
+  return checksum(static_cast<const unsigned char*>(info.ptr), static_cast<std::size_t>(info.size), before);
 }
 
 }  // namespace
@@ -44,8 +44,10 @@ PYBIND11_MODULE(_core_in_main, m) {
   m.def("isas", &isas, "Instruction sets that this build can use on this CPU, weakest first.");
   m.def("isa", [] { return active_table().isa; }, "The instruction set in use.");
   m.def("elementwise_codes", &elementwise_codes, "Opcodes of the elementwise bytecode: name -> (code, operands).");
-  m.attr("crc32") = crc32_is_fast() ? pybind11::cpp_function(&checksum_of<crc32>) : pybind11::object(pybind11::none());
-  m.def("crc32c", &checksum_of<crc32c>);
+  const pybind11::arg_v none_before(pybind11::arg("before") = 0);
+  m.attr("crc32") = pybind11::none();
+  if (crc32_is_fast()) m.def("crc32", &checksum_of<crc32>, pybind11::arg("bytes"), none_before);
+  m.def("crc32c", &checksum_of<crc32c>, pybind11::arg("bytes"), none_before);
   bind_kernel_calls(m);
   bind_programs(m);
 }

@@ -115,8 +115,8 @@ NACRE_INLINE void sum_strips(Run rows, i64 column, i64 last, float* p, float* q,
     NACRE_UNROLL for (int k = 0; k < strips; ++k) a[t][k] = b[t][k] = zero();
   }
   const auto first = of(column, strips == 1 ? last : kLanes);
-  const auto second = of(column + (strips > 1 ? kLanes : 0), strips == 2 ? last : kLanes);
-  const auto third = of(column + (strips > 2 ? 2 * kLanes : 0), kLanes);
+  const auto second = of(column + (strips > 1 ? kLanes : 0), strips > 2 ? kLanes : last);
+  const auto third = of(column + (strips > 2 ? 2 * kLanes : 0), strips > 2 ? kLanes : last);
   const auto fourth = of(column + (strips > 2 ? 3 * kLanes : 0), last);
   const auto add = [&](i64 r, int t) __attribute__((always_inline)) {
     for (i64 c = column; c < column + strips * kLanes; c += 16) ahead(r, c);

@@ -54,8 +54,8 @@ struct WalkRows {
   i64 lanes, skip;  // how many there are, of few; at the front of some, that others write
   i64 out_px;       // pairs: from the even to the odd column
   bool even, odd;   // which of the columns of a pair are wanted; the first may want no even one, the last no odd one
-  i64 pairs;
-  bool last_odd;
+  i64 pairs = 0;
+  bool last_odd = false;
 
   NACRE_INLINE_MEMBER void set_in(int row, bool inside, const float* first, i64 step) {
     in[row] = inside ? first : kZeroLine;

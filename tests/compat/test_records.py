@@ -1,7 +1,5 @@
 """Files of records and the examples in them. The bytes are those that TensorFlow 2.21 wrote."""
 
-import gzip
-
 import numpy as np
 import pytest
 
@@ -148,7 +146,7 @@ def test_damaged_files_and_messages_are_refused(tmp_path):
         path.write_bytes(damaged)
         with pytest.raises(ValueError, match="the checksum of record 0 is wrong"):
             list(tf.data.TFRecordDataset(path))
-    with pytest.raises(gzip.BadGzipFile):
+    with pytest.raises(ValueError, match=r"a\.tfrec cannot be read as records: Not a gzipped file"):
         list(tf.data.TFRecordDataset(path, "GZIP"))
     for cut in range(1, len(EXAMPLE)):
         with pytest.raises(ValueError, match="not a message"):

@@ -128,10 +128,37 @@ def test_the_file_of_a_vocabulary_is_keras_own(kind: str, mode: str, tmp_path: P
 
 def test_a_damaged_vocabulary_is_refused(tmp_path: Path) -> None:
     layer = layers.StringLookup()
-    (tmp_path / "vocabulary.txt").write_text("[UNK]\na\na\n")
+    (tmp_path / "vocabulary.txt").write_text("[UNK]\na\na")
     with pytest.raises(ValueError, match="repeated term"):
         layer.load_assets(str(tmp_path))
     weighed = layers.StringLookup(output_mode="tf_idf")
-    (tmp_path / "vocabulary.txt").write_text("[UNK]\na\n")
+    (tmp_path / "vocabulary.txt").write_text("[UNK]\na")
     with pytest.raises(ValueError, match="0 weights for 2 tokens"):
         weighed.load_assets(str(tmp_path))
+    (tmp_path / "vocabulary.json").write_text("[1]")
+    with pytest.raises(ValueError, match=r"vocabulary\.json is no list of strings"):
+        layer.load_assets(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "words", [["a\nb", "c"], ["a\r", "a"], ["b", ""], ["", "b"], ["\n", "b"], ["\ud800", "?"]], ids=repr
+)
+@pytest.mark.parametrize("kind", ["StringLookup", "TextVectorization"])
+def test_words_that_lines_cannot_hold_come_back(kind: str, words: list[str], tmp_path: Path) -> None:
+    layer: Any = layers.StringLookup() if kind == "StringLookup" else layers.TextVectorization(None, None, None)
+    layer.adapt(np.array(words, object))
+    Sequential([Input((1,), dtype="string"), layer]).save(tmp_path / "model.keras")
+    assert models.load_model(tmp_path / "model.keras").layers[-1].get_vocabulary() == layer.get_vocabulary()
+
+
+def test_a_damaged_vocabulary_in_an_archive_names_the_file(tmp_path: Path) -> None:
+    layer = layers.StringLookup()
+    layer.adapt(["a\nb"])
+    path = tmp_path / "model.keras"
+    Sequential([Input((1,), dtype="string"), layer]).save(path)
+    for deep in (b"[" * 100_000, b"{}", b"\xff", b"nonsense"):
+        with zipfile.ZipFile(path) as old, zipfile.ZipFile(tmp_path / "bad.keras", "w") as new:
+            for name in old.namelist():
+                new.writestr(name, deep if name.endswith("vocabulary.json") else old.read(name))
+        with pytest.raises(ValueError, match=r"bad\.keras: assets of layers/string_lookup: "):
+            models.load_model(tmp_path / "bad.keras")

@@ -1,6 +1,7 @@
 """What a run used is freed when it ends: nothing that holds data waits for the collector of cycles."""
 
 import gc
+import weakref
 
 import numpy as np
 import pytest
@@ -54,3 +55,31 @@ def test_runs_leave_no_garbage(use):
         assert gc.collect() == 0
     finally:
         gc.enable()
+
+
+def test_classes_that_are_defined_again_and_again_are_freed():
+    def defined():
+        class Inner(layers.Layer):
+            def build(self, shape):
+                self.scale = self.add_weight((shape[-1],))
+
+            def call(self, x):
+                return x * self.scale
+
+        class Outer(keras.Model):
+            def __init__(self):
+                super().__init__()
+                self.inner = Inner()
+
+            def call(self, x):
+                return self.inner(x)
+
+        model = Outer()
+        model.compile("sgd", "mse")
+        model.fit(X["x"], X["x"], verbose=0)
+        model.predict(X["x"], verbose=0)
+        return weakref.ref(Inner), weakref.ref(Outer)
+
+    found = defined()
+    gc.collect()
+    assert [ref() for ref in found] == [None, None]

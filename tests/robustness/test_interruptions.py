@@ -76,6 +76,123 @@ def test_a_signal_interrupts_training_within_a_second(model):
     assert trains(model)
 
 
+class Stopping(keras.initializers.Initializer):
+    """Zeros, but for the second time it is asked."""
+
+    calls = 0
+
+    def __call__(self, shape, dtype=None):
+        self.calls += 1
+        if self.calls == 2:
+            raise KeyboardInterrupt
+        return keras.ops.zeros(shape, dtype)
+
+
+class Growing(keras.layers.Layer):
+    def __init__(self, initializer):
+        super().__init__()
+        self.initializer, self.parts = initializer, []
+
+    def build(self, shape):
+        self.kernel = self.add_weight((shape[-1], 3), self.initializer)
+        self.parts.append(keras.layers.Dense(2))
+        self.bias = self.add_weight((3,), self.initializer)
+
+    def call(self, x):
+        return x @ self.kernel + self.bias + self.parts[0](x)[:, :1]
+
+
+def test_a_layer_whose_build_was_interrupted_is_built_from_the_start():
+    stopping = Stopping()
+    for layer in (keras.layers.Dense(3, kernel_initializer=stopping, bias_initializer=stopping), Growing(Stopping())):
+        with pytest.raises(KeyboardInterrupt):
+            layer(X)
+        assert not layer.built and layer.weights == [] and not hasattr(layer, "kernel")
+        layer(X)
+        assert [w.shape for w in layer.weights[:2]] == [(12, 3), (3,)] and len(layer.weights) in (2, 4)
+
+
+@pytest.mark.parametrize("optimizer", ["Adam", "SGD", "Muon", "Ftrl"])
+@pytest.mark.parametrize("at", range(5))
+def test_an_optimizer_whose_build_was_interrupted_is_built_from_the_start(model, monkeypatch, optimizer, at):
+    def made():
+        return getattr(keras.optimizers, optimizer)(0.01, use_ema=True)
+
+    expected = made()
+    expected.build(model.trainable_variables)
+    interrupted = made()
+    add, calls = type(interrupted).add_variable_from_reference, []
+
+    def add_until(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == at + 1:
+            raise KeyboardInterrupt
+        return add(interrupted, *args, **kwargs)
+
+    with monkeypatch.context() as only:
+        only.setattr(interrupted, "add_variable_from_reference", add_until)
+        try:
+            interrupted.build(model.trainable_variables)
+        except KeyboardInterrupt:
+            assert not interrupted.built
+    interrupted.build(model.trainable_variables)
+    assert [v.shape for v in interrupted.variables] == [v.shape for v in expected.variables]
+    model.compile(interrupted, "sparse_categorical_crossentropy")
+    assert trains(model)
+
+
+def recurrent():
+    x = keras.Input((12,))
+    h = keras.layers.LSTM(5)(keras.layers.Reshape((4, 3))(x))
+    return keras.Model(x, keras.layers.Dense(3, "softmax")(h))
+
+
+def convolutional():
+    layers = keras.layers
+    parts = [layers.Reshape((4, 3, 1)), layers.Conv2D(4, 2), layers.BatchNormalization(), layers.Flatten()]
+    return keras.Sequential([*parts, layers.Dense(3, "softmax")])
+
+
+@pytest.mark.parametrize("make", [recurrent, convolutional])
+def test_whatever_moment_is_interrupted_the_model_trains_on(make):
+    def compiled():
+        keras.utils.set_random_seed(0)
+        made = make()
+        made.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+        return made
+
+    def fit(made):
+        return made.fit(X[:64], Y[:64], batch_size=16, epochs=2, verbose=0, validation_data=(X, Y)).history["loss"]
+
+    def used(made):
+        fit(made)
+        made.predict(X, verbose=0)
+        made(X[:5])
+
+    expected = fit(compiled())
+    started = time.perf_counter()
+    used(compiled())
+    seconds = time.perf_counter() - started
+    moments = np.random.default_rng(0).uniform(0.01, 1, 25) * seconds
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    interrupted = 0
+    try:
+        for moment in moments:
+            made = compiled()
+            try:
+                signal.setitimer(signal.ITIMER_REAL, moment)
+                used(made)
+            except KeyboardInterrupt:
+                interrupted += 1
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            assert np.isfinite(made.predict(X, verbose=0)).all() and np.isfinite(fit(made)).all()
+            assert fit(compiled()) == expected  # nothing is left behind that others would see
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert interrupted
+
+
 def test_threads_may_predict_while_one_trains(model):
     expected = model.predict(X, verbose=0).shape
     wrong = []
@@ -216,6 +333,8 @@ def limited(code):
         ("keras.layers.RepeatVector(2**40)(x)", "1099511627776"),
         ("keras.utils.to_categorical(np.arange(3), 2**40)", "1099511627776"),
         ("keras.ops.one_hot(np.arange(3), 2**40)", "1099511627776"),
+        ("keras.metrics.MeanIoU(2**31)", "total_confusion_matrix"),
+        ("keras.metrics.MeanIoU(10**30)", "total_confusion_matrix"),
         (
             "m = keras.Sequential([keras.layers.RepeatVector(2**40), keras.layers.Dense(9)]);"
             "m.add(keras.layers.GlobalMaxPooling1D()); m.compile('sgd', 'mse'); m.fit(x, x[:, :9], verbose=0)",

@@ -71,7 +71,7 @@ def spoil(config: Any, rng: random.Random) -> Any:
         where, key = rng.choice(everywhere)
         kind = rng.randrange(7)
         if kind < 3:
-            where[key] = copy.copy(rng.choice(WRONG))
+            where[key] = copy.deepcopy(rng.choice(WRONG))
         elif kind == 3 and where is not config:
             del where[key]
         elif kind == 4:
@@ -84,7 +84,7 @@ def spoil(config: Any, rng: random.Random) -> Any:
             if named:
                 where, key = rng.choice(named)
                 names = keras.layers.__all__ if key == "class_name" else WRONG
-                where[key] = rng.choice(names)
+                where[key] = copy.deepcopy(rng.choice(names))
     return config.get("root")
 
 

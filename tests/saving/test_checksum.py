@@ -1,6 +1,8 @@
 """The CRC-32 of archives beside that of zlib, and reading in several threads beside HDF5's own way."""
 
 import bz2
+import subprocess
+import sys
 import zlib
 
 import h5py
@@ -26,6 +28,39 @@ def test_crc32_takes_nothing_but_bytes():
         _core.crc32(memoryview(b"abcdef")[::2])
     with pytest.raises(TypeError):
         _core.crc32(3)
+
+
+@pytest.mark.parametrize("checksum", [_core.crc32c, *filter(None, [_core.crc32])], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("cut", [0, 1, 63, 64, 65, 500, 1000])
+def test_checksums_go_on_behind_earlier_bytes(checksum, cut):
+    data = np.random.default_rng(0).integers(0, 256, 1000, np.uint8).tobytes()
+    assert checksum(data[cut:], checksum(data[:cut])) == checksum(data)
+
+
+CUT = """
+import os, sys, zlib
+import nacre as keras
+from nacre.saving import archive
+path = sys.argv[1]
+keras.Sequential([keras.Input((300,)), keras.layers.Dense(400)]).save(path)
+
+def cut_first(data, before=0):
+    os.truncate(path, 0)
+    return zlib.crc32(data, before)
+
+archive._crc32 = cut_first
+try:
+    keras.models.load_model(path)
+except ValueError as error:
+    assert path in str(error) and "damaged" in str(error), error
+else:
+    raise SystemExit("loaded")
+"""
+
+
+def test_a_file_that_another_process_cuts_short_is_refused(tmp_path):
+    # in a process of its own, because what touches the mapped bytes of such a file is killed
+    subprocess.run([sys.executable, "-c", CUT, str(tmp_path / "a.keras")], check=True, timeout=60)
 
 
 def model():

@@ -1,7 +1,9 @@
 """Files made to do harm: each is refused with a ValueError that says why."""
 
 import os
+import re
 import struct
+import zlib
 
 import h5py
 import numpy as np
@@ -84,6 +86,58 @@ def test_filters_that_need_a_plugin_are_refused(path):
     refused(path, r"uses the filters \[32015\]")
 
 
+@pytest.mark.parametrize("filters", [{"fletcher32": True}, {"compression": "lzf"}, {"scaleoffset": 4}], ids=str)
+def test_filters_whose_lengths_nobody_checks_are_refused(path, filters):
+    with h5py.File(path, "w") as file:
+        file.create_dataset("a/vars/0", data=np.arange(3, dtype="i4"), **filters)
+    refused(path, "uses the filters")
+
+
+SHORT, LONG = b"\0\0\x80?", bytes(1 << 20)
+
+
+@pytest.mark.parametrize(
+    ("filters", "chunk", "text"),
+    [
+        ({"compression": "gzip"}, zlib.compress(SHORT), "has 4 bytes, expected 12000"),
+        ({"compression": "gzip", "shuffle": True}, zlib.compress(SHORT * 2), "has 8 bytes, expected 12000"),
+        ({"compression": "gzip"}, zlib.compress(LONG), "has 12001 bytes, expected 12000"),
+        ({"compression": "gzip"}, zlib.compress(LONG[:12000])[:-9], "has [0-9]+ bytes, expected 12000"),
+        ({"compression": "gzip"}, SHORT * 100, "while decompressing data"),
+    ],
+    ids=["gzip", "shuffle", "long", "cut", "noise"],
+)
+def test_chunks_that_unpack_to_another_length_are_refused(path, filters, chunk, text):
+    # the HDF5 library crashes on some, and copies what else stands in memory of others
+    with h5py.File(path, "w") as file:
+        data = file.create_dataset("a/vars/0", (3000,), "f4", chunks=(3000,), **filters)
+        data.id.write_direct_chunk((0,), chunk)
+    refused(path, text)
+
+
+def test_chunks_that_are_missing_or_too_large_are_refused(path):
+    with h5py.File(path, "w") as file:
+        file.create_dataset("a/vars/0", (8, 8), "f4", chunks=(1, 8))[:3] = 1
+    refused(path, "3 of 8 chunks are there")
+    with h5py.File(path, "w") as file:
+        data = file.create_dataset("a/vars/0", (3,), "f4", maxshape=(None,), chunks=(1 << 28,), compression="gzip")
+        data.id.write_direct_chunk((0,), zlib.compress(SHORT))
+    refused(path, "chunks of 1073741824 bytes of float32 are refused")
+
+
+@pytest.mark.parametrize("dtype", ["f4", ">f8", "f2", "i8", ">i2", "?"])
+@pytest.mark.parametrize("filters", [{}, {"compression": 9}, {"compression": 1, "shuffle": True}], ids=str)
+def test_honest_chunks_are_read(path, dtype, filters):
+    values = np.random.default_rng(0).integers(-3, 3, (7, 10, 3)).astype(dtype)
+    target = Model(a=Dense(np.zeros(values.shape)), b=Dense(np.zeros(4)))
+    with h5py.File(path, "w") as file:
+        file.create_dataset("a/vars/0", data=values, chunks=(2, 4, 3), **filters)
+        file.create_dataset("b/vars/0", (4,), dtype, chunks=(2,), fillvalue=1, **filters)
+    api.load_weights(target, path)
+    np.testing.assert_array_equal(target.a.arrays[0], values)
+    np.testing.assert_array_equal(target.b.arrays[0], np.ones(4))
+
+
 @pytest.mark.parametrize(
     "value", [["a", "b", "c"], np.array([(1, 2.0)], dtype=[("x", "i4"), ("y", "f4")])], ids=["text", "compound"]
 )
@@ -123,6 +177,40 @@ def test_a_file_with_flipped_bytes_is_read_or_refused(path):
             api.load_weights(Model(a=Dense(np.zeros(300))), path)
         except ValueError as error:
             assert str(path) in str(error)
+
+
+def test_gaps_of_a_heap_that_lead_in_a_circle_are_refused(path):
+    # the HDF5 library takes memory for each until there is none
+    api.save_weights(Model(a=Dense(np.arange(3.0)), b=Dense(np.arange(3.0))), path)
+    whole = path.read_bytes()
+    heaps = [m.start() for m in re.finditer(b"HEAP", whole)]
+    assert len(heaps) > 2
+    circles = 0
+    for at in heaps:
+        _, gap, start = struct.unpack_from("<QQQ", whole, at + 8)
+        if gap != 1:  # there is none
+            bad = bytearray(whole)
+            struct.pack_into("<Q", bad, start + gap, gap)
+            path.write_bytes(bad)
+            with pytest.raises(DamagedFile, match="lead in a circle"):
+                api.load_weights(Model(a=Dense(np.zeros(3)), b=Dense(np.zeros(3))), path)
+            circles += 1
+    assert circles > 2
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_texts_of_a_heap_that_have_no_end_are_refused(tmp_path):
+    # the HDF5 library goes on from the same text for ever, or from somewhere else
+    path = tmp_path / "m.h5"
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(path)
+    whole = path.read_bytes()
+    heap = whole.index(b"GCOL")
+    for size in (2**64 - 16, 2**64 - 8, 2**63, 2**40, 1 << 20):
+        bad = bytearray(whole)
+        struct.pack_into("<Q", bad, heap + 24, size)
+        path.write_bytes(bad)
+        with pytest.raises(ValueError, match=r"m\.h5: the attribute 'model_config' is damaged"):
+            keras.models.load_model(path)
 
 
 # Fields of a member's entry in the directory of an archive: where they stand and how long they are.

@@ -90,7 +90,7 @@ def test_files_that_hold_no_sound(tmp_path):
     with pytest.raises(ValueError, match="No audio files found"):
         load(tmp_path, labels=None, label_mode=None)
     (tmp_path / "a.wav").write_bytes(b"RIFF\x00\x00\x00\x00WAVEjunk")
-    with pytest.raises(ValueError, match="expected a WAV file of PCM samples"):
+    with pytest.raises(ValueError, match="cannot be read as a WAV file of PCM samples"):
         list(load(tmp_path, labels=None, label_mode=None))
     write(tmp_path / "a.wav", [0.5])
     write(tmp_path / "b.wav", [0.5, 0.5], channels=2)

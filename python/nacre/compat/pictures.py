@@ -14,6 +14,7 @@ import numpy as np
 from nacre import ops
 from nacre.core.tensor import Tensor
 from nacre.utils.dataset import Text, scalar
+from nacre.utils.files import reading
 from nacre.utils.images import img_to_array, load_img, pillow
 
 rgb_to_grayscale = ops.image.rgb_to_grayscale
@@ -76,11 +77,11 @@ _OWN = {"1": 1, "L": 1, "I": 1, "I;16": 1, "RGBA": 4}  # channels of Pillow's mo
 def decode_image(contents: Any, channels: int | None = None, dtype: Any = "uint8", **kwargs: Any) -> Any:
     """A picture (H, W, channels) from the bytes of a file; `channels` 1 is grey, 3 RGB, 4 RGBA, 0 and None as it is."""
     data: Any = np.asarray(contents, object)[()]
-    if not channels:
-        channels = _OWN.get(pillow("decode_image").open(io.BytesIO(data)).mode, 3)
-    if channels not in _MODES:
+    if channels not in (None, 0, *_MODES):
         raise ValueError(f"decode_image: expected 0, 1, 3 or 4 channels, got {channels}")
-    pixels = img_to_array(load_img(io.BytesIO(data), color_mode=_MODES[channels])).astype("uint8")
+    with reading("decode_image: the text", "a picture"):
+        channels = channels or _OWN.get(pillow("decode_image").open(io.BytesIO(data)).mode, 3)
+        pixels = img_to_array(load_img(io.BytesIO(data), color_mode=_MODES[channels])).astype("uint8")
     return convert_image_dtype(Tensor(pixels), dtype)
 
 

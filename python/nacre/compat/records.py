@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import math
 import operator
 from collections.abc import Iterator
 from typing import Any, ClassVar, NamedTuple
@@ -18,6 +19,7 @@ from nacre.compat.pictures import file_name, file_names
 from nacre.compat.sparse import SparseTensor
 from nacre.core.tensor import Tensor
 from nacre.utils.dataset import Dataset, Text, as_values, scalar
+from nacre.utils.files import reading
 
 # --- messages ----------------------------------------------------------------------------------------------------
 
@@ -77,7 +79,7 @@ class _Message:
         for number, content in fields(data):
             try:
                 self._take(number, content)
-            except (TypeError, AttributeError):  # a number where bytes stand, or the other way round
+            except (TypeError, AttributeError, UnicodeDecodeError):  # a number where bytes stand, or no text for a name
                 raise ValueError(
                     f"not a message of protocol buffers: field {number} of {type(self).__name__}"
                 ) from None
@@ -284,7 +286,7 @@ class TFRecordWriter:
 
 def _records(path: str, options: TFRecordOptions) -> Iterator[Any]:
     """The records of a file, as scalars of bytes. Raises ValueError where it is damaged."""
-    with options.open(path, "rb") as file:
+    with reading(path, "records"), options.open(path, "rb") as file:
         for number in itertools.count():
             head = file.read(12)
             if not head:
@@ -296,9 +298,7 @@ def _records(path: str, options: TFRecordOptions) -> Iterator[Any]:
             except (MemoryError, OverflowError):
                 body = b""
             if not known or masked_crc(body[:size]) != int.from_bytes(body[size:], "little") or len(body) != size + 4:
-                raise ValueError(
-                    f"{path}: the checksum of record {number} is wrong: the file is damaged, or has no records"
-                )
+                raise ValueError(f"the checksum of record {number} is wrong: the file is damaged, or has no records")
             yield scalar(body[:size])
 
 
@@ -473,14 +473,18 @@ def serialize_tensor(tensor: Any, name: str | None = None) -> Text:
 def parse_tensor(serialized: Any, out_type: Any, name: str | None = None) -> Any:
     """The tensor in what `serialize_tensor` made."""
     data: Any = np.asarray(serialized, object)[()]
-    held = dict(fields(data))
+    with reading("parse_tensor: the text", "a tensor"):
+        return _tensor(dict(fields(data)), out_type)
+
+
+def _tensor(held: dict[int, Any], out_type: Any) -> Any:
     dtype = _TYPES.get(held.get(1, 0))
     if dtype is None or dtype != str(out_type):
         raise ValueError(f"Type mismatch between parsed tensor ({dtype}) and dtype ({out_type})")
     shape = [dict(fields(size)).get(1, 0) for number, size in fields(held.get(2, b"")) if number == 2]
     array = np.frombuffer(held.get(4, b""), dtype)
-    if array.size != np.prod(shape):
-        raise ValueError(f"parse_tensor: {array.size} numbers cannot have the shape {shape}")
+    if array.size != math.prod(shape):
+        raise ValueError(f"{array.size} numbers cannot have the shape {shape}")
     return as_values(array.reshape(shape).copy())
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from nacre import ops
 from nacre.core.tensor import Tensor
 from nacre.utils.directories import read_sound
+from nacre.utils.files import reading
 
 Complex = np.ndarray[Any, np.dtype[np.complex64]]
 
@@ -31,7 +32,8 @@ def decode_wav(
 ) -> DecodedWav:
     """The sound in the bytes of a WAV file; `desired_samples` cuts it, or adds silence."""
     data: Any = np.asarray(contents, object)[()]
-    audio = read_sound(io.BytesIO(data), None)
+    with reading("decode_wav: the text", "a sound"):
+        audio = read_sound(io.BytesIO(data), None)
     if desired_channels not in (-1, audio.shape[1]):
         raise ValueError(f"decode_wav: expected {desired_channels} channels, got {audio.shape[1]}")
     if desired_samples != -1:

@@ -16,6 +16,7 @@ from nacre.core.tensor import Symbol, Tensor
 from nacre.layers.hashes import buckets
 from nacre.layers.tokens import only_shape
 from nacre.utils.dataset import Dataset, Text, as_values
+from nacre.utils.files import reading
 
 # What a column without a default can be, the first that takes all of its values.
 _KINDS = ("int32", "int64", "float32", "float64")
@@ -88,21 +89,31 @@ def make_csv_dataset(
             )
             yield from (row for row in read if row)
 
-    names = list(column_names) if column_names is not None else next(rows(paths[0]))
+    with reading(paths[0], "a table"):
+        names = list(column_names) if column_names is not None else next(rows(paths[0]), [])
+    if not names or len({*names}) < len(names):
+        raise ValueError(f"{paths[0]}: expected columns, each of another name, got {names}")
+    wrong = [c for c in select_columns or () if c not in (range(len(names)) if isinstance(c, int) else names)]
+    if wrong:
+        raise ValueError(f"select_columns: expected names or numbers of the columns {names}, got {wrong}")
     places = [c if isinstance(c, int) else names.index(c) for c in select_columns or range(len(names))]
     if column_defaults is not None and len(column_defaults) != len(places):
         raise ValueError(f"expected a default for each of {len(places)} columns, got {len(column_defaults)}")
     if label_name is not None and label_name not in [names[p] for p in places]:
-        raise ValueError(f"`label_name` provided must be one of the columns, got {label_name!r}")
+        raise ValueError(f"{paths[0]}: `label_name` provided must be one of the columns, got {label_name!r}")
     table: dict[str, np.ndarray[Any, Any]] = {}
 
     def read() -> int:
         """Fills the table once; the number of its rows."""
         if not table:
-            held = [row for path in paths for row in list(rows(path))[1 if header else 0 :]]
-            short = next((n for n, row in enumerate(held) if len(row) != len(names)), None)
-            if short is not None:
-                raise ValueError(f"expected {len(names)} values in row {short}, got {len(held[short])}")
+            held: list[list[str]] = []
+            for path in paths:
+                with reading(path, "a table"):
+                    some = list(rows(path))[1 if header else 0 :]
+                    short = next((n for n, row in enumerate(some) if len(row) != len(names)), None)
+                    if short is not None:
+                        raise ValueError(f"expected {len(names)} values in row {short}, got {len(some[short])}")
+                    held += some
             for p, default in zip(places, column_defaults or [None] * len(places)):
                 table[names[p]] = _column(names[p], [row[p] for row in held], default, na_value)
         return len(table[names[places[0]]])
@@ -135,7 +146,8 @@ def decode_csv(
     texts = np.asarray(records, object)
     lines = [line.decode() if isinstance(line, bytes) else str(line) for line in texts.ravel()]
     quoting: Any = csv.QUOTE_MINIMAL if use_quote_delim else csv.QUOTE_NONE
-    rows = list(csv.reader(lines, delimiter=field_delim, quoting=quoting))
+    with reading("decode_csv: the text", "a table"):
+        rows = list(csv.reader(lines, delimiter=field_delim, quoting=quoting))
     places = list(range(len(record_defaults)) if select_cols is None else select_cols)
     wrong = next((r for r in rows if len(r) <= max(places) or (select_cols is None and len(r) != len(places))), None)
     if wrong is not None or len(rows) != len(lines) or len(places) != len(record_defaults):
@@ -178,7 +190,7 @@ class CsvDataset(Dataset):
 
         def rows() -> Iterator[Any]:
             for path in paths:
-                with opened(path, "rt", newline="", encoding="utf-8") as file:
+                with reading(path, "a table"), opened(path, "rt", newline="", encoding="utf-8") as file:
                     read = csv.reader(file, delimiter=field_delim, quoting=quoting)
                     held = itertools.islice((row for row in read if row), int(header), None)
                     while some := list(itertools.islice(held, 1024)):  # a column of many rows is read at once
@@ -201,7 +213,7 @@ class TextLineDataset(Dataset):
 
         def lines() -> Iterator[Any]:
             for path in paths:
-                with open(path, encoding="utf-8", newline="") as file:
+                with reading(path, "lines"), open(path, encoding="utf-8", newline="") as file:
                     yield from (np.array(line.rstrip("\r\n"), object) for line in file)
 
         super().__init__(lines)

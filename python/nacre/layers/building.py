@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from nacre.core import naming, operation, tree
+from nacre.core.errors import whole
 from nacre.core.operation import any_keras_tensor
 from nacre.core.tensor import KerasTensor
 from nacre.layers.calling import CallPlan, has_tensor, is_tensor, plan_of
@@ -28,7 +29,8 @@ def is_default(method: Any) -> bool:
 
 
 def _wrap_build(build: Callable[..., Any]) -> Callable[..., Any]:
-    """A `build` that runs in the layer's name scope, remembers its shapes and marks the layer built."""
+    """A `build` that runs in the layer's name scope, remembers its shapes and marks the layer built. One that does not
+    come to its end leaves the layer as it was, so that the next makes no weights beside those of the first."""
 
     @functools.wraps(build)
     def wrapped(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -41,16 +43,17 @@ def _wrap_build(build: Callable[..., Any]) -> Callable[..., Any]:
         self._building = True
         before = () if self._made_frozen else tuple(self._layers)
         try:
-            self._remember_path()
-            args = tuple(standardize_shapes(a) for a in args)
-            kwargs = {name: standardize_shapes(a) for name, a in kwargs.items()}
-            build(self, *args, **kwargs)
-            given = inspect.signature(build).bind(self, *args, **kwargs).arguments
-            self._build_shapes_dict = {
-                name: shape for name, shape in list(given.items())[1:] if name not in ("args", "kwargs")
-            }
+            with whole(self):
+                self._remember_path()
+                args = tuple(standardize_shapes(a) for a in args)
+                kwargs = {name: standardize_shapes(a) for name, a in kwargs.items()}
+                build(self, *args, **kwargs)
+                given = inspect.signature(build).bind(self, *args, **kwargs).arguments
+                self._build_shapes_dict = {
+                    name: shape for name, shape in list(given.items())[1:] if name not in ("args", "kwargs")
+                }
         finally:
-            self._building = False
+            self._building = False  # which counts the structure as changed, too
             names.pop()
         self.built = True
         self._after_build(before)

@@ -82,15 +82,12 @@ class CallPlan:
         return out
 
 
-_plans: dict[type, CallPlan] = {}
-
-
-def plan_of(cls: type) -> CallPlan:
-    """The CallPlan of a class, made once."""
-    plan = _plans.get(cls)
+def plan_of(cls: Any) -> CallPlan:
+    """The CallPlan of a class, made once and kept by the class: one that is forgotten takes it along."""
+    plan = cls.__dict__.get("_call_plan")
     if plan is None or plan.signature is None:
-        plan = _plans[cls] = CallPlan(cls)
-    return plan
+        plan = cls._call_plan = CallPlan(cls)
+    return plan  # type: ignore[no-any-return]
 
 
 def is_tensor(x: Any) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,11 +20,13 @@ from nacre.layers.hashes import buckets
 from nacre.layers.layer import Layer
 from nacre.layers.tokens import encode_indices, one_of, only_shape, two_integers
 from nacre.utils.dataset import Text
+from nacre.utils.files import reading
 
 _UNKNOWN = -2  # no index
 
 _MODES = ("int", "one_hot", "multi_hot", "count", "tf_idf")
 _OLD_MODES = {"binary": "multi_hot", "tf-idf": "tf_idf"}
+_LINES, _JSON = "vocabulary.txt", "vocabulary.json"
 
 
 def _ragged(data: Any) -> Any:
@@ -181,13 +185,16 @@ class IndexLookup(Layer):
                 weights = self._with_special(weights)
         self._take(tokens, weights)
 
-    def _check(self, tokens: list[Any], given: list[Any], special: list[Any]) -> None:
+    def _check_repeats(self, tokens: list[Any]) -> None:
         twice = [t for t, n in Counter(tokens).items() if n > 1]
         if twice:
             raise ValueError(
                 "The passed vocabulary has at least one repeated term. Please uniquify your dataset. The repeated "
                 f"terms are: {twice}"
             )
+
+    def _check(self, tokens: list[Any], given: list[Any], special: list[Any]) -> None:
+        self._check_repeats(tokens)
         for what, name, token in (("mask", "mask_token", self.mask_token), ("OOV", "oov_token", self.oov_token)):
             if token is None or token not in tokens or (what == "OOV" and not self.invert):
                 continue
@@ -246,8 +253,10 @@ class IndexLookup(Layer):
             raise ValueError(f"Vocabulary file {path} {'is no file' if os.path.exists(path) else 'does not exist'}.")
         if self.output_mode == "tf_idf":
             raise ValueError("output_mode `'tf_idf'` does not support loading a vocabulary from file.")
-        with open(path, encoding="utf-8") as file:
-            return [self._plain(line.rstrip("\n")) for line in file]
+        with reading(path, "a vocabulary, one token a line"), open(path, encoding="utf-8") as file:
+            tokens = [self._plain(line.rstrip("\n")) for line in file]
+            self._check_repeats(tokens)
+        return tokens
 
     # --- adapting -----------------------------------------------------------------------------------------------------
 
@@ -434,23 +443,25 @@ class IndexLookup(Layer):
             object.__setattr__(self, "idf_weights", np.asarray(store["idf_weights"], floatx()))
 
     def save_assets(self, dir_path: str) -> None:
-        """Writes the vocabulary, special tokens included, one token a line."""
+        """Writes the vocabulary, special tokens included, one token a line; also as JSON where lines cannot hold it."""
         if self.input_vocabulary is not None:
             return
-        with open(os.path.join(dir_path, "vocabulary.txt"), "w", encoding="utf-8") as file:
-            file.write("\n".join(str(t) for t in self.get_vocabulary()))
+        tokens = [str(t) for t in self.get_vocabulary()]
+        path = Path(dir_path, _LINES)
+        path.write_text("\n".join(tokens), "utf-8", "replace")
+        if _lines(path) != tokens:  # breaks within tokens, or half a pair of surrogates
+            Path(dir_path, _JSON).write_text(json.dumps(tokens), "utf-8")
 
     def load_assets(self, dir_path: str) -> None:
         """Reads the vocabulary that `save_assets` wrote. Raises ValueError when none was."""
         if self.input_vocabulary is not None:
             return
-        path = os.path.join(dir_path, "vocabulary.txt")
-        if not os.path.exists(path):
+        path, exact = Path(dir_path, _LINES), Path(dir_path, _JSON)
+        if not path.exists():
             raise ValueError(f"{type(self).__name__} '{self.name}': the file holds no vocabulary of this layer")
-        with open(path, encoding="utf-8") as file:
-            lines = [line.rstrip("\n") for line in file]
-        while lines and not lines[-1]:
-            lines.pop()
+        lines = json.loads(exact.read_text("utf-8")) if exact.exists() else _lines(path)
+        if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
+            raise ValueError(f"{type(self).__name__} '{self.name}': {_JSON} is no list of strings")
         tokens = [self._plain(line) for line in lines]
         special = self._special()
         tokens = tokens[len(special) :] if tokens[: len(special)] == special else tokens
@@ -462,6 +473,12 @@ class IndexLookup(Layer):
                 f"for {len(special) + len(tokens)} tokens"
             )
         self._take(tokens, None)
+
+
+def _lines(path: Path) -> list[str]:
+    """The tokens in a file of one a line."""
+    text = path.read_text("utf-8")
+    return text.split("\n") if text else []
 
 
 def _listed(values: Any) -> Any:

@@ -18,6 +18,7 @@ import numpy as np
 
 from nacre import initializers, ops
 from nacre.core import naming, trace
+from nacre.core.errors import wholly
 from nacre.core.registry import deserialize_keras_object, serialize_keras_object
 from nacre.core.stateless import StatelessScope
 from nacre.core.variable import Variable
@@ -193,10 +194,16 @@ class Optimizer:
             return rate(self._iterations)
         return rate(self._iterations) if _takes_argument(rate) else rate()
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "build" in cls.__dict__:
+            cls.build = wholly(cls.build)  # type: ignore[method-assign]
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._index = {id(v): i for i, v in enumerate(self._trainable_variables)}  # those of the copy
 
+    @wholly
     def build(self, variables: Sequence[Variable]) -> None:
         """Makes the slots for `variables`; called by the first `apply`."""
         if self.built:

@@ -107,11 +107,11 @@ class Plan:
     ) -> tuple[list[Any], list[np.ndarray[Any, Any]]]:
         """The arrays by slot, the inputs still missing, and the arrays that receive the outputs: new ones, or what
         `room` gives."""
-        if self._kept and self._fresh != latest_write():
-            self._fresh = latest_write()
+        if self._kept and self._fresh != (latest := latest_write()):
             for kept, slots in self._kept:
                 for slot, array in zip(slots, kept.arrays()):
                     self.template[slot] = array
+            self._fresh = latest  # at the end: an interruption leaves what is not right yet
         arrays = self.template.copy()
         for variable, slot, written in self.state:
             arrays[slot] = variable.own() if written else variable._array

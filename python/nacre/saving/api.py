@@ -213,7 +213,10 @@ def _read_model(file: BinaryIO, what: str, custom_objects: Any, compile: bool, s
     for path, obj in state.walk(model):
         if hasattr(type(obj), "load_assets"):
             with source.assets(path) as folder:
-                obj.load_assets(folder)
+                try:
+                    obj.load_assets(folder)
+                except (ValueError, OSError, RecursionError) as error:
+                    raise DamagedFile(f"{what}: assets of {path}: {str(error) or type(error).__name__}") from error
     return model
 
 

@@ -9,7 +9,6 @@ import contextlib
 import datetime
 import io
 import json
-import mmap
 import os
 import tempfile
 import zipfile
@@ -29,6 +28,7 @@ METADATA, CONFIG, WEIGHTS, ASSETS = "metadata.json", "config.json", "model.weigh
 _JSON_LIMIT = 1 << 28  # bytes of config.json; that of a very large model has a few MiB
 _RATIO_LIMIT = 100  # above this a compressed member is no honest file
 _SMALL = 1 << 26
+_BLOCK = 1 << 18  # bytes that stay in a core's own cache from where they are read until they are summed up
 _crc32 = _core.crc32 or zlib.crc32  # where the CPU has what it takes, ours is several times as fast
 
 
@@ -96,21 +96,22 @@ class Window(io.RawIOBase):
                 self.failed = error
         return self.size
 
-    @contextlib.contextmanager
-    def contents(self) -> Iterator[memoryview]:
-        """The bytes: straight from the page cache, without a copy, where the file is one of the system's."""
-        self._file.flush()
-        file = h5.descriptor(self)
-        whole: Any = None
-        if file is not None:
-            with contextlib.suppress(OSError, ValueError):
-                whole = mmap.mmap(file, self.start + self.size, access=mmap.ACCESS_READ)
-        if whole is None:
-            self._file.seek(self.start)
-            yield memoryview(self._file.read(self.size))
-            return
-        with whole, memoryview(whole) as view, view[self.start : self.start + self.size] as part:
-            yield part
+    def checksum(self) -> int:
+        """The CRC-32 of the bytes. Of a file of the system's, a thread may compute it beside other reading.
+
+        They are read, not mapped: who touches the mapped bytes of a file that another process cuts short is killed.
+        """
+        file, at, end, total = h5.descriptor(self), self.start, self.start + self.size, 0
+        block = memoryview(bytearray(min(_BLOCK, self.size)))
+        if file is None:
+            self._file.seek(at)
+        while at < end:
+            part = block[: end - at]
+            n = self._file.readinto(part) if file is None else os.preadv(file, [part], at)  # type: ignore[attr-defined]
+            if not n:
+                break
+            total, at = _crc32(part[:n], total), at + n
+        return total
 
 
 # --- writing ---------------------------------------------------------------------------------------------------
@@ -144,9 +145,10 @@ def creating(file: BinaryIO, config: Any, assets: dict[str, bytes]) -> Iterator[
         with filling(window) as weights:
             yield weights
         info.file_size = info.compress_size = window.size
-        with window.contents() as whole, ThreadPoolExecutor(1) as pool:  # the sum is computed while the disk writes
+        file.flush()
+        with ThreadPoolExecutor(1) as pool:  # the sum is computed while the disk writes
             on_disk = pool.submit(_sync, file)
-            info.CRC = _crc32(whole)
+            info.CRC = window.checksum()
             on_disk.result()
         file.seek(info.header_offset)
         file.write(info.FileHeader(zip64=True))
@@ -236,14 +238,14 @@ class Archive:
                 yield reader
             return
         window = Window(self._file, self._data_start(info), info.file_size)
-        with window.contents() as whole, ThreadPoolExecutor(1) as pool:
-            total = pool.submit(_crc32, whole)
+        with ThreadPoolExecutor(1) as pool:
+            total = pool.submit(window.checksum)
 
             def check() -> None:
                 if total.result() != info.CRC:
                     raise DamagedFile(f"{what} is damaged: its checksum is wrong")
 
-            if not new:
+            if not new or h5.descriptor(window) is None:
                 check()
             try:
                 with h5.reading(window, what) as reader:

@@ -31,12 +31,14 @@ def replacing(path: Any) -> Iterator[BinaryIO]:
         raise FileNotFoundError(f"cannot write the file {str(path)!r}: there is no folder {str(target.parent)!r}")
     part = target.parent / f".{target.name[:200]}.{secrets.token_hex(6)}.part"
     try:
-        handle, named = _open(part)
+        mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
+        handle, named = _open(part, 0o666 if mode is None else 0o600)
         with os.fdopen(handle, "w+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-            os.fchmod(file.fileno(), _mode(target))
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
             if not named:
                 # Only with a folder, which an absolute path makes no use of, does Python follow the link to the file.
                 os.link(f"/proc/self/fd/{file.fileno()}", part, src_dir_fd=file.fileno(), follow_symlinks=True)
@@ -51,21 +53,12 @@ def replacing(path: Any) -> Iterator[BinaryIO]:
     _sync_folder(target.parent)
 
 
-def _open(part: Path) -> tuple[int, bool]:
+def _open(part: Path, mode: int) -> tuple[int, bool]:
     """A new file, and whether it has the name `part` already: where it can do without, a killed process leaves none."""
     if hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/self/fd"):
         with contextlib.suppress(OSError):  # not on every file system
-            return os.open(part.parent, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600), False
-    return os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600), True
-
-
-def _mode(target: Path) -> int:
-    try:
-        return stat.S_IMODE(target.stat().st_mode)
-    except FileNotFoundError:
-        umask = os.umask(0)
-        os.umask(umask)
-        return 0o666 & ~umask
+            return os.open(part.parent, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, mode), False
+    return os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, mode), True
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,13 +1,15 @@
 """Arrays in HDF5 files. What is read is only data of this very file: no links, no external or virtual storage, no
-plug-in filters, no types but numbers, and no array that is larger than what the file can hold."""
+filters but gzip and shuffle, no types but numbers, and no array that is larger than what the file can hold."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import io
+import itertools
 import math
 import os
+import zlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -15,12 +17,13 @@ from typing import Any
 import numpy as np
 
 from nacre.core.variable import Variable
+from nacre.saving.heaps import Followed
 
-# Filters that are part of HDF5 and h5py (gzip, shuffle, fletcher32, szip, nbit, scale-offset, lzf). For any other, the
-# HDF5 library would search plug-in folders for a shared object to load.
-_FILTERS = {1, 2, 3, 4, 5, 6, 32000}
+# For filters that are not its own, the HDF5 library would search plug-in folders for a shared object to load.
+_GZIP, _SHUFFLE = 1, 2
 _DEFLATE_LIMIT = 1100  # gzip cannot shrink by more than 1032
 _SLACK = 1 << 16
+_CHUNK_LIMIT = 1 << 28  # bytes; HDF5 keeps chunks of up to 1 MiB in its cache
 _LARGE = 1 << 16  # elements, which a thread of its own reads
 
 
@@ -54,7 +57,7 @@ def reading(source: Any, what: str) -> Iterator[Reader]:
     """Look-ups in the HDF5 file that is in the open binary file `source`. Errors of the HDF5 library become
     `DamagedFile`."""
     try:
-        file = h5py().File(source, "r")
+        file = h5py().File(Followed(source), "r")
     except (FileNotFoundError, PermissionError, IsADirectoryError):
         raise
     except (OSError, RuntimeError, KeyError, ValueError) as error:
@@ -115,14 +118,15 @@ class Reader:
             dtype, shape = dataset.dtype, dataset.shape
             if dtype.hasobject or dtype.kind not in "biufSV" or dtype.fields is not None:
                 raise DamagedFile(f"{where} holds {dtype}, expected numbers")
-            filters = {properties.get_filter(i)[0] for i in range(properties.get_nfilters())}
-            if filters - _FILTERS:
-                raise DamagedFile(f"{where} uses the filters {sorted(filters - _FILTERS)}, which are refused")
+            filters = {properties.get_filter(i)[0] for i in range(properties.get_nfilters())} - {_GZIP, _SHUFFLE}
+            if filters:
+                raise DamagedFile(f"{where} uses the filters {sorted(filters)}, which are refused")
             if shape is None:
                 raise DamagedFile(f"{where} is empty")
             stored = dataset.id.get_storage_size()
             size = dtype.itemsize * math.prod(int(extent) for extent in shape)  # Python ints: no overflow
-            if size > (stored * _DEFLATE_LIMIT if filters else stored) + _SLACK:
+            chunked = dataset.chunks is not None
+            if size > (stored * _DEFLATE_LIMIT if chunked else stored) + _SLACK:
                 raise DamagedFile(
                     f"{where} claims {size} bytes for shape {shape}, but the file holds {stored} bytes of it"
                 )
@@ -141,12 +145,44 @@ class Reader:
             )
         with self.errors(dataset.name):
             out = np.empty(dataset.shape, dataset.dtype) if into is None else into
-            if out.size:
+            if out.size and dataset.chunks is not None:
+                self._unpack(dataset, out)
+            elif out.size:
                 dataset.read_direct(out)
         if text_attribute(dataset, "dtype") == "bfloat16":
             # bfloat16 is the upper half of a float32.
             return (out.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
         return out
+
+    def _unpack(self, dataset: Any, out: np.ndarray[Any, Any]) -> None:
+        """Reads a chunked dataset. The HDF5 library takes for granted that what it unpacks fills a chunk: where it does
+        not, it copies what stands behind it in memory, or crashes."""
+        properties, kind = dataset.id.get_create_plist(), out.dtype
+        filters = [properties.get_filter(i) for i in range(properties.get_nfilters())]
+        size = math.prod(dataset.chunks) * kind.itemsize
+        if kind.kind not in "biuf" or (kind.kind != "b" and not _same_type(dataset, kind)) or size > _CHUNK_LIMIT:
+            raise ValueError(f"chunks of {size} bytes of {kind} are refused")
+        there = dataset.id.get_num_chunks()
+        if not there:  # nothing was ever written
+            out[...] = dataset.fillvalue
+            return
+        steps = [range(0, n, step) for n, step in zip(dataset.shape, dataset.chunks)]
+        if there != math.prod(map(len, steps)):
+            raise ValueError(f"{there} of {math.prod(map(len, steps))} chunks are there")
+        for at in itertools.product(*steps):
+            skipped, data = dataset.id.read_direct_chunk(at)
+            for i, (code, _, values, _) in reversed([*enumerate(filters)]):
+                if skipped >> i & 1:
+                    continue
+                if code == _GZIP:
+                    data = zlib.decompressobj().decompress(data, size + 1)
+                elif values[:1] == (kind.itemsize,) and len(data) == size:
+                    data = np.frombuffer(data, np.uint8).reshape(kind.itemsize, -1).T.tobytes()
+            if len(data) != size:
+                raise ValueError(f"the chunk at {at} has {len(data)} bytes, expected {size}")
+            chunk = np.frombuffer(data, np.uint8 if kind.kind == "b" else kind).reshape(dataset.chunks)
+            target = out[tuple(slice(start, start + step) for start, step in zip(at, dataset.chunks))]
+            target[...] = chunk[tuple(slice(n) for n in target.shape)]
 
     def begin(self, dataset: Any, out: np.ndarray[Any, Any]) -> Future[None] | None:
         """Begins to fill `out` from where the elements of a checked dataset stand in the file, beside everything else.
@@ -156,7 +192,7 @@ class Reader:
         """
         with self.errors(dataset.name):
             start = dataset.id.get_offset()
-            plain = out.dtype.kind in "iuf" and dataset.id.get_type().equal(h5py().h5t.py_create(out.dtype))
+            plain = out.dtype.kind in "iuf" and _same_type(dataset, out.dtype)
             if not plain or start is None or dataset.id.get_storage_size() != out.nbytes or self.file.userblock_size:
                 return None
         file, first = descriptor(self._source), getattr(self._source, "start", 0)
@@ -180,8 +216,13 @@ class Reader:
             yield
         except DamagedFile:
             raise
-        except (OSError, RuntimeError, KeyError, TypeError, ValueError, OverflowError, UnicodeDecodeError) as error:
+        except (OSError, RuntimeError, KeyError, TypeError, ValueError, OverflowError, zlib.error) as error:
             raise DamagedFile(f"{self.what} is damaged at {where}: {error}") from error
+
+
+def _same_type(dataset: Any, dtype: np.dtype[Any]) -> bool:
+    """Whether the elements of `dataset` stand in the file as NumPy has them in memory."""
+    return bool(dataset.id.get_type().equal(h5py().h5t.py_create(dtype)))
 
 
 def text_attribute(item: Any, name: str) -> str | None:

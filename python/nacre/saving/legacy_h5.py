@@ -62,6 +62,12 @@ def read_weights(model: Any, reader: Reader, skip_mismatch: bool, by_name: bool,
 def _json(source: Any, name: str, what: str) -> Any:
     text = h5.text_attribute(source, name)
     if text is None:
+        try:
+            there = name in source.attrs
+        except (OSError, RuntimeError, KeyError, ValueError):
+            there = True
+        if there:
+            raise DamagedFile(f"{what}: the attribute {name!r} is damaged: it cannot be read as a text")
         return None
     try:
         return json.loads(text)

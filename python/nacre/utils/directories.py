@@ -12,7 +12,7 @@ import numpy as np
 from nacre import ops
 from nacre.core.config import standardize_data_format
 from nacre.utils.dataset import Dataset
-from nacre.utils.files import walk_files
+from nacre.utils.files import reading, walk_files
 from nacre.utils.images import img_to_array, load_img
 from nacre.utils.numerical import to_categorical
 from nacre.utils.progbar import print_message
@@ -290,12 +290,11 @@ def text_dataset_from_directory(
 
 def read_sound(path: Any, rate: int | None) -> Any:
     """The samples (time, channels) of a file of PCM in -1..1, as float32; at another rate the same frequencies."""
-    try:
-        with wave.open(path, "rb") as file:
-            channels, size, own = file.getnchannels(), file.getsampwidth(), file.getframerate()
-            raw = np.frombuffer(file.readframes(file.getnframes()), np.uint8)
-    except (wave.Error, EOFError) as error:
-        raise ValueError(f"{path}: expected a WAV file of PCM samples: {error}") from None
+    with reading(path, "a WAV file of PCM samples"), wave.open(path, "rb") as file:
+        channels, size, own = file.getnchannels(), file.getsampwidth(), file.getframerate()
+        if size > 4 or not 0 < own < 1 << 31:
+            raise ValueError(f"{8 * size} bits a sample, {own} samples a second")
+        raw = np.frombuffer(file.readframes(file.getnframes()), np.uint8)
     raw = raw[: raw.size // (size * channels) * size * channels].reshape(-1, channels, size)
     if size == 1:  # the only one without a sign
         samples = (raw[..., 0].astype(np.float32) - 128) / 128

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import http.client
 import os
@@ -21,6 +23,20 @@ from nacre.utils.progbar import Progbar, print_message
 
 _CHUNK = 1 << 20
 _TIMEOUT = 60.0
+
+
+@contextlib.contextmanager
+def reading(path: Any, kind: str) -> Iterator[None]:
+    """What goes wrong while `path` is read as a file of `kind` is a ValueError that names it, unless it is the system's
+    (no such file, a full disk) or memory runs out. Decoders have no base class of what they raise for damaged data."""
+    try:
+        yield
+    except (MemoryError, ImportError):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # EINVAL: to a place before the file
+            raise
+        raise ValueError(f"{path} cannot be read as {kind}: {str(error) or type(error).__name__}") from error
 
 
 def get_file(
@@ -172,15 +188,17 @@ def _extract(archive: Path, target: Path, archive_format: Any) -> None:
     if "auto" in formats:
         formats = ["tar", "zip"]
     writers: dict[str, Callable[[Path, Path], None]] = {}
-    if "tar" in formats and tarfile.is_tarfile(archive):
-        writers["tar"] = _untar
-    if "zip" in formats and zipfile.is_zipfile(archive):
-        writers["zip"] = _unzip
+    with reading(archive, "an archive"):
+        if "tar" in formats and tarfile.is_tarfile(archive):
+            writers["tar"] = _untar
+        if "zip" in formats and zipfile.is_zipfile(archive):
+            writers["zip"] = _unzip
     if not writers:
         raise ValueError(f"{archive} is not an archive of format {' or '.join(formats) or 'None'}")
     part = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
     try:
-        next(iter(writers.values()))(archive, part)
+        with reading(archive, "an archive"):
+            next(iter(writers.values()))(archive, part)
         part.chmod(0o755)
         if target.is_dir():
             target.rmdir()  # empty, as seen above

@@ -89,8 +89,9 @@ def load_img(
     try:
         img = image.open(data)
         img.load()
-    except (OSError, SyntaxError, image.DecompressionBombError) as error:
-        raise type(error)(f"load_img: {path} cannot be read as an image: {error}") from None
+    except Exception as error:  # Pillow's decoders raise what they come across
+        kind: Any = type(error) if isinstance(error, (OSError, MemoryError)) else ValueError
+        raise kind(f"load_img: {path} cannot be read as an image: {error}") from None
     if color_mode == "grayscale" and img.mode in ("L", "I;16", "I"):
         pass  # 16- and 32-bit greys keep their depth
     elif img.mode != _MODES[color_mode]:

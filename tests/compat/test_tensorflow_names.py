@@ -232,3 +232,22 @@ def test_convolutions_take_what_stands_around_and_shapes_of_weights_are_lists():
     layer = layers.Dense(2)
     layer.build((None, 3))
     assert [v.shape.as_list() for v in layer.weights] == [[3, 2], [2]] and layer.kernel.shape == (3, 2)
+
+
+def test_elements_of_data_sets_have_a_specification_and_endless_ones_a_number():
+    data = tf.data.Dataset.from_tensor_slices((np.zeros((4, 3), "float32"), ["a"] * 4)).batch(2)
+    numbers, words = data.element_spec
+    assert numbers.shape.as_list() == [2, 3] and numbers.dtype.name == "float32" and words.dtype == tf.string
+    assert repr(numbers) == "TensorSpec(shape=(2, 3), dtype=tf.float32, name=None)"
+    again = tf.data.Dataset.from_generator(lambda: iter(data), output_signature=data.element_spec)
+    assert next(iter(again))[0].shape == (2, 3)
+    assert data.repeat().cardinality() == tf.data.INFINITE_CARDINALITY
+    assert data.filter(lambda *_: True).cardinality() == tf.data.UNKNOWN_CARDINALITY
+
+
+def test_absolute_values_are_compiled_and_those_of_complex_numbers_computed(recwarn):
+    model = tf.keras.Sequential([layers.Input((2,)), layers.Dense(1)])
+    model.compile("sgd", loss=lambda y, p: tf.reduce_mean(tf.abs(y - p)))
+    model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0)
+    assert not [w for w in recwarn if "runs eagerly" in str(w.message)]
+    assert np.asarray(tf.abs(tf.complex([3.0], [4.0]))).tolist() == [5.0]

@@ -433,3 +433,12 @@ def test_a_summary_says_what_comes_out_of_each_layer_of_a_model_of_ones_own() ->
         ["dropout (Dropout)", "?"],
         ["lstm (LSTM)", "((5, 4), (5, 4), (5, 4))"],
     ]
+
+
+def test_the_output_of_a_chain_within_a_model_is_that_of_its_call() -> None:
+    x = keras.Input((3,))
+    chain = keras.Sequential([layers.Dense(4), layers.Dense(2)])
+    whole = keras.Model(x, layers.Dense(1)(chain(x)))
+    assert chain.input is x
+    inner = keras.Model(whole.input, chain.output)
+    np.testing.assert_array_equal(np.asarray(inner(C.ROWS[:, :3])), np.asarray(chain(C.ROWS[:, :3])))

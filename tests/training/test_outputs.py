@@ -178,5 +178,5 @@ def test_outputs_without_names_share_the_name_of_their_loss() -> None:
     x, y = np.arange(8.0).reshape(4, 2), (np.ones((4, 1)), np.full((4, 1), 3.0))
     assert model.fit(x, y, verbose=0).history == {"loss": [65.0], "mse_loss": [9.0]}  # the last one is shown
     assert model.metrics_names == ["loss", "mse_loss", "mse_loss"]
-    total, first, second = model.evaluate(x, y, verbose=0)
+    _, first, second = model.evaluate(x, y, verbose=0)
     assert first == second == model.evaluate(x, y, verbose=0, return_dict=True)["mse_loss"]

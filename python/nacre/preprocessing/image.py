@@ -224,8 +224,8 @@ class ImageDataGenerator:
         }  # fmt: skip
 
     def apply_transform(self, x: Any, transform_parameters: dict[str, Any]) -> Any:
-        """A picture (H, W, C), turned by "theta" degrees, read "tx" columns and "ty" rows further on, sheared by "shear"
-        degrees, zoomed by "zx" and "zy"; then "channel_shift_intensity", "flip_horizontal", "flip_vertical" and
+        """A picture (H, W, C), turned by "theta" degrees, read "tx" columns and "ty" rows further on, sheared by
+        "shear" degrees, zoomed by "zx" and "zy"; then "channel_shift_intensity", "flip_horizontal", "flip_vertical" and
         "brightness". What is not named stays."""
         get, x = transform_parameters.get, np.asarray(x)
         angle, shear = np.deg2rad(get("theta", 0)), np.deg2rad(get("shear", 0))

@@ -251,3 +251,15 @@ def test_absolute_values_are_compiled_and_those_of_complex_numbers_computed(recw
     model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0)
     assert not [w for w in recwarn if "runs eagerly" in str(w.message)]
     assert np.asarray(tf.abs(tf.complex([3.0], [4.0]))).tolist() == [5.0]
+
+
+def test_the_best_boxes_of_all_classes_together():
+    boxes = np.array([[0, 0, 1, 1], [0, 0, 0.9, 1], [0.5, 0.5, 2, 2], [0, 0, 0.1, 0.1]], "float32")[None, :, None]
+    scores = np.array([[[0.9, 0.1], [0.8, 0.7], [0.6, 0.2], [0.1, 0.3]]], "float32")
+    found = tf.image.combined_non_max_suppression(boxes, scores, 2, 5, iou_threshold=0.5, score_threshold=0.15)
+    assert found.valid_detections.numpy().tolist() == [4]
+    np.testing.assert_allclose(found.nmsed_scores[0], [0.9, 0.7, 0.6, 0.3, 0])
+    assert found.nmsed_classes.numpy().tolist() == [[0, 1, 0, 1, 0]]
+    assert found.nmsed_boxes[0, 2].numpy().tolist() == [0.5, 0.5, 1, 1]  # clipped
+    whole = tf.image.combined_non_max_suppression(boxes, scores, 1, 5, pad_per_class=True, clip_boxes=False)
+    assert whole.nmsed_boxes.shape == (1, 2, 4) and whole.valid_detections.numpy().tolist() == [2]

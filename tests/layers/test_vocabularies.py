@@ -121,3 +121,9 @@ def test_a_damaged_vocabulary_is_refused(tmp_path: Path) -> None:
     (tmp_path / "vocabulary.txt").write_text("[UNK]\na\n")
     with pytest.raises(ValueError, match="0 weights for 2 tokens"):
         weighed.load_assets(str(tmp_path))
+
+
+def test_weighted_counts_have_the_dtype_of_floats():
+    layer = layers.StringLookup(output_mode="tf_idf")
+    layer.adapt([["a"], ["b"], ["a"]])
+    assert layer([["a", "b"]]).dtype == "float32"

@@ -232,3 +232,34 @@ def test_convolutions_take_what_stands_around_and_shapes_of_weights_are_lists():
     layer = layers.Dense(2)
     layer.build((None, 3))
     assert [v.shape.as_list() for v in layer.weights] == [[3, 2], [2]] and layer.kernel.shape == (3, 2)
+
+
+def test_elements_of_data_sets_have_a_specification_and_endless_ones_a_number():
+    data = tf.data.Dataset.from_tensor_slices((np.zeros((4, 3), "float32"), ["a"] * 4)).batch(2)
+    numbers, words = data.element_spec
+    assert numbers.shape.as_list() == [2, 3] and numbers.dtype.name == "float32" and words.dtype == tf.string
+    assert repr(numbers) == "TensorSpec(shape=(2, 3), dtype=tf.float32, name=None)"
+    again = tf.data.Dataset.from_generator(lambda: iter(data), output_signature=data.element_spec)
+    assert next(iter(again))[0].shape == (2, 3)
+    assert data.repeat().cardinality() == tf.data.INFINITE_CARDINALITY
+    assert data.filter(lambda *_: True).cardinality() == tf.data.UNKNOWN_CARDINALITY
+
+
+def test_absolute_values_are_compiled_and_those_of_complex_numbers_computed(recwarn):
+    model = tf.keras.Sequential([layers.Input((2,)), layers.Dense(1)])
+    model.compile("sgd", loss=lambda y, p: tf.reduce_mean(tf.abs(y - p)))
+    model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0)
+    assert not [w for w in recwarn if "runs eagerly" in str(w.message)]
+    assert np.asarray(tf.abs(tf.complex([3.0], [4.0]))).tolist() == [5.0]
+
+
+def test_the_best_boxes_of_all_classes_together():
+    boxes = np.array([[0, 0, 1, 1], [0, 0, 0.9, 1], [0.5, 0.5, 2, 2], [0, 0, 0.1, 0.1]], "float32")[None, :, None]
+    scores = np.array([[[0.9, 0.1], [0.8, 0.7], [0.6, 0.2], [0.1, 0.3]]], "float32")
+    found = tf.image.combined_non_max_suppression(boxes, scores, 2, 5, iou_threshold=0.5, score_threshold=0.15)
+    assert found.valid_detections.numpy().tolist() == [4]
+    np.testing.assert_allclose(found.nmsed_scores[0], [0.9, 0.7, 0.6, 0.3, 0])
+    assert found.nmsed_classes.numpy().tolist() == [[0, 1, 0, 1, 0]]
+    assert found.nmsed_boxes[0, 2].numpy().tolist() == [0.5, 0.5, 1, 1]  # clipped
+    whole = tf.image.combined_non_max_suppression(boxes, scores, 1, 5, pad_per_class=True, clip_boxes=False)
+    assert whole.nmsed_boxes.shape == (1, 2, 4) and whole.valid_detections.numpy().tolist() == [2]

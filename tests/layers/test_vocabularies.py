@@ -162,3 +162,9 @@ def test_a_damaged_vocabulary_in_an_archive_names_the_file(tmp_path: Path) -> No
                 new.writestr(name, deep if name.endswith("vocabulary.json") else old.read(name))
         with pytest.raises(ValueError, match=r"bad\.keras: assets of layers/string_lookup: "):
             models.load_model(tmp_path / "bad.keras")
+
+
+def test_weighted_counts_have_the_dtype_of_floats():
+    layer = layers.StringLookup(output_mode="tf_idf")
+    layer.adapt([["a"], ["b"], ["a"]])
+    assert layer([["a", "b"]]).dtype == "float32"

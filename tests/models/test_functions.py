@@ -82,6 +82,31 @@ def test_a_model_of_functions_is_read_by_keras_and_from_it(name: str) -> None:
     same(nacre.models.model_from_json(theirs.to_json()), theirs, name)
 
 
+def activated(framework: Any) -> Any:
+    a, x = framework.activations, framework.Input((4,))
+    y = a.relu(x, negative_slope=0.1, max_value=0.8, threshold=0.3) + a.relu(x) + a.relu(x, max_value=6)
+    return framework.Model(x, a.softmax(a.gelu(a.leaky_relu(a.elu(y)), approximate=True)))
+
+
+def test_activations_of_the_tensors_of_a_model_are_read_again() -> None:
+    nacre.utils.clear_session()
+    first = activated(nacre)
+    assert [(type(o).__name__, o.name) for o in first.operations[1:3]] == [("ReLU", "re_lu"), ("ReLU", "re_lu_1")]
+    again = nacre.models.model_from_json(first.to_json())
+    same(first, again, "where")
+    assert json.loads(again.to_json())["config"]["layers"] == json.loads(first.to_json())["config"]["layers"]
+
+
+@pytest.mark.oracle
+@pytest.mark.filterwarnings("ignore")
+def test_activations_of_the_tensors_of_a_model_are_read_by_keras_and_from_it() -> None:
+    os.environ.setdefault("KERAS_BACKEND", "jax")
+    keras = pytest.importorskip("keras", reason="real Keras is not installed: pip install nacre[oracle]")
+    ours, theirs = activated(nacre), activated(keras)
+    same(keras.models.model_from_json(ours.to_json()), theirs, "where")
+    same(nacre.models.model_from_json(theirs.to_json()), theirs, "where")
+
+
 def test_axes_by_name_are_read_again() -> None:
     x = nacre.Input((4,))
     first = nacre.Model(x, nacre.ops.rearrange(x, "b (h w) -> b h w", h=2))

@@ -395,3 +395,50 @@ def test_a_built_sequential_model_takes_another_model_in_an_attribute():
     model = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
     model.teacher = keras.Sequential([keras.Input((4,)), layers.Dense(2)])
     assert model(np.ones((1, 4), "float32")).shape == (1, 3) and len(model.layers) == 1
+
+
+def test_a_summary_says_what_comes_out_of_each_layer_of_a_model_of_ones_own() -> None:
+    class Silent(layers.Layer):
+        def call(self, x: Any) -> Any:
+            return x * 2
+
+    class Two(Silent):
+        def compute_output_shape(self, input_shape: Any) -> Any:
+            return input_shape, input_shape
+
+    class Net(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            x = keras.Input((3,))
+            self.never_called = keras.Model(x, [layers.Dense(2)(x), layers.Dense(5)(x)])
+            self.parts = [Silent(), Two(), layers.Lambda(lambda x: x * 2), layers.Dropout(0.1)]
+            self.recurrent = layers.LSTM(4, return_state=True)
+
+        def call(self, x: Any) -> Any:
+            for part in self.parts:
+                part(x)
+            return self.recurrent(x[:, None])
+
+    model = Net()
+    assert not model.parts[2].built  # no function says before its first call what it is for
+    model(C.ROWS[:, :3])
+    texts: list[str] = []
+    model.summary(print_fn=texts.append, line_length=120)
+    cells = [[cell.strip() for cell in line.split("│")[1:3]] for line in texts[0].splitlines() if "│" in line]
+    assert cells == [
+        ["functional (Functional)", "((None, 2), (None, 5))"],
+        ["silent (Silent)", "?"],  # its class does not say it
+        ["two (Two)", "((5, 3), (5, 3))"],
+        ["lambda (Lambda)", "(5, 3)"],
+        ["dropout (Dropout)", "?"],
+        ["lstm (LSTM)", "((5, 4), (5, 4), (5, 4))"],
+    ]
+
+
+def test_the_output_of_a_chain_within_a_model_is_that_of_its_call() -> None:
+    x = keras.Input((3,))
+    chain = keras.Sequential([layers.Dense(4), layers.Dense(2)])
+    whole = keras.Model(x, layers.Dense(1)(chain(x)))
+    assert chain.input is x
+    inner = keras.Model(whole.input, chain.output)
+    np.testing.assert_array_equal(np.asarray(inner(C.ROWS[:, :3])), np.asarray(chain(C.ROWS[:, :3])))

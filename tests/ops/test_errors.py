@@ -129,3 +129,8 @@ def test_gaps_and_steps_beyond_every_image_leave_no_second_window() -> None:
     image = np.ones((1, 2, 4, 4), np.float32)
     assert ops.unfold(image, 2, dilation=2**63).shape == (1, 8, 0)
     assert ops.unfold(image, 2, stride=2**63).shape == (1, 8, 1)
+
+
+def test_data_in_the_place_of_a_shape_are_not_printed():
+    with pytest.raises(TypeError, match=r"ones: .*got an array of shape \(2, 300\)$"):
+        ops.ones(np.zeros((2, 300), "float32"))

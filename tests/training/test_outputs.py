@@ -162,3 +162,21 @@ def test_one_truth_for_several_outputs_is_for_the_models_own_loss():
     plain.compile("sgd", "mse", metrics=["mae", "mae"])
     with pytest.raises(ValueError, match="different structures"):
         plain.fit(np.ones((4, 3)), np.ones((4, 1)), verbose=0)
+
+
+def test_outputs_without_names_share_the_name_of_their_loss() -> None:
+    class Net(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.parts = [keras.layers.Dense(1, kernel_initializer=i) for i in ("ones", "zeros")]
+
+        def call(self, x):
+            return tuple(part(x) for part in self.parts)
+
+    model = Net()
+    model.compile("sgd", ["mse", "mse"])
+    x, y = np.arange(8.0).reshape(4, 2), (np.ones((4, 1)), np.full((4, 1), 3.0))
+    assert model.fit(x, y, verbose=0).history == {"loss": [65.0], "mse_loss": [9.0]}  # the last one is shown
+    assert model.metrics_names == ["loss", "mse_loss", "mse_loss"]
+    _, first, second = model.evaluate(x, y, verbose=0)
+    assert first == second == model.evaluate(x, y, verbose=0, return_dict=True)["mse_loss"]

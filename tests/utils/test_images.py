@@ -92,3 +92,37 @@ def test_pictures_that_a_table_names(tmp_path):
         make(table, y_col="kind", class_mode="binary", **same)
     with pytest.raises(TypeError, match="values must be strings"):
         make(table, y_col="v", **same)
+
+
+def test_generators_know_their_folder_and_write_what_they_make(tmp_path):
+    for name in ("cats", "dogs"):
+        (tmp_path / name).mkdir()
+        for i in range(3):
+            pictures.save_img(tmp_path / name / f"{i}.png", np.full((6, 5, 3), 40 * i, "uint8"))
+    (tmp_path / "out").mkdir()
+    make = pictures.ImageDataGenerator().flow_from_directory
+    flow = make(tmp_path, (4, 6), "grayscale", ["cats", "dogs"], "sparse", batch_size=4, shuffle=False,
+                save_to_dir=tmp_path / "out", save_prefix="seen", save_format="jpeg")  # fmt: skip
+    assert (flow.num_classes, flow.image_shape, flow.target_size, flow.class_mode) == (2, (4, 6, 1), (4, 6), "sparse")
+    assert flow.filenames[3] == "dogs/0.png" and flow.filepaths[3] == str(tmp_path / "dogs" / "0.png")
+    assert flow.labels.tolist() == [0, 0, 0, 1, 1, 1] and flow.class_indices == {"cats": 0, "dogs": 1}
+    first = next(flow)
+    assert first[0].shape == (4, 4, 6, 1) and flow.batch_index == 1
+    assert len(list((tmp_path / "out").glob("seen_*.jpeg"))) == 4
+    flow.reset()
+    assert (next(flow)[0] == first[0]).all()
+
+
+def test_a_picture_is_changed_as_told():
+    make, x = pictures.ImageDataGenerator(fill_mode="constant"), np.arange(12.0, dtype="float32").reshape(3, 4, 1)
+    assert (make.apply_transform(x, {}) == x).all()
+    assert (make.apply_transform(x, {"flip_horizontal": True, "flip_vertical": True}) == x[::-1, ::-1]).all()
+    assert make.apply_transform(x, {"ty": 1})[..., 0].tolist() == [*x[1:, :, 0].tolist(), [0, 0, 0, 0]]
+    assert make.apply_transform(x, {"tx": -1})[..., 0].tolist() == [[0, *row[:-1]] for row in x[..., 0].tolist()]
+    square = np.arange(9.0, dtype="float32").reshape(3, 3, 1)
+    np.testing.assert_allclose(make.apply_transform(square, {"theta": 90}), np.rot90(square), atol=1e-5)
+    assert make.apply_transform(x, {"brightness": 2.0, "channel_shift_intensity": 1.0}).max() == 22
+    drawn = pictures.ImageDataGenerator(rotation_range=30, height_shift_range=2, zoom_range=0.5, horizontal_flip=True)
+    told = drawn.get_random_transform((3, 4, 1), seed=1)
+    assert -30 < told["theta"] < 30 and -2 < told["ty"] < 2 and 0.5 < told["zx"] < 1.5 and told["brightness"] is None
+    assert (drawn.random_transform(x, seed=1) == drawn.apply_transform(x, told)).all()

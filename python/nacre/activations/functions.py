@@ -7,6 +7,8 @@ from typing import Any
 
 from nacre import ops
 from nacre.core import registry
+from nacre.core.tensor import KerasTensor
+from nacre.ops.base import public
 from nacre.ops.probabilities import softmax_of
 
 
@@ -15,6 +17,7 @@ def linear(x: Any) -> Any:
     return x
 
 
+@public
 def relu(x: Any, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Any:
     """`x` where it exceeds `threshold`, `negative_slope * (x - threshold)` below, and never more than `max_value`."""
     if not negative_slope and not threshold:
@@ -32,6 +35,9 @@ def relu(x: Any, negative_slope: float = 0.0, max_value: float | None = None, th
     return out if max_value is None else ops.minimum(out, max_value)
 
 
+relu.title = "ReLU"  # type: ignore[attr-defined]  # in graphs, where `ops.relu` is a `Relu`
+
+
 def leaky_relu(x: Any, negative_slope: float = 0.2) -> Any:
     """`max(x, 0) + negative_slope * min(x, 0)`."""
     return ops.leaky_relu(x, negative_slope=negative_slope)
@@ -44,7 +50,7 @@ def relu6(x: Any) -> Any:
 
 def softmax(x: Any, axis: Any = -1) -> Any:
     """`exp(x) / sum(exp(x))` along `axis`: rows that sum to one."""
-    return softmax_of(x, axis)
+    return ops.softmax(x, axis=axis) if isinstance(x, KerasTensor) else softmax_of(x, axis)
 
 
 def log_softmax(x: Any, axis: Any = -1) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import random
+from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -396,3 +397,41 @@ def non_max_suppression(
         common = np.maximum(np.minimum(high[best], high[waiting]) - np.maximum(low[best], low[waiting]), 0).prod(1)
         waiting = waiting[common <= iou_threshold * np.maximum(area[best] + area[waiting] - common, 1e-300)]
     return Tensor(np.array(kept, np.int32))
+
+
+CombinedNonMaxSuppression = namedtuple(
+    "CombinedNonMaxSuppression", "nmsed_boxes nmsed_scores nmsed_classes valid_detections"
+)
+
+
+def combined_non_max_suppression(
+    boxes: Any, scores: Any, max_output_size_per_class: Any, max_total_size: Any, iou_threshold: float = 0.5,
+    score_threshold: float = -np.inf, pad_per_class: bool = False, clip_boxes: bool = True, name: str | None = None,
+) -> CombinedNonMaxSuppression:  # fmt: skip
+    """The best boxes of each picture, those of each class chosen as by `non_max_suppression`, filled up with zeros.
+
+    Args:
+        boxes: (pictures, n, 1, 4), or a box for each class: (pictures, n, classes, 4). scores: (pictures, n, classes).
+        pad_per_class: to so many boxes of each class together, where these are fewer than `max_total_size`.
+        clip_boxes: to [0, 1].
+    """
+    boxes, scores = np.asarray(boxes, np.float32), np.asarray(scores, np.float32)
+    classes, each, size = scores.shape[2], int(max_output_size_per_class), int(max_total_size)
+    size = min(size, each * classes) if pad_per_class else size
+    shape = (len(boxes), size)
+    out = CombinedNonMaxSuppression(
+        np.zeros((*shape, 4), np.float32), np.zeros(shape, np.float32), np.zeros(shape, np.float32),
+        np.zeros(len(boxes), np.int32),
+    )  # fmt: skip
+    for i in range(len(boxes)):
+        found = []
+        for c in range(classes):
+            of_class = boxes[i, :, min(c, boxes.shape[2] - 1)]
+            kept = np.asarray(non_max_suppression(of_class, scores[i, :, c], each, iou_threshold, score_threshold))
+            found += [(scores[i, k, c], c, of_class[k]) for k in kept]
+        found = sorted(found, key=lambda f: -f[0])[:size]
+        out.valid_detections[i] = len(found)
+        for place, (score, c, box) in enumerate(found):
+            out.nmsed_boxes[i, place] = np.clip(box, 0, 1) if clip_boxes else box
+            out.nmsed_scores[i, place], out.nmsed_classes[i, place] = score, c
+    return CombinedNonMaxSuppression(*map(Tensor, out))

@@ -99,7 +99,9 @@ def of_complex(function: Callable[..., Any], other: Callable[..., Any]) -> Calla
     """`function` of complex numbers, as a tensor; `other` of all else."""
 
     def call(x: Any, *args: Any, **kwargs: Any) -> Any:
-        return Tensor(np.ascontiguousarray(function(x))) if np.iscomplexobj(x) else other(x, *args, **kwargs)
+        if isinstance(x, (np.ndarray, np.generic)) and np.iscomplexobj(x):
+            return Tensor(np.ascontiguousarray(function(x)))
+        return other(x, *args, **kwargs)
 
     return call
 

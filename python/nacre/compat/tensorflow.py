@@ -462,6 +462,8 @@ data = _machinery.module(
     experimental=_machinery.module("data.experimental"),
 )  # fmt: skip
 data.experimental.AUTOTUNE = _dataset.AUTOTUNE
+data.INFINITE_CARDINALITY = data.experimental.INFINITE_CARDINALITY = -1
+data.UNKNOWN_CARDINALITY = data.experimental.UNKNOWN_CARDINALITY = -2
 data.experimental.cardinality = _cardinality
 data.experimental.sample_from_datasets = _dataset.Dataset.sample_from_datasets
 data.experimental.choose_from_datasets = _dataset.Dataset.choose_from_datasets

@@ -12,6 +12,7 @@ from nacre import ops
 from nacre.core import tree as _tree
 from nacre.core.tensor import Symbol, Tensor
 from nacre.core.variable import Variable as _Variable
+from nacre.utils.dataset import Dataset as _Dataset
 
 
 class TensorShape(tuple):  # type: ignore[type-arg]
@@ -274,6 +275,18 @@ class TensorSpec:
 
     def __init__(self, shape: Any, dtype: Any = "float32", name: str | None = None) -> None:
         self.shape, self.dtype, self.name = TensorShape(shape), dtype, name
+
+    def __repr__(self) -> str:
+        return f"TensorSpec(shape={self.shape}, dtype=tf.{self.dtype}, name={self.name!r})"
+
+
+def _element_spec(self: Any) -> Any:
+    """Shapes and dtypes of the first element of a data set."""
+    return _tree.map_structure(lambda x: TensorSpec(x.shape, as_dtype(x.dtype)), _specs_of(self))
+
+
+_specs_of = _Dataset.element_spec.fget  # type: ignore[attr-defined]
+_Dataset.element_spec = property(_element_spec)  # type: ignore[method-assign, assignment]
 
 
 class Module:

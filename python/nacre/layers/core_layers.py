@@ -122,7 +122,6 @@ class Lambda(Layer):
             parameters = types.MappingProxyType({})
         self._takes_mask = "mask" in parameters
         self._takes_training = "training" in parameters
-        self._build_at_init()
 
     def call(self, inputs: Any, mask: Any = None, training: Any = None) -> Any:
         """What the function gives."""
@@ -137,12 +136,16 @@ class Lambda(Layer):
         """The given output shape, or what tracing the function finds."""
         shape = self._output_shape
         if shape is None:
-            return Layer.compute_output_spec(self, inputs, **({"mask": mask} if mask is not None else {}))
+            return self._traced_spec(inputs, **({"mask": mask} if mask is not None else {}))
         input_shape = tree.map_structure(lambda x: x.shape, inputs)
         if callable(shape):
             return self._specs(shape(input_shape))
         batch = tree.flatten(inputs)[0].shape[0]
         return self._specs(shape, batch)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The shape that comes out for one that goes in."""
+        return super().compute_output_shape(input_shape)
 
     def _specs(self, shape: Any, *batch: Any) -> Any:
         if is_shape(shape):

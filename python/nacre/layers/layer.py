@@ -367,11 +367,14 @@ class Layer(BuiltLayer):
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         """KerasTensors of the shape and dtype that `call` gives for these arguments."""
         if is_default(type(self).compute_output_shape):
-            args, kwargs = tree.map_structure(self._in_compute_dtype, (args, kwargs))
-            return operation.compute_output_spec(self.call, args, kwargs, self.name)
+            return self._traced_spec(*args, **kwargs)
         shapes = self._shapes_by_argument(plan_of(type(self)), args, kwargs)
         output = self.compute_output_shape(**self._shapes_for(self.compute_output_shape, shapes))
         return map_shapes(self._output_tensor, output if is_shape(output) else standardize_shapes(output))
+
+    def _traced_spec(self, *args: Any, **kwargs: Any) -> Any:
+        args, kwargs = tree.map_structure(self._in_compute_dtype, (args, kwargs))
+        return operation.compute_output_spec(self.call, args, kwargs, self.name)
 
     def _output_tensor(self, shape: Any) -> KerasTensor:
         return KerasTensor(shape, self.compute_dtype, name=naming.auto_name("keras_tensor"))

@@ -70,5 +70,5 @@ def encode_indices(indices: np.ndarray[Any, Any], mode: str, depth: int, weights
     if mode == "multi_hot":
         out = (out > 0).astype(np.int64)
     elif mode == "tf_idf":
-        out = out * weights
+        out = (out * weights).astype(weights.dtype)
     return out.reshape(*indices.shape[:-1], depth)

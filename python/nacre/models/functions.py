@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nacre import ops
+from nacre.activations import relu
 from nacre.core import tree
 from nacre.core.tensor import KerasTensor
 
@@ -66,6 +67,8 @@ _MADE_WITH = {"trapezoid": {"x"}}
 
 def keras_class(function: Callable[..., Any]) -> tuple[str, str]:
     """The module and the name of the class of Keras that stands for a function."""
+    if function is relu:
+        return "keras.src.activations.activations", "ReLU"
     name = function.__name__
     spaces = (s for s in ("image", "linalg", "nn") if name in getattr(ops, s).__all__)
     title = _TITLES.get(name) or "".join(part.capitalize() for part in name.split("_"))
@@ -75,6 +78,8 @@ def keras_class(function: Callable[..., Any]) -> tuple[str, str]:
 @functools.cache
 def function_of(title: str) -> Any:
     """The function that a class of Keras stands for, or None."""
+    if title == "ReLU":
+        return relu
     known = {_TITLES[name]: name for name in _TITLES}
     plain = known.get(title, title).replace("_", "").lower()
     for space in (ops, ops.image, ops.linalg, ops.nn):

@@ -140,7 +140,7 @@ def graph_from_config(config: dict[str, Any]) -> tuple[Any, Any]:
 
 def _operation_from_config(config: dict[str, Any]) -> Any:
     module = str(config.get("module") or "")
-    if ".ops" in module and module.split(".")[0] in ("keras", "nacre"):
+    if (".ops" in module or module.endswith(".activations.activations")) and module.split(".")[0] in ("keras", "nacre"):
         name = str(config["class_name"])
         function = function_of(name)
         if function is None:

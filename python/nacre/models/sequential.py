@@ -205,13 +205,13 @@ class Sequential(Model):
 
     @property
     def input(self) -> Any:
-        """The KerasTensor that goes in."""
-        return self._graph_or_error("input").input
+        """The KerasTensor that goes in: at its first call as a part of another model, where there was one."""
+        return super().input if self._inbound_nodes else self._graph_or_error("input").input
 
     @property
     def output(self) -> Any:
-        """The KerasTensor that comes out."""
-        return self._graph_or_error("output").output
+        """The KerasTensor that comes out: at its first call as a part of another model, where there was one."""
+        return super().output if self._inbound_nodes else self._graph_or_error("output").output
 
     @property
     def inputs(self) -> Any:

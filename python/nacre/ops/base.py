@@ -32,14 +32,14 @@ class OpCall(Operation):
     """
 
     def __new__(cls, function: Callable[..., Any], name: str | None = None) -> Any:
-        title = "".join(word.capitalize() for word in function.__name__.split("_"))
+        title = title_of(function)
         known = _titled.get(title)
         if known is None:
             known = _titled[title] = type(title, (OpCall,), {})
         return object.__new__(known)
 
     def __init__(self, function: Callable[..., Any], name: str | None = None) -> None:
-        super().__init__(name if name is not None else auto_name(function.__name__))
+        super().__init__(name if name is not None else auto_name(getattr(function, "title", function.__name__)))
         self.function = function
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
@@ -57,6 +57,11 @@ class OpCall(Operation):
 
 def _empty_call(function: Callable[..., Any]) -> Any:
     return OpCall.__new__(OpCall, function)
+
+
+def title_of(function: Callable[..., Any]) -> str:
+    """The name of the class of its calls in graphs: its own in capitals, unless it says another `title`."""
+    return getattr(function, "title", None) or "".join(word.capitalize() for word in function.__name__.split("_"))
 
 
 def public(function: F) -> F:

@@ -42,6 +42,10 @@ def as_shape(shape: Any, what: str) -> tuple[int, ...]:
     if isinstance(shape, (int, np.integer)) and not isinstance(shape, bool):
         return (int(shape),)
     if isinstance(shape, (Tensor, Variable, np.ndarray)):
+        if len(shape.shape) > 1:
+            raise TypeError(
+                f"{what}: expected a shape (an int or a sequence of ints), got an array of shape {shape.shape}"
+            )
         shape = np.asarray(shape).tolist()
         if isinstance(shape, int):
             return (shape,)

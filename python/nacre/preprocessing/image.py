@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -43,11 +44,17 @@ class _Flow(PyDataset):
     """Batches without end when asked by `next`, an epoch when asked by `fit`."""
 
     def __init__(
-        self, n: int, batch_size: int, shuffle: bool, seed: int | None, make: Callable[[Any, Any], Any]
+        self,
+        n: int,
+        batch_size: int,
+        shuffle: bool,
+        seed: int | None,
+        make: Callable[[Any, Any], Any],
+        save: tuple[Any, str, str] = (None, "", ""),
     ) -> None:
         super().__init__()
         self.n, self.samples, self.batch_size = n, n, batch_size
-        self._shuffle, self._make = shuffle, make
+        self._shuffle, self._make, self._save = shuffle, make, save
         self._rng = np.random.default_rng(np.random.randint(2**31) if seed is None else seed)
         self._next = 0
         self.on_epoch_end()
@@ -62,7 +69,14 @@ class _Flow(PyDataset):
     def __getitem__(self, index: int) -> Any:
         if not 0 <= index < len(self):
             raise IndexError(f"batch {index} of {len(self)}")
-        return self._make(self._order[index * self.batch_size : (index + 1) * self.batch_size], self._rng)
+        rows = self._order[index * self.batch_size : (index + 1) * self.batch_size]
+        batch = self._make(rows, self._rng)
+        folder, prefix, ending = self._save
+        if folder:  # to look at
+            for row, picture in zip(rows, batch[0] if isinstance(batch, tuple) else batch):
+                name = f"{prefix}_{row}_{np.random.randint(10_000_000)}.{ending}"
+                array_to_img(picture).save(os.path.join(folder, name))
+        return batch
 
     def __next__(self) -> Any:
         if self._next == len(self):
@@ -72,6 +86,25 @@ class _Flow(PyDataset):
         return self[self._next - 1]
 
     next = __next__
+
+    def reset(self) -> None:
+        """The first batch comes next."""
+        self._next = 0
+
+    batch_index = property(lambda self: self._next % len(self))
+
+
+class _FlowOfFiles(_Flow):
+    """Batches of pictures from files, and what is known of them."""
+
+    def __init__(
+        self, folder: Any, files: Any, names: list[str], classes: Any, mode: str | None, shape: Any, *batching: Any
+    ):
+        super().__init__(len(files), *batching)
+        self.directory, self.class_mode, self.image_shape, self.target_size = folder, mode, shape, tuple(shape[:2])
+        self.filepaths, self.filenames = [str(f) for f in files], [os.path.relpath(f, folder or "") for f in files]
+        self.class_indices, self.num_classes = {name: i for i, name in enumerate(names)}, len(names)
+        self.classes = self.labels = classes
 
 
 class ImageDataGenerator:
@@ -166,29 +199,51 @@ class ImageDataGenerator:
         """A picture (H, W, C), changed at random."""
         return self._change(np.asarray(x, dtype="float32"), np.random.default_rng(seed))
 
-    def _change(self, x: Any, rng: Any) -> Any:
-        h, w = x.shape[:2]
+    def get_random_transform(self, img_shape: Any, seed: int | None = None) -> dict[str, Any]:
+        """A change of a picture of that shape, drawn at random, as `apply_transform` takes it."""
+        return self._draw(img_shape, np.random.default_rng(seed))
 
+    def _draw(self, img_shape: Any, rng: Any) -> dict[str, Any]:
         def shift(limit: float, size: int) -> float:
             return float(rng.uniform(-limit, limit)) * (size if abs(limit) < 1 else 1)
 
-        angle = np.deg2rad(rng.uniform(-self.rotation_range, self.rotation_range))
-        shear = np.deg2rad(rng.uniform(-self.shear_range, self.shear_range))
-        down, right = shift(self.height_shift_range, h), shift(self.width_shift_range, w)
-        zoom_h, zoom_w = rng.uniform(*self.zoom_range, 2) if self.zoom_range != (1, 1) else (1.0, 1.0)
+        theta = float(rng.uniform(-self.rotation_range, self.rotation_range))
+        shear = float(rng.uniform(-self.shear_range, self.shear_range))
+        ty, tx = shift(self.height_shift_range, img_shape[0]), shift(self.width_shift_range, img_shape[1])
+        zx, zy = rng.uniform(*self.zoom_range, 2) if self.zoom_range != (1, 1) else (1.0, 1.0)
+        channels = (
+            rng.uniform(-self.channel_shift_range, self.channel_shift_range) if self.channel_shift_range else None
+        )
+        mirrored, upside_down = (
+            asked and bool(rng.random() < 0.5) for asked in (self.horizontal_flip, self.vertical_flip)
+        )
+        light = None if self.brightness_range is None else rng.uniform(*self.brightness_range)
+        return {
+            "theta": theta, "tx": tx, "ty": ty, "shear": shear, "zx": zx, "zy": zy, "flip_horizontal": mirrored,
+            "flip_vertical": upside_down, "channel_shift_intensity": channels, "brightness": light,
+        }  # fmt: skip
+
+    def apply_transform(self, x: Any, transform_parameters: dict[str, Any]) -> Any:
+        """A picture (H, W, C), turned by "theta" degrees, read "tx" columns and "ty" rows further on, sheared by
+        "shear" degrees, zoomed by "zx" and "zy"; then "channel_shift_intensity", "flip_horizontal", "flip_vertical" and
+        "brightness". What is not named stays."""
+        get, x = transform_parameters.get, np.asarray(x)
+        angle, shear = np.deg2rad(get("theta", 0)), np.deg2rad(get("shear", 0))
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        matrix = turn @ np.array([[1, -np.sin(shear)], [0, np.cos(shear)]]) @ np.diag([zoom_h, zoom_w])
-        if not np.allclose(matrix, np.eye(2)) or down or right:
-            x = _affine(x, matrix, (down, right), self.fill_mode, self.cval)
-        if self.channel_shift_range:
-            x = np.clip(x + rng.uniform(-self.channel_shift_range, self.channel_shift_range), x.min(), x.max())
-        if self.horizontal_flip and rng.random() < 0.5:
+        matrix = turn @ np.array([[1, -np.sin(shear)], [0, np.cos(shear)]]) @ np.diag([get("zx", 1), get("zy", 1)])
+        moved = turn @ np.array([get("tx", 0), get("ty", 0)])
+        if not np.allclose(matrix, np.eye(2)) or moved.any():  # of (x, y), where pictures have rows first
+            x = _affine(x, matrix[::-1, ::-1], moved[::-1], self.fill_mode, self.cval)
+        if get("channel_shift_intensity") is not None:
+            x = np.clip(x + get("channel_shift_intensity"), x.min(), x.max())
+        if get("flip_horizontal"):
             x = x[:, ::-1]
-        if self.vertical_flip and rng.random() < 0.5:
+        if get("flip_vertical"):
             x = x[::-1]
-        if self.brightness_range is not None:
-            x = np.clip(x * rng.uniform(*self.brightness_range), 0, 255)
-        return x
+        return x if get("brightness") is None else np.clip(x * get("brightness"), 0, 255)
+
+    def _change(self, x: Any, rng: Any) -> Any:
+        return self.apply_transform(x, self._draw(x.shape, rng))
 
     def _part(self, n: int, subset: str | None) -> Any:
         cut = int(n * self._validation_split)
@@ -204,10 +259,14 @@ class ImageDataGenerator:
         shuffle: bool = True,
         sample_weight: Any = None,
         seed: int | None = None,
+        save_to_dir: Any = None,
+        save_prefix: str = "",
+        save_format: str = "png",
+        ignore_class_split: bool = False,
         subset: str | None = None,
-        **kwargs: Any,
     ) -> _Flow:
-        """Batches of changed pictures from an array (N, H, W, C), with labels and weights where given."""
+        """Batches of changed pictures from an array (N, H, W, C), with labels and weights where given; each is written
+        to the folder `save_to_dir` as well, where given."""
         x = np.asarray(x)
         if x.ndim != 4:
             raise ValueError(f"flow: expected pictures of shape (N, H, W, C), got {x.shape}")
@@ -219,7 +278,7 @@ class ImageDataGenerator:
             batch = np.stack([self.standardize(self._change(pictures[i].astype("float32"), rng)) for i in rows])
             return (batch, *(a[rows] for a in others)) if others else batch
 
-        return _Flow(len(chosen), batch_size, shuffle, seed, make)
+        return _Flow(len(chosen), batch_size, shuffle, seed, make, (save_to_dir, save_prefix, save_format))
 
     def flow_from_directory(
         self,
@@ -231,9 +290,13 @@ class ImageDataGenerator:
         batch_size: int = 32,
         shuffle: bool = True,
         seed: int | None = None,
+        save_to_dir: Any = None,
+        save_prefix: str = "",
+        save_format: str = "png",
+        follow_links: bool = False,
         subset: str | None = None,
         interpolation: str = "nearest",
-        **kwargs: Any,
+        keep_aspect_ratio: bool = False,
     ) -> _Flow:
         """Batches of changed pictures from a folder with one sub-folder per class."""
         if class_mode not in ("categorical", "binary", "sparse", "input", None):
@@ -250,10 +313,10 @@ class ImageDataGenerator:
         numbers = np.array(labels, dtype=int)
         hot = to_categorical(numbers, len(names)).astype("float32") if class_mode == "categorical" else None
         targets = {"categorical": hot, None: None, "input": "input"}.get(class_mode, numbers.astype("float32"))
-        flow = self._of_files(files, targets, None, target_size, color_mode, interpolation, batch_size, shuffle, seed)
-        flow.class_indices = {name: i for i, name in enumerate(names)}  # type: ignore[attr-defined]
-        flow.classes, flow.filenames = numbers, [str(f.relative_to(root)) for f in files]  # type: ignore[attr-defined]
-        return flow
+        return self._of_files(
+            directory, files, targets, None, names, numbers, class_mode, target_size, color_mode, interpolation,
+            keep_aspect_ratio, batch_size, shuffle, seed, (save_to_dir, save_prefix, save_format),
+        )  # fmt: skip
 
     def flow_from_dataframe(
         self,
@@ -275,7 +338,7 @@ class ImageDataGenerator:
         subset: str | None = None,
         interpolation: str = "nearest",
         validate_filenames: bool = True,
-        **kwargs: Any,
+        keep_aspect_ratio: bool = False,
     ) -> _Flow:
         """Batches of changed pictures whose files a table names in column `x_col`, with what its other columns say.
 
@@ -332,24 +395,22 @@ class ImageDataGenerator:
         of = f" belonging to {len(names)} classes." if names else "."
         print(f"Found {len(kept)} {'' if validate_filenames else 'non-'}validated image filenames{of}")
         weights = column(weight_col) if weight_col else None
-        chosen = [files[i] for i in kept]
-        flow = self._of_files(
-            chosen, targets, weights, target_size, color_mode, interpolation, batch_size, shuffle, seed
-        )
-        flow.class_indices = {name: i for i, name in enumerate(names)}  # type: ignore[attr-defined]
-        flow.classes = [n[0] if len(n) == 1 else n for n in numbers]  # type: ignore[attr-defined]
-        flow.filenames = dataframe[x_col].iloc[kept].tolist()  # type: ignore[attr-defined]
-        flow.filepaths, flow.labels = [str(f) for f in chosen], targets if not names else flow.classes  # type: ignore[attr-defined]
-        return flow
+        classes_of = [n[0] if len(n) == 1 else n for n in numbers] if names else targets
+        return self._of_files(
+            directory, [files[i] for i in kept], targets, weights, names, classes_of, class_mode, target_size,
+            color_mode, interpolation, keep_aspect_ratio, batch_size, shuffle, seed,
+            (save_to_dir, save_prefix, save_format),
+        )  # fmt: skip
 
     def _of_files(
-        self, files: Any, targets: Any, weights: Any, size: Any, color_mode: str, interpolation: str, batch_size: int,
-        shuffle: bool, seed: int | None,
+        self, folder: Any, files: Any, targets: Any, weights: Any, names: list[str], classes: Any, mode: str | None,
+        size: Any, color_mode: str, interpolation: str, keep: bool, batch_size: int, shuffle: bool, seed: int | None,
+        save: tuple[Any, str, str],
     ) -> _Flow:  # fmt: skip
         """Batches of these files with their targets: an array, a list of such, "input" for the pictures, or None."""
 
         def make(rows: Any, rng: Any) -> Any:
-            loaded = (img_to_array(load_img(files[i], color_mode, size, interpolation)) for i in rows)
+            loaded = (img_to_array(load_img(files[i], color_mode, size, interpolation, keep)) for i in rows)
             batch = np.stack([self.standardize(self._change(p, rng)) for p in loaded])
             if targets is None:
                 return batch
@@ -359,15 +420,16 @@ class ImageDataGenerator:
                 y = batch.copy() if isinstance(targets, str) else targets[rows]
             return (batch, y) if weights is None else (batch, y, weights[rows])
 
-        return _Flow(len(files), batch_size, shuffle, seed, make)
+        shape = (*size, {"grayscale": 1, "rgba": 4}.get(color_mode, 3))
+        return _FlowOfFiles(folder, files, names, classes, mode, shape, batch_size, shuffle, seed, make, save)
 
 
-def _affine(x: Any, matrix: Any, shift: tuple[float, float], fill: str, cval: float) -> Any:
+def _affine(x: Any, matrix: Any, shift: Any, fill: str, cval: float) -> Any:
     """The picture whose value at p is that of `x` at matrix (p - centre) + centre + shift, interpolated bilinearly."""
     h, w = x.shape[:2]
     centre = np.array([(h - 1) / 2, (w - 1) / 2])
     grid = np.stack(np.meshgrid(np.arange(h), np.arange(w), indexing="ij"), axis=-1) - centre
-    at = grid @ matrix.T + centre + np.array(shift)
+    at = grid @ matrix.T + centre + shift
     low = np.floor(at).astype(int)
     share = (at - low).astype("float32")
     out = np.zeros_like(x)

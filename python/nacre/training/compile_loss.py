@@ -153,13 +153,8 @@ class CompileLoss:
             loss = tree.map_structure(lambda _: loss, y_pred)
         found: list[_Output] = []
         _bind(loss, y_true, y_pred, names, (), found)
-        if len(found) > 1:
-            taken: dict[str, int] = {}
-            for i, output in enumerate(found):
-                count = taken.get(output.name, 0)
-                taken[output.name] = count + 1
-                label = f"{output.name}_{count}_loss" if count else f"{output.name}_loss"
-                found[i] = output._replace(tracker=Mean(name=label))
+        if len(found) > 1:  # outputs without names have the same one: the last is what logs show
+            found = [output._replace(tracker=Mean(name=f"{output.name}_loss")) for output in found]
         self._outputs = found
         self._structure = tree.map_structure(lambda _: None, y_pred)
         self.built = True

@@ -168,38 +168,32 @@ def _parameters(layer: Any) -> str:
 
 
 def _output_shape(layer: Any) -> str:
+    """The shapes of what comes out, in their structure; "?" where the layer has met no data or its class says none."""
     nodes = getattr(layer, "_inbound_nodes", None)
     if nodes:
-        shapes = [tuple(t.shape) for t in nodes[-1].outputs if hasattr(t, "shape")]
-        return _shapes(shapes)
-    known = getattr(layer, "_build_shapes_dict", None)
-    if not known:
-        return "?"
+        return _shapes([tuple(t.shape) for t in nodes[-1].outputs if hasattr(t, "shape")])
     try:
-        shape = layer.compute_output_shape(**known)
+        said = getattr(layer, "output_shape", None)  # as functional models say it
+        if said is not None:
+            return _shapes(tuple(said))
+        known = getattr(layer, "_build_shapes_dict", None)
+        if not known or getattr(layer.compute_output_shape, "_nacre_default", False):
+            return "?"
+        return _shapes(layer.compute_output_shape(**known))
     except Exception:  # what a user's class does with shapes is not ours to judge; the cell says that it is not known
         return "?"
-    if _is_shape(shape):
-        return _shapes([tuple(shape)])
-    return _shapes([tuple(s) for s in _flat_shapes(shape)])
 
 
-def _is_shape(value: Any) -> bool:
-    return isinstance(value, (tuple, list)) and all(d is None or isinstance(d, (int, np.integer)) for d in value)
-
-
-def _flat_shapes(value: Any) -> list[Any]:
-    if _is_shape(value):
-        return [value]
-    items = value.values() if isinstance(value, dict) else value
-    return [shape for item in items for shape in _flat_shapes(item)]
-
-
-def _shapes(shapes: list[tuple[Any, ...]]) -> str:
-    texts = [f"({', '.join(_number(d) for d in shape)})" for shape in shapes]
+def _shapes(shape: Any) -> str:
+    """`shape`, or a structure of shapes; the only one of a structure comes alone."""
+    if isinstance(shape, (tuple, list)) and all(d is None or isinstance(d, (int, np.integer)) for d in shape):
+        return f"({', '.join(_number(d) for d in shape)})"
+    texts = [_shapes(s) for s in (shape.values() if isinstance(shape, dict) else shape)]
     if len(texts) == 1:
         return texts[0]
-    return f"[{', '.join(texts)}]" if texts else "?"
+    if isinstance(shape, dict):
+        return "{" + ", ".join(f"{name}: {text}" for name, text in zip(shape, texts)) + "}"
+    return f"({', '.join(texts)})" if isinstance(shape, tuple) else f"[{', '.join(texts)}]"
 
 
 def _connections(layer: Any, nodes: set[int]) -> str:

@@ -83,9 +83,7 @@ NACRE_INLINE Vec compute(Vec a, Vec b) {
 struct Sweep {
   const float* in[kArrays];
   float* out[kResults];
-  float number[kNumbers], decay, before[2];
-  bool decays;
-  i64 change;
+  float number[kNumbers];
 };
 
 template <const Line* lines, int count, int i = 0>
@@ -105,47 +103,30 @@ constexpr bool mentions(int symbol) {
 }
 
 template <const Line* lines, int count, int i = 0>
-NACRE_INLINE void load_arrays(Vec (&value)[kSymbols], const Sweep& s, i64 at, i64 n) {
+NACRE_INLINE void load_arrays(Vec (&value)[kSymbols], const Sweep& s, i64 at) {
   if constexpr (i < kArrays) {
-    if constexpr (mentions<lines, count>(i)) value[i] = load(s.in[i] + at, n);
-    load_arrays<lines, count, i + 1>(value, s, at, n);
+    if constexpr (mentions<lines, count>(i)) value[i] = load(s.in[i] + at);
+    load_arrays<lines, count, i + 1>(value, s, at);
   }
 }
 
 template <const Line* lines, int count, int i = 0>
-NACRE_INLINE void store_results(const Vec (&value)[kSymbols], const Sweep& s, i64 at, i64 n) {
+NACRE_INLINE void store_results(const Vec (&value)[kSymbols], const Sweep& s, i64 at) {
   if constexpr (i < kResults) {
-    if constexpr (mentions<lines, count>(kNewW + i)) store(s.out[i] + at, value[kNewW + i], n);
-    store_results<lines, count, i + 1>(value, s, at, n);
+    if constexpr (mentions<lines, count>(kNewW + i)) store(s.out[i] + at, value[kNewW + i]);
+    store_results<lines, count, i + 1>(value, s, at);
   }
 }
 
-// `s` is a copy, which no store can change. Whole vectors of what has nothing in front of the rule go through a loop of
-// their own.
+// Whole vectors. `s` is a copy, which no store can change.
 template <const Line* lines, int count>
 void sweep(const Sweep s, i64 n) {
   Vec value[kSymbols];
   for (int i = 0; i < kNumbers; ++i) value[kArrays + i] = set1(s.number[i]);
-  const bool sums = s.in[kA] && !mentions<lines, count>(kA);
-  i64 at = 0;
-  if (!sums && s.change == 0 && !s.decays) {
-    for (; at + kLanes <= n; at += kLanes) {
-      load_arrays<lines, count>(value, s, at, kLanes);
-      each_line<lines, count>(value);
-      store_results<lines, count>(value, s, at, kLanes);
-    }
-  }
-  const Vec decay = set1(s.decay), first = set1(s.before[0]), second = set1(s.before[1]);
-  for (; at < n; at += kLanes) {
-    const i64 m = min_of(n - at, kLanes);
-    load_arrays<lines, count>(value, s, at, m);
-    if (sums) value[kG] = value[kG] + load(s.in[kA] + at, m);
-    if (s.change == 1) value[kG] = value[kG] * first;
-    if (s.change == 2) value[kG] = value[kG] / first;
-    if (s.change == 3) value[kG] = min_nan(max_nan(value[kG], first), second);
-    if (s.decays) value[kW] = value[kW] - value[kW] * decay;
+  for (i64 at = 0; at < n; at += kLanes) {
+    load_arrays<lines, count>(value, s, at);
     each_line<lines, count>(value);
-    store_results<lines, count>(value, s, at, m);
+    store_results<lines, count>(value, s, at);
   }
 }
 
@@ -306,20 +287,50 @@ UpdateMatch match_update(const MapCode& c, const float* const* x, float* const* 
 }
 
 void run_update(const UpdateMatch& u, const MapCode& c, i64 n, const float* const* x, float* const* y) {
-  Sweep s;
+  constexpr i64 kBlock = 1024;
+  const Known& rule = kRules[u.rule];
   const auto number = [&](i64 r) { return r < 0 ? 0.0f : number_in(c, x, r); };
-  for (int i = 0; i < kArrays; ++i) s.in[i] = u.array[i] < 0 ? nullptr : x[u.array[i]];
+  const float decay = number(u.decay), first = number(u.before[0]), second = number(u.before[1]);
+  const bool sums = u.array[kA] >= 0 && rule.lines != kSum, changes = sums || u.change != 0, decays = u.decay >= 0;
+  const i64 block = changes || decays ? kBlock : max_of(n, 1);
+  float g[kBlock], w[kBlock];
+  Sweep s{};
   for (int i = 0; i < kNumbers; ++i) s.number[i] = number(u.number[i]);
-  for (int i = 0; i < kResults; ++i) s.out[i] = u.output[i] < 0 ? nullptr : y[u.output[i]];
-  for (int i = 0; i < 2; ++i) s.before[i] = number(u.before[i]);
-  s.decays = u.decay >= 0;
-  s.decay = number(u.decay);
-  s.change = u.change;
-  kRules[u.rule].sweep(s, n);
+  for (i64 at = 0; at < n; at += block) {
+    const i64 m = min_of(n - at, block), whole = m - m % kLanes;
+    for (int i = 0; i < kArrays; ++i) s.in[i] = u.array[i] < 0 ? nullptr : x[u.array[i]] + at;
+    for (int i = 0; i < kResults; ++i) s.out[i] = u.output[i] < 0 ? nullptr : y[u.output[i]] + at;
+    // what stands in front of the rule
+    for (i64 i = 0; i < m && changes; i += kLanes) {
+      Vec v = load(s.in[kG] + i, m - i);
+      if (sums) v = v + load(s.in[kA] + i, m - i);
+      if (u.change == 1) v = v * set1(first);
+      if (u.change == 2) v = v / set1(first);
+      if (u.change == 3) v = min_nan(max_nan(v, set1(first)), set1(second));
+      store(g + i, v);
+    }
+    for (i64 i = 0; i < m && decays; i += kLanes) {
+      const Vec v = load(s.in[kW] + i, m - i);
+      store(w + i, v - v * set1(decay));
+    }
+    if (changes) s.in[kG] = g;
+    if (decays) s.in[kW] = w;
+    rule.sweep(s, whole);
+    if (whole == m) continue;
+    float rest[kArrays + kResults][kLanes] = {};  // less than a vector
+    Sweep last = s;
+    for (int i = 0; i < kArrays; ++i) {
+      if (s.in[i]) store(rest[i], load(s.in[i] + whole, m - whole));
+      last.in[i] = rest[i];
+    }
+    for (int i = 0; i < kResults; ++i) last.out[i] = rest[kArrays + i];
+    rule.sweep(last, kLanes);
+    for (int i = 0; i < kResults; ++i)
+      if (s.out[i]) store(s.out[i] + whole, load(last.out[i]), m - whole);
+  }
   for (i64 o = 0; o < c.outputs; ++o) {
     if (u.filled[o] < 0) continue;
-    const Vec v = set1(number(u.filled[o]));
-    for (i64 i = 0; i < n; i += kLanes) store(y[o] + i, v, min_of(n - i, kLanes));
+    for (i64 i = 0; i < n; i += kLanes) store(y[o] + i, set1(number(u.filled[o])), min_of(n - i, kLanes));
   }
 }
 

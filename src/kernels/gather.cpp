@@ -2,13 +2,15 @@
 
 #include "kernels/copy_run.h"
 #include "kernels/reduce_ops.h"
+#include "simd/simd.h"
 
 namespace nacre {
 namespace NACRE_ISA {
 namespace {
 
-constexpr i64 kUnit = 16384;    // elements in a unit
-constexpr i64 kMostUnits = 64;  // of a scatter: each looks at every index
+constexpr i64 kUnit = 16384;        // elements in a unit
+constexpr i64 kMostUnits = 64;      // of a scatter: each looks at every index
+constexpr i64 kTogether = 1 << 18;  // elements that stay in L2 between their start and what is added
 
 bool is_index(i64 dtype) { return dtype == static_cast<i64>(DType::i32) || dtype == static_cast<i64>(DType::i64); }
 
@@ -97,6 +99,10 @@ template <class T>
 NACRE_ALWAYS void add_run(T* y, const T* x, i64 n) {
   if constexpr (sizeof(T) == 1 && !ops::IsReal<T>::value) {
     for (i64 i = 0; i < n; ++i) y[i] = static_cast<T>(y[i] + x[i]);
+  } else if constexpr (sizeof(T) == 4 && ops::IsReal<T>::value) {  // rows are short: no loop in front and behind
+    if (n == 1) *y += *x;
+    else
+      for (i64 i = 0; i < n; i += kLanes) store(y + i, load(y + i, n - i) + load(x + i, n - i), n - i);
   } else {
     NACRE_INDEPENDENT
     for (i64 i = 0; i < n; ++i) y[i] = ops::plus(y[i], x[i]);
@@ -151,14 +157,22 @@ NACRE_ALWAYS void each_hit(const X* indices, i64 n, i64 R, Run run, F f) {
 template <class T, class X>
 void scatter_rows(const ScatterShape& s, Slice units, const T* x, const X* indices, const T* updates, T* y) {
   const Ranges c = ranges_of(s.R, s.I);
-  for (i64 u = units.begin; u < units.end; ++u) {
-    const i64 o = u / c.per_o;
-    const Run run = run_of(u % c.per_o, c.rows, s.R);
+  const i64 together = max_of(1, kTogether / max_of(c.rows * s.I, 1));  // so many units look at the indices at once
+  for (i64 u = units.begin; u < units.end;) {
+    const i64 o = u / c.per_o, last = min_of(min_of(units.end, u + together), (o + 1) * c.per_o);
+    const Run run{(u - o * c.per_o) * c.rows, min_of((last - o * c.per_o) * c.rows, s.R)};
+    u = last;
     T* y_o = y + o * s.R * s.I;
     start_run(y_o + run.begin * s.I, s.base ? x + (o * s.R + run.begin) * s.I : x, (run.end - run.begin) * s.I, s.base);
     const T* updates_o = updates + o * s.n * s.I;
-    each_hit(indices, s.n, s.R, run,
-             [&](i64 j, i64 r) __attribute__((always_inline)) { add_run(y_o + r * s.I, updates_o + j * s.I, s.I); });
+    const auto add = [&](i64 j, i64 r)
+                         __attribute__((always_inline)) { add_run(y_o + r * s.I, updates_o + j * s.I, s.I); };
+    if (run.end - run.begin < s.R) {
+      each_hit(indices, s.n, s.R, run, add);
+    } else {
+      for (i64 j = 0; j < s.n; ++j)
+        if (const i64 r = wrapped(indices[j], s.R); r >= 0) add(j, r);
+    }
   }
 }
 

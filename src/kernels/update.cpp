@@ -39,11 +39,11 @@ constexpr Line kAdam[] = {MOMENTS, TWO(mul, kT0, kNewM, kRate), BY_ROOT(kNewV), 
 constexpr Line kAmsgrad[] = {MOMENTS, TWO(max, kNewU, kU, kNewV), TWO(mul, kT0, kNewM, kRate), BY_ROOT(kNewU),
                              TWO(sub, kNewW, kW, kT0)};
 constexpr Line kNadam[] = {
-    MOMENTS,      TWO(div, kT1, kNewV, kC3), TWO(mul, kT0, kNewM, kC4), TWO(mul, kT2, kG, kC5), TWO(add, kT0, kT0, kT2),
+    MOMENTS,      TWO(mul, kT1, kNewV, kC3), TWO(mul, kT0, kNewM, kC4), TWO(mul, kT2, kG, kC5), TWO(add, kT0, kT0, kT2),
     BY_ROOT(kT1), TWO(sub, kNewW, kW, kT0)};
 constexpr Line kLamb[] = {MOMENTS,
-                          TWO(div, kT0, kNewM, kC3),
-                          TWO(div, kT1, kNewV, kC4),
+                          TWO(mul, kT0, kNewM, kC3),
+                          TWO(mul, kT1, kNewV, kC4),
                           ONE(sqrt, kT1, kT1),
                           TWO(add, kT1, kT1, kEpsilon),
                           TWO(div, kNewW, kT0, kT1)};
@@ -220,7 +220,21 @@ struct Matcher {
     at += 2;
     return true;
   }
-  // what is done to the gradient: a sum with another array, then one change by numbers
+  // the gradient of a penalty, added to g
+  bool penalizes() {
+    if (at + 3 > p.length || u.penalty[1] >= 0 || u.change != 0) return false;
+    const i64 *first = p.code[at], *second = p.code[at + 1], *sum = p.code[at + 2];
+    const bool squares = is(first, Code::mul) && is_number(c, first[3]);
+    if (!(squares || is(first, Code::sign)) || !is(second, Code::mul) || !is(sum, Code::add)) return false;
+    if (second[3] != first[1] || sum[2] != second[1] || !is_number(c, second[2])) return false;
+    if (!reads(kW, first[2]) || !reads(kG, sum[3])) return false;
+    u.penalty[0] = squares ? first[3] : -1;
+    u.penalty[1] = second[2];
+    reg[kG] = sum[1];
+    at += 3;
+    return true;
+  }
+  // what else is done to the gradient: a sum with another array, then one change by numbers
   bool changes() {
     const i64* w = p.code[at];
     if (u.change != 0) return false;
@@ -228,8 +242,9 @@ struct Matcher {
       if (!reads(kG, w[2]) || !reads(kA, w[3])) return false;
     } else {
       u.change = is(w, Code::mul) ? 1 : is(w, Code::div) ? 2 : is(w, Code::clip) ? 3 : 0;
-      if (u.change == 0 || !reads(kG, w[2]) || !is_number(c, w[3])) return false;
-      u.before[0] = u.before[1] = w[3];
+      const bool turned = u.change == 1 && is_number(c, w[2]);  // number times array
+      if (u.change == 0 || !reads(kG, w[2 + turned]) || !is_number(c, w[3 - turned])) return false;
+      u.before[0] = u.before[1] = w[3 - turned];
       if (u.change == 3 && !is_number(c, u.before[1] = w[4])) return false;
     }
     reg[kG] = w[1];
@@ -241,7 +256,7 @@ struct Matcher {
     for (i64& r : reg) r = -1;
     at = 0;
     while (at < p.length - k.count)
-      if (!decays() && !changes()) return false;
+      if (!penalizes() && !decays() && !changes()) return false;
     if (at != p.length - k.count) return false;
     for (int i = 0; i < k.count; ++i, ++at) {
       const i64* w = p.code[at];
@@ -278,7 +293,7 @@ UpdateMatch match_update(const MapCode& c, const float* const* x, float* const* 
   Matcher m{c, p, x, y, u, {}};
   for (int rule = 0; rule < static_cast<int>(sizeof(kRules) / sizeof(Known)); ++rule) {
     const i64 more = p.length - kRules[rule].count;
-    if (more < 0 || more > 4 || (p.length == 1 && !p.chose) || !m.all(kRules[rule])) continue;
+    if (more < 0 || more > 7 || (p.length == 1 && !p.chose) || !m.all(kRules[rule])) continue;
     u.rule = rule;
     u.found = true;
     return u;
@@ -291,7 +306,9 @@ void run_update(const UpdateMatch& u, const MapCode& c, i64 n, const float* cons
   const Known& rule = kRules[u.rule];
   const auto number = [&](i64 r) { return r < 0 ? 0.0f : number_in(c, x, r); };
   const float decay = number(u.decay), first = number(u.before[0]), second = number(u.before[1]);
-  const bool sums = u.array[kA] >= 0 && rule.lines != kSum, changes = sums || u.change != 0, decays = u.decay >= 0;
+  const float pull = number(u.penalty[0]), penalty = number(u.penalty[1]);
+  const bool squares = u.penalty[0] >= 0, penalizes = u.penalty[1] >= 0, decays = u.decay >= 0;
+  const bool sums = u.array[kA] >= 0 && rule.lines != kSum, changes = sums || penalizes || u.change != 0;
   const i64 block = changes || decays ? kBlock : max_of(n, 1);
   float g[kBlock], w[kBlock];
   Sweep s{};
@@ -303,6 +320,10 @@ void run_update(const UpdateMatch& u, const MapCode& c, i64 n, const float* cons
     // what stands in front of the rule
     for (i64 i = 0; i < m && changes; i += kLanes) {
       Vec v = load(s.in[kG] + i, m - i);
+      if (penalizes) {
+        const Vec weights = load(s.in[kW] + i, m - i);
+        v = set1(penalty) * (squares ? weights * set1(pull) : compute<Code::sign>(weights, weights)) + v;
+      }
       if (sums) v = v + load(s.in[kA] + i, m - i);
       if (u.change == 1) v = v * set1(first);
       if (u.change == 2) v = v / set1(first);
@@ -336,7 +357,8 @@ void run_update(const UpdateMatch& u, const MapCode& c, i64 n, const float* cons
 
 bool tile_update(const UpdateMatch& u, const MapCode& c, const float* const* x, float* const* y, Update* to) {
   static_assert(kRules[3].lines == kAdam);
-  if (!u.found || u.rule > 3 || u.change != 0 || u.array[kA] >= 0 || u.array[kG] != 0) return false;
+  if (!u.found || u.rule > 3 || u.change != 0 || u.penalty[1] >= 0 || u.array[kA] >= 0 || u.array[kG] != 0)
+    return false;
   if (!to) return true;
   const auto number = [&](int symbol) {
     const i64 r = u.number[symbol - kArrays];

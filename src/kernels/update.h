@@ -2,8 +2,8 @@
 // and the loop that keeps everything in registers, where the bytecode takes a pass through L1 for each operation. The
 // bytecode must be that list, in order, whatever the registers; then both ways give the same bits.
 //
-// In front of a rule may stand what is done to the gradient (g + a, then one of g * c, g / c and clip(g, c, c)) and a decay
-// of the weights (w - w * c). A `select` by one number is decided before, so what is not chosen costs nothing.
+// In front of a rule may stand what is done to the gradient (c * (w * c) + g or c * sign(w) + g, as penalties of weights
+// give; g + a; then one of g * c, g / c and clip(g, c, c)) and a decay of the weights (w - w * c). A `select` by one number is decided before, so what is not chosen costs nothing.
 #pragma once
 #include "base/types.h"
 #include "kernels/gemm_update.h"
@@ -24,9 +24,9 @@ struct UpdateMatch {
   bool found = false;
   int rule = 0;
   i64 array[6] = {-1, -1, -1, -1, -1, -1}, number[7], output[4];
-  i64 decay = -1;
-  i64 change = 0, before[2] = {-1, -1};  // what is done to g (0 nothing, 1 *, 2 /, 3 clip), and by which numbers
-  i64 filled[4];                         // the number that an output is filled with
+  i64 decay = -1, penalty[2] = {-1, -1};  // with its second number alone, the penalty is that of the sign
+  i64 change = 0, before[2] = {-1, -1};   // what is done to g (0 nothing, 1 *, 2 /, 3 clip), and by which numbers
+  i64 filled[4];                          // the number that an output is filled with
 };
 
 // x[r]: input r, or the number; y[o]: output o. Without them choices are not decided, and no rule matches that has some.

@@ -115,7 +115,7 @@ def check(fields, given, want):
 
 
 # the directions of Lamb have no weights that could decay, and eight inputs are the most
-CASES = [(r, f) for r, f in itertools.product(RULES, FRONTS) 
+CASES = [(r, f) for r, f in itertools.product(RULES, FRONTS)
          if r + f not in ("lambdecay", "lamball", "amsgradall", "lambsquares", "lambsigns")]  # fmt: skip
 
 

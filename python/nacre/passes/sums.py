@@ -199,9 +199,9 @@ def _take_in(found: _Sum, s: Symbol, later: _Later) -> bool:
     s = unrepeated(s)
     node = s.node
     if (
-        node is not None and isinstance(node.op, Elementwise) and s.shape == found.shape and not later.keeps(s, found.node)
+        node is not None and isinstance(node.op, Elementwise) and s.shape == found.shape
         and domain_of([x.dtype for x in (*node.inputs, s)]) == "elementwise" and stays_exact(s.dtype, "elementwise")
-        and len(found.members) < _MOST_STEPS
+        and len(found.members) < _MOST_STEPS and not later.keeps(s, found.node)
     ):  # fmt: skip
         if node not in found.members:
             found.members.append(node)

@@ -1,10 +1,10 @@
 // The tile machine behind the three elementwise kernels: cuts, loads, the instruction loop and stores, for a compute
 // type T. The operations themselves come as a table of functions over a tile: fn(n, d, a, b, c).
 #pragma once
-#include "kernels/copy_run.h"
 #include "kernels/elementwise.h"
 #include "kernels/elementwise_codes.h"
 #include "kernels/loops.h"
+#include "simd/simd.h"
 
 namespace nacre {
 namespace NACRE_ISA {
@@ -236,7 +236,8 @@ void load_runs(const ElementwiseShape& s, i64 input, i64 first, i64 runs, i64 co
     } else if constexpr (may_cross) {
       // columns of different runs, or the same run again and again
       for (i64 j = 0; j < n; ++j) each_apart(by ? count : 1, by, n, from + j * step, to_r + j);
-      for (i64 k = 1; k < count && by == 0; ++k) copy_run(as<char>(to_r + k * n), as<char>(to_r), n * sizeof(T));
+      for (i64 k = 1; k < count && by == 0; ++k)
+        for (i64 j = 0; j < n; j += kLanes) store(to_r + k * n + j, load(to_r + j, n - j), n - j);
     }
     r += count;
     at[last] += count;

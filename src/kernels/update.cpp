@@ -355,6 +355,13 @@ void run_update(const UpdateMatch& u, const MapCode& c, i64 n, const float* cons
   }
 }
 
+bool keeps_without_gradient(const UpdateMatch& u, const MapCode& c, const float* const* x, float* const* y) {
+  if (kRules[u.rule].lines != kSgd || u.decay >= 0 || u.penalty[1] >= 0 || u.array[kA] >= 0 || u.change != 0)
+    return false;
+  const float rate = number_in(c, x, u.number[kRate - kArrays]);  // w - 0 * rate is w
+  return rate > 0 && rate < __builtin_inff() && c.outputs == 1 && y[u.output[0]] == x[u.array[kW]];
+}
+
 bool tile_update(const UpdateMatch& u, const MapCode& c, const float* const* x, float* const* y, Update* to) {
   static_assert(kRules[3].lines == kAdam);
   if (!u.found || u.rule > 3 || u.change != 0 || u.penalty[1] >= 0 || u.array[kA] >= 0 || u.array[kG] != 0)

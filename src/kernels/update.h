@@ -35,6 +35,9 @@ UpdateMatch match_update(const MapCode& c, const float* const* x, float* const* 
 // The n elements from x and y on.
 void run_update(const UpdateMatch& u, const MapCode& c, i64 n, const float* const* x, float* const* y);
 
+// Whether elements whose gradient is 0 stay as they are, with the same bits, in place.
+bool keeps_without_gradient(const UpdateMatch& u, const MapCode& c, const float* const* x, float* const* y);
+
 // Whether the tiles of weight gradients know the rule, with input 0 as the gradient; then `to` says it in their words.
 bool tile_update(const UpdateMatch& u, const MapCode& c, const float* const* x, float* const* y, Update* to);
 

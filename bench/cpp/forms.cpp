@@ -262,12 +262,35 @@ std::vector<Case> layer_norm(const Context& c) {
       {"grad_w", {{"layer_norm_grad_params", sums, {"x", "dy", "mean", "rstd", "sums"}}}, {}}};
 }
 
-std::vector<Case> sgd(const Context& c) {
-  return {{"forward", {{"sgd", {{"n", {c.line.number("n")}}}, {"w", "g", "lr", "w_out"}}}, {}}};
+// A step of an optimizer as elementwise bytecode on `arrays` inputs of n elements, and `numbers`. The last result goes to
+// the first output, the one before it to the second.
+std::vector<Case> update(const Context& c, i64 arrays, i64 numbers, i64 outputs, const std::vector<i64>& lines,
+                         const std::vector<std::string>& operands) {
+  const i64 length = static_cast<i64>(lines.size()) / 5;
+  std::vector<i64> strides(48), code(240), out_reg(4), dims(6, 1);
+  for (i64 i = 0; i < arrays; ++i) strides[i * 6] = 1;
+  std::copy(lines.begin(), lines.end(), code.begin());
+  for (i64 o = 0; o < outputs; ++o) out_reg[o] = 24 + length - 1 - o;
+  dims[0] = c.line.number("n");
+  const FieldValues fields{{"rank", {1}},        {"dims", dims},         {"inputs", {arrays + numbers}},
+                           {"length", {length}}, {"code", code},         {"outputs", {outputs}},
+                           {"out_reg", out_reg}, {"in_strides", strides}};
+  return {{"forward", {{"elementwise", fields, operands}}, {}}};
 }
 
+constexpr i64 op(Code code) { return static_cast<i64>(code); }
+
+// w - g * lr
+std::vector<Case> sgd(const Context& c) {
+  return update(c, 2, 1, 1, {op(Code::mul), 24, 1, 2, 0, op(Code::sub), 25, 0, 24, 0},
+                {"w", "g", "lr", "", "", "", "", "", "w", "", "", ""});
+}
+
+// m' = m * momentum - g * lr; w + m'
 std::vector<Case> momentum(const Context& c) {
-  return {{"forward", {{"momentum", {{"n", {c.line.number("n")}}}, {"w", "g", "m", "lr", "w_out", "m_out"}}}, {}}};
+  return update(c, 3, 2, 2, {op(Code::mul), 24, 1,  3,  0, op(Code::mul), 25, 2, 4,  0,
+                             op(Code::sub), 26, 25, 24, 0, op(Code::add), 27, 0, 26, 0},
+                {"w", "g", "m", "lr", "momentum", "", "", "", "w", "m", "", ""});
 }
 
 struct Named {

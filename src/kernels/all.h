@@ -24,5 +24,4 @@
 #include "kernels/scan.h"
 #include "kernels/softmax.h"
 #include "kernels/sort.h"
-#include "kernels/update.h"
 #include "kernels/yardstick.h"

@@ -1,9 +1,9 @@
 #include "kernels/dense_map.h"
 
-#include "kernels/dense_map_rules.h"
 #include "kernels/elementwise.h"
 #include "kernels/elementwise_codes.h"
 #include "kernels/gemm.h"
+#include "kernels/update.h"
 
 namespace nacre::NACRE_ISA {
 namespace {
@@ -13,7 +13,7 @@ constexpr i64 kPanelFloats = 128 * 1024;  // of dy: half of a 1 MiB L2, where it
 constexpr i64 kMostColumns = 1024;        // 4 KiB of a row: long enough for the prefetchers and the TLB
 constexpr i64 kBlockWork = 64 * 1024;     // multiply-adds that a block has, or it is not worth cutting off: about 1 us
 constexpr i64 kRun = 512;                 // elements the epilogue handles at once
-constexpr i64 kFirstConst = 8, kFirstTemp = 24, kRegisters = 64;
+constexpr i64 kInputs = 8, kFirstConst = 8, kFirstTemp = 24, kRegisters = 64;
 
 struct Blocks {
   i64 rows, columns;  // of a block of g
@@ -59,23 +59,15 @@ Product whole_product(const DenseGradWMapShape& s) {
   return {s.K, s.N, s.M, 1, s.ldx ? s.ldx : s.K, s.ldy ? s.ldy : s.N, 1, s.N, true};
 }
 
-RuleMatch known_rule(const DenseGradWMapShape& s) {
-  return product_updates(whole_product(s)) ? match_rule(s) : RuleMatch{};
+MapCode code_of(const DenseGradWMapShape& s) {
+  MapCode c{s.inputs, s.outputs, s.length, s.code, s.consts, s.out_reg, {}};
+  for (i64 i = 0; i < s.inputs; ++i) c.number[i] = s.scalar[i] != 0;
+  return c;
 }
 
-void run_rule(const DenseGradWMapShape& s, const RuleMatch& rule, Slice units, Scratch scratch, const float* x,
-              const float* dy, const float* const* e, float* const* y) {
-  const auto number = [&](int part) {
-    const i64 r = rule.reg[part];
-    return r < 0 ? 0.0f : r < kFirstConst ? *e[r] : static_cast<float>(s.consts[r - kFirstConst]);
-  };
-  const auto in = [&](int slot) { return rule.array[slot] < 0 ? nullptr : e[rule.array[slot]]; };
-  const auto out = [&](int slot) { return rule.output[slot] < 0 ? nullptr : y[rule.output[slot]]; };
-  const Update update{rule.rule, rule.decays, number(0), number(1), number(2), number(3), number(4),
-                      number(5), in(0),       in(1),     in(2),     out(0),    out(1),    out(2)};
-  Operands at{x + s.x0, dy + s.y0, update.w_out, {}};
-  at.finish.update = &update;
-  product(whole_product(s), units, scratch, at);
+// Whether tiles in registers can be updated.
+bool known_rule(const DenseGradWMapShape& s, const UpdateMatch& u) {
+  return tile_update(u, code_of(s), nullptr, nullptr, nullptr) && product_updates(whole_product(s));
 }
 
 Count rows_extent(i64 rows, i64 row, i64 ld, i64 first) {
@@ -116,7 +108,7 @@ Facts dense_grad_w_map_facts(const DenseGradWMapShape& s) {
   f.flops = (2.0 * static_cast<double>(s.M) + static_cast<double>(s.length)) * static_cast<double>(s.K) *
             static_cast<double>(s.N);
   if (size.value() == 0) return f;
-  if (known_rule(s).found) {
+  if (known_rule(s, match_update(code_of(s), nullptr, nullptr))) {
     f.units = product_units(whole_product(s));
     f.scratch = product_scratch(whole_product(s));
     return f;
@@ -133,8 +125,16 @@ void dense_grad_w_map(const DenseGradWMapShape& s, Slice units, Scratch scratch,
   if (units.begin >= units.end) return;  // nothing may be there to be read
   const float* const e[] = {nullptr, e1, e2, e3, e4, e5, e6, e7};
   float* const y[] = {y0, y1, y2, y3};
-  const RuleMatch rule = known_rule(s);
-  if (rule.found) return run_rule(s, rule, units, scratch, x, dy, e, y);
+  const MapCode code = code_of(s);
+  UpdateMatch rule = match_update(code, nullptr, nullptr);
+  if (known_rule(s, rule)) {
+    Update update;
+    tile_update(rule, code, e, y, &update);
+    Operands at{x + s.x0, dy + s.y0, update.w_out, {}};
+    at.finish.update = &update;
+    return product(whole_product(s), units, scratch, at);
+  }
+  if (!rule.found) rule = match_update(code, e, y);
   const Blocks b = blocks_of(s);
   float* g = reinterpret_cast<float*>(scratch.at);
   float* memory = g + floats_of_block(b);
@@ -179,6 +179,13 @@ void dense_grad_w_map(const DenseGradWMapShape& s, Slice units, Scratch scratch,
 
   // the program over n elements of g that lie at `at` of the [K, N] arrays
   const auto epilogue = [&](const float* from, i64 at, i64 n) {
+    if (rule.found) {
+      const float* in[kInputs] = {from};
+      float* out[4];
+      for (i64 i = 1; i < s.inputs; ++i) in[i] = s.scalar[i] ? e[i] : e[i] + at;
+      for (i64 o = 0; o < s.outputs; ++o) out[o] = y[o] + at;
+      return run_update(rule, code, n, in, out);
+    }
     reg[0] = const_cast<float*>(from);
     for (i64 i = 1; i < s.inputs; ++i)
       if (!s.scalar[i]) reg[i] = const_cast<float*>(e[i]) + at;

@@ -2,6 +2,7 @@
 // rare ones go lane by lane through float64.
 #include "kernels/elementwise_engine.h"
 #include "kernels/elementwise_scalar.h"
+#include "kernels/elementwise_update.h"
 #include "simd/math.h"
 #include "simd/simd.h"
 
@@ -182,14 +183,18 @@ void map_reduce(const ElementwiseShape& s, Slice units, Scratch scratch, const v
 
 const MapFn* map_functions() { return kF32; }
 
-Facts elementwise_facts(const ElementwiseShape& s) { return facts_of<float>(s, kF32); }
+Facts elementwise_facts(const ElementwiseShape& s) {
+  Facts f = facts_of<float>(s, kF32);
+  if (!f.error && is_update(s)) f.scratch = 0;
+  return f;
+}
 
 void elementwise(const ElementwiseShape& s, Slice units, Scratch scratch, const void* x0, const void* x1,
                  const void* x2, const void* x3, const void* x4, const void* x5, const void* x6, const void* x7,
                  void* y0, void* y1, void* y2, void* y3) {
   const void* const x[] = {x0, x1, x2, x3, x4, x5, x6, x7};
   void* const y[] = {y0, y1, y2, y3};
-  run<float>(s, units, scratch, kF32, x, y);
+  if (!updates(s, units, x, y)) run<float>(s, units, scratch, kF32, x, y);
 }
 
 }  // namespace NACRE_ISA

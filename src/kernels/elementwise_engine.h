@@ -4,6 +4,7 @@
 #include "kernels/elementwise.h"
 #include "kernels/elementwise_codes.h"
 #include "kernels/loops.h"
+#include "simd/simd.h"
 
 namespace nacre {
 namespace NACRE_ISA {
@@ -233,7 +234,10 @@ void load_runs(const ElementwiseShape& s, i64 input, i64 first, i64 runs, i64 co
     if (!across) {
       convert_run(n, step, from, to_r);
     } else if constexpr (may_cross) {
-      for (i64 j = 0; j < n; ++j) each_apart(count, by, n, from + j * step, to_r + j);
+      // columns of different runs, or the same run again and again
+      for (i64 j = 0; j < n; ++j) each_apart(by ? count : 1, by, n, from + j * step, to_r + j);
+      for (i64 k = 1; k < count && by == 0; ++k)
+        for (i64 j = 0; j < n; j += kLanes) store(to_r + k * n + j, load(to_r + j, n - j), n - j);
     }
     r += count;
     at[last] += count;

@@ -1,14 +1,18 @@
 #include "kernels/gather.h"
 
 #include "kernels/copy_run.h"
+#include "kernels/elementwise.h"
 #include "kernels/reduce_ops.h"
+#include "kernels/update.h"
+#include "simd/simd.h"
 
 namespace nacre {
 namespace NACRE_ISA {
 namespace {
 
-constexpr i64 kUnit = 16384;    // elements in a unit
-constexpr i64 kMostUnits = 64;  // of a scatter: each looks at every index
+constexpr i64 kUnit = 16384;        // elements in a unit
+constexpr i64 kMostUnits = 64;      // of a scatter: each looks at every index
+constexpr i64 kTogether = 1 << 18;  // elements that stay in L2 between their start and what is added
 
 bool is_index(i64 dtype) { return dtype == static_cast<i64>(DType::i32) || dtype == static_cast<i64>(DType::i64); }
 
@@ -97,6 +101,10 @@ template <class T>
 NACRE_ALWAYS void add_run(T* y, const T* x, i64 n) {
   if constexpr (sizeof(T) == 1 && !ops::IsReal<T>::value) {
     for (i64 i = 0; i < n; ++i) y[i] = static_cast<T>(y[i] + x[i]);
+  } else if constexpr (sizeof(T) == 4 && ops::IsReal<T>::value) {  // rows are short: no loop in front and behind
+    if (n == 1) *y += *x;
+    else
+      for (i64 i = 0; i < n; i += kLanes) store(y + i, load(y + i, n - i) + load(x + i, n - i), n - i);
   } else {
     NACRE_INDEPENDENT
     for (i64 i = 0; i < n; ++i) y[i] = ops::plus(y[i], x[i]);
@@ -123,27 +131,33 @@ Ranges ranges_of(i64 R, i64 I) {
   return c;
 }
 
+// Which of at most 64 indices mean a row of the run, a bit for each.
+template <class X>
+__attribute__((noinline)) u64 hits_of(const X* indices, i64 count, i64 R, Run run) {
+  const u64 length = static_cast<u64>(run.end - run.begin);
+  u8 hit[64] = {};
+  NACRE_INDEPENDENT
+  for (i64 k = 0; k < count; ++k) {
+    const i64 index = static_cast<i64>(indices[k]), r = index + (index < 0 ? R : 0);
+    hit[k] = static_cast<u64>(r) - static_cast<u64>(run.begin) < length;
+  }
+  u64 bits = 0;
+  for (i64 word = 0; word < 8; ++word) {
+    u64 bytes;
+    __builtin_memcpy(&bytes, hit + 8 * word, 8);  // little endian, as all ISAs here are
+    bits |= (bytes * u64{0x0102040810204080}) >> 56 << (8 * word);
+  }
+  return bits;
+}
+
 // f(j, row) for the indices that mean a row of the run, in order. Most mean none: 64 at a time are looked at together.
 template <class X, class F>
 NACRE_ALWAYS void each_hit(const X* indices, i64 n, i64 R, Run run, F f) {
-  const u64 length = static_cast<u64>(run.end - run.begin);
   for (i64 first = 0; first < n; first += 64) {
-    const i64 count = min_of(64, n - first);
     const X* at = indices + first;
-    u8 hit[64] = {};
-    NACRE_INDEPENDENT
-    for (i64 k = 0; k < count; ++k) {
-      const i64 index = static_cast<i64>(at[k]), r = index + (index < 0 ? R : 0);
-      hit[k] = static_cast<u64>(r) - static_cast<u64>(run.begin) < length;
-    }
-    for (i64 word = 0; word < 8; ++word) {
-      u64 some;
-      __builtin_memcpy(&some, hit + 8 * word, 8);
-      while (some) {
-        const i64 k = 8 * word + __builtin_ctzll(some) / 8;  // little endian, as all ISAs here are
-        some &= some - 1;
-        f(first + k, wrapped(at[k], R));
-      }
+    for (u64 some = hits_of(at, min_of(64, n - first), R, run); some; some &= some - 1) {
+      const i64 k = __builtin_ctzll(some);
+      f(first + k, wrapped(at[k], R));
     }
   }
 }
@@ -151,15 +165,54 @@ NACRE_ALWAYS void each_hit(const X* indices, i64 n, i64 R, Run run, F f) {
 template <class T, class X>
 void scatter_rows(const ScatterShape& s, Slice units, const T* x, const X* indices, const T* updates, T* y) {
   const Ranges c = ranges_of(s.R, s.I);
-  for (i64 u = units.begin; u < units.end; ++u) {
-    const i64 o = u / c.per_o;
-    const Run run = run_of(u % c.per_o, c.rows, s.R);
+  const i64 together = max_of(1, kTogether / max_of(c.rows * s.I, 1));  // so many units look at the indices at once
+  for (i64 u = units.begin; u < units.end;) {
+    const i64 o = u / c.per_o, last = min_of(min_of(units.end, u + together), (o + 1) * c.per_o);
+    const Run run{(u - o * c.per_o) * c.rows, min_of((last - o * c.per_o) * c.rows, s.R)};
+    u = last;
     T* y_o = y + o * s.R * s.I;
     start_run(y_o + run.begin * s.I, s.base ? x + (o * s.R + run.begin) * s.I : x, (run.end - run.begin) * s.I, s.base);
     const T* updates_o = updates + o * s.n * s.I;
-    each_hit(indices, s.n, s.R, run,
-             [&](i64 j, i64 r) __attribute__((always_inline)) { add_run(y_o + r * s.I, updates_o + j * s.I, s.I); });
+    const auto add = [&](i64 j, i64 r)
+                         __attribute__((always_inline)) { add_run(y_o + r * s.I, updates_o + j * s.I, s.I); };
+    if constexpr (sizeof(T) == 4 && ops::IsReal<T>::value) {
+      if (run.end - run.begin == s.R) {
+        for (i64 j = 0; j < s.n; ++j)
+          if (const i64 r = wrapped(indices[j], s.R); r >= 0) add(j, r);
+        continue;
+      }
+    }
+    each_hit(indices, s.n, s.R, run, add);
   }
+}
+
+constexpr i64 kBlock = 1 << 16;  // elements of a gradient that stay in L2 until they are used
+constexpr i64 kFew = 32;         // at most one row of so many is met, or sums apart from the rule cost less
+
+i64 block_rows(const ScatterUpdateShape& s) {
+  return max_of(1, min_of(ranges_of(s.R, s.I).rows, kBlock / max_of(s.I, 1)));
+}
+
+// Where these begin, behind the block of the gradient; cannot overflow, as R * I elements do not.
+i64 hits_at(const ScatterUpdateShape& s) { return ceil_div(block_rows(s) * s.I * 4, 64) * 64; }
+
+struct Hit {
+  i64 j, row;  // of a run
+};
+
+// What each_hit finds.
+template <class X>
+__attribute__((noinline)) i64 list_hits(const X* indices, i64 n, i64 R, Run run, Hit* hits) {
+  i64 count = 0;
+  each_hit(indices, n, R, run,
+           [&](i64 j, i64 r) __attribute__((always_inline)) { hits[count++] = {j, r - run.begin}; });
+  return count;
+}
+
+MapCode code_of(const ScatterUpdateShape& s) {
+  MapCode c{s.inputs, s.outputs, s.length, s.code, s.consts, s.out_reg, {}};
+  for (i64 i = 0; i < s.inputs; ++i) c.number[i] = s.scalar[i] != 0;
+  return c;
 }
 
 constexpr i64 kAlongTile = 256;  // columns of a unit
@@ -293,6 +346,77 @@ void scatter_add(const ScatterShape& s, Slice units, const void* x, const void* 
   by_index(s.index_dtype, indices, [&](const auto* index) {
     NACRE_BY_DTYPE(s.dtype, T, scatter_rows(s, units, as<T>(x), index, as<T>(updates), as<T>(y)))
   });
+}
+
+Facts scatter_update_facts(const ScatterUpdateShape& s) {
+  Facts f;
+  f.error = cannot(1, s.R, s.I, s.n, s.index_dtype, static_cast<i64>(DType::f32));
+  if (!f.error && (s.inputs < 1 || s.inputs > 8)) f.error = "inputs must be 1..8";
+  if (f.error) return f;
+  ElementwiseShape program = {};  // the bytecode is checked over one element
+  program.inputs = s.inputs;
+  program.outputs = s.outputs;
+  program.length = s.length;
+  for (i64 i = 0; i < 240; ++i) program.code[i] = s.code[i];
+  for (i64 i = 0; i < 16; ++i) program.consts[i] = s.consts[i];
+  for (i64 i = 0; i < 4; ++i) program.out_reg[i] = s.out_reg[i];
+  f.error = elementwise_facts(program).error;
+  if (!f.error && s.n > s.R / kFew) f.error = "n must be at most a 32nd of R";
+  if (!f.error && !match_update(code_of(s), nullptr, nullptr).found) f.error = "the program is no rule of an optimizer";
+  if (f.error) return f;
+  const i64 all = s.R * s.I;
+  f.extent[0] = Count(s.n) * Count(width_of(s.index_dtype));
+  f.extent[1] = Count(s.n) * Count(s.I);
+  for (i64 i = 1; i < s.inputs; ++i) f.extent[1 + i] = s.scalar[i] ? Count(all > 0 ? 1 : 0) : Count(all);
+  for (i64 o = 0; o < s.outputs; ++o) f.extent[9 + o] = Count(all);
+  f.flops = static_cast<double>(s.length) * static_cast<double>(all);
+  if (all == 0) return f;
+  f.units = ranges_of(s.R, s.I).per_o;
+  const Count block = Count(hits_at(s)) + Count(s.n) * Count(sizeof(Hit)) + Count(block_rows(s));
+  if (!block.ok()) f.error = "the number of elements overflows";
+  else f.scratch = ceil_div(block.value(), 64) * 64;
+  return f;
+}
+
+void scatter_update(const ScatterUpdateShape& s, Slice units, Scratch scratch, const void* indices,
+                    const float* updates, const float* e1, const float* e2, const float* e3, const float* e4,
+                    const float* e5, const float* e6, const float* e7, float* y0, float* y1, float* y2, float* y3) {
+  if (units.begin >= units.end) return;
+  const float* const e[] = {nullptr, e1, e2, e3, e4, e5, e6, e7};
+  float* const y[] = {y0, y1, y2, y3};
+  const MapCode code = code_of(s);
+  const UpdateMatch rule = match_update(code, nullptr, nullptr);
+  const i64 block = block_rows(s), per_unit = ranges_of(s.R, s.I).rows;
+  float* g = reinterpret_cast<float*>(scratch.at);
+  Hit* hits = reinterpret_cast<Hit*>(scratch.at + hits_at(s));
+  u8* done = reinterpret_cast<u8*>(hits + s.n);
+  // row `first` and those behind it, whose gradients start at `from`
+  const auto update = [&](const float* from, i64 first, i64 rows) {
+    const float* in[8] = {from};
+    float* out[4];
+    for (i64 i = 1; i < s.inputs; ++i) in[i] = s.scalar[i] ? e[i] : e[i] + first * s.I;
+    for (i64 o = 0; o < s.outputs; ++o) out[o] = y[o] + first * s.I;
+    run_update(rule, code, rows * s.I, in, out);
+  };
+  const bool few = keeps_without_gradient(rule, code, e, y);
+  const Run all{units.begin * per_unit, min_of(units.end * per_unit, s.R)};
+  for (i64 first = all.begin; first < all.end; first += block) {
+    const Run run{first, min_of(first + block, all.end)};
+    const i64 rows = run.end - run.begin;
+    i64 count = 0;
+    by_index(s.index_dtype, indices, [&](const auto* index) { count = list_hits(index, s.n, s.R, run, hits); });
+    if (!few) __builtin_memset(g, 0, static_cast<unsigned long>(rows * s.I) * sizeof(float));
+    for (i64 h = 0; h < count && few; ++h) {
+      __builtin_memset(g + hits[h].row * s.I, 0, static_cast<unsigned long>(s.I) * sizeof(float));
+      done[hits[h].row] = 0;
+    }
+    for (i64 h = 0; h < count; ++h) add_run(g + hits[h].row * s.I, updates + hits[h].j * s.I, s.I);
+    if (!few) update(g, first, rows);
+    for (i64 h = 0; h < count && few; ++h) {  // a row may be met more than once
+      if (!done[hits[h].row]) update(g + hits[h].row * s.I, first + hits[h].row, 1);
+      done[hits[h].row] = 1;
+    }
+  }
 }
 
 Facts take_along_facts(const GatherShape& s) {

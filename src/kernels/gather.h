@@ -32,6 +32,16 @@ struct ScatterNdShape {
 };
 NACRE_FIELDS(ScatterNdShape, rank, dims, inner, n, index_dtype, dtype, base, add)
 
+struct ScatterUpdateShape {
+  i64 R, I, n, index_dtype;
+  i64 inputs, outputs;  // registers that are inputs, the gradient among them (1..8), and stored results (1..4)
+  i64 scalar[8];        // 1: that input is one number for all
+  i64 length, code[240];
+  double consts[16];
+  i64 out_reg[4];
+};
+NACRE_FIELDS(ScatterUpdateShape, R, I, n, index_dtype, inputs, outputs, scalar, length, code, consts, out_reg)
+
 namespace NACRE_ISA {
 
 // y[o, j, i] = x[o, indices[j], i]; y is [O, n, I]
@@ -42,6 +52,15 @@ void gather(const GatherShape& s, Slice units, const void* x, const void* indice
 // r, so no two write to one place.
 Facts scatter_add_facts(const ScatterShape& s);
 void scatter_add(const ScatterShape& s, Slice units, const void* x, const void* indices, const void* updates, void* y);
+
+// The step of an optimizer on a table of which few rows were looked up: with g[r, i] = sum over j with indices[j] == r of
+// updates[j, i], y_o[r, i] = program(g, e1, ..., e7)[r, i], float32. The program is bytecode as in dense_map.h, and one of
+// the rules of update.h. No gradient array exists; where the rule leaves rows without updates as they are, no others are
+// touched.
+Facts scatter_update_facts(const ScatterUpdateShape& s);
+void scatter_update(const ScatterUpdateShape& s, Slice units, Scratch scratch, const void* indices,
+                    const float* updates, const float* e1, const float* e2, const float* e3, const float* e4,
+                    const float* e5, const float* e6, const float* e7, float* y0, float* y1, float* y2, float* y3);
 
 // y[o, j, i] = x[o, indices[o, j, i], i]; indices and y are [O, n, I]
 Facts take_along_facts(const GatherShape& s);

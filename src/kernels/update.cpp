@@ -1,191 +1,385 @@
 #include "kernels/update.h"
 
-#include "kernels/loops.h"
+#include "kernels/elementwise_codes.h"
 #include "simd/simd.h"
 
-namespace nacre {
-namespace NACRE_ISA {
+namespace nacre::NACRE_ISA {
 namespace {
 
-constexpr i64 kUnit = 8192;  // elements; two to five arrays each
+constexpr i64 kWords = 5, kFirstConst = 8, kFirstTemp = 24, kRegisters = 64;
 
-NACRE_INLINE Vec load_n(const float* p, i64 n) { return n == kLanes ? load(p) : load(p, n); }
-NACRE_INLINE void store_n(float* p, Vec v, i64 n) {
-  if (n == kLanes) store(p, v);
-  else store(p, v, n);
-}
-
-// f(first, how many) for each vector of the units.
-template <class F>
-NACRE_INLINE void each_vector(i64 n, Slice units, F f) {
-  const i64 end = min_of(units.end * kUnit, n);
-  i64 i = units.begin * kUnit;
-  for (; i + kLanes <= end; i += kLanes) f(i, kLanes);
-  if (i < end) f(i, end - i);
-}
-
-// The first `same` operands have n elements each, then lr, then outputs of n.
-Facts flat_facts(i64 n, double weight_decay, int inputs, int scalars, int outputs) {
-  Facts f;
-  if (n < 0) f.error = "n must not be negative";
-  else if (!product_fits(n)) f.error = "the number of elements overflows";
-  else if (!(weight_decay >= 0 && weight_decay < 1e30)) f.error = "weight_decay must not be negative";
-  if (f.error) return f;
-  for (int i = 0; i < inputs; ++i) f.extent[i] = Count(n);
-  for (int i = 0; i < scalars; ++i) f.extent[inputs + i] = Count(1);
-  for (int i = 0; i < outputs; ++i) f.extent[inputs + scalars + i] = Count(n);
-  f.units = ceil_div(n, kUnit);
-  f.flops = 2.0 * static_cast<double>(inputs) * static_cast<double>(n);
-  return f;
-}
-
-// w after decoupled decay: w - w * weight_decay * lr
-struct Decay {
-  Vec rate;
-  NACRE_INLINE Decay make(double weight_decay, float lr) { return {set1(static_cast<float>(weight_decay) * lr)}; }
+// Arrays, numbers, results. What a rule computes twice into one symbol is something else afterwards.
+// clang-format off
+enum Symbol : signed char {
+  kG, kW, kM, kV, kU, kA, kArrays,
+  kRate = kArrays, kEpsilon, kC1, kC2, kC3, kC4, kC5, kNumbersEnd,
+  kNewW = kNumbersEnd, kNewM, kNewV, kNewU, kT0, kT1, kT2, kSymbols
 };
-NACRE_INLINE Vec decayed(Vec w, Decay d) { return w - w * d.rate; }
+// clang-format on
+constexpr int kNumbers = kNumbersEnd - kArrays, kResults = 4;
 
-bool is_flag(i64 v) { return v == 0 || v == 1; }
-bool is_rate(double v) { return v >= 0 && v <= 1; }
+struct Line {
+  Code code;
+  Symbol to, a, b;
+};
+
+#define ONE(code, to, a) {Code::code, to, a, a}
+#define TWO(code, to, a, b) {Code::code, to, a, b}
+#define MOMENT(m, g) TWO(sub, kT0, g, m), TWO(mul, kT0, kT0, kC1), TWO(add, kNewM, m, kT0)
+#define MOMENTS \
+  MOMENT(kM, kG), ONE(square, kT0, kG), TWO(sub, kT0, kT0, kV), TWO(mul, kT0, kT0, kC2), TWO(add, kNewV, kV, kT0)
+#define BY_ROOT(v) ONE(sqrt, kT1, v), TWO(add, kT1, kT1, kEpsilon), TWO(div, kT0, kT0, kT1)
+
+constexpr Line kSgd[] = {TWO(mul, kT0, kG, kRate), TWO(sub, kNewW, kW, kT0)};
+constexpr Line kMomentum[] = {TWO(mul, kT0, kG, kRate), TWO(mul, kT1, kM, kC1), TWO(sub, kNewM, kT1, kT0),
+                              TWO(add, kNewW, kW, kNewM)};
+constexpr Line kNesterov[] = {TWO(mul, kT0, kG, kRate),  TWO(mul, kT1, kM, kC1),  TWO(sub, kNewM, kT1, kT0),
+                              TWO(mul, kT1, kNewM, kC1), TWO(sub, kT1, kT1, kT0), TWO(add, kNewW, kW, kT1)};
+constexpr Line kAdam[] = {MOMENTS, TWO(mul, kT0, kNewM, kRate), BY_ROOT(kNewV), TWO(sub, kNewW, kW, kT0)};
+constexpr Line kAmsgrad[] = {MOMENTS, TWO(max, kNewU, kU, kNewV), TWO(mul, kT0, kNewM, kRate), BY_ROOT(kNewU),
+                             TWO(sub, kNewW, kW, kT0)};
+constexpr Line kNadam[] = {
+    MOMENTS,      TWO(mul, kT1, kNewV, kC3), TWO(mul, kT0, kNewM, kC4), TWO(mul, kT2, kG, kC5), TWO(add, kT0, kT0, kT2),
+    BY_ROOT(kT1), TWO(sub, kNewW, kW, kT0)};
+constexpr Line kLamb[] = {MOMENTS,
+                          TWO(mul, kT0, kNewM, kC3),
+                          TWO(mul, kT1, kNewV, kC4),
+                          ONE(sqrt, kT1, kT1),
+                          TWO(add, kT1, kT1, kEpsilon),
+                          TWO(div, kNewW, kT0, kT1)};
+constexpr Line kAdamax[] = {MOMENT(kM, kG),
+                            TWO(mul, kT0, kC2, kV),
+                            ONE(abs, kT1, kG),
+                            TWO(max, kNewV, kT0, kT1),
+                            TWO(mul, kT0, kRate, kNewM),
+                            TWO(add, kT1, kNewV, kEpsilon),
+                            TWO(div, kT0, kT0, kT1),
+                            TWO(sub, kNewW, kW, kT0)};
+constexpr Line kRmsprop[] = {TWO(mul, kT0, kC1, kV),    ONE(square, kT1, kG),     TWO(mul, kT1, kC2, kT1),
+                             TWO(add, kNewV, kT0, kT1), TWO(mul, kT0, kRate, kG), TWO(add, kT1, kNewV, kEpsilon),
+                             ONE(sqrt, kT1, kT1),       TWO(div, kT0, kT0, kT1),  TWO(sub, kNewW, kW, kT0)};
+constexpr Line kAdagrad[] = {ONE(square, kT0, kG),           TWO(add, kNewV, kV, kT0), TWO(mul, kT0, kRate, kG),
+                             TWO(add, kT1, kNewV, kEpsilon), ONE(sqrt, kT1, kT1),      TWO(div, kT0, kT0, kT1),
+                             TWO(sub, kNewW, kW, kT0)};
+constexpr Line kLion[] = {TWO(mul, kT0, kM, kC1),    TWO(mul, kT1, kG, kC2),    TWO(add, kT0, kT0, kT1),
+                          ONE(sign, kT0, kT0),       TWO(mul, kT1, kM, kC3),    TWO(mul, kT2, kG, kC4),
+                          TWO(add, kNewM, kT1, kT2), TWO(mul, kT0, kRate, kT0), TWO(sub, kNewW, kW, kT0)};
+// a step of accumulated gradients without an update
+constexpr Line kSum[] = {TWO(add, kNewW, kG, kA)};
+
+template <Code code>
+NACRE_INLINE Vec compute(Vec a, Vec b) {
+  if constexpr (code == Code::add) return a + b;
+  else if constexpr (code == Code::sub) return a - b;
+  else if constexpr (code == Code::mul) return a * b;
+  else if constexpr (code == Code::div) return a / b;
+  else if constexpr (code == Code::square) return a * a;
+  else if constexpr (code == Code::sqrt) return sqrt(a);
+  else if constexpr (code == Code::abs) return abs(a);
+  else if constexpr (code == Code::max) return max_nan(a, b);
+  else return select(gt(a, zero()), set1(1.0f), select(lt(a, zero()), set1(-1.0f), a));  // sign
+}
+
+struct Sweep {
+  const float* in[kArrays];
+  float* out[kResults];
+  float number[kNumbers];
+};
+
+template <const Line* lines, int count, int i = 0>
+NACRE_INLINE void each_line(Vec (&value)[kSymbols]) {
+  if constexpr (i < count) {
+    constexpr Line l = lines[i];
+    value[l.to] = compute<l.code>(value[l.a], value[l.b]);
+    each_line<lines, count, i + 1>(value);
+  }
+}
+
+template <const Line* lines, int count>
+constexpr bool mentions(int symbol) {
+  for (int i = 0; i < count; ++i)
+    if (lines[i].to == symbol || lines[i].a == symbol || lines[i].b == symbol) return true;
+  return false;
+}
+
+template <const Line* lines, int count, int i = 0>
+NACRE_INLINE void load_arrays(Vec (&value)[kSymbols], const Sweep& s, i64 at) {
+  if constexpr (i < kArrays) {
+    if constexpr (mentions<lines, count>(i)) value[i] = load(s.in[i] + at);
+    load_arrays<lines, count, i + 1>(value, s, at);
+  }
+}
+
+template <const Line* lines, int count, int i = 0>
+NACRE_INLINE void store_results(const Vec (&value)[kSymbols], const Sweep& s, i64 at) {
+  if constexpr (i < kResults) {
+    if constexpr (mentions<lines, count>(kNewW + i)) store(s.out[i] + at, value[kNewW + i]);
+    store_results<lines, count, i + 1>(value, s, at);
+  }
+}
+
+// Whole vectors. `s` is a copy, which no store can change.
+template <const Line* lines, int count>
+void sweep(const Sweep s, i64 n) {
+  Vec value[kSymbols];
+  for (int i = 0; i < kNumbers; ++i) value[kArrays + i] = set1(s.number[i]);
+  for (i64 at = 0; at < n; at += kLanes) {
+    load_arrays<lines, count>(value, s, at);
+    each_line<lines, count>(value);
+    store_results<lines, count>(value, s, at);
+  }
+}
+
+struct Known {
+  const Line* lines;
+  int count;
+  void (*sweep)(Sweep, i64);
+};
+
+#define RULE(lines) {lines, sizeof(lines) / sizeof(Line), sweep<lines, sizeof(lines) / sizeof(Line)>}
+constexpr Known kRules[] = {RULE(kSgd),  RULE(kMomentum), RULE(kNesterov), RULE(kAdam),    RULE(kAmsgrad), RULE(kNadam),
+                            RULE(kLamb), RULE(kAdamax),   RULE(kRmsprop),  RULE(kAdagrad), RULE(kLion),    RULE(kSum)};
+
+constexpr i64 kMostLines = kRegisters - kFirstTemp;
+
+bool is_number(const MapCode& c, i64 r) { return r < c.inputs ? c.number[r] : r >= kFirstConst && r < kFirstTemp; }
+
+float number_in(const MapCode& c, const float* const* x, i64 r) {
+  return r < kFirstConst ? *x[r] : static_cast<float>(c.consts[r - kFirstConst]);
+}
+
+// The bytecode with a register for each result, without choices that are made and what nobody reads.
+struct Plain {
+  i64 length = 0;
+  i64 code[kMostLines][kWords], out_reg[kResults];
+  bool chose = false;
+};
+
+bool make_plain(const MapCode& c, const float* const* x, Plain& p) {
+  i64 now[kRegisters], all[kMostLines][kWords], length = 0;
+  for (i64 r = 0; r < kRegisters; ++r) now[r] = r;
+  for (i64 t = 0; t < c.length; ++t) {
+    const i64* w = c.code + t * kWords;
+    if (w[0] == static_cast<i64>(Code::select)) {
+      if (!x || !is_number(c, now[w[2]])) return false;
+      now[w[1]] = now[number_in(c, x, now[w[2]]) != 0 ? w[3] : w[4]];
+      p.chose = true;
+      continue;
+    }
+    if (length == kMostLines) return false;
+    i64* line = all[length];
+    line[0] = w[0];
+    for (i64 k = 2; k < kWords; ++k) line[k] = k < 2 + elementwise_arity(static_cast<int>(w[0])) ? now[w[k]] : -1;
+    now[w[1]] = line[1] = kFirstTemp + length++;
+  }
+  u64 read = 0;
+  for (i64 o = 0; o < c.outputs; ++o) read |= u64(1) << (p.out_reg[o] = now[c.out_reg[o]]);
+  for (i64 t = length; t-- > 0;)
+    if (read >> all[t][1] & 1)
+      for (i64 k = 2; k < kWords; ++k) read |= all[t][k] < 0 ? 0 : u64(1) << all[t][k];
+  for (i64 t = 0; t < length; ++t) {
+    if (!(read >> all[t][1] & 1)) continue;
+    for (i64 k = 0; k < kWords; ++k) p.code[p.length][k] = all[t][k];
+    ++p.length;
+  }
+  return true;
+}
+
+struct Matcher {
+  const MapCode& c;
+  const Plain& p;
+  const float* const* x;
+  float* const* y;
+  UpdateMatch& u;
+  i64 reg[kSymbols];  // where a symbol is; -1: nowhere yet
+  i64 at = 0;         // the next line
+
+  bool is_array(i64 r) const { return r >= 0 && r < c.inputs && !c.number[r]; }
+  bool is_free(i64 r) const {
+    for (const i64 taken : u.array)
+      if (taken == r) return false;
+    return is_array(r);
+  }
+  // `symbol` is what register r holds, or becomes it.
+  bool reads(int symbol, i64 r) {
+    if (reg[symbol] >= 0) return reg[symbol] == r;
+    if (symbol < kArrays ? !is_free(r) : symbol >= kNumbersEnd || !is_number(c, r)) return false;
+    if (symbol < kArrays) u.array[symbol] = r;
+    reg[symbol] = r;
+    return true;
+  }
+  bool is(const i64* w, Code code) const { return w[0] == static_cast<i64>(code); }
+
+  bool decays() {
+    if (at + 2 > p.length || u.decay >= 0) return false;
+    const i64 *product = p.code[at], *rest = p.code[at + 1];
+    if (!is(product, Code::mul) || !is(rest, Code::sub) || rest[2] != product[2] || rest[3] != product[1]) return false;
+    if (!is_number(c, product[3]) || !reads(kW, product[2])) return false;
+    u.decay = product[3];
+    reg[kW] = rest[1];
+    at += 2;
+    return true;
+  }
+  // the gradient of a penalty, added to g
+  bool penalizes() {
+    if (at + 3 > p.length || u.penalty[1] >= 0 || u.change != 0) return false;
+    const i64 *first = p.code[at], *second = p.code[at + 1], *sum = p.code[at + 2];
+    const bool squares = is(first, Code::mul) && is_number(c, first[3]);
+    if (!(squares || is(first, Code::sign)) || !is(second, Code::mul) || !is(sum, Code::add)) return false;
+    if (second[3] != first[1] || sum[2] != second[1] || !is_number(c, second[2])) return false;
+    if (!reads(kW, first[2]) || !reads(kG, sum[3])) return false;
+    u.penalty[0] = squares ? first[3] : -1;
+    u.penalty[1] = second[2];
+    reg[kG] = sum[1];
+    at += 3;
+    return true;
+  }
+  // what else is done to the gradient: a sum with another array, then one change by numbers
+  bool changes() {
+    const i64* w = p.code[at];
+    if (u.change != 0) return false;
+    if (is(w, Code::add) && u.array[kA] < 0) {
+      if (!reads(kG, w[2]) || !reads(kA, w[3])) return false;
+    } else {
+      u.change = is(w, Code::mul) ? 1 : is(w, Code::div) ? 2 : is(w, Code::clip) ? 3 : 0;
+      const bool turned = u.change == 1 && is_number(c, w[2]);  // number times array
+      if (u.change == 0 || !reads(kG, w[2 + turned]) || !is_number(c, w[3 - turned])) return false;
+      u.before[0] = u.before[1] = w[3 - turned];
+      if (u.change == 3 && !is_number(c, u.before[1] = w[4])) return false;
+    }
+    reg[kG] = w[1];
+    ++at;
+    return true;
+  }
+  bool all(const Known& k) {
+    u = UpdateMatch();
+    for (i64& r : reg) r = -1;
+    at = 0;
+    while (at < p.length - k.count)
+      if (!penalizes() && !decays() && !changes()) return false;
+    if (at != p.length - k.count) return false;
+    for (int i = 0; i < k.count; ++i, ++at) {
+      const i64* w = p.code[at];
+      const Line& l = k.lines[i];
+      if (!is(w, l.code) || !reads(l.a, w[2]) || (w[3] >= 0 && !reads(l.b, w[3]))) return false;
+      reg[l.to] = w[1];
+    }
+    for (int i = 0; i < kNumbers; ++i) u.number[i] = reg[kArrays + i];
+    i64 results = 0;
+    for (int i = 0; i < kResults; ++i) {
+      u.output[i] = u.filled[i] = -1;
+      for (i64 o = 0; o < c.outputs; ++o)
+        if (reg[kNewW + i] >= 0 && p.out_reg[o] == reg[kNewW + i]) u.output[i] = o;
+      if ((reg[kNewW + i] >= 0) != (u.output[i] >= 0)) return false;
+      results += u.output[i] >= 0;
+    }
+    for (i64 o = 0; o < c.outputs; ++o) {
+      const i64 r = p.out_reg[o];
+      if (r >= kFirstTemp) continue;
+      u.filled[o] = is_number(c, r) ? r : -1;
+      if (u.filled[o] < 0 && (!y || y[o] != x[r])) return false;  // else it is there already
+      ++results;
+    }
+    return results == c.outputs;
+  }
+};
 
 }  // namespace
 
-Facts sgd_facts(const SgdShape& s) { return flat_facts(s.n, s.weight_decay, 2, 1, 1); }
-
-void sgd(const SgdShape& s, Slice units, const float* w, const float* g, const float* lr, float* w_out) {
-  const Vec rate = set1(*lr);
-  if (s.weight_decay == 0) {
-    each_vector(s.n, units, [&](i64 i, i64 n) __attribute__((always_inline)) {
-      store_n(w_out + i, load_n(w + i, n) - rate * load_n(g + i, n), n);
-    });
-    return;
+UpdateMatch match_update(const MapCode& c, const float* const* x, float* const* y) {
+  UpdateMatch u;
+  Plain p;
+  if (c.length < 2 || !make_plain(c, x, p)) return u;
+  Matcher m{c, p, x, y, u, {}};
+  for (int rule = 0; rule < static_cast<int>(sizeof(kRules) / sizeof(Known)); ++rule) {
+    const i64 more = p.length - kRules[rule].count;
+    if (more < 0 || more > 7 || (p.length == 1 && !p.chose) || !m.all(kRules[rule])) continue;
+    u.rule = rule;
+    u.found = true;
+    return u;
   }
-  const Decay decay = Decay::make(s.weight_decay, *lr);
-  each_vector(s.n, units, [&](i64 i, i64 n) __attribute__((always_inline)) {
-    store_n(w_out + i, decayed(load_n(w + i, n), decay) - rate * load_n(g + i, n), n);
-  });
+  return {};
 }
 
-Facts momentum_facts(const MomentumShape& s) {
-  Facts f = flat_facts(s.n, s.weight_decay, 3, 1, 2);
-  if (!f.error && !is_flag(s.nesterov)) f.error = "nesterov must be 0 or 1";
-  if (!f.error && !is_rate(s.momentum)) f.error = "momentum must be in [0, 1]";
-  return f;
-}
-
-void momentum(const MomentumShape& s, Slice units, const float* w, const float* g, const float* m, const float* lr,
-              float* w_out, float* m_out) {
-  const Vec rate = set1(*lr), mu = set1(static_cast<float>(s.momentum));
-  const Decay decay = Decay::make(s.weight_decay, *lr);
-  const bool decays = s.weight_decay != 0, nesterov = s.nesterov != 0;
-  each_vector(s.n, units, [&](i64 i, i64 n) __attribute__((always_inline)) {
-    const Vec step = rate * load_n(g + i, n);
-    const Vec m_new = mu * load_n(m + i, n) - step;
-    Vec w_i = load_n(w + i, n);
-    if (decays) w_i = decayed(w_i, decay);
-    store_n(m_out + i, m_new, n);
-    store_n(w_out + i, w_i + (nesterov ? mu * m_new - step : m_new), n);
-  });
-}
-
-Facts adam_facts(const AdamShape& s) {
-  Facts f = flat_facts(s.n, s.weight_decay, 5, 2, 4);
-  if (f.error) return f;
-  if (!is_flag(s.amsgrad)) f.error = "amsgrad must be 0 or 1";
-  else if (s.step_dtype != static_cast<i64>(DType::i32) && s.step_dtype != static_cast<i64>(DType::i64))
-    f.error = "step_dtype must be int32 or int64";
-  else if (!is_rate(s.beta_1) || !is_rate(s.beta_2) || !(s.epsilon >= 0))
-    f.error = "beta_1, beta_2 must be in [0, 1], epsilon >= 0";
-  f.extent[6] = Count(width_of(s.step_dtype));
-  if (!s.amsgrad) f.extent[4] = f.extent[10] = Count(0);
-  return f;
-}
-
-void adam(const AdamShape& s, Slice units, const float* w, const float* g, const float* m, const float* v,
-          const float* vhat, const float* lr, const void* iterations, float* w_out, float* m_out, float* v_out,
-          float* vhat_out) {
-  const bool narrow = s.step_dtype == static_cast<i64>(DType::i32);
-  const double t =
-      1.0 + (narrow ? static_cast<double>(*as<i32>(iterations)) : static_cast<double>(*as<i64>(iterations)));
-  const double correction = __builtin_sqrt(1 - __builtin_pow(s.beta_2, t)) / (1 - __builtin_pow(s.beta_1, t));
-  const Vec alpha = set1(static_cast<float>(static_cast<double>(*lr) * correction));
-  const Vec keep_1 = set1(static_cast<float>(1 - s.beta_1)), keep_2 = set1(static_cast<float>(1 - s.beta_2));
-  const Vec epsilon = set1(static_cast<float>(s.epsilon));
-  const Decay decay = Decay::make(s.weight_decay, *lr);
-  const bool decays = s.weight_decay != 0, amsgrad = s.amsgrad != 0;
-  each_vector(s.n, units, [&](i64 i, i64 n) __attribute__((always_inline)) {
-    const Vec g_i = load_n(g + i, n), m_i = load_n(m + i, n), v_i = load_n(v + i, n);
-    const Vec m_new = m_i + (g_i - m_i) * keep_1;
-    const Vec v_new = v_i + (g_i * g_i - v_i) * keep_2;
-    Vec w_i = load_n(w + i, n), under = v_new;
-    if (decays) w_i = decayed(w_i, decay);
-    if (amsgrad) {
-      under = max_nan(load_n(vhat + i, n), v_new);
-      store_n(vhat_out + i, under, n);
+void run_update(const UpdateMatch& u, const MapCode& c, i64 n, const float* const* x, float* const* y) {
+  constexpr i64 kBlock = 1024;
+  const Known& rule = kRules[u.rule];
+  const auto number = [&](i64 r) { return r < 0 ? 0.0f : number_in(c, x, r); };
+  const float decay = number(u.decay), first = number(u.before[0]), second = number(u.before[1]);
+  const float pull = number(u.penalty[0]), penalty = number(u.penalty[1]);
+  const bool squares = u.penalty[0] >= 0, penalizes = u.penalty[1] >= 0, decays = u.decay >= 0;
+  const bool sums = u.array[kA] >= 0 && rule.lines != kSum, changes = sums || penalizes || u.change != 0;
+  const i64 block = changes || decays ? kBlock : max_of(n, 1);
+  float g[kBlock], w[kBlock];
+  Sweep s{};
+  for (int i = 0; i < kNumbers; ++i) s.number[i] = number(u.number[i]);
+  for (i64 at = 0; at < n; at += block) {
+    const i64 m = min_of(n - at, block), whole = m - m % kLanes;
+    for (int i = 0; i < kArrays; ++i) s.in[i] = u.array[i] < 0 ? nullptr : x[u.array[i]] + at;
+    for (int i = 0; i < kResults; ++i) s.out[i] = u.output[i] < 0 ? nullptr : y[u.output[i]] + at;
+    // what stands in front of the rule
+    for (i64 i = 0; i < m && changes; i += kLanes) {
+      Vec v = load(s.in[kG] + i, m - i);
+      if (penalizes) {
+        const Vec weights = load(s.in[kW] + i, m - i);
+        v = set1(penalty) * (squares ? weights * set1(pull) : compute<Code::sign>(weights, weights)) + v;
+      }
+      if (sums) v = v + load(s.in[kA] + i, m - i);
+      if (u.change == 1) v = v * set1(first);
+      if (u.change == 2) v = v / set1(first);
+      if (u.change == 3) v = min_nan(max_nan(v, set1(first)), set1(second));
+      store(g + i, v);
     }
-    store_n(m_out + i, m_new, n);
-    store_n(v_out + i, v_new, n);
-    store_n(w_out + i, w_i - m_new * alpha / (sqrt(under) + epsilon), n);
-  });
-}
-
-Facts rmsprop_facts(const RmspropShape& s) {
-  Facts f = flat_facts(s.n, s.weight_decay, 5, 1, 4);
-  if (f.error) return f;
-  if (!is_flag(s.centered)) f.error = "centered must be 0 or 1";
-  else if (!is_rate(s.rho) || !is_rate(s.momentum) || !(s.epsilon >= 0))
-    f.error = "rho, momentum must be in [0, 1], epsilon >= 0";
-  if (s.momentum == 0) f.extent[3] = f.extent[8] = Count(0);
-  if (!s.centered) f.extent[4] = f.extent[9] = Count(0);
-  return f;
-}
-
-void rmsprop(const RmspropShape& s, Slice units, const float* w, const float* g, const float* v, const float* m,
-             const float* a, const float* lr, float* w_out, float* v_out, float* m_out, float* a_out) {
-  const Vec rate = set1(*lr), rho = set1(static_cast<float>(s.rho)), rest = set1(static_cast<float>(1 - s.rho));
-  const Vec mu = set1(static_cast<float>(s.momentum)), epsilon = set1(static_cast<float>(s.epsilon));
-  const Decay decay = Decay::make(s.weight_decay, *lr);
-  const bool decays = s.weight_decay != 0, heavy = s.momentum != 0, centered = s.centered != 0;
-  each_vector(s.n, units, [&](i64 i, i64 n) __attribute__((always_inline)) {
-    const Vec g_i = load_n(g + i, n);
-    const Vec v_new = rho * load_n(v + i, n) + rest * (g_i * g_i);
-    Vec under = v_new, w_i = load_n(w + i, n);
-    store_n(v_out + i, v_new, n);
-    if (centered) {
-      const Vec a_new = rho * load_n(a + i, n) + rest * g_i;
-      store_n(a_out + i, a_new, n);
-      under = v_new - a_new * a_new;
+    for (i64 i = 0; i < m && decays; i += kLanes) {
+      const Vec v = load(s.in[kW] + i, m - i);
+      store(w + i, v - v * set1(decay));
     }
-    Vec step = rate * g_i / sqrt(under + epsilon);
-    if (heavy) {
-      step = mu * load_n(m + i, n) + step;
-      store_n(m_out + i, step, n);
+    if (changes) s.in[kG] = g;
+    if (decays) s.in[kW] = w;
+    rule.sweep(s, whole);
+    if (whole == m) continue;
+    float rest[kArrays + kResults][kLanes] = {};  // less than a vector
+    Sweep last = s;
+    for (int i = 0; i < kArrays; ++i) {
+      if (s.in[i]) store(rest[i], load(s.in[i] + whole, m - whole));
+      last.in[i] = rest[i];
     }
-    if (decays) w_i = decayed(w_i, decay);
-    store_n(w_out + i, w_i - step, n);
-  });
+    for (int i = 0; i < kResults; ++i) last.out[i] = rest[kArrays + i];
+    rule.sweep(last, kLanes);
+    for (int i = 0; i < kResults; ++i)
+      if (s.out[i]) store(s.out[i] + whole, load(last.out[i]), m - whole);
+  }
+  for (i64 o = 0; o < c.outputs; ++o) {
+    if (u.filled[o] < 0) continue;
+    for (i64 i = 0; i < n; i += kLanes) store(y[o] + i, set1(number(u.filled[o])), min_of(n - i, kLanes));
+  }
 }
 
-Facts adagrad_facts(const AdagradShape& s) {
-  Facts f = flat_facts(s.n, s.weight_decay, 3, 1, 2);
-  if (!f.error && !(s.epsilon >= 0)) f.error = "epsilon must not be negative";
-  return f;
+bool keeps_without_gradient(const UpdateMatch& u, const MapCode& c, const float* const* x, float* const* y) {
+  if (kRules[u.rule].lines != kSgd || u.decay >= 0 || u.penalty[1] >= 0 || u.array[kA] >= 0 || u.change != 0)
+    return false;
+  const float rate = number_in(c, x, u.number[kRate - kArrays]);  // w - 0 * rate is w
+  return rate > 0 && rate < __builtin_inff() && c.outputs == 1 && y[u.output[0]] == x[u.array[kW]];
 }
 
-void adagrad(const AdagradShape& s, Slice units, const float* w, const float* g, const float* a, const float* lr,
-             float* w_out, float* a_out) {
-  const Vec rate = set1(*lr), epsilon = set1(static_cast<float>(s.epsilon));
-  const Decay decay = Decay::make(s.weight_decay, *lr);
-  const bool decays = s.weight_decay != 0;
-  each_vector(s.n, units, [&](i64 i, i64 n) __attribute__((always_inline)) {
-    const Vec g_i = load_n(g + i, n), a_new = load_n(a + i, n) + g_i * g_i;
-    Vec w_i = load_n(w + i, n);
-    if (decays) w_i = decayed(w_i, decay);
-    store_n(a_out + i, a_new, n);
-    store_n(w_out + i, w_i - rate * g_i / sqrt(a_new + epsilon), n);
-  });
+bool tile_update(const UpdateMatch& u, const MapCode& c, const float* const* x, float* const* y, Update* to) {
+  static_assert(kRules[3].lines == kAdam);
+  if (!u.found || u.rule > 3 || u.change != 0 || u.penalty[1] >= 0 || u.array[kA] >= 0 || u.array[kG] != 0)
+    return false;
+  if (!to) return true;
+  const auto number = [&](int symbol) {
+    const i64 r = u.number[symbol - kArrays];
+    return r < 0 ? 0.0f : number_in(c, x, r);
+  };
+  const auto in = [&](int symbol) { return u.array[symbol] < 0 ? nullptr : x[u.array[symbol]]; };
+  const auto out = [&](int symbol) { return u.output[symbol - kNewW] < 0 ? nullptr : y[u.output[symbol - kNewW]]; };
+  const Rule rules[] = {Rule::sgd, Rule::momentum, Rule::nesterov, Rule::adam};
+  *to = {rules[u.rule], u.decay >= 0,     u.decay < 0 ? 0.0f : number_in(c, x, u.decay),
+         number(kRate), number(kC1),      number(kC1),
+         number(kC2),   number(kEpsilon), in(kW),
+         in(kM),        in(kV),           out(kNewW),
+         out(kNewM),    out(kNewV)};
+  return true;
 }
 
-}  // namespace NACRE_ISA
-}  // namespace nacre
+}  // namespace nacre::NACRE_ISA

@@ -1,73 +1,44 @@
-// Steps of the optimizers, one pass over flat arrays; the formulas are Keras'. The learning rate and the step counter are
-// variables, hence operands. Every update first takes off the decoupled weight decay: w -= w * weight_decay * lr. Outputs
-// are usually the inputs' own memory.
+// Steps of optimizers, recognised in elementwise bytecode. A rule is a list of operations; from one list come the matcher
+// and the loop that keeps everything in registers, where the bytecode takes a pass through L1 for each operation. The
+// bytecode must be that list, in order, whatever the registers; then both ways give the same bits.
+//
+// In front of a rule may stand what is done to the gradient (c * (w * c) + g or c * sign(w) + g, as penalties of weights
+// give; g + a; then one of g * c, g / c and clip(g, c, c)) and a decay of the weights (w - w * c). A `select` by one number is decided before, so what is not chosen costs nothing.
 #pragma once
-#include "base/fields.h"
 #include "base/types.h"
+#include "kernels/gemm_update.h"
 
-namespace nacre {
+namespace nacre::NACRE_ISA {
 
-struct SgdShape {
-  i64 n;
-  double weight_decay;
+// Bytecode of elementwise.h on float32 arrays of one shape.
+struct MapCode {
+  i64 inputs, outputs, length;
+  const i64* code;
+  const double* consts;
+  const i64* out_reg;
+  bool number[8];  // that input is one number for all
 };
-NACRE_FIELDS(SgdShape, n, weight_decay)
 
-struct MomentumShape {
-  i64 n, nesterov;
-  double momentum, weight_decay;
+// The registers and outputs that play the parts of a rule; -1: there is no such part.
+struct UpdateMatch {
+  bool found = false;
+  int rule = 0;
+  i64 array[6] = {-1, -1, -1, -1, -1, -1}, number[7], output[4];
+  i64 decay = -1, penalty[2] = {-1, -1};  // with its second number alone, the penalty is that of the sign
+  i64 change = 0, before[2] = {-1, -1};   // what is done to g (0 nothing, 1 *, 2 /, 3 clip), and by which numbers
+  i64 filled[4];                          // the number that an output is filled with
 };
-NACRE_FIELDS(MomentumShape, n, nesterov, momentum, weight_decay)
 
-struct AdamShape {
-  i64 n;
-  i64 amsgrad;     // 1: divides by the largest v so far, vhat
-  i64 step_dtype;  // of `iterations`: int32 or int64
-  double beta_1, beta_2, epsilon, weight_decay;
-};
-NACRE_FIELDS(AdamShape, n, amsgrad, step_dtype, beta_1, beta_2, epsilon, weight_decay)
+// x[r]: input r, or the number; y[o]: output o. Without them choices are not decided, and no rule matches that has some.
+UpdateMatch match_update(const MapCode& c, const float* const* x, float* const* y);
 
-struct RmspropShape {
-  i64 n;
-  i64 centered;                                 // 1: takes the square of the average gradient off
-  double rho, momentum, epsilon, weight_decay;  // momentum 0: no slot m
-};
-NACRE_FIELDS(RmspropShape, n, centered, rho, momentum, epsilon, weight_decay)
+// The n elements from x and y on.
+void run_update(const UpdateMatch& u, const MapCode& c, i64 n, const float* const* x, float* const* y);
 
-struct AdagradShape {
-  i64 n;
-  double epsilon, weight_decay;
-};
-NACRE_FIELDS(AdagradShape, n, epsilon, weight_decay)
+// Whether elements whose gradient is 0 stay as they are, with the same bits, in place.
+bool keeps_without_gradient(const UpdateMatch& u, const MapCode& c, const float* const* x, float* const* y);
 
-namespace NACRE_ISA {
+// Whether the tiles of weight gradients know the rule, with input 0 as the gradient; then `to` says it in their words.
+bool tile_update(const UpdateMatch& u, const MapCode& c, const float* const* x, float* const* y, Update* to);
 
-// w' = w - lr * g
-Facts sgd_facts(const SgdShape& s);
-void sgd(const SgdShape& s, Slice units, const float* w, const float* g, const float* lr, float* w_out);
-
-// m' = momentum * m - lr * g; w' = w + m', or with nesterov w + momentum * m' - lr * g
-Facts momentum_facts(const MomentumShape& s);
-void momentum(const MomentumShape& s, Slice units, const float* w, const float* g, const float* m, const float* lr,
-              float* w_out, float* m_out);
-
-// m' = m + (g - m)(1 - beta_1); v' = v + (g^2 - v)(1 - beta_2); with t = iterations + 1
-// w' = w - m' * lr * sqrt(1 - beta_2^t) / (1 - beta_1^t) / (sqrt(v') + epsilon); vhat is absent without amsgrad
-Facts adam_facts(const AdamShape& s);
-void adam(const AdamShape& s, Slice units, const float* w, const float* g, const float* m, const float* v,
-          const float* vhat, const float* lr, const void* iterations, float* w_out, float* m_out, float* v_out,
-          float* vhat_out);
-
-// v' = rho v + (1 - rho) g^2; a' = rho a + (1 - rho) g (centered); step = lr g / sqrt(v' - a'^2 + epsilon)
-// w' = w - step, or with momentum m' = momentum m + step; w' = w - m'
-Facts rmsprop_facts(const RmspropShape& s);
-void rmsprop(const RmspropShape& s, Slice units, const float* w, const float* g, const float* v, const float* m,
-             const float* a, const float* lr, float* w_out, float* v_out, float* m_out, float* a_out);
-
-// a' = a + g^2; w' = w - lr g / sqrt(a' + epsilon)
-Facts adagrad_facts(const AdagradShape& s);
-void adagrad(const AdagradShape& s, Slice units, const float* w, const float* g, const float* a, const float* lr,
-             float* w_out, float* a_out);
-
-}  // namespace NACRE_ISA
-}  // namespace nacre
+}  // namespace nacre::NACRE_ISA

@@ -1,131 +1,197 @@
+"""Steps of optimizers in elementwise bytecode: what is recognised gives the bits of the operations one by one."""
+
+import itertools
+
 import numpy as np
 import pytest
 
-from kernel_check import EPS, close, run_everywhere
+from kernel_check import dtype_code, run_everywhere
 from nacre import _core
+from nacre.ops.lowering import const, program_fields
 
-SIZES = [0, 1, 15, 16, 17, 8192, 8193, 20000]
-F32 = np.dtype(np.float32)
-LR = np.array([0.01], np.float32)
+MOMENT = ["t = g - m", "t = t * c1", "M = m + t"]
+MOMENTS = [*MOMENT, "t = square g", "t = t - v", "t = t * c2", "V = v + t"]
+RULES = {
+    "sgd": ["t = g * rate", "W = w - t"],
+    "momentum": ["t = g * rate", "s = m * c1", "M = s - t", "W = w + M"],
+    "nesterov": ["t = g * rate", "s = m * c1", "M = s - t", "s = M * c1", "s = s - t", "W = w + s"],
+    "adam": [*MOMENTS, "t = M * rate", "s = sqrt V", "s = s + epsilon", "t = t / s", "W = w - t"],
+    "amsgrad": [*MOMENTS, "U = u max V", "t = M * rate", "s = sqrt U", "s = s + epsilon", "t = t / s", "W = w - t"],
+    "nadam": [*MOMENTS, "s = V * c3", "t = M * c4", "r = g * c5", "t = t + r", "s = sqrt s", "s = s + epsilon",
+              "t = t / s", "W = w - t"],
+    "lamb": [*MOMENTS, "t = M * c3", "s = V * c4", "s = sqrt s", "s = s + epsilon", "W = t / s"],
+    "adamax": [*MOMENT, "t = c2 * v", "s = abs g", "V = t max s", "t = rate * M", "s = V + epsilon", "t = t / s",
+               "W = w - t"],
+    "rmsprop": ["t = c1 * v", "s = square g", "s = c2 * s", "V = t + s", "t = rate * g", "s = V + epsilon",
+                "s = sqrt s", "t = t / s", "W = w - t"],
+    "adagrad": ["t = square g", "V = v + t", "t = rate * g", "s = V + epsilon", "s = sqrt s", "t = t / s",
+                "W = w - t"],
+    "lion": ["t = m * c1", "s = g * c2", "t = t + s", "t = sign t", "s = m * c3", "r = g * c4", "M = s + r",
+             "t = rate * t", "W = w - t"],
+}  # fmt: skip
+FRONTS = {
+    "plain": [],
+    "decay": ["d = w * decay", "w = w - d"],
+    "times": ["g = g * scale"],
+    "turned": ["g = scale * g"],
+    "divided": ["g = g / scale"],
+    "squares": ["p = w * c5", "p = c4 * p", "g = p + g"],
+    "signs": ["p = sign w", "p = c4 * p", "g = p + g", "g = g * scale"],
+    "clipped": ["g = clip g low high"],
+    "all": ["g = g + a", "g = g / scale", "d = w * decay", "w = w - d"],
+}
+NUMBERS = dict(rate=0.01, epsilon=1e-3, c1=0.1, c2=0.2, c3=0.3, c4=0.4, c5=0.5, decay=0.05, scale=3.0, low=-0.5,
+               high=0.4)  # fmt: skip
+GIVEN = ["rate", "decay", "scale", "keep"]  # numbers in operands; the others stand in the program
+ARRAYS = "gwmvua"
+NAMES = {"*": "mul", "+": "add", "-": "sub", "/": "div"}
+NUMPY = dict(
+    mul=np.multiply, add=np.add, sub=np.subtract, div=np.divide, max=np.maximum, square=np.square, sqrt=np.sqrt,
+    abs=np.abs, sign=np.sign, clip=lambda x, low, high: np.minimum(np.maximum(x, low), high), copy=np.array,
+    select=lambda c, a, b: np.array(a if c else b),
+)  # fmt: skip
 
 
-def flat(n, count, rng):
-    return [rng.standard_normal(n).astype(np.float32) for _ in range(count)]
+class Codes:
+    elementwise_codes = staticmethod(_core.elementwise_codes)
 
 
-def check(name, fields, inputs, want):
-    """Every wanted array against the kernel's outputs, which may be None where a slot is absent."""
-    outputs = [None if w is None else (w.shape, F32) for w in want]
-    for isa, got in run_everywhere(name, fields, inputs, outputs).items():
-        for y, w in zip(got, want):
-            if w is not None:
-                close(y, w, isa, 8 * EPS, 4)
+def parsed(line):
+    to, words = line.split(" = ")
+    name, *operands = words.split()
+    if name not in NUMPY:
+        operands = [name, operands[1]]
+        name = words.split()[1]
+    return to, NAMES.get(name, name), operands
 
 
-@pytest.mark.parametrize("n", SIZES)
-@pytest.mark.parametrize("decay", [0.0, 0.1])
-def test_sgd(n, decay, rng):
-    w, g = flat(n, 2, rng)
-    lr = float(LR[0])
-    check("sgd", dict(n=n, weight_decay=decay), [w, g, LR], [w.astype(float) * (1 - decay * lr) - lr * g])
-
-
-@pytest.mark.parametrize("n", SIZES)
-@pytest.mark.parametrize("nesterov", [0, 1])
-@pytest.mark.parametrize("decay", [0.0, 0.1])
-def test_momentum(n, nesterov, decay, rng):
-    w, g, m = flat(n, 3, rng)
-    lr = float(LR[0])
-    m_new = 0.9 * m.astype(float) - lr * g
-    w_new = w * (1 - decay * lr) + (0.9 * m_new - lr * g if nesterov else m_new)
-    check("momentum", dict(n=n, nesterov=nesterov, momentum=0.9, weight_decay=decay), [w, g, m, LR], [w_new, m_new])
-
-
-@pytest.mark.parametrize("n", SIZES)
-@pytest.mark.parametrize("amsgrad", [0, 1])
-@pytest.mark.parametrize("step", [np.array(0, np.int32), np.array(41, np.int64)], ids=["first", "later"])
-@pytest.mark.parametrize("decay", [0.0, 0.1])
-def test_adam(n, amsgrad, step, decay, rng):
-    w, g, m, v, top = flat(n, 5, rng)
-    v, top = np.abs(v), np.abs(top)
-    lr, t = float(LR[0]), int(step) + 1
-    m_new = m.astype(float) + (g - m.astype(float)) * (1 - 0.9)
-    v_new = v.astype(float) + (np.square(g, dtype=float) - v) * (1 - 0.999)
-    under = np.maximum(top, v_new) if amsgrad else v_new
-    alpha = lr * np.sqrt(1 - 0.999**t) / (1 - 0.9**t)
-    w_new = w * (1 - decay * lr) - m_new * alpha / (np.sqrt(under) + 1e-7)
+def program(lines, n, keep=None):
+    """Fields of the kernel, names of inputs, and of what it stores."""
+    lines = [parsed(line) for line in lines]
+    outs = [to for to, _, _ in lines if to.isupper()]
+    if keep is not None:
+        lines += [(to.lower() + "_", "select", ["keep", to, to.lower()]) for to in outs]
+    used = {o for _, _, operands in lines for o in operands}
+    inputs = [x for x in (*ARRAYS, *GIVEN) if x in used]
+    at = {name: i for i, name in enumerate(inputs)}
+    steps = []
+    for to, name, operands in lines:
+        # `select` chooses between the new value and the input, whatever has become of its name
+        arguments = [inputs.index(o) if name == "select" and o in inputs else at.get(o, o) for o in operands]
+        arguments = [const(float(np.float32(NUMBERS[o]))) if isinstance(o, str) else o for o in arguments]
+        at[to] = len(inputs) + len(steps)
+        steps.append((name, tuple(arguments)))
+    results = [at[to if keep is None else to.lower() + "_"] for to in outs]
     fields = dict(
-        n=n,
-        amsgrad=amsgrad,
-        step_dtype=2 if step.dtype == np.int32 else 3,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-7,
-        weight_decay=decay,
-    )
-    check(
-        "adam",
-        fields,
-        [w, g, m, v, top if amsgrad else None, LR, step],
-        [w_new, m_new, v_new, under if amsgrad else None],
-    )
+        rank=1, dims=[n] + [1] * 5, in_dtype=[0] * 8, out_dtype=[0] * 4, out_ld=[0] * 4,
+        in_strides=[s for i in range(8) for s in [int(i < len(inputs) and inputs[i] in ARRAYS), 0, 0, 0, 0, 0]],
+        **program_fields(Codes, steps, results, len(inputs)),
+    )  # fmt: skip
+    return fields, inputs, outs, steps, results
 
 
-@pytest.mark.parametrize("n", SIZES)
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
-@pytest.mark.parametrize("centered", [0, 1])
-def test_rmsprop(n, momentum, centered, rng):
-    w, g, v, m, a = flat(n, 5, rng)
-    v, a = np.abs(v) + 2, 0.1 * a
-    lr, decay = float(LR[0]), 0.05
-    v_new = 0.9 * v.astype(float) + 0.1 * np.square(g, dtype=float)
-    a_new = 0.9 * a.astype(float) + 0.1 * g
-    step = lr * g / np.sqrt(v_new - (a_new**2 if centered else 0) + 1e-7)
-    m_new = momentum * m.astype(float) + step
-    w_new = w * (1 - decay * lr) - (m_new if momentum else step)
-    fields = dict(n=n, centered=centered, rho=0.9, momentum=momentum, epsilon=1e-7, weight_decay=decay)
-    inputs = [w, g, v, m if momentum else None, a if centered else None, LR]
-    check("rmsprop", fields, inputs, [w_new, v_new, m_new if momentum else None, a_new if centered else None])
+def operands(inputs, n, rng, keep=None):
+    numbers = {**NUMBERS, "keep": 1.0 if keep is None else keep}
+    values = {a: rng.standard_normal(n).astype(np.float32) for a in ARRAYS}
+    values.update({a: np.abs(values[a]) for a in "vu"})
+    values["g"][n // 2 : n // 2 + 1] = np.nan
+    return [values[x] if x in ARRAYS else np.array(numbers[x], np.float32) for x in inputs]
 
 
-@pytest.mark.parametrize("n", SIZES)
-def test_adagrad(n, rng):
-    w, g, a = flat(n, 3, rng)
-    a = np.abs(a) + 0.1
-    lr = float(LR[0])
-    a_new = a + np.square(g, dtype=float)
-    check(
-        "adagrad", dict(n=n, epsilon=1e-7, weight_decay=0.0), [w, g, a, LR], [w - lr * g / np.sqrt(a_new + 1e-7), a_new]
-    )
+def one_by_one(steps, results, given):
+    values = list(given)
+    with np.errstate(invalid="ignore"):
+        for name, arguments in steps:
+            values.append(NUMPY[name](*(values[a] if isinstance(a, int) else np.float32(a[1]) for a in arguments)))
+    return [values[r] for r in results]
 
 
-def test_in_place(rng):
-    fields = dict(n=5000, amsgrad=0, step_dtype=3, beta_1=0.9, beta_2=0.999, epsilon=1e-7, weight_decay=0.01)
-    step = np.array(3, np.int64)
-    for isa in _core.isas():
-        w, g, m, v = flat(5000, 4, rng)
-        v = np.abs(v)
-        apart = [np.empty_like(w) for _ in range(3)]
-        _core.run_kernel("adam", fields, [w, g, m, v, None, LR, step], [*apart, None], isa=isa)
-        _core.run_kernel("adam", fields, [w, g, m, v, None, LR, step], [w, m, v, None], isa=isa, slices=3)
-        for a, b in zip(apart, (w, m, v)):
-            assert a.tobytes() == b.tobytes(), isa
+def check(fields, given, want):
+    padded = [*given, *[None] * (8 - len(given))]
+    outputs = [(w.shape, np.float32) for w in want] + [None] * (4 - len(want))
+    for isa, got in run_everywhere("elementwise", fields, padded, outputs).items():
+        for y, w in zip(got, want):
+            np.testing.assert_array_equal(y, w, err_msg=isa)
 
 
-@pytest.mark.parametrize(
-    "bad",
-    [
-        dict(n=-1),
-        dict(n=1 << 62),
-        dict(weight_decay=-1.0),
-        dict(beta_1=2.0),
-        dict(epsilon=-1.0),
-        dict(amsgrad=3),
-        dict(step_dtype=0),
-    ],
-    ids=str,
-)
-def test_impossible_fields_are_refused(bad):
-    fields = dict(n=4, amsgrad=0, step_dtype=3, beta_1=0.9, beta_2=0.999, epsilon=1e-7, weight_decay=0.0)
-    assert _core.facts("adam", fields)["error"] is None
-    assert _core.facts("adam", fields | bad)["error"]
+# the directions of Lamb have no weights that could decay, and eight inputs are the most
+CASES = [(r, f) for r, f in itertools.product(RULES, FRONTS)
+         if r + f not in ("lambdecay", "lamball", "amsgradall", "lambsquares", "lambsigns")]  # fmt: skip
+
+
+@pytest.mark.parametrize("n", [512, 1003, 70000])
+@pytest.mark.parametrize(("rule", "front"), CASES)
+def test_a_rule_gives_the_bits_of_its_operations(rule, front, n, rng):
+    fields, inputs, _, steps, results = program(FRONTS[front] + RULES[rule], n)
+    given = operands(inputs, n, rng)
+    check(fields, given, one_by_one(steps, results, given))
+    for isa in _core.isas():  # what is kept in registers needs no workspace
+        assert _core.facts("elementwise", fields, isa)["scratch"] == 0, isa
+
+
+@pytest.mark.parametrize("keep", [0.0, 1.0, np.nan])
+@pytest.mark.parametrize("rule", ["sgd", "adam", "amsgrad"])
+def test_a_step_that_is_kept_or_not(rule, keep, rng):
+    n = 5000
+    fields, inputs, outs, steps, results = program(FRONTS["divided"] + RULES[rule], n, keep)
+    given = operands(inputs, n, rng, keep)
+    want = one_by_one(steps, results, given)
+    check(fields, given, want)
+    for isa, slices in itertools.product(_core.isas(), (None, 3)):  # in place
+        own = [np.array(x) for x in given]
+        places = [own[inputs.index(o.lower())] for o in outs]
+        _core.run_kernel(
+            "elementwise", fields, [*own, *[None] * (8 - len(own))], [*places, *[None] * (4 - len(places))],
+            isa=isa, slices=slices,
+        )  # fmt: skip
+        for y, w in zip(places, want):
+            np.testing.assert_array_equal(y, w, err_msg=isa)
+
+
+@pytest.mark.parametrize("whole", [0, 1])
+def test_gradients_are_collected_until_a_step(whole, rng):
+    """acc' = whole ? 0 : acc + g, and w' = whole ? w - (acc + g) / 2 * rate : w, in place; `whole` is a truth value."""
+    n = 3000
+    steps = [("add", (0, 1)), ("div", (5, const(2.0))), ("mul", (6, 3)), ("sub", (2, 7)),
+             ("select", (4, const(0.0), 5)), ("select", (4, 8, 2))]  # fmt: skip
+    g, acc, w = (rng.standard_normal(n).astype(np.float32) for _ in range(3))
+    rate = np.array(0.1, np.float32)
+    total = g + acc
+    want = [np.zeros_like(acc), w - total / np.float32(2) * rate] if whole else [total, w]
+    fields = dict(
+        rank=1, dims=[n] + [1] * 5, in_dtype=[0, 0, 0, 0, dtype_code("bool"), 0, 0, 0], out_dtype=[0] * 4,
+        in_strides=[s for i in range(8) for s in [int(i < 3), 0, 0, 0, 0, 0]], out_ld=[0] * 4,
+        **program_fields(Codes, steps, [9, 10], 5),
+    )  # fmt: skip
+    for isa, slices in itertools.product(_core.isas(), (None, 2)):
+        places = [acc.copy(), w.copy()]
+        given = [g, *places, rate, np.array(bool(whole)), None, None, None]
+        _core.run_kernel("elementwise", fields, given, [*places, None, None], isa=isa, slices=slices)
+        for y, x in zip(places, want):
+            np.testing.assert_array_equal(y, x, err_msg=isa)
+
+
+@pytest.mark.parametrize("change", ["order", "operation", "twice", "columns"])
+def test_what_is_almost_a_rule_is_computed_as_it_is_written(change, rng):
+    n = 4096
+    lines = list(RULES["adam"])
+    if change == "order":
+        lines[-1] = "W = t - w"
+    elif change == "operation":
+        lines[2] = "M = m - t"
+    elif change == "twice":
+        lines = [*FRONTS["times"], *FRONTS["divided"], *lines]
+    fields, inputs, _, steps, results = program(lines, n)
+    given = operands(inputs, n, rng)
+    want = one_by_one(steps, results, given)
+    if change == "columns":  # the rows of an input lie apart
+        fields["rank"], fields["dims"] = 2, [64, 64] + [1] * 4
+        apart = np.zeros((64, 80), np.float32)
+        apart[:, :64] = given[0].reshape(64, 64)
+        given[0] = apart
+        fields["in_strides"] = [
+            s for x in [*inputs, *"?" * (8 - len(inputs))]
+            for s in [*((80, 1) if x == "g" else (64, 1) if x in ARRAYS else (0, 0)), 0, 0, 0, 0]
+        ]  # fmt: skip
+    check(fields, given, want)
+    assert _core.facts("elementwise", fields)["scratch"] > 0

@@ -45,3 +45,25 @@ def test_strides_are_no_products_of_pixels() -> None:
     model.compile("sgd", "mse")
     rows = [r["op"] for r in model.profile(X, Y, repeats=1).rows]
     assert rows.count("DenseGradWMap") == 3
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", keras.optimizers.SGD(0.1, momentum=0.9, weight_decay=0.01)])
+@pytest.mark.parametrize("words", [2000, 100])
+def test_tables_of_which_few_rows_are_looked_up_are_trained_in_their_gradients(optimizer: Any, words: int) -> None:
+    x, y = RNG.integers(0, words, (16, 3)), RNG.standard_normal((16, 2)).astype("float32")
+    x[3] = x[4]
+    weights = []
+    for eager in (False, True):
+        keras.utils.set_random_seed(6)
+        model = keras.Sequential([keras.Input((3,)), layers.Embedding(words, 8), layers.Flatten(), layers.Dense(2)])
+        config = keras.optimizers.serialize(keras.optimizers.get(optimizer))
+        model.compile(keras.optimizers.deserialize(config), "mse", run_eagerly=eager)
+        for _ in range(3):
+            model.train_on_batch(x, y)
+        weights.append([w.numpy() for w in model.weights])
+        if not eager:
+            ops = [r["op"] for r in model.profile(x, y, repeats=1).rows]
+            assert ops.count("TakeGradXMap") == (words == 2000)
+            assert ops.count("TakeGradX") == (words == 100)
+    for a, b in zip(*weights, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=2e-6)

@@ -81,3 +81,39 @@ def test_axes_turned_twice_are_turned_once_or_not_at_all():
     np.testing.assert_array_equal(back, x * 2)
     np.testing.assert_array_equal(other, x.transpose(2, 1, 0) * 3)
     assert ops_of(compiled, x).count("Transpose") == 1
+
+
+def test_a_constant_of_equal_elements_is_one_number():
+    ones = Tensor(np.full((64, 48), 0.5, np.float32))
+    mixed = Tensor(np.array([0.0, -0.0], np.float32))  # equal numbers, but other bits
+    x, y = RNG.standard_normal((64, 48)).astype("float32"), RNG.standard_normal(2).astype("float32")
+
+    def fn(a, b):
+        return a * ones + ones, b * mixed
+
+    graph = Graph()
+    inputs = [graph.add_input(Spec(v.shape, "float32")) for v in (x, y)]
+    with trace.tracing(graph):
+        graph.outputs = list(fn(*inputs))
+    simplify(graph)
+    constants = [s for node in graph.nodes for s in node.inputs if s.kind == "constant"]
+    assert sorted(s.spec.size for s in constants) == [1, 2]
+    got = CompiledFunction(fn)(x, y)
+    for one, eager in zip(got, fn(Tensor(x), Tensor(y))):
+        assert one.numpy().tobytes() == eager.numpy().tobytes()
+
+
+def test_the_penalty_of_weights_is_a_number_in_their_gradient():
+    w = Variable(RNG.standard_normal((64, 48)).astype("float32"))
+
+    def step(x):
+        with GradientTape() as tape:
+            loss = ops.sum(x * w) + 0.01 * ops.sum(ops.square(w))
+        return tape.gradient(loss, [w])
+
+    graph = Graph()
+    x = graph.add_input(Spec((64, 48), "float32"))
+    with trace.tracing(graph):
+        graph.outputs = list(step(x))
+    simplify(graph)
+    assert all(s.spec.size == 1 for node in graph.nodes for s in node.inputs if s.kind == "constant")

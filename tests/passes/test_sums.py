@@ -105,3 +105,35 @@ def test_a_leaf_with_some_of_the_rows_stays_outside():
         return (e.SumTo((4, 1, 64))(e.Mul()(x, rows)),)
 
     assert kinds(fn, (4, 32, 64), (32, 1)) == ["Mul", "SumTo"]
+
+
+def members(fn, *shapes):
+    """The steps of the first sum."""
+    graph = Graph()
+    inputs = [graph.add_input(Spec(s, "float32")) for s in shapes]
+    with trace.tracing(graph):
+        graph.outputs = list(fn(*inputs))
+    absorb_into_sums(graph)
+    return [name for name, _ in next(n.op for n in graph.nodes if type(n.op).__name__ == "MapReduce").steps]
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_what_waits_for_a_sum_of_it_is_read_by_that_sum(waits):
+    def fn(x, v):
+        y = e.Div()(x, e.Sqrt()(v))
+        total = e.SumTo(())(e.Square()(y))
+        return (e.Mul()(y, total),) if waits else (total, e.Mul()(y, x))
+
+    assert members(fn, (128, 64), (128, 64)) == (["square"] if waits else ["sqrt", "div", "square"])
+    x, v = np.random.default_rng(4).random((2, 128, 64), np.float32) + 0.5
+    y = x.astype("float64") / np.sqrt(v.astype("float64"))
+    want = y * np.square(y).sum() if waits else y * x
+    np.testing.assert_allclose(CompiledFunction(fn)(x, v)[-1].numpy(), want, rtol=1e-5)
+
+
+def test_what_costs_less_to_make_than_to_keep_is_made_in_the_sum():
+    def fn(x, mean):
+        y = e.Sub()(x, mean)
+        return (e.Mul()(y, e.SumTo(())(e.Square()(y))),)
+
+    assert members(fn, (128, 64), (64,)) == ["sub", "square"]

@@ -85,22 +85,21 @@ class Adafactor(Optimizer):
             rate = ops.minimum(rate, 1.0 / ops.sqrt(step))
         size = ops.sqrt(ops.mean(ops.square(variable)))
         alpha = ops.maximum(size, self.epsilon_2) * ops.minimum(rate, 1.0 / ops.sqrt(step))
-        square = ops.square(gradient) + self.epsilon_1
+        square = ops.square(gradient)
         keep = 1.0 - ops.power(step, self.beta_2_decay)
         if len(variable.shape) >= 2:
-            row = keep * self._rows[i] + (1.0 - keep) * ops.mean(square, axis=-1)
-            column = keep * self._columns[i] + (1.0 - keep) * ops.mean(square, axis=-2)
+            row = keep * self._rows[i] + (1.0 - keep) * (ops.mean(square, axis=-1) + self.epsilon_1)
+            column = keep * self._columns[i] + (1.0 - keep) * (ops.mean(square, axis=-2) + self.epsilon_1)
             self._rows[i].assign(row)
             self._columns[i].assign(column)
             share = row / ops.mean(row, axis=-1, keepdims=True)
             second = ops.expand_dims(share, -1) * ops.expand_dims(column, -2)
         else:
-            second = keep * self._full[i] + (1.0 - keep) * square
+            second = keep * self._full[i] + (1.0 - keep) * (square + self.epsilon_1)
         self._full[i].assign(second)
         update = gradient / ops.sqrt(second)
         length = ops.sqrt(ops.mean(ops.square(update)))
-        update = update / ops.maximum(length / self.clip_threshold, 1.0)
-        self.assign_sub(variable, alpha * update)
+        self.assign_sub(variable, update * (alpha / ops.maximum(length / self.clip_threshold, 1.0)))
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` needs to make an equal optimizer."""

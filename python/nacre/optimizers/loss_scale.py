@@ -85,8 +85,9 @@ class LossScaleOptimizer(Optimizer):
 
         def step() -> None:
             scale = self.dynamic_scale.value
+            share = 1.0 / scale
             self.inner_optimizer.apply(
-                [g if g is None or v.overwrite_with_gradient else g / scale for g, v in zip(grads, variables)],
+                [g if g is None or v.overwrite_with_gradient else g * share for g, v in zip(grads, variables)],
                 variables,
             )
             full = ops.equal(self.step_counter, self.dynamic_growth_steps - 1)

@@ -259,14 +259,14 @@ class Nadam(Optimizer):
         """Changes one variable by its gradient."""
         i = self._get_variable_index(variable)
         of_m, of_gradient = (ops.cast(x, variable.dtype) for x in self._once("momenta", self._momenta))
-        correction = self._once("correction", lambda: 1.0 - ops.power(self.beta_2, self._local_step()))
+        correction = self._once("correction", lambda: 1.0 / (1.0 - ops.power(self.beta_2, self._local_step())))
         m_slot, v_slot = self._momentums[i], self._velocities[i]
         m = m_slot + (gradient - m_slot) * (1.0 - self.beta_1)
         v = v_slot + (ops.square(gradient) - v_slot) * (1.0 - self.beta_2)
         m_slot.assign(m)
         v_slot.assign(v)
         rate = ops.cast(learning_rate, variable.dtype)
-        v_hat = v / ops.cast(correction, variable.dtype)
+        v_hat = v * ops.cast(correction, variable.dtype)
         self.assign_sub(
             variable, (m * (of_m * rate) + gradient * (of_gradient * rate)) / (ops.sqrt(v_hat) + self.epsilon)
         )
@@ -325,22 +325,22 @@ class Lamb(Optimizer):
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
         """Changes one variable by its gradient."""
         i = self._get_variable_index(variable)
-        first = self._once("first", lambda: 1.0 - ops.power(self.beta_1, self._local_step()))
-        second = self._once("second", lambda: 1.0 - ops.power(self.beta_2, self._local_step()))
+        first = self._once("first", lambda: 1.0 / (1.0 - ops.power(self.beta_1, self._local_step())))
+        second = self._once("second", lambda: 1.0 / (1.0 - ops.power(self.beta_2, self._local_step())))
         m_slot, v_slot = self._momentums[i], self._velocities[i]
         m = m_slot + (gradient - m_slot) * (1.0 - self.beta_1)
         v = v_slot + (ops.square(gradient) - v_slot) * (1.0 - self.beta_2)
         m_slot.assign(m)
         v_slot.assign(v)
-        m_hat = m / ops.cast(first, variable.dtype)
-        v_hat = ops.sqrt(v / ops.cast(second, variable.dtype)) + self.epsilon
+        m_hat = m * ops.cast(first, variable.dtype)
+        v_hat = ops.sqrt(v * ops.cast(second, variable.dtype)) + self.epsilon
         direction = m_hat / v_hat
         length = ops.sqrt(ops.sum(ops.square(variable)))
         step = ops.sqrt(ops.sum(ops.square(direction)))
         one = ops.ones_like(length)
         usable = ops.logical_and(length > 0, step > 0)
         ratio = ops.where(usable, length / ops.where(usable, step, one), one)
-        self.assign_sub(variable, ratio * direction * ops.cast(learning_rate, variable.dtype))
+        self.assign_sub(variable, direction * (ratio * ops.cast(learning_rate, variable.dtype)))
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` needs to make an equal optimizer."""

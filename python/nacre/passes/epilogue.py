@@ -1,19 +1,22 @@
-"""Optimizers in the weight gradient: where a gradient of dense weights, or of a convolution of single pixels, only
-feeds one elementwise node of its own shape, that node becomes the epilogue of the product, and the gradient is never
-stored."""
+"""Optimizers in the weight gradient: where a gradient of dense weights, of a convolution of single pixels, or of a
+table of which few rows were looked up, only feeds one elementwise node of its own shape, that node becomes the
+epilogue, and the gradient is never stored."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
+from nacre import _core
 from nacre.core.graph import Graph, Node
 from nacre.core.op import Op
-from nacre.core.spec import Spec
+from nacre.core.spec import DTYPE_CODE, Spec
 from nacre.core.tensor import Symbol
 from nacre.ops.convolution import Conv2DGradW
 from nacre.ops.convolution_kernels import by_pixel
 from nacre.ops.elementwise import BroadcastTo, Elementwise
+from nacre.ops.gather import TakeGradX
 from nacre.ops.lowering import MOST_INPUTS, MOST_OUTPUTS, Step, program_fields
 from nacre.ops.movement import Reshape
 from nacre.ops.products import MatMul, grad_w_chunks
@@ -49,6 +52,38 @@ class DenseGradWMap(Op):
         k.dense_grad_w_map(
             fields, x, dy, *es, *[None] * (MOST_INPUTS - 1 - count), *ys, *[None] * (MOST_OUTPUTS - len(ys))
         )
+
+
+class TakeGradXMap(Op):
+    """program(g, e1, e2, ...), where g are zeros with the rows dy added at the positions `index`; the program is the
+    step of an optimizer as in `DenseGradWMap`.
+
+    Replaces TakeGradX along the first axis, and Fused. dy (..., I), index whole numbers, each e (R, I) or one number;
+    outputs `shape`, (R, I). float32.
+    """
+
+    steps: tuple[Step, ...]
+    outs: tuple[int, ...]
+    shape: tuple[int, ...]
+
+    def infer(self, dy: Spec, index: Spec, *es: Spec) -> Any:
+        return tuple(Spec(self.shape, "float32") for _ in self.outs)
+
+    def kernel_fields(self, k: Any, index: Any, es: Sequence[Any]) -> dict[str, Any]:
+        """Those of the kernel."""
+        return dict(
+            R=self.shape[0], I=math.prod(self.shape[1:]), n=index.size, index_dtype=DTYPE_CODE[index.dtype],
+            scalar=[0, *[int(e.size == 1) for e in es]] + [0] * (MOST_INPUTS - 1 - len(es)),
+            **program_fields(k, self.steps, self.outs, len(es) + 1),
+        )  # fmt: skip
+
+    def lower(self, k: Any, dy: Any, index: Any, *operands: Any) -> None:
+        count = len(operands) - len(self.outs)
+        es, ys = operands[:count], operands[count:]
+        k.scatter_update(
+            self.kernel_fields(k, index, es), index, dy, *es, *[None] * (MOST_INPUTS - 1 - count), *ys,
+            *[None] * (MOST_OUTPUTS - len(ys)),
+        )  # fmt: skip
 
 
 def move_into_epilogues(graph: Graph) -> None:
@@ -94,6 +129,16 @@ def _fused(node: Node, readers: dict[int, list[Node]], escapes: set[int]) -> tup
     for at, g in enumerate(node.inputs):
         product = g.node
         if product is None or g.shape != shape or id(g) in escapes or len(readers[id(g)]) != 1:
+            continue
+        if isinstance(product.op, TakeGradX) and product.op.axis == 0:
+            update = _with_product(node, at, product, *found)
+            index, es = product.inputs[1], update.inputs[2:]
+            op = TakeGradXMap(update.op.steps, update.op.outs, shape)
+            if (
+                _core.facts("scatter_update", op.kernel_fields(_core, index.spec, [s.spec for s in es]))["error"]
+                is None
+            ):
+                return product, Node(op, (*product.inputs, *es), node.outputs)
             continue
         x, dy = product.inputs[:2] if len(product.inputs) > 1 else (g, g)
         if isinstance(product.op, Conv2DGradW) and by_pixel(product.op, shape[:2], dy.shape):

@@ -321,8 +321,8 @@ def overwritable(instruction: Instruction, schema: dict[str, Any]) -> list[Opera
     if not schema["in_place"]:
         return []
     reads = [o for o, (_, way) in zip(instruction.operands, schema["operands"]) if way == "in"]
-    if instruction.kernel == "dense_grad_w_map":
-        reads = reads[2:]  # x and dy are read by every tile
+    if instruction.kernel in ("dense_grad_w_map", "scatter_update"):
+        reads = reads[2:]  # the first two are read by every unit
     elif not instruction.kernel.startswith("elementwise"):
         reads = reads[:1]
     return [o for o in reads if o is not None]

@@ -93,6 +93,16 @@ class _Program:
         )
 
 
+def step_cost(name: str) -> int:
+    """What a step costs; what is not made twice costs more than any array."""
+    return _COST.get(name, 1 + sum(_FAR_STEPS))
+
+
+def array_cost(size: int) -> int:
+    """Steps that writing an array of `size` elements, and reading it once, are worth."""
+    return sum(_FAR_STEPS if size >= _FAR else _NEAR_STEPS)
+
+
 def remake(graph: Graph) -> None:
     """In place, after `fuse`."""
     readers: dict[int, set[int]] = {}

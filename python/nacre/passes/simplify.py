@@ -16,6 +16,7 @@ from nacre.ops.elementwise import (
     BroadcastTo,
     Cast,
     Copy,
+    Elementwise,
     LogicalAnd,
     LogicalOr,
     Max,
@@ -37,6 +38,8 @@ def simplify(graph: Graph) -> None:
     kept: list[Node] = []
     for node in graph.nodes:
         inputs = tuple([replaced.get(id(s), s) for s in node.inputs])
+        if isinstance(node.op, Elementwise):
+            inputs = tuple([_as_number(graph, s, replaced, kept) for s in inputs])
         node.inputs = inputs
         _vanish(node)
         _turn_once(node)
@@ -75,6 +78,21 @@ def remove_dead(graph: Graph) -> None:
     graph.nodes = kept[::-1]
     graph.state = {v: s for v, s in graph.state.items() if id(s) in live or v in writes}
     graph.current = {v: graph.current[v] for v in graph.state}
+
+
+def _as_number(graph: Graph, s: Symbol, replaced: dict[int, Symbol], kept: list[Node]) -> Symbol:
+    """A constant whose elements are all the same bits, as gradients of sums outside of the program are, as one number
+    that is repeated."""
+    if s.kind != "constant" or s.spec.size < 2:
+        return s
+    if id(s) not in replaced:
+        flat = s.payload.ravel()
+        bits = flat.view(f"u{flat.itemsize}")
+        replaced[id(s)] = s
+        if bits[0] == bits[-1] and (bits == bits[0]).all():
+            kept.append(graph.made(BroadcastTo(s.shape), graph.constant(Tensor(flat[:1].reshape(()).copy()))))
+            replaced[id(s)] = kept[-1].outputs[0]
+    return replaced[id(s)]
 
 
 def _spreads(node: Node) -> bool:

@@ -16,6 +16,7 @@ from nacre.core.tensor import Symbol
 from nacre.ops.elementwise import Elementwise, SumTo
 from nacre.ops.lowering import MOST_INPUTS, MOST_OUTPUTS, Step, const, domain_of, lower_map_reduce
 from nacre.passes.fuse import literal, stays_exact, unrepeated
+from nacre.passes.remake import array_cost, step_cost
 from nacre.passes.simplify import remove_dead
 
 _MOST_STEPS = 24
@@ -94,7 +95,8 @@ def absorb_into_sums(graph: Graph) -> None:
             readers.setdefault(id(s), []).append(node)
     escapes = {id(s) for s in (*graph.outputs, *graph.writes.values())}
     stored = _needed_in_memory(graph, readers, escapes)
-    found = [s for s in (_sum_of(node, stored, order) for node in graph.nodes) if s is not None]
+    later = _Later(readers, stored)
+    found = [s for s in (_sum_of(node, later, order) for node in graph.nodes) if s is not None]
     replaced: dict[int, Node] = {}
     gone: set[int] = set()
     while found:
@@ -124,7 +126,42 @@ def _needed_in_memory(graph: Graph, readers: dict[int, list[Node]], escapes: set
     }
 
 
-def _sum_of(node: Node, stored: set[int], order: dict[int, int]) -> _Sum | None:
+class _Later:
+    """Which values stay in memory for nodes that wait for a sum of them, as lengths of vectors by which these are
+    divided, and are not made a second time inside the sum: that would cost more than to read them."""
+
+    def __init__(self, readers: dict[int, list[Node]], stored: set[int]) -> None:
+        self.readers = readers
+        self.stored = stored
+        self._costs: dict[int, int] = {}
+
+    def keeps(self, s: Symbol, total: Node) -> bool:
+        """Whether `s` stays in memory, if the sum `total` is made of it."""
+        return id(s) in self.stored or (self._cost(s) > array_cost(s.spec.size) and self._waits(s, total))
+
+    def _cost(self, s: Symbol) -> int:
+        if id(s) in self.stored or s.node is None or not isinstance(s.node.op, Elementwise):
+            return 0
+        if id(s) not in self._costs:
+            self._costs[id(s)] = 0  # nothing is made of itself
+            steps = sum(step_cost(name) for name, _ in s.node.op.steps(len(s.node.inputs)))
+            self._costs[id(s)] = steps + sum(self._cost(x) for x in s.node.inputs)
+        return self._costs[id(s)]
+
+    def _waits(self, s: Symbol, total: Node) -> bool:
+        direct = [n for n in self.readers.get(id(s), ()) if isinstance(n.op, Elementwise)]
+        if len(direct) < 2:
+            return False
+        behind, todo = {id(total)}, [total]
+        while todo:
+            for node in (n for y in todo.pop().outputs for n in self.readers.get(id(y), ())):
+                if id(node) not in behind:
+                    behind.add(id(node))
+                    todo.append(node)
+        return any(id(n) in behind for n in direct)
+
+
+def _sum_of(node: Node, later: _Later, order: dict[int, int]) -> _Sum | None:
     if not isinstance(node.op, SumTo):
         return None
     x, y = node.inputs[0], node.outputs[0]
@@ -134,7 +171,7 @@ def _sum_of(node: Node, stored: set[int], order: dict[int, int]) -> _Sum | None:
     if axes is None:
         return None
     found = _Sum(node, *axes)
-    if not _take_in(found, x, stored):
+    if not _take_in(found, x, later):
         return None
     found.members.sort(key=lambda n: order[id(n)])
     return found
@@ -158,17 +195,17 @@ def _summed(shape: tuple[int, ...], to: tuple[int, ...]) -> tuple[int, int] | No
     return axes if rows > 1 and (columns > 1 or math.prod(to) == 1) else None
 
 
-def _take_in(found: _Sum, s: Symbol, stored: set[int]) -> bool:
+def _take_in(found: _Sum, s: Symbol, later: _Later) -> bool:
     s = unrepeated(s)
     node = s.node
     if (
-        node is not None and isinstance(node.op, Elementwise) and s.shape == found.shape and id(s) not in stored
+        node is not None and isinstance(node.op, Elementwise) and s.shape == found.shape
         and domain_of([x.dtype for x in (*node.inputs, s)]) == "elementwise" and stays_exact(s.dtype, "elementwise")
-        and len(found.members) < _MOST_STEPS
+        and len(found.members) < _MOST_STEPS and not later.keeps(s, found.node)
     ):  # fmt: skip
         if node not in found.members:
             found.members.append(node)
-            return all(_take_in(found, x, stored) for x in node.inputs)
+            return all(_take_in(found, x, later) for x in node.inputs)
         return True
     if s.spec.size != 1 and _kept(s.shape, found.parts) is None:
         return False

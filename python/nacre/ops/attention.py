@@ -12,7 +12,7 @@ from nacre.core import trace
 from nacre.core.op import Op
 from nacre.core.spec import DTYPE_CODE, Spec
 from nacre.core.tensor import Tensor
-from nacre.ops.base import public, scalar
+from nacre.ops.base import composed, public, scalar
 from nacre.ops.elementwise import (
     Add,
     BroadcastTo,
@@ -144,6 +144,7 @@ def attention(q: Any, k: Any, v: Any, mask: Any = None, rate: float = 0.0, state
 
 
 @public
+@composed
 def dot_product_attention(
     query: Any,
     key: Any,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -75,6 +76,31 @@ def public(function: F) -> F:
                 return OpCall(wrapper)(*args, **kwargs)
         if kwargs and any_keras_tensor(kwargs.values()):
             return OpCall(wrapper)(*args, **kwargs)
+        return function(*args, **kwargs)
+
+    return wrapper  # type: ignore[return-value]
+
+
+_planner: list[Callable[..., Any]] = []  # what the runtime has to say to calls of composed functions
+
+
+def install_planner(planner: Callable[..., Any]) -> None:
+    """Sets what `composed` functions ask first: the result of a call, or None where it is to run op by op."""
+    _planner[:] = [planner]
+
+
+def composed(function: F) -> F:
+    """A function of many ops: on data, outside of traces and tapes, calls that come again and again run as one
+    program."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        if trace.current_graph() is None and not trace.tapes() and trace.scope() is None:
+            if not _planner:
+                importlib.import_module("nacre.runtime.composed")  # installs itself; late, as the executor
+            result = _planner[0](function, args, kwargs)
+            if result is not None:
+                return result
         return function(*args, **kwargs)
 
     return wrapper  # type: ignore[return-value]

@@ -9,7 +9,7 @@ import numpy as np
 
 from nacre.core.spec import Spec
 from nacre.core.tensor import Tensor
-from nacre.ops.base import public, scalar, value
+from nacre.ops.base import composed, public, scalar, value
 from nacre.ops.elementwise import Add, BroadcastTo, Logaddexp, LogicalAnd, Lt, Ne, Neg, Select, Sub, cast_to, floating
 from nacre.ops.gather import TakeAlong
 from nacre.ops.indexing import as_index
@@ -23,6 +23,7 @@ _NEVER = -1e30  # the logarithm of a probability of 0 that arithmetic survives
 
 
 @public
+@composed
 def ctc_loss(target: Any, output: Any, target_length: Any, output_length: Any, mask_index: int = 0) -> Any:
     """-log of the probability of each label sequence: target (B, L) ints, output (B, T, C) logits -> (B,).
 

@@ -15,7 +15,7 @@ from nacre.core import trace
 from nacre.core.spec import is_float, normalize_axis
 from nacre.core.tensor import Tensor
 from nacre.ops.arithmetic import clip
-from nacre.ops.base import public, scalar, value, values_of
+from nacre.ops.base import composed, public, scalar, value, values_of
 from nacre.ops.elementwise import Add, Div, Log, Mul, Sqrt, Square, Sub, SumTo, cast_to, floating, same_float
 from nacre.ops.gather import Take, TakeGradX
 from nacre.ops.indexing import as_index
@@ -98,6 +98,7 @@ def _complex(x: Any, name: str) -> tuple[Any, Any]:
 
 
 @public
+@composed
 def fft(x: Any) -> Any:
     """The discrete Fourier transform along the last axis of a pair (real, imaginary): a pair."""
     pair = _complex(x, "fft")
@@ -115,12 +116,14 @@ def _two(x: Any, name: str, sign: int) -> Any:
 
 
 @public
+@composed
 def fft2(x: Any) -> Any:
     """The discrete Fourier transform along the last two axes of a pair (real, imaginary): a pair."""
     return _two(x, "fft2", -1)
 
 
 @public
+@composed
 def ifft2(x: Any) -> Any:
     """The inverse of `fft2`: a pair."""
     return _two(x, "ifft2", 1)
@@ -146,6 +149,7 @@ def _length(n: Any, default: int, name: str) -> int:
 
 
 @public
+@composed
 def rfft(x: Any, fft_length: int | None = None) -> Any:
     """The first half of the Fourier transform of real numbers along the last axis: a pair (..., fft_length // 2 +
     1).
@@ -162,6 +166,7 @@ def rfft(x: Any, fft_length: int | None = None) -> Any:
 
 
 @public
+@composed
 def irfft(x: Any, fft_length: int | None = None) -> Any:
     """The real numbers (..., fft_length) whose `rfft` the pair is; the length is 2 (n - 1) by default."""
     real, imaginary = _complex(x, "irfft")
@@ -231,6 +236,7 @@ def _window(window: Any, length: int, fft_length: int, dtype: str, name: str) ->
 
 
 @public
+@composed
 def stft(
     x: Any, sequence_length: int, sequence_stride: int, fft_length: int, window: Any = "hann", center: bool = True
 ) -> Any:
@@ -255,6 +261,7 @@ def stft(
 
 
 @public
+@composed
 def istft(
     x: Any,
     sequence_length: int,

@@ -283,6 +283,11 @@ def _key(structure: Any, rows: int | None) -> tuple[tuple[Any, ...], list[np.nda
     return tuple(key), arrays
 
 
+def key_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+    """What the program for these arguments depends on."""
+    return _key((args, kwargs), None)[0]
+
+
 def _walk(x: Any, key: list[Any], arrays: list[np.ndarray[Any, Any]], first: int = 0) -> None:
     """Adds to `key` what a program depends on (nesting, shapes from axis `first` on, dtypes, arguments that are no
     arrays), and the arrays to `arrays`."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from nacre.core.spec import is_float
 from nacre.core.tensor import Symbol, Tensor
-from nacre.ops.base import public, scalar, value
+from nacre.ops.base import composed, public, scalar, value
 from nacre.ops.convolution import convolve, numbers
 from nacre.ops.elementwise import (
     Abs,
@@ -70,6 +70,7 @@ def rgb_to_grayscale(images: Any, data_format: str | None = None) -> Any:
 
 
 @public
+@composed
 def rgb_to_hsv(images: Any, data_format: str | None = None) -> Any:
     """Red, green, blue from 0 to 1 as hue, saturation, value, all from 0 to 1."""
     _float_images(images, "rgb_to_hsv")
@@ -90,6 +91,7 @@ def rgb_to_hsv(images: Any, data_format: str | None = None) -> Any:
 
 
 @public
+@composed
 def hsv_to_rgb(images: Any, data_format: str | None = None) -> Any:
     """Hue, saturation, value from 0 to 1 as red, green, blue from 0 to 1."""
     _float_images(images, "hsv_to_rgb")
@@ -143,6 +145,7 @@ def _deviations(sigma: Any) -> list[Any]:
 
 
 @public
+@composed
 def gaussian_blur(
     images: Any, kernel_size: Any = (3, 3), sigma: Any = (1.0, 1.0), data_format: str | None = None
 ) -> Any:
@@ -168,6 +171,7 @@ _SOBEL = np.array([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
 
 
 @public
+@composed
 def sobel_edges(images: Any, data_format: str | None = None) -> Any:
     """The slopes of brightness down and across, as a new last axis of two; outside counts as 0."""
     batch = Batch(images, data_format, "sobel_edges")
@@ -178,6 +182,7 @@ def sobel_edges(images: Any, data_format: str | None = None) -> Any:
 
 
 @public
+@composed
 def ssim(
     image1: Any,
     image2: Any,

@@ -11,7 +11,7 @@ import numpy as np
 
 from nacre.core.spec import is_float
 from nacre.core.tensor import Tensor
-from nacre.ops.base import public, scalar, stand_ins, value
+from nacre.ops.base import composed, public, scalar, stand_ins, value
 from nacre.ops.convolution import numbers
 from nacre.ops.elementwise import Cast, Clip, Round, cast_to, floating
 from nacre.ops.gather import Take
@@ -96,6 +96,7 @@ _RESIZES = ("bilinear", "nearest", "lanczos3", "lanczos5", "bicubic")
 
 
 @public
+@composed
 def resize(
     images: Any,
     size: Any,
@@ -160,6 +161,7 @@ def _padded(x: Any, height: int, width: int, fill: float) -> Any:
 
 
 @public
+@composed
 def scale_and_translate(
     images: Any, output_shape: Any, scale: Any, translation: Any, spatial_dims: Any, method: str, antialias: bool = True
 ) -> Any:

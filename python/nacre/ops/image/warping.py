@@ -9,7 +9,7 @@ import numpy as np
 from nacre.core.op import Op
 from nacre.core.spec import Spec, is_float
 from nacre.core.tensor import Tensor
-from nacre.ops.base import public, scalar, value
+from nacre.ops.base import composed, public, scalar, value
 from nacre.ops.elementwise import (
     Abs,
     Add,
@@ -98,6 +98,7 @@ def _sample(
 
 
 @public
+@composed
 def map_coordinates(
     inputs: Any, coordinates: Any, order: int, fill_mode: str = "constant", fill_value: float = 0
 ) -> Any:
@@ -222,6 +223,7 @@ def _transforms(transform: Any, count: int, name: str) -> Any:
 
 
 @public
+@composed
 def affine_transform(
     images: Any,
     transform: Any,
@@ -246,6 +248,7 @@ def affine_transform(
 
 
 @public
+@composed
 def perspective_transform(
     images: Any,
     start_points: Any,

@@ -4,6 +4,7 @@
 #include "kernels/elementwise_scalar.h"
 #include "kernels/elementwise_update.h"
 #include "simd/math.h"
+#include "simd/quotient.h"
 #include "simd/simd.h"
 
 namespace nacre {

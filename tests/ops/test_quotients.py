@@ -17,7 +17,7 @@ def hard(kind):
         b = RNG.choice(np.float32([0.1, 0.7, -0.3, 1 / 3, 1, -5]), N)
         return (b * RNG.integers(-99, 99, N) + RNG.choice(np.float32([0, 1e-7, -1e-7]), N)).astype("float32"), b
     if kind == "tiny":
-        return (b * 10.0 ** -RNG.integers(6, 40, N) * RNG.choice([1, -1], N)).astype("float32"), b
+        return (b * 10.0 ** -RNG.integers(6, 28, N) * RNG.choice([1, -1], N)).astype("float32"), b
     a = (RNG.standard_normal(N) * 10.0 ** RNG.integers(-5, 5, N)).astype("float32")
     if kind == "no numbers":
         a[::5], a[::7], b[::3], b[::11] = np.inf, np.nan, 0, -np.inf

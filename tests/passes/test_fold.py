@@ -193,3 +193,19 @@ def test_square_weights_are_scaled_along_the_axis_of_the_result(transposed):
     compiled = CompiledFunction(lambda x: e.Mul()(MatMul(False, transposed)(x, w), scale))
     expected = x @ (w.numpy().T if transposed else w.numpy()) * scale.numpy()
     np.testing.assert_allclose(compiled(x), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_an_interruption_leaves_no_earlier_weights(monkeypatch):
+    model = MODELS["conv"]()
+    x = RNG.normal(size=(4, 9, 8, 2)).astype("float32")
+    model.predict(x, verbose=0)
+    stirred(model)
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as only:
+        only.setattr("nacre.passes.fold.aligned_copy", stop)
+        with pytest.raises(KeyboardInterrupt):
+            model.predict(x, verbose=0)
+    np.testing.assert_allclose(model.predict(x, verbose=0), model(x, training=False), rtol=1e-4, atol=1e-5)

@@ -153,6 +153,7 @@ def convolutional():
     return keras.Sequential([*parts, layers.Dense(3, "softmax")])
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # in a callback of Python's it is lost
 @pytest.mark.parametrize("make", [recurrent, convolutional])
 def test_whatever_moment_is_interrupted_the_model_trains_on(make):
     def compiled():
@@ -352,3 +353,14 @@ def test_what_does_not_fit_into_memory_is_an_error_that_says_so(code, said):
 
     found = limited(code)
     assert found.endswith("trains\n") and re.search(said, found), found
+
+
+def test_traces_that_an_interruption_ended_put_nothing_back_later():
+    from nacre.core import trace
+    from nacre.core.graph import Graph
+
+    outer, inner = trace.tracing(Graph()), trace.tracing(Graph())
+    with outer:
+        inner.__enter__()  # Ctrl-C came before its end
+    del inner
+    assert trace.current_graph() is None

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -67,15 +65,22 @@ def tapes() -> tuple[Any, ...]:
     return _state.tapes
 
 
-@contextlib.contextmanager
-def tracing(graph: Graph | None, probe: Probe | None = None) -> Iterator[None]:
-    """Variables read inside are Symbols of `graph`, writes to them are recorded there. None: eager again."""
-    before = _state.graph, _state.probe
-    _state.graph, _state.probe = graph, probe
-    try:
-        yield
-    finally:
-        _state.graph, _state.probe = before
+class tracing:
+    """Variables read inside are Symbols of `graph`, writes to them are recorded there. None: eager again.
+
+    A class: what Ctrl-C leaves of a generator ends when its traceback is freed, and then puts back what was before it.
+    """
+
+    def __init__(self, graph: Graph | None, probe: Probe | None = None) -> None:
+        self._new = graph, probe
+        self._before: tuple[Graph | None, Probe | None] = _state.graph, _state.probe
+
+    def __enter__(self) -> None:
+        self._before = _state.graph, _state.probe
+        _state.graph, _state.probe = self._new
+
+    def __exit__(self, *exc: object) -> None:
+        _state.graph, _state.probe = self._before
 
 
 def push_tape(tape: Any) -> None:
@@ -86,12 +91,13 @@ def pop_tape(tape: Any) -> None:
     _state.tapes = tuple(t for t in _state.tapes if t is not tape)
 
 
-@contextlib.contextmanager
-def no_tapes() -> Iterator[None]:
+class no_tapes:
     """Nothing inside is recorded by a tape."""
-    before = _state.tapes
-    _state.tapes = ()
-    try:
-        yield
-    finally:
-        _state.tapes = before
+
+    _before: tuple[Any, ...] = ()
+
+    def __enter__(self) -> None:
+        self._before, _state.tapes = _state.tapes, ()
+
+    def __exit__(self, *exc: object) -> None:
+        _state.tapes = self._before

@@ -89,12 +89,13 @@ class Kept:
     def arrays(self) -> list[np.ndarray[Any, Any]]:
         """The values now, in the order in which `keep` was called."""
         if self._computed < 0 or any(isinstance(v, Variable) and v.written > self._computed for _, v in self._leaves):
-            self._computed = latest_write()
+            now = latest_write()
             values = {i: Tensor(v._array if isinstance(v, Variable) else v) for i, v in self._leaves}
             with trace.tracing(None), trace.no_tapes():
                 for i, op, sources in self._steps:
                     (values[i],) = run(op, tuple(values[j] for j in sources))
             self._arrays = [aligned_copy(values[i]._array) for i in self._results]
+            self._computed = now  # at the end: an interruption leaves what is not right yet
         return self._arrays
 
 

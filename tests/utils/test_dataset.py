@@ -100,6 +100,7 @@ def test_further_steps():
     assert numbers(data.shard(2, 1)) == [1, 3] and len(data.shard(2, 1)) == 2
     ragged = Dataset.from_generator(lambda: iter([[1], [2, 3]])).map(np.asarray).padded_batch(2)
     assert numbers(ragged) == [[[1, 0], [2, 3]]]
+    assert [len(b) for b in Dataset.range(7).batch(2).rebatch(3)] == [3, 3, 1]
     spec = Dataset.from_tensor_slices((X[:, None] * 1.0, ["a"] * 10)).batch(4).element_spec
     assert [(s.shape, s.dtype) for s in spec] == [((4, 1), "float64"), ((4,), "string")]
 

@@ -459,11 +459,10 @@ def _cardinality(dataset: Any) -> Any:
 data = _machinery.module(
     "data", Dataset=_dataset.Dataset, AUTOTUNE=_dataset.AUTOTUNE, Options=_machinery.Anything,
     TextLineDataset=_tables.TextLineDataset, TFRecordDataset=_records.TFRecordDataset,
-    experimental=_machinery.module("data.experimental"),
+    experimental=_machinery.module("data.experimental", INFINITE_CARDINALITY=-1, UNKNOWN_CARDINALITY=-2),
+    INFINITE_CARDINALITY=-1, UNKNOWN_CARDINALITY=-2,
 )  # fmt: skip
 data.experimental.AUTOTUNE = _dataset.AUTOTUNE
-data.INFINITE_CARDINALITY = data.experimental.INFINITE_CARDINALITY = -1
-data.UNKNOWN_CARDINALITY = data.experimental.UNKNOWN_CARDINALITY = -2
 data.experimental.cardinality = _cardinality
 data.experimental.sample_from_datasets = _dataset.Dataset.sample_from_datasets
 data.experimental.choose_from_datasets = _dataset.Dataset.choose_from_datasets

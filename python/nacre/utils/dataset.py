@@ -352,6 +352,10 @@ class Dataset:
         n = self._length
         return Dataset(batches, None if n is None else n // size if drop_remainder else -(-n // size), self._endless)
 
+    def rebatch(self, batch_size: Any, drop_remainder: bool = False, name: str | None = None) -> Dataset:
+        """The same rows in batches of another size."""
+        return self.unbatch().batch(batch_size, drop_remainder)
+
     def unbatch(self, name: str | None = None) -> Dataset:
         """The parts of each element along its first axis."""
 

@@ -1,6 +1,7 @@
 #include "kernels/matmul.h"
 
 #include "kernels/gemm.h"
+#include "simd/simd.h"
 
 namespace nacre::NACRE_ISA {
 namespace {
@@ -14,6 +15,63 @@ i64 group_of(const Product& p, i64 per_product) {
   if (per_product > 1) return 1;
   const double work = static_cast<double>(p.M) * static_cast<double>(p.N) * static_cast<double>(p.K) + 512.0;
   return work >= 65536.0 ? 1 : static_cast<i64>(65536.0 / work);
+}
+
+// Small products of a vector, or of two of them, go without plan and tiles, which take longer than they do.
+bool is_tiny(const MatmulShape& s) {
+  const double work = static_cast<double>(s.M) * static_cast<double>(s.N) * static_cast<double>(s.K);
+  return work <= 8192 && (s.M == 1 || s.N == 1 || (s.K == 1 && s.N >= kLanes));
+}
+
+// sum_k a[k] b[k]
+NACRE_INLINE float dot(const float* a, const float* b, i64 K) {
+  Vec sum = zero(), other = zero();
+  i64 k = 0;
+  for (; k + 2 * kLanes <= K; k += 2 * kLanes) {
+    sum = fma(load(a + k), load(b + k), sum);
+    other = fma(load(a + k + kLanes), load(b + k + kLanes), other);
+  }
+  for (; k < K; k += kLanes) sum = fma(load(a + k, K - k), load(b + k, K - k), sum);
+  return reduce_add(sum + other);
+}
+
+// c = sum_k v[k] rows[k, :], n columns of it: NV whole vectors, or less than one.
+template <int NV, bool whole>
+NACRE_INLINE void columns_sum(const float* v, const float* rows, i64 K, i64 row, i64 n, float* c) {
+  Vec sum[NV];
+  NACRE_UNROLL
+  for (int q = 0; q < NV; ++q) sum[q] = zero();
+  for (i64 k = 0; k < K; ++k, rows += row) {
+    const Vec factor = set1(v[k]);
+    NACRE_UNROLL
+    for (int q = 0; q < NV; ++q)
+      sum[q] = fma(factor, whole ? load(rows + q * kLanes) : load(rows + q * kLanes, n), sum[q]);
+  }
+  NACRE_UNROLL
+  for (int q = 0; q < NV; ++q) {
+    if (whole) store(c + q * kLanes, sum[q]);
+    else store(c + q * kLanes, sum[q], n);
+  }
+}
+
+void rows_sum(const float* v, const float* rows, i64 K, i64 n, float* c) {
+  i64 j = 0;
+  for (; j + 4 * kLanes <= n; j += 4 * kLanes) columns_sum<4, true>(v, rows + j, K, n, 0, c + j);
+  for (; j + kLanes <= n; j += kLanes) columns_sum<1, true>(v, rows + j, K, n, 0, c + j);
+  if (j < n) columns_sum<1, false>(v, rows + j, K, n, n - j, c + j);
+}
+
+void tiny_product(const MatmulShape& s, const float* a, const float* b, float* c) {
+  const bool column = s.N == 1 && s.M != 1;  // then b is the vector
+  const float *v = column ? b : a, *matrix = column ? a : b;
+  const i64 n = s.M * s.N;
+  if (s.M > 1 && s.N > 1) {  // K is 1: a row for each number of a
+    for (i64 m = 0; m < s.M; ++m) rows_sum(a + m, b, 1, s.N, c + m * s.N);
+  } else if (n == 1 || (s.K > 1 && (column ? !s.TA : s.TB))) {  // sums along rows
+    for (i64 j = 0; j < n; ++j) c[j] = dot(matrix + j * s.K, v, s.K);
+  } else {
+    rows_sum(v, matrix, s.K, n, c);
+  }
 }
 
 // All but units and scratch; the kernels cut differently.
@@ -94,7 +152,7 @@ Facts matmul_facts(const MatmulShape& s) {
   Facts f = facts_of(s);
   if (f.error || f.extent[2].value() == 0) return f;
   const Product p = one(s);
-  const i64 per_product = product_units(p);
+  const i64 per_product = is_tiny(s) ? 1 : product_units(p);
   const Count units = Count(ceil_div(s.B, group_of(p, per_product))) * Count(per_product);
   if (!units.ok()) f.error = "the sizes overflow 64 bits";
   f.units = units.value();
@@ -105,7 +163,12 @@ Facts matmul_facts(const MatmulShape& s) {
 // c[b,m,n] = sum_k a[b,m,k] b[b,k,n]
 void matmul(const MatmulShape& s, Slice units, Scratch scratch, const float* a, const float* b, float* c) {
   const Product p = one(s);
-  const i64 per_product = product_units(p), group = group_of(p, per_product);
+  const i64 per_product = is_tiny(s) ? 1 : product_units(p), group = group_of(p, per_product);
+  if (is_tiny(s)) {
+    const i64 n = s.M * s.N, last = min_of(units.end * group, s.B);
+    for (i64 i = units.begin * group; i < last; ++i) tiny_product(s, a + i * s.SA, b + i * s.SB, c + i * n);
+    return;
+  }
   for (i64 u = units.begin; u < units.end;) {
     const i64 from = u % per_product, to = min_of(per_product, from + units.end - u);
     const i64 first = u / per_product * group, last = min_of(s.B, first + group);

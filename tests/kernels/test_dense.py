@@ -252,6 +252,14 @@ def test_nothing_is_written_around_the_output(name, M, K, N, rng):
         (0, 1, 1, 1),
         (2, 3, 0, 5),
         (3, 70, 9, 10),
+        # one row or column, or one step of k
+        (300, 1, 50, 1),
+        (5, 5, 128, 1),
+        (6, 1, 20, 70),
+        (4, 5, 1, 131),
+        (3, 70, 1, 1),
+        (9, 1, 1, 33),
+        (2, 1, 0, 1),
     ],
 )
 def test_matmul(B, M, K, N, TA, TB, rng):

@@ -79,6 +79,39 @@ constexpr OpFn<float> kF32[] = {
 #undef ELEMENTWISE
 };
 
+template <class F, class G, bool behind>
+struct Joined {
+  NACRE_INLINE Vec at(Vec a, Vec b) { return G::at(F::at(a), b); }
+  NACRE_INLINE Vec at(Vec a, Vec b, Vec c) { return behind ? G::at(c, F::at(a, b)) : G::at(F::at(a, b), c); }
+};
+template <class F>
+constexpr OpFn<float> then(Code second, bool behind) {
+  if (second == Code::add) return map3<Joined<F, op::add, false>>;
+  if (second == Code::mul) return map3<Joined<F, op::mul, false>>;
+  if (second != Code::sub) return nullptr;
+  return behind ? map3<Joined<F, op::sub, true>> : map3<Joined<F, op::sub, false>>;
+}
+template <class F>
+constexpr OpFn<float> then_of_one(Code second) {
+  return second == Code::mul   ? map2<Joined<F, op::mul, false>>
+         : second == Code::add ? map2<Joined<F, op::add, false>>
+                               : nullptr;
+}
+OpFn<float> joined(i64 first, i64 second, bool behind) {
+  const Code next = static_cast<Code>(second);
+  switch (static_cast<Code>(first)) {
+    case Code::add: return then<op::add>(next, behind);
+    case Code::sub: return then<op::sub>(next, behind);
+    case Code::mul: return then<op::mul>(next, behind);
+    case Code::sigmoid: return then_of_one<op::sigmoid>(next);
+    case Code::tanh: return then_of_one<op::tanh>(next);
+    case Code::erf: return then_of_one<op::erf>(next);
+    default: return nullptr;
+  }
+}
+
+constexpr Functions<float> kFunctions{kF32, joined};
+
 // A unit is one partial sum: at most 64 of them for each o, none shorter than 16 tiles.
 NACRE_INLINE Cut map_reduce_cut(const ElementwiseShape& s) {
   Cut c = cut_of<float>(s, true);
@@ -173,7 +206,7 @@ void map_reduce(const ElementwiseShape& s, Slice units, Scratch scratch, const v
       x[i] = step ? static_cast<const char*>(from[i]) + outer * step : from[i];
     }
     for (i64 k = 0; k < s.outputs * C; ++k) total[k] = 0.0;
-    run_tiles(t, c, Slice{part, part + 1}, scratch, kF32, x, nowhere,
+    run_tiles(t, c, Slice{part, part + 1}, scratch, kFunctions, x, nowhere,
               [&](const Tile& at, float* const* reg, const i64*) {
                 for (i64 o = 0; o < s.outputs; ++o) add_columns(at.count / C, C, reg[s.out_reg[o]], total + o * C);
               });
@@ -195,7 +228,7 @@ void elementwise(const ElementwiseShape& s, Slice units, Scratch scratch, const 
                  void* y0, void* y1, void* y2, void* y3) {
   const void* const x[] = {x0, x1, x2, x3, x4, x5, x6, x7};
   void* const y[] = {y0, y1, y2, y3};
-  if (!updates(s, units, x, y)) run<float>(s, units, scratch, kF32, x, y);
+  if (!updates(s, units, x, y)) run<float>(s, units, scratch, kFunctions, x, y);
 }
 
 }  // namespace NACRE_ISA

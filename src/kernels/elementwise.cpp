@@ -79,33 +79,24 @@ constexpr OpFn<float> kF32[] = {
 #undef ELEMENTWISE
 };
 
-template <class F, class G, bool behind>
+template <class F, class G, bool behind = false>
 struct Joined {
   NACRE_INLINE Vec at(Vec a, Vec b) { return G::at(F::at(a), b); }
   NACRE_INLINE Vec at(Vec a, Vec b, Vec c) { return behind ? G::at(c, F::at(a, b)) : G::at(F::at(a, b), c); }
 };
-template <class F>
-constexpr OpFn<float> then(Code second, bool behind) {
-  if (second == Code::add) return map3<Joined<F, op::add, false>>;
-  if (second == Code::mul) return map3<Joined<F, op::mul, false>>;
-  if (second != Code::sub) return nullptr;
-  return behind ? map3<Joined<F, op::sub, true>> : map3<Joined<F, op::sub, false>>;
-}
-template <class F>
-constexpr OpFn<float> then_of_one(Code second) {
-  return second == Code::mul   ? map2<Joined<F, op::mul, false>>
-         : second == Code::add ? map2<Joined<F, op::add, false>>
-                               : nullptr;
-}
+// Those that networks have: (x - mean) * scale + offset, x * sigmoid(x), 1 + erf(x), sums and products of three.
 OpFn<float> joined(i64 first, i64 second, bool behind) {
-  const Code next = static_cast<Code>(second);
+  const bool sum = second == static_cast<i64>(Code::add), product = second == static_cast<i64>(Code::mul);
+  if (!sum && !product && second != static_cast<i64>(Code::sub)) return nullptr;
   switch (static_cast<Code>(first)) {
-    case Code::add: return then<op::add>(next, behind);
-    case Code::sub: return then<op::sub>(next, behind);
-    case Code::mul: return then<op::mul>(next, behind);
-    case Code::sigmoid: return then_of_one<op::sigmoid>(next);
-    case Code::tanh: return then_of_one<op::tanh>(next);
-    case Code::erf: return then_of_one<op::erf>(next);
+    case Code::add: return sum ? map3<Joined<op::add, op::add>> : product ? map3<Joined<op::add, op::mul>> : nullptr;
+    case Code::sub: return sum ? map3<Joined<op::sub, op::add>> : product ? map3<Joined<op::sub, op::mul>> : nullptr;
+    case Code::mul:
+      if (sum || product) return sum ? map3<Joined<op::mul, op::add>> : map3<Joined<op::mul, op::mul>>;
+      return behind ? map3<Joined<op::mul, op::sub, true>> : map3<Joined<op::mul, op::sub>>;
+    case Code::sigmoid: return product ? map2<Joined<op::sigmoid, op::mul>> : nullptr;
+    case Code::tanh: return sum ? map2<Joined<op::tanh, op::add>> : nullptr;
+    case Code::erf: return sum ? map2<Joined<op::erf, op::add>> : nullptr;
     default: return nullptr;
   }
 }

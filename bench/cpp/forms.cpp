@@ -293,6 +293,29 @@ std::vector<Case> momentum(const Context& c) {
                 {"w", "g", "m", "lr", "momentum", "", "", "", "w", "m", "", ""});
 }
 
+// One instruction of the elementwise bytecode on n numbers.
+std::vector<Case> elementwise(const Context& c) {
+  const std::string op = c.line.word("op", "");
+  i64 code = 0;
+  while (code < elementwise_count && op != elementwise_name(static_cast<int>(code))) ++code;
+  if (code == elementwise_count) throw std::invalid_argument("'" + c.line.text + "': op is a name of elementwise.def");
+  constexpr i64 kRank = 6, kMost = 8, kFirstTemp = 24;
+  std::vector<i64> dims(kRank), strides(kMost * kRank), words(240), out_reg(4);
+  dims[0] = c.line.number("n");
+  const i64 arity = elementwise_arity(static_cast<int>(code)), line[] = {code, kFirstTemp, 0, 1, 2};
+  std::copy(std::begin(line), std::end(line), words.begin());
+  out_reg[0] = kFirstTemp;
+  std::vector<std::string> operands(12);
+  for (i64 i = 0; i < arity; ++i) {
+    strides[static_cast<std::size_t>(i * kRank)] = 1;
+    operands[static_cast<std::size_t>(i)] = "x" + std::to_string(i);
+  }
+  operands[kMost] = "y";
+  const FieldValues fields{{"rank", {1}},   {"dims", dims},          {"inputs", {arity}}, {"outputs", {1}},
+                           {"length", {1}}, {"in_strides", strides}, {"code", words},     {"out_reg", out_reg}};
+  return {{"forward", {{"elementwise", fields, operands}}, {}}};
+}
+
 struct Named {
   const char* name;
   Form form;
@@ -315,6 +338,7 @@ const Named kForms[] = {
     {"softmax", softmax, " M N "},
     {"batch_norm", batch_norm, " M C "},
     {"layer_norm", layer_norm, " M N "},
+    {"elementwise", elementwise, " op n "},
     {"sgd", sgd, " n "},
     {"momentum", momentum, " n "},
 };

@@ -79,6 +79,30 @@ constexpr OpFn<float> kF32[] = {
 #undef ELEMENTWISE
 };
 
+template <class F, class G, bool behind = false>
+struct Joined {
+  NACRE_INLINE Vec at(Vec a, Vec b) { return G::at(F::at(a), b); }
+  NACRE_INLINE Vec at(Vec a, Vec b, Vec c) { return behind ? G::at(c, F::at(a, b)) : G::at(F::at(a, b), c); }
+};
+// Those that networks have: (x - mean) * scale + offset, x * sigmoid(x), 1 + erf(x), sums and products of three.
+OpFn<float> joined(i64 first, i64 second, bool behind) {
+  const bool sum = second == static_cast<i64>(Code::add), product = second == static_cast<i64>(Code::mul);
+  if (!sum && !product && second != static_cast<i64>(Code::sub)) return nullptr;
+  switch (static_cast<Code>(first)) {
+    case Code::add: return sum ? map3<Joined<op::add, op::add>> : product ? map3<Joined<op::add, op::mul>> : nullptr;
+    case Code::sub: return sum ? map3<Joined<op::sub, op::add>> : product ? map3<Joined<op::sub, op::mul>> : nullptr;
+    case Code::mul:
+      if (sum || product) return sum ? map3<Joined<op::mul, op::add>> : map3<Joined<op::mul, op::mul>>;
+      return behind ? map3<Joined<op::mul, op::sub, true>> : map3<Joined<op::mul, op::sub>>;
+    case Code::sigmoid: return product ? map2<Joined<op::sigmoid, op::mul>> : nullptr;
+    case Code::tanh: return sum ? map2<Joined<op::tanh, op::add>> : nullptr;
+    case Code::erf: return sum ? map2<Joined<op::erf, op::add>> : nullptr;
+    default: return nullptr;
+  }
+}
+
+constexpr Functions<float> kFunctions{kF32, joined};
+
 // A unit is one partial sum: at most 64 of them for each o, none shorter than 16 tiles.
 NACRE_INLINE Cut map_reduce_cut(const ElementwiseShape& s) {
   Cut c = cut_of<float>(s, true);
@@ -173,7 +197,7 @@ void map_reduce(const ElementwiseShape& s, Slice units, Scratch scratch, const v
       x[i] = step ? static_cast<const char*>(from[i]) + outer * step : from[i];
     }
     for (i64 k = 0; k < s.outputs * C; ++k) total[k] = 0.0;
-    run_tiles(t, c, Slice{part, part + 1}, scratch, kF32, x, nowhere,
+    run_tiles(t, c, Slice{part, part + 1}, scratch, kFunctions, x, nowhere,
               [&](const Tile& at, float* const* reg, const i64*) {
                 for (i64 o = 0; o < s.outputs; ++o) add_columns(at.count / C, C, reg[s.out_reg[o]], total + o * C);
               });
@@ -195,7 +219,7 @@ void elementwise(const ElementwiseShape& s, Slice units, Scratch scratch, const 
                  void* y0, void* y1, void* y2, void* y3) {
   const void* const x[] = {x0, x1, x2, x3, x4, x5, x6, x7};
   void* const y[] = {y0, y1, y2, y3};
-  if (!updates(s, units, x, y)) run<float>(s, units, scratch, kF32, x, y);
+  if (!updates(s, units, x, y)) run<float>(s, units, scratch, kFunctions, x, y);
 }
 
 }  // namespace NACRE_ISA

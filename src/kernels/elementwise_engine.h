@@ -16,10 +16,19 @@ constexpr i64 kUnitElements = 16384;      // about 2 us for one cheap operation
 constexpr i64 kScratchBytes = 24 * 1024;  // half of a 48 KiB L1, three quarters of a 32 KiB one
 constexpr i64 kNearElements = 64 * 1024;  // of an operand; more come from beyond L2
 constexpr i64 kShortRun = 16;             // shorter ones take longer to begin than to compute
+constexpr i64 kFewest = 256;              // elements of a tile for which it is worthwhile to look what can be joined
 constexpr i64 kFewSteps = 3;  // with fewer, reads and writes go on without a break and the CPU fetches ahead by itself
 
 template <class T>
 using OpFn = void (*)(i64 n, T* d, const T* a, const T* b, const T* c);
+
+// What the opcodes do, and what two of them do at once: d = second(first(a, b), c), or second(c, first(a, b)) if `behind`; of
+// one operand d = second(first(a), b). Null where that is no function of its own.
+template <class T>
+struct Functions {
+  const OpFn<T>* one;
+  OpFn<T> (*two)(i64 first, i64 second, bool behind);
+};
 
 // What an opcode returns for a compute type that has no such form: NONE in elementwise.def.
 struct NoForm {};
@@ -277,18 +286,56 @@ bool reads_runs(const ElementwiseShape& s, const Cut& c, i64 i, i64 compute) {
   return uses < 3;
 }
 
+// An instruction as it runs, or two of them.
+template <class T>
+struct Step {
+  OpFn<T> fn;
+  int out;  // which output it writes into, or -1
+  int arity;
+  i64 to, from[3];
+};
+
+// Instructions, of which one whose result only the next one reads is joined with that where a function does both: the tile
+// between them is neither written nor read. Returns how many are left.
+template <class T>
+NACRE_ALWAYS i64 steps_of(const ElementwiseShape& s, const Functions<T>& ops, bool many, const int* direct_to,
+                          Step<T>* step) {
+  u8 seen[kRegisters] = {};  // by instructions and outputs, as an operand or as a result
+  if (many) {
+    for (i64 t = 0; t < s.length; ++t) {
+      const i64* w = s.code + t * kWords;
+      for (i64 k = 1; k < 2 + elementwise_arity(static_cast<int>(w[0])); ++k) ++seen[w[k]];
+    }
+    for (i64 o = 0; o < s.outputs; ++o) ++seen[s.out_reg[o]];
+  }
+  i64 count = 0;
+  for (i64 t = 0; t < s.length; ++t) {
+    const i64 *w = s.code + t * kWords, *next = w + kWords;
+    Step<T>& to = step[count++];
+    to = {ops.one[w[0]], direct_to[t], elementwise_arity(static_cast<int>(w[0])), w[1], {w[2], w[3], w[4]}};
+    if (seen[w[1]] != 2 || t + 1 == s.length || elementwise_arity(static_cast<int>(next[0])) != 2) continue;
+    const bool behind = next[3] == w[1];
+    const OpFn<T> both = behind || next[2] == w[1] ? ops.two(w[0], next[0], behind) : nullptr;
+    if (!both) continue;
+    to.fn = both;
+    to.out = direct_to[++t];
+    to.to = next[1];
+    to.from[to.arity++] = next[behind ? 2 : 3];
+  }
+  return count;
+}
+
 // Computes tile after tile and hands each to `sink(tile, registers, steps)`; the runs in a register lie a step apart, without
 // `steps` they follow each other. An output whose y is null is not stored; the sink reads its register.
 template <class T, class Sink>
-NACRE_ALWAYS void run_tiles(const ElementwiseShape& s, const Cut& c, Slice units, Scratch scratch, const OpFn<T>* ops,
-                            const void* const* x, void* const* y, const Sink& sink) {
+NACRE_ALWAYS void run_tiles(const ElementwiseShape& s, const Cut& c, Slice units, Scratch scratch,
+                            const Functions<T>& ops, const void* const* x, void* const* y, const Sink& sink) {
   // kDirect: read where it is; kSteps: so, run by run; kOnce: one load serves every full tile; kRuns: one serves the tiles
   // that read the same.
   enum Mode : u8 { kDirect, kSteps, kOnce, kFlat, kRuns };
   const i64 pitch = pitch_of<T>(c.tile);
   T* next = reinterpret_cast<T*>(scratch.at);
   T* reg[kRegisters];
-  OpFn<T> fn[48];
   int direct_to[48];  // which output the instruction writes into, or -1
   constexpr i64 compute = static_cast<i64>(DTypeOf<T>::value);
   constexpr bool steps = sizeof(T) == 4;  // the other types copy runs that lie apart: less code for what is rare
@@ -328,7 +375,6 @@ NACRE_ALWAYS void run_tiles(const ElementwiseShape& s, const Cut& c, Slice units
   // memory is read later.
   for (i64 t = 0; t < s.length; ++t) {
     const i64* w = s.code + t * kWords;
-    fn[t] = ops[w[0]];
     direct_to[t] = -1;
     for (i64 k = 2; k < 2 + elementwise_arity(static_cast<int>(w[0])); ++k) place(w[k]);
     place(w[1]);
@@ -361,6 +407,8 @@ NACRE_ALWAYS void run_tiles(const ElementwiseShape& s, const Cut& c, Slice units
   for (i64 r = kFirstTemp; r < kRegisters; ++r) home[r] = placed >> r & 1 ? reg[r] : nullptr;
 
   const i64 last = min_of(units.end * c.tiles_per_unit, c.tiles);
+  Step<T> program[48];
+  const i64 length = steps_of(s, ops, steps && c.tile >= kFewest, direct_to, program);
   const bool far = s.length >= kFewSteps && c.total > kNearElements;
   bool loaded = false;
   for (i64 tile = units.begin * c.tiles_per_unit; tile < last; ++tile) {
@@ -416,42 +464,41 @@ NACRE_ALWAYS void run_tiles(const ElementwiseShape& s, const Cut& c, Slice units
     loaded = true;
     for (i64 r = kFirstTemp; r < kRegisters; ++r) reg[r] = home[r];
     const i64 next_begin = begin + count, next_count = min_of(c.tile, c.total - next_begin);
-    for (i64 t = 0; t < s.length; ++t) {
+    for (i64 t = 0; t < length; ++t) {
       if (far) {
-        const i64 from = next_begin + next_count * t / s.length, to = next_begin + next_count * (t + 1) / s.length;
+        const i64 from = next_begin + next_count * t / length, to = next_begin + next_count * (t + 1) / length;
         for (i64 i = 0; i < s.inputs; ++i)
           if (mode[i] == kDirect) ask_for(as<T>(x[i]) + from, (to - from) * static_cast<i64>(sizeof(T)));
         for (i64 o = 0; o < s.outputs; ++o)
           if (y[o] && !s.out_ld[o])
             ask_for(as<char>(y[o]) + from * width_of(s.out_dtype[o]), (to - from) * width_of(s.out_dtype[o]));
       }
-      const i64* w = s.code + t * kWords;
-      const int arity = elementwise_arity(static_cast<int>(w[0]));
-      const T* a = reg[w[2]];
-      const T* b = arity > 1 ? reg[w[3]] : a;
-      const T* d = arity > 2 ? reg[w[4]] : a;
-      const i64 ld = direct_to[t] >= 0 ? s.out_ld[direct_to[t]] : 0;
-      if (direct_to[t] >= 0) reg[w[1]] = as<T>(y[direct_to[t]]) + at.out(ld);
-      T* out = reg[w[1]];
+      const Step<T>& w = program[t];
+      const T* a = reg[w.from[0]];
+      const T* b = w.arity > 1 ? reg[w.from[1]] : a;
+      const T* d = w.arity > 2 ? reg[w.from[2]] : a;
+      const i64 ld = w.out >= 0 ? s.out_ld[w.out] : 0;
+      if (w.out >= 0) reg[w.to] = as<T>(y[w.out]) + at.out(ld);
+      T* out = reg[w.to];
       if (!steps || !stepped) {
-        fn[t](count, out, a, b, d);
+        w.fn(count, out, a, b, d);
         continue;
       }
-      const i64 by = step[w[2]], by_b = arity > 1 ? step[w[3]] : by, by_d = arity > 2 ? step[w[4]] : by,
-                to = ld ? ld : n;
-      step[w[1]] = to;
+      const i64 by = step[w.from[0]], by_b = w.arity > 1 ? step[w.from[1]] : by,
+                by_d = w.arity > 2 ? step[w.from[2]] : by, to = ld ? ld : n;
+      step[w.to] = to;
       if (by == n && by_b == n && by_d == n && to == n) {
-        fn[t](count, out, a, b, d);
+        w.fn(count, out, a, b, d);
         continue;
       }
-      for (i64 r = 0; r < runs; ++r, out += to, a += by, b += by_b, d += by_d) fn[t](n, out, a, b, d);
+      for (i64 r = 0; r < runs; ++r, out += to, a += by, b += by_b, d += by_d) w.fn(n, out, a, b, d);
     }
     sink(at, reg, stepped ? step : nullptr);
   }
 }
 
 template <class T>
-void run(const ElementwiseShape& s, Slice units, Scratch scratch, const OpFn<T>* ops, const void* const* x,
+void run(const ElementwiseShape& s, Slice units, Scratch scratch, const Functions<T>& ops, const void* const* x,
          void* const* y) {
   if (units.begin >= units.end) return;  // also when there is no element at all
   run_tiles(s, cut_of<T>(s), units, scratch, ops, x, y, [&](const Tile& at, T* const* reg, const i64* step) {

@@ -64,6 +64,11 @@ constexpr OpFn<i64> kI64[] = {
 #undef ELEMENTWISE
 };
 
+template <class T>
+constexpr OpFn<T> none(i64, i64, bool) {
+  return nullptr;
+}
+
 }  // namespace
 
 Facts elementwise_f64_facts(const ElementwiseShape& s) { return facts_of<double>(s, kF64); }
@@ -74,7 +79,7 @@ void elementwise_f64(const ElementwiseShape& s, Slice units, Scratch scratch, co
                      void* y0, void* y1, void* y2, void* y3) {
   const void* const x[] = {x0, x1, x2, x3, x4, x5, x6, x7};
   void* const y[] = {y0, y1, y2, y3};
-  run<double>(s, units, scratch, kF64, x, y);
+  run<double>(s, units, scratch, {kF64, none<double>}, x, y);
 }
 
 void elementwise_i64(const ElementwiseShape& s, Slice units, Scratch scratch, const void* x0, const void* x1,
@@ -82,7 +87,7 @@ void elementwise_i64(const ElementwiseShape& s, Slice units, Scratch scratch, co
                      void* y0, void* y1, void* y2, void* y3) {
   const void* const x[] = {x0, x1, x2, x3, x4, x5, x6, x7};
   void* const y[] = {y0, y1, y2, y3};
-  run<i64>(s, units, scratch, kI64, x, y);
+  run<i64>(s, units, scratch, {kI64, none<i64>}, x, y);
 }
 
 }  // namespace NACRE_ISA

@@ -35,34 +35,8 @@ NACRE_INLINE float log_of(float x) {
 }
 
 // e^x for x <= 0 (and NaN), exactly 1 at 0, 0 from -88.03 on, and less than it should be below -87.3; 2 ulp above -5, 3 above
-// -30, 6 at the end. The power of two comes straight from the bits of x * log2(e) + 1.5 * 2^23 + 127, whose last bits are
-// the exponent field; where products are not rounded, ln 2 is one float, off by 2e-9 for each power. With AVX-512 these are
-// sixteenths of powers, so that the rest is small and its polynomial short.
-#if defined(__AVX512F__)
-// 2^(k/16) as bits that the exponent, and k behind it, are added to.
-alignas(64) constexpr i32 kSixteenths[16] = {0,       -152893, -289342, -408621, -509968, -592590, -655657, -698305,
-                                             -719629, -718684, -694486, -646004, -572163, -471841, -343865, -187011};
-NACRE_INLINE Vec exp_down(Vec x) {
-  const Vec magic = set1(12584944.0f);
-  const Vec bounded = max(set1(-88.03f), x);
-  const Vec t = fma(bounded, set1(23.0831207f), magic);
-  const Vec n = t - magic;
-  const Vec r = fnma(n, set1(0.0433216989f), bounded);
-  const Vec p = polynomial(r, {1.0f, 1.0f, 0.5000166f, 0.16667016f});
-  return p * as_float(shl<19>(as_int(t)) + look_up(kSixteenths, as_int(t)));
-}
-#else
-NACRE_INLINE Vec exp_down(Vec x) {
-  const Vec magic = set1(12583039.0f);
-  const Vec bounded = max(set1(-88.0f), x);
-  const Vec t = fma(bounded, set1(1.44269504f), magic);
-  const Vec n = t - magic;
-  const Vec r = kFused ? fnma(n, set1(0.693147182f), bounded)
-                       : fnma(n, set1(1.428606765330187e-06f), fnma(n, set1(0.693145751953125f), bounded));
-  const Vec p = polynomial(r, {1.0f, 0.9999997f, 0.499991477f, 0.166676506f, 0.0418981761f, 0.00828950014f});
-  return p * as_float(shl<23>(as_int(t)));
-}
-#endif
+// -30, 6 at the end.
+NACRE_INLINE Vec exp_down(Vec x) { return exp_inside(max(set1(-88.03f), x)); }
 
 // A vector whose lanes beyond n hold `rest`.
 NACRE_INLINE Vec load_or(const float* p, i64 n, float rest) {

@@ -13,6 +13,7 @@
 //   load_u8, store_u8: kLanes bytes <-> integers of 0..255, or the first n < kLanes of them
 //   Bytes: kLanes numbers 0..255 that are only compared; load_bytes, set1_bytes, eq
 //   load_at(p, index): lane i is p[index[i]];  transpose(Vec (&rows)[kLanes])
+//   look_up(table, at): lane i is table[the last bits of at[i]], as many as number its elements
 //   fold_rows(rows, f): lane l is rows[l] folded with f, kLanes folds at once
 //   set1_pair(p): p[0], p[1], p[0], p[1], ...;  zip_low(a, b): a[0], b[0], a[1], b[1], ... from the lower halves
 //   reduce_*: halves folded onto each other, so that the order is fixed (it differs between ISAs)
@@ -78,6 +79,18 @@ NACRE_INLINE void store_u8(u8* p, VecI a, i64 n) {
   if (n & 4) __builtin_memcpy(p, lane, 4), at = 4;
   if (n & 2) __builtin_memcpy(p + at, lane + at, 2), at += 2;
   if (n & 1) p[at] = lane[at];
+}
+#endif
+
+#if !defined(__AVX2__)
+template <int n>
+NACRE_INLINE Vec look_up(const float (&table)[n], VecI at) {
+  return load_at(table, at & set1i(n - 1));
+}
+template <int n>
+NACRE_INLINE VecI look_up(const i32 (&)[n], VecI at) {
+  static_assert(n == 1, "");
+  return at;
 }
 #endif
 

@@ -117,6 +117,13 @@ NACRE_INLINE void store_u8(u8* p, VecI a) {
   _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(words, words));
 }
 NACRE_INLINE Vec load_at(const float* p, VecI index) { return {_mm256_i32gather_ps(p, index.v, 4)}; }
+NACRE_INLINE VecI look_up(const i32 (&table)[8], VecI at) { return {_mm256_permutevar8x32_epi32(load(table).v, at.v)}; }
+NACRE_INLINE Vec look_up(const float (&table)[8], VecI at) { return {_mm256_permutevar8x32_ps(load(table).v, at.v)}; }
+NACRE_INLINE Vec look_up(const float (&table)[16], VecI at) {
+  const __m256 low = _mm256_permutevar8x32_ps(load(table).v, at.v);
+  const __m256 high = _mm256_permutevar8x32_ps(load(table + 8).v, at.v);
+  return {_mm256_blendv_ps(low, high, _mm256_castsi256_ps(shl<28>(at).v))};
+}
 
 NACRE_INLINE VecD to_double(Vec a) {
   return {_mm256_cvtps_pd(_mm256_castps256_ps128(a.v)), _mm256_cvtps_pd(_mm256_extractf128_ps(a.v, 1))};

@@ -136,10 +136,13 @@ NACRE_INLINE Bytes load_bytes(const u8* p, i64 n) { return {_mm_maskz_loadu_epi8
 NACRE_INLINE Bytes set1_bytes(u8 a) { return {_mm_set1_epi8(static_cast<char>(a))}; }
 NACRE_INLINE Mask eq(Bytes a, Bytes b) { return {_mm_cmpeq_epi8_mask(a.v, b.v)}; }
 NACRE_INLINE Vec load_at(const float* p, VecI index) { return {_mm512_i32gather_ps(index.v, p, 4)}; }
-// table[the last four bits of each number]
 NACRE_INLINE VecI look_up(const i32 (&table)[16], VecI at) {
   return {_mm512_permutexvar_epi32(at.v, _mm512_loadu_si512(table))};
 }
+NACRE_INLINE Vec look_up(const float (&table)[16], VecI at) {
+  return {_mm512_permutexvar_ps(at.v, _mm512_loadu_ps(table))};
+}
+NACRE_INLINE Vec scale_down(Vec a, Vec n) { return {_mm512_scalef_ps(a.v, n.v)}; }  // a * 2^floor(n)
 
 NACRE_INLINE VecD to_double(Vec a) {
   return {_mm512_cvtps_pd(_mm512_castps512_ps256(a.v)), _mm512_cvtps_pd(_mm512_extractf32x8_ps(a.v, 1))};

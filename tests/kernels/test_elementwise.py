@@ -470,6 +470,31 @@ def test_long_programs_with_many_registers(rng):
         same(got[3], kept[40], isa)
 
 
+@pytest.mark.parametrize("second", ["add", "sub", "mul"])
+@pytest.mark.parametrize("first", ["add", "sub", "mul", "sigmoid", "tanh", "erf"])
+def test_two_instructions_at_once_give_the_bits_of_each_alone(first, second, rng):
+    shape = (1003,)  # tiles long enough for instructions to be joined, and a rest
+    a, b, c = (rng.standard_normal(shape).astype(np.float32) for _ in range(3))
+    a[[1, 500, 1002]] = np.nan, np.inf, -0.0
+    inputs = [("float32", [1])] * 3
+    operands = (0, 1) if CODES[first][1] == 2 else (0,)
+    for order in ((24, 2), (2, 24)):  # what the first gives may be either operand
+        both = fields(shape, inputs, [("float32", 25)], [(first, 24, *operands), (second, 25, *order)])
+        kept = fields(shape, inputs, [("float32", 25), ("float32", 24)], [(first, 24, *operands), (second, 25, *order)])
+        outs = [(shape, np.dtype("float32"))]
+        joined, apart = run("float32", both, [a, b, c], outs), run("float32", kept, [a, b, c], outs * 2)
+        for isa, (y,) in joined.items():
+            same(y, apart[isa][0], isa)
+
+
+def test_a_result_that_is_read_twice_is_kept(rng):
+    a, b = (rng.standard_normal(1003).astype(np.float32) for _ in range(2))
+    code = [("sub", 24, 0, 1), ("mul", 25, 24, 24), ("add", 26, 25, 24)]
+    f = fields((1003,), [("float32", [1])] * 2, [("float32", 26)], code)
+    for isa, (y,) in run("float32", f, [a, b], [((1003,), np.dtype("float32"))]).items():
+        same(y, (a - b) * (a - b) + (a - b), isa)
+
+
 def test_constants_alone():
     f = fields((10,), [], [("float32", 24), ("int64", 9)], [("add", 24, 8, 9)], [1.5, 2])
     for isa, (y, z) in run("float32", f, [], [((10,), np.dtype(np.float32)), ((10,), np.dtype(np.int64))]).items():

@@ -92,7 +92,7 @@ void run_few(const Conv2DShape& s, const Pass& p, const Correlation& q, bool swa
 }
 
 void fill_facts(Facts& f, const Pass& p, Count phases) {
-  const Count units = phases * Count(p.G) * Count(p.sets) * Count(p.blocks);
+  const Count units = phases * Count(p.runs) * Count(p.sets) * Count(p.blocks);
   const Count scratch = scratch_floats(p) * Count(4);
   if (!units.ok() || !scratch.ok() || p.K >= i64{1} << 60) {
     f.error = "the problem is too large";
@@ -107,7 +107,7 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
                const Operands& at, Scratch scratch) {
   if (!at.packed && p.few) return run_few(s, p, q, swapped, begin, end, at, scratch);
   float* panels = reinterpret_cast<float*>(scratch.at);
-  float* copy = panels + p.K * p.together * kPanel;
+  float* copy = panels + p.K * p.along * p.together * kPanel;
   i64* x_at = reinterpret_cast<i64*>(copy + round16(p.cut.floats) + kSlack);
   i64* y_at = x_at + p.cut.nb * p.cut.hb * p.cut.wb;
   i64* r_at = y_at + p.cut.nb * p.cut.hb * p.cut.wb;
@@ -122,6 +122,8 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
   const bool in_place =
       !at.packed && plain && aligned(at.w) && s.O % kLanes == 0 && (K * p.O <= kPanelFloats || p.O == kPanel);
 
+  const i64 channels = q.C * max_of(p.shared, 1);
+  const auto together = [&](i64 g) { return min_of(p.shared, s.G - g * p.shared); };  // groups
   const bool by_block = at.packed && p.one_fit;
   const bool asks = (p.cut.floats > 0 && !sliding) || is_far(q);
   const i64 first_block = begin < end ? unit_at(p, begin, by_block).block : 0;
@@ -130,39 +132,41 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
   for (i64 u = begin, next; u < end; u = next) {
     const Unit unit = unit_at(p, u, by_block);
     next = by_block ? min_of(u + p.sets - unit.set, end) : u + 1;  // all that the slice has of the block
-    const i64 g = unit.g, panel0 = unit.set * p.together, panel1 = min_of(panel0 + (next - u) * p.together, p.panels);
-    const i64 together = min_of(p.shared, s.G - g * p.shared);  // groups
-    if (shared::kExists && p.shared > 0 && !at.packed && g != packed_set) {
-      packed_set = g;
-      shared::pack(q, s, swapped, g * p.shared, p.O / p.shared, together, at.w, panels);
-    }
-    if (p.shared == 0 && !at.packed && g * p.sets + unit.set != packed_set) {
-      packed_set = g * p.sets + unit.set;
-      for (i64 i = panel0; i < panel1; ++i) {
-        const i64 n = min_of(p.O - i * kPanel, kPanel);
-        if (in_place && n == kPanel) continue;
-        pack_panel(q, s, swapped, sliding, g, i * kPanel, n, panel_width(n), at.w, panels + (i - panel0) * K * kPanel);
+    const i64 g0 = unit.run * p.along, g1 = min_of(g0 + p.along, p.G);
+    const i64 panel0 = unit.set * p.together, panel1 = min_of(panel0 + (next - u) * p.together, p.panels);
+    if (!at.packed && unit.run * p.sets + unit.set != packed_set) {
+      packed_set = unit.run * p.sets + unit.set;
+      float* to = panels;
+      for (i64 g = g0; g < g1; ++g) {
+        for (i64 i = panel0; i < panel1; ++i, to += K * kPanel) {
+          const i64 n = min_of(p.O - i * kPanel, kPanel);
+          if (in_place && n == kPanel) continue;
+          if (p.shared > 0) shared::pack(q, s, swapped, g * p.shared, p.O / p.shared, together(g), at.w, to);
+          else pack_panel(q, s, swapped, sliding, g, i * kPanel, n, panel_width(n), at.w, to);
+        }
       }
     }
     const Block b = block_at(q, p.cut, unit.block);
     if (b.nb * b.hb * b.wb == 0) continue;
-    if (!p.parts && g * p.blocks + unit.block != viewed) {
-      v = p.shared > 0 ? view_block(q, p.cut, b, at.x + g * p.shared * q.C, together * q.C, copy, false)
-                       : view_block(q, p.cut, b, at.x + g * q.C, q.C, copy);
-    }
-    viewed = g * p.blocks + unit.block;
     Ahead ahead{at.x, at.x, 0};
     if (asks && next < end) {  // sliding tiles ask between them, about 16 pixels each
-      const Block behind = block_at(q, p.cut, unit_at(p, next, by_block).block);
-      ahead = ahead_of(q, behind, at.x + g * q.C, q.C, (panel1 - panel0) * b.nb * b.hb * b.wb / 16);
+      const Unit behind = unit_at(p, next, by_block);
+      const Block other = block_at(q, p.cut, behind.block);
+      const i64 h = behind.run * p.along, tile = p.shared > 0 && !sliding ? max_of(kNarrowGroups * kGroup, 1) : 16;
+      const i64 times = (g1 - g0) * (panel1 - panel0) * b.nb * b.hb * b.wb / tile;
+      ahead = ahead_of(q, other, at.x + h * channels, (g1 - g0) * channels, times);
+      if (p.K <= kLongSum && q.w.y_step == 1 && is_far(q, 2 * kFarFloats)) {  // nobody foresees where tiles store
+        const Ahead y = ahead_of(output_image(q), other, at.y + h * p.O, (g1 - g0) * p.O, times);
+        ahead.then = y.at, ahead.then_end = y.end, ahead.step += y.step;
+      }
     }
     // A block, or a part of it, whose taps are nh x nw runs from row `first` of the panels on.
-    const auto multiply = [&](const Block& b, const View& v, i64 first) {
+    const auto multiply = [&](i64 g, const Block& b, const View& v, i64 first) {
       const i64 px = b.nb * b.hb * b.wb;
       if (b.nb != nb || b.hb != hb || b.wb != wb || v.px_step != px_step || v.row_step != row_step ||
           v.image_step != image_step) {
         nb = b.nb, hb = b.hb, wb = b.wb, px_step = v.px_step, row_step = v.row_step, image_step = v.image_step;
-        const i64 whole = sliding || p.shared > 0 ? wb : wb / kGroup * kGroup;
+        const i64 whole = sliding ? wb : wb / kGroup * kGroup;
         in_groups = nb * hb * whole;
         i64 group = 0, single = in_groups;
         for (i64 n = 0; n < nb; ++n) {
@@ -194,14 +198,15 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
       for (i64 i = panel0, many; i < panel1; i += many) {
         const i64 o = i * kPanel;
         many = kPairPx > 0 && !sliding && i + 1 < panel1 && p.O - o >= 2 * kPanel ? 2 : 1;
-        t.n = p.shared > 0 ? p.O / p.shared * together : min_of(p.O - o, many * kPanel);
+        t.n = p.shared > 0 ? p.O / p.shared * together(g) : min_of(p.O - o, many * kPanel);
         t.second = K * kPanel;
         if (in_place && t.n >= kPanel) {
           t.w = at.w + g * p.O + o;
           t.ld_w = s.O;
           t.second = kPanel;
         } else {
-          t.w = at.packed ? at.w + (g * p.panels + i) * K * kPanel : panels + (i - panel0) * K * kPanel;
+          t.w = at.packed ? at.w + (g * p.panels + i) * K * kPanel
+                          : panels + ((g - g0) * (panel1 - panel0) + i - panel0) * K * kPanel;
           t.ld_w = t.n <= kLanes ? kLanes : kPanel;
         }
         // Each step of the first tiles asks for a line: of the next panel, where none of this set has been read before,
@@ -209,10 +214,12 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
         const bool fresh = by_block ? unit.block == first_block : i + many < panel1 || u % p.blocks == p.blocks - 1;
         if (at.packed && fresh) {
           t.ask(t.w + many * K * t.ld_w, many * K * t.ld_w);
-        } else if (!sliding) {
-          const i64 share = ceil_div((ahead.end - ahead.at) * many, panel1 - i);
+        } else if (!sliding && p.shared == 0) {
+          const i64 left = (g1 - g) * (panel1 - panel0) - (i - panel0);
+          const i64 share = min_of(ceil_div(ahead.left() * many, left), ahead.end - ahead.at);
           t.ask(ahead.at, share);
           ahead.at += share;
+          ahead.turn();
         }
         t.w += first * t.ld_w;
         t.w_skip = p.parts ? (q.w.taps * q.C - v.nw * v.run) * t.ld_w : 0;
@@ -221,7 +228,9 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
         t.r = at.r ? at.r + px0 * at.ldr + g * p.O + o : nullptr;
         t.y = at.y + y0 + o;
         if (shared::kExists && p.shared > 0) {
-          shared::run(t, b, sliding ? &q.h : nullptr, shared::first_channels(q.C, p.O / p.shared, together));
+          const VecI first = shared::first_channels(q.C, p.O / p.shared, together(g));
+          if (sliding) shared::run_sliding(t, b, q.h, first, ahead);
+          else shared::run_tiles(t, in_groups, px, first, ahead);
         } else if (many == 2) {
           run_pairs(t, px);
         } else if (sliding) {
@@ -234,15 +243,22 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
         }
       }
     };
-    if (!p.parts) {
-      multiply(b, v, 0);
-      continue;
-    }
-    const i64 n_rows = cut_axis(q.h, b.h0, b.hb, rows), n_columns = cut_axis(q.w, b.w0, b.wb, columns);
-    for (i64 i = 0; i < n_rows * n_columns; ++i) {
-      const Piece &h = rows[i / n_columns], &w = columns[i % n_columns];
-      multiply({b.n0, b.nb, h.first, h.last - h.first, w.first, w.last - w.first},
-               view_part(q, b.n0, h, w, at.x + g * q.C, q.C), (h.taps.first * q.w.taps + w.taps.first) * q.C);
+    for (i64 g = g0; g < g1; ++g) {
+      const float* x = at.x + g * channels;
+      if (!p.parts) {
+        if (g * p.blocks + unit.block != viewed) {
+          v = view_block(q, p.cut, b, x, p.shared > 0 ? together(g) * q.C : q.C, copy, p.shared == 0);
+        }
+        viewed = g * p.blocks + unit.block;
+        multiply(g, b, v, 0);
+        continue;
+      }
+      const i64 n_rows = cut_axis(q.h, b.h0, b.hb, rows), n_columns = cut_axis(q.w, b.w0, b.wb, columns);
+      for (i64 i = 0; i < n_rows * n_columns; ++i) {
+        const Piece &h = rows[i / n_columns], &w = columns[i % n_columns];
+        multiply(g, {b.n0, b.nb, h.first, h.last - h.first, w.first, w.last - w.first},
+                 view_part(q, b.n0, h, w, x, q.C), (h.taps.first * q.w.taps + w.taps.first) * q.C);
+      }
     }
   }
 }
@@ -389,7 +405,7 @@ void conv2d_packed(const Conv2DShape& s, Slice units, Scratch scratch, const flo
 void conv2d_packed_rows(const Conv2DShape& s, Scratch scratch, const float* x, const float* panels, const float* b,
                         const float* r, float* y) {
   const Pass p = forward_plan(s, true);
-  run_packed(s, p, {0, p.G * p.sets * p.blocks}, scratch, x, panels, b, r, y);
+  run_packed(s, p, {0, p.runs * p.sets * p.blocks}, scratch, x, panels, b, r, y);
 }
 
 Facts conv2d_pack_facts(const Conv2DShape& s) {
@@ -462,7 +478,7 @@ void conv2d_grad_x(const Conv2DShape& s, Slice units, Scratch scratch, const flo
   const Pass p = grad_x_plan(s);
   const scatter::Plan scattered = scatter_plan(s, p);
   if (scattered.takes) return run_scatter(s, scattered, units, at, scratch);
-  const i64 per_phase = p.G * p.sets * p.blocks;
+  const i64 per_phase = p.runs * p.sets * p.blocks;
   const i64 phases_w = min_of(s.SW, s.W);
   for (i64 u = units.begin; u < units.end;) {
     const i64 phase = u / per_phase, end = min_of(units.end, (phase + 1) * per_phase);

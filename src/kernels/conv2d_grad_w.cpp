@@ -7,23 +7,12 @@
 // strides, the pixels that it sees are copied side by side first, some channels at a time.
 #include "kernels/conv2d.h"
 #include "kernels/conv2d_few.h"
-#include "kernels/conv2d_shared.h"
-#include "kernels/correlate.h"
+#include "kernels/conv2d_grad_w_tile.h"
 #include "kernels/gemm.h"
 
 namespace nacre::NACRE_ISA {
 namespace {
 
-#if defined(__AVX512F__)
-constexpr int kRows = 14, kNarrowRows = 24;  // of a tile two vectors and one vector wide
-#elif defined(__ARM_NEON)
-constexpr int kRows = 8, kNarrowRows = 8;
-#else
-constexpr int kRows = 6, kNarrowRows = 6;
-#endif
-constexpr int kSharedTaps = kLanes >= 16 ? 3 : 2, kSharedChannels = 4;  // of a tile of groups that share a vector
-constexpr int kSharedRows = kSharedTaps * kSharedChannels;
-constexpr int kMostRows = max_of(max_of(kRows, kNarrowRows), kSharedRows);
 constexpr i64 kPanel = 2 * kLanes;
 constexpr i64 kPixels = 320;             // per block: long enough to forget that dw is loaded and stored around it
 constexpr i64 kFewPixels = 128;          // the least of that,
@@ -31,7 +20,9 @@ constexpr i64 kBlockFloats = 64 * 1024;  // where x and dy of a block and of the
 constexpr i64 kPackRows = 64;            // of dw from which copying dy side by side pays
 constexpr i64 kCopyFloats = 80 * 1024;   // of x per block
 constexpr i64 kSumFloats = 64 * 1024;    // of dw per unit: 256 KB of L2
-constexpr double kPartPx = 6;            // a part of a block costs as much as so many pixels
+constexpr i64 kFewSets = 512;  // floats: pixels so far apart, or a multiple of that, meet in few sets; of several
+                               // taps, which share what they read, in too few at twice that
+constexpr double kPartPx = 6;  // a part of a block costs as much as so many pixels
 constexpr i64 kManyUnits = 32;
 constexpr i64 kGathered = 256, kFewGathered = 512;  // channels of a block; the least that copying pays for
 constexpr double kFarFloats = 3 * 1024 * 1024;      // of x and dy, for which L3 has no room: asked for block by block
@@ -42,17 +33,21 @@ struct Plan {
   i64 G, Cg, Og;     // a group's inputs; its outputs, or all that share a vector
   i64 CB, c_blocks;  // channels of a block
   i64 OB, o_blocks;  // output channels of a block, a multiple of kPanel
+  i64 along, runs;   // groups that a unit takes one after another, and runs of so many
   i64 blocks, parts;
   Cut cut;
   bool few;     // outputs: too few to fill a vector
   bool inside;  // pixels that see the same taps go together
   bool product, gathers;
+  i64 gathered;  // floats of the pixels of a block as one tap sees them, which are copied side by side
   bool ok;
 };
 
+i64 gathered_apart(i64 C) { return ceil_div(C, 16) * 16 + 16; }  // also where C floats are a power of two
+
 // x^T dy over a part of the pixels, for one block of channels.
 Product part_product(const Conv2DShape& s, const Plan& p) {
-  const i64 apart = p.CB + 16;  // also where CB floats are a power of two
+  const i64 apart = gathered_apart(p.CB);
   return {p.CB, s.O, ceil_div(s.N * s.OH * s.OW, p.parts), 1, p.gathers ? apart : ldx_of(s), ldy_of(s), 1, s.O};
 }
 
@@ -62,6 +57,8 @@ i64 equal_blocks(i64 n, i64 most, i64 multiple) {
   const i64 blocks = max_of(ceil_div(n, max_of(most, multiple)), 1);
   return ceil_div(ceil_div(n, blocks), multiple) * multiple;
 }
+
+bool few_sets(const Conv2DShape& s, i64 apart) { return apart % (s.KH * s.KW == 1 ? kFewSets : 2 * kFewSets) == 0; }
 
 Plan plan(const Conv2DShape& s) {
   Plan p{};
@@ -81,18 +78,30 @@ Plan plan(const Conv2DShape& s) {
   p.few = few::takes(p.Og, few::kMostGradient, s.G, p.q, 0, 0) && few_sums.ok() && few_sums.value() <= kSumFloats &&
           (!p.product || p.Og <= few::kAtOnce);
   p.product = p.product && !p.few;
-  p.OB = equal_blocks(max_of(p.Og, 1), t > 1 ? 64 : p.Cg <= 128 ? 256 : 128, kPanel);
+  const i64 stride = min_of(min_of(s.SH, s.KH), 4) * min_of(min_of(s.SW, s.KW), 4);  // pixels of x for one of dy
+  p.OB = equal_blocks(max_of(p.Og, 1), t > 1 ? (stride < 4 ? 64 : 128) : p.Cg <= 128 ? 256 : 128, kPanel);
   p.o_blocks = ceil_div(p.Og, p.OB);
   const i64 channels = p.few ? p.Cg : max_of(kSumFloats / p.OB / t, 16);
   p.CB = min_of(equal_blocks(max_of(p.Cg, 1), channels, 16), max_of(p.Cg, 1));
   p.c_blocks = max_of(ceil_div(p.Cg, p.CB), 1);
   p.q.C = p.CB * max_of(p.shared, 1);
+  // Groups one after another on a block, so that its pixels come whole.
+  const i64 wide = p.q.C * stride + (p.G > 1 ? p.Og : p.OB);
+  const Count sums = taps * Count(p.CB) * Count(p.Og);
+  p.along = 1;
+  if (p.c_blocks * p.o_blocks == 1 && max_of(p.q.C, p.Og) <= kLineFloats && sums.ok() && sums.value() > 0) {
+    p.along = min_of(kSumFloats / sums.value(), kBlockFloats / kFewPixels / wide);
+    p.along = ceil_div(p.G, ceil_div(p.G, max_of(min_of(p.along, p.G), 1)));
+  }
+  p.runs = ceil_div(p.G, p.along);
   p.inside = !p.few && !p.product && p.shared == 0 && in_parts(p.q, kPartPx);
-  p.cut = cut_blocks(p.q, max_of(kFewPixels, min_of(kPixels, kBlockFloats / (p.CB + p.OB))),
+  p.cut = cut_blocks(p.q, max_of(kFewPixels, min_of(kPixels, kBlockFloats / max_of(p.along * wide, 1))),
                      p.inside ? i64{1} << 60 : kCopyFloats, !p.inside);
   if (p.inside) p.cut.floats = 0;
+  if ((few_sets(s, s.SW * ldx_of(s)) || few_sets(s, s.SW * p.CB)) && p.shared == 0 && !p.few && !p.inside && !p.product)
+    p.gathered = p.cut.nb * p.cut.hb * p.cut.wb * gathered_apart(p.CB);
   const Count blocks = Count(p.cut.n_blocks) * Count(p.cut.h_blocks) * Count(p.cut.w_blocks);
-  const Count base = Count(p.G) * Count(p.c_blocks) * Count(p.o_blocks);
+  const Count base = Count(p.runs) * Count(p.c_blocks) * Count(p.o_blocks);
   p.ok = taps.ok() && blocks.ok() && base.ok();
   if (!p.ok) return p;
   p.blocks = blocks.value();
@@ -104,8 +113,9 @@ Plan plan(const Conv2DShape& s) {
     p.parts = 1;
     units = p.c_blocks * product_units(part_product(s, p));
   }
-  const double pairs = p.product ? static_cast<double>(s.C) * static_cast<double>(s.O) / static_cast<double>(units)
-                                 : static_cast<double>(t) * static_cast<double>(p.CB) * static_cast<double>(p.OB);
+  const double pairs = p.product
+                           ? static_cast<double>(s.C) * static_cast<double>(s.O) / static_cast<double>(units)
+                           : static_cast<double>(t) * static_cast<double>(p.CB) * static_cast<double>(p.OB * p.along);
   const double unit_flops = 2.0 * px * pairs;
   i64 parts = units > 0 ? ceil_div(kManyUnits, units) : 1;
   parts = min_of(parts, static_cast<i64>(min_of(static_cast<i64>(px / 512), 1 << 20)));  // partial sums stay cheap
@@ -120,193 +130,23 @@ Count weights(const Conv2DShape& s) { return Count(s.KH) * Count(s.KW) * Count(s
 Count scratch_floats(const Plan& p) {
   const Count px = Count(p.cut.nb) * Count(p.cut.hb) * Count(p.cut.wb);
   return Count(ceil_div(p.cut.floats, 16) * 16 + 16) + (p.few ? Count(kSumFloats) : px * Count(kPanel)) +
-         Count(p.cut.nb) * Count(p.cut.hb) * Count(2) +
+         Count(p.cut.nb) * Count(p.cut.hb) * Count(2) + Count(p.gathered) +
          Count(p.inside ? 2 * kMostPieces : 0) * Count(sizeof(Piece) / sizeof(float)) + Count(64);
 }
 
-struct TapTile {
-  const float* x;
-  const i64* line;  // offset of each line of pixels
-  i64 lines, cols, px_step, tap_row;
-  const float* dy;
-  i64 ld_dy, dy_skip;  // from pixel to pixel, and from the end of a line to the next one
-  float* dw;
-  i64 row_at[kMostRows];
-  i64 n;  // output channels
-  bool add;
-  const float* ahead;  // what the next block reads is asked for line by line, one with each pixel
-  i64 ahead_step;
-};
-
-// Rows that do not fill their vectors: one function for all tiles. sums[row][width].
-__attribute__((noinline)) void put_some(const TapTile& t, i64 rows, i64 width, const float* sums) {
-  for (i64 i = 0; i < rows; ++i, sums += width) {
-    float* dw = t.dw + t.row_at[i];
-    for (i64 o = 0; o < t.n; o += kLanes) {
-      const i64 n = min_of(t.n - o, kLanes);
-      const Vec sum = load(sums + o);
-      store(dw + o, t.add ? load(dw + o, n) + sum : sum, n);
-    }
-  }
-}
-
-template <int MR, int NV>
-NACRE_INLINE void put_rows(const TapTile& t, Vec (&acc)[MR][NV]) {
-  if (t.n < NV * kLanes) {
-    float sums[MR * NV * kLanes];
-    NACRE_UNROLL for (int i = 0; i < MR; ++i) {
-      NACRE_UNROLL for (int v = 0; v < NV; ++v) store(sums + (i * NV + v) * kLanes, acc[i][v]);
-    }
-    return put_some(t, MR, NV * kLanes, sums);
-  }
-  float* const dw = t.dw;
-  if (t.add) {
-    NACRE_UNROLL for (int i = 0; i < MR; ++i) {
-      NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] += load(dw + t.row_at[i] + v * kLanes);
-    }
-  }
-  NACRE_UNROLL for (int i = 0; i < MR; ++i) {
-    NACRE_UNROLL for (int v = 0; v < NV; ++v) store(dw + t.row_at[i] + v * kLanes, acc[i][v]);
-  }
-}
-
-// NP rows of taps, RR consecutive floats of each.
-template <int NP, int RR, int NV>
-void grad_tile(const TapTile& t) {
-  constexpr int MR = NP * RR;
-  Vec acc[MR][NV];
-  NACRE_UNROLL for (int i = 0; i < MR; ++i) { NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] = zero(); }
-  const float* dy = t.dy;
-  const float* ahead = t.ahead;
-  for (i64 l = 0; l < t.lines; ++l, dy += t.dy_skip) {
-    const float* x[NP];
-    NACRE_UNROLL for (int p = 0; p < NP; ++p) x[p] = t.x + t.line[l] + p * t.tap_row;
-    for (i64 q = 0; q < t.cols; ++q, dy += t.ld_dy, ahead += t.ahead_step) {
-      prefetch_far(ahead);
-      Vec d[NV];
-      NACRE_UNROLL for (int v = 0; v < NV; ++v) d[v] = load(dy + v * kLanes);
-      NACRE_UNROLL for (int p = 0; p < NP; ++p) {
-        NACRE_UNROLL for (int r = 0; r < RR; ++r) {
-          const Vec a = set1(x[p][r]);
-          NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[p * RR + r][v] = fma(a, d[v], acc[p * RR + r][v]);
-        }
-        x[p] += t.px_step;
-      }
-    }
-  }
-  put_rows(t, acc);
-}
-
-using TileFn = void (*)(const TapTile&);
-template <int NP, int RR, int NV>
-constexpr TileFn tile_or_none() {
-  if constexpr (NP * RR <= (NV == 1 ? kNarrowRows : kRows)) {
-    return grad_tile<NP, RR, NV>;
-  } else {
-    return nullptr;
-  }
-}
-template <int NV>
-TileFn tile_of(i64 NP, i64 RR) {
-#define ROW(NP, R) \
-  tile_or_none<NP, R, NV>(), tile_or_none<NP, R + 1, NV>(), tile_or_none<NP, R + 2, NV>(), tile_or_none<NP, R + 3, NV>()
-  static constexpr TileFn one[] = {ROW(1, 1), ROW(1, 5), ROW(1, 9), ROW(1, 13), ROW(1, 17), ROW(1, 21)};
-  static constexpr TileFn two[] = {ROW(2, 1), ROW(2, 5), ROW(2, 9)};
-  static constexpr TileFn three[] = {ROW(3, 1), ROW(3, 5)};
-#undef ROW
-  return (NP == 1 ? one : NP == 2 ? two : three)[RR - 1];
-}
-
-// The offsets of weight rows: float r of the run that starts at tap `tap` is row (tap + r/CB)*Cg + c0 + r%CB.
-struct RowMap {
-  i64 CB, Cg, c0, ld;
-  inline __attribute__((always_inline)) i64 at(i64 tap, i64 c) const { return (tap * Cg + c0 + c) * ld; }
-};
-
-// One block of pixels, or a part of it, against one panel of dy; taps from `first` on, KW of them a row.
-void run_tiles(TapTile t, const View& v, const RowMap& rows, i64 first, i64 KW, Ahead& x_ahead, Ahead& dy_ahead) {
-  const i64 taps_of_run = v.run / rows.CB;
-  const bool narrow = t.n <= kLanes;
-  const i64 most = narrow ? kNarrowRows : kRows;
-  // Short runs: several rows of taps share a tile.
-  const i64 group = v.nw == 1 && v.run <= most / 2 ? min_of(min_of(v.nh, most / v.run), 3) : 1;
-  for (i64 h = 0; h < v.nh; h += group) {
-    const i64 np = min_of(group, v.nh - h);
-    for (i64 w = 0; w < v.nw; ++w) {
-      const i64 tiles = ceil_div(v.run, most / np), low = v.run / tiles, higher = v.run % tiles;
-      i64 r0 = 0, tap0 = first + h * KW + w * taps_of_run, c = 0;  // the tap and channel of float r0
-      for (i64 i = 0; i < tiles; ++i) {
-        const i64 rr = low + (i < higher ? 1 : 0);
-        for (i64 r = 0; r < rr; ++r) {
-          for (i64 p = 0; p < np; ++p) t.row_at[p * rr + r] = rows.at(tap0 + p * KW, c);
-          if (++c == rows.CB) c = 0, ++tap0;
-        }
-        t.x = v.x + h * v.tap_row + w * v.tap_col + r0;
-        Ahead& ahead = x_ahead.at < x_ahead.end ? x_ahead : dy_ahead;
-        t.ahead_step = ahead.at < ahead.end ? 16 : 0;
-        t.ahead = t.ahead_step > 0 ? ahead.at : t.dy;
-        ahead.at += t.lines * t.cols * t.ahead_step;
-        (narrow ? tile_of<1>(np, rr) : tile_of<2>(np, rr))(t);
-        r0 += rr;
-      }
-    }
-  }
-}
-
-// NT taps of a row by NC channels of groups that share a vector.
-template <int NT, int NC>
-void shared_tile(const TapTile& t, i64 tap_col, VecI first) {
-  Vec acc[NT * NC][1];
-  VecI from[NC];
-  NACRE_UNROLL for (int i = 0; i < NT * NC; ++i) acc[i][0] = zero();
-  NACRE_UNROLL for (int c = 0; c < NC; ++c) from[c] = first + set1i(c);
-  const float* dy = t.dy;
-  for (i64 l = 0; l < t.lines; ++l, dy += t.dy_skip) {
-    const float* x = t.x + t.line[l];
-    for (i64 q = 0; q < t.cols; ++q, dy += t.ld_dy, x += t.px_step) {
-      const Vec d = load(dy);
-      NACRE_UNROLL for (int i = 0; i < NT; ++i) {
-        NACRE_UNROLL for (int c = 0; c < NC; ++c) {
-          acc[i * NC + c][0] = fma(shared::pick(x + i * tap_col, from[c]), d, acc[i * NC + c][0]);
-        }
-      }
-    }
-  }
-  put_rows(t, acc);
-}
-
-// One block of pixels against the dy of such groups.
-void run_shared(TapTile t, const View& v, const RowMap& rows, const Conv2DShape& s, VecI first) {
-  static constexpr void (*all[2][3])(const TapTile&, i64, VecI) = {
-      {shared_tile<1, 1>, shared_tile<1, 2>, shared_tile<1, kSharedChannels>},
-      {shared_tile<kSharedTaps, 1>, shared_tile<kSharedTaps, 2>, shared_tile<kSharedTaps, kSharedChannels>}};
-  for (i64 h = 0; h < s.KH; ++h) {
-    for (i64 w = 0, taps; w < s.KW; w += taps) {
-      taps = s.KW - w >= kSharedTaps ? kSharedTaps : 1;
-      t.x = v.x + h * v.tap_row + w * v.tap_col;
-      for (i64 c = 0, n; c < rows.CB; c += n) {
-        n = rows.CB - c >= kSharedChannels ? kSharedChannels : min_of(rows.CB - c, 2);
-        for (i64 i = 0; i < taps * n; ++i) t.row_at[i] = rows.at(h * s.KW + w + i / n, c + i % n);
-        const VecI from = first + set1i(static_cast<i32>(c));
-        all[taps > 1][min_of(n, 3) - 1](t, v.tap_col, from);
-      }
-    }
-  }
-}
-
-// The pixels of a block seen through one tap, side by side: at large powers of two they would share the sets of L1.
-void gather_pixels(View& v, const Block& b, i64 C, float* copy) {
+// The pixels of a block seen through one tap, C floats of each, side by side: at large powers of two they would share few
+// sets of the caches.
+View gather_pixels(const View& v, const Block& b, i64 C, i64 tap, i64 KW, float* copy) {
+  const i64 apart = gathered_apart(C);
+  const float* x = v.x + tap / KW * v.tap_row + tap % KW * v.tap_col;
   float* to = copy;
   for (i64 n = 0; n < b.nb; ++n) {
     for (i64 h = 0; h < b.hb; ++h) {
-      const float* from = v.x + n * v.image_step + h * v.row_step;
-      for (i64 w = 0; w < b.wb; ++w, to += C) copy_floats(to, from + w * v.px_step, C);
+      const float* from = x + n * v.image_step + h * v.row_step;
+      for (i64 w = 0; w < b.wb; ++w, to += apart) copy_floats(to, from + w * v.px_step, C);
     }
   }
-  v.x = copy;
-  v.px_step = C;
-  v.row_step = b.wb * C;
-  v.image_step = b.hb * b.wb * C;
+  return {copy, apart, b.wb * apart, b.hb * b.wb * apart, 1, 0, 1, 0, C};
 }
 
 // Panel [px][width] of dy, whose pixels then lie side by side and aligned, in few lines and sets of L1; n channels exist.
@@ -425,7 +265,7 @@ Facts conv2d_grad_w_facts(const Conv2DShape& s) {
     f.units = p.parts * p.c_blocks * product_units(one);
     f.scratch = gathered_bytes(one, p) + product_scratch(one);
   }
-  const Count units = Count(p.parts) * Count(p.G) * Count(p.c_blocks) * Count(p.o_blocks);
+  const Count units = Count(p.parts) * Count(p.runs) * Count(p.c_blocks) * Count(p.o_blocks);
   const Count scratch = scratch_floats(p) * Count(4);
   if (!p.ok || !units.ok() || !scratch.ok()) {
     f.error = "the problem is too large";
@@ -447,53 +287,68 @@ void conv2d_grad_w(const Conv2DShape& s, Slice units, Scratch scratch, const flo
   if (p.product) return run_products(s, p, units, scratch, x, dy, dw, db);
   const i64 taps = s.KH * s.KW, ldy = ldy_of(s), dw_size = weights(s).value();
   float* copy = reinterpret_cast<float*>(scratch.at);
-  float* dy_panel = copy + ceil_div(p.cut.floats, 16) * 16 + 16;
+  float* gathered = copy + ceil_div(p.cut.floats, 16) * 16 + 16;
+  float* dy_panel = gathered + p.gathered;
   i64* line = reinterpret_cast<i64*>(dy_panel + p.cut.nb * p.cut.hb * p.cut.wb * kPanel);
   Piece* h_pieces = reinterpret_cast<Piece*>(line + p.cut.nb * p.cut.hb);
   Piece* w_pieces = h_pieces + kMostPieces;
   const Correlation outputs = output_image(p.q);
   const i64 y_row = p.q.YW * ldy, y_image = p.q.YH * y_row;
 
+  Ahead ahead{x, x, 0};
   for (i64 u = units.begin; u < units.end; ++u) {
     const i64 c0 = u % p.c_blocks * p.CB, o0 = u / p.c_blocks % p.o_blocks * p.OB;
-    const i64 g = u / p.c_blocks / p.o_blocks % p.G, part = u / p.c_blocks / p.o_blocks / p.G;
-    const i64 together = min_of(p.shared, s.G - g * p.shared);
-    const i64 C = min_of(p.CB, p.Cg - c0), O = p.shared > 0 ? s.O / s.G * together : min_of(p.OB, p.Og - o0);
-    const float* x_group = x + g * max_of(p.shared, 1) * p.Cg + c0;
+    const i64 run = u / p.c_blocks / p.o_blocks % p.runs, part = u / p.c_blocks / p.o_blocks / p.runs;
+    const i64 g0 = run * p.along, g1 = min_of(g0 + p.along, p.G), per_group = max_of(p.shared, 1) * p.Cg;
+    const i64 C = min_of(p.CB, p.Cg - c0), first = p.blocks * part / p.parts, last = p.blocks * (part + 1) / p.parts;
     const RowMap rows{C, p.Cg, c0, s.O};
-    float* dw_part = dw + part * dw_size + g * p.Og + o0;
-    float* db_part = s.bias && c0 == 0 ? db + part * s.O + g * p.Og + o0 : nullptr;
-    const i64 first = p.blocks * part / p.parts, last = p.blocks * (part + 1) / p.parts;
-    if (first == last || p.inside) {  // no pixels at all, or taps that some of them do not see
+    const auto together = [&](i64 g) { return min_of(p.shared, s.G - g * p.shared); };
+    const auto outputs_of = [&](i64 g) { return p.shared > 0 ? s.O / s.G * together(g) : min_of(p.OB, p.Og - o0); };
+    const auto dw_of = [&](i64 g) { return dw + part * dw_size + g * p.Og + o0; };
+    const auto db_of = [&](i64 g) { return s.bias && c0 == 0 ? db + part * s.O + g * p.Og + o0 : nullptr; };
+    for (i64 g = g0; g < g1 && (first == last || p.inside); ++g) {  // no pixels, or taps that some of them do not see
       for (i64 tap = 0; tap < taps; ++tap) {
-        for (i64 c = 0; c < C; ++c) zero_floats(dw_part + rows.at(tap, c), O);
+        for (i64 c = 0; c < C; ++c) zero_floats(dw_of(g) + rows.at(tap, c), outputs_of(g));
       }
-      if (db_part && first == last) zero_floats(db_part, O);
+      if (db_of(g) && first == last) zero_floats(db_of(g), outputs_of(g));
     }
     if (p.few) {
-      few_outputs(s, p, first, last, x, dy, copy, dy_panel, reinterpret_cast<i64*>(dy_panel + kSumFloats), dw_part,
-                  db_part);
+      few_outputs(s, p, first, last, x, dy, copy, dy_panel, reinterpret_cast<i64*>(dy_panel + kSumFloats), dw_of(0),
+                  db_of(0));
       continue;
     }
-    for (i64 i = first; i < last; ++i) {
+    for (i64 ig = first * p.along; ig < last * p.along; ++ig) {  // blocks, and groups of each
+      const i64 i = ig / p.along, g = g0 + ig % p.along;
+      if (g >= g1) continue;
+      const i64 O = outputs_of(g);
+      const float* x_group = x + g * per_group + c0;
+      float* db_part = db_of(g);
       const Block b = block_at(p.q, p.cut, i);
       const i64 px = b.nb * b.hb * b.wb;
       const float* dy_block = dy + b.n0 * y_image + b.h0 * y_row + b.w0 * ldy + g * p.Og + o0;
-      Ahead x_ahead{x, x, 0}, dy_ahead{dy, dy, 0};
-      if (i + 1 < last) {
-        const Block next = block_at(p.q, p.cut, i + 1);
-        const i64 tiles = ceil_div(O, kPanel) * ceil_div(taps * C, O <= kLanes ? kNarrowRows : kRows);
-        x_ahead = ahead_of(p.q, next, x_group, C, tiles);
-        dy_ahead = ahead_of(outputs, next, dy + g * p.Og + o0, O, tiles);
+      if (g == g0) {
+        ahead = {x, x, 0};
+        if (i + 1 < last) {
+          const Block next = block_at(p.q, p.cut, i + 1);
+          const i64 times = (g1 - g0) * s.KH * ceil_div(C, kSharedChannels);
+          ahead = ahead_of(p.q, next, x_group, (g1 - g0 - 1) * per_group + C, times);
+          const Ahead more = ahead_of(outputs, next, dy + g * p.Og + o0, (g1 - g0 - 1) * p.Og + O, times);
+          ahead.then = more.at, ahead.then_end = more.end, ahead.step += more.step;
+          ahead.turn();
+        }
       }
       View v{};
-      if (!p.inside) v = view_block(p.q, p.cut, b, x_group, C * max_of(together, 1), copy, p.shared == 0);
-      if (taps == 1 && v.x != copy && v.px_step % 512 == 0) gather_pixels(v, b, C, copy);
+      if (!p.inside) v = view_block(p.q, p.cut, b, x_group, C * max_of(together(g), 1), copy, p.shared == 0);
+      const bool gathers = p.gathered > 0 && few_sets(s, v.px_step);
       // Parts of each image, or the block as it is.
       const i64 images = p.inside ? b.nb : 1;
       const i64 n_rows = p.inside ? cut_axis(p.q.h, b.h0, b.hb, h_pieces) : 1;
       const i64 n_columns = p.inside ? cut_axis(p.q.w, b.w0, b.wb, w_pieces) : 1;
-      for (i64 o = 0; o < O; o += kPanel) {
+      const i64 views = gathers ? taps : 1, panels = ceil_div(O, kPanel);
+      const View seen = v;
+      for (i64 view = 0; view < views * panels; ++view) {  // each against all panels
+        const i64 o = view % panels * kPanel, tap = view / panels;
+        if (gathers && o == 0) v = gather_pixels(seen, b, C, tap, s.KW, gathered);
         TapTile t{};
         t.line = line;
         t.add = p.inside || i > first;
@@ -507,8 +362,8 @@ void conv2d_grad_w(const Conv2DShape& s, Slice units, Scratch scratch, const flo
           t.dy = dy_panel;
           t.ld_dy = width;
         }
-        if (db_part) bias_sums(t.dy, t.ld_dy, px, t.n, i > first, db_part + o);
-        t.dw = dw_part + o;
+        if (db_part && tap == 0) bias_sums(t.dy, t.ld_dy, px, t.n, i > first, db_part + o);
+        t.dw = dw_of(g) + o;
         const float* dy_first = t.dy;
         for (i64 j = 0; j < images * n_rows * n_columns; ++j) {
           Piece h{b.h0, b.h0 + b.hb, {0, 0}}, w{b.w0, b.w0 + b.wb, {0, 0}};
@@ -528,9 +383,9 @@ void conv2d_grad_w(const Conv2DShape& s, Slice units, Scratch scratch, const flo
           t.px_step = v.px_step;
           t.tap_row = v.tap_row;
           if (shared::kExists && p.shared > 0) {
-            run_shared(t, v, rows, s, shared::first_channels(C, s.O / s.G, together));
+            run_shared(t, v, rows, s, shared::first_channels(C, s.O / s.G, together(g)), ahead);
           } else {
-            run_tiles(t, v, rows, h.taps.first * s.KW + w.taps.first, s.KW, x_ahead, dy_ahead);
+            run_tiles(t, v, rows, gathers ? tap : h.taps.first * s.KW + w.taps.first, s.KW, ahead);
           }
         }
       }

@@ -15,6 +15,8 @@ constexpr i64 kLongSum = 256;                // rows of a panel
 constexpr double kUnitFlops = 4e5;           // a unit takes at least about 2 us
 constexpr i64 kManyUnits = 64;               // enough for as many cores
 constexpr double kPartPx = 1.5;              // a part of an image costs as much as so many pixels
+constexpr i64 kAlongFloats = 32 * 1024;      // of x or y of a block
+constexpr i64 kAlongPx = 64;                 // the fewest pixels of a block that groups meet one after another
 constexpr i64 kSlack = 16 * kLanes;          // floats behind the copy that tiles may read
 constexpr i64 kLaneSums = 6;                 // adding up the lanes of a sum, in multiply-adds of a vector,
 constexpr i64 kSomeLanes = 24;               // and storing a part of one
@@ -30,6 +32,8 @@ struct Pass {
   i64 panels;     // per group
   i64 together;   // panels handled per unit
   i64 sets;       // sets of panels per group
+  i64 along;      // groups handled per unit, more than one only where each is one set
+  i64 runs;       // of so many groups
   bool one_fit;   // all panels of a group would stay in L2
   bool few;       // outputs: too few to fill a vector
   bool parts;     // pixels that see the same taps go together, so that none is multiplied with padding
@@ -69,16 +73,31 @@ Pass plan(Correlation q, i64 G, i64 O, i64 shared, bool exact, bool packed) {
     while (p.panels % together != 0) --together;
     share(p.panels / together);
   }
-  const double px_flops = 2.0 * static_cast<double>(p.K) * static_cast<double>(min_of(O, p.together * kPanel)) + 1;
-  const double by_count = px * static_cast<double>(max_of(G * p.sets, 1)) / kManyUnits;
+  // Groups one after another on a block that stays in L2, so that its pixels come whole; units enough are left.
+  const double most = px * static_cast<double>(G) / static_cast<double>(kFewPx * kEnoughUnits);
+  const bool short_runs = max_of(q.C * max_of(shared, 1), O) <= kLineFloats;
+  const i64 along = p.sets == 1 && short_runs ? fit / max_of(p.panels, 1) : 1;
+  p.along = max_of(min_of(most < static_cast<double>(along) ? static_cast<i64>(most) : along, G), 1);
+  p.along = ceil_div(G, ceil_div(max_of(G, 1), p.along));
+  p.runs = ceil_div(G, p.along);
+  const double px_flops =
+      2.0 * static_cast<double>(p.K) * static_cast<double>(min_of(O, p.together * kPanel) * p.along) + 1;
+  const double by_count = px * static_cast<double>(max_of(p.runs * p.sets, 1)) / kManyUnits;
   // Weights of several sets come from far: they are to meet more pixels, if there are units enough.
-  const i64 fewest = (points && p.sets > 1 && !few && p.panels >= 8 ? 4 : 2) * kWidePx;
+  const i64 fewest = p.along > 1 ? kAlongPx : (points && p.sets > 1 && !few && p.panels >= 8 ? 4 : 2) * kWidePx;
   double want = max_of(by_count > 2048 ? 2048 : static_cast<i64>(by_count), fewest);
   if (want * px_flops < kUnitFlops) want = kUnitFlops / px_flops;
-  if (points)
+  if (points) {
     want = min_of(static_cast<i64>(want), max_of((p.sets > 1 ? 2 : 1) * kNearFloats / max_of(p.K, 1), fewest));
+  } else if (p.K <= kLongSum) {  // stores count as much as sums: what a panel has begun of a pixel the next finds in L2
+    want = min_of(static_cast<i64>(want), max_of(kNearFloats / max_of(O, 1), 4 * fewest));
+  }
   const bool copies = !points && !p.few && !p.parts;
   if (shared > 0) q.C *= shared;
+  if (p.along > 1) {
+    const i64 floats = p.along * max_of(q.C * min_of(q.h.stride, 4) * min_of(q.w.stride, 4), O);
+    want = min_of(static_cast<i64>(want), max_of(kAlongFloats / floats, fewest));
+  }
   p.cut = cut_blocks(q, want > 4096 ? 4096 : static_cast<i64>(want) + 1, copies ? kCopyFloats : i64{1} << 60, copies);
   if (!copies) p.cut.floats = 0;
   if (points && !few && kWideGroups > 0 && p.K <= kLongSum && p.cut.w_blocks > 1) {  // whole tiles
@@ -88,23 +107,23 @@ Pass plan(Correlation q, i64 G, i64 O, i64 shared, bool exact, bool packed) {
   }
   const Count blocks = Count(p.cut.n_blocks) * Count(p.cut.h_blocks) * Count(p.cut.w_blocks);
   p.blocks = blocks.ok() ? blocks.value() : -1;
-  if (points && !few && p.sets > 1 && p.blocks > 0 && G * p.sets < kEnoughUnits / p.blocks) {
+  if (points && !few && p.sets > 1 && p.blocks > 0 && p.runs * p.sets < kEnoughUnits / p.blocks) {
     const double panel_flops = 2.0 * static_cast<double>(p.K) * kPanel * px / static_cast<double>(p.blocks) + 1;
     const i64 least = max_of(static_cast<i64>(kUnitFlops / panel_flops), 1);  // panels of a unit
-    share(max_of(min_of(kEnoughUnits / p.blocks / G, p.panels / min_of(least, p.panels)), p.sets));
+    share(max_of(min_of(kEnoughUnits / p.blocks / p.runs, p.panels / min_of(least, p.panels)), p.sets));
   }
   return p;
 }
 
 struct Unit {
-  i64 g, set, block;
+  i64 run, set, block;
 };
 
 // Neighbours share a set of panels, or, by_block, a block of pixels: threads then read what they wrote. Every other set goes
 // back, beginning with the block that is in use.
 Unit unit_at(const Pass& p, i64 u, bool by_block) {
-  const i64 g = u / (p.sets * p.blocks), i = u % (p.sets * p.blocks), set = i / p.blocks, block = i % p.blocks;
-  return by_block ? Unit{g, i % p.sets, i / p.sets} : Unit{g, set, set % 2 ? p.blocks - 1 - block : block};
+  const i64 run = u / (p.sets * p.blocks), i = u % (p.sets * p.blocks), set = i / p.blocks, block = i % p.blocks;
+  return by_block ? Unit{run, i % p.sets, i / p.sets} : Unit{run, set, set % 2 ? p.blocks - 1 - block : block};
 }
 
 i64 round16(i64 n) { return ceil_div(n, 16) * 16; }
@@ -118,7 +137,7 @@ Count scratch_floats(const Pass& p) {
     const Count pieces = (Count(p.cut.wb) + Count(p.cut.hb)) * Count(sizeof(Piece) / sizeof(float));
     return Count(few_weights(p)) + pieces + Count(p.cut.hb) * Count(p.cut.wb) * Count(few::kMost) + Count(64);
   }
-  return Count(p.K) * Count(p.together * kPanel) + Count(round16(p.cut.floats) + kSlack) +
+  return Count(p.K) * Count(p.along * p.together * kPanel) + Count(round16(p.cut.floats) + kSlack) +
          Count(p.cut.nb) * Count(p.cut.hb) * Count(p.cut.wb) * Count(6) +
          Count(p.parts ? 2 * kMostPieces : 0) * Count(sizeof(Piece) / sizeof(float)) + Count(64);
 }
@@ -146,7 +165,9 @@ struct Operands {
   bool packed = false;  // w holds the panels that conv2d_pack makes
 };
 
-bool is_far(const Correlation& q) { return q.N * (q.h.in * q.w.in * q.ldx + q.YH * q.YW * q.ldy) > kFarFloats; }
+bool is_far(const Correlation& q, i64 more = kFarFloats) {
+  return q.N * (q.h.in * q.w.in * q.ldx + q.YH * q.YW * q.ldy) > more;
+}
 
 }  // namespace
 }  // namespace nacre::NACRE_ISA

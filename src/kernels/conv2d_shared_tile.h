@@ -6,8 +6,7 @@
 namespace nacre::NACRE_ISA {
 namespace shared {
 
-constexpr int kPx = 8;                         // of a tile that does not slide
-constexpr int kMost = kLanes >= 16 ? 16 : 10;  // of one that does
+constexpr int kMost = kLanes >= 16 ? 16 : 10;  // pixels of a tile that slides
 
 NACRE_INLINE bool slides(const Correlation& q) {
   return q.w.taps == 3 && q.w.stride == 1 && q.w.step == 1 && q.h.step == 1;
@@ -23,9 +22,11 @@ NACRE_INLINE void pack(const Correlation& q, const Conv2DShape& s, bool swapped,
       const float* tap = w + ((q.h.k0 + th * q.h.k_step) * s.KW + q.w.k0 + tw * q.w.k_step) * (s.C / s.G) * s.O;
       for (i64 c = 0; c < C; ++c) {
         float* row = to + (tw * by_tap + c * by_c) * kLanes;
-        for (i64 l = 0; l < kLanes; ++l) {
-          const i64 group = g + l / O, o = l % O;
-          row[l] = l / O >= together ? 0.0f : swapped ? tap[o * s.O + group * C + c] : tap[c * s.O + group * O + o];
+        const i64 n = together * O;
+        if (!swapped) store(row, load(tap + c * s.O + g * O, n));
+        for (i64 l = n; swapped && l < kLanes; ++l) row[l] = 0.0f;
+        for (i64 l = 0, group = g * C + c; swapped && l < n; group += C) {
+          for (i64 o = 0; o < O; ++o, ++l) row[l] = tap[o * s.O + group];
         }
       }
     }
@@ -42,9 +43,9 @@ NACRE_INLINE void finish_first(const TileArgs& t, i64 p0, i64 n, Vec (&acc)[L][1
 }
 
 // Pixels p0 .. p0 + MR.
-template <int MR>
+template <int MR, bool groups>
 void tile(const TileArgs& t, i64 p0, VecI first) {
-  const Pixels<MR, false> a(t, p0);
+  const Pixels<MR, groups> a(t, p0);
   Vec acc[MR][1];
   start_sums(t, acc);
   const float* w = t.w;
@@ -54,7 +55,7 @@ void tile(const TileArgs& t, i64 p0, VecI first) {
       VecI from = first;
       for (i64 k = 0; k < t.run; ++k, w += kLanes, from += set1i(1)) {
         const Vec b = load(w);
-        NACRE_UNROLL for (int i = 0; i < MR; ++i) acc[i][0] = fma(pick(&a.at(i, at), from), b, acc[i][0]);
+        NACRE_UNROLL for (int i = 0; i < MR; ++i) { acc[i][0] = fma(pick(&a.at(i, at), from), b, acc[i][0]); }
       }
     }
   }
@@ -88,22 +89,33 @@ void slide(const TileArgs& t, i64 p0, i64 n, VecI first) {
   finish_first<L>(t, p0, n, acc);
 }
 
-// A block against one panel; `taps`: null unless tiles slide.
-NACRE_INLINE void run(TileArgs t, const Block& b, const Axis* taps, VecI first) {
+// All pixels of a block, the first `in_groups` of them in groups of four.
+NACRE_INLINE void run_tiles(const TileArgs& t, i64 in_groups, i64 px, VecI first, Ahead& ahead) {
+  constexpr int most = max_of(kNarrowGroups, 1) * kGroup;
+  i64 p = 0;
+  const auto all = [&](i64 end, i64 size, auto tile) __attribute__((always_inline)) {
+    for (; p + size <= end; p += size) {
+      ahead.ask();
+      tile(t, p, first);
+    }
+  };
+  all(in_groups, most, tile<most, true>);
+  all(in_groups, kGroup, tile<kGroup, true>);
+  all(px, 8, tile<8, false>);
+  all(px, 1, tile<1, false>);
+}
+
+// The rows of a block in pieces of nearly equal length.
+NACRE_INLINE void run_sliding(TileArgs t, const Block& b, const Axis& taps, VecI first, Ahead& ahead) {
   const i64 rows = b.nb * b.hb;
-  if (!taps) {
-    i64 p = 0;
-    for (; p + kPx <= rows * b.wb; p += kPx) tile<kPx>(t, p, first);
-    for (; p < rows * b.wb; ++p) tile<1>(t, p, first);
-    return;
-  }
   const i64 pieces = ceil_div(b.wb, kMost), low = b.wb / pieces, longer = b.wb % pieces;
   for (i64 r = 0, p = 0; r < rows; ++r) {
     const i64 h = b.h0 + r % b.hb;
-    const Taps inside = rows_inside(*taps, h, h);
+    const Taps inside = rows_inside(taps, h, h);
     t.h0 = inside.first, t.nh = inside.last;
     for (i64 i = 0; i < pieces; ++i) {
       const i64 n = i < longer ? low + 1 : low;
+      ahead.ask();
       (n <= 8                   ? slide<8>
        : n <= 10 || kMost == 10 ? slide<10>
        : n <= 12                ? slide<min_of(12, kMost)>

@@ -61,14 +61,16 @@ struct TileArgs {
   const i64* r_at;    // pixel -> offset from r
   bool r_far;         // pixels of r fall into few sets of L1: asked for into L2
   float* y;
-  const float* next;  // what is read later: asked for line by line with each row of the panel
+  const float*
+      next;  // what is read later: asked for with each row of the panel, a line, or two of the many pixels of a
+             // tile one vector wide
   const float* next_end;
   i64 next_step;
   i64 n;    // output channels of this panel
   i64 act;  // see Conv2DShape
 
   NACRE_INLINE_MEMBER void ask(const float* from, i64 length) {
-    next = from, next_end = from + length, next_step = 16;
+    next = from, next_end = from + length, next_step = n > kLanes ? 16 : 32;
     if (length <= 0) next = w, next_step = 0;
   }
   NACRE_INLINE_MEMBER void asked() {
@@ -114,6 +116,7 @@ NACRE_INLINE void tile_sums(const TileArgs& t, i64 p0, Vec (&acc)[MR][NV]) {
       const i64 from = h * t.tap_row + c * t.tap_col, to = from + t.run;
       for (i64 k = from; k < to; ++k, w += t.ld_w, next += t.next_step) {
         prefetch_far(next);
+        if (NV == 1) prefetch_far(next + 16);
         Vec b[NV];
         NACRE_UNROLL for (int v = 0; v < NV; ++v) b[v] = load(w + v % 2 * kLanes + (v < 2 ? 0 : t.second));
         NACRE_UNROLL for (int i = 0; i < MR; ++i) {

@@ -85,9 +85,15 @@ NACRE_INLINE void join_taps(View& v, i64 C) {
 struct Ahead {
   const float* at;
   const float* end;
-  i64 step;  // floats at a time
+  i64 step;                                          // floats at a time
+  const float *then = nullptr, *then_end = nullptr;  // what follows
   inline __attribute__((always_inline)) void ask() {
     for (const float* stop = at + min_of(step, end - at); at < stop; at += 16) prefetch_far(at);
+    turn();
+  }
+  inline __attribute__((always_inline)) i64 left() const { return end - at + (then_end - then); }
+  inline __attribute__((always_inline)) void turn() {
+    if (at >= end) at = then, end = then_end, then = then_end = nullptr;
   }
 };
 // The outputs of q as an image that is read pixel by pixel.
@@ -126,6 +132,7 @@ i64 cut_axis(const Axis& a, i64 first, i64 n, Piece* to);
 // Whether so many taps fall on padding that it pays to take pixels together that see the same ones, where a part of a block
 // costs as much as `part_px` pixels.
 bool in_parts(const Correlation& q, double part_px);
+constexpr i64 kLineFloats = 16;  // groups that read no more of a pixel take turns on a block
 constexpr i64 kCutTaps = 32, kMostPieces = 2 * kCutTaps + 1;  // of such an axis, at most;
 constexpr i64 kFewestChannels = 8;                            // for less the parts cost more
 View view_part(const Correlation& q, i64 n0, const Piece& h, const Piece& w, const float* x, i64 C);

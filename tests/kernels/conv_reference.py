@@ -189,6 +189,15 @@ CASES = [
     Conv(N=2, H=8, W=20, C=18, O=9, KH=3, KW=3, G=3, more={"ldx": 23, "ldy": 14}),
     Conv(N=1, H=64, W=60, C=48, O=48, KH=3, KW=3, G=6, DH=12, DW=12, padding="same"),
     Conv(N=1, H=6, W=17, C=10, O=10, KH=1, KW=2, G=10, act=1),
+    # such images that groups take turns on a block; the last vector is not full
+    Conv(N=2, H=90, W=46, C=72, O=72, KH=3, KW=3, G=9, padding="same"),
+    Conv(N=2, H=91, W=91, C=60, O=60, KH=3, KW=3, SH=2, SW=2, G=15, padding="same", act=1),
+    Conv(N=2, H=64, W=65, C=48, O=48, KH=3, KW=3, G=3, padding="same"),
+    Conv(N=8, H=24, W=23, C=48, O=39, KH=2, KW=3, G=3, SH=2, SW=1),
+    # pixels that meet in few sets of a cache, of several taps
+    Conv(N=1, H=10, W=10, C=512, O=40, KH=2, KW=2, SH=2, SW=2),
+    Conv(N=1, H=9, W=8, C=512, O=33, KH=3, KW=2, SH=2, SW=2, padding="same"),
+    Conv(N=2, H=12, W=12, C=20, O=24, KH=2, KW=2, SH=1, SW=2, more={"ldx": 512}),
     # channel slices of wider buffers
     Conv(N=2, H=6, W=7, C=10, O=12, KH=3, KW=3, padding="same", more={"ldx": 17, "ldy": 29}),
     Conv(N=2, H=6, W=7, C=32, O=32, more={"ldx": 48, "ldy": 96}),

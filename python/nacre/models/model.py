@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from nacre import saving, utils
+from nacre import onnx, saving, utils
 from nacre.core import registry, tree
 from nacre.core.tensor import KerasTensor
 from nacre.models.compiled_call import CompiledCall, outermost
@@ -153,17 +153,25 @@ class Model(Trainer):
         """The configuration (without weights) as JSON; the reverse of `model_from_json`."""
         return str(saving.model_to_json(self, **kwargs))
 
-    def export(self, filepath: Any, format: str = "tf_saved_model", **kwargs: Any) -> None:
-        """Not available: nacre writes `.keras` files; formats of other runtimes need those. Raises
-        NotImplementedError."""
-        known = ("tf_saved_model", "onnx", "openvino", "litert", "torch")
-        if format not in known:
-            raise ValueError(f"Unrecognized format={format}. Supported formats are: {list(known)}.")
-        raise NotImplementedError(
-            "`export_saved_model` only currently supports the tensorflow, jax and torch backends. "
-            f"export(format={format!r}) is not supported: save the model with `model.save('model.keras')`, load it "
-            "with Keras and export it there"
-        )
+    def export(
+        self,
+        filepath: Any,
+        format: str = "tf_saved_model",
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Writes what the model does in inference, weights included, into a file of another runtime.
+
+        The only `format` is "onnx", which needs the package onnx; see `nacre.onnx.export_onnx` for the other arguments.
+        Raises ValueError for others: for them, save the model and export it with Keras.
+        """
+        if format != "onnx":
+            raise ValueError(
+                f"Unrecognized format={format}. Supported formats are: ['onnx']. For others save the model with "
+                "`model.save('model.keras')`, load it with Keras and export it there"
+            )
+        onnx.export_onnx(self, filepath, verbose, input_signature, **kwargs)
 
     def get_state_tree(self, value_format: str = "backend_tensor") -> dict[str, Any]:
         """All Variables' values as nested dicts by the parts of their paths.

@@ -149,9 +149,14 @@ class LstmCell(Op):
     def lower(self, k: Any, z: Any, c: Any, h: Any, c_out: Any, gates: Any) -> None:
         k.lstm_cell(dict(M=c.shape[0], U=c.shape[1]), z, c, h, c_out, gates)
 
+    def composed(self, z: Any, c: Any) -> tuple[Any, Any]:
+        i, f, candidate, o = split_sizes(z, (c.shape[1],) * 4, 1)
+        c = Add()(Mul()(Sigmoid()(f), c), Mul()(Sigmoid()(i), Tanh()(candidate)))
+        return Mul()(Sigmoid()(o), Tanh()(c)), c
+
     def grad(self, z: Any, c: Any, c_out: Any, gates: Any, dh: Any, dc_out: Any) -> Any:
         if trace.tapes():
-            return by_composition(_lstm, (z, c), (dh, dc_out))
+            return by_composition(self.composed, (z, c), (dh, dc_out))
         return LstmCellGrad()(gates, c, c_out, dh, dc_out)
 
 
@@ -165,12 +170,6 @@ class LstmCellGrad(Op):
 
     def lower(self, k: Any, gates: Any, c: Any, c_out: Any, dh: Any, dc_out: Any, dz: Any, dc: Any) -> None:
         k.lstm_cell_grad(dict(M=c.shape[0], U=c.shape[1]), gates, c, c_out, dh, dc_out, dz, dc)
-
-
-def _lstm(z: Any, c: Any) -> tuple[Any, Any]:
-    i, f, candidate, o = split_sizes(z, (c.shape[1],) * 4, 1)
-    c = Add()(Mul()(Sigmoid()(f), c), Mul()(Sigmoid()(i), Tanh()(candidate)))
-    return Mul()(Sigmoid()(o), Tanh()(c)), c
 
 
 class GruCell(Op):
@@ -188,9 +187,17 @@ class GruCell(Op):
     def lower(self, k: Any, x: Any, r: Any, h: Any, h_out: Any, gates: Any) -> None:
         k.gru_cell(dict(M=h.shape[0], U=h.shape[1]), x, r, h, h_out, gates)
 
+    def composed(self, x: Any, r: Any, h: Any) -> Any:
+        u = h.shape[1]
+        x_z, x_r, x_h = split_sizes(x, (u,) * 3, 1)
+        r_z, r_r, r_h = split_sizes(r, (u,) * 3, 1)
+        z = Sigmoid()(Add()(x_z, r_z))
+        candidate = Tanh()(Add()(x_h, Mul()(Sigmoid()(Add()(x_r, r_r)), r_h)))
+        return Add()(Mul()(z, h), Mul()(Sub()(scalar(1.0, z.dtype), z), candidate))
+
     def grad(self, x: Any, r: Any, h: Any, gates: Any, dh_out: Any) -> Any:
         if trace.tapes():
-            return by_composition(_gru, (x, r, h), (dh_out,))
+            return by_composition(self.composed, (x, r, h), (dh_out,))
         return GruCellGrad()(gates, r, h, dh_out)
 
 
@@ -206,19 +213,10 @@ class GruCellGrad(Op):
         k.gru_cell_grad(dict(M=h.shape[0], U=h.shape[1]), gates, r, h, dh_out, dx, dr, dh)
 
 
-def _gru(x: Any, r: Any, h: Any) -> Any:
-    u = h.shape[1]
-    x_z, x_r, x_h = split_sizes(x, (u,) * 3, 1)
-    r_z, r_r, r_h = split_sizes(r, (u,) * 3, 1)
-    z = Sigmoid()(Add()(x_z, r_z))
-    candidate = Tanh()(Add()(x_h, Mul()(Sigmoid()(Add()(x_r, r_r)), r_h)))
-    return Add()(Mul()(z, h), Mul()(Sub()(scalar(1.0, z.dtype), z), candidate))
-
-
 def lstm_step(z: Any, c: Any) -> tuple[Any, Any]:
     """(h, c') of one step of an LSTM with sigmoid gates and tanh: z (M, 4U), c (M, U)."""
     if c.dtype != "float32" or z.dtype != "float32":
-        return _lstm(z, c)
+        return LstmCell().composed(z, c)
     h, c_out, _ = LstmCell()(z, c)
     return h, c_out
 
@@ -226,5 +224,5 @@ def lstm_step(z: Any, c: Any) -> tuple[Any, Any]:
 def gru_step(x: Any, r: Any, h: Any) -> Any:
     """h' of one step of a GRU (reset after the product) with sigmoid gates and tanh: x, r (M, 3U), h (M, U)."""
     if h.dtype != "float32" or x.dtype != "float32":
-        return _gru(x, r, h)
+        return GruCell().composed(x, r, h)
     return GruCell()(x, r, h)[0]

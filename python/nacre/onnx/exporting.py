@@ -1,0 +1,139 @@
+"""`Model.export(..., format="onnx")`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nacre.core import tree
+from nacre.core.errors import NotCompilable, TracedBranch
+from nacre.core.graph import Node
+from nacre.core.spec import standardize_dtype
+from nacre.onnx import elementwise, movement, networks
+from nacre.onnx.twins import Open, Twins, twins
+from nacre.onnx.writer import Writer, library
+from nacre.ops.fused_rows import LayerNorm
+from nacre.saving.atomic import replacing
+
+_TABLE = {**elementwise.TABLE, **movement.TABLE, **networks.TABLE}
+_OPSET = 18  # the first that has all operators here
+_MOST_BYTES = (1 << 31) - 1  # of a file in the format of Protocol Buffers
+
+
+def export_onnx(
+    model: Any, filepath: Any, verbose: bool | None, input_signature: Any = None, opset_version: int | None = None
+) -> None:
+    """Writes the inference call of `model` as an ONNX file, weights included; nothing of nacre is needed to run it.
+
+    `input_signature` is a list of the arguments of the call: objects with a `shape` (None: any size), a `dtype` and
+    perhaps a `name`, such as InputSpec or KerasTensor, or structures of them. By default it follows from the model.
+
+    Raises ImportError without the package onnx, NotImplementedError for what has no counterpart in ONNX, ValueError for
+    a model that is not built, or another opset than 18 or a later one that onnx knows.
+    """
+    onnx = library()
+    opset = _OPSET if opset_version is None else opset_version
+    if not isinstance(opset, int) or not _OPSET <= opset <= onnx.defs.onnx_opset_version():
+        raise ValueError(
+            f"export: expected opset_version to be from {_OPSET} to {onnx.defs.onnx_opset_version()}, got {opset!r}"
+        )
+    signature, names = _signature(model) if input_signature is None else (list(input_signature), None)
+    specs = tree.flatten(signature)
+    names = names or [getattr(s, "name", None) or f"input_{i}" for i, s in enumerate(specs)]
+    shapes, dtypes = zip(*[_standardized(spec, name) for spec, name in zip(specs, names)])
+    found, structure = _traced(model, signature, shapes, dtypes, frozen := {})
+    proto = _model(found, Writer(frozen, _TABLE), names, _output_names(model, structure), model.name, opset)
+    if proto.ByteSize() > _MOST_BYTES:
+        raise ValueError(f"export: the model has {proto.ByteSize()} bytes, and a file of this format at most 2 GiB")
+    onnx.checker.check_model(proto, full_check=True)
+    with replacing(filepath) as file:
+        file.write(proto.SerializeToString())
+    if verbose or verbose is None:
+        print(f"Saved artifact at '{filepath}'.")
+
+
+def _signature(model: Any) -> tuple[list[Any], list[str] | None]:
+    """The arguments of the call as the model knows them, and the names of the inputs."""
+    inputs = getattr(model, "_inputs_struct", None)
+    if inputs is not None:
+        return [inputs], list(model.input_names)
+    if not model.built:
+        raise ValueError(
+            f"export: model '{model.name}' has not been built yet: call it on data first, or give `input_signature`"
+        )
+    if getattr(model, "_functional", None) is not None:
+        return _signature(model._functional)
+    shapes = model._build_shapes_dict
+    if not shapes:
+        raise ValueError(f"export: the shapes of the inputs of model '{model.name}' are not known: give `input_signature`")
+    return [tree.map_shape_structure(lambda s: _Argument((None, *s[1:])), s) for s in shapes.values()], None
+
+
+class _Argument:
+    dtype = "float32"
+
+    def __init__(self, shape: tuple[int | None, ...]) -> None:
+        self.shape = shape
+
+
+def _standardized(spec: Any, name: str) -> tuple[tuple[Any, ...], str]:
+    """The shape, with a name for each unknown size, and the dtype of an argument."""
+    shape, dtype = getattr(spec, "shape", None), getattr(spec, "dtype", None)
+    if shape is None:
+        raise ValueError(f"export: expected input {name!r} to say its shape, as InputSpec(shape=(None, 3)), got {spec!r}")
+    if dtype == "string":
+        raise NotImplementedError(f"export: input {name!r} is text, which nacre's graphs do not hold")
+    sizes = tuple(n if n is not None else "batch" if i == 0 else f"{name}_{i}" for i, n in enumerate(shape))
+    return sizes, standardize_dtype(dtype, "float32")
+
+
+def _traced(model: Any, signature: list[Any], shapes: Any, dtypes: Any, frozen: dict[int, str]) -> tuple[Twins, Any]:
+    def call(*values: Any) -> Any:
+        return model(*tree.pack_sequence_as(signature, list(values)), training=False)
+
+    try:
+        return twins(call, shapes, dtypes, frozen, _known)
+    except (TracedBranch, NotCompilable) as error:
+        raise NotImplementedError(f"export: model '{model.name}' is no graph of ops: {error}") from error
+
+
+def _known(node: Node) -> bool:
+    """Whether ONNX has the op as it stands."""
+    return type(node.op) in _TABLE and not (isinstance(node.op, LayerNorm) and node.op.rms)
+
+
+def _output_names(model: Any, structure: Any) -> list[str]:
+    inner = getattr(model, "_functional", None) or model
+    names = getattr(inner, "output_names", None)
+    if names is not None and len(names) == len(tree.flatten(structure)):
+        return list(names)
+    if isinstance(structure, dict):
+        return [".".join(map(str, path)) for path in tree.paths(structure)]
+    return [f"output_{i}" for i in range(len(tree.flatten(structure)))]
+
+
+def _model(found: Twins, w: Writer, inputs: list[str], outputs: list[str], name: str, opset: int) -> Any:
+    helper = w.onnx.helper
+    sizes: dict[Any, str] = {}
+
+    def info(name: str, value: Any) -> Any:
+        shape = [sizes.get(n.pair) if isinstance(n, Open) else n for n in value.shape]
+        return helper.make_tensor_value_info(name, w.type(value.dtype), shape)
+
+    for own, value in zip(inputs, found.inputs):
+        for axis, n in enumerate(value.shape):
+            if isinstance(n, Open):
+                sizes.setdefault(n.pair, "batch" if axis == 0 else f"{own}_{axis}")
+        w.put(value, w.unique(own))
+    ins = [info(value.names[value.natural], value) for value in found.inputs]
+    names = [w.unique(own) for own in outputs]
+    w.convert(found.calls)
+    for own, value in zip(names, found.outputs):
+        w.nodes.append(helper.make_node("Identity", [w.of(value)], [own], own))
+    outs = [info(own, value) for own, value in zip(names, found.outputs)]
+    graph = helper.make_graph(w.nodes, name, ins, outs, list(w.initializers.values()))
+    opsets = [helper.make_opsetid("", opset)]
+    return helper.make_model(
+        graph, producer_name="nacre", opset_imports=opsets, ir_version=helper.find_min_ir_version_for(opsets)
+    )
+
+

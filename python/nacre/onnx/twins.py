@@ -10,6 +10,7 @@ from nacre.core.graph import Graph, Node
 from nacre.core.op import Op
 from nacre.core.spec import Spec
 from nacre.core.tensor import Symbol, Tensor
+from nacre.passes.fold import fold
 from nacre.passes.simplify import simplify
 
 # Pairs of sizes of the unknown axes, the batch first: an odd prime and twice a prime, so that what comes of one is told
@@ -117,9 +118,24 @@ def graph_of(fn: Callable[..., Any], inputs: Sequence[Spec], frozen: dict[int, s
         frozen[id(variable._array)] = variable.path
     graph.state, graph.current = {}, {}
     simplify(graph)
+    _fold(graph, frozen)
     _spell_out(graph, known)
     simplify(graph)
     return graph, result
+
+
+def _fold(graph: Graph, frozen: dict[int, str]) -> None:
+    """In place: batch normalization goes into the weights in front of it, which keep their names."""
+    given = len(graph.inputs)
+    before = {id(node): frozen.get(id(node.inputs[-1].payload)) for node in graph.nodes}
+    for kept, inputs in fold(graph):
+        for s, array in zip(inputs, kept.arrays()):
+            s.kind, s.payload = "constant", array
+    del graph.inputs[given:]
+    for node in graph.nodes:
+        path = before.get(id(node))
+        if path is not None:
+            frozen.setdefault(id(node.inputs[-1].payload), path)
 
 
 def _spell_out(graph: Graph, known: Any) -> None:

@@ -114,8 +114,10 @@ class Writer:
         if value.arrays is None:
             return None
         first, second = value.arrays
-        same = first is second or (first.shape == second.shape and first.tobytes() == second.tobytes())
-        return first if same else None
+        if first is second:
+            return first
+        bits = [np.ascontiguousarray(a).reshape(-1).view(np.uint8) for a in (first, second)]
+        return first if first.shape == second.shape and np.array_equal(*bits) else None
 
     def _constant_of(self, value: Value, order: Order) -> str:
         array = self.array(value)

@@ -90,11 +90,18 @@ def _floor_div(w: Writer, dtype: str, a: str, b: str) -> str:
     return str(w("Div", w("Sub", a, w("Mod", a, b)), b))
 
 
+def _negative(w: Writer, dtype: str, x: str) -> str:
+    """Whether the sign is one, also that of zero."""
+    zero = _number(w, dtype, 0)
+    return str(w("Or", w("Less", x, zero), w("Less", w("Reciprocal", x), zero)))
+
+
 def _atan2(w: Writer, dtype: str, a: str, b: str) -> str:
     zero = _number(w, dtype, 0)
-    turn = w("Where", w("Less", a, zero), _number(w, dtype, -math.pi), _number(w, dtype, math.pi))
-    angle = w("Add", w("Atan", w("Div", a, b)), w("Where", w("Less", b, zero), turn, zero))
-    return str(w("Where", w("And", w("Equal", a, zero), w("Equal", b, zero)), zero, angle))
+    turn = w("Where", _negative(w, dtype, a), _number(w, dtype, -math.pi), _number(w, dtype, math.pi))
+    nothing = w("And", w("Equal", a, zero), w("Equal", b, zero))
+    slope = w("Where", nothing, zero, w("Div", a, b))
+    return str(w("Add", w("Atan", slope), w("Where", _negative(w, dtype, b), turn, zero)))
 
 
 def _hypot(w: Writer, dtype: str, a: str, b: str) -> str:
@@ -177,8 +184,13 @@ def _map(make: Maker | str) -> Callable[[Writer, Call], None]:
 
 
 def _cast(w: Writer, c: Call) -> None:
-    order = order_of(c.x, c.y[0])
-    w.put(c.y[0], operand(w, c.x[0], c.y[0].dtype, order), order)
+    """Floats that become bytes keep to their range."""
+    x, y = c.x[0], c.y[0]
+    order = order_of(c.x, y)
+    name = operand(w, x, x.dtype, order)
+    if is_float(x.dtype) and y.dtype == "uint8":
+        name = w("Clip", name, _number(w, x.dtype, 0), _number(w, x.dtype, 255))
+    w.put(y, name if x.dtype == y.dtype else w.cast(name, y.dtype), order)
 
 
 def _broadcast(w: Writer, c: Call) -> None:

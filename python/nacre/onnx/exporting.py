@@ -39,9 +39,15 @@ def export_onnx(
     signature, names = _signature(model) if input_signature is None else (list(input_signature), None)
     specs = tree.flatten(signature)
     names = names or [getattr(s, "name", None) or f"input_{i}" for i, s in enumerate(specs)]
-    shapes, dtypes = zip(*[_standardized(spec, name) for spec, name in zip(specs, names)])
-    found, structure = _traced(model, signature, shapes, dtypes, frozen := {})
-    proto = _model(found, Writer(frozen, _TABLE), names, _output_names(model, structure), model.name, opset)
+    arguments = [_standardized(spec, name) for spec, name in zip(specs, names)]
+
+    def call(*values: Any) -> Any:
+        return model(*tree.pack_sequence_as(signature, list(values)), training=False)
+
+    try:
+        proto = proto_of(call, arguments, names, model.name, opset, getattr(model, "output_names", None))
+    except (TracedBranch, NotCompilable) as error:
+        raise NotImplementedError(f"export: model '{model.name}' is no graph of ops: {error}") from error
     if proto.ByteSize() > _MOST_BYTES:
         raise ValueError(f"export: the model has {proto.ByteSize()} bytes, and a file of this format at most 2 GiB")
     onnx.checker.check_model(proto, full_check=True)
@@ -86,32 +92,27 @@ def _standardized(spec: Any, name: str) -> tuple[tuple[Any, ...], str]:
     return sizes, standardize_dtype(dtype, "float32")
 
 
-def _traced(model: Any, signature: list[Any], shapes: Any, dtypes: Any, frozen: dict[int, str]) -> tuple[Twins, Any]:
-    def call(*values: Any) -> Any:
-        return model(*tree.pack_sequence_as(signature, list(values)), training=False)
-
-    try:
-        return twins(call, shapes, dtypes, frozen, _known)
-    except (TracedBranch, NotCompilable) as error:
-        raise NotImplementedError(f"export: model '{model.name}' is no graph of ops: {error}") from error
-
-
 def _known(node: Node) -> bool:
     """Whether ONNX has the op as it stands."""
     return type(node.op) in _TABLE and not (isinstance(node.op, LayerNorm) and node.op.rms)
 
 
-def _output_names(model: Any, structure: Any) -> list[str]:
-    inner = getattr(model, "_functional", None) or model
-    names = getattr(inner, "output_names", None)
-    if names is not None and len(names) == len(tree.flatten(structure)):
-        return list(names)
+def _output_names(structure: Any) -> list[str]:
     if isinstance(structure, dict):
         return [".".join(map(str, path)) for path in tree.paths(structure)]
     return [f"output_{i}" for i in range(len(tree.flatten(structure)))]
 
 
-def _model(found: Twins, w: Writer, inputs: list[str], outputs: list[str], name: str, opset: int) -> Any:
+def proto_of(
+    fn: Any, arguments: list[tuple[Any, str]], inputs: list[str], name: str, opset: int, outputs: Any = None
+) -> Any:
+    """The ONNX model of `fn`, whose arguments have these shapes, in which a name stands for an unknown size, and
+    dtypes."""
+    frozen: dict[int, str] = {}
+    found, structure = twins(fn, *zip(*arguments), frozen, _known)
+    if outputs is None or len(outputs) != len(found.outputs):
+        outputs = _output_names(structure)
+    w = Writer(frozen, _TABLE)
     helper = w.onnx.helper
     sizes: dict[Any, str] = {}
 

@@ -69,7 +69,7 @@ def _pad(w: Writer, c: Call) -> None:
 
 def _concat(w: Writer, c: Call) -> None:
     order = order_of(c.x, c.y[0])
-    w.put(c.y[0], w("Concat", *[w.of(x, order) for x in c.x], axis=order.index(c.axis)), order)
+    w.put(c.y[0], w("Concat", *[w.of(x, order) for x in c.x if 0 not in x.shape], axis=order.index(c.axis)), order)
 
 
 def _split(w: Writer, c: Call) -> None:
@@ -146,17 +146,46 @@ def _take_along(w: Writer, c: Call) -> None:
     w.put(c.y[0], w("GatherElements", w.of(c.x[0]), _index(w, c.x[1]), axis=c.axis))
 
 
-def _scatter(w: Writer, base: str, index: Value, updates: Value, **how: Any) -> str:
-    return str(w("ScatterND", base, w.cast(w.of(index), "int64"), w.of(updates), **how))
+def _scatter(w: Writer, base: str, shape: Any, index: Value, updates: Value, **how: Any) -> str:
+    """`updates` at the rows of `index`; one that points outside goes into a row behind the last, which is cut off."""
+    size = [pair_of(n)[0] for n in shape[: index.shape[1]]]
+    at, array = w.cast(w.of(index), "int64"), w.array(index)
+    if array is not None and ((array >= np.negative(size)) & (array < size)).all():
+        return str(w("ScatterND", base, at, w.of(updates), **how))
+    limits, zero, last = w.sizes(shape[: index.shape[1]]), w.constant(0, np.int64), w.ints(-1)
+    at = w("Where", w("Less", at, zero), w("Add", at, limits), at)
+    inside = w("And", w("GreaterOrEqual", at, zero), w("Less", at, limits))
+    inside = w("ReduceMin", w.cast(inside, "int32"), last, keepdims=1)
+    outside = w("Mul", limits, w.ints(1, *[0] * (index.shape[1] - 1)))
+    at = w("Where", w.cast(inside, "bool"), at, outside)
+    ends = [0] * len(shape)
+    wide = w("Pad", base, w.ints(*ends, 1, *ends[1:]), w.constant(0, updates.dtype))
+    return str(w("Slice", w("ScatterND", wide, at, w.of(updates), **how), w.ints(0), last, w.ints(0)))
 
 
 def _scatter_add(w: Writer, c: Call) -> None:
     zeros = w("Expand", w.constant(0, c.y[0].dtype), w.sizes(c.shape))
-    w.put(c.y[0], _scatter(w, zeros, *c.x, reduction="add"))
+    w.put(c.y[0], _scatter(w, zeros, c.shape, *c.x, reduction="add"))
 
 
 def _scatter_set(w: Writer, c: Call) -> None:
-    w.put(c.y[0], _scatter(w, w.of(c.x[0]), *c.x[1:]))
+    w.put(c.y[0], _scatter(w, w.of(c.x[0]), c.x[0].shape, *c.x[1:]))
+
+
+def _take_grad(w: Writer, c: Call) -> None:
+    """Sums of slices; those that point outside are zeros for the first place."""
+    dy, index = c.x
+    shape, axis = c.shape, c.axis
+    zero, size = w.constant(0, np.int64), w.sizes(shape[axis : axis + 1])
+    wide = (1,) * axis + index.shape + (1,) * (dy.rank - axis - index.rank)
+    at = w("Reshape", w.cast(w.of(index), "int64"), w.sizes(wide))
+    at = w("Where", w("Less", at, zero), w("Add", at, size), at)
+    inside = w("And", w("GreaterOrEqual", at, zero), w("Less", at, size))
+    row = w.sizes((*shape[:axis], -1, *shape[axis + 1 :]))
+    at = w("Reshape", w("Expand", w("Where", inside, at, zero), w.sizes(dy.shape)), row)
+    updates = w("Reshape", w("Where", inside, w.of(dy), w.constant(0, dy.dtype)), row)
+    zeros = w("Expand", w.constant(0, dy.dtype), w.sizes(shape))
+    w.put(c.y[0], w("ScatterElements", zeros, at, updates, axis=axis, reduction="add"))
 
 
 def _slice_update(w: Writer, c: Call) -> None:
@@ -220,6 +249,7 @@ TABLE: dict[type, Callable[[Writer, Call], Any]] = {
     reduction.Cumulative: _cumulative,
     gather.Take: _take,
     gather.TakeAlong: _take_along,
+    gather.TakeGradX: _take_grad,
     gather.ScatterAdd: _scatter_add,
     gather.ScatterSet: _scatter_set,
     gather.SliceUpdate: _slice_update,

@@ -56,7 +56,7 @@ class Writer:
         key: Any = (array.dtype.str, array.shape, array.tobytes()) if array.size <= 64 and name == "constant" else None
         if key is None or key not in self._shared:
             name = self.unique(name)
-            self.initializers[name] = self.onnx.numpy_helper.from_array(np.ascontiguousarray(array), name)
+            self.initializers[name] = self.onnx.numpy_helper.from_array(np.asarray(array, order="C"), name)
             if key is None:
                 return name
             self._shared[key] = name
@@ -82,10 +82,19 @@ class Writer:
     def convert(self, calls: Sequence[Call]) -> None:
         """The nodes of these calls. Raises NotImplementedError for an op that has no counterpart in ONNX."""
         for call in calls:
+            if all(0 in y.shape for y in call.y):
+                self._empty(call.y)
+                continue
             make = self.table.get(type(call.ops[0]))
             if make is None:
                 raise call.refused("there is none like it")
             make(self, call)
+
+    def _empty(self, values: Sequence[Value]) -> None:
+        """Tensors without elements, which not every operator takes."""
+        for value in values:
+            zero = self.onnx.numpy_helper.from_array(np.zeros(1, value.dtype))
+            self.put(value, self("ConstantOfShape", self.sizes(value.shape), value=zero))
 
     # --- values ------------------------------------------------------------------------------------------------------
 

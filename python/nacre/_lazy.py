@@ -24,7 +24,7 @@ _ABSENT = {
         ),
         "nacre computes in float32 and has no quantized layers",
     ),
-    "export": "save a `.keras` file, load it with Keras and export it there",
+    "export": "a model writes ONNX files itself, `model.export(path, format=\"onnx\")`",
     **dict.fromkeys(
         ("FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper"),
         "layers written in other libraries cannot run here",

@@ -27,7 +27,7 @@ FLOORS = (
     {"saving"},
     {"layers"},
     {"callbacks"},
-    {"training"},
+    {"training", "onnx"},
     {"models"},
     {"applications", "preprocessing", "legacy", "wrappers"},
     # Names of Keras' top level, handed on.

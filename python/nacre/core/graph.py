@@ -21,6 +21,7 @@ class Node:
         self.op = op
         self.inputs = inputs
         self.outputs = outputs
+        self.where = ""  # the path of the layer that made it, in a graph that asks for it
 
 
 class Graph:

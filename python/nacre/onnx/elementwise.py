@@ -6,11 +6,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-
 from nacre.core.spec import is_float, result_dtype
-from nacre.ops import elementwise as e
 from nacre.onnx.twins import Call, Value
 from nacre.onnx.writer import IMAGES, Order, Writer
+from nacre.ops import elementwise as e
 
 Maker = Callable[..., str]  # of a writer, the dtype of the operands, and their names
 
@@ -26,7 +25,9 @@ _SAME: dict[type, str] = {
     e.StopGradient: "Identity",
 }  # fmt: skip
 _LOGICAL: dict[type, str] = {e.LogicalNot: "Not", e.LogicalAnd: "And", e.LogicalOr: "Or", e.LogicalXor: "Xor"}
-_BITS = (e.BitwiseNot, e.BitwiseAnd, e.BitwiseOr, e.BitwiseXor)
+# Ops that take booleans and bytes as they are; those of others are computed in int32.
+_ANY = (e.Copy, e.StopGradient)
+_BYTES = (*_ANY, e.BitwiseNot, e.BitwiseAnd, e.BitwiseOr, e.BitwiseXor)
 
 
 def _number(w: Writer, dtype: str, number: float) -> str:
@@ -156,7 +157,8 @@ def operand(w: Writer, value: Value, dtype: str, order: Order) -> str:
             wide = w("Unsqueeze", w.of(value), w.ints(*range(lead)))
             name = w("Transpose", wide, perm=list(order))
         else:
-            name = w.constant(array.reshape((1,) * lead + array.shape).transpose(order), None, w.frozen.get(id(array), "constant"))  # fmt: skip
+            wide = array.reshape((1,) * lead + array.shape).transpose(order)
+            name = w.constant(wide, None, w.frozen.get(id(array), "constant"))
     else:
         name = w.of(value)
     return name if value.dtype == dtype else w.cast(name, dtype)
@@ -172,8 +174,8 @@ def _map(make: Maker | str) -> Callable[[Writer, Call], None]:
             dtype = "bool"
         elif type(op) in (e.Isnan, e.Isinf, e.Isfinite) and not is_float(dtype):
             dtype = "float32"
-        elif dtype in ("bool", "uint8") and type(op) not in (e.Copy, e.StopGradient) and (dtype == "bool" or type(op) not in _BITS):  # fmt: skip
-            dtype = "int32"  # which has all operators
+        elif (dtype == "bool" and type(op) not in _ANY) or (dtype == "uint8" and type(op) not in _BYTES):
+            dtype = "int32"
         order = order_of(c.x, y)
         names = [operand(w, x, dtype, order) for x in c.x]
         name = w(make, *names) if isinstance(make, str) else make(w, dtype, *names)

@@ -9,7 +9,7 @@ from nacre.core.errors import NotCompilable, TracedBranch
 from nacre.core.graph import Node
 from nacre.core.spec import standardize_dtype
 from nacre.onnx import elementwise, movement, networks
-from nacre.onnx.twins import Open, Twins, twins
+from nacre.onnx.twins import Open, twins
 from nacre.onnx.writer import Writer, library
 from nacre.ops.fused_rows import LayerNorm
 from nacre.saving.atomic import replacing
@@ -70,7 +70,9 @@ def _signature(model: Any) -> tuple[list[Any], list[str] | None]:
         return _signature(model._functional)
     shapes = model._build_shapes_dict
     if not shapes:
-        raise ValueError(f"export: the shapes of the inputs of model '{model.name}' are not known: give `input_signature`")
+        raise ValueError(
+            f"export: the shapes of the inputs of model '{model.name}' are not known: give `input_signature`"
+        )
     return [tree.map_shape_structure(lambda s: _Argument((None, *s[1:])), s) for s in shapes.values()], None
 
 
@@ -85,7 +87,9 @@ def _standardized(spec: Any, name: str) -> tuple[tuple[Any, ...], str]:
     """The shape, with a name for each unknown size, and the dtype of an argument."""
     shape, dtype = getattr(spec, "shape", None), getattr(spec, "dtype", None)
     if shape is None:
-        raise ValueError(f"export: expected input {name!r} to say its shape, as InputSpec(shape=(None, 3)), got {spec!r}")
+        raise ValueError(
+            f"export: expected input {name!r} to say its shape, as InputSpec(shape=(None, 3)), got {spec!r}"
+        )
     if dtype == "string":
         raise NotImplementedError(f"export: input {name!r} is text, which nacre's graphs do not hold")
     sizes = tuple(n if n is not None else "batch" if i == 0 else f"{name}_{i}" for i, n in enumerate(shape))
@@ -109,7 +113,8 @@ def proto_of(
     """The ONNX model of `fn`, whose arguments have these shapes, in which a name stands for an unknown size, and
     dtypes."""
     frozen: dict[int, str] = {}
-    found, structure = twins(fn, *zip(*arguments), frozen, _known)
+    shapes, dtypes = [shape for shape, _ in arguments], [dtype for _, dtype in arguments]
+    found, structure = twins(fn, shapes, dtypes, frozen, _known)
     if outputs is None or len(outputs) != len(found.outputs):
         outputs = _output_names(structure)
     w = Writer(frozen, _TABLE)
@@ -136,5 +141,3 @@ def proto_of(
     return helper.make_model(
         graph, producer_name="nacre", opset_imports=opsets, ir_version=helper.find_min_ir_version_for(opsets)
     )
-
-

@@ -195,11 +195,13 @@ def _slice_update(w: Writer, c: Call) -> None:
     before, after = [], []
     for axis, (start, size, n) in enumerate(zip(c.start, updates.shape, x.shape)):
         if pair_of(size) == pair_of(n):
-            before.append(0), after.append(0)
+            before.append(0)
+            after.append(0)
             continue
         if any(isinstance(v, Open) for v in (start, size, n)):
             raise c.refused("where it writes depends on a size that is not known")
-        before.append(start), after.append(n - start - size)
+        before.append(start)
+        after.append(n - start - size)
         at = np.arange(n).reshape([-1 if i == axis else 1 for i in range(x.rank)])
         inside = inside & (at >= start) & (at < start + size)
     whole = w("Pad", w.of(updates), w.ints(*before, *after), w.constant(0, x.dtype))

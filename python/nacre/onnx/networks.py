@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from nacre.core.spec import Spec
 from nacre.onnx.movement import pair_of
 from nacre.onnx.twins import Call, Open, Twins, Value, graph_of, merged
 from nacre.onnx.writer import IMAGES, Writer
-from nacre.core.spec import Spec
 from nacre.ops import batch_norm, convolution, fused_rows, pooling, probabilities, products, recurrent
 from nacre.ops.convolution import same_padding
 from nacre.ops.elementwise import Add, Relu, Select, Tanh
@@ -92,7 +92,7 @@ def _enlarge(w: Writer, c: Call) -> None:
     window, strides = c.fixed("window", "strides")
     if not c.sums or window != strides or c.padding != ((0, 0), (0, 0)):
         raise c.refused("it is the gradient of pooling")
-    how = dict(mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor")
+    how: dict[str, Any] = dict(mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor")
     w.put(c.y[0], w("Resize", w.of(c.x[0], IMAGES), "", w.constant((1, 1, *window), "float32"), **how), IMAGES)
 
 

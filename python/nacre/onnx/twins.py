@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ _PROBES = (
     ((13, 22), *((64 * i, 64 * (i + 9)) for i in range(2, 9))),
     ((13, 22), (3, 4), (5, 8), (7, 10), (11, 14), (17, 12), (19, 16), (23, 20)),
 )
+_MOST_TRIES = 48
 
 
 class Open:
@@ -66,7 +68,7 @@ class Call:
 
     def __init__(self, pair: tuple[Node, Node], x: list[Value], y: list[Value], used: list[bool]) -> None:
         self.ops: tuple[Op, Op] = (pair[0].op, pair[1].op)
-        self.layer = getattr(pair[0], "where", "")
+        self.layer = pair[0].where
         self.x, self.y, self.used = x, y, used
 
     def __getattr__(self, name: str) -> Any:
@@ -151,7 +153,7 @@ def _spell_out(graph: Graph, known: Any) -> None:
         with trace.tracing(graph), trace.no_tapes():
             made = node.op.composed(*node.inputs)
         for new in graph.nodes[start:]:
-            new.where = getattr(node, "where", "")
+            new.where = node.where
         made = made if isinstance(made, tuple) else (made,)
         replaced.update({id(s): graph.symbol(y) for s, y in zip(node.outputs, made)})
     graph.outputs = [replaced.get(id(s), s) for s in graph.outputs]
@@ -186,14 +188,26 @@ class Twins:
         return self._values[id(a)]
 
 
+def _partitions(names: list[str]) -> list[list[list[str]]]:
+    """All ways to put names into groups, those of many groups first."""
+    found: list[list[list[str]]] = [[]]
+    for name in names:
+        found = [[*p[:i], [*p[i], name], *p[i + 1 :]] for p in found for i in range(len(p))] + [
+            [*p, [name]] for p in found
+        ]
+    return sorted(found, key=len, reverse=True)
+
+
 def _tried(shapes: Sequence[Sequence[Any]]) -> Iterator[dict[str, tuple[int, int]]]:
-    """Sizes per name of an unknown axis: all different, then the same where the names end in the same number."""
+    """Sizes per name of an unknown axis: all different, then such that are equal, as those of two inputs that will be
+    added."""
     names = sorted({n for shape in shapes for n in shape if isinstance(n, str)} - {"batch"})
-    for probes in _PROBES:
-        if len(names) < len(probes):
-            yield {"batch": probes[0], **dict(zip(names, probes[1:]))}
-    for probes in _PROBES:
-        yield {"batch": probes[0], **{n: probes[int(n.rsplit("_", 1)[1]) % len(probes)] for n in names}}
+    ways = _partitions(names) if len(names) < 6 else [[[n] for n in names]]
+    if len(names) > 1:  # those of one place among the axes
+        ways.append([[n for n in names if n.endswith(end)] for end in sorted({n[-2:] for n in names})])
+    for way in ways:
+        for first, *rest in _PROBES:
+            yield {"batch": first, **{n: rest[i % len(rest)] for i, group in enumerate(way) for n in group}}
 
 
 def twins(
@@ -201,7 +215,7 @@ def twins(
 ) -> tuple[Twins, Any]:
     """`fn` of values of these shapes, in which a name stands for an unknown size, and the structure of its result."""
     reason: Exception | None = None
-    for sizes in _tried(shapes):
+    for sizes in itertools.islice(_tried(shapes), _MOST_TRIES):
         try:
             graphs = []
             for k in range(2):

@@ -125,8 +125,8 @@ class Writer:
         first, second = value.arrays
         if first is second:
             return first
-        bits = [np.ascontiguousarray(a).reshape(-1).view(np.uint8) for a in (first, second)]
-        return first if first.shape == second.shape and np.array_equal(*bits) else None
+        a, b = (np.ascontiguousarray(array).reshape(-1).view(np.uint8) for array in (first, second))
+        return first if first.shape == second.shape and np.array_equal(a, b) else None
 
     def _constant_of(self, value: Value, order: Order) -> str:
         array = self.array(value)
@@ -139,15 +139,17 @@ class Writer:
         return value.names[order]
 
     def _unlike(self, value: Value) -> str:
-        """A constant that depends on an unknown size: one number everywhere, a count along an axis, or a triangle."""
-        first, second = value.arrays or ()
+        """A constant that depends on an unknown size: repeated along it, a count along an axis, or a triangle."""
+        assert value.arrays is not None
+        first, second = value.arrays
         dtype = value.dtype
         if first.ndim == 0 or (first.size == second.size == 1):
             name = self._number(first.item(), second.item(), dtype)
             return str(self("Reshape", name, self.ints(*first.shape)))
         shape = self.sizes(value.shape)
-        if len(first) and (first == first.flat[0]).all() and (second == first.flat[0]).all():
-            return str(self("Expand", self.constant(first.flat[0], first.dtype), shape))
+        core = first[tuple(slice(0, 1) if isinstance(n, Open) else slice(None) for n in value.shape)]
+        if (first == core).all() and (second == core).all():
+            return str(self("Expand", self.constant(core), shape))
         axes = [axis for axis, n in enumerate(first.shape) if n > 1]
         if len(axes) == 1 and dtype != "bool":
             start, step = first.flat[0], first.flat[1] - first.flat[0]
@@ -158,14 +160,14 @@ class Writer:
         if len(axes) == 2:
             inside, outside = first.flat[0], first.flat[first.shape[axes[1]] - 1]
             squares = [a.reshape([a.shape[axis] for axis in axes]) for a in (first, second)]
-            if all(np.array_equal(a, np.where(np.tri(*a.shape, dtype=bool), inside, outside)) for a in squares):
+            if all(np.array_equal(a, np.where(np.tri(*a.shape) > 0, inside, outside)) for a in squares):
                 rows, columns = (self._range(value.shape[axis]) for axis in axes)
                 below = self("GreaterOrEqual", self("Unsqueeze", rows, self.ints(1)), columns)
                 both = [self.constant(n, first.dtype) for n in (inside, outside)]
                 return str(self("Reshape", self.where(dtype, below, *both), shape))
         raise NotImplementedError(
-            f"export: a constant of the model, of dtype {dtype}, depends on the size of an axis that is not known. Give "
-            "fixed sizes with `input_signature`, such as [keras.InputSpec(shape=(1, 32, 32, 3))]"
+            f"export: a constant of the model, of dtype {dtype}, depends on the size of an axis that is not known. "
+            "Give fixed sizes with `input_signature`, such as [keras.InputSpec(shape=(1, 32, 32, 3))]"
         )
 
     def _number(self, a: Any, b: Any, dtype: str) -> str:

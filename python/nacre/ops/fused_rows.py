@@ -216,7 +216,7 @@ class GruCellGrad(Op):
 def lstm_step(z: Any, c: Any) -> tuple[Any, Any]:
     """(h, c') of one step of an LSTM with sigmoid gates and tanh: z (M, 4U), c (M, U)."""
     if c.dtype != "float32" or z.dtype != "float32":
-        return LstmCell().composed(z, c)
+        return LstmCell().composed(z, c)  # type: ignore[no-any-return]
     h, c_out, _ = LstmCell()(z, c)
     return h, c_out
 

@@ -6,11 +6,14 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from nacre.core.spec import is_float, result_dtype
-from nacre.onnx.twins import Call, Value
+from nacre.onnx.twins import Call, Open, Value
 from nacre.onnx.writer import IMAGES, Order, Writer
 from nacre.ops import elementwise as e
 
+_MOST_REPEATED = 1 << 12  # elements of a constant
 Maker = Callable[..., str]  # of a writer, the dtype of the operands, and their names
 
 # Ops that are one operator.
@@ -196,7 +199,14 @@ def _cast(w: Writer, c: Call) -> None:
 
 
 def _broadcast(w: Writer, c: Call) -> None:
-    w.put(c.y[0], w("Expand", w.of(c.x[0]), w.sizes(c.shape)))
+    """A constant stays one, unless it becomes large."""
+    x, y = c.x[0], c.y[0]
+    array = w.array(x)
+    known = array is not None and not any(isinstance(n, Open) for n in y.shape)
+    if known and math.prod(y.shape) <= _MOST_REPEATED:
+        y.arrays = (np.broadcast_to(array, y.shape),) * 2
+    else:
+        w.put(y, w("Expand", w.of(x), w.sizes(y.shape)))
 
 
 def _select(w: Writer, c: Call) -> None:

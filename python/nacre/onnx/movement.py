@@ -211,19 +211,20 @@ def _slice_update(w: Writer, c: Call) -> None:
 # --- order ----------------------------------------------------------------------------------------------------------
 
 
-def _top(w: Writer, x: Value, count: str, axis: int, largest: int) -> tuple[str, str]:
-    values, index = w("TopK", w.of(x), count, outputs=2, axis=axis, largest=largest)
-    return values, w.cast(index, "int32")
-
-
 def _argsort(w: Writer, c: Call) -> None:
+    """With NaN at the end, where ONNX does not say."""
     x = c.x[0]
-    w.put(c.y[0], _top(w, x, w.sizes([x.shape[c.axis]]), c.axis, 0)[1])
+    name = w.of(x)
+    if is_float(x.dtype):
+        name = w("Where", w("IsNaN", name), w.constant(np.inf, x.dtype), name)
+    _, index = w("TopK", name, w.sizes([x.shape[c.axis]]), outputs=2, axis=c.axis, largest=0)
+    w.put(c.y[0], w.cast(index, "int32"))
 
 
 def _top_k(w: Writer, c: Call) -> None:
-    for y, name in zip(c.y, _top(w, c.x[0], w.sizes([c.count]), 1, 1)):
-        w.put(y, name)
+    values, index = w("TopK", w.of(c.x[0]), w.sizes([c.count]), outputs=2, axis=1)
+    w.put(c.y[0], values)
+    w.put(c.y[1], w.cast(index, "int32"))
 
 
 def _searchsorted(w: Writer, c: Call) -> None:

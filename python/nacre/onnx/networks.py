@@ -102,12 +102,11 @@ def _enlarge(w: Writer, c: Call) -> None:
 def _layer_norm(w: Writer, c: Call) -> None:
     x, *parameters = c.x
     gamma, beta = c.ops[0].parameters([w.of(p) for p in parameters])
+    if any(c.used[1:]):
+        raise c.refused("its mean and deviation are asked for")
     scale = gamma or w("Expand", w.constant(1, x.dtype), w.sizes(x.shape[1:]))
     more = [] if beta is None else [beta]
-    y, mean, deviation = w("LayerNormalization", w.of(x), scale, *more, outputs=3, axis=-1, epsilon=c.eps)
-    w.put(c.y[0], y)
-    for value, name in zip(c.y[1:], (mean, deviation)):
-        w.put(value, w("Squeeze", name, w.ints(1)))
+    w.put(c.y[0], w("LayerNormalization", w.of(x), scale, *more, axis=-1, epsilon=c.eps))
 
 
 def _moments(w: Writer, c: Call) -> None:

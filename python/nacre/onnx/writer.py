@@ -171,13 +171,17 @@ class Writer:
         )
 
     def _number(self, a: Any, b: Any, dtype: str) -> str:
-        for turned, (m, n) in ((False, (a, b)), (True, (1 / a, 1 / b) if a and b else (0, 0))):
-            if min(m, n) >= 1 and abs(m - round(m)) < 1e-4 * m and abs(n - round(n)) < 1e-4 * n:
-                name = self.cast(self.extent(Open(round(m), round(n))), dtype)
-                return str(self("Reciprocal", name)) if turned else name
-        raise NotImplementedError(
-            f"export: a number of the model, {a} or {b}, depends on the size of an axis that is not known"
-        )
+        """A scalar that counts something, or its negative, or its reciprocal."""
+        if a < 0 and b < 0:
+            return str(self("Neg", self._number(-a, -b, dtype)))
+        turned = 0 < a < 1
+        m, n = (1 / a, 1 / b) if turned and b else (a, b)
+        if any(v < 1 or abs(v - round(v)) > 1e-4 * v for v in (m, n)):
+            raise NotImplementedError(
+                f"export: a number of the model, {a} or {b}, depends on the size of an axis that is not known"
+            )
+        name = self.cast(self.extent(Open(round(m), round(n))), dtype)
+        return str(self("Reciprocal", name)) if turned else name
 
     def _range(self, size: Any) -> str:
         end = self("Squeeze", self.sizes((size,)))
@@ -233,6 +237,10 @@ class Writer:
                 rest, part = self._extent(a // m, b // n, depth - 1), self._extent(m, n, 0)
                 if rest is not None and part is not None:
                     return str(self("Mul", rest, part))
+        for one in (1, -1) if depth else ():
+            rest = self._extent(a - one, b - one, depth - 1) if min(a, b) > 2 else None
+            if rest is not None:
+                return str(self("Add", rest, self.ints(one)))
         for m, n in pairs:
             part = self._extent(m, n, 0)
             if part is not None and a - m == b - n:

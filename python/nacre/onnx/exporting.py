@@ -13,6 +13,7 @@ from nacre.onnx.twins import Open, twins
 from nacre.onnx.writer import Writer, library
 from nacre.ops.fused_rows import LayerNorm
 from nacre.saving.atomic import replacing
+from nacre.utils.progbar import print_message
 
 _TABLE = {**elementwise.TABLE, **movement.TABLE, **networks.TABLE}
 _OPSET = 18  # the first that has all operators here
@@ -45,7 +46,8 @@ def export_onnx(
         return model(*tree.pack_sequence_as(signature, list(values)), training=False)
 
     try:
-        proto = proto_of(call, arguments, names, model.name, opset, getattr(model, "output_names", None))
+        inner = getattr(model, "_functional", None) or model
+        proto = proto_of(call, arguments, names, model.name, opset, getattr(inner, "output_names", None))
     except (TracedBranch, NotCompilable) as error:
         raise NotImplementedError(f"export: model '{model.name}' is no graph of ops: {error}") from error
     if proto.ByteSize() > _MOST_BYTES:
@@ -54,7 +56,7 @@ def export_onnx(
     with replacing(filepath) as file:
         file.write(proto.SerializeToString())
     if verbose or verbose is None:
-        print(f"Saved artifact at '{filepath}'.")
+        print_message(f"Saved artifact at '{filepath}'.")
 
 
 def _signature(model: Any) -> tuple[list[Any], list[str] | None]:

@@ -169,6 +169,23 @@ def test_convolutions_follow_each_other_without_transposes(tmp_path: Path) -> No
     assert kinds.count("Transpose") == 2 and kinds.count("Conv") == 2 and "Sub" not in kinds and "Mul" not in kinds
 
 
+def test_recurrent_layers_are_operators_where_onnx_has_them(tmp_path: Path) -> None:
+    for layer, kind in (
+        (layers.LSTM(3), "LSTM"),
+        (layers.GRU(3, go_backwards=True), "GRU"),
+        (layers.LSTM(3, use_bias=False), "LSTM"),
+        (layers.LSTM(3, return_state=True), "Scan"),  # the state of the cell is asked for
+        (layers.SimpleRNN(3), "Scan"),
+    ):
+        x = keras.Input((5, 4), name="x")
+        model = randomized(keras.Model(x, layer(x)))
+        model.export(tmp_path / "m", format="onnx", verbose=False)
+        kinds = [node.op_type for node in onnx.load(tmp_path / "m").graph.node]
+        assert kinds.count(kind) == 1 and ("MatMul" in kinds) == (kind == "Scan")
+        data = np.random.default_rng(0).normal(size=(3, 5, 4)).astype("float32")
+        assert_equal(run(tmp_path / "m", {"x": data}), model.predict(data, verbose=0), 16)
+
+
 def test_names_and_shapes_say_what_goes_in_and_out(tmp_path: Path) -> None:
     a, b = keras.Input((4,), name="left"), keras.Input((None, 4), name="right")
     y = layers.Dense(3, name="scores")(a)

@@ -109,6 +109,18 @@ def _output_names(structure: Any) -> list[str]:
     return [f"output_{i}" for i in range(len(tree.flatten(structure)))]
 
 
+def _needed(nodes: list[Any], outputs: list[str]) -> tuple[list[Any], set[str]]:
+    """The nodes that reach the outputs, and the names that they read."""
+    read, kept = set(outputs), []
+    for node in reversed(nodes):
+        if read.intersection(node.output):
+            kept.append(node)
+            read.update(node.input)
+            for body in (a.g for a in node.attribute if a.HasField("g")):
+                read.update(name for inner in body.node for name in inner.input)
+    return kept[::-1], read
+
+
 def proto_of(
     fn: Any, arguments: list[tuple[Any, str]], inputs: list[str], name: str, opset: int, outputs: Any = None
 ) -> Any:
@@ -138,7 +150,8 @@ def proto_of(
     for own, value in zip(names, found.outputs):
         w.nodes.append(helper.make_node("Identity", [w.of(value)], [own], own))
     outs = [info(own, value) for own, value in zip(names, found.outputs)]
-    graph = helper.make_graph(w.nodes, name, ins, outs, list(w.initializers.values()))
+    nodes, read = _needed(w.nodes, names)
+    graph = helper.make_graph(nodes, name, ins, outs, [v for n, v in w.initializers.items() if n in read])
     opsets = [helper.make_opsetid("", opset)]
     return helper.make_model(
         graph, producer_name="nacre", opset_imports=opsets, ir_version=helper.find_min_ir_version_for(opsets)

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from nacre.core.spec import Spec
 from nacre.onnx.movement import pair_of
 from nacre.onnx.twins import Call, Open, Twins, Value, graph_of, merged
@@ -14,6 +16,7 @@ from nacre.ops import batch_norm, convolution, fused_rows, pooling, probabilitie
 from nacre.ops.convolution import same_padding
 from nacre.ops.elementwise import Add, Relu, Select, Tanh
 from nacre.ops.fused_rows import GruCell, LstmCell
+from nacre.ops.movement import Reshape
 
 _WEIGHTS = (3, 2, 0, 1)  # HWIO as ONNX has it: OIHW
 
@@ -171,6 +174,56 @@ def _scan(w: Writer, c: Call, step: Callable[..., tuple[Any, ...]], states: int,
         w.put(y, w("Concat", w("Unsqueeze", w.of(before), w.ints(0)), name, axis=0))
 
 
+def _projected(x: Value) -> tuple[Value, Value, Value | None] | None:
+    """The sequence (T, N, D), the weights and the bias, constants, that x (T, N, U) comes from, if it does."""
+    maker, bias = x.maker, None
+    if maker and isinstance(maker.ops[0], Add) and maker.x[1].arrays is not None and maker.x[1].rank == 1:
+        bias, maker = maker.x[1], maker.x[0].maker
+    for op in (Reshape, products.MatMul):
+        if not maker or not isinstance(maker.ops[0], op):
+            return None
+        last, maker = maker, maker.x[0].maker
+    weights = last.x[1]
+    if not maker or not isinstance(maker.ops[0], Reshape) or weights.arrays is None or last.ta or last.tb:
+        return None
+    sequence = maker.x[0]
+    lead = [tuple(map(pair_of, v.shape[:2])) for v in (sequence, x)]
+    return (sequence, weights, bias) if sequence.rank == 3 and lead[0] == lead[1] else None
+
+
+def _as_operator(w: Writer, c: Call, kind: str, gates: list[int], **settings: Any) -> bool:
+    """Puts the states of ONNX's own layer, whose gates are in another order; says whether that could be. It takes the
+    product with the weights upon itself, and gives only the last state of the cell."""
+    found = _projected(c.x[0])
+    _, u, *rest = c.x
+    if found is None or u.arrays is None or any(c.used[1:]):
+        return False
+    sequence, weights, bias = found
+    units, inner = u.shape[0], rest.pop(0) if kind == "GRU" else None
+    order = np.concatenate([np.arange(units) + units * gate for gate in gates])
+
+    def turned(v: Value | None) -> Any:
+        array = np.zeros(units * len(gates), np.float32) if v is None else w.array(v)
+        return array.T[order][None]
+
+    parameters = [w.constant(turned(v), name=w.frozen.get(id(w.array(v)), "weights")) for v in (weights, u)]
+    parameters.append(w.constant(np.concatenate([turned(bias), turned(inner)], 1)))
+    first = [w("Unsqueeze", w.of(v), w.ints(0)) for v in rest]
+    whole = w(kind, w.of(sequence), *parameters, "", *first, hidden_size=units, **settings)
+    w.put(c.y[0], w("Concat", first[0], w("Squeeze", whole, w.ints(1)), axis=0))
+    return True
+
+
+def _lstm(w: Writer, c: Call) -> None:
+    if not _as_operator(w, c, "LSTM", [0, 3, 1, 2]):
+        _recurrent(_lstm_step, 2, False)(w, c)
+
+
+def _gru(w: Writer, c: Call) -> None:
+    if (c.x[2].arrays is None) or not _as_operator(w, c, "GRU", [0, 1, 2], linear_before_reset=1):
+        _recurrent(_gru_step, 1, False)(w, c)
+
+
 def _recurrent(step: Callable[..., tuple[Any, ...]], states: int, masked: bool) -> Callable[[Writer, Call], None]:
     def convert(w: Writer, c: Call) -> None:
         if any(c.used[states:]):
@@ -199,9 +252,9 @@ TABLE: dict[type, Callable[[Writer, Call], Any]] = {
     pooling.AvgPool2DGradX: _enlarge,
     fused_rows.LayerNorm: _layer_norm,
     batch_norm.Moments: _moments,
-    recurrent.LSTMSequence: _recurrent(_lstm_step, 2, False),
+    recurrent.LSTMSequence: _lstm,
     recurrent.MaskedLSTMSequence: _recurrent(_lstm_step, 2, True),
-    recurrent.GRUSequence: _recurrent(_gru_step, 1, False),
+    recurrent.GRUSequence: _gru,
     recurrent.MaskedGRUSequence: _recurrent(_gru_step, 1, True),
     recurrent.SimpleSequence: _simple,
 }

@@ -52,6 +52,7 @@ class Value:
         constant = first.kind == "constant"
         self.arrays = (first.payload, second.payload) if constant else None
         self.names: dict[tuple[int, ...], str] = {}  # in the file, by order of axes
+        self.maker: Call | None = None
 
     @property
     def rank(self) -> int:
@@ -70,6 +71,8 @@ class Call:
         self.ops: tuple[Op, Op] = (pair[0].op, pair[1].op)
         self.layer = pair[0].where
         self.x, self.y, self.used = x, y, used
+        for value in y:
+            value.maker = self
 
     def __getattr__(self, name: str) -> Any:
         return merged(*[getattr(op, name) for op in self.ops])

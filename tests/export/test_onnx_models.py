@@ -214,7 +214,14 @@ def test_the_signature_may_fix_sizes(tmp_path: Path) -> None:
     signature = [keras.InputSpec(shape=(None, 5, 4), dtype="float32")]
     model.export(tmp_path / "m", format="onnx", verbose=False, input_signature=signature)
     data = np.random.default_rng(0).normal(size=(3, 5, 4)).astype("float32")
-    assert_equal(run(tmp_path / "m", {"input_0": data}), model.predict(data, verbose=0), 16)
+    assert_equal(run(tmp_path / "m", {model.input_names[0]: data}), model.predict(data, verbose=0), 16)
+    with pytest.raises(ValueError, match=r"expected input_signature for the inputs \['.*'\] of the model"):
+        model.export(tmp_path / "m", format="onnx", input_signature=signature * 2)
+    twice = subclassed()
+    arguments = [[keras.InputSpec(shape=(4, 3), dtype="float32", name=name) for name in ("a", "b")]]
+    twice.export(tmp_path / "m", format="onnx", verbose=False, input_signature=arguments)
+    (a, b) = np.random.default_rng(0).normal(size=(2, 4, 3)).astype("float32")
+    assert_equal(run(tmp_path / "m", {"a": a, "b": b}), twice.predict([a, b], verbose=0), 16)
 
 
 def test_a_graph_that_a_trace_cannot_follow_names_layer_and_op(tmp_path: Path) -> None:

@@ -37,16 +37,24 @@ def export_onnx(
         raise ValueError(
             f"export: expected opset_version to be from {_OPSET} to {onnx.defs.onnx_opset_version()}, got {opset!r}"
         )
-    signature, names = _signature(model) if input_signature is None else (list(input_signature), None)
+    if not model.built:
+        raise ValueError(f"export: model '{model.name}' has not been built yet: call it on data first")
+    inner = getattr(model, "_functional", None) or model  # of a Sequential
+    own = getattr(inner, "input_names", None)  # of a graph of layers
+    signature = _signature(inner) if input_signature is None else list(input_signature)
     specs = tree.flatten(signature)
-    names = names or [getattr(s, "name", None) or f"input_{i}" for i, s in enumerate(specs)]
+    if own is None:
+        names = [getattr(spec, "name", None) or f"input_{i}" for i, spec in enumerate(specs)]
+    elif len(own) == len(specs):
+        signature, names = [inner._inputs_struct], own
+    else:
+        raise ValueError(f"export: expected input_signature for the inputs {own} of the model, got {input_signature!r}")
     arguments = [_standardized(spec, name) for spec, name in zip(specs, names)]
 
     def call(*values: Any) -> Any:
         return model(*tree.pack_sequence_as(signature, list(values)), training=False)
 
     try:
-        inner = getattr(model, "_functional", None) or model
         proto = proto_of(call, arguments, names, model.name, opset, getattr(inner, "output_names", None))
     except (TracedBranch, NotCompilable) as error:
         raise NotImplementedError(f"export: model '{model.name}' is no graph of ops: {error}") from error
@@ -59,23 +67,17 @@ def export_onnx(
         print_message(f"Saved artifact at '{filepath}'.")
 
 
-def _signature(model: Any) -> tuple[list[Any], list[str] | None]:
-    """The arguments of the call as the model knows them, and the names of the inputs."""
+def _signature(model: Any) -> list[Any]:
+    """The arguments of the call as the model knows them."""
     inputs = getattr(model, "_inputs_struct", None)
     if inputs is not None:
-        return [inputs], list(model.input_names)
-    if not model.built:
-        raise ValueError(
-            f"export: model '{model.name}' has not been built yet: call it on data first, or give `input_signature`"
-        )
-    if getattr(model, "_functional", None) is not None:
-        return _signature(model._functional)
+        return [inputs]
     shapes = model._build_shapes_dict
     if not shapes:
         raise ValueError(
             f"export: the shapes of the inputs of model '{model.name}' are not known: give `input_signature`"
         )
-    return [tree.map_shape_structure(lambda s: _Argument((None, *s[1:])), s) for s in shapes.values()], None
+    return [tree.map_shape_structure(lambda s: _Argument((None, *s[1:])), s) for s in shapes.values()]
 
 
 class _Argument:

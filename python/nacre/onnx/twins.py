@@ -132,7 +132,7 @@ def graph_of(fn: Callable[..., Any], inputs: Sequence[Spec], frozen: dict[int, s
 def _fold(graph: Graph, frozen: dict[int, str]) -> None:
     """In place: batch normalization goes into the weights in front of it, which keep their names."""
     given = len(graph.inputs)
-    before = {id(node): frozen.get(id(node.inputs[-1].payload)) for node in graph.nodes}
+    before = {id(node): frozen.get(id(node.inputs[-1].payload)) for node in graph.nodes if node.inputs}
     for kept, inputs in fold(graph):
         for s, array in zip(inputs, kept.arrays()):
             s.kind, s.payload = "constant", array

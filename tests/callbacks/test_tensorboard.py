@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import struct
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import nacre as keras
-from nacre.callbacks.tensorboard import masked_crc
+from nacre.callbacks.tensorboard import EventWriter, masked_crc
 from training import training_cases as C
 
 
@@ -87,3 +89,12 @@ def test_results_and_weights_are_in_the_files(tmp_path: Any) -> None:
 def test_wrong_frequency_is_named() -> None:
     with pytest.raises(ValueError, match=r"update_freq.*'often'"):
         keras.callbacks.TensorBoard(update_freq="often")
+
+
+def test_a_writer_that_nobody_holds_has_closed_its_file(tmp_path: Path) -> None:
+    writer = EventWriter(str(tmp_path))
+    file, holder = writer._file, [writer]
+    holder.append(holder)  # only the collector of cycles finds it
+    del writer, holder
+    gc.collect()
+    assert file.closed

@@ -11,6 +11,7 @@ import os
 import socket
 import struct
 import time
+import weakref
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,7 @@ class EventWriter:
         os.makedirs(folder, exist_ok=True)
         name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}.v2"
         self._file = open(os.path.join(folder, name), "ab")  # noqa: SIM115
+        self._end = weakref.finalize(self, self._file.close)
         self._file.write(record(field(1, 1, struct.pack("<d", time.time())) + field(3, 2, b"brain.Event:2")))
 
     def add(self, values: list[bytes], step: int) -> None:
@@ -81,8 +83,8 @@ class EventWriter:
         self._file.flush()
 
     def close(self) -> None:
-        """Ends the file."""
-        self._file.close()
+        """Ends the file, as also happens when nobody holds the writer any more."""
+        self._end()
 
 
 class TensorBoard(Callback):

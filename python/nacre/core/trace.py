@@ -65,6 +65,11 @@ def tapes() -> tuple[Any, ...]:
     return _state.tapes
 
 
+def unwatched() -> bool:
+    """Whether nobody records what is computed now: no trace, no tape, no scope that takes what is written."""
+    return current_graph() is None and not tapes() and scope() is None
+
+
 class tracing:
     """Variables read inside are Symbols of `graph`, writes to them are recorded there. None: eager again.
 

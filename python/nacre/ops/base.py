@@ -95,7 +95,7 @@ def composed(function: F) -> F:
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        if trace.current_graph() is None and not trace.tapes() and trace.scope() is None:
+        if trace.unwatched():
             if not _planner:
                 importlib.import_module("nacre.runtime.composed")  # installs itself; late, as the executor
             result = _planner[0](function, args, kwargs)

@@ -29,7 +29,7 @@ class AtOnce:
 
     def __call__(self, optimizer: Any, grads: list[Any], variables: Sequence[Variable]) -> bool:
         """Whether the variables were changed by these gradients."""
-        if trace.current_graph() is not None or trace.tapes() or trace.scope() is not None:
+        if not trace.unwatched():
             return False
         self._steps += 1
         if self._steps < PAYS or not all(type(g) is Tensor for g in grads):

@@ -90,15 +90,7 @@ Facts dense_grad_w_map_facts(const DenseGradWMapShape& s) {
   if (!size.ok() || !(size * Count(16)).ok() || !(Count(s.M) * Count(s.K)).ok() || !(Count(s.M) * Count(s.N)).ok())
     return fail("the sizes overflow 64 bits");
   if (s.inputs < 1 || s.inputs > 8) return fail("inputs must be 1..8");
-  // the program itself is checked where programs are: as elementwise code over one element
-  ElementwiseShape program = {};
-  program.inputs = s.inputs;
-  program.outputs = s.outputs;
-  program.length = s.length;
-  for (i64 i = 0; i < 240; ++i) program.code[i] = s.code[i];
-  for (i64 i = 0; i < 16; ++i) program.consts[i] = s.consts[i];
-  for (i64 i = 0; i < 4; ++i) program.out_reg[i] = s.out_reg[i];
-  f.error = elementwise_facts(program).error;
+  f.error = program_error(s);
   if (f.error) return f;
   f.extent[0] = s.N > 0 ? rows_extent(s.M, s.K, s.ldx ? s.ldx : s.K, s.x0) : Count(0);
   f.extent[1] = s.K > 0 ? rows_extent(s.M, s.N, s.ldy ? s.ldy : s.N, s.y0) : Count(0);

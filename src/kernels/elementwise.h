@@ -33,6 +33,20 @@ using MapFn = void (*)(i64 n, float* d, const float* a, const float* b, const fl
 const MapFn* map_functions();
 
 Facts elementwise_facts(const ElementwiseShape& s);
+
+// What is wrong with the program in the shape of another kernel: it is checked as elementwise code over one element.
+template <class Shape>
+const char* program_error(const Shape& s) {
+  ElementwiseShape program = {};
+  program.inputs = s.inputs;
+  program.outputs = s.outputs;
+  program.length = s.length;
+  for (i64 i = 0; i < 240; ++i) program.code[i] = s.code[i];
+  for (i64 i = 0; i < 16; ++i) program.consts[i] = s.consts[i];
+  for (i64 i = 0; i < 4; ++i) program.out_reg[i] = s.out_reg[i];
+  return elementwise_facts(program).error;
+}
+
 void elementwise(const ElementwiseShape& s, Slice units, Scratch scratch, const void* x0, const void* x1,
                  const void* x2, const void* x3, const void* x4, const void* x5, const void* x6, const void* x7,
                  void* y0, void* y1, void* y2, void* y3);

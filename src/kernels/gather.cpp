@@ -353,14 +353,7 @@ Facts scatter_update_facts(const ScatterUpdateShape& s) {
   f.error = cannot(1, s.R, s.I, s.n, s.index_dtype, static_cast<i64>(DType::f32));
   if (!f.error && (s.inputs < 1 || s.inputs > 8)) f.error = "inputs must be 1..8";
   if (f.error) return f;
-  ElementwiseShape program = {};  // the bytecode is checked over one element
-  program.inputs = s.inputs;
-  program.outputs = s.outputs;
-  program.length = s.length;
-  for (i64 i = 0; i < 240; ++i) program.code[i] = s.code[i];
-  for (i64 i = 0; i < 16; ++i) program.consts[i] = s.consts[i];
-  for (i64 i = 0; i < 4; ++i) program.out_reg[i] = s.out_reg[i];
-  f.error = elementwise_facts(program).error;
+  f.error = program_error(s);
   if (!f.error && s.n > s.R / kFew) f.error = "n must be at most a 32nd of R";
   if (!f.error && !match_update(code_of(s), nullptr, nullptr).found) f.error = "the program is no rule of an optimizer";
   if (f.error) return f;

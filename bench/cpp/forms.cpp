@@ -76,7 +76,7 @@ std::map<std::string, i64> zeros(const Context& c) {
 std::vector<Case> dense(const Context& c) {
   const FieldValues mnk{{"M", {c.line.number("M")}}, {"K", {c.line.number("K")}}, {"N", {c.line.number("N")}}};
   return {{"forward", {{"dense", with(mnk, {{"bias", {1}}}), {"x", "w", "b", "y"}}}, {}, zeros(c)},
-          {"grad_x", {{"dense_grad_x", mnk, {"dy", "w", "", "dx"}}}, {}},
+          {"grad_x", {{"dense_grad_x", mnk, {"dy", "w", "", "dx"}}}, {}, zeros(c)},
           {"grad_w", {{"dense_grad_w", mnk, {"x", "dy", "dw"}}}, {}, zeros(c)}};
 }
 

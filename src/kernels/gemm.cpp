@@ -320,7 +320,10 @@ NACRE_CALLED void rectangle(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
   const Plan& s = r.s;
   if (s.skips_zeros) {
     const i64 n0 = s.panels.start(j0) * kLanes, n1 = min_of(s.panels.start(j1) * kLanes, s.p.N);
-    if (sparse_rectangle(s.p, r.at, r.sparse, m0, m1, n0, n1)) return;
+    const Operands at{r.at.b, r.at.a, r.at.c, r.at.finish};
+    if (s.swaps ? sparse_rectangle(swapped(s.p), true, at, r.sparse, n0, n1, m0, m1)
+                : sparse_rectangle(s.p, false, r.at, r.sparse, m0, m1, n0, n1))
+      return;
   }
   if (s.side_by_side) return side_by_side(r, m0, m1, j0, j1);
   const bool turns = s.swaps;

@@ -7,7 +7,7 @@
 //   swapped   c^T = b^T a^T with vectors along m; finished blocks are turned back    few columns, or few rows of a
 //   dots      vectors along k, sums across lanes at the end                          both operands contiguous along k
 //   folded    two steps of k side by side, so that few columns fill a vector; also swapped
-//   sparse    instead of rows: only the terms whose factor in a is not 0           many zeros in a
+//   sparse    instead of rows, packed and swapped: only the terms whose factor in a is not 0   many zeros in a
 #pragma once
 #include "kernels/gemm_tile.h"
 

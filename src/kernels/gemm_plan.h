@@ -246,11 +246,19 @@ Plan make_plan(const Product& product) {
     s.a_floats = s.kc * s.rows;
   }
   // Weights in memory that few rows meet, and updates there, are waited for, and asked for by the tiles alone.
-  const bool waits = min_of(p.M, p.K) <= kFewToSkip &&
-                     (!near || (p.whole && static_cast<double>(p.M) * static_cast<double>(p.N) > kNearFloats));
-  s.skips_zeros = kSkipsZeros && s.form == Form::rows && p.M >= kLanes && p.K >= kPaysSkipping &&
-                  p.N >= kFewestVectors * kLanes && p.M * p.N < kStreamed && !waits;
-  if (s.skips_zeros && p.M > s.mb) lay_coarse_grid(s);
+  const Product& q = product;
+  const double floats_of_updates = p.whole ? static_cast<double>(p.M) * static_cast<double>(p.N) : 0;
+  const bool waits =
+      min_of(q.M, q.K) <= kFewToSkip &&
+      (static_cast<double>(q.K) * static_cast<double>(q.N) > kNearFloats || floats_of_updates > kNearFloats);
+  const bool along = q.b_n == 1 ? s.form == Form::rows : q.b_k == 1 && q.a_k == 1 && s.form != Form::swapped_rows;
+  s.skips_zeros = kSkipsZeros && along && q.M >= kLanes && q.K >= kPaysSkipping && q.N >= kFewestVectors * kLanes &&
+                  p.M * p.N < kStreamed && !waits;
+  if (s.skips_zeros && s.form == Form::rows && p.M > s.mb) lay_coarse_grid(s);
+  if (s.skips_zeros && s.swaps) {  // whole vectors of a row of sums
+    s.mb = min_of(p.M, padded(s.mb));
+    s.m_blocks = ceil_div(p.M, s.mb);
+  }
   s.k_outer = copies_a || (p.K >= p.N && !s.asks_blocks && !s.asks_a && !p.whole);
   return s;
 }

@@ -136,17 +136,29 @@ NACRE_CALLED void find_steps(const float* a, i64 a_m, i64 a_k, i64 rows, i64 ste
   }
 }
 
+// What is larger as integers than all finite numbers.
+NACRE_INLINE VecI magnitude(Vec x) { return as_int(x) & set1i(0x7fffffff); }
+NACRE_INLINE bool all_finite(VecI largest) { return !any(gt(largest, set1i(0x7f7fffff))); }
+
 // copy_panel, and whether all that was copied is finite
 NACRE_CALLED bool copy_finite(const float* b, i64 b_k, i64 rows, i64 n, i64 width, float* to) {
-  Vec sum = zero();
+  VecI largest = set1i(0);
   for (i64 k = 0; k < rows; ++k) {
     for (i64 v = 0; v < width; v += kLanes) {
       const Vec x = load(b + k * b_k + v, n - v);
-      sum = fma(x, zero(), sum);
+      largest = max(largest, magnitude(x));
       store(to + k * width + v, x);
     }
   }
-  return all(eq(sum, zero()));
+  return all_finite(largest);
+}
+
+// The same where columns of b are rows in memory.
+NACRE_CALLED bool turn_finite(const float* b, i64 b_n, i64 rows, i64 n, i64 width, float* to) {
+  pack_turned(b, b_n, rows, n, width, to);
+  VecI largest = set1i(0);
+  for (i64 i = 0; i < rows * width; i += kLanes) largest = max(largest, magnitude(load(to + i)));
+  return all_finite(largest);
 }
 
 NACRE_CALLED void put_rows(const float* sums, i64 width, i64 rows, i64 n, float* c, i64 c_m, const Finish& f) {
@@ -158,16 +170,17 @@ NACRE_CALLED void put_rows(const float* sums, i64 width, i64 rows, i64 n, float*
 }
 
 // Cycles for `steps` steps of k of a row of sums, beside those of the tiles.
-bool pays_skipping(double density, i64 vectors, i64 steps, i64 rows) {
+bool pays_skipping(double density, i64 vectors, i64 steps, i64 rows, bool turns) {
   const double nv = static_cast<double>(vectors), k = static_cast<double>(steps);
-  const double copying = 1.2 * k * nv / static_cast<double>(rows), finding = 0.5 * k / kLanes * 4 + 10;
-  const double step = nv < 7 ? 4 : (nv + 1) / 2;  // what a sum waits for the one before, or loads
+  const double copying = (turns ? kLanes / 2 : 1.2) * k * nv / static_cast<double>(rows);
+  const double finding = 0.5 * k / kLanes * 4 + 25;  // and a branch that is mispredicted where a sum ends
+  const double step = nv < 7 ? 4 : (nv + 1) / 2;     // what a sum waits for the one before, or loads
   return density * k * step + 1.5 * nv + copying + finding < 0.92 * k * nv / 2;
 }
 
-// Columns n0..n1 of rows m0..m1 of c, if that pays; `workspace` takes kSparseFloats.
-NACRE_CALLED bool sparse_rectangle(const Product& p, const Operands& at, float* workspace, i64 m0, i64 m1, i64 n0,
-                                   i64 n1) {
+// Columns n0..n1 of rows m0..m1 of c, if that pays; `workspace` takes kSparseFloats. `turns`: b, which tiles would not.
+NACRE_CALLED bool sparse_rectangle(const Product& p, bool turns, const Operands& at, float* workspace, i64 m0, i64 m1,
+                                   i64 n0, i64 n1) {
   const float* a = at.a + m0 * p.a_m;
   const i64 vectors = ceil_div(n1 - n0, kLanes), pieces = ceil_div(vectors, kSparseVectors), rows = m1 - m0;
   if (vectors < kFewestVectors * pieces || rows < 4) return false;
@@ -176,10 +189,11 @@ NACRE_CALLED bool sparse_rectangle(const Product& p, const Operands& at, float* 
   const Update* update = at.finish.update;
   const bool simple = update && !update->decays && (update->rule == Rule::sgd || update->rule == Rule::momentum);
   const bool finishes = update || at.finish.bias || at.finish.relu || at.finish.mask;
-  const bool turns = p.a_k != 1, cut = p.K > depth, stays = cut || (n1 - n0) % kLanes != 0 || (finishes && !simple);
+  const bool columns_of_a = p.a_k != 1, cut = p.K > depth,
+             stays = cut || (n1 - n0) % kLanes != 0 || (finishes && !simple);
   const i64 most = stays ? min_of(kManySparseRows, kSparseSums / widest) : kManySparseRows;
   const i64 block = ceil_div(rows, ceil_div(rows, most));
-  if (!pays_skipping(some, vectors / pieces, min_of(p.K, depth), block)) return false;
+  if (!pays_skipping(some, vectors / pieces, min_of(p.K, depth), block, turns)) return false;
 
   float *near = workspace, *memory = near + kSparseBlock, *turned = memory + kSparseSums;
   const bool keeps = ceil_div(p.K, depth) * depth * block <= kSparseFactors;  // for the next piece
@@ -195,15 +209,17 @@ NACRE_CALLED bool sparse_rectangle(const Product& p, const Operands& at, float* 
       for (i64 k = 0; k < p.K; k += depth) {
         const i64 kc = min_of(depth, p.K - k);
         const float* factors = at.a + m * p.a_m + k * p.a_k;
-        const bool finite = copy_finite(at.b + k * p.b_k + n, p.b_k, kc, wide, width, near);
+        const float* b = at.b + k * p.b_k + n * p.b_n;
+        const bool finite =
+            p.b_n == 1 ? copy_finite(b, p.b_k, kc, wide, width, near) : turn_finite(b, p.b_n, kc, wide, width, near);
         const u64 all = ~u64{0} >> (64 - kc);
         float* const columns = turned + (keeps ? k * count : 0);
         u64* const steps = found + (keeps ? k / depth * count : 0);
         if (!keeps || piece == 0) find_steps(factors, p.a_m, p.a_k, count, kc, columns, steps);
         updated = simple && whole && k + kc == p.K;
-        kSparseRuns.at[nv]({count, turns ? columns : factors, turns ? ceil_div(kc, kLanes) * kLanes : p.a_m, steps,
-                            finite ? 0 : all, all, near, sums, straight ? p.c_m : width, k > 0,
-                            updated ? update : nullptr, to, p.c_m});
+        kSparseRuns.at[nv]({count, columns_of_a ? columns : factors,
+                            columns_of_a ? ceil_div(kc, kLanes) * kLanes : p.a_m, steps, finite ? 0 : all, all, near,
+                            sums, straight ? p.c_m : width, k > 0, updated ? update : nullptr, to, p.c_m});
       }
       if (straight || updated) continue;
       if (!update) put_rows(sums, width, count, wide, at.c + to, p.c_m, finish_at(at.finish, m, n));

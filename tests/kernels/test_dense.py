@@ -96,14 +96,15 @@ def test_weight_gradient_sums_over_rows(shapes, rng):
 
 def by_narrow_columns(name, fields, a, b, columns=24):
     """The same products a few columns at a time: too few to skip zeros, and too many for other forms."""
-    M, N = (fields["K"] if name == "dense_grad_w" else fields["M"]), fields["N"]
+    M, width = (fields["K"] if name == "dense_grad_w" else fields["M"]), "K" if name == "dense_grad_x" else "N"
     parts = {isa: [] for isa in _core.isas()}
-    for piece in np.array_split(b, N // columns, 1):
+    for piece in np.array_split(b, fields[width] // columns, 0 if width == "K" else 1):
         piece = np.ascontiguousarray(piece)
         inputs = [a, piece] if name == "dense_grad_w" else [a, piece, None]
+        n = piece.shape[0 if width == "K" else 1]
         for isa in parts:
-            out = np.empty((M, piece.shape[1]), np.float32)
-            _core.run_kernel(name, {**fields, "N": piece.shape[1]}, inputs, [out], isa=isa)
+            out = np.empty((M, n), np.float32)
+            _core.run_kernel(name, {**fields, width: n}, inputs, [out], isa=isa)
             parts[isa].append(out)
     return {isa: np.concatenate(p, 1) for isa, p in parts.items()}
 
@@ -145,6 +146,26 @@ def test_products_that_skip_zeros_have_the_bits_of_those_that_do_not(unlike, siz
             (got,) = run_everywhere("dense_grad_w", back, [x, dy], [((K, N), np.float32)])[isa]
             np.testing.assert_array_equal(got, want, err_msg=isa)
             np.testing.assert_array_equal(np.signbit(got[got == 0]), np.signbit(want[got == 0]), err_msg=isa)
+
+
+@pytest.mark.parametrize("part", [0.3, 0.5, 0.9, 1.0])
+@pytest.mark.parametrize(
+    "size", [(32, 96, 256), (70, 200, 65), (129, 70, 130), (64, 100, 512), (300, 300, 300)], ids=str
+)
+@pytest.mark.parametrize("unlike", [False, True])
+def test_gradients_that_skip_zeros_of_what_comes_back_have_the_bits_of_those_that_do_not(unlike, size, part, rng):
+    M, N, K = size
+    dy, w, h = with_zeros(rng, part, M, N), normal(rng, K, N), normal(rng, M, K)
+    if unlike:
+        unlike_numbers(rng, dy, w.T)
+    fields = grad_x_fields(M, K, N)
+    with np.errstate(invalid="ignore"):
+        for isa, want in by_narrow_columns("dense_grad_x", fields, dy, w).items():
+            (got,) = run_everywhere("dense_grad_x", fields, [dy, w, None], [((M, K), np.float32)])[isa]
+            np.testing.assert_array_equal(got, want, err_msg=isa)
+            np.testing.assert_array_equal(np.signbit(got[got == 0]), np.signbit(want[got == 0]), err_msg=isa)
+            (got,) = run_everywhere("dense_grad_x", {**fields, "mask": 1}, [dy, w, h], [((M, K), np.float32)])[isa]
+            np.testing.assert_array_equal(got, np.where(h > 0, want, 0), err_msg=isa)
 
 
 def test_an_output_that_no_cache_holds_is_streamed_with_the_same_bits(rng):

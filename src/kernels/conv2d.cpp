@@ -49,9 +49,11 @@ void run_few(const Conv2DShape& s, const Pass& p, const Correlation& q, bool swa
   const bool dense = q.ldy == O && q.w.y_step == 1 && (!at.r || at.ldr == O);
   for (i64 u = begin; u < end; ++u) {
     const Block b = block_at(q, p.cut, u % p.blocks);
-    Ahead ahead{at.x, at.x, 0};
-    if (far && u + 1 < end)
-      ahead = ahead_of(q, block_at(q, p.cut, (u + 1) % p.blocks), at.x, q.C, b.hb * b.wb * b.nb * O / few::kSums);
+    Ahead ahead;
+    if (far && u + 1 < end) {
+      ahead = ahead_of(wanted_of(q, block_at(q, p.cut, (u + 1) % p.blocks), at.x, q.C, 16), {},
+                       b.hb * b.wb * b.nb * O / few::kSums);
+    }
     const Piece* columns_end = columns + cut_axis(q.w, b.w0, b.wb, columns);
     const Piece* rows_end = rows + cut_axis(q.h, b.h0, b.hb, rows);
     for (i64 n = b.n0; n < b.n0 + b.nb; ++n) {
@@ -61,7 +63,7 @@ void run_few(const Conv2DShape& s, const Pass& p, const Correlation& q, bool swa
           few::Runs r{of.px_step, of.nh, of.tap_row, all.w_row, of.nw, of.tap_col, all.w_col, of.run, all.ld_w};
           const float* w_taps = w + h->taps.first * all.w_row + v->taps.first * (joined ? q.C : all.w_col);
           float* to = sums + ((h->first - b.h0) * b.wb + v->first - b.w0) * O;
-          // Lines are rows, or columns where those are longer.
+          // Wanted are rows, or columns where those are longer.
           i64 lines = h->last - h->first, x_line = of.row_step, to_line = b.wb * O;
           i64 length = v->last - v->first, to_px = O;
           if (length < kNarrow && length < lines) {
@@ -148,17 +150,15 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
     }
     const Block b = block_at(q, p.cut, unit.block);
     if (b.nb * b.hb * b.wb == 0) continue;
-    Ahead ahead{at.x, at.x, 0};
+    Ahead ahead;
     if (asks && next < end) {  // sliding tiles ask between them, about 16 pixels each
       const Unit behind = unit_at(p, next, by_block);
       const Block other = block_at(q, p.cut, behind.block);
-      const i64 h = behind.run * p.along, tile = p.shared > 0 && !sliding ? max_of(kNarrowGroups * kGroup, 1) : 16;
-      const i64 times = (g1 - g0) * (panel1 - panel0) * b.nb * b.hb * b.wb / tile;
-      ahead = ahead_of(q, other, at.x + h * channels, (g1 - g0) * channels, times);
-      if (p.K <= kLongSum && q.w.y_step == 1 && is_far(q, 2 * kFarFloats)) {  // nobody foresees where tiles store
-        const Ahead y = ahead_of(output_image(q), other, at.y + h * p.O, (g1 - g0) * p.O, times);
-        ahead.then = y.at, ahead.then_end = y.end, ahead.step += y.step;
-      }
+      const i64 h = behind.run * p.along, width = sliding ? 16 : asks_width(p.O);
+      const bool stores = p.K <= kLongSum && q.w.y_step == 1 && is_far(q, 2 * kFarFloats);  // where, nobody foresees
+      ahead = ahead_of(wanted_of(q, other, at.x + h * channels, (g1 - g0) * channels, width),
+                       stores ? wanted_of(output_image(q), other, at.y + h * p.O, (g1 - g0) * p.O, width) : Wanted{},
+                       (g1 - g0) * (panel1 - panel0) * b.nb * b.hb * b.wb / 16);
     }
     // A block, or a part of it, whose taps are nh x nw runs from row `first` of the panels on.
     const auto multiply = [&](i64 g, const Block& b, const View& v, i64 first) {
@@ -212,14 +212,14 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
         // Each step of the first tiles asks for a line: of the next panel, where none of this set has been read before,
         // else of the next block.
         const bool fresh = by_block ? unit.block == first_block : i + many < panel1 || u % p.blocks == p.blocks - 1;
+        Ahead panel;
         if (at.packed && fresh) {
-          t.ask(t.w + many * K * t.ld_w, many * K * t.ld_w);
-        } else if (!sliding && p.shared == 0) {
+          const i64 length = many * K * t.ld_w;
+          panel.now.at = t.w + length, panel.now.end = t.w + 2 * length, panel.now.apart = asks_width(t.n);
+          t.ask(&panel, panel.now.left());
+        } else if (!sliding) {
           const i64 left = (g1 - g) * (panel1 - panel0) - (i - panel0);
-          const i64 share = min_of(ceil_div(ahead.left() * many, left), ahead.end - ahead.at);
-          t.ask(ahead.at, share);
-          ahead.at += share;
-          ahead.turn();
+          t.ask(&ahead, ceil_div((ahead.now.left() + ahead.then.left()) * many, left));
         }
         t.w += first * t.ld_w;
         t.w_skip = p.parts ? (q.w.taps * q.C - v.nw * v.run) * t.ld_w : 0;
@@ -230,7 +230,7 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
         if (shared::kExists && p.shared > 0) {
           const VecI first = shared::first_channels(q.C, p.O / p.shared, together(g));
           if (sliding) shared::run_sliding(t, b, q.h, first, ahead);
-          else shared::run_tiles(t, in_groups, px, first, ahead);
+          else shared::run_tiles(t, in_groups, px, first);
         } else if (many == 2) {
           run_pairs(t, px);
         } else if (sliding) {
@@ -301,7 +301,7 @@ void run_scatter(const Conv2DShape& s, const scatter::Plan& p, Slice units, cons
       t.w = panels + i * K;
       t.ld_w = min_of(t.n, kPanel);
       t.y = given + i;
-      t.ask(t.w, 0);
+      t.next = t.w;
       if (t.n > kPanel) {
         run_pairs(t, px);
       } else if (t.n > kLanes) {

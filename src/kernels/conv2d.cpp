@@ -110,7 +110,8 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
   if (!at.packed && p.few) return run_few(s, p, q, swapped, begin, end, at, scratch);
   float* panels = reinterpret_cast<float*>(scratch.at);
   float* copy = panels + p.K * p.along * p.together * kPanel;
-  i64* x_at = reinterpret_cast<i64*>(copy + round16(p.cut.floats) + kSlack);
+  float* stage = copy + round16(p.cut.floats) + kSlack;
+  i64* x_at = reinterpret_cast<i64*>(stage + p.cut.nb * p.cut.hb * p.cut.wb * p.staged);
   i64* y_at = x_at + p.cut.nb * p.cut.hb * p.cut.wb;
   i64* r_at = y_at + p.cut.nb * p.cut.hb * p.cut.wb;
   Piece* rows = reinterpret_cast<Piece*>(r_at + p.cut.nb * p.cut.hb * p.cut.wb);
@@ -124,7 +125,7 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
   const bool in_place =
       !at.packed && plain && aligned(at.w) && s.O % kLanes == 0 && (K * p.O <= kPanelFloats || p.O == kPanel);
 
-  const i64 channels = q.C * max_of(p.shared, 1);
+  const i64 channels = q.C * max_of(p.shared, 1), staged = at.mask ? 0 : p.staged;
   const auto together = [&](i64 g) { return min_of(p.shared, s.G - g * p.shared); };  // groups
   const bool by_block = at.packed && p.one_fit;
   const bool asks = (p.cut.floats > 0 && !sliding) || is_far(q);
@@ -175,7 +176,7 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
               const i64 i = w < whole ? group++ : single++;
               x_at[i] = n * image_step + h * row_step + w * px_step;
               const i64 px = (n * q.YH + h * q.h.y_step) * q.YW + w * q.w.y_step;
-              y_at[i] = px * q.ldy;
+              y_at[i] = staged > 0 ? ((n * hb + h) * wb + w) * staged : px * q.ldy;
               r_at[i] = px * at.ldr;
             }
           }
@@ -212,21 +213,21 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
         // Each step of the first tiles asks for a line: of the next panel, where none of this set has been read before,
         // else of the next block.
         const bool fresh = by_block ? unit.block == first_block : i + many < panel1 || u % p.blocks == p.blocks - 1;
-        Ahead panel;
         if (at.packed && fresh) {
-          const i64 length = many * K * t.ld_w;
-          panel.now.at = t.w + length, panel.now.end = t.w + 2 * length, panel.now.apart = asks_width(t.n);
-          t.ask(&panel, panel.now.left());
+          t.ask(t.w + many * K * t.ld_w, many * K * t.ld_w / asks_width(t.n), asks_width(t.n));
         } else if (!sliding) {
           const i64 left = (g1 - g) * (panel1 - panel0) - (i - panel0);
-          t.ask(&ahead, ceil_div((ahead.now.left() + ahead.then.left()) * many, left));
+          const i64 share = min_of(ceil_div(ahead.left() * many, left), ahead.now.left_of_pass());
+          t.ask(ahead.now.at, share, ahead.now.apart);
+          ahead.now.at += share * ahead.now.apart;
+          ahead.turn();
         }
         t.w += first * t.ld_w;
         t.w_skip = p.parts ? (q.w.taps * q.C - v.nw * v.run) * t.ld_w : 0;
         t.bias = at.bias ? at.bias + g * p.O + o : nullptr;
         t.mask = at.mask ? at.mask + y0 + o : nullptr;
         t.r = at.r ? at.r + px0 * at.ldr + g * p.O + o : nullptr;
-        t.y = at.y + y0 + o;
+        t.y = staged > 0 ? stage + (g - g0) * p.O + o : at.y + y0 + o;
         if (shared::kExists && p.shared > 0) {
           const VecI first = shared::first_channels(q.C, p.O / p.shared, together(g));
           if (sliding) shared::run_sliding(t, b, q.h, first, ahead);
@@ -258,6 +259,24 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
         const Piece &h = rows[i / n_columns], &w = columns[i % n_columns];
         multiply(g, {b.n0, b.nb, h.first, h.last - h.first, w.first, w.last - w.first},
                  view_part(q, b.n0, h, w, x, q.C), (h.taps.first * q.w.taps + w.taps.first) * q.C);
+      }
+    }
+    if (staged > 0) {
+      const i64 outputs = p.shared > 0 ? p.O / p.shared * s.G : p.O * p.G;
+      const i64 n = min_of(g1 * p.O, outputs) - g0 * p.O;
+      const float* from = stage;
+      for (i64 row = 0; row < b.nb * b.hb; ++row) {
+        const i64 h = row / b.hb * q.YH + q.h.y0 + (b.h0 + row % b.hb) * q.h.y_step;
+        float* y = at.y + ((b.n0 * q.YH + h) * q.YW + q.w.y0 + b.w0 * q.w.y_step) * q.ldy + g0 * p.O;
+        const bool past = is_far(q, 3 * kFarFloats) && aligned(y) && n % kLanes == 0 && q.ldy % kLanes == 0;
+        for (i64 w = 0; w < b.wb; ++w, from += staged, y += q.w.y_step * q.ldy) {
+          if (!past) {
+            copy_floats(y, from, n);
+            continue;
+          }
+          for (i64 o = 0; o < n; o += kLanes) stream(y + o, load(from + o));
+        }
+        if (past) streamed();
       }
     }
   }
@@ -301,7 +320,7 @@ void run_scatter(const Conv2DShape& s, const scatter::Plan& p, Slice units, cons
       t.w = panels + i * K;
       t.ld_w = min_of(t.n, kPanel);
       t.y = given + i;
-      t.next = t.w;
+      t.ask(t.w, 0, 0);
       if (t.n > kPanel) {
         run_pairs(t, px);
       } else if (t.n > kLanes) {

@@ -64,25 +64,18 @@ struct TileArgs {
   bool r_far;         // pixels of r fall into few sets of L1: asked for into L2
   float* y;
   const float* next;  // what is read later: asked for with each row of the panel, `asks_width` floats
+  const float* next_end;
   i64 next_step;
-  Ahead* ahead;  // where that comes from, and how often more
-  i64 asks;
   i64 n;    // output channels of this panel
   i64 act;  // see Conv2DShape
 
-  NACRE_INLINE_MEMBER void ask(Ahead* from, i64 times) {
-    const bool any = times > 0 && from->now.at < from->now.end;
-    ahead = from;
-    asks = any ? times : 0;
-    next = any ? from->now.at : w;
-    next_step = any ? from->now.apart : 0;
+  NACRE_INLINE_MEMBER void ask(const float* from, i64 times, i64 step) {
+    next = from, next_end = from + times * step, next_step = step;
+    if (times <= 0) next = w, next_step = 0;
   }
   NACRE_INLINE_MEMBER void asked() {
-    if (asks == 0) return;
-    const i64 times = nh * nw * run;
-    ahead->now.at += times * next_step;
-    ahead->turn();
-    ask(ahead, asks - times);
+    next += nh * nw * run * next_step;
+    if (next >= next_end) next = w, next_step = 0;
   }
 };
 

@@ -88,11 +88,13 @@ struct Wanted {
   i64 apart = 16;             // floats from what is asked for to what is asked for next
   i64 passes = 0, width = 0;  // that follow, each so many floats on
   i64 length = 0;             // floats from the first pixel of a pass to its end
-  inline __attribute__((always_inline)) i64 left() const { return (end - at + passes * length) / apart; }
+  inline __attribute__((always_inline)) i64 left_of_pass() const { return ceil_div(end - at, apart); }
+  inline __attribute__((always_inline)) i64 left() const { return left_of_pass() + passes * (length / apart); }
 };
 struct Ahead {
   Wanted now{}, then{};
   i64 step = 0;  // asks at a time
+  inline __attribute__((always_inline)) i64 left() const { return now.left() + then.left(); }
   inline __attribute__((always_inline)) void ask() {
     for (i64 i = 0; i < step && now.at < now.end; ++i, now.at += now.apart) prefetch_far(now.at);
     turn();

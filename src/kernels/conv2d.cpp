@@ -49,9 +49,11 @@ void run_few(const Conv2DShape& s, const Pass& p, const Correlation& q, bool swa
   const bool dense = q.ldy == O && q.w.y_step == 1 && (!at.r || at.ldr == O);
   for (i64 u = begin; u < end; ++u) {
     const Block b = block_at(q, p.cut, u % p.blocks);
-    Ahead ahead{at.x, at.x, 0};
-    if (far && u + 1 < end)
-      ahead = ahead_of(q, block_at(q, p.cut, (u + 1) % p.blocks), at.x, q.C, b.hb * b.wb * b.nb * O / few::kSums);
+    Ahead ahead;
+    if (far && u + 1 < end) {
+      ahead = ahead_of(wanted_of(q, block_at(q, p.cut, (u + 1) % p.blocks), at.x, q.C, 16), {},
+                       b.hb * b.wb * b.nb * O / few::kSums);
+    }
     const Piece* columns_end = columns + cut_axis(q.w, b.w0, b.wb, columns);
     const Piece* rows_end = rows + cut_axis(q.h, b.h0, b.hb, rows);
     for (i64 n = b.n0; n < b.n0 + b.nb; ++n) {
@@ -61,7 +63,7 @@ void run_few(const Conv2DShape& s, const Pass& p, const Correlation& q, bool swa
           few::Runs r{of.px_step, of.nh, of.tap_row, all.w_row, of.nw, of.tap_col, all.w_col, of.run, all.ld_w};
           const float* w_taps = w + h->taps.first * all.w_row + v->taps.first * (joined ? q.C : all.w_col);
           float* to = sums + ((h->first - b.h0) * b.wb + v->first - b.w0) * O;
-          // Lines are rows, or columns where those are longer.
+          // Wanted are rows, or columns where those are longer.
           i64 lines = h->last - h->first, x_line = of.row_step, to_line = b.wb * O;
           i64 length = v->last - v->first, to_px = O;
           if (length < kNarrow && length < lines) {
@@ -108,7 +110,8 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
   if (!at.packed && p.few) return run_few(s, p, q, swapped, begin, end, at, scratch);
   float* panels = reinterpret_cast<float*>(scratch.at);
   float* copy = panels + p.K * p.along * p.together * kPanel;
-  i64* x_at = reinterpret_cast<i64*>(copy + round16(p.cut.floats) + kSlack);
+  float* stage = copy + round16(p.cut.floats) + kSlack;
+  i64* x_at = reinterpret_cast<i64*>(stage + p.cut.nb * p.cut.hb * p.cut.wb * p.staged);
   i64* y_at = x_at + p.cut.nb * p.cut.hb * p.cut.wb;
   i64* r_at = y_at + p.cut.nb * p.cut.hb * p.cut.wb;
   Piece* rows = reinterpret_cast<Piece*>(r_at + p.cut.nb * p.cut.hb * p.cut.wb);
@@ -122,7 +125,7 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
   const bool in_place =
       !at.packed && plain && aligned(at.w) && s.O % kLanes == 0 && (K * p.O <= kPanelFloats || p.O == kPanel);
 
-  const i64 channels = q.C * max_of(p.shared, 1);
+  const i64 channels = q.C * max_of(p.shared, 1), staged = at.mask ? 0 : p.staged;
   const auto together = [&](i64 g) { return min_of(p.shared, s.G - g * p.shared); };  // groups
   const bool by_block = at.packed && p.one_fit;
   const bool asks = (p.cut.floats > 0 && !sliding) || is_far(q);
@@ -148,17 +151,15 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
     }
     const Block b = block_at(q, p.cut, unit.block);
     if (b.nb * b.hb * b.wb == 0) continue;
-    Ahead ahead{at.x, at.x, 0};
+    Ahead ahead;
     if (asks && next < end) {  // sliding tiles ask between them, about 16 pixels each
       const Unit behind = unit_at(p, next, by_block);
       const Block other = block_at(q, p.cut, behind.block);
-      const i64 h = behind.run * p.along, tile = p.shared > 0 && !sliding ? max_of(kNarrowGroups * kGroup, 1) : 16;
-      const i64 times = (g1 - g0) * (panel1 - panel0) * b.nb * b.hb * b.wb / tile;
-      ahead = ahead_of(q, other, at.x + h * channels, (g1 - g0) * channels, times);
-      if (p.K <= kLongSum && q.w.y_step == 1 && is_far(q, 2 * kFarFloats)) {  // nobody foresees where tiles store
-        const Ahead y = ahead_of(output_image(q), other, at.y + h * p.O, (g1 - g0) * p.O, times);
-        ahead.then = y.at, ahead.then_end = y.end, ahead.step += y.step;
-      }
+      const i64 h = behind.run * p.along, width = sliding ? 16 : asks_width(p.O);
+      const bool stores = p.K <= kLongSum && q.w.y_step == 1 && is_far(q, 2 * kFarFloats);  // where, nobody foresees
+      ahead = ahead_of(wanted_of(q, other, at.x + h * channels, (g1 - g0) * channels, width),
+                       stores ? wanted_of(output_image(q), other, at.y + h * p.O, (g1 - g0) * p.O, width) : Wanted{},
+                       (g1 - g0) * (panel1 - panel0) * b.nb * b.hb * b.wb / 16);
     }
     // A block, or a part of it, whose taps are nh x nw runs from row `first` of the panels on.
     const auto multiply = [&](i64 g, const Block& b, const View& v, i64 first) {
@@ -175,7 +176,7 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
               const i64 i = w < whole ? group++ : single++;
               x_at[i] = n * image_step + h * row_step + w * px_step;
               const i64 px = (n * q.YH + h * q.h.y_step) * q.YW + w * q.w.y_step;
-              y_at[i] = px * q.ldy;
+              y_at[i] = staged > 0 ? ((n * hb + h) * wb + w) * staged : px * q.ldy;
               r_at[i] = px * at.ldr;
             }
           }
@@ -213,12 +214,12 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
         // else of the next block.
         const bool fresh = by_block ? unit.block == first_block : i + many < panel1 || u % p.blocks == p.blocks - 1;
         if (at.packed && fresh) {
-          t.ask(t.w + many * K * t.ld_w, many * K * t.ld_w);
-        } else if (!sliding && p.shared == 0) {
+          t.ask(t.w + many * K * t.ld_w, many * K * t.ld_w / asks_width(t.n), asks_width(t.n));
+        } else if (!sliding) {
           const i64 left = (g1 - g) * (panel1 - panel0) - (i - panel0);
-          const i64 share = min_of(ceil_div(ahead.left() * many, left), ahead.end - ahead.at);
-          t.ask(ahead.at, share);
-          ahead.at += share;
+          const i64 share = min_of(ceil_div(ahead.left() * many, left), ahead.now.left_of_pass());
+          t.ask(ahead.now.at, share, ahead.now.apart);
+          ahead.now.at += share * ahead.now.apart;
           ahead.turn();
         }
         t.w += first * t.ld_w;
@@ -226,11 +227,11 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
         t.bias = at.bias ? at.bias + g * p.O + o : nullptr;
         t.mask = at.mask ? at.mask + y0 + o : nullptr;
         t.r = at.r ? at.r + px0 * at.ldr + g * p.O + o : nullptr;
-        t.y = at.y + y0 + o;
+        t.y = staged > 0 ? stage + (g - g0) * p.O + o : at.y + y0 + o;
         if (shared::kExists && p.shared > 0) {
           const VecI first = shared::first_channels(q.C, p.O / p.shared, together(g));
           if (sliding) shared::run_sliding(t, b, q.h, first, ahead);
-          else shared::run_tiles(t, in_groups, px, first, ahead);
+          else shared::run_tiles(t, in_groups, px, first);
         } else if (many == 2) {
           run_pairs(t, px);
         } else if (sliding) {
@@ -258,6 +259,24 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
         const Piece &h = rows[i / n_columns], &w = columns[i % n_columns];
         multiply(g, {b.n0, b.nb, h.first, h.last - h.first, w.first, w.last - w.first},
                  view_part(q, b.n0, h, w, x, q.C), (h.taps.first * q.w.taps + w.taps.first) * q.C);
+      }
+    }
+    if (staged > 0) {
+      const i64 outputs = p.shared > 0 ? p.O / p.shared * s.G : p.O * p.G;
+      const i64 n = min_of(g1 * p.O, outputs) - g0 * p.O;
+      const float* from = stage;
+      for (i64 row = 0; row < b.nb * b.hb; ++row) {
+        const i64 h = row / b.hb * q.YH + q.h.y0 + (b.h0 + row % b.hb) * q.h.y_step;
+        float* y = at.y + ((b.n0 * q.YH + h) * q.YW + q.w.y0 + b.w0 * q.w.y_step) * q.ldy + g0 * p.O;
+        const bool past = is_far(q, 3 * kFarFloats) && aligned(y) && n % kLanes == 0 && q.ldy % kLanes == 0;
+        for (i64 w = 0; w < b.wb; ++w, from += staged, y += q.w.y_step * q.ldy) {
+          if (!past) {
+            copy_floats(y, from, n);
+            continue;
+          }
+          for (i64 o = 0; o < n; o += kLanes) stream(y + o, load(from + o));
+        }
+        if (past) streamed();
       }
     }
   }
@@ -301,7 +320,7 @@ void run_scatter(const Conv2DShape& s, const scatter::Plan& p, Slice units, cons
       t.w = panels + i * K;
       t.ld_w = min_of(t.n, kPanel);
       t.y = given + i;
-      t.ask(t.w, 0);
+      t.ask(t.w, 0, 0);
       if (t.n > kPanel) {
         run_pairs(t, px);
       } else if (t.n > kLanes) {

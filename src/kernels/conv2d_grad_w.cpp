@@ -295,7 +295,7 @@ void conv2d_grad_w(const Conv2DShape& s, Slice units, Scratch scratch, const flo
   const Correlation outputs = output_image(p.q);
   const i64 y_row = p.q.YW * ldy, y_image = p.q.YH * y_row;
 
-  Ahead ahead{x, x, 0};
+  Ahead ahead;
   for (i64 u = units.begin; u < units.end; ++u) {
     const i64 c0 = u % p.c_blocks * p.CB, o0 = u / p.c_blocks % p.o_blocks * p.OB;
     const i64 run = u / p.c_blocks / p.o_blocks % p.runs, part = u / p.c_blocks / p.o_blocks / p.runs;
@@ -327,14 +327,12 @@ void conv2d_grad_w(const Conv2DShape& s, Slice units, Scratch scratch, const flo
       const i64 px = b.nb * b.hb * b.wb;
       const float* dy_block = dy + b.n0 * y_image + b.h0 * y_row + b.w0 * ldy + g * p.Og + o0;
       if (g == g0) {
-        ahead = {x, x, 0};
+        ahead = {};
         if (i + 1 < last) {
           const Block next = block_at(p.q, p.cut, i + 1);
-          const i64 times = (g1 - g0) * s.KH * ceil_div(C, kSharedChannels);
-          ahead = ahead_of(p.q, next, x_group, (g1 - g0 - 1) * per_group + C, times);
-          const Ahead more = ahead_of(outputs, next, dy + g * p.Og + o0, (g1 - g0 - 1) * p.Og + O, times);
-          ahead.then = more.at, ahead.then_end = more.end, ahead.step += more.step;
-          ahead.turn();
+          ahead = ahead_of(wanted_of(p.q, next, x_group, (g1 - g0 - 1) * per_group + C, 16),
+                           wanted_of(outputs, next, dy + g * p.Og + o0, (g1 - g0 - 1) * p.Og + O, 16),
+                           (g1 - g0) * s.KH * ceil_div(C, kSharedChannels));
         }
       }
       View v{};

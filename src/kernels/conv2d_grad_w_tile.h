@@ -136,9 +136,9 @@ void run_tiles(TapTile t, const View& v, const RowMap& rows, i64 first, i64 KW, 
           if (++c == rows.CB) c = 0, ++tap0;
         }
         t.x = v.x + h * v.tap_row + w * v.tap_col + r0;
-        t.ahead_step = ahead.at < ahead.end ? 16 : 0;
-        t.ahead = t.ahead_step > 0 ? ahead.at : t.dy;
-        ahead.at += t.lines * t.cols * t.ahead_step;
+        t.ahead_step = ahead.now.at < ahead.now.end ? ahead.now.apart : 0;
+        t.ahead = t.ahead_step > 0 ? ahead.now.at : t.dy;
+        ahead.now.at += t.lines * t.cols * t.ahead_step;
         ahead.turn();
         (narrow ? tile_of<1>(np, rr) : tile_of<2>(np, rr))(t);
         r0 += rr;

@@ -16,6 +16,8 @@ constexpr double kUnitFlops = 4e5;           // a unit takes at least about 2 us
 constexpr i64 kManyUnits = 64;               // enough for as many cores
 constexpr double kPartPx = 1.5;              // a part of an image costs as much as so many pixels
 constexpr i64 kAlongFloats = 32 * 1024;      // of x or y of a block
+constexpr i64 kFewSets = 256;                // floats: pixels of y a multiple of that apart meet in few sets of L1,
+constexpr i64 kFewTerms = 64;                // where sums so short cannot hide that their stores wait
 constexpr i64 kAlongPx = 64;                 // the fewest pixels of a block that groups meet one after another
 constexpr i64 kSlack = 16 * kLanes;          // floats behind the copy that tiles may read
 constexpr i64 kLaneSums = 6;                 // adding up the lanes of a sum, in multiply-adds of a vector,
@@ -34,6 +36,7 @@ struct Pass {
   i64 sets;       // sets of panels per group
   i64 along;      // groups handled per unit, more than one only where each is one set
   i64 runs;       // of so many groups
+  i64 staged;     // floats of a pixel of theirs that is put together before it is written, or 0
   bool one_fit;   // all panels of a group would stay in L2
   bool few;       // outputs: too few to fill a vector
   bool parts;     // pixels that see the same taps go together, so that none is multiplied with padding
@@ -80,6 +83,7 @@ Pass plan(Correlation q, i64 G, i64 O, i64 shared, bool exact, bool packed) {
   p.along = max_of(min_of(most < static_cast<double>(along) ? static_cast<i64>(most) : along, G), 1);
   p.along = ceil_div(G, ceil_div(max_of(G, 1), p.along));
   p.runs = ceil_div(G, p.along);
+  if (p.along > 1 && p.K <= kFewTerms && !p.parts && q.w.y_step * q.ldy % kFewSets == 0) p.staged = p.along * p.O + 16;
   const double px_flops =
       2.0 * static_cast<double>(p.K) * static_cast<double>(min_of(O, p.together * kPanel) * p.along) + 1;
   const double by_count = px * static_cast<double>(max_of(p.runs * p.sets, 1)) / kManyUnits;
@@ -138,7 +142,7 @@ Count scratch_floats(const Pass& p) {
     return Count(few_weights(p)) + pieces + Count(p.cut.hb) * Count(p.cut.wb) * Count(few::kMost) + Count(64);
   }
   return Count(p.K) * Count(p.along * p.together * kPanel) + Count(round16(p.cut.floats) + kSlack) +
-         Count(p.cut.nb) * Count(p.cut.hb) * Count(p.cut.wb) * Count(6) +
+         Count(p.cut.nb) * Count(p.cut.hb) * Count(p.cut.wb) * Count(6 + p.staged) +
          Count(p.parts ? 2 * kMostPieces : 0) * Count(sizeof(Piece) / sizeof(float)) + Count(64);
 }
 

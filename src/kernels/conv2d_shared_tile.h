@@ -49,11 +49,14 @@ void tile(const TileArgs& t, i64 p0, VecI first) {
   Vec acc[MR][1];
   start_sums(t, acc);
   const float* w = t.w;
+  const float* next = t.next;
   for (i64 h = 0; h < t.nh; ++h) {
     for (i64 c = 0; c < t.nw; ++c) {
       const i64 at = h * t.tap_row + c * t.tap_col;
       VecI from = first;
-      for (i64 k = 0; k < t.run; ++k, w += kLanes, from += set1i(1)) {
+      for (i64 k = 0; k < t.run; ++k, w += kLanes, from += set1i(1), next += t.next_step) {
+        prefetch_far(next);
+        prefetch_far(next + 16);
         const Vec b = load(w);
         NACRE_UNROLL for (int i = 0; i < MR; ++i) { acc[i][0] = fma(pick(&a.at(i, at), from), b, acc[i][0]); }
       }
@@ -90,13 +93,13 @@ void slide(const TileArgs& t, i64 p0, i64 n, VecI first) {
 }
 
 // All pixels of a block, the first `in_groups` of them in groups of four.
-NACRE_INLINE void run_tiles(const TileArgs& t, i64 in_groups, i64 px, VecI first, Ahead& ahead) {
+NACRE_INLINE void run_tiles(TileArgs& t, i64 in_groups, i64 px, VecI first) {
   constexpr int most = max_of(kNarrowGroups, 1) * kGroup;
   i64 p = 0;
   const auto all = [&](i64 end, i64 size, auto tile) __attribute__((always_inline)) {
     for (; p + size <= end; p += size) {
-      ahead.ask();
       tile(t, p, first);
+      t.asked();
     }
   };
   all(in_groups, most, tile<most, true>);

@@ -37,6 +37,8 @@ constexpr int kAhead = 4;  // steps of a sliding tile: panels come from L2, and 
 
 // Whether the channels of a panel are a vector and at most half of another, and there are tiles for that.
 NACRE_INLINE bool half_fits(i64 n) { return kHalfPx > 0 && n > kLanes && n <= kLanes + kLanes / 2; }
+// Floats that a tile asks for at a time: one vector wide it has many pixels, and few steps.
+NACRE_INLINE i64 asks_width(i64 n) { return n > kLanes ? 16 : 32; }
 NACRE_INLINE i64 panel_width(i64 n) { return n <= kLanes ? kLanes : kPanel; }
 
 // Whether tiles of `outputs` channels slide along the columns of taps; sums then run in the order (kh, c, kw).
@@ -61,17 +63,15 @@ struct TileArgs {
   const i64* r_at;    // pixel -> offset from r
   bool r_far;         // pixels of r fall into few sets of L1: asked for into L2
   float* y;
-  const float*
-      next;  // what is read later: asked for with each row of the panel, a line, or two of the many pixels of a
-             // tile one vector wide
+  const float* next;  // what is read later: asked for with each row of the panel, `asks_width` floats
   const float* next_end;
   i64 next_step;
   i64 n;    // output channels of this panel
   i64 act;  // see Conv2DShape
 
-  NACRE_INLINE_MEMBER void ask(const float* from, i64 length) {
-    next = from, next_end = from + length, next_step = n > kLanes ? 16 : 32;
-    if (length <= 0) next = w, next_step = 0;
+  NACRE_INLINE_MEMBER void ask(const float* from, i64 times, i64 step) {
+    next = from, next_end = from + times * step, next_step = step;
+    if (times <= 0) next = w, next_step = 0;
   }
   NACRE_INLINE_MEMBER void asked() {
     next += nh * nw * run * next_step;

@@ -332,16 +332,27 @@ Correlation output_image(const Correlation& q) {
   return {q.N, h, w, q.C, q.ldy, q.YW, q.YH, q.ldy};
 }
 
-Ahead ahead_of(const Correlation& q, const Block& b, const float* x, i64 C, i64 times) {
+Wanted wanted_of(const Correlation& q, const Block& b, const float* x, i64 C, i64 width) {
   constexpr i64 kMost = 80 * 1024;  // floats: a third of L2
   const i64 row = q.w.in * q.ldx, image = q.h.in * row;
   const i64 top = max_of(q.h.at(b.h0, 0), 0), left = max_of(q.w.at(b.w0, 0), 0);
   const i64 bottom = min_of(q.h.at(b.h0 + b.hb - 1, q.h.taps - 1), q.h.in - 1);
   const i64 right = min_of(q.w.at(b.w0 + b.wb - 1, q.w.taps - 1), q.w.in - 1);
-  if (bottom < top || right < left || q.ldx > 2 * C || times < 1) return {x, x, 0};
-  const i64 first = b.n0 * image + top * row + left * q.ldx;
-  const i64 length = min_of((b.nb - 1) * image + (bottom - top) * row + (right - left) * q.ldx + C, kMost);
-  return {x + first, x + first + length, ceil_div(ceil_div(length, times), 16) * 16};
+  if (bottom < top || right < left) return {};
+  Wanted p;
+  p.at = x + b.n0 * image + top * row + left * q.ldx;
+  p.width = width;
+  p.length = (b.nb - 1) * image + (bottom - top) * row + (right - left) * q.ldx + C;
+  if (q.ldx > 2 * C) {
+    p.apart = q.ldx;
+    p.length = ceil_div(min_of(p.length, kMost / C * q.ldx), q.ldx) * q.ldx;
+    p.passes = ceil_div(C, width) - 1;
+  } else {
+    p.apart = width;
+    p.length = min_of(p.length, kMost);
+  }
+  p.end = p.at + p.length;
+  return p;
 }
 
 void pack_panel(const Correlation& q, const Conv2DShape& s, bool swapped, bool sliding, i64 g, i64 o0, i64 n, i64 ld,

@@ -81,25 +81,46 @@ NACRE_INLINE void join_taps(View& v, i64 C) {
   v.nw = 1;
 }
 
-// Memory that the next block will read, asked for a few lines at a time while this one is being worked on.
+// Memory that the next block will read, asked for a line or two at a time while this one is being worked on. What of each
+// pixel lies far from that of the next takes several passes over the pixels.
+struct Wanted {
+  const float *at = nullptr, *end = nullptr;
+  i64 apart = 16;             // floats from what is asked for to what is asked for next
+  i64 passes = 0, width = 0;  // that follow, each so many floats on
+  i64 length = 0;             // floats from the first pixel of a pass to its end
+  inline __attribute__((always_inline)) i64 left_of_pass() const { return ceil_div(end - at, apart); }
+  inline __attribute__((always_inline)) i64 left() const { return left_of_pass() + passes * (length / apart); }
+};
 struct Ahead {
-  const float* at;
-  const float* end;
-  i64 step;                                          // floats at a time
-  const float *then = nullptr, *then_end = nullptr;  // what follows
+  Wanted now{}, then{};
+  i64 step = 0;  // asks at a time
+  inline __attribute__((always_inline)) i64 left() const { return now.left() + then.left(); }
   inline __attribute__((always_inline)) void ask() {
-    for (const float* stop = at + min_of(step, end - at); at < stop; at += 16) prefetch_far(at);
+    for (i64 i = 0; i < step && now.at < now.end; ++i, now.at += now.apart) prefetch_far(now.at);
     turn();
   }
-  inline __attribute__((always_inline)) i64 left() const { return end - at + (then_end - then); }
   inline __attribute__((always_inline)) void turn() {
-    if (at >= end) at = then, end = then_end, then = then_end = nullptr;
+    if (now.at < now.end) return;
+    if (now.passes == 0) {
+      now = then;
+      then = {};
+    } else {
+      --now.passes;
+      now.end += now.width;
+      now.at = now.end - now.length;
+    }
   }
 };
 // The outputs of q as an image that is read pixel by pixel.
 Correlation output_image(const Correlation& q);
-// Of block b of x, in about `times` steps; nothing where the block is scattered over much more than it needs.
-Ahead ahead_of(const Correlation& q, const Block& b, const float* x, i64 C, i64 times);
+// C channels of block b of x, `width` floats at a time.
+Wanted wanted_of(const Correlation& q, const Block& b, const float* x, i64 C, i64 width);
+// The same, then those of y, in about `times` steps.
+NACRE_INLINE Ahead ahead_of(const Wanted& x, const Wanted& y, i64 times) {
+  Ahead a{x, y, ceil_div(x.left() + y.left(), max_of(times, 1))};
+  a.turn();
+  return a;
+}
 
 Axis forward_rows(const Conv2DShape& s);
 Axis forward_columns(const Conv2DShape& s);

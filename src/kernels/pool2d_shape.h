@@ -127,12 +127,8 @@ NACRE_INLINE void each_vector_as(i64 C, i64 c, F f) {
 }
 template <class F>
 NACRE_INLINE void each_vector(i64 C, i64 c, F f) {
-  if (C < kLanes)
-    each_vector_as<false>(
-        C, c, [&](i64 at) __attribute__((always_inline)) { f(No(), at, C); });
-  else
-    each_vector_as<true>(
-        C, c, [&](i64 at) __attribute__((always_inline)) { f(Yes(), at, kLanes); });
+  if (C < kLanes) each_vector_as<false>(C, c, [&](i64 at) __attribute__((always_inline)) { f(No(), at, C); });
+  else each_vector_as<true>(C, c, [&](i64 at) __attribute__((always_inline)) { f(Yes(), at, kLanes); });
 }
 
 // The windows that see input position i along one axis: outputs [first, last), output o through tap i + P - o*S. Moves

@@ -194,6 +194,8 @@ CASES = [
     Conv(N=2, H=91, W=91, C=60, O=60, KH=3, KW=3, SH=2, SW=2, G=15, padding="same", act=1),
     Conv(N=2, H=64, W=65, C=48, O=48, KH=3, KW=3, G=3, padding="same"),
     Conv(N=8, H=24, W=23, C=48, O=39, KH=2, KW=3, G=3, SH=2, SW=1),
+    # and put their outputs together first, whose places would share few sets of a cache
+    Conv(N=8, H=32, W=31, C=128, O=128, KH=3, KW=3, SH=2, SW=2, G=32, padding="same", more={"ldy": 256}),
     # pixels that meet in few sets of a cache, of several taps
     Conv(N=1, H=10, W=10, C=512, O=40, KH=2, KW=2, SH=2, SW=2),
     Conv(N=1, H=9, W=8, C=512, O=33, KH=3, KW=2, SH=2, SW=2, padding="same"),

@@ -76,6 +76,19 @@ def test_grad_x(case, isa):
 
 
 @pytest.mark.parametrize("isa", ISAS)
+def test_an_image_is_the_same_in_a_batch_that_goes_past_the_caches(isa):
+    s = Conv(N=40, H=32, W=32, C=128, O=128, KH=3, KW=3, SH=2, SW=2, G=32, padding="same", bias=0).shape(ldy=256)
+    _, w, _, dy = operands(s)
+    dy = spread(dy, s["ldy"])
+    (dx,) = run("conv2d_grad_x", s, (dy, w, None, None, None), isa)
+    for image in (0, 17, 39):
+        size = s["OH"] * s["OW"] * s["ldy"]
+        alone = dy.ravel()[image * size : (image + 1) * size]
+        (want,) = run("conv2d_grad_x", dict(s, N=1), (alone, w, None, None, None), isa)
+        assert dx.reshape(40, -1)[image].tobytes() == want.tobytes()
+
+
+@pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("case", CASES[7:21:3] + PER_PIXEL, ids=str)
 def test_grad_x_is_masked_by_the_relu_before(case, isa):
     s = case.shape(act=1, bias=0, ldx=0, ldy=0)

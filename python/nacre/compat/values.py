@@ -215,7 +215,10 @@ setattr(Symbol, "__call__", _Value.__call__)  # noqa: B010  # as what it reads w
 
 
 class Variable(_Variable):
-    """A variable with that first value, whose parts can be assigned: `v[0, 1].assign(2.0)`."""
+    """A variable with that first value, whose parts can be assigned: `v[0, 1].assign(2.0)`. As Keras 3 has it, one in
+    an attribute of a layer is no weight of it."""
+
+    is_weight = False
 
     def __init__(
         self,

@@ -250,6 +250,30 @@ def test_values_as_programs_for_tensorflow_print_and_change_them():
     )
 
 
+def test_variables_of_tensorflow_in_a_layer_are_no_weights_of_it_and_keep_what_a_step_writes():
+    run(
+        """
+        import numpy as np, tensorflow as tf
+        from tensorflow import keras
+        class Counting(keras.layers.Layer):
+            def __init__(self, **kwargs):
+                super().__init__(**kwargs)
+                self.calls, self.held = tf.Variable(0.0), [tf.Variable(2.0)]
+                self.own = self.add_weight(shape=(1,), initializer="ones", name="own")
+            def call(self, x):
+                self.calls.assign_add(1.0)
+                return x * self.own * self.held[0]
+        model = keras.Sequential([keras.Input((2,)), Counting(), keras.layers.Dense(1)])
+        counting = model.layers[0]
+        assert [len(x) for x in (counting.variables, model.weights, model.get_weights())] == [1, 3, 3]
+        model.compile("sgd", "mse")
+        before = float(counting.calls)
+        model.fit(np.ones((8, 2)), np.zeros((8, 1)), batch_size=2, verbose=0)
+        assert counting.calls.numpy() - before == 4 and counting.held[0].numpy() == 2 and counting.own.numpy()[0] != 1
+        """
+    )
+
+
 def test_functions_are_compiled_where_that_changes_nothing():
     run(
         """

@@ -237,8 +237,9 @@ def test_convolutions_take_what_stands_around_and_shapes_of_weights_are_lists():
 def test_elements_of_data_sets_have_a_specification_and_endless_ones_a_number():
     data = tf.data.Dataset.from_tensor_slices((np.zeros((4, 3), "float32"), ["a"] * 4)).batch(2)
     numbers, words = data.element_spec
-    assert numbers.shape.as_list() == [2, 3] and numbers.dtype.name == "float32" and words.dtype == tf.string
-    assert repr(numbers) == "TensorSpec(shape=(2, 3), dtype=tf.float32, name=None)"
+    assert numbers.shape.as_list() == [None, 3] and numbers.dtype.name == "float32" and words.dtype == tf.string
+    assert tf.Variable(1.0).dtype.name == layers.Dense(1).add_weight((1,)).dtype.name == "float32"
+    assert repr(numbers) == "TensorSpec(shape=(None, 3), dtype=tf.float32, name=None)"
     again = tf.data.Dataset.from_generator(lambda: iter(data), output_signature=data.element_spec)
     assert next(iter(again))[0].shape == (2, 3)
     assert data.repeat().cardinality() == tf.data.INFINITE_CARDINALITY

@@ -61,19 +61,23 @@ class TestTraining:
         Around(Around(probe))(X, training=True)
         assert probe.saw is True
 
-    def test_of_the_call_wins_over_the_outer_one(self) -> None:
-        probe, other = Probe(), Probe()
+    def test_of_the_call_wins_over_the_outer_one_and_holds_for_the_calls_behind_it(self) -> None:
+        before, probe, other = Probe(), Probe(), Probe()
 
         class Outer(layers.Layer):
             def __init__(self) -> None:
                 super().__init__()
-                self.probe, self.other = probe, other
+                self.before, self.probe, self.other = before, probe, Around(other)
 
             def call(self, x: Any) -> Any:
-                return self.other(self.probe(x, training=False))
+                return self.other(self.probe(self.before(x), training=False))
 
-        Outer()(X, training=True)
-        assert (probe.saw, other.saw) == (False, True)
+        outer = Outer()
+        for _ in range(2):  # the second call begins anew
+            outer(X, training=True)
+            assert (before.saw, probe.saw, other.saw) == (True, False, False)
+            probe(X)
+            assert probe.saw is None
 
     def test_default_of_the_outer_call_reaches_inner_layers(self) -> None:
         probe = Probe()

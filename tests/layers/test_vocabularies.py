@@ -126,6 +126,18 @@ def test_the_file_of_a_vocabulary_is_keras_own(kind: str, mode: str, tmp_path: P
     np.testing.assert_array_equal(read([["a"], ["zz"]]), layer([["a"], ["zz"]]))
 
 
+def test_a_file_of_words_may_end_in_a_line_break(tmp_path: Path) -> None:
+    layer = layers.StringLookup()
+    (tmp_path / "vocabulary.txt").write_text("[UNK]\na\nb\n")
+    layer.load_assets(str(tmp_path))
+    assert layer.get_vocabulary() == ["[UNK]", "a", "b"]
+    layer.set_vocabulary(["a", ""])  # the word of no letters is kept
+    layer.save_assets(str(tmp_path))
+    again = layers.StringLookup()
+    again.load_assets(str(tmp_path))
+    assert again.get_vocabulary() == ["[UNK]", "a", ""]
+
+
 def test_a_damaged_vocabulary_is_refused(tmp_path: Path) -> None:
     layer = layers.StringLookup()
     (tmp_path / "vocabulary.txt").write_text("[UNK]\na\na")

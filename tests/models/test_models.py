@@ -172,6 +172,32 @@ def test_training_flag_of_the_graph_yields_to_that_of_the_call() -> None:
     assert (np.asarray(off(ones, training=True)) == 0).any()
 
 
+def test_training_flag_of_the_graph_holds_for_the_calls_behind_it() -> None:
+    class Probe(layers.Layer):
+        def call(self, x: Any, training: Any = None) -> Any:
+            self.saw = training
+            return x
+
+    class Box(layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = layers.Dropout(0.5)
+
+        def call(self, x: Any) -> Any:
+            return self.inner(x, training=False)
+
+    first, boxed, last = Probe(), Box(), Probe()
+    x = keras.Input((4,))
+    kept = keras.Model(x, last(layers.Dropout(0.1)(first(x), training=True)))
+    kept(np.ones((2, 4)))
+    assert (first.saw, last.saw) == (None, True)
+    model = keras.Model(x, last(boxed(x)))
+    model(np.ones((2, 4)), training=True)  # reaches every call of the graph
+    assert last.saw is True
+    model(np.ones((2, 4)))
+    assert last.saw is False
+
+
 def test_subclass_that_hands_over_inputs_and_outputs_is_functional() -> None:
     class Net(keras.Model):
         def __init__(self, n: int) -> None:

@@ -190,3 +190,19 @@ def test_bits_are_read_in_the_width_that_was_asked_for(dtype):
     assert ops.view(narrow, "int32").tolist() == narrow.view("int32").tolist()
     with pytest.raises(ValueError, match="bfloat16"):
         ops.view(numbers, "bfloat16")
+
+
+def test_a_convolution_none_of_whose_windows_fits_is_refused():
+    image = np.ones((2, 3, 4, 1), "float32")
+    for kernel, options in (((5, 5, 1, 2), {}), ((2, 2, 1, 2), {"dilation_rate": 3})):
+        for x in (image, KerasTensor(image.shape)):
+            with pytest.raises(ValueError, match="output size would be zero or negative.*kernel shape"):
+                ops.conv(x, np.ones(kernel, "float32"), **options)
+    assert ops.conv(image, np.ones((5, 5, 1, 2), "float32"), padding="same").shape == (2, 3, 4, 2)
+    assert ops.conv(image[:0], np.ones((2, 2, 1, 2), "float32")).shape == (0, 2, 3, 2)
+
+
+def test_the_blank_of_ctc_is_one_of_the_classes():
+    logits = np.zeros((1, 5, 4), "float32")
+    with pytest.raises(ValueError, match="mask_index=4"):
+        ops.ctc_loss(np.array([[1, 2]]), logits, np.array([2]), np.array([5]), mask_index=4)

@@ -56,6 +56,7 @@ CASES: dict[str, tuple[Any, str]] = {
     "a list in itself": (lambda m: m.fit(INSIDE_ITSELF, Y), "x: expected arrays, got a list that holds itself"),
     "an empty dict": (lambda m: m.fit({}, Y), "got an empty dict"),
     "a class": (lambda m: m.predict(np.ndarray), "Unrecognized data type: x=.*type"),
+    "another name": (lambda m: m.fit({"wrong": X}, Y), "Missing data for input.*'wrong'"),
     "an empty batch": (lambda m: m.fit(iter([(X[:0], Y[:0])]), shuffle=False), "batches of at least one sample"),
     "a batch of None": (lambda m: m.evaluate(iter([(X, Y), None]), steps=2), "expected batches of .*, got None"),
     "both weights": (lambda m: m.fit(X, Y, class_weight={0: 1}, sample_weight=np.ones(50)), "at the same time"),

@@ -254,6 +254,17 @@ def test_own_train_step_runs_compiled() -> None:
     assert not m._mode.eager
 
 
+def test_logs_of_a_step_come_in_the_order_of_its_names_and_dicts_in_it_in_their_place() -> None:
+    class Net(keras.Sequential):
+        def train_step(self, data: Any) -> Any:
+            super().train_step(data)
+            return {metric.name: metric.result() for metric in self.metrics}  # compile_metrics gives a dict
+
+    m = Net([layers.Dense(1)])
+    m.compile("sgd", "mse", metrics=["mse", "mae"])
+    assert list(m.fit(C.X, C.Y, verbose=0).history) == ["mae", "mse", "loss"]
+
+
 def test_two_networks_trained_against_each_other() -> None:
     class Game(keras.Model):
         def __init__(self) -> None:

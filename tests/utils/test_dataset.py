@@ -101,8 +101,15 @@ def test_further_steps():
     ragged = Dataset.from_generator(lambda: iter([[1], [2, 3]])).map(np.asarray).padded_batch(2)
     assert numbers(ragged) == [[[1, 0], [2, 3]]]
     assert [len(b) for b in Dataset.range(7).batch(2).rebatch(3)] == [3, 3, 1]
-    spec = Dataset.from_tensor_slices((X[:, None] * 1.0, ["a"] * 10)).batch(4).element_spec
-    assert [(s.shape, s.dtype) for s in spec] == [((4, 1), "float64"), ((4,), "string")]
+    pairs = Dataset.from_tensor_slices((X[:, None] * 1.0, ["a"] * 10))
+    for data, n in (
+        (pairs.batch(4), None),
+        (pairs.batch(4, drop_remainder=True), 4),
+        (pairs.batch(4).map(lambda x, y: (x * 2, y)).shuffle(3).take(2).cache().repeat(), None),
+    ):
+        assert [(s.shape, s.dtype) for s in data.element_spec] == [((n, 1), "float64"), ((n,), "string")]
+    numbered = Dataset.zip(pairs.batch(4).unbatch(), pairs.batch(2)).enumerate().element_spec
+    assert [s.shape for s in nacre.tree.flatten(numbered)] == [(), (None,), (), (None, 1), (None,)]
 
 
 def test_folders_and_series_give_data_sets(tmp_path):

@@ -20,12 +20,23 @@ def test_to_categorical_counts_classes_when_not_told():
     assert to_categorical([0, 3]).shape == (2, 4)
 
 
+def test_to_categorical_reads_numbers_written_as_text():
+    assert to_categorical(["1", "0"]).tolist() == [[0, 1], [1, 0]]
+
+
 @pytest.mark.parametrize(
-    ("labels", "classes", "text"), [([5], 3, "got 5"), ([-1], 3, "got -1"), ([], None, "no class number")]
+    ("labels", "classes", "error", "text"),
+    [
+        ([5], 3, IndexError, "got 5"),
+        ([-1], 3, IndexError, "got -1"),
+        (np.array([], int), None, ValueError, "no class number"),
+        (["cat"], 3, ValueError, "expected class numbers, got dtype.*cat"),
+        ([None], 3, ValueError, "expected class numbers, got dtype object"),
+    ],
 )
-def test_to_categorical_refuses_what_is_no_class(labels, classes, text):
-    with pytest.raises(ValueError, match=text):
-        to_categorical(np.array(labels, int), classes)
+def test_to_categorical_refuses_what_is_no_class(labels, classes, error, text):
+    with pytest.raises(error, match=text):
+        to_categorical(labels, classes)
 
 
 @pytest.mark.parametrize("order", [1, 2, np.inf])

@@ -137,6 +137,7 @@ def as_dtype(type_value: Any) -> DType:
 
 
 def _typed(init: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(init)
     def made(self: Any, *args: Any, **kwargs: Any) -> None:
         init(self, *args, **kwargs)
         self.shape, self.dtype = _known(TensorShape, self.shape), DTYPES.get(self.dtype, self.dtype)
@@ -144,19 +145,9 @@ def _typed(init: Callable[..., None]) -> Callable[..., None]:
     return made
 
 
-def _shaped(init: Callable[..., None]) -> Callable[..., None]:
-    @functools.wraps(init)
-    def made(self: Any, *args: Any, **kwargs: Any) -> None:
-        init(self, *args, **kwargs)
-        self.shape = _known(TensorShape, self.shape)
-
-    return made
-
-
 # Programs for TensorFlow ask shapes and dtypes what tuples and names do not know: `x.shape.as_list()`, `x.dtype.min`.
-for _kind in (Tensor, Symbol):
+for _kind in (Tensor, Symbol, _Variable):
     _kind.__init__ = _typed(_kind.__init__)  # type: ignore[method-assign]
-_Variable.__init__ = _shaped(_Variable.__init__)  # type: ignore[method-assign]
 
 
 class TensorArray:
@@ -215,7 +206,10 @@ setattr(Symbol, "__call__", _Value.__call__)  # noqa: B010  # as what it reads w
 
 
 class Variable(_Variable):
-    """A variable with that first value, whose parts can be assigned: `v[0, 1].assign(2.0)`."""
+    """A variable with that first value, whose parts can be assigned: `v[0, 1].assign(2.0)`. As Keras 3 has it, one in
+    an attribute of a layer is no weight of it."""
+
+    is_weight = False
 
     def __init__(
         self,

@@ -122,6 +122,8 @@ class Variable(Value):
     [2.0, 3.0]
     """
 
+    is_weight = True  # of the layer that has it in an attribute
+
     def __init__(
         self,
         initializer: Any,

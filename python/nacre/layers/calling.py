@@ -15,7 +15,8 @@ from nacre.core.variable import Variable
 
 
 class CallContext(threading.local):
-    """What the layers of one call share, per thread: the outermost layer and the `training` flag in force."""
+    """What the layers of one call share, per thread: the outermost layer and the `training` flag in force, which is
+    the last one that a call was given, as in Keras."""
 
     entry: Any = None
     training: bool | None = None

@@ -188,21 +188,23 @@ class Layer(BuiltLayer):
             kwargs = self._with_masks(plan, args, kwargs, mask)
             if mask is None and self.supports_masking:
                 mask = kwargs.get("mask")  # one that was given is handed on as well
-        context.training = training
         if before[0] is None:
             if self._losses_below:
                 self._clear_losses()
             context.entry = (self, object())
         try:
+            context.training = training
             if not self.built:
                 self._build_for_call(plan, args, kwargs)
+                context.training = training
             outputs = self._run(plan, args, kwargs)
             if self.activity_regularizer is not None:
                 self._regularize_activity(outputs)
             given = kwargs.get("mask")  # the one that the user gave, or that of the tensor
             self._hand_on_mask(first, outputs, mask if given is None else given)
         finally:
-            context.entry, context.training = before
+            if before[0] is None:  # a flag holds from the call that was given it to the end of the outermost one
+                context.entry, context.training = before
         return outputs
 
     def _convert(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -224,7 +226,8 @@ class Layer(BuiltLayer):
     def _training(
         self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any], outer: bool | None
     ) -> tuple[dict[str, Any], bool | None]:
-        """The flag in force: the argument, else that of the enclosing layer, else the default of `call`."""
+        """The flag in force: the argument, else that of the last call before this one in the outermost layer, else the
+        default of `call`."""
         training = kwargs.get("training")
         if training is None and plan.has_training and len(args) > 1:
             index = plan.positional.index("training") if "training" in plan.positional else len(args)

@@ -476,9 +476,9 @@ class IndexLookup(Layer):
 
 
 def _lines(path: Path) -> list[str]:
-    """The tokens in a file of one a line."""
+    """The tokens in a file of one a line, of which the last may end in a line break."""
     text = path.read_text("utf-8")
-    return text.split("\n") if text else []
+    return text.removesuffix("\n").split("\n") if text else []
 
 
 def _listed(values: Any) -> Any:

@@ -127,7 +127,8 @@ class LayerState(Operation):
         """Files `value` by its kind; containers come back as ones that report what is added later."""
         Structure.version += 1
         if isinstance(value, Variable):
-            self._track_variable(value)
+            if value.is_weight:
+                self._track_variable(value)
         elif isinstance(value, LayerState):
             self._track_layer(value)
         elif type(value) in TRACKED:

@@ -195,8 +195,6 @@ class Functional(Model):
                             stacklevel=6,
                         )
                     return [item for key in keys for item in tree.flatten(inputs[key])]
-            if not isinstance(self._inputs_struct, Mapping) and len(inputs) == n == 1:
-                return list(inputs.values())
             raise ValueError(
                 f"Missing data for input(s) {[k for k in names[0] if k not in inputs]} of model '{self.name}'. You "
                 f"passed a data dictionary with keys {list(inputs)}. Expected the following keys: {names[0]}"

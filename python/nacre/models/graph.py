@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from nacre.core import tree
 from nacre.core.operation import Node
 from nacre.core.tensor import KerasTensor
+from nacre.layers.calling import context
 
 
 class LayerGraph(NamedTuple):
@@ -198,12 +199,15 @@ class Schedule:
     def run(self, values: list[Any], call: Callable[..., Any] | None = None, training: bool | None = None) -> list[Any]:
         """The outputs for these inputs; `call(operation, *args, **kwargs)` in place of `operation(*args, **kwargs)`.
 
-        A `training` flag that was given when the graph was made holds unless the model is called with one.
+        A `training` flag that was given when the graph was made holds, for the calls behind it as well, unless the
+        model is called with one: that reaches every call.
         """
         slots: list[Any] = [None] * self.size
         for i, value in zip(self.inputs, values):
             slots[i] = value
         for operation, args, kwargs, outputs, direct in self.steps:
+            if training is not None:
+                context.training = training
             if direct is not None:
                 filled: Any = [slots[i] for i in direct]
                 keywords: dict[str, Any] = {}

@@ -283,6 +283,13 @@ def conv_padded(
         pads = tuple(((size - 1) * gap, 0) for size, gap in zip(w.shape, gaps))
     else:
         pads = ((0, 0),) * spatial
+    for n, size, step, gap in zip(x.shape[1:-1], w.shape, steps, gaps):
+        if padding == "valid" and n and not window_count(n, size, step, gap):
+            raise ValueError(
+                "conv: Computed output size would be zero or negative, a window is larger than the input. Received "
+                f"`inputs shape={tuple(inputs.shape)}`, `kernel shape={w.shape}`, `dilation_rate={gaps}`, "
+                f"`strides={steps}`, `padding={padding}`."
+            )
     return channels_back(convolve(x, w, steps, pads, gaps, max(channels // per_group, 1)), layout)
 
 

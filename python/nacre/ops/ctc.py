@@ -37,7 +37,12 @@ def ctc_loss(target: Any, output: Any, target_length: Any, output_length: Any, m
             f"ctc_loss: expected target (B, L) and output (B, T, C), got shapes {labels.shape} and {logits.shape}"
         )
     batch, count = labels.shape
-    _, time, _ = logits.shape
+    _, time, classes = logits.shape
+    if not -classes <= mask_index < classes:
+        raise ValueError(
+            f"ctc_loss: expected `mask_index` to be one of the {classes} classes of output {logits.shape}. Received: "
+            f"mask_index={mask_index}"
+        )
     if lengths.shape != (batch,) or steps.shape != (batch,) or not time:
         raise ValueError(
             f"ctc_loss: expected a target length and an output length for each of {batch} sequences and at least one "

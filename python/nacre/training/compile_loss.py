@@ -36,7 +36,7 @@ def get_loss(identifier: Any, y_true: Any, y_pred: Any) -> Loss | None:
     if identifier is None:
         return None
     if y_true is not None and not hasattr(y_true, "shape") and not tree.is_nested(y_true):
-        raise TypeError("y: expected numbers for the loss, got text. Give each word a number (layers.StringLookup)")
+        raise ValueError("y: expected numbers for the loss, got text. Give each word a number (layers.StringLookup)")
     name = identifier if isinstance(identifier, str) else None
     if isinstance(identifier, str) and identifier.lower() in ("crossentropy", "ce"):
         found: Any = identifiers.get(f"{kind_of_labels(y_true, y_pred)}_crossentropy")

@@ -127,7 +127,7 @@ class Trainer(Compilable):
                 raise RuntimeError(
                     "compile() was called in the middle of an epoch of fit(). Call it in on_epoch_begin or on_epoch_end"
                 )
-            logs = python_logs(self._metrics_or_logs(last))
+            logs = dict(self._metrics_or_logs(last))
             if validation is not None and _due(epoch, validation_freq):
                 found = self._evaluate(validation, validation_steps, callbacks)
                 logs.update({f"val_{name}": value for name, value in found.items()})

@@ -81,6 +81,14 @@ class Dataset:
         self._length = length
         self._endless = endless
 
+    _rows_vary = False  # whether the first axis of elements is one of a batch, which the last one may cut short
+
+    def _step(self, make: Callable[[], Iterable[Any]], length: int | None, endless: bool | None = None) -> Dataset:
+        """A data set of what `make` makes of these elements, each of its own or left as it is."""
+        step = Dataset(make, length, self._endless if endless is None else endless)
+        step._rows_vary = self._rows_vary
+        return step
+
     def __iter__(self) -> Iterator[Any]:
         return (as_values(e) for e in self._make())
 
@@ -153,7 +161,9 @@ class Dataset:
         def together() -> Iterator[Any]:
             return (tree.pack_sequence_as(like, list(e)) for e in zip(*(d._make() for d in parts), strict=False))
 
-        return Dataset(together, length, all(d._endless for d in parts))
+        zipped = Dataset(together, length, all(d._endless for d in parts))
+        zipped._rows_vary = any(d._rows_vary for d in parts)
+        return zipped
 
     @staticmethod
     def sample_from_datasets(
@@ -190,11 +200,11 @@ class Dataset:
             found = _as_arrays(_called(map_func, element))
             return tuple(found) if isinstance(found, list) else found
 
-        return Dataset(lambda: map(mapped, self._make()), self._length, self._endless)
+        return self._step(lambda: map(mapped, self._make()), self._length)
 
     def filter(self, predicate: Callable[..., Any], name: str | None = None) -> Dataset:
         """The elements for which `predicate` is true."""
-        return Dataset(lambda: (e for e in self._make() if bool(_called(predicate, e))), None, self._endless)
+        return self._step(lambda: (e for e in self._make() if bool(_called(predicate, e))), None)
 
     def take_while(self, predicate: Callable[..., Any], name: str | None = None) -> Dataset:
         """The elements before the first for which `predicate` is false."""
@@ -350,7 +360,10 @@ class Dataset:
                     yield join(part)
 
         n = self._length
-        return Dataset(batches, None if n is None else n // size if drop_remainder else -(-n // size), self._endless)
+        count = None if n is None else n // size if drop_remainder else -(-n // size)
+        step = self._step(batches, count)
+        step._rows_vary = not drop_remainder
+        return step
 
     def rebatch(self, batch_size: Any, drop_remainder: bool = False, name: str | None = None) -> Dataset:
         """The same rows in batches of another size."""
@@ -414,15 +427,15 @@ class Dataset:
             rng.shuffle(buffer)
             yield from buffer
 
-        return Dataset(mixed, self._length, self._endless)
+        return self._step(mixed, self._length)
 
     def repeat(self, count: int | None = None, name: str | None = None) -> Dataset:
         """The elements `count` times; without end for None and -1."""
         if count is None or int(count) < 0:
-            return Dataset(lambda: (e for _ in itertools.count() for e in self._make()), None, True)
+            return self._step(lambda: (e for _ in itertools.count() for e in self._make()), None, True)
         times = int(count)
         length = None if self._length is None else self._length * times
-        return Dataset(lambda: (e for _ in range(times) for e in self._make()), length, self._endless)
+        return self._step(lambda: (e for _ in range(times) for e in self._make()), length)
 
     def take(self, count: int, name: str | None = None) -> Dataset:
         """The first `count` elements; all for -1."""
@@ -430,30 +443,30 @@ class Dataset:
         if n < 0:
             return self
         length = n if self._endless else None if self._length is None else min(n, self._length)
-        return Dataset(lambda: itertools.islice(iter(self._make()), n), length)
+        return self._step(lambda: itertools.islice(iter(self._make()), n), length, False)
 
     def skip(self, count: int, name: str | None = None) -> Dataset:
         """All but the first `count` elements."""
         n = int(count)
         length = None if self._length is None else max(self._length - n, 0)
-        return Dataset(lambda: itertools.islice(iter(self._make()), n, None), length, self._endless)
+        return self._step(lambda: itertools.islice(iter(self._make()), n, None), length)
 
     def shard(self, num_shards: int, index: int, name: str | None = None) -> Dataset:
         """Every `num_shards`-th element from number `index` on."""
         n, first = int(num_shards), int(index)
         length = None if self._length is None else len(range(first, self._length, n))
-        return Dataset(lambda: itertools.islice(iter(self._make()), first, None, n), length, self._endless)
+        return self._step(lambda: itertools.islice(iter(self._make()), first, None, n), length)
 
     def concatenate(self, dataset: Dataset, name: str | None = None) -> Dataset:
         """These elements, then those."""
         known = self._length is not None and dataset._length is not None
         length = self._length + dataset._length if known else None  # type: ignore[operator]
         endless = self._endless or dataset._endless
-        return Dataset(lambda: itertools.chain(self._make(), dataset._make()), length, endless)
+        return self._step(lambda: itertools.chain(self._make(), dataset._make()), length, endless)
 
     def enumerate(self, start: int = 0, name: str | None = None) -> Dataset:
         """Pairs of number and element."""
-        return Dataset(lambda: enumerate(self._make(), start), self._length, self._endless)
+        return self._step(lambda: enumerate(self._make(), start), self._length)
 
     def cache(self, filename: str = "", name: str | None = None) -> Dataset:
         """Elements are made once and kept in memory."""
@@ -464,7 +477,7 @@ class Dataset:
                 kept.extend(self._make())
             return iter(kept)
 
-        return Dataset(remembered, self._length, self._endless)
+        return self._step(remembered, self._length)
 
     def prefetch(self, buffer_size: Any = AUTOTUNE, name: str | None = None) -> Dataset:
         """The same elements."""
@@ -482,10 +495,13 @@ class Dataset:
 
     @property
     def element_spec(self) -> Any:
-        """Shapes and dtypes of the first element, as KerasTensors."""
-        return tree.map_structure(
-            lambda x: KerasTensor(x.shape, x.dtype if isinstance(x, Tensor) else "string"), next(iter(self))
-        )
+        """Shapes and dtypes of the first element, as KerasTensors; batches have any number of rows."""
+
+        def spec(x: Any) -> KerasTensor:
+            shape = (None, *x.shape[1:]) if self._rows_vary and x.shape else x.shape
+            return KerasTensor(shape, x.dtype if isinstance(x, Tensor) else "string")
+
+        return tree.map_structure(spec, next(iter(self)))
 
     def reduce(self, initial_state: Any, reduce_func: Callable[[Any, Any], Any], name: str | None = None) -> Any:
         """What is left of `state = reduce_func(state, element)` after the last element."""

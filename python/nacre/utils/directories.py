@@ -39,6 +39,7 @@ class Files(Dataset):
         self.file_paths, self.class_names = paths, class_names
         self._labels, self._read, self._batch, self._rng = labels, read, batch_size, rng
         super().__init__(self._batches, -(-len(paths) // (batch_size or 1)))
+        self._rows_vary = batch_size is not None
 
     def _batches(self) -> Iterator[Any]:
         """The files in order, or mixed anew each time when shuffling was asked for."""

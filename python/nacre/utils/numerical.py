@@ -19,7 +19,8 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Any:
         num_classes: how many classes there are; `max(x) + 1` by default.
 
     Raises:
-        ValueError: when there is no class number, or one is negative or too large.
+        ValueError: when there is no class number, or something that is none.
+        IndexError: when one is negative or too large.
 
     >>> to_categorical([0, 2], num_classes=3).tolist()
     [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
@@ -28,9 +29,10 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Any:
         x = ops.squeeze(x, -1) if len(x.shape) > 1 and x.shape[-1] == 1 else x
         return ops.one_hot(ops.cast(x, "int32"), num_classes)
     labels = np.asarray(x)
-    if labels.dtype.kind not in "biuf":
-        raise TypeError(f"to_categorical: expected class numbers, got dtype {labels.dtype}")
-    labels = labels.astype(np.int64)
+    try:
+        labels = labels.astype(np.int64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"to_categorical: expected class numbers, got dtype {labels.dtype}: {error}") from None
     shape = labels.shape
     if len(shape) > 1 and shape[-1] == 1:
         shape = shape[:-1]
@@ -43,7 +45,7 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Any:
         num_classes = int(labels.max()) + 1
     if labels.size and (labels.min() < 0 or labels.max() >= num_classes):
         bad = labels[(labels < 0) | (labels >= num_classes)][0]
-        raise ValueError(f"to_categorical: expected class numbers in [0, {num_classes}), got {bad}")
+        raise IndexError(f"to_categorical: expected class numbers in [0, {num_classes}), got {bad}")
     out = np.zeros((labels.size, num_classes))
     out[np.arange(labels.size), labels] = 1.0
     out = out.reshape((*shape, num_classes))

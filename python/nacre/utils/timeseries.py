@@ -21,6 +21,7 @@ class Windows(Dataset):
         self._size = batch
         self._rng = rng
         super().__init__(self._batches, -(-len(starts) // (batch or 1)))
+        self._rows_vary = batch is not None
 
     def _batches(self) -> Iterator[Any]:
         """The windows in order, or mixed anew each time when shuffling was asked for."""

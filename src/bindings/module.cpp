@@ -5,6 +5,7 @@
 #include "bindings/crc32.h"
 #include "bindings/kernel_calls.h"
 #include "bindings/programs.h"
+#include "bindings/swap.h"
 #include "bindings/unlocked.h"
 #include "dispatch/dispatch.h"
 #include "kernels/elementwise_codes.h"
@@ -48,6 +49,7 @@ PYBIND11_MODULE(_core_in_main, m) {
   m.attr("crc32") = pybind11::none();
   if (crc32_is_fast()) m.def("crc32", &checksum_of<crc32>, pybind11::arg("bytes"), none_before);
   m.def("crc32c", &checksum_of<crc32c>, pybind11::arg("bytes"), none_before);
+  m.add_object("Swap", pybind11::reinterpret_steal<pybind11::object>(swap_type()));
   bind_kernel_calls(m);
   bind_programs(m);
 }

@@ -323,6 +323,9 @@ class TestImages:
             assert np.asarray(layer(images, training=True)).max() == 227.5
         layer.value_range = [0.0, 200.0]
         assert np.asarray(layer(images, training=True)).max() == 200.0
+        for top in (50, np.float32(60), np.array(70.0)):
+            layer.value_range = [0.0, top]
+            assert np.asarray(layer(images, training=True)).max() == top
         layer.value_range = [0.0, 255.0]
         with nacre.GradientTape() as tape:
             tape.watch(images)

@@ -66,3 +66,15 @@ def test_what_is_remembered_is_bounded():
     for n in range(composed._MOST_KINDS + 10):
         ops.image.resize(IMAGES[:1, :2, :2], (1, 1 + n))
     assert len(composed._calls) <= composed._MOST_KINDS
+
+
+def test_settings_that_change_later_count():
+    image = IMAGES[:1, :3]  # either layout can be meant
+    for layout in ("channels_last", "channels_first", "channels_last"):
+        keras.config.set_image_data_format(layout)
+        try:
+            found = [np.asarray(ops.image.rgb_to_hsv(image)) for _ in range(PAYS + 2)]
+        finally:
+            keras.config.set_image_data_format("channels_last")
+        for got in found:
+            np.testing.assert_array_equal(got, np.asarray(ops.image.rgb_to_hsv(image, data_format=layout)))

@@ -7,11 +7,13 @@ import sys
 import textwrap
 import threading
 import time
+import warnings
 
 import numpy as np
 import pytest
 
 import nacre as keras
+from interruptions import interrupted, moments
 
 X = np.random.default_rng(0).normal(size=(256, 12)).astype("float32")
 Y = np.random.default_rng(1).integers(0, 3, 256)
@@ -353,6 +355,84 @@ def test_what_does_not_fit_into_memory_is_an_error_that_says_so(code, said):
 
     found = limited(code)
     assert found.endswith("trains\n") and re.search(said, found), found
+
+
+def compiled_and_called():
+    layers = keras.layers
+    x = keras.Input((6, 6, 3))
+    h = layers.BatchNormalization()(layers.Conv2D(4, 3, activation="relu")(x))
+    made = keras.Model(x, layers.Dense(2)(layers.Dropout(0.1)(layers.Flatten()(h))))
+    images = np.ones((2, 6, 6, 3), "float32")
+    with keras.GradientTape() as tape:
+        loss = keras.ops.mean(made(images, training=True))
+    keras.optimizers.Adam().apply(tape.gradient(loss, made.trainable_variables), made.trainable_variables)
+    keras.models.clone_model(made)
+    return made
+
+
+def left_behind():
+    """What this thread still believes to be in the middle of; it is forgotten."""
+    from nacre.core import custom_objects, naming, trace, variable
+    from nacre.layers.calling import context
+
+    states = trace.state, naming.scopes, context, custom_objects._state, variable._state
+    found = {
+        name: value for state in states for name, value in vars(state).items() if value != getattr(type(state), name)
+    }
+    for state in states:
+        vars(state).clear()
+    return found
+
+
+def loaded_and_saved(folder):
+    path = str(folder / "model.keras")
+    model = compiled_and_called()
+    model.save(path)
+
+    def act():
+        keras.models.load_model(path).save(path)
+
+    return act
+
+
+# Where the block of a `with` statement that a user wrote ends, Ctrl-C may come before it has.
+ENDS = ("in __exit__",)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # in a callback of Python's it is lost
+@pytest.mark.parametrize("act", [compiled_and_called, loaded_and_saved])
+@pytest.mark.parametrize("share", [pytest.param(1, marks=pytest.mark.slow), 30])
+def test_wherever_ctrl_c_comes_it_leaves_no_state_behind(act, share, tmp_path):
+    act = act(tmp_path) if act is loaded_and_saved else act
+    act()
+    assert not left_behind()
+    places = moments(act, "nacre")
+    assert len(places) > 1000
+    for moment in places[share // 2 :: share]:
+        error, where = interrupted(act, moment)
+        found = left_behind()
+        assert not found or where.endswith(ENDS), where
+        assert error is None or type(error) is KeyboardInterrupt, where
+    act()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("name", ["a.keras", "a.weights.h5", "a.h5"])
+def test_wherever_ctrl_c_comes_a_save_ends_with_it_and_the_file_is_an_old_or_a_new_one(model, tmp_path, name):
+    path = tmp_path / name
+    model.fit(X, Y, verbose=0)
+    weights = ".weights" in name
+    save = model.save_weights if weights else model.save
+    warnings.filterwarnings("ignore", "You are saving your model as an HDF5 file")
+    save(path)
+    for moment in moments(lambda: save(path), "")[7::40]:
+        error, where = interrupted(lambda: save(path), moment)
+        assert error is None or type(error) is KeyboardInterrupt, where
+        assert os.listdir(tmp_path) == [name]
+        if weights:
+            model.load_weights(path)
+        else:
+            keras.models.load_model(path)
 
 
 def test_traces_that_an_interruption_ended_put_nothing_back_later():

@@ -58,11 +58,15 @@ class GradientTape:
         self._used = False
 
     def __enter__(self) -> GradientTape:
-        trace.push_tape(self)
+        trace.state.tapes = (*trace.state.tapes, self)
         return self
 
     def __exit__(self, *exc: Any) -> None:
-        trace.pop_tape(self)
+        tapes = trace.state.tapes
+        if tapes[-1:] == (self,):  # without a call, behind which Ctrl-C would be handled
+            trace.state.tapes = tapes[:-1]
+        else:
+            trace.pop_tape(self)
 
     def watch(self, tensor: Any) -> None:
         """From now on what is computed from `tensor` (a tensor, Variable, or nested) is recorded."""
@@ -145,7 +149,7 @@ class GradientTape:
         if not self.persistent:
             self.reset()
             if listening:
-                trace.push_tape(self)
+                trace.state.tapes = (*trace.state.tapes, self)
         return tree.pack_sequence_as(sources, grads) if tree.is_nested(sources) else grads[0]
 
     def _source_values(self, source: Any) -> list[Any]:

@@ -15,6 +15,11 @@ _FLOATS = ("float16", "float32", "float64", "bfloat16")
 _settings: dict[str, Any] = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
 
 
+def settings() -> tuple[Any, ...]:
+    """All of them, to look up by what was made under them."""
+    return tuple(_settings.values())
+
+
 def floatx() -> str:
     """The default float dtype, `"float32"` unless `set_floatx` changed it.
 

@@ -6,12 +6,13 @@ else in the registered custom objects. No name from a file is ever imported.
 
 from __future__ import annotations
 
-import contextlib
 import importlib
+import threading
 import types
-from collections.abc import Callable, Iterator, Mapping
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping
 from typing import Any
+
+from nacre import _core
 
 # Packages whose public names a configuration may use. Only classes with `from_config` are ever constructed; a function
 # is only handed back. Packages with side effects (utils, datasets, saving) are not here.
@@ -64,9 +65,15 @@ PUBLIC_AS = {"GroupedQueryAttention": "GroupQueryAttention"}
 
 _global_objects: dict[str, Any] = {}
 _names_by_object: dict[Any, str] = {}
-_scopes: ContextVar[tuple[Mapping[str, Any], ...]] = ContextVar("nacre_custom_objects", default=())
-_safe_mode: ContextVar[bool] = ContextVar("nacre_safe_mode", default=False)
-sharing: ContextVar[Sharing | None] = ContextVar("nacre_object_sharing", default=None)
+
+
+class _State(threading.local):
+    scopes: tuple[Mapping[str, Any], ...] = ()
+    safe_mode = False
+    sharing: Sharing | None = None
+
+
+_state = _State()
 
 
 # --- custom objects -----------------------------------------------------------------------------------------
@@ -109,7 +116,7 @@ def get_registered_object(
     name: str, custom_objects: Mapping[str, Any] | None = None, module_objects: Mapping[str, Any] | None = None
 ) -> Any:
     """The class or function registered as `name`, or None: open scopes first, then the given and the global objects."""
-    for objects in (*reversed(_scopes.get()), custom_objects or {}, _global_objects, module_objects or {}):
+    for objects in (*reversed(_state.scopes), custom_objects or {}, _global_objects, module_objects or {}):
         if name in objects:
             return objects[name]
     return None
@@ -122,11 +129,11 @@ class CustomObjectScope:
         self.custom_objects = dict(custom_objects or {})
 
     def __enter__(self) -> CustomObjectScope:
-        self._token = _scopes.set((*_scopes.get(), self.custom_objects))
+        self._before, _state.scopes = _state.scopes, (*_state.scopes, self.custom_objects)
         return self
 
     def __exit__(self, *exc: object) -> None:
-        _scopes.reset(self._token)
+        _state.scopes = self._before
 
 
 custom_object_scope = CustomObjectScope
@@ -140,31 +147,24 @@ class Sharing:
         self.several: set[int] = set()  # ids of what was met again
         self.objects: dict[Any, Any] = {}
 
-
-@contextlib.contextmanager
-def object_sharing() -> Iterator[Sharing]:
-    """Inside this block what a configuration marks with one `shared_object_id` is one object."""
-    shared = Sharing()
-    token = sharing.set(shared)
-    try:
-        yield shared
-    finally:
-        sharing.reset(token)
+    def open(self) -> Any:
+        """Inside this block what a configuration marks with one `shared_object_id` is one object."""
+        return _core.Swap(_state, sharing=self)
 
 
-@contextlib.contextmanager
-def safe_mode_scope(safe: bool = True) -> Iterator[None]:
-    """Inside this block `in_safe_mode()` is `safe`."""
-    token = _safe_mode.set(safe)
-    try:
-        yield
-    finally:
-        _safe_mode.reset(token)
+def sharing() -> Sharing | None:
+    """The one whose block this is."""
+    return _state.sharing
+
+
+def deserializing(safe: bool, custom_objects: Mapping[str, Any] | None) -> Any:
+    """Inside this block `in_safe_mode()` is `safe`, and `custom_objects` are known."""
+    return _core.Swap(_state, safe_mode=safe, scopes=(*_state.scopes, custom_objects or {}))
 
 
 def in_safe_mode() -> bool:
     """Whether a configuration from elsewhere is being read. Layers then refuse arguments that would open files."""
-    return _safe_mode.get()
+    return _state.safe_mode
 
 
 # --- public names -------------------------------------------------------------------------------------------

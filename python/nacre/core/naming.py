@@ -6,9 +6,19 @@ import contextlib
 import re
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 _counts: dict[str, int] = {}
-_local = threading.local()
+
+
+class _Scopes(threading.local):
+    """The scopes that are open; those of layers by their names alone. No list: who puts back the tuple that there was
+    before leaves nothing of what Ctrl-C has ended."""
+
+    open: tuple[str | name_scope, ...] = ()
+
+
+scopes = _Scopes()
 
 
 def to_snake_case(name: str) -> str:
@@ -38,14 +48,6 @@ def reset_names() -> None:
     _counts.clear()
 
 
-def _stack() -> list[str | name_scope]:
-    """The open scopes; those of layers by their names alone."""
-    stack = getattr(_local, "stack", None)
-    if stack is None:
-        stack = _local.stack = []
-    return stack
-
-
 class name_scope:
     """Variables made inside get `name/` in front of their path.
 
@@ -66,20 +68,17 @@ class name_scope:
         self.caller = caller
         self.deduplicate = deduplicate
         self.override_parent = override_parent
-        self._pop_on_exit = False
+        self._before: Any = None
 
     def __enter__(self) -> name_scope:
-        stack = _stack()
-        inside = stack[-1] if stack and self.deduplicate and self.caller is not None else None
-        if not isinstance(inside, name_scope) or inside.caller is not self.caller or inside.name != self.name:
-            stack.append(self)
-            self._pop_on_exit = True
+        before = scopes.open
+        inside = before[-1] if before and self.deduplicate and self.caller is not None else None
+        known = isinstance(inside, name_scope) and inside.caller is self.caller and inside.name == self.name
+        self._before, scopes.open = (self._before, before), before if known else (*before, self)
         return self
 
     def __exit__(self, *args: object) -> None:
-        if self._pop_on_exit:
-            self._pop_on_exit = False
-            _stack().pop()
+        self._before, scopes.open = self._before
 
 
 @contextlib.contextmanager
@@ -91,7 +90,7 @@ def device(device_name: str) -> Iterator[None]:
 def current_path() -> str:
     """The scopes that are open now, joined with `/`."""
     parts: list[str] = []
-    for scope in _stack():
+    for scope in scopes.open:
         if isinstance(scope, name_scope) and scope.override_parent is not None:
             parts = [part for part in scope.override_parent.split("/") if part]
         parts.append(scope if isinstance(scope, str) else scope.name)

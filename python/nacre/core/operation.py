@@ -226,11 +226,12 @@ class SymbolicScope:
     """Inside this block code that asks whether it only runs to find out shapes is told that it does."""
 
     def __enter__(self) -> SymbolicScope:
-        self._before = trace.set_probe(trace.Probe())
+        probe = trace.Probe()
+        self._before, trace.state.probe = trace.state.probe, probe
         return self
 
     def __exit__(self, *exc: Any) -> None:
-        trace.set_probe(self._before)
+        trace.state.probe = self._before
 
 
 def any_keras_tensor(args: Any, kwargs: Any = None) -> bool:

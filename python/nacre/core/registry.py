@@ -18,35 +18,35 @@ import numpy as np
 
 from .custom_objects import (
     CustomObjectScope,
+    Sharing,
     custom_object_scope,
+    deserializing,
     find_public,
     get_custom_objects,
     get_registered_name,
     get_registered_object,
     in_safe_mode,
-    object_sharing,
     package_names,
     public,
     public_name,
     register_keras_serializable,
-    safe_mode_scope,
     sharing,
 )
 
 __all__ = [
     "CustomObjectScope",
+    "Sharing",
     "UnknownObject",
     "custom_object_scope",
     "deserialize_keras_object",
+    "deserializing",
     "get_custom_objects",
     "get_registered_name",
     "get_registered_object",
     "in_safe_mode",
-    "object_sharing",
     "public_name",
     "register_keras_serializable",
     "resolve",
-    "safe_mode_scope",
     "serialize_keras_object",
     "serialize_whole",
 ]
@@ -211,7 +211,7 @@ def _serialize_instance(obj: Any) -> dict[str, Any]:
         value = getter() if getter is not None else None
         if value is not None:
             config[part] = serialize_keras_object(value)
-    shared = sharing.get()
+    shared = sharing()
     if shared is not None:
         if id(obj) in shared.met:
             shared.several.add(id(obj))
@@ -223,7 +223,8 @@ def _serialize_instance(obj: Any) -> dict[str, Any]:
 
 def serialize_whole(obj: Any) -> Any:
     """The configuration of `obj`, in which objects that occur several times are marked by `shared_object_id`."""
-    with object_sharing() as shared:
+    shared = Sharing()
+    with shared.open():
         config = serialize_keras_object(obj)
         if shared.several:  # once more: where it was met first, it was not known yet that it would be met again
             config = serialize_keras_object(obj)
@@ -251,7 +252,7 @@ def deserialize_keras_object(
     by_name = {**(module_objects or {}), **(custom_objects or {})}
     if module_objects is not None and isinstance(config, str) and config in by_name:
         return by_name[config]() if isinstance(by_name[config], type) else by_name[config]
-    with safe_mode_scope(bool(safe_mode)), CustomObjectScope(by_name):
+    with deserializing(bool(safe_mode), by_name):
         try:
             return _deserialize(config, package)
         except RecursionError:
@@ -272,7 +273,7 @@ def _deserialize(config: Any, package: str | None) -> Any:
         raise TypeError(f"'class_name' must be a string, got {name!r}. Full object config: {_short(config)}")
     if name.startswith("__") and name.endswith("__"):
         return _deserialize_special(name, config)
-    shared = sharing.get()
+    shared = sharing()
     # The number is an address where the file was written: objects of different classes may have had the same in turn.
     shared_id = config.get("shared_object_id")
     shared_key = (shared_id, name) if shared is not None and isinstance(shared_id, int) else None

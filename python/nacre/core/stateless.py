@@ -53,11 +53,11 @@ class StatelessScope:
                 ) from None
 
     def __enter__(self) -> StatelessScope:
-        self._outer = trace.enter_scope(self)
+        self._outer, trace.state.scope = trace.state.scope, self
         return self
 
     def __exit__(self, *exc: Any) -> None:
-        trace.enter_scope(self._outer)
+        trace.state.scope = self._outer
 
     def add_loss(self, loss: Any) -> None:
         """Keeps a loss in `losses`."""

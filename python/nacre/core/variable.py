@@ -3,15 +3,15 @@ never changed (the array is copied first)."""
 
 from __future__ import annotations
 
-import contextlib
 import math
 import sys
-from collections.abc import Callable, Iterator
-from contextvars import ContextVar
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from nacre import _core
 from nacre.core import naming, registry, trace
 from nacre.core.config import floatx
 from nacre.core.room import check_room
@@ -58,6 +58,10 @@ class Postponed:
         self._waiting: dict[int, tuple[Variable, Any]] = {}
         self._room = room
 
+    def open(self) -> Any:
+        """Within this block first values wait; `settle` is to be called behind it."""
+        return _core.Swap(_state, postponed=self)
+
     def claim(self, shape: tuple[int, ...], dtype: str, path: str) -> None:
         """Raises ValueError when a Variable of that shape is more than there is room for."""
         size = ITEMSIZE[dtype] * math.prod(shape)
@@ -87,20 +91,11 @@ class Postponed:
             variable.assign(initializer(variable.shape, dtype=variable.dtype))
 
 
-_postponed: ContextVar[Postponed | None] = ContextVar("nacre_postponed", default=None)
+class _State(threading.local):
+    postponed: Postponed | None = None
 
 
-@contextlib.contextmanager
-def postponing(room: int) -> Iterator[Postponed]:
-    """Inside this block random first values wait, and Variables have at most `room` bytes; what was not loaded at its
-    end is drawn then."""
-    postponed = Postponed(room)
-    token = _postponed.set(postponed)
-    try:
-        yield postponed
-    finally:
-        _postponed.reset(token)
-    postponed.settle()
+_state = _State()
 
 
 class Variable(Value):
@@ -162,7 +157,7 @@ class Variable(Value):
         self._constraint: Any = None
         self._regularizer: Any = None
         self._overwrite_with_gradient = False
-        postponed = _postponed.get()
+        postponed = _state.postponed
         if shape is not None:
             known, kind = standardize_shape(shape, f"Variable '{self.path}'"), standardize_dtype(dtype, floatx())
             if postponed is not None:

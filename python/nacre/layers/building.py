@@ -38,12 +38,12 @@ def _wrap_build(build: Callable[..., Any]) -> Callable[..., Any]:
             build(self, *args, **kwargs)
             return
         self._check_super_called()
-        names = naming._stack()
-        names.append(self.name)
-        self._building = True
+        names = naming.scopes.open
         before = () if self._made_frozen else tuple(self._layers)
         try:
+            naming.scopes.open = (*names, self.name)
             with whole(self):
+                self._building = True
                 self._remember_path()
                 args = tuple(standardize_shapes(a) for a in args)
                 kwargs = {name: standardize_shapes(a) for name, a in kwargs.items()}
@@ -52,11 +52,11 @@ def _wrap_build(build: Callable[..., Any]) -> Callable[..., Any]:
                 self._build_shapes_dict = {
                     name: shape for name, shape in list(given.items())[1:] if name not in ("args", "kwargs")
                 }
+                self._building = False  # which counts the structure as changed, too
+                self.built = True
+                self._after_build(before)
         finally:
-            self._building = False  # which counts the structure as changed, too
-            names.pop()
-        self.built = True
-        self._after_build(before)
+            naming.scopes.open = names
 
     wrapped._nacre_wrapped = True  # type: ignore[attr-defined]
     return wrapped

@@ -8,10 +8,9 @@ from typing import Any
 from nacre.core import trace
 from nacre.core.errors import NotCompilable, TracedBranch
 from nacre.core.tensor import Tensor
-from nacre.runtime.compiled import PAYS, CompiledFunction
+from nacre.runtime.compiled import PAYS, CompiledFunction, plain
 
 _MOST = 8  # programs of one layer: changed or fed with other sizes in every call, it would be planned in every call
-_PLAIN = (int, float, bool, str, type(None))
 
 
 class Programs:
@@ -31,7 +30,7 @@ class Programs:
             return apply(images, drawn, training)
         if not type(layer).__module__.startswith("nacre.") or apply.__name__ in layer.__dict__:
             return apply(images, drawn, training)
-        key = (apply.__name__, training, *[_plain(v) for v in layer.__dict__.values()])
+        key = (apply.__name__, training, *[plain(v) for v in layer.__dict__.values()])
         if key not in self._functions and len(self._functions) < _MOST:
             self._functions[key] = CompiledFunction(lambda images, drawn: apply(images, drawn, training))
         function = self._functions.get(key)
@@ -44,10 +43,3 @@ class Programs:
         except Exception:  # a bad argument: the ops say what is wrong with it
             pass
         return apply(images, drawn, training)
-
-
-def _plain(value: Any) -> Any:
-    """A setting as something to look up by; None for what is none."""
-    if isinstance(value, (list, tuple)):
-        return tuple([_plain(v) for v in value])
-    return value if type(value) in _PLAIN else None

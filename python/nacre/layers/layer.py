@@ -188,11 +188,11 @@ class Layer(BuiltLayer):
             kwargs = self._with_masks(plan, args, kwargs, mask)
             if mask is None and self.supports_masking:
                 mask = kwargs.get("mask")  # one that was given is handed on as well
-        if before[0] is None:
-            if self._losses_below:
-                self._clear_losses()
-            context.entry = (self, object())
         try:
+            if before[0] is None:
+                if self._losses_below:
+                    self._clear_losses()
+                context.entry = (self, object())
             context.training = training
             if not self.built:
                 self._build_for_call(plan, args, kwargs)
@@ -262,9 +262,9 @@ class Layer(BuiltLayer):
         return {**kwargs, **found} if found else kwargs
 
     def _run(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        names = naming._stack()
-        names.append(self.name)
+        names = naming.scopes.open
         try:
+            naming.scopes.open = (*names, self.name)
             if any_keras_tensor(args, kwargs):
                 outputs = self.symbolic_call(*args, **kwargs)
             else:
@@ -277,7 +277,7 @@ class Layer(BuiltLayer):
                 raise
             raise told.with_traceback(error.__traceback__) from None
         finally:
-            names.pop()
+            naming.scopes.open = names
         if not self.built:
             self._remember_default_build(plan, args, kwargs)
         return outputs
@@ -287,10 +287,12 @@ class Layer(BuiltLayer):
         shapes = self._shapes_by_argument(plan, args, kwargs)
         if shapes and self._build_shapes_dict is None:
             self._build_shapes_dict = {"input_shape": next(iter(shapes.values()))}  # which is all that `build` takes
-        names = naming._stack()
-        names.append(self.name)
-        self._remember_path()
-        names.pop()
+        names = naming.scopes.open
+        try:
+            naming.scopes.open = (*names, self.name)
+            self._remember_path()
+        finally:
+            naming.scopes.open = names
         self.built = True
         self._after_build(() if self._made_frozen else self._layers)
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from nacre.core import trace
 from nacre.core.errors import NotCompilable, TracedBranch
 from nacre.core.tensor import Tensor
 from nacre.core.variable import Variable
-from nacre.runtime.compiled import PAYS, CompiledFunction
+from nacre.runtime.compiled import PAYS, CompiledFunction, plain
 
 _MOST_SETTINGS = 8  # of one optimizer: changed in every step, they would be planned in every step
-_PLAIN = (int, float, bool, str, type(None))
 
 
 class AtOnce:
@@ -57,7 +54,7 @@ class AtOnce:
 
 def _plain(x: Any) -> tuple[Any, ...]:
     """Whatever plain values `x` has as attributes, since a program is made for those."""
-    return tuple([v if type(v) in _PLAIN or isinstance(v, np.generic) else None for v in x.__dict__.values()])
+    return tuple([None if type(v) is list else plain(v) for v in x.__dict__.values()])  # lists are of Variables
 
 
 def _function(optimizer: Any) -> CompiledFunction:

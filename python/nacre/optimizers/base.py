@@ -7,16 +7,15 @@ Everything is written in ops on Variables, so that it runs eagerly and inside a 
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from nacre import initializers, ops
+from nacre import _core, initializers, ops
 from nacre.core import naming, trace
 from nacre.core.errors import wholly
 from nacre.core.registry import deserialize_keras_object, serialize_keras_object
@@ -439,19 +438,11 @@ class Optimizer:
 
     def _decay_and_update(self, grads: list[Any], variables: list[Variable]) -> None:
         grads = self._clip_gradients(grads)
-        with self._sharing():
+        with _core.Swap(self, _shared={}):
             rate = self._current_learning_rate()
             self._apply_weight_decay(variables, rate)
             for g, v in zip(grads, variables):
                 self.update_step(g, v, rate)
-
-    @contextlib.contextmanager
-    def _sharing(self) -> Iterator[None]:
-        self._shared = {}
-        try:
-            yield
-        finally:
-            self._shared = None
 
     def _once(self, key: str, make: Callable[[], Any]) -> Any:
         """`make()`, computed once for all variables of one update."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nacre.core import trace, tree
+from nacre.core import config, trace, tree
 from nacre.core.errors import NotCompilable
 from nacre.core.graph import Graph
 from nacre.core.spec import NUMPY, Spec, dtype_name
@@ -41,6 +41,7 @@ from nacre.runtime.writer import build_program
 
 PAYS = 8  # runs op by op after which planning costs about what they have
 _MOST_PROGRAMS = 256  # of a function: one per batch size of a server; 0.4 MB each for ResNet-50
+_PLAIN = (int, float, bool, str, type(None))
 _MOST_INSTRUCTIONS = 500_000  # of all of them, 2 KB each: an LSTM's training over 200 steps has 1,500
 
 
@@ -276,8 +277,8 @@ def _key(structure: Any, rows: int | None) -> tuple[tuple[Any, ...], list[np.nda
     args, kwargs = structure
     if rows is None and len(args) == 1 and not kwargs and type(args[0]) is np.ndarray:  # quickly, for single rows
         array = as_array(args[0])
-        return (array.shape, array.dtype.char), [array]
-    key: list[Any] = [rows]
+        return (config.settings(), array.shape, array.dtype.char), [array]
+    key: list[Any] = [config.settings(), rows]
     arrays: list[np.ndarray[Any, Any]] = []
     _walk(structure, key, arrays, 0 if rows is None else 1)
     return tuple(key), arrays
@@ -307,6 +308,15 @@ def _walk(x: Any, key: list[Any], arrays: list[np.ndarray[Any, Any]], first: int
             _walk(x[name], key, arrays, first)
     else:
         key += (kind, repr(x) if kind is float and not abs(x) > 0 else x)  # zeros have a sign; no NaN equals another
+
+
+def plain(x: Any) -> Any:
+    """A setting of an object whose program is made for it, as something to look up by; None for what is none."""
+    if isinstance(x, (list, tuple)):
+        return tuple([plain(v) for v in x])
+    if isinstance(x, (np.ndarray, np.generic)):
+        return x.dtype.char, x.shape, x.tobytes()
+    return x if type(x) in _PLAIN else None
 
 
 def dump(graph: Graph, stage: str) -> None:

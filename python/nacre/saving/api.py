@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from nacre.core import registry
-from nacre.core.variable import postponing
+from nacre.core.variable import Postponed
 from nacre.saving import archive, h5, state
 from nacre.saving.archive import Archive
 from nacre.saving.atomic import replacing
@@ -207,9 +207,11 @@ def _write_model(model: Any, file: BinaryIO, include_optimizer: bool) -> None:
 def _read_model(file: BinaryIO, what: str, custom_objects: Any, compile: bool, safe_mode: bool) -> Any:
     source = Archive(file, what)
     config = source.config()
-    with source.weights(new=True) as weights, postponing(source.room()) as fresh:
+    fresh = Postponed(source.room())
+    with source.weights(new=True) as weights, fresh.open():
         model = build(config, what, custom_objects, compile, safe_mode)
         state.read_state(model, weights, fresh=fresh)
+    fresh.settle()
     for path, obj in state.walk(model):
         if hasattr(type(obj), "load_assets"):
             with source.assets(path) as folder:
@@ -227,7 +229,7 @@ def build(config: Any, what: str, custom_objects: Any, compile: bool, safe_mode:
     if not compile:
         config = {key: value for key, value in config.items() if key != "compile_config"}
     try:
-        with registry.object_sharing():
+        with registry.Sharing().open():
             model = registry.deserialize_keras_object(config, custom_objects=custom_objects, safe_mode=safe_mode)
     except RecursionError as error:
         raise DamagedFile(f"{what}: the configuration is nested too deeply") from error

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 
 from nacre import _core
 from nacre.saving import h5
+from nacre.saving.atomic import uninterrupted
 from nacre.saving.h5 import DamagedFile
 
 KERAS_VERSION = "3.15.1"  # whose file format this is
@@ -38,7 +39,7 @@ class Window(io.RawIOBase):
     An error in writing waits in `failed`, because the HDF5 library cannot be left half-way without losing its balance.
     """
 
-    failed: OSError | None = None
+    failed: BaseException | None = None
 
     def __init__(self, file: BinaryIO, start: int, size: int | None = None) -> None:
         self._file = file
@@ -87,6 +88,10 @@ class Window(io.RawIOBase):
         self.size = max(self.size, self._at)
         return n
 
+    def stop(self, error: BaseException) -> None:
+        """Nothing more is written; `error` is why."""
+        self.failed = error
+
     def truncate(self, size: int | None = None) -> int:
         self.size = self._at if size is None else size
         if self.failed is None:
@@ -120,7 +125,7 @@ class Window(io.RawIOBase):
 @contextlib.contextmanager
 def filling(window: Window) -> Iterator[Any]:
     """The new HDF5 file in `window`. Raises the OSError when it could not all be written."""
-    with h5.h5py().File(window, "w") as file:
+    with uninterrupted(window.stop), h5.h5py().File(window, "w") as file:
         yield file
     if window.failed is not None:
         raise window.failed

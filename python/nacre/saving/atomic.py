@@ -5,10 +5,52 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import signal
 import stat
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
+
+
+class uninterrupted:
+    """Within the block Ctrl-C waits for its end, unless it comes again: the HDF5 library loses its balance where what
+    it calls is left half-way. `stop` is called with what the block then ends with, so that it need not do the rest."""
+
+    def __init__(self, stop: Callable[[BaseException], None]) -> None:
+        self._stop = stop
+        self._before: Any = None
+        self._error: BaseException | None = None
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is threading.main_thread() and callable(signal.getsignal(signal.SIGINT)):
+            self._before = signal.getsignal(signal.SIGINT)
+            signal.signal(signal.SIGINT, self._wait)
+
+    def _wait(self, number: int, frame: Any) -> None:
+        if self._error is not None:
+            self._before(number, frame)
+            return
+        try:
+            self._before(number, frame)
+        except BaseException as error:
+            self._error = error
+            self._stop(error)
+
+    def __exit__(self, *exc: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+        if self._error is not None:
+            raise self._error
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C came and something else, such as a lock of a thread, only failed because of that."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__context__
+    return False
 
 
 @contextlib.contextmanager
@@ -46,6 +88,8 @@ def replacing(path: Any) -> Iterator[BinaryIO]:
     except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(part)
+        if not isinstance(error, KeyboardInterrupt) and _interrupted(error):
+            raise KeyboardInterrupt from error
         if isinstance(error, OSError) and error.filename in (None, str(part), str(target.parent)):
             text = f"{error.strerror or error}: the file could not be written; what was there is as it was"
             raise OSError(error.errno, text, str(path)) from error

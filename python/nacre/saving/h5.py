@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from nacre.core.variable import Variable
+from nacre.saving.atomic import uninterrupted
 from nacre.saving.heaps import Followed
 
 # For filters that are not its own, the HDF5 library would search plug-in folders for a shared object to load.
@@ -56,20 +57,22 @@ def descriptor(source: Any) -> int | None:
 def reading(source: Any, what: str) -> Iterator[Reader]:
     """Look-ups in the HDF5 file that is in the open binary file `source`. Errors of the HDF5 library become
     `DamagedFile`."""
-    try:
-        file = h5py().File(Followed(source), "r")
-    except (FileNotFoundError, PermissionError, IsADirectoryError):
-        raise
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
-        raise DamagedFile(f"{what} is damaged or no HDF5 file: {error}") from error
-    with file, ThreadPoolExecutor(2) as pool:  # has no threads before there is work
-        yield Reader(file, source, what, pool)
+    followed = Followed(source)
+    with uninterrupted(followed.stop):
+        try:
+            file = h5py().File(followed, "r")
+        except (FileNotFoundError, PermissionError, IsADirectoryError):
+            raise
+        except (OSError, RuntimeError, KeyError, ValueError) as error:
+            raise DamagedFile(f"{what} is damaged or no HDF5 file: {error}") from error
+        with file, ThreadPoolExecutor(2) as pool:  # has no threads before there is work
+            yield Reader(file, followed, what, pool)
 
 
 class Reader:
     """Safe look-ups in `file`, an open HDF5 file, the bytes of which are `source`; `what` names it in errors."""
 
-    def __init__(self, file: Any, source: Any, what: str, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, file: Any, source: Followed, what: str, pool: ThreadPoolExecutor) -> None:
         self.file = file
         self.what = what
         self._source = source
@@ -203,7 +206,7 @@ class Reader:
         return self._pool.submit(self._fill, file, first + start, memoryview(out).cast("B"), dataset.name)  # type: ignore[arg-type]
 
     def _fill(self, file: int, at: int, rest: memoryview, where: str) -> None:
-        while rest:
+        while rest and not self._source.stopped:
             n = os.preadv(file, [rest], at)
             if not n:
                 raise DamagedFile(f"{self.what} is damaged: it ends inside of {where}")

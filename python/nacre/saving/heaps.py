@@ -16,6 +16,8 @@ _HEAPS = re.compile(rb"HEAP\x00{4}|GCOL\x01\x00{3}")  # of the names in a group;
 class Followed:
     """The binary file `source` as the HDF5 library reads it. Raises ValueError where it comes upon a damaged heap."""
 
+    stopped = False
+
     def __init__(self, source: Any) -> None:
         self._source = source
         self._known: set[int] = set()  # places from where there is an end
@@ -27,8 +29,14 @@ class Followed:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)
 
+    def stop(self, error: BaseException) -> None:
+        """Nothing more is read."""
+        self.stopped = True
+
     def readinto(self, buffer: Any) -> int:
         """Reads, and follows the heaps that begin in what was read."""
+        if self.stopped:
+            raise OSError("reading was stopped")
         place = self._source.tell()
         n: int = self._source.readinto(buffer)
         if n <= _METADATA:

@@ -14,7 +14,7 @@ import numpy as np
 
 from nacre.core import registry
 from nacre.core.custom_objects import PUBLIC_AS
-from nacre.core.variable import postponing
+from nacre.core.variable import Postponed
 from nacre.saving import h5
 from nacre.saving.archive import KERAS_VERSION, Window, filling
 from nacre.saving.h5 import DamagedFile, Reader
@@ -35,12 +35,14 @@ def read_model(file: BinaryIO, what: str, custom_objects: Any, compile: bool, sa
         config = _json(source, "model_config", what)
         if config is None:
             raise ValueError(f"No model config found in the file at {what}: it holds weights only. Use load_weights().")
-        with postponing(h5.room(file.seek(0, os.SEEK_END))) as fresh:
+        fresh = Postponed(h5.room(file.seek(0, os.SEEK_END)))
+        with fresh.open():
             model = build(_modern(config, what), what, custom_objects, False, safe_mode)
             weights = reader.child(source, "model_weights")
             if weights is None:
                 raise DamagedFile(f"{what}: there is no group 'model_weights'")
             fresh.loaded(_read_group(model, weights, reader))
+        fresh.settle()
         training = _json(source, "training_config", what) if compile else None
         if compile and training is None:
             warnings.warn("No training configuration found in the save file: compile the model manually.", stacklevel=4)
@@ -187,7 +189,7 @@ def _compile(model: Any, training: Any, what: str, custom_objects: Any, safe_mod
     homes = {"optimizer": "optimizers", "loss": "losses", "metrics": "metrics", "weighted_metrics": "metrics"}
     try:
         config.update({key: _modern_parts(config[key], f"keras.{homes[key]}") for key in homes.keys() & config.keys()})
-        with registry.safe_mode_scope(safe_mode), registry.CustomObjectScope(custom_objects):
+        with registry.deserializing(safe_mode, custom_objects):
             model.compile_from_config(config)
     except Exception as error:  # the model itself is whole, so this may only warn, whatever is wrong
         warnings.warn(f"{what}: how the model was compiled could not be restored: {error}", stacklevel=5)

@@ -9,6 +9,7 @@ import numpy as np
 
 from nacre.core import config, tree
 from nacre.core.room import check_room
+from nacre.core.spec import dtype_name, is_computed
 from nacre.core.tensor import KerasTensor, Symbol, Tensor, as_array
 from nacre.losses.loss import is_numbers
 
@@ -46,14 +47,9 @@ def to_array(x: Any, what: str) -> np.ndarray[Any, Any]:
 
     Raises TypeError for what holds no numbers, ValueError for a scalar.
     """
-    if (
-        type(x) is np.ndarray
-        and x.dtype == np.float32
-        and x.ndim
-        and x.flags.c_contiguous
-        and config.floatx() == "float32"
-    ):
-        return x
+    if type(x) is np.ndarray and x.ndim and x.flags.c_contiguous and is_computed(x.dtype):  # quickly, for many inputs
+        if x.dtype.kind != "f" or dtype_name(x.dtype) == config.floatx():
+            return x
     pandas = sys.modules.get("pandas")
     if pandas is not None:
         if isinstance(x, pandas.Series):

@@ -3,7 +3,7 @@
 #include "kernels/elementwise_codes.h"
 #include "simd/simd.h"
 
-// What runs once a slice: short rather than quick.
+// What takes little of the time: short rather than quick.
 #define NACRE_SMALL __attribute__((cold))
 
 namespace nacre::NACRE_ISA {
@@ -433,7 +433,8 @@ bool keeps_without_gradient(const UpdateMatch& u, const MapCode& c, const float*
   return rate > 0 && rate < __builtin_inff() && c.outputs == 1 && y[u.output[0]] == x[u.array[kW]];
 }
 
-NACRE_SMALL bool tile_update(const UpdateMatch& u, const MapCode& c, const float* const* x, float* const* y, Update* to) {
+NACRE_SMALL bool tile_update(const UpdateMatch& u, const MapCode& c, const float* const* x, float* const* y,
+                             Update* to) {
   static_assert(kRules[3].lines == kAdam);
   if (!u.found || u.rule > 3 || u.change != 0 || u.penalty[1] >= 0 || u.array[kA] >= 0 || u.average[0] >= 0 ||
       u.array[kG] != 0)

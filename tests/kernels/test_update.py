@@ -125,7 +125,8 @@ def check(fields, given, want):
 
 # the directions of Lamb have no weights that could decay, and eight inputs are the most
 CASES = [(r, f) for r, f in itertools.product(RULES, FRONTS)
-         if r + f not in ("lambdecay", "lamball", "amsgradall", "lambsquares", "lambsigns", "rmsprop bothall")]  # fmt: skip
+         if r + f not in ("lambdecay", "lamball", "amsgradall", "lambsquares", "lambsigns",
+                          "rmsprop bothall")]  # fmt: skip
 
 
 @pytest.mark.parametrize("n", [512, 1003, 70000])

@@ -228,7 +228,7 @@ class _Fuser:
             s.node = node
         return node
 
-    def _leaves(self, s: Symbol, inside: set[int]) -> bool:
+    def _leaves(self, s: Symbol, inside: set[float]) -> bool:
         return id(s) in self.escapes or any(r not in inside for r in self.readers.get(id(s), ()))
 
 

@@ -47,9 +47,14 @@ def to_array(x: Any, what: str) -> np.ndarray[Any, Any]:
 
     Raises TypeError for what holds no numbers, ValueError for a scalar.
     """
-    if type(x) is np.ndarray and x.ndim and x.flags.c_contiguous and is_computed(x.dtype):  # quickly, for many inputs
-        if x.dtype.kind != "f" or dtype_name(x.dtype) == config.floatx():
-            return x
+    if (  # quickly, for many inputs
+        type(x) is np.ndarray
+        and x.ndim
+        and x.flags.c_contiguous
+        and is_computed(x.dtype)
+        and (x.dtype.kind != "f" or dtype_name(x.dtype) == config.floatx())
+    ):
+        return x
     pandas = sys.modules.get("pandas")
     if pandas is not None:
         if isinstance(x, pandas.Series):

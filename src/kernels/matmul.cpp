@@ -104,6 +104,7 @@ constexpr int kTileM = 6, kTileNV = 1;
 #else
 constexpr int kTileM = 4, kTileNV = 1;
 #endif
+constexpr int kSmallM = kTileM - 2;
 constexpr i64 kRows = 16 * kTileM, kColumns = kTileNV * kLanes, kDepth = 256;
 
 // c[m,n] (+)= sum_k a[m,k] b[k,n] for MR rows and kColumns columns: one chain in the order of k, whatever MR.
@@ -138,11 +139,11 @@ NACRE_INLINE void tile_f64(i64 K, const double* a, i64 a_m, i64 a_k, const doubl
 template <int MR>
 void rows_f64(i64 K, const double* a, i64 a_m, i64 a_k, const double* b, i64 b_k, bool more, double* c, i64 c_m, i64 n,
               double* beside) {
-  if (n == kColumns) return tile_f64<MR>(K, a, a_m, a_k, b, b_k, more, c, c_m);
-  for (int i = 0; more && i < MR; ++i)
+  const bool whole = n == kColumns;
+  for (int i = 0; !whole && more && i < MR; ++i)
     for (i64 j = 0; j < n; ++j) beside[i * kColumns + j] = c[i * c_m + j];
-  tile_f64<MR>(K, a, a_m, a_k, b, b_k, more, beside, kColumns);
-  for (int i = 0; i < MR; ++i)
+  tile_f64<MR>(K, a, a_m, a_k, b, b_k, more, whole ? c : beside, whole ? c_m : kColumns);
+  for (int i = 0; !whole && i < MR; ++i)
     for (i64 j = 0; j < n; ++j) c[i * c_m + j] = beside[i * kColumns + j];
 }
 
@@ -204,6 +205,10 @@ void matmul_f64(const MatmulShape& s, Slice units, Scratch scratch, const double
       const double* b_at = b + i * s.SB + k0 * b_k + n0 * b_n;
       for (i64 k = 0; copies && k < K; ++k) {
         double* row = panel + k * kColumns;
+        if (b_n == 1 && n == kColumns) {
+          for (i64 j = 0; j < kColumns; ++j) row[j] = b_at[k * b_k + j];
+          continue;
+        }
         for (i64 j = 0; j < n; ++j) row[j] = b_at[k * b_k + j * b_n];
         for (i64 j = n; j < kColumns; ++j) row[j] = 0.0;
       }
@@ -211,11 +216,13 @@ void matmul_f64(const MatmulShape& s, Slice units, Scratch scratch, const double
       const i64 run_k = copies ? kColumns : s.N;
       const double* a_at = a + i * s.SA + m0 * a_m + k0 * a_k;
       double* c_at = c + (i * s.M + m0) * s.N + n0;
-      i64 left = m1 - m0;
-      for (; left >= kTileM; left -= kTileM, a_at += kTileM * a_m, c_at += kTileM * s.N)
-        rows_f64<kTileM>(K, a_at, a_m, a_k, b_run, run_k, k0 > 0, c_at, s.N, n, beside);
-      for (; left > 0; --left, a_at += a_m, c_at += s.N)
-        rows_f64<1>(K, a_at, a_m, a_k, b_run, run_k, k0 > 0, c_at, s.N, n, beside);
+      for (i64 left = m1 - m0, rows; left > 0; left -= rows, a_at += rows * a_m, c_at += rows * s.N) {
+        // a tile of one row waits for its sums: 8 are 4 and 4
+        rows = left > kTileM && left == 2 * kSmallM ? kSmallM : left >= kTileM ? kTileM : left >= kSmallM ? kSmallM : 1;
+        (rows == kTileM    ? rows_f64<kTileM>
+         : rows == kSmallM ? rows_f64<kSmallM>
+                           : rows_f64<1>)(K, a_at, a_m, a_k, b_run, run_k, k0 > 0, c_at, s.N, n, beside);
+      }
       k0 += kDepth;
     } while (k0 < s.K);
   }

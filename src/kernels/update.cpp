@@ -3,6 +3,9 @@
 #include "kernels/elementwise_codes.h"
 #include "simd/simd.h"
 
+// What takes little of the time: short rather than quick.
+#define NACRE_SMALL __attribute__((cold))
+
 namespace nacre::NACRE_ISA {
 namespace {
 
@@ -28,6 +31,12 @@ struct Line {
 #define MOMENT(m, g) TWO(sub, kT0, g, m), TWO(mul, kT0, kT0, kC1), TWO(add, kNewM, m, kT0)
 #define MOMENTS \
   MOMENT(kM, kG), ONE(square, kT0, kG), TWO(sub, kT0, kT0, kV), TWO(mul, kT0, kT0, kC2), TWO(add, kNewV, kV, kT0)
+#define SQUARES TWO(mul, kT0, kC1, kV), ONE(square, kT1, kG), TWO(mul, kT1, kC2, kT1), TWO(add, kNewV, kT0, kT1)
+#define RMS_CENTER                                                                                    \
+  TWO(mul, kT0, kC1, kU), TWO(mul, kT1, kC2, kG), TWO(add, kNewU, kT0, kT1), ONE(square, kT1, kNewU), \
+      TWO(sub, kT1, kNewV, kT1)
+#define RMS_STEP(v) TWO(mul, kT0, kRate, kG), TWO(add, kT1, v, kEpsilon), ONE(sqrt, kT1, kT1), TWO(div, kT0, kT0, kT1)
+#define RMS_MOMENTUM TWO(mul, kT1, kC3, kM), TWO(add, kNewM, kT1, kT0), TWO(sub, kNewW, kW, kNewM)
 #define BY_ROOT(v) ONE(sqrt, kT1, v), TWO(add, kT1, kT1, kEpsilon), TWO(div, kT0, kT0, kT1)
 
 constexpr Line kSgd[] = {TWO(mul, kT0, kG, kRate), TWO(sub, kNewW, kW, kT0)};
@@ -55,9 +64,23 @@ constexpr Line kAdamax[] = {MOMENT(kM, kG),
                             TWO(add, kT1, kNewV, kEpsilon),
                             TWO(div, kT0, kT0, kT1),
                             TWO(sub, kNewW, kW, kT0)};
-constexpr Line kRmsprop[] = {TWO(mul, kT0, kC1, kV),    ONE(square, kT1, kG),     TWO(mul, kT1, kC2, kT1),
-                             TWO(add, kNewV, kT0, kT1), TWO(mul, kT0, kRate, kG), TWO(add, kT1, kNewV, kEpsilon),
-                             ONE(sqrt, kT1, kT1),       TWO(div, kT0, kT0, kT1),  TWO(sub, kNewW, kW, kT0)};
+constexpr Line kRmsprop[] = {SQUARES, RMS_STEP(kNewV), TWO(sub, kNewW, kW, kT0)};
+constexpr Line kRmspropMomentum[] = {SQUARES, RMS_STEP(kNewV), RMS_MOMENTUM};
+constexpr Line kRmspropCentered[] = {SQUARES, RMS_CENTER, RMS_STEP(kT1), TWO(sub, kNewW, kW, kT0)};
+constexpr Line kRmspropBoth[] = {SQUARES, RMS_CENTER, RMS_STEP(kT1), RMS_MOMENTUM};
+constexpr Line kAdadelta[] = {SQUARES,
+                              TWO(add, kT0, kU, kEpsilon),
+                              ONE(sqrt, kT0, kT0),
+                              TWO(mul, kT0, kT0, kG),
+                              TWO(add, kT1, kNewV, kEpsilon),
+                              ONE(sqrt, kT1, kT1),
+                              TWO(div, kT0, kT0, kT1),
+                              TWO(mul, kT1, kC1, kU),
+                              ONE(square, kT2, kT0),
+                              TWO(mul, kT2, kC2, kT2),
+                              TWO(add, kNewU, kT1, kT2),
+                              TWO(mul, kT0, kRate, kT0),
+                              TWO(sub, kNewW, kW, kT0)};
 constexpr Line kAdagrad[] = {ONE(square, kT0, kG),           TWO(add, kNewV, kV, kT0), TWO(mul, kT0, kRate, kG),
                              TWO(add, kT1, kNewV, kEpsilon), ONE(sqrt, kT1, kT1),      TWO(div, kT0, kT0, kT1),
                              TWO(sub, kNewW, kW, kT0)};
@@ -137,8 +160,22 @@ struct Known {
 };
 
 #define RULE(lines) {lines, sizeof(lines) / sizeof(Line), sweep<lines, sizeof(lines) / sizeof(Line)>}
-constexpr Known kRules[] = {RULE(kSgd),  RULE(kMomentum), RULE(kNesterov), RULE(kAdam),    RULE(kAmsgrad), RULE(kNadam),
-                            RULE(kLamb), RULE(kAdamax),   RULE(kRmsprop),  RULE(kAdagrad), RULE(kLion),    RULE(kSum)};
+constexpr Known kRules[] = {RULE(kSgd),
+                            RULE(kMomentum),
+                            RULE(kNesterov),
+                            RULE(kAdam),
+                            RULE(kAmsgrad),
+                            RULE(kNadam),
+                            RULE(kLamb),
+                            RULE(kAdamax),
+                            RULE(kRmsprop),
+                            RULE(kRmspropMomentum),
+                            RULE(kRmspropCentered),
+                            RULE(kRmspropBoth),
+                            RULE(kAdadelta),
+                            RULE(kAdagrad),
+                            RULE(kLion),
+                            RULE(kSum)};
 
 constexpr i64 kMostLines = kRegisters - kFirstTemp;
 
@@ -155,7 +192,7 @@ struct Plain {
   bool chose = false;
 };
 
-bool make_plain(const MapCode& c, const float* const* x, Plain& p) {
+NACRE_SMALL bool make_plain(const MapCode& c, const float* const* x, Plain& p) {
   i64 now[kRegisters], all[kMostLines][kWords], length = 0;
   for (i64 r = 0; r < kRegisters; ++r) now[r] = r;
   for (i64 t = 0; t < c.length; ++t) {
@@ -251,21 +288,40 @@ struct Matcher {
     ++at;
     return true;
   }
-  bool all(const Known& k) {
+  // behind the rule, in so many lines: c a + d w', as a moving average a of the weights takes, or d w' added to an array
+  bool averages(i64 lines) {
+    if (lines == 0) return true;
+    const i64 *kept = p.code[at], *taken = p.code[at + lines - 2], *sum = p.code[at + lines - 1];
+    if (!is(taken, Code::mul) || !is(sum, Code::add) || !is_number(c, taken[2])) return false;
+    if (reg[kNewW] < 0 || taken[3] != reg[kNewW] || sum[3] != taken[1]) return false;
+    if (lines == 3 && (!is(kept, Code::mul) || !is_number(c, kept[2]) || sum[2] != kept[1])) return false;
+    const i64 array = lines == 3 ? kept[3] : sum[2];
+    if (!is_free(array)) return false;
+    for (i64 o = 0; o < c.outputs; ++o)
+      if (p.out_reg[o] == sum[1]) u.average[3] = o;
+    u.average[0] = array;
+    u.average[1] = lines == 3 ? kept[2] : -1;
+    u.average[2] = taken[2];
+    return u.average[3] >= 0;
+  }
+  NACRE_SMALL bool all(const Known& k, i64 behind) {
+    const i64 front = p.length - k.count - behind;
+    if (front < 0 || front > 7) return false;
     u = UpdateMatch();
     for (i64& r : reg) r = -1;
     at = 0;
-    while (at < p.length - k.count)
+    while (at < front)
       if (!penalizes() && !decays() && !changes()) return false;
-    if (at != p.length - k.count) return false;
+    if (at != front) return false;
     for (int i = 0; i < k.count; ++i, ++at) {
       const i64* w = p.code[at];
       const Line& l = k.lines[i];
       if (!is(w, l.code) || !reads(l.a, w[2]) || (w[3] >= 0 && !reads(l.b, w[3]))) return false;
       reg[l.to] = w[1];
     }
+    if (!averages(behind)) return false;
     for (int i = 0; i < kNumbers; ++i) u.number[i] = reg[kArrays + i];
-    i64 results = 0;
+    i64 results = behind > 0;
     for (int i = 0; i < kResults; ++i) {
       u.output[i] = u.filled[i] = -1;
       for (i64 o = 0; o < c.outputs; ++o)
@@ -284,20 +340,36 @@ struct Matcher {
   }
 };
 
+// Less than a vector.
+NACRE_SMALL void sweep_rest(const Known& rule, const Sweep& s, i64 from, i64 n) {
+  float rest[kArrays + kResults][kLanes] = {};
+  Sweep last = s;
+  for (int i = 0; i < kArrays; ++i) {
+    if (s.in[i]) store(rest[i], load(s.in[i] + from, n));
+    last.in[i] = rest[i];
+  }
+  for (int i = 0; i < kResults; ++i) last.out[i] = rest[kArrays + i];
+  rule.sweep(last, kLanes);
+  for (int i = 0; i < kResults; ++i)
+    if (s.out[i]) store(s.out[i] + from, load(last.out[i]), n);
+}
+
 }  // namespace
 
-UpdateMatch match_update(const MapCode& c, const float* const* x, float* const* y) {
+NACRE_SMALL UpdateMatch match_update(const MapCode& c, const float* const* x, float* const* y) {
   UpdateMatch u;
   Plain p;
   if (c.length < 2 || !make_plain(c, x, p)) return u;
   Matcher m{c, p, x, y, u, {}};
-  for (int rule = 0; rule < static_cast<int>(sizeof(kRules) / sizeof(Known)); ++rule) {
-    const i64 more = p.length - kRules[rule].count;
-    if (more < 0 || more > 7 || (p.length == 1 && !p.chose) || !m.all(kRules[rule])) continue;
-    u.rule = rule;
-    u.found = true;
-    return u;
-  }
+  if (p.length == 1 && !p.chose) return u;
+  const i64 counts[] = {0, 2, 3};
+  for (const i64 behind : counts)
+    for (int rule = 0; rule < static_cast<int>(sizeof(kRules) / sizeof(Known)); ++rule) {
+      if (!m.all(kRules[rule], behind)) continue;
+      u.rule = rule;
+      u.found = true;
+      return u;
+    }
   return {};
 }
 
@@ -309,8 +381,10 @@ void run_update(const UpdateMatch& u, const MapCode& c, i64 n, const float* cons
   const float pull = number(u.penalty[0]), penalty = number(u.penalty[1]);
   const bool squares = u.penalty[0] >= 0, penalizes = u.penalty[1] >= 0, decays = u.decay >= 0;
   const bool sums = u.array[kA] >= 0 && rule.lines != kSum, changes = sums || penalizes || u.change != 0;
-  const i64 block = changes || decays ? kBlock : max_of(n, 1);
-  float g[kBlock], w[kBlock];
+  const bool averages = u.average[0] >= 0, keeps = u.average[1] >= 0;
+  const float kept = number(u.average[1]), taken = number(u.average[2]);
+  const i64 block = changes || decays || averages ? kBlock : max_of(n, 1);
+  float g[kBlock], w[kBlock], a[kBlock];  // copies: outputs may lie over any of the inputs
   Sweep s{};
   for (int i = 0; i < kNumbers; ++i) s.number[i] = number(u.number[i]);
   for (i64 at = 0; at < n; at += block) {
@@ -334,20 +408,16 @@ void run_update(const UpdateMatch& u, const MapCode& c, i64 n, const float* cons
       const Vec v = load(s.in[kW] + i, m - i);
       store(w + i, v - v * set1(decay));
     }
+    for (i64 i = 0; i < m && averages; i += kLanes) {
+      const Vec v = load(x[u.average[0]] + at + i, m - i);
+      store(a + i, keeps ? set1(kept) * v : v);
+    }
     if (changes) s.in[kG] = g;
     if (decays) s.in[kW] = w;
     rule.sweep(s, whole);
-    if (whole == m) continue;
-    float rest[kArrays + kResults][kLanes] = {};  // less than a vector
-    Sweep last = s;
-    for (int i = 0; i < kArrays; ++i) {
-      if (s.in[i]) store(rest[i], load(s.in[i] + whole, m - whole));
-      last.in[i] = rest[i];
-    }
-    for (int i = 0; i < kResults; ++i) last.out[i] = rest[kArrays + i];
-    rule.sweep(last, kLanes);
-    for (int i = 0; i < kResults; ++i)
-      if (s.out[i]) store(s.out[i] + whole, load(last.out[i]), m - whole);
+    if (whole < m) sweep_rest(rule, s, whole, m - whole);
+    for (i64 i = 0; i < m && averages; i += kLanes)
+      store(y[u.average[3]] + at + i, load(a + i) + set1(taken) * load(s.out[0] + i, m - i), m - i);
   }
   for (i64 o = 0; o < c.outputs; ++o) {
     if (u.filled[o] < 0) continue;
@@ -356,15 +426,18 @@ void run_update(const UpdateMatch& u, const MapCode& c, i64 n, const float* cons
 }
 
 bool keeps_without_gradient(const UpdateMatch& u, const MapCode& c, const float* const* x, float* const* y) {
-  if (kRules[u.rule].lines != kSgd || u.decay >= 0 || u.penalty[1] >= 0 || u.array[kA] >= 0 || u.change != 0)
+  if (kRules[u.rule].lines != kSgd || u.decay >= 0 || u.penalty[1] >= 0 || u.array[kA] >= 0 || u.change != 0 ||
+      u.average[0] >= 0)
     return false;
   const float rate = number_in(c, x, u.number[kRate - kArrays]);  // w - 0 * rate is w
   return rate > 0 && rate < __builtin_inff() && c.outputs == 1 && y[u.output[0]] == x[u.array[kW]];
 }
 
-bool tile_update(const UpdateMatch& u, const MapCode& c, const float* const* x, float* const* y, Update* to) {
+NACRE_SMALL bool tile_update(const UpdateMatch& u, const MapCode& c, const float* const* x, float* const* y,
+                             Update* to) {
   static_assert(kRules[3].lines == kAdam);
-  if (!u.found || u.rule > 3 || u.change != 0 || u.penalty[1] >= 0 || u.array[kA] >= 0 || u.array[kG] != 0)
+  if (!u.found || u.rule > 3 || u.change != 0 || u.penalty[1] >= 0 || u.array[kA] >= 0 || u.average[0] >= 0 ||
+      u.array[kG] != 0)
     return false;
   if (!to) return true;
   const auto number = [&](int symbol) {

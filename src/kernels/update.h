@@ -4,6 +4,7 @@
 //
 // In front of a rule may stand what is done to the gradient (c * (w * c) + g or c * sign(w) + g, as penalties of weights
 // give; g + a; then one of g * c, g / c and clip(g, c, c)) and a decay of the weights (w - w * c). A `select` by one number is decided before, so what is not chosen costs nothing.
+// Behind it, a moving average may take in the new weights.
 #pragma once
 #include "base/types.h"
 #include "kernels/gemm_update.h"
@@ -26,7 +27,9 @@ struct UpdateMatch {
   i64 array[6] = {-1, -1, -1, -1, -1, -1}, number[7], output[4];
   i64 decay = -1, penalty[2] = {-1, -1};  // with its second number alone, the penalty is that of the sign
   i64 change = 0, before[2] = {-1, -1};   // what is done to g (0 nothing, 1 *, 2 /, 3 clip), and by which numbers
-  i64 filled[4];                          // the number that an output is filled with
+  // behind the rule: y[3] = c a + d w', with a in [0], c in [1] (or none), d in [2], w' what the rule gives
+  i64 average[4] = {-1, -1, -1, -1};
+  i64 filled[4];  // the number that an output is filled with
 };
 
 // x[r]: input r, or the number; y[o]: output o. Without them choices are not decided, and no rule matches that has some.

@@ -11,6 +11,10 @@ from nacre.ops.lowering import const, program_fields
 
 MOMENT = ["t = g - m", "t = t * c1", "M = m + t"]
 MOMENTS = [*MOMENT, "t = square g", "t = t - v", "t = t * c2", "V = v + t"]
+SQUARES = ["t = c1 * v", "s = square g", "s = c2 * s", "V = t + s"]
+CENTER = ["t = c1 * u", "s = c2 * g", "U = t + s", "s = square U", "s = V - s"]
+BY_ROOT = ["s = s + epsilon", "s = sqrt s", "t = t / s"]
+HEAVY_BALL = ["s = c3 * m", "M = s + t", "W = w - M"]
 RULES = {
     "sgd": ["t = g * rate", "W = w - t"],
     "momentum": ["t = g * rate", "s = m * c1", "M = s - t", "W = w + M"],
@@ -22,8 +26,12 @@ RULES = {
     "lamb": [*MOMENTS, "t = M * c3", "s = V * c4", "s = sqrt s", "s = s + epsilon", "W = t / s"],
     "adamax": [*MOMENT, "t = c2 * v", "s = abs g", "V = t max s", "t = rate * M", "s = V + epsilon", "t = t / s",
                "W = w - t"],
-    "rmsprop": ["t = c1 * v", "s = square g", "s = c2 * s", "V = t + s", "t = rate * g", "s = V + epsilon",
-                "s = sqrt s", "t = t / s", "W = w - t"],
+    "rmsprop": [*SQUARES, "t = rate * g", "s = V + epsilon", *BY_ROOT[1:], "W = w - t"],
+    "rmsprop momentum": [*SQUARES, "t = rate * g", "s = V + epsilon", *BY_ROOT[1:], *HEAVY_BALL],
+    "rmsprop centered": [*SQUARES, *CENTER, "t = rate * g", *BY_ROOT, "W = w - t"],
+    "rmsprop both": [*SQUARES, *CENTER, "t = rate * g", *BY_ROOT, *HEAVY_BALL],
+    "adadelta": [*SQUARES, "t = u + epsilon", "t = sqrt t", "t = t * g", "s = V + epsilon", *BY_ROOT[1:], "s = c1 * u",
+                 "r = square t", "r = c2 * r", "U = s + r", "t = rate * t", "W = w - t"],
     "adagrad": ["t = square g", "V = v + t", "t = rate * g", "s = V + epsilon", "s = sqrt s", "t = t / s",
                 "W = w - t"],
     "lion": ["t = m * c1", "s = g * c2", "t = t + s", "t = sign t", "s = m * c3", "r = g * c4", "M = s + r",
@@ -40,10 +48,11 @@ FRONTS = {
     "clipped": ["g = clip g low high"],
     "all": ["g = g + a", "g = g / scale", "d = w * decay", "w = w - d"],
 }
+BEHIND = {"kept": ["k = c4 * e", "s = c5 * W", "E = k + s"], "added": ["s = c5 * W", "E = e + s"]}
 NUMBERS = dict(rate=0.01, epsilon=1e-3, c1=0.1, c2=0.2, c3=0.3, c4=0.4, c5=0.5, decay=0.05, scale=3.0, low=-0.5,
                high=0.4)  # fmt: skip
 GIVEN = ["rate", "decay", "scale", "keep"]  # numbers in operands; the others stand in the program
-ARRAYS = "gwmvua"
+ARRAYS = "gwmvuae"
 NAMES = {"*": "mul", "+": "add", "-": "sub", "/": "div"}
 NUMPY = dict(
     mul=np.multiply, add=np.add, sub=np.subtract, div=np.divide, max=np.maximum, square=np.square, sqrt=np.sqrt,
@@ -116,7 +125,8 @@ def check(fields, given, want):
 
 # the directions of Lamb have no weights that could decay, and eight inputs are the most
 CASES = [(r, f) for r, f in itertools.product(RULES, FRONTS)
-         if r + f not in ("lambdecay", "lamball", "amsgradall", "lambsquares", "lambsigns")]  # fmt: skip
+         if r + f not in ("lambdecay", "lamball", "amsgradall", "lambsquares", "lambsigns",
+                          "rmsprop bothall")]  # fmt: skip
 
 
 @pytest.mark.parametrize("n", [512, 1003, 70000])
@@ -127,6 +137,28 @@ def test_a_rule_gives_the_bits_of_its_operations(rule, front, n, rng):
     check(fields, given, one_by_one(steps, results, given))
     for isa in _core.isas():  # what is kept in registers needs no workspace
         assert _core.facts("elementwise", fields, isa)["scratch"] == 0, isa
+
+
+@pytest.mark.parametrize("n", [600, 5003])
+@pytest.mark.parametrize(("rule", "front", "behind"), [
+    ("sgd", "plain", "kept"), ("momentum", "decay", "added"), ("adam", "plain", "added"), ("adam", "clipped", "kept"),
+    ("nadam", "plain", "kept"), ("rmsprop momentum", "times", "kept"), ("adadelta", "plain", "added"),
+])  # fmt: skip
+def test_a_moving_average_of_the_weights_behind_a_rule_gives_the_bits_of_its_operations(rule, front, behind, n, rng):
+    fields, inputs, outs, steps, results = program(FRONTS[front] + RULES[rule] + BEHIND[behind], n)
+    given = operands(inputs, n, rng)
+    want = one_by_one(steps, results, given)
+    check(fields, given, want)
+    for isa in _core.isas():
+        assert _core.facts("elementwise", fields, isa)["scratch"] == 0, isa
+        own = [np.array(x) for x in given]
+        over = [o.lower() for o in outs]
+        places = [own[inputs.index(o)] for o in over[::-1]]  # results over the inputs of others
+        _core.run_kernel(
+            "elementwise", fields, [*own, *[None] * (8 - len(own))], [*places, *[None] * (4 - len(places))], isa=isa
+        )
+        for y, w in zip(places, want):
+            np.testing.assert_array_equal(y, w, err_msg=isa)
 
 
 @pytest.mark.parametrize("keep", [0.0, 1.0, np.nan])

@@ -77,9 +77,13 @@ def test_a_mask_that_does_not_fit_is_refused():
 
 
 def test_scores_beyond_the_caches_and_other_dtypes_take_the_long_way():
-    assert fits(Tensor(np.zeros((1, 1024, 1, 1), "float32")), Tensor(np.zeros((1, 1024, 1, 1), "float32")))
-    assert not fits(Tensor(np.zeros((1, 1025, 1, 1), "float32")), Tensor(np.zeros((1, 1024, 1, 1), "float32")))
-    assert not fits(Tensor(np.zeros((1, 2, 1, 1), "float64")), Tensor(np.zeros((1, 2, 1, 1), "float64")))
+    def fit(rows, heads=1, dtype="float32"):
+        x = Tensor(np.zeros((1, rows, heads, 1), dtype))
+        return fits(x, x)
+
+    assert fit(2048) and not fit(2049) and not fit(2, dtype="float64")
+    with nacre.GradientTape():  # a head is the unit of the gradient
+        assert fit(1024) and not fit(1025) and fit(2048, heads=4) and not fit(2049, heads=4)
 
 
 @pytest.mark.parametrize("groups", [1, 2, 4])

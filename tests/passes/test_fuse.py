@@ -45,6 +45,29 @@ def test_two_chains_that_meet_become_one_node():
     assert kinds(graph) == ["Fused"]
 
 
+def test_readers_make_cheap_values_themselves_where_a_group_would_have_too_many_outputs():
+    rng = np.random.default_rng(0)
+    x, t = (rng.random((64, 300), dtype=np.float32) for _ in range(2))
+
+    def fn(x, t):  # binary cross-entropy, of whose values the gradient reads four
+        p = arithmetic.sigmoid(x)
+        q = ops.clip(p, 1e-7, 1 - 1e-7)
+        losses = t * arithmetic.log(q) + (1.0 - t) * arithmetic.log(1.0 - q)
+        total = e.SumTo((64, 1))(losses)
+        return p, (t / q - (1.0 - t) / (1.0 - q)) * (p * (1.0 - p)) * total
+
+    graph = traced(fn, x.shape, x.shape)
+    simplify(graph)
+    fuse(graph)
+    assert kinds(graph) == ["Fused", "SumTo", "Fused"]
+    assert [len(n.outputs) for n in graph.nodes] == [3, 1, 1]
+    wide = x.astype(np.float64)
+    p = 1 / (1 + np.exp(-wide))
+    total = (t * np.log(p) + (1 - t) * np.log(1 - p)).sum(1, keepdims=True)
+    got = CompiledFunction(fn)(Tensor(x), Tensor(t))
+    np.testing.assert_allclose(got[1].numpy(), (t - p) * total, rtol=1e-4, atol=1e-4)  # 300 terms, eps 6e-8, quotients
+
+
 def test_a_value_needed_earlier_is_not_pulled_behind_its_reader():
     def fn(x):
         a = arithmetic.exp(x)

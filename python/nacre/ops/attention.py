@@ -32,7 +32,8 @@ from nacre.ops.probabilities import softmax
 from nacre.ops.products import multiply_matrices
 from nacre.ops.sampling import Dropout
 
-_MOST_WEIGHTS = 1 << 20  # of a head; beyond, they do not stay in any cache
+# Of a head: of more the gradient, whose unit is a head, leaves the caches, and with few heads also threads idle.
+_MOST_WEIGHTS, _MOST_OF_MANY, _MANY_HEADS = 1 << 20, 1 << 22, 4
 _ROWS = 64  # queries that the kernel takes at a time
 
 
@@ -124,7 +125,10 @@ class AttentionGrad(Op):
 
 def fits(q: Any, k: Any, rate: float = 0.0) -> bool:
     """Whether `attention` takes queries (B, T, H, D), keys (B, S, H, D) and that rate of dropout."""
-    return q.dtype == "float32" and len(q.shape) == 4 and q.shape[1] * k.shape[1] <= _MOST_WEIGHTS and rate < 1
+    if q.dtype != "float32" or len(q.shape) != 4 or not rate < 1:
+        return False
+    most = _MOST_OF_MANY if not trace.tapes() or q.shape[0] * q.shape[2] >= _MANY_HEADS else _MOST_WEIGHTS
+    return bool(q.shape[1] * k.shape[1] <= most)
 
 
 def attention(q: Any, k: Any, v: Any, mask: Any = None, rate: float = 0.0, state: Any = None) -> Any:

@@ -120,9 +120,9 @@ class Adadelta(Optimizer):
         grads, deltas = self._grads[i], self._deltas[i]
         size = self.rho * grads + (1.0 - self.rho) * ops.square(gradient)
         grads.assign(size)
-        delta = -ops.sqrt(deltas + self.epsilon) * gradient / ops.sqrt(size + self.epsilon)
+        delta = ops.sqrt(deltas + self.epsilon) * gradient / ops.sqrt(size + self.epsilon)
         deltas.assign(self.rho * deltas + (1.0 - self.rho) * ops.square(delta))
-        self.assign_add(variable, ops.cast(learning_rate, variable.dtype) * delta)
+        self.assign_sub(variable, ops.cast(learning_rate, variable.dtype) * delta)
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` needs to make an equal optimizer."""

@@ -7,6 +7,7 @@ Under the same conditions groups that read one large value become one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from nacre.core.graph import Graph, Node
@@ -76,9 +77,10 @@ class _Group:
 class _Fuser:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.order = {id(node): i for i, node in enumerate(graph.nodes)}
+        self.order: dict[int, float] = {id(node): i for i, node in enumerate(graph.nodes)}
+        self.at = dict[float, Node](enumerate(graph.nodes))
         self.escapes = {id(s) for s in (*graph.outputs, *graph.writes.values())}
-        self.readers: dict[int, list[int]] = {}
+        self.readers: dict[int, list[float]] = {}
         for i, node in enumerate(graph.nodes):
             for s in node.inputs:
                 self.readers.setdefault(id(s), []).append(i)
@@ -114,7 +116,7 @@ class _Fuser:
         for joined in ([found] if len(found) > 1 else []) + [[g] for g in reversed(found)] + [[]]:
             members = sorted((m for g in joined for m in g.members), key=lambda m: self.order[id(m)])
             group = _Group(domain, shape, [*members, node])
-            if not joined or self._fits(group):
+            if not joined or self._fits(group, self._leave_to_readers):
                 break
         for m in group.members:
             self.group_of[id(m.outputs[0])] = group
@@ -134,7 +136,7 @@ class _Fuser:
                     if self._fits(both):
                         self.group_of.update((i, both) for i in both.inside)
 
-    def _fits(self, group: _Group) -> bool:
+    def _fits(self, group: _Group, spare: Callable[[_Group, list[Node]], bool] | None = None) -> bool:
         for m in group.members:
             if any(id(s) in group.inside and not _stays_exact(s, group.domain) for s in m.inputs):
                 return False
@@ -147,14 +149,56 @@ class _Fuser:
             return False
         place = self.order[id(group.members[-1])]
         inside = {self.order[id(m)] for m in group.members}
-        outputs = 0
+        outputs = []
         for m in group.members:
             s = m.outputs[0]
             outside = [r for r in self.readers.get(id(s), ()) if r not in inside]
             if any(r < place for r in outside):
                 return False  # somebody needs it before the group has run
-            outputs += bool(outside) or id(s) in self.escapes or m is group.members[-1]
-        return outputs <= MOST_OUTPUTS
+            if outside or id(s) in self.escapes or m is group.members[-1]:
+                outputs.append(m)
+        return len(outputs) <= MOST_OUTPUTS or (spare is not None and spare(group, outputs))
+
+    def _leave_to_readers(self, group: _Group, outputs: list[Node]) -> bool:
+        """Whether few enough outputs are left when readers make some themselves, in one cheap step from one value that
+        they can read; then they do."""
+        inside = {self.order[id(m)] for m in group.members}
+        made = {id(m.outputs[0]) for m in outputs}
+        spared: dict[int, Node] = {}  # by id of what it makes
+        read = set[int]()  # which therefore remains
+        for m in outputs[:-1]:
+            y, sources = m.outputs[0], [s for s in m.inputs if literal(s) is None]
+            if len(sources) != 1 or id(y) in self.escapes or id(y) in read or id(sources[0]) in spared:
+                continue
+            if id(sources[0]) in group.inside and id(sources[0]) not in made:
+                continue
+            later = [self.at[r] for r in self.readers[id(y)] if r not in inside]
+            if (
+                [STEP_COST.get(name) for name, _ in m.op.steps(len(m.inputs))] == [1]
+                and all(isinstance(r.op, Elementwise) and not isinstance(r.op, BroadcastTo) for r in later)
+                and all(r.outputs[0].shape == group.shape for r in later)
+            ):
+                spared[id(y)] = m
+                read.add(id(sources[0]))
+        if len(outputs) - len(spared) > MOST_OUTPUTS:
+            return False
+        for m in list(spared.values())[: len(outputs) - MOST_OUTPUTS]:
+            self._repeat(m, inside)
+        return True
+
+    def _repeat(self, m: Node, inside: set[float]) -> None:
+        """A second `m` for its readers that are not `inside`, in front of the first of them."""
+        y, again = m.outputs[0], self.graph.made(m.op, *m.inputs)
+        later = [r for r in self.readers[id(y)] if r not in inside]
+        self.readers[id(y)] = [r for r in self.readers[id(y)] if r in inside]
+        self.readers[id(again.outputs[0])] = later
+        place = min(later) - 1 / (2 + len(self.at))  # not yet taken, as there are more and more
+        self.order[id(again)], self.at[place] = place, again
+        for s in m.inputs:
+            self.readers[id(s)].append(place)
+        for r in later:
+            self.at[r].inputs = tuple([again.outputs[0] if s is y else s for s in self.at[r].inputs])
+        self.graph.nodes.insert(self.graph.nodes.index(self.at[min(later)]), again)
 
     def _fused(self, group: _Group) -> Node:
         members = group.members
@@ -184,7 +228,7 @@ class _Fuser:
             s.node = node
         return node
 
-    def _leaves(self, s: Symbol, inside: set[int]) -> bool:
+    def _leaves(self, s: Symbol, inside: set[float]) -> bool:
         return id(s) in self.escapes or any(r not in inside for r in self.readers.get(id(s), ()))
 
 
@@ -199,6 +243,15 @@ _NO_TRUTHS = (Add, Sub, Neg, BitwiseNot)
 _ANY_DOMAIN = (LogicalAnd, LogicalOr, LogicalXor, LogicalNot)
 
 _FEWEST_READ = 4096  # elements: fewer are read as quickly twice
+
+# A step on 16 numbers takes about 2 cycles (one thread, AVX-512), these as long as so many; others are not done twice.
+STEP_COST = {
+    **dict.fromkeys(("copy", "neg", "abs", "square", "add", "sub", "mul", "relu", "max", "min", "fma"), 1),
+    "clip": 2,
+    **dict.fromkeys(("sqrt", "div", "reciprocal"), 3),
+    "exp": 4,
+    "sigmoid": 5,
+}
 
 # As many results as there are temporaries (registers 24 to 63): at worst every one lives to the end.
 MOST_FUSED = min(MOST_STEPS, 40)

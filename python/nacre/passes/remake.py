@@ -16,15 +16,8 @@ from nacre.core.graph import Graph, Node
 from nacre.core.tensor import Symbol
 from nacre.ops.elementwise import BroadcastTo, Elementwise
 from nacre.ops.lowering import MOST_CONSTS, MOST_INPUTS, Step, domain_of
-from nacre.passes.fuse import MOST_FUSED, Fused
+from nacre.passes.fuse import MOST_FUSED, STEP_COST, Fused
 
-# A step on 16 numbers takes about 2 cycles (one thread, AVX-512), these as long as so many; others are not done twice.
-_COST = {
-    **dict.fromkeys(("copy", "neg", "abs", "square", "add", "sub", "mul", "relu", "max", "min", "fma"), 1),
-    **dict.fromkeys(("sqrt", "div", "reciprocal"), 3),
-    "exp": 4,
-    "sigmoid": 5,
-}
 _DOMAIN = "elementwise"  # float32
 _FEWEST = 1 << 16  # elements; the caches hand fewer on quickly enough
 _FAR = 1 << 20  # that come from memory in the end
@@ -95,7 +88,7 @@ class _Program:
 
 def step_cost(name: str) -> int:
     """What a step costs; what is not made twice costs more than any array."""
-    return _COST.get(name, 1 + sum(_FAR_STEPS))
+    return STEP_COST.get(name, 1 + sum(_FAR_STEPS))
 
 
 def array_cost(size: int) -> int:
@@ -166,10 +159,10 @@ def _worth_remaking(maker: _Program, reader: _Program, alone: set[int]) -> tuple
         new = [maker.inputs[v] for v in used if v < n and id(maker.inputs[v]) not in here]
         large = sum(s.shape == reader.shape for s in new)
         saved = sum(id(symbol[v]) in alone for v in values)
-        if large > saved or any(name not in _COST for name, _ in steps):
+        if large > saved or any(name not in STEP_COST for name, _ in steps):
             continue
         reading, writing = _FAR_STEPS if math.prod(reader.shape) >= _FAR else _NEAR_STEPS
-        gain = reading * (len(values) - large) + writing * saved - sum(_COST[name] for name, _ in steps)
+        gain = reading * (len(values) - large) + writing * saved - sum(STEP_COST[name] for name, _ in steps)
         if gain > best_gain and _fits(reader, len(new) - len(values), steps):
             best, best_gain = (values, known), gain
     return best

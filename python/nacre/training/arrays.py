@@ -9,6 +9,7 @@ import numpy as np
 
 from nacre.core import config, tree
 from nacre.core.room import check_room
+from nacre.core.spec import dtype_name, is_computed
 from nacre.core.tensor import KerasTensor, Symbol, Tensor, as_array
 from nacre.losses.loss import is_numbers
 
@@ -46,12 +47,12 @@ def to_array(x: Any, what: str) -> np.ndarray[Any, Any]:
 
     Raises TypeError for what holds no numbers, ValueError for a scalar.
     """
-    if (
+    if (  # quickly, for many inputs
         type(x) is np.ndarray
-        and x.dtype == np.float32
         and x.ndim
         and x.flags.c_contiguous
-        and config.floatx() == "float32"
+        and is_computed(x.dtype)
+        and (x.dtype.kind != "f" or dtype_name(x.dtype) == config.floatx())
     ):
         return x
     pandas = sys.modules.get("pandas")

@@ -57,7 +57,7 @@ def test_a_folder_keeps_vocabularies_and_what_else_is_in_it(tmp_path):
 
 def test_folders_are_told_from_files(tmp_path):
     model = trained()
-    with pytest.raises(ValueError, match=r"must not end in `\.keras`"):
+    with pytest.raises(ValueError, match=r"should not end in `\.keras`"):
         model.save(tmp_path / "net.keras", zipped=False)
     with pytest.raises(FileExistsError):
         (tmp_path / "there").mkdir()

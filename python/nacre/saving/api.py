@@ -53,7 +53,7 @@ def save_model(model: Any, filepath: Any, overwrite: bool = True, zipped: bool |
     folder = zipped is not None and not zipped
     if folder and path.endswith(".keras"):
         raise ValueError(
-            f"save_model: zipped=False writes a folder, whose name must not end in `.keras`; got filepath={path}"
+            f"save_model: zipped=False writes a folder, whose name should not end in `.keras`; got filepath={path}"
         )
     if not folder and not path.endswith(".keras"):
         if path.endswith((".h5", ".hdf5")):

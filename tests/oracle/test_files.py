@@ -64,6 +64,28 @@ def same_weights(a, b):
         assert one.dtype == two.dtype and one.shape == two.shape and (one == two).all(), v.path
 
 
+@pytest.mark.parametrize("form", ["folder", "shards"])
+@pytest.mark.parametrize("direction", ["nacre to keras", "keras to nacre"])
+@pytest.mark.parametrize("name", ["nested", "subclassed"])
+def test_what_is_several_files_means_the_same_to_both(real, tmp_path, name, direction, form):
+    writer, reader = (nacre, real) if direction == "nacre to keras" else (real, nacre)
+    model, x, y = make(writer, name)
+    steps(model, x, y, 2)
+    if form == "folder":
+        model.save(str(tmp_path / "m"), zipped=False)
+        zoo.MODELS[name](reader)  # registers the reader's own classes under the same names
+        loaded = reader.saving.load_model(str(tmp_path / "m"))
+    else:
+        largest = max(np.asarray(v).nbytes for v in model.variables)
+        path = str(tmp_path / "m.weights.json")
+        model.save_weights(path, max_shard_size=largest / 1024**3)
+        assert len(list(tmp_path.iterdir())) > 2
+        loaded, *_ = make(reader, name)
+        steps(loaded, x, y, 1)
+        loaded.load_weights(path)
+    same_weights(model, loaded)
+
+
 DETERMINISTIC = [n for n in zoo.MODELS if n not in ("noise", "cnn", "subclassed")]  # the others draw noise in training
 
 

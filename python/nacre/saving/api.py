@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import io
 import json
 import os
 import sys
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from nacre.core import registry
 from nacre.core.variable import Postponed
-from nacre.saving import archive, h5, state
+from nacre.saving import archive, h5, parts, state
 from nacre.saving.archive import Archive
 from nacre.saving.atomic import replacing
 from nacre.saving.h5 import DamagedFile
@@ -28,7 +30,7 @@ def save_model(model: Any, filepath: Any, overwrite: bool = True, zipped: bool |
         model: the model.
         filepath: where to; must end in `.keras`. An open binary file will do, too.
         overwrite: whether an existing file may be replaced without asking.
-        zipped: must be True or None.
+        zipped: False writes the parts of the file into the folder `filepath` instead.
 
     Raises:
         ValueError: for another ending. The old file is only replaced when the new one is complete on the disk.
@@ -44,13 +46,16 @@ def save_model(model: Any, filepath: Any, overwrite: bool = True, zipped: bool |
         warnings.warn(deprecated, stacklevel=2)
     if kwargs:
         raise ValueError(f"save_model: The following argument(s) are not supported: {sorted(kwargs)}")
-    if zipped is False:
-        raise ValueError("save_model: zipped=False is not supported; a model is one `.keras` file")
     if isinstance(filepath, io.IOBase):
-        _write_model(model, filepath, include_optimizer)  # type: ignore[arg-type]
+        _write_model(model, functools.partial(archive.creating, filepath), include_optimizer)  # type: ignore[arg-type]
         return
     path = os.fsdecode(filepath)
-    if not path.endswith(".keras"):
+    folder = zipped is not None and not zipped
+    if folder and path.endswith(".keras"):
+        raise ValueError(
+            f"save_model: zipped=False writes a folder, whose name should not end in `.keras`; got filepath={path}"
+        )
+    if not folder and not path.endswith(".keras"):
         if path.endswith((".h5", ".hdf5")):
             from nacre.saving import legacy_h5
 
@@ -69,12 +74,16 @@ def save_model(model: Any, filepath: Any, overwrite: bool = True, zipped: bool |
             stacklevel=2,
         )
     _may_write(path, overwrite)
+    if folder:
+        _write_model(model, functools.partial(parts.creating, path), include_optimizer)
+        return
     with replacing(path) as file:
-        _write_model(model, file, include_optimizer)
+        _write_model(model, functools.partial(archive.creating, file), include_optimizer)
 
 
 def load_model(filepath: Any, custom_objects: Any = None, compile: bool = True, safe_mode: bool = True) -> Any:
-    """The model in a `.keras` file (or a `.h5` file of an older Keras), compiled as it was when it was saved.
+    """The model in a `.keras` file, a folder that `zipped=False` wrote, or a `.h5` file of an older Keras, compiled as
+    it was when it was saved.
 
     Args:
         filepath: a path or an open binary file.
@@ -88,8 +97,10 @@ def load_model(filepath: Any, custom_objects: Any = None, compile: bool = True, 
         TypeError: for a class that is neither public nor registered nor in `custom_objects`.
     """
     if isinstance(filepath, io.IOBase):
-        return _read_model(filepath, "the file", custom_objects, compile, safe_mode)  # type: ignore[arg-type]
+        return _read_model(Archive(filepath, "the file"), custom_objects, compile, safe_mode)  # type: ignore[arg-type]
     path = os.fsdecode(filepath)
+    if os.path.isfile(os.path.join(path, archive.CONFIG)):
+        return _read_model(parts.Folder(path), custom_objects, compile, safe_mode)
     if not os.path.isfile(path):
         if path.endswith((".h5", ".hdf5")) and not os.path.lexists(path):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
@@ -105,19 +116,40 @@ def load_model(filepath: Any, custom_objects: Any = None, compile: bool = True, 
             return legacy_h5.read_model(file, path, custom_objects, compile, safe_mode)
         if not path.endswith((".keras", ".h5", ".hdf5")) and start[:4] != b"PK\3\4":
             raise ValueError(_not_supported(path))
-        return _read_model(file, path, custom_objects, compile, safe_mode)
+        return _read_model(Archive(file, path), custom_objects, compile, safe_mode)
 
 
 def save_weights(model: Any, filepath: Any, overwrite: bool = True, max_shard_size: Any = None, **kwargs: Any) -> None:
-    """Writes the weights of `model` and the state of its optimizer into a file that ends in `.weights.h5`."""
+    """Writes the weights of `model` and the state of its optimizer into a file that ends in `.weights.h5`.
+
+    Args:
+        model: a built model.
+        filepath: the file.
+        overwrite: whether an existing file may be replaced without asking.
+        max_shard_size: GB of numbers (of 1024**3 bytes) that one file may hold. There are then several files beside
+            `filepath`, which ends in `.weights.json` and says what is in which.
+
+    Raises:
+        ValueError: for another ending, a model without weights, or an array that is larger than `max_shard_size`.
+    """
     skip = kwargs.pop("objects_to_skip", None) or ()
-    if kwargs or max_shard_size is not None:
-        raise ValueError(f"save_weights: not supported: {sorted(kwargs) or 'max_shard_size'}")
+    if kwargs:
+        raise ValueError(f"save_weights: not supported: {sorted(kwargs)}")
     path = os.fsdecode(filepath)
-    if not path.endswith(".weights.h5"):
+    if max_shard_size is not None:
+        most = float(max_shard_size) * 1024**3
+        if not most > 0:
+            raise ValueError(f"save_weights: max_shard_size must be a positive number of GB, got {max_shard_size!r}")
+        path = parts.index_path(path)
+    elif not path.endswith(".weights.h5"):
         raise ValueError(f"The filename must end in `.weights.h5`. Received: filepath={path}")
     _check_built(model, "saving")
     _may_write(path, overwrite)
+    if max_shard_size is not None:
+        shards = parts.Shards(most)
+        state.write_state(model, shards, skip)
+        shards.write(path)
+        return
     with replacing(path) as file, archive.filling(archive.Window(file, 0)) as weights:
         state.write_state(model, weights, skip)
 
@@ -133,7 +165,7 @@ def _check_built(model: Any, doing: str) -> None:
 def load_weights(
     model: Any, filepath: Any, skip_mismatch: bool = False, objects_to_skip: Any = None, **kwargs: Any
 ) -> None:
-    """Fills `model` with the weights in a `.weights.h5`, `.keras` or `.h5` file.
+    """Fills `model` with the weights in a `.weights.h5`, `.weights.json`, `.keras` or `.h5` file.
 
     Args:
         model: a built model of the same architecture.
@@ -152,6 +184,10 @@ def load_weights(
     skip = list(objects_to_skip or ())
     if not path.endswith((".keras", ".h5", ".hdf5")) and not os.path.isfile(path):
         raise ValueError(_not_supported(path))
+    if path.endswith(".weights.json"):
+        with parts.reading(path) as index:
+            state.read_state(model, index, skip_mismatch, skip)
+        return
     with open(path, "rb") as file:
         if file.read(4) == b"PK\3\4":
             with Archive(file, path).weights() as reader:
@@ -196,16 +232,16 @@ def model_from_json(json_string: str, custom_objects: Any = None) -> Any:
 # --- .keras ----------------------------------------------------------------------------------------------------
 
 
-def _write_model(model: Any, file: BinaryIO, include_optimizer: bool) -> None:
+def _write_model(model: Any, creating: Callable[..., Any], include_optimizer: bool) -> None:
     config = registry.serialize_whole(model)
     if not include_optimizer:
         config.pop("compile_config", None)
-    with archive.creating(file, config, _assets(model)) as weights:
+    with creating(config, _assets(model)) as weights:
         state.write_state(model, weights)
 
 
-def _read_model(file: BinaryIO, what: str, custom_objects: Any, compile: bool, safe_mode: bool) -> Any:
-    source = Archive(file, what)
+def _read_model(source: Archive | parts.Folder, custom_objects: Any, compile: bool, safe_mode: bool) -> Any:
+    what = source.what
     config = source.config()
     fresh = Postponed(source.room())
     with source.weights(new=True) as weights, fresh.open():

@@ -26,7 +26,7 @@ from nacre.saving.h5 import DamagedFile
 KERAS_VERSION = "3.15.1"  # whose file format this is
 METADATA, CONFIG, WEIGHTS, ASSETS = "metadata.json", "config.json", "model.weights.h5", "assets"
 
-_JSON_LIMIT = 1 << 28  # bytes of config.json; that of a very large model has a few MiB
+JSON_LIMIT = 1 << 28  # bytes of config.json; that of a very large model has a few MiB
 _RATIO_LIMIT = 100  # above this a compressed member is no honest file
 _SMALL = 1 << 26
 _BLOCK = 1 << 18  # bytes that stay in a core's own cache from where they are read until they are summed up
@@ -131,13 +131,17 @@ def filling(window: Window) -> Iterator[Any]:
         raise window.failed
 
 
+def metadata(now: datetime.datetime) -> str:
+    """The text of `metadata.json`."""
+    return json.dumps({"keras_version": KERAS_VERSION, "date_saved": now.strftime("%Y-%m-%d@%H:%M:%S")})
+
+
 @contextlib.contextmanager
 def creating(file: BinaryIO, config: Any, assets: dict[str, bytes]) -> Iterator[Any]:
     """Writes a `.keras` archive into `file`; inside the block the open HDF5 part is there to be filled."""
     now = datetime.datetime.now()
-    metadata = {"keras_version": KERAS_VERSION, "date_saved": now.strftime("%Y-%m-%d@%H:%M:%S")}
     with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr(METADATA, json.dumps(metadata))
+        archive.writestr(METADATA, metadata(now))
         archive.writestr(CONFIG, json.dumps(config))
         for name, data in assets.items():
             archive.writestr(f"{ASSETS}/{name}", data)
@@ -170,6 +174,14 @@ def _sync(file: BinaryIO) -> None:
 
 
 # --- reading ---------------------------------------------------------------------------------------------------
+
+
+def parsed(data: bytes, what: str) -> Any:
+    """What the JSON text `data` says. Raises DamagedFile where it is none."""
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise DamagedFile(f"{what} is damaged: {error}") from error
 
 
 class Archive:
@@ -207,11 +219,7 @@ class Archive:
 
     def config(self) -> Any:
         """The contents of `config.json`."""
-        data = self.read(CONFIG, _JSON_LIMIT)
-        try:
-            return json.loads(data)
-        except (ValueError, RecursionError) as error:
-            raise DamagedFile(f"{self.what}: {CONFIG} is damaged: {error}") from error
+        return parsed(self.read(CONFIG, JSON_LIMIT), f"{self.what}: {CONFIG}")
 
     def read(self, name: str, limit: int) -> bytes:
         """The bytes of a member. Raises DamagedFile when it is missing, damaged, or longer than `limit`."""
@@ -288,5 +296,5 @@ class Archive:
                 if name.startswith(f"{prefix}/"):
                     target = Path(folder, *PurePosixPath(name[len(prefix) + 1 :]).parts)
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    target.write_bytes(self.read(f"{ASSETS}/{name}", _JSON_LIMIT))
+                    target.write_bytes(self.read(f"{ASSETS}/{name}", JSON_LIMIT))
             yield folder

@@ -89,6 +89,10 @@ class Reader:
                 raise DamagedFile(f"{self.what}: expected a group at {path!r}, got an array")
         return found
 
+    def store(self, path: str, known: Mapping[str, Any]) -> ReadStore:
+        """The arrays of the object whose group is at `path`, for the variables `known`."""
+        return ReadStore(self, self.group(path), known)
+
     def child(self, group: Any, name: str) -> Any:
         """The group or dataset `name` in `group`; None when there is none. Raises DamagedFile for any kind of link."""
         if not isinstance(group, h5py().Group):

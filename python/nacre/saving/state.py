@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nacre.core import naming
 from nacre.core.variable import Postponed
 from nacre.saving.h5 import DamagedFile, Reader, ReadStore, WriteStore
+
+if TYPE_CHECKING:
+    from nacre.saving.parts import Index
 
 
 def saveable(obj: Any) -> bool:
@@ -126,9 +129,9 @@ def write_state(root: Any, file: Any, skip: Any = ()) -> None:
 
 
 def read_state(
-    root: Any, reader: Reader, skip_mismatch: bool = False, skip: Any = (), fresh: Postponed | None = None
+    root: Any, reader: Reader | Index, skip_mismatch: bool = False, skip: Any = (), fresh: Postponed | None = None
 ) -> None:
-    """Fills the variables of `root` and of everything in it from an HDF5 file.
+    """Fills the variables of `root` and of everything in it from an HDF5 file, or several.
 
     Raises ValueError that names what could not be loaded; with `skip_mismatch` that is a warning. Objects in `skip` are
     left alone. Trouble with nothing but the optimizer is a warning, too: the model itself is whole. `fresh` says that
@@ -140,7 +143,7 @@ def read_state(
     def store_of(path: str, obj: Any) -> ReadStore:
         if (path, id(obj)) not in stores:
             known = {str(i): v for i, v in enumerate(own_variables(obj))} if _is_plain(obj) else {}
-            stores[path, id(obj)] = ReadStore(reader, reader.group(f"{path}/vars"), known)
+            stores[path, id(obj)] = reader.store(f"{path}/vars", known)
         return stores[path, id(obj)]
 
     met: set[int] = set()

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "cpp/line.h"
-#include "dispatch/table.h"
+#include "dispatch/dispatch.h"
 
 namespace nacre {
 

@@ -133,11 +133,11 @@ bool check(const Case& c, BenchCase& bench, int threads) {
       good = false;
     }
   }
-  BenchCase reference(c, *runnable_tables().front());
+  BenchCase reference(c, runnable_tables().front());
   reference.run();
   const double difference = bench.difference(reference.outputs());
   if (!(difference <= 1)) {
-    std::printf("    FAILED: %.2g times the allowed difference to %s\n", difference, runnable_tables().front()->isa);
+    std::printf("    FAILED: %.2g times the allowed difference to %s\n", difference, runnable_tables().front().isa);
     good = false;
   }
   return good;

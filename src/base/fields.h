@@ -10,10 +10,10 @@
 namespace nacre {
 
 struct Field {
-  const char* name;
-  int slot;      // offset in 8-byte slots
-  int count;     // array length, 1 for a scalar
-  bool is_real;  // double rather than i64
+  char name[16];  // here, not elsewhere: a pointer would have to be set when the library is loaded
+  int slot;       // offset in 8-byte slots
+  int count;      // array length, 1 for a scalar
+  bool is_real;   // double rather than i64
 };
 
 struct FieldList {

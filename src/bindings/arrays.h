@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "dispatch/table.h"
+#include "dispatch/dispatch.h"
 #include "runtime/verify.h"
 
 namespace nacre {

@@ -25,7 +25,7 @@ const KernelEntry& entry_of(const std::string& name, const std::optional<std::st
 py::dict kernels(const std::optional<std::string>& isa) {
   const KernelTable& table = table_of(isa.value_or(""));
   py::dict all;
-  for (int i = 0; i < table.n; ++i) all[table.at[i].name] = describe(table.at[i]);
+  for (const auto& [name, entry] : table.kernels) all[name.c_str()] = describe(entry);
   return all;
 }
 

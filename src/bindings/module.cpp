@@ -15,7 +15,7 @@ namespace {
 
 std::vector<std::string> isas() {
   std::vector<std::string> names;
-  for (const KernelTable* t : runnable_tables()) names.emplace_back(t->isa);
+  for (const KernelTable& t : runnable_tables()) names.emplace_back(t.isa);
   return names;
 }
 

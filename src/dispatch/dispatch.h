@@ -1,5 +1,6 @@
 // Which table to use.
 #pragma once
+#include <map>
 #include <string>
 #include <vector>
 
@@ -7,8 +8,15 @@
 
 namespace nacre {
 
+struct KernelEntry : KernelInfo, KernelCode {};
+
+struct KernelTable {
+  const char* isa;
+  std::map<std::string, KernelEntry> kernels;
+};
+
 // Compiled in and runnable here, weakest first.
-const std::vector<const KernelTable*>& runnable_tables();
+const std::vector<KernelTable>& runnable_tables();
 
 // The table in use: the best one, or what the environment variable NACRE_ISA names. Throws std::invalid_argument for a
 // name that is unknown, not compiled in, or not runnable here.

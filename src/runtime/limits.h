@@ -2,7 +2,7 @@
 // profiles refer to these, measured in the same run.
 #pragma once
 #include "base/types.h"
-#include "dispatch/table.h"
+#include "dispatch/dispatch.h"
 
 namespace nacre {
 

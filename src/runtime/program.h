@@ -29,7 +29,7 @@
 #include <string>
 #include <vector>
 
-#include "dispatch/table.h"
+#include "dispatch/dispatch.h"
 #include "runtime/arena.h"
 
 namespace nacre {

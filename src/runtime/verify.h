@@ -2,7 +2,7 @@
 #pragma once
 #include <string>
 
-#include "dispatch/table.h"
+#include "dispatch/dispatch.h"
 
 namespace nacre {
 

@@ -148,7 +148,7 @@ void answer_run() {
 
 void serve() {
   std::string isas;
-  for (const KernelTable* table : runnable_tables()) isas += (isas.empty() ? "" : " ") + std::string(table->isa);
+  for (const KernelTable& table : runnable_tables()) isas += (isas.empty() ? "" : " ") + std::string(table.isa);
   write_text(isas);
   for (;;) {
     std::fflush(stdout);

@@ -129,6 +129,9 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
   const auto together = [&](i64 g) { return min_of(p.shared, s.G - g * p.shared); };  // groups
   const bool by_block = at.packed && p.one_fit;
   const bool asks = (p.cut.floats > 0 && !sliding) || is_far(q);
+  // Where stores count as much as sums, y that no cache holds goes past them.
+  const bool past = K <= kLongSum && staged == 0 && !sliding && goes_past(q, at.y) && p.O % kLanes == 0 &&
+                    kWideGroups > 0 && p.cut.wb % kGroup == 0;
   const i64 first_block = begin < end ? unit_at(p, begin, by_block).block : 0;
   View v{};
   i64 viewed = -1;
@@ -156,7 +159,8 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
       const Unit behind = unit_at(p, next, by_block);
       const Block other = block_at(q, p.cut, behind.block);
       const i64 h = behind.run * p.along, width = sliding ? 16 : asks_width(p.O);
-      const bool stores = p.K <= kLongSum && q.w.y_step == 1 && is_far(q, 2 * kFarFloats);  // where, nobody foresees
+      const bool stores =
+          !past && p.K <= kLongSum && q.w.y_step == 1 && is_far(q, 2 * kFarFloats);  // where, nobody foresees
       ahead = ahead_of(wanted_of(q, other, at.x + h * channels, (g1 - g0) * channels, width),
                        stores ? wanted_of(output_image(q), other, at.y + h * p.O, (g1 - g0) * p.O, width) : Wanted{},
                        (g1 - g0) * (panel1 - panel0) * b.nb * b.hb * b.wb / 16);
@@ -189,6 +193,7 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
       t.y_at = y_at;
       t.r_at = r_at;
       t.r_far = at.ldr % 512 == 0;
+      t.past = past;
       t.nh = v.nh, t.tap_row = v.tap_row, t.nw = v.nw, t.tap_col = v.tap_col, t.run = v.run;
       if (sliding) t.nw = 1, t.run = v.nh > 0 ? q.C : 0;
       if (p.shared > 0 && !sliding) t.nh = v.nh > 0 ? q.h.taps : 0, t.nw = q.w.taps, t.run = q.C;
@@ -261,6 +266,7 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
                  view_part(q, b.n0, h, w, x, q.C), (h.taps.first * q.w.taps + w.taps.first) * q.C);
       }
     }
+    if (past) streamed();
     if (staged > 0) {
       const i64 outputs = p.shared > 0 ? p.O / p.shared * s.G : p.O * p.G;
       const i64 n = min_of(g1 * p.O, outputs) - g0 * p.O;
@@ -268,7 +274,7 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
       for (i64 row = 0; row < b.nb * b.hb; ++row) {
         const i64 h = row / b.hb * q.YH + q.h.y0 + (b.h0 + row % b.hb) * q.h.y_step;
         float* y = at.y + ((b.n0 * q.YH + h) * q.YW + q.w.y0 + b.w0 * q.w.y_step) * q.ldy + g0 * p.O;
-        const bool past = is_far(q, 3 * kFarFloats) && aligned(y) && n % kLanes == 0 && q.ldy % kLanes == 0;
+        const bool past = goes_past(q, y) && n % kLanes == 0;
         for (i64 w = 0; w < b.wb; ++w, from += staged, y += q.w.y_step * q.ldy) {
           if (!past) {
             copy_floats(y, from, n);

@@ -7,22 +7,23 @@
 namespace nacre::NACRE_ISA {
 namespace {
 
-constexpr i64 kCopyFloats = 48 * 1024;       // block copy: 192 KB of a 1 MB L2
-constexpr i64 kPanelFloats = 96 * 1024;      // weight panels in use together: 384 KB of L2
-constexpr i64 kNearFloats = 64 * 1024;       // what a block reads where it lies: a quarter of L2
-constexpr i64 kFarFloats = 2 * 1024 * 1024;  // of images that L3 has no room for; others come unasked, unless copied
-constexpr i64 kLongSum = 256;                // rows of a panel
-constexpr double kUnitFlops = 4e5;           // a unit takes at least about 2 us
-constexpr i64 kManyUnits = 64;               // enough for as many cores
-constexpr double kPartPx = 1.5;              // a part of an image costs as much as so many pixels
-constexpr i64 kAlongFloats = 32 * 1024;      // of x or y of a block
-constexpr i64 kFewSets = 256;                // floats: pixels of y a multiple of that apart meet in few sets of L1,
-constexpr i64 kFewTerms = 64;                // where sums so short cannot hide that their stores wait
-constexpr i64 kAlongPx = 64;                 // the fewest pixels of a block that groups meet one after another
-constexpr i64 kSlack = 16 * kLanes;          // floats behind the copy that tiles may read
-constexpr i64 kLaneSums = 6;                 // adding up the lanes of a sum, in multiply-adds of a vector,
-constexpr i64 kSomeLanes = 24;               // and storing a part of one
-constexpr i64 kFewPx = 256;                  // images together as small as that: blocks alone are no fair shares
+constexpr i64 kCopyFloats = 48 * 1024;        // block copy: 192 KB of a 1 MB L2
+constexpr i64 kPanelFloats = 96 * 1024;       // weight panels in use together: 384 KB of L2
+constexpr i64 kNearFloats = 64 * 1024;        // what a block reads where it lies: a quarter of L2
+constexpr i64 kFarFloats = 2 * 1024 * 1024;   // of images that L3 has no room for; others come unasked, unless copied
+constexpr i64 kPastFloats = 6 * 1024 * 1024;  // of y
+constexpr i64 kLongSum = 256;                 // rows of a panel
+constexpr double kUnitFlops = 4e5;            // a unit takes at least about 2 us
+constexpr i64 kManyUnits = 64;                // enough for as many cores
+constexpr double kPartPx = 1.5;               // a part of an image costs as much as so many pixels
+constexpr i64 kAlongFloats = 32 * 1024;       // of x or y of a block
+constexpr i64 kFewSets = 256;                 // floats: pixels of y a multiple of that apart meet in few sets of L1,
+constexpr i64 kFewTerms = 64;                 // where sums so short cannot hide that their stores wait
+constexpr i64 kAlongPx = 64;                  // the fewest pixels of a block that groups meet one after another
+constexpr i64 kSlack = 16 * kLanes;           // floats behind the copy that tiles may read
+constexpr i64 kLaneSums = 6;                  // adding up the lanes of a sum, in multiply-adds of a vector,
+constexpr i64 kSomeLanes = 24;                // and storing a part of one
+constexpr i64 kFewPx = 256;                   // images together as small as that: blocks alone are no fair shares
 constexpr i64 kEnoughUnits = 32;  // where more would share out panels, so that rows of y are written in short pieces
 
 // One pass: y = correlate(x, weights) with O outputs per group; weights are w[tap][c][o], or swapped [tap][o][c].
@@ -171,6 +172,10 @@ struct Operands {
 
 bool is_far(const Correlation& q, i64 more = kFarFloats) {
   return q.N * (q.h.in * q.w.in * q.ldx + q.YH * q.YW * q.ldy) > more;
+}
+// Whether no cache would hold y until it is read, and its vectors may be stored past them.
+bool goes_past(const Correlation& q, const float* y) {
+  return q.N * q.YH * q.YW * q.ldy > kPastFloats && aligned(y) && q.ldy % kLanes == 0;
 }
 
 }  // namespace

@@ -62,6 +62,7 @@ struct TileArgs {
   const float* r;     // null: none; else added to the sums
   const i64* r_at;    // pixel -> offset from r
   bool r_far;         // pixels of r fall into few sets of L1: asked for into L2
+  bool past;          // whole vectors of y go past the caches, where the largest tiles store them
   float* y;
   const float* next;  // what is read later: asked for with each row of the panel, `asks_width` floats
   const float* next_end;
@@ -174,7 +175,7 @@ NACRE_INLINE void store_some(float* p, Vec a, i64 n) {
 }
 
 // Rows of S x L pixels from p0 on, `row_px` from row to row; `rest` channels of the last vector.
-template <int S, int L, int NV>
+template <int S, int L, int NV, bool may_pass = false>
 NACRE_INLINE void finish_sums(const TileArgs& t, i64 p0, Vec (&acc)[S * L][NV], i64 rest) {
   const i64* y_at[S];
   NACRE_UNROLL for (int s = 0; s < S; ++s) y_at[s] = t.y_at + p0 + s * t.row_px;
@@ -200,18 +201,18 @@ NACRE_INLINE void finish_sums(const TileArgs& t, i64 p0, Vec (&acc)[S * L][NV], 
       NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] = select(gt(load(m + v * kLanes), zero()), acc[i][v]);
     }
   }
-  const auto put = [&](auto last) __attribute__((always_inline)) {
+  const auto put = [&](auto whole, auto last) __attribute__((always_inline)) {
     NACRE_UNROLL for (int i = 0; i < S * L; ++i) {
       float* y = t.y + y_at[i / L][i % L];
-      NACRE_UNROLL for (int v = 0; v < NV - 1; ++v) store(y + v * kLanes, acc[i][v]);
+      NACRE_UNROLL for (int v = 0; v < NV - 1; ++v) whole(y + v * kLanes, acc[i][v]);
       last(y + (NV - 1) * kLanes, acc[i][NV - 1]);
     }
   };
-  if (NV > 2 || rest >= kLanes) {  // two panels are whole
-    put([](float* p, Vec v) __attribute__((always_inline)) { store(p, v); });
-  } else {
-    put([rest](float* p, Vec v) __attribute__((always_inline)) { store(p, v, rest); });
-  }
+  const auto near = [](float* p, Vec v) __attribute__((always_inline)) { store(p, v); };
+  const auto past = [](float* p, Vec v) __attribute__((always_inline)) { stream(p, v); };
+  if (may_pass && t.past) put(past, past);
+  else if (NV > 2 || rest >= kLanes) put(near, near);  // two panels are whole
+  else put(near, [rest](float* p, Vec v) __attribute__((always_inline)) { store(p, v, rest); });
 }
 
 // Channels that do not fill a vector and meet a residual or a mask: one function for all tiles. sums[pixel][width].
@@ -232,10 +233,10 @@ __attribute__((noinline, unused)) static void finish_some(const TileArgs& t, i64
   }
 }
 
-template <int S, int L, int NV>
+template <int S, int L, int NV, bool may_pass = false>
 NACRE_INLINE void finish_tile(const TileArgs& t, i64 p0, Vec (&acc)[S * L][NV]) {
   if (NV > 2 || t.n >= NV * kLanes || (!t.mask && !t.r)) {
-    return finish_sums<S, L, NV>(t, p0, acc, t.n - (NV - 1) * kLanes);
+    return finish_sums<S, L, NV, may_pass>(t, p0, acc, t.n - (NV - 1) * kLanes);
   }
   float sums[S * L * NV * kLanes];
   NACRE_UNROLL for (int i = 0; i < S * L; ++i) {
@@ -264,7 +265,8 @@ void conv_tile(const TileArgs& t, i64 p0) {
   Vec acc[MR][NV];
   fetch_ahead<1, MR, NV>(t, p0);
   tile_sums<MR, NV, groups>(t, p0, acc);
-  finish_tile<1, MR, NV>(t, p0, acc);
+  constexpr int most = NV == 1 ? kNarrowGroups * kGroup : NV == 2 ? kWideGroups * kGroup : kPairPx;
+  finish_tile<1, MR, NV, (kWideGroups > 0 && MR == most && groups == (NV < 4))>(t, p0, acc);
 }
 
 #if defined(__AVX512F__)

@@ -355,6 +355,29 @@ Wanted wanted_of(const Correlation& q, const Block& b, const float* x, i64 C, i6
   return p;
 }
 
+i64 Wanted::left_of_pass() const { return ceil_div(end - at, apart); }
+i64 Ahead::left() const {
+  const auto all = [](const Wanted& w) { return w.left_of_pass() + w.passes * (w.length / w.apart); };
+  return all(now) + all(then);
+}
+void Ahead::turn() {
+  if (now.at < now.end) return;
+  if (now.passes == 0) {
+    now = then;
+    then = {};
+  } else {
+    --now.passes;
+    now.end += now.width;
+    now.at = now.end - now.length;
+  }
+}
+Ahead ahead_of(const Wanted& x, const Wanted& y, i64 times) {
+  Ahead a{x, y, 0};
+  a.step = ceil_div(a.left(), max_of(times, 1));
+  a.turn();
+  return a;
+}
+
 void pack_panel(const Correlation& q, const Conv2DShape& s, bool swapped, bool sliding, i64 g, i64 o0, i64 n, i64 ld,
                 const float* w, float* to) {
   const i64 Cg = s.C / s.G, Og = s.O / s.G, C = q.C;

@@ -88,27 +88,16 @@ struct Wanted {
   i64 apart = 16;             // floats from what is asked for to what is asked for next
   i64 passes = 0, width = 0;  // that follow, each so many floats on
   i64 length = 0;             // floats from the first pixel of a pass to its end
-  inline __attribute__((always_inline)) i64 left_of_pass() const { return ceil_div(end - at, apart); }
-  inline __attribute__((always_inline)) i64 left() const { return left_of_pass() + passes * (length / apart); }
+  i64 left_of_pass() const;   // asks
 };
 struct Ahead {
   Wanted now{}, then{};
   i64 step = 0;  // asks at a time
-  inline __attribute__((always_inline)) i64 left() const { return now.left() + then.left(); }
+  i64 left() const;
+  void turn();  // to the next pass, if one is at its end
   inline __attribute__((always_inline)) void ask() {
     for (i64 i = 0; i < step && now.at < now.end; ++i, now.at += now.apart) prefetch_far(now.at);
     turn();
-  }
-  inline __attribute__((always_inline)) void turn() {
-    if (now.at < now.end) return;
-    if (now.passes == 0) {
-      now = then;
-      then = {};
-    } else {
-      --now.passes;
-      now.end += now.width;
-      now.at = now.end - now.length;
-    }
   }
 };
 // The outputs of q as an image that is read pixel by pixel.
@@ -116,11 +105,7 @@ Correlation output_image(const Correlation& q);
 // C channels of block b of x, `width` floats at a time.
 Wanted wanted_of(const Correlation& q, const Block& b, const float* x, i64 C, i64 width);
 // The same, then those of y, in about `times` steps.
-NACRE_INLINE Ahead ahead_of(const Wanted& x, const Wanted& y, i64 times) {
-  Ahead a{x, y, ceil_div(x.left() + y.left(), max_of(times, 1))};
-  a.turn();
-  return a;
-}
+Ahead ahead_of(const Wanted& x, const Wanted& y, i64 times);
 
 Axis forward_rows(const Conv2DShape& s);
 Axis forward_columns(const Conv2DShape& s);

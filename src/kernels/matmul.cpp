@@ -17,9 +17,11 @@ i64 group_of(const Product& p, i64 per_product) {
   return work >= 65536.0 ? 1 : static_cast<i64>(65536.0 / work);
 }
 
-// Small products of a vector, or of two of them, go without plan and tiles, which take longer than they do.
+// Small products of a vector, or of two of them, and very small ones of rows of b go without plan and tiles, which take
+// longer than they do.
 bool is_tiny(const MatmulShape& s) {
-  const double work = static_cast<double>(s.M) * static_cast<double>(s.N) * static_cast<double>(s.K);
+  const double rows = static_cast<double>(s.M) * static_cast<double>(s.K), work = rows * static_cast<double>(s.N);
+  if (s.TB == 0 && rows * static_cast<double>(ceil_div(s.N, kLanes)) <= 64) return true;
   return work <= 8192 && (s.M == 1 || s.N == 1 || (s.K == 1 && s.N >= kLanes));
 }
 
@@ -35,14 +37,14 @@ NACRE_INLINE float dot(const float* a, const float* b, i64 K) {
   return reduce_add(sum + other);
 }
 
-// c = sum_k v[k] rows[k, :], n columns of it: NV whole vectors, or less than one.
+// c = sum_k v[k*step] rows[k, :], n columns of it: NV whole vectors, or less than one.
 template <int NV, bool whole>
-NACRE_INLINE void columns_sum(const float* v, const float* rows, i64 K, i64 row, i64 n, float* c) {
+NACRE_INLINE void columns_sum(const float* v, i64 step, const float* rows, i64 K, i64 row, i64 n, float* c) {
   Vec sum[NV];
   NACRE_UNROLL
   for (int q = 0; q < NV; ++q) sum[q] = zero();
-  for (i64 k = 0; k < K; ++k, rows += row) {
-    const Vec factor = set1(v[k]);
+  for (i64 k = 0; k < K; ++k, v += step, rows += row) {
+    const Vec factor = set1(*v);
     NACRE_UNROLL
     for (int q = 0; q < NV; ++q)
       sum[q] = fma(factor, whole ? load(rows + q * kLanes) : load(rows + q * kLanes, n), sum[q]);
@@ -54,23 +56,23 @@ NACRE_INLINE void columns_sum(const float* v, const float* rows, i64 K, i64 row,
   }
 }
 
-void rows_sum(const float* v, const float* rows, i64 K, i64 n, float* c) {
+void rows_sum(const float* v, i64 step, const float* rows, i64 K, i64 n, float* c) {
   i64 j = 0;
-  for (; j + 4 * kLanes <= n; j += 4 * kLanes) columns_sum<4, true>(v, rows + j, K, n, 0, c + j);
-  for (; j + kLanes <= n; j += kLanes) columns_sum<1, true>(v, rows + j, K, n, 0, c + j);
-  if (j < n) columns_sum<1, false>(v, rows + j, K, n, n - j, c + j);
+  for (; j + 4 * kLanes <= n; j += 4 * kLanes) columns_sum<4, true>(v, step, rows + j, K, n, 0, c + j);
+  for (; j + kLanes <= n; j += kLanes) columns_sum<1, true>(v, step, rows + j, K, n, 0, c + j);
+  if (j < n) columns_sum<1, false>(v, step, rows + j, K, n, n - j, c + j);
 }
 
 void tiny_product(const MatmulShape& s, const float* a, const float* b, float* c) {
   const bool column = s.N == 1 && s.M != 1;  // then b is the vector
   const float *v = column ? b : a, *matrix = column ? a : b;
   const i64 n = s.M * s.N;
-  if (s.M > 1 && s.N > 1) {  // K is 1: a row for each number of a
-    for (i64 m = 0; m < s.M; ++m) rows_sum(a + m, b, 1, s.N, c + m * s.N);
+  if (s.M > 1 && s.N > 1) {
+    for (i64 m = 0; m < s.M; ++m) rows_sum(a + m * (s.TA ? 1 : s.K), s.TA ? s.M : 1, b, s.K, s.N, c + m * s.N);
   } else if (n == 1 || (s.K > 1 && (column ? !s.TA : s.TB))) {  // sums along rows
     for (i64 j = 0; j < n; ++j) c[j] = dot(matrix + j * s.K, v, s.K);
   } else {
-    rows_sum(v, matrix, s.K, n, c);
+    rows_sum(v, 1, matrix, s.K, n, c);
   }
 }
 

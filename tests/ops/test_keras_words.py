@@ -196,7 +196,7 @@ def test_a_convolution_none_of_whose_windows_fits_is_refused():
     image = np.ones((2, 3, 4, 1), "float32")
     for kernel, options in (((5, 5, 1, 2), {}), ((2, 2, 1, 2), {"dilation_rate": 3})):
         for x in (image, KerasTensor(image.shape)):
-            with pytest.raises(ValueError, match="output size would be zero or negative.*kernel shape"):
+            with pytest.raises(ValueError, match=r"output size would be zero or negative.*kernel shape"):
                 ops.conv(x, np.ones(kernel, "float32"), **options)
     assert ops.conv(image, np.ones((5, 5, 1, 2), "float32"), padding="same").shape == (2, 3, 4, 2)
     assert ops.conv(image[:0], np.ones((2, 2, 1, 2), "float32")).shape == (0, 2, 3, 2)

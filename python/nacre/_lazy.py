@@ -37,7 +37,7 @@ _ABSENT = {
 def no_attribute(module: str, name: str) -> AttributeError:
     """The error for a name that a module does not have; for one that Keras has, it says why."""
     why = f": {_ABSENT[name]}" if name in _ABSENT else ""
-    return AttributeError(f"module {module!r} has no attribute {name!r}{why}")
+    return AttributeError(f"module {module!r} has no attribute {name!r}{why}", name=name, obj=sys.modules[module])
 
 
 def attach(

@@ -137,10 +137,25 @@ def test_split_takes_a_number_of_parts_or_their_sizes():
 def test_characters_and_elements_of_text_are_text():
     letters = tf.strings.unicode_split("häh", "UTF-8")
     assert letters.numpy().tolist() == [b"h", "ä".encode(), b"h"] and letters[1].numpy() == "ä".encode()
-    assert tf.strings.unicode_split(["ab", "cd"]).shape == (2, 2)
-    assert [len(row) for row in tf.strings.unicode_split(["ab", "c"])] == [2, 1]
     lookup = nacre.layers.StringLookup(vocabulary=["h", "ä"], mask_token=None)
     assert np.array(lookup(letters)).tolist() == [1, 2, 1]
+
+
+@pytest.mark.parametrize("words", [["hä", "h"], ["hä", "xh"]])
+def test_characters_of_several_texts_are_rows_that_lookups_keep_apart(words):
+    lookup = nacre.layers.StringLookup(vocabulary=["h", "ä"], mask_token=None)
+    back = nacre.layers.StringLookup(vocabulary=lookup.get_vocabulary(), invert=True, mask_token=None)
+
+    @tf.function
+    def numbers(texts):
+        return lookup(tf.strings.unicode_split(texts, "UTF-8"))
+
+    found = numbers(tf.constant(words))
+    assert found.shape == (2, None) and int(found.nrows()) == 2
+    assert found.to_tensor().numpy().tolist() == [[1, 2], [1, 0] if words[1] == "h" else [0, 1]]
+    expected = [w.replace("x", "[UNK]").encode() for w in words]
+    assert tf.strings.reduce_join(back(found), axis=-1).numpy().tolist() == expected
+    assert back(found).to_list()[0] == [b"h", "ä".encode()] and tf.as_string([1, 2]).numpy().tolist() == [b"1", b"2"]
 
 
 def test_files_are_listed_in_order_or_shuffled(tmp_path):
@@ -245,8 +260,8 @@ def test_rows_of_several_lengths_are_looked_up(rows):
     assert lookup.get_vocabulary()[:2] == ["[UNK]", "a"]
     found = lookup(tf.ragged.constant(rows)).numpy()
     assert found.tolist() == [[float(word in row) for word in lookup.get_vocabulary()] for row in rows]
-    with pytest.raises(ValueError, match="rows of several lengths have no 'int' output"):
-        nacre.layers.StringLookup(vocabulary=["a"])(tf.ragged.constant([["a"], ["a", "b"]]))
+    with pytest.raises(ValueError, match="rows of several lengths have no 'one_hot' output"):
+        nacre.layers.StringLookup(vocabulary=["a"], output_mode="one_hot")(tf.ragged.constant([["a"], ["a", "b"]]))
 
 
 def test_tensors_say_and_check_their_shape():

@@ -265,3 +265,14 @@ def test_stateless_calls_in_training_leave_the_variables_alone():
     changed = [not np.array_equal(a, b) for a, b in zip(other, after)]
     assert any(changed)
     np.testing.assert_allclose(y, np.asarray(model(x, training=True)), rtol=1e-5, atol=1e-5)
+
+
+def test_a_scope_of_other_values_is_what_the_layers_read():
+    model = dense()
+    x = RNG.standard_normal((4, 6)).astype("float32")
+    kernel = model.layers[0].kernel
+    before = [np.asarray(model(x)) for _ in range(2)][0]
+    with keras.StatelessScope([(kernel, np.zeros(kernel.shape))]):
+        inside = np.asarray(model(x))
+    np.testing.assert_array_equal(inside, np.broadcast_to(inside[0], inside.shape))  # the biases alone
+    np.testing.assert_array_equal(np.asarray(model(x)), before)

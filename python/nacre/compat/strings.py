@@ -84,18 +84,16 @@ def split(input: Any, sep: str | None = None, maxsplit: int = -1, name: str | No
 
 
 def unicode_split(input: Any, input_encoding: str = "UTF-8", **kwargs: Any) -> Any:
-    """The characters of one string, or a list of such arrays (an array, when all are equally long)."""
+    """The characters of one string; of several, as rows of their own lengths."""
     texts = _texts(input)
-    rows = [np.array(list(text), object) for text in texts.ravel()]
-    if not texts.ndim:
-        return rows[0].view(Text)
-    if len({len(row) for row in rows}) == 1:
-        return np.stack(rows).view(Text)
-    return [row.view(Text) for row in rows]
+    rows = [np.array(list(text), object).view(Text) for text in texts.ravel()]
+    return Ragged(rows) if texts.ndim else rows[0]
 
 
 def reduce_join(inputs: Any, axis: int | None = None, separator: str = "", **kwargs: Any) -> Text:
     """Strings put together along `axis` (all for None)."""
+    if isinstance(inputs, Ragged) and axis is not None:
+        return np.array([separator.join(_texts(row)) for row in inputs], object).view(Text)
     texts = _texts(inputs)
     if axis is None:
         return np.asarray(separator.join(texts.ravel()), object).view(Text)

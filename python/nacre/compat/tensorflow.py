@@ -317,6 +317,8 @@ class _Held:
 
 
 def _hold(arguments: Any) -> Any:
+    if any(isinstance(x, np.ndarray) and x.dtype.kind in "SUO" for x in _tree.flatten(arguments)):
+        raise _NotCompilable("text")
     return _tree.map_structure(lambda x: _Held(x) if isinstance(x, _Variable) else x, arguments)
 
 
@@ -409,7 +411,7 @@ random = _machinery.module(
     set_seed=nacre.utils.set_random_seed,
     Generator=_machinery.Generator,
 )
-strings, sparse, RaggedTensor = _strings, _sparse, _strings.Ragged
+strings, sparse, RaggedTensor, as_string = _strings, _sparse, _strings.Ragged, _strings.as_string
 
 
 def _ragged(pylist: Any, dtype: Any = None, **kwargs: Any) -> Any:

@@ -21,6 +21,7 @@ from nacre.layers.layer import Layer
 from nacre.layers.tokens import encode_indices, one_of, only_shape, two_integers
 from nacre.utils.dataset import Text
 from nacre.utils.files import reading
+from nacre.utils.ragged import Ragged
 
 _UNKNOWN = -2  # no index
 
@@ -357,6 +358,8 @@ class IndexLookup(Layer):
             raise ValueError(
                 f"{type(self).__name__} '{self.name}': the vocabulary is empty. Call adapt() or set_vocabulary()."
             )
+        if isinstance(inputs, Ragged) and self.output_mode == "int":
+            return Ragged(self.call(row) for row in inputs)
         if (rows := _ragged(inputs)) is not None:
             if self.output_mode in ("int", "one_hot"):
                 raise ValueError(f"{type(self).__name__}: rows of several lengths have no {self.output_mode!r} output")

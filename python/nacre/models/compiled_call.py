@@ -45,12 +45,10 @@ class CompiledCall:
         return None
 
 
-def outermost(training: Any = False) -> bool:
-    """Whether a call that is made now is no part of another one, of a trace or of a training step, and, where it may
-    write to Variables, whether they are written to."""
-    if context.entry is not None or context.training or trace.current_graph() is not None or trace.tapes():
-        return False
-    return not training or trace.scope() is None
+def outermost() -> bool:
+    """Whether a call that is made now is no part of another one, of a trace or of a training step, and reads and
+    writes the Variables themselves."""
+    return context.entry is None and not context.training and trace.unwatched()
 
 
 def traced(model: Any, x: Any, training: Any) -> Any:

@@ -66,7 +66,7 @@ class Model(Trainer):
         if len(args) == 1 and kwargs.keys() <= {"training"}:
             training = kwargs.get("training")
             y = None
-            if outermost(training):
+            if outermost():
                 y = self._at_once("_call_function", CompiledCall, args[0], training)
             elif under_one_tape():
                 y = self._at_once("_taped_function", TapedCall, args[0], training)

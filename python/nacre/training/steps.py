@@ -88,9 +88,9 @@ class StepRunner:
     def _give_up(self, error: Exception) -> None:
         self.mode.eager = True
         frame = user_frame(error)
-        line = f" because of {frame.filename}, line {frame.lineno}: {(frame.line or '').strip()}" if frame else ":"
+        line = f", because of {frame.filename}, line {frame.lineno}: {(frame.line or '').strip()}" if frame else ""
         warnings.warn(
-            f"This model cannot be compiled and runs eagerly, which is slower,{line}\n  ({error})",
+            f"This model cannot be compiled and runs eagerly, which is slower{line}\n  ({error})",
             UserWarning,
             stacklevel=4,
         )

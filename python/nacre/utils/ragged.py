@@ -43,8 +43,12 @@ class Ragged(list[Any]):
         return out.view(Text) if strings else Tensor(out)
 
     def to_list(self) -> list[Any]:
-        """Lists of Python's own values."""
-        return [row.tolist() for row in self]
+        """Lists of Python's own values, strings as bytes."""
+        return [row.numpy().tolist() for row in self]
+
+    def nrows(self, out_type: Any = "int64", name: str | None = None) -> Tensor:
+        """The number of rows."""
+        return Tensor(np.array(len(self), out_type))
 
     def row_lengths(self, axis: int = 1, name: str | None = None) -> Tensor:
         """The length of each row."""

@@ -144,6 +144,8 @@ ACCIDENTS = [
     (lambda: ops.celu(np.ones(3), alpha=[1, 2]), TypeError, r"celu: .*x=np.ndarray\(shape=\(3,\).*alpha=\[1, 2\]"),
     (lambda: keras.layers.ReLU(max_value="x"), TypeError, "ReLU: .*max_value='x'"),
     (lambda: keras.layers.GroupNormalization(-1)(np.ones((2, 0))), ValueError, r"GroupNorm.*input_shape=\(2, 0\)"),
+    (lambda: keras.layers.Softmax(activity_regularizer=print)(X), ValueError, "activity_regularizer.* got None"),
+    (lambda: keras.layers.StackedRNNCells([]), ValueError, "at least one cell"),
     (lambda: keras.layers.Softmax()(np.ones((2, 3)), mask="x"), TypeError, "mask='x'"),
     (lambda: keras.losses.CategoricalCrossentropy()(np.ones((6, 4)), 7.0), ValueError, "y_pred=7.0"),
     (lambda: keras.metrics.Recall(class_id="x").update_state([[1, 0]], [[0.2, 0.8]]), TypeError, "Recall.update_state: .*y_true"),

@@ -148,7 +148,11 @@ ACCIDENTS = [
     (lambda: keras.layers.StackedRNNCells([]), ValueError, "at least one cell"),
     (lambda: keras.layers.Softmax()(np.ones((2, 3)), mask="x"), TypeError, "mask='x'"),
     (lambda: keras.losses.CategoricalCrossentropy()(np.ones((6, 4)), 7.0), ValueError, "y_pred=7.0"),
-    (lambda: keras.metrics.Recall(class_id="x").update_state([[1, 0]], [[0.2, 0.8]]), TypeError, "Recall.update_state: .*y_true"),
+    (
+        lambda: keras.metrics.Recall(class_id="x").update_state([[1, 0]], [[0.2, 0.8]]),
+        TypeError,
+        "Recall.update_state: .*y_true",
+    ),
     (lambda: keras.utils.normalize(np.ones(3), order="x"), ValueError, "normalize: .*order='x'"),
     (lambda: keras.Sequential().predict([1], batch_size=int), TypeError, "Sequential.predict: .*batch_size=<class"),
 ]

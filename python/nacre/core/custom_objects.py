@@ -113,6 +113,7 @@ def get_registered_name(obj: Any) -> str:
     return str(name)
 
 
+@told
 def get_registered_object(
     name: str, custom_objects: Mapping[str, Any] | None = None, module_objects: Mapping[str, Any] | None = None
 ) -> Any:

@@ -60,6 +60,25 @@ def test_an_exported_op_gives_the_same(case: Case) -> None:
     assert_equal(got, want, case.roundings)
 
 
+ODD = np.array([[np.nan, np.inf, -np.inf, 0.0, -0.0, np.nan, -1.5, np.inf, 3.4e38]], "float32")
+NOTHING = np.zeros((0, 3), "float32")
+
+
+@pytest.mark.parametrize("name", ["sort", "argsort", "max", "any", "all", "isnan", "sign", "relu", "cumsum", "softmax"])
+@pytest.mark.parametrize(
+    "x", [ODD, ODD > 0, np.isnan(ODD), NOTHING, NOTHING.T, NOTHING > 0], ids=lambda x: f"{x.dtype}{x.shape}"
+)
+def test_unusual_numbers_and_no_numbers_at_all_give_the_same(name: str, x: np.ndarray[Any, Any]) -> None:
+    def fn(value: Any) -> Any:
+        return getattr(nacre.ops, name)(value)
+
+    try:
+        want = fn(x)
+    except (ValueError, TypeError):  # the largest of nothing, the softmax of truth values
+        return
+    assert_equal(run(exported(fn, [(x.shape, str(x.dtype))]), {"x0": x}), want)
+
+
 @pytest.mark.parametrize("case", [c for c in layer_cases.ALL if not c.name.endswith("-4")], ids=str)
 def test_an_exported_layer_takes_any_batch(case: Any) -> None:
     layer, inputs = case.make(nacre.layers), case.inputs()

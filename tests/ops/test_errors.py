@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import nacre as keras
 from nacre import Variable, ops, random
 
 X = np.ones((2, 3), np.float32)
@@ -134,3 +135,45 @@ def test_gaps_and_steps_beyond_every_image_leave_no_second_window() -> None:
 def test_data_in_the_place_of_a_shape_are_not_printed():
     with pytest.raises(TypeError, match=r"ones: .*got an array of shape \(2, 300\)$"):
         ops.ones(np.zeros((2, 300), "float32"))
+
+
+ACCIDENTS = [
+    (lambda: ops.diag(np.ones((2, 2)), k=(2, 2)), TypeError, r"diag: .*k=\(2, 2\)"),
+    (lambda: ops.diagflat([1, 2], k=1e308), TypeError, r"diagflat: .*k=1e\+308"),
+    (lambda: ops.hamming(float("inf")), ValueError, "hamming: .*x=inf"),
+    (lambda: ops.celu(np.ones(3), alpha=[1, 2]), TypeError, r"celu: .*x=np.ndarray\(shape=\(3,\).*alpha=\[1, 2\]"),
+    (lambda: keras.layers.ReLU(max_value="x"), TypeError, "ReLU: .*max_value='x'"),
+    (lambda: keras.layers.GroupNormalization(-1)(np.ones((2, 0))), ValueError, r"GroupNorm.*input_shape=\(2, 0\)"),
+    (lambda: keras.layers.Softmax(activity_regularizer=print)(X), ValueError, "activity_regularizer.* got None"),
+    (lambda: keras.layers.StackedRNNCells([]), ValueError, "at least one cell"),
+    (lambda: keras.layers.Softmax()(np.ones((2, 3)), mask="x"), TypeError, "mask='x'"),
+    (lambda: keras.losses.CategoricalCrossentropy()(np.ones((6, 4)), 7.0), ValueError, "y_pred=7.0"),
+    (
+        lambda: keras.metrics.Recall(class_id="x").update_state([[1, 0]], [[0.2, 0.8]]),
+        TypeError,
+        "Recall.update_state: .*y_true",
+    ),
+    (lambda: keras.utils.normalize(np.ones(3), order="x"), ValueError, "normalize: .*order='x'"),
+    (lambda: keras.Sequential().predict([1], batch_size=int), TypeError, "Sequential.predict: .*batch_size=<class"),
+]
+
+
+@pytest.mark.parametrize(("call", "kind", "words"), ACCIDENTS)
+def test_what_python_or_numpy_comes_upon_inside_says_what_was_given_where(call, kind, words):
+    with pytest.raises(kind, match=words) as raised:
+        call()
+    assert type(raised.value) is kind
+
+
+def test_errors_of_functions_that_a_user_gave_are_their_own():
+    def look_up(x):
+        return {}["missing"]
+
+    for call in (
+        lambda: ops.map(look_up, np.ones(3)),
+        lambda: ops.cond(True, lambda: look_up(1), lambda: 1),
+        lambda: keras.layers.Lambda(look_up)(np.ones((1, 2))),
+        lambda: keras.losses.MeanSquaredError()(np.ones(2), type("Odd", (), {"__array__": lambda *_: look_up(1)})()),
+    ):
+        with pytest.raises(KeyError, match="missing"):
+            call()

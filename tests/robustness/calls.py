@@ -2,7 +2,7 @@
 
 A good call of every public layer, op, loss, metric, optimizer, initializer and of `fit` is taken, and one or two of its
 arguments are replaced. It must give a result or an exception of a kind that tells the caller something; never an
-error from deep inside, a crash, a hang, or an error without words.
+error from deep inside, a crash, a hang, or an error without words of its own.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from cases import NO_CASE, all_cases
 from layers import layer_cases
 from losses import loss_cases
 from metrics import metric_cases
+from nacre.core.errors import accidental
 
 MEMORY = 6 << 30  # of address space
 SECONDS = 10
@@ -374,10 +375,19 @@ def attempt(thunk: Callable[[], Any]) -> str | None:
             return None
         return traceback.format_exc(limit=-4)
     except Exception as error:
-        return None if len(str(error)) > 8 else f"an error without words: {traceback.format_exc(limit=-4)}"
+        if len(str(error)) <= 8 or _unclear(error):
+            return f"an error without words of its own: {traceback.format_exc(limit=-4)}"
     finally:
         signal.alarm(0)
     return None
+
+
+def _unclear(error: Exception) -> bool:
+    """Whether Python or NumPy came upon it inside of nacre, so that it does not say what was given where."""
+    inside = error.__traceback__
+    while inside is not None and not inside.tb_frame.f_globals["__name__"].startswith("nacre."):
+        inside = inside.tb_next
+    return inside is not None and accidental(error.with_traceback(inside))
 
 
 _op_cases: list[Any] = []

@@ -169,7 +169,7 @@ def spoil_hdf5(path: Path, rng: random.Random, folder: Path) -> None:
                 del file[name]
                 file.create_dataset(name, (2**14, 2**14), "f4", chunks=(2**8, 2**14), compression="gzip", fillvalue=1)
                 file[name][: 2**8] = 0
-            elif kind == 9 and isinstance(file[name], h5py.Group):
+            elif kind == 9 and isinstance(file[name], h5py.Group) and "loop" not in file[name]:
                 file[f"{name}/loop"] = file[rng.choice(("/", name))]  # a cycle of hard links
             elif kind == 10 and len(attributes):
                 key = rng.choice(list(attributes))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from nacre.core.errors import Told
 
-class Callback:
+
+class Callback(Told):
     """Base class of callbacks: override the hooks that you need.
 
     Attributes: `model`, the model that is trained, and `params` (`verbose`, `epochs`, `steps`).

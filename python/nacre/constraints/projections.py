@@ -7,9 +7,10 @@ from typing import Any
 from nacre import ops
 from nacre.core import registry
 from nacre.core.config import epsilon
+from nacre.core.errors import Told
 
 
-class Constraint:
+class Constraint(Told):
     """Base class: `__call__(w)` gives the weight that replaces `w`, of the same shape."""
 
     def __call__(self, w: Any) -> Any:

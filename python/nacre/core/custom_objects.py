@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nacre import _core
+from nacre.core.errors import told
 
 # Packages whose public names a configuration may use. Only classes with `from_config` are ever constructed; a function
 # is only handed back. Packages with side effects (utils, datasets, saving) are not here.
@@ -112,6 +113,7 @@ def get_registered_name(obj: Any) -> str:
     return str(name)
 
 
+@told
 def get_registered_object(
     name: str, custom_objects: Mapping[str, Any] | None = None, module_objects: Mapping[str, Any] | None = None
 ) -> Any:
@@ -125,6 +127,7 @@ def get_registered_object(
 class CustomObjectScope:
     """Makes `custom_objects` (name -> class or function) known to loading inside a `with` block."""
 
+    @told
     def __init__(self, custom_objects: Mapping[str, Any] | None) -> None:
         self.custom_objects = dict(custom_objects or {})
 

@@ -1,10 +1,19 @@
-"""The exceptions that nacre's own machinery raises; users see ValueError and TypeError. What is done wholly or not."""
+"""The exceptions that nacre's own machinery raises; users see ValueError and TypeError, which say what was given where.
+What is done wholly or not."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Any
+import inspect
+import opcode
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+
+F = TypeVar("F", bound=Callable[..., Any])
+_RAISE = opcode.opmap["RAISE_VARARGS"]
+_ACCIDENTS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
 
 
 class TracedBranch(TypeError):
@@ -13,6 +22,90 @@ class TracedBranch(TypeError):
 
 class NotCompilable(TypeError):
     """The function does something that a program cannot hold; it has to run eagerly."""
+
+
+def described(value: Any) -> str:
+    """An argument in an error: of arrays the shape and dtype, of others the beginning."""
+    if isinstance(value, (list, tuple)):
+        inside = ", ".join(map(described, value[:20]))
+        return f"[{inside}]" if isinstance(value, list) else f"({inside})"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k!r}: {described(v)}" for k, v in value.items()) + "}"
+    if isinstance(getattr(value, "shape", None), tuple) and not isinstance(value, np.generic):
+        kind = "np.ndarray" if type(value) is np.ndarray else type(value).__name__
+        return f"{kind}(shape={tuple(value.shape)}, dtype={getattr(value, 'dtype', None)})"
+    text = repr(value)
+    return text if len(text) <= 200 else text[:197] + "..."
+
+
+def given(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a call by name."""
+    try:
+        named = inspect.signature(function).bind_partial(*args, **kwargs).arguments
+        return {name: value for name, value in named.items() if name != "self"}
+    except (TypeError, ValueError):
+        return {**{str(i): a for i, a in enumerate(args)}, **kwargs}
+
+
+def accidental(error: Exception) -> bool:
+    """Whether nobody raised `error` in words of their own, but Python, NumPy or the runtime came upon it inside of
+    nacre."""
+    trace, last, module = error.__traceback__, None, ""
+    while trace is not None:
+        module = trace.tb_frame.f_globals.get("__name__", "")
+        if not module.startswith(("nacre.", "numpy.")):
+            return False  # a user's function
+        trace, last = trace.tb_next, trace
+    raised = last is not None and last.tb_frame.f_code.co_code[last.tb_lasti] == _RAISE
+    own = (raised and module.startswith("nacre.")) or hasattr(error, "_nacre_clear")
+    return isinstance(error, _ACCIDENTS) and not own
+
+
+def kind_of(error: Exception) -> type[Exception]:
+    """The class that an accidental error has for users."""
+    return TypeError if isinstance(error, (TypeError, AttributeError)) else ValueError
+
+
+def clearer(error: Exception, where: str, function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Exception:
+    """`error`, or what names `where` and the arguments of the call if it is accidental."""
+    if not accidental(error):
+        return error
+    got = ", ".join(f"{name}={described(value)}" for name, value in given(function, args, kwargs).items())
+    text = f"{where}: {str(error) or type(error).__name__}; got {got}"
+    told = kind_of(error)(text).with_traceback(error.__traceback__)
+    told._nacre_clear = True  # type: ignore[attr-defined]
+    return told
+
+
+class Told:
+    """Accidental errors of nacre's own subclasses, when they are made or called, name the class and what was given."""
+
+    _tells = ("__init__", "__call__", "update_state", "apply")
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in cls._tells if cls.__module__.startswith("nacre.") else ():
+            if name in cls.__dict__:
+                setattr(cls, name, told(cls.__dict__[name]))
+
+
+def told(function: F) -> F:
+    """A function or method whose accidental errors name it, or its class, and what was given."""
+    names = function.__qualname__.split(".")
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            own = [type(args[0]).__name__] if len(names) > 1 and args else []
+            where = ".".join(own + [name for name in names[-1:] if not own or name[:2] != "__"])
+            told = clearer(error, where, function, args, kwargs)
+            if told is error:
+                raise
+            raise told from None
+
+    return wrapped  # type: ignore[return-value]
 
 
 class whole:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from nacre.core import naming, trace, tree
-from nacre.core.errors import TracedBranch
+from nacre.core.errors import Told, TracedBranch
 from nacre.core.graph import Graph
 from nacre.core.spec import Spec
 from nacre.core.tensor import KerasTensor, Symbol, Tensor
@@ -82,10 +82,11 @@ class Node:
         return f"<Node operation={self.operation.name}, inputs={self.input_tensors}, outputs={self.outputs}>"
 
 
-class Operation:
+class Operation(Told):
     """Something with a name that can be called on values, and recorded when it is called on KerasTensors."""
 
     name: str
+    _tells = ("__init__",)  # calls of layers tell more
     _init_arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
     _not_recorded: tuple[str, ...] = ("name",)  # arguments of which the configuration says what became of them
 

@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from nacre.core.errors import told
+
 from .custom_objects import (
     CustomObjectScope,
     Sharing,
@@ -234,6 +236,7 @@ def serialize_whole(obj: Any) -> Any:
 # --- configuration -> objects -------------------------------------------------------------------------------
 
 
+@told
 def deserialize_keras_object(
     config: Any,
     custom_objects: Mapping[str, Any] | None = None,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from nacre.core import registry
+from nacre.core.errors import Told
 
 
-class Initializer:
+class Initializer(Told):
     """Base class: `__call__(shape, dtype=None)` gives the first value of a weight, `get_config()` the arguments."""
 
     def __call__(self, shape: Any, dtype: Any = None) -> Any:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from nacre.core import naming, operation, tree
-from nacre.core.errors import whole
+from nacre.core.errors import clearer, whole
 from nacre.core.operation import any_keras_tensor
 from nacre.core.tensor import KerasTensor
 from nacre.layers.calling import CallPlan, has_tensor, is_tensor, plan_of
@@ -40,6 +40,7 @@ def _wrap_build(build: Callable[..., Any]) -> Callable[..., Any]:
         self._check_super_called()
         names = naming.scopes.open
         before = () if self._made_frozen else tuple(self._layers)
+        original = (self, *args), kwargs
         try:
             naming.scopes.open = (*names, self.name)
             with whole(self):
@@ -55,6 +56,11 @@ def _wrap_build(build: Callable[..., Any]) -> Callable[..., Any]:
                 self._building = False  # which counts the structure as changed, too
                 self.built = True
                 self._after_build(before)
+        except Exception as error:
+            told = clearer(error, f"{type(self).__name__} '{self.name}'", build, *original)
+            if told is error:
+                raise
+            raise told from None
         finally:
             naming.scopes.open = names
 

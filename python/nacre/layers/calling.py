@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nacre.core import tree
-from nacre.core.errors import NotCompilable, TracedBranch
+from nacre.core.errors import NotCompilable, TracedBranch, accidental, described, kind_of
 from nacre.core.tensor import KerasTensor, Symbol, Tensor
 from nacre.core.variable import Variable
 
@@ -123,23 +123,6 @@ def only_tensors(x: Any) -> None:
 # --- errors -----------------------------------------------------------------------------------------------------------
 
 
-def _describe(value: Any) -> str:
-    if is_tensor(value):
-        return f"{type(value).__name__}(shape={tuple(value.shape)}, dtype={value.dtype})"
-    if isinstance(value, np.ndarray):
-        return f"np.ndarray(shape={value.shape}, dtype={value.dtype})"
-    if isinstance(value, (list, tuple)):
-        return (
-            f"[{', '.join(map(_describe, value))}]"
-            if isinstance(value, list)
-            else f"({', '.join(map(_describe, value))})"
-        )
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{k!r}: {_describe(v)}" for k, v in value.items()) + "}"
-    text = repr(value)
-    return text if len(text) <= 200 else text[:197] + "..."
-
-
 def tell(error: Exception, plan: CallPlan, where: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Exception:
     """`error` again with the name of the layer and the arguments of its call; the innermost layer only says so once."""
     if isinstance(error, (TracedBranch, NotCompilable)) or getattr(error, "_nacre_told", False):
@@ -150,13 +133,14 @@ def tell(error: Exception, plan: CallPlan, where: str, args: tuple[Any, ...], kw
         given = plan.signature.bind_partial(*args, **kwargs)
         given.apply_defaults()
         for name, value in given.arguments.items():
-            lines.append(f"  • {name}={_describe(value)}")
+            lines.append(f"  • {name}={described(value)}")
     except TypeError:
-        lines.append(f"  • {_describe(args)}, {_describe(kwargs)}")
+        lines.append(f"  • {described(args)}, {described(kwargs)}")
     text = "\n".join(lines)
     try:
-        told = MemoryError(text) if isinstance(error, MemoryError) else type(error)(text)
+        kind = kind_of(error) if accidental(error) else type(error)
+        told = MemoryError(text) if isinstance(error, MemoryError) else kind(text)
     except Exception:  # an exception class with a signature of its own
         told = RuntimeError(text)
-    told._nacre_told = True  # type: ignore[attr-defined]
+    told._nacre_told = told._nacre_clear = True  # type: ignore[attr-defined]
     return told

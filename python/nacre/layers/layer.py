@@ -427,6 +427,11 @@ class Layer(BuiltLayer):
         for y in tree.flatten(outputs):
             if isinstance(y, (Tensor, Symbol)):
                 loss = self.activity_regularizer(y)
+                if not hasattr(loss, "shape") and not isinstance(loss, (int, float)):
+                    raise ValueError(
+                        f"{type(self).__name__} '{self.name}': expected activity_regularizer to return a scalar, got "
+                        f"{loss!r}"
+                    )
                 batch = y.shape[0] if y.shape else 1
                 self.add_loss(loss / float(batch) if batch else loss)
 

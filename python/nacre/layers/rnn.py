@@ -43,6 +43,8 @@ class StackedRNNCells(Layer):
 
     def __init__(self, cells: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        if not cells:
+            raise ValueError(f"{type(self).__name__}: expected at least one cell, got {cells!r}")
         for cell in cells:
             if not hasattr(cell, "call") or not hasattr(cell, "state_size"):
                 raise ValueError(

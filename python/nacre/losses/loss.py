@@ -9,6 +9,7 @@ import numpy as np
 
 from nacre import ops
 from nacre.core import config, naming, tree
+from nacre.core.errors import Told
 from nacre.core.registry import deserialize_keras_object, serialize_keras_object
 from nacre.core.spec import is_float, standardize_dtype
 
@@ -39,7 +40,7 @@ def dtype_name(dtype: Any) -> str:
     return standardize_dtype(getattr(dtype, "compute_dtype", dtype))
 
 
-class Loss:
+class Loss(Told):
     """Turns `(y_true, y_pred)` into one number (or one per sample, with `reduction="none"`).
 
     Subclasses define `call(y_true, y_pred)`, which gives a tensor of losses: of shape (batch,), or (batch, d1, ...).

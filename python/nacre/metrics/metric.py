@@ -7,6 +7,7 @@ from typing import Any
 
 from nacre import initializers, ops
 from nacre.core import naming, trace, tree
+from nacre.core.errors import Told
 from nacre.core.registry import deserialize_keras_object, serialize_keras_object
 from nacre.core.stateless import StatelessScope
 from nacre.core.tensor import Tensor
@@ -14,7 +15,7 @@ from nacre.core.variable import Variable
 from nacre.losses.loss import apply_mask, dtype_name, same_rank
 
 
-class Stateless:
+class Stateless(Told):
     """The methods of a metric as functions of its state: for what has `variables`, `update_state`, `result`."""
 
     def stateless_update_state(self: Any, metric_variables: Sequence[Any], *args: Any, **kwargs: Any) -> list[Any]:

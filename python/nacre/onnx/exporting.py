@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nacre.core import tree
-from nacre.core.errors import NotCompilable, TracedBranch
+from nacre.core.errors import NotCompilable, TracedBranch, told
 from nacre.core.graph import Node
 from nacre.core.spec import standardize_dtype
 from nacre.onnx import elementwise, movement, networks
@@ -20,6 +20,7 @@ _OPSET = 18  # the first that has all operators here
 _MOST_BYTES = (1 << 31) - 1  # of a file in the format of Protocol Buffers
 
 
+@told
 def export_onnx(
     model: Any, filepath: Any, verbose: bool | None, input_signature: Any = None, opset_version: int | None = None
 ) -> None:

@@ -109,6 +109,8 @@ def _reduce(kind: str, through: str = "") -> Callable[[Writer, Call], None]:
             if scale[0] != scale[1]:
                 raise c.refused("its `scale` depends on a size that is not known")
             name = w("Mul", name, w.constant(scale[0], dtype))
+        if through and kind == "ReduceMax":  # of nothing it is less than zero
+            name, dtype = w("Greater", name, w.constant(0, dtype)), "bool"
         if lead:
             name = w("Squeeze", name, w.ints(*range(lead)))
         w.put(y, name if dtype == y.dtype else w.cast(name, y.dtype), order if not lead else None)
@@ -118,7 +120,7 @@ def _reduce(kind: str, through: str = "") -> Callable[[Writer, Call], None]:
 
 def _arg_reduce(w: Writer, c: Call) -> None:
     x = c.x[0]
-    name = w.cast(w.of(x), "int32") if x.dtype == "bool" else w.of(x)
+    name = _ordered(w, x)
     kind = "ArgMax" if c.largest else "ArgMin"
     w.put(c.y[0], w.cast(w(kind, name, axis=c.axis, keepdims=0), "int32"))
 
@@ -211,19 +213,25 @@ def _slice_update(w: Writer, c: Call) -> None:
 # --- order ----------------------------------------------------------------------------------------------------------
 
 
+def _ordered(w: Writer, x: Value) -> str:
+    return w.cast(w.of(x), "int32") if x.dtype == "bool" else w.of(x)
+
+
 def _argsort(w: Writer, c: Call) -> None:
     """With NaN at the end, where ONNX does not say."""
     x = c.x[0]
-    name = w.of(x)
+    name = _ordered(w, x)
     if is_float(x.dtype):
-        name = w("Where", w("IsNaN", name), w.constant(np.inf, x.dtype), name)
+        finite = w("Min", name, w.constant(np.finfo(x.dtype).max, x.dtype))
+        name = w("Where", w("IsNaN", name), w.constant(np.inf, x.dtype), finite)
     _, index = w("TopK", name, w.sizes([x.shape[c.axis]]), outputs=2, axis=c.axis, largest=0)
     w.put(c.y[0], w.cast(index, "int32"))
 
 
 def _top_k(w: Writer, c: Call) -> None:
-    values, index = w("TopK", w.of(c.x[0]), w.sizes([c.count]), outputs=2, axis=1)
-    w.put(c.y[0], values)
+    x = c.x[0]
+    values, index = w("TopK", _ordered(w, x), w.sizes([c.count]), outputs=2, axis=1)
+    w.put(c.y[0], w.cast(values, "bool") if x.dtype == "bool" else values)
     w.put(c.y[1], w.cast(index, "int32"))
 
 

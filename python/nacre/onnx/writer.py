@@ -40,7 +40,8 @@ class Writer:
         self._axes: dict[tuple[int, int], tuple[Value, int]] = {} if above is None else dict(above._axes)
 
     def unique(self, name: str) -> str:
-        """A name that nothing else has."""
+        """A name that nothing else has. In ONNX the empty one says that nothing is there."""
+        name = name or "unnamed"
         count = self._names[name] = self._names.get(name, -1) + 1
         return name if not count else self.unique(f"{name}_{count}")
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from nacre.core import trace
+from nacre.core.errors import clearer
 from nacre.core.naming import auto_name
 from nacre.core.operation import Operation, any_keras_tensor, compute_output_spec
 from nacre.core.spec import NUMPY, Spec, broadcast_shapes, is_float
@@ -70,13 +71,19 @@ def public(function: F) -> F:
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        for a in args:
-            kind = type(a)
-            if kind is KerasTensor or (kind is not Tensor and kind is not Symbol and any_keras_tensor((a,))):
+        try:
+            for a in args:
+                kind = type(a)
+                if kind is KerasTensor or (kind is not Tensor and kind is not Symbol and any_keras_tensor((a,))):
+                    return OpCall(wrapper)(*args, **kwargs)
+            if kwargs and any_keras_tensor(kwargs.values()):
                 return OpCall(wrapper)(*args, **kwargs)
-        if kwargs and any_keras_tensor(kwargs.values()):
-            return OpCall(wrapper)(*args, **kwargs)
-        return function(*args, **kwargs)
+            return function(*args, **kwargs)
+        except Exception as error:
+            told = clearer(error, function.__name__, function, args, kwargs)
+            if told is error:
+                raise
+            raise told from None
 
     return wrapper  # type: ignore[return-value]
 

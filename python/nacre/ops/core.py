@@ -14,6 +14,7 @@ import numpy as np
 
 from nacre.core import trace, tree
 from nacre.core.config import floatx
+from nacre.core.errors import told
 from nacre.core.spec import NUMPY, broadcast_shapes, is_float, is_int, normalize_axis, numpy_dtype, standardize_dtype
 from nacre.core.tensor import KerasTensor, Symbol, Tensor, Value
 from nacre.core.variable import Variable
@@ -198,6 +199,7 @@ def _renamed(y: Symbol) -> Any:
 # --- control flow ---------------------------------------------------------------------------------------------------
 
 
+@told
 def cond(pred: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> Any:
     """What `true_fn()` returns where `pred` holds, else what `false_fn()` returns.
 
@@ -268,6 +270,7 @@ def _choose(pred: Any, a: Any, b: Any) -> Any:
 
 
 @public
+@told
 def switch(index: Any, branches: Any, *operands: Any) -> Any:
     """`branches[index](*operands)`; an index outside counts as the nearest one inside."""
     last = len(branches) - 1
@@ -284,6 +287,7 @@ def switch(index: Any, branches: Any, *operands: Any) -> Any:
 
 
 @public
+@told
 def while_loop(
     cond: Callable[..., Any], body: Callable[..., Any], loop_vars: Any, maximum_iterations: int | None = None
 ) -> Any:
@@ -316,6 +320,7 @@ def _number_as_tensor(x: Any) -> Any:
 
 
 @public
+@told
 def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_val: Any) -> Any:
     """`val = body_fun(i, val)` for i from `lower` up to, not including, `upper`.
 
@@ -336,6 +341,7 @@ def _length(xs: Any, what: str) -> int:
 
 
 @public
+@told
 def scan(
     f: Callable[[Any, Any], Any],
     init: Any,
@@ -418,6 +424,7 @@ def associative_scan(f: Callable[[Any, Any], Any], elems: Any, reverse: bool = F
 
 
 @public
+@told
 def map(f: Callable[[Any], Any], xs: Any) -> Any:
     """`f` of each slice along the first axis of `xs`, stacked.
 
@@ -436,6 +443,7 @@ def map(f: Callable[[Any], Any], xs: Any) -> Any:
 
 
 @public
+@told
 def vectorized_map(function: Callable[[Any], Any], elements: Any) -> Any:
     """`function` of each slice along the first axis of `elements`, stacked."""
     return map(function, elements)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from nacre.core.autodiff import GradientTape
-from nacre.core.errors import NotCompilable
+from nacre.core.errors import NotCompilable, told
 from nacre.core.op import Op
 from nacre.core.spec import Spec, normalize_axis
 from nacre.core.tensor import Tensor
@@ -500,6 +500,7 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     return y if len(b.shape) == 2 else reshaped(y, y.shape[:-1])
 
 
+@told
 def jvp(fun: Any, primals: Any, tangents: Any, has_aux: bool = False) -> Any:
     """`fun(*primals)`, and its directional derivative along `tangents`: a pair (and what else `fun` returned, with
     `has_aux`).

@@ -17,7 +17,7 @@ import numpy as np
 
 from nacre import _core, initializers, ops
 from nacre.core import naming, trace
-from nacre.core.errors import wholly
+from nacre.core.errors import Told, told, wholly
 from nacre.core.registry import deserialize_keras_object, serialize_keras_object
 from nacre.core.stateless import StatelessScope
 from nacre.core.variable import Variable
@@ -27,7 +27,7 @@ from nacre.optimizers.clipping import clip_by_global_norm, clip_by_norm
 from nacre.optimizers.schedules.schedule import LearningRateSchedule
 
 
-class Optimizer:
+class Optimizer(Told):
     """Changes variables by their gradients.
 
     A subclass defines `update_step(gradient, variable, learning_rate)`, makes its slots in `build(variables)` with
@@ -293,6 +293,7 @@ class Optimizer:
         self.apply([g for g, _ in pairs], [v for _, v in pairs])
         return self._iterations
 
+    @told
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Variable] | None = None) -> None:
         """Changes each variable by its gradient, in the order of operations that stands at the head of this file."""
         grads = list(grads)

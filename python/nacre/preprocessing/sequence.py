@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from nacre.core.errors import told
 from nacre.utils.numerical import pad_sequences
 from nacre.utils.py_dataset import PyDataset
 
@@ -28,6 +29,7 @@ class TimeseriesGenerator(PyDataset):
         batch_size: windows per batch.
     """
 
+    @told
     def __init__(
         self,
         data: Any,
@@ -64,6 +66,7 @@ class TimeseriesGenerator(PyDataset):
         return (x[:, ::-1] if self._reverse else x), self._targets[rows]
 
 
+@told
 def make_sampling_table(size: int, sampling_factor: float = 1e-5) -> np.ndarray[Any, Any]:
     """The probability (size,) of keeping the i-th most frequent word in `skipgrams`, by Zipf's law.
 
@@ -77,6 +80,7 @@ def make_sampling_table(size: int, sampling_factor: float = 1e-5) -> np.ndarray[
     return np.minimum(1.0, f / np.sqrt(f))
 
 
+@told
 def skipgrams(
     sequence: Any,
     vocabulary_size: int,

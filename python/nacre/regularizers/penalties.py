@@ -7,10 +7,11 @@ from typing import Any
 
 from nacre import ops
 from nacre.core import registry
+from nacre.core.errors import Told
 from nacre.ops.base import is_number
 
 
-class Regularizer:
+class Regularizer(Told):
     """Base class: `__call__(x)` gives a scalar penalty, `get_config()` the arguments."""
 
     def __call__(self, x: Any) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 from nacre import optimizers
 from nacre.core import operation, trace, tree
 from nacre.core.autodiff import GradientTape
-from nacre.core.errors import NotCompilable
+from nacre.core.errors import NotCompilable, told
 from nacre.core.registry import deserialize_keras_object, serialize_keras_object
 from nacre.core.tensor import KerasTensor
 from nacre.layers.layer import Layer
@@ -82,6 +82,7 @@ class Compilable(Layer):
 
     # --- compile -----------------------------------------------------------------------------------------------------
 
+    @told
     def compile(
         self,
         optimizer: Any = "rmsprop",

@@ -12,6 +12,7 @@ from nacre import callbacks as callbacks_package
 from nacre.callbacks.lists import python_logs
 from nacre.core import tree
 from nacre.core.config import max_epochs
+from nacre.core.errors import told
 from nacre.core.tensor import Tensor
 from nacre.optimizers.base import Optimizer
 from nacre.training.arrays import class_weight_to_sample_weights, leaves, rows, to_arrays
@@ -34,6 +35,7 @@ class Trainer(Compilable):
 
     # --- fit ---------------------------------------------------------------------------------------------------------
 
+    @told
     def fit(
         self,
         x: Any = None,
@@ -141,6 +143,7 @@ class Trainer(Compilable):
 
     # --- evaluate ----------------------------------------------------------------------------------------------------
 
+    @told
     def evaluate(
         self,
         x: Any = None,
@@ -197,6 +200,7 @@ class Trainer(Compilable):
 
     # --- predict -----------------------------------------------------------------------------------------------------
 
+    @told
     def predict(
         self,
         x: Any,
@@ -247,6 +251,7 @@ class Trainer(Compilable):
 
     # --- single batches ----------------------------------------------------------------------------------------------
 
+    @told
     def train_on_batch(
         self,
         x: Any,
@@ -269,6 +274,7 @@ class Trainer(Compilable):
         logs = python_logs(self.make_train_function()(data))
         return logs if return_dict else self._flatten_metrics_in_order(logs)
 
+    @told
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """Loss and metrics of one batch, as `evaluate` gives them."""
         self._assert_compile_called("test_on_batch")
@@ -288,6 +294,7 @@ class Trainer(Compilable):
         check_labels(self._compile_loss, y, self._output_specs)
         return data
 
+    @told
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch, as NumPy arrays in the structure of the model's outputs."""
         x = to_arrays(x, "x")

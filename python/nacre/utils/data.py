@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from nacre.core import tree
+from nacre.core.errors import told
 
 
 def pack_x_y_sample_weight(x: Any, y: Any = None, sample_weight: Any = None) -> Any:
@@ -30,6 +31,7 @@ def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:
     return x, y, sample_weight
 
 
+@told
 def split_dataset(
     dataset: Any,
     left_size: float | None = None,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from nacre.core.config import floatx, standardize_data_format
+from nacre.core.errors import told
 
 _MODES = {"grayscale": "L", "rgb": "RGB", "rgba": "RGBA"}
 _INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
@@ -24,6 +25,7 @@ def pillow(what: str) -> Any:
     return Image
 
 
+@told
 def array_to_img(x: Any, data_format: str | None = None, scale: bool = True, dtype: Any = None) -> Any:
     """A Pillow image from an array of shape (H, W, C), C 1, 3 or 4 ((C, H, W) for "channels_first").
 
@@ -52,6 +54,7 @@ def array_to_img(x: Any, data_format: str | None = None, scale: bool = True, dty
     return image.fromarray(array.astype("uint8"))
 
 
+@told
 def img_to_array(img: Any, data_format: str | None = None, dtype: Any = None) -> np.ndarray[Any, Any]:
     """An array of shape (H, W, C), float32, from a Pillow image ((C, H, W) for "channels_first")."""
     data_format = standardize_data_format(data_format)
@@ -118,6 +121,7 @@ def resampling(interpolation: str) -> Any:
     return getattr(pillow("load_img").Resampling, interpolation.upper())
 
 
+@told
 def save_img(
     path: Any, x: Any, data_format: str | None = None, file_format: str | None = None, scale: bool = True, **kwargs: Any
 ) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from nacre import ops
+from nacre.core.errors import told
 from nacre.core.tensor import Tensor, Value
 
 
+@told
 def to_categorical(x: Any, num_classes: int | None = None) -> Any:
     """One-hot vectors of shape (..., num_classes), float64, for class numbers of shape (...) or (..., 1).
 
@@ -52,6 +54,7 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Any:
     return Tensor(out.astype(np.float32)) if isinstance(x, Value) else out
 
 
+@told
 def normalize(x: Any, axis: int = -1, order: float = 2) -> Any:
     """`x` divided by its norm along `axis`; zeros stay zeros.
 
@@ -72,6 +75,7 @@ def normalize(x: Any, axis: int = -1, order: float = 2) -> Any:
     return array / norm
 
 
+@told
 def pad_sequences(
     sequences: Any,
     maxlen: int | None = None,

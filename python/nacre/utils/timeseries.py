@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nacre.core.errors import told
 from nacre.utils.dataset import Dataset
 
 
@@ -32,6 +33,7 @@ class Windows(Dataset):
             yield x if self._targets is None else (x, self._targets[starts])
 
 
+@told
 def timeseries_dataset_from_array(
     data: Any,
     targets: Any,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from nacre.core.errors import Told
 from nacre.core.registry import deserialize_keras_object, serialize_keras_object
 
 
-class LearningRateSchedule:
+class LearningRateSchedule(Told):
     """A learning rate as a function of the iteration: subclasses define `__call__(step)` and `get_config()`.
 
     `step` is an integer tensor; what comes out is a number or a tensor without axes, made of ops.

@@ -43,6 +43,11 @@ void multiply(const Product& p, Scratch scratch, i64 bytes, const float* a, cons
   product(p, {0, product_units(p)}, {scratch.at + bytes, scratch.bytes - bytes}, at);
 }
 
+// Asked for in front of a product, what comes from memory is there behind it.
+void ask(const float* p, i64 n) {
+  for (i64 i = 0; i < n; i += 16) prefetch_far(p + i);
+}
+
 void copy_rows(const float* from, float* to, i64 n) { __builtin_memcpy(to, from, static_cast<unsigned long>(n) * 4); }
 
 // widths[i]: operand i is [T, N, widths[i] U]; less than 0: [T + 1, N, U]; 0: said by whoever asks. `mask` is its number.
@@ -92,6 +97,7 @@ void lstm_sequence(const SequenceShape& s, Slice units, Scratch scratch, const f
     copy_rows(c + b.at(0, U), cs + b.at(0, U), b.rows * U);
     for (i64 t = 0; t < s.T; ++t) {
       const i64 old = b.at(t, U), now = b.at(t + 1, U), at = b.at(t, wide);
+      ask(x + at, b.rows * wide);
       multiply(p, scratch, own, hs + old, u, nullptr, z);
       lstm_rows(
           {b.rows, U, z, x + at, b.mask_at(mask, t), hs + old, cs + old, hs + now, cs + now, s.keeps ? gates + at : z});
@@ -123,6 +129,7 @@ void lstm_sequence_grad(const SequenceShape& s, Slice units, Scratch scratch, co
       const float* mask_t = b.mask_at(mask, t);
       lstm_back_rows({b.rows, U, gates + at, cs + old, cs + b.at(t + 1, U), dh + state, dc + state, mask_t, dcs + old,
                       dx + at, dc + state});
+      if (t > 0) ask(gates + b.at(t - 1, wide), b.rows * wide), ask(cs + b.at(t - 1, U), b.rows * U);
       multiply(p, scratch, own, dx + at, u_t, nullptr, through);
       join_rows({b.rows, U, through, mask_t, dhs + old, dh + state});
     }
@@ -150,6 +157,7 @@ void gru_sequence(const SequenceShape& s, Slice units, Scratch scratch, const fl
     for (i64 t = 0; t < s.T; ++t) {
       const i64 old = b.at(t, U), at = b.at(t, wide);
       float* inner_t = s.keeps ? inner + at : r;
+      ask(x + at, b.rows * wide);
       multiply(p, scratch, own, hs + old, u, b_u, inner_t);
       gru_rows(
           {b.rows, U, x + at, inner_t, b.mask_at(mask, t), hs + old, hs + b.at(t + 1, U), s.keeps ? gates + at : r});
@@ -178,6 +186,7 @@ void gru_sequence_grad(const SequenceShape& s, Slice units, Scratch scratch, con
       const i64 old = b.at(t, U), at = b.at(t, wide), state = b.at(0, U);
       gru_back_rows({b.rows, U, gates + at, inner + at, hs + old, dh + state, b.mask_at(mask, t), dhs + old, dx + at,
                      d_inner + at, dh + state});
+      if (t > 0) ask(gates + b.at(t - 1, wide), b.rows * wide), ask(inner + b.at(t - 1, wide), b.rows * wide);
       multiply(p, scratch, own, d_inner + at, u_t, nullptr, through);
       join_rows({b.rows, U, dh + state, nullptr, through, dh + state});
     }

@@ -111,8 +111,15 @@ class Dataset:
         lengths = {len(a) for a in tree.flatten(arrays)}
         if len(lengths) != 1:
             raise ValueError(f"Dataset.from_tensor_slices: arrays of several lengths: {sorted(lengths)}")
-        n = lengths.pop()
-        return Dataset(lambda: (tree.map_structure(lambda a, i=i: a[i], arrays) for i in range(n)), n)
+        leaves = tree.flatten(arrays)
+        flat = type(arrays) is tuple and len(leaves) == len(arrays) and all(a is b for a, b in zip(arrays, leaves))
+
+        def rows() -> Iterator[Any]:
+            if arrays is leaves[0]:
+                return iter(arrays)
+            return zip(*leaves) if flat else (tree.pack_sequence_as(arrays, list(row)) for row in zip(*leaves))
+
+        return Dataset(rows, lengths.pop())
 
     @staticmethod
     def from_tensors(tensors: Any, name: str | None = None) -> Dataset:

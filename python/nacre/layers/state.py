@@ -416,8 +416,8 @@ class LayerState(Operation):
     def add_metric(self, *args: Any, **kwargs: Any) -> None:
         """Not there since Keras 3. Raises NotImplementedError."""
         raise NotImplementedError(
-            "Layer `add_metric()` method is deprecated. Give metrics to `compile(metrics=[...])`, or keep a Metric in an "
-            "attribute of the layer and call its `update_state()` in `call()`."
+            "Layer `add_metric()` method is deprecated. Give metrics to `compile(metrics=[...])`, or keep a Metric in "
+            "an attribute of the layer and call its `update_state()` in `call()`."
         )
 
     def _get_own_losses(self) -> list[Any]:

@@ -81,7 +81,7 @@ def clearer(error: Exception, where: str, function: Any, args: tuple[Any, ...], 
 class Told:
     """Accidental errors of nacre's own subclasses, when they are made or called, name the class and what was given."""
 
-    _tells = ("__init__", "__call__", "update_state", "apply")
+    _tells: tuple[str, ...] = ("__init__", "__call__", "update_state", "apply")
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

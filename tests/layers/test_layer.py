@@ -208,6 +208,15 @@ class TestLosses:
         # Activity: 0.01 * sum |y| over a batch of 2, where y is 3 everywhere; kernel: 0.01 * 6.
         assert [float(v) for v in layer.losses] == pytest.approx([0.06, 0.06])
 
+    @pytest.mark.parametrize("bad", [keras.Input((3,)), "mse", lambda: 1.0], ids=["symbolic", "text", "function"])
+    def test_what_has_no_value_is_no_loss(self, bad: Any) -> None:
+        model = keras.Sequential([layers.Input((3,)), Scale()])
+        with pytest.raises(ValueError, match=r"`add_loss\(\)` expects a scalar tensor"):
+            model.add_loss(bad)
+        assert model.losses == []
+        with pytest.raises(NotImplementedError, match=r"compile\(metrics="):
+            model.add_metric(1.0, name="one")
+
     def test_building_by_tracing_adds_no_loss(self) -> None:
         layer = Around(layers.ActivityRegularization(l1=1.0), Scale())
         layer(keras.Input((3,)))

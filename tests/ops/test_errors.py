@@ -165,6 +165,21 @@ def test_what_python_or_numpy_comes_upon_inside_says_what_was_given_where(call, 
     assert type(raised.value) is kind
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: keras.metrics.Mean(extra=1),
+        lambda: keras.losses.MeanSquaredError(extra=1),
+        lambda: keras.initializers.HeNormal(extra=1),
+        lambda: keras.Sequential(extra=1),
+        lambda: ops.relu(1.0, extra=1),
+    ],
+)
+def test_an_argument_that_there_is_not_is_told_by_python(call):
+    with pytest.raises(TypeError, match=r"^\w+(\.__init__)?\(\) got an unexpected keyword argument 'extra'$"):
+        call()
+
+
 def test_errors_of_functions_that_a_user_gave_are_their_own():
     def look_up(x):
         return {}["missing"]

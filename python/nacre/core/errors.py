@@ -38,13 +38,13 @@ def described(value: Any) -> str:
     return text if len(text) <= 200 else text[:197] + "..."
 
 
-def given(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a call by name."""
+def given(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The arguments of a call by name; None where they do not fit the parameters, which Python has said."""
     try:
-        named = inspect.signature(function).bind_partial(*args, **kwargs).arguments
+        named = inspect.signature(function).bind(*args, **kwargs).arguments
         return {name: value for name, value in named.items() if name != "self"}
     except (TypeError, ValueError):
-        return {**{str(i): a for i, a in enumerate(args)}, **kwargs}
+        return None
 
 
 def accidental(error: Exception) -> bool:
@@ -68,9 +68,10 @@ def kind_of(error: Exception) -> type[Exception]:
 
 def clearer(error: Exception, where: str, function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Exception:
     """`error`, or what names `where` and the arguments of the call if it is accidental."""
-    if not accidental(error):
+    named = given(function, args, kwargs) if accidental(error) else None
+    if named is None:
         return error
-    got = ", ".join(f"{name}={described(value)}" for name, value in given(function, args, kwargs).items())
+    got = ", ".join(f"{name}={described(value)}" for name, value in named.items())
     text = f"{where}: {str(error) or type(error).__name__}; got {got}"
     told = kind_of(error)(text).with_traceback(error.__traceback__)
     told._nacre_clear = True  # type: ignore[attr-defined]
@@ -80,7 +81,7 @@ def clearer(error: Exception, where: str, function: Any, args: tuple[Any, ...], 
 class Told:
     """Accidental errors of nacre's own subclasses, when they are made or called, name the class and what was given."""
 
-    _tells = ("__init__", "__call__", "update_state", "apply")
+    _tells: tuple[str, ...] = ("__init__", "__call__", "update_state", "apply")
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

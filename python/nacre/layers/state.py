@@ -12,7 +12,7 @@ from nacre.core import trace
 from nacre.core.naming import current_path, name_scope
 from nacre.core.operation import Operation
 from nacre.core.spec import is_float, standardize_dtype
-from nacre.core.tensor import Symbol
+from nacre.core.tensor import KerasTensor, Symbol
 from nacre.core.variable import Structure, Variable
 from nacre.layers.calling import context
 from nacre.layers.tracking import TRACKED, is_metric, is_seed_generator
@@ -405,13 +405,20 @@ class LayerState(Operation):
                 object.__setattr__(self, "_losses_of", entry[1])
             object.__setattr__(entry[0], "_losses_below", True)
         for value in loss if isinstance(loss, (list, tuple)) else (loss,):
-            if callable(value) and not hasattr(value, "shape"):
+            if isinstance(value, (KerasTensor, str)) or (callable(value) and not hasattr(value, "shape")):
                 raise ValueError(
-                    f"`add_loss()` expects a scalar tensor, got {value!r}. Compute the loss in `call()` and pass its "
-                    "value."
+                    f"`add_loss()` expects a scalar tensor, got {value!r}. Compute the loss in the `call()` of a layer "
+                    "and pass its value."
                 )
             if value is not None:
                 self._losses.append(value)
+
+    def add_metric(self, *args: Any, **kwargs: Any) -> None:
+        """Not there since Keras 3. Raises NotImplementedError."""
+        raise NotImplementedError(
+            "Layer `add_metric()` method is deprecated. Give metrics to `compile(metrics=[...])`, or keep a Metric in "
+            "an attribute of the layer and call its `update_state()` in `call()`."
+        )
 
     def _get_own_losses(self) -> list[Any]:
         """Losses added by this very layer; what belongs to a finished trace is not among them."""

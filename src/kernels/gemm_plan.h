@@ -113,21 +113,6 @@ Form choose_form(const Product& p) {
 
 Product swapped(const Product& p) { return {p.N, p.M, p.K, p.b_n, p.b_k, p.a_k, p.a_m, p.c_m, p.whole}; }
 
-// Few rows: as many columns as the registers hold, so that b is read once and in long runs.
-int widest_panel(i64 M) {
-  for (int nv = kMainNV; nv > 1; --nv)
-    if (M > max_rows(kMainNV) && max_rows(nv) >= M) return nv;
-  int best = kMainNV;
-  for (int nv = kMainNV + 1; nv <= kWidest; ++nv)
-    if (max_rows(nv) >= max_of(M, 1)) best = nv;
-  // as many tiles of fewer rows and more columns: 8 rows are 4 + 4
-  const auto tiles = [&](int nv) { return ceil_div(M, max_of(1, max_rows(nv))); };
-  const int wider = kMainNV + 1;
-  if (best == kMainNV && M > max_rows(kMainNV) && M <= 2 * max_rows(wider) && tiles(wider) == tiles(kMainNV))
-    best = wider;
-  return best;
-}
-
 bool in_l3(double floats) { return floats > kL2Floats && floats <= kL3Floats; }
 
 void lay_grid(Plan& s, i64 columns, double work_per_row) {

@@ -51,7 +51,7 @@ struct TileCall {
   float* save;  // the first tile copies b to here, NV vectors a row, and the others, below it, read that; null: no
                 // copy. Columns beyond n are not read then, and copied as 0, where masks are free; else b must be whole
   PanelCopy next;    // what tiles behind the first copy for later, a vector with each step of k (main tiles), or only
-                     // ask for, NV vectors with each step (other tiles)
+                     // ask for, NV vectors with each step (tiles of few rows)
   bool asks_a;       // main tiles, and those two vectors wide, that copy nothing ask for what the next one needs of a
   bool asks_update;  // or for what the next one will update:
   update::Below below;
@@ -94,6 +94,21 @@ constexpr int max_rows(int nv) { return nv == 1 ? 8 : nv == 2 ? 4 : nv == 3 ? 2 
 constexpr int kWidest = 16;
 constexpr i64 kLongRun = 128;    // columns, of rows of c that are written in long runs
 constexpr i64 kPaysAsking = 32;  // steps of k that hide the requests for what comes after them
+
+// Few rows: as many columns as the registers hold, so that b is read once and in long runs.
+constexpr int widest_panel(i64 M) {
+  for (int nv = kMainNV; nv > 1; --nv)
+    if (M > max_rows(kMainNV) && max_rows(nv) >= M) return nv;
+  int best = kMainNV;
+  for (int nv = kMainNV + 1; nv <= kWidest; ++nv)
+    if (max_rows(nv) >= max_of(M, 1)) best = nv;
+  // as many tiles of fewer rows and more columns: 8 rows are 4 + 4
+  const auto tiles = [&](int nv) { return ceil_div(M, max_of(1, max_rows(nv))); };
+  const int wider = kMainNV + 1;
+  if (best == kMainNV && M > max_rows(kMainNV) && M <= 2 * max_rows(wider) && tiles(wider) == tiles(kMainNV))
+    best = wider;
+  return best;
+}
 
 namespace tile {
 
@@ -299,6 +314,8 @@ template <int MR, int NV>
 void run(TileCall& t) {
   constexpr bool main = NV == kMainNV && MR + 2 >= max_rows(NV);  // most of the work; worth more code
   constexpr bool asks_a = (NV == kMainNV || NV == 2) && MR + 2 >= max_rows(NV);
+  // few rows: panels as wide as can be, and half of that for one row
+  constexpr bool asks_b = NV != kMainNV && (NV == widest_panel(MR) || (MR == 1 && 2 * NV == kWidest));
   constexpr bool updates = main || (NV * kLanes == kLongRun && MR + 1 >= max_rows(NV));
   At at{t.a, t.b, t.b_k, t.sums, t.last ? t.c : t.sums, t.finish.mask, t.finish.bias};
   const i64 rest = t.n - (NV - 1) * kLanes;
@@ -329,7 +346,7 @@ void run(TileCall& t) {
         const i64 k = min_of(t.K, next_of_a<MR>(t, at.a).count);
         multiply<MR, NV, kAskForA>(sum, t, at, 0, k);
         multiply<MR, NV, kPlain>(sum, t, at, k, t.K);
-      } else if (NV > 1 && NV != kMainNV && next && !t.next.copies) {
+      } else if (asks_b && next && !t.next.copies) {
         if (t.next.pieces > 1) multiply<MR, NV, kAskFar>(sum, t, at, 0, t.K);
         else multiply<MR, NV, kAsk>(sum, t, at, 0, t.K);
       } else {

@@ -34,6 +34,11 @@ bool stages(const DepthwiseConv2DShape& s, bool forward, i64 ld) {
   return kLanes == 16 && sets_between(ld) > 16 && (forward ? walks_forward(s) : walks_back(s));
 }
 
+// Where no walk goes, pixels of few channels are joined.
+Joined joined_of(const DepthwiseConv2DShape& s, bool back) {
+  return (back ? walks_back(s) : walks_forward(s)) ? Joined{} : join_pixels(s, back);
+}
+
 i64 rows_per_unit(double row_flops, i64 rows) {
   const double at_least = static_cast<double>(min_of(8, ceil_div(rows, kManyUnits)));  // rows share input
   double want = kRowsFlops / (row_flops + 1);
@@ -130,7 +135,7 @@ Facts depthwise_conv2d_facts(const DepthwiseConv2DShape& s) {
   f.extent[3] = pixels_extent(s.N, s.OH, s.OW, c.O, ldy_of(c));
   const Count scratch = Count(4) * (s.M > 1 ? Count(rows_kept(s)) * Count(s.W) * Count(spread_apart(c.O))
                                     : stages(s, true, ldy_of(c)) ? stage_floats(s.OW, ldy_of(c))
-                                                                 : Count(0));
+                                                                 : Count(joined_floats(joined_of(s, false))));
   if (!f.extent[0].ok() || !f.extent[3].ok() || !scratch.ok()) {
     f.error = "the problem is too large";
     return f;
@@ -153,6 +158,8 @@ void depthwise_conv2d(const DepthwiseConv2DShape& s, Slice units, Scratch scratc
             end = channels > 0 ? s.N * s.OH : min_of(units.end * per, s.N * s.OH);
   const float floor = s.act ? 0.0f : -__builtin_inff(), ceiling = s.act == 2 ? 6.0f : __builtin_inff();
   const bool walk = walks_forward(s);
+  if (const Joined j = joined_of(s, false); j.pixels > 0)
+    return run_joined(s, j, false, begin, end, x, w, s.bias ? b : nullptr, nullptr, y, floor, ceiling, wide);
   for (i64 i = begin; i < end;) {
     const i64 n = i / s.OH, stop = min_of(end, (n + 1) * s.OH);
     if (walk) {
@@ -339,7 +346,7 @@ Facts depthwise_conv2d_grad_x_facts(const DepthwiseConv2DShape& s) {
   f.extent[2] = s.act ? f.extent[3] : Count(0);
   const Count scratch = Count(4) * (s.M > 1 ? Count(kSpreadRows) * Count(s.W) * Count(spread_apart(c.O))
                                     : stages(s, false, ldx_of(c)) ? stage_floats(s.W, ldx_of(c))
-                                                                  : Count(0));
+                                                                  : Count(joined_floats(joined_of(s, true))));
   if (!f.extent[0].ok() || !f.extent[3].ok() || !scratch.ok()) {
     f.error = "the problem is too large";
     return f;
@@ -368,6 +375,10 @@ void depthwise_conv2d_grad_x(const DepthwiseConv2DShape& s, Slice units, Scratch
     return;
   }
   const bool walk = walks_back(s);
+  if (const Joined j = joined_of(s, true); j.pixels > 0) {
+    constexpr float most = __builtin_inff();
+    return run_joined(s, j, true, units.begin * per, end, dy, w, nullptr, s.act ? x : nullptr, dx, -most, most, wide);
+  }
   for (i64 i = units.begin * per; i < end;) {
     const i64 n = i / s.H, stop = min_of(end, (n + 1) * s.H);
     if (walk) {

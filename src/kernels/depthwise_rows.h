@@ -89,7 +89,7 @@ void tile_pixels(const Run& r, Bounds within, i64 p0) {
 
 // n pixels in tiles; the last one may overlap the one before, computing the same again.
 template <bool masked>
-void run_pixels(const Run& r, i64 n) {
+__attribute__((noinline)) void run_pixels(const Run& r, i64 n) {
   const Bounds within{set1(r.floor), set1(r.ceiling)};
   if (n >= 4) {
     for (i64 p = 0; p < n;) {
@@ -210,6 +210,80 @@ void run_row(const Axis& h, const Taps& th, const Axis& w, const Taps& inner, co
   r.y_px = y_px;
   r.y = y;
   r.mask = mask;
+}
+
+// Channels that do not fill a vector: a few pixels that do count as one of as many channels, whose weights are repeated; rows
+// are copied with their border, so that all pixels of a row see the same taps.
+struct Joined {
+  i64 pixels, D;      // that count as one, and their floats; 0: none do
+  i64 left, width;    // of a copied row in pixels: before it, and in all
+  i64 weights, rows;  // floats
+};
+constexpr i64 kJoinedRows = 8, kMostJoined = 256 * 1024;  // outputs whose rows are copied together; floats of workspace
+NACRE_CALLED Joined join_pixels(const DepthwiseConv2DShape& s, bool back) {
+  const bool dense = (s.ldx == 0 || s.ldx == s.C) && (s.ldy == 0 || s.ldy == s.C);
+  if (s.M != 1 || s.C < 1 || s.C >= kLanes || !dense || s.SW != 1 || (back && s.SH != 1)) return {};
+  const i64 reach = (s.KW - 1) * s.DW, in = back ? s.OW : s.W, out = back ? s.W : s.OW;
+  const i64 before = back ? reach - s.PL : s.PL, high = (kJoinedRows - 1) * s.SH + (s.KH - 1) * s.DH + 1;
+  Joined j{};
+  j.pixels = kLanes / min_of(s.C & -s.C, kLanes);
+  j.D = j.pixels * s.C;
+  j.left = max_of(before, 0);
+  j.width = j.left + max_of(in, out + reach - before);
+  const Count weights = (Count(s.KH) * Count(s.KW) + Count(1)) * Count(j.D);
+  const Count rows = Count(high) * Count(j.width) * Count(s.C);
+  if (out < j.pixels || !weights.ok() || !rows.ok() || max_of(weights.value(), rows.value()) > kMostJoined) return {};
+  j.weights = weights.value(), j.rows = rows.value();
+  return j;
+}
+inline i64 joined_floats(const Joined& j) { return j.pixels > 0 ? j.weights + j.rows : 0; }
+
+// to = the weights of `taps` taps, then bias, as often as pixels count as one.
+NACRE_INLINE void repeat_weights(const Joined& j, i64 taps, i64 C, const float* w, const float* bias, float* to) {
+  for (i64 t = 0; t <= taps; ++t, to += j.D) {
+    if (t == taps && !bias) return zero_floats(to, j.D);
+    for (i64 d = 0; d < j.D; d += C) copy_floats(to + d, t < taps ? w + t * C : bias, C);
+  }
+}
+
+// Rows [begin, end) of all images; `mask` may be null.
+NACRE_CALLED void run_joined(const DepthwiseConv2DShape& s, const Joined& j, bool back, i64 begin, i64 end,
+                             const float* x, const float* weights, const float* bias, const float* mask, float* y,
+                             float floor, float ceiling, float* work) {
+  const Conv2DShape c = as_conv(s);
+  const Axis h = back ? grad_x_rows(c, 0) : forward_rows(c), w = back ? grad_x_columns(c, 0) : forward_columns(c);
+  const i64 C = s.C, taps = s.KH * s.KW, row = w.in * C, y_row = w.out * C, apart = j.width * C;
+  float* rows = work + j.weights;
+  repeat_weights(j, taps, C, weights, bias, work);
+  Run r{};
+  r.floor = floor, r.ceiling = ceiling;
+  r.D = r.all = r.x_px = r.y_px = j.D;
+  r.x_row = h.step * apart, r.x_col = w.step * C;
+  r.w_row = h.k_step * s.KW * j.D, r.w_col = w.k_step * j.D;
+  r.bias = work + taps * j.D;
+  for (i64 from = begin, to; from < end; from = to) {
+    const i64 image = from / h.out, first = from % h.out;
+    to = min_of(min_of(from + kJoinedRows, end), (image + 1) * h.out);
+    const i64 top = max_of(h.at(first, 0), 0), bottom = min_of(h.at(first + to - from - 1, h.taps - 1), h.in - 1);
+    for (i64 i = top; i <= bottom; ++i) {
+      float* copy = rows + (i - top) * apart;
+      zero_floats(copy, j.left * C);
+      copy_floats(copy + j.left * C, x + (image * h.in + i) * row, row);
+      zero_floats(copy + j.left * C + row, apart - j.left * C - row);
+    }
+    for (i64 o = from; o < to; ++o) {
+      const Taps th = taps_inside(h, o - image * h.out);
+      r.nh = th.last - th.first, r.nw = w.taps;
+      r.w = work + ((h.k0 + th.first * h.k_step) * s.KW + w.k0) * j.D;
+      const i64 whole = w.out / j.pixels, rest = w.out - j.pixels;
+      for (i64 part = 0; part < (rest % j.pixels ? 2 : 1); ++part) {  // the last pixels that count as one begin early
+        const i64 px = part ? rest : 0, at = o * y_row + px * C;
+        r.x = rows + (r.nh > 0 ? (h.at(o - image * h.out, th.first) - top) * apart : 0) + (w.at(px, 0) + j.left) * C;
+        r.y = y + at, r.mask = mask ? mask + at : nullptr;
+        (mask ? run_pixels<true> : run_pixels<false>)(r, part ? 1 : whole);
+      }
+    }
+  }
 }
 
 }  // namespace

@@ -2,13 +2,6 @@
 #pragma once
 #include "kernels/gemm_tile.h"
 
-// Not worth inlining, nor a copy for some of its callers; of this object alone.
-#ifdef __clang__
-#define NACRE_CALLED __attribute__((noinline, unused)) static
-#else
-#define NACRE_CALLED __attribute__((noinline, noclone, unused)) static
-#endif
-
 namespace nacre::NACRE_ISA {
 
 // `full` panels of nv vectors, all lanes in use, then at most a few others; every width has tiles. One vector alone

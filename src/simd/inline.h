@@ -10,3 +10,10 @@
 #define NACRE_UNROLL _Pragma("GCC unroll 32")
 #define NACRE_ROLLED _Pragma("GCC unroll 1")
 #define NACRE_INLINE_MEMBER inline __attribute__((always_inline))
+
+// Not worth inlining, nor a copy for some of its callers; of this object alone.
+#ifdef __clang__
+#define NACRE_CALLED __attribute__((noinline, unused)) static
+#else
+#define NACRE_CALLED __attribute__((noinline, noclone, unused)) static
+#endif

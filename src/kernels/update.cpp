@@ -23,7 +23,7 @@ constexpr int kNumbers = kNumbersEnd - kArrays, kResults = 4;
 
 struct Line {
   Code code;
-  Symbol to, a, b;
+  Symbol to, a, b, c = a;
 };
 
 #define ONE(code, to, a) {Code::code, to, a, a}
@@ -87,11 +87,19 @@ constexpr Line kAdagrad[] = {ONE(square, kT0, kG),           TWO(add, kNewV, kV,
 constexpr Line kLion[] = {TWO(mul, kT0, kM, kC1),    TWO(mul, kT1, kG, kC2),    TWO(add, kT0, kT0, kT1),
                           ONE(sign, kT0, kT0),       TWO(mul, kT1, kM, kC3),    TWO(mul, kT2, kG, kC4),
                           TWO(add, kNewM, kT1, kT2), TWO(mul, kT0, kRate, kT0), TWO(sub, kNewW, kW, kT0)};
+constexpr Line kFtrl[] = {ONE(square, kT0, kG),      TWO(add, kNewV, kV, kT0),
+                          ONE(sqrt, kT0, kNewV),     TWO(mul, kT1, kC1, kW),
+                          TWO(add, kT1, kG, kT1),    TWO(add, kT1, kM, kT1),
+                          ONE(sqrt, kT2, kV),        TWO(sub, kT2, kT0, kT2),
+                          TWO(div, kT2, kT2, kRate), TWO(mul, kT2, kT2, kW),
+                          TWO(sub, kNewM, kT1, kT2), TWO(div, kT0, kT0, kRate),
+                          TWO(add, kT0, kT0, kC2),   {Code::clip, kT1, kNewM, kC3, kC4},
+                          TWO(sub, kT1, kT1, kNewM), TWO(div, kNewW, kT1, kT0)};
 // a step of accumulated gradients without an update
 constexpr Line kSum[] = {TWO(add, kNewW, kG, kA)};
 
 template <Code code>
-NACRE_INLINE Vec compute(Vec a, Vec b) {
+NACRE_INLINE Vec compute(Vec a, Vec b, Vec c) {
   if constexpr (code == Code::add) return a + b;
   else if constexpr (code == Code::sub) return a - b;
   else if constexpr (code == Code::mul) return a * b;
@@ -100,6 +108,7 @@ NACRE_INLINE Vec compute(Vec a, Vec b) {
   else if constexpr (code == Code::sqrt) return sqrt(a);
   else if constexpr (code == Code::abs) return abs(a);
   else if constexpr (code == Code::max) return max_nan(a, b);
+  else if constexpr (code == Code::clip) return min_nan(max_nan(a, b), c);
   else return select(gt(a, zero()), set1(1.0f), select(lt(a, zero()), set1(-1.0f), a));  // sign
 }
 
@@ -113,7 +122,7 @@ template <const Line* lines, int count, int i = 0>
 NACRE_INLINE void each_line(Vec (&value)[kSymbols]) {
   if constexpr (i < count) {
     constexpr Line l = lines[i];
-    value[l.to] = compute<l.code>(value[l.a], value[l.b]);
+    value[l.to] = compute<l.code>(value[l.a], value[l.b], value[l.c]);
     each_line<lines, count, i + 1>(value);
   }
 }
@@ -175,6 +184,7 @@ constexpr Known kRules[] = {RULE(kSgd),
                             RULE(kAdadelta),
                             RULE(kAdagrad),
                             RULE(kLion),
+                            RULE(kFtrl),
                             RULE(kSum)};
 
 constexpr i64 kMostLines = kRegisters - kFirstTemp;
@@ -317,6 +327,7 @@ struct Matcher {
       const i64* w = p.code[at];
       const Line& l = k.lines[i];
       if (!is(w, l.code) || !reads(l.a, w[2]) || (w[3] >= 0 && !reads(l.b, w[3]))) return false;
+      if (w[4] >= 0 && !reads(l.c, w[4])) return false;
       reg[l.to] = w[1];
     }
     if (!averages(behind)) return false;
@@ -340,18 +351,56 @@ struct Matcher {
   }
 };
 
-// Less than a vector.
-NACRE_SMALL void sweep_rest(const Known& rule, const Sweep& s, i64 from, i64 n) {
-  float rest[kArrays + kResults][kLanes] = {};
-  Sweep last = s;
-  for (int i = 0; i < kArrays; ++i) {
-    if (s.in[i]) store(rest[i], load(s.in[i] + from, n));
-    last.in[i] = rest[i];
+// Whole vectors.
+void run_whole(const UpdateMatch& u, const MapCode& c, i64 n, const float* const* x, float* const* y) {
+  constexpr i64 kBlock = 1024;
+  const Known& rule = kRules[u.rule];
+  const auto number = [&](i64 r) { return r < 0 ? 0.0f : number_in(c, x, r); };
+  const float decay = number(u.decay), first = number(u.before[0]), second = number(u.before[1]);
+  const float pull = number(u.penalty[0]), penalty = number(u.penalty[1]);
+  const bool squares = u.penalty[0] >= 0, penalizes = u.penalty[1] >= 0, decays = u.decay >= 0;
+  const bool sums = u.array[kA] >= 0 && rule.lines != kSum, changes = sums || penalizes || u.change != 0;
+  const bool averages = u.average[0] >= 0, keeps = u.average[1] >= 0;
+  const float kept = number(u.average[1]), taken = number(u.average[2]);
+  const i64 block = changes || decays || averages ? kBlock : max_of(n, 1);
+  float g[kBlock], w[kBlock], a[kBlock];  // copies: outputs may lie over any of the inputs
+  Sweep s{};
+  for (int i = 0; i < kNumbers; ++i) s.number[i] = number(u.number[i]);
+  for (i64 at = 0; at < n; at += block) {
+    const i64 m = min_of(n - at, block);
+    for (int i = 0; i < kArrays; ++i) s.in[i] = u.array[i] < 0 ? nullptr : x[u.array[i]] + at;
+    for (int i = 0; i < kResults; ++i) s.out[i] = u.output[i] < 0 ? nullptr : y[u.output[i]] + at;
+    // what stands in front of the rule
+    for (i64 i = 0; i < m && changes; i += kLanes) {
+      Vec v = load(s.in[kG] + i);
+      if (penalizes) {
+        const Vec weights = load(s.in[kW] + i);
+        v = set1(penalty) * (squares ? weights * set1(pull) : compute<Code::sign>(weights, weights, weights)) + v;
+      }
+      if (sums) v = v + load(s.in[kA] + i);
+      if (u.change == 1) v = v * set1(first);
+      if (u.change == 2) v = v / set1(first);
+      if (u.change == 3) v = min_nan(max_nan(v, set1(first)), set1(second));
+      store(g + i, v);
+    }
+    for (i64 i = 0; i < m && decays; i += kLanes) {
+      const Vec v = load(s.in[kW] + i);
+      store(w + i, v - v * set1(decay));
+    }
+    for (i64 i = 0; i < m && averages; i += kLanes) {
+      const Vec v = load(x[u.average[0]] + at + i);
+      store(a + i, keeps ? set1(kept) * v : v);
+    }
+    if (changes) s.in[kG] = g;
+    if (decays) s.in[kW] = w;
+    rule.sweep(s, m);
+    for (i64 i = 0; i < m && averages; i += kLanes)
+      store(y[u.average[3]] + at + i, load(a + i) + set1(taken) * load(s.out[0] + i));
   }
-  for (int i = 0; i < kResults; ++i) last.out[i] = rest[kArrays + i];
-  rule.sweep(last, kLanes);
-  for (int i = 0; i < kResults; ++i)
-    if (s.out[i]) store(s.out[i] + from, load(last.out[i]), n);
+  for (i64 o = 0; o < c.outputs; ++o) {
+    if (u.filled[o] < 0) continue;
+    for (i64 i = 0; i < n; i += kLanes) store(y[o] + i, set1(number(u.filled[o])));
+  }
 }
 
 }  // namespace
@@ -374,55 +423,22 @@ NACRE_SMALL UpdateMatch match_update(const MapCode& c, const float* const* x, fl
 }
 
 void run_update(const UpdateMatch& u, const MapCode& c, i64 n, const float* const* x, float* const* y) {
-  constexpr i64 kBlock = 1024;
-  const Known& rule = kRules[u.rule];
-  const auto number = [&](i64 r) { return r < 0 ? 0.0f : number_in(c, x, r); };
-  const float decay = number(u.decay), first = number(u.before[0]), second = number(u.before[1]);
-  const float pull = number(u.penalty[0]), penalty = number(u.penalty[1]);
-  const bool squares = u.penalty[0] >= 0, penalizes = u.penalty[1] >= 0, decays = u.decay >= 0;
-  const bool sums = u.array[kA] >= 0 && rule.lines != kSum, changes = sums || penalizes || u.change != 0;
-  const bool averages = u.average[0] >= 0, keeps = u.average[1] >= 0;
-  const float kept = number(u.average[1]), taken = number(u.average[2]);
-  const i64 block = changes || decays || averages ? kBlock : max_of(n, 1);
-  float g[kBlock], w[kBlock], a[kBlock];  // copies: outputs may lie over any of the inputs
-  Sweep s{};
-  for (int i = 0; i < kNumbers; ++i) s.number[i] = number(u.number[i]);
-  for (i64 at = 0; at < n; at += block) {
-    const i64 m = min_of(n - at, block), whole = m - m % kLanes;
-    for (int i = 0; i < kArrays; ++i) s.in[i] = u.array[i] < 0 ? nullptr : x[u.array[i]] + at;
-    for (int i = 0; i < kResults; ++i) s.out[i] = u.output[i] < 0 ? nullptr : y[u.output[i]] + at;
-    // what stands in front of the rule
-    for (i64 i = 0; i < m && changes; i += kLanes) {
-      Vec v = load(s.in[kG] + i, m - i);
-      if (penalizes) {
-        const Vec weights = load(s.in[kW] + i, m - i);
-        v = set1(penalty) * (squares ? weights * set1(pull) : compute<Code::sign>(weights, weights)) + v;
-      }
-      if (sums) v = v + load(s.in[kA] + i, m - i);
-      if (u.change == 1) v = v * set1(first);
-      if (u.change == 2) v = v / set1(first);
-      if (u.change == 3) v = min_nan(max_nan(v, set1(first)), set1(second));
-      store(g + i, v);
-    }
-    for (i64 i = 0; i < m && decays; i += kLanes) {
-      const Vec v = load(s.in[kW] + i, m - i);
-      store(w + i, v - v * set1(decay));
-    }
-    for (i64 i = 0; i < m && averages; i += kLanes) {
-      const Vec v = load(x[u.average[0]] + at + i, m - i);
-      store(a + i, keeps ? set1(kept) * v : v);
-    }
-    if (changes) s.in[kG] = g;
-    if (decays) s.in[kW] = w;
-    rule.sweep(s, whole);
-    if (whole < m) sweep_rest(rule, s, whole, m - whole);
-    for (i64 i = 0; i < m && averages; i += kLanes)
-      store(y[u.average[3]] + at + i, load(a + i) + set1(taken) * load(s.out[0] + i, m - i), m - i);
+  const i64 rest = n % kLanes, whole = n - rest;
+  run_whole(u, c, whole, x, y);
+  if (rest == 0) return;
+  float beside[kFirstConst + kResults][kLanes] = {};
+  const float* in[kFirstConst];
+  float* out[kResults];
+  for (i64 i = 0; i < c.inputs; ++i) {
+    in[i] = c.number[i] ? x[i] : beside[i];
+    if (!c.number[i] && x[i]) store(beside[i], load(x[i] + whole, rest));
   }
-  for (i64 o = 0; o < c.outputs; ++o) {
-    if (u.filled[o] < 0) continue;
-    for (i64 i = 0; i < n; i += kLanes) store(y[o] + i, set1(number(u.filled[o])), min_of(n - i, kLanes));
+  for (i64 o = 0; o < c.outputs; ++o) {  // what is there already stays
+    out[o] = beside[kFirstConst + o];
+    store(out[o], load(y[o] + whole, rest));
   }
+  run_whole(u, c, kLanes, in, out);
+  for (i64 o = 0; o < c.outputs; ++o) store(y[o] + whole, load(out[o]), rest);
 }
 
 bool keeps_without_gradient(const UpdateMatch& u, const MapCode& c, const float* const* x, float* const* y) {

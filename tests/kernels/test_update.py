@@ -34,6 +34,9 @@ RULES = {
                  "r = square t", "r = c2 * r", "U = s + r", "t = rate * t", "W = w - t"],
     "adagrad": ["t = square g", "V = v + t", "t = rate * g", "s = V + epsilon", "s = sqrt s", "t = t / s",
                 "W = w - t"],
+    "ftrl": ["t = square g", "V = v + t", "t = sqrt V", "s = c1 * w", "s = g + s", "s = m + s", "r = sqrt v",
+             "r = t - r", "r = r / rate", "r = r * w", "M = s - r", "t = t / rate", "t = t + c2",
+             "s = clip M low high", "s = s - M", "W = s / t"],
     "lion": ["t = m * c1", "s = g * c2", "t = t + s", "t = sign t", "s = m * c3", "r = g * c4", "M = s + r",
              "t = rate * t", "W = w - t"],
 }  # fmt: skip

@@ -97,7 +97,7 @@ struct Ahead {
   void turn();  // to the next pass, if one is at its end
   inline __attribute__((always_inline)) void ask() {
     for (i64 i = 0; i < step && now.at < now.end; ++i, now.at += now.apart) prefetch_far(now.at);
-    turn();
+    if (now.end && now.at >= now.end) turn();
   }
 };
 // The outputs of q as an image that is read pixel by pixel.

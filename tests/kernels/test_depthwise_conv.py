@@ -89,6 +89,13 @@ CASES = [
     # windows that no walk knows
     (40, 1, Conv(N=2, H=9, W=11, KH=4, KW=4, padding="same", act=1)),
     (37, 1, Conv(N=2, H=5, W=12, KH=3, KW=6, padding="same", bias=0)),
+    # pixels of few channels, of which some count as one
+    (3, 1, Conv(N=2, H=19, W=85, KH=5, KW=5, padding="same", act=1)),
+    (1, 1, Conv(N=3, H=11, W=70, KH=4, KW=7)),
+    (6, 1, Conv(N=2, H=23, W=33, KH=5, KW=3, DH=3, DW=2, padding="same", act=1)),
+    (2, 1, Conv(N=2, H=21, W=40, KH=6, KW=5, SH=2, padding="same")),
+    (3, 1, Conv(N=2, H=9, W=40, KH=5, KW=5, more={"PT": 7, "PL": 6, "OH": 14, "OW": 43})),
+    (3, 1, Conv(N=2, H=9, W=40, KH=5, KW=5, bias=0, more={"PT": -1, "PL": -2, "OH": 4, "OW": 30})),
     (21, 2, Conv(N=1, H=6, W=13, KH=4, KW=5, padding="same")),
     (35, 1, Conv(N=2, H=1, W=40, KH=1, KW=16, padding="same", act=1)),
     (18, 1, Conv(N=2, H=2, W=19, KH=1, KW=8, more={"PT": 1, "PL": 9, "OH": 4, "OW": 30})),

@@ -36,7 +36,7 @@ NACRE_INLINE void pack(const Correlation& q, const Conv2DShape& s, bool swapped,
 // The first n sums are stored.
 template <int L>
 NACRE_INLINE void finish_first(const TileArgs& t, i64 p0, i64 n, Vec (&acc)[L][1]) {
-  if (n == L && t.n == kLanes && !t.mask) return finish_sums<1, L, 1>(t, p0, acc, kLanes);
+  if (n == L && t.n == kLanes) return finish_sums<1, L, 1>(t, p0, acc, kLanes);
   float sums[L * kLanes];
   NACRE_UNROLL for (int i = 0; i < L; ++i) store(sums + i * kLanes, acc[i][0]);
   finish_some(t, p0, 1, n, kLanes, sums);

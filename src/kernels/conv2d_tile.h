@@ -195,6 +195,12 @@ NACRE_INLINE void finish_sums(const TileArgs& t, i64 p0, Vec (&acc)[S * L][NV], 
       }
     }
   }
+  if (t.mask) {
+    NACRE_UNROLL for (int i = 0; i < S * L; ++i) {
+      const float* m = t.mask + y_at[i / L][i % L];
+      NACRE_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] = select(gt(load(m + v * kLanes), zero()), acc[i][v]);
+    }
+  }
   const auto put = [&](auto whole, auto last) __attribute__((always_inline)) {
     NACRE_UNROLL for (int i = 0; i < S * L; ++i) {
       float* y = t.y + y_at[i / L][i % L];
@@ -209,26 +215,19 @@ NACRE_INLINE void finish_sums(const TileArgs& t, i64 p0, Vec (&acc)[S * L][NV], 
   else put(near, [rest](float* p, Vec v) __attribute__((always_inline)) { store(p, v, rest); });
 }
 
-// Sums that meet a mask, or a residual where channels do not fill a vector: one function for all tiles. sums[pixel][width].
+// Channels that do not fill a vector and meet a residual or a mask: one function for all tiles. sums[pixel][width].
 __attribute__((noinline, unused)) static void finish_some(const TileArgs& t, i64 p0, i64 rows, i64 length, i64 width,
                                                           const float* sums) {
-  const bool masked = t.mask && !t.r && !t.act && t.n >= width;  // and nothing else
   for (i64 row = 0; row < rows; ++row, p0 += t.row_px) {
     for (i64 p = p0; p < p0 + length; ++p, sums += width) {
-      if (masked) {
-        float* y = t.y + t.y_at[p];
-        const float* mask = t.mask + t.y_at[p];
-        for (i64 o = 0; o < width; o += kLanes) store(y + o, select(gt(load(mask + o), zero()), load(sums + o)));
-        continue;
-      }
       for (i64 o = 0; o < width; o += kLanes) {
         const i64 n = t.n - o;
         Vec sum = load(sums + o);
-        if (t.r) sum += load_some(t.r + t.r_at[p] + o, n);
+        if (t.r) sum += load(t.r + t.r_at[p] + o, n);
         if (t.act) sum = max(zero(), sum);
         if (t.act == 2) sum = min(set1(6.0f), sum);
-        if (t.mask) sum = select(gt(load_some(t.mask + t.y_at[p] + o, n), zero()), sum);
-        store_some(t.y + t.y_at[p] + o, sum, n);
+        if (t.mask) sum = select(gt(load(t.mask + t.y_at[p] + o, n), zero()), sum);
+        store(t.y + t.y_at[p] + o, sum, n);
       }
     }
   }
@@ -236,7 +235,7 @@ __attribute__((noinline, unused)) static void finish_some(const TileArgs& t, i64
 
 template <int S, int L, int NV, bool may_pass = false>
 NACRE_INLINE void finish_tile(const TileArgs& t, i64 p0, Vec (&acc)[S * L][NV]) {
-  if (!t.mask && (NV > 2 || t.n >= NV * kLanes || !t.r)) {
+  if (NV > 2 || t.n >= NV * kLanes || (!t.mask && !t.r)) {
     return finish_sums<S, L, NV, may_pass>(t, p0, acc, t.n - (NV - 1) * kLanes);
   }
   float sums[S * L * NV * kLanes];

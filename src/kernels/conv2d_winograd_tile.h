@@ -338,11 +338,11 @@ struct Patch {
 };
 __attribute__((noinline, unused)) static void border_pixels(const Image& x, i64 h, i64 w, i64 rows, i64 columns,
                                                             const float** at) {
-  const float* line = x.at + h * x.row + w * x.column;
-  for (i64 i = h; i < h + rows; ++i, line += x.row) {
+  for (i64 i = h; i < h + rows; ++i) {
     const bool seen = i >= 0 && i < x.H;
-    const float* px = line;
-    for (i64 j = w; j < w + columns; ++j, px += x.column) *at++ = seen && j >= 0 && j < x.W ? px : x.zeros;
+    for (i64 j = w; j < w + columns; ++j) {
+      *at++ = seen && j >= 0 && j < x.W ? x.at + i * x.row + j * x.column : x.zeros;
+    }
   }
 }
 // Those from (h, w) on.

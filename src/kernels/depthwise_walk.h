@@ -115,7 +115,8 @@ void filter_walk(const Image& s, i64 oh, i64 ow, i64 n, i64 d, i64 skip) {
   const i64 ih = oh * S - s.PT, iw = ow * S - s.PL;
   NACRE_UNROLL for (int row = 0; row < kRows; ++row) {
     const i64 i = ih + row;
-    op.set_in(row, i >= 0 && i < s.IH, s.row(i) + iw * s.ld_in + d, s.ld_in);
+    const bool there = i >= 0 && i < s.IH && s.IW > 0;
+    op.set_in(row, there, there ? s.row(i) + iw * s.ld_in + d : s.in, s.ld_in);
   }
   NACRE_UNROLL for (int row = 0; row < R; ++row) {
     const i64 at = (oh + row) * s.out_row + ow * s.ld_out + d;

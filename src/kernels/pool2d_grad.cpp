@@ -116,7 +116,7 @@ void hand_out_pairs(const u8* index, i64 first_tap, i64 pixels, const float* dy,
 }
 
 void tiled_max_grad_rows(const Pool2DShape& s, Slice units, const float* dy, const u8* index, float* dx) {
-  const i64 ldx = ldx_of(s), ldy = ldy_of(s), per = gradient_rows(s), rows = s.N * s.H;
+  const i64 ldx = ldx_of(s), ldy = ldy_of(s), per = gradient_rows(s), rows = s.C > 0 ? s.N * s.H : 0;
   const Range pairs = s.KW == 2 ? range_within(-s.PL, 2, s.OW, 0, s.W - 1) : Range{0, 0};
   for (i64 r = units.begin * per, end = min_of(units.end * per, rows); r < end; ++r) {
     const i64 n = r / s.H, ih = r % s.H + s.PT, oh = floor_div(ih, s.SH);

@@ -180,3 +180,23 @@ def test_weighted_counts_have_the_dtype_of_floats():
     layer = layers.StringLookup(output_mode="tf_idf")
     layer.adapt([["a"], ["b"], ["a"]])
     assert layer([["a", "b"]]).dtype == "float32"
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), 2.5])
+def test_a_missing_text_is_an_error_and_no_word(missing: Any) -> None:
+    texts = np.array(["a", missing], object)
+    for call in (
+        layers.StringLookup(vocabulary=["a"]),
+        layers.Hashing(10),
+        layers.TextVectorization(vocabulary=["a"]),
+        lambda t: layers.StringLookup().adapt(t),
+        lambda t: layers.StringLookup(vocabulary=t.tolist()),
+        lambda t: layers.HashedCrossing(5)((t, t)),
+    ):
+        with pytest.raises(ValueError, match="say what stands for a missing one"):
+            call(texts)
+
+
+def test_nan_is_in_the_last_interval_as_behind_all_numbers() -> None:
+    numbers = np.array([np.nan, -1.0, 0.0, 1.0, np.inf], "float32")
+    assert layers.Discretization([0.0, 1.0])(numbers).tolist() == [2, 0, 1, 2, 2]

@@ -14,7 +14,7 @@ from nacre.core.tensor import KerasTensor, Symbol, Tensor
 from nacre.layers.arguments import config_of, is_int
 from nacre.layers.hashes import buckets, crossed, fingerprints
 from nacre.layers.layer import Layer
-from nacre.layers.tokens import one_of, only_shape, two_integers
+from nacre.layers.tokens import one_of, only_shape, text_of, two_integers
 from nacre.ops.indexing import as_index
 from nacre.ops.sorting import counts_in_rows
 
@@ -190,7 +190,8 @@ class Discretization(Layer):
             indices = ops.zeros(x.shape, dtype="int32")
         else:
             boundaries = Tensor.of(np.asarray(self.bin_boundaries), x.dtype)
-            indices = ops.sum(ops.cast(ops.expand_dims(x, -1) >= boundaries, "int32"), axis=-1)
+            above = ops.cast(ops.expand_dims(x, -1) < boundaries, "int32")  # of NaN none are
+            indices = len(self.bin_boundaries) - ops.sum(above, axis=-1)
         if self.output_mode == "int":
             return indices
         return encoded(indices, self.output_mode, len(self.bin_boundaries) + 1, None, self._input_dtype)
@@ -407,7 +408,7 @@ class HashedCrossing(Layer):
 
 
 def _text(value: Any) -> bytes:
-    return value if isinstance(value, bytes) else str(value).encode()
+    return value if isinstance(value, bytes) else text_of(value).encode()
 
 
 def _crossing(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from nacre.layers.tokens import text_of
+
 _Numbers = np.ndarray[Any, np.dtype[np.uint64]]
 _Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -77,7 +79,7 @@ def _rows(values: np.ndarray[Any, Any]) -> tuple[_Bytes, np.ndarray[Any, Any]]:
         rows = np.ascontiguousarray(values).view(np.uint8).reshape(len(values), values.dtype.itemsize)
         there = rows[:, ::-1] != 0
         return rows, np.where(there.any(1), rows.shape[1] - there.argmax(1), 0)
-    texts = [v if isinstance(v, bytes) else str(v).encode() for v in values.tolist()]
+    texts = [v if isinstance(v, bytes) else text_of(v).encode() for v in values.tolist()]
     lengths = np.array([len(t) for t in texts], np.int64)
     width = max(int(lengths.max(initial=0)), 1)
     return np.array(texts, f"S{width}").view(np.uint8).reshape(len(texts), width), lengths

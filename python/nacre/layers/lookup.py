@@ -18,7 +18,7 @@ from nacre.core.tensor import KerasTensor, Symbol, Tensor
 from nacre.layers.arguments import is_int
 from nacre.layers.hashes import buckets
 from nacre.layers.layer import Layer
-from nacre.layers.tokens import encode_indices, one_of, only_shape, two_integers
+from nacre.layers.tokens import encode_indices, one_of, only_shape, text_of, two_integers
 from nacre.utils.dataset import Text
 from nacre.utils.files import reading
 from nacre.utils.ragged import Ragged
@@ -132,7 +132,7 @@ class IndexLookup(Layer):
         """A token as the vocabulary holds it."""
         if self.vocabulary_dtype != "string":
             return int(token)
-        return token.decode("utf-8") if isinstance(token, bytes) else str(token)
+        return text_of(token)
 
     @property
     def _first(self) -> int:
@@ -163,7 +163,8 @@ class IndexLookup(Layer):
         if isinstance(vocabulary, str):
             self._take(self._read(vocabulary), None)
             return
-        given = [self._plain(t) for t in np.asarray(vocabulary).ravel().tolist()]
+        kind = None if hasattr(vocabulary, "dtype") else object  # which leaves NaN among texts what it is
+        given = [self._plain(t) for t in np.asarray(vocabulary, kind).ravel().tolist()]
         if not given:
             raise ValueError(f"Cannot set an empty vocabulary. Received: vocabulary={vocabulary}")
         special = self._special()
@@ -531,7 +532,7 @@ class StringLookup(IndexLookup):
         )  # fmt: skip
 
     def _plain(self, token: Any) -> Any:
-        return token.decode(self.encoding) if isinstance(token, bytes) else str(token)
+        return text_of(token, self.encoding)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""

@@ -13,7 +13,7 @@ from nacre.core.tensor import KerasTensor, Symbol, Tensor
 from nacre.layers.arguments import is_int
 from nacre.layers.layer import Layer
 from nacre.layers.lookup import StringLookup
-from nacre.layers.tokens import encode_indices, one_of, only_shape
+from nacre.layers.tokens import encode_indices, one_of, only_shape, text_of
 from nacre.utils.ragged import Ragged
 
 _SEPARATORS = re.compile("[\x1c-\x1f]")  # which count as blanks among characters, not among bytes
@@ -122,7 +122,7 @@ class TextVectorization(Layer):
             array = array[:, 0]
         if array.ndim == 0:
             array = array[None]
-        plain = [t.decode(self.encoding) if isinstance(t, bytes) else str(t) for t in array.ravel().tolist()]
+        plain = [text_of(t, self.encoding) for t in array.ravel().tolist()]
         plain = self._standardized(plain)
         if self.split is None and array.ndim > 1:
             width = array.shape[-1]

@@ -27,6 +27,15 @@ def only_shape(who: str, shape: Any, dtype: str) -> Symbol:
     return graph.add_input(Spec(tuple(shape), dtype))
 
 
+def text_of(token: Any, encoding: str = "utf-8") -> str:
+    """A token as text. Raises ValueError for what is none, as the None and NaN of missing values are."""
+    if isinstance(token, bytes):
+        return token.decode(encoding)
+    if not isinstance(token, str) and not is_int(token):
+        raise ValueError(f"expected texts, got {token!r} among them: say what stands for a missing one, such as ''")
+    return str(token)
+
+
 def one_of(who: str, name: str, value: Any, allowed: tuple[Any, ...], none: bool = False, call: bool = False) -> None:
     """Raises ValueError unless `value` is one of the `allowed` ones (or None, or a function)."""
     fits = isinstance(value, str) and value in allowed

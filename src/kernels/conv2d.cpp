@@ -63,7 +63,7 @@ void run_few(const Conv2DShape& s, const Pass& p, const Correlation& q, bool swa
           few::Runs r{of.px_step, of.nh, of.tap_row, all.w_row, of.nw, of.tap_col, all.w_col, of.run, all.ld_w};
           const float* w_taps = w + h->taps.first * all.w_row + v->taps.first * (joined ? q.C : all.w_col);
           float* to = sums + ((h->first - b.h0) * b.wb + v->first - b.w0) * O;
-          // Wanted are rows, or columns where those are longer.
+          // Lines are rows, or columns where those are longer.
           i64 lines = h->last - h->first, x_line = of.row_step, to_line = b.wb * O;
           i64 length = v->last - v->first, to_px = O;
           if (length < kNarrow && length < lines) {

@@ -338,7 +338,7 @@ Wanted wanted_of(const Correlation& q, const Block& b, const float* x, i64 C, i6
   const i64 top = max_of(q.h.at(b.h0, 0), 0), left = max_of(q.w.at(b.w0, 0), 0);
   const i64 bottom = min_of(q.h.at(b.h0 + b.hb - 1, q.h.taps - 1), q.h.in - 1);
   const i64 right = min_of(q.w.at(b.w0 + b.wb - 1, q.w.taps - 1), q.w.in - 1);
-  if (bottom < top || right < left) return {};
+  if (bottom < top || right < left || C < 1) return {};
   Wanted p;
   p.at = x + b.n0 * image + top * row + left * q.ldx;
   p.width = width;

@@ -47,14 +47,15 @@ def _watched(act: Callable[[], Any], see: Callable[[FrameType], bool]) -> None:
 
 
 def moments(act: Callable[[], Any], folder: str) -> list[int]:
-    """The numbers of the first moments at all places in the code below `folder` that `act` comes through."""
+    """The numbers of the first moments at all places in the code below `folder` that `act` comes through. Moments
+    elsewhere are not counted: there are more or fewer, as threads are waited for."""
     first: dict[Any, int] = {}
     count = 0
 
     def see(frame: FrameType) -> bool:
         nonlocal count
-        count += 1
         if folder in frame.f_code.co_filename:
+            count += 1
             first.setdefault((frame.f_code, frame.f_lasti), count)
         return False
 
@@ -62,13 +63,13 @@ def moments(act: Callable[[], Any], folder: str) -> list[int]:
     return sorted(first.values())
 
 
-def interrupted(act: Callable[[], Any], moment: int) -> tuple[BaseException | None, str]:
-    """What `act` raises when Ctrl-C comes at that moment, and where that was."""
+def interrupted(act: Callable[[], Any], moment: int, folder: str) -> tuple[BaseException | None, str]:
+    """What `act` raises when Ctrl-C comes at that moment of those in the code below `folder`, and where that was."""
     count, where = 0, ""
 
     def see(frame: FrameType) -> bool:
         nonlocal count, where
-        count += 1
+        count += folder in frame.f_code.co_filename
         if count == moment:
             where = f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
         return count == moment

@@ -395,6 +395,8 @@ def loaded_and_saved(folder):
     return act
 
 
+FOLDER = os.path.dirname(keras.__file__)
+
 # Where the block of a `with` statement that a user wrote ends, Ctrl-C may come before it has.
 ENDS = ("in __exit__",)
 
@@ -406,10 +408,10 @@ def test_wherever_ctrl_c_comes_it_leaves_no_state_behind(act, share, tmp_path):
     act = act(tmp_path) if act is loaded_and_saved else act
     act()
     assert not left_behind()
-    places = moments(act, "nacre")
+    places = moments(act, FOLDER)
     assert len(places) > 1000
     for moment in places[share // 2 :: share]:
-        error, where = interrupted(act, moment)
+        error, where = interrupted(act, moment, FOLDER)
         found = left_behind()
         assert not found or where.endswith(ENDS), where
         assert error is None or type(error) is KeyboardInterrupt, where
@@ -425,8 +427,8 @@ def test_wherever_ctrl_c_comes_a_save_ends_with_it_and_the_file_is_an_old_or_a_n
     save = model.save_weights if weights else model.save
     warnings.filterwarnings("ignore", "You are saving your model as an HDF5 file")
     save(path)
-    for moment in moments(lambda: save(path), "")[7::40]:
-        error, where = interrupted(lambda: save(path), moment)
+    for moment in moments(lambda: save(path), FOLDER)[7::10]:
+        error, where = interrupted(lambda: save(path), moment, FOLDER)
         assert error is None or type(error) is KeyboardInterrupt, where
         assert os.listdir(tmp_path) == [name]
         if weights:

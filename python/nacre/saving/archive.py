@@ -155,7 +155,9 @@ def creating(file: BinaryIO, config: Any, assets: dict[str, bytes]) -> Iterator[
             yield weights
         info.file_size = info.compress_size = window.size
         file.flush()
-        with ThreadPoolExecutor(1) as pool:  # the sum is computed while the disk writes
+        # The sum is computed while the disk writes. Python may wait for ever for a thread that Ctrl-C has once kept it
+        # from waiting for.
+        with uninterrupted(window.stop), ThreadPoolExecutor(1) as pool:
             on_disk = pool.submit(_sync, file)
             info.CRC = window.checksum()
             on_disk.result()

@@ -384,6 +384,9 @@ def attempt(thunk: Callable[[], Any]) -> str | None:
 
 def _unclear(error: Exception) -> bool:
     """Whether Python or NumPy came upon it inside of nacre, so that it does not say what was given where."""
+    modules = [frame.f_globals["__name__"] for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if isinstance(error, TypeError) and modules[-1] == "nacre.core.errors":
+        return False  # arguments that do not fit the parameters: Python's words name both
     inside = error.__traceback__
     while inside is not None and not inside.tb_frame.f_globals["__name__"].startswith("nacre."):
         inside = inside.tb_next

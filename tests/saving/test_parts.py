@@ -160,6 +160,18 @@ def test_an_index_that_leads_nowhere(text, message, tmp_path):
     assert all((np.asarray(v) == b).all() for v, b in zip(model.variables, before, strict=True))
 
 
+def test_files_of_two_saves_are_not_mixed(tmp_path):
+    model, path = trained(), tmp_path / "net.weights.json"
+    model.save_weights(path, max_shard_size=1.2 * KB)
+    old = (tmp_path / "net_00001.weights.h5").read_bytes()
+    trained(2).save_weights(path, max_shard_size=1.2 * KB)
+    (tmp_path / "net_00001.weights.h5").write_bytes(old)
+    before = [np.array(v) for v in model.variables]
+    with pytest.raises(DamagedFile, match=r"net_00001\.weights\.h5' is damaged or of another save"):
+        model.load_weights(path)
+    assert all((np.asarray(v) == b).all() for v, b in zip(model.variables, before, strict=True))
+
+
 def test_loading_reports_nothing_where_nothing_is_wrong(tmp_path):
     model = trained()
     model.save_weights(tmp_path / "net.weights.json", max_shard_size=1.2 * KB)

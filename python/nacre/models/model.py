@@ -138,15 +138,15 @@ class Model(Trainer):
     # --- files -------------------------------------------------------------------------------------------------------
 
     def save(self, filepath: Any, overwrite: bool = True, zipped: Any = None, **kwargs: Any) -> None:
-        """Writes the whole model (configuration, weights, optimizer) into a `.keras` file."""
+        """Writes the whole model (configuration, weights, optimizer) into a `.keras` file; `zipped=False`: a folder."""
         saving.save_model(self, filepath, overwrite=overwrite, zipped=zipped, **kwargs)
 
     def save_weights(self, filepath: Any, overwrite: bool = True, max_shard_size: Any = None) -> None:
-        """Writes the weights into a `.weights.h5` file."""
+        """Writes the weights into a `.weights.h5` file; `max_shard_size` (GB): several and their `.weights.json`."""
         saving.save_weights(self, filepath, overwrite=overwrite, max_shard_size=max_shard_size)
 
     def load_weights(self, filepath: Any, skip_mismatch: bool = False, **kwargs: Any) -> None:
-        """Reads weights from a `.weights.h5`, `.keras` or `.h5` file of the same architecture."""
+        """Reads weights from a `.weights.h5`, `.weights.json`, `.keras` or `.h5` file of the same architecture."""
         saving.load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
 
     def to_json(self, **kwargs: Any) -> str:

@@ -2,7 +2,7 @@
 several files (`max_shard_size`) with an index, `NAME.weights.json`, that says which arrays are in which.
 
 All files of a save take the places of older ones when every one is complete on the disk, the one that names the others
-last.
+last. A process that is killed just then leaves some of each save: an index says by checksums which files are its own.
 """
 
 from __future__ import annotations
@@ -146,12 +146,14 @@ class Shards:
         target = Path(index)
         base = target.name.removesuffix(".json").removesuffix(".weights")
         where: dict[str, list[str]] = {}
+        sums: dict[str, int] = {}
         with contextlib.ExitStack() as stack:
             last = stack.enter_context(replacing(target))
             for i, arrays in enumerate(self._cut()):
                 name = f"{base}_{i:05}.weights.h5"
                 file = stack.enter_context(replacing(target.with_name(name)))
-                with archive.filling(archive.Window(file, 0)) as weights:
+                window = archive.Window(file, 0)
+                with archive.filling(window) as weights:
                     for path, key in arrays:
                         group = weights.require_group(path)
                         group.attrs.update(self._groups[path].attrs)
@@ -159,9 +161,12 @@ class Shards:
                         names = where.setdefault(f"/{path}", [])
                         if name not in names:
                             names.append(name)
+                file.flush()
+                sums[name] = window.checksum()
             total = sum(array.nbytes for group in self._groups.values() for array in group.arrays.values())
             found = {path: names if len(names) > 1 else names[0] for path, names in where.items()}
-            last.write(json.dumps({"metadata": {"total_size": total}, "weight_map": found}, indent=4).encode())
+            metadata = {"total_size": total, "crc32": sums}
+            last.write(json.dumps({"metadata": metadata, "weight_map": found}, indent=4).encode())
 
 
 def index_path(path: str) -> str:
@@ -177,13 +182,14 @@ def index_path(path: str) -> str:
     return index
 
 
-class JoinedStore(ReadStore):
-    """The arrays of one object that stand in several files."""
+class JoinedStore(Mapping[str, np.ndarray[Any, Any]]):
+    """The arrays of one object that may stand in several files."""
 
     def __init__(self, parts: list[ReadStore]) -> None:
         self._parts = parts
 
     def begin(self, taken: set[int]) -> None:
+        """See `ReadStore.begin`."""
         for part in self._parts:
             part.begin(taken)
 
@@ -212,7 +218,7 @@ class Index:
         self._where = where
         self._readers = readers
 
-    def store(self, path: str, known: Mapping[str, Any]) -> ReadStore:
+    def store(self, path: str, known: Mapping[str, Any]) -> JoinedStore:
         """The arrays of the object whose groups are at `path`, for the variables `known`."""
         names = self._where.get(f"/{path.strip('/')}", ())
         return JoinedStore([self._readers[name].store(path, known) for name in names])
@@ -227,6 +233,8 @@ def reading(path: str) -> Iterator[Index]:
     weight_map = found.get("weight_map") if isinstance(found, dict) else None
     if not isinstance(weight_map, dict):
         raise DamagedFile(f"{path} is damaged or no index of weights: it has no `weight_map`")
+    metadata = found.get("metadata")
+    sums = metadata.get("crc32") if isinstance(metadata, dict) else None  # that of Keras has none
     where = {name: files if isinstance(files, list) else [files] for name, files in weight_map.items()}
     with contextlib.ExitStack() as stack:
         readers: dict[str, Reader] = {}
@@ -239,5 +247,8 @@ def reading(path: str) -> Iterator[Index]:
             if not part.is_file():
                 raise DamagedFile(f"{path}: the file {name!r}, which it names, is missing")
             source = stack.enter_context(open(part, "rb", buffering=0))
+            window = archive.Window(source, 0, os.fstat(source.fileno()).st_size)
+            if isinstance(sums, dict) and sums.get(name) != window.checksum():
+                raise DamagedFile(f"{path}: {name!r} is damaged or of another save: its checksum is wrong")
             readers[name] = stack.enter_context(h5.reading(source, str(part)))
         yield Index(path, where, readers)

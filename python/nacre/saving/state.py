@@ -16,7 +16,7 @@ from nacre.core.variable import Postponed
 from nacre.saving.h5 import DamagedFile, Reader, ReadStore, WriteStore
 
 if TYPE_CHECKING:
-    from nacre.saving.parts import Index
+    from nacre.saving.parts import Index, JoinedStore
 
 
 def saveable(obj: Any) -> bool:
@@ -138,9 +138,9 @@ def read_state(
     the model is new, and which first values have not been drawn.
     """
     skipped = {id(obj) for obj in skip}
-    stores: dict[tuple[str, int], ReadStore] = {}
+    stores: dict[tuple[str, int], ReadStore | JoinedStore] = {}
 
-    def store_of(path: str, obj: Any) -> ReadStore:
+    def store_of(path: str, obj: Any) -> ReadStore | JoinedStore:
         if (path, id(obj)) not in stores:
             known = {str(i): v for i, v in enumerate(own_variables(obj))} if _is_plain(obj) else {}
             stores[path, id(obj)] = reader.store(f"{path}/vars", known)

@@ -1,5 +1,6 @@
 """The wheel: builds from the source tree, is small, and holds the extension without symbols."""
 
+import fcntl
 import importlib.util
 import subprocess
 import sys
@@ -16,13 +17,16 @@ def wheel(tmp_path_factory):
     if not importlib.util.find_spec("scikit_build_core") or not importlib.util.find_spec("pybind11"):
         pytest.skip("needs pip install scikit-build-core pybind11: the test builds without a network")
     where = tmp_path_factory.mktemp("wheel")
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", ".", "--no-deps", "--no-build-isolation", "-w", where],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
+    (ROOT / "build").mkdir(exist_ok=True)
+    with open(ROOT / "build" / "wheel.lock", "w") as lock:  # workers of one run share the folder of the build
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run(
+            [sys.executable, "-m", "pip", "wheel", ".", "--no-deps", "--no-build-isolation", "-w", where],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=900,
+        )
     assert done.returncode == 0, done.stdout + done.stderr
     (path,) = where.glob("nacre-*.whl")
     return path

@@ -172,6 +172,23 @@ def test_training_flag_of_the_graph_yields_to_that_of_the_call() -> None:
     assert (np.asarray(off(ones, training=True)) == 0).any()
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_training_flag_of_a_direct_call_ends_with_it(fails: bool) -> None:
+    x = keras.Input((3,))
+    y = layers.Dropout(0.5)(layers.BatchNormalization()(x))
+    model = keras.Model(x, layers.Dense(2)(y))
+    rows = keras.ops.convert_to_tensor(C.ROWS[:, :3])
+    before = np.asarray(model(rows))
+    if fails:
+        with pytest.raises(ValueError):
+            model.call(rows[:, :2], training=True)
+    else:
+        model.call(rows, training=True)
+        for variable, value in zip(model.layers[1].variables[2:], (0.0, 1.0), strict=True):
+            variable.assign(np.full(3, value))  # what the batch has changed
+    np.testing.assert_array_equal(np.asarray(model(rows)), before)
+
+
 def test_training_flag_of_the_graph_holds_for_the_calls_behind_it() -> None:
     class Probe(layers.Layer):
         def call(self, x: Any, training: Any = None) -> Any:

@@ -202,6 +202,15 @@ class Schedule:
         A `training` flag that was given when the graph was made holds, for the calls behind it as well, unless the
         model is called with one: that reaches every call.
         """
+        if training is None or context.entry is not None:
+            return self._run(values, call, training)
+        before = context.training  # of a `model.call(x, training=True)` that is no part of another call
+        try:
+            return self._run(values, call, training)
+        finally:
+            context.training = before
+
+    def _run(self, values: list[Any], call: Callable[..., Any] | None, training: bool | None) -> list[Any]:
         slots: list[Any] = [None] * self.size
         for i, value in zip(self.inputs, values):
             slots[i] = value

@@ -438,6 +438,31 @@ def test_wherever_ctrl_c_comes_a_save_ends_with_it_and_the_file_is_an_old_or_a_n
             keras.models.load_model(path)
 
 
+KEPT = """
+import signal, sys
+import numpy as np
+import nacre as keras
+from nacre.saving import archive
+
+tell = archive.Window.tell
+archive.Window.tell = lambda self: signal.raise_signal(signal.SIGINT) or tell(self)
+model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+try:
+    model.save_weights(sys.argv[1])
+except KeyboardInterrupt as error:
+    kept = error
+print(type(kept).__name__)
+"""
+
+
+def test_who_keeps_the_interruption_of_a_save_can_end_the_process(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", KEPT, str(tmp_path / "a.weights.h5")], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (0, "KeyboardInterrupt\n"), done.stderr
+    assert not os.listdir(tmp_path)
+
+
 def test_traces_that_an_interruption_ended_put_nothing_back_later():
     from nacre.core import trace
     from nacre.core.graph import Graph

@@ -34,7 +34,9 @@ class uninterrupted:
         try:
             self._before(number, frame)
         except BaseException as error:
-            self._error = error
+            # Without its traceback, which leads to the frames that were interrupted: what they hold of the HDF5 library
+            # must end before Python does.
+            self._error = error.with_traceback(None)
             self._stop(error)
 
     def __exit__(self, *exc: object) -> None:

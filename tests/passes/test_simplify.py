@@ -7,7 +7,7 @@ from nacre.core import trace
 from nacre.core.autodiff import GradientTape
 from nacre.core.graph import Graph
 from nacre.core.spec import Spec
-from nacre.core.tensor import Tensor
+from nacre.core.tensor import Symbol, Tensor
 from nacre.core.variable import Variable
 from nacre.passes.simplify import simplify
 from nacre.runtime.compiled import CompiledFunction
@@ -117,3 +117,9 @@ def test_the_penalty_of_weights_is_a_number_in_their_gradient():
         graph.outputs = list(step(x))
     simplify(graph)
     assert all(s.spec.size == 1 for node in graph.nodes for s in node.inputs if s.kind == "constant")
+
+
+def test_symbols_live_as_long_as_their_graph_as_passes_tell_them_by_their_ids():
+    graph = Graph()
+    x = graph.add_input(Spec((4, 8), "float32"))
+    assert len({id(Symbol(graph, x.spec)) for _ in range(100)}) == 100

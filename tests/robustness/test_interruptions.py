@@ -183,12 +183,13 @@ def test_whatever_moment_is_interrupted_the_model_trains_on(make):
         for moment in moments:
             made = compiled()
             try:
-                signal.setitimer(signal.ITIMER_REAL, moment)
-                used(made)
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, moment)
+                    used(made)
+                finally:  # inside of the other, as the signal may come until now
+                    signal.setitimer(signal.ITIMER_REAL, 0)
             except KeyboardInterrupt:
                 interrupted += 1
-            finally:
-                signal.setitimer(signal.ITIMER_REAL, 0)
             assert np.isfinite(made.predict(X, verbose=0)).all() and np.isfinite(fit(made)).all()
             assert fit(compiled()) == expected  # nothing is left behind that others would see
     finally:

@@ -28,6 +28,7 @@ class Graph:
     """Nodes, the inputs of the program, the Variables that it reads and writes, and its outputs."""
 
     def __init__(self) -> None:
+        self.symbols: list[Symbol] = []  # all that were ever made: passes know them by their ids, which stay theirs
         self.nodes: list[Node] = []
         self.inputs: list[Symbol] = []
         self.outputs: list[Symbol] = []

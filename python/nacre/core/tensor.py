@@ -230,6 +230,7 @@ class Symbol(Value):
         self.node = node  # what computes it; None for inputs, constants and variables
         self.kind = kind  # "node", "input", "constant" or "state"
         self.payload = payload  # constant: the array; state: the Variable; input: its position
+        graph.symbols.append(self)
 
     def _no_value(self, *_: Any, **__: Any) -> Any:
         raise TracedBranch(

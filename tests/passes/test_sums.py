@@ -137,3 +137,18 @@ def test_what_costs_less_to_make_than_to_keep_is_made_in_the_sum():
         return (e.Mul()(y, e.SumTo(())(e.Square()(y))),)
 
     assert members(fn, (128, 64), (64,)) == ["sub", "square"]
+
+
+def test_a_sum_may_read_one_that_has_taken_in_what_it_is_made_of():
+    def fn(x, w, z):
+        first = e.SumTo((64,))(e.Square()(x))
+        return first, e.SumTo((64,))(e.Mul()(w, z)), e.SumTo((64,))(e.Mul()(e.Sub()(x, first), w))
+
+    shape = (128, 64)
+    assert kinds(fn, shape, shape, shape) == ["MapReduce", "MapReduce"]
+    x, w, z = np.random.default_rng(4).standard_normal((3, *shape)).astype("float32")
+    got = [t.numpy() for t in CompiledFunction(fn)(x, w, z)]
+    first = np.square(x.astype("float64")).sum(0)
+    want = first, (w.astype("float64") * z).sum(0), ((x - first) * w).sum(0)
+    for g, y in zip(got, want, strict=True):
+        np.testing.assert_allclose(g, y, rtol=1e-4, atol=1e-3)

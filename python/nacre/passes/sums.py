@@ -109,6 +109,7 @@ def absorb_into_sums(graph: Graph) -> None:
             continue
         node = _node_of(group, order)
         replaced[id(group[0].node)] = node
+        order[id(node)] = order[id(group[0].node)]  # what is summed later may read its sums
         gone.update(id(s.node) for s in group[1:])
         for y in node.outputs:
             y.node = node

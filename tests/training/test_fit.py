@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import subprocess
 import sys
@@ -169,6 +170,20 @@ def test_branch_on_a_value_trains_eagerly_with_one_warning_that_names_the_line()
     quiet = Branch()
     quiet.compile("sgd", C.SPARSE, run_eagerly=True)
     quiet.fit(C.X, C.Y, verbose=0)
+
+
+def test_a_mistake_in_planning_is_reported_and_the_model_trains_eagerly(model: Any, monkeypatch: Any) -> None:
+    eager = C.mlp(keras)
+    eager.compile(**C.base(keras), run_eagerly=True)
+    eager.set_weights(model.get_weights())
+    expected = eager.fit(C.X, C.Y, shuffle=False, verbose=0).history["loss"]
+    with monkeypatch.context() as broken:
+        broken.setattr("nacre.runtime.compiled.fuse", operator.itemgetter(7))
+        told = pytest.warns(UserWarning, match=r"nacre could not plan it \(TypeError: .*please report")
+        with pytest.warns(UserWarning, match="This model cannot be compiled and runs eagerly"), told:
+            losses = model.fit(C.X, C.Y, shuffle=False, verbose=0).history["loss"]
+        assert model.predict(C.X, verbose=0).shape == (len(C.X), 3)
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
 
 
 class OfState(keras.Model):

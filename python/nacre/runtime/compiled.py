@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from nacre.core import config, trace, tree
-from nacre.core.errors import NotCompilable
+from nacre.core.errors import NotCompilable, accidental
 from nacre.core.graph import Graph
 from nacre.core.spec import NUMPY, Spec, dtype_name
 from nacre.core.tensor import Symbol, Tensor, as_array
@@ -45,6 +46,41 @@ _PLAIN = (int, float, bool, str, type(None))
 _MOST_INSTRUCTIONS = 500_000  # of all of them, 2 KB each: an LSTM's training over 200 steps has 1,500
 
 
+def planned(graph: Graph) -> tuple[Any, int, list[Any]]:
+    """What a traced graph becomes after all passes, how many of its inputs were given, and the weights it keeps folded.
+    Changes the graph."""
+    dump(graph, "as traced")
+    simplify(graph)
+    shorten_likelihoods(graph)
+    skip_zeros(graph)
+    multiply_tables(graph)
+    adjoin(graph)
+    widen(graph)
+    dump(graph, "simplify")
+    given = len(graph.inputs)
+    folded = fold(graph)
+    reshape_later(graph)
+    absorb_padding(graph)
+    dump(graph, "fold")
+    fuse_pooled_convolutions(graph)
+    normalize(graph)
+    combine(graph)
+    absorb_sums(graph)
+    dump(graph, "combine")
+    absorb_into_sums(graph)
+    dump(graph, "sums")
+    fuse(graph)
+    remove_dead(graph)
+    remake(graph)
+    move_into_epilogues(graph)
+    pack(graph, folded)
+    join_blocks(graph)
+    dump(graph, "fuse")
+    strips(graph)
+    dump(graph, "strips")
+    return lower(graph, layout(graph)), given, folded
+
+
 class Plan:
     """A verified program and how values reach it."""
 
@@ -61,37 +97,15 @@ class Plan:
         self.pack = tree.packer(result)
         self.none = [value is None for value in flat]
         graph.outputs = [graph.symbol(_output(graph, value)) for value in flat if value is not None]
-        dump(graph, "as traced")
-        simplify(graph)
-        shorten_likelihoods(graph)
-        skip_zeros(graph)
-        multiply_tables(graph)
-        adjoin(graph)
-        widen(graph)
-        dump(graph, "simplify")
-        given = len(graph.inputs)
-        folded = fold(graph)
-        reshape_later(graph)
-        absorb_padding(graph)
-        dump(graph, "fold")
-        fuse_pooled_convolutions(graph)
-        normalize(graph)
-        combine(graph)
-        absorb_sums(graph)
-        dump(graph, "combine")
-        absorb_into_sums(graph)
-        dump(graph, "sums")
-        fuse(graph)
-        remove_dead(graph)
-        remake(graph)
-        move_into_epilogues(graph)
-        pack(graph, folded)
-        join_blocks(graph)
-        dump(graph, "fuse")
-        strips(graph)
-        dump(graph, "strips")
-        low = lower(graph, layout(graph))
-        self.program = build_program(low)
+        try:
+            low, given, folded = planned(graph)
+            self.program = build_program(low)
+        except Exception as error:
+            if not (accidental(error) or isinstance(error, RecursionError)):
+                raise
+            why = f"nacre could not plan it ({type(error).__name__}: {error})"
+            warnings.warn(f"A function runs eagerly: {why}. This is a mistake in nacre: please report it", stacklevel=2)
+            raise NotCompilable(why) from error
         self.origins = [
             type(i.origin).__name__ if not isinstance(i.origin, str) else i.origin for i in low.instructions
         ]

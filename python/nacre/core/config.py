@@ -26,7 +26,7 @@ def floatx() -> str:
     >>> floatx()
     'float32'
     """
-    return str(_settings["floatx"])
+    return _settings["floatx"]  # type: ignore[no-any-return]
 
 
 def set_floatx(value: str) -> None:

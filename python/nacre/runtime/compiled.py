@@ -289,9 +289,11 @@ class CompiledFunction:
 def _key(structure: Any, rows: int | None) -> tuple[tuple[Any, ...], list[np.ndarray[Any, Any]]]:
     """What the program for these (arguments, keyword arguments) depends on, and the arrays among them."""
     args, kwargs = structure
-    if rows is None and len(args) == 1 and not kwargs and type(args[0]) is np.ndarray:  # quickly, for single rows
-        array = as_array(args[0])
-        return (config.settings(), array.shape, array.dtype.char), [array]
+    if rows is None and 0 < len(args) < 3 and not kwargs and type(args[0]) is np.ndarray:  # quickly, for single rows
+        flag = args[1:]
+        if not flag or flag[0] is None or type(flag[0]) is bool:
+            array = as_array(args[0])
+            return (config.settings(), array.shape, array.dtype.char, *flag), [array]
     key: list[Any] = [config.settings(), rows]
     arrays: list[np.ndarray[Any, Any]] = []
     _walk(structure, key, arrays, 0 if rows is None else 1)

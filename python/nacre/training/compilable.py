@@ -387,11 +387,13 @@ class Compilable(Layer):
     def _make(self, which: str, force: bool) -> Any:
         self._notice_changes()
         name = f"{which}_function"
-        if getattr(self, name) is None or force:
+        known = getattr(self, name)
+        if known is None or force:
             if self._mode is None:
                 _set(self, "_mode", Mode(self._run_eagerly))
-            _set(self, name, StepRunner(self._step_of(which), self._mode))
-        return getattr(self, name)
+            known = StepRunner(self._step_of(which), self._mode)
+            _set(self, name, known)
+        return known
 
     def make_train_function(self, force: bool = False) -> Any:
         """The compiled `train_step`: batch -> logs."""

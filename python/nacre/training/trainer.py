@@ -215,7 +215,10 @@ class Trainer(Compilable):
         verbose = check_verbose(verbose)
         alone = isinstance(x, np.ndarray) and x.ndim and 0 < len(x) <= (batch_size or 32)
         if alone and not verbose and callbacks is None and steps is None:  # one batch, and nobody to tell of it
-            return tree.map_structure(lambda a: a if a.ndim else np.stack([a]), self.predict_on_batch(x))
+            outputs = self._predicted(x)
+            if type(outputs) is np.ndarray and outputs.ndim:
+                return outputs
+            return tree.map_structure(lambda a: a if a.ndim else np.stack([a]), outputs)
         source = make_source(x, None, None, batch_size, steps)
         if not self._all_built():
             self._symbolic_build_inputs(first_batch(source))
@@ -297,10 +300,14 @@ class Trainer(Compilable):
     @told
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch, as NumPy arrays in the structure of the model's outputs."""
+        return self._predicted(x)
+
+    def _predicted(self, x: Any) -> Any:
         x = to_arrays(x, "x")
         if not self._all_built():
             self._shapes_of_outputs(x)
-        outputs = tree.map_structure(_numpy, self.make_predict_function()(pack_x_y_sample_weight(x)))
+        outputs = self.make_predict_function()(pack_x_y_sample_weight(x))
+        outputs = _numpy(outputs) if type(outputs) is Tensor else tree.map_structure(_numpy, outputs)
         # A program's outputs are new arrays; an eager model may have handed on what it was given.
         eager = self._mode is None or self._mode.eager
         return tree.map_structure(np.array, outputs) if eager else outputs

@@ -71,7 +71,7 @@ def test_rows_that_were_looked_up(program, size, dtype, rate, rng):
             _core.run_kernel("scatter_update", f, given, [*places, *[None] * (4 - len(places))], isa=isa, slices=slices)
             for y, w in zip(places, want):
                 assert np.array_equal(y, w, equal_nan=True), isa
-                assert not np.any(np.signbit(y) != np.signbit(w)) or np.isnan(rate), isa
+                assert not np.any((np.signbit(y) != np.signbit(w)) & ~np.isnan(w)), isa  # of NaN, CPUs choose it
 
 
 def test_what_it_does_not_take():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import nacre as keras
-from nacre.models import taped_call
+from nacre.runtime import taped_call
 
 layers = keras.layers
 RNG = np.random.default_rng(11)

@@ -9,9 +9,8 @@ import pytest
 import nacre as keras
 from nacre import layers, ops
 from nacre.models import model as of_models
-from nacre.models import taped_call
-from nacre.models.taped_call import TapedCall, _Call
-from nacre.runtime import walks
+from nacre.runtime import taped_call, walks
+from nacre.runtime.taped_call import TapedCall, _Call
 
 EPS = np.finfo(np.float32).eps
 

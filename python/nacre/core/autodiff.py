@@ -150,7 +150,9 @@ class GradientTape:
             self.reset()
             if listening:
                 trace.state.tapes = (*trace.state.tapes, self)
-        return tree.pack_sequence_as(sources, grads) if tree.is_nested(sources) else grads[0]
+        if type(sources) is list and len(flat) == len(sources) and all(a is b for a, b in zip(flat, sources)):
+            return grads
+        return tree.pack_sequence_as(sources, grads)
 
     def _source_values(self, source: Any) -> list[Any]:
         if isinstance(source, Variable):

@@ -160,13 +160,31 @@ def _fill(structure: Any, leaves: Iterator[Any]) -> Any:  # a function that held
 
 def packer(structure: Any) -> Callable[[list[Any]], Any]:
     """`pack_sequence_as` for this structure, made once for many calls; the number of values is not checked."""
+    return _packer(structure, 0)[0]
+
+
+def _packer(structure: Any, begin: int) -> tuple[Callable[[list[Any]], Any], int]:
+    """What packs the leaves from number `begin` on, and the number behind them."""
+    cls = type(structure)
     if not is_nested(structure):
-        return lambda flat: flat[0]
-    if type(structure) is dict and not any(map(is_nested, structure.values())):
-        at = {key: i for i, key in enumerate(_keys(structure))}
-        items = [(key, at[key]) for key in structure]
-        return lambda flat: {key: flat[i] for key, i in items}
-    return lambda flat: pack_sequence_as(structure, flat)
+        return lambda flat: flat[begin], begin + 1
+    if cls not in (list, tuple, dict):
+        end = begin + len(flatten(structure))
+        return lambda flat: pack_sequence_as(structure, flat[begin:end]), end
+    parts, end = [], begin
+    keys = _keys(structure) if cls is dict else range(len(structure))
+    for key in keys:
+        part, end = _packer(structure[key], end)
+        parts.append(part)
+    if cls is dict:
+        by_key = dict(zip(keys, parts))
+        items = [(key, by_key[key]) for key in structure]
+        return lambda flat: {key: part(flat) for key, part in items}, end
+    if not any(map(is_nested, structure)):
+        return (lambda flat: flat[begin:end]) if cls is list else (lambda flat: tuple(flat[begin:end])), end
+    return (lambda flat: [p(flat) for p in parts]) if cls is list else (
+        lambda flat: tuple([p(flat) for p in parts])
+    ), end
 
 
 def assert_same_structure(a: Any, b: Any) -> None:

@@ -12,6 +12,7 @@ from nacre.core import config, naming, tree
 from nacre.core.errors import Told
 from nacre.core.registry import deserialize_keras_object, serialize_keras_object
 from nacre.core.spec import is_float, standardize_dtype
+from nacre.runtime.taped_call import TapedCall, under_one_tape
 
 REDUCTIONS = ("sum_over_batch_size", "sum", None, "none", "mean", "mean_with_sample_weight")
 
@@ -53,6 +54,7 @@ class Loss(Told):
     """
 
     keeps_integer_labels = False
+    _taped: tuple[Any, TapedCall] | None = None  # what it was made for, and the recorded calls
 
     def __init__(
         self, name: str | None = None, reduction: str | None = "sum_over_batch_size", dtype: Any = None
@@ -69,6 +71,20 @@ class Loss(Told):
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """The reduced loss; `sample_weight` broadcasts to the tensor of losses."""
+        if under_one_tape() and (kind := self._kind()) is not None:
+            if self._taped is None or self._taped[0] != kind:
+                self._taped = kind, TapedCall(lambda x, _: self._reduced(*x))
+            data = (y_true, y_pred) if sample_weight is None else (y_true, y_pred, sample_weight)
+            found = self._taped[1](data)
+            if found is not None:
+                return found
+        return self._reduced(y_true, y_pred, sample_weight)
+
+    def _kind(self) -> Any:
+        """What the program of a call depends on beside its arguments; None for code of users, which may do anything."""
+        return (config.settings(), self.reduction) if type(self).__module__.startswith("nacre.") else None
+
+    def _reduced(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         in_mask = getattr(y_pred, "_keras_mask", None)
         y_true, y_pred = (ops.convert_to_tensor(y) if is_numbers(y) else y for y in (y_true, y_pred))
         y_pred = tree.map_structure(lambda x: ops.convert_to_tensor(x, dtype=self._dtype), y_pred)
@@ -89,6 +105,9 @@ class Loss(Told):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} must define `call(y_true, y_pred)`")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_taped"}
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` needs to make an equal loss."""
@@ -120,6 +139,9 @@ class LossFunctionWrapper(Loss):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.fn = fn
         self._fn_kwargs = kwargs
+
+    def _kind(self) -> Any:
+        return super()._kind() if str(getattr(self.fn, "__module__", "")).startswith("nacre.") else None
 
     def __getattr__(self, name: str) -> Any:
         # The options of the function (from_logits, delta, axis, ...) are attributes, too.

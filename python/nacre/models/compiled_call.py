@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from nacre.core import trace, tree
 from nacre.core.errors import NotCompilable, TracedBranch
-from nacre.core.tensor import Symbol, Tensor
+from nacre.core.tensor import Symbol
 from nacre.layers.calling import context
 from nacre.layers.core_layers import ActivityRegularization, Lambda
 from nacre.layers.layer import Layer
 from nacre.runtime.compiled import PAYS, CompiledFunction
-
-MOST_SHAPES = 8  # with more than these a model runs layer by layer: planning would cost more than it gains
+from nacre.runtime.taped_call import MOST_SHAPES, TapedCall, is_data
 
 
 class CompiledCall:
@@ -45,6 +42,11 @@ class CompiledCall:
         return None
 
 
+def taped_call(model: Any) -> TapedCall:
+    """The calls of one model under a tape. They live until the layers of the model change."""
+    return TapedCall((lambda x, training: traced(model, x, training)) if leaves_nothing_behind(model) else None)
+
+
 def outermost() -> bool:
     """Whether a call that is made now is no part of another one, of a trace or of a training step, and reads and
     writes the Variables themselves."""
@@ -56,16 +58,6 @@ def traced(model: Any, x: Any, training: Any) -> Any:
     if any(isinstance(t, Symbol) and "_keras_mask" in t.__dict__ for t in tree.flatten(y)):
         raise NotCompilable("the output carries a mask")
     return y
-
-
-def is_data(x: Any) -> bool:
-    """Whether `x` holds nothing but arrays of numbers, and tensors without a mask."""
-    kind = type(x)
-    if kind is np.ndarray:
-        return x.dtype.kind in "biuf"
-    if kind is Tensor:
-        return "_keras_mask" not in x.__dict__
-    return kind in (list, tuple, dict) and len(x) > 0 and all(is_data(v) for v in (x.values() if kind is dict else x))
 
 
 def _parts(model: Any) -> Iterator[Any]:

@@ -8,8 +8,9 @@ from typing import Any
 from nacre import onnx, saving, utils
 from nacre.core import registry, tree
 from nacre.core.tensor import KerasTensor
-from nacre.models.compiled_call import CompiledCall, outermost
-from nacre.models.taped_call import TapedCall, under_one_tape
+from nacre.layers.calling import context
+from nacre.models.compiled_call import CompiledCall, outermost, taped_call
+from nacre.runtime.taped_call import under_one_tape
 from nacre.training.trainer import Trainer
 
 
@@ -68,8 +69,8 @@ class Model(Trainer):
             y = None
             if outermost():
                 y = self._at_once("_call_function", CompiledCall, args[0], training)
-            elif under_one_tape():
-                y = self._at_once("_taped_function", TapedCall, args[0], training)
+            elif context.entry is None and under_one_tape():
+                y = self._at_once("_taped_function", taped_call, args[0], training)
             if y is not None:
                 return y
         return super().__call__(*args, **kwargs)

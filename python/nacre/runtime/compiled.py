@@ -42,7 +42,7 @@ from nacre.runtime.writer import build_program
 
 PAYS = 8  # runs op by op after which planning costs about what they have
 _MOST_PROGRAMS = 256  # of a function: one per batch size of a server; 0.4 MB each for ResNet-50
-_PLAIN = (int, float, bool, str, type(None))
+_PLAIN = frozenset({int, float, bool, str, type(None)})
 _MOST_INSTRUCTIONS = 500_000  # of all of them, 2 KB each: an LSTM's training over 200 steps has 1,500
 
 
@@ -309,8 +309,8 @@ def _walk(x: Any, key: list[Any], arrays: list[np.ndarray[Any, Any]], first: int
     """Adds to `key` what a program depends on (nesting, shapes from axis `first` on, dtypes, arguments that are no
     arrays), and the arrays to `arrays`."""
     kind = type(x)
-    if kind is np.ndarray or (kind is not tuple and kind is not dict and _is_array(x)):
-        array = as_array(x)
+    if kind is Tensor or kind is np.ndarray or (kind is not tuple and kind is not dict and _is_array(x)):
+        array = x._array if kind is Tensor else as_array(x)
         arrays.append(array)
         key += (array.shape[first:], array.dtype.char)
     elif isinstance(x, (list, tuple)):
@@ -328,11 +328,11 @@ def _walk(x: Any, key: list[Any], arrays: list[np.ndarray[Any, Any]], first: int
 
 def plain(x: Any) -> Any:
     """A setting of an object whose program is made for it, as something to look up by; None for what is none."""
+    if type(x) in _PLAIN:
+        return x
     if isinstance(x, (list, tuple)):
         return tuple([plain(v) for v in x])
-    if isinstance(x, (np.ndarray, np.generic)):
-        return x.dtype.char, x.shape, x.tobytes()
-    return x if type(x) in _PLAIN else None
+    return (x.dtype.char, x.shape, x.tobytes()) if isinstance(x, (np.ndarray, np.generic)) else None
 
 
 def dump(graph: Graph, stage: str) -> None:

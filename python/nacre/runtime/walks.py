@@ -82,7 +82,8 @@ _memory = _Memory()
 
 def walk(nodes: list[Any], targets: list[Any], seeds: list[Any], wanted: set[int]) -> dict[int, Any]:
     """What `backward` finds; only for `wanted` where it runs as one program."""
-    if len(nodes) > _FEW_OPS and trace.current_graph() is None and not trace.tapes():
+    many = len(nodes) > _FEW_OPS or any(not isinstance(op, Op) and op.replays for op, _, _ in nodes)
+    if many and trace.current_graph() is None and not trace.tapes():
         number: dict[int, int] = {}
         values: list[Any] = []
 

@@ -1,39 +1,40 @@
-"""`model(x)` under a tape as one program and one record on the tape, where nobody could tell the difference."""
+"""The call of a model or a loss under a tape as one program and one record on the tape, where nobody could tell the
+difference."""
 
 from __future__ import annotations
 
 import functools
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from nacre.core import trace, tree
+from nacre.core import config, trace, tree
 from nacre.core.autodiff import GradientTape, backward
 from nacre.core.errors import NotCompilable
 from nacre.core.graph import Graph, Node
 from nacre.core.op import run
 from nacre.core.spec import Spec, is_float
 from nacre.core.tensor import Symbol, Tensor, as_array
-from nacre.layers.calling import context
-from nacre.models.compiled_call import MOST_SHAPES, is_data, leaves_nothing_behind, traced
-from nacre.runtime.compiled import PAYS, CompiledFunction
+from nacre.runtime.compiled import PAYS, Plan
+
+MOST_SHAPES = 8  # with more than these a call runs op by op: planning would cost more than it gains
 
 
 class TapedCall:
-    """The recorded calls of one model, by shapes. It lives until the layers of the model change."""
+    """The recorded calls of `function(x, training)`, by shapes and `training`; of None, there are none."""
 
-    def __init__(self, model: Any) -> None:
-        self._model = model
-        self._possible = leaves_nothing_behind(model)
+    def __init__(self, function: Callable[[Any, Any], Any] | None) -> None:
+        self._function = function
         self._calls: dict[Any, int | _Call | None] = {}  # how many there were; later the call; None: cannot be
 
-    def __call__(self, x: Any, training: Any) -> Any:
-        """The outputs for `x`; None where the call has to run layer by layer."""
-        if not self._possible or not is_data(x):
+    def __call__(self, x: Any, training: Any = None) -> Any:
+        """The outputs for `x`; None where the call has to run op by op."""
+        if self._function is None or not is_data(x):
             return None
         leaves = [leaf if type(leaf) is Tensor else Tensor(as_array(leaf)) for leaf in tree.flatten(x)]
-        key = (training, *[(t.shape, t.dtype) for t in leaves])
+        key = (training, config.settings(), *[(t.shape, t.dtype) for t in leaves])
         known = self._calls.get(key, 0)
         if isinstance(known, int):
             if known == 0 and len(self._calls) >= MOST_SHAPES:
@@ -42,27 +43,26 @@ class TapedCall:
             if known < PAYS:
                 return None
             try:
-                self._calls[key] = known = _Call(self._model, x, leaves, training)
-            except Exception:  # what stands in the way, the layers say
+                self._calls[key] = known = _Call(self._function, x, leaves, training)
+            except Exception:  # what stands in the way, the function says
                 self._calls[key] = known = None
-        try:
-            return None if known is None else known(leaves)
-        except NotCompilable:  # found while it was planned: nothing has been changed
-            self._calls[key] = None
-        return None
+        return None if known is None else known(leaves)
 
 
 def under_one_tape() -> bool:
-    """Whether a call that is made now is no part of another one, and one tape records it, whose gradients nobody
-    differentiates."""
+    """Whether one tape records what is called now, and nobody differentiates its gradients."""
     tapes = trace.tapes()
-    return (
-        len(tapes) == 1
-        and not tapes[0].persistent
-        and context.entry is None
-        and trace.current_graph() is None
-        and trace.scope() is None
-    )
+    return len(tapes) == 1 and not tapes[0].persistent and trace.current_graph() is None and trace.scope() is None
+
+
+def is_data(x: Any) -> bool:
+    """Whether `x` holds nothing but arrays of numbers, and tensors without a mask."""
+    kind = type(x)
+    if kind is np.ndarray:
+        return x.dtype.kind in "biuf"
+    if kind is Tensor:
+        return "_keras_mask" not in x.__dict__
+    return kind in (list, tuple, dict) and len(x) > 0 and all(is_data(v) for v in (x.values() if kind is dict else x))
 
 
 class _Rooms:
@@ -89,7 +89,7 @@ class _Rooms:
 
 
 class _Call:
-    """The program of a model's call, which also gives what its gradients need; on tapes it stands for the whole call.
+    """The program of a call, which also gives what its gradients need; on tapes it stands for the whole call.
 
     Its inputs there are those values and the call's own inputs; its gradients are the nodes of a trace, run anew.
     """
@@ -97,13 +97,13 @@ class _Call:
     grad_wants = ()
     replays = True
 
-    def __init__(self, model: Any, x: Any, leaves: list[Tensor], training: Any) -> None:
+    def __init__(self, function: Callable[[Any, Any], Any], x: Any, leaves: list[Tensor], training: Any) -> None:
         graph = Graph()
         inputs = [graph.add_input(Spec(t.shape, t.dtype)) for t in leaves]
         x = tree.map_structure(lambda _: 0, x)  # its structure; the data may go
-        tape, y = _recorded(model, x, inputs, training, graph)
+        tape, y = _recorded(function, x, inputs, training, graph)
         outputs = [graph.symbol(v) for v in tree.flatten(y)]
-        self._structure = y
+        self._pack = tree.packer(y)
         count = len(graph.nodes)
         sources = [s for s in (*inputs, *graph.state.values()) if id(s) in tape._live]
         for variable, symbol in graph.state.items():
@@ -141,24 +141,28 @@ class _Call:
         self._graph = graph  # whose symbols the ids are
         places = [where[id(s)] for s in kept]
 
-        def forward(*values: Any) -> Any:
+        def forward(values: list[Symbol]) -> Any:
             now = trace.current_graph()
             assert now is not None
-            _, y = _recorded(model, x, list(values), training, now)
+            _, y = _recorded(function, x, values, training, now)
             if len(now.nodes) != count:
                 raise NotCompilable("the call does not record the same operations each time")
             return [now.symbol(v) for v in tree.flatten(y)], [now.nodes[i].outputs[j] for i, j in places]
 
-        self._forward = CompiledFunction(forward)
+        self._plan = Plan(forward, ((list(range(len(leaves))),), {}), [Spec(t.shape, t.dtype) for t in leaves])
         self._rooms = _Rooms()
 
     def __call__(self, leaves: list[Tensor]) -> Any:
         state = [v.value for v in self._variables]  # before the program changes any; the tape takes notice
-        outputs, kept = self._forward.run((tuple(leaves), {}), self._rooms)
+        bound, arrays = self._plan.bind(self._rooms)
+        for slot, leaf in zip(self._plan.inputs, leaves):
+            bound[slot] = leaf._array
+        self._plan.program.run(bound)
+        outputs, kept = self._plan.result(arrays)
         given = [t for t, needed in zip(leaves, self._given) if needed]
         for tape in trace.tapes():
             tape.record(self, (*kept, *given, *state), tuple(outputs))
-        return tree.pack_sequence_as(self._structure, outputs)
+        return self._pack(outputs)
 
     def grad_inputs(
         self, inputs: tuple[Any, ...], outputs: tuple[Any, ...], d_outputs: tuple[Any, ...]
@@ -188,12 +192,14 @@ class _Call:
         return tuple(gradients)
 
 
-def _recorded(model: Any, x: Any, inputs: list[Symbol], training: Any, graph: Graph) -> tuple[GradientTape, Any]:
-    """The outputs of the model for these symbols, and a tape with what made them."""
+def _recorded(
+    function: Callable[[Any, Any], Any], x: Any, inputs: list[Symbol], training: Any, graph: Graph
+) -> tuple[GradientTape, Any]:
+    """The outputs of the function for these symbols, and a tape with what made them."""
     tape = GradientTape()
     with trace.tracing(graph), trace.no_tapes(), tape:
         tape.watch([s for s in inputs if is_float(s.dtype)])
-        return tape, traced(model, tree.pack_sequence_as(x, inputs), training)
+        return tape, function(tree.pack_sequence_as(x, inputs), training)
 
 
 def _needed(symbol: Symbol, nodes: list[Node]) -> list[Node]:

@@ -32,11 +32,6 @@ NACRE_INLINE i64 whole_vectors(i64 n) { return ceil_div(n, kLanes) * kLanes; }
 // Floats of one output's weights as runs of whole vectors.
 NACRE_INLINE i64 packed(const View& v) { return v.nh * v.nw * whole_vectors(v.run); }
 
-// f(number) for a number whose `value` is known when it is compiled.
-template <int N>
-struct Number {
-  static constexpr int value = N;
-};
 // f(first, number) for all outputs, in runs of nearly equal length.
 template <class F>
 NACRE_INLINE void with_outputs(i64 outputs, F f) {

@@ -40,7 +40,10 @@ Product forward(const DenseShape& s) {
 Product grad_x(const DenseGradXShape& s) {
   return {s.M, s.K, s.N, stride_of(s.ldy, s.N), 1, 1, s.N, stride_of(s.ldx, s.K)};
 }
+// A column of multiples, which is a row as well.
+bool is_row(const DenseGradWShape& s) { return s.N == 1 && s.M == 1 && s.chunks <= 1; }
 Product grad_w(const DenseGradWShape& s) {
+  if (is_row(s)) return {1, s.K, 1, 1, 1, s.K, 1, s.K};
   return {s.K, s.N, chunk_rows(s.M, s.chunks), 1, stride_of(s.ldx, s.K), stride_of(s.ldy, s.N), 1, s.N};
 }
 
@@ -132,6 +135,7 @@ Facts dense_grad_w_facts(const DenseGradWShape& s) {
 // dw[c,k,n] = sum over the rows m of chunk c of x[m,k] dy[m,n]
 void dense_grad_w(const DenseGradWShape& s, Slice units, Scratch scratch, const float* x, const float* dy, float* dw) {
   const Product p = grad_w(s);
+  if (is_row(s)) return product(p, units, scratch, {dy + s.y0, x + s.x0, dw, {}});
   if (s.chunks <= 1) return product(p, units, scratch, {x + s.x0, dy + s.y0, dw, {}});
   const i64 per_chunk = product_units(p);
   for (i64 u = units.begin; u < units.end;) {

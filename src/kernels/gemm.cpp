@@ -135,8 +135,9 @@ void panel_pass(const Run& r, const PanelPass& at, PanelCopy& next) {
   const float* b = r.at.b + k0 * p.b_k + n0 * p.b_n;
   i64 b_k = p.b_k;
   const i64 tiles = ceil_div(m1 - m0, max_rows(nv));
-  bool save = n < width || (tiles >= kPaysACopyOfB && p.b_k > width && !r.s.in_place);
-  if (ready || r.s.form == Form::packed || r.s.form == Form::swapped_packed || (n < width && !kFreeMasks)) {
+  const bool chained = kMasked && p.M * nv <= (n < width ? few_sums(nv) : kFewSums);  // then all rows are one tile
+  bool save = (n < width && !chained) || (tiles >= kPaysACopyOfB && p.b_k > width && !r.s.in_place);
+  if (ready || r.s.form == Form::packed || r.s.form == Form::swapped_packed || (n < width && !kFreeMasks && !chained)) {
     if (!ready && p.b_n == 1) copy_panel(b, b_k, kc, n, width, packed);
     if (!ready && p.b_n != 1) pack_turned(b, p.b_n, kc, n, width, packed);
     b = packed;
@@ -155,6 +156,7 @@ void panel_pass(const Run& r, const PanelPass& at, PanelCopy& next) {
   t.streams = r.streams && last;
   t.finish = finish;
   t.next = next;
+  t.chained = chained;
   t.asks_a = r.s.asks_a || (first && a.k == 1 && kc >= kPaysAsking && tiles > 1);
   t.asks_update = finish.update && last && nv == kMainNV && kc >= kPaysAsking && !t.asks_a;
   if (t.asks_update) t.below = update::ask_first(*finish.update, c, kTilesAhead * max_rows(nv), m1 - m0, width, c_m);
@@ -292,6 +294,7 @@ void side_by_side(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
   t.streams = r.streams;
   t.save = nullptr;
   t.next = {};
+  t.chained = false;
   t.asks_a = false;
   t.asks_update = false;
   t.a_step = 0;

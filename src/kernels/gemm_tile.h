@@ -1,7 +1,7 @@
 // The register tile of every matrix product: MR rows of a (broadcast) times NV vectors of b, all sums in registers.
 // Row form: vectors run along the columns of c, so c, bias and mask are whole vectors and row-major a needs no packing.
 // Each element of c is one chain of fused multiply-adds in the order of k, whatever the tile; cutting k and going on
-// from the stored sum gives the same bits.
+// from the stored sum gives the same bits. A panel of so few sums that they would wait for themselves has several chains.
 #pragma once
 #include "kernels/gemm_update.h"
 
@@ -52,6 +52,7 @@ struct TileCall {
                 // copy. Columns beyond n are not read then, and copied as 0, where masks are free; else b must be whole
   PanelCopy next;    // what tiles behind the first copy for later, a vector with each step of k (main tiles), or only
                      // ask for, NV vectors with each step (tiles of few rows)
+  bool chained;      // few sums, which chains of every second, or fourth or eighth, step of k add up
   bool asks_a;       // main tiles, and those two vectors wide, that copy nothing ask for what the next one needs of a
   bool asks_update;  // or for what the next one will update:
   update::Below below;
@@ -91,7 +92,12 @@ constexpr bool kFreeMasks = false, kCopiesAhead = false;
 constexpr int kMainNV = 2;  // 4 x 8: multiplication overwrites an operand, so two registers are for products
 constexpr int max_rows(int nv) { return nv == 1 ? 8 : nv == 2 ? 4 : nv == 3 ? 2 : nv == 4 ? 2 : nv == 8 ? 1 : 0; }
 #endif
+constexpr bool kMasked = kLanes >= 8;  // a masked load is an instruction
 constexpr int kWidest = 16;
+// So few sums wait for themselves: two multiply-adds a cycle, of four cycles each, keep eight at work. Where a mask for the
+// columns that exist costs a register, twice as many read b through it once sooner than copy it.
+constexpr int kFewSums = 32 / kLanes;
+constexpr int few_sums(int nv) { return !kFreeMasks && nv <= 2 ? 2 * kFewSums : kFewSums; }
 constexpr i64 kLongRun = 128;    // columns, of rows of c that are written in long runs
 constexpr i64 kPaysAsking = 32;  // steps of k that hide the requests for what comes after them
 
@@ -250,6 +256,42 @@ NACRE_INLINE void multiply(Vec (&sum)[MR][NV], TileCall& t, const At& at, i64 k0
   if (reading == kAskForUpdate) t.below = below;
 }
 
+// All steps of k in chains, which are added up in a fixed tree.
+template <int MR, int NV>
+NACRE_INLINE void multiply_chained(Vec (&sum)[MR][NV], const TileCall& t, const At& at, i64 rest) {
+  constexpr int sums = MR * NV, chains = sums == 1 ? 8 : sums == 2 ? 4 : sums <= kFewSums ? 2 : 1;
+  Vec of[chains * sums];
+  NACRE_UNROLL
+  for (int i = 0; i < chains * sums; ++i) of[i] = i < sums ? sum[i % MR][i % sums / MR] : zero();
+  Rows<MR> a(at.a, t.a_m);
+  const float* b = at.b;
+  const i64 a_k = t.a_k, b_k = at.b_k;
+  const Mask last = first_lanes(rest);
+  const auto steps = [&](auto count) __attribute__((always_inline)) {  // one loop: of nested ones sums go to the stack
+    Vec row;
+    NACRE_UNROLL
+    for (int s = 0; s < count.value * sums; ++s) {
+      const int i = s % MR, j = s % sums / MR;
+      if (i == 0) row = j == NV - 1 ? load(b + j * kLanes, last) : load(b + j * kLanes);
+      of[s] = fma(a.at(i), row, of[s]);
+      if (s % sums == sums - 1) a.step(a_k), b += b_k;
+    }
+  };
+  i64 k = t.K;
+  for (; k >= chains; k -= chains) steps(Number<chains>{});
+  for (; k > 0; --k) steps(Number<1>{});
+  NACRE_UNROLL
+  for (int s = 3; s > 0; --s) {  // a tree; halves of chains * sums
+    const int half = chains * sums >> (4 - s);
+    NACRE_UNROLL
+    for (int i = 0; i < half; ++i) {
+      if (half >= sums) of[i] += of[i + half];
+    }
+  }
+  NACRE_UNROLL
+  for (int i = 0; i < sums; ++i) sum[i % MR][i / MR] = of[i];
+}
+
 template <int MR, int NV>
 NACRE_INLINE void start(Vec (&sum)[MR][NV], const TileCall& t, const float* sums, i64 rest) {
   NACRE_UNROLL
@@ -316,6 +358,7 @@ void run(TileCall& t) {
   constexpr bool asks_a = (NV == kMainNV || NV == 2) && MR + 2 >= max_rows(NV);
   // few rows: panels as wide as can be, and half of that for one row
   constexpr bool asks_b = NV != kMainNV && (NV == widest_panel(MR) || (MR == 1 && 2 * NV == kWidest));
+  constexpr bool few = kMasked && MR * NV <= few_sums(NV);
   constexpr bool updates = main || (NV * kLanes == kLongRun && MR + 1 >= max_rows(NV));
   At at{t.a, t.b, t.b_k, t.sums, t.last ? t.c : t.sums, t.finish.mask, t.finish.bias};
   const i64 rest = t.n - (NV - 1) * kLanes;
@@ -329,7 +372,10 @@ void run(TileCall& t) {
     if (update && !(main && t.asks_update)) update::ask<MR, NV>(*update, at.to - update->w_out, to_m);
     if (asks_mask) ask_tile<MR, NV>(at.mask, t.finish.mask_m);
     start(sum, t, at.sums, rest);
-    if (t.save && tiles == t.tiles) {
+    if (few && t.chained) {
+      if constexpr (few) multiply_chained(sum, t, at, rest);
+      at.b += t.b_step;
+    } else if (t.save && tiles == t.tiles) {
       multiply<MR, NV, kSave>(sum, t, at, 0, t.K);
       at.b = t.save;
       at.b_k = NV * kLanes;

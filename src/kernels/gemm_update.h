@@ -51,14 +51,6 @@ NACRE_INLINE void ask_tile(const float* p, i64 row) {
   }
 }
 
-// One addition; the compiler would rather keep the distances of all rows, on the stack.
-template <class T>
-NACRE_INLINE T* row_below(T* p, i64 row) {
-  p += row;
-  __asm__("" : "+r"(p));
-  return p;
-}
-
 namespace update {
 
 template <Rule rule>

@@ -94,6 +94,20 @@ NACRE_INLINE VecI look_up(const i32 (&)[n], VecI at) {
 }
 #endif
 
+// A number that is known when it is compiled.
+template <int N>
+struct Number {
+  static constexpr int value = N;
+};
+
+// One addition; the compiler would rather keep the distances of all rows, on the stack.
+template <class T>
+NACRE_INLINE T* row_below(T* p, i64 row) {
+  p += row;
+  __asm__("" : "+r"(p));
+  return p;
+}
+
 NACRE_INLINE Mask isnan(Vec a) { return ne(a, a); }
 NACRE_INLINE Mask lt(VecI a, VecI b) { return gt(b, a); }
 NACRE_INLINE Mask ge(VecI a, VecI b) { return ~gt(b, a); }

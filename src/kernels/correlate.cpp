@@ -59,26 +59,27 @@ bool inside(const Axis& a, i64 first, i64 n) {
   return a.taps == 0 || (a.at(first, 0) >= 0 && a.at(first + n - 1, a.taps - 1) < a.in);
 }
 
+// n floats, or zeros, in whole vectors: a copy goes from its front to its end, and what follows replaces the rest of the
+// last one, or there is room.
+NACRE_INLINE void write(float* to, const float* from, i64 n) {
+  i64 i = 0;
+  for (; i + kLanes <= n; i += kLanes) store(to + i, load(from + i));
+  if (i < n) store(to + i, load(from + i, first_lanes(n - i)));
+}
+NACRE_INLINE void write_zeros(float* to, i64 n) {
+  for (i64 i = 0; i < n; i += kLanes) store(to + i, zero());
+}
+
 // C floats of each of the columns [w0, w0 + n) of a row; outside [0, W) zeros.
 void copy_row(float* to, const float* row, i64 W, i64 ld, i64 w0, i64 n, i64 C) {
   const i64 left = min_of(max_of(-w0, 0), n);
   const i64 middle = max_of(min_of(W, w0 + n) - max_of(w0, 0), 0);
-  zero_floats(to, left * C);
+  write_zeros(to, left * C);
   to += left * C;
-  if (middle > 0) {
-    const float* from = row + (w0 + left) * ld;
-    float* to_px = to;
-    if (ld == C) {
-      copy_floats(to, from, middle * C);
-    } else if (C % kLanes == 0) {
-      for (i64 i = 0; i < middle; ++i, from += ld) {
-        for (i64 c = 0; c < C; c += kLanes, to_px += kLanes) store(to_px, load(from + c));
-      }
-    } else {
-      for (i64 i = 0; i < middle; ++i) copy_floats(to + i * C, from + i * ld, C);
-    }
-  }
-  zero_floats(to + middle * C, (n - left - middle) * C);
+  const i64 runs = middle > 0 ? (ld == C ? 1 : middle) : 0, length = ld == C ? middle * C : C;
+  const float* from = row + (w0 + left) * ld;
+  for (i64 i = 0; i < runs; ++i, from += ld, to += length) write(to, from, length);
+  write_zeros(to, (n - left - middle) * C);
 }
 
 struct Seen {
@@ -285,9 +286,9 @@ View view_block(const Correlation& q, const Cut& cut, const Block& b, const floa
             for (i64 tw = 0; tw < v.nw; ++tw, to += C) {
               const i64 iw = q.w.at(w, tw);
               if (ih >= 0 && ih < q.h.in && iw >= 0 && iw < q.w.in) {
-                copy_floats(to, x + n * image + ih * row + iw * q.ldx, C);
+                write(to, x + n * image + ih * row + iw * q.ldx, C);
               } else {
-                zero_floats(to, C);
+                write_zeros(to, C);
               }
             }
           }

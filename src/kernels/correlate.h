@@ -39,7 +39,7 @@ struct Cut {  // how many images, rows, columns a block has at most
   i64 nb, hb, wb;
   i64 n_blocks, h_blocks, w_blocks;
   bool patches;
-  i64 floats;  // of workspace for the copy of one block
+  i64 floats;  // of workspace for the copy of one block, behind which there must be a vector's room
 };
 
 // Pixel (image, row, column) of a block starts at x + image*image_step + row*row_step + column*px_step; its taps are

@@ -9,6 +9,7 @@
 #include "kernels/conv2d_plan.h"
 #include "kernels/conv2d_scatter.h"
 #include "kernels/conv2d_shared_tile.h"
+#include "kernels/conv2d_short.h"
 
 namespace nacre::NACRE_ISA {
 namespace {
@@ -233,7 +234,11 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
         t.mask = at.mask ? at.mask + y0 + o : nullptr;
         t.r = at.r ? at.r + px0 * at.ldr + g * p.O + o : nullptr;
         t.y = staged > 0 ? stage + (g - g0) * p.O + o : at.y + y0 + o;
-        if (shared::kExists && p.shared > 0) {
+        const bool stored = p.shared == 0 && !t.r && !t.mask && t.act < 2 && !p.parts && staged == 0 && !past;
+        const shorts::Loop loop = stored ? shorts::of(v, b.wb, t.n) : shorts::Loop{};
+        if (loop.sums) {
+          shorts::run(loop, t, q, b, v);
+        } else if (shared::kExists && p.shared > 0) {
           const VecI first = shared::first_channels(q.C, p.O / p.shared, together(g));
           if (sliding) shared::run_sliding(t, b, q.h, first, ahead);
           else shared::run_tiles(t, in_groups, px, first);

@@ -360,7 +360,8 @@ void conv2d_grad_w(const Conv2DShape& s, Slice units, Scratch scratch, const flo
           t.dy = dy_panel;
           t.ld_dy = width;
         }
-        if (db_part && tap == 0) bias_sums(t.dy, t.ld_dy, px, t.n, i > first, db_part + o);
+        if (db_part && !gathers && !p.inside && p.shared == 0 && adds_up(v)) t.db = db_part + o;
+        else if (db_part && tap == 0) bias_sums(t.dy, t.ld_dy, px, t.n, i > first, db_part + o);
         t.dw = dw_of(g) + o;
         const float* dy_first = t.dy;
         for (i64 j = 0; j < images * n_rows * n_columns; ++j) {

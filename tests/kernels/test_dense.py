@@ -12,6 +12,7 @@ SHAPES = [(m, k, n) for m in SIZES for k in (0, 1, 17, 65) for n in (1, 10, 16, 
 SHAPES += [(5, k, n) for k in SIZES for n in SIZES]
 LARGE = [
     (1, 700, 600),
+    (1, 2100, 10),  # several chains, in several passes
     (7, 1030, 200),
     (33, 1030, 70),
     (130, 513, 66),

@@ -113,7 +113,11 @@ NACRE_CALLED void find_steps(const float* a, i64 a_m, i64 a_k, i64 rows, i64 ste
   if (a_k == 1) {
     for (i64 i = 0; i < rows; ++i) {
       u64 found = 0;
-      for (i64 k = 0; k < steps; k += kLanes) found |= u64{bits(ne(load(a + i * a_m + k, steps - k), zero()))} << k;
+      for (i64 k = 0; k < steps; k += kLanes) {
+        // What the next steps look at, once a line: of rows far from each other the hardware foresees nothing.
+        if (kLanes >= 16 || k % 16 == 0) prefetch(a + i * a_m + k + steps);
+        found |= u64{bits(ne(load(a + i * a_m + k, steps - k), zero()))} << k;
+      }
       to[i] = found;
     }
     return;

@@ -110,12 +110,16 @@ NACRE_INLINE Loop of(const View& v, i64 px, i64 n) {
   return {};
 }
 
-NACRE_INLINE void run(const Loop& loop, TileArgs t, const Correlation& q, const Block& b, const View& v) {
+// All outputs of a panel, or of two.
+NACRE_INLINE void run(const Loop& loop, const TileArgs& t, const Correlation& q, const Block& b, const View& v) {
   const i64 row = q.YW * q.ldy;
   const Rows rows{b.nb, b.hb, b.wb, v.image_step, v.row_step, q.YH * row, q.h.y_step * row, q.w.y_step * q.ldy};
-  for (; t.n > 0; t.n -= loop.width, t.w += loop.width, t.y += loop.width) {
-    loop.sums(t, rows);
-    if (t.bias) t.bias += loop.width;
+  for (i64 o = 0; o < t.n; o += loop.width) {
+    TileArgs part = t;
+    part.n -= o, part.y += o;
+    part.w += o / kPanel * t.second + o % kPanel;
+    if (t.bias) part.bias += o;
+    loop.sums(part, rows);
   }
 }
 

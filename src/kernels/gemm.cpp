@@ -135,7 +135,8 @@ void panel_pass(const Run& r, const PanelPass& at, PanelCopy& next) {
   const float* b = r.at.b + k0 * p.b_k + n0 * p.b_n;
   i64 b_k = p.b_k;
   const i64 tiles = ceil_div(m1 - m0, max_rows(nv));
-  const bool chained = kMasked && p.M * nv <= (n < width ? few_sums(nv) : kFewSums);  // then all rows are one tile
+  const bool one = p.M <= r.s.mr;  // tile has all rows, in any slice
+  const bool chained = kMasked && one && p.M * nv <= (n < width ? few_sums(nv) : kFewSums);
   bool save = (n < width && !chained) || (tiles >= kPaysACopyOfB && p.b_k > width && !r.s.in_place);
   if (ready || r.s.form == Form::packed || r.s.form == Form::swapped_packed || (n < width && !kFreeMasks && !chained)) {
     if (!ready && p.b_n == 1) copy_panel(b, b_k, kc, n, width, packed);

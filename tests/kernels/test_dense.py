@@ -13,6 +13,7 @@ SHAPES += [(5, k, n) for k in SIZES for n in SIZES]
 LARGE = [
     (1, 700, 600),
     (1, 2100, 10),  # several chains, in several passes
+    (8, 5000, 100),  # none where rows may be shared out
     (7, 1030, 200),
     (33, 1030, 70),
     (130, 513, 66),

@@ -17,7 +17,7 @@ def check_count(name: str, value: Any, least: int, none: bool = True) -> int | N
     """`value` as an int. Raises TypeError for what is no int, ValueError below `least`."""
     if value is None and none:
         return None
-    if isinstance(value, bool) or not hasattr(value, "__index__") or getattr(value, "shape", ()):
+    if isinstance(value, bool) or not hasattr(value, "__index__") or getattr(value, "shape", None):
         got = f"{described(value)}. Are data given in its place?" if hasattr(value, "shape") else repr(value)
         raise TypeError(f"{name}: expected an int >= {least}{' or None' if none else ''}, got {got}")
     if value.__index__() < least:

@@ -117,3 +117,15 @@ def test_both_directions_give_zeros_for_masked_steps_in_sequences_and_the_last_v
     np.testing.assert_allclose(last(x, mask=mask), last(x[:, 1:3]), rtol=1e-6)
     every = layers.Bidirectional(layers.GRU(2, return_sequences=True))
     np.testing.assert_array_equal(every(x, mask=mask)[0, [0, 3]], np.zeros((2, 4)))
+
+
+def test_a_mask_that_one_of_several_arguments_carries_is_no_part_of_the_graph():
+    words = Input((None,), dtype="int32")
+    vectors = layers.Embedding(9, 8, mask_zero=True)(words)
+    attention = Model(words, layers.MultiHeadAttention(2, 4)(vectors, vectors))
+    assert [layer.name.split("_")[0] for layer in attention.operations] == ["input", "embedding", "multi"]
+    x = np.array([[1, 2, 0, 0], [3, 4, 5, 6]])
+    short = attention(x[:1, :2])
+    np.testing.assert_allclose(attention(x)[:1, :2], short, rtol=1e-4, atol=1e-6)
+    alone = Model(words, layers.GRU(3)(vectors))
+    assert [layer.name.split("_")[0] for layer in alone.operations] == ["input", "embedding", "not", "gru"]

@@ -39,6 +39,21 @@ def test_clone_has_the_architecture_and_weights_of_its_own(case: Any) -> None:
         np.testing.assert_array_equal(a, b)
 
 
+def test_clones_keep_the_names_of_operations() -> None:
+    x = keras.Input((4,))
+    model = keras.Model(x, keras.ops.relu(x)[:, :2] + 1.0)
+    assert [op.name for op in keras.models.clone_model(model).operations] == [op.name for op in model.operations]
+
+
+def test_a_file_may_share_a_layer_with_a_model_inside(tmp_path: Any) -> None:
+    shared, inner, outer = layers.Dense(4), keras.Input((4,)), keras.Input((4,))
+    model = keras.Model(outer, keras.Model(inner, shared(shared(inner)))(shared(outer)))
+    model.save(tmp_path / "m.keras")
+    again = keras.models.load_model(tmp_path / "m.keras")
+    assert len(again.weights) == 2
+    np.testing.assert_array_equal(again(np.ones((2, 4))), model(np.ones((2, 4))))
+
+
 def test_list_and_add_make_the_same_model() -> None:
     one = keras.Sequential([layers.Input((12,)), layers.Dense(8), layers.Dense(3)])
     two = keras.Sequential()

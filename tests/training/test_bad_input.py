@@ -39,6 +39,7 @@ CASES: dict[str, tuple[Any, str]] = {
     "target shape": (lambda m: m.fit(X, np.random.default_rng(0).random((50, 7))), r"\(32, 7\)"),
     "batch_size 0": (lambda m: m.fit(X, Y, batch_size=0), "batch_size: expected an int >= 1 or None, got 0"),
     "batch_size 1.5": (lambda m: m.fit(X, Y, batch_size=1.5), "batch_size.*got 1.5"),
+    "data for batch_size": (lambda m: m.fit(X, Y, X, Y), r"batch_size.*shape=\(50, 12\).* in its place"),
     "epochs -1": (lambda m: m.fit(X, Y, epochs=-1), "epochs: expected an int >= 0, got -1"),
     "initial_epoch": (lambda m: m.fit(X, Y, initial_epoch="a"), "initial_epoch"),
     "steps_per_epoch 0": (lambda m: m.fit(X, Y, steps_per_epoch=0), "steps_per_epoch.*got 0"),
@@ -87,6 +88,14 @@ def test_uncompiled_model_says_so() -> None:
         with pytest.raises(ValueError, match=r"compile\(\)"):
             call()
     assert model.predict(X, verbose=0).shape == (50, 3)
+
+
+def test_a_model_without_an_optimizer_says_so() -> None:
+    model = C.mlp(keras)
+    model.compile(optimizer=None, loss=C.SPARSE)
+    assert np.isfinite(model.evaluate(X, Y, verbose=0))
+    with pytest.raises(ValueError, match=r"No optimizer .* in `compile\(\)`"):
+        model.fit(X, Y, verbose=0)
 
 
 @pytest.mark.parametrize(

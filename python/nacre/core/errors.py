@@ -72,7 +72,8 @@ def clearer(error: Exception, where: str, function: Any, args: tuple[Any, ...], 
     if named is None:
         return error
     got = ", ".join(f"{name}={described(value)}" for name, value in named.items())
-    text = f"{where}: {str(error) or type(error).__name__}; got {got}"
+    said = f"KeyError {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
+    text = f"{where}: {said}; got {got}"
     told = kind_of(error)(text).with_traceback(error.__traceback__)
     told._nacre_clear = True  # type: ignore[attr-defined]
     return told

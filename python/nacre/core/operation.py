@@ -260,7 +260,7 @@ def compute_output_spec(fn: Callable[..., Any], args: Any, kwargs: Any, name: st
     try:
         first, asked = _probe(fn, args, kwargs, _PROBES[0])
         second = _probe(fn, args, kwargs, _PROBES[1])[0] if unknown or asked else first
-    except ValueError as error:
+    except (ValueError, IndexError) as error:
         known = not fit and not any(None in shape[1:] for shape in shapes)
         found = None if known or not unknown else _fitting(fn, args, kwargs, fit)
         if found is None:
@@ -299,7 +299,7 @@ def _fitting(fn: Callable[..., Any], args: Any, kwargs: Any, fit: bool) -> Any:
     for probes in (_EQUAL_PROBES, _ROUND_PROBES, _BINARY_PROBES, _SMALL_PROBES):
         try:
             return tuple(_probe(fn, args, kwargs, chosen)[0] for chosen in probes)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, IndexError):
             continue
     if not fit:
         return None
@@ -312,12 +312,12 @@ def _fitting(fn: Callable[..., Any], args: Any, kwargs: Any, fit: bool) -> Any:
     for fixed in itertools.islice(ways, _MOST_TRIES):
         try:
             return tuple(_probe(fn, args, kwargs, chosen, fixed)[0] for chosen in _PROBES)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, IndexError):
             continue
     return None
 
 
-def _hide_probes(error: ValueError) -> None:
+def _hide_probes(error: Exception) -> None:
     """Sizes that only stand for unknown ones are None in what the user reads."""
     if len(error.args) == 1 and isinstance(error.args[0], str):
         error.args = (_PROBE_NUMBERS.sub("None", error.args[0]),)

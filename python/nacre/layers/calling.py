@@ -30,11 +30,13 @@ class CallPlan:
 
     def __init__(self, cls: type) -> None:
         call: Any = cls.call  # type: ignore[attr-defined]
+        self.name = f"{cls.__name__}.call"
         self.signature = inspect.signature(call)
         parameters = list(self.signature.parameters.values())
         if not isinstance(inspect.getattr_static(cls, "call"), staticmethod):
             parameters = parameters[1:]
-        self.signature = self.signature.replace(parameters=parameters)
+        plain = [p.replace(annotation=p.empty) for p in parameters]  # shown in errors
+        self.signature = inspect.Signature(plain)
         positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
         self.positional = tuple(p.name for p in parameters if p.kind in positional)
         self.required = frozenset(p.name for p in parameters if p.kind in positional and p.default is p.empty)
@@ -62,7 +64,12 @@ class CallPlan:
                 and all(name in kwargs or name in given for name in self.required)
             ):
                 return
-        self.signature.bind(*args, **kwargs)
+        try:
+            self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            got = [*map(described, args), *(f"{name}={described(value)}" for name, value in kwargs.items())]
+            advice = ". Do several inputs go in as one list, `layer([x, y])`?" if len(args) > len(positional) else ""
+            raise TypeError(f"{self.name}{self.signature}: {error}; got ({', '.join(got)}){advice}") from None
 
     def named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The given arguments by parameter name, in the order of the signature."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from nacre import dtype_policies, regularizers
 from nacre.core import naming, operation, trace, tree
-from nacre.core.errors import NotCompilable, TracedBranch
+from nacre.core.errors import NotCompilable, TracedBranch, described
 from nacre.core.operation import Node, Operation, any_keras_tensor
 from nacre.core.spec import is_float, standardize_dtype
 from nacre.core.tensor import KerasTensor, Symbol, Tensor
@@ -176,6 +176,7 @@ class Layer(BuiltLayer):
         if not self._initialized:
             self._check_super_called()
         plan = plan_of(type(self))
+        alone = len(args) == 1 and not kwargs and isinstance(args[0], KerasTensor)
         args, kwargs = self._convert(args, kwargs)
         before = context.entry, context.training
         kwargs, training = self._training(plan, args, kwargs, before[1])
@@ -184,8 +185,10 @@ class Layer(BuiltLayer):
         if self.input_spec is not None:
             assert_input_compatibility(self.input_spec, first, self.name)
         mask = mask_of(first)
+        recorded = kwargs  # in graphs; masks that several tensors carry are no part of them, as in Keras
         if plan.has_mask or plan.mask_names:
             kwargs = self._with_masks(plan, args, kwargs, mask)
+            recorded = kwargs if alone else recorded
             if mask is None and self.supports_masking:
                 mask = kwargs.get("mask")  # one that was given is handed on as well
         try:
@@ -197,7 +200,7 @@ class Layer(BuiltLayer):
             if not self.built:
                 self._build_for_call(plan, args, kwargs)
                 context.training = training
-            outputs = self._run(plan, args, kwargs)
+            outputs = self._run(plan, args, kwargs, recorded)
             if self.activity_regularizer is not None:
                 self._regularize_activity(outputs)
             given = kwargs.get("mask")  # the one that the user gave, or that of the tensor
@@ -234,17 +237,25 @@ class Layer(BuiltLayer):
             if index < len(args):
                 training = args[index]
                 if training is not None:
-                    return kwargs, bool(training)
+                    return kwargs, self._flag(training)
         if "training" in kwargs and (training is None or not (plan.has_training or plan.any_keyword)):
             kwargs = {key: value for key, value in kwargs.items() if key != "training"}
         if training is None:
             training = outer
         if training is None:
             return kwargs, plan.training_default
-        training = bool(training)
+        training = self._flag(training)
         if plan.has_training:
             kwargs = {**kwargs, "training": training}
         return kwargs, training
+
+    def _flag(self, training: Any) -> bool:
+        if has_tensor(training) and any(n != 1 for n in getattr(training, "shape", (None,))):
+            raise TypeError(
+                f"{type(self).__name__} '{self.name}': expected True, False or None for `training`, got "
+                f"{described(training)}. Do several inputs go in as one list, `layer([x, y])`?"
+            )
+        return bool(training)
 
     def _with_masks(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any], mask: Any) -> dict[str, Any]:
         """Masks that tensors carry, as the arguments `mask` and `<argument>_mask` that the user did not give."""
@@ -261,12 +272,13 @@ class Layer(BuiltLayer):
                     found[its_mask] = carried
         return {**kwargs, **found} if found else kwargs
 
-    def _run(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _run(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any], recorded: dict[str, Any]) -> Any:
         names = naming.scopes.open
         try:
             naming.scopes.open = (*names, self.name)
             if any_keras_tensor(args, kwargs):
                 outputs = self.symbolic_call(*args, **kwargs)
+                Node(self, args, recorded, outputs)
             else:
                 outputs = self.call(*args, **kwargs)
         except (TracedBranch, NotCompilable):
@@ -297,10 +309,8 @@ class Layer(BuiltLayer):
         self._after_build(() if self._made_frozen else self._layers)
 
     def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
-        """KerasTensors in, KerasTensors out; a Node remembers the call."""
-        outputs = self.compute_output_spec(*args, **kwargs)
-        Node(self, args, kwargs, outputs)
-        return outputs
+        """KerasTensors in, KerasTensors out; the Node that remembers the call is made by `__call__`."""
+        return self.compute_output_spec(*args, **kwargs)
 
     def quantize(self, mode: Any = None, type_check: bool = True, config: Any = None) -> None:
         """Not available. Raises NotImplementedError."""

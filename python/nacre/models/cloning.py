@@ -120,7 +120,7 @@ def _clone_functional(model: Any, copy: Callable[[Any], Any], input_tensors: Any
     def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
         if id(operation) not in copies:
             plain = isinstance(operation, OpCall)
-            copies[id(operation)] = OpCall(operation.function) if plain else copy(operation)
+            copies[id(operation)] = OpCall(operation.function, name=operation.name) if plain else copy(operation)
         new = copies[id(operation)]
         return call_function(new, *args, **kwargs) if call_function is not None else new(*args, **kwargs)
 

@@ -103,15 +103,15 @@ def graph_from_config(config: dict[str, Any]) -> tuple[Any, Any]:
     Raises ValueError when calls refer to layers that do not exist or need each other.
     """
     made: dict[str, Any] = {}
-    first: dict[str, int] = {}  # how many calls each operation had before
     named = []
     for layer in config["layers"]:
         operation = _operation_from_config(layer)
         name = layer.get("name") or operation.name
         named.append((name, layer))
         made[name] = operation
-        # A model inside has calls already, those on its own inputs; an input layer has just its own.
-        first[name] = len(operation._inbound_nodes) if layer.get("inbound_nodes") else 0
+    # How many calls each operation had before: a model inside those on its own inputs, a layer those in models inside
+    # that share it. An input layer has just its own.
+    first = {name: len(made[name]._inbound_nodes) if layer.get("inbound_nodes") else 0 for name, layer in named}
     waiting: list[tuple[str, int, dict[str, Any]]] = [
         (name, number, node) for name, layer in named for number, node in enumerate(_nodes_of(layer, made))
     ]

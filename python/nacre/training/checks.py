@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from nacre.core import tree
+from nacre.core.errors import described
 from nacre.losses.loss import LossFunctionWrapper
 from nacre.losses.probabilistic import SparseCategoricalCrossentropy, sparse_categorical_crossentropy
 from nacre.training.compile_loss import CompileLoss, item_at
@@ -16,8 +17,9 @@ def check_count(name: str, value: Any, least: int, none: bool = True) -> int | N
     """`value` as an int. Raises TypeError for what is no int, ValueError below `least`."""
     if value is None and none:
         return None
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name}: expected an int >= {least}{' or None' if none else ''}, got {value!r}")
+    if isinstance(value, bool) or not hasattr(value, "__index__") or getattr(value, "shape", None):
+        got = f"{described(value)}. Are data given in its place?" if hasattr(value, "shape") else repr(value)
+        raise TypeError(f"{name}: expected an int >= {least}{' or None' if none else ''}, got {got}")
     if value.__index__() < least:
         raise ValueError(f"{name}: expected an int >= {least}{' or None' if none else ''}, got {value!r}")
     return int(value.__index__())

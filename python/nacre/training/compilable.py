@@ -308,6 +308,8 @@ class Compilable(Layer):
         with GradientTape() as tape:
             y_pred = self(x, training=True)
             loss = self._compute_loss(x, y, y_pred, sample_weight, training=True)
+            if self.optimizer is None and self.trainable_weights:
+                raise ValueError("No optimizer to train with. Provide an `optimizer` argument in `compile()`.")
             scaled = self.optimizer.scale_loss(loss) if self.optimizer is not None else loss
         if self._loss_tracker is not None:
             self._loss_tracker.update_state(loss, sample_weight=_batch_of(x))

@@ -1,19 +1,12 @@
 // Sums over rows, kept per column: what batch statistics and the gradients of normalization have in common.
 #pragma once
-#include "kernels/loops.h"
-#include "simd/simd.h"
+#include "kernels/row_groups.h"
 
 namespace nacre {
 namespace NACRE_ISA {
 namespace {
 
 constexpr i64 kMostColumns = 512;  // in a tile; their sums in float64 stay in L1
-
-NACRE_INLINE Vec load_n(const float* p, i64 n) { return n == kLanes ? load(p) : load(p, n); }
-NACRE_INLINE void store_n(float* p, Vec v, i64 n) {
-  if (n == kLanes) store(p, v);
-  else store(p, v, n);
-}
 
 // f(first column, how many) for each vector of columns.
 template <class F>

@@ -9,7 +9,7 @@ namespace {
 constexpr i64 kBlock = 64 * kLanes;     // elements summed in float32 before the sum goes into float64
 constexpr i64 kShort = 8 * kLanes;      // rows whose two sums are folded kLanes at a time: longer ones would wait
 constexpr i64 kTogether = 12 * kLanes;  // rows that go as groups (row_groups.h)
-constexpr i64 kTwoTogether = 64;        // with their two sums, in gradients
+constexpr i64 kTwoTogether = kLanes < 16 ? 8 * kLanes : 4 * kLanes;  // with their two sums, in gradients
 
 i64 rows_per_unit(i64 N) { return max_of(1, 8192 / max_of(N, 1)); }
 

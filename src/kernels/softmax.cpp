@@ -24,10 +24,6 @@ struct Yes {
 struct No {
   constexpr operator bool() const { return false; }
 };
-struct NoStats {
-  NACRE_INLINE_MEMBER void operator()(i64, i64, Vec, Vec) const {}
-};
-
 NACRE_INLINE float log_of(float x) {
   float lane[kLanes];
   store(lane, log(set1(x)));
@@ -242,9 +238,12 @@ NACRE_INLINE Vec row_sums(const float* e, i64 rows, i64 N) {
   return sums[0];
 }
 
-// Rows of some units; `done(m, rows, tops, sums)` after each row or group of them.
-template <bool logarithm, class F>
-NACRE_INLINE void all_rows(i64 N, i64 M, Slice units, const float* x, float* y, F done) {
+// Rows of some units. Where there is a `loss`, it holds the logit of each row's label and becomes the cross-entropy.
+template <bool logarithm>
+__attribute__((noinline)) void all_rows(i64 N, i64 M, Slice units, const float* x, float* y, float* loss) {
+  const auto done = [=](i64 m, i64 rows, Vec tops, Vec sums) __attribute__((always_inline)) {
+    if (!logarithm && loss) store(loss + m, log(sums) - (load(loss + m, rows) - tops), rows);
+  };
   const i64 per = rows_per_unit(N);
   const i64 begin = units.begin * per, end = min_of(units.end * per, M);
   if (N <= kTurned) {
@@ -388,11 +387,11 @@ Facts log_softmax_facts(const RowsShape& s) { return rows_facts(s, 2, kForwardFl
 Facts log_softmax_grad_x_facts(const RowsShape& s) { return rows_facts(s, 3, kForwardFlops); }
 
 void softmax(const RowsShape& s, Slice units, const float* x, float* y) {
-  all_rows<false>(s.N, s.M, units, x, y, NoStats());
+  all_rows<false>(s.N, s.M, units, x, y, nullptr);
 }
 
 void log_softmax(const RowsShape& s, Slice units, const float* x, float* y) {
-  all_rows<true>(s.N, s.M, units, x, y, NoStats());
+  all_rows<true>(s.N, s.M, units, x, y, nullptr);
 }
 
 void softmax_grad_x(const RowsShape& s, Slice units, const float* y, const float* dy, float* dx) {
@@ -473,10 +472,7 @@ void softmax_xent(const XentShape& s, Slice units, const float* logits, const vo
     const i64 label = label_of(s, labels, m);
     loss[m] = label >= 0 ? logits[m * s.N + label] : kNaN;
   }
-  all_rows<false>(s.N, s.M, units, logits, probs,
-                  [&](i64 m, i64 rows, Vec tops, Vec sums) __attribute__((always_inline)) {
-                    store(loss + m, log(sums) - (load(loss + m, rows) - tops), rows);
-                  });
+  all_rows<false>(s.N, s.M, units, logits, probs, loss);
 }
 
 void softmax_xent_grad(const XentShape& s, Slice units, const float* probs, const void* labels, const float* dloss,

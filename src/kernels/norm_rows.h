@@ -62,6 +62,7 @@ NACRE_INLINE void map_strips(i64 from, i64 to, i64 width, i64 column, i64 last, 
 }
 
 constexpr i64 kNear = 192 * 1024;  // floats that L2 holds, where constants read again cost more than rows in pieces
+constexpr i64 kMapNarrow = 256;     // columns of rows that go in strips where they are near
 constexpr i64 kMapColumns = 1024;  // whose constants stay in L1 beside their rows
 constexpr i64 kMapBlock = 8192;    // floats that strips go along in turn: L1 still has what was fetched ahead
 
@@ -78,10 +79,18 @@ NACRE_INLINE void map_columns(i64 rows, i64 k, i64 C, Of of) {
       map_strips<2>(begin, end, width, 0, width - kLanes, of);
     } else if (kStrips == 4 && width > 2 * kLanes && width <= 3 * kLanes) {
       map_strips<3>(begin, end, width, 0, width - 2 * kLanes, of);
-    } else if (all > kNear && !few) {
+    } else if (all > kNear ? !few : width > kMapNarrow) {
+      constexpr int kRows = 4;  // that share what is loaded of the constants
       for (i64 first = 0; first < width; first += kMapColumns) {
         const i64 columns = min_of(width - first, kMapColumns);
-        for (i64 at = begin; at < end; at += width) {
+        i64 at = begin;
+        for (; all <= kNear && at + kRows * width <= end; at += kRows * width) {
+          each_strip(columns, [&](i64 c, i64 n) __attribute__((always_inline)) {
+            const auto one = of(first + c, n);
+            NACRE_UNROLL for (int r = 0; r < kRows; ++r) one(at + r * width);
+          });
+        }
+        for (; at < end; at += width) {
           each_strip(columns, [&](i64 c, i64 n) __attribute__((always_inline)) { of(first + c, n)(at); });
         }
       }

@@ -37,6 +37,7 @@ constexpr int kStrips = 2;
 constexpr int kSums = 4;
 #endif
 constexpr i64 kSumRows = 256;    // added in float32, two sums at a time, before they go into float64
+constexpr i64 kSumAhead = 256;   // columns from those that are summed to those that are asked for
 constexpr i64 kSumBlock = 2048;  // floats that strips go along in turn, while those of the next block are asked for
 
 // Rows that count as one, so that they fill vectors: where that many constants stay in L1, and there are rows enough.
@@ -62,9 +63,10 @@ NACRE_INLINE void map_strips(i64 from, i64 to, i64 width, i64 column, i64 last, 
 }
 
 constexpr i64 kNear = 192 * 1024;  // floats that L2 holds, where constants read again cost more than rows in pieces
-constexpr i64 kMapNarrow = 256;     // columns of rows that go in strips where they are near
 constexpr i64 kMapColumns = 1024;  // whose constants stay in L1 beside their rows
 constexpr i64 kMapBlock = 8192;    // floats that strips go along in turn: L1 still has what was fetched ahead
+constexpr i64 kMapNarrow =
+    256;  // columns: rows of more share sets of L1, where four and what is made of them find room
 
 // Rows of C columns, `k` of them as one. Where a row is longer than the constants that registers hold, rows go one by one,
 // or in L2 in blocks.
@@ -79,30 +81,24 @@ NACRE_INLINE void map_columns(i64 rows, i64 k, i64 C, Of of) {
       map_strips<2>(begin, end, width, 0, width - kLanes, of);
     } else if (kStrips == 4 && width > 2 * kLanes && width <= 3 * kLanes) {
       map_strips<3>(begin, end, width, 0, width - 2 * kLanes, of);
-    } else if (all > kNear ? !few : width > kMapNarrow) {
-      constexpr int kRows = 4;  // that share what is loaded of the constants
-      for (i64 first = 0; first < width; first += kMapColumns) {
-        const i64 columns = min_of(width - first, kMapColumns);
-        i64 at = begin;
-        for (; all <= kNear && at + kRows * width <= end; at += kRows * width) {
-          each_strip(columns, [&](i64 c, i64 n) __attribute__((always_inline)) {
-            const auto one = of(first + c, n);
-            NACRE_UNROLL for (int r = 0; r < kRows; ++r) one(at + r * width);
-          });
-        }
-        for (; at < end; at += width) {
-          each_strip(columns, [&](i64 c, i64 n) __attribute__((always_inline)) { of(first + c, n)(at); });
-        }
-      }
     } else {
-      const i64 step = few ? end - begin : max_of(kMapBlock / width, 8) * width;
-      for (i64 from = begin; from < end; from += step) {
-        const i64 to = min_of(from + step, end);
-        i64 c = 0;
-        for (i64 more = (kStrips - 1) * kLanes; c + more < width; c += more + kLanes) {
-          map_strips<kStrips>(from, to, width, c, min_of(width - c - more, kLanes), of);
+      const i64 together = few ? rows : width > kMapNarrow ? 4 : kMapBlock / width;
+      for (i64 first = 0; first < width; first += kMapColumns) {
+        const i64 last = min_of(first + kMapColumns, width), step = together * width;
+        if (all > kNear && !few) {
+          for (i64 at = begin; at < end; at += width) {
+            each_strip(last - first, [&](i64 c, i64 n) __attribute__((always_inline)) { of(first + c, n)(at); });
+          }
+          continue;
         }
-        for (; c < width; c += kLanes) map_strips<1>(from, to, width, c, min_of(width - c, kLanes), of);
+        for (i64 from = begin; from < end; from += step) {
+          const i64 to = min_of(from + step, end);
+          i64 c = first;
+          for (i64 more = (kStrips - 1) * kLanes; c + more < last; c += more + kLanes) {
+            map_strips<kStrips>(from, to, width, c, min_of(last - c - more, kLanes), of);
+          }
+          for (; c < last; c += kLanes) map_strips<1>(from, to, width, c, min_of(last - c, kLanes), of);
+        }
       }
     }
   }
@@ -145,14 +141,17 @@ template <class Of, class Ask>
 NACRE_INLINE void sum_columns(i64 rows, i64 width, bool far, float* p, float* q, Of of, Ask ask) {
   const bool blocks = far && width > (kLanes < 16 ? 4 * kLanes : 384);  // shorter rows are fetched well as they lie
   const i64 step = blocks ? max_of(kSumBlock / width, 8) : max_of(rows, 1);
-  const auto ahead = [=](i64 r, i64 c) __attribute__((always_inline)) {
-    if (blocks) ask(r + step, c);
-  };
   const auto none = [](i64, i64) {};
   for (i64 from = 0; from < max_of(rows, 1); from += step) {
     const Run block{from, min_of(from + step, rows)};
     i64 c = 0;
-    for (; c + 4 * kLanes <= width; c += 4 * kLanes) sum_strips<4>(block, c, kLanes, p, q, of, ahead);
+    for (; c + 4 * kLanes <= width; c += 4 * kLanes) {
+      const bool below = c + kSumAhead >= width;
+      const i64 row = below ? step : 0, column = width <= kSumAhead ? 0 : below ? kSumAhead - width : kSumAhead;
+      sum_strips<4>(block, c, kLanes, p, q, of, [=](i64 r, i64 at) __attribute__((always_inline)) {
+        if (blocks) ask(r + row, at + column);
+      });
+    }
     for (; c + 2 * kLanes <= width; c += 2 * kLanes) sum_strips<2>(block, c, kLanes, p, q, of, none);
     for (; c < width; c += kLanes) sum_strips<1>(block, c, min_of(width - c, kLanes), p, q, of, none);
   }

@@ -9,6 +9,8 @@ namespace {
 constexpr i64 kUnitBytes = 64 * 1024;
 constexpr i64 kBlockBytes = 4 * 1024;  // of rows of narrow parts
 constexpr i64 kNarrow = 96;            // bytes that parts have on average
+constexpr i64 kNarrowFar = 32;         // the same where memory is slower than a copy for each part of a row
+constexpr i64 kFar = i64{16} << 20;    // bytes
 
 struct Yes {
   constexpr operator bool() const { return true; }
@@ -162,7 +164,8 @@ void move(const ConcatShape& s, Slice units, bool apart, const void* all, const 
   char *whole = static_cast<char*>(const_cast<void*>(all)), *part[16];
   for (i64 k = 0; k < s.count; ++k) part[k] = static_cast<char*>(const_cast<void*>(of[k]));
   if (c.pieces == 1) {
-    if (c.row > 0 && c.row <= kNarrow * s.count) return move_parts(s, c, units, apart, whole, part);
+    const i64 narrow = s.rows * c.row > kFar ? kNarrowFar : kNarrow;
+    if (c.row > 0 && c.row <= narrow * s.count) return move_parts(s, c, units, apart, whole, part);
     return move_wide(s, c, units, apart, whole, part);
   }
   for (i64 u = units.begin; u < units.end; ++u) {

@@ -36,8 +36,8 @@ constexpr int kSums = 8;    // pairs of sums that do
 constexpr int kStrips = 2;
 constexpr int kSums = 4;
 #endif
+constexpr i64 kAlike = 256;      // columns, or a multiple: rows share sets of L1, which have room for a few
 constexpr i64 kSumRows = 256;    // added in float32, two sums at a time, before they go into float64
-constexpr i64 kSumAhead = 256;   // columns from those that are summed to those that are asked for
 constexpr i64 kSumBlock = 2048;  // floats that strips go along in turn, while those of the next block are asked for
 
 // Rows that count as one, so that they fill vectors: where that many constants stay in L1, and there are rows enough.
@@ -65,8 +65,6 @@ NACRE_INLINE void map_strips(i64 from, i64 to, i64 width, i64 column, i64 last, 
 constexpr i64 kNear = 192 * 1024;  // floats that L2 holds, where constants read again cost more than rows in pieces
 constexpr i64 kMapColumns = 1024;  // whose constants stay in L1 beside their rows
 constexpr i64 kMapBlock = 8192;    // floats that strips go along in turn: L1 still has what was fetched ahead
-constexpr i64 kMapNarrow =
-    256;  // columns: rows of more share sets of L1, where four and what is made of them find room
 
 // Rows of C columns, `k` of them as one. Where a row is longer than the constants that registers hold, rows go one by one,
 // or in L2 in blocks.
@@ -82,7 +80,7 @@ NACRE_INLINE void map_columns(i64 rows, i64 k, i64 C, Of of) {
     } else if (kStrips == 4 && width > 2 * kLanes && width <= 3 * kLanes) {
       map_strips<3>(begin, end, width, 0, width - 2 * kLanes, of);
     } else {
-      const i64 together = few ? rows : width > kMapNarrow ? 4 : kMapBlock / width;
+      const i64 together = few ? rows : width % kAlike == 0 ? 4 : max_of(kMapBlock / width, 4);
       for (i64 first = 0; first < width; first += kMapColumns) {
         const i64 last = min_of(first + kMapColumns, width), step = together * width;
         if (all > kNear && !few) {
@@ -146,8 +144,9 @@ NACRE_INLINE void sum_columns(i64 rows, i64 width, bool far, float* p, float* q,
     const Run block{from, min_of(from + step, rows)};
     i64 c = 0;
     for (; c + 4 * kLanes <= width; c += 4 * kLanes) {
-      const bool below = c + kSumAhead >= width;
-      const i64 row = below ? step : 0, column = width <= kSumAhead ? 0 : below ? kSumAhead - width : kSumAhead;
+      // Columns further on, where rows further down would push out what is not yet summed.
+      const bool alike = width % kAlike == 0, below = !alike || c + kAlike >= width;
+      const i64 row = below ? step : 0, column = !alike ? 0 : below ? kAlike - width : kAlike;
       sum_strips<4>(block, c, kLanes, p, q, of, [=](i64 r, i64 at) __attribute__((always_inline)) {
         if (blocks) ask(r + row, at + column);
       });

@@ -17,6 +17,9 @@ float share_of(i64 o, i64 K, i64 S, i64 P, i64 n) {
 
 // ---- windows apart ----
 
+// Where the vector for channels from c on begins, early enough to be whole.
+NACRE_INLINE i64 channel_of(i64 c, i64 C) { return min_of(c, C - kLanes); }
+
 template <int NV, bool whole>
 NACRE_INLINE void add_pixel(Vec (&sum)[NV], const float* x, i64 n) {
   NACRE_UNROLL for (int v = 0; v < NV; ++v) sum[v] += get<whole>(x + v * kLanes, n);
@@ -52,16 +55,19 @@ void mean_pixels(Seen seen, i64 pixels, i64 x_step, i64 C, float share, float* y
   }
 }
 
-// Windows of 3x3 two columns apart, side by side: the column that two of them have in common is added up once.
-template <int NV, bool whole>
-NACRE_INLINE void mean_by_two_run(const Seen& seen, i64 pixels, i64 c, i64 n, Vec scale, float* y, i64 y_step) {
+// Windows of 3x3 two columns apart, side by side: the column that two of them have in common is added up once. The second
+// of two vectors ends at C at the latest.
+template <int NV>
+NACRE_INLINE void mean_by_two_run(const Seen& seen, i64 pixels, i64 c, i64 C, Vec scale, float* y, i64 y_step) {
+  const i64 second = NV == 2 ? channel_of(c + kLanes, C) - channel_of(c, C) : 0;
+  const auto at = [=](int v) __attribute__((always_inline)) { return NV == 2 && v == 1 ? second : v * kLanes; };
+  if (NV == 2) c = channel_of(c, C);
   const float* x = seen.x + c;
   const i64 row = seen.row, px = seen.px;
   Vec left[NV], middle[NV], right[NV];
   const auto next_column = [&](Vec(&sum)[NV]) __attribute__((always_inline)) {
     NACRE_UNROLL for (int v = 0; v < NV; ++v) {
-      const float* at = x + v * kLanes;
-      sum[v] = get<whole>(at, n) + get<whole>(at + row, n) + get<whole>(at + 2 * row, n);
+      sum[v] = load(x + at(v)) + load(x + row + at(v)) + load(x + 2 * row + at(v));
     }
     x += px;
   };
@@ -70,7 +76,7 @@ NACRE_INLINE void mean_by_two_run(const Seen& seen, i64 pixels, i64 c, i64 n, Ve
     next_column(middle);
     next_column(right);
     NACRE_UNROLL for (int v = 0; v < NV; ++v) {
-      put<whole>(y + v * kLanes, (left[v] + middle[v] + right[v]) * scale, n);
+      store(y + at(v), (left[v] + middle[v] + right[v]) * scale);
       left[v] = right[v];
     }
   }
@@ -78,10 +84,8 @@ NACRE_INLINE void mean_by_two_run(const Seen& seen, i64 pixels, i64 c, i64 n, Ve
 void mean_by_two(const Seen& seen, i64 pixels, i64 C, float share, float* y, i64 y_step) {
   const Vec scale = set1(share);
   i64 c = 0;
-  for (; c + 4 * kLanes <= C; c += 4 * kLanes) mean_by_two_run<4, true>(seen, pixels, c, kLanes, scale, y, y_step);
-  for (; c + 2 * kLanes <= C; c += 2 * kLanes) mean_by_two_run<2, true>(seen, pixels, c, kLanes, scale, y, y_step);
-  for (; c + kLanes <= C; c += kLanes) mean_by_two_run<1, true>(seen, pixels, c, kLanes, scale, y, y_step);
-  if (c < C) mean_by_two_run<1, false>(seen, pixels, c, C - c, scale, y, y_step);
+  for (; c + 4 * kLanes <= C; c += 4 * kLanes) mean_by_two_run<4>(seen, pixels, c, C, scale, y, y_step);
+  for (; c < C; c += 2 * kLanes) mean_by_two_run<2>(seen, pixels, c, C, scale, y, y_step);
 }
 
 // The same a row of the window at a time, with sums in y: pixels of many channels lie so far apart that those of all rows
@@ -150,9 +154,6 @@ void apart_mean_grad_rows(const Pool2DShape& s, Slice units, const float* dy, fl
     for (; done < s.W; ++done) zero_channels(dx_row + done * ldx, s.C);
   }
 }
-
-// Where the vector for channels from c on begins, early enough to be whole.
-NACRE_INLINE i64 channel_of(i64 c, i64 C) { return min_of(c, C - kLanes); }
 
 // ---- 3x3 at stride 1 ----
 
@@ -364,7 +365,7 @@ struct MeanByTwo {
   Range inner;        // columns of windows that are whole
 };
 
-template <int NV, bool whole>
+template <int NV>
 NACRE_INLINE void mean_grad_by_two_run(const Pool2DShape& s, const MeanByTwo& k, i64 c, i64 n) {
   const i64 second = NV == 2 ? channel_of(c + kLanes, n) - channel_of(c, n) : 0;
   const auto at = [=](int v) __attribute__((always_inline)) { return NV == 2 && v == 1 ? second : v * kLanes; };
@@ -383,13 +384,13 @@ NACRE_INLINE void mean_grad_by_two_run(const Pool2DShape& s, const MeanByTwo& k,
     const float share = o >= inner.first && o < inner.last ? 1.0f / 3 : share_of(o, 3, 2, PL, W);
     const Vec upper = set1(above_share * share), lower = set1(below_share * share);
     NACRE_UNROLL for (int v = 0; v < NV; ++v) {
-      one[1][v] = there ? get<whole>(below + at(v), n) * lower : zero();
-      both[1][v] = there ? fma(get<whole>(above + at(v), n), upper, one[1][v]) : zero();
+      one[1][v] = there ? load(below + at(v)) * lower : zero();
+      both[1][v] = there ? fma(load(above + at(v)), upper, one[1][v]) : zero();
     }
     const auto store_row = [&](float* to, Vec(&sum)[2][NV]) __attribute__((always_inline)) {
       NACRE_UNROLL for (int v = 0; v < NV; ++v) {
-        if (iw >= 0) put<whole>(to + iw * ldx + at(v), sum[0][v] + sum[1][v], n);
-        if (iw >= -1 && iw + 1 < W) put<whole>(to + (iw + 1) * ldx + at(v), sum[1][v], n);
+        if (iw >= 0) store(to + iw * ldx + at(v), sum[0][v] + sum[1][v]);
+        if (iw >= -1 && iw + 1 < W) store(to + (iw + 1) * ldx + at(v), sum[1][v]);
         sum[0][v] = sum[1][v];
       }
     };
@@ -415,9 +416,8 @@ void mean_grad_by_two(const Pool2DShape& s, Slice units, const float* dy, float*
     k.even = top >= ih ? to : nullptr;
     k.odd = top + 1 < stop ? to + s.W * ldx : nullptr;
     i64 c = 0;
-    for (; c + 4 * kLanes <= s.C; c += 4 * kLanes) mean_grad_by_two_run<4, true>(s, k, c, s.C);
-    for (; c < s.C && s.C >= kLanes; c += 2 * kLanes) mean_grad_by_two_run<2, true>(s, k, c, s.C);
-    if (c < s.C) mean_grad_by_two_run<1, false>(s, k, c, s.C);
+    for (; c + 4 * kLanes <= s.C; c += 4 * kLanes) mean_grad_by_two_run<4>(s, k, c, s.C);
+    for (; c < s.C; c += 2 * kLanes) mean_grad_by_two_run<2>(s, k, c, s.C);
     r += min_of(stop, top + 2) - ih;
   }
 }
@@ -445,7 +445,7 @@ void avg_pool2d(const Pool2DShape& s, Slice rows, const float* x, float* y) {
       mean_pixels<2, 2>(seen, run, step, s.C, share, to, ldy);
     } else if (seen.nh > 1 && s.C > kWideChannels) {
       mean_by_rows(seen, run, step, s.C, share, to, ldy);
-    } else if (seen.nh == 3 && seen.nw == 3 && s.SW == 2 && s.C <= kFewChannels) {
+    } else if (seen.nh == 3 && seen.nw == 3 && s.SW == 2 && s.C >= kLanes && s.C <= kFewChannels) {
       mean_by_two(seen, run, s.C, share, to, ldy);
     } else if (seen.nh == 3 && seen.nw == 3) {
       mean_pixels<3, 3>(seen, run, step, s.C, share, to, ldy);
@@ -463,7 +463,7 @@ void avg_pool2d_grad_x(const Pool2DShape& shape, Slice rows, const float* dy, fl
   if (s.OW == 1) s.SW = max_of(s.SW, s.KW);
   if (s.SH >= s.KH && s.SW >= s.KW) return apart_mean_grad_rows(s, rows, dy, dx);
   if (by_one(s)) return walk_means(s, true, rows, dy, dx);
-  if (s.KH == 3 && s.KW == 3 && s.SH == 2 && s.SW == 2) return mean_grad_by_two(s, rows, dy, dx);
+  if (s.KH == 3 && s.KW == 3 && s.SH == 2 && s.SW == 2 && s.C >= kLanes) return mean_grad_by_two(s, rows, dy, dx);
   overlapping_mean_grad_rows(s, rows, dy, dx);
 }
 

@@ -72,12 +72,12 @@ NACRE_INLINE void along_group(const RowOf& r, i64 rows, From from, F f) {
     const auto of_lanes = [](VecI at) __attribute__((always_inline)) {
       return [=](const float(&of)[kLanes]) __attribute__((always_inline)) { return look_up(of, at); };
     };
-    for (; i + kLanes <= all; i += kLanes) {
-      f(i, c, kLanes, from(i, c, kLanes), of_lanes(load(row + i)));
+    for (; i < all; i += kLanes) {
+      const i64 n = min_of(all - i, kLanes);
+      f(i, c, n, from(i, c, n), of_lanes(load(row + i)));
       c += turn;
       c -= c >= N ? N : 0;
     }
-    if (i < all) f(i, c, all - i, from(i, c, all - i), of_lanes(load(row + i)));
     return;
   }
   for (i64 l = 0; l < rows; ++l) {

@@ -183,6 +183,7 @@ NACRE_INLINE Vec fold_each(i64 rows, Of of, F f) {
   for (i64 l = rows; l < kLanes; ++l) v[l] = zero();
   return fold_rows(v, f);
 }
+
 NACRE_INLINE Vec row_tops(const float* x, i64 rows, i64 N) {
   Vec top[1];
   fold_group(

@@ -6,8 +6,10 @@ namespace nacre {
 namespace NACRE_ISA {
 namespace {
 
-constexpr i64 kBlock = 64 * kLanes;  // elements summed in float32 before the sum goes into float64
-constexpr i64 kShort = 8 * kLanes;   // rows whose two sums are folded kLanes at a time: longer ones would wait
+constexpr i64 kBlock = 64 * kLanes;     // elements summed in float32 before the sum goes into float64
+constexpr i64 kShort = 8 * kLanes;      // rows whose two sums are folded kLanes at a time: longer ones would wait
+constexpr i64 kTogether = 12 * kLanes;  // rows that go as groups (row_groups.h)
+constexpr i64 kTwoTogether = kLanes < 16 ? 8 * kLanes : 4 * kLanes;  // with their two sums, in gradients
 
 i64 rows_per_unit(i64 N) { return max_of(1, 8192 / max_of(N, 1)); }
 
@@ -69,6 +71,95 @@ NACRE_INLINE void map_row(float* y, i64 N, F f) {
   if (i < N) store(y + i, f(i, N - i), N - i);
 }
 
+// gamma or beta of rows of at most kTogether numbers (what stands for it where there is none), repeated for vectors that begin
+// in one row and end in another.
+struct Repeated {
+  float at[kTogether + kLanes];
+  NACRE_INLINE_MEMBER Repeated(const float* given, i64 N, float absent) {
+    for (i64 i = 0; i < N; ++i) at[i] = given ? given[i] : absent;
+    for (i64 i = N; i < N + kLanes; ++i) at[i] = at[i - N];
+  }
+};
+
+void short_rows(const LayerNormShape& s, Run all, const float* x, const float* gamma, const float* beta, float* y,
+                float* mean, float* rstd) {
+  const i64 N = s.N;
+  const RowOf r(N);
+  const Repeated scale(s.has_gamma ? gamma : nullptr, N, 1.0f), shift(s.has_beta ? beta : nullptr, N, -0.0f);
+  const Vec share = set1(1.0f / static_cast<float>(N)), eps = set1(static_cast<float>(s.eps));
+  float middle[kLanes], factor[kLanes];
+  in_groups(
+      all.begin, all.end,
+      [&](i64 m, i64 rows) __attribute__((always_inline)) {
+        Vec sum[1] = {zero()};
+        if (s.rms == 0) {
+          fold_group(
+              rows, N, zero(), Add(),
+              [x_m = x + m * N, N](i64 l, i64 i, i64 n, Vec(&p)[1])
+                  __attribute__((always_inline)) { p[0] += load_n(x_m + l * N + i, n); },
+              sum);
+        }
+        return sum[0] * share;
+      },
+      [&](i64 m, i64 rows, Vec middles) __attribute__((always_inline)) {
+        Vec sum[1];
+        store(middle, middles);
+        fold_group(
+            rows, N, zero(), Add(),
+            [&middle, x_m = x + m * N, N](i64 l, i64 i, i64 n, Vec(&p)[1]) __attribute__((always_inline)) {
+              const Vec d = load_n(x_m + l * N + i, n) - set1(middle[l]);
+              p[0] = fma(d, d, p[0]);
+            },
+            sum);
+        const Vec factors = set1(1.0f) / sqrt(sum[0] * share + eps);
+        store(factor, factors);
+        store(mean + m, middles, rows);
+        store(rstd + m, factors, rows);
+      },
+      [&](i64 m, i64 rows) __attribute__((always_inline)) {
+        along_group(
+            r, rows, [x_m = x + m * N](i64 i, i64, i64 n) __attribute__((always_inline)) { return load_n(x_m + i, n); },
+            [&, to = y + m * N](i64 i, i64 c, i64 n, Vec v, auto of) __attribute__((always_inline)) {
+              store_n(to + i, fma((v - of(middle)) * of(factor), load(scale.at + c), load(shift.at + c)), n);
+            });
+      });
+}
+
+void short_grad_rows(const LayerNormShape& s, Run all, const float* x, const float* dy, const float* gamma,
+                     const float* mean, const float* rstd, float* dx) {
+  const i64 N = s.N;
+  const RowOf r(N);
+  const Repeated scale(s.has_gamma ? gamma : nullptr, N, 1.0f);
+  const Vec share = set1(1.0f / static_cast<float>(N));
+  float middle[kLanes], factor[kLanes], average[kLanes], slope[kLanes];
+  for (i64 m = all.begin; m < all.end; m += kLanes) {
+    const i64 rows = min_of(kLanes, all.end - m);
+    const float *x_m = x + m * N, *dy_m = dy + m * N;
+    Vec sum[2];
+    store(middle, load(mean + m, rows));
+    store(factor, load(rstd + m, rows));
+    fold_group(
+        rows, N, zero(), Add(),
+        [&](i64 l, i64 i, i64 n, Vec(&p)[2]) __attribute__((always_inline)) {
+          const Vec d = load_n(dy_m + l * N + i, n) * load(scale.at + i);
+          p[0] += d;
+          p[1] = fma(d, (load_n(x_m + l * N + i, n) - set1(middle[l])) * set1(factor[l]), p[1]);
+        },
+        sum);
+    store(average, s.rms ? zero() : sum[0] * share);
+    store(slope, sum[1] * share);
+    along_group(
+        r, rows,
+        [=, &scale](i64 i, i64 c, i64 n) __attribute__((always_inline)) {
+          return Two{load_n(x_m + i, n), load_n(dy_m + i, n) * load(scale.at + c)};
+        },
+        [&, to = dx + m * N](i64 i, i64, i64 n, Two v, auto of) __attribute__((always_inline)) {
+          const Vec f = of(factor);
+          store_n(to + i, f * fnma((v.a - of(middle)) * f, of(slope), v.b - of(average)), n);
+        });
+  }
+}
+
 Facts rows_facts(const LayerNormShape& s) {
   Facts f;
   if (s.M < 0 || s.N < 0) f.error = "sizes must not be negative";
@@ -102,21 +193,22 @@ void layer_norm(const LayerNormShape& s, Slice units, const float* x, const floa
   const Vec eps = set1(static_cast<float>(s.eps));
   const bool centred = s.rms == 0, scaled = s.has_gamma != 0, shifted = s.has_beta != 0;
   const Run all{units.begin * per, min_of(units.end * per, s.M)};
+  if (N > 0 && N <= kTogether) return short_rows(s, all, x, gamma, beta, y, mean, rstd);
   each_group(all, N, kLanes, [=](i64 m, i64 rows) __attribute__((always_inline)) {
     float middles[kLanes] = {}, factors[kLanes];
     const float* x_m = x + m * N;
     if (centred) {
       means_of<false>(rows, N, middles, nullptr, [=](i64 r) __attribute__((always_inline)) {
-        return [from = x_m + r * N](i64 i, i64 n, Vec& p, Vec&) __attribute__((always_inline)) {
-          p += load_n(from + i, n);
-        };
+        return [from = x_m + r * N](i64 i, i64 n, Vec& p, Vec&)
+                   __attribute__((always_inline)) { p += load_n(from + i, n); };
       });
     }
     means_of<false>(rows, N, factors, nullptr, [&](i64 r) __attribute__((always_inline)) {
-      return [from = x_m + r * N, middle = set1(middles[r])](i64 i, i64 n, Vec& p, Vec&) __attribute__((always_inline)) {
-        const Vec d = load_n(from + i, n) - middle;
-        p = n == kLanes ? fma(d, d, p) : p + select(first_lanes(n), d * d);
-      };
+      return [from = x_m + r * N, middle = set1(middles[r])](i64 i, i64 n, Vec& p, Vec&)
+                 __attribute__((always_inline)) {
+                   const Vec d = load_n(from + i, n) - middle;
+                   p = n == kLanes ? fma(d, d, p) : p + select(first_lanes(n), d * d);
+                 };
     });
     store(factors, set1(1.0f) / sqrt(load(factors) + eps));
     for (i64 r = 0; r < rows; ++r) {
@@ -150,6 +242,7 @@ void layer_norm_grad_x(const LayerNormShape& s, Slice units, const float* x, con
   const bool centred = s.rms == 0, scaled = s.has_gamma != 0;
   const i64 together = N > kShort ? max_of(min_of(4096 / N, min_of(kLanes, 8)), 1) : kLanes;
   const Run all{units.begin * per, min_of(units.end * per, s.M)};
+  if (N > 0 && N <= kTwoTogether) return short_grad_rows(s, all, x, dy, gamma, mean, rstd, dx);
   each_group(all, N, together, [=](i64 m, i64 rows) __attribute__((always_inline)) {
     const auto g = [=](const float* dy_r, i64 i, i64 n) __attribute__((always_inline)) {
       const Vec d = load_n(dy_r + i, n);

@@ -1,19 +1,12 @@
 // Sums over rows, kept per column: what batch statistics and the gradients of normalization have in common.
 #pragma once
-#include "kernels/loops.h"
-#include "simd/simd.h"
+#include "kernels/row_groups.h"
 
 namespace nacre {
 namespace NACRE_ISA {
 namespace {
 
 constexpr i64 kMostColumns = 512;  // in a tile; their sums in float64 stay in L1
-
-NACRE_INLINE Vec load_n(const float* p, i64 n) { return n == kLanes ? load(p) : load(p, n); }
-NACRE_INLINE void store_n(float* p, Vec v, i64 n) {
-  if (n == kLanes) store(p, v);
-  else store(p, v, n);
-}
 
 // f(first column, how many) for each vector of columns.
 template <class F>
@@ -43,6 +36,7 @@ constexpr int kSums = 8;    // pairs of sums that do
 constexpr int kStrips = 2;
 constexpr int kSums = 4;
 #endif
+constexpr i64 kAlike = 256;      // columns, or a multiple: rows share sets of L1, which have room for a few
 constexpr i64 kSumRows = 256;    // added in float32, two sums at a time, before they go into float64
 constexpr i64 kSumBlock = 2048;  // floats that strips go along in turn, while those of the next block are asked for
 
@@ -85,22 +79,24 @@ NACRE_INLINE void map_columns(i64 rows, i64 k, i64 C, Of of) {
       map_strips<2>(begin, end, width, 0, width - kLanes, of);
     } else if (kStrips == 4 && width > 2 * kLanes && width <= 3 * kLanes) {
       map_strips<3>(begin, end, width, 0, width - 2 * kLanes, of);
-    } else if (all > kNear && !few) {
-      for (i64 first = 0; first < width; first += kMapColumns) {
-        const i64 columns = min_of(width - first, kMapColumns);
-        for (i64 at = begin; at < end; at += width) {
-          each_strip(columns, [&](i64 c, i64 n) __attribute__((always_inline)) { of(first + c, n)(at); });
-        }
-      }
     } else {
-      const i64 step = few ? end - begin : max_of(kMapBlock / width, 8) * width;
-      for (i64 from = begin; from < end; from += step) {
-        const i64 to = min_of(from + step, end);
-        i64 c = 0;
-        for (i64 more = (kStrips - 1) * kLanes; c + more < width; c += more + kLanes) {
-          map_strips<kStrips>(from, to, width, c, min_of(width - c - more, kLanes), of);
+      const i64 together = few ? rows : width % kAlike == 0 ? 4 : max_of(kMapBlock / width, 4);
+      for (i64 first = 0; first < width; first += kMapColumns) {
+        const i64 last = min_of(first + kMapColumns, width), step = together * width;
+        if (all > kNear && !few) {
+          for (i64 at = begin; at < end; at += width) {
+            each_strip(last - first, [&](i64 c, i64 n) __attribute__((always_inline)) { of(first + c, n)(at); });
+          }
+          continue;
         }
-        for (; c < width; c += kLanes) map_strips<1>(from, to, width, c, min_of(width - c, kLanes), of);
+        for (i64 from = begin; from < end; from += step) {
+          const i64 to = min_of(from + step, end);
+          i64 c = first;
+          for (i64 more = (kStrips - 1) * kLanes; c + more < last; c += more + kLanes) {
+            map_strips<kStrips>(from, to, width, c, min_of(last - c - more, kLanes), of);
+          }
+          for (; c < last; c += kLanes) map_strips<1>(from, to, width, c, min_of(last - c, kLanes), of);
+        }
       }
     }
   }
@@ -143,14 +139,18 @@ template <class Of, class Ask>
 NACRE_INLINE void sum_columns(i64 rows, i64 width, bool far, float* p, float* q, Of of, Ask ask) {
   const bool blocks = far && width > (kLanes < 16 ? 4 * kLanes : 384);  // shorter rows are fetched well as they lie
   const i64 step = blocks ? max_of(kSumBlock / width, 8) : max_of(rows, 1);
-  const auto ahead = [=](i64 r, i64 c) __attribute__((always_inline)) {
-    if (blocks) ask(r + step, c);
-  };
   const auto none = [](i64, i64) {};
   for (i64 from = 0; from < max_of(rows, 1); from += step) {
     const Run block{from, min_of(from + step, rows)};
     i64 c = 0;
-    for (; c + 4 * kLanes <= width; c += 4 * kLanes) sum_strips<4>(block, c, kLanes, p, q, of, ahead);
+    for (; c + 4 * kLanes <= width; c += 4 * kLanes) {
+      // Columns further on, where rows further down would push out what is not yet summed.
+      const bool alike = width % kAlike == 0, below = !alike || c + kAlike >= width;
+      const i64 row = below ? step : 0, column = !alike ? 0 : below ? kAlike - width : kAlike;
+      sum_strips<4>(block, c, kLanes, p, q, of, [=](i64 r, i64 at) __attribute__((always_inline)) {
+        if (blocks) ask(r + row, at + column);
+      });
+    }
     for (; c + 2 * kLanes <= width; c += 2 * kLanes) sum_strips<2>(block, c, kLanes, p, q, of, none);
     for (; c < width; c += kLanes) sum_strips<1>(block, c, min_of(width - c, kLanes), p, q, of, none);
   }

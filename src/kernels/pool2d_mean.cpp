@@ -6,6 +6,7 @@ namespace nacre::NACRE_ISA {
 namespace {
 
 constexpr i64 kWideChannels = 256;  // that a mean takes row by row of its window
+constexpr i64 kFewChannels = 96;    // of which vectors go along a row of windows in turn
 constexpr bool kFewRegisters = kLanes == 8;
 
 // 1 / (how many taps of window o lie in the image), along one axis; 0 where none does
@@ -15,6 +16,9 @@ float share_of(i64 o, i64 K, i64 S, i64 P, i64 n) {
 }
 
 // ---- windows apart ----
+
+// Where the vector for channels from c on begins, early enough to be whole.
+NACRE_INLINE i64 channel_of(i64 c, i64 C) { return min_of(c, C - kLanes); }
 
 template <int NV, bool whole>
 NACRE_INLINE void add_pixel(Vec (&sum)[NV], const float* x, i64 n) {
@@ -49,6 +53,39 @@ void mean_pixels(Seen seen, i64 pixels, i64 x_step, i64 C, float share, float* y
     for (; c + kLanes <= C; c += kLanes) mean_vectors<1, KH, KW, true>(seen, c, kLanes, scale, y);
     if (c < C) mean_vectors<1, KH, KW, false>(seen, c, C - c, scale, y);
   }
+}
+
+// Windows of 3x3 two columns apart, side by side: the column that two of them have in common is added up once. The second
+// of two vectors ends at C at the latest.
+template <int NV>
+NACRE_INLINE void mean_by_two_run(const Seen& seen, i64 pixels, i64 c, i64 C, Vec scale, float* y, i64 y_step) {
+  const i64 second = NV == 2 ? channel_of(c + kLanes, C) - channel_of(c, C) : 0;
+  const auto at = [=](int v) __attribute__((always_inline)) { return NV == 2 && v == 1 ? second : v * kLanes; };
+  if (NV == 2) c = channel_of(c, C);
+  const float* x = seen.x + c;
+  const i64 row = seen.row, px = seen.px;
+  Vec left[NV], middle[NV], right[NV];
+  const auto next_column = [&](Vec(&sum)[NV]) __attribute__((always_inline)) {
+    NACRE_UNROLL for (int v = 0; v < NV; ++v) {
+      sum[v] = load(x + at(v)) + load(x + row + at(v)) + load(x + 2 * row + at(v));
+    }
+    x += px;
+  };
+  next_column(left);
+  for (y += c; pixels > 0; --pixels, y += y_step) {
+    next_column(middle);
+    next_column(right);
+    NACRE_UNROLL for (int v = 0; v < NV; ++v) {
+      store(y + at(v), (left[v] + middle[v] + right[v]) * scale);
+      left[v] = right[v];
+    }
+  }
+}
+void mean_by_two(const Seen& seen, i64 pixels, i64 C, float share, float* y, i64 y_step) {
+  const Vec scale = set1(share);
+  i64 c = 0;
+  for (; c + 4 * kLanes <= C; c += 4 * kLanes) mean_by_two_run<4>(seen, pixels, c, C, scale, y, y_step);
+  for (; c < C; c += 2 * kLanes) mean_by_two_run<2>(seen, pixels, c, C, scale, y, y_step);
 }
 
 // The same a row of the window at a time, with sums in y: pixels of many channels lie so far apart that those of all rows
@@ -117,9 +154,6 @@ void apart_mean_grad_rows(const Pool2DShape& s, Slice units, const float* dy, fl
     for (; done < s.W; ++done) zero_channels(dx_row + done * ldx, s.C);
   }
 }
-
-// Where the vector for channels from c on begins, early enough to be whole.
-NACRE_INLINE i64 channel_of(i64 c, i64 C) { return min_of(c, C - kLanes); }
 
 // ---- 3x3 at stride 1 ----
 
@@ -320,6 +354,74 @@ void overlapping_mean_grad_rows(const Pool2DShape& s, Slice units, const float* 
   }
 }
 
+// ---- 3x3 at stride 2 ----
+
+// Rows 2o - PT and the one below, and columns 2o - PL and the next, lie in windows o, the even ones in those before, too.
+struct MeanByTwo {
+  const float *above, *below;  // dy of windows o - 1 and o, or zeros
+  i64 above_px, below_px;
+  float above_share, below_share;
+  float *even, *odd;  // rows of dx, or null
+  Range inner;        // columns of windows that are whole
+};
+
+template <int NV>
+NACRE_INLINE void mean_grad_by_two_run(const Pool2DShape& s, const MeanByTwo& k, i64 c, i64 n) {
+  const i64 second = NV == 2 ? channel_of(c + kLanes, n) - channel_of(c, n) : 0;
+  const auto at = [=](int v) __attribute__((always_inline)) { return NV == 2 && v == 1 ? second : v * kLanes; };
+  if (NV == 2) c = channel_of(c, n);
+  const i64 ldx = ldx_of(s), W = s.W, OW = s.OW, PL = s.PL, above_px = k.above_px, below_px = k.below_px;
+  const float above_share = k.above_share, below_share = k.below_share;
+  const Range inner = k.inner;
+  const i64 first = floor_div(PL, 2) - (PL > 1 ? 1 : 0);
+  const float* above = k.above + (above_px ? first * above_px + c : 0);
+  const float* below = k.below + (below_px ? first * below_px + c : 0);
+  float *even = k.even ? k.even + c : nullptr, *odd = k.odd ? k.odd + c : nullptr;
+  Vec both[2][NV], one[2][NV];  // of the column of windows before this one, and of this one
+  NACRE_UNROLL for (int v = 0; v < NV; ++v) both[0][v] = one[0][v] = zero();
+  for (i64 o = first, iw = 2 * first - PL; iw < W; ++o, iw += 2, above += above_px, below += below_px) {
+    const bool there = o >= 0 && o < OW;
+    const float share = o >= inner.first && o < inner.last ? 1.0f / 3 : share_of(o, 3, 2, PL, W);
+    const Vec upper = set1(above_share * share), lower = set1(below_share * share);
+    NACRE_UNROLL for (int v = 0; v < NV; ++v) {
+      one[1][v] = there ? load(below + at(v)) * lower : zero();
+      both[1][v] = there ? fma(load(above + at(v)), upper, one[1][v]) : zero();
+    }
+    const auto store_row = [&](float* to, Vec(&sum)[2][NV]) __attribute__((always_inline)) {
+      NACRE_UNROLL for (int v = 0; v < NV; ++v) {
+        if (iw >= 0) store(to + iw * ldx + at(v), sum[0][v] + sum[1][v]);
+        if (iw >= -1 && iw + 1 < W) store(to + (iw + 1) * ldx + at(v), sum[1][v]);
+        sum[0][v] = sum[1][v];
+      }
+    };
+    if (even) store_row(even, both);
+    if (odd) store_row(odd, one);
+  }
+}
+
+void mean_grad_by_two(const Pool2DShape& s, Slice units, const float* dy, float* dx) {
+  alignas(64) static constexpr float nothing[4 * kLanes] = {};
+  const i64 ldx = ldx_of(s), ldy = ldy_of(s), per = gradient_rows(s), rows = s.N * s.H;
+  MeanByTwo k{};
+  k.inner = range_within(-s.PL, 2, s.OW, 0, s.W - 2);
+  for (i64 r = units.begin * per, end = min_of(units.end * per, rows); r < end;) {
+    const i64 image = r / s.H, ih = r % s.H, stop = min_of(s.H, ih + end - r);
+    const i64 oh = floor_div(ih + s.PT, 2), top = 2 * oh - s.PT;
+    const bool has_above = oh > 0 && oh <= s.OH, has_below = oh >= 0 && oh < s.OH;
+    const float* row = dy + (image * s.OH + oh) * s.OW * ldy;
+    k.above = has_above ? row - s.OW * ldy : nothing, k.above_px = has_above ? ldy : 0;
+    k.below = has_below ? row : nothing, k.below_px = has_below ? ldy : 0;
+    k.above_share = share_of(oh - 1, 3, 2, s.PT, s.H), k.below_share = share_of(oh, 3, 2, s.PT, s.H);
+    float* to = dx + (image * s.H + top) * s.W * ldx;
+    k.even = top >= ih ? to : nullptr;
+    k.odd = top + 1 < stop ? to + s.W * ldx : nullptr;
+    i64 c = 0;
+    for (; c + 4 * kLanes <= s.C; c += 4 * kLanes) mean_grad_by_two_run<4>(s, k, c, s.C);
+    for (; c < s.C; c += 2 * kLanes) mean_grad_by_two_run<2>(s, k, c, s.C);
+    r += min_of(stop, top + 2) - ih;
+  }
+}
+
 bool by_one(const Pool2DShape& s) { return s.KH == 3 && s.KW == 3 && s.SH == 1 && s.SW == 1; }
 
 Facts mean_facts(const Pool2DShape& s, bool forward) {
@@ -343,6 +445,8 @@ void avg_pool2d(const Pool2DShape& s, Slice rows, const float* x, float* y) {
       mean_pixels<2, 2>(seen, run, step, s.C, share, to, ldy);
     } else if (seen.nh > 1 && s.C > kWideChannels) {
       mean_by_rows(seen, run, step, s.C, share, to, ldy);
+    } else if (seen.nh == 3 && seen.nw == 3 && s.SW == 2 && s.C >= kLanes && s.C <= kFewChannels) {
+      mean_by_two(seen, run, s.C, share, to, ldy);
     } else if (seen.nh == 3 && seen.nw == 3) {
       mean_pixels<3, 3>(seen, run, step, s.C, share, to, ldy);
     } else {
@@ -359,6 +463,7 @@ void avg_pool2d_grad_x(const Pool2DShape& shape, Slice rows, const float* dy, fl
   if (s.OW == 1) s.SW = max_of(s.SW, s.KW);
   if (s.SH >= s.KH && s.SW >= s.KW) return apart_mean_grad_rows(s, rows, dy, dx);
   if (by_one(s)) return walk_means(s, true, rows, dy, dx);
+  if (s.KH == 3 && s.KW == 3 && s.SH == 2 && s.SW == 2 && s.C >= kLanes) return mean_grad_by_two(s, rows, dy, dx);
   overlapping_mean_grad_rows(s, rows, dy, dx);
 }
 

@@ -2,7 +2,7 @@
 // time; longer, a pass over each row that also works on the rows before and behind it.
 #include "kernels/softmax.h"
 
-#include "kernels/loops.h"
+#include "kernels/row_groups.h"
 #include "simd/math.h"
 #include "simd/simd.h"
 
@@ -24,10 +24,6 @@ struct Yes {
 struct No {
   constexpr operator bool() const { return false; }
 };
-struct NoStats {
-  NACRE_INLINE_MEMBER void operator()(i64, i64, Vec, Vec) const {}
-};
-
 NACRE_INLINE float log_of(float x) {
   float lane[kLanes];
   store(lane, log(set1(x)));
@@ -115,8 +111,6 @@ float exp_shifted(Rows& rows, i64 n) {
   return static_cast<float>(total);
 }
 
-NACRE_INLINE Vec load_n(const float* p, i64 n) { return n == kLanes ? load(p) : load(p, n); }
-
 template <class F>
 NACRE_INLINE void map_row(float* y, i64 n, F f) {
   i64 i = 0;
@@ -156,30 +150,16 @@ NACRE_INLINE void store_columns(float* y, i64 rows, i64 N, const Vec* t) {
   }
 }
 
-// Rows [begin, end) of N <= kTurned numbers: f(columns of x0, columns of x1, first row, rows) makes columns of y of those of
-// x0. Groups of kLanes rows start at multiples of kLanes within a unit.
-template <bool second, class F>
-NACRE_INLINE void by_columns(i64 N, i64 begin, i64 end, const float* x0, const float* x1, float* y, F f) {
-  Vec t[kTurned], u[kTurned];
+// Rows [begin, end) of N <= kTurned numbers: f(columns of x, first row, rows) makes columns of y of them. Groups of kLanes
+// rows start at multiples of kLanes within a unit.
+template <class F>
+NACRE_INLINE void by_columns(i64 N, i64 begin, i64 end, const float* x, float* y, F f) {
+  Vec t[kTurned];
   for (i64 m = begin; m < end; m += kLanes) {
     const i64 rows = min_of(kLanes, end - m);
-    load_columns(x0 + m * N, rows, N, t);
-    if (second) load_columns(x1 + m * N, rows, N, u);
-    f(t, u, m, rows);
+    load_columns(x + m * N, rows, N, t);
+    f(t, m, rows);
     store_columns(y + m * N, rows, N, t);
-  }
-}
-
-// Groups of kLanes rows: found = first(m, rows), then(m, rows, found), last(m, rows). Where first() of the next group comes
-// before last(), the chain at the end of one loop over rows goes along with the loop behind it.
-template <class First, class Then, class Last>
-NACRE_INLINE void in_groups(i64 begin, i64 end, First first, Then then, Last last) {
-  Vec found = zero();
-  for (i64 m = begin - kLanes; m < end; m += kLanes) {
-    const i64 rows = min_of(kLanes, end - m), after = m + kLanes;
-    if (m >= begin) then(m, rows, found);
-    if (after < end) found = first(after, min_of(kLanes, end - after));
-    if (m >= begin) last(m, rows);
   }
 }
 
@@ -203,22 +183,15 @@ NACRE_INLINE Vec fold_each(i64 rows, Of of, F f) {
   for (i64 l = rows; l < kLanes; ++l) v[l] = zero();
   return fold_rows(v, f);
 }
-struct Add {
-  NACRE_INLINE_MEMBER Vec operator()(Vec a, Vec b) const { return a + b; }
-};
-struct Max {
-  NACRE_INLINE_MEMBER Vec operator()(Vec a, Vec b) const { return max(a, b); }
-};
 
 NACRE_INLINE Vec row_tops(const float* x, i64 rows, i64 N) {
-  return fold_each(
-      rows,
-      [=](i64 l) __attribute__((always_inline)) {
-        Vec high = load(x + l * N + N - kLanes);
-        for (i64 i = 0; i < N - kLanes; i += kLanes) high = max(high, load(x + l * N + i));
-        return high;
-      },
-      Max());
+  Vec top[1];
+  fold_group(
+      rows, N, set1(-kInf), Max(),
+      [=](i64 l, i64 i, i64 n, Vec(&high)[1])
+          __attribute__((always_inline)) { high[0] = max(high[0], load_n(x + l * N + i, n)); },
+      top);
+  return top[0];
 }
 
 // The sums of exp(x - top), and where they are wanted these in y; asks for the next group's rows.
@@ -246,27 +219,36 @@ NACRE_INLINE Vec exp_rows(const float* x, i64 rows, i64 N, Vec tops, float* y) {
       Add());
 }
 
-template <bool logarithm>
-NACRE_INLINE void finish_rows(const float* x, i64 rows, i64 N, Vec tops, Vec sums, float* y) {
-  float top[kLanes], last[kLanes];
+// The same without sums, along a group as one run.
+NACRE_INLINE void exp_along(const RowOf& r, const float* x, i64 rows, Vec tops, float* e, const float* y) {
+  float top[kLanes];
   store(top, tops);
-  store(last, logarithm ? log(sums) : set1(1.0f) / sums);
-  for (i64 l = 0; l < rows; ++l) {
-    const Vec shift = set1(top[l]), rest = set1(last[l]);
-    along_row(
-        N, [from = (logarithm ? x : y) + l * N](i64 i) __attribute__((always_inline)) { return load(from + i); },
-        [=](i64 i, Vec v, auto)
-            __attribute__((always_inline)) { store(y + l * N + i, logarithm ? v - shift - rest : v * rest); });
-  }
+  along_group(
+      r, rows, [=](i64 i, i64, i64 n) __attribute__((always_inline)) { return load_n(x + i, n); },
+      [&, next = kLanes * r.N](i64 i, i64, i64, Vec v, auto of) __attribute__((always_inline)) {
+        store(e + i, exp_down(v - of(top)));
+        prefetch(x + next + i);
+        prefetch(y + next + i);
+      });
+}
+NACRE_INLINE Vec row_sums(const float* e, i64 rows, i64 N) {
+  Vec sums[1];
+  fold_group(
+      rows, N, zero(), Add(),
+      [=](i64 l, i64 i, i64, Vec(&sum)[1]) __attribute__((always_inline)) { sum[0] += load(e + l * N + i); }, sums);
+  return sums[0];
 }
 
-// Rows of some units; `done(m, rows, tops, sums)` after each row or group of them.
-template <bool logarithm, class F>
-NACRE_INLINE void all_rows(i64 N, i64 M, Slice units, const float* x, float* y, F done) {
+// Rows of some units. Where there is a `loss`, it holds the logit of each row's label and becomes the cross-entropy.
+template <bool logarithm>
+__attribute__((noinline)) void all_rows(i64 N, i64 M, Slice units, const float* x, float* y, float* loss) {
+  const auto done = [=](i64 m, i64 rows, Vec tops, Vec sums) __attribute__((always_inline)) {
+    if (!logarithm && loss) store(loss + m, log(sums) - (load(loss + m, rows) - tops), rows);
+  };
   const i64 per = rows_per_unit(N);
   const i64 begin = units.begin * per, end = min_of(units.end * per, M);
   if (N <= kTurned) {
-    by_columns<false>(N, begin, end, x, x, y, [&](Vec* t, const Vec*, i64 m, i64 rows) __attribute__((always_inline)) {
+    by_columns(N, begin, end, x, y, [&](Vec* t, i64 m, i64 rows) __attribute__((always_inline)) {
       Vec top = t[0], sum = zero();
       for (i64 n = 1; n < N; ++n) top = max(top, t[n]);
       for (i64 n = 0; n < N; ++n) {
@@ -282,14 +264,26 @@ NACRE_INLINE void all_rows(i64 N, i64 M, Slice units, const float* x, float* y, 
   }
   if (N <= kTogether) {
     Vec tops = zero(), sums = zero();
+    alignas(64) float e[kLongestFlat * kLanes];
+    const RowOf r(N);
     in_groups(
         begin, end, [&](i64 m, i64 rows) __attribute__((always_inline)) { return row_tops(x + m * N, rows, N); },
         [&](i64 m, i64 rows, Vec found) __attribute__((always_inline)) {
           tops = found;
-          sums = exp_rows<!logarithm>(x + m * N, rows, N, tops, y + m * N);
+          if (r.flat) exp_along(r, x + m * N, rows, tops, e, y + m * N);
+          else sums = exp_rows<!logarithm>(x + m * N, rows, N, tops, y + m * N);
         },
         [&](i64 m, i64 rows) __attribute__((always_inline)) {
-          finish_rows<logarithm>(x + m * N, rows, N, tops, sums, y + m * N);
+          if (r.flat) sums = row_sums(e, rows, N);
+          float top[kLanes], last[kLanes];
+          store(top, tops);
+          store(last, logarithm ? log(sums) : set1(1.0f) / sums);
+          const float* from = logarithm ? x + m * N : r.flat ? e : y + m * N;
+          along_group(
+              r, rows, [=](i64 i, i64, i64 n) __attribute__((always_inline)) { return load_n(from + i, n); },
+              [&, to = y + m * N](i64 i, i64, i64 n, Vec v, auto of) __attribute__((always_inline)) {
+                store_n(to + i, logarithm ? v - of(top) - of(last) : v * of(last), n);
+              });
           done(m, rows, tops, sums);
         });
     return;
@@ -341,17 +335,35 @@ NACRE_INLINE float dot(const float* a, const float* b, i64 n) {
   return static_cast<float>(total);
 }
 
-NACRE_INLINE Vec row_products(const float* a, const float* b, i64 rows, i64 N) {
-  const Mask alone = last_alone(N);
-  return fold_each(
-      rows,
-      [=](i64 l) __attribute__((always_inline)) {
-        const float *a_l = a + l * N, *b_l = b + l * N;
-        Vec sum = select(alone, load(a_l + N - kLanes) * load(b_l + N - kLanes));
-        for (i64 i = 0; i < N - kLanes; i += kLanes) sum = fma(load(a_l + i), load(b_l + i), sum);
-        return sum;
+// dx = f(y, dy, sum of what add(y, dy, so far) adds over the row) for rows of up to kTogether / 2 numbers.
+template <class Sum, class F>
+NACRE_INLINE void grad_groups(i64 N, i64 begin, i64 end, const float* y, const float* dy, float* dx, Sum add, F f) {
+  if (N == 0) return;
+  float sum[kLanes];
+  const RowOf r(N);
+  in_groups(
+      begin, end,
+      [&](i64 m, i64 rows) __attribute__((always_inline)) {
+        Vec sums[1];
+        const float *y_m = y + m * N, *dy_m = dy + m * N;
+        fold_group(
+            rows, N, zero(), Add(),
+            [=](i64 l, i64 i, i64 n, Vec(&so_far)[1]) __attribute__((always_inline)) {
+              so_far[0] = add(load_n(y_m + l * N + i, n), load_n(dy_m + l * N + i, n), so_far[0]);
+            },
+            sums);
+        return sums[0];
       },
-      Add());
+      [&](i64, i64, Vec sums) __attribute__((always_inline)) { store(sum, sums); },
+      [&](i64 m, i64 rows) __attribute__((always_inline)) {
+        const float *y_m = y + m * N, *dy_m = dy + m * N;
+        along_group(
+            r, rows,
+            [=](i64 i, i64, i64 n)
+                __attribute__((always_inline)) { return Two{load_n(y_m + i, n), load_n(dy_m + i, n)}; },
+            [&, to = dx + m * N](i64 i, i64, i64 n, Two v, auto of)
+                __attribute__((always_inline)) { store_n(to + i, f(v.a, v.b, of(sum)), n); });
+      });
 }
 
 // Of an element: exp_down is 17, the largest number, the difference, the sum and the factor are 4.
@@ -376,40 +388,20 @@ Facts log_softmax_facts(const RowsShape& s) { return rows_facts(s, 2, kForwardFl
 Facts log_softmax_grad_x_facts(const RowsShape& s) { return rows_facts(s, 3, kForwardFlops); }
 
 void softmax(const RowsShape& s, Slice units, const float* x, float* y) {
-  all_rows<false>(s.N, s.M, units, x, y, NoStats());
+  all_rows<false>(s.N, s.M, units, x, y, nullptr);
 }
 
 void log_softmax(const RowsShape& s, Slice units, const float* x, float* y) {
-  all_rows<true>(s.N, s.M, units, x, y, NoStats());
+  all_rows<true>(s.N, s.M, units, x, y, nullptr);
 }
 
 void softmax_grad_x(const RowsShape& s, Slice units, const float* y, const float* dy, float* dx) {
   const i64 per = rows_per_unit(s.N), end = min_of(units.end * per, s.M), N = s.N;
-  if (N <= kTurned) {
-    const i64 begin = units.begin * per;
-    by_columns<true>(N, begin, end, y, dy, dx, [&](Vec* t, const Vec* u, i64, i64) __attribute__((always_inline)) {
-      Vec inner = zero();
-      for (i64 n = 0; n < N; ++n) inner = fma(t[n], u[n], inner);
-      for (i64 n = 0; n < N; ++n) t[n] *= u[n] - inner;
-    });
-    return;
-  }
   if (N <= kTogether / 2) {
-    float inner[kLanes];
-    in_groups(
-        units.begin * per, end,
-        [&](i64 m, i64 rows) __attribute__((always_inline)) { return row_products(y + m * N, dy + m * N, rows, N); },
-        [&](i64, i64, Vec sums) __attribute__((always_inline)) { store(inner, sums); },
-        [&](i64 m, i64 rows) __attribute__((always_inline)) {
-          for (i64 l = 0; l < rows; ++l) {
-            const float *y_l = y + (m + l) * N, *dy_l = dy + (m + l) * N;
-            const Vec less = set1(inner[l]);
-            along_row(
-                N, [=](i64 i) __attribute__((always_inline)) { return load(y_l + i) * (load(dy_l + i) - less); },
-                [to = dx + (m + l) * N](i64 i, Vec v, auto) __attribute__((always_inline)) { store(to + i, v); });
-          }
-        });
-    return;
+    return grad_groups(
+        N, units.begin * per, end, y, dy, dx,
+        [](Vec p, Vec d, Vec sum) __attribute__((always_inline)) { return fma(p, d, sum); },
+        [](Vec p, Vec d, Vec inner) __attribute__((always_inline)) { return p * (d - inner); });
   }
   for (i64 m = units.begin * per; m < end; ++m) {
     const float *y_m = y + m * s.N, *dy_m = dy + m * s.N;
@@ -422,14 +414,11 @@ void softmax_grad_x(const RowsShape& s, Slice units, const float* y, const float
 
 void log_softmax_grad_x(const RowsShape& s, Slice units, const float* y, const float* dy, float* dx) {
   const i64 per = rows_per_unit(s.N), end = min_of(units.end * per, s.M), N = s.N;
-  if (N <= kTurned) {
-    const i64 begin = units.begin * per;
-    by_columns<true>(N, begin, end, y, dy, dx, [&](Vec* t, const Vec* u, i64, i64) __attribute__((always_inline)) {
-      Vec total = zero();
-      for (i64 n = 0; n < N; ++n) total += u[n];
-      for (i64 n = 0; n < N; ++n) t[n] = fnma(exp(t[n]), total, u[n]);
-    });
-    return;
+  if (N <= kTogether / 2) {
+    return grad_groups(
+        N, units.begin * per, end, y, dy, dx,
+        [](Vec, Vec d, Vec sum) __attribute__((always_inline)) { return sum + d; },
+        [](Vec p, Vec d, Vec total) __attribute__((always_inline)) { return fnma(exp(p), total, d); });
   }
   for (i64 m = units.begin * per; m < end; ++m) {
     const float *y_m = y + m * s.N, *dy_m = dy + m * s.N;
@@ -484,10 +473,7 @@ void softmax_xent(const XentShape& s, Slice units, const float* logits, const vo
     const i64 label = label_of(s, labels, m);
     loss[m] = label >= 0 ? logits[m * s.N + label] : kNaN;
   }
-  all_rows<false>(s.N, s.M, units, logits, probs,
-                  [&](i64 m, i64 rows, Vec tops, Vec sums) __attribute__((always_inline)) {
-                    store(loss + m, log(sums) - (load(loss + m, rows) - tops), rows);
-                  });
+  all_rows<false>(s.N, s.M, units, logits, probs, loss);
 }
 
 void softmax_xent_grad(const XentShape& s, Slice units, const float* probs, const void* labels, const float* dloss,

@@ -168,7 +168,10 @@ def test_the_gradient_of_batch_norm_is_that_of_its_formula(rng):
 
 @pytest.mark.parametrize(
     "shape",
-    [(1, 1), (0, 4), (3, 0), (5, 3), (4, 15), (3, 16), (2, 17), (21, 100), (18, 300), (2, 1025), (2, 5000), (700, 12)],
+    [
+        *[(1, 1), (0, 4), (3, 0), (5, 3), (4, 15), (3, 16), (2, 17), (37, 20), (19, 48), (17, 64), (21, 100)],
+        *[(9, 192), (18, 300), (2, 1025), (2, 5000), (700, 12)],
+    ],
     ids=str,
 )
 @pytest.mark.parametrize("rms", [0, 1])
@@ -218,6 +221,25 @@ def test_layer_norm(shape, rms, parameters, rng):
                     16 * EPS,
                     5 * np.abs(dw)[rows].sum(0) * (1 + rstd.max(initial=0)),
                 )
+
+
+@pytest.mark.parametrize("N", [3, 20, 33, 64, 200])
+@pytest.mark.parametrize("what", [np.nan, np.inf])
+def test_what_is_no_number_stays_in_its_row(N, what, rng):
+    x, dy, gamma = sample((37, N), rng), sample((37, N), rng), sample(N, rng)
+    spoilt = x.copy()
+    spoilt[[5, 20, 36], [0, N // 2, N - 1]] = what
+    fields, others = dict(M=37, N=N, rms=0, has_gamma=1, has_beta=0, eps=1e-3), np.delete(np.arange(37), [5, 20, 36])
+    for isa in _core.isas():
+        results = []
+        for rows in (x, spoilt):
+            y, dx, mean, rstd = np.empty_like(x), np.empty_like(x), np.empty(37, np.float32), np.empty(37, np.float32)
+            _core.run_kernel("layer_norm", fields, [rows, gamma, None], [y, mean, rstd], isa=isa)
+            _core.run_kernel("layer_norm_grad_x", fields, [rows, dy, gamma, mean, rstd], [dx], isa=isa)
+            results.append((y, dx))
+        for clean, got in zip(*results):
+            assert clean[others].tobytes() == got[others].tobytes(), isa
+            assert np.isnan(np.delete(got, others, 0)).all(), isa
 
 
 def test_in_place(rng):

@@ -49,6 +49,8 @@ CASES = {
     "no-rows": pool(N=2, H=1, W=4, C=3),
     "no-channels": pool(N=2, H=4, W=4, C=0),
     "outside": pool(N=2, H=4, W=4, C=20, PT=5, PL=3, OH=6, OW=7),
+    "3x3-s2-cropped": pool(N=2, H=9, W=10, C=20, K=(3, 3), S=(2, 2), PT=-3, PL=-2, OH=2, OW=2),
+    "3x3-s2-padded": pool(N=2, H=6, W=7, C=24, K=(3, 3), S=(2, 2), PT=4, PL=3, OH=7, OW=8),
     "cropped": pool(N=2, H=9, W=9, C=2, PT=-3, PL=-2, OH=2, OW=5),
     "channel-slices": pool(N=2, H=6, W=7, C=20, K=(3, 3), S=(2, 2), padding="same", ldx=33, ldy=25),
 }

@@ -44,7 +44,7 @@ Product grad_x(const DenseGradXShape& s) {
 bool is_row(const DenseGradWShape& s) { return s.N == 1 && s.M == 1 && s.chunks <= 1; }
 Product grad_w(const DenseGradWShape& s) {
   if (is_row(s)) return {1, s.K, 1, 1, 1, s.K, 1, s.K};
-  return {s.K, s.N, chunk_rows(s.M, s.chunks), 1, stride_of(s.ldx, s.K), stride_of(s.ldy, s.N), 1, s.N};
+  return {s.K, s.N, chunk_rows(s.M, s.chunks), 1, stride_of(s.ldx, s.K), stride_of(s.ldy, s.N), 1, s.N, false, true};
 }
 
 void fill_facts(Facts& f, const Product& p, int operands) {

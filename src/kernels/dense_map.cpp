@@ -35,7 +35,7 @@ Blocks blocks_of(const DenseGradWMapShape& s) {
 }
 
 Product product_of(const DenseGradWMapShape& s, i64 rows, i64 columns) {
-  return {rows, columns, s.M, 1, s.ldx ? s.ldx : s.K, s.ldy ? s.ldy : s.N, 1, columns};
+  return {rows, columns, s.M, 1, s.ldx ? s.ldx : s.K, s.ldy ? s.ldy : s.N, 1, columns, false, true};
 }
 
 i64 scratch_of(const DenseGradWMapShape& s, const Blocks& b) {
@@ -56,7 +56,7 @@ constexpr i64 kPitch = kRun + 16;  // an odd number of cache lines: registers do
 
 // A known rule is applied to whole tiles in registers, on the grid of the plain product.
 Product whole_product(const DenseGradWMapShape& s) {
-  return {s.K, s.N, s.M, 1, s.ldx ? s.ldx : s.K, s.ldy ? s.ldy : s.N, 1, s.N, true};
+  return {s.K, s.N, s.M, 1, s.ldx ? s.ldx : s.K, s.ldy ? s.ldy : s.N, 1, s.N, true, true};
 }
 
 MapCode code_of(const DenseGradWMapShape& s) {

@@ -136,7 +136,7 @@ void panel_pass(const Run& r, const PanelPass& at, PanelCopy& next) {
   i64 b_k = p.b_k;
   const i64 tiles = ceil_div(m1 - m0, max_rows(nv));
   const bool one = p.M <= r.s.mr;  // tile has all rows, in any slice
-  const bool chained = kMasked && one && p.M * nv <= (n < width ? few_sums(nv) : kFewSums);
+  const bool chained = kMasked && one && !p.apart && p.M * nv <= (n < width ? few_sums(nv) : kFewSums);
   bool save = (n < width && !chained) || (tiles >= kPaysACopyOfB && p.b_k > width && !r.s.in_place);
   if (ready || r.s.form == Form::packed || r.s.form == Form::swapped_packed || (n < width && !kFreeMasks && !chained)) {
     if (!ready && p.b_n == 1) copy_panel(b, b_k, kc, n, width, packed);

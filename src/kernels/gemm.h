@@ -19,6 +19,7 @@ struct Product {
   i64 b_k, b_n;        // b(k, n) = b[k * b_k + n * b_n]; likewise
   i64 c_m;             // c(m, n) = c[m * c_m + n]
   bool whole = false;  // only finished sums get to c, as an update at the store needs it
+  bool apart = false;  // one chain for each sum however few there are: parts of it have the same bits
 };
 
 struct Operands {

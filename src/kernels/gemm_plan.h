@@ -111,7 +111,7 @@ Form choose_form(const Product& p) {
   return turn_a ? Form::swapped_packed : Form::swapped_rows;
 }
 
-Product swapped(const Product& p) { return {p.N, p.M, p.K, p.b_n, p.b_k, p.a_k, p.a_m, p.c_m, p.whole}; }
+Product swapped(const Product& p) { return {p.N, p.M, p.K, p.b_n, p.b_k, p.a_k, p.a_m, p.c_m, p.whole, p.apart}; }
 
 bool in_l3(double floats) { return floats > kL2Floats && floats <= kL3Floats; }
 

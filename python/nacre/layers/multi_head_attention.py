@@ -91,6 +91,9 @@ class ProjectedAttention(Layer):
         mask = self._compute_attention_mask(
             query, value, query_mask, value_mask, key_mask, attention_mask, use_causal_mask
         )
+        for x in (query, value, key):  # as in Keras: a residual sum that reads them later has no masks
+            if getattr(x, "_keras_mask", None) is not None:
+                x._keras_mask = None
         gate = ops.sigmoid(self._gate_dense(query)) if self.use_gate else None
         q = self._query_dense(query)
         k, v = self._heads(self._key_dense(value if key is None else key)), self._heads(self._value_dense(value))

@@ -139,6 +139,8 @@ def test_attention_takes_the_masks_off_its_inputs_as_in_keras():
     assert Model(words, attended)(x)._keras_mask is not None
     residual = Model(words, layers.Add()([vectors, attended]))
     assert getattr(residual(x), "_keras_mask", None) is None
+    grouped = Model(words, layers.Add()([vectors, layers.GroupQueryAttention(4, 2, 1)(vectors, vectors)]))
+    assert grouped(x)._keras_mask is not None
     residual.compile("sgd", "mse")
     wanted = np.mean(np.square(residual.predict(x, verbose=0)))  # over all positions
     np.testing.assert_allclose(residual.evaluate(x, np.zeros((2, 4, 8)), verbose=0), wanted, rtol=1e-5)

@@ -129,3 +129,18 @@ def test_a_mask_that_one_of_several_arguments_carries_is_no_part_of_the_graph():
     np.testing.assert_allclose(attention(x)[:1, :2], short, rtol=1e-4, atol=1e-6)
     alone = Model(words, layers.GRU(3)(vectors))
     assert [layer.name.split("_")[0] for layer in alone.operations] == ["input", "embedding", "not", "gru"]
+
+
+def test_attention_takes_the_masks_off_its_inputs_as_in_keras():
+    words = Input((4,), dtype="int32")
+    vectors = layers.Embedding(9, 8, mask_zero=True)(words)
+    attended = layers.MultiHeadAttention(2, 4)(vectors, vectors)
+    x = np.array([[1, 2, 0, 0], [3, 4, 5, 0]])
+    assert Model(words, attended)(x)._keras_mask is not None
+    residual = Model(words, layers.Add()([vectors, attended]))
+    assert getattr(residual(x), "_keras_mask", None) is None
+    grouped = Model(words, layers.Add()([vectors, layers.GroupQueryAttention(4, 2, 1)(vectors, vectors)]))
+    assert grouped(x)._keras_mask is not None
+    residual.compile("sgd", "mse")
+    wanted = np.mean(np.square(residual.predict(x, verbose=0)))  # over all positions
+    np.testing.assert_allclose(residual.evaluate(x, np.zeros((2, 4, 8)), verbose=0), wanted, rtol=1e-5)

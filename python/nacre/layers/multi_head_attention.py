@@ -43,6 +43,7 @@ class ProjectedAttention(Layer):
     """Base class of attention behind learned projections."""
 
     _flash_attention = False
+    _takes_masks_off = False  # its inputs, as Keras' layer does: a residual sum that reads them later has no masks
     dropout: float
     use_bias: bool
     use_gate: bool
@@ -91,6 +92,9 @@ class ProjectedAttention(Layer):
         mask = self._compute_attention_mask(
             query, value, query_mask, value_mask, key_mask, attention_mask, use_causal_mask
         )
+        for x in (query, value, key) if self._takes_masks_off else ():
+            if getattr(x, "_keras_mask", None) is not None:
+                x._keras_mask = None
         gate = ops.sigmoid(self._gate_dense(query)) if self.use_gate else None
         q = self._query_dense(query)
         k, v = self._heads(self._key_dense(value if key is None else key)), self._heads(self._value_dense(value))
@@ -229,6 +233,8 @@ class MultiHeadAttention(ProjectedAttention):
     >>> mha(keras.ops.ones((1, 4, 8)), keras.ops.ones((1, 5, 8))).shape
     (1, 4, 8)
     """
+
+    _takes_masks_off = True
 
     def __init__(
         self,

@@ -64,6 +64,17 @@ def test_large_and_narrow_tables_are_left_alone(rows, columns):
     assert all(flops == 2 * 44 * columns * 5 for _, flops in products)
 
 
+@pytest.mark.parametrize("length", [1, 2])
+def test_rows_that_are_multiplied_sample_by_sample_are_no_rows_of_a_product(length):
+    def alike(table, w, b, ids):
+        x = ops.take(table, ids, axis=0)
+        return ops.max(ops.matmul(x, ops.transpose(x, (0, 2, 1))), axis=-1) + ops.sum(w) + ops.sum(b)
+
+    got, want, _ = gradients(alike, 3, 49, RNG.integers(0, 3, (32, length)).astype("int32"))
+    for a, b in zip(got, want):
+        np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5 * np.abs(b).max())
+
+
 def test_letters_through_a_recurrent_layer():
     embedding, gru = layers.Embedding(7, 40), layers.GRU(6, return_sequences=True)
     ids = RNG.integers(0, 7, (5, 8)).astype("int32")

@@ -34,7 +34,7 @@ class _Tables(Rewrite):
         op = node.op
         if isinstance(op, MatMul) and op.key == MatMul(False, False).key:
             x, w = node.inputs
-            found = self._rows(x)
+            found = self._rows(x) if len(w.shape) == 2 else None
             if found is not None:
                 table, index = found
                 product = self.made(MatMul(False, False), table, w)
@@ -42,7 +42,7 @@ class _Tables(Rewrite):
                 node.op, node.inputs = Take(0), (product, index)
         elif isinstance(op, MatMul) and op.key == MatMul(True, False).key:
             x, dy = node.inputs
-            found = self._rows(x)
+            found = self._rows(x) if len(x.shape) == len(dy.shape) == 2 else None
             if found is not None:
                 table, index = found
                 node.inputs = table, self.made(TakeGradX(0, (table.shape[0], dy.shape[1])), dy, index)
@@ -77,7 +77,7 @@ class _Tables(Rewrite):
             g = g.node.inputs[0]
         if g.node is None or not isinstance(g.node.op, MatMul) or g.node.op.key != MatMul(False, True).key:
             return
-        if not _pays(node.op.shape, index.spec.size):
+        if not _pays(node.op.shape, index.spec.size) or len(g.node.inputs[1].shape) != 2:
             return
         for move in moves:
             if isinstance(move.op, Transpose):

@@ -24,7 +24,7 @@ def early(monkeypatch: Any) -> None:
 
 
 def planned(loss: Any) -> list[Any]:
-    calls = loss._taped[1]._calls.values() if loss._taped else ()
+    calls = loss._taped._calls.values() if loss._taped else ()
     return [call for call in calls if isinstance(call, taped_call._Call)]
 
 

@@ -54,7 +54,7 @@ class Loss(Told):
     """
 
     keeps_integer_labels = False
-    _taped: tuple[Any, TapedCall] | None = None  # what it was made for, and the recorded calls
+    _taped: TapedCall | None = None
 
     def __init__(
         self, name: str | None = None, reduction: str | None = "sum_over_batch_size", dtype: Any = None
@@ -71,18 +71,19 @@ class Loss(Told):
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """The reduced loss; `sample_weight` broadcasts to the tensor of losses."""
-        if under_one_tape() and (kind := self._kind()) is not None:
-            if self._taped is None or self._taped[0] != kind:
-                self._taped = kind, TapedCall(lambda x, _: self._reduced(*x))
+        if under_one_tape() and self._is_ours():
+            taped = self._taped
+            if taped is None:
+                taped = self._taped = TapedCall(lambda x, _: self._reduced(*x))
             data = (y_true, y_pred) if sample_weight is None else (y_true, y_pred, sample_weight)
-            found = self._taped[1](data)
+            found = taped(data, self.reduction)
             if found is not None:
                 return found
         return self._reduced(y_true, y_pred, sample_weight)
 
-    def _kind(self) -> Any:
-        """What the program of a call depends on beside its arguments; None for code of users, which may do anything."""
-        return (config.settings(), self.reduction) if type(self).__module__.startswith("nacre.") else None
+    def _is_ours(self) -> bool:
+        """Whether only this package's own code takes part; that of users may do anything."""
+        return type(self).__module__.startswith("nacre.")
 
     def _reduced(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         in_mask = getattr(y_pred, "_keras_mask", None)
@@ -140,8 +141,8 @@ class LossFunctionWrapper(Loss):
         self.fn = fn
         self._fn_kwargs = kwargs
 
-    def _kind(self) -> Any:
-        return super()._kind() if str(getattr(self.fn, "__module__", "")).startswith("nacre.") else None
+    def _is_ours(self) -> bool:
+        return super()._is_ours() and str(getattr(self.fn, "__module__", "")).startswith("nacre.")
 
     def __getattr__(self, name: str) -> Any:
         # The options of the function (from_logits, delta, axis, ...) are attributes, too.

@@ -55,7 +55,7 @@ def outermost() -> bool:
 
 def traced(model: Any, x: Any, training: Any) -> Any:
     y = Layer.__call__(model, x, training=training)
-    if any(isinstance(t, Symbol) and "_keras_mask" in t.__dict__ for t in tree.flatten(y)):
+    if any(isinstance(t, Symbol) and t.__dict__.get("_keras_mask") is not None for t in tree.flatten(y)):
         raise NotCompilable("the output carries a mask")
     return y
 

@@ -23,18 +23,19 @@ MOST_SHAPES = 8  # with more than these a call runs op by op: planning would cos
 
 
 class TapedCall:
-    """The recorded calls of `function(x, training)`, by shapes and `training`; of None, there are none."""
+    """The recorded calls of `function(x, mode)`, by shapes and `mode`, as a model's `training` or a loss' reduction; of
+    None, there are none."""
 
     def __init__(self, function: Callable[[Any, Any], Any] | None) -> None:
         self._function = function
         self._calls: dict[Any, int | _Call | None] = {}  # how many there were; later the call; None: cannot be
 
-    def __call__(self, x: Any, training: Any = None) -> Any:
+    def __call__(self, x: Any, mode: Any) -> Any:
         """The outputs for `x`; None where the call has to run op by op."""
         if self._function is None or not is_data(x):
             return None
         leaves = [leaf if type(leaf) is Tensor else Tensor(as_array(leaf)) for leaf in tree.flatten(x)]
-        key = (training, config.settings(), *[(t.shape, t.dtype) for t in leaves])
+        key = (mode, config.settings(), *[(t.shape, t.dtype) for t in leaves])
         known = self._calls.get(key, 0)
         if isinstance(known, int):
             if known == 0 and len(self._calls) >= MOST_SHAPES:
@@ -43,7 +44,7 @@ class TapedCall:
             if known < PAYS:
                 return None
             try:
-                self._calls[key] = known = _Call(self._function, x, leaves, training)
+                self._calls[key] = known = _Call(self._function, x, leaves, mode)
             except Exception:  # what stands in the way, the function says
                 self._calls[key] = known = None
         return None if known is None else known(leaves)
@@ -61,7 +62,7 @@ def is_data(x: Any) -> bool:
     if kind is np.ndarray:
         return x.dtype.kind in "biuf"
     if kind is Tensor:
-        return "_keras_mask" not in x.__dict__
+        return x.__dict__.get("_keras_mask") is None
     return kind in (list, tuple, dict) and len(x) > 0 and all(is_data(v) for v in (x.values() if kind is dict else x))
 
 
@@ -97,11 +98,11 @@ class _Call:
     grad_wants = ()
     replays = True
 
-    def __init__(self, function: Callable[[Any, Any], Any], x: Any, leaves: list[Tensor], training: Any) -> None:
+    def __init__(self, function: Callable[[Any, Any], Any], x: Any, leaves: list[Tensor], mode: Any) -> None:
         graph = Graph()
         inputs = [graph.add_input(Spec(t.shape, t.dtype)) for t in leaves]
         x = tree.map_structure(lambda _: 0, x)  # its structure; the data may go
-        tape, y = _recorded(function, x, inputs, training, graph)
+        tape, y = _recorded(function, x, inputs, mode, graph)
         outputs = [graph.symbol(v) for v in tree.flatten(y)]
         self._pack = tree.packer(y)
         count = len(graph.nodes)
@@ -144,7 +145,7 @@ class _Call:
         def forward(values: list[Symbol]) -> Any:
             now = trace.current_graph()
             assert now is not None
-            _, y = _recorded(function, x, values, training, now)
+            _, y = _recorded(function, x, values, mode, now)
             if len(now.nodes) != count:
                 raise NotCompilable("the call does not record the same operations each time")
             return [now.symbol(v) for v in tree.flatten(y)], [now.nodes[i].outputs[j] for i, j in places]
@@ -193,13 +194,13 @@ class _Call:
 
 
 def _recorded(
-    function: Callable[[Any, Any], Any], x: Any, inputs: list[Symbol], training: Any, graph: Graph
+    function: Callable[[Any, Any], Any], x: Any, inputs: list[Symbol], mode: Any, graph: Graph
 ) -> tuple[GradientTape, Any]:
     """The outputs of the function for these symbols, and a tape with what made them."""
     tape = GradientTape()
     with trace.tracing(graph), trace.no_tapes(), tape:
         tape.watch([s for s in inputs if is_float(s.dtype)])
-        return tape, function(tree.pack_sequence_as(x, inputs), training)
+        return tape, function(tree.pack_sequence_as(x, inputs), mode)
 
 
 def _needed(symbol: Symbol, nodes: list[Node]) -> list[Node]:

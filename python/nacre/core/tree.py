@@ -181,10 +181,8 @@ def _packer(structure: Any, begin: int) -> tuple[Callable[[list[Any]], Any], int
         items = [(key, by_key[key]) for key in structure]
         return lambda flat: {key: part(flat) for key, part in items}, end
     if not any(map(is_nested, structure)):
-        return (lambda flat: flat[begin:end]) if cls is list else (lambda flat: tuple(flat[begin:end])), end
-    return (lambda flat: [p(flat) for p in parts]) if cls is list else (
-        lambda flat: tuple([p(flat) for p in parts])
-    ), end
+        return lambda flat: cls(flat[begin:end]), end
+    return lambda flat: cls([part(flat) for part in parts]), end
 
 
 def assert_same_structure(a: Any, b: Any) -> None:

@@ -202,12 +202,16 @@ constexpr double kTryShare = 0.1;
 // nanoseconds of the clock. Less remains to wait for by then, so that the larger programs try first.
 std::atomic<i64> crowded_until{0};
 
+// When somebody has looked last whether the CPUs are idle.
+std::atomic<i64> looked{0};
+
 // Runs work(k, n) for `steps` steps, with the team or, for as long as that is quicker, without. Both are timed anew now and
 // then, since what else runs on the machine changes: a try that is likely to be slow comes the more rarely the more it costs.
 template <class Work>
 void run_quickest(Context& context, i64 steps, Work& work) {
   constexpr double kMostSatOutNs = 20e6;     // what held a team up may have gone by then
   constexpr i64 kMostCrowdedNs = 200000000;  // or by then
+  constexpr i64 kLookNs = 1000000;  // a look each so often: what is left to wait for is halved when the CPUs are idle
   using Clock = std::chrono::steady_clock;
   const auto since_start = [](Clock::time_point at) { return std::chrono::nanoseconds(at.time_since_epoch()).count(); };
   const Clock::time_point begin = Clock::now();
@@ -217,9 +221,18 @@ void run_quickest(Context& context, i64 steps, Work& work) {
     const double ns = took.count() / n_steps;
     mean = mean > 0 ? 0.5 * (mean + ns) : ns;
   };
-  const i64 crowded = crowded_until.load(std::memory_order_relaxed) - since_start(begin);
+  const i64 now = since_start(begin);
+  i64 crowded = crowded_until.load(std::memory_order_relaxed) - now;
+  if ((context.sit_out > 0 || crowded > 0) && now - looked.load(std::memory_order_relaxed) > kLookNs) {
+    looked.store(now, std::memory_order_relaxed);
+    if (seems_idle(context.plan.threads)) {
+      context.sit_out /= 2;
+      crowded_until.store(now + (crowded /= 2), std::memory_order_relaxed);
+    }
+  }
   if (context.sit_out > 0 || kTryShare * static_cast<double>(crowded) > 1e3 * context.plan.gain_us * n_steps) {
     context.sit_out = std::max(0, context.sit_out - 1);
+    if (context.sit_out == 0) context.team_ns = 0;  // the next try counts by itself, not with what held the last one up
     work(0, 1);
     return note(context.alone_ns);
   }

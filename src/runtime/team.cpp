@@ -13,6 +13,7 @@
 #include <thread>
 
 #if defined(__linux__)
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -179,6 +180,23 @@ int get_threads() {
   const int at_start = omp_threads_at_start(), chosen = chosen_threads().load(std::memory_order_relaxed);
   const int now = omp_get_max_threads();
   return clamp_threads(std::min({now != at_start ? now : chosen, chosen, omp_get_thread_limit()}));
+}
+
+bool seems_idle(int threads) {
+  int running = 0;
+#if defined(__linux__)
+  static const long online = sysconf(_SC_NPROCESSORS_ONLN);
+  if (allowed_cpus() != online) return false;
+  const int file = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+  if (file < 0) return false;
+  char text[64];
+  const ssize_t n = read(file, text, sizeof text - 1);
+  close(file);
+  text[std::max<ssize_t>(n, 0)] = 0;
+  // Three means, then the threads that run, this one among them, of those that there are.
+  if (std::sscanf(text, "%*s %*s %*s %d/", &running) != 1) return false;
+#endif
+  return running > 0 && running - 1 + threads <= allowed_cpus();
 }
 
 void set_threads(int n) { chosen_threads().store(clamp_threads(n), std::memory_order_relaxed); }

@@ -17,6 +17,10 @@ constexpr int kMaxThreads = 256;
 int get_threads();
 void set_threads(int n);  // 1 to kMaxThreads; the caller checks
 
+// Whether the CPUs seem to have room for a team of so many at this moment, going by how many threads run on the machine. False
+// where that is not known or says nothing of the CPUs that this process may use. A look takes some microseconds.
+bool seems_idle(int threads);
+
 // For short sections: fork() waits for it, so that no child finds it locked by a thread that it does not have.
 std::mutex& fork_safe_lock();
 

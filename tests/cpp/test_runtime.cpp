@@ -53,6 +53,23 @@ void parts_cover_everything_once() {
   }
 }
 
+void busy_cpus_are_not_idle() {
+  EXPECT(!seems_idle(allowed_cpus() + 1));
+  std::atomic<int> started{0};
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> busy;
+  for (int i = 0; i < allowed_cpus(); ++i) {
+    busy.emplace_back([&] {
+      for (++started; !stop.load(std::memory_order_relaxed);) {
+      }
+    });
+  }
+  while (started < allowed_cpus()) std::this_thread::yield();
+  EXPECT(!seems_idle(1));  // this thread and one on each CPU
+  stop = true;
+  for (std::thread& t : busy) t.join();
+}
+
 void progress_wakes_everybody() {
   constexpr int kThreads = 5, kRounds = 2000;
   Progress progress;
@@ -150,6 +167,7 @@ void mutated_programs_are_refused_or_harmless() {
 int main() {
   counts_remember_overflow();
   parts_cover_everything_once();
+  busy_cpus_are_not_idle();
   progress_wakes_everybody();
   mutated_programs_are_refused_or_harmless();
   std::printf("%d failure%s\n", failures, failures == 1 ? "" : "s");

@@ -89,7 +89,7 @@ def main() -> None:
             json.dump({"about": about, "rows": rows}, file, indent=1)
 
 
-SETTLED = 0.1  # seconds before a block: threads of the peer that has worked before may still spin (ONNX Runtime's: 40 ms)
+SETTLED = 0.1  # seconds before a block: threads of the peer that has worked before may still spin
 
 
 # --- rows -----------------------------------------------------------------------------------------------------------

@@ -180,3 +180,64 @@ def test_outputs_without_names_share_the_name_of_their_loss() -> None:
     assert model.metrics_names == ["loss", "mse_loss", "mse_loss"]
     _, first, second = model.evaluate(x, y, verbose=0)
     assert first == second == model.evaluate(x, y, verbose=0, return_dict=True)["mse_loss"]
+
+
+def _changes(model: Any) -> Any:
+    """What may happen to a model between two calls for one row, each with the outputs that it makes of them."""
+    dense = model.layers[-1]
+
+    def plain(x: np.ndarray) -> Any:
+        h = np.maximum(x @ w[0] + w[1], 0)
+        return h @ dense.kernel.numpy() + dense.bias.numpy()
+
+    w = [v.numpy() for v in model.layers[0].weights]
+    yield lambda: None, plain
+    yield lambda: dense.bias.assign([1.0, -1.0]), plain
+    yield lambda: dense.set_weights([2 * dense.kernel.numpy(), dense.bias.numpy()]), plain
+    yield lambda: setattr(dense, "activation", keras.ops.tanh), lambda x: np.tanh(plain(x))
+    yield lambda: setattr(dense, "activation", None), plain
+    yield lambda: setattr(model, "run_eagerly", True), plain
+    yield lambda: setattr(model, "run_eagerly", False), plain
+    yield lambda: setattr(model, "predict_step", lambda data: 2 * model(data)), plain  # until it is compiled anew
+    yield lambda: model.compile("sgd", "mse"), lambda x: 2 * plain(x)
+
+
+@pytest.mark.parametrize("call", ["predict", "predict_on_batch"])
+def test_a_row_like_the_last_one_meets_whatever_has_changed(call: str) -> None:
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(5, activation="relu"), layers.Dense(2)])
+    rng = np.random.default_rng(5)
+    options = {"verbose": 0} if call == "predict" else {}
+    for change, expected in _changes(model):
+        change()
+        rows = [rng.random((1, 3), "float32") for _ in range(3)]
+        outputs = [getattr(model, call)(x, **options) for x in rows]
+        for x, y in zip(rows, outputs, strict=True):  # each an array of its own
+            np.testing.assert_allclose(y, expected(x), rtol=1e-5, atol=1e-6)
+
+
+def test_arrays_unlike_the_last_one_take_their_own_way() -> None:
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(2, use_bias=False)])
+    kernel = model.layers[0].kernel.numpy()
+    x = np.arange(32, dtype="float32").reshape(4, 8)
+    odd = np.frombuffer(b"\0" + x[:, :4].tobytes(), np.uint8)[1:].view("float32").reshape(4, 4)  # unaligned
+    for _ in range(2):
+        others = x[:, ::2], x[:2, 4:].copy(), x[:, 4:].astype("float64"), x[:, :4].astype(">f4"), odd
+        for data in (x[:, :4].copy(), *others):
+            np.testing.assert_allclose(model.predict_on_batch(data), data @ kernel, rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(model(data), data @ kernel, rtol=1e-5, atol=1e-5)
+    with pytest.raises(ValueError, match=r"expected shape|incompatible"):
+        model.predict_on_batch(x)
+
+
+def test_a_function_of_the_users_own_sees_every_batch() -> None:
+    class Counting(keras.Sequential):
+        made = 0
+
+        def make_predict_function(self, force: bool = False) -> Any:
+            self.made += 1
+            return super().make_predict_function(force)
+
+    model = Counting([keras.Input((3,)), layers.Dense(2)])
+    for _ in range(3):
+        model.predict_on_batch(np.ones((1, 3), "float32"))
+    assert model.made == 3

@@ -7,7 +7,7 @@ from typing import Any
 
 from nacre.core import trace, tree
 from nacre.core.errors import NotCompilable, TracedBranch
-from nacre.core.tensor import Symbol
+from nacre.core.tensor import Symbol, Tensor
 from nacre.layers.calling import context
 from nacre.layers.core_layers import ActivityRegularization, Lambda
 from nacre.layers.layer import Layer
@@ -27,13 +27,19 @@ class CompiledCall:
     def __call__(self, x: Any, training: Any) -> Any:
         """The outputs for `x`; None where the call has to run layer by layer."""
         function = self._function
-        if function is None or not is_data(x) or not (function.count < MOST_SHAPES or function.knows(x, training)):
+        if function is None:
             return None
-        if training:
-            self._trained += 1
-            if self._trained < PAYS:
-                return None
         try:
+            if training is None or type(training) is bool:
+                y = function.again(x, training)
+                if y is not None:
+                    return Tensor(y)
+            if not is_data(x) or not (function.count < MOST_SHAPES or function.knows(x, training)):
+                return None
+            if training:
+                self._trained += 1
+                if self._trained < PAYS:
+                    return None
             return function(x, training)
         except (TracedBranch, NotCompilable):
             self._function = None

@@ -177,6 +177,7 @@ class CompiledFunction:
     def __init__(self, fn: Callable[..., Any]) -> None:
         self.fn = fn
         self._plans: dict[Any, Plan] = {}
+        self._last: Any = None  # of the latest call with one array, for one: what it depended on, and its plan
 
     def _plan(self, structure: Any, rows: int | None = None) -> tuple[Plan, list[np.ndarray[Any, Any]]]:
         """The plan for arguments of this structure, and the arrays among them. With `rows`, for that many rows of
@@ -230,7 +231,25 @@ class CompiledFunction:
         for slot, array in zip(plan.inputs, given):
             bound[slot] = array
         plan.program.run(bound)
+        x = structure[0][0] if structure[0] else None
+        if plan.alone and len(given) == 1 and given[0] is x and not structure[1]:
+            self._last = (x.shape, x.dtype, structure[0][1:], config.settings(), plan)
         return plan.result(outputs)
+
+    def again(self, x: Any, *flag: bool | None) -> np.ndarray[Any, Any] | None:
+        """What the function returns for arguments that are like the latest call's, which were an array and at most a
+        flag; None where they are not. A row of a small network takes no longer than what a call does around it."""
+        if self._last is None or type(x) is not np.ndarray:
+            return None
+        shape, dtype, flags, settings, plan = self._last
+        if x.shape != shape or x.dtype is not dtype or flag != flags or not x.flags.carray:
+            return None
+        if config.settings() != settings:
+            return None
+        bound, outputs = plan.bind()
+        bound[plan.inputs[0]] = x
+        plan.program.run(bound)
+        return outputs[0]  # type: ignore[no-any-return]
 
     def run_steps(
         self,

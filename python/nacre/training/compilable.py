@@ -347,7 +347,7 @@ class Compilable(Layer):
 
     def _notice_changes(self) -> None:
         """Forgets compiled functions that were made for other layers, or when others were trained."""
-        if self._structure_seen == structure_version():
+        if self._unchanged():
             return
         version, state = structure_version(), self._state()
         if state != self._state_seen:
@@ -357,8 +357,12 @@ class Compilable(Layer):
         if all(layer.built for layer in self._flatten_layers()):
             _set(self, "_structure_seen", version)
 
+    def _unchanged(self) -> bool:
+        """Whether what is known of the model, all of which is built, still holds."""
+        return self._structure_seen == structure_version()
+
     def _all_built(self) -> bool:
-        return self._structure_seen == structure_version() or all(layer.built for layer in self._flatten_layers())
+        return self._unchanged() or all(layer.built for layer in self._flatten_layers())
 
     def _step_of(self, which: str) -> Any:
         """`train_step`, `test_step` or `predict_step`: data -> logs, also where it has JAX' form.

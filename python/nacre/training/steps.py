@@ -47,6 +47,10 @@ class StepRunner:
                 self._give_up(error)
         return self.fn(_as_tensors(data))
 
+    def again(self, data: Any) -> np.ndarray[Any, Any] | None:
+        """What `fn` returns for one more batch like the last one: see `CompiledFunction.again`."""
+        return None if self.mode.eager else self._compiled.again(data)
+
     def run_steps(
         self,
         data: Any,

@@ -32,6 +32,8 @@ def run(code, *, tensorflow=True):
         "from keras.preprocessing.text import Tokenizer",
         "from keras.preprocessing.sequence import pad_sequences",
         "from keras.utils.np_utils import to_categorical",
+        "from keras._tf_keras.keras.preprocessing.image import ImageDataGenerator",
+        "import keras._tf_keras.keras as k, keras.api._v2.keras.layers as l; assert k is nacre and l is nacre.layers",
         "from keras.layers.core import Dense, Flatten",
         "from keras.layers.convolutional import Conv2D, MaxPooling2D",
         "from keras.layers.experimental.preprocessing import Rescaling",

@@ -285,6 +285,7 @@ def _same_names() -> Any:
         (_unconnected, "not among the"),
         (_same_names, 'The name "a" is used 2 times'),
         (lambda: keras.Model(keras.Input((3,)), 3), "must be KerasTensors.*3"),
+        (lambda: keras.Model(C.ROWS, C.ROWS), "`inputs` values must be KerasTensors"),
         (lambda: keras.Sequential([3]), "Only instances of `keras.Layer`"),
         (lambda: keras.Sequential([layers.Dense(1, name="x"), layers.Dense(1, name="x")]), "unique names"),
         (lambda: keras.Sequential(name="empty")(C.ROWS), "no layers"),

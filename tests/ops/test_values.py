@@ -35,6 +35,25 @@ def test_convert_to_tensor_gives_the_dtype_asked_for() -> None:
     assert ops.array([1, 2]).dtype == "int32"
 
 
+SAME = (
+    lambda v: ops.cast(v, "float32"), lambda v: v[:], ops.convert_to_tensor, lambda v: ops.transpose(v, (0, 1)),
+    lambda v: ops.roll(v, 2, axis=1), lambda v: ops.concatenate([v]), lambda v: ops.split(v, 1)[0],
+    lambda v: ops.pad(v, ((0, 0), (0, 0))), lambda v: ops.reshape(v, (3, 1)), lambda v: ops.broadcast_to(v, (3, 1)),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_operations_that_change_nothing_give_the_value_of_a_variable_then(compiled: bool) -> None:
+    v = nacre.Variable(np.ones((3, 1), "float32"))
+
+    def step() -> Any:
+        old = [same(v) for same in SAME]
+        v.assign(v * 2.0)
+        return old
+
+    assert [np.max(old) for old in (CompiledFunction(step) if compiled else step)()] == [1.0] * len(SAME)
+
+
 @pytest.mark.parametrize("value", [object(), [1, "a"], [[1], [1, 2]], None])
 def test_what_holds_no_numbers_is_a_type_error(value: Any) -> None:
     with pytest.raises(TypeError):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import nacre as keras
-from nacre import layers
+from nacre import layers, ops
+from nacre.runtime.compiled import CompiledFunction
 
 RNG = np.random.default_rng(3)
 X, Y = RNG.standard_normal((5, 6, 6, 5)).astype("float32"), RNG.standard_normal((5, 3)).astype("float32")
@@ -33,9 +34,9 @@ def test_convolutions_of_single_pixels_are_trained_in_their_gradients(optimizer:
             model.train_on_batch(X, Y)
         weights.append([w.numpy() for w in model.weights])
         if not eager:
-            ops = [r["op"] for r in model.profile(X, Y, repeats=1).rows]
-            assert ops.count("DenseGradWMap") == 4
-            assert ops.count("Conv2DGradW") == 1  # of the depthwise part
+            rows = [r["op"] for r in model.profile(X, Y, repeats=1).rows]
+            assert rows.count("DenseGradWMap") == 4
+            assert rows.count("Conv2DGradW") == 1  # of the depthwise part
     for a, b in zip(*weights, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=2e-6)
 
@@ -62,8 +63,26 @@ def test_tables_of_which_few_rows_are_looked_up_are_trained_in_their_gradients(o
             model.train_on_batch(x, y)
         weights.append([w.numpy() for w in model.weights])
         if not eager:
-            ops = [r["op"] for r in model.profile(x, y, repeats=1).rows]
-            assert ops.count("TakeGradXMap") == (words == 2000)
-            assert ops.count("TakeGradX") == (words == 100)
+            rows = [r["op"] for r in model.profile(x, y, repeats=1).rows]
+            assert rows.count("TakeGradXMap") == (words == 2000)
+            assert rows.count("TakeGradX") == (words == 100)
     for a, b in zip(*weights, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("shape", [(2000, 8), (2000,), (2000, 2, 3)], ids=str)
+def test_a_single_row_of_a_table_is_trained_in_its_gradient(shape: Any) -> None:
+    tables = []
+    for run in (lambda fn: fn, CompiledFunction):
+        table, optimizer = keras.Variable(np.ones(shape, "float32")), keras.optimizers.SGD(0.1)
+
+        def step(row: Any, table: Any = table, optimizer: Any = optimizer) -> Any:
+            with keras.GradientTape() as tape:
+                loss = ops.sum(ops.square(ops.take(table, row, axis=0)))
+            optimizer.apply_gradients([(tape.gradient(loss, table), table)])
+            return loss
+
+        run(step)(np.int32(-3))
+        tables.append(table.numpy())
+    np.testing.assert_array_equal(*tables)
+    assert tables[0].reshape(2000, -1)[1997, 0] == np.float32(0.8)

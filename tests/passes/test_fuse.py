@@ -163,6 +163,22 @@ def test_variables_that_swap_their_values():
     assert out.numpy().tolist() == [1.0, 2.0]
 
 
+@pytest.mark.parametrize("part", [lambda x: ops.reshape(x, (2, 3)), lambda x: x[None, 1:][0, 1:]])
+def test_a_view_of_a_value_is_not_what_is_written_later(part):
+    a, b = Variable(np.arange(6, dtype="float32")), Variable(np.zeros(2, "float32"))
+
+    def step():
+        old = part(a)
+        b.assign(ops.reshape(old, (-1,))[:2])
+        a.assign(a * 2.0)
+        return old
+
+    want = part(a.value).numpy()
+    assert CompiledFunction(step)().numpy().tolist() == want.tolist()
+    assert b.numpy().tolist() == want.reshape(-1)[:2].tolist()
+    assert a.numpy().tolist() == [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
+
+
 def test_fused_is_an_ordinary_op():
     op = Fused((("exp", (0,)),), (1,), (2,), ("float32",), "elementwise")
     np.testing.assert_allclose(op(Tensor.of([0.0, 1.0])).numpy(), np.exp([0.0, 1.0]), rtol=1e-6)

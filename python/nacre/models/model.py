@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from nacre import onnx, saving, utils
-from nacre.core import registry, tree
-from nacre.core.tensor import KerasTensor
+from nacre.core import registry
 from nacre.layers.calling import context
 from nacre.models.compiled_call import CompiledCall, outermost, taped_call
 from nacre.runtime.taped_call import under_one_tape
@@ -20,7 +19,7 @@ def functional_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         return True
     if len(args) == 1 and "outputs" in kwargs:
         return True
-    return len(args) in (2, 3) and any(isinstance(x, KerasTensor) for x in tree.flatten(args[0]))
+    return len(args) in (2, 3)
 
 
 class Model(Trainer):

@@ -114,12 +114,12 @@ def composed(function: F) -> F:
 
 
 def value(x: Any, dtype: str | None = None) -> Any:
-    """`x` as a Tensor, Symbol or Variable; `dtype` is for what has none of its own.
+    """`x` as a Tensor or Symbol, of a Variable its value now; `dtype` is for what has none of its own.
 
     Raises TypeError for what holds no numbers.
     """
     if isinstance(x, _VALUES):
-        return x
+        return x.value if isinstance(x, Variable) else x
     if isinstance(x, KerasTensor):
         raise TypeError("a KerasTensor reached an operation that computes; call a function of keras.ops on it instead")
     return scalar(x, dtype) if type(x) in (int, float, bool) else Tensor(_array(x, dtype))

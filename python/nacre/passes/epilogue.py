@@ -131,36 +131,35 @@ def _fused(node: Node, readers: dict[int, list[Node]], escapes: set[int]) -> tup
         if product is None or g.shape != shape or id(g) in escapes or len(readers[id(g)]) != 1:
             continue
         if isinstance(product.op, TakeGradX) and product.op.axis == 0:
-            update = _with_product(node, at, product, *found)
-            index, es = product.inputs[1], update.inputs[2:]
-            op = TakeGradXMap(update.op.steps, update.op.outs, shape)
-            if (
-                _core.facts("scatter_update", op.kernel_fields(_core, index.spec, [s.spec for s in es]))["error"]
-                is None
-            ):
-                return product, Node(op, (*product.inputs, *es), node.outputs)
+            steps, outs, es = _gradient_first(node, at, *found)
+            rows = TakeGradXMap(steps, outs, shape)
+            fields = rows.kernel_fields(_core, product.inputs[1].spec, [s.spec for s in es])
+            if _core.facts("scatter_update", fields)["error"] is None:
+                return product, Node(rows, (*product.inputs, *es), node.outputs)
             continue
         x, dy = product.inputs[:2] if len(product.inputs) > 1 else (g, g)
         if isinstance(product.op, Conv2DGradW) and by_pixel(product.op, shape[:2], dy.shape):
-            rows = math.prod(dy.shape[:3])
+            count = math.prod(dy.shape[:3])
         elif product.op is MatMul(True, False) and len(shape) == 2:
-            rows = x.shape[0]
+            count = x.shape[0]
         else:
             continue
         # a long sum over few tiles is cut into parts for many cores, which have to be joined before anything else
-        if x is not dy and grad_w_chunks(rows, *shape[-2:]) < 2:
-            return product, _with_product(node, at, product, *found)
+        if x is not dy and grad_w_chunks(count, *shape[-2:]) < 2:
+            steps, outs, es = _gradient_first(node, at, *found)
+            op = DenseGradWMap(steps, outs, shape[:-2])
+            return product, Node(op, (*(_as_rows(s) for s in product.inputs), *es), node.outputs)
     return None
 
 
-def _with_product(node: Node, at: int, product: Node, steps: tuple[Step, ...], outs: tuple[int, ...]) -> Node:
-    def renumber(a: Any) -> Any:  # the gradient comes first
+def _gradient_first(node: Node, at: int, steps: tuple[Step, ...], outs: tuple[int, ...]) -> Any:
+    """`steps` and `outs` with input `at` of `node` as value 0, and the other inputs."""
+
+    def renumber(a: Any) -> Any:
         return a if not isinstance(a, int) or a > at else 0 if a == at else a + 1
 
-    rest: tuple[Symbol, ...] = (*node.inputs[:at], *node.inputs[at + 1 :])
     new_steps = tuple((name, tuple(renumber(a) for a in args)) for name, args in steps)
-    op = DenseGradWMap(new_steps, tuple(renumber(v) for v in outs), product.outputs[0].shape[:-2])
-    return Node(op, (*(_as_rows(s) for s in product.inputs), *rest), node.outputs)
+    return new_steps, tuple(renumber(v) for v in outs), (*node.inputs[:at], *node.inputs[at + 1 :])
 
 
 def _as_rows(s: Symbol) -> Symbol:

@@ -248,12 +248,6 @@ def lower(graph: Graph, places: Places | None = None) -> Lowered:
         operands[id(s)] = slot(s.spec, variable in writes)
         low.state.append((variable, operands[id(s)].buffer.index, variable in writes))
 
-    moved: dict[int, Operand] = {}  # old values that something takes over at the end: saved before anything is written
-    for s in (*writes.values(), *graph.outputs):
-        if s.kind == "state" and s.payload in writes and id(s) not in moved:
-            moved[id(s)] = k.temp(s.shape, s.dtype)
-            k.copy(operands[id(s)], moved[id(s)])
-
     read = {id(s) for s in (*graph.outputs, *writes.values(), *(s for node in graph.nodes for s in node.inputs))}
     for node in graph.nodes:
         k.origin = op = node.op
@@ -262,7 +256,14 @@ def lower(graph: Graph, places: Places | None = None) -> Lowered:
         op.lower(k, *ins, *[None if id(s) in spare else home(s) for s in node.outputs])
 
     k.origin = "store"
-    low.instructions = k.instructions
+    overwritten = {id(operands[id(graph.state[variable])].buffer) for variable in writes}
+    computing, k.instructions = k.instructions, []
+    moved: dict[int, Operand] = {}  # old values, whole or in part, that something takes over at the end: saved first
+    for s in (*writes.values(), *graph.outputs):
+        if id(operand(s).buffer) in overwritten and id(s) not in moved:
+            moved[id(s)] = k.temp(s.shape, s.dtype)
+            k.copy(operand(s), moved[id(s)])
+    low.instructions = k.instructions = k.instructions + computing
     touching = _Touching(k.instructions)
     for variable, s in writes.items():
         target = operands[id(graph.state[variable])]

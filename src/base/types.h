@@ -20,11 +20,14 @@ struct Slice {
   i64 begin, end;
 };
 
-// Workspace private to one running slice; 64-byte aligned, `bytes` as asked for in Facts::scratch.
+// Workspace private to one running slice; 64-byte aligned, `bytes` as asked for in Facts::scratch. And what the kernel has
+// prepared for its shape, if it has: what it would find out anew.
 struct Scratch {
   char* at;
   i64 bytes;
+  const void* plan = nullptr;
 };
+constexpr i64 kPlanBytes = 640;  // the most
 
 // The numbers stand in programs and in shape fields named `dtype`; they never change.
 enum class DType : i64 { f32 = 0, f64 = 1, i32 = 2, i64 = 3, u8 = 4, boolean = 5, none = -1 };

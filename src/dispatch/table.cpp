@@ -38,6 +38,16 @@ struct Thunk<kernel, void (*)(const S&, Slice, Scratch, P...)> {
   }
 };
 
+// Kernels that prepare something have a function prepare(const Shape&, void*) for their shape.
+template <class S, class = void>
+struct Preparing {
+  static constexpr void (*run)(const void*, void*) = nullptr;
+};
+template <class S>
+struct Preparing<S, decltype(prepare(std::declval<const S&>(), nullptr))> {
+  static void run(const void* shape, void* plan) { prepare(*static_cast<const S*>(shape), plan); }
+};
+
 template <class S, Facts (*facts)(const S&)>
 Facts ask(const void* shape) {
   return facts(*static_cast<const S*>(shape));
@@ -45,7 +55,7 @@ Facts ask(const void* shape) {
 
 }  // namespace
 
-#define KERNEL(name, S, aliasing) {&ask<S, &name##_facts>, &Thunk<&name>::run},
+#define KERNEL(name, S, aliasing) {&ask<S, &name##_facts>, &Thunk<&name>::run, Preparing<S>::run},
 constexpr KernelCode kCode[] = {
 #include "kernels/kernels.def"
     {}  // an array may not be empty

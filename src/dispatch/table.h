@@ -22,6 +22,7 @@ struct KernelInfo {
 struct KernelCode {
   Facts (*facts)(const void* shape);
   void (*run)(const void* shape, Slice units, Scratch scratch, void* const* operands);
+  void (*prepare)(const void* shape, void* plan);  // writes at most kPlanBytes; null where there is nothing to prepare
 };
 
 // In the order of kernels.def; each ISA has an array kCode in the same order.

@@ -83,6 +83,8 @@ void dense(const DenseShape& s, Slice units, Scratch scratch, const float* x, co
   product(forward(s), units, scratch, at);
 }
 
+void prepare(const DenseShape& s, void* plan) { prepare_product(forward(s), plan); }
+
 Facts dense_grad_x_facts(const DenseGradXShape& s) {
   Facts f;
   f.error = check_sizes(s.M, s.N, s.K);
@@ -111,6 +113,8 @@ void dense_grad_x(const DenseGradXShape& s, Slice units, Scratch scratch, const 
   }
   product(grad_x(s), units, scratch, at);
 }
+
+void prepare(const DenseGradXShape& s, void* plan) { prepare_product(grad_x(s), plan); }
 
 Facts dense_grad_w_facts(const DenseGradWShape& s) {
   Facts f;
@@ -146,6 +150,8 @@ void dense_grad_w(const DenseGradWShape& s, Slice units, Scratch scratch, const 
     u += to - from;
   }
 }
+
+void prepare(const DenseGradWShape& s, void* plan) { prepare_product(grad_w(s), plan); }
 
 // ---- column sums ----------------------------------------------------------------------------------------------------
 

@@ -42,12 +42,16 @@ namespace NACRE_ISA {
 Facts dense_facts(const DenseShape& s);
 void dense(const DenseShape& s, Slice units, Scratch scratch, const float* x, const float* w, const float* b, float* y);
 
+void prepare(const DenseShape& s, void* plan);
+
 Facts dense_grad_x_facts(const DenseGradXShape& s);
 void dense_grad_x(const DenseGradXShape& s, Slice units, Scratch scratch, const float* dy, const float* w,
                   const float* h, float* dx);
+void prepare(const DenseGradXShape& s, void* plan);
 
 Facts dense_grad_w_facts(const DenseGradWShape& s);
 void dense_grad_w(const DenseGradWShape& s, Slice units, Scratch scratch, const float* x, const float* dy, float* dw);
+void prepare(const DenseGradWShape& s, void* plan);
 
 Facts column_sum_facts(const ColumnSumShape& s);
 void column_sum(const ColumnSumShape& s, Slice units, const float* x, float* y);

@@ -65,9 +65,18 @@ MapCode code_of(const DenseGradWMapShape& s) {
   return c;
 }
 
-// Whether tiles in registers can be updated.
-bool known_rule(const DenseGradWMapShape& s, const UpdateMatch& u) {
-  return tile_update(u, code_of(s), nullptr, nullptr, nullptr) && product_updates(whole_product(s));
+// What the shape alone says.
+struct Prepared {
+  UpdateMatch rule;
+  bool in_tiles;  // whether tiles in registers can be updated
+};
+constexpr i64 kPreparedBytes = (sizeof(Prepared) + 7) / 8 * 8;  // then the plan of the product
+static_assert(kPreparedBytes + kProductPlanBytes <= kPlanBytes);
+
+Prepared prepared(const DenseGradWMapShape& s) {
+  const MapCode code = code_of(s);
+  const UpdateMatch rule = match_update(code, nullptr, nullptr);
+  return {rule, tile_update(rule, code, nullptr, nullptr, nullptr) && product_updates(whole_product(s))};
 }
 
 Count rows_extent(i64 rows, i64 row, i64 ld, i64 first) {
@@ -100,7 +109,7 @@ Facts dense_grad_w_map_facts(const DenseGradWMapShape& s) {
   f.flops = (2.0 * static_cast<double>(s.M) + static_cast<double>(s.length)) * static_cast<double>(s.K) *
             static_cast<double>(s.N);
   if (size.value() == 0) return f;
-  if (known_rule(s, match_update(code_of(s), nullptr, nullptr))) {
+  if (prepared(s).in_tiles) {
     f.units = product_units(whole_product(s));
     f.scratch = product_scratch(whole_product(s));
     return f;
@@ -111,6 +120,12 @@ Facts dense_grad_w_map_facts(const DenseGradWMapShape& s) {
   return f;
 }
 
+void prepare(const DenseGradWMapShape& s, void* plan) {
+  const Prepared made = prepared(s);
+  __builtin_memcpy(plan, &made, sizeof made);
+  if (made.in_tiles) prepare_product(whole_product(s), static_cast<char*>(plan) + kPreparedBytes);
+}
+
 void dense_grad_w_map(const DenseGradWMapShape& s, Slice units, Scratch scratch, const float* x, const float* dy,
                       const float* e1, const float* e2, const float* e3, const float* e4, const float* e5,
                       const float* e6, const float* e7, float* y0, float* y1, float* y2, float* y3) {
@@ -118,8 +133,10 @@ void dense_grad_w_map(const DenseGradWMapShape& s, Slice units, Scratch scratch,
   const float* const e[] = {nullptr, e1, e2, e3, e4, e5, e6, e7};
   float* const y[] = {y0, y1, y2, y3};
   const MapCode code = code_of(s);
-  UpdateMatch rule = match_update(code, nullptr, nullptr);
-  if (known_rule(s, rule)) {
+  const Prepared made = scratch.plan ? *static_cast<const Prepared*>(scratch.plan) : prepared(s);
+  UpdateMatch rule = made.rule;
+  if (made.in_tiles) {
+    if (scratch.plan) scratch.plan = static_cast<const char*>(scratch.plan) + kPreparedBytes;
     Update update;
     tile_update(rule, code, e, y, &update);
     Operands at{x + s.x0, dy + s.y0, update.w_out, {}};

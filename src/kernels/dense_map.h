@@ -28,6 +28,7 @@ Facts dense_grad_w_map_facts(const DenseGradWMapShape& s);
 void dense_grad_w_map(const DenseGradWMapShape& s, Slice units, Scratch scratch, const float* x, const float* dy,
                       const float* e1, const float* e2, const float* e3, const float* e4, const float* e5,
                       const float* e6, const float* e7, float* y0, float* y1, float* y2, float* y3);
+void prepare(const DenseGradWMapShape& s, void* plan);
 
 }  // namespace NACRE_ISA
 }  // namespace nacre

@@ -497,12 +497,19 @@ i64 product_scratch(const Product& p) {
   return (copies + (s.skips_zeros ? kSparseFloats : 0)) * 4;
 }
 
+void prepare_product(const Product& p, void* plan) {
+  static_assert(sizeof(Plan) <= kProductPlanBytes && __is_trivially_copyable(Plan));
+  const Plan s = make_plan(p);
+  __builtin_memcpy(plan, &s, sizeof s);
+}
+
 void product(const Product& p, Slice units, Scratch scratch, const Operands& at) {
-  run(make_plan(p), units, scratch, at);
+  if (scratch.plan) run(*static_cast<const Plan*>(scratch.plan), units, scratch, at);
+  else run(make_plan(p), units, scratch, at);
 }
 
 void product(const Product& p, Slice units, Scratch scratch, const Operands& at, i64 K) {
-  Plan s = make_plan(p);
+  Plan s = scratch.plan ? *static_cast<const Plan*>(scratch.plan) : make_plan(p);
   s.p.K = K;
   run(s, units, scratch, at);
 }

@@ -33,6 +33,9 @@ struct Operands {
 bool product_updates(const Product& p);
 i64 product_units(const Product& p);
 i64 product_scratch(const Product& p);
+// Writes the plan of a product. Runs whose scratch has it do not make it anew.
+constexpr i64 kProductPlanBytes = 320;
+void prepare_product(const Product& p, void* plan);
 void product(const Product& p, Slice units, Scratch scratch, const Operands& at);
 // The same grid of units, with only the first K of the p.K terms: the last chunk of a sum that is cut into chunks.
 void product(const Product& p, Slice units, Scratch scratch, const Operands& at, i64 K);

@@ -22,7 +22,7 @@ inline void execute(const Program& program, const Context& context, const Instru
   const Operand* operands = program.operands(instruction);
   void* at[kMaxOperands];
   for (int i = 0; i < instruction.kernel->operands; ++i) at[i] = bases[operands[i].base] + operands[i].offset;
-  const Scratch scratch{context.scratch + k * context.scratch_stride, instruction.scratch};
+  const Scratch scratch{context.scratch + k * context.scratch_stride, instruction.scratch, program.plan(instruction)};
   instruction.kernel->run(program.fields(instruction), slice, scratch, at);
 }
 

@@ -143,6 +143,11 @@ class Decoder {
     instruction.units = facts.units;
     instruction.scratch = facts.scratch;
     instruction.flops = facts.flops;
+    instruction.plan = entry.prepare ? static_cast<i64>(p_.plans_.size()) : -1;
+    if (entry.prepare) {
+      p_.plans_.resize(p_.plans_.size() + kPlanBytes / sizeof(i64));
+      entry.prepare(p_.fields(instruction), p_.plans_.data() + instruction.plan);
+    }
     for (int i = 0; i < entry.operands; ++i) finish(entry, facts, i, refs[i], instruction);
     p_.scratch_bytes_ = max_of(p_.scratch_bytes_, facts.scratch);
     p_.instructions_.push_back(instruction);

@@ -51,6 +51,7 @@ struct Operand {
 struct Instruction {
   const KernelEntry* kernel;
   i64 fields;    // where its shape struct begins in Program::fields()
+  i64 plan;      // where what it has prepared begins; -1: nothing
   i64 operands;  // where its kernel->operands operands begin in Program::operands()
   i64 units;
   i64 scratch;
@@ -78,6 +79,7 @@ class Program {
   const std::vector<Instruction>& instructions() const { return instructions_; }
   const Operand* operands(const Instruction& i) const { return operands_.data() + i.operands; }
   const i64* fields(const Instruction& i) const { return fields_.data() + i.fields; }
+  const void* plan(const Instruction& i) const { return i.plan < 0 ? nullptr : plans_.data() + i.plan; }
   const KernelTable& table() const { return *table_; }
 
   // Words that decode to this program.
@@ -94,6 +96,7 @@ class Program {
   std::vector<Instruction> instructions_;
   std::vector<Operand> operands_;
   std::vector<i64> fields_;
+  std::vector<i64> plans_;
 };
 
 }  // namespace nacre

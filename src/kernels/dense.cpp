@@ -40,12 +40,7 @@ Product forward(const DenseShape& s) {
 Product grad_x(const DenseGradXShape& s) {
   return {s.M, s.K, s.N, stride_of(s.ldy, s.N), 1, 1, s.N, stride_of(s.ldx, s.K)};
 }
-// A column of multiples, which is a row as well.
-bool is_row(const DenseGradWShape& s) { return s.N == 1 && s.M == 1 && s.chunks <= 1; }
-Product grad_w(const DenseGradWShape& s) {
-  if (is_row(s)) return {1, s.K, 1, 1, 1, s.K, 1, s.K};
-  return {s.K, s.N, chunk_rows(s.M, s.chunks), 1, stride_of(s.ldx, s.K), stride_of(s.ldy, s.N), 1, s.N, false, true};
-}
+Product grad_w(const DenseGradWShape& s) { return gradient_of_weights(s, chunk_rows(s.M, s.chunks), false); }
 
 void fill_facts(Facts& f, const Product& p, int operands) {
   if (!f.error && !all_ok(f, operands)) f.error = "the sizes overflow 64 bits";
@@ -139,13 +134,13 @@ Facts dense_grad_w_facts(const DenseGradWShape& s) {
 // dw[c,k,n] = sum over the rows m of chunk c of x[m,k] dy[m,n]
 void dense_grad_w(const DenseGradWShape& s, Slice units, Scratch scratch, const float* x, const float* dy, float* dw) {
   const Product p = grad_w(s);
-  if (is_row(s)) return product(p, units, scratch, {dy + s.y0, x + s.x0, dw, {}});
-  if (s.chunks <= 1) return product(p, units, scratch, {x + s.x0, dy + s.y0, dw, {}});
+  const Operands whole = operands_of_gradient(s, x, dy, dw);
+  if (s.chunks <= 1) return product(p, units, scratch, whole);
   const i64 per_chunk = product_units(p);
   for (i64 u = units.begin; u < units.end;) {
     const i64 chunk = u / per_chunk, from = u % per_chunk, to = min_of(per_chunk, from + units.end - u);
     const i64 first = min_of(chunk * p.K, s.M);
-    const Operands at{x + s.x0 + first * p.a_k, dy + s.y0 + first * p.b_k, dw + chunk * s.K * s.N, {}};
+    const Operands at{whole.a + first * p.a_k, whole.b + first * p.b_k, dw + chunk * s.K * s.N, {}};
     product(p, {from, to}, scratch, at, min_of(p.K, s.M - first));
     u += to - from;
   }

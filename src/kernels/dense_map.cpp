@@ -55,9 +55,7 @@ i64 floats_of_block(const Blocks& b) { return ceil_div(b.rows * b.columns + 16, 
 constexpr i64 kPitch = kRun + 16;  // an odd number of cache lines: registers do not share L1 sets
 
 // A known rule is applied to whole tiles in registers, on the grid of the plain product.
-Product whole_product(const DenseGradWMapShape& s) {
-  return {s.K, s.N, s.M, 1, s.ldx ? s.ldx : s.K, s.ldy ? s.ldy : s.N, 1, s.N, true, true};
-}
+Product whole_product(const DenseGradWMapShape& s) { return gradient_of_weights(s, s.M, true); }
 
 MapCode code_of(const DenseGradWMapShape& s) {
   MapCode c{s.inputs, s.outputs, s.length, s.code, s.consts, s.out_reg, {}};
@@ -139,7 +137,7 @@ void dense_grad_w_map(const DenseGradWMapShape& s, Slice units, Scratch scratch,
     if (scratch.plan) scratch.plan = static_cast<const char*>(scratch.plan) + kPreparedBytes;
     Update update;
     tile_update(rule, code, e, y, &update);
-    Operands at{x + s.x0, dy + s.y0, update.w_out, {}};
+    Operands at = operands_of_gradient(s, x, dy, update.w_out);
     at.finish.update = &update;
     return product(whole_product(s), units, scratch, at);
   }

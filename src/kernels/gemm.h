@@ -45,4 +45,18 @@ struct Batch {
 };
 void product(const Product& p, Slice units, Scratch scratch, Operands at, const Batch& batch);
 
+// g[k,n] = sum_m x[m,k] dy[m,n] over so many rows m, of a shape with K, N, ldx, x0, ldy and y0. One column is a row as well,
+// whose vectors lie along k.
+template <class S>
+NACRE_INLINE Product gradient_of_weights(const S& s, i64 rows, bool whole) {
+  const i64 ldx = s.ldx == 0 ? s.K : s.ldx, ldy = s.ldy == 0 ? s.N : s.ldy;
+  return s.N == 1 ? Product{1, s.K, rows, 1, ldy, ldx, 1, s.K, whole, true}
+                  : Product{s.K, s.N, rows, 1, ldx, ldy, 1, s.N, whole, true};
+}
+template <class S>
+NACRE_INLINE Operands operands_of_gradient(const S& s, const float* x, const float* dy, float* g) {
+  x += s.x0, dy += s.y0;
+  return s.N == 1 ? Operands{dy, x, g, {}} : Operands{x, dy, g, {}};
+}
+
 }  // namespace nacre::NACRE_ISA

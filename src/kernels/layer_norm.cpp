@@ -28,7 +28,7 @@ NACRE_INLINE void means_of(i64 rows, i64 N, float* p, float* q, Of of) {
   const double share = N > 0 ? 1.0 / static_cast<double>(N) : 0.0;
   const bool folded = N <= (two ? kShort : kBlock);
   Vec p_row[kLanes], q_row[kLanes];
-  for (i64 r = N > 0 ? rows : 0; r < kLanes; ++r) p_row[r] = q_row[r] = zero();
+  for (i64 r = N > 0 ? rows : 0; folded && r < kLanes; ++r) p_row[r] = q_row[r] = zero();
   for (i64 r = 0; r < rows; ++r) {
     const auto add = of(r);
     double p_total = 0, q_total = 0;
@@ -81,12 +81,49 @@ struct Repeated {
   }
 };
 
+// y = (x - middle) * factor * scale + shift for some rows of N numbers.
+struct Group {
+  const float *x, *middle, *factor, *scale, *shift;  // scale, shift: null where absent
+  float* y;
+  i64 rows, N;
+};
+// `strips` vectors of columns from c on, the last of n numbers; what they need stays in registers.
+template <int strips>
+NACRE_INLINE void map_strips(const Group& g, i64 c, i64 n) {
+  Vec scale[strips], shift[strips];
+  const auto lanes = [=](int k) __attribute__((always_inline)) { return k + 1 < strips ? kLanes : n; };
+  NACRE_UNROLL for (int k = 0; k < strips; ++k) {
+    scale[k] = g.scale ? load_n(g.scale + c + k * kLanes, lanes(k)) : set1(1.0f);
+    shift[k] = g.shift ? load_n(g.shift + c + k * kLanes, lanes(k)) : set1(-0.0f);
+  }
+  const float* x = g.x + c;
+  float* y = g.y + c;
+  NACRE_ROLLED for (i64 r = 0; r < g.rows; ++r, x += g.N, y += g.N) {
+    const Vec middle = set1(g.middle[r]), factor = set1(g.factor[r]);
+    NACRE_UNROLL for (int k = 0; k < strips; ++k) {
+      const Vec v = (load_n(x + k * kLanes, lanes(k)) - middle) * factor;
+      store_n(y + k * kLanes, fma(v, scale[k], shift[k]), lanes(k));
+    }
+  }
+}
+NACRE_INLINE void map_rows(const Group& g) {
+  i64 c = 0;
+  for (; c + 4 * kLanes <= g.N; c += 4 * kLanes) map_strips<4>(g, c, kLanes);
+  if (c + 2 * kLanes <= g.N) map_strips<2>(g, c, kLanes), c += 2 * kLanes;
+  for (; c < g.N; c += kLanes) map_strips<1>(g, c, min_of(kLanes, g.N - c));
+}
+// Whether rows go so: what lies in memory is read best in the order in which it lies.
+NACRE_ALWAYS bool in_strips(i64 M, i64 N) {
+  return M * N <= 2 << 20 && (kLanes == 8 || (kLanes == 16 && N <= kTogether));
+}
+
 void short_rows(const LayerNormShape& s, Run all, const float* x, const float* gamma, const float* beta, float* y,
                 float* mean, float* rstd) {
   const i64 N = s.N;
   const RowOf r(N);
-  const Repeated scale(s.has_gamma ? gamma : nullptr, N, 1.0f), shift(s.has_beta ? beta : nullptr, N, -0.0f);
+  const Repeated scale(gamma, N, 1.0f), shift(beta, N, -0.0f);
   const Vec share = set1(1.0f / static_cast<float>(N)), eps = set1(static_cast<float>(s.eps));
+  const bool strips = !r.flat && in_strips(s.M, N);
   float middle[kLanes], factor[kLanes];
   in_groups(
       all.begin, all.end,
@@ -117,6 +154,7 @@ void short_rows(const LayerNormShape& s, Run all, const float* x, const float* g
         store(rstd + m, factors, rows);
       },
       [&](i64 m, i64 rows) __attribute__((always_inline)) {
+        if (strips) return map_rows({x + m * N, middle, factor, gamma, beta, y + m * N, rows, N});
         along_group(
             r, rows, [x_m = x + m * N](i64 i, i64, i64 n) __attribute__((always_inline)) { return load_n(x_m + i, n); },
             [&, to = y + m * N](i64 i, i64 c, i64 n, Vec v, auto of) __attribute__((always_inline)) {
@@ -191,7 +229,8 @@ void layer_norm(const LayerNormShape& s, Slice units, const float* x, const floa
                 float* mean, float* rstd) {
   const i64 per = rows_per_unit(s.N), N = s.N;
   const Vec eps = set1(static_cast<float>(s.eps));
-  const bool centred = s.rms == 0, scaled = s.has_gamma != 0, shifted = s.has_beta != 0;
+  const bool centred = s.rms == 0, strips = in_strips(s.M, N);
+  gamma = s.has_gamma ? gamma : nullptr, beta = s.has_beta ? beta : nullptr;
   const Run all{units.begin * per, min_of(units.end * per, s.M)};
   if (N > 0 && N <= kTogether) return short_rows(s, all, x, gamma, beta, y, mean, rstd);
   each_group(all, N, kLanes, [=](i64 m, i64 rows) __attribute__((always_inline)) {
@@ -211,14 +250,15 @@ void layer_norm(const LayerNormShape& s, Slice units, const float* x, const floa
                  };
     });
     store(factors, set1(1.0f) / sqrt(load(factors) + eps));
+    for (i64 r = 0; r < rows; ++r) mean[m + r] = middles[r], rstd[m + r] = factors[r];
+    if (strips) return map_rows({x_m, middles, factors, gamma, beta, y + m * N, rows, N});
     for (i64 r = 0; r < rows; ++r) {
       const Vec middle = set1(middles[r]), factor = set1(factors[r]);
       const float* from = x_m + r * N;
-      mean[m + r] = middles[r], rstd[m + r] = factors[r];
       map_row(y + (m + r) * N, N, [=](i64 i, i64 n) __attribute__((always_inline)) {
         const Vec v = (load_n(from + i, n) - middle) * factor;
-        const Vec scale = scaled ? load_n(gamma + i, n) : set1(1.0f);
-        return shifted ? fma(v, scale, load_n(beta + i, n)) : v * scale;
+        const Vec scale = gamma ? load_n(gamma + i, n) : set1(1.0f);
+        return beta ? fma(v, scale, load_n(beta + i, n)) : v * scale;
       });
     }
   });

@@ -202,9 +202,9 @@ struct Open {
   Vec low, high;
   NACRE_INLINE_MEMBER explicit Open(i64 act)
       : low(set1(act == 1 ? 1.17549435e-38f : 0.0f)), high(set1(act == 2 ? 6.0f : __builtin_inff())) {}
-  // A load of d must not wait for the mask.
-  NACRE_INLINE_MEMBER Vec through(Vec y, Vec d) const { return select(ge(y, low) & le(y, high), in_register(d)); }
 };
+// A load of d must not wait for the mask.
+NACRE_INLINE Vec through(Vec y, Vec low, Vec high, Vec d) { return select(ge(y, low) & le(y, high), in_register(d)); }
 
 // What maps needs of each column, as often as rows count as one.
 struct Constants {
@@ -314,6 +314,7 @@ void batch_norm_grad_stats(const BatchGradShape& s, Slice units, Scratch scratch
   float* shift = scale + kMostColumns;
   const i64 C = s.C;
   const Open open(s.act);
+  const Vec low = open.low, high = open.high;
   for (i64 u = units.begin; u < units.end; ++u) {
     const i64 k = u / c.tiles, column = u % c.tiles * c.tile, width = min_of(c.tile, s.C - column);
     const Run rows = run_of(k, s.chunk, s.R);
@@ -328,7 +329,7 @@ void batch_norm_grad_stats(const BatchGradShape& s, Slice units, Scratch scratch
               const i64 e = first + (from + r) * C + c;
               const Vec off = load_n(x + e, n) - middle;
               Vec d = load_n(dy + e, n);
-              if (active) d = open.through(fma(off, factor, offset), d);
+              if (active) d = through(fma(off, factor, offset), low, high, d);
               p += d;
               q = fma(d, off, q);
             };
@@ -378,6 +379,7 @@ void batch_norm_grad_x(const BatchApplyShape& s, Slice units, Scratch scratch, c
   const i64 C = s.C, per = rows_per_unit(C), first = units.begin * per, end = min_of(units.end * per, s.R);
   const Constants k = constants_of(s, end - first, scratch.at, mean, var, gamma, s.act ? beta : nullptr, sums);
   const Open open(s.act);
+  const Vec low = open.low, high = open.high;
   x += first * C, dy += first * C, dx += first * C;
   const auto rows = [&](auto active) __attribute__((always_inline)) {
     map_columns(end - first, k.rows, C, [&](i64 c, i64 n) __attribute__((always_inline)) {
@@ -388,7 +390,7 @@ void batch_norm_grad_x(const BatchApplyShape& s, Slice units, Scratch scratch, c
         const i64 at = row + c;
         const Vec off = load_n(x + at, n) - middle;
         Vec d = load_n(dy + at, n);
-        if (active) d = open.through(fma(off, factor, offset), d);
+        if (active) d = through(fma(off, factor, offset), low, high, d);
         store_n(dx + at, fnma(off, steep, fma(d, factor, -less)), n);
       };
     });

@@ -84,7 +84,16 @@ NACRE_INLINE void map_columns(i64 rows, i64 k, i64 C, Of of) {
       for (i64 first = 0; first < width; first += kMapColumns) {
         const i64 last = min_of(first + kMapColumns, width), step = together * width;
         if (all > kNear && !few) {
-          for (i64 at = begin; at < end; at += width) {
+          i64 at = begin;
+          for (; kStrips < 4 && width <= 64 && at + width < end;
+               at += 2 * width) {  // share what is loaded of the constants
+            each_strip(last - first, [&](i64 c, i64 n) __attribute__((always_inline)) {
+              const auto one = of(first + c, n);
+              one(at);
+              one(at + width);
+            });
+          }
+          for (; at < end; at += width) {
             each_strip(last - first, [&](i64 c, i64 n) __attribute__((always_inline)) { of(first + c, n)(at); });
           }
           continue;
@@ -137,7 +146,7 @@ NACRE_INLINE void sum_strips(Run rows, i64 column, i64 last, float* p, float* q,
 }
 template <class Of, class Ask>
 NACRE_INLINE void sum_columns(i64 rows, i64 width, bool far, float* p, float* q, Of of, Ask ask) {
-  const bool blocks = far && width > (kLanes < 16 ? 4 * kLanes : 384);  // shorter rows are fetched well as they lie
+  const bool blocks = far && width > 4 * kLanes;  // shorter rows are fetched well as they lie
   const i64 step = blocks ? max_of(kSumBlock / width, 8) : max_of(rows, 1);
   const auto none = [](i64, i64) {};
   for (i64 from = 0; from < max_of(rows, 1); from += step) {

@@ -194,8 +194,8 @@ NACRE_INLINE Vec row_tops(const float* x, i64 rows, i64 N) {
   return top[0];
 }
 
-// The sums of exp(x - top), and where they are wanted these in y; asks for the next group's rows.
-template <bool keep>
+// The sums of exp(x - top), and where they are wanted these in y; asks for the next group's rows, if that is of use.
+template <bool keep, bool ahead>
 NACRE_INLINE Vec exp_rows(const float* x, i64 rows, i64 N, Vec tops, float* y) {
   float top[kLanes];
   store(top, tops);
@@ -211,8 +211,8 @@ NACRE_INLINE Vec exp_rows(const float* x, i64 rows, i64 N, Vec tops, float* y) {
               const Vec e = exp_down(v - shift);
               sum += last ? select(alone, e) : e;
               if (keep) store(y + l * N + i, e);
-              prefetch(x + (l + kLanes) * N + i);
-              if (keep) prefetch(y + (l + kLanes) * N + i);
+              if (ahead) prefetch(x + (l + kLanes) * N + i);
+              if (ahead && keep) prefetch(y + (l + kLanes) * N + i);
             });
         return sum;
       },
@@ -271,7 +271,8 @@ __attribute__((noinline)) void all_rows(i64 N, i64 M, Slice units, const float* 
         [&](i64 m, i64 rows, Vec found) __attribute__((always_inline)) {
           tops = found;
           if (r.flat) exp_along(r, x + m * N, rows, tops, e, y + m * N);
-          else sums = exp_rows<!logarithm>(x + m * N, rows, N, tops, y + m * N);
+          else if (N > 4 * kLanes) sums = exp_rows<!logarithm, true>(x + m * N, rows, N, tops, y + m * N);
+          else sums = exp_rows<!logarithm, false>(x + m * N, rows, N, tops, y + m * N);
         },
         [&](i64 m, i64 rows) __attribute__((always_inline)) {
           if (r.flat) sums = row_sums(e, rows, N);

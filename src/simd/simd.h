@@ -116,7 +116,9 @@ NACRE_INLINE Mask ne(VecI a, VecI b) { return ~eq(a, b); }
 NACRE_INLINE bool any(Mask m) { return bits(m) != 0; }
 NACRE_INLINE bool all(Mask m) { return bits(m) == (1u << kLanes) - 1u; }
 
+#if defined(__AVX512F__) || !defined(__AVX2__)
 NACRE_INLINE Vec select(Mask m, Vec a) { return select(m, a, zero()); }
+#endif
 #ifndef __AVX512F__
 NACRE_INLINE Vec add_where(Mask m, Vec a, Vec b) { return a + select(m, b); }
 #endif

@@ -77,6 +77,7 @@ NACRE_INLINE Mask operator^(Mask a, Mask b) { return {_mm256_xor_ps(a.v, b.v)}; 
 NACRE_INLINE Mask operator~(Mask a) { return {_mm256_xor_ps(a.v, _mm256_castsi256_ps(_mm256_set1_epi32(-1)))}; }
 NACRE_INLINE u32 bits(Mask m) { return static_cast<u32>(_mm256_movemask_ps(m.v)); }
 NACRE_INLINE Vec select(Mask m, Vec a, Vec b) { return {_mm256_blendv_ps(b.v, a.v, m.v)}; }
+NACRE_INLINE Vec select(Mask m, Vec a) { return {_mm256_and_ps(m.v, a.v)}; }  // by a blend g++ makes the mask anew
 NACRE_INLINE VecI select(Mask m, VecI a, VecI b) { return {_mm256_blendv_epi8(b.v, a.v, _mm256_castps_si256(m.v))}; }
 NACRE_INLINE VecI min(VecI a, VecI b) { return {_mm256_min_epi32(a.v, b.v)}; }
 NACRE_INLINE VecI max(VecI a, VecI b) { return {_mm256_max_epi32(a.v, b.v)}; }

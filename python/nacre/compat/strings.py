@@ -18,6 +18,17 @@ def _texts(value: Any) -> np.ndarray[Any, Any]:
     return np.vectorize(lambda s: s.decode() if isinstance(s, bytes) else str(s), [object])(array)  # type: ignore[no-any-return]
 
 
+def ragged(pylist: Any, dtype: Any = None, **kwargs: Any) -> Ragged:
+    """Rows of different lengths: of tokens, as layers take that look them up, or of numbers."""
+    rows = [list(row) for row in pylist]
+    values = np.array([value for row in rows for value in row])
+    if values.dtype.kind in "SUO":
+        values = values.astype(object)
+    else:
+        values = values.astype(dtype or {"f": "float32", "i": "int32"}.get(values.dtype.kind, values.dtype))
+    return Ragged.from_row_lengths(values, [len(row) for row in rows])
+
+
 def _each(function: Callable[[str], Any], value: Any) -> Text:
     out = np.empty(np.shape(value), object)
     out[...] = np.vectorize(function, [object])(_texts(value)) if out.size else out

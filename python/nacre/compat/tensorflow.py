@@ -411,13 +411,8 @@ random = _machinery.module(
 strings, sparse, RaggedTensor, as_string = _strings, _sparse, _strings.Ragged, _strings.as_string
 
 
-def _ragged(pylist: Any, dtype: Any = None, **kwargs: Any) -> Any:
-    """Rows of tokens, of different lengths: what layers that look tokens up take."""
-    return _strings.Ragged(np.asarray(list(row), object).view(_dataset.Text) for row in pylist)
-
-
 audio = _machinery.module("audio", decode_wav=_sounds.decode_wav)
-ragged = _machinery.module("ragged", constant=_ragged)
+ragged = _machinery.module("ragged", constant=_strings.ragged)
 signal = _machinery.module(
     "signal",
     **_sounds.SIGNALS,

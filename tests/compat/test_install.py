@@ -529,6 +529,11 @@ def test_gradients_of_functions_in_the_manner_of_jax():
         grads, rest = jax.grad(lambda x: (x * 2, "rest"), has_aux=True)(1.0)
         assert float(grads) == 2 and rest == "rest"
         assert jax.tree.map(lambda x: x + 1, [1, 2]) == [2, 3] and jax.nn.relu(-1.0) == 0
+        rows, w = np.arange(6.0).reshape(2, 3), np.array([1.0, 10, 100])
+        dots = jax.vmap(lambda row, w: jax.numpy.sum(row * w), in_axes=(0, None))(rows, w)
+        assert dots.numpy().tolist() == [210, 543]
+        both = jax.jit(jax.vmap(jax.grad(lambda d: jax.numpy.sum(d["x"] ** 2)), in_axes=1, out_axes=1))({"x": rows})
+        assert np.array_equal(both["x"], 2 * rows)
         try:
             jax.grad(lambda x: x)(np.ones(2))
         except TypeError as error:

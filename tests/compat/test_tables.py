@@ -74,6 +74,15 @@ def test_ragged_strings_become_arrays():
     assert tf.strings.to_number(parts, tf.dtypes.float32).to_tensor(-1).numpy().tolist() == [[1, 2], [3, -1]]
 
 
+def test_ragged_numbers_stay_numbers():
+    rows = tf.ragged.constant([[1, 2], [], [3]])
+    assert rows.to_list() == [[1, 2], [], [3]] and rows.dtype == "int32" and rows.values.numpy().tolist() == [1, 2, 3]
+    assert tf.ragged.constant([[1.5], [2, 3]]).to_tensor().numpy().tolist() == [[1.5, 0], [2, 3]]
+    assert tf.RaggedTensor.from_row_splits(["a", "b"], [0, 0, 2]).to_list() == [[], [b"a", b"b"]]
+    with pytest.raises(ValueError, match=r"lengths \[1\] for 2 values"):
+        tf.RaggedTensor.from_row_lengths([1, 2], [1])
+
+
 def test_tables_of_keys():
     table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(["a", "b"], [3, 5]), default_value=-1)
     assert table.lookup(tf.constant([["b"], ["z"]])).numpy().tolist() == [[5], [-1]] and int(table.size()) == 2

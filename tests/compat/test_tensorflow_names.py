@@ -264,3 +264,66 @@ def test_the_best_boxes_of_all_classes_together():
     assert found.nmsed_boxes[0, 2].numpy().tolist() == [0.5, 0.5, 1, 1]  # clipped
     whole = tf.image.combined_non_max_suppression(boxes, scores, 1, 5, pad_per_class=True, clip_boxes=False)
     assert whole.nmsed_boxes.shape == (1, 2, 4) and whole.valid_detections.numpy().tolist() == [2]
+
+
+X = np.array([[0.5, -1.5, 2.0], [0.0, 0.25, -0.75]], np.float32)
+SQUARE = np.array([[4.0, 1.0, 2.0], [1.0, 3.0, 0.0], [2.0, 0.0, 5.0]], np.float32)
+LOWER = np.tril(SQUARE)
+WHOLE = np.arange(12).reshape(3, 4)
+METHOD = tf.image.ResizeMethod.NEAREST_NEIGHBOR
+BOX = [[[0.0, 0.0, 1.0, 1.0]]]
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        (lambda: tf.math.cumprod(X, 1, exclusive=True), [[1, 0.5, -0.75], [1, 0, 0]]),
+        (lambda: tf.math.cumprod(X, 0, True, True), [[0, 0.25, -0.75], [1, 1, 1]]),
+        (lambda: tf.math.polyval([tf.constant(1.0), 2.0, 3.0], X), X**2 + 2 * X + 3),
+        (lambda: tf.math.multiply_no_nan(tf.constant([np.inf, 1.0]), tf.constant([0.0, 2.0])), [0, 2]),
+        (lambda: tf.math.segment_mean(X, [0, 0]), [[0.25, -0.625, 0.625]]),
+        (lambda: tf.math.acos(X / 2), np.arccos(X / 2)),
+        (lambda: tf.linalg.svd(SQUARE)[0], np.linalg.svd(SQUARE)[1]),
+        (lambda: tf.linalg.lstsq(SQUARE[:, :2], SQUARE), np.linalg.lstsq(SQUARE[:, :2], SQUARE)[0]),
+        (lambda: tf.linalg.triangular_solve(LOWER, SQUARE, adjoint=True), np.linalg.solve(LOWER.T, SQUARE)),
+        (lambda: tf.linalg.normalize(X, axis=1)[1], np.linalg.norm(X, axis=1, keepdims=True)),
+        (lambda: tf.nn.pool(X[None, ..., None], (2, 2), "AVG")[0, 0, :, 0], [-0.1875, 0]),
+        (lambda: tf.nn.max_pool3d(PICTURES[None], 2, 2, "VALID")[0, 0, 0, 0], PICTURES[:, :2, :2].max((0, 1, 2))),
+        (lambda: tf.reverse_sequence(WHOLE, [1, 3, 4], 1)[1:], [[6, 5, 4, 7], [11, 10, 9, 8]]),
+        (lambda: tf.histogram_fixed_width([0.0, 1.1, 4.9, -3.0, 9.0], [0.0, 5.0], 5), [2, 1, 0, 0, 2]),
+        (lambda: tf.tensor_scatter_nd_sub(tf.ones(3), [[1]], [5.0]), [1, -4, 1]),
+        (lambda: tf.unravel_index([3, 5], [2, 3]), [[1, 1], [0, 2]]),
+        (lambda: tf.sparse.sparse_dense_matmul(tf.sparse.from_dense(X), X, True), X.T @ X),
+        (lambda: tf.image.resize_with_pad(PICTURES[0], 3, 6)[:, 1:5], PICTURES[0]),
+        (lambda: tf.image.resize(WHOLE[..., None], (2, 2), METHOD)[..., 0], [[1, 3], [9, 11]]),
+        (lambda: tf.image.draw_bounding_boxes(np.zeros((1, 3, 3, 1)), BOX, [[2.0]])[0, :, 1, 0], [2, 0, 2]),
+        (lambda: tf.signal.hamming_window(5), [0.08, 0.54, 1, 0.54, 0.08]),
+        (lambda: tf.signal.overlap_and_add(X, 2), [0.5, -1.5, 2, 0.25, -0.75]),
+        (lambda: tf.signal.linear_to_mel_weight_matrix(4, 7, 8000)[2], [0, 0.34136, 0.65864, 0]),
+        (lambda: tf.signal.mfccs_from_log_mel_spectrograms(X[0]), [0.8165, -1.06066, 2.24537]),
+        (lambda: tf.strings.unicode_decode("h\xe9"), [104, 233]),
+        (lambda: tf.bitwise.left_shift([1], [3]), [8]),
+    ],
+)
+def test_numbers_of_tensorflow(call, expected):
+    np.testing.assert_allclose(call(), expected, atol=2e-5)
+
+
+def test_strings_put_together_and_taken_apart():
+    assert tf.strings.ngrams(["a", "b", "c"], [1, 2], "_").tolist() == ["a", "b", "c", "a_b", "b_c"]
+    assert tf.strings.format("x={}", tf.constant(3)).numpy() == b"x=3" and tf.compat.as_bytes("a") == b"a"
+    assert tf.strings.bytes_split("a\xe9").numpy().tolist() == [b"a", b"\xc3", b"\xa9"]
+    assert tf.strings.unicode_encode([104, 233], "UTF-8").numpy().decode() == "h\xe9"
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        lambda: tf.Assert(tf.constant(False), ["no"]),
+        lambda: tf.debugging.assert_positive([0.0]),
+        lambda: tf.debugging.assert_rank(X, 3),
+    ],
+)
+def test_what_does_not_hold_is_an_invalid_argument(check):
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        check()

@@ -62,6 +62,19 @@ def test_configuration_makes_an_equal_loss(case: Any) -> None:
     np.testing.assert_array_equal(again(case.y_true, case.y_pred), loss(case.y_true, case.y_pred))
 
 
+@pytest.mark.parametrize("case", [*loss_cases.ALL, *loss_cases.OVER_ALL], ids=str)
+def test_gradient_is_the_slope_of_the_value(case: Any) -> None:
+    loss = make(case, dtype="float64")
+    x = keras.Variable(loss_cases.inside(case.y_pred), dtype="float64")
+    way = np.random.default_rng(1).standard_normal(x.shape)
+    with keras.GradientTape() as tape:
+        value = loss(case.y_true, ops.convert_to_tensor(x))
+    step = 1e-6
+    above, below = (float(loss(case.y_true, x.numpy() + s * step * way)) for s in (1, -1))
+    # The error of a central difference: its third derivative times step^2, and a rounding over the step.
+    np.testing.assert_allclose((tape.gradient(value, x).numpy() * way).sum(), (above - below) / (2 * step), rtol=1e-6)
+
+
 def test_losses_over_time_divide_by_batch_and_time() -> None:
     y = np.zeros((2, 3, 1), "float32")
     assert float(losses.MeanSquaredError()(y, y + 2.0)) == 4.0

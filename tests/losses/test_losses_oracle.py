@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from losses import loss_cases
-from nacre import losses
+from nacre import GradientTape, Variable, losses
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 keras: Any = pytest.importorskip("keras", reason="real Keras is not installed: pip install nacre[oracle]")
@@ -24,6 +24,17 @@ def test_value_agrees(case: Any) -> None:
         ours, theirs = (getattr(m, case.cls)(**case.arguments, **options) for m in (losses, keras.losses))
         got, expected = ours(case.y_true, case.y_pred), np.asarray(theirs(case.y_true, case.y_pred))
         np.testing.assert_allclose(got, expected, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("case", EVERY, ids=str)
+def test_gradient_agrees(case: Any) -> None:
+    jax = pytest.importorskip("jax", reason="gradients of Keras are JAX's")
+    ours, theirs = (getattr(m, case.cls)(**case.arguments, reduction="sum") for m in (losses, keras.losses))
+    x = Variable(loss_cases.inside(case.y_pred))
+    with GradientTape() as tape:
+        value = ours(case.y_true, x.value)
+    expected = np.asarray(jax.grad(lambda x: theirs(case.y_true, x))(x.numpy()))
+    np.testing.assert_allclose(tape.gradient(value, x), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("case", loss_cases.ALL, ids=str)

@@ -15,10 +15,10 @@ from nacre.backend.renaming import renamed
 
 # What differs in names alone: TensorFlow's names of the first arguments, and the operations that have them so.
 _NAMES = {
-    "x": "abs ceil cos cosh erf exp expm1 floor log log1p logical_not negative round rsqrt sign sin sinh sqrt square "
-    "cast",
-    "x y": "add divide equal floor_divide greater greater_equal less less_equal logical_and logical_or maximum "
-    "minimum mod multiply not_equal power subtract",
+    "x": "abs ceil cos cosh erf exp expm1 floor log log1p logical_not negative reciprocal round rsqrt sign sin sinh "
+    "sqrt square cast",
+    "x y": "add divide equal floor_divide greater greater_equal less less_equal logical_and logical_or logical_xor "
+    "maximum minimum mod multiply not_equal power subtract",
     "input": "ones_like zeros_like stop_gradient",
     "input repeats": "repeat",
     "input shape": "broadcast_to",
@@ -46,6 +46,34 @@ def cumsum(x: Any, axis: int = 0, exclusive: bool = False, reverse: bool = False
     sums = ops.cumsum(x, axis)
     sums = ops.subtract(sums, x) if exclusive else sums
     return ops.flip(sums, axis) if reverse else sums
+
+
+def cumprod(x: Any, axis: int = 0, exclusive: bool = False, reverse: bool = False, name: str | None = None) -> Any:
+    """The products up to each element, as `cumsum`."""
+    x = ops.flip(x, axis) if reverse else ops.convert_to_tensor(x)
+    if exclusive:
+        first = ops.ones_like(ops.take(x, [0], axis))
+        x = ops.concatenate([first, ops.take(x, ops.arange(x.shape[axis] - 1), axis)], axis)
+    products = ops.cumprod(x, axis)
+    return ops.flip(products, axis) if reverse else products
+
+
+def reverse_sequence(input: Any, seq_lengths: Any, seq_axis: int, batch_axis: int = 0, name: str | None = None) -> Any:
+    """The first `seq_lengths` elements of each row in reverse order, the others where they are."""
+    x = ops.moveaxis(ops.convert_to_tensor(input), (batch_axis, seq_axis), (0, 1))
+    lengths, places = ops.expand_dims(ops.cast(seq_lengths, "int32"), 1), ops.arange(x.shape[1])
+    order = ops.where(places < lengths, lengths - 1 - places, places)
+    return ops.moveaxis(gather(x, order, axis=1, batch_dims=1), (0, 1), (batch_axis, seq_axis))
+
+
+def histogram_fixed_width(
+    values: Any, value_range: Any, nbins: int = 100, dtype: Any = "int32", name: Any = None
+) -> Any:
+    """How many values lie in each of equal parts of the range; what is outside counts in the first or the last."""
+    low, high = (float(v) for v in value_range)
+    places = ops.floor((ops.convert_to_tensor(values, "float32") - low) * (nbins / (high - low)))
+    counted = ops.bincount(ops.reshape(ops.cast(ops.clip(places, 0, nbins - 1), "int32"), (-1,)), minlength=nbins)
+    return ops.cast(counted, dtype)
 
 
 def matmul(
@@ -255,6 +283,10 @@ def _segment_mean(data: Any, segment_ids: Any, num_segments: int, name: str | No
     return total / ops.reshape(ops.maximum(count, 1), (-1, *[1] * (total.ndim - 1)))
 
 
+def _counted(reduce: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda data, segment_ids, name=None: reduce(data, segment_ids, int(np.max(np.asarray(segment_ids))) + 1)
+
+
 def unique(x: Any, out_idx: Any = "int32", name: str | None = None) -> tuple[Any, Any]:
     """The different values in the order of their first place, and for each element the number of its value."""
     array = np.asarray(x)
@@ -311,10 +343,19 @@ def _scattered(how: str) -> Callable[..., Any]:
 
 SEGMENTS = {f"unsorted_segment_{name}": _segments(name) for name in ("sum", "max", "min", "prod")}
 SEGMENTS["unsorted_segment_mean"] = _segment_mean
+SEGMENTS |= {name.removeprefix("unsorted_"): _counted(reduce) for name, reduce in SEGMENTS.items()}
 FORMS = {
     f.__name__: f
     for f in (argmax, argmin, cumsum, matmul, one_hot, pad, sort, argsort, where, eye, range, slice, gather, gather_nd,
-              tile)
+              tile, reverse_sequence, histogram_fixed_width)
 } | {
     f.__name__: f for f in (scan, unique, unique_with_counts, dynamic_partition, foldl, case, switch_case, searchsorted)
-} | {f"tensor_scatter_nd_{how}": _scattered(how) for how in ("add", "max", "min")}  # fmt: skip
+} | {f"tensor_scatter_nd_{how}": _scattered(how) for how in ("add", "max", "min")} | {
+    "tensor_scatter_nd_sub": lambda tensor, indices, updates, name=None: ops.scatter_update(
+        tensor, indices, ops.negative(updates), "add"
+    ),
+    "scalar_mul": lambda scalar, x, name=None: ops.multiply(scalar, x),
+    "saturate_cast": lambda value, dtype, name=None: ops.saturate_cast(value, dtype),
+    "unravel_index": lambda indices, dims, name=None: ops.stack(ops.unravel_index(indices, [int(n) for n in dims])),
+    "asinh": ops.arcsinh, "acosh": ops.arccosh, "atanh": ops.arctanh,
+}  # fmt: skip

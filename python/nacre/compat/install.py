@@ -68,7 +68,7 @@ _ATTRIBUTES = {
 }
 # `import tensorflow.compat.v1 as tf`: what there is of TensorFlow is the same under all of its names.
 _TENSORFLOW = ("tensorflow", "tensorflow.python", "tensorflow.compat", "tensorflow.compat.v1", "tensorflow.compat.v2")
-# The longer of two names that begin alike stands first; editors complete imports with `keras._tf_keras` and `keras.api._v2`.
+# The longer of two that begin alike is first; editors complete imports with `keras._tf_keras` and `keras.api._v2`.
 _NAMES = (
     "keras._tf_keras.keras", "keras._tf_keras", "keras.api._v2.keras", "keras.api._v2", "keras", "tensorflow.keras",
     "tensorflow.python.keras", "tensorflow.compat.v1.keras", "tensorflow.compat.v2.keras", "tf_keras",

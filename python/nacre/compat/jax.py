@@ -62,6 +62,29 @@ def grad(fun: Callable[..., Any], argnums: Any = 0, has_aux: bool = False, **kwa
     return call
 
 
+def vmap(fun: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0, **kwargs: Any) -> Callable[..., Any]:
+    """A function that applies `fun` to each slice of its arguments, along `in_axes`, and stacks what it gives.
+
+    Args:
+        in_axes: an axis for all arguments, or one for each; None hands an argument over as it is.
+    """
+
+    def call(*args: Any) -> Any:
+        given = _values(args)
+        axes = list(in_axes) if isinstance(in_axes, (tuple, list)) else [in_axes] * len(given)
+        if len(axes) != len(given) or all(a is None for a in axes):
+            raise ValueError(f"vmap: in_axes={in_axes!r} for {len(given)} arguments; expected an axis for one or more")
+        sliced = {i: _to_front(given[i], a) for i, a in enumerate(axes) if a is not None}
+        result = ops.vectorized_map(lambda part: fun(*(part.get(i, x) for i, x in enumerate(given))), sliced)
+        return _tree.map_structure(lambda x: ops.moveaxis(x, 0, out_axes), result)
+
+    return call
+
+
+def _to_front(value: Any, axis: int) -> Any:
+    return _tree.map_structure(lambda x: ops.moveaxis(x, axis, 0), value)
+
+
 def jit(fun: Callable[..., Any] | None = None, **kwargs: Any) -> Any:
     """`fun` as one program per shapes of its arguments."""
     if fun is None:

@@ -144,7 +144,49 @@ _CONDITIONS: dict[str, Callable[..., Any]] = {
     "assert_greater_equal": np.greater_equal,
     "assert_near": np.isclose,
 }
-ASSERTIONS = {name: _assertion(name, holds) for name, holds in _CONDITIONS.items()}
+_SIGNS: dict[str, Callable[..., Any]] = {
+    "assert_positive": np.greater,
+    "assert_negative": np.less,
+    "assert_non_negative": np.greater_equal,
+    "assert_non_positive": np.less_equal,
+}
+
+
+def _sign(name: str, holds: Callable[..., Any]) -> Callable[..., None]:
+    check = _assertion(name, holds)
+    return lambda x, message=None, **kwargs: check(x, 0, message)
+
+
+def _rank(name: str, holds: Callable[[int, int], bool]) -> Callable[..., None]:
+    def check(x: Any, rank: Any, message: str | None = None, **kwargs: Any) -> None:
+        if not holds(len(ops.shape(x)), int(rank)):
+            raise ValueError(f"{name}: {message or f'got {len(ops.shape(x))} axes'}, expected {int(rank)}")
+
+    return check
+
+
+def _assert(condition: Any, data: Any, summarize: int | None = None, name: str | None = None) -> None:
+    if not np.all(np.asarray(condition)):
+        raise ValueError(f"Assert: the condition does not hold: {data}")
+
+
+ASSERTIONS: dict[str, Callable[..., None]] = {
+    **{name: _assertion(name, holds) for name, holds in _CONDITIONS.items()},
+    **{name: _sign(name, holds) for name, holds in _SIGNS.items()},
+    "assert_none_equal": _assertion("assert_none_equal", np.not_equal),
+    "assert_rank": _rank("assert_rank", lambda n, wanted: n == wanted),
+    "assert_rank_at_least": _rank("assert_rank_at_least", lambda n, wanted: n >= wanted),
+    "Assert": _assert,
+}
+# Failures by TensorFlow's names; what nacre raises in such a case, or Python would.
+ERRORS: dict[str, type[BaseException]] = {
+    "OpError": Exception, "UnknownError": Exception, "InternalError": RuntimeError, "AbortedError": RuntimeError,
+    "InvalidArgumentError": ValueError, "FailedPreconditionError": ValueError, "DataLossError": ValueError,
+    "OutOfRangeError": StopIteration, "NotFoundError": FileNotFoundError, "AlreadyExistsError": FileExistsError,
+    "PermissionDeniedError": PermissionError, "ResourceExhaustedError": MemoryError, "UnavailableError": OSError,
+    "DeadlineExceededError": TimeoutError, "UnimplementedError": NotImplementedError,
+    "OperatorNotAllowedInGraphError": TypeError,
+}  # fmt: skip
 
 
 class TestCase(unittest.TestCase):
@@ -178,6 +220,8 @@ def _move(how: Callable[[Any, Any], object], source: Any, to: Any, overwrite: bo
 FILES: dict[str, Callable[..., Any]] = {
     "exists": os.path.exists,
     "isdir": os.path.isdir,
+    "join": os.path.join,
+    "stat": os.stat,
     "listdir": os.listdir,
     "glob": glob.glob,
     "makedirs": functools.partial(os.makedirs, exist_ok=True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -26,6 +27,11 @@ def add_n(inputs: Any, name: str | None = None) -> Any:
     return ops.convert_to_tensor(total)
 
 
+def global_norm(t_list: Any, name: str | None = None) -> Any:
+    """The norm of all tensors together."""
+    return ops.sqrt(add_n([ops.sum(ops.square(t)) for t in t_list if t is not None]))
+
+
 def norm(tensor: Any, ord: Any = "euclidean", axis: Any = None, keepdims: Any = False, name: Any = None) -> Any:
     """The norm along `axis`."""
     return ops.norm(tensor, None if ord == "euclidean" else ord, axis, keepdims)
@@ -45,7 +51,22 @@ reduce_prod, reduce_any, reduce_all = (_reduction(n) for n in ("prod", "any", "a
 reduce_logsumexp = _reduction("logsumexp")
 
 
-_MATH = "sigmoid softplus tan tanh segment_sum bincount"
+_MATH = "sigmoid softplus softsign softmax log_softmax tan tanh bincount"
+_ARCS = {f"a{name}": getattr(ops, f"arc{name}") for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")}
+
+
+def _no_nan(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function(x, y)`, 0 where `x` is 0."""
+
+    def call(x: Any, y: Any, name: str | None = None) -> Any:
+        nothing = ops.equal(x, 0)
+        return ops.where(nothing, ops.zeros_like(x), function(x, ops.where(nothing, 1, y)))
+
+    return call
+
+
+def _polyval(coeffs: Any, x: Any, name: str | None = None) -> Any:
+    return functools.reduce(lambda total, c: total * x + c, coeffs, ops.zeros_like(x))
 
 
 def _top_k(input: Any, k: int = 1, sorted: Any = True, name: str | None = None) -> Any:
@@ -78,7 +99,7 @@ def _convolution(
 def _inner(sizes: Any) -> Any:
     if not isinstance(sizes, (list, tuple)):
         return sizes
-    return tuple(sizes[1:-1]) if len(sizes) == 4 else tuple(sizes)
+    return tuple(sizes[1:-1]) if len(sizes) > 3 else tuple(sizes)
 
 
 def _max_pool(input: Any, ksize: Any, strides: Any, padding: str, **kwargs: Any) -> Any:
@@ -87,6 +108,13 @@ def _max_pool(input: Any, ksize: Any, strides: Any, padding: str, **kwargs: Any)
 
 def _avg_pool(input: Any, ksize: Any, strides: Any, padding: str, **kwargs: Any) -> Any:
     return ops.average_pool(input, _inner(ksize), _inner(strides), padding.lower())
+
+
+def _pool(
+    input: Any, window_shape: Any, pooling_type: str, strides: Any = None, padding: str = "VALID", **kwargs: Any
+) -> Any:
+    reduce = {"MAX": ops.max_pool, "AVG": ops.average_pool}[pooling_type]
+    return reduce(input, tuple(window_shape), 1 if strides is None else tuple(strides), padding.lower())
 
 
 def _zero_fraction(value: Any, name: str | None = None) -> Any:
@@ -138,7 +166,22 @@ math = _module(
         ops.cast(ops.not_equal(input, 0), dtype), axis, keepdims or False
     ),
     erfinv=ops.erfinv,
-    xlogy=lambda x, y, name=None: ops.where(ops.equal(x, 0), ops.zeros_like(x), x * ops.log(ops.where(x == 0, 1, y))),
+    erfc=lambda x, name=None: 1.0 - ops.erf(x),
+    rint=ops.round,
+    atan2=lambda y, x, name=None: ops.arctan2(y, x),
+    truediv=_forms.RENAMED["divide"],
+    scalar_mul=_forms.FORMS["scalar_mul"],
+    polyval=_polyval,
+    reduce_euclidean_norm=lambda input_tensor, axis=None, keepdims=False, name=None: ops.sqrt(
+        ops.sum(ops.square(input_tensor), axis, keepdims)
+    ),
+    xlogy=_no_nan(lambda x, y: x * ops.log(y)),
+    xlog1py=_no_nan(lambda x, y: x * ops.log1p(y)),
+    xdivy=_no_nan(ops.divide),
+    multiply_no_nan=lambda x, y, name=None: _no_nan(ops.multiply)(y, x),
+    reciprocal_no_nan=lambda x, name=None: ops.divide_no_nan(ops.ones_like(x), x),
+    invert_permutation=lambda x, name=None: ops.cast(ops.argsort(x), "int32"),
+    **_ARCS,
     zero_fraction=_zero_fraction,
     divide_no_nan=lambda x, y, name=None: ops.divide_no_nan(x, y),
     squared_difference=lambda x, y, name=None: ops.square(ops.subtract(x, y)),
@@ -148,7 +191,7 @@ math = _module(
     **{name: getattr(ops, name) for name in _MATH.split()},
     **{**_forms.RENAMED, "abs": abs},
     **_forms.SEGMENTS,
-    **{name: getattr(_forms, name) for name in ("argmax", "argmin", "cumsum")},
+    **{name: getattr(_forms, name) for name in ("argmax", "argmin", "cumsum", "cumprod")},
 )
 nn = _module(
     "nn",
@@ -185,6 +228,15 @@ nn = _module(
     bias_add=lambda value, bias, data_format=None, name=None: ops.add(value, bias),
     conv2d=_convolution,
     conv1d=_convolution,
+    conv3d=_convolution,
+    convolution=_convolution,
+    atrous_conv2d=lambda value, filters, rate, padding, name=None: ops.conv(
+        value, filters, 1, padding.lower(), dilation_rate=rate
+    ),
+    pool=_pool,
+    **{f"max_pool{n}d": _max_pool for n in (1, 3)},
+    **{f"avg_pool{n}d": _avg_pool for n in (1, 3)},
+    lrn=_local_response_normalization,
     conv2d_transpose=_forms.conv2d_transpose,
     depthwise_conv2d=_forms.depthwise_conv2d,
     batch_normalization=_forms.batch_normalization,
@@ -216,8 +268,48 @@ def _expm(input: Any, name: str | None = None) -> Any:
 _MOST_HALVINGS = 32  # of a matrix whose exponential float32 can still hold there are fewer
 
 
+def _svd(tensor: Any, full_matrices: bool = False, compute_uv: bool = True, name: str | None = None) -> Any:
+    if not compute_uv:
+        return ops.svd(tensor, full_matrices, False)
+    u, s, v = ops.svd(tensor, full_matrices)
+    return s, u, ops.swapaxes(v, -1, -2)
+
+
+def _triangular_solve(matrix: Any, rhs: Any, lower: bool = True, adjoint: bool = False, name: str | None = None) -> Any:
+    matrix = ops.swapaxes(matrix, -1, -2) if adjoint else matrix
+    return ops.solve_triangular(matrix, rhs, lower=lower != adjoint)
+
+
+def _solve(matrix: Any, rhs: Any, adjoint: bool = False, name: str | None = None) -> Any:
+    return ops.solve(ops.swapaxes(matrix, -1, -2) if adjoint else matrix, rhs)
+
+
 linalg = _module(
     "linalg",
+    svd=_svd,
+    solve=_solve,
+    triangular_solve=_triangular_solve,
+    qr=lambda input, full_matrices=False, name=None: ops.qr(input, "complete" if full_matrices else "reduced"),
+    eigh=lambda tensor, name=None: ops.eigh(tensor),
+    eigvalsh=lambda tensor, name=None: ops.eigh(tensor)[0],
+    lstsq=lambda matrix, rhs, l2_regularizer=0.0, fast=True, name=None: _solve(
+        _forms.matmul(matrix, matrix, transpose_a=True) + l2_regularizer * ops.eye(ops.shape(matrix)[-1]),
+        _forms.matmul(matrix, rhs, transpose_a=True),
+    ),
+    pinv=lambda a, rcond=None, validate_args=False, name=None: ops.pinv(a),
+    slogdet=lambda input, name=None: ops.slogdet(input),
+    cross=lambda a, b, name=None: ops.cross(a, b),
+    tensordot=_forms.RENAMED["tensordot"],
+    l2_normalize=nacre.backend.l2_normalize,
+    normalize=lambda tensor, ord="euclidean", axis=None, name=None: (
+        ops.divide(tensor, norm(tensor, ord, axis, True)),
+        norm(tensor, ord, axis, True),
+    ),
+    matrix_transpose=lambda a, name="", conjugate=False: ops.swapaxes(a, -1, -2),
+    adjoint=lambda matrix, name=None: ops.swapaxes(matrix, -1, -2),
+    global_norm=global_norm,
+    tensor_diag=ops.diag,
+    tensor_diag_part=ops.diagonal,
     matmul=_forms.matmul,
     einsum=ops.einsum,
     matvec=lambda a, b, name=None: ops.squeeze(ops.matmul(a, ops.expand_dims(b, -1)), -1),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import itertools
 import random
 from collections import namedtuple
 from collections.abc import Callable
@@ -17,6 +18,15 @@ from nacre.core.tensor import Tensor
 from nacre.utils.dataset import Text, scalar
 from nacre.utils.files import reading
 from nacre.utils.images import img_to_array, load_img, pillow
+
+
+class ResizeMethod:
+    """The names of the ways to `resize`."""
+
+    AREA, BICUBIC, BILINEAR, LANCZOS3, LANCZOS5, NEAREST_NEIGHBOR = (
+        "area", "bicubic", "bilinear", "lanczos3", "lanczos5", "nearest",
+    )  # fmt: skip
+
 
 rgb_to_grayscale = ops.image.rgb_to_grayscale
 rgb_to_hsv = ops.image.rgb_to_hsv
@@ -283,6 +293,42 @@ def resize_with_crop_or_pad(image: Any, target_height: int, target_width: int) -
             widths[axis] = (-spare // 2, -spare - -spare // 2)
             image = ops.pad(image, widths)
     return image
+
+
+def resize_with_pad(
+    image: Any, target_height: int, target_width: int, method: str = "bilinear", antialias: bool = False
+) -> Any:
+    """The whole picture as large as it fits into that size, with zeros around it."""
+    image = ops.convert_to_tensor(image)
+    sizes = image.shape[-3:-1]
+    targets = int(target_height), int(target_width)
+    ratio = max(n / wanted for n, wanted in zip(sizes, targets))
+    image = resize(image, [int(n / ratio + 1e-6) for n in sizes], method, antialias=antialias)
+    top, left = (int((wanted - n / ratio) / 2) for n, wanted in zip(sizes, targets))
+    return pad_to_bounding_box(image, top, left, *targets)
+
+
+def transpose(image: Any, name: str | None = None) -> Any:
+    """Rows as columns: of (H, W, C) or (N, H, W, C)."""
+    return ops.swapaxes(image, -3, -2)
+
+
+def draw_bounding_boxes(images: Any, boxes: Any, colors: Any, name: str | None = None) -> Any:
+    """Pictures (N, H, W, C) with frames at `boxes` (N, count, 4): top, left, bottom and right as parts of the size."""
+    out = np.array(images)
+    height, width = out.shape[1:3]
+    scale = np.array([height - 1, width - 1] * 2, np.float32)
+    for picture, of_picture in zip(out, np.asarray(boxes, np.float32)):
+        for box, color in zip(of_picture, itertools.cycle(np.asarray(colors))):
+            top, left, bottom, right = (box * scale).astype(int).tolist()
+            rows, columns = (slice(max(a, 0), b + 1) for a, b in ((top, bottom), (left, right)))
+            for edge in (top, bottom):
+                if 0 <= edge < height:
+                    picture[edge, columns] = color[: out.shape[3]]
+            for edge in (left, right):
+                if 0 <= edge < width:
+                    picture[rows, edge] = color[: out.shape[3]]
+    return Tensor(out)
 
 
 def crop_to_bounding_box(

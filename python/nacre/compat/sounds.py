@@ -43,10 +43,19 @@ def decode_wav(
         return DecodedWav(Tensor(audio), Tensor(np.array(file.getframerate(), np.int32)))
 
 
-def hann_window(window_length: int, periodic: bool = True, dtype: Any = "float32", name: str | None = None) -> Any:
-    """The window of Hann, one period of which is `window_length` long, or one sample less."""
-    turns = np.arange(window_length) / max(window_length - (not periodic), 1)
-    return Tensor((0.5 - 0.5 * np.cos(2 * np.pi * turns)).astype(dtype))
+def _window(share: float) -> Callable[..., Any]:
+    """`share` and a cosine around it, one period of which is as long as the window; one sample less where that is odd,
+    or not `periodic`."""
+
+    def window(window_length: int, periodic: bool = True, dtype: Any = "float32", name: str | None = None) -> Any:
+        whole = periodic and window_length % 2 == 0
+        turns = np.arange(window_length) / max(window_length - (not whole), 1)
+        return Tensor((share - (1 - share) * np.cos(2 * np.pi * turns)).astype(dtype))
+
+    return window
+
+
+hann_window, hamming_window = _window(0.5), _window(0.54)
 
 
 def frame(
@@ -84,15 +93,61 @@ def stft(
     return rfft(parts, [fft_length or 1 << (frame_length - 1).bit_length()])
 
 
+def overlap_and_add(signal: Any, frame_step: int, name: str | None = None) -> Any:
+    """The sum (..., n) of parts (..., frames, frame_length), each of which starts `frame_step` behind the last."""
+    parts = np.asarray(signal)
+    frames, length = parts.shape[-2:]
+    out = np.zeros((*parts.shape[:-2], (frames - 1) * frame_step + length), parts.dtype)
+    for i in range(frames):
+        out[..., i * frame_step : i * frame_step + length] += parts[..., i, :]
+    return Tensor(out)
+
+
+def linear_to_mel_weight_matrix(
+    num_mel_bins: int = 20,
+    num_spectrogram_bins: int = 129,
+    sample_rate: float = 8000,
+    lower_edge_hertz: float = 125.0,
+    upper_edge_hertz: float = 3800.0,
+    dtype: Any = "float32",
+    name: str | None = None,
+) -> Any:
+    """The triangles (num_spectrogram_bins, num_mel_bins) that take frequencies together, equally wide in mel."""
+
+    def mel(hertz: Any) -> Any:
+        return 1127.0 * np.log(1.0 + np.asarray(hertz) / 700.0)
+
+    places = mel(np.linspace(0.0, float(sample_rate) / 2.0, int(num_spectrogram_bins))[1:])[:, None]
+    edges = np.linspace(mel(lower_edge_hertz), mel(upper_edge_hertz), num_mel_bins + 2)
+    left, top, right = edges[:-2], edges[1:-1], edges[2:]
+    heights = np.maximum(0.0, np.minimum((places - left) / (top - left), (right - places) / (right - top)))
+    return Tensor(np.pad(heights, ((1, 0), (0, 0))).astype(dtype))
+
+
+def mfccs_from_log_mel_spectrograms(log_mel_spectrograms: Any, name: str | None = None) -> Any:
+    """The cosine transform (DCT-II) of logarithms of mel spectrograms, along the last axis."""
+    x = np.asarray(log_mel_spectrograms)
+    n = x.shape[-1]
+    waves = 2.0 * np.cos(np.pi / n * (np.arange(n)[:, None] + 0.5) * np.arange(n))
+    return Tensor((x @ waves / np.sqrt(2.0 * n)).astype(np.float32))
+
+
 def _transform(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(input_tensor: Any, fft_length: Any = None, name: str | None = None) -> Any:
         found = function(np.asarray(input_tensor), None if fft_length is None else int(np.ravel(fft_length)[0]))
         return found.astype(np.complex64) if np.iscomplexobj(found) else Tensor(found.astype(np.float32))
 
+    call.__name__ = function.__name__
     return call
 
 
 fft, ifft, rfft, irfft = (_transform(f) for f in (np.fft.fft, np.fft.ifft, np.fft.rfft, np.fft.irfft))
+SIGNALS = {
+    "hann_window": hann_window,
+    "hamming_window": hamming_window,
+    **{f.__name__: f for f in (stft, frame, overlap_and_add, linear_to_mel_weight_matrix)},
+    **{f.__name__: f for f in (fft, ifft, rfft, irfft, mfccs_from_log_mel_spectrograms)},
+}
 
 
 def of_complex(function: Callable[..., Any], other: Callable[..., Any]) -> Callable[..., Any]:

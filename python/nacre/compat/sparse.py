@@ -45,6 +45,24 @@ def to_dense(sp_input: SparseTensor, default_value: Any = None, name: str | None
     return as_values(out)
 
 
+def sparse_dense_matmul(
+    sp_a: SparseTensor, b: Any, adjoint_a: bool = False, adjoint_b: bool = False, name: str | None = None
+) -> Any:
+    """The product of a sparse matrix, or of the transpose, and another one."""
+    rows, columns = np.asarray(sp_a.indices).T[:: -1 if adjoint_a else 1]
+    b = ops.convert_to_tensor(b)
+    parts = ops.expand_dims(ops.convert_to_tensor(sp_a.values), 1) * ops.take(
+        ops.transpose(b) if adjoint_b else b, columns, 0
+    )
+    return ops.segment_sum(parts, rows.astype(np.int32), sp_a.shape[1 if adjoint_a else 0])
+
+
+def reorder(sp_input: SparseTensor, name: str | None = None) -> SparseTensor:
+    """The same numbers in the order of their places."""
+    order = np.lexsort(np.asarray(sp_input.indices).T[::-1])
+    return sp_input._replace(**{n: ops.take(getattr(sp_input, n), order, 0) for n in ("indices", "values")})
+
+
 def _rows(sparse: SparseTensor) -> dict[tuple[int, ...], list[Any]]:
     found: dict[tuple[int, ...], list[Any]] = {}
     for place, value in zip(np.asarray(sparse.indices).tolist(), np.asarray(sparse.values).tolist()):

@@ -18,6 +18,17 @@ def _texts(value: Any) -> np.ndarray[Any, Any]:
     return np.vectorize(lambda s: s.decode() if isinstance(s, bytes) else str(s), [object])(array)  # type: ignore[no-any-return]
 
 
+def ragged(pylist: Any, dtype: Any = None, **kwargs: Any) -> Ragged:
+    """Rows of different lengths: of tokens, as layers take that look them up, or of numbers."""
+    rows = [list(row) for row in pylist]
+    values = np.array([value for row in rows for value in row])
+    if values.dtype.kind in "SUO":
+        values = values.astype(object)
+    else:
+        values = values.astype(dtype or {"f": "float32", "i": "int32"}.get(values.dtype.kind, values.dtype))
+    return Ragged.from_row_lengths(values, [len(row) for row in rows])
+
+
 def _each(function: Callable[[str], Any], value: Any) -> Text:
     out = np.empty(np.shape(value), object)
     out[...] = np.vectorize(function, [object])(_texts(value)) if out.size else out
@@ -88,6 +99,64 @@ def unicode_split(input: Any, input_encoding: str = "UTF-8", **kwargs: Any) -> A
     texts = _texts(input)
     rows = [np.array(list(text), object).view(Text) for text in texts.ravel()]
     return Ragged(rows) if texts.ndim else rows[0]
+
+
+def unicode_decode(input: Any, input_encoding: str = "UTF-8", **kwargs: Any) -> Any:
+    """The numbers of the characters of one string; of several, as rows of their own lengths."""
+    texts = _texts(input)
+    rows = [Tensor(np.array([*map(ord, text)], np.int32)) for text in texts.ravel()]
+    return Ragged(rows) if texts.ndim else rows[0]
+
+
+def unicode_encode(input: Any, output_encoding: str = "UTF-8", **kwargs: Any) -> Text:
+    """The string of the characters with these numbers, or one for each row."""
+    rows = input if isinstance(input, Ragged) else np.asarray(input)
+    found = (
+        "".join(map(chr, rows))
+        if np.ndim(rows) == 1 and len(rows) and np.ndim(rows[0]) == 0
+        else ["".join(map(chr, np.asarray(row))) for row in rows]
+    )
+    return np.array(found, object).view(Text)
+
+
+def bytes_split(input: Any, name: str | None = None) -> Any:
+    """The bytes of one string; of several, as rows of their own lengths."""
+    texts = _texts(input)
+    rows = [np.array([bytes([b]) for b in text.encode()], object).view(Text) for text in texts.ravel()]
+    return Ragged(rows) if texts.ndim else rows[0]
+
+
+def ngrams(data: Any, ngram_width: Any, separator: str = " ", **kwargs: Any) -> Any:
+    """So many (or, of a list, each number of) strings that follow each other along the last axis, put together."""
+    if isinstance(data, Ragged):
+        return Ragged(ngrams(row, ngram_width, separator) for row in data)
+    texts, widths = _texts(data), ngram_width if isinstance(ngram_width, (list, tuple)) else [ngram_width]
+
+    def of_row(row: Any) -> Any:
+        joined = [separator.join(row[i : i + n]) for n in widths for i in range(len(row) - n + 1)]
+        return np.array(joined, object)
+
+    return np.apply_along_axis(of_row, -1, texts).view(Text)
+
+
+def format(template: str, inputs: Any, placeholder: str = "{}", summarize: int = 3, name: str | None = None) -> Text:
+    """`template` with the values in the place of each `{}`."""
+    for value in inputs if isinstance(inputs, (list, tuple)) else [inputs]:
+        template = template.replace(placeholder, str(np.asarray(value)), 1)
+    return np.asarray(template, object).view(Text)
+
+
+def _as_text(bytes_or_text: Any, encoding: str = "utf-8") -> str:
+    return bytes_or_text if isinstance(bytes_or_text, str) else bytes(bytes_or_text).decode(encoding)
+
+
+# `tf.compat`: text that may be bytes.
+CONVERSIONS: dict[str, Callable[..., Any]] = {
+    "as_text": _as_text,
+    "as_str": _as_text,
+    "as_str_any": lambda value, encoding="utf-8": _as_text(value) if isinstance(value, bytes) else str(value),
+    "as_bytes": lambda text, encoding="utf-8": text.encode(encoding) if isinstance(text, str) else bytes(text),
+}
 
 
 def reduce_join(inputs: Any, axis: int | None = None, separator: str = "", **kwargs: Any) -> Text:

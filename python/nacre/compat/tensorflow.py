@@ -27,6 +27,7 @@ from nacre.compat import summaries as _summaries
 from nacre.compat import tables as _tables
 from nacre.compat.networks import (  # noqa: F401  # public here
     add_n,
+    global_norm,
     linalg,
     math,
     nn,
@@ -222,11 +223,6 @@ def clip_by_norm(t: Any, clip_norm: float, axes: Any = None, name: str | None = 
     return ops.multiply(t, clip_norm / ops.maximum(length, clip_norm))
 
 
-def global_norm(t_list: Any, name: str | None = None) -> Any:
-    """The norm of all tensors together."""
-    return ops.sqrt(add_n([ops.sum(ops.square(t)) for t in t_list if t is not None]))
-
-
 def clip_by_global_norm(t_list: Any, clip_norm: float, use_norm: Any = None, name: str | None = None) -> Any:
     """The tensors, made shorter together when their common norm is larger than `clip_norm`; and that norm."""
     length = global_norm(t_list) if use_norm is None else use_norm
@@ -396,6 +392,7 @@ def _seeded(draw: Callable[..., Any]) -> Callable[..., Any]:
 
 random = _machinery.module(
     "random",
+    get_global_generator=_machinery.Generator.from_non_deterministic_state,
     stateless_normal=_seeded(_normal),
     stateless_uniform=_seeded(_uniform),
     stateless_truncated_normal=_seeded(_truncated),
@@ -414,16 +411,11 @@ random = _machinery.module(
 strings, sparse, RaggedTensor, as_string = _strings, _sparse, _strings.Ragged, _strings.as_string
 
 
-def _ragged(pylist: Any, dtype: Any = None, **kwargs: Any) -> Any:
-    """Rows of tokens, of different lengths: what layers that look tokens up take."""
-    return _strings.Ragged(np.asarray(list(row), object).view(_dataset.Text) for row in pylist)
-
-
 audio = _machinery.module("audio", decode_wav=_sounds.decode_wav)
-ragged = _machinery.module("ragged", constant=_ragged)
+ragged = _machinery.module("ragged", constant=_strings.ragged)
 signal = _machinery.module(
     "signal",
-    **{name: getattr(_sounds, name) for name in ["fft", "ifft", "rfft", "irfft", "stft", "frame", "hann_window"]},
+    **_sounds.SIGNALS,
 )
 train = _machinery.module(
     "train",
@@ -480,7 +472,7 @@ lookup = _machinery.module(
 experimental = _machinery.module("experimental", numpy=ops)
 dtypes = _machinery.module("dtypes", cast=_forms.RENAMED["cast"], as_dtype=as_dtype, DType=DType, **DTYPES)
 nest = _machinery.module(
-    "nest", **{name: getattr(_tree, name) for name in ("flatten", "map_structure", "pack_sequence_as")}
+    "nest", **{name: getattr(_tree, name) for name in ("flatten", "map_structure", "pack_sequence_as", "is_nested")}
 )
 autograph = _machinery.module(
     "autograph",
@@ -543,11 +535,10 @@ logging = _machinery.module(
 )
 disable_eager_execution = disable_v2_behavior = enable_eager_execution = enable_v2_behavior = _machinery.nothing
 set_random_seed = nacre.utils.set_random_seed
-compat = _machinery.module("compat", v1=_sys.modules[__name__], v2=_sys.modules[__name__])
-errors = _machinery.module(
-    "errors", InvalidArgumentError=ValueError, NotFoundError=FileNotFoundError,
-    ResourceExhaustedError=MemoryError, OutOfRangeError=StopIteration, OpError=Exception,
-)  # fmt: skip
+compat = _machinery.module("compat", v1=_sys.modules[__name__], v2=_sys.modules[__name__], **_strings.CONVERSIONS)
+errors = _machinery.module("errors", **_machinery.ERRORS)
+_BITS = {"bitwise_and": "", "bitwise_or": "", "bitwise_xor": "", "left_shift": "bitwise_", "right_shift": "bitwise_"}
+bitwise = _machinery.module("bitwise", **{name: getattr(ops, front + name) for name, front in _BITS.items()})
 globals().update(_machinery.ASSERTIONS)
 debugging = _machinery.module(
     "debugging",

@@ -43,16 +43,14 @@ def circle(
     labels = ops.reshape(ops.cast(y_true, "int32"), (-1, 1))
     others = y_pred if ref_embeddings is None else ops.cast(ref_embeddings, y_pred.dtype)
     other_labels = labels if ref_labels is None else ops.reshape(ops.cast(ref_labels, "int32"), (-1, 1))
-    similarity = ops.matmul(y_pred, ops.transpose(others))
+    similarity = ops.minimum(ops.matmul(y_pred, ops.transpose(others)), 1.0)  # more is a rounding
     same = ops.equal(labels, ops.transpose(other_labels))
     different = ops.logical_not(same)
     if remove_diagonal:
         same = ops.logical_and(same, ops.logical_not(ops.cast(ops.eye(*similarity.shape), "bool")))
-    # The paper's weights: how far a similarity still is from its optimum; constants for the gradient.
-    pull = ops.stop_gradient(ops.relu(1.0 + margin - similarity))
-    push = ops.stop_gradient(ops.relu(similarity + margin))
-    pull = -gamma * pull * (similarity - (1.0 - margin))
-    push = gamma * push * (similarity - margin)
+    # Weighted by how far a similarity still is from its optimum. Gradients reach these weights, unlike in the paper.
+    pull = -gamma * ops.relu(1.0 + margin - similarity) * (similarity - (1.0 - margin))
+    push = gamma * ops.relu(similarity + margin) * (similarity - margin)
     found = ops.softplus(_masked_logsumexp(pull, same) + _masked_logsumexp(push, different))
     found._keras_mask = ops.any(same, axis=-1)  # a sample alone in its class does not count
     return found

@@ -18,6 +18,7 @@ from nacre.core.registry import deserialize_keras_object, serialize_keras_object
 from nacre.core.tensor import KerasTensor
 from nacre.layers.layer import Layer
 from nacre.layers.state import structure_version
+from nacre.layers.substitution import variables_as
 from nacre.metrics.metric import Mean
 from nacre.optimizers.base import Optimizer
 from nacre.training.arrays import check_batch
@@ -259,6 +260,25 @@ class Compilable(Layer):
         takes = "training" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
         options = {"training": training} if takes else {}
         return self.compute_loss(x, y, y_pred, sample_weight, **options)
+
+    def stateless_compute_loss(
+        self,
+        trainable_variables: Any,
+        non_trainable_variables: Any,
+        metrics_variables: Any,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> tuple[Any, tuple[Any, Any, Any]]:
+        """`compute_loss` with these values in place of the Variables' own, and the values that all have then."""
+        held = self.trainable_variables, self.non_trainable_variables, self.metrics_variables
+        given = trainable_variables, non_trainable_variables, metrics_variables
+        with variables_as([pair for mine, values in zip(held, given) for pair in zip(mine, values, strict=True)]):
+            loss = self._compute_loss(x, y, y_pred, sample_weight, training=training)
+            _, others, metrics = ([v.value for v in variables] for variables in held)
+        return loss, (trainable_variables, others, metrics)
 
     def compiled_loss(self, y: Any, y_pred: Any, sample_weight: Any = None, regularization_losses: Any = None) -> Any:
         """`compute_loss`, as steps of older programs ask for it."""

@@ -13,6 +13,19 @@ from nacre.utils.dataset import Text, as_values
 class Ragged(list[Any]):
     """A list of rows, tensors or arrays of strings, with the methods that TensorFlow's ragged tensors have."""
 
+    @classmethod
+    def from_row_lengths(cls, values: Any, row_lengths: Any, **kwargs: Any) -> Ragged:
+        """Rows of these lengths out of values that stand one after another."""
+        ends = np.cumsum(np.asarray(row_lengths))
+        if (ends[-1] if len(ends) else 0) != len(values):
+            raise ValueError(f"from_row_lengths: lengths {np.asarray(row_lengths).tolist()} for {len(values)} values")
+        return cls(as_values(row) for row in np.split(np.asarray(values), ends)[:-1])
+
+    @classmethod
+    def from_row_splits(cls, values: Any, row_splits: Any, **kwargs: Any) -> Ragged:
+        """Rows out of values that stand one after another, each from one of these places to the next."""
+        return cls.from_row_lengths(values, np.diff(np.asarray(row_splits)))
+
     def __repr__(self) -> str:
         return f"<Ragged {self.to_list()}>"
 

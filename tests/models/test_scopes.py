@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from typing import Any
 
@@ -12,6 +13,7 @@ import nacre
 from nacre import GradientTape, Input, Model, Sequential, Variable, layers, ops
 from nacre.core.naming import current_path, name_scope
 from nacre.core.remat import get_current_remat_mode
+from nacre.runtime.compiled import CompiledFunction
 
 
 class TestNameScope:
@@ -122,3 +124,29 @@ def test_names_that_keras_has_and_nacre_has_not_say_why(place: Any, name: str) -
     assert not hasattr(place, name)
     with pytest.raises(AttributeError, match=f"has no attribute '{name}': .*[a-z]"):
         getattr(place, name)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_no_gradient_flows_through_an_assignment(compiled: bool) -> None:
+    def copied_before(w: Any, target: Any) -> Any:
+        target.assign(w)
+        with GradientTape() as tape:
+            loss = ops.sum(w * target)
+        return tape.gradient(loss, w)
+
+    def made_inside(w: Any, target: Any) -> Any:
+        with GradientTape() as tape:
+            target.assign(w * 3.0)
+            loss = ops.sum(w * target)
+        return tape.gradient(loss, w)
+
+    def assigned_itself(w: Any, target: Any) -> Any:
+        with GradientTape() as tape:
+            w.assign(w * w)
+            loss = ops.sum(w * 5.0)
+        return tape.gradient(loss, w)
+
+    for step, want in [(copied_before, [1.0, 2.0]), (made_inside, [3.0, 6.0]), (assigned_itself, [5.0, 5.0])]:
+        w, target = Variable([1.0, 2.0]), Variable([0.0, 0.0], trainable=False)
+        run = functools.partial(step, w, target)
+        assert (CompiledFunction(run) if compiled else run)().numpy().tolist() == want

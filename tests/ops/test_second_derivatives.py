@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nacre import GradientTape, ops
+from nacre import GradientTape, Variable, ops
 from nacre.core.tensor import Tensor
 from nacre.layers import GroupNormalization
 from nacre.ops.fused_rows import gru_step, lstm_step
@@ -111,3 +111,16 @@ def test_the_jacobian_has_a_row_per_element() -> None:
     np.testing.assert_allclose(dw, want, rtol=1e-5)
     with pytest.raises(RuntimeError, match="persistent"):
         tape.jacobian(y, x)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_gradients_of_running_products_are_exact_at_zeros_and_take_no_square_of_memory(reverse: bool) -> None:
+    n, zero = 3000, 1200
+    x = np.ones((64, n), "float32")
+    x[:, zero] = 0.0
+    order = slice(None, None, -1 if reverse else 1)
+    variable = Variable(x[:, order])
+    with GradientTape() as tape:
+        products = ops.cumprod(variable[:, order], axis=1)
+    want = np.where(np.arange(n) < zero, zero - np.arange(n), np.where(np.arange(n) == zero, n - zero, 0))
+    np.testing.assert_array_equal(tape.gradient(products, variable).numpy()[:, order], np.tile(want, (64, 1)))

@@ -186,6 +186,25 @@ def test_a_value_that_somebody_else_reads_is_not_folded_away():
     np.testing.assert_allclose(limited, np.maximum(x @ w.numpy(), 0), rtol=1e-5, atol=1e-6)
 
 
+CONSTANT = {  # what is multiplied by, out of Variables
+    "the largest of several": lambda k, w, v: k.matmul(w, v) * k.top_k(v[0], 3)[0] + k.top_k(v[1], 3)[0],
+    "weights out of a product that is scaled": lambda k, x, v: (
+        k.matmul(x, v + k.matmul(v, v[:, :3]) * 0.5) * 2.0 + v[0]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CONSTANT)
+def test_what_depends_on_variables_alone_may_be_made_by_any_operation(name):
+    x, v = RNG.standard_normal((4, 3)).astype("float32"), Variable(RNG.standard_normal((3, 3)).astype("float32"))
+    f = CompiledFunction(lambda x: CONSTANT[name](keras.ops, x, v))
+    for _ in range(2):
+        np.testing.assert_allclose(f(x).numpy(), CONSTANT[name](keras.ops, x, v).numpy(), rtol=1e-5, atol=1e-5)
+        v.assign(v * -1.5)
+    (plan,) = f._plans.values()
+    assert len(plan._kept) == 1
+
+
 @pytest.mark.parametrize("transposed", [False, True])
 def test_square_weights_are_scaled_along_the_axis_of_the_result(transposed):
     w, scale = (Variable(RNG.uniform(0.5, 2.0, s).astype("float32")) for s in ((4, 4), (4,)))

@@ -263,7 +263,9 @@ class Variable(Value):
             return self
         graph = trace.current_graph()
         if graph is not None:
-            graph.write(self, _cast_symbol(graph, value, self))
+            symbol = _cast_symbol(graph, value, self)
+            # what is read from now on is a value of its own: no gradient flows through an assignment
+            graph.write(self, symbol if symbol.kind == "constant" else operate("stop_gradient", symbol))
             return self
         array = as_array(value.value if isinstance(value, Variable) else value, self.dtype)
         self._check_shape(array.shape)

@@ -410,6 +410,7 @@ install_operators(
         "pos": lambda x: x,
         "cast": cast,
         "round": round,
+        "stop_gradient": stop_gradient,
         "logical_and": logical_and,
         "logical_or": logical_or,
         "logical_xor": logical_xor,

@@ -37,7 +37,7 @@ from nacre.ops.elementwise import (
     floating,
     same_float,
 )
-from nacre.ops.movement import axis_back, axis_last, permuted, reshaped
+from nacre.ops.movement import Concat, Pad, flipped, permuted, reshaped, slice_axis
 
 __all__ = [
     "all", "amax", "amin", "any", "argmax", "argmin", "average", "count_nonzero", "cumprod", "cumsum", "logsumexp",
@@ -176,28 +176,32 @@ class Cumulative(Op):
             y,
         )
 
-    def grad(self, x: Any, y: Any, dy: Any) -> Any:
+    def grad(self, x: Any, dy: Any) -> Any:
         if self.kind == "sum":
             return Cumulative("sum", self.axis, self.exclusive, not self.reverse)(dy)
-        return _running_product_grad(self, x, y, dy)
+        return _running_product_grad(self, x, dy)
 
 
-def _running_product_grad(op: Cumulative, x: Any, y: Any, dy: Any) -> Any:
-    """dx[j] = sum over i that hold j of dy[i] * product of their other factors: (n, n) work, exact at zeros, too."""
+def _running_product_grad(op: Cumulative, x: Any, dy: Any) -> Any:
+    """dx[j] = (the product of all x in front of j) * t[j], where t[j] = dy[j] + x[j + 1] * t[j + 1]: sums over 1, 2, 4
+    ... elements, which are exact at zeros, too."""
     if op.kind != "prod":
         raise NotImplementedError(f"{op} has no gradient")
-    rows = axis_last(x, op.axis)
-    n = rows.shape[-1]
-    square = (*rows.shape, n)  # [..., j, i]
-    one = scalar(1.0, x.dtype)
-    eye = np.eye(n, dtype=x.dtype)
-    # Row j is x with element j replaced by 1; its running products from there on are the factors of dx[j].
-    wide = BroadcastTo(square)(reshaped(rows, (*rows.shape[:-1], 1, n)))
-    others = Cumulative("prod", len(square) - 1, op.exclusive, op.reverse)(Select()(value(eye.astype(bool)), one, wide))
-    ones, off = np.ones((n, n), x.dtype), int(op.exclusive)
-    holds = np.tril(ones, -off) if op.reverse else np.triu(ones, off)
-    weighted = Mul()(Mul()(others, value(holds)), reshaped(axis_last(dy, op.axis), (*rows.shape[:-1], 1, n)))
-    return axis_back(reshaped(SumTo((*rows.shape, 1))(weighted), rows.shape), op.axis)
+    axis, n = op.axis, x.shape[op.axis]
+    if op.reverse:
+        x, dy = flipped(x, (axis,)), flipped(dy, (axis,))
+    in_front = Cumulative("prod", axis, True)(x)
+    t, factors, step = dy, slice_axis(x, axis, int(n > 0), n), 1
+    if op.exclusive and n:  # dy[j] is about the elements in front of j
+        t = Pad(tuple((0, int(a == axis)) for a in range(len(x.shape))))(slice_axis(dy, axis, 1, n))
+    while step < n:  # factors[j] is the product of x[j + 1] to x[j + step]
+        more = Mul()(factors, slice_axis(t, axis, step, n))
+        t = Concat(axis)(Add()(slice_axis(t, axis, 0, n - step), more), slice_axis(t, axis, n - step, n))
+        step *= 2
+        if step < n:
+            factors = Mul()(slice_axis(factors, axis, 0, n - step), slice_axis(factors, axis, step // 2, n - step // 2))
+    dx = Mul()(in_front, t)
+    return flipped(dx, (axis,)) if op.reverse else dx
 
 
 # --- public functions -----------------------------------------------------------------------------------------------

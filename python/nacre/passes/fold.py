@@ -40,7 +40,7 @@ class Kept:
 
     def __init__(self) -> None:
         self._leaves: list[tuple[int, Variable | np.ndarray[Any, Any]]] = []
-        self._steps: list[tuple[int, Op, tuple[int, ...]]] = []  # number of the result, op, numbers of what it reads
+        self._steps: list[tuple[tuple[int, ...], Op, tuple[int, ...]]] = []  # numbers of results, op, what it reads
         self.specs: list[Spec] = []  # by number
         self._numbers: dict[int, int] = {}  # by id of a Symbol
         self._results: list[int] = []
@@ -52,22 +52,27 @@ class Kept:
         known = self._numbers.get(id(s))
         if known is None:
             if s.node is not None:
-                known = self.apply(s.node.op, *[self.number(x) for x in s.node.inputs])
+                outputs, made = s.node.outputs, self._apply(s.node.op, *[self.number(x) for x in s.node.inputs])
             else:
-                known = self._add(s.spec)
-                self._leaves.append((known, s.payload))
-            self._numbers[id(s)] = known
+                outputs, made = (s,), self._add(s.spec)
+                self._leaves.append((made[0], s.payload))
+            self._numbers.update(zip(map(id, outputs), made))
+            known = self._numbers[id(s)]
         return known
 
     def apply(self, op: Op, *sources: int) -> int:
         """The number of what `op` gives for these values."""
-        number = self._add(op.infer(*[self.specs[i] for i in sources]))
-        self._steps.append((number, op, sources))
-        return number
+        return self._apply(op, *sources)[0]
 
-    def _add(self, spec: Spec) -> int:
-        self.specs.append(spec)
-        return len(self.specs) - 1
+    def _apply(self, op: Op, *sources: int) -> tuple[int, ...]:
+        specs = op.infer(*[self.specs[i] for i in sources])
+        made = self._add(*((specs,) if type(specs) is Spec else specs))
+        self._steps.append((made, op, sources))
+        return made
+
+    def _add(self, *specs: Spec) -> tuple[int, ...]:
+        self.specs += specs
+        return tuple(range(len(self.specs) - len(specs), len(self.specs)))
 
     def keep(self, number: int) -> Spec:
         """Makes a value one of `arrays`."""
@@ -92,8 +97,8 @@ class Kept:
             now = latest_write()
             values = {i: Tensor(v._array if isinstance(v, Variable) else v) for i, v in self._leaves}
             with trace.tracing(None), trace.no_tapes():
-                for i, op, sources in self._steps:
-                    (values[i],) = run(op, tuple(values[j] for j in sources))
+                for made, op, sources in self._steps:
+                    values.update(zip(made, run(op, tuple(values[j] for j in sources))))
             self._arrays = [aligned_copy(values[i]._array) for i in self._results]
             self._computed = now  # at the end: an interruption leaves what is not right yet
         return self._arrays
@@ -151,7 +156,7 @@ def fold(graph: Graph) -> list[tuple[Kept, list[Symbol]]]:
     gone: set[int] = set()
     biases: dict[int, Node] = {}  # by the node that it replaces
     for node in graph.nodes:
-        if not _has_weights(node) or id(node.inputs[1]) not in fixed:
+        if not _has_weights(node) or id(node.inputs[1]) not in fixed or id(node.outputs[0]) in fixed:
             continue
         chain = _follow(node, readers, escapes, fixed)
         if chain.scale is None:

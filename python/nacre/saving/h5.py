@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from nacre.core.variable import Variable
-from nacre.saving.atomic import uninterrupted
 from nacre.saving.heaps import Followed
+from nacre.utils.atomic import uninterrupted
 
 # For filters that are not its own, the HDF5 library would search plug-in folders for a shared object to load.
 _GZIP, _SHUFFLE = 1, 2

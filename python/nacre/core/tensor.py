@@ -341,6 +341,12 @@ def _from_dlpack_or_array(value: Any) -> np.ndarray[Any, Any]:
     return np.asarray(value)
 
 
+def is_plain(array: np.ndarray[Any, Any]) -> bool:
+    """Whether programs can read the array where it is: without gaps, and not at an odd address, as in a file of bytes."""
+    flags = array.flags
+    return flags.c_contiguous and flags.aligned
+
+
 def as_array(value: Any, dtype: str | None = None) -> np.ndarray[Any, Any]:
     """`value` as a C-contiguous array of a dtype that nacre computes in; copies only when it has to.
 
@@ -348,7 +354,7 @@ def as_array(value: Any, dtype: str | None = None) -> np.ndarray[Any, Any]:
     dtype, where float16 is widened to float32 and narrow integers to int32. Raises TypeError for what holds no numbers
     (objects, strings, ragged lists).
     """
-    if type(value) is np.ndarray and dtype is None and is_computed(value.dtype) and value.flags.c_contiguous:
+    if type(value) is np.ndarray and dtype is None and is_computed(value.dtype) and is_plain(value):
         return value
     if isinstance(value, Tensor):
         array = value._array
@@ -388,7 +394,7 @@ def as_array(value: Any, dtype: str | None = None) -> np.ndarray[Any, Any]:
         if array.dtype == np.uint64 or type(value) in (int, list, tuple):
             _check_fits(array, wanted)
         array = array.astype(wanted)
-    return array if array.flags.c_contiguous else np.ascontiguousarray(array).reshape(array.shape)
+    return array if is_plain(array) else np.array(array, order="C")
 
 
 def _check_fits(array: np.ndarray[Any, Any], wanted: Any) -> None:

@@ -342,7 +342,7 @@ def _from_dlpack_or_array(value: Any) -> np.ndarray[Any, Any]:
 
 
 def is_plain(array: np.ndarray[Any, Any]) -> bool:
-    """Whether programs can read the array where it is: without gaps, and not at an odd address, as in a file of bytes."""
+    """Whether programs can read the array where it is: no gaps in it, and at no odd address, as in a mapped file."""
     flags = array.flags
     return flags.c_contiguous and flags.aligned
 

@@ -178,7 +178,8 @@ class Reader:
             raise ValueError(f"{there} of {math.prod(map(len, steps))} chunks are there")
         for at in itertools.product(*steps):
             # Without filters h5py makes room for a chunk, and the library reads as many bytes as the file says.
-            if not filters and (stored := dataset.id.get_chunk_info_by_coord(at).size) != size:
+            stored = dataset.id.get_chunk_info_by_coord(at).size
+            if stored > size + size // 8 + 1024 if filters else stored != size:
                 raise ValueError(f"the chunk at {at} has {stored} bytes, expected {size}")
             skipped, data = dataset.id.read_direct_chunk(at)
             for i, (code, _, values, _) in reversed([*enumerate(filters)]):

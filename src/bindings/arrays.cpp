@@ -7,6 +7,12 @@ namespace nacre {
 
 void value_error(const std::string& text) { throw py::value_error(text); }
 
+py::tuple as_tuple(py::handle sequence) {
+  PyObject* tuple = PySequence_Tuple(sequence.ptr());
+  if (!tuple) throw py::error_already_set();
+  return py::reinterpret_steal<py::tuple>(tuple);
+}
+
 Bytes bytes_of(py::handle array, const char* what, i64 number) {
   if (!py::isinstance<py::array>(array)) {
     throw py::type_error(std::string(what) + " " + std::to_string(number) + " must be a numpy array, got " +

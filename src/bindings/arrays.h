@@ -21,6 +21,10 @@ struct Bytes {
 };
 Bytes bytes_of(py::handle array, const char* what, i64 number);
 
+// What is in a sequence. A list could be emptied by another thread while a run has released the interpreter; a tuple keeps
+// what it holds.
+py::tuple as_tuple(py::handle sequence);
+
 // True if the array's elements are what a kernel means by `t` (bool passes for uint8; anything for an untyped buffer).
 bool is_dtype(const py::array& array, DType t);
 

@@ -72,7 +72,7 @@ std::vector<Slice> slices_of(py::handle slices, i64 units) {
 }
 
 // Where each operand of the call lies, with its dtype checked.
-void bind_operands(const KernelEntry& entry, const py::list& inputs, const py::list& outputs, Region* regions,
+void bind_operands(const KernelEntry& entry, const py::tuple& inputs, const py::tuple& outputs, Region* regions,
                    void** pointers) {
   std::size_t taken[2] = {0, 0};
   const std::size_t given[2] = {inputs.size(), outputs.size()};
@@ -103,13 +103,14 @@ void bind_operands(const KernelEntry& entry, const py::list& inputs, const py::l
   }
 }
 
-void run_kernel(const std::string& name, const py::dict& shape, const py::list& inputs, const py::list& outputs,
+void run_kernel(const std::string& name, const py::dict& shape, py::handle inputs, py::handle outputs,
                 const std::optional<std::string>& isa, const py::object& slices) {
   const KernelEntry& entry = entry_of(name, isa);
   const std::vector<i64> words = shape_words(entry, shape);
   Region regions[kMaxOperands];
   void* pointers[kMaxOperands];
-  bind_operands(entry, inputs, outputs, regions, pointers);
+  const py::tuple kept_inputs = as_tuple(inputs), kept_outputs = as_tuple(outputs);
+  bind_operands(entry, kept_inputs, kept_outputs, regions, pointers);
   const Facts f = verify_call(entry, words.data(), regions, "");
   // An absent operand and an empty one look the same to a kernel.
   for (int i = 0; i < entry.operands; ++i) {

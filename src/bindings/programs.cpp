@@ -26,13 +26,6 @@ struct Span {
   i64 slot;  // -1 for a dataset
 };
 
-// A list could be emptied by another thread while a run has released the interpreter; a tuple keeps what it holds.
-py::tuple as_tuple(py::handle sequence) {
-  PyObject* tuple = PySequence_Tuple(sequence.ptr());
-  if (!tuple) throw py::error_already_set();
-  return py::reinterpret_steal<py::tuple>(tuple);
-}
-
 // Arrays may share memory only where nobody writes.
 void check_overlaps(std::vector<Span>& spans) {
   std::sort(spans.begin(), spans.end(), [](const Span& a, const Span& b) { return a.begin < b.begin; });

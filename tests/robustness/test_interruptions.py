@@ -225,6 +225,30 @@ def test_threads_may_predict_while_one_trains(model):
     assert trains(model)
 
 
+class Slow(keras.initializers.Initializer):
+    def __call__(self, shape, dtype=None):
+        time.sleep(0.02)
+        return keras.ops.ones(shape, dtype)
+
+
+def test_threads_that_call_a_new_layer_at_once_find_one_set_of_weights():
+    layer = keras.layers.Dense(7, kernel_initializer=Slow())
+    found = []
+
+    def call():
+        try:
+            found.append(layer(np.ones((2, 12), "float32")).numpy())
+        except Exception as error:
+            found.append(error)
+
+    threads = [threading.Thread(target=call) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(layer.weights) == 2 and np.array_equal(found, np.full((4, 2, 7), 12.0)), found
+
+
 def test_predict_and_fit_inside_a_callback(model):
     other = keras.Sequential([keras.Input((12,)), keras.layers.Dense(1)])
     other.compile("sgd", "mse")

@@ -19,6 +19,7 @@ import tempfile
 import traceback
 import warnings
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -409,13 +410,15 @@ def case(kind: str, number: int, folder: Path) -> Any:
     if kind == "backup":
         bad = folder / "bad"
         bad.mkdir(exist_ok=True)
-        text = json.dumps(
-            {"epoch": 1, "batch": 0, "iterations": 3, "before": {"epoch": 0, "batch": 0, "iterations": 0}}
-        )
+        data = (folder / "1.weights.h5").read_bytes()
+        data = spoil_bytes(data, rng) if rng.random() < 0.3 else data
+        step: dict[str, Any] = {"epoch": 1, "batch": 0}
+        if rng.random() < 0.5:  # Keras writes no sums
+            step.update(crc32=zlib.crc32(data), before={"epoch": 0, "batch": 0, "crc32": 1})
+        text = json.dumps(step)
         text = written(spoil(json.loads(text), rng), rng) if rng.random() < 0.7 else text[: rng.randrange(len(text))]
         (bad / "training_metadata.json").write_text(text)
-        data = (folder / "1.weights.h5").read_bytes()
-        (bad / "latest.weights.h5").write_bytes(spoil_bytes(data, rng) if rng.random() < 0.3 else data)
+        (bad / "latest.weights.h5").write_bytes(data)
         callback = keras.callbacks.BackupAndRestore(bad)
         callback.set_model(loaded(folder, 1))
         return bad, callback.on_train_begin

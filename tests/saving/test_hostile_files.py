@@ -115,6 +115,17 @@ def test_chunks_that_unpack_to_another_length_are_refused(path, filters, chunk, 
     refused(path, text)
 
 
+@pytest.mark.parametrize("filters", [{}, {"compression": "gzip"}])
+def test_a_chunk_that_is_longer_than_the_room_for_it_is_refused(path, filters):
+    with h5py.File(path, "w") as file:
+        file.create_dataset("a/vars/0", data=np.arange(3, dtype="f4"), chunks=(2,), **filters)
+    data = path.read_bytes()
+    at = data.index(b"TREE\1\0") + 24  # the first key: the length of the chunk comes first
+    assert 0 < struct.unpack("<I", data[at : at + 4])[0] < 20
+    path.write_bytes(data[:at] + struct.pack("<I", 1 << 31) + data[at + 4 :])
+    refused(path, "has 2147483648 bytes, expected 8")
+
+
 def test_chunks_that_are_missing_or_too_large_are_refused(path):
     with h5py.File(path, "w") as file:
         file.create_dataset("a/vars/0", (8, 8), "f4", chunks=(1, 8))[:3] = 1

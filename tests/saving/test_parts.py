@@ -1,6 +1,7 @@
 """Models as folders, and weights in several files."""
 
 import json
+import os
 import warnings
 
 import h5py
@@ -170,6 +171,34 @@ def test_files_of_two_saves_are_not_mixed(tmp_path):
     with pytest.raises(DamagedFile, match=r"net_00001\.weights\.h5' is damaged or of another save"):
         model.load_weights(path)
     assert all((np.asarray(v) == b).all() for v, b in zip(model.variables, before, strict=True))
+
+
+@pytest.mark.parametrize("call", ["fsync", "link"])
+@pytest.mark.parametrize("kind", ["folder", "shards"])
+def test_a_disk_that_is_full_at_the_end_leaves_all_files_of_the_save_before(kind, call, tmp_path, monkeypatch):
+    def save(model):
+        if kind == "folder":
+            model.save(tmp_path / "net", zipped=False)
+        else:
+            model.save_weights(tmp_path / "x.weights.json", max_shard_size=1.2 * KB)
+
+    def files():
+        return {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+
+    save(trained())
+    before, other, real = files(), trained(2), getattr(os, call)
+    for done in range(len(before)):
+        left = [real] * done
+
+        def failing(*args, left=left, **kwargs):
+            if not left:
+                raise OSError(28, "No space left on device")
+            return left.pop()(*args, **kwargs)
+
+        with monkeypatch.context() as full, pytest.raises(OSError, match="as it was"):
+            full.setattr(os, call, failing)
+            save(other)
+        assert files() == before
 
 
 def test_loading_reports_nothing_where_nothing_is_wrong(tmp_path):

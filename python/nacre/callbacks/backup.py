@@ -10,15 +10,29 @@ import warnings
 from typing import Any, NamedTuple
 
 from nacre.callbacks.base import Callback
-from nacre.saving.atomic import replacing
+from nacre.saving.archive import Window
+from nacre.utils.atomic import replacing
 
 
 class _Step(NamedTuple):
-    """Where training was; `iterations` is the optimizer's count, by which weights are known to belong to this step."""
+    """Where training was; `crc32` is that of the weights file which belongs to it. Keras writes none."""
 
     epoch: int
     batch: int
-    iterations: int | None = None
+    crc32: int | None = None
+
+    @classmethod
+    def read(cls, found: Any) -> _Step:
+        """What stands in a dict. Raises TypeError for anything else than ints."""
+        step = cls(found["epoch"], found["batch"], found.get("crc32"))
+        if not all(isinstance(n, int) for n in (step.epoch, step.batch, step.crc32 or 0)):
+            raise TypeError(f"expected ints, got {step}")
+        return step
+
+
+def _crc32(path: str) -> int:
+    with open(path, "rb", buffering=0) as file:
+        return Window(file, 0, os.fstat(file.fileno()).st_size).checksum()
 
 
 def _keep(now: str, then: str) -> None:
@@ -58,6 +72,7 @@ class BackupAndRestore(Callback):
         self._saved: _Step | None = None
         self._training_metadata_path = os.path.join(self.backup_dir, "training_metadata.json")
         self._weights_path = os.path.join(self.backup_dir, "latest.weights.h5")
+        self._next_path = os.path.join(self.backup_dir, "next.weights.h5")
         if save_freq != "epoch" and (isinstance(save_freq, bool) or not isinstance(save_freq, int)):
             raise ValueError(
                 "Invalid value for argument `save_freq`. Expected either 'epoch' or an integer value. Received: "
@@ -93,21 +108,18 @@ class BackupAndRestore(Callback):
         with open(metadata, encoding="utf-8") as file:
             try:
                 found = json.load(file)
-                steps = [_Step(**step) for step in (found, found.pop("before", None)) if step is not None]
-                if not all(isinstance(n, int) for s in steps for n in (s.epoch, s.batch, s.iterations or 0)):
-                    raise ValueError(f"expected ints, got {steps}")
-            except (ValueError, TypeError, AttributeError, RecursionError) as error:
+                steps = [_Step.read(found), *([_Step.read(found["before"])] if "before" in found else [])]
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
                 raise ValueError(f"{metadata} is damaged: {error}") from error
+        # The weights take their place last. If that was interrupted, they are still those of the step before.
+        crc32 = _crc32(weights)
+        step = next((s for s in steps if s.crc32 in (None, crc32)), None)
+        if step is None:
+            raise ValueError(f"{weights} is damaged or of another save than {metadata}: its checksum is wrong")
         self.model.load_weights(weights)
-        # Weights are written after the metadata. If that was interrupted, they are still those of the step before.
-        step = next((s for s in steps if s.iterations in (None, self._iterations())), steps[0])
         # An epoch that was cut short begins again.
         self.model._initial_epoch = step.epoch + (1 if step.batch == 0 else 0)
         self._saved = step
-
-    def _iterations(self) -> int | None:
-        optimizer: Any = getattr(self.model, "optimizer", None)
-        return int(optimizer.iterations.numpy()) if getattr(optimizer, "built", False) else None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Remembers the epoch."""
@@ -133,11 +145,12 @@ class BackupAndRestore(Callback):
             for now, then in zip((self._weights_path, self._training_metadata_path), self._older()):
                 if os.path.exists(now):
                     _keep(now, then)
-        step = _Step(epoch, batch, self._iterations())
+        self.model.save_weights(self._next_path, overwrite=True)
+        step = _Step(epoch, batch, _crc32(self._next_path))
         before = {} if self._saved is None else {"before": self._saved._asdict()}
         with replacing(self._training_metadata_path) as file:
             file.write(json.dumps({**step._asdict(), **before}).encode())
-        self.model.save_weights(self._weights_path, overwrite=True)
+        os.replace(self._next_path, self._weights_path)
         self._saved = step
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:

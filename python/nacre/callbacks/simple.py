@@ -14,6 +14,7 @@ import numpy as np
 
 from nacre.callbacks.base import Callback
 from nacre.callbacks.monitors import optimizers_with_rates
+from nacre.utils.atomic import adding
 from nacre.utils.progbar import print_message
 
 
@@ -130,14 +131,15 @@ class CSVLogger(Callback):
             self.keys = sorted(logs)
             if not any(key.startswith("val_") for key in self.keys):  # validation may come at a later epoch
                 self.keys += [f"val_{key}" for key in self.keys]
-        if self._writer is None:
-            self._writer = csv.DictWriter(
-                self.csv_file, fieldnames=["epoch", *self.keys], delimiter=self.sep, extrasaction="ignore"
-            )
-            if self._write_header:
-                self._writer.writeheader()
-        self._writer.writerow({"epoch": epoch, **{key: _cell(logs.get(key, "NA")) for key in self.keys}})
-        self.csv_file.flush()
+        with adding(self.csv_file) as file:
+            if self._writer is None:
+                self._writer = csv.DictWriter(
+                    file, fieldnames=["epoch", *self.keys], delimiter=self.sep, extrasaction="ignore"
+                )
+                if self._write_header:
+                    self._writer.writeheader()
+            self._writer.writerow({"epoch": epoch, **{key: _cell(logs.get(key, "NA")) for key in self.keys}})
+            file.flush()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Closes the file."""

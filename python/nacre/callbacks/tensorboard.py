@@ -19,6 +19,7 @@ import numpy as np
 from nacre import _core
 from nacre.callbacks.base import Callback
 from nacre.callbacks.monitors import working_optimizers
+from nacre.utils.atomic import adding
 
 
 def masked_crc(data: bytes) -> int:
@@ -79,8 +80,9 @@ class EventWriter:
         """Writes values (of `scalar` and `histogram`) for one step."""
         summary = b"".join(field(1, 2, value) for value in values)
         event = field(1, 1, struct.pack("<d", time.time())) + field(2, 0, varint(step)) + field(5, 2, summary)
-        self._file.write(record(event))
-        self._file.flush()
+        with adding(self._file) as file:
+            file.write(record(event))
+            file.flush()
 
     def close(self) -> None:
         """Ends the file, as also happens when nobody holds the writer any more."""
@@ -137,6 +139,7 @@ class TensorBoard(Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """New files."""
+        self.on_train_end()
         self._steps = 0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nacre import _core, ops, random
+from nacre.utils.atomic import replacing
 
 
 class Strategy:
@@ -211,6 +212,11 @@ THREADS: dict[str, Callable[..., Any]] = {
 }
 
 
+def _copy(source: Any, to: Any) -> None:
+    with open(source, "rb") as old, replacing(to) as new:
+        shutil.copyfileobj(old, new)
+
+
 def _move(how: Callable[[Any, Any], object], source: Any, to: Any, overwrite: bool) -> None:
     if os.path.exists(to) and not overwrite:
         raise FileExistsError(f"there is a file {to} already: pass overwrite=True to replace it")
@@ -228,7 +234,7 @@ FILES: dict[str, Callable[..., Any]] = {
     "mkdir": functools.partial(os.makedirs, exist_ok=True),
     "remove": os.remove,
     "rename": lambda src, dst, overwrite=False: _move(os.replace, src, dst, overwrite),
-    "copy": lambda src, dst, overwrite=False: _move(shutil.copyfile, src, dst, overwrite),
+    "copy": lambda src, dst, overwrite=False: _move(_copy, src, dst, overwrite),
     "rmtree": shutil.rmtree,
     "walk": os.walk,
     "GFile": open,

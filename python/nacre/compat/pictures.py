@@ -15,6 +15,7 @@ import numpy as np
 
 from nacre import ops
 from nacre.core.tensor import Tensor
+from nacre.utils.atomic import replacing
 from nacre.utils.dataset import Text, scalar
 from nacre.utils.files import reading
 from nacre.utils.images import img_to_array, load_img, pillow
@@ -67,7 +68,8 @@ def write_file(filename: Any, contents: Any, name: str | None = None) -> None:
     path = Path(file_name(filename))
     data: Any = np.asarray(contents, object)[()]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data.encode() if isinstance(data, str) else data)
+    with replacing(path) as file:
+        file.write(data.encode() if isinstance(data, str) else data)
 
 
 def file_name(filename: Any) -> str:

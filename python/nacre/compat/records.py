@@ -18,6 +18,7 @@ from nacre.callbacks.tensorboard import record as framed
 from nacre.compat.pictures import file_name, file_names
 from nacre.compat.sparse import SparseTensor
 from nacre.core.tensor import Tensor
+from nacre.utils.atomic import adding
 from nacre.utils.dataset import Dataset, Text, as_values, scalar
 from nacre.utils.files import reading
 
@@ -270,12 +271,22 @@ class TFRecordWriter:
     def __init__(self, path: Any, options: Any = None) -> None:
         how = options if isinstance(options, TFRecordOptions) else TFRecordOptions(options)
         self._file = how.open(file_name(path), "wb")
-        self.flush, self.close = self._file.flush, self._file.close
 
     def write(self, record: Any) -> None:
         """Adds one record: bytes."""
         data: Any = np.asarray(record, object)[()]
-        self._file.write(framed(data.encode() if isinstance(data, str) else data))
+        with adding(self._file) as file:
+            file.write(framed(data.encode() if isinstance(data, str) else data))
+
+    def flush(self) -> None:
+        """Hands what was added to the system."""
+        with adding(self._file) as file:
+            file.flush()
+
+    def close(self) -> None:
+        """Ends the file."""
+        with adding(self._file) as file:
+            file.close()
 
     def __enter__(self) -> TFRecordWriter:
         return self

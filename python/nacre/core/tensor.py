@@ -341,8 +341,8 @@ def _from_dlpack_or_array(value: Any) -> np.ndarray[Any, Any]:
     return np.asarray(value)
 
 
-def as_kernels_read(array: np.ndarray[Any, Any]) -> bool:
-    """Whether its elements lie one behind the other, each where its dtype may."""
+def is_plain(array: np.ndarray[Any, Any]) -> bool:
+    """Whether programs can read the array where it is: no gaps in it, and at no odd address, as in a mapped file."""
     flags = array.flags
     return flags.c_contiguous and flags.aligned
 
@@ -354,7 +354,7 @@ def as_array(value: Any, dtype: str | None = None) -> np.ndarray[Any, Any]:
     dtype, where float16 is widened to float32 and narrow integers to int32. Raises TypeError for what holds no numbers
     (objects, strings, ragged lists).
     """
-    if type(value) is np.ndarray and dtype is None and is_computed(value.dtype) and as_kernels_read(value):
+    if type(value) is np.ndarray and dtype is None and is_computed(value.dtype) and is_plain(value):
         return value
     if isinstance(value, Tensor):
         array = value._array
@@ -394,7 +394,7 @@ def as_array(value: Any, dtype: str | None = None) -> np.ndarray[Any, Any]:
         if array.dtype == np.uint64 or type(value) in (int, list, tuple):
             _check_fits(array, wanted)
         array = array.astype(wanted)
-    return array if as_kernels_read(array) else np.array(array, order="C")
+    return array if is_plain(array) else np.array(array, order="C")
 
 
 def _check_fits(array: np.ndarray[Any, Any], wanted: Any) -> None:

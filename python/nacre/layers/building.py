@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
+import threading
 import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -28,12 +30,28 @@ def is_default(method: Any) -> bool:
     return getattr(method, "_nacre_default", False)
 
 
+# Held by the thread that makes weights: others that call a new layer meanwhile wait, and find what it has made.
+_making = threading.RLock()
+
+
+def _forget() -> None:  # in the child of a fork, whose parent may have been making some in another thread
+    global _making
+    _making = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
 def _wrap_build(build: Callable[..., Any]) -> Callable[..., Any]:
     """A `build` that runs in the layer's name scope, remembers its shapes and marks the layer built. One that does not
     come to its end leaves the layer as it was, so that the next makes no weights beside those of the first."""
 
     @functools.wraps(build)
     def wrapped(self: Any, *args: Any, **kwargs: Any) -> None:
+        with _making:
+            make(self, *args, **kwargs)
+
+    def make(self: Any, *args: Any, **kwargs: Any) -> None:
         if self._building:  # super().build() from a subclass
             build(self, *args, **kwargs)
             return
@@ -114,6 +132,11 @@ class BuiltLayer(ConfiguredLayer):
             )
 
     def _build_for_call(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        with _making:
+            if not self.built:
+                self._build_as_called(plan, args, kwargs)
+
+    def _build_as_called(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         cls = type(self)
         if cls.build is BuiltLayer.build:
             # Sublayers are built where `call` calls them; only a call that will not run needs a trace.

@@ -12,7 +12,7 @@ from nacre.onnx import elementwise, movement, networks
 from nacre.onnx.twins import Open, twins
 from nacre.onnx.writer import Writer, library
 from nacre.ops.fused_rows import LayerNorm
-from nacre.saving.atomic import replacing
+from nacre.utils.atomic import replacing
 from nacre.utils.progbar import print_message
 
 _TABLE = {**elementwise.TABLE, **movement.TABLE, **networks.TABLE}

@@ -19,8 +19,8 @@ from nacre.core import registry
 from nacre.core.variable import Postponed
 from nacre.saving import archive, h5, parts, state
 from nacre.saving.archive import Archive
-from nacre.saving.atomic import replacing
 from nacre.saving.h5 import DamagedFile
+from nacre.utils.atomic import replacing
 
 
 def save_model(model: Any, filepath: Any, overwrite: bool = True, zipped: bool | None = None, **kwargs: Any) -> None:

@@ -20,8 +20,8 @@ from typing import Any, BinaryIO
 
 from nacre import _core
 from nacre.saving import h5
-from nacre.saving.atomic import uninterrupted
 from nacre.saving.h5 import DamagedFile
+from nacre.utils.atomic import uninterrupted
 
 KERAS_VERSION = "3.15.1"  # whose file format this is
 METADATA, CONFIG, WEIGHTS, ASSETS = "metadata.json", "config.json", "model.weights.h5", "assets"

@@ -11,7 +11,7 @@ import numpy as np
 
 from nacre.saving import archive, h5, state
 from nacre.saving.archive import Archive
-from nacre.saving.atomic import replacing
+from nacre.utils.atomic import replacing
 from nacre.utils.progbar import print_message
 
 _VARIABLES = "vars"  # the group of an object that holds its own arrays

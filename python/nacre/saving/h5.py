@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from nacre.core.variable import Variable
-from nacre.saving.atomic import uninterrupted
 from nacre.saving.heaps import Followed
+from nacre.utils.atomic import uninterrupted
 
 # For filters that are not its own, the HDF5 library would search plug-in folders for a shared object to load.
 _GZIP, _SHUFFLE = 1, 2
@@ -133,7 +133,7 @@ class Reader:
             stored = dataset.id.get_storage_size()
             size = dtype.itemsize * math.prod(int(extent) for extent in shape)  # Python ints: no overflow
             chunked = dataset.chunks is not None
-            if size > (stored * _DEFLATE_LIMIT if chunked else stored) + _SLACK:
+            if size > (stored * _DEFLATE_LIMIT + _SLACK if chunked else stored or _SLACK):
                 raise DamagedFile(
                     f"{where} claims {size} bytes for shape {shape}, but the file holds {stored} bytes of it"
                 )
@@ -177,6 +177,10 @@ class Reader:
         if there != math.prod(map(len, steps)):
             raise ValueError(f"{there} of {math.prod(map(len, steps))} chunks are there")
         for at in itertools.product(*steps):
+            # Without filters h5py makes room for a chunk, and the library reads as many bytes as the file says.
+            stored = dataset.id.get_chunk_info_by_coord(at).size
+            if stored > size + size // 8 + 1024 if filters else stored != size:
+                raise ValueError(f"the chunk at {at} has {stored} bytes, expected {size}")
             skipped, data = dataset.id.read_direct_chunk(at)
             for i, (code, _, values, _) in reversed([*enumerate(filters)]):
                 if skipped >> i & 1:

@@ -21,8 +21,8 @@ import numpy as np
 
 from nacre.saving import archive, h5
 from nacre.saving.archive import ASSETS, CONFIG, METADATA, WEIGHTS
-from nacre.saving.atomic import replacing
 from nacre.saving.h5 import DamagedFile, Reader, ReadStore
+from nacre.utils.atomic import replacing_together
 
 # --- folders ---------------------------------------------------------------------------------------------------
 
@@ -37,13 +37,13 @@ def creating(path: str, config: Any, assets: dict[str, bytes]) -> Iterator[Any]:
         **{f"{ASSETS}/{name}": data for name, data in assets.items()},
     }
     folder.mkdir(parents=True, exist_ok=True)
-    with contextlib.ExitStack() as stack:  # the first to be opened is the last to take its place
+    with replacing_together() as opening:
         for name, data in texts.items():
             target = folder.joinpath(*PurePosixPath(name).parts)
             target.parent.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(replacing(target)).write(data)
-        file = stack.enter_context(replacing(folder / WEIGHTS))
-        yield stack.enter_context(archive.filling(archive.Window(file, 0)))
+            opening(target).write(data)
+        with archive.filling(archive.Window(opening(folder / WEIGHTS), 0)) as weights:
+            yield weights
 
 
 class Folder:
@@ -147,11 +147,11 @@ class Shards:
         base = target.name.removesuffix(".json").removesuffix(".weights")
         where: dict[str, list[str]] = {}
         sums: dict[str, int] = {}
-        with contextlib.ExitStack() as stack:
-            last = stack.enter_context(replacing(target))
+        with replacing_together() as opening:
+            last = opening(target)
             for i, arrays in enumerate(self._cut()):
                 name = f"{base}_{i:05}.weights.h5"
-                file = stack.enter_context(replacing(target.with_name(name)))
+                file = opening(target.with_name(name))
                 window = archive.Window(file, 0)
                 with archive.filling(window) as weights:
                     for path, key in arrays:

@@ -10,7 +10,7 @@ import numpy as np
 from nacre.core import config, tree
 from nacre.core.room import check_room
 from nacre.core.spec import dtype_name, is_computed
-from nacre.core.tensor import KerasTensor, Symbol, Tensor, as_array, as_kernels_read
+from nacre.core.tensor import KerasTensor, Symbol, Tensor, as_array, is_plain
 from nacre.losses.loss import is_numbers
 
 
@@ -50,7 +50,7 @@ def to_array(x: Any, what: str) -> np.ndarray[Any, Any]:
     if (  # quickly, for many inputs
         type(x) is np.ndarray
         and x.ndim
-        and as_kernels_read(x)
+        and is_plain(x)
         and is_computed(x.dtype)
         and (x.dtype.kind != "f" or dtype_name(x.dtype) == config.floatx())
     ):

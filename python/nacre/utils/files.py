@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from nacre.core.config import keras_home
+from nacre.utils.atomic import adding, replacing
 from nacre.utils.progbar import Progbar, print_message
 
 _CHUNK = 1 << 20
@@ -110,10 +111,14 @@ def get_file(
 
 def file_digest(path: Any, algorithm: str = "sha256") -> str:
     """The checksum of a file as a hexadecimal string."""
-    total = hashlib.new(algorithm)
     with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK):
-            total.update(chunk)
+        return _digest(file, algorithm)
+
+
+def _digest(file: BinaryIO, algorithm: str) -> str:
+    total = hashlib.new(algorithm)
+    while chunk := file.read(_CHUNK):
+        total.update(chunk)
     return total.hexdigest()
 
 
@@ -131,27 +136,21 @@ def _ensure_downloaded(target: Path, origin: str, file_hash: str | None, algorit
         print_message(f"{target}: the {kind} checksum is not {file_hash}, downloading the file again")
     target.parent.mkdir(parents=True, exist_ok=True)
     print_message(f"Downloading data from {origin}")
-    # Beside the target and renamed when complete: who looks at the cache never sees half a file.
-    handle, part = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as out:
-            _download(origin, out, target, file_hash)
-            out.flush()
-            os.fsync(out.fileno())
+    with replacing(target) as out:
+        for chunk in _downloaded(origin, target, file_hash):
+            out.write(chunk)
         if file_hash is not None:
-            got = file_digest(part, kind)
+            out.seek(0)
+            got = _digest(out, kind)
             if got != file_hash.lower():
                 raise ValueError(
                     f"Incomplete or corrupted file detected. The {kind} file hash of {origin} is {got}, which does not "
                     f"match the provided value of {file_hash}."
                 )
-        os.chmod(part, 0o644)
-        os.replace(part, target)
-    finally:
-        Path(part).unlink(missing_ok=True)
 
 
-def _download(origin: str, out: BinaryIO, target: Path, file_hash: str | None) -> None:
+def _downloaded(origin: str, target: Path, file_hash: str | None) -> Iterator[bytes]:
+    """What there is at `origin`, piece by piece."""
     by_hand = f"Without a network, put the file there by hand: {target}"
     if file_hash is not None:
         by_hand += f" (checksum {file_hash})"
@@ -162,7 +161,7 @@ def _download(origin: str, out: BinaryIO, target: Path, file_hash: str | None) -
             bar = Progbar(total, unit_name="byte")
             seen = 0
             while chunk := answer.read(_CHUNK):
-                out.write(chunk)
+                yield chunk
                 seen += len(chunk)
                 bar.update(min(seen, total) if total else seen, finalize=False)
             if total is not None and seen != total:
@@ -174,7 +173,7 @@ def _download(origin: str, out: BinaryIO, target: Path, file_hash: str | None) -
         raise OSError(f"URL fetch failure on {origin}: {error.reason}. {by_hand}") from error
     except TimeoutError as error:
         raise OSError(f"URL fetch failure on {origin}: no answer within {_TIMEOUT:.0f} s. {by_hand}") from error
-    except (http.client.HTTPException, ConnectionError) as error:
+    except (http.client.HTTPException, OSError) as error:
         raise OSError(f"URL fetch failure on {origin}: {type(error).__name__}: {error}. {by_hand}") from error
 
 
@@ -244,7 +243,7 @@ def _unzip(archive: Path, root: Path) -> None:
 
 def _write(where: Path, source: Any) -> None:
     where.parent.mkdir(parents=True, exist_ok=True)
-    with open(where, "wb") as out:
+    with open(where, "wb") as out, adding(out):
         shutil.copyfileobj(source, out, _CHUNK)
 
 

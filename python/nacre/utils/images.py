@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from nacre.core.config import floatx, standardize_data_format
 from nacre.core.errors import told
+from nacre.utils.atomic import replacing
 
 _MODES = {"grayscale": "L", "rgb": "RGB", "rgba": "RGBA"}
 _INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
@@ -130,4 +132,10 @@ def save_img(
     name = (file_format or Path(str(path)).suffix.lstrip(".")).lower()
     if img.mode == "RGBA" and name in ("jpg", "jpeg"):
         img = img.convert("RGB")  # JPEG has no transparency
-    img.save(path, format="jpeg" if name == "jpg" and file_format else file_format, **kwargs)
+    picture: Any = path if hasattr(path, "write") else io.BytesIO()
+    if picture is not path:
+        picture.name = os.fspath(path)  # by which Pillow knows the format
+    img.save(picture, format="jpeg" if name == "jpg" and file_format else file_format, **kwargs)
+    if picture is not path:
+        with replacing(path) as file:
+            file.write(picture.getbuffer())

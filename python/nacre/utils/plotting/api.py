@@ -7,6 +7,7 @@ import os
 import sys
 from typing import Any
 
+from nacre.utils.atomic import replacing
 from nacre.utils.plotting import draw
 from nacre.utils.plotting.diagram import Diagram, Options, describe
 
@@ -38,11 +39,10 @@ class Dot:
 
     def write(self, path: Any, prog: Any = None, format: str | None = None) -> None:
         """Writes a picture (or the DOT text for `format` "raw" and "dot") to `path`."""
-        if format in ("raw", "dot") or str(path).endswith(".dot"):
-            with open(path, "w", encoding="utf-8") as file:
-                file.write(self.to_string())
-            return
-        draw.draw(self.diagram, path, format or draw.format_of(path), self.rankdir, self.dpi, self.splines)
+        text = format in ("raw", "dot") or str(path).endswith(".dot")
+        data = self.to_string().encode() if text else self.create(format=format or draw.format_of(path))
+        with replacing(path) as file:
+            file.write(data)
 
     def create(self, prog: Any = None, format: str = "png") -> bytes:
         """The bytes of a picture."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nacre.saving import api
-from nacre.saving.atomic import _open, replacing
+from nacre.utils.atomic import _open, replacing
 from saveable_things import Dense, Model
 
 
@@ -33,7 +33,7 @@ def test_a_killed_save_leaves_the_old_file(tmp_path):
     path.write_bytes(b"old")
     script = f"""
         import os, signal
-        from nacre.saving.atomic import replacing
+        from nacre.utils.atomic import replacing
         with replacing({str(path)!r}) as file:
             file.write(b"new" * 100000)
             file.flush()
@@ -44,6 +44,17 @@ def test_a_killed_save_leaves_the_old_file(tmp_path):
     handle, named = _open(tmp_path / "part", 0o600)
     os.close(handle)
     assert named or os.listdir(tmp_path) == ["x"]  # where files can be without a name, nothing is left
+
+
+def test_what_killed_saves_left_is_removed_by_a_later_one(tmp_path):
+    left, running, others = (tmp_path / f".{n}.part" for n in ("x.0123456789ab", "x.ab0123456789", "x.y.0123456789ab"))
+    for path in (left, running, others):
+        path.write_bytes(b"half")
+    for path in (left, others):
+        os.utime(path, (0, 0))
+    with replacing(tmp_path / "x") as file:
+        file.write(b"new")
+    assert sorted(os.listdir(tmp_path)) == sorted((running.name, others.name, "x"))
 
 
 @pytest.mark.parametrize("limit", [100, 3000, 40000])
@@ -66,6 +77,55 @@ def test_a_full_disk_is_an_error_that_names_the_file_and_leaves_the_old_one(tmp_
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=60)
     assert path.read_bytes() == b"old" and os.listdir(tmp_path) == [name]
+
+
+FULL = """
+import os, resource, sys
+import numpy as np
+import nacre as keras
+from nacre.callbacks.tensorboard import EventWriter, scalar
+from nacre.compat import tensorflow as tf
+
+os.chdir(sys.argv[1])
+model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+source, noise = os.path.abspath("source"), np.random.default_rng(0).integers(0, 255, (90, 90, 3))
+logger = keras.callbacks.CSVLogger("log")
+logger.on_train_begin()
+records, events = tf.io.TFRecordWriter("records"), EventWriter("events")
+event = os.path.join("events", *os.listdir("events"))
+open("source", "wb").write(b"x" * 9000)
+replaced = {
+    "image.png": lambda: keras.utils.save_img("image.png", noise, scale=False),
+    "model.dot": lambda: keras.utils.model_to_dot(model).write("model.dot"),
+    "written": lambda: tf.io.write_file("written", b"x" * 9000),
+    "copy": lambda: tf.io.gfile.copy("source", "copy", overwrite=True),
+    "got": lambda: keras.utils.get_file("got", "file://" + source, cache_dir="", cache_subdir="", force_download=True),
+}
+added = {
+    "log": lambda: logger.on_epoch_end(0, {"x" * 9000: 1.0}),
+    "records": lambda: (records.write(b"x" * 9000), records.close()),
+    event: lambda: events.add([scalar("x" * 9000, 1.0)], 0),
+}
+for name in replaced:
+    open(name, "wb").write(b"old")
+before = sorted(os.listdir("."))
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+for name, act in {**replaced, **added}.items():
+    try:
+        act()
+    except OSError as error:
+        assert os.path.basename(error.filename) == os.path.basename(name), (name, error)
+        assert name in added or open(name, "rb").read() == b"old", name
+    else:
+        raise SystemExit(f"{name}: written")
+assert sorted(os.listdir(".")) == before, os.listdir(".")
+assert logger.csv_file.closed
+"""
+
+
+def test_on_a_full_disk_pictures_downloads_and_logs_say_which_file_it_was(tmp_path):
+    done = subprocess.run([sys.executable, "-c", FULL, tmp_path], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 def test_saves_at_the_same_time_leave_one_whole_file(tmp_path):

@@ -27,8 +27,10 @@ NACRE_INLINE void take_larger(Best& best, Vec a, VecI tap) {
       best.value = max(a, best.value);
       return;
     }
-    best.tap = select(gt(a, best.value), tap, best.tap);  // of equal ones the first
-    best.value = max(a, best.value);
+    const Mask larger = gt(a, best.value);  // of equal ones the first
+    best.value =
+        kLanes < 16 ? select(larger, a, best.value) : max(a, best.value);  // comparisons and maxima share pipes
+    best.tap = select(larger, tap, best.tap);
   }
 }
 

@@ -120,7 +120,7 @@ NACRE_INLINE bool all(Mask m) { return bits(m) == (1u << kLanes) - 1u; }
 NACRE_INLINE Vec select(Mask m, Vec a) { return select(m, a, zero()); }
 #endif
 #ifndef __AVX512F__
-NACRE_INLINE Vec add_where(Mask m, Vec a, Vec b) { return a + select(m, b); }
+NACRE_INLINE Vec add_where(Mask m, Vec a, Vec b) { return a + select(m, b, zero()); }
 #endif
 NACRE_INLINE Vec min_nan(Vec a, Vec b) { return select(isnan(a), a, min(a, b)); }
 NACRE_INLINE Vec max_nan(Vec a, Vec b) { return select(isnan(a), a, max(a, b)); }

@@ -88,7 +88,10 @@ NACRE_INLINE VecI select(Mask m, VecI a, VecI b) { return {_mm512_mask_blend_epi
 NACRE_INLINE VecI min(VecI a, VecI b) { return {_mm512_min_epi32(a.v, b.v)}; }
 NACRE_INLINE VecI max(VecI a, VecI b) { return {_mm512_max_epi32(a.v, b.v)}; }
 
-NACRE_INLINE Vec add_where(Mask m, Vec a, Vec b) { return {_mm512_mask_add_ps(a.v, m.v, a.v, b.v)}; }
+// On the pipes that multiply: additions share theirs with the comparison that made the mask (Zen 5).
+NACRE_INLINE Vec add_where(Mask m, Vec a, Vec b) {
+  return {_mm512_mask3_fmadd_ps(b.v, _mm512_set1_ps(1.0f), a.v, m.v)};
+}
 
 NACRE_INLINE VecI operator+(VecI a, VecI b) { return {_mm512_add_epi32(a.v, b.v)}; }
 NACRE_INLINE VecI operator-(VecI a, VecI b) { return {_mm512_sub_epi32(a.v, b.v)}; }

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
+import nacre as keras
 from nacre import ops
 from nacre.core.graph import Graph
+from nacre.core.op import _interned
 from nacre.core.spec import Spec
 from nacre.core.tensor import Tensor
 from nacre.core.variable import Variable
@@ -310,3 +312,14 @@ def test_a_gradient_that_slot_and_weights_read_apart_is_never_stored():
     for got, want in zip(compiled(x, dy, w, m), update(x, dy, w, m)):
         np.testing.assert_array_equal(got.numpy(), want.numpy())
     assert [row["op"] for row in compiled.profile(x, dy, w, m, repeats=1)] == ["DenseGradWMap"]
+
+
+def test_a_program_that_comes_again_makes_no_new_ops() -> None:
+    """Ops are kept for good, and a NaN among their attributes, as behind a division by no weights, equals no other."""
+    counts = []
+    for _ in range(3):
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="softmax")])
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        model.fit(np.ones((4, 4), "float32"), np.array([0, 1, 2, 0]), verbose=0)
+        counts.append(len(_interned))
+    assert counts[1] == counts[2]

@@ -73,11 +73,20 @@ std::map<std::string, i64> zeros(const Context& c) {
   return {{"x", c.line.number("zeros_x", 0)}, {"dy", c.line.number("zeros_dy", 0)}};
 }
 
+// The gradient of few weights is cut into sums over chunks of rows as the op does (`grad_w_chunks` in products.py).
 std::vector<Case> dense(const Context& c) {
-  const FieldValues mnk{{"M", {c.line.number("M")}}, {"K", {c.line.number("K")}}, {"N", {c.line.number("N")}}};
+  const i64 M = c.line.number("M"), K = c.line.number("K"), N = c.line.number("N");
+  const FieldValues mnk{{"M", {M}}, {"K", {K}}, {"N", {N}}};
+  const i64 tiles = K > 0 && N > 0 ? ceil_div(K, 64) * ceil_div(N, 64) : 1, chunks = min_of(64 / tiles, M / 1024);
+  Case grad_w{"grad_w", {{"dense_grad_w", mnk, {"x", "dy", "dw"}}}, {}, zeros(c)};
+  if (chunks > 1) {
+    const FieldValues join{{"O", {1}}, {"R", {chunks}}, {"I", {K * N}}, {"chunk", {chunks}}, {"scale", {1}}};
+    grad_w.calls = {{"dense_grad_w", with(mnk, {{"chunks", {chunks}}}), {"x", "dy", "tmp"}},
+                    {"reduce", join, {"tmp", "dw"}}};
+  }
   return {{"forward", {{"dense", with(mnk, {{"bias", {1}}}), {"x", "w", "b", "y"}}}, {}, zeros(c)},
           {"grad_x", {{"dense_grad_x", mnk, {"dy", "w", "", "dx"}}}, {}, zeros(c)},
-          {"grad_w", {{"dense_grad_w", mnk, {"x", "dy", "dw"}}}, {}, zeros(c)}};
+          grad_w};
 }
 
 // A weight gradient that ends in w - g * lr.

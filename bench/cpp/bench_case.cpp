@@ -100,7 +100,7 @@ std::size_t BenchCase::buffer(const std::string& name, DType dtype, i64 bytes, b
 void BenchCase::fill(const Case& c) {
   std::mt19937 random(1);
   for (Buffer& b : buffers_) {
-    b.memory = Arena(max_of(b.bytes, 64));
+    if (!b.memory.at()) b.memory = Arena(max_of(b.bytes, 64));
     const auto found = c.below.find(b.name);
     const auto zeros = c.zeros.find(b.name);
     if (found == c.below.end()) {

@@ -12,6 +12,9 @@ class BenchCase {
   // Throws std::invalid_argument for a kernel that is not there, and for fields that it refuses.
   BenchCase(const Case& c, const KernelTable& table);
 
+  // Writes the inputs, always the same.
+  void fill(const Case& c);
+
   void run() {
     const Executor::Lease context(*executor_);
     for (std::size_t i = 0; i < buffers_.size(); ++i) context->bases[kFirstSlotBase + i] = buffers_[i].memory.at();
@@ -38,7 +41,6 @@ class BenchCase {
   };
 
   std::size_t buffer(const std::string& name, DType dtype, i64 bytes, bool written);
-  void fill(const Case& c);
 
   std::vector<Buffer> buffers_;
   std::unique_ptr<Executor> executor_;

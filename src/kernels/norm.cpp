@@ -271,7 +271,7 @@ void batch_norm_apply(const BatchApplyShape& s, Slice units, Scratch scratch, co
   const Vec floor = set1(s.act ? 0.0f : -__builtin_inff()), ceiling = set1(s.act == 2 ? 6.0f : __builtin_inff());
   x += first * C, r += s.residual ? first * C : 0, y += first * C;
   const auto rows = [&](auto added) __attribute__((always_inline)) {
-    map_columns(end - first, k.rows, C, [&](i64 c, i64 n) __attribute__((always_inline)) {
+    map_columns(end - first, k.rows, C, 3, [&](i64 c, i64 n) __attribute__((always_inline)) {
       const Vec middle = load_n(k.middle + c, n), factor = load_n(k.scale + c, n);
       const Vec offset = load_n(k.shift + c, n);
       return [=](i64 row) __attribute__((always_inline)) {
@@ -382,7 +382,7 @@ void batch_norm_grad_x(const BatchApplyShape& s, Slice units, Scratch scratch, c
   const Vec low = open.low, high = open.high;
   x += first * C, dy += first * C, dx += first * C;
   const auto rows = [&](auto active) __attribute__((always_inline)) {
-    map_columns(end - first, k.rows, C, [&](i64 c, i64 n) __attribute__((always_inline)) {
+    map_columns(end - first, k.rows, C, 5, [&](i64 c, i64 n) __attribute__((always_inline)) {
       const Vec middle = load_n(k.middle + c, n), factor = load_n(k.scale + c, n);
       const Vec less = load_n(k.average + c, n), steep = load_n(k.slope + c, n);
       const Vec offset = active ? load_n(k.shift + c, n) : zero();

@@ -63,14 +63,15 @@ NACRE_INLINE void map_strips(i64 from, i64 to, i64 width, i64 column, i64 last, 
 }
 
 constexpr i64 kNear = 192 * 1024;  // floats that L2 holds, where constants read again cost more than rows in pieces
-constexpr i64 kMapColumns = 1024;  // whose constants stay in L1 beside their rows
+constexpr i64 kMapColumns = 1024;  // whose constants stay in L1 beside a few rows,
+constexpr i64 kConstants = 6400;   // and numbers that do beside one
 constexpr i64 kMapBlock = 8192;    // floats that strips go along in turn: L1 still has what was fetched ahead
 
-// Rows of C columns, `k` of them as one. Where a row is longer than the constants that registers hold, rows go one by one,
-// or in L2 in blocks.
+// Rows of C columns, `k` of them as one, with `arrays` of constants. Where a row is longer than the constants that registers
+// hold, rows go one by one, or in L2 in blocks.
 template <class Of>
-NACRE_INLINE void map_columns(i64 rows, i64 k, i64 C, Of of) {
-  const i64 all = rows * C;
+NACRE_INLINE void map_columns(i64 rows, i64 k, i64 C, i64 arrays, Of of) {
+  const i64 all = rows * C, limit = all > kNear ? kConstants / arrays : kMapColumns;
   for (i64 begin = 0, end; begin < all; begin = end) {  // once more for the rows that are left
     const i64 width = min_of(k * C, all - begin);
     const bool few = width <= kStrips * kLanes;
@@ -81,8 +82,9 @@ NACRE_INLINE void map_columns(i64 rows, i64 k, i64 C, Of of) {
       map_strips<3>(begin, end, width, 0, width - 2 * kLanes, of);
     } else {
       const i64 together = few ? rows : width % kAlike == 0 ? 4 : max_of(kMapBlock / width, 4);
-      for (i64 first = 0; first < width; first += kMapColumns) {
-        const i64 last = min_of(first + kMapColumns, width), step = together * width;
+      const i64 most = ceil_div(ceil_div(width, ceil_div(width, limit)), 64) * 64;
+      for (i64 first = 0; first < width; first += most) {
+        const i64 last = min_of(first + most, width), step = together * width;
         if (all > kNear && !few) {
           i64 at = begin;
           for (; kStrips < 4 && width <= 64 && at + width < end;

@@ -366,6 +366,9 @@ class TestImages:
         np.testing.assert_allclose(layer(IMAGES.transpose(0, 3, 1, 2)), expected.transpose(0, 3, 1, 2), rtol=1e-6)
         np.testing.assert_allclose(layers.Resizing(4, 5)(IMAGES[0]), expected[0], rtol=1e-6)
         assert np.asarray(layers.RandomFlip()(IMAGES.astype("uint8"), training=True)).dtype == "float32"
+        whole = layers.Resizing(4, 5, interpolation="bicubic")(255 * (IMAGES > 0.5).astype("uint8"))
+        exact = np.asarray(layers.Resizing(4, 5, interpolation="bicubic")(255.0 * (IMAGES > 0.5)))
+        assert whole.dtype == "uint8" and np.array_equal(whole, np.clip(np.round(exact), 0, 255)) and exact.max() > 255
         both = layers.RandomFlip()({"images": IMAGES, "labels": np.arange(3)}, training=True)
         assert both["images"].shape == IMAGES.shape and np.asarray(both["labels"]).tolist() == [0, 1, 2]
 

@@ -33,3 +33,11 @@ def test_a_build_that_comes_upon_a_wrong_key_says_so():
 def test_sizes_that_stand_for_unknown_ones_are_in_no_error():
     with pytest.raises(IndexError, match=r"outside axis 1 of a tensor of shape \(None, 3\)"):
         keras.Input((3,))[:, 5]
+
+
+@pytest.mark.parametrize("kind", [layers.GaussianNoise, layers.GaussianDropout, layers.AlphaDropout, layers.Dropout])
+def test_whole_numbers_become_noisy_floats_in_training(kind: Any) -> None:
+    x = np.arange(24).reshape(4, 6).astype("uint8")
+    assert kind(0.5)(x).dtype == "uint8"
+    noisy = kind(0.5)(x, training=True)
+    assert noisy.dtype == "float32" and (np.asarray(noisy) != x).any()

@@ -72,6 +72,7 @@ class TestRemat:
 class TestVariables:
     def test_initializers_by_name(self) -> None:
         assert Variable("ones", shape=(2,), dtype="int32").numpy().tolist() == [1, 1]
+        assert Variable("one", shape=(1,)).numpy() == 1 and np.ptp(Variable("uniform", shape=(9,))) > 0
         with pytest.raises(ValueError, match="the `shape` argument should be specified"):
             Variable("zeros")
         with pytest.raises(ValueError, match="Could not interpret initializer identifier: nothing"):

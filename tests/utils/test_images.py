@@ -126,3 +126,17 @@ def test_a_picture_is_changed_as_told():
     told = drawn.get_random_transform((3, 4, 1), seed=1)
     assert -30 < told["theta"] < 30 and -2 < told["ty"] < 2 and 0.5 < told["zx"] < 1.5 and told["brightness"] is None
     assert (drawn.random_transform(x, seed=1) == drawn.apply_transform(x, told)).all()
+
+
+def test_smart_resize_cuts_to_the_aspect_and_samples_without_a_filter() -> None:
+    # The numbers are those of Keras 3.15 on JAX.
+    x = np.sin(np.arange(7 * 9 * 3.0)).reshape(7, 9, 3)
+    smart_resize = pictures.smart_resize
+    found = smart_resize(x, (4, 4))
+    assert isinstance(found, np.ndarray) and found.shape == (4, 4, 3)
+    np.testing.assert_allclose(found.ravel()[:4], [-0.1013, -0.1619, -0.0737, -0.0968], atol=1e-4)
+    np.testing.assert_allclose(smart_resize(x[None], (4, 4))[0], found)
+    first = smart_resize(x.transpose(2, 0, 1), (4, 4), data_format="channels_first")
+    np.testing.assert_allclose(first.transpose(1, 2, 0), found, atol=1e-6)
+    with pytest.raises(ValueError, match="got shape"):
+        smart_resize(x[0], (4, 4))

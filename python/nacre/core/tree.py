@@ -126,19 +126,19 @@ def is_shape(x: Any) -> bool:
     return isinstance(x, (list, tuple)) and all(d is None or isinstance(d, (int, np.integer)) for d in x)
 
 
-def map_shape_structure(fn: Callable[..., Any], structure: Any) -> Any:
-    """`fn` applied to each shape of a structure of shapes (a tuple or list of ints and None), and to what is neither.
+def map_shape_structure(func: Callable[..., Any], structure: Any) -> Any:
+    """`func` applied to each shape of a structure of shapes (a tuple or list of ints and None), and to what is neither.
 
     >>> map_shape_structure(len, {"a": (None, 3), "b": [(2,), ()]})
     {'a': 2, 'b': [1, 0]}
     """
     if is_shape(structure):
-        return fn(structure)
+        return func(structure)
     if isinstance(structure, _SEQUENCES):
-        return _rebuild_sequence(structure, [map_shape_structure(fn, s) for s in structure])
+        return _rebuild_sequence(structure, [map_shape_structure(func, s) for s in structure])
     if isinstance(structure, Mapping):
-        return _rebuild_mapping(structure, {key: map_shape_structure(fn, structure[key]) for key in _keys(structure)})
-    return fn(structure)
+        return _rebuild_mapping(structure, {key: map_shape_structure(func, structure[key]) for key in _keys(structure)})
+    return func(structure)
 
 
 def pack_sequence_as(structure: Any, flat: list[Any]) -> Any:

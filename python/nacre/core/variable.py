@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from nacre import _core
-from nacre.core import naming, registry, trace
+from nacre.core import naming, trace
 from nacre.core.config import floatx
+from nacre.core.custom_objects import public
 from nacre.core.room import check_room
 from nacre.core.spec import ITEMSIZE, NUMPY, Spec, dtype_name, standardize_dtype
 from nacre.core.tensor import Symbol, Tensor, Value, as_array, operate
@@ -146,7 +147,7 @@ class Variable(Value):
                     f"Invalid value for argument `{argument}`. Expected one of {allowed}. Received: {argument}={chosen}"
                 )
         if isinstance(initializer, str):
-            initializer = registry.resolve(initializer, "initializers", "initializer")
+            initializer = public("initializers", "get")(initializer)
         self.name = name
         scope = naming.current_path()
         self.path = f"{scope}/{name}" if scope else name

@@ -163,7 +163,7 @@ class GaussianNoise(_Noisy):
         """The inputs, noisy in training."""
         if training and self.stddev > 0:
             noise = random.normal(
-                inputs.shape, mean=0.0, stddev=self.stddev, dtype=inputs.dtype, seed=self.seed_generator
+                inputs.shape, mean=0.0, stddev=self.stddev, dtype=self.compute_dtype, seed=self.seed_generator
             )
             return inputs + noise
         return inputs
@@ -188,7 +188,7 @@ class GaussianDropout(_Noisy):
         if training and self.rate > 0:
             stddev = math.sqrt(self.rate / (1.0 - self.rate))
             return inputs * random.normal(
-                inputs.shape, mean=1.0, stddev=stddev, dtype=inputs.dtype, seed=self.seed_generator
+                inputs.shape, mean=1.0, stddev=stddev, dtype=self.compute_dtype, seed=self.seed_generator
             )
         return inputs
 
@@ -206,7 +206,9 @@ class AlphaDropout(Dropout):
             return inputs
         low = -1.6732632423543772 * 1.0507009873554805
         shape = self._mask_shape(inputs) or inputs.shape
-        kept = ops.cast(random.uniform(shape, dtype=inputs.dtype, seed=self.seed_generator) >= self.rate, inputs.dtype)
+        kept = ops.cast(
+            random.uniform(shape, dtype=self.compute_dtype, seed=self.seed_generator) >= self.rate, self.compute_dtype
+        )
         a = ((1 - self.rate) * (1 + self.rate * low**2)) ** -0.5 if self.rate < 1 else 0.0
         x = inputs * kept + low * (1.0 - kept)
         return a * x + -a * low * self.rate

@@ -64,7 +64,7 @@ class Sized(BaseImagePreprocessingLayer):
 
 
 class Resizing(Sized):
-    """Images resized to (height, width), as floats.
+    """Images resized to (height, width); whole numbers are rounded to such again.
 
     Args:
         interpolation: `"bilinear"`, `"nearest"`, `"bicubic"`, `"lanczos3"`, `"lanczos5"` or `"area"`.
@@ -114,6 +114,12 @@ class Resizing(Sized):
             widths = ((0, 0), (top, top), (left, left), (0, 0))  # as much on both sides, as Keras does
             images = ops.pad(images, widths, constant_values=fill)
         return resize_images(images, size, interpolation, antialias=antialias)
+
+    def _transformed(self, images: Any, transformation: Any, training: bool, apply: Any) -> Any:
+        if "int" not in str(images.dtype):
+            return super()._transformed(images, transformation, training, apply)
+        resized = super()._transformed(ops.cast(images, "float32"), transformation, training, apply)
+        return ops.saturate_cast(ops.round(resized), images.dtype)
 
     def _apply(self, images: Any, drawn: Any, training: bool) -> Any:
         return self._resized(images, self.interpolation, self.antialias, self.fill_value)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from nacre import ops
 from nacre.core.config import standardize_data_format
 from nacre.utils.files import walk_files
 from nacre.utils.images import array_to_img, img_to_array, load_img, save_img
@@ -21,23 +22,19 @@ __all__ = ["ImageDataGenerator", "array_to_img", "img_to_array", "load_img", "sa
 _ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 
 
-def smart_resize(x: Any, size: tuple[int, int], interpolation: str = "bilinear") -> np.ndarray[Any, Any]:
-    """The middle of a picture (H, W, C) in the aspect of `size` (height, width), resized to it. Needs Pillow."""
-    from PIL import Image
-
-    array = np.asarray(x, dtype="float32")
-    if array.ndim != 3:
-        raise ValueError(f"smart_resize: expected a picture (H, W, C), got shape {array.shape}")
-    height, width = size
-    h, w = array.shape[:2]
-    crop_h, crop_w = min(h, w * height // width), min(w, h * width // height)
-    top, left = (h - crop_h) // 2, (w - crop_w) // 2
-    middle = array[top : top + crop_h, left : left + crop_w]
-    method = getattr(Image.Resampling, interpolation.upper())
-    planes = [
-        np.asarray(Image.fromarray(middle[..., c]).resize((width, height), method)) for c in range(array.shape[2])
-    ]
-    return np.stack(planes, axis=-1)
+def smart_resize(
+    x: Any, size: tuple[int, int], interpolation: str = "bilinear", data_format: str = "channels_last", **kwargs: Any
+) -> Any:
+    """The middle of pictures (H, W, C) or (N, H, W, C) in the aspect of `size` (height, width), resized to it."""
+    if len(size) != 2:
+        raise ValueError(f"Expected `size` to be a tuple of 2 integers, but got: {size}.")
+    pictures = ops.convert_to_tensor(x)
+    if pictures.ndim not in (3, 4):
+        raise ValueError(f"smart_resize: expected a picture (H, W, C) or a batch of such, got shape {pictures.shape}")
+    resized = ops.image.resize(
+        ops.cast(pictures, "float32"), tuple(size), interpolation, crop_to_aspect_ratio=True, data_format=data_format
+    )
+    return np.asarray(resized) if isinstance(x, np.ndarray) else resized
 
 
 class _Flow(PyDataset):

@@ -122,6 +122,18 @@ class TestState:
         own = Around(name="own")
         assert own.add_weight(shape=(1,), name="w").path == "own/w"
 
+    def test_layers_that_say_their_shape_build_what_is_inside_as_others_do(self) -> None:
+        class Saying(Around):
+            def compute_output_shape(self, input_shape: Any) -> Any:
+                return input_shape
+
+        for kind in (Around, Saying):
+            layer = kind(Scale(name="s"), name="outside", trainable=False)
+            layer(keras.Input(X.shape[1:]))
+            assert [(w.path, w.trainable) for w in layer.weights] == [("outside/s/scale", False)]
+            assert layer.path == "outside"
+            assert layer.get_build_config() == {"input_shape": (None, *X.shape[1:])}
+
     def test_freezing_is_recursive(self) -> None:
         layer = Around(Scale(), layers.BatchNormalization())
         layer.trainable = False

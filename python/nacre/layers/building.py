@@ -149,10 +149,22 @@ class BuiltLayer(ConfiguredLayer):
         )
         shapes = self._shapes_by_argument(plan, args, kwargs, masks)
         if cls.build is BuiltLayer.build:
-            self._build_by_tracing(shapes)
+            with naming.name_scope(self.name):
+                self._build_by_tracing(shapes)
+            self._remember_default_build(plan, args, kwargs)
         else:
             self.build(**self._shapes_for(self.build, shapes))
+            self.built = True
+
+    def _remember_default_build(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """After the first call of a layer without a `build`: what it made is all that it will have."""
+        shapes = self._shapes_by_argument(plan, args, kwargs)
+        if shapes and self._build_shapes_dict is None:
+            self._build_shapes_dict = {"input_shape": next(iter(shapes.values()))}  # which is all that `build` takes
+        with naming.name_scope(self.name):
+            self._remember_path()
         self.built = True
+        self._after_build(() if self._made_frozen else self._layers)
 
     def _shapes_by_argument(
         self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any], masks: bool = False

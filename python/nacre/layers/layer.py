@@ -294,20 +294,6 @@ class Layer(BuiltLayer):
             self._remember_default_build(plan, args, kwargs)
         return outputs
 
-    def _remember_default_build(self, plan: CallPlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """After the first call of a layer without a `build`: what it made is all that it will have."""
-        shapes = self._shapes_by_argument(plan, args, kwargs)
-        if shapes and self._build_shapes_dict is None:
-            self._build_shapes_dict = {"input_shape": next(iter(shapes.values()))}  # which is all that `build` takes
-        names = naming.scopes.open
-        try:
-            naming.scopes.open = (*names, self.name)
-            self._remember_path()
-        finally:
-            naming.scopes.open = names
-        self.built = True
-        self._after_build(() if self._made_frozen else self._layers)
-
     def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
         """KerasTensors in, KerasTensors out; the Node that remembers the call is made by `__call__`."""
         return self.compute_output_spec(*args, **kwargs)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import nacre as keras
-from nacre.saving import api
+from nacre.saving import api, legacy_h5
 from nacre.saving.h5 import DamagedFile
 from saveable_things import Dense, Model
 
@@ -261,3 +261,18 @@ def test_what_is_no_file_is_not_read(tmp_path, ending):
     for path in (pipe, device, loop, folder):
         with pytest.raises(ValueError, match="File not found"):
             keras.models.load_model(path)
+
+
+@pytest.mark.parametrize("name", ["model.keras", "model.h5"])
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_an_initializer_that_cannot_work_is_told_with_the_file(name, tmp_path, monkeypatch):
+    made = keras.layers.Dense(2, kernel_initializer=keras.initializers.Orthogonal(), name="d")
+    model = keras.Sequential([keras.Input((3,)), made])
+    made.kernel_initializer.gain = {}  # used for what has no weights in the file
+    monkeypatch.setattr(keras.layers.Dense, "save_own_variables", lambda self, store: None)
+    monkeypatch.setattr(keras.layers.Dense, "load_own_variables", lambda self, store: None)
+    if name == "model.h5":
+        monkeypatch.setattr(legacy_h5, "_read_group", lambda *args: [])
+    model.save(tmp_path / name)
+    with pytest.raises(ValueError, match=f"{name}: no first value of .*d/kernel: Orthogonal"):
+        keras.models.load_model(tmp_path / name)

@@ -276,3 +276,19 @@ def test_an_initializer_that_cannot_work_is_told_with_the_file(name, tmp_path, m
     model.save(tmp_path / name)
     with pytest.raises(ValueError, match=f"{name}: no first value of .*d/kernel: Orthogonal"):
         keras.models.load_model(tmp_path / name)
+
+
+def test_a_file_that_cannot_be_closed_is_damaged(path, monkeypatch):
+    model, close = Model(a=Dense(np.zeros(3))), h5py.File.close
+    api.save_weights(model, path)
+
+    def failing(self):
+        close(self)
+        raise RuntimeError("Can't decrement id ref count")
+
+    monkeypatch.setattr(h5py.File, "close", failing)
+    with pytest.raises(DamagedFile, match="x.weights.h5 is damaged: Can't decrement"):
+        api.load_weights(model, path)
+    path.write_bytes(path.read_bytes().replace(b"SNOD", b"SPOD"))
+    with pytest.raises(DamagedFile, match="x.weights.h5 is damaged at"):
+        api.load_weights(model, path)

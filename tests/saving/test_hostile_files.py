@@ -287,8 +287,8 @@ def test_a_file_that_cannot_be_closed_is_damaged(path, monkeypatch):
         raise RuntimeError("Can't decrement id ref count")
 
     monkeypatch.setattr(h5py.File, "close", failing)
-    with pytest.raises(DamagedFile, match="x.weights.h5 is damaged: Can't decrement"):
+    with pytest.raises(DamagedFile, match=r"x\.weights\.h5 is damaged: Can't decrement"):
         api.load_weights(model, path)
     path.write_bytes(path.read_bytes().replace(b"SNOD", b"SPOD"))
-    with pytest.raises(DamagedFile, match="x.weights.h5 is damaged at"):
+    with pytest.raises(DamagedFile, match=r"x\.weights\.h5 is damaged at"):
         api.load_weights(model, path)

@@ -115,6 +115,19 @@ def test_chunks_that_unpack_to_another_length_are_refused(path, filters, chunk, 
     refused(path, text)
 
 
+def test_an_array_in_a_header_that_is_shorter_than_it_says_is_refused(path):
+    with h5py.File(path, "w") as file:
+        properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        properties.set_layout(h5py.h5d.COMPACT)
+        space, group = h5py.h5s.create_simple((7,)), file.create_group("a/vars")
+        made = h5py.h5d.create(group.id, b"0", h5py.h5t.IEEE_F32LE, space, properties)
+        made.write(h5py.h5s.ALL, h5py.h5s.ALL, np.ones(7, "f4"))
+    data, seven = path.read_bytes(), struct.pack("<QQ", 7, 7)  # extent and greatest extent
+    assert data.count(seven) == 1
+    path.write_bytes(data.replace(seven, struct.pack("<QQ", 3000, 3000)))
+    refused(path, "claims 12000 bytes|doesn't match size")  # what versions of HDF5 do not see for themselves
+
+
 @pytest.mark.parametrize("filters", [{}, {"compression": "gzip"}])
 def test_a_chunk_that_is_longer_than_the_room_for_it_is_refused(path, filters):
     with h5py.File(path, "w") as file:

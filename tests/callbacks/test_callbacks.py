@@ -365,3 +365,18 @@ def test_a_backup_knows_its_weights_also_where_optimizers_are_the_models_own(tmp
         patched.setattr(os, "replace", full)
         fit()
     assert fit() == [3.0, 4.0]
+
+
+def test_a_fit_that_went_on_from_a_backup_and_was_interrupted_says_nothing_to_the_next(tmp_path: Any) -> None:
+    class Interrupt(callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            if epoch == 1:
+                raise KeyboardInterrupt
+
+    m = C.mlp(keras)
+    m.compile("sgd", C.SPARSE)
+    for _ in range(2):  # the second goes on from the first
+        with pytest.raises(KeyboardInterrupt):
+            backup = callbacks.BackupAndRestore(tmp_path / "b", delete_checkpoint=False)
+            m.fit(C.X, C.Y, epochs=3, verbose=0, callbacks=[backup, Interrupt()])
+    assert m.fit(C.X, C.Y, epochs=1, verbose=0).epoch == [0]

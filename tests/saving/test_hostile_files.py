@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import nacre as keras
-from nacre.saving import api
+from nacre.saving import api, legacy_h5
 from nacre.saving.h5 import DamagedFile
 from saveable_things import Dense, Model
 
@@ -113,6 +113,19 @@ def test_chunks_that_unpack_to_another_length_are_refused(path, filters, chunk, 
         data = file.create_dataset("a/vars/0", (3000,), "f4", chunks=(3000,), **filters)
         data.id.write_direct_chunk((0,), chunk)
     refused(path, text)
+
+
+def test_an_array_in_a_header_that_is_shorter_than_it_says_is_refused(path):
+    with h5py.File(path, "w") as file:
+        properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        properties.set_layout(h5py.h5d.COMPACT)
+        space, group = h5py.h5s.create_simple((7,)), file.create_group("a/vars")
+        made = h5py.h5d.create(group.id, b"0", h5py.h5t.IEEE_F32LE, space, properties)
+        made.write(h5py.h5s.ALL, h5py.h5s.ALL, np.ones(7, "f4"))
+    data, seven = path.read_bytes(), struct.pack("<QQ", 7, 7)  # extent and greatest extent
+    assert data.count(seven) == 1
+    path.write_bytes(data.replace(seven, struct.pack("<QQ", 3000, 3000)))
+    refused(path, "claims 12000 bytes|doesn't match size")  # what versions of HDF5 do not see for themselves
 
 
 @pytest.mark.parametrize("filters", [{}, {"compression": "gzip"}])
@@ -261,3 +274,34 @@ def test_what_is_no_file_is_not_read(tmp_path, ending):
     for path in (pipe, device, loop, folder):
         with pytest.raises(ValueError, match="File not found"):
             keras.models.load_model(path)
+
+
+@pytest.mark.parametrize("name", ["model.keras", "model.h5"])
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_an_initializer_that_cannot_work_is_told_with_the_file(name, tmp_path, monkeypatch):
+    made = keras.layers.Dense(2, kernel_initializer=keras.initializers.Orthogonal(), name="d")
+    model = keras.Sequential([keras.Input((3,)), made])
+    made.kernel_initializer.gain = {}  # used for what has no weights in the file
+    monkeypatch.setattr(keras.layers.Dense, "save_own_variables", lambda self, store: None)
+    monkeypatch.setattr(keras.layers.Dense, "load_own_variables", lambda self, store: None)
+    if name == "model.h5":
+        monkeypatch.setattr(legacy_h5, "_read_group", lambda *args: [])
+    model.save(tmp_path / name)
+    with pytest.raises(ValueError, match=f"{name}: no first value of .*d/kernel: Orthogonal"):
+        keras.models.load_model(tmp_path / name)
+
+
+def test_a_file_that_cannot_be_closed_is_damaged(path, monkeypatch):
+    model, close = Model(a=Dense(np.zeros(3))), h5py.File.close
+    api.save_weights(model, path)
+
+    def failing(self):
+        close(self)
+        raise RuntimeError("Can't decrement id ref count")
+
+    monkeypatch.setattr(h5py.File, "close", failing)
+    with pytest.raises(DamagedFile, match=r"x\.weights\.h5 is damaged: Can't decrement"):
+        api.load_weights(model, path)
+    path.write_bytes(path.read_bytes().replace(b"SNOD", b"SPOD"))
+    with pytest.raises(DamagedFile, match=r"x\.weights\.h5 is damaged at"):
+        api.load_weights(model, path)

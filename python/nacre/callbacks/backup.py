@@ -86,7 +86,7 @@ class BackupAndRestore(Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Goes on from a backup, if there is one. A damaged one is passed over when there is an older one."""
-        self.model._initial_epoch = self._saved = None
+        self._saved = None
         found = [
             (weights, metadata)
             for weights, metadata in ((self._weights_path, self._training_metadata_path), self._older())
@@ -157,4 +157,3 @@ class BackupAndRestore(Callback):
         """Removes the backup: training ended well."""
         if self.delete_checkpoint and os.path.exists(self.backup_dir):
             shutil.rmtree(self.backup_dir)
-        self.model._initial_epoch = None

@@ -50,12 +50,13 @@ class Structure:
 
 
 class Postponed:
-    """Random first values that are not drawn yet, because a file that is being loaded probably brings others.
+    """Random first values that are not drawn yet, because the file `what`, being loaded, probably brings others.
 
     `room` is how many bytes the Variables made meanwhile may have: a small file makes no huge model.
     """
 
-    def __init__(self, room: int) -> None:
+    def __init__(self, room: int, what: str) -> None:
+        self._what = what
         self._waiting: dict[int, tuple[Variable, Any]] = {}
         self._room = room
 
@@ -84,12 +85,15 @@ class Postponed:
             self._waiting.pop(id(v), None)
 
     def settle(self, variables: list[Variable] | None = None) -> None:
-        """Draws the first values of these (of all that still wait, by default)."""
+        """Draws the first values of these (of all that still wait, by default). Raises ValueError where that fails."""
         waiting = list(self._waiting.values())
         chosen = waiting if variables is None else [w for w in waiting if any(w[0] is v for v in variables)]
         for variable, initializer in chosen:
             del self._waiting[id(variable)]
-            variable.assign(initializer(variable.shape, dtype=variable.dtype))
+            try:
+                variable.assign(initializer(variable.shape, dtype=variable.dtype))
+            except Exception as error:  # a configuration may have said anything
+                raise ValueError(f"{self._what}: no first value of {variable.path}: {error}") from error
 
 
 class _State(threading.local):

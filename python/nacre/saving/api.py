@@ -243,7 +243,7 @@ def _write_model(model: Any, creating: Callable[..., Any], include_optimizer: bo
 def _read_model(source: Archive | parts.Folder, custom_objects: Any, compile: bool, safe_mode: bool) -> Any:
     what = source.what
     config = source.config()
-    fresh = Postponed(source.room())
+    fresh = Postponed(source.room(), what)
     with source.weights(new=True) as weights, fresh.open():
         model = build(config, what, custom_objects, compile, safe_mode)
         state.read_state(model, weights, fresh=fresh)

@@ -65,8 +65,23 @@ def reading(source: Any, what: str) -> Iterator[Reader]:
             raise
         except (OSError, RuntimeError, KeyError, ValueError) as error:
             raise DamagedFile(f"{what} is damaged or no HDF5 file: {error}") from error
-        with file, ThreadPoolExecutor(2) as pool:  # has no threads before there is work
+        with _closed(file, what), ThreadPoolExecutor(2) as pool:  # has no threads before there is work
             yield Reader(file, followed, what, pool)
+
+
+@contextlib.contextmanager
+def _closed(file: Any, what: str) -> Iterator[None]:
+    """Closes an HDF5 file, which may find only then that it is damaged; what was found before counts more."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError, RuntimeError):
+            file.close()
+        raise
+    try:
+        file.close()
+    except (OSError, RuntimeError) as error:
+        raise DamagedFile(f"{what} is damaged: {error}") from error
 
 
 class Reader:

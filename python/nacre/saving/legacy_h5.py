@@ -35,7 +35,7 @@ def read_model(file: BinaryIO, what: str, custom_objects: Any, compile: bool, sa
         config = _json(source, "model_config", what)
         if config is None:
             raise ValueError(f"No model config found in the file at {what}: it holds weights only. Use load_weights().")
-        fresh = Postponed(h5.room(file.seek(0, os.SEEK_END)))
+        fresh = Postponed(h5.room(file.seek(0, os.SEEK_END)), what)
         with fresh.open():
             model = build(_modern(config, what), what, custom_objects, False, safe_mode)
             weights = reader.child(source, "model_weights")

@@ -114,6 +114,7 @@ class Trainer(Compilable):
             )
         _set(self, "stop_training", False)
         step, compiled = self.make_train_function(), self._compile_config
+        _set(self, "_initial_epoch", None)  # for a callback to say where training goes on
         callbacks.on_train_begin()
         logs: dict[str, Any] | None = None
         first = initial_epoch if self._initial_epoch is None else self._initial_epoch

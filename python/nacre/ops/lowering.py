@@ -75,7 +75,7 @@ Step = tuple[str, tuple[Any, ...]]
 
 
 def const(number: float | None) -> Any:
-    """`number` as an argument of a step; -0.0 equals 0.0, and has to be told from it, NaN equals only the same object."""
+    """`number` as an argument of a step; -0.0 equals 0.0 and is told from it; NaN equals the same object only."""
     if number is not None and math.isnan(number):
         number = math.nan
     return ("const", number, "-") if number == 0 and math.copysign(1, number) < 0 else ("const", number)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any
 
-_BEFORE = {"RESUME", "CALL", "CALL_FUNCTION_EX", "CALL_KW", "JUMP_BACKWARD", "CALL_FUNCTION", "CALL_METHOD"}
+_BEFORE = {"RESUME", "CALL", "CALL_FUNCTION_EX", "CALL_KW", "CALL_FUNCTION", "CALL_METHOD"}
 
 
 @functools.cache
@@ -20,6 +20,8 @@ def _moments(code: CodeType) -> frozenset[int]:
     for instruction in dis.get_instructions(code):
         if before in _BEFORE:
             found.add(instruction.offset)
+        if instruction.opname == "JUMP_BACKWARD":
+            found.add(instruction.argval)
         before = instruction.opname
     return frozenset(found)
 

@@ -456,7 +456,7 @@ def test_wherever_ctrl_c_comes_a_save_ends_with_it_and_the_file_is_an_old_or_a_n
     for moment in moments(lambda: save(path), FOLDER)[7::10]:
         error, where = interrupted(lambda: save(path), moment, FOLDER)
         assert error is None or type(error) is KeyboardInterrupt, where
-        assert os.listdir(tmp_path) == [name]
+        assert os.listdir(tmp_path) == [name], where
         if weights:
             model.load_weights(path)
         else:

@@ -15,11 +15,7 @@ class BenchCase {
   // Writes the inputs, always the same.
   void fill(const Case& c);
 
-  void run() {
-    const Executor::Lease context(*executor_);
-    for (std::size_t i = 0; i < buffers_.size(); ++i) context->bases[kFirstSlotBase + i] = buffers_[i].memory.at();
-    executor_->run(*context);
-  }
+  void run() { run(*executor_); }
 
   double flops() const { return flops_; }
   double bytes() const { return bytes_; }  // that the problem asks to read and write once
@@ -40,10 +36,14 @@ class BenchCase {
     Arena memory;
   };
 
+  template <class W>
+  double write(const std::vector<KernelCall>& calls, const KernelTable& table, W& writer);
+  void run(Executor& executor);
+  bool compares(const Buffer& b) const;  // with the results of another ISA
   std::size_t buffer(const std::string& name, DType dtype, i64 bytes, bool written);
 
   std::vector<Buffer> buffers_;
-  std::unique_ptr<Executor> executor_;
+  std::unique_ptr<Executor> executor_, before_;
   double flops_ = 0, bytes_ = 0;
 };
 

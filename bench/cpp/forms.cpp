@@ -173,9 +173,17 @@ std::vector<Case> conv2d_winograd(const Context& c) {
                                           {"O", image.at("C")},
                                           {"OH", image.at("H")},
                                           {"OW", image.at("W")}});
-  return {{"forward", {{"conv2d_winograd", image, {"x", "u", "b", "", "", "y"}}}, {}},
-          {"pack", {{"conv2d_winograd_pack", image, {"w", "u"}}}, {}},
-          {"grad_x", {{"conv2d_winograd", turned, {"dy", "turned", "", "", "", "dx"}}}, {}},
+  return {{"forward",
+           {{"conv2d_winograd", image, {"x", "packed", "b", "", "", "y"}}},
+           {},
+           {},
+           {{"conv2d_winograd_pack", image, {"tmp_w", "packed"}}}},
+          {"pack", {{"conv2d_winograd_pack", image, {"w", "packed"}}}, {}},
+          {"grad_x",
+           {{"conv2d_winograd", turned, {"dy", "packed", "", "", "", "dx"}}},
+           {},
+           {},
+           {{"conv2d_winograd_pack", turned, {"tmp_w", "packed"}}}},
           weight_gradient(c, "conv2d_winograd", image, {"x", "dy"}, {})};
 }
 

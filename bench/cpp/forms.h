@@ -15,7 +15,8 @@ struct KernelCall {
   std::string kernel;
   FieldValues fields;
   // Names of the buffers, in the order of the kernel's operands; the same name is the same buffer. "" is absent. A name that
-  // begins with "tmp" lies between two calls and is no traffic that the problem asks for.
+  // begins with "tmp" lies between two calls and is no traffic that the problem asks for; one that begins with "packed" has the
+  // layout of an ISA.
   std::vector<std::string> operands;
 };
 
@@ -25,6 +26,7 @@ struct Case {
   std::map<std::string, i64>
       below;  // buffers of whole numbers, random in 0 .. below-1; all others are random in -1 .. 1
   std::map<std::string, i64> zeros = {};  // buffers that hold zeros among those, so many percent
+  std::vector<KernelCall> before = {};    // what makes inputs; not timed
 };
 
 // Throws std::invalid_argument for a name that is no form and for keys that make no sense.

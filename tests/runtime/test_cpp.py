@@ -16,6 +16,7 @@ dense_update M=8 K=40 N=33
 matmul B=3 M=4 K=5 N=6
 conv2d N=2 H=7 W=7 C=3 O=5 KH=3 KW=3 padding=same
 conv2d_pool N=2 H=8 W=8 C=4 O=16 KH=3 KW=3 padding=same pool=2
+conv2d_winograd N=2 H=9 W=9 C=7 O=21 padding=same
 depthwise_conv2d N=1 H=9 W=9 C=20 KH=3 KW=3 SH=2 SW=2 padding=same
 max_pool2d N=2 H=9 W=9 C=17 KH=3 KW=3 SH=2 SW=2 padding=same
 avg_pool2d N=2 H=9 W=9 C=17 KH=2 KW=2 SH=2 SW=2 padding=valid

@@ -204,7 +204,7 @@ std::vector<Case> conv2d_pool(const Context& c) {
                                                          {"P", {P}},
                                                          {"index", {1}}});
   const std::map<std::string, i64> below{{"index", P * P}};
-  return {{"forward", {{"conv2d_pool", with(fields, {{"act", {1}}}), {"x", "w", "b", "y", "index"}}}, {}},
+  return {{"forward", {{"conv2d_pool", with(fields, {{"act", {1}}}), {"x", "w", "b", "y", "index_of_sums"}}}, {}},
           {"grad_x", {{"conv2d_pool_grad_x", fields, {"dy", "", "index", "w", "", "dx"}}}, below},
           weight_gradient(c, "conv2d_pool", fields, {"x", "dy", "", "index"}, below)};
 }

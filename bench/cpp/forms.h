@@ -16,7 +16,7 @@ struct KernelCall {
   FieldValues fields;
   // Names of the buffers, in the order of the kernel's operands; the same name is the same buffer. "" is absent. A name that
   // begins with "tmp" lies between two calls and is no traffic that the problem asks for; one that begins with "packed" has the
-  // layout of an ISA.
+  // layout of an ISA; "index_of_sums" may differ where two sums are equal but for their rounding.
   std::vector<std::string> operands;
 };
 

@@ -296,7 +296,7 @@ linalg = _module(
         _forms.matmul(matrix, matrix, transpose_a=True) + l2_regularizer * ops.eye(ops.shape(matrix)[-1]),
         _forms.matmul(matrix, rhs, transpose_a=True),
     ),
-    pinv=lambda a, rcond=None, validate_args=False, name=None: ops.pinv(a),
+    pinv=lambda a, rcond=None, validate_args=False, name=None: ops.pinv(a, rcond),
     slogdet=lambda input, name=None: ops.slogdet(input),
     cross=lambda a, b, name=None: ops.cross(a, b),
     tensordot=_forms.RENAMED["tensordot"],

@@ -182,7 +182,7 @@ def test_a_subclass_that_changes_the_step_is_not_bypassed() -> None:
     expected = np.asarray(plain(X))
     doubled.build(X.shape)
     doubled.set_weights(plain.get_weights())
-    np.testing.assert_allclose(doubled(X), 2 * expected, rtol=1e-6)
+    np.testing.assert_allclose(doubled(X), 2 * expected, rtol=1e-6, atol=1e-6)
 
 
 def test_masked_outputs_repeat_or_vanish() -> None:

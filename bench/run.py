@@ -1,12 +1,13 @@
 """What `python3 dev.py bench` runs.
 
     dev.py bench kernels [--isa avx2] [--threads 2] ...   nacre_bench over every file in bench/shapes
+    dev.py bench table [--before NACRE_BENCH] ...         the same in percent of the limit, by family: table.py
     dev.py bench models [NETWORK ...]                     a training step, or a batch in inference, and where time goes
     dev.py bench compare --peers-python PYTHON ...        nacre beside installed peers: compare.py
     dev.py bench files [ROUNDS [FOLDER]]                  saving and loading 25 million parameters: files.py
     dev.py bench start                                    a fresh process to its first training step; one-row predict
 
-Further arguments of `kernels` and `compare` are their own.
+Further arguments of `kernels`, `table` and `compare` are their own.
 
 Without a word: models.
 """
@@ -120,6 +121,12 @@ def files(arguments: list[str]) -> int:
     return files.main(arguments)
 
 
+def table(arguments: list[str]) -> int:
+    import table
+
+    return table.main(arguments)
+
+
 def compare(arguments: list[str]) -> int:
     return subprocess.run([sys.executable, HERE / "compare.py", *arguments], check=False).returncode
 
@@ -127,7 +134,7 @@ def compare(arguments: list[str]) -> int:
 def main() -> int:
     words = sys.argv[1:]
     sys.path.insert(0, str(HERE))
-    commands = {"kernels": kernels, "models": models, "compare": compare, "files": files, "start": start}
+    commands = {command.__name__: command for command in (kernels, table, models, compare, files, start)}
     if words and words[0] not in commands:
         print(__doc__, file=sys.stderr)
         return 2

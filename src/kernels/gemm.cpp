@@ -137,7 +137,7 @@ void panel_pass(const Run& r, const PanelPass& at, PanelCopy& next) {
   const i64 tiles = ceil_div(m1 - m0, max_rows(nv));
   const bool one = p.M <= r.s.mr;  // tile has all rows, in any slice
   const bool chained = kMasked && one && !p.apart && p.M * nv <= (n < width ? few_sums(nv) : kFewSums);
-  bool save = (n < width && !chained) || (tiles >= kPaysACopyOfB && p.b_k > width && !r.s.in_place);
+  bool save = (n < width && !chained) || (tiles >= r.s.pays_copy && p.b_k > width && !r.s.in_place);
   if (ready || r.s.form == Form::packed || r.s.form == Form::swapped_packed || (n < width && !kFreeMasks && !chained)) {
     if (!ready && p.b_n == 1) copy_panel(b, b_k, kc, n, width, packed);
     if (!ready && p.b_n != 1) pack_turned(b, p.b_n, kc, n, width, packed);
@@ -197,7 +197,7 @@ void straight(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
   const Plan& s = r.s;
   const Product& p = s.p;
   const i64 width = s.nv * kLanes, full = s.panels.full;
-  const bool copies = s.copies_ahead && ceil_div(m1 - m0, s.mr) >= kPaysACopyOfB;
+  const bool copies = s.copies_ahead && ceil_div(m1 - m0, s.mr) >= s.pays_copy;
   const Walk walk{s, j0, j1};
   i64 k_of_a = -1;  // of the copy
   bool ready = false;
@@ -235,7 +235,7 @@ void straight(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
                  {a, m0, m1, j, b.k, b.kc, c, p.c_m, sums, p.whole ? width : p.c_m, b.k + b.kc >= p.K,
                   finish_at(r.at.finish, m0, n0), packed, ready, b.k == 0 && j == j0},
                  next);
-      packed += b.kc * width;
+      if (copies) packed += b.kc * width;
     }
     if (copies) finish_copy(next, width);
     ready = copied;

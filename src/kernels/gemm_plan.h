@@ -31,7 +31,9 @@ constexpr i64 kLongRow = 1000;                       // of b: shorter ones follo
 constexpr i64 kAskedRows = 4, kAskedRowsOfOne = 12;  // of b, before they are copied
 constexpr i64 kRowsAhead = 8;                        // of b, before few rows of a meet them; from memory rather blocks,
 constexpr i64 kAskedDepth = 32, kAskedFloats = 384;  // in runs of 1.5 KiB
-constexpr i64 kPaysACopyOfB = 4;                     // tiles that read it
+constexpr i64 kPaysACopyOfB = 4;                     // tiles that read it,
+constexpr i64 kPaysACopyOfFar = 2;                   // if its rows share sets of caches or come from memory
+constexpr i64 kFewTiles = kLanes == 16 ? 2 : 8;      // of one panel, that meet a block of b from memory
 constexpr i64 kStreamed = 8 * 1024 * 1024;           // floats of c that no cache keeps until somebody reads them
 constexpr i64 kUnitWork = 128 * 1024;                // multiply-adds a unit should have: about 2 us
 constexpr i64 kRowsForB = 4;                         // of a, that take as long as reading b does
@@ -68,6 +70,7 @@ struct Plan {
   bool in_place = false;      // whole panels of b are read where they are
   bool copies_ahead = false;  // the next block of b is copied while one is in use
   i64 group = 1;              // panels of a block
+  i64 pays_copy = kPaysACopyOfB;
   bool k_outer = true;        // all columns for some steps of k, not the other way round
   i64 rows = 1;               // of a at a time
   bool skips_zeros = false;   // where an operand turns out to have many
@@ -185,13 +188,15 @@ Plan make_plan(const Product& product) {
       p.K <= kFewSteps ? p.K * p.N <= kPanelInL1 : p.K * kLongRun <= kPanelInL1 && p.M > p.K && at_hand;
   const bool long_runs = kLanes == 16 && runs && few_steps;
   s.nv = widest_panel(long_runs ? max_rows(kLongRun / kLanes) : p.M);
+  const double floats_of_b = static_cast<double>(p.K) * static_cast<double>(p.N);
+  const bool blocks = kBlockNV > 0 && s.form == Form::rows && !p.whole && floats_of_b > kL3Floats / 2;
+  if (blocks && s.nv == kMainNV && p.M <= kFewTiles * max_rows(kBlockNV)) s.nv = kBlockNV;
   if (s.nv == kWidest && p.N <= kWidest * kLanes && p.K * p.N > kUnitWork / kRowsForB) s.nv /= 2;  // something to share
   s.mr = max_rows(s.nv);
   s.panels = cut_panels(p.N, s.nv);
-  const double floats_of_b = static_cast<double>(p.K) * static_cast<double>(p.N);
   const bool near = floats_of_b <= (p.M == 1 ? kL3Floats : kNearFloats),
              far = !near && p.N >= kLongRow && p.M <= kFewRows;
-  const bool few = s.form == Form::rows && p.M <= s.mr && s.nv != kMainNV && !p.whole && p.b_k >= s.nv * kLanes;
+  const bool few = s.form == Form::rows && p.M <= (s.nv == kBlockNV ? kFewTiles : 1) * s.mr && s.nv != kMainNV && !p.whole && p.b_k >= s.nv * kLanes;
   s.asks_rows = few && floats_of_b > kFewFloats && (near || floats_of_b <= (p.M == 1 ? kL3Floats : kL3Floats / 2));
   s.asks_blocks = few && p.M > 1 && !near && !s.asks_rows;  // one row's long streams are left to the hardware's guesses
   const bool main = s.form == Form::rows && s.nv == kMainNV;
@@ -199,6 +204,7 @@ Plan make_plan(const Product& product) {
   const bool copies_a = columns && p.a_k % kSameSet == 0 && p.N >= kPaysACopyOfA && !(p.whole && p.K > kDepth);
   s.in_place = main && near && p.M <= kTilesInPlace * s.mr && s.nv * kLanes >= kWideRow &&
                (!aliased(p.b_k) || p.K > kPanelInL1 / (s.nv * kLanes));
+  if (s.form == Form::rows && (s.nv == kBlockNV || s.nv * kLanes < kWideRow) && (p.b_k % kOneSet == 0 || !near)) s.pays_copy = kPaysACopyOfFar;
   i64 depth = kDepth;
   if (s.asks_blocks) depth = kAskedDepth;
   else if (copies_a) depth = p.whole ? kDepth : kDepth / 2;

@@ -69,6 +69,19 @@ constexpr FoldedTiles add_folded() {
 }
 constexpr FoldedTiles kFoldedTiles = add_folded();
 
+struct RowByRows {
+  RowByRow at[kRowByRow + 1];
+};
+template <int MR>
+constexpr RowByRows add_row_by_row(RowByRows t) {
+  if constexpr (MR > 0) {
+    t.at[MR] = &row_by_row::run<MR>;
+    return add_row_by_row<MR - 1>(t);
+  }
+  return t;
+}
+constexpr RowByRows kRowByRows = add_row_by_row<kRowByRow>(RowByRows{});
+
 // ---- running a plan -------------------------------------------------------------------------------------------------
 
 struct Run {
@@ -320,6 +333,16 @@ void side_by_side(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
   }
 }
 
+// All rows of a. A panel that ends within a vector is left to a tile.
+void row_by_row(const Run& r, i64 j0, i64 j1) {
+  const Plan& s = r.s;
+  const Product& p = s.p;
+  if (s.panels.start(j1) * kLanes > p.N) --j1, straight(r, 0, p.M, j1, j1 + 1);
+  const i64 n0 = s.panels.start(j0) * kLanes, n1 = s.panels.start(j1) * kLanes;
+  kRowByRows.at[p.M](
+      {p.K, r.at.a, p.a_m, p.a_k, r.at.b + n0, p.b_k, r.at.c + n0, p.c_m, n1 - n0, finish_at(r.at.finish, 0, n0)});
+}
+
 NACRE_CALLED void rectangle(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
   const Plan& s = r.s;
   if (s.skips_zeros) {
@@ -330,6 +353,7 @@ NACRE_CALLED void rectangle(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
       return;
   }
   if (s.side_by_side) return side_by_side(r, m0, m1, j0, j1);
+  if (s.row_by_row) return row_by_row(r, j0, j1);
   const bool turns = s.swaps;
   const i64 blocks = ceil_div(m1 - m0, turns ? kTurnedRows : s.rows);
   for (i64 left = blocks, m = m0; left > 0; --left) {

@@ -5,6 +5,7 @@
 #include "kernels/gemm_dots.h"
 #include "kernels/gemm_folded.h"
 #include "kernels/gemm_panels.h"
+#include "kernels/gemm_row_by_row.h"
 #include "kernels/gemm_sparse.h"
 
 namespace nacre::NACRE_ISA {
@@ -33,10 +34,11 @@ constexpr i64 kRowsAhead = 8;                        // of b, before few rows of
 constexpr i64 kAskedDepth = 32, kAskedFloats = 384;  // in runs of 1.5 KiB
 constexpr i64 kPaysACopyOfB = 4;                     // tiles that read it,
 constexpr i64 kPaysACopyOfFar = 2;                   // if its rows share sets of caches or come from memory
-constexpr i64 kFewTiles = kLanes == 16 ? 2 : 8;      // of one panel, that meet a block of b from memory
-constexpr i64 kStreamed = 8 * 1024 * 1024;           // floats of c that no cache keeps until somebody reads them
-constexpr i64 kUnitWork = 128 * 1024;                // multiply-adds a unit should have: about 2 us
-constexpr i64 kRowsForB = 4;                         // of a, that take as long as reading b does
+constexpr double kSharedFloats = kFreeMasks ? kNearFloats : kL2Floats;  // of b, whose rows share sets of caches
+constexpr i64 kFewTiles = kLanes == 16 ? 2 : 8;  // of one panel, that meet a block of b from memory
+constexpr i64 kStreamed = 8 * 1024 * 1024;       // floats of c that no cache keeps until somebody reads them
+constexpr i64 kUnitWork = 128 * 1024;            // multiply-adds a unit should have: about 2 us
+constexpr i64 kRowsForB = 4;                     // of a, that take as long as reading b does
 constexpr i64 kMostUnits = 4096;
 constexpr i64 kCoarseWork = 256 * 1024, kCoarseColumns = 128, kCoarseRows = 60;  // where zeros may be skipped
 constexpr i64 kManyUnits = 48;                                                   // for as many threads
@@ -64,6 +66,7 @@ struct Plan {
   i64 nb = 1, n_blocks = 0;  // panels (dot form: columns) per unit
   bool n_inner = false;      // units of the same rows follow each other
   bool side_by_side = false;
+  bool row_by_row = false;
   bool asks_rows = false;     // the rows of b are asked for a little ahead of their use,
   bool asks_blocks = false;   // or a whole block is while the one before it is in use
   bool asks_a = false;        // tiles ask for the rows of a behind them
@@ -71,9 +74,9 @@ struct Plan {
   bool copies_ahead = false;  // the next block of b is copied while one is in use
   i64 group = 1;              // panels of a block
   i64 pays_copy = kPaysACopyOfB;
-  bool k_outer = true;        // all columns for some steps of k, not the other way round
-  i64 rows = 1;               // of a at a time
-  bool skips_zeros = false;   // where an operand turns out to have many
+  bool k_outer = true;       // all columns for some steps of k, not the other way round
+  i64 rows = 1;              // of a at a time
+  bool skips_zeros = false;  // where an operand turns out to have many
   i64 packed_floats = 0, turned_floats = 0, a_floats = 0;
 };
 
@@ -196,7 +199,8 @@ Plan make_plan(const Product& product) {
   s.panels = cut_panels(p.N, s.nv);
   const bool near = floats_of_b <= (p.M == 1 ? kL3Floats : kNearFloats),
              far = !near && p.N >= kLongRow && p.M <= kFewRows;
-  const bool few = s.form == Form::rows && p.M <= (s.nv == kBlockNV ? kFewTiles : 1) * s.mr && s.nv != kMainNV && !p.whole && p.b_k >= s.nv * kLanes;
+  const bool few = s.form == Form::rows && p.M <= (s.nv == kBlockNV ? kFewTiles : 1) * s.mr && s.nv != kMainNV &&
+                   !p.whole && p.b_k >= s.nv * kLanes;
   s.asks_rows = few && floats_of_b > kFewFloats && (near || floats_of_b <= (p.M == 1 ? kL3Floats : kL3Floats / 2));
   s.asks_blocks = few && p.M > 1 && !near && !s.asks_rows;  // one row's long streams are left to the hardware's guesses
   const bool main = s.form == Form::rows && s.nv == kMainNV;
@@ -204,7 +208,8 @@ Plan make_plan(const Product& product) {
   const bool copies_a = columns && p.a_k % kSameSet == 0 && p.N >= kPaysACopyOfA && !(p.whole && p.K > kDepth);
   s.in_place = main && near && p.M <= kTilesInPlace * s.mr && s.nv * kLanes >= kWideRow &&
                (!aliased(p.b_k) || p.K > kPanelInL1 / (s.nv * kLanes));
-  if (s.form == Form::rows && (s.nv == kBlockNV || s.nv * kLanes < kWideRow) && (p.b_k % kOneSet == 0 || !near)) s.pays_copy = kPaysACopyOfFar;
+  if (s.form == Form::rows && (s.nv == kBlockNV || s.nv * kLanes < kWideRow) && (p.b_k % kOneSet == 0 || !near))
+    s.pays_copy = kPaysACopyOfFar;
   i64 depth = kDepth;
   if (s.asks_blocks) depth = kAskedDepth;
   else if (copies_a) depth = p.whole ? kDepth : kDepth / 2;
@@ -225,6 +230,8 @@ Plan make_plan(const Product& product) {
   s.side_by_side = p.K <= kFewSteps && s.panels.full > 2 &&
                    (s.form == Form::rows || (s.form == Form::packed && p.K * p.N <= 2 * kFewFloats));
   if (s.side_by_side && s.form == Form::packed) s.packed_floats = p.K * padded(p.N);
+  s.row_by_row = s.form == Form::rows && !p.whole && p.M > 0 && p.M <= kRowByRow && p.N >= kLongRow &&
+                 (floats_of_b > kL3Floats / 2 || (aliased(p.b_k) && floats_of_b > kSharedFloats));
   const bool cut = s.kc < p.K;
   s.asks_a = main && !copies_a && static_cast<double>(p.M) * static_cast<double>(s.kc) > kNearBlock;
   if (s.swaps) s.turned_floats = min_of(p.M, kTurnedRows) * s.nv * kLanes;

@@ -100,8 +100,9 @@ constexpr int kFewSums = 32 / kLanes;
 constexpr int few_sums(int nv) { return !kFreeMasks && nv <= 2 ? 2 * kFewSums : kFewSums; }
 // Tiles of as many sums as the main ones, in fewer or longer runs, for a few of them below each other on b from memory.
 constexpr int kBlockNV = 3 * max_rows(3) >= kMainNV * max_rows(kMainNV) ? 3 : 0;
-constexpr i64 kLongRun = 128;    // columns, of rows of c that are written in long runs
-constexpr i64 kPaysAsking = 32;  // steps of k that hide the requests for what comes after them
+constexpr int kRowByRow = kBlockNV > 0 ? 4 : 0;  // rows of a that meet b row by row
+constexpr i64 kLongRun = 128;                    // columns, of rows of c that are written in long runs
+constexpr i64 kPaysAsking = 32;                  // steps of k that hide the requests for what comes after them
 
 // Few rows: as many columns as the registers hold, so that b is read once and in long runs.
 constexpr int widest_panel(i64 M) {
@@ -359,7 +360,8 @@ void run(TileCall& t) {
   constexpr bool main = NV == kMainNV && MR + 2 >= max_rows(NV);  // most of the work; worth more code
   constexpr bool asks_a = (NV == kMainNV || NV == 2) && MR + 2 >= max_rows(NV);
   // few rows: panels as wide as can be, and half of that for one row
-  constexpr bool asks_b = NV != kMainNV && (NV == widest_panel(MR) || (NV == kBlockNV && MR + 3 >= max_rows(NV)) || (MR == 1 && 2 * NV == kWidest));
+  constexpr bool asks_b = NV != kMainNV && (NV == widest_panel(MR) || (NV == kBlockNV && MR + 2 >= max_rows(NV)) ||
+                                            (MR == 1 && 2 * NV == kWidest));
   constexpr bool few = kMasked && MR * NV <= few_sums(NV);
   constexpr bool updates = main || (NV * kLanes == kLongRun && MR + 1 >= max_rows(NV));
   At at{t.a, t.b, t.b_k, t.sums, t.last ? t.c : t.sums, t.finish.mask, t.finish.bias};

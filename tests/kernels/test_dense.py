@@ -28,10 +28,13 @@ LARGE = [
     (33, 300, 4100),  # weights of more than 4 MB: blocks of four panels are copied ahead,
     (8, 270, 4096),  # or asked for ahead,
     (4, 1024, 544),  # also by a last panel of the width that copies elsewhere
-    (6, 256, 512),
-    (130, 1030, 176),  # narrower panels between blocks that are copied ahead
-    (64, 1200, 112),
     (7, 1100, 1000),
+    (1, 1029, 1024),  # row by row: rows that share cache sets,
+    (2, 1030, 1024),
+    (3, 2100, 1003),  # or from memory, with a last panel that ends within a vector
+    (4, 2050, 1030),
+    (17, 2100, 1003),  # blocks from memory that the first of a few tiles copies
+    (9, 513, 1024),  # a copy of rows that share cache sets
     (300, 512, 66),  # columns of x that share cache sets
     (20, 8192, 66),  # so few of them that x is copied
     (1100, 70, 160),  # more of x than L2 keeps

@@ -13,7 +13,7 @@ import pytest
 from nacre import _core
 
 ROOT = Path(__file__).resolve().parents[2]
-TILE = re.compile(r"nacre::(\w+)::(tile|dots|folded|winograd|winograd_sums)::run<(\d+), (\w+)(, true|, false)?>")
+TILE = re.compile(r"nacre::(\w+)::(tile|dots|folded|row_by_row|winograd|winograd_sums)::(?:run|add)<(\d+), (\w+)(, true|, false)?>")
 MULTIPLY = re.compile(r"^(vfmadd\w+ps|mulps)$")
 VECTOR = re.compile(r"%[xyz]mm\d+")
 JUMPS = re.compile(r"^j(?!mp\b)\w+$|^jmp$")

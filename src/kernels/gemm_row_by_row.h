@@ -1,0 +1,85 @@
+// Row by row: a few rows of a, which meet b in the order it lies in memory. Some rows of b at a time are added, times
+// their numbers of a, to rows of sums that stay in L1, so L3 and memory are read in runs as long as the rows of b.
+// An element is the chain of the other forms that read b so.
+#pragma once
+#include "kernels/gemm_panels.h"
+
+namespace nacre::NACRE_ISA {
+
+constexpr i64 kSumsAtHand = 4 * 1024;  // floats: 16 KiB
+
+struct RowByRowCall {
+  i64 K;
+  const float* a;
+  i64 a_m, a_k;
+  const float* b;
+  i64 b_k;
+  float* c;
+  i64 c_m;
+  i64 n;  // columns: whole vectors
+  Finish finish;
+};
+
+using RowByRow = void (*)(const RowByRowCall&);
+
+namespace row_by_row {
+
+// Rows of b at a time: their numbers of a, the sums and a row of b are in registers.
+constexpr int group(int rows) { return kFreeMasks ? (rows < 3 ? 8 : 4) : 10 - 2 * rows; }
+
+// c(i, n) += the sum over `G` steps of k of a(i, k) b(k, n).
+template <int MR, int G>
+NACRE_CALLED void add(const RowByRowCall& t, const float* a, const float* b) {
+  constexpr bool asks = MR > 2 && G > 1;  // one or two rows of a leave it to the hardware's guesses
+  Vec x[MR][G];
+  NACRE_UNROLL
+  for (int i = 0; i < MR; ++i) {
+    NACRE_UNROLL
+    for (int g = 0; g < G; ++g) x[i][g] = set1(a[i * t.a_m + g * t.a_k]);
+  }
+  const i64 b_k = t.b_k, c_m = t.c_m;
+  float* c = t.c;
+  for (const float* end = c + t.n; c < end; c += kLanes, b += kLanes) {
+    Vec sum[MR];
+    NACRE_UNROLL
+    for (int i = 0; i < MR; ++i) sum[i] = load(c + i * c_m);
+    NACRE_UNROLL
+    for (int g = 0; g < G; ++g) {
+      if (asks) prefetch(b + (G + g) * b_k);
+      const Vec row = in_register(load(b + g * b_k));
+      NACRE_UNROLL
+      for (int i = 0; i < MR; ++i) sum[i] = fma(x[i][g], row, sum[i]);
+    }
+    NACRE_UNROLL
+    for (int i = 0; i < MR; ++i) store(c + i * c_m, sum[i]);
+  }
+}
+
+template <int MR>
+void run(const RowByRowCall& call) {
+  constexpr int G = group(MR);
+  constexpr i64 columns = kSumsAtHand / (MR == 3 ? 4 : MR);
+  RowByRowCall t = call;
+  const Finish& f = call.finish;
+  for (i64 n0 = 0; n0 < call.n; n0 += columns) {
+    t.n = min_of(columns, call.n - n0);
+    t.c = call.c + n0;
+    const float *a = t.a, *b = call.b + n0;
+    for (i64 i = 0; i < MR; ++i)
+      for (i64 n = 0; n < t.n; n += kLanes) store(t.c + i * t.c_m + n, zero());
+    i64 k = t.K;
+    for (; k >= G; k -= G, a += G * t.a_k, b += G * t.b_k) add<MR, G>(t, a, b);
+    for (; k > 0; --k, a += t.a_k, b += t.b_k) add<MR, 1>(t, a, b);
+    if (!f.bias && !f.relu && !f.mask) continue;
+    for (i64 n = 0; n < t.n; n += kLanes) {
+      const Vec bias = f.bias ? load(f.bias + n0 + n) : zero();
+      for (i64 i = 0; i < MR; ++i) {
+        float* c = t.c + i * t.c_m + n;
+        store(c, finished(load(c), bias, f, i, n0 + n, kLanes));
+      }
+    }
+  }
+}
+
+}  // namespace row_by_row
+}  // namespace nacre::NACRE_ISA

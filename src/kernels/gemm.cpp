@@ -329,6 +329,7 @@ NACRE_CALLED void rectangle(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
                 : sparse_rectangle(s.p, false, r.at, r.sparse, m0, m1, n0, n1))
       return;
   }
+  if (s.one_row) return one_row(s.p, r.at, s.panels.start(j0) * kLanes, min_of(s.panels.start(j1) * kLanes, s.p.N));
   if (s.side_by_side) return side_by_side(r, m0, m1, j0, j1);
   const bool turns = s.swaps;
   const i64 blocks = ceil_div(m1 - m0, turns ? kTurnedRows : s.rows);

@@ -27,9 +27,19 @@ __attribute__((noinline)) Products products_of(const AttentionShape& s, i64 rows
 i64 scratch_of(const Product& p) { return ceil_div(product_scratch(p), 64) * 64; }
 i64 floats(i64 n) { return ceil_div(n, 16) * 64; }  // bytes, whole cache lines
 
-__attribute__((noinline)) void multiply(const Product& p, Scratch scratch, const float* a, const float* b, float* c) {
-  product(p, {0, product_units(p)}, scratch, {a, b, c, {}});
-}
+struct Forward {
+  Planned scores, sums;
+  Forward(const AttentionShape& s, i64 rows) : Forward(products_of(s, rows)) {}
+  explicit Forward(const Products& p) : scores(p.scores), sums(p.sums) {}
+};
+struct Backward {
+  Planned d_weights, dq;
+  Backward(const AttentionShape& s, i64 rows) : Backward(products_of(s, rows)) {}
+  explicit Backward(const Products& p) : d_weights(p.d_weights), dq(p.dq) {}
+};
+
+// The rows of the last block of a head.
+i64 last_rows(const AttentionShape& s) { return s.T - (ceil_div(s.T, kRows) - 1) * kRows; }
 
 i64 forward_scratch(const AttentionShape& s, i64 rows) {
   const Products p = products_of(s, rows);
@@ -133,12 +143,13 @@ void attention(const AttentionShape& s, Slice units, Scratch scratch, const floa
   float* own = reinterpret_cast<float*>(scratch.at);  // of the rows' weights: all of them, or what dropout leaves
   const i64 used = own_bytes(s);
   const Scratch rest{scratch.at + used, scratch.bytes - used};
+  const Forward last(s, last_rows(s)), full = blocks > 1 ? Forward(s, kRows) : last;
   for (i64 u = units.begin; u < units.end; ++u) {
     const i64 head = u / blocks, first = u % blocks * kRows, rows = min_of(kRows, s.T - first);
     const Place at{head / s.H, head % s.H};
-    const Products p = products_of(s, rows);
+    const Forward& p = rows == kRows ? full : last;
     float* w = s.kept ? weights + at.weight(s, first) : own;
-    multiply(p.scores, rest, q + at.query(s, first), k + at.key(s), w);
+    p.scores.run(rest, {q + at.query(s, first), k + at.key(s), w, {}});
     const u8* seen = s.mask ? mask + at.b * s.mask_b + at.h * s.mask_h + first * s.mask_t : nullptr;
     if (seen) hide(s, rows, seen, kHidden, w);
     softmax({rows, s.S}, {0, rows}, w, w);
@@ -148,7 +159,7 @@ void attention(const AttentionShape& s, Slice units, Scratch scratch, const floa
       dropped(s, u, rows, state, 1, from, &own);
       w = own;
     }
-    multiply(p.sums, rest, w, v + at.value(s), y + at.result(s, first));
+    p.sums.run(rest, {w, v + at.value(s), y + at.result(s, first), {}});
   }
 }
 
@@ -178,25 +189,27 @@ void attention_grad(const AttentionShape& s, Slice units, Scratch scratch, const
   float* ds = reinterpret_cast<float*>(scratch.at);          // gradients of a head's scores
   float* left = reinterpret_cast<float*>(scratch.at + one);  // its weights behind dropout
   const Scratch rest{scratch.at + used, scratch.bytes - used};
+  const Products whole = products_of(s, s.T);
+  const Planned of_keys(whole.dk), of_values(whole.dv);
+  const Backward last(s, last_rows(s)), full = blocks > 1 ? Backward(s, kRows) : last;
   for (i64 u = units.begin; u < units.end; ++u) {
     const Place at{u / s.H, u % s.H};
     for (i64 block = 0; block < blocks; ++block) {
       const i64 first = block * kRows, rows = min_of(kRows, s.T - first);
-      const Products p = products_of(s, rows);
+      const Backward& p = rows == kRows ? full : last;
       const float* w = weights + at.weight(s, first);
       float* d = ds + first * s.S;
-      multiply(p.d_weights, rest, dy + at.result(s, first), v + at.value(s), d);
+      p.d_weights.run(rest, {dy + at.result(s, first), v + at.value(s), d, {}});
       if (s.rate > 0) {
         const float* const from[] = {d, w};
         float* const to[] = {d, left + first * s.S};
         dropped(s, u * blocks + block, rows, state, 2, from, to);
       }
       softmax_grad_x({rows, s.S}, {0, rows}, w, d, d);
-      multiply(p.dq, rest, d, k + at.key(s), dq + at.query(s, first));
+      p.dq.run(rest, {d, k + at.key(s), dq + at.query(s, first), {}});
     }
-    const Products p = products_of(s, s.T);
-    multiply(p.dk, rest, ds, q + at.query(s, 0), dk + at.key(s));
-    multiply(p.dv, rest, s.rate > 0 ? left : weights + at.weight(s, 0), dy + at.result(s, 0), dv + at.value(s));
+    of_keys.run(rest, {ds, q + at.query(s, 0), dk + at.key(s), {}});
+    of_values.run(rest, {s.rate > 0 ? left : weights + at.weight(s, 0), dy + at.result(s, 0), dv + at.value(s), {}});
   }
 }
 

@@ -187,10 +187,17 @@ void scatter_rows(const ScatterShape& s, Slice units, const T* x, const X* indic
 }
 
 constexpr i64 kBlock = 1 << 16;  // elements of a gradient that stay in L2 until they are used
-constexpr i64 kFew = 32;         // at most one row of so many is met, or sums apart from the rule cost less
+// At most one row of so many is met, or sums apart from the rule cost less: where all rows are touched, in tables of more
+// than kFarTable elements, and where those without a gradient are not.
+constexpr i64 kFew = 32, kFewOfFar = 8, kFewToKeep = 2, kFarTable = 1 << 22;
+constexpr i64 kPart = 1 << 14;  // rows whose lists of hits are at hand at once
 
 i64 block_rows(const ScatterUpdateShape& s) {
   return max_of(1, min_of(ranges_of(s.R, s.I).rows, kBlock / max_of(s.I, 1)));
+}
+
+i64 part_rows(const ScatterUpdateShape& s) {
+  return ceil_div(min_of(kPart, max_of(s.R, 1)), block_rows(s)) * block_rows(s);
 }
 
 // Where these begin, behind the block of the gradient; cannot overflow, as R * I elements do not.
@@ -198,6 +205,7 @@ i64 hits_at(const ScatterUpdateShape& s) { return ceil_div(block_rows(s) * s.I *
 
 struct Hit {
   i64 j, row;  // of a run
+  i64 next;    // hit of the same row
 };
 
 // What each_hit finds.
@@ -205,7 +213,7 @@ template <class X>
 __attribute__((noinline)) i64 list_hits(const X* indices, i64 n, i64 R, Run run, Hit* hits) {
   i64 count = 0;
   each_hit(indices, n, R, run,
-           [&](i64 j, i64 r) __attribute__((always_inline)) { hits[count++] = {j, r - run.begin}; });
+           [&](i64 j, i64 r) __attribute__((always_inline)) { hits[count++] = {j, r - run.begin, -1}; });
   return count;
 }
 
@@ -354,8 +362,13 @@ Facts scatter_update_facts(const ScatterUpdateShape& s) {
   if (!f.error && (s.inputs < 1 || s.inputs > 8)) f.error = "inputs must be 1..8";
   if (f.error) return f;
   f.error = program_error(s);
-  if (!f.error && s.n > s.R / kFew) f.error = "n must be at most a 32nd of R";
-  if (!f.error && !match_update(code_of(s), nullptr, nullptr).found) f.error = "the program is no rule of an optimizer";
+  if (f.error) return f;
+  const UpdateMatch rule = match_update(code_of(s), nullptr, nullptr);
+  if (!rule.found) f.error = "the program is no rule of an optimizer";
+  else if (s.n > s.R / (keeps_without_gradient(rule, code_of(s), nullptr, nullptr) ? kFewToKeep
+                        : s.R * s.I > kFarTable                                    ? kFewOfFar
+                                                                                   : kFew))
+    f.error = "n must be at most R / 32, R / 8 of large tables, R / 2 where rows without a gradient stay as they are";
   if (f.error) return f;
   const i64 all = s.R * s.I;
   f.extent[0] = Count(s.n) * Count(width_of(s.index_dtype));
@@ -365,7 +378,7 @@ Facts scatter_update_facts(const ScatterUpdateShape& s) {
   f.flops = static_cast<double>(s.length) * static_cast<double>(all);
   if (all == 0) return f;
   f.units = ranges_of(s.R, s.I).per_o;
-  const Count block = Count(hits_at(s)) + Count(s.n) * Count(sizeof(Hit)) + Count(block_rows(s));
+  const Count block = Count(hits_at(s)) + Count(s.n) * Count(sizeof(Hit)) + Count(part_rows(s) * 8);
   if (!block.ok()) f.error = "the number of elements overflows";
   else f.scratch = ceil_div(block.value(), 64) * 64;
   return f;
@@ -379,35 +392,52 @@ void scatter_update(const ScatterUpdateShape& s, Slice units, Scratch scratch, c
   float* const y[] = {y0, y1, y2, y3};
   const MapCode code = code_of(s);
   const UpdateMatch rule = match_update(code, nullptr, nullptr);
-  const i64 block = block_rows(s), per_unit = ranges_of(s.R, s.I).rows;
+  const i64 block = block_rows(s), part = part_rows(s), per_unit = ranges_of(s.R, s.I).rows;
   float* g = reinterpret_cast<float*>(scratch.at);
   Hit* hits = reinterpret_cast<Hit*>(scratch.at + hits_at(s));
-  u8* done = reinterpret_cast<u8*>(hits + s.n);
-  // row `first` and those behind it, whose gradients start at `from`
-  const auto update = [&](const float* from, i64 first, i64 rows) {
-    const float* in[8] = {from};
+  i64* heads = reinterpret_cast<i64*>(hits + s.n);  // the first hit of a row
+  // row `first` and those behind it, whose gradients are g
+  const auto update = [&](i64 first, i64 rows) {
+    const float* in[8] = {g};
     float* out[4];
     for (i64 i = 1; i < s.inputs; ++i) in[i] = s.scalar[i] ? e[i] : e[i] + first * s.I;
     for (i64 o = 0; o < s.outputs; ++o) out[o] = y[o] + first * s.I;
     run_update(rule, code, rows * s.I, in, out);
   };
+  const auto ask = [&](i64 row) {
+    for (i64 o = 0; o < s.outputs; ++o)
+      for (i64 i = 0; i < s.I; i += 16) __builtin_prefetch(y[o] + row * s.I + i, 1, 3);
+  };
+  const auto sum = [&](i64 h, float* to) {
+    for (; h >= 0; h = hits[h].next) add_run(to, updates + hits[h].j * s.I, s.I);
+  };
+  const auto clear = [&](i64 rows) { __builtin_memset(g, 0, static_cast<unsigned long>(rows * s.I) * sizeof(float)); };
+  constexpr i64 ahead = 4;
   const bool few = keeps_without_gradient(rule, code, e, y);
   const Run all{units.begin * per_unit, min_of(units.end * per_unit, s.R)};
-  for (i64 first = all.begin; first < all.end; first += block) {
-    const Run run{first, min_of(first + block, all.end)};
+  for (i64 first = all.begin; first < all.end; first += part) {
+    const Run run{first, min_of(first + part, all.end)};
     const i64 rows = run.end - run.begin;
     i64 count = 0;
     by_index(s.index_dtype, indices, [&](const auto* index) { count = list_hits(index, s.n, s.R, run, hits); });
-    if (!few) __builtin_memset(g, 0, static_cast<unsigned long>(rows * s.I) * sizeof(float));
-    for (i64 h = 0; h < count && few; ++h) {
-      __builtin_memset(g + hits[h].row * s.I, 0, static_cast<unsigned long>(s.I) * sizeof(float));
-      done[hits[h].row] = 0;
+    for (i64 r = 0; r < rows && !few; ++r) heads[r] = -1;
+    for (i64 h = 0; h < count && few; ++h) heads[hits[h].row] = -1;
+    for (i64 h = count - 1; h >= 0; --h) {
+      hits[h].next = heads[hits[h].row];
+      heads[hits[h].row] = h;
     }
-    for (i64 h = 0; h < count; ++h) add_run(g + hits[h].row * s.I, updates + hits[h].j * s.I, s.I);
-    if (!few) update(g, first, rows);
-    for (i64 h = 0; h < count && few; ++h) {  // a row may be met more than once
-      if (!done[hits[h].row]) update(g + hits[h].row * s.I, first + hits[h].row, 1);
-      done[hits[h].row] = 1;
+    for (i64 h = 0; h < count && few; ++h) {
+      if (h + ahead < count) ask(first + hits[h + ahead].row);
+      if (heads[hits[h].row] != h) continue;  // met before
+      clear(1);
+      sum(h, g);
+      update(first + hits[h].row, 1);
+    }
+    for (i64 from = 0; from < rows && !few; from += block) {
+      const i64 some = min_of(block, rows - from);
+      clear(some);
+      for (i64 r = 0; r < some; ++r) sum(heads[from + r], g + r * s.I);
+      update(first + from, some);
     }
   }
 }

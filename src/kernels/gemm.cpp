@@ -521,10 +521,11 @@ i64 product_scratch(const Product& p) {
   return (copies + (s.skips_zeros ? kSparseFloats : 0)) * 4;
 }
 
-void prepare_product(const Product& p, void* plan) {
+i64 prepare_product(const Product& p, void* plan) {
   static_assert(sizeof(Plan) <= kProductPlanBytes && __is_trivially_copyable(Plan));
   const Plan s = make_plan(p);
   __builtin_memcpy(plan, &s, sizeof s);
+  return s.m_blocks * s.n_blocks;
 }
 
 void product(const Product& p, Slice units, Scratch scratch, const Operands& at) {

@@ -33,12 +33,21 @@ struct Operands {
 bool product_updates(const Product& p);
 i64 product_units(const Product& p);
 i64 product_scratch(const Product& p);
-// Writes the plan of a product. Runs whose scratch has it do not make it anew.
+// Writes the plan of a product, and says its units. Runs whose scratch has it do not make it anew.
 constexpr i64 kProductPlanBytes = 320;
-void prepare_product(const Product& p, void* plan);
+i64 prepare_product(const Product& p, void* plan);
 void product(const Product& p, Slice units, Scratch scratch, const Operands& at);
 // The same grid of units, with only the first K of the p.K terms: the last chunk of a sum that is cut into chunks.
 void product(const Product& p, Slice units, Scratch scratch, const Operands& at, i64 K);
+// A product that runs many times, all units at once.
+struct Planned {
+  alignas(64) char plan[kProductPlanBytes];
+  i64 units;
+  explicit Planned(const Product& p) : units(prepare_product(p, plan)) {}
+  void run(Scratch scratch, const Operands& at) const {
+    product({}, {0, units}, {scratch.at, scratch.bytes, plan}, at);
+  }
+};
 // Equal products, `count` of them: from one to the next the operands move by so many elements.
 struct Batch {
   i64 count, a, b, c;

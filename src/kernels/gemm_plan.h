@@ -43,14 +43,15 @@ constexpr i64 kMostUnits = 4096;
 constexpr i64 kCoarseWork = 256 * 1024, kCoarseColumns = 128, kCoarseRows = 60;  // where zeros may be skipped
 constexpr i64 kManyUnits = 48;                                                   // for as many threads
 constexpr i64 kFewToSkip = 64;                                                   // rows, or steps of k
-constexpr i64 kTilesAhead = 2;          // of an update's arrays: about what another core takes to hand a line over
-constexpr i64 kTilesInPlace = 24;       // that read b where it is, if panels are wide,
-constexpr i64 kWideRow = 64;            // which takes four lines,
-constexpr i64 kPanelInL1 = 8 * 1024;    // and unless copies stay in L1, where aliased rows do not
-constexpr i64 kNearBlock = 160 * 1024;  // floats of a that stay in L2 while panels pass; more are asked for in time
-constexpr i64 kFewFloats = 64 * 1024;   // of an operand: a quarter of L2
-constexpr i64 kFewSteps = 12;           // of k: with so few the stores of c count
-constexpr i64 kTurnedRows = 384;        // rows of a block of c^T before it is turned
+constexpr i64 kTilesAhead = 2;            // of an update's arrays: about what another core takes to hand a line over
+constexpr i64 kTilesInPlace = 24;         // that read b where it is, if panels are wide,
+constexpr i64 kWideRow = 64;              // which takes four lines,
+constexpr i64 kPanelInL1 = 8 * 1024;      // and unless copies stay in L1, where aliased rows do not
+constexpr i64 kNearBlock = 160 * 1024;    // floats of a that stay in L2 while panels pass; more are asked for in time
+constexpr i64 kFewFloats = 64 * 1024;     // of an operand: a quarter of L2
+constexpr i64 kFewSteps = 12;             // of k: with so few the stores of c count
+constexpr i64 kOneRowFloats = 32 * 1024;  // of b, from L2 or farther away, which one row meets row by row
+constexpr i64 kTurnedRows = 384;          // rows of a block of c^T before it is turned
 
 enum class Form { rows, packed, swapped_rows, swapped_packed, dots, folded, swapped_folded };
 
@@ -66,7 +67,7 @@ struct Plan {
   i64 nb = 1, n_blocks = 0;  // panels (dot form: columns) per unit
   bool n_inner = false;      // units of the same rows follow each other
   bool side_by_side = false;
-  bool row_by_row = false;
+  bool row_by_row = false;    // gemm_row_by_row.h
   bool asks_rows = false;     // the rows of b are asked for a little ahead of their use,
   bool asks_blocks = false;   // or a whole block is while the one before it is in use
   bool asks_a = false;        // tiles ask for the rows of a behind them
@@ -230,8 +231,10 @@ Plan make_plan(const Product& product) {
   s.side_by_side = p.K <= kFewSteps && s.panels.full > 2 &&
                    (s.form == Form::rows || (s.form == Form::packed && p.K * p.N <= 2 * kFewFloats));
   if (s.side_by_side && s.form == Form::packed) s.packed_floats = p.K * padded(p.N);
-  s.row_by_row = s.form == Form::rows && !p.whole && p.M > 0 && p.M <= kRowByRow && p.N >= kLongRow &&
-                 (floats_of_b > kL3Floats / 2 || (aliased(p.b_k) && floats_of_b > kSharedFloats));
+  const bool one_row = p.M == 1 && p.K > kFewSteps && p.N > kWidest * kLanes && p.K * p.N > kOneRowFloats;
+  const bool few_rows = p.M > 1 && p.M <= kRowByRow && p.N >= kLongRow &&
+                        (floats_of_b > kL3Floats / 2 || (aliased(p.b_k) && floats_of_b > kSharedFloats));
+  s.row_by_row = s.form == Form::rows && !p.whole && (one_row || few_rows);
   const bool cut = s.kc < p.K;
   s.asks_a = main && !copies_a && static_cast<double>(p.M) * static_cast<double>(s.kc) > kNearBlock;
   if (s.swaps) s.turned_floats = min_of(p.M, kTurnedRows) * s.nv * kLanes;

@@ -25,7 +25,7 @@ using RowByRow = void (*)(const RowByRowCall&);
 namespace row_by_row {
 
 // Rows of b at a time: their numbers of a, the sums and a row of b are in registers.
-constexpr int group(int rows) { return kFreeMasks ? (rows < 3 ? 8 : 4) : 10 - 2 * rows; }
+constexpr int group(int rows) { return rows == 2 ? (kFreeMasks ? 8 : 6) : rows == 4 && !kFreeMasks ? 2 : 4; }
 
 // c(i, n) += the sum over `G` steps of k of a(i, k) b(k, n).
 template <int MR, int G>
@@ -46,7 +46,7 @@ NACRE_CALLED void add(const RowByRowCall& t, const float* a, const float* b) {
     NACRE_UNROLL
     for (int g = 0; g < G; ++g) {
       if (asks) prefetch(b + (G + g) * b_k);
-      const Vec row = in_register(load(b + g * b_k));
+      const Vec row = MR == 1 ? load(b + g * b_k) : in_register(load(b + g * b_k));  // one use: an operand in memory
       NACRE_UNROLL
       for (int i = 0; i < MR; ++i) sum[i] = fma(x[i][g], row, sum[i]);
     }

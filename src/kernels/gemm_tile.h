@@ -100,7 +100,7 @@ constexpr int kFewSums = 32 / kLanes;
 constexpr int few_sums(int nv) { return !kFreeMasks && nv <= 2 ? 2 * kFewSums : kFewSums; }
 // Tiles of as many sums as the main ones, in fewer or longer runs, for a few of them below each other on b from memory.
 constexpr int kBlockNV = 3 * max_rows(3) >= kMainNV * max_rows(kMainNV) ? 3 : 0;
-constexpr int kRowByRow = kBlockNV > 0 ? 4 : 0;  // rows of a that meet b row by row
+constexpr int kRowByRow = kBlockNV > 0 ? 4 : 1;  // rows of a that meet b row by row
 constexpr i64 kLongRun = 128;                    // columns, of rows of c that are written in long runs
 constexpr i64 kPaysAsking = 32;                  // steps of k that hide the requests for what comes after them
 

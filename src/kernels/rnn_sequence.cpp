@@ -20,6 +20,12 @@ Product back(const SequenceShape& s, i64 rows, i64 gates) {
 
 i64 bytes_of(i64 floats) { return ceil_div(floats, 16) * 64; }  // whole cache lines
 
+// The workspace of products, behind so many numbers.
+Scratch behind(Scratch scratch, i64 floats) {
+  const i64 own = bytes_of(floats);
+  return {scratch.at + own, scratch.bytes - own};
+}
+
 // The rows of a unit.
 struct Block {
   const SequenceShape& s;
@@ -33,14 +39,6 @@ template <class F>
 void each_block(const SequenceShape& s, Slice units, F f) {
   const i64 per = rows_of(s);
   for (i64 b = units.begin; b < units.end; ++b) f(Block{s, b * per, min_of(per, s.N - b * per)});
-}
-
-// A product of all rows of a block; `bytes` of the workspace are others'.
-void multiply(const Product& p, Scratch scratch, i64 bytes, const float* a, const float* b, const float* bias,
-              float* c) {
-  Operands at{a, b, c, {}};
-  at.finish.bias = bias;
-  product(p, {0, product_units(p)}, {scratch.at + bytes, scratch.bytes - bytes}, at);
 }
 
 // Asked for in front of a product, what comes from memory is there behind it.
@@ -91,14 +89,14 @@ void lstm_sequence(const SequenceShape& s, Slice units, Scratch scratch, const f
   const i64 U = s.U, wide = 4 * U;
   each_block(s, units, [&](const Block& b) {
     float* z = reinterpret_cast<float*>(scratch.at);
-    const i64 own = bytes_of(rows_of(s) * wide);
-    const Product p = forward(s, b.rows, 4);
+    const Scratch rest = behind(scratch, rows_of(s) * wide);
+    const Planned p(forward(s, b.rows, 4));
     copy_rows(h + b.at(0, U), hs + b.at(0, U), b.rows * U);
     copy_rows(c + b.at(0, U), cs + b.at(0, U), b.rows * U);
     for (i64 t = 0; t < s.T; ++t) {
       const i64 old = b.at(t, U), now = b.at(t + 1, U), at = b.at(t, wide);
       ask(x + at, b.rows * wide);
-      multiply(p, scratch, own, hs + old, u, nullptr, z);
+      p.run(rest, {hs + old, u, z, {}});
       lstm_rows(
           {b.rows, U, z, x + at, b.mask_at(mask, t), hs + old, cs + old, hs + now, cs + now, s.keeps ? gates + at : z});
     }
@@ -120,8 +118,8 @@ void lstm_sequence_grad(const SequenceShape& s, Slice units, Scratch scratch, co
   const i64 U = s.U, wide = 4 * U;
   each_block(s, units, [&](const Block& b) {
     float* through = reinterpret_cast<float*>(scratch.at);
-    const i64 own = bytes_of(rows_of(s) * U);
-    const Product p = back(s, b.rows, 4);
+    const Scratch rest = behind(scratch, rows_of(s) * U);
+    const Planned p(back(s, b.rows, 4));
     copy_rows(dhs + b.at(s.T, U), dh + b.at(0, U), b.rows * U);
     copy_rows(dcs + b.at(s.T, U), dc + b.at(0, U), b.rows * U);
     for (i64 t = s.T - 1; t >= 0; --t) {
@@ -130,7 +128,7 @@ void lstm_sequence_grad(const SequenceShape& s, Slice units, Scratch scratch, co
       lstm_back_rows({b.rows, U, gates + at, cs + old, cs + b.at(t + 1, U), dh + state, dc + state, mask_t, dcs + old,
                       dx + at, dc + state});
       if (t > 0) ask(gates + b.at(t - 1, wide), b.rows * wide), ask(cs + b.at(t - 1, U), b.rows * U);
-      multiply(p, scratch, own, dx + at, u_t, nullptr, through);
+      p.run(rest, {dx + at, u_t, through, {}});
       join_rows({b.rows, U, through, mask_t, dhs + old, dh + state});
     }
   });
@@ -151,14 +149,16 @@ void gru_sequence(const SequenceShape& s, Slice units, Scratch scratch, const fl
   const i64 U = s.U, wide = 3 * U;
   each_block(s, units, [&](const Block& b) {
     float* r = reinterpret_cast<float*>(scratch.at);
-    const i64 own = bytes_of(rows_of(s) * wide);
-    const Product p = forward(s, b.rows, 3);
+    const Scratch rest = behind(scratch, rows_of(s) * wide);
+    const Planned p(forward(s, b.rows, 3));
+    Finish biased;
+    biased.bias = b_u;
     copy_rows(h + b.at(0, U), hs + b.at(0, U), b.rows * U);
     for (i64 t = 0; t < s.T; ++t) {
       const i64 old = b.at(t, U), at = b.at(t, wide);
       float* inner_t = s.keeps ? inner + at : r;
       ask(x + at, b.rows * wide);
-      multiply(p, scratch, own, hs + old, u, b_u, inner_t);
+      p.run(rest, {hs + old, u, inner_t, biased});
       gru_rows(
           {b.rows, U, x + at, inner_t, b.mask_at(mask, t), hs + old, hs + b.at(t + 1, U), s.keeps ? gates + at : r});
     }
@@ -179,15 +179,15 @@ void gru_sequence_grad(const SequenceShape& s, Slice units, Scratch scratch, con
   const i64 U = s.U, wide = 3 * U;
   each_block(s, units, [&](const Block& b) {
     float* through = reinterpret_cast<float*>(scratch.at);
-    const i64 own = bytes_of(rows_of(s) * U);
-    const Product p = back(s, b.rows, 3);
+    const Scratch rest = behind(scratch, rows_of(s) * U);
+    const Planned p(back(s, b.rows, 3));
     copy_rows(dhs + b.at(s.T, U), dh + b.at(0, U), b.rows * U);
     for (i64 t = s.T - 1; t >= 0; --t) {
       const i64 old = b.at(t, U), at = b.at(t, wide), state = b.at(0, U);
       gru_back_rows({b.rows, U, gates + at, inner + at, hs + old, dh + state, b.mask_at(mask, t), dhs + old, dx + at,
                      d_inner + at, dh + state});
       if (t > 0) ask(gates + b.at(t - 1, wide), b.rows * wide), ask(inner + b.at(t - 1, wide), b.rows * wide);
-      multiply(p, scratch, own, d_inner + at, u_t, nullptr, through);
+      p.run(rest, {d_inner + at, u_t, through, {}});
       join_rows({b.rows, U, dh + state, nullptr, through, dh + state});
     }
   });

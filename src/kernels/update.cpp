@@ -442,11 +442,18 @@ void run_update(const UpdateMatch& u, const MapCode& c, i64 n, const float* cons
 }
 
 bool keeps_without_gradient(const UpdateMatch& u, const MapCode& c, const float* const* x, float* const* y) {
-  if (kRules[u.rule].lines != kSgd || u.decay >= 0 || u.penalty[1] >= 0 || u.array[kA] >= 0 || u.change != 0 ||
-      u.average[0] >= 0)
+  const bool sgd = kRules[u.rule].lines == kSgd, adagrad = kRules[u.rule].lines == kAdagrad;
+  if ((!sgd && !adagrad) || u.decay >= 0 || u.penalty[1] >= 0 || u.array[kA] >= 0 || u.change != 0 ||
+      u.average[0] >= 0 || c.outputs != (sgd ? 1 : 2))
     return false;
-  const float rate = number_in(c, x, u.number[kRate - kArrays]);  // w - 0 * rate is w
-  return rate > 0 && rate < __builtin_inff() && c.outputs == 1 && y[u.output[0]] == x[u.array[kW]];
+  if (!x) return true;
+  const auto is_size = [&](int symbol) {
+    const float v = number_in(c, x, u.number[symbol - kArrays]);
+    return v > 0 && v < __builtin_inff();
+  };
+  const auto stays = [&](int from, int to) { return y[u.output[to - kNewW]] == x[u.array[from]]; };
+  if (!is_size(kRate) || !stays(kW, kNewW)) return false;  // w - 0 * rate is w
+  return sgd || (is_size(kEpsilon) && stays(kV, kNewV));   // sums of squares are no less than 0
 }
 
 NACRE_SMALL bool tile_update(const UpdateMatch& u, const MapCode& c, const float* const* x, float* const* y,

@@ -38,7 +38,7 @@ UpdateMatch match_update(const MapCode& c, const float* const* x, float* const* 
 // The n elements from x and y on.
 void run_update(const UpdateMatch& u, const MapCode& c, i64 n, const float* const* x, float* const* y);
 
-// Whether elements whose gradient is 0 stay as they are, with the same bits, in place.
+// Whether elements whose gradient is 0 stay as they are, with the same bits, in place; without x and y, whether they may.
 bool keeps_without_gradient(const UpdateMatch& u, const MapCode& c, const float* const* x, float* const* y);
 
 // Whether the tiles of weight gradients know the rule, with input 0 as the gradient; then `to` says it in their words.

@@ -14,6 +14,11 @@ ADAM = (
      ("div", (12, 14)), ("sub", (2, 15))],
     [7, 11, 16], 5,
 )  # fmt: skip
+ADAGRAD = (
+    [("square", (0,)), ("add", (3, 4)), ("mul", (1, 0)), ("add", (5, const(1e-3))), ("sqrt", (7,)), ("div", (6, 8)),
+     ("sub", (2, 9))],
+    [5, 10], 4,
+)  # fmt: skip
 DECAYED = [("mul", (2, 1)), ("sub", (2, 3)), ("mul", (0, 1)), ("sub", (4, 5))], [6], 3
 
 
@@ -40,12 +45,13 @@ def dense(program, R, I, index, updates, rate, tables):
 
 
 SIZES = [(3000, 8, 90), (70000, 1, 300), (640, 200, 20), (500, 3, 0)]
+DENSER = [(900, 5, 440), (40000, 2, 9000)]  # under rules that keep what has no gradient
 CASES = [(size, np.int32, rate) for size in SIZES for rate in (0.5, -0.5, np.nan, np.inf, 0.0)]
 CASES += [(size, np.int64, 0.5) for size in SIZES] + [((64, 70000, 2), np.int32, 0.5)]
 
 
 @pytest.mark.parametrize(("size", "dtype", "rate"), CASES, ids=str)
-@pytest.mark.parametrize("program", [SGD, ADAM, DECAYED], ids=["sgd", "adam", "decayed"])
+@pytest.mark.parametrize("program", [SGD, ADAM, ADAGRAD, DECAYED], ids=["sgd", "adam", "adagrad", "decayed"])
 def test_rows_that_were_looked_up(program, size, dtype, rate, rng):
     R, I, n = size
     index = rng.integers(-R, R, n).astype(dtype)
@@ -66,7 +72,7 @@ def test_rows_that_were_looked_up(program, size, dtype, rate, rng):
     for isa in _core.isas():  # in place, where rows without updates may stay untouched
         for slices in (None, 3):
             own = [t.copy() for t in tables]
-            places = own if len(want) == 1 else [own[1], own[2], own[0]]
+            places = [*own[1:], own[0]]
             given = [index, updates, step, *own, *[None] * (6 - len(own))]
             _core.run_kernel("scatter_update", f, given, [*places, *[None] * (4 - len(places))], isa=isa, slices=slices)
             for y, w in zip(places, want):
@@ -74,13 +80,20 @@ def test_rows_that_were_looked_up(program, size, dtype, rate, rng):
                 assert not np.any((np.signbit(y) != np.signbit(w)) & ~np.isnan(w)), isa  # of NaN, CPUs choose it
 
 
+@pytest.mark.parametrize("size", DENSER, ids=str)
+@pytest.mark.parametrize("program", [SGD, ADAGRAD], ids=["sgd", "adagrad"])
+def test_half_of_the_rows_may_be_looked_up(program, size, rng):
+    test_rows_that_were_looked_up(program, size, np.int32, 0.25, rng)
+
+
 def test_what_it_does_not_take():
     index = np.zeros(10, np.int32)
     good = fields(SGD, 320, 4, 10, index)
-    assert _core.facts("scatter_update", good)["error"] is None
+    for fits in (good, good | dict(n=160), fields(ADAM, 320, 4, 10, index), fields(ADAM, 80, 1 << 16, 10, index)):
+        assert _core.facts("scatter_update", fits)["error"] is None
     other = ([("add", (0, 1)), ("mul", (2, 3))], [4], 3)
     for bad in (
-        good | dict(n=11), good | dict(R=-1), good | dict(I=1 << 62), good | dict(index_dtype=0), good | dict(inputs=0),
-        fields(other, 320, 4, 10, index),
+        good | dict(n=161), fields(ADAM, 320, 4, 11, index), fields(ADAM, 80, 1 << 16, 11, index), good | dict(R=-1),
+        good | dict(I=1 << 62), good | dict(index_dtype=0), good | dict(inputs=0), fields(other, 320, 4, 10, index),
     ):  # fmt: skip
         assert _core.facts("scatter_update", bad)["error"]

@@ -68,3 +68,22 @@ def test_a_slice_whose_gradient_is_read_elsewhere_keeps_it():
     scale = Tensor.of(np.float32(2))
     for eager, y in zip(step(scale), CompiledFunction(step)(scale)):
         np.testing.assert_allclose(y.numpy(), eager.numpy(), rtol=2e-6)
+
+
+@pytest.mark.parametrize(("rows", "made"), [(40, ["TakeGradX"]), (20, ["TakeGradX", "TakeGradX"])], ids=str)
+@pytest.mark.parametrize("row", [(), (3,), (2, 3)], ids=str)
+def test_rows_looked_up_at_several_places_have_one_gradient(rows, made, row):
+    table = Variable(RNG.standard_normal((rows, *row)).astype("float32"))
+    places = [Tensor.of(RNG.integers(-rows, rows, size).astype("int32")) for size in [(4, 2), (7,), (3, 3, 1)]]
+
+    def step(*index):
+        with GradientTape() as tape:
+            whole = table.value * 2.0
+            a, b, c = (ops.take(whole, i, axis=0) for i in index)
+            loss = ops.sum(a[0] * b[:2]) + ops.sum(ops.sin(b)) + ops.sum(c**2)
+        return [loss, *tape.gradient(loss, [table])]
+
+    compiled = CompiledFunction(step)
+    for eager, y in zip(step(*places), compiled(*places), strict=True):
+        np.testing.assert_allclose(y.numpy(), eager.numpy(), rtol=2e-6, atol=2e-6)
+    assert [r["op"] for r in compiled.profile(*places, repeats=1) if "TakeGrad" in r["op"]] == made

@@ -48,8 +48,10 @@ def test_strides_are_no_products_of_pixels() -> None:
     assert rows.count("DenseGradWMap") == 3
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", keras.optimizers.SGD(0.1, momentum=0.9, weight_decay=0.01)])
-@pytest.mark.parametrize("words", [2000, 100])
+@pytest.mark.parametrize(
+    "optimizer", ["sgd", "adagrad", "adam", keras.optimizers.SGD(0.1, momentum=0.9, weight_decay=0.01)]
+)
+@pytest.mark.parametrize("words", [2000, 100, 90])
 def test_tables_of_which_few_rows_are_looked_up_are_trained_in_their_gradients(optimizer: Any, words: int) -> None:
     x, y = RNG.integers(0, words, (16, 3)), RNG.standard_normal((16, 2)).astype("float32")
     x[3] = x[4]
@@ -64,8 +66,9 @@ def test_tables_of_which_few_rows_are_looked_up_are_trained_in_their_gradients(o
         weights.append([w.numpy() for w in model.weights])
         if not eager:
             rows = [r["op"] for r in model.profile(x, y, repeats=1).rows]
-            assert rows.count("TakeGradXMap") == (words == 2000)
-            assert rows.count("TakeGradX") == (words == 100)
+            few = x.size <= words // (2 if optimizer in ("sgd", "adagrad") else 32)
+            assert rows.count("TakeGradXMap") == few
+            assert rows.count("TakeGradX") == (not few)
     for a, b in zip(*weights, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=2e-6)
 

@@ -229,6 +229,32 @@ def test_arrays_unlike_the_last_one_take_their_own_way() -> None:
         model.predict_on_batch(x)
 
 
+def test_several_inputs_like_the_last_ones_are_told_apart() -> None:
+    a, b = keras.Input((2,), name="a"), keras.Input((2,), name="b")
+    model = keras.Model({"a": a, "b": b}, {"sum": layers.Add()([a, b]), "less": layers.Subtract()([a, b])})
+    positional = keras.Model([a, b], layers.Subtract()([a, b]))
+    rng = np.random.default_rng(3)
+
+    def draw(n: int = 1, dtype: str = "float32") -> Any:
+        return rng.random((n, 2)).astype(dtype)
+
+    for n, dtype in [(1, "float32")] * 3 + [(2, "float32"), (1, "float64"), (1, "float32")]:
+        for first in "ab":
+            x, y = draw(n), draw(n, dtype)
+            data = {"a": x, "b": y} if first == "a" else {"b": y, "a": x}
+            for call in (model.predict_on_batch, model):
+                got = call(data)
+                np.testing.assert_allclose(got["sum"], x + y, rtol=1e-6)
+                np.testing.assert_allclose(got["less"], x - y, rtol=1e-6, atol=1e-7)
+        for data in ([x, y], (x, y), [y, x], (x[:, ::-1].copy(), y), [x, keras.ops.array(y)]):
+            for call in (positional.predict_on_batch, positional):
+                less = np.asarray(data[0]) - np.asarray(data[1])
+                np.testing.assert_allclose(call(data), less, rtol=1e-6, atol=1e-7)
+    for wrong in ([x], [x, y, x], [x, [[1.0]]], {"a": x}):
+        with pytest.raises(ValueError, match=r"expect|incompatible|missing|structure|Missing"):
+            positional.predict_on_batch(wrong)
+
+
 def test_a_function_of_the_users_own_sees_every_batch() -> None:
     class Counting(keras.Sequential):
         made = 0

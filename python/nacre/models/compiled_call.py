@@ -33,7 +33,7 @@ class CompiledCall:
             if training is None or type(training) is bool:
                 y = function.again(x, training)
                 if y is not None:
-                    return Tensor(y)
+                    return tree.map_structure(Tensor, y)
             if not is_data(x) or not (function.count < MOST_SHAPES or function.knows(x, training)):
                 return None
             if training:

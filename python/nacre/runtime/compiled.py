@@ -6,7 +6,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -177,7 +177,7 @@ class CompiledFunction:
     def __init__(self, fn: Callable[..., Any]) -> None:
         self.fn = fn
         self._plans: dict[Any, Plan] = {}
-        self._last: Any = None  # of the latest call with one array, for one: what it depended on, and its plan
+        self._last: Any = None  # where `again` is asked, of the latest call: what it depended on, and its plan
 
     def _plan(self, structure: Any, rows: int | None = None) -> tuple[Plan, list[np.ndarray[Any, Any]]]:
         """The plan for arguments of this structure, and the arrays among them. With `rows`, for that many rows of
@@ -231,25 +231,38 @@ class CompiledFunction:
         for slot, array in zip(plan.inputs, given):
             bound[slot] = array
         plan.program.run(bound)
-        x = structure[0][0] if structure[0] else None
-        if plan.alone and len(given) == 1 and given[0] is x and not structure[1]:
-            self._last = (x.shape, x.dtype, structure[0][1:], config.settings(), plan)
+        if self._last is not None and structure[0] and not structure[1] and not any(plan.none):
+            form, arrays = _side_by_side(structure[0][0])
+            order = sorted(range(len(arrays)), key=form[2:].__getitem__) if form[1] is dict else range(len(arrays))
+            if len(given) == len(arrays) and all(a is arrays[i] for a, i in zip(given, order)):
+                feeds = [(i, slot, a.shape, a.dtype) for i, slot, a in zip(order, plan.inputs, given)]
+                self._last = (form, feeds, structure[0][1:], config.settings(), plan)
         return plan.result(outputs)
 
-    def again(self, x: Any, *flag: bool | None) -> np.ndarray[Any, Any] | None:
-        """What the function returns for arguments that are like the latest call's, which were an array and at most a
-        flag; None where they are not. A row of a small network takes no longer than what a call does around it."""
-        if self._last is None or type(x) is not np.ndarray:
+    def again(self, x: Any, *flag: bool | None) -> Any:
+        """What the function returns, as arrays, for arguments that are like the latest call's, which were arrays side
+        by side and at most a flag; None where they are not. A row of a small network takes no longer than what a call
+        does around it."""
+        if not self._last:
+            self._last = ()
             return None
-        shape, dtype, flags, settings, plan = self._last
-        if x.shape != shape or x.dtype is not dtype or flag != flags or not x.flags.carray:
+        form, feeds, flags, settings, plan = self._last
+        own, arrays = _side_by_side(x)
+        if own != form or len(arrays) != len(feeds) or flag != flags:
             return None
+        for i, _, shape, dtype in feeds:
+            array = arrays[i]
+            if type(array) is not np.ndarray or array.shape != shape or array.dtype is not dtype:
+                return None
+            if not array.flags.carray:
+                return None
         if config.settings() != settings:
             return None
         bound, outputs = plan.bind()
-        bound[plan.inputs[0]] = x
+        for i, slot, _, _ in feeds:
+            bound[slot] = arrays[i]
         plan.program.run(bound)
-        return outputs[0]  # type: ignore[no-any-return]
+        return outputs[0] if plan.alone else plan.pack(outputs)
 
     def run_steps(
         self,
@@ -320,6 +333,17 @@ def _key(structure: Any, rows: int | None) -> tuple[tuple[Any, ...], list[np.nda
     arrays: list[np.ndarray[Any, Any]] = []
     _walk(structure, key, arrays, 0 if rows is None else 1)
     return tuple(key), arrays
+
+
+def _side_by_side(x: Any) -> tuple[tuple[Any, ...], Sequence[Any]]:
+    """How an argument is built of one array, or of a list, a tuple or a dict of arrays, and these."""
+    depth = 0
+    while type(x) is tuple and len(x) == 1:  # as a step is given several inputs
+        x, depth = x[0], depth + 1
+    kind = type(x)
+    if kind is dict:
+        return (depth, dict, *x), tuple(x.values())
+    return ((depth, kind), x) if kind is list or kind is tuple else ((depth, None), (x,))
 
 
 def key_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:

@@ -18,6 +18,7 @@ from nacre.core.tensor import Tensor, as_array
 from nacre.runtime.compiled import CompiledFunction
 from nacre.training.arrays import rows
 from nacre.training.profile import Profile
+from nacre.utils.data import pack_x_y_sample_weight
 
 _HOME = os.path.dirname(os.path.abspath(nacre.__file__)) + os.sep
 
@@ -47,9 +48,9 @@ class StepRunner:
                 self._give_up(error)
         return self.fn(_as_tensors(data))
 
-    def again(self, data: Any) -> np.ndarray[Any, Any] | None:
-        """What `fn` returns for one more batch like the last one: see `CompiledFunction.again`."""
-        return None if self.mode.eager else self._compiled.again(data)
+    def again(self, x: Any) -> Any:
+        """What `fn` returns for the inputs of one more batch like the last one: see `CompiledFunction.again`."""
+        return None if self.mode.eager else self._compiled.again(pack_x_y_sample_weight(x))
 
     def run_steps(
         self,

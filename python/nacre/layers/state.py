@@ -413,13 +413,6 @@ class LayerState(Operation):
             if value is not None:
                 self._losses.append(value)
 
-    def add_metric(self, *args: Any, **kwargs: Any) -> None:
-        """Not there since Keras 3. Raises NotImplementedError."""
-        raise NotImplementedError(
-            "Layer `add_metric()` method is deprecated. Give metrics to `compile(metrics=[...])`, or keep a Metric in "
-            "an attribute of the layer and call its `update_state()` in `call()`."
-        )
-
     def _get_own_losses(self) -> list[Any]:
         """Losses added by this very layer; what belongs to a finished trace is not among them."""
         graph = trace.current_graph()

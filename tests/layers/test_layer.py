@@ -12,6 +12,7 @@ import pytest
 
 import nacre as keras
 from nacre import layers, ops
+from nacre.runtime.compiled import CompiledFunction
 
 
 class Probe(layers.Layer):
@@ -196,13 +197,29 @@ class TestState:
         for a, b in zip(layer.get_weights(), before):
             np.testing.assert_array_equal(a, b)
 
-    def test_stateless_call_leaves_states_that_no_list_of_variables_holds(self) -> None:
-        layer = layers.GRU(2, stateful=True)
-        layer.build((2, 3, 4))
+    def test_stateless_call_leaves_states_and_metrics_that_no_list_of_variables_holds(self) -> None:
+        class Counting(layers.Layer):
+            def __init__(self) -> None:
+                super().__init__()
+                self.rnn, self.mean = layers.GRU(2, stateful=True), keras.metrics.Mean()
+
+            def call(self, x: Any) -> Any:
+                self.mean.update_state(x)
+                return self.rnn(x)
+
+        layer, x = Counting(), np.ones((2, 3, 4), "float32")
+        layer(x)
+        layer.rnn.reset_state()
         values = [[v.value for v in held] for held in (layer.trainable_variables, layer.non_trainable_variables)]
-        first, second = (layer.stateless_call(*values, np.ones((2, 3, 4), "float32"))[0] for _ in range(2))
-        np.testing.assert_array_equal(first, second)
-        np.testing.assert_array_equal(layer.states[0], np.zeros((2, 2)))
+
+        def call(x: Any) -> Any:
+            return layer.stateless_call(*values, x)[0]
+
+        first = call(x)
+        for again in (call(x), CompiledFunction(call)(x)):
+            np.testing.assert_allclose(first, again, rtol=1e-6)
+        np.testing.assert_array_equal(layer.rnn.states[0], np.zeros((2, 2)))
+        assert float(layer.mean.count) == len(x)
 
     def test_seeds_stand_under_the_name_of_their_generator(self) -> None:
         layer = layers.Dropout(0.5)

@@ -12,7 +12,6 @@ from nacre.core import naming, operation, trace, tree
 from nacre.core.errors import NotCompilable, TracedBranch, described
 from nacre.core.operation import Node, Operation, any_keras_tensor
 from nacre.core.spec import is_float, standardize_dtype
-from nacre.core.stateless import StatelessScope
 from nacre.core.tensor import KerasTensor, Symbol, Tensor
 from nacre.core.tree import is_shape
 from nacre.layers.building import BuiltLayer, default, is_default
@@ -20,6 +19,7 @@ from nacre.layers.calling import CallPlan, context, has_tensor, mask_of, only_te
 from nacre.layers.conversion import convert_input
 from nacre.layers.input_spec import assert_input_compatibility
 from nacre.layers.shapes import map_shapes, standardize_shapes
+from nacre.layers.substitution import variables_as
 
 _LEGACY = ("input_shape", "input_dim", "batch_input_shape", "weights", "input_dtype")
 
@@ -340,7 +340,7 @@ class Layer(BuiltLayer):
                     f"Received list with length {len(given)}, but expected {len(mine)} variables."
                 )
             pairs += zip(mine, given)
-        with StatelessScope(pairs):
+        with variables_as(pairs + [(v, v.value) for v in self._variables_aside()]):
             outputs = self(*args, **kwargs)
             losses = self.losses if return_losses else None
             state = [v.value for v in self.non_trainable_variables]

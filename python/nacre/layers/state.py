@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nacre import constraints, initializers, regularizers
-from nacre.core import trace
+from nacre.core import trace, tree
 from nacre.core.naming import current_path, name_scope
 from nacre.core.operation import Operation
 from nacre.core.spec import is_float, standardize_dtype
@@ -332,6 +332,11 @@ class LayerState(Operation):
     def metrics_variables(self) -> list[Variable]:
         """The Variables of all metrics."""
         return [v for metric in self.metrics for v in metric.variables]
+
+    def _variables_aside(self) -> list[Variable]:
+        """What a call may change beside `variables`: metrics, and the states of recurrent layers."""
+        states = (v for layer in self._flatten_layers() for v in tree.flatten(getattr(layer, "_states", None) or ()))
+        return [*self.metrics_variables, *(v for v in states if isinstance(v, Variable))]
 
     def get_weights(self) -> list[np.ndarray[Any, Any]]:
         """The weights as NumPy arrays, in the order of `weights`."""

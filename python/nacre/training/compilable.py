@@ -15,10 +15,10 @@ from nacre.core import operation, trace, tree
 from nacre.core.autodiff import GradientTape
 from nacre.core.errors import NotCompilable, told
 from nacre.core.registry import deserialize_keras_object, serialize_keras_object
-from nacre.core.stateless import StatelessScope
 from nacre.core.tensor import KerasTensor
 from nacre.layers.layer import Layer
 from nacre.layers.state import structure_version
+from nacre.layers.substitution import variables_as
 from nacre.metrics.metric import Mean
 from nacre.optimizers.base import Optimizer
 from nacre.training.arrays import check_batch
@@ -275,7 +275,7 @@ class Compilable(Layer):
         """`compute_loss` with these values in place of the Variables' own, and the values that all have then."""
         held = self.trainable_variables, self.non_trainable_variables, self.metrics_variables
         given = trainable_variables, non_trainable_variables, metrics_variables
-        with StatelessScope([pair for mine, values in zip(held, given) for pair in zip(mine, values, strict=True)]):
+        with variables_as([pair for mine, values in zip(held, given) for pair in zip(mine, values, strict=True)]):
             loss = self._compute_loss(x, y, y_pred, sample_weight, training=training)
             _, others, metrics = ([v.value for v in variables] for variables in held)
         return loss, (trainable_variables, others, metrics)

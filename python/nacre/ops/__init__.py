@@ -25,9 +25,9 @@ _FAMILIES = (
 )  # fmt: skip
 # Functions that tensors have as methods, too, as arrays of JAX and NumPy do.
 _METHODS = (
-    "all", "any", "argmax", "argmin", "argsort", "clip", "conj", "copy", "cumprod", "cumsum", "diagonal", "dot", "max",
-    "mean", "min", "nonzero", "prod", "ravel", "repeat", "round", "sort", "std", "sum", "swapaxes", "take", "trace", "transpose",
-    "var",
+    "all", "any", "argmax", "argmin", "argsort", "clip", "conj", "copy", "cumprod", "cumsum", "diagonal", "dot",
+    "flatten", "max", "mean", "min", "nonzero", "prod", "ravel", "repeat", "round", "sort", "std", "sum", "swapaxes",
+    "take", "trace", "transpose", "var",
 )  # fmt: skip
 _NAMESPACES = ("image", "linalg", "nn", "numpy")  # keras.ops.<name>: found by import, too
 
@@ -69,5 +69,4 @@ def _method(name: str) -> Any:
 
 for _kind in (_Tensor, _Symbol):
     for _name in _METHODS:
-        setattr(_kind, _name, _method(_name))
-    setattr(_kind, "flatten", _method("ravel"))
+        setattr(_kind, _name, _method("ravel" if _name == "flatten" else _name))

@@ -128,6 +128,11 @@ def test_libraries_around_keras_find_what_they_take_from_inside():
         from keras.src.utils import naming
         from keras.src.utils.argument_validation import standardize_padding, standardize_tuple
         from keras.src import backend
+        from keras.src.models import Functional
+        from keras.src.api_export import keras_export
+        from keras.src.utils.traceback_utils import filter_traceback
+        assert isinstance(keras.Model(*[keras.Input((2,))] * 2), Functional) and keras_export("a.B")(3) == 3
+        assert not backend.in_stateless_scope() and backend.is_float_dtype("float64")
         assert MultiHeadAttention is keras.layers.MultiHeadAttention and issubclass(keras.layers.Conv2D, BaseConv)
         assert backend.KerasTensor is keras.KerasTensor and backend.floatx() == backend.config.floatx() == "float32"
         assert naming.to_snake_case("BigName") == "big_name"

@@ -12,6 +12,7 @@ import pytest
 
 import nacre as keras
 from nacre import layers, ops
+from nacre.runtime.compiled import CompiledFunction
 
 
 class Probe(layers.Layer):
@@ -196,6 +197,30 @@ class TestState:
         for a, b in zip(layer.get_weights(), before):
             np.testing.assert_array_equal(a, b)
 
+    def test_stateless_call_leaves_states_and_metrics_that_no_list_of_variables_holds(self) -> None:
+        class Counting(layers.Layer):
+            def __init__(self) -> None:
+                super().__init__()
+                self.rnn, self.mean = layers.GRU(2, stateful=True), keras.metrics.Mean()
+
+            def call(self, x: Any) -> Any:
+                self.mean.update_state(x)
+                return self.rnn(x)
+
+        layer, x = Counting(), np.ones((2, 3, 4), "float32")
+        layer(x)
+        layer.rnn.reset_state()
+        values = [[v.value for v in held] for held in (layer.trainable_variables, layer.non_trainable_variables)]
+
+        def call(x: Any) -> Any:
+            return layer.stateless_call(*values, x)[0]
+
+        first = call(x)
+        for again in (call(x), CompiledFunction(call)(x)):
+            np.testing.assert_allclose(first, again, rtol=1e-6)
+        np.testing.assert_array_equal(layer.rnn.states[0], np.zeros((2, 2)))
+        assert float(layer.mean.count) == len(x)
+
     def test_seeds_stand_under_the_name_of_their_generator(self) -> None:
         layer = layers.Dropout(0.5)
         (state,) = layer.variables
@@ -226,8 +251,9 @@ class TestLosses:
         with pytest.raises(ValueError, match=r"`add_loss\(\)` expects a scalar tensor"):
             model.add_loss(bad)
         assert model.losses == []
-        with pytest.raises(NotImplementedError, match=r"compile\(metrics="):
+        with pytest.raises(AttributeError, match=r"compile\(metrics="):
             model.add_metric(1.0, name="one")
+        assert not hasattr(model.layers[0], "add_metric")
 
     def test_building_by_tracing_adds_no_loss(self) -> None:
         layer = Around(layers.ActivityRegularization(l1=1.0), Scale())
@@ -271,6 +297,17 @@ class TestBuilding:
         layer.build((None, 3))
         assert layer.count_params() == 3 * 4 + 4 + 4 * 5 + 5
         assert layer.inner[1].get_build_config() == {"input_shape": (None, 4)}
+
+    def test_a_table_that_numpy_made_is_a_tensor_of_the_graph(self) -> None:
+        class Positions(layers.Layer):
+            def call(self, x: Any) -> Any:
+                return np.arange(3 * x.shape[1], dtype="int32").reshape(-1, 3)
+
+        i = keras.Input((None, 3))
+        table = Positions()(i)
+        assert table.shape == (None, 3) and table.dtype == "int32"
+        x = np.zeros((2, 4, 3), "float32")
+        np.testing.assert_array_equal(keras.Model(i, i + table)(x)[1], np.arange(12).reshape(4, 3))
 
     def test_wrong_parameter_names_are_explained(self) -> None:
         class Wrong(layers.Layer):

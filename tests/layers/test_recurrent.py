@@ -198,3 +198,16 @@ def test_masked_outputs_repeat_or_vanish() -> None:
 def test_outputs_and_states_are_a_tuple() -> None:
     for layer in (layers.LSTM(2, return_state=True), layers.Bidirectional(layers.GRU(2, return_state=True))):
         assert type(layer(X)) is tuple and type(layer.compute_output_shape((None, 7, 4))) is tuple
+
+
+def test_each_step_of_a_time_distributed_layer_has_its_own_statistics() -> None:
+    inner = layers.BatchNormalization(momentum=0.5)
+    y = layers.TimeDistributed(inner)(X, training=True)
+    np.testing.assert_allclose(np.mean(y, axis=0), np.zeros(X.shape[1:]), atol=1e-6)
+    moving = np.zeros(4)
+    for mean in X.mean(axis=0):
+        moving = 0.5 * moving + 0.5 * mean
+    np.testing.assert_allclose(inner.moving_mean, moving, rtol=1e-5, atol=1e-6)
+    inner.trainable = False
+    frozen = layers.TimeDistributed(inner)
+    np.testing.assert_array_equal(frozen(X, training=True), frozen(X))

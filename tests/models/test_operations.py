@@ -42,8 +42,9 @@ def test_defaults_of_a_layer_are_in_its_configuration_and_its_name_stays():
             super().__init__(name=name)
             self.units = units
 
-    config = Wide(name="broad").get_config()
-    assert config["units"] == 4 and config["ratio"] == 0.5 and "act" not in config
+    config = Wide(ratio=0.25, name="broad").get_config()
+    assert config["units"] == 4 and config["ratio"] == 0.25 and "act" not in config
+    assert list(config)[:3] == ["name", "units", "ratio"]
     assert Wide.from_config(config).name == "broad"
 
 

@@ -62,6 +62,8 @@ def test_a_generator_goes_on_and_starts_again() -> None:
     np.testing.assert_array_equal(second, random.uniform((5,), seed=b))
     assert a.state.numpy().tolist() == [3, 2]
     assert random.SeedGenerator.from_config(a.get_config()).state.numpy().tolist() == [3, 0]
+    assert a.next(ordered=False).numpy().tolist() == [3, 2]
+    assert a.state.numpy().tolist() == [4 * 5387, 3 * 5387]
 
 
 def test_a_compiled_function_moves_the_generator_on() -> None:

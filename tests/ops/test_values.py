@@ -321,3 +321,13 @@ def test_a_scatter_along_one_axis_adds_in_the_order_of_its_positions(shape: tupl
     np.testing.assert_array_equal(ops.scatter(at[:, None], given, shape).numpy(), want)
     add = CompiledFunction(lambda index, updates: ops.scatter(index, updates, shape))
     assert "scatter_nd" not in [row["kernel"] for row in add.profile(at[:, None], given, repeats=1)]
+
+
+def test_tensors_have_methods_as_arrays_of_numpy_have():
+    def work(x):
+        y = ((x - x.mean(axis=0, keepdims=True)) / x.std()).clip(-1, 1).transpose(1, 0)
+        return y.flatten(), y.max(-1), (y > 0).sum(axis=1), y.argsort(), y.repeat(2, axis=0).dot(y.T).round(2)
+
+    for eager, compiled, own in zip(work(ops.array(X)), CompiledFunction(work)(X), work(X), strict=True):
+        np.testing.assert_allclose(eager, own, atol=1e-6)
+        np.testing.assert_allclose(compiled, own, atol=1e-6)

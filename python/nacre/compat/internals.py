@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import nacre
+from nacre.core import trace
 from nacre.core.operation import any_keras_tensor
 from nacre.saving.archive import KERAS_VERSION as __version__  # noqa: F401
 
@@ -28,18 +29,23 @@ _HOMES = {
     "CompileLoss": "training.compile_loss",
     "CompileMetrics": "training.compile_metrics",
     "DropoutRNNCell": "layers.rnn_cells",
+    "Functional": "models.functional",
     "IndexLookup": "layers.lookup",
     "KerasVariable": "core.variable:Variable",
     "LossFunctionWrapper": "losses.loss",
     "Merge": "layers.merging",
+    "RandomInitializer": "initializers.sampled",
     "StatelessScope": "core.stateless",
     "Trainer": "training.trainer",
     "Variable": "core.variable",
     "class_weight_to_sample_weights": "training.arrays",
     "compute_fans": "initializers.sampled",
     "in_symbolic_scope": "core.trace:probing",
+    "is_float_dtype": "core.spec:is_float",
+    "is_int_dtype": "core.spec:is_int",
     "pack_x_y_sample_weight": "utils",
     "print_msg": "utils.progbar:print_message",
+    "print_summary": "utils.summary",
     "squeeze_or_expand_to_same_rank": "losses.loss:same_rank",
     "standardize_data_format": "core.config",
 }
@@ -107,8 +113,21 @@ in_grain_data_pipeline = in_tf_graph
 
 
 def no_automatic_dependency_tracking(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """The function: what it sets on a layer is tracked."""
+    """The function: what it sets on a layer is tracked, and its errors are told as they are."""
     return fn
+
+
+filter_traceback = no_automatic_dependency_tracking
+
+
+def keras_export(path: Any) -> Callable[..., Any]:
+    """A decorator that leaves what it decorates as it is: names outside of Keras are exported nowhere."""
+    return no_automatic_dependency_tracking
+
+
+def in_stateless_scope() -> bool:
+    """Whether Variables stay as they are here."""
+    return trace.scope() is not None
 
 
 def standardize_tuple(value: Any, n: int, name: str, allow_zero: bool = False) -> tuple[int, ...]:

@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from nacre.core import naming, trace, tree
 from nacre.core.errors import Told, TracedBranch
 from nacre.core.graph import Graph
 from nacre.core.spec import Spec
-from nacre.core.tensor import KerasTensor, Symbol, Tensor
+from nacre.core.tensor import KerasTensor, Symbol, Tensor, as_array
 from nacre.core.variable import Variable
 
 # Two sizes tried in place of each unknown one, by axis; what differs between the two results is unknown there, too.
@@ -173,7 +175,8 @@ class Operation(Told):
                 "serializable. Please implement `get_config()`: call `super().get_config()` and add every argument of "
                 "`__init__()` to the dict."
             )
-        return {**known, **given}
+        values = {**known, **given}
+        return {**{p.name: values[p.name] for p in parameters if p.name in values}, **values}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
@@ -270,6 +273,8 @@ def compute_output_spec(fn: Callable[..., Any], args: Any, kwargs: Any, name: st
         first, second = found
 
     def spec(a: Any, b: Any) -> Any:
+        if isinstance(a, np.ndarray) and a.dtype.kind in "biuf":  # such as a table made by NumPy
+            a, b = Tensor(as_array(a)), Tensor(as_array(b))
         if not isinstance(a, (Symbol, Tensor, Variable)):
             same = type(a) is not int or a == b  # a number that depends on unknown sizes is one of the graph, too
             return a if same else KerasTensor((), "int32", name=naming.auto_name("keras_tensor"))

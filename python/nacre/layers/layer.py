@@ -340,7 +340,7 @@ class Layer(BuiltLayer):
                     f"Received list with length {len(given)}, but expected {len(mine)} variables."
                 )
             pairs += zip(mine, given)
-        with variables_as(pairs):
+        with variables_as(pairs + [(v, v.value) for v in self._variables_aside()]):
             outputs = self(*args, **kwargs)
             losses = self.losses if return_losses else None
             state = [v.value for v in self.non_trainable_variables]

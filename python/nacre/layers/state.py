@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nacre import constraints, initializers, regularizers
-from nacre.core import trace
+from nacre.core import trace, tree
 from nacre.core.naming import current_path, name_scope
 from nacre.core.operation import Operation
 from nacre.core.spec import is_float, standardize_dtype
@@ -333,6 +333,11 @@ class LayerState(Operation):
         """The Variables of all metrics."""
         return [v for metric in self.metrics for v in metric.variables]
 
+    def _variables_aside(self) -> list[Variable]:
+        """What a call may change beside `variables`: metrics, and the states of recurrent layers."""
+        states = (v for layer in self._flatten_layers() for v in tree.flatten(getattr(layer, "_states", None) or ()))
+        return [*self.metrics_variables, *(v for v in states if isinstance(v, Variable))]
+
     def get_weights(self) -> list[np.ndarray[Any, Any]]:
         """The weights as NumPy arrays, in the order of `weights`."""
         return [v.numpy() for v in self.weights]
@@ -412,13 +417,6 @@ class LayerState(Operation):
                 )
             if value is not None:
                 self._losses.append(value)
-
-    def add_metric(self, *args: Any, **kwargs: Any) -> None:
-        """Not there since Keras 3. Raises NotImplementedError."""
-        raise NotImplementedError(
-            "Layer `add_metric()` method is deprecated. Give metrics to `compile(metrics=[...])`, or keep a Metric in "
-            "an attribute of the layer and call its `update_state()` in `call()`."
-        )
 
     def _get_own_losses(self) -> list[Any]:
         """Losses added by this very layer; what belongs to a finished trace is not among them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nacre import ops
+from nacre.core import trace
 from nacre.core.registry import deserialize_keras_object, serialize_keras_object
 from nacre.initializers import TruncatedNormal
 from nacre.layers.arguments import config_of, is_int
@@ -44,7 +45,11 @@ class Wrapper(Layer):
 
 
 class TimeDistributed(Wrapper):
-    """The layer inside, applied to every step: (N, T, ...) -> (N, T, ...)."""
+    """The layer inside, applied to every step: (N, T, ...) -> (N, T, ...).
+
+    All steps are one batch, except in training where something inside keeps statistics, as batch normalization does:
+    each step has its own.
+    """
 
     def __init__(self, layer: Any, **kwargs: Any) -> None:
         if not isinstance(layer, Layer):
@@ -75,17 +80,28 @@ class TimeDistributed(Wrapper):
     def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
         """Every step through the layer inside."""
         batch, time = inputs.shape[:2]
-        steps = ops.reshape(inputs, (batch * time, *inputs.shape[2:]))
-        kwargs: dict[str, Any] = {}
         plan = plan_of(type(self.layer))
         if mask is not None:
             _check_mask(mask, inputs)
-        if mask is not None and plan.has_mask:
-            kwargs["mask"] = ops.reshape(mask, (batch * time, *mask.shape[2:]))
-        if plan.has_training:
-            kwargs["training"] = training
-        outputs = self.layer(steps, **kwargs)
+
+        def step(x: Any, mask: Any) -> Any:
+            kwargs: dict[str, Any] = {}
+            if mask is not None and plan.has_mask:
+                kwargs["mask"] = mask
+            if plan.has_training:
+                kwargs["training"] = training
+            return self.layer(x, **kwargs)
+
+        def joined(x: Any) -> Any:
+            return None if x is None else ops.reshape(x, (batch * time, *x.shape[2:]))
+
+        if training and time and not trace.probing() and self._keeps_statistics():
+            return ops.stack([step(inputs[:, t], None if mask is None else mask[:, t]) for t in range(time)], axis=1)
+        outputs = step(joined(inputs), joined(mask))
         return ops.reshape(outputs, (batch, time, *outputs.shape[1:]))
+
+    def _keeps_statistics(self) -> bool:
+        return any(inner.trainable and inner._non_trainable_variables for inner in self.layer._flatten_layers())
 
 
 def _check_mask(mask: Any, inputs: Any) -> None:

@@ -35,7 +35,7 @@ def save_model(model: Any, filepath: Any, overwrite: bool = True, zipped: bool |
     Raises:
         ValueError: for another ending. The old file is only replaced when the new one is complete on the disk.
     """
-    include_optimizer = kwargs.pop("include_optimizer", True)
+    include_optimizer = kwargs.pop("include_optimizer", True)  # of a `.h5` file; a `.keras` file has all, as Keras' has
     if kwargs.pop("save_format", None) is not None:
         deprecated = (
             "The `save_format` argument is deprecated in Keras 3: the extension of the path says what is written, "
@@ -47,7 +47,7 @@ def save_model(model: Any, filepath: Any, overwrite: bool = True, zipped: bool |
     if kwargs:
         raise ValueError(f"save_model: The following argument(s) are not supported: {sorted(kwargs)}")
     if isinstance(filepath, io.IOBase):
-        _write_model(model, functools.partial(archive.creating, filepath), include_optimizer)  # type: ignore[arg-type]
+        _write_model(model, functools.partial(archive.creating, filepath))  # type: ignore[arg-type]
         return
     path = os.fsdecode(filepath)
     folder = zipped is not None and not zipped
@@ -75,10 +75,10 @@ def save_model(model: Any, filepath: Any, overwrite: bool = True, zipped: bool |
         )
     _may_write(path, overwrite)
     if folder:
-        _write_model(model, functools.partial(parts.creating, path), include_optimizer)
+        _write_model(model, functools.partial(parts.creating, path))
         return
     with replacing(path) as file:
-        _write_model(model, functools.partial(archive.creating, file), include_optimizer)
+        _write_model(model, functools.partial(archive.creating, file))
 
 
 def load_model(filepath: Any, custom_objects: Any = None, compile: bool = True, safe_mode: bool = True) -> Any:
@@ -232,11 +232,8 @@ def model_from_json(json_string: str, custom_objects: Any = None) -> Any:
 # --- .keras ----------------------------------------------------------------------------------------------------
 
 
-def _write_model(model: Any, creating: Callable[..., Any], include_optimizer: bool) -> None:
-    config = registry.serialize_whole(model)
-    if not include_optimizer:
-        config.pop("compile_config", None)
-    with creating(config, _assets(model)) as weights:
+def _write_model(model: Any, creating: Callable[..., Any]) -> None:
+    with creating(registry.serialize_whole(model), _assets(model)) as weights:
         state.write_state(model, weights)
 
 

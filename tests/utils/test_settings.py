@@ -19,7 +19,7 @@ def start(home, **environment):
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), **environment}
     env.pop("KERAS_HOME", None)
     env.update(home)
-    return subprocess.run([sys.executable, "-c", SHOW], env=env, capture_output=True, text=True, timeout=60)
+    return subprocess.run([sys.executable, "-c", SHOW], env=env, capture_output=True, text=True, timeout=600)
 
 
 @pytest.mark.parametrize("variable, folder", [("HOME", ".keras"), ("KERAS_HOME", ".")])

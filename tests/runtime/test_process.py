@@ -216,5 +216,6 @@ print("fine")
     assert output(code) == ["fine"]
     first = [line for line in code.splitlines() if "works" not in line]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    done = subprocess.run([sys.executable, "-c", "\n".join(first)], env=env, capture_output=True, text=True, timeout=600)
+    command = [sys.executable, "-c", "\n".join(first)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
     assert done.stdout.split() == ["fine"], done.stderr

@@ -69,10 +69,11 @@ def test_a_signal_interrupts_training_within_a_second(model):
     first = model.get_weights()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start with it ignored
     timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+    many = np.tile(X, (200, 1)), np.tile(Y, 200)
     start = time.thread_time()
     with pytest.raises(KeyboardInterrupt):
-        model.fit(np.tile(X, (200, 1)), np.tile(Y, 200), epochs=100000, verbose=0)
+        timer.start()
+        model.fit(*many, epochs=100000, verbose=0)
     assert time.thread_time() - start < 3
     model.set_weights(first)  # half a second may have taken it to where there is nothing left to learn
     assert trains(model)

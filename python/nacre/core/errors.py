@@ -34,8 +34,10 @@ def too_deep(value: Any) -> bool:
     """Whether lists and dicts nest deeper than anything that is meant to, or hold themselves."""
     level = {0: value}
     for _ in range(_DEEPEST):
-        level = {id(part): part for whole in level.values() for part in _parts(whole)}
-    return bool(level)
+        level = {id(part): part for each in level.values() for part in _parts(each)}
+        if not level:
+            return False
+    return True
 
 
 def described(value: Any) -> str:

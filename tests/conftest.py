@@ -1,4 +1,5 @@
-"""Every test begins with random numbers of its own: what it draws depends on its name alone, not on what ran before it, so a failure comes back."""
+"""Every test begins with random numbers of its own: what it draws depends on its name alone, not on what ran before it,
+so a failure comes back."""
 
 import os
 import zlib

@@ -43,7 +43,7 @@ def serving(folder):
                 self.send_header("Location", "/a.txt" if self.path == "/moved" else "/round")
                 self.end_headers()
             elif self.path == "/silent":
-                silence.wait(30)
+                silence.wait()
             elif self.path == "/noise":
                 self.wfile.write(b"\0\1\2 what is this\r\n\r\n")
             elif self.path == "/reset":

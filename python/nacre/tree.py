@@ -7,16 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from nacre.core import tree
-from nacre.core.tree import (
-    MAP_TO_NONE,
-    assert_same_paths,
-    flatten,
-    flatten_with_path,
-    is_nested,
-    lists_to_tuples,
-    map_shape_structure,
-    traverse,
-)
+from nacre.core.errors import told
+from nacre.core.tree import MAP_TO_NONE, is_nested
 
 __all__ = [
     "MAP_TO_NONE",
@@ -33,7 +25,15 @@ __all__ = [
     "traverse",
 ]
 
+assert_same_paths = told(tree.assert_same_paths)
+flatten = told(tree.flatten)
+flatten_with_path = told(tree.flatten_with_path)
+lists_to_tuples = told(tree.lists_to_tuples)
+map_shape_structure = told(tree.map_shape_structure)
+traverse = told(tree.traverse)
 
+
+@told
 def map_structure(func: Callable[..., Any], *structures: Any, none_is_leaf: bool = True) -> Any:
     """`func` applied leaf by leaf; the result has the structure of the first.
 
@@ -53,6 +53,7 @@ def map_structure(func: Callable[..., Any], *structures: Any, none_is_leaf: bool
     return tree.map_structure(lambda *leaves: None if leaves[0] is None else func(*leaves), *structures)
 
 
+@told
 def map_structure_up_to(shallow_structure: Any, func: Callable[..., Any], *structures: Any) -> Any:
     """`func` applied where `shallow_structure` has leaves; deeper structure is handed over whole.
 
@@ -68,6 +69,7 @@ def map_structure_up_to(shallow_structure: Any, func: Callable[..., Any], *struc
     return tree.map_structure_up_to(shallow_structure, func, *structures)
 
 
+@told
 def assert_same_structure(a: Any, b: Any, check_types: bool | None = None) -> None:
     """Raises ValueError when the two nest differently: containers of one class hold as many items, or the same keys.
 
@@ -80,10 +82,11 @@ def assert_same_structure(a: Any, b: Any, check_types: bool | None = None) -> No
         )  # fmt: skip
         end = ", " if check_types else ". "
         text = f"The `check_types` argument is deprecated and no longer has any effect{end}{hint}"
-        warnings.warn(text, DeprecationWarning, stacklevel=2)
+        warnings.warn(text, DeprecationWarning, stacklevel=3)
     tree.assert_same_structure(a, b)
 
 
+@told
 def pack_sequence_as(structure: Any, flat_sequence: Any) -> Any:
     """The leaves `flat_sequence` in the shape of `structure`. Raises ValueError when there are too few or too many.
 

@@ -138,6 +138,7 @@ def test_damage_is_an_error_that_names_the_file(tmp_path, name):
         (b"a,b\n1\n", {}, "t.csv cannot be read as a table: expected 2 values in row 0, got 1"),
         (b"a\n" + b"x" * 200_000, {}, "t.csv cannot be read as a table: field larger than field limit"),
     ],
+    ids=["empty", "twice", "missing", "short", "long"],
 )  # fmt: skip
 def test_tables_whose_columns_are_unclear_are_refused(tmp_path, text, options, message):
     (tmp_path / "t.csv").write_bytes(text)

@@ -367,7 +367,7 @@ def _too_long(*_: Any) -> None:
 
 def attempt(thunk: Callable[[], Any]) -> str | None:
     """What was wrong with how the call was treated; None when nothing was."""
-    signal.alarm(SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         thunk()
     except INSIDE as error:
@@ -378,7 +378,7 @@ def attempt(thunk: Callable[[], Any]) -> str | None:
         if len(str(error)) <= 8 or _unclear(error):
             return f"an error without words of its own: {traceback.format_exc(limit=-4)}"
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
     return None
 
 
@@ -401,7 +401,7 @@ def main(battery: str, count: int, first: int = 0) -> int:
     warnings.simplefilter("ignore")
     np.seterr(all="ignore")
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    signal.signal(signal.SIGALRM, _too_long)
+    signal.signal(signal.SIGPROF, _too_long)
     _op_cases.extend(all_cases())
     _layer_cases.extend(layer_cases.ALL)
     bad = 0

@@ -21,7 +21,7 @@ def battery(name, count, first, timeout):
 
 @pytest.mark.parametrize("name", BATTERIES)
 def test_bad_calls_give_a_result_or_an_error_that_tells_something(name):
-    battery(name, 150, 0, timeout=300)
+    battery(name, 150, 0, timeout=600)
 
 
 @pytest.mark.slow

@@ -69,11 +69,12 @@ def test_a_signal_interrupts_training_within_a_second(model):
     first = model.get_weights()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start with it ignored
     timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    start = time.monotonic()
+    many = np.tile(X, (200, 1)), np.tile(Y, 200)
+    start = time.thread_time()
     with pytest.raises(KeyboardInterrupt):
-        model.fit(np.tile(X, (200, 1)), np.tile(Y, 200), epochs=100000, verbose=0)
-    assert time.monotonic() - start < 3
+        timer.start()
+        model.fit(*many, epochs=100000, verbose=0)
+    assert time.thread_time() - start < 3
     model.set_weights(first)  # half a second may have taken it to where there is nothing left to learn
     assert trains(model)
 
@@ -173,27 +174,27 @@ def test_whatever_moment_is_interrupted_the_model_trains_on(make):
         made(X[:5])
 
     expected = fit(compiled())
-    started = time.perf_counter()
+    started = time.process_time()  # however busy others keep the processor
     used(compiled())
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     moments = np.random.default_rng(0).uniform(0.01, 1, 25) * seconds
-    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    before = signal.signal(signal.SIGPROF, signal.default_int_handler)
     interrupted = 0
     try:
         for moment in moments:
             made = compiled()
             try:
                 try:
-                    signal.setitimer(signal.ITIMER_REAL, moment)
+                    signal.setitimer(signal.ITIMER_PROF, moment)
                     used(made)
                 finally:  # inside of the other, as the signal may come until now
-                    signal.setitimer(signal.ITIMER_REAL, 0)
+                    signal.setitimer(signal.ITIMER_PROF, 0)
             except KeyboardInterrupt:
                 interrupted += 1
             assert np.isfinite(made.predict(X, verbose=0)).all() and np.isfinite(fit(made)).all()
             assert fit(compiled()) == expected  # nothing is left behind that others would see
     finally:
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGPROF, before)
     assert interrupted
 
 
@@ -306,7 +307,7 @@ assert model.fit(X, Y, epochs=5, verbose=0).history["loss"][-1] < before[0]
 
 def test_a_child_forked_in_the_middle_of_training_can_train():
     # in a process of its own: other libraries of this one may have threads
-    done = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
 
 
@@ -339,7 +340,7 @@ def limited(code):
         model.fit(x, y, verbose=0)
         print("trains")
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(lines)], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(lines)], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
 
@@ -482,7 +483,7 @@ print(type(kept).__name__)
 
 def test_who_keeps_the_interruption_of_a_save_can_end_the_process(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", KEPT, str(tmp_path / "a.weights.h5")], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", KEPT, str(tmp_path / "a.weights.h5")], capture_output=True, text=True, timeout=600
     )
     assert (done.returncode, done.stdout) == (0, "KeyboardInterrupt\n"), done.stderr
     assert not os.listdir(tmp_path)

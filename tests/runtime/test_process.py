@@ -28,7 +28,7 @@ def python(code, **environment):
     env = {k: v for k, v in os.environ.items() if k not in ("OMP_NUM_THREADS", "NACRE_ISA")}
     env["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
     return subprocess.run(
-        [sys.executable, "-c", PROGRAM + code], env=env | environment, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", PROGRAM + code], env=env | environment, capture_output=True, text=True, timeout=600
     )
 
 
@@ -181,7 +181,8 @@ def seconds(threads, first):
 spinning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in os.sched_getaffinity(0)]
 try:
     ratios = []
-    for i in range(5):
+    while len(ratios) < 8 and sum(ratio < 1.7 for ratio in ratios) < 2:
+        i = len(ratios)
         alone = seconds(1, 120 * i)
         team = seconds(len(spinning), 120 * i + 40)
         ratios.append(team / max(alone, seconds(1, 120 * i + 80)))
@@ -215,5 +216,6 @@ print("fine")
     assert output(code) == ["fine"]
     first = [line for line in code.splitlines() if "works" not in line]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    done = subprocess.run([sys.executable, "-c", "\n".join(first)], env=env, capture_output=True, text=True, timeout=60)
+    command = [sys.executable, "-c", "\n".join(first)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
     assert done.stdout.split() == ["fine"], done.stderr

@@ -18,7 +18,7 @@ def fuzz(kind, count, first, timeout):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_spoiled_files_load_or_are_refused_by_name(kind):
-    fuzz(kind, 60, 0, timeout=300)
+    fuzz(kind, 60, 0, timeout=600)
 
 
 @pytest.mark.slow

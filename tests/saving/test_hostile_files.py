@@ -11,7 +11,7 @@ import pytest
 
 import nacre as keras
 from nacre.saving import api, legacy_h5
-from nacre.saving.h5 import DamagedFile
+from nacre.saving.h5 import DamagedFile, reading
 from saveable_things import Dense, Model
 
 
@@ -305,3 +305,28 @@ def test_a_file_that_cannot_be_closed_is_damaged(path, monkeypatch):
     path.write_bytes(path.read_bytes().replace(b"SNOD", b"SPOD"))
     with pytest.raises(DamagedFile, match=r"x\.weights\.h5 is damaged at"):
         api.load_weights(model, path)
+
+
+def test_a_tree_of_another_kind_than_what_refers_to_it_expects_is_refused(path):
+    def load():
+        with path.open("rb") as source, reading(source, "x") as reader, reader.errors("y"):
+            assert len(reader.file.attrs) == 21 and (reader.file.attrs["long"] == 0).all()
+            return reader.group("g")["0"][()], reader.group("g")["1"][()]
+
+    with h5py.File(path, "w", libver="latest", track_order=True) as file:
+        for number in range(20):
+            file.attrs[f"{number}"] = number
+            file.create_group(f"{number}")
+        file.attrs["long"] = np.zeros(5000, "u1")
+        group, free = file.create_group("g"), {"chunks": (2, 2), "maxshape": (None, None)}
+        group.create_dataset("0", data=np.ones((3, 3)), **free)
+        group.create_dataset("1", data=np.ones((3, 3)), compression="gzip", **free)
+    data = path.read_bytes()
+    assert all((array == 1).all() for array in load())
+    trees = {data[m.start() + 5]: m.start() for m in re.finditer(rb"BTHD\0", data)}
+    assert set(trees) == {1, 5, 6, 8, 9, 10, 11}
+    for kind, at in trees.items():
+        for other in set(range(13)) - {kind, 21 - kind if kind > 9 else 0} - ({2, 3, 4} if kind == 1 else set()):
+            path.write_bytes(data[: at + 5] + bytes([other]) + data[at + 6 :])
+            with pytest.raises(DamagedFile, match=f"the tree at {at} has records of kind {other}, expected"):
+                load()  # a crash of the HDF5 library, of some

@@ -173,6 +173,17 @@ def test_files_of_two_saves_are_not_mixed(tmp_path):
     assert all((np.asarray(v) == b).all() for v, b in zip(model.variables, before, strict=True))
 
 
+def test_a_first_save_that_fails_leaves_no_folders(tmp_path, monkeypatch):
+    class Full(keras.layers.Dense):
+        def save_own_variables(self, store):
+            raise OSError(28, "No space left on device")
+
+    model = keras.Sequential([keras.Input((2,)), Full(1)])
+    with pytest.raises(OSError, match="No space"):
+        model.save(tmp_path / "a" / "net", zipped=False)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("call", ["fsync", "link"])
 @pytest.mark.parametrize("kind", ["folder", "shards"])
 def test_a_disk_that_is_full_at_the_end_leaves_all_files_of_the_save_before(kind, call, tmp_path, monkeypatch):

@@ -75,7 +75,7 @@ def test_a_full_disk_is_an_error_that_names_the_file_and_leaves_the_old_one(tmp_
         else:
             raise SystemExit("saved")
     """
-    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=600)
     assert path.read_bytes() == b"old" and os.listdir(tmp_path) == [name]
 
 
@@ -124,7 +124,7 @@ assert logger.csv_file.closed
 
 
 def test_on_a_full_disk_pictures_downloads_and_logs_say_which_file_it_was(tmp_path):
-    done = subprocess.run([sys.executable, "-c", FULL, tmp_path], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", FULL, tmp_path], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
 
 

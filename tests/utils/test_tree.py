@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import nacre
 from nacre import layers, tree
 
 Point = namedtuple("Point", ["x", "y"])
@@ -66,3 +67,31 @@ def test_kinds_of_dicts_are_one_structure_and_depth_is_kept_up_to_a_shallow_one(
         tree.map_structure(3, [1])
     with pytest.raises(TypeError, match="iterable"):
         tree.pack_sequence_as([1], 3)
+
+
+def test_lists_too_deep_to_be_followed_are_said_to_be():
+    deep: list = []
+    for _ in range(3000):
+        deep = [deep]
+    model = nacre.Sequential([layers.Input((2,)), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x = np.ones((1, 2))
+    for name, call in {
+        "flatten": lambda: tree.flatten(deep),
+        "map_structure": lambda: tree.map_structure(str, deep),
+        "add": lambda: nacre.ops.add(deep, 1),
+        "Sequential 'sequential.*'": lambda: model(deep),
+        "fit": lambda: model.fit(x, deep, verbose=0),
+    }.items():
+        with pytest.raises(
+            ValueError, match=f"{name}: lists or dicts are nested too deep.*=a (list|tuple) nested deeper"
+        ):
+            call()
+    with pytest.raises(RecursionError):  # of a function of the user's own
+        tree.map_structure(endless, [1])
+    with pytest.raises(TypeError, match="got a list nested deeper"):
+        nacre.ops.shape(deep)
+
+
+def endless(x):
+    return endless(x)

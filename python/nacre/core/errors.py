@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 import inspect
 import opcode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 F = TypeVar("F", bound=Callable[..., Any])
 _RAISE = opcode.opmap["RAISE_VARARGS"]
 _ACCIDENTS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
+_DEEPEST = 64  # of lists and dicts in each other; NumPy's arrays have as many dimensions
 
 
 class TracedBranch(TypeError):
@@ -24,8 +25,25 @@ class NotCompilable(TypeError):
     """The function does something that a program cannot hold; it has to run eagerly."""
 
 
+def _parts(value: Any) -> Iterable[Any]:
+    """What a list, tuple or dict holds."""
+    return value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+
+
+def too_deep(value: Any) -> bool:
+    """Whether lists and dicts nest deeper than anything that is meant to, or hold themselves."""
+    level = {0: value}
+    for _ in range(_DEEPEST):
+        level = {id(part): part for each in level.values() for part in _parts(each)}
+        if not level:
+            return False
+    return True
+
+
 def described(value: Any) -> str:
     """An argument in an error: of arrays the shape and dtype, of others the beginning."""
+    if too_deep(value):
+        return f"a {type(value).__name__} nested deeper than {_DEEPEST} levels"
     if isinstance(value, (list, tuple)):
         inside = ", ".join(map(described, value[:20]))
         return f"[{inside}]" if isinstance(value, list) else f"({inside})"
@@ -68,13 +86,15 @@ def kind_of(error: Exception) -> type[Exception]:
 
 def clearer(error: Exception, where: str, function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Exception:
     """`error`, or what names `where` and the arguments of the call if it is accidental."""
-    named = given(function, args, kwargs) if accidental(error) else None
-    if named is None:
+    endless = isinstance(error, RecursionError)
+    named = given(function, args, kwargs) if endless or accidental(error) else None
+    if named is None or (endless and not any(map(too_deep, named.values()))):
         return error
     got = ", ".join(f"{name}={described(value)}" for name, value in named.items())
     said = f"KeyError {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
+    said = "lists or dicts are nested too deeply, or hold themselves" if endless else said
     text = f"{where}: {said}; got {got}"
-    told = kind_of(error)(text).with_traceback(error.__traceback__)
+    told = kind_of(error)(text).with_traceback(None if endless else error.__traceback__)
     told._nacre_clear = True  # type: ignore[attr-defined]
     return told
 

@@ -256,10 +256,7 @@ def deserialize_keras_object(
     if module_objects is not None and isinstance(config, str) and config in by_name:
         return by_name[config]() if isinstance(by_name[config], type) else by_name[config]
     with deserializing(bool(safe_mode), by_name):
-        try:
-            return _deserialize(config, package)
-        except RecursionError:
-            raise RecursionError("the configuration is nested too deeply, or holds itself") from None
+        return _deserialize(config, package)
 
 
 def _deserialize(config: Any, package: str | None) -> Any:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nacre.core.errors import TracedBranch
+from nacre.core.errors import TracedBranch, described, too_deep
 from nacre.core.spec import ITEMSIZE, NUMPY, Spec, dtype_name, is_computed, partial_shape, standardize_dtype
 from nacre.core.tree import map_structure
 
@@ -412,7 +412,7 @@ def _int_dtype(array: np.ndarray[Any, Any]) -> str:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    text = described(value) if too_deep(value) else repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from nacre import dtype_policies, regularizers
 from nacre.core import naming, operation, trace, tree
-from nacre.core.errors import NotCompilable, TracedBranch, described
+from nacre.core.errors import NotCompilable, TracedBranch, clearer, described
 from nacre.core.operation import Node, Operation, any_keras_tensor
 from nacre.core.spec import is_float, standardize_dtype
 from nacre.core.tensor import KerasTensor, Symbol, Tensor
@@ -177,14 +177,17 @@ class Layer(BuiltLayer):
             self._check_super_called()
         plan = plan_of(type(self))
         alone = len(args) == 1 and not kwargs and isinstance(args[0], KerasTensor)
-        args, kwargs = self._convert(args, kwargs)
         before = context.entry, context.training
-        kwargs, training = self._training(plan, args, kwargs, before[1])
-        plan.check(args, kwargs)
-        first = args[0] if args else kwargs.get(plan.positional[0]) if plan.positional else None
-        if self.input_spec is not None:
-            assert_input_compatibility(self.input_spec, first, self.name)
-        mask = mask_of(first)
+        try:
+            args, kwargs = self._convert(args, kwargs)
+            kwargs, training = self._training(plan, args, kwargs, before[1])
+            plan.check(args, kwargs)
+            first = args[0] if args else kwargs.get(plan.positional[0]) if plan.positional else None
+            if self.input_spec is not None:
+                assert_input_compatibility(self.input_spec, first, self.name)
+            mask = mask_of(first)
+        except RecursionError as error:
+            raise clearer(error, f"{type(self).__name__} '{self.name}'", self.call, args, kwargs) from None
         recorded = kwargs  # in graphs; masks that several tensors carry are no part of them, as in Keras
         if plan.has_mask or plan.mask_names:
             kwargs = self._with_masks(plan, args, kwargs, mask)

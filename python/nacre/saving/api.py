@@ -264,8 +264,6 @@ def build(config: Any, what: str, custom_objects: Any, compile: bool, safe_mode:
     try:
         with registry.Sharing().open():
             model = registry.deserialize_keras_object(config, custom_objects=custom_objects, safe_mode=safe_mode)
-    except RecursionError as error:
-        raise DamagedFile(f"{what}: the configuration is nested too deeply") from error
     except registry.UnknownObject:
         raise
     except Exception as error:

@@ -8,13 +8,15 @@ import re
 import struct
 from typing import Any
 
+from nacre.saving.trees import Trees
+
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _METADATA = 1 << 20  # bytes that the library reads at once of what is no array, at most
 _HEAPS = re.compile(rb"HEAP\x00{4}|GCOL\x01\x00{3}")  # of the names in a group; of texts
 
 
 class Followed:
-    """The binary file `source` as the HDF5 library reads it. Raises ValueError where it comes upon a damaged heap."""
+    """The binary file `source` as the HDF5 library reads it. Raises ValueError at a damaged heap or tree."""
 
     stopped = False
 
@@ -25,6 +27,7 @@ class Followed:
         self._first = 0  # where the file begins behind what its user put in front: at 0, 512, 1024, 2048, ...
         while (start := self._at(self._first, 8)) and start != _SIGNATURE:
             self._first = max(2 * self._first, 512)
+        self._trees = Trees(self._at, self._first)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)
@@ -34,19 +37,21 @@ class Followed:
         self.stopped = True
 
     def readinto(self, buffer: Any) -> int:
-        """Reads, and follows the heaps that begin in what was read."""
+        """Reads, and follows the heaps that begin in what was read, and what it refers to."""
         if self.stopped:
             raise OSError("reading was stopped")
         place = self._source.tell()
         n: int = self._source.readinto(buffer)
         if n <= _METADATA:
-            for found in _HEAPS.finditer(bytes(buffer[:n])):
+            data = bytes(buffer[:n])
+            self._trees.look(place, data)
+            for found in _HEAPS.finditer(data):
                 start = place + found.start()
                 (self._follow_gaps if found[0][:1] == b"H" else self._follow_texts)(start)
         return n
 
     def _at(self, place: int, size: int) -> bytes:
-        self._source.seek(place)
+        self._source.seek(min(place, self._end))
         return self._source.read(size)  # type: ignore[no-any-return]
 
     def _follow_gaps(self, heap: int) -> None:

@@ -36,14 +36,29 @@ def creating(path: str, config: Any, assets: dict[str, bytes]) -> Iterator[Any]:
         METADATA: archive.metadata(datetime.datetime.now()).encode(),
         **{f"{ASSETS}/{name}": data for name, data in assets.items()},
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    with replacing_together() as opening:
-        for name, data in texts.items():
-            target = folder.joinpath(*PurePosixPath(name).parts)
-            target.parent.mkdir(parents=True, exist_ok=True)
+    targets = {folder.joinpath(*PurePosixPath(name).parts): data for name, data in texts.items()}
+    with _folders({folder, *(target.parent for target in targets)}), replacing_together() as opening:
+        for target, data in targets.items():
             opening(target).write(data)
         with archive.filling(archive.Window(opening(folder / WEIGHTS), 0)) as weights:
             yield weights
+
+
+@contextlib.contextmanager
+def _folders(wanted: set[Path]) -> Iterator[None]:
+    """Makes the folders; those that were not there before go again when the block does not come to its end."""
+    made: list[Path] = []
+    try:
+        for folder in sorted(wanted.union(*(each.parents for each in wanted))):
+            if not folder.is_dir():
+                folder.mkdir(exist_ok=True)
+                made.append(folder)
+        yield
+    except BaseException:
+        for folder in reversed(made):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 class Folder:

@@ -61,11 +61,7 @@ def make_source(
     if isinstance(x, PyDataset):
         _refuse(x, y, sample_weight, "PyDataset")
         return PyDatasetSource(x, class_weight, bool(shuffle))
-    try:
-        arrays = is_arrays(x)
-    except RecursionError:
-        raise ValueError(f"x: expected arrays, got a {type(x).__name__} that holds itself") from None
-    if arrays:
+    if is_arrays(x):
         return ArraySource(x, y, sample_weight, batch_size, steps_per_epoch, shuffle, class_weight)
     if isinstance(x, types.GeneratorType) or (hasattr(x, "__next__") and hasattr(x, "__iter__")):
         _refuse(x, y, sample_weight, "a generator")

@@ -13,7 +13,8 @@ import pytest
 from nacre import _core
 
 ROOT = Path(__file__).resolve().parents[2]
-TILE = re.compile(r"nacre::(\w+)::(tile|dots|folded|row_by_row|winograd|winograd_sums)::(?:run|add)<(\d+), (\w+)(, true|, false)?>")
+FORMS = "tile|dots|folded|row_by_row|winograd|winograd_sums"
+TILE = re.compile(rf"nacre::(\w+)::({FORMS})::(?:run|add)<(\d+), (\w+)(, true|, false)?>")
 MULTIPLY = re.compile(r"^(vfmadd\w+ps|mulps)$")
 VECTOR = re.compile(r"%[xyz]mm\d+")
 JUMPS = re.compile(r"^j(?!mp\b)\w+$|^jmp$")

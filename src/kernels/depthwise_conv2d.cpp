@@ -2,6 +2,7 @@
 // (depthwise_walk.h, depthwise_wide.h), else rows of outputs (depthwise_rows.h). Nothing is padded or copied, but with M > 1
 // the input is spread to C*M channels first (gradient of x: summed afterwards), row by row.
 #include "kernels/conv2d.h"
+#include "kernels/depthwise_bands.h"
 #include "kernels/depthwise_rows.h"
 #include "kernels/depthwise_shape.h"
 
@@ -27,13 +28,6 @@ bool walks_back(const DepthwiseConv2DShape& s) {
   return s.PT >= 0 && s.PL >= 0 && s.PL < 3 && (s.W - 1 + s.PL) / 2 <= s.OW;
 }
 
-// Whether outputs ld floats apart go through a stage: pairs of columns, and long vectors, meet in the fewest sets.
-bool stages(const DepthwiseConv2DShape& s, bool forward, i64 ld) {
-  if (s.M != 1 || s.DH != 1 || s.DW != 1 || s.KH != 3 || s.C % kLanes != 0) return false;
-  if (s.SH == 2) return !forward && sets_between(ld) > 8 && walks_back(s);
-  return kLanes == 16 && sets_between(ld) > 16 && (forward ? walks_forward(s) : walks_back(s));
-}
-
 // Where no walk goes, pixels of few channels are joined.
 Joined joined_of(const DepthwiseConv2DShape& s, bool back) {
   return (back ? walks_back(s) : walks_forward(s)) ? Joined{} : join_pixels(s, back);
@@ -50,11 +44,23 @@ i64 forward_rows_of(const Conv2DShape& s) { return rows_per_unit(row_flops(s, s.
 i64 channels_per_unit(const DepthwiseConv2DShape& s) {
   const Conv2DShape c = as_conv(s);
   const double px = static_cast<double>(s.N) * static_cast<double>(s.OH) * static_cast<double>(s.OW);
-  if (s.M != 1 || !walks_forward(s) || px > kFewPx) return 0;
+  if (s.M != 1 || !walks_forward(s) || px > kFewPx || (s.C % kLanes != 0 && s.C > kLanes)) return 0;
   const double units = static_cast<double>(c.N) * static_cast<double>(c.OH) * row_flops(c, c.OW) / kRowsFlops;
   const i64 vectors = ceil_div(c.O, kLanes);
   return ceil_div(vectors, units < 1 ? 1 : units < kManyUnits ? static_cast<i64>(units) : kManyUnits) * kLanes;
 }
+// Whether windows that walks know go in bands: where pixels of the result meet in few sets or come from memory, if not always.
+bool in_bands(const DepthwiseConv2DShape& s, bool back) {
+  if (s.KH != 3 || as_conv(s).O < kLanes || !(back ? walks_back(s) : walks_forward(s))) return false;
+  const i64 ldx = ldx_of(as_conv(s)), ldy = ldy_of(as_conv(s)), sets = sets_between(back ? ldx : ldy);
+  if (s.SH == 2 && back) return sets >= 16;
+  if (only_bands(s.SH)) return true;
+  return kLanes == 16 && s.M == 1 && s.DH == 1 && s.DW == 1 && (sets >= 16 || is_far(s, back ? ldy : ldx, kFarFloats));
+}
+Count band_workspace(const DepthwiseConv2DShape& s, bool back, i64 ld) {
+  return in_bands(s, back) ? band_floats(s.SH, as_conv(s).O, ld) : Count(0);
+}
+
 i64 grad_x_rows_of(const Conv2DShape& s) {
   return rows_per_unit(row_flops(s, s.W) / static_cast<double>(s.SH) / static_cast<double>(s.SW), s.N * s.H);
 }
@@ -87,6 +93,7 @@ i64 rows_kept(const DepthwiseConv2DShape& s) { return walks_forward(s) ? (kSprea
 void walk_image(const DepthwiseConv2DShape& s, const Image& image, i64 oh, i64 end) {
   if (s.KH == 7) gather_image<7, 1>(image, oh, end);
   else if (s.KH == 5) s.SH == 1 ? gather_image<5, 1>(image, oh, end) : gather_image<5, 2>(image, oh, end);
+  else if (kLanes > 4 && image.taps) s.SH == 1 ? gather_bands<1>(image, oh, end) : gather_bands<2>(image, oh, end);
   else s.SH == 1 ? filter_image<1>(image, oh, end) : filter_image<2>(image, oh, end);
 }
 
@@ -133,9 +140,9 @@ Facts depthwise_conv2d_facts(const DepthwiseConv2DShape& s) {
   f.extent[1] = taps_of(c) * Count(c.O);
   f.extent[2] = Count(s.bias ? c.O : 0);
   f.extent[3] = pixels_extent(s.N, s.OH, s.OW, c.O, ldy_of(c));
-  const Count scratch = Count(4) * (s.M > 1 ? Count(rows_kept(s)) * Count(s.W) * Count(spread_apart(c.O))
-                                    : stages(s, true, ldy_of(c)) ? stage_floats(s.OW, ldy_of(c))
-                                                                 : Count(joined_floats(joined_of(s, false))));
+  const i64 ld = s.M > 1 ? spread_apart(c.O) : ldx_of(c);
+  const Count rows = s.M > 1 ? Count(rows_kept(s)) * Count(s.W) * Count(ld) : Count(joined_floats(joined_of(s, false)));
+  const Count scratch = Count(4) * (rows + band_workspace(s, false, ld));
   if (!f.extent[0].ok() || !f.extent[3].ok() || !scratch.ok()) {
     f.error = "the problem is too large";
     return f;
@@ -158,17 +165,17 @@ void depthwise_conv2d(const DepthwiseConv2DShape& s, Slice units, Scratch scratc
             end = channels > 0 ? s.N * s.OH : min_of(units.end * per, s.N * s.OH);
   const float floor = s.act ? 0.0f : -__builtin_inff(), ceiling = s.act == 2 ? 6.0f : __builtin_inff();
   const bool walk = walks_forward(s);
+  Image image{s.H, s.W, s.OH, s.OW, s.PT, s.PL, c.O, ldx, ldy, row, s.OW * ldy, x, w, s.bias ? b : nullptr};
+  image.floor = floor, image.ceiling = ceiling;
+  image.far = is_far(s, ldx, kFarFloats);
+  if (channels > 0) image.d0 = units.begin * channels, image.d1 = units.end * channels;
+  if (in_bands(s, false)) wide = set_bands(image, s.SH, s.M > 1 ? spread_apart(c.O) : ldx, wide);
   if (const Joined j = joined_of(s, false); j.pixels > 0)
     return run_joined(s, j, false, begin, end, x, w, s.bias ? b : nullptr, nullptr, y, floor, ceiling, wide);
   for (i64 i = begin; i < end;) {
     const i64 n = i / s.OH, stop = min_of(end, (n + 1) * s.OH);
     if (walk) {
-      const float* from = x + n * s.H * row;
-      Image image{s.H, s.W, s.OH, s.OW, s.PT, s.PL, c.O, ldx, ldy, row, s.OW * ldy, from, w, s.bias ? b : nullptr};
-      image.out = y + n * s.OH * s.OW * ldy, image.floor = floor, image.ceiling = ceiling;
-      image.stage = stages(s, true, ldy) ? wide : nullptr;
-      image.far = is_far(s, ldx, kFarFloats);
-      if (channels > 0) image.d0 = units.begin * channels, image.d1 = units.end * channels;
+      image.in = x + n * s.H * row, image.out = y + n * s.OH * s.OW * ldy;
       if (s.M == 1) walk_phases(s, image, i - n * s.OH, stop - n * s.OH);
       else walk_spread(s, image, i - n * s.OH, stop - n * s.OH, wide);
       i = stop;
@@ -229,7 +236,7 @@ Conv2DShape third_of(const DepthwiseBlockShape& s) {
 // How a unit goes: a few rows of output at a time, and as many of D channels kept as these see; ring 0: x has them.
 struct Bands {
   i64 rows, ring;
-  i64 ring_floats, floats;
+  i64 ring_floats, floats, work;
 };
 
 Bands bands_of(const DepthwiseBlockShape& s) {
@@ -238,7 +245,8 @@ Bands bands_of(const DepthwiseBlockShape& s) {
   i64 rows = kBandRows;
   while (rows > step && seen(rows) * wide + rows * narrow > kBandFloats) rows -= step;
   rows = min_of(rows, s.rows);
-  return {rows, seen(rows), ceil_div(seen(rows) * wide, 16) * 16, ceil_div(rows * narrow, 16) * 16};
+  return {rows, seen(rows), ceil_div(seen(rows) * wide, 16) * 16, ceil_div(rows * narrow, 16) * 16,
+          only_bands(s.S) && s.D >= kLanes ? ceil_div(band_floats(s.S, s.D, s.D).value(), 16) * 16 : 0};
 }
 
 // The most workspace that any of the problems takes that a unit puts to conv2d_packed: it depends on the rows, and on
@@ -284,7 +292,7 @@ Facts depthwise_block_facts(const DepthwiseBlockShape& s) {
   for (int i = 0; i < 9; ++i) all = all + (f.extent[i] = extents[i]);
   const Count most = (Count(s.WW) + Count(s.OW)) * Count(s.D) * Count(32);
   const Bands b = most.ok() ? bands_of(s) : Bands{};
-  const Count scratch = most.ok() ? most_scratch(s, b) + Count(b.ring_floats + b.floats) * Count(4) : most;
+  const Count scratch = most.ok() ? most_scratch(s, b) + Count(b.ring_floats + b.floats + b.work) * Count(4) : most;
   const Count units = Count(s.N) * Count(ceil_div(s.OH, s.rows));
   if (!all.ok() || !scratch.ok() || !units.ok()) {
     f.error = "the problem is too large";
@@ -301,14 +309,17 @@ void depthwise_block(const DepthwiseBlockShape& s, Slice units, Scratch scratch,
   const Bands p = bands_of(s);
   float* ring = reinterpret_cast<float*>(scratch.at);
   float* band = ring + p.ring_floats;
-  const Scratch rest{scratch.at + (p.ring_floats + p.floats) * 4, scratch.bytes - (p.ring_floats + p.floats) * 4};
+  const i64 used = (p.ring_floats + p.floats + p.work) * 4;
+  const Scratch rest{scratch.at + used, scratch.bytes - used};
   Conv2DShape first = first_of(s), third = third_of(s);
+  const DepthwiseConv2DShape second = second_of(s);
   first.N = third.N = 1;
   const i64 per = ceil_div(s.OH, s.rows), wide = s.WW * s.D;
   Image image{s.WH, s.WW, s.OH, s.OW,       s.PT2, s.PL2, s.D,
               s.D,  s.D,  wide, s.OW * s.D, ring,  w2,    s.bias[1] ? b2 : nullptr};
   image.floor = s.act[1] ? 0.0f : -__builtin_inff(), image.ceiling = s.act[1] == 2 ? 6.0f : __builtin_inff();
   image.ring = p.ring;
+  if (p.work > 0) set_bands(image, s.S, s.D, band + p.floats);
   i64 made = 0, image_of = -1;  // the next row of D channels
   for (i64 u = units.begin; u < units.end; ++u) {
     const i64 n = u / per, end = min_of(s.OH, (u % per + 1) * s.rows);
@@ -327,8 +338,7 @@ void depthwise_block(const DepthwiseBlockShape& s, Slice units, Scratch scratch,
         made = i + count;
       }
       image.out = band - oh * s.OW * s.D;
-      if (s.S == 1) filter_image<1>(image, oh, oh + rows);
-      else filter_image<2>(image, oh, oh + rows);
+      walk_image(second, image, oh, oh + rows);
       third.H = third.OH = rows;
       const i64 at = (n * s.OH + oh) * s.OW * s.O;
       conv2d_packed_rows(third, rest, band, panels3, b3, s.residual ? r + at : nullptr, y + at);
@@ -344,9 +354,9 @@ Facts depthwise_conv2d_grad_x_facts(const DepthwiseConv2DShape& s) {
   f.extent[1] = taps_of(c) * Count(c.O);
   f.extent[3] = pixels_extent(s.N, s.H, s.W, s.C, ldx_of(c));
   f.extent[2] = s.act ? f.extent[3] : Count(0);
-  const Count scratch = Count(4) * (s.M > 1 ? Count(kSpreadRows) * Count(s.W) * Count(spread_apart(c.O))
-                                    : stages(s, false, ldx_of(c)) ? stage_floats(s.W, ldx_of(c))
-                                                                  : Count(joined_floats(joined_of(s, true))));
+  const Count wide =
+      s.M > 1 ? Count(kSpreadRows) * Count(s.W) * Count(spread_apart(c.O)) : Count(joined_floats(joined_of(s, true)));
+  const Count scratch = Count(4) * (wide + band_workspace(s, true, ldy_of(c)));
   if (!f.extent[0].ok() || !f.extent[3].ok() || !scratch.ok()) {
     f.error = "the problem is too large";
     return f;
@@ -375,6 +385,12 @@ void depthwise_conv2d_grad_x(const DepthwiseConv2DShape& s, Slice units, Scratch
     return;
   }
   const bool walk = walks_back(s);
+  const i64 back = s.SH == 1 ? s.KH - 1 : 0;  // at stride 1 the forward loop with w turned round
+  const i64 PT = back ? back * s.DH - s.PT : s.PT, PL = back ? back * s.DW - s.PL : s.PL;
+  Image image{s.OH, s.OW, s.H, s.W, PT, PL, c.O, ldy, ldx, row, s.W * ldx, dy, w};
+  image.floor = -__builtin_inff(), image.ceiling = __builtin_inff(), image.turned = back > 0;
+  image.far = is_far(s, ldy, kFarFloats);
+  if (in_bands(s, true)) wide = set_bands(image, s.SH, ldy, wide);
   if (const Joined j = joined_of(s, true); j.pixels > 0) {
     constexpr float most = __builtin_inff();
     return run_joined(s, j, true, units.begin * per, end, dy, w, nullptr, s.act ? x : nullptr, dx, -most, most, wide);
@@ -382,12 +398,8 @@ void depthwise_conv2d_grad_x(const DepthwiseConv2DShape& s, Slice units, Scratch
   for (i64 i = units.begin * per; i < end;) {
     const i64 n = i / s.H, stop = min_of(end, (n + 1) * s.H);
     if (walk) {
-      const i64 back = s.SH == 1 ? s.KH - 1 : 0;  // at stride 1 the forward loop with w turned round
       const i64 at = n * s.H * s.W * ldx;
-      const i64 PT = back ? back * s.DH - s.PT : s.PT, PL = back ? back * s.DW - s.PL : s.PL;
-      Image image{s.OH, s.OW, s.H, s.W, PT, PL, c.O, ldy, ldx, row, s.W * ldx, dy + n * s.OH * row, w};
-      image.mask = s.act ? x + at : nullptr, image.out = dx + at, image.turned = s.SH == 1;
-      image.floor = -__builtin_inff(), image.ceiling = __builtin_inff();
+      image.in = dy + n * s.OH * row, image.out = dx + at, image.mask = s.act ? x + at : nullptr;
       const i64 from = i - n * s.H, to = stop - n * s.H;
       for (i64 ih = from; s.M > 1 && ih < to; ih += kSpreadRows) {  // row by row of C*M channels, then their sums
         const i64 last = min_of(ih + kSpreadRows, to);
@@ -399,9 +411,8 @@ void depthwise_conv2d_grad_x(const DepthwiseConv2DShape& s, Slice units, Scratch
           sum_outputs(s, wide + (k - ih) * image.out_row, image.ld_out, s.act ? x + px : nullptr, dx + px, ldx);
         }
       }
-      image.stage = stages(s, false, ldx) ? wide : nullptr;
-      image.far = is_far(s, ldy, kFarFloats);
       if (s.M == 1 && s.SH == 1) walk_phases(s, image, from, to);
+      else if (s.M == 1 && image.taps) scatter_bands(image, from, to);
       else if (s.M == 1) s.KH == 5 ? scatter_image<5>(image, from, to) : filter_pairs_image(image, from, to);
       i = stop;
       continue;

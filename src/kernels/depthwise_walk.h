@@ -11,8 +11,8 @@ struct Bounds {
   Vec floor, ceiling;
 };
 
-// Sums of inputs times weights; out is dx where there is a mask. Where it asks, for `asks` rows.
-template <int rows, int out_rows, Lanes of, int asks>
+// Sums of inputs times weights; out is dx where there is a mask.
+template <int rows, int out_rows, Lanes of>
 struct Filter : WalkRows<rows, out_rows, of> {
   using Base = WalkRows<rows, out_rows, of>;
   static constexpr bool whole = Base::whole;
@@ -21,12 +21,7 @@ struct Filter : WalkRows<rows, out_rows, of> {
   Bounds within;
   const float* mask[out_rows];  // null: none, as of all lanes
   bool wanted[out_rows];
-  Asked<asks> asked;
 
-  NACRE_INLINE_MEMBER void next() {
-    if (asks > 0) asked.next();
-    Base::next();
-  }
   NACRE_INLINE_MEMBER void set_weights(const float* w, i64 D, bool turned, const float* bias) {
     const float* p = turned ? w + 8 * D : w;
     NACRE_UNROLL for (int t = 0; t < 9; ++t, p += turned ? -D : D) weight[t] = whole ? load(p) : load(p, Base::lanes);
@@ -59,13 +54,9 @@ struct Filter : WalkRows<rows, out_rows, of> {
 };
 
 constexpr i64 kNearRows = 64 * 1024;  // floats of x that stay in L2 while one vector of channels after the other passes
-constexpr i64 kStageRows = 4;
 
 // Pixels ld floats apart meet in one of so many sets of L1.
 inline i64 sets_between(i64 ld) { return ld % 16 == 0 ? min_of((ld / 16) & -(ld / 16), 64) : 1; }
-// Channels of a stage, with which they meet in eight sets of 64.
-inline i64 stage_channels(i64 ld) { return sets_between(ld) / 8 * 16; }
-inline Count stage_floats(i64 width, i64 ld) { return Count(width) * Count(kStageRows * stage_channels(ld)); }
 
 // A problem of windows, whichever way it goes: out[oh, ow] = sum of in[oh*S + kh - PT, ow*S + kw - PL].
 struct Image {
@@ -80,6 +71,8 @@ struct Image {
   i64 ring = 0;                   // rows that `in` has, row i being i % ring; 0: all rows
   float* stage = nullptr;         // room for what is put side by side first; null: nothing is
   bool far = false;               // `in` comes from memory
+  i64 block = 1;                  // vectors of channels of a band, and its workspace, where it goes in bands
+  float *taps = nullptr, *sums = nullptr, *zeros = nullptr;
 
   NACRE_INLINE_MEMBER const float* row(i64 i) const { return in + (ring > 0 && i >= 0 ? i % ring : i) * in_row; }
 };
@@ -105,10 +98,10 @@ inline Image phase_image(const Image& s, i64 DH, i64 DW, i64 p, i64 q, i64* at) 
 }
 
 // R rows of output from oh on, columns [ow, ow + n), channels d and up.
-template <int R, int S, Lanes of, bool asks = false>
+template <int R, int S, Lanes of>
 void filter_walk(const Image& s, i64 oh, i64 ow, i64 n, i64 d, i64 skip) {
   constexpr int kRows = (R - 1) * S + 3;
-  Filter<kRows, R, of, asks ? R : 0> op;
+  Filter<kRows, R, of> op;
   op.lanes = s.D, op.skip = skip;
   op.set_weights(s.w + d, s.D, s.turned, s.bias ? s.bias + d : nullptr);
   op.within = {set1(s.floor), set1(s.ceiling)};
@@ -124,7 +117,6 @@ void filter_walk(const Image& s, i64 oh, i64 ow, i64 n, i64 d, i64 skip) {
     op.mask[row] = s.mask ? s.mask + at : nullptr;
   }
   op.out_step = s.ld_out;
-  if (asks) op.asked.at = s.row(ih + kRows) + (ow * s.D + d * n) * R;
   const i64 right = iw + (n - 1) * S + 3 - s.IW;
   if (S == 1) walk_windows<R>(op, n, -iw, right);
   else walk_windows_by_two<R>(op, n, -iw, right);
@@ -133,8 +125,8 @@ void filter_walk(const Image& s, i64 oh, i64 ow, i64 n, i64 d, i64 skip) {
 // The transpose at stride 2: pairs [w0, w0 + n) of columns of R pairs of rows from pair h0 on, as far as they are rows
 // [oh, end) of out. PT and PL are those of the forward pass.
 template <int R, Lanes of>
-void filter_pairs(const Image& s, i64 h0, i64 oh, i64 end, i64 w0, i64 n, i64 d, i64 skip) {
-  Filter<R + 1, 2 * R, of, 0> op;
+__attribute__((noinline)) void filter_pairs(const Image& s, i64 h0, i64 oh, i64 end, i64 w0, i64 n, i64 d, i64 skip) {
+  Filter<R + 1, 2 * R, of> op;
   op.lanes = s.D, op.skip = skip;
   op.set_weights(s.w + d, s.D, false, nullptr);
   op.within = {set1(s.floor), set1(s.ceiling)};
@@ -164,41 +156,18 @@ NACRE_INLINE void each_walk(i64 from, i64 to, const Image& s, Of of) {
   }
 }
 
+// Whether windows of 3x3 go in bands, not as walks, where there are vectors of channels (depthwise_bands.h): always where
+// short ones compute for so long that what waits in L1 costs them nothing, or where inputs are several times the outputs.
+constexpr bool only_bands(i64 S) { return kLanes == 8 || (kLanes == 16 && S == 2); }
+
 // Rows [oh, oh + R) of one image.
 template <int R, int S>
 NACRE_INLINE void filter_rows(const Image& s, i64 oh, i64 w, i64 n, i64 d, i64 skip) {
   constexpr int kMost = S == 1 ? kWalkRows : kPairRows, some = R >= kMost - 1 ? R : 1, few = R == kMost ? R : 1;
-  constexpr bool asks = S == 1 && R == kMost && kLanes == 16;  // shorter vectors compute for as long as memory takes
-  if (asks && s.far && !s.mask && skip == 0) return filter_walk<R, S, kAll, asks>(s, oh, w, n, d, skip);
-  if (s.D >= kLanes && !s.mask && skip == 0) return filter_walk<R, S, kAll>(s, oh, w, n, d, skip);
-  for (i64 h = oh; s.D >= kLanes && h < oh + R; h += some) filter_walk<some, S, kSome>(s, h, w, n, d, skip);
+  constexpr bool walks = !only_bands(S);
+  if (walks && s.D >= kLanes && !s.mask && skip == 0) return filter_walk<R, S, kAll>(s, oh, w, n, d, skip);
+  for (i64 h = oh; walks && s.D >= kLanes && h < oh + R; h += some) filter_walk<some, S, kSome>(s, h, w, n, d, skip);
   for (i64 h = oh; s.D < kLanes && h < oh + R; h += few) filter_walk<few, S, kFew>(s, h, w, n, d, skip);
-}
-
-// Calls of(image, from, to) for rows [oh, end) of an image, at most kStageRows of them, and runs of its channels. Where
-// pixels meet in few sets of L1 what some stores wait for would push out what others wait for, so these channels are put
-// side by side in the workspace, and copied in runs that fill as many sets as they need.
-template <class Of>
-NACRE_INLINE void each_stage(const Image& s, i64 oh, i64 end, Of of) {
-  if (!s.stage) return of(s, oh, end);
-  const i64 n = stage_channels(s.ld_out), d1 = min_of(s.d1, s.D);
-  Image t = s;
-  t.ld_out = n, t.out_row = s.OW * n, t.mask = nullptr;
-  for (t.d0 = s.d0; t.d0 < d1; t.d0 = t.d1) {
-    t.d1 = min_of(t.d0 + n, d1);
-    t.out = s.stage - oh * t.out_row - t.d0;
-    of(t, oh, end);
-    const i64 at = oh * s.out_row + t.d0;
-    for (i64 px = 0; px < (end - oh) * s.OW; ++px) {
-      const float* from = s.stage + px * n;
-      const i64 to = at + px * s.ld_out;
-      for (i64 c = 0; c < t.d1 - t.d0; c += kLanes) {
-        Vec v = load(from + c);
-        if (s.mask) v = select(gt(load(s.mask + to + c), zero()), v);
-        store(s.out + to + c, v);
-      }
-    }
-  }
 }
 
 // Rows [oh, end) of one image, dealt evenly: 14 are 4 + 4 + 3 + 3. One vector of channels goes over as many rows as stay
@@ -206,22 +175,20 @@ NACRE_INLINE void each_stage(const Image& s, i64 oh, i64 end, Of of) {
 template <int S>
 void filter_image(const Image& s, i64 oh, i64 end) {
   constexpr int kMost = S == 1 ? kWalkRows : kPairRows;
-  const bool stays = !s.stage && !kAsksAhead && sets_between(s.ld_in) <= 2;
+  const bool stays = !kAsksAhead && sets_between(s.ld_in) <= 2;
   const i64 near = stays ? kNearRows / max_of(s.IW * s.ld_in * S, 1) / kMost * kMost : 0;
   for (i64 last; oh < end; oh = last) {
     last = min_of(end, oh + max_of(near, ceil_div(end - oh, ceil_div(end - oh, kMost))));
     const i64 rows = last - oh,
               some = rows - ceil_div(rows, kMost) * (kMost - 1);  // that go by kMost; below 0: 1, 2, 5 rows
-    each_stage(s, oh, last, [&](const Image& t, i64 from, i64 to) __attribute__((always_inline)) {
-      each_walk(0, t.OW, t, [&](i64 w, i64 n, i64 d, i64 skip) __attribute__((always_inline)) {
-        for (i64 h = from, R; h < to; h += R) {
-          R = h - from < some * kMost ? kMost : min_of(to - h, max_of(kMost - 1, 1));
-          if (R == kMost) filter_rows<kMost, S>(t, h, w, n, d, skip);
-          else if (kMost > 3 && R == 3) filter_rows<(kMost > 3 ? 3 : 1), S>(t, h, w, n, d, skip);
-          else if (kMost > 2 && R == 2) filter_rows<(kMost > 2 ? 2 : 1), S>(t, h, w, n, d, skip);
-          else filter_rows<1, S>(t, h, w, n, d, skip);
-        }
-      });
+    each_walk(0, s.OW, s, [&](i64 w, i64 n, i64 d, i64 skip) __attribute__((always_inline)) {
+      for (i64 h = oh, R; h < last; h += R) {
+        R = h - oh < some * kMost ? kMost : min_of(last - h, max_of(kMost - 1, 1));
+        if (R == kMost) filter_rows<kMost, S>(s, h, w, n, d, skip);
+        else if (kMost > 3 && R == 3) filter_rows<(kMost > 3 ? 3 : 1), S>(s, h, w, n, d, skip);
+        else if (kMost > 2 && R == 2) filter_rows<(kMost > 2 ? 2 : 1), S>(s, h, w, n, d, skip);
+        else filter_rows<1, S>(s, h, w, n, d, skip);
+      }
     });
   }
 }
@@ -230,12 +197,10 @@ inline void filter_pairs_image(const Image& s, i64 oh, i64 end) {
   const i64 w1 = (s.OW - 1 + s.PL) / 2 + 1;
   while (oh < end) {
     const i64 h0 = (oh + s.PT) / 2, last = min_of(end, 2 * (h0 + kPairRows) - s.PT);
-    each_stage(s, oh, last, [&](const Image& t, i64, i64) __attribute__((always_inline)) {
-      each_walk(t.PL / 2, w1, t, [&](i64 w, i64 n, i64 d, i64 skip) __attribute__((always_inline)) {
-        if (t.D < kLanes) filter_pairs<kPairRows, kFew>(t, h0, oh, last, w, n, d, skip);
-        else if (t.mask || skip > 0) filter_pairs<kPairRows, kSome>(t, h0, oh, last, w, n, d, skip);
-        else filter_pairs<kPairRows, kAll>(t, h0, oh, last, w, n, d, skip);
-      });
+    each_walk(s.PL / 2, w1, s, [&](i64 w, i64 n, i64 d, i64 skip) __attribute__((always_inline)) {
+      if (s.D < kLanes) filter_pairs<kPairRows, kFew>(s, h0, oh, last, w, n, d, skip);
+      else if (s.mask || skip > 0) filter_pairs<kPairRows, kSome>(s, h0, oh, last, w, n, d, skip);
+      else filter_pairs<kPairRows, kAll>(s, h0, oh, last, w, n, d, skip);
     });
     oh = last;
   }

@@ -35,20 +35,20 @@ struct Lines {
   const float* in[rows];
   i64 step[rows];
 
-  NACRE_INLINE_MEMBER Lines(const Image& s, i64 ih, i64 iw, i64 d) {
+  NACRE_INLINE_MEMBER Lines(const Image& s, i64 ih, i64 iw, i64 d, const float* zeros = kZeroLine) {
     i64 at = s.ring > 0 ? (ih % s.ring + s.ring) % s.ring : ih;
     const float* first = s.in + at * s.in_row + iw * s.ld_in + d;
     NACRE_UNROLL for (int row = 0; row < rows; ++row, first += s.in_row) {
       if (s.ring > 0 && at++ == s.ring) first -= s.ring * s.in_row;
       const bool inside = ih + row >= 0 && ih + row < s.IH;
-      in[row] = inside ? first : kZeroLine;
+      in[row] = inside ? first : zeros;
       step[row] = inside ? s.ld_in : 0;
       asm("" : "+r"(in[row]));
     }
   }
-  NACRE_INLINE_MEMBER void next() {
+  NACRE_INLINE_MEMBER void next(i64 columns = 1) {
     NACRE_UNROLL for (int row = 0; row < rows; ++row) {
-      in[row] += step[row];
+      in[row] += columns * step[row];
       asm("" : "+r"(in[row]));
     }
   }
@@ -77,7 +77,7 @@ struct Weights {
 // out[oh, ow] = sum of in[oh*S + kh - PT, ow*S + kw - PL] w[kh, kw] for R rows from oh on and columns [ow, ow + n).
 template <int K, int S, int R>
 __attribute__((noinline)) void gather_walk(OfWalk s, const Weights& w, i64 oh, i64 ow, i64 n, i64 d, i64 skip,
-                                           const float* ask) {
+                                           const float* ask, const float* ask_out) {
   constexpr int kRows = (R - 1) * S + K, kSets = (K + S - 1) / S;  // of windows over a column
   const i64 iw = ow * S - s.PL, y_row = s.out_row, width = s.IW;
   Lines<kRows> at(s, oh * S - s.PT, iw, d);
@@ -86,8 +86,12 @@ __attribute__((noinline)) void gather_walk(OfWalk s, const Weights& w, i64 oh, i
   Vec sum[kSets][R];
   NACRE_UNROLL for (int t = 0; t < kSets; ++t) { NACRE_UNROLL for (int r = 0; r < R; ++r) sum[t][r] = first; }
   Asked<R * S * S> asked{ask};
+  Asked<R> asked_out{ask_out};
   for (i64 i = 0; i < n + kSets - 1; ++i, to += s.ld_out) {
-    if (kLanes > 4 && R == gather_rows(K) && ask) asked.next();
+    if (kLanes > 4 && R == gather_rows(K) && ask) {
+      asked.next();
+      if (S == 1) asked_out.next();
+    }
     NACRE_UNROLL for (int c = 0; c < S; ++c, at.next()) {
       const i64 column = iw + i * S + c;
       if (column < 0 || column >= width) continue;
@@ -228,12 +232,14 @@ void gather_image(const Image& s, i64 oh, i64 end) {
         const i64 left = last - h;
         const float* more =
             s.row(last * S - s.PT + K - S) + w * s.D * (last - oh) * S * S + (h - oh) * n * kLanes * S * S;
+        const float* more_out = s.out + last * s.out_row + w * s.D * (last - oh) + (h - oh) * n * kLanes;
         each([&](const Weights& weights, i64 d, i64 skip) __attribute__((always_inline)) {
           const float* ask = far ? more + d * n * (last - oh) * S * S : nullptr;
-          if (left >= R) gather_walk<K, S, R>(s, weights, h, w, n, d, skip, ask);
-          else if (R > 3 && left == 3) gather_walk<K, S, (R > 3 ? 3 : 1)>(s, weights, h, w, n, d, skip, ask);
-          else if (R > 2 && left == 2) gather_walk<K, S, (R > 2 ? 2 : 1)>(s, weights, h, w, n, d, skip, ask);
-          else gather_walk<K, S, 1>(s, weights, h, w, n, d, skip, ask);
+          const float* to = more_out + d * n * (last - oh);
+          if (left >= R) gather_walk<K, S, R>(s, weights, h, w, n, d, skip, ask, to);
+          else if (R > 3 && left == 3) gather_walk<K, S, (R > 3 ? 3 : 1)>(s, weights, h, w, n, d, skip, ask, to);
+          else if (R > 2 && left == 2) gather_walk<K, S, (R > 2 ? 2 : 1)>(s, weights, h, w, n, d, skip, ask, to);
+          else gather_walk<K, S, 1>(s, weights, h, w, n, d, skip, ask, to);
         });
       }
     });

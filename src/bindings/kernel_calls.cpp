@@ -2,6 +2,7 @@
 
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <optional>
@@ -117,14 +118,21 @@ void run_kernel(const std::string& name, const py::dict& shape, py::handle input
     if (f.extent[i].value() == 0) pointers[i] = nullptr;
   }
   const std::vector<Slice> list = slices_of(slices, f.units);
-  const Arena scratch(f.scratch);
-  const Unlocked unlocked;
-  const FlushSubnormals flush;
-  for (const Slice& s : list) {
-    if (f.scratch > 0)
-      std::memset(scratch.at(), 0xff, static_cast<std::size_t>(f.scratch));  // NaN: shows what reads it unset
-    entry.run(words.data(), s, Scratch{scratch.at(), f.scratch}, pointers);
+  constexpr i64 guard = 4096;  // behind the workspace
+  const Arena scratch(f.scratch > 0 ? std::min(f.scratch, INT64_MAX - guard) + guard : 0);
+  bool beyond = false;
+  {
+    const Unlocked unlocked;
+    const FlushSubnormals flush;
+    for (const Slice& s : list) {
+      if (f.scratch > 0)
+        std::memset(scratch.at(), 0xff, static_cast<std::size_t>(scratch.bytes()));  // NaN: shows what reads it unset
+      entry.run(words.data(), s, Scratch{scratch.at(), f.scratch}, pointers);
+      const char* end = scratch.at() + f.scratch;
+      beyond = beyond || (f.scratch > 0 && std::any_of(end, end + guard, [](char c) { return c != '\xff'; }));
+    }
   }
+  if (beyond) throw std::logic_error(name + " wrote behind its workspace of " + std::to_string(f.scratch) + " bytes");
 }
 
 }  // namespace

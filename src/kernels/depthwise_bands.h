@@ -241,6 +241,7 @@ void gather_band_rows(const Image& s, i64 oh) {
 // Rows [oh, end) of one image, dealt evenly: 14 are 4 + 4 + 3 + 3.
 template <int S>
 void gather_bands(const Image& s, i64 oh, i64 end) {
+  if (s.OW <= 0) return;  // nor columns that wait
   for (i64 rows; oh < end; oh += rows) {
     rows = ceil_div(end - oh, ceil_div(end - oh, s.far ? kFarRows : kGatherRows));
     if (kGatherRows > 3 && rows == 4) gather_band_rows<S, kGatherRows>(s, oh);

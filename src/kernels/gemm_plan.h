@@ -40,15 +40,15 @@ constexpr i64 kMostUnits = 4096;
 constexpr i64 kCoarseWork = 256 * 1024, kCoarseColumns = 128, kCoarseRows = 60;  // where zeros may be skipped
 constexpr i64 kManyUnits = 48;                                                   // for as many threads
 constexpr i64 kFewToSkip = 64;                                                   // rows, or steps of k
-constexpr i64 kTilesAhead = 2;            // of an update's arrays: about what another core takes to hand a line over
-constexpr i64 kTilesInPlace = 24;         // that read b where it is, if panels are wide,
-constexpr i64 kWideRow = 64;              // which takes four lines,
-constexpr i64 kPanelInL1 = 8 * 1024;      // and unless copies stay in L1, where aliased rows do not
-constexpr i64 kNearBlock = 160 * 1024;    // floats of a that stay in L2 while panels pass; more are asked for in time
-constexpr i64 kFewFloats = 64 * 1024;     // of an operand: a quarter of L2
-constexpr i64 kFewSteps = 12;             // of k: with so few the stores of c count
-constexpr i64 kOneRowFloats = 32 * 1024;  // of b, from L2 or farther away
-constexpr i64 kTurnedRows = 384;          // rows of a block of c^T before it is turned
+constexpr i64 kTilesAhead = 2;          // of an update's arrays: about what another core takes to hand a line over
+constexpr i64 kTilesInPlace = 24;       // that read b where it is, if panels are wide,
+constexpr i64 kWideRow = 64;            // which takes four lines,
+constexpr i64 kPanelInL1 = 8 * 1024;    // and unless copies stay in L1, where aliased rows do not
+constexpr i64 kNearBlock = 160 * 1024;  // floats of a that stay in L2 while panels pass; more are asked for in time
+constexpr i64 kFewFloats = 64 * 1024;   // of an operand: a quarter of L2
+constexpr i64 kFewSteps = 12;           // of k: with so few the stores of c count
+constexpr i64 kFarRow = 256 * 1024;     // floats of b that one row meets in L3
+constexpr i64 kTurnedRows = 384;        // rows of a block of c^T before it is turned
 
 enum class Form { rows, packed, swapped_rows, swapped_packed, dots, folded, swapped_folded };
 
@@ -189,6 +189,9 @@ Plan make_plan(const Product& product) {
   const bool long_runs = kLanes == 16 && runs && few_steps;
   s.nv = widest_panel(long_runs ? max_rows(kLongRun / kLanes) : p.M);
   if (s.nv == kWidest && p.N <= kWidest * kLanes && p.K * p.N > kUnitWork / kRowsForB) s.nv /= 2;  // something to share
+  const bool far_row = s.form == Form::rows && p.M == 1 && !p.whole && p.N > 2 * kLanes && p.K > kFewSteps &&
+                       p.K * p.N > kFarRow && static_cast<double>(p.K * p.N) <= kL3Floats;
+  while (far_row && s.nv > 2 && p.N <= s.nv * kLanes) s.nv /= 2;  // L3 gives two cores more than one
   s.mr = max_rows(s.nv);
   s.panels = cut_panels(p.N, s.nv);
   const double floats_of_b = static_cast<double>(p.K) * static_cast<double>(p.N);
@@ -219,8 +222,7 @@ Plan make_plan(const Product& product) {
     s.packed_floats *= 2 * s.group;
   }
   s.rows = max_of(p.M, 1);
-  s.one_row = s.form == Form::rows && p.M == 1 && !p.whole && p.K > kFewSteps && p.N > kWidest * kLanes &&
-              p.K * p.N > kOneRowFloats;
+  s.one_row = far_row;
   s.side_by_side = p.K <= kFewSteps && s.panels.full > 2 &&
                    (s.form == Form::rows || (s.form == Form::packed && p.K * p.N <= 2 * kFewFloats));
   if (s.side_by_side && s.form == Form::packed) s.packed_floats = p.K * padded(p.N);

@@ -189,9 +189,9 @@ Plan make_plan(const Product& product) {
   const bool long_runs = kLanes == 16 && runs && few_steps;
   s.nv = widest_panel(long_runs ? max_rows(kLongRun / kLanes) : p.M);
   if (s.nv == kWidest && p.N <= kWidest * kLanes && p.K * p.N > kUnitWork / kRowsForB) s.nv /= 2;  // something to share
-  const bool far_row = s.form == Form::rows && p.M == 1 && !p.whole && p.N > 2 * kLanes && p.K > kFewSteps &&
+  const bool far_row = s.form == Form::rows && p.M == 1 && !p.whole && p.N > 2 * kLanes && p.N <= s.nv * kLanes &&
                        p.K * p.N > kFarRow && static_cast<double>(p.K * p.N) <= kL3Floats;
-  while (far_row && s.nv > 2 && p.N <= s.nv * kLanes) s.nv /= 2;  // L3 gives two cores more than one
+  if (far_row) s.nv /= 2;  // L3 gives two cores more than one
   s.mr = max_rows(s.nv);
   s.panels = cut_panels(p.N, s.nv);
   const double floats_of_b = static_cast<double>(p.K) * static_cast<double>(p.N);

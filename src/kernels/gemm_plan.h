@@ -43,15 +43,15 @@ constexpr i64 kMostUnits = 4096;
 constexpr i64 kCoarseWork = 256 * 1024, kCoarseColumns = 128, kCoarseRows = 60;  // where zeros may be skipped
 constexpr i64 kManyUnits = 48;                                                   // for as many threads
 constexpr i64 kFewToSkip = 64;                                                   // rows, or steps of k
-constexpr i64 kTilesAhead = 2;            // of an update's arrays: about what another core takes to hand a line over
-constexpr i64 kTilesInPlace = 24;         // that read b where it is, if panels are wide,
-constexpr i64 kWideRow = 64;              // which takes four lines,
-constexpr i64 kPanelInL1 = 8 * 1024;      // and unless copies stay in L1, where aliased rows do not
-constexpr i64 kNearBlock = 160 * 1024;    // floats of a that stay in L2 while panels pass; more are asked for in time
-constexpr i64 kFewFloats = 64 * 1024;     // of an operand: a quarter of L2
-constexpr i64 kFewSteps = 12;             // of k: with so few the stores of c count
-constexpr i64 kOneRowFloats = 32 * 1024;  // of b, from L2 or farther away, which one row meets row by row
-constexpr i64 kTurnedRows = 384;          // rows of a block of c^T before it is turned
+constexpr i64 kTilesAhead = 2;          // of an update's arrays: about what another core takes to hand a line over
+constexpr i64 kTilesInPlace = 24;       // that read b where it is, if panels are wide,
+constexpr i64 kWideRow = 64;            // which takes four lines,
+constexpr i64 kPanelInL1 = 8 * 1024;    // and unless copies stay in L1, where aliased rows do not
+constexpr i64 kNearBlock = 160 * 1024;  // floats of a that stay in L2 while panels pass; more are asked for in time
+constexpr i64 kFewFloats = 64 * 1024;   // of an operand: a quarter of L2
+constexpr i64 kFewSteps = 12;           // of k: with so few the stores of c count
+constexpr double kFarRow = 256 * 1024;  // floats of b in L3 that one row meets in few columns
+constexpr i64 kTurnedRows = 384;        // rows of a block of c^T before it is turned
 
 enum class Form { rows, packed, swapped_rows, swapped_packed, dots, folded, swapped_folded };
 
@@ -196,6 +196,9 @@ Plan make_plan(const Product& product) {
   const bool blocks = kBlockNV > 0 && s.form == Form::rows && !p.whole && floats_of_b > kL3Floats / 2;
   if (blocks && s.nv == kMainNV && p.M <= kFewTiles * max_rows(kBlockNV)) s.nv = kBlockNV;
   if (s.nv == kWidest && p.N <= kWidest * kLanes && p.K * p.N > kUnitWork / kRowsForB) s.nv /= 2;  // something to share
+  const bool few_columns = s.form == Form::rows && p.M == 1 && !p.whole && p.N > 2 * kLanes && p.N <= s.nv * kLanes &&
+                           p.N % kLanes == 0 && floats_of_b > kFarRow && floats_of_b <= kL3Floats;
+  if (few_columns) s.nv /= 2;  // L3 gives two cores more than one
   s.mr = max_rows(s.nv);
   s.panels = cut_panels(p.N, s.nv);
   const bool near = floats_of_b <= (p.M == 1 ? kL3Floats : kNearFloats),
@@ -231,10 +234,9 @@ Plan make_plan(const Product& product) {
   s.side_by_side = p.K <= kFewSteps && s.panels.full > 2 &&
                    (s.form == Form::rows || (s.form == Form::packed && p.K * p.N <= 2 * kFewFloats));
   if (s.side_by_side && s.form == Form::packed) s.packed_floats = p.K * padded(p.N);
-  const bool one_row = p.M == 1 && p.K > kFewSteps && p.N > kWidest * kLanes && p.K * p.N > kOneRowFloats;
-  const bool few_rows = p.M > 1 && p.M <= kRowByRow && p.N >= kLongRow &&
-                        (floats_of_b > kL3Floats / 2 || (aliased(p.b_k) && floats_of_b > kSharedFloats));
-  s.row_by_row = s.form == Form::rows && !p.whole && (one_row || few_rows);
+  const bool long_rows = p.N >= kLongRow && (floats_of_b > (p.M == 1 ? kL3Floats : kL3Floats / 2) ||
+                                             (aliased(p.b_k) && floats_of_b > kSharedFloats));
+  s.row_by_row = s.form == Form::rows && !p.whole && (few_columns || (long_rows && p.M > 0 && p.M <= kRowByRow));
   const bool cut = s.kc < p.K;
   s.asks_a = main && !copies_a && static_cast<double>(p.M) * static_cast<double>(s.kc) > kNearBlock;
   if (s.swaps) s.turned_floats = min_of(p.M, kTurnedRows) * s.nv * kLanes;

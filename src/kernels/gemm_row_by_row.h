@@ -27,9 +27,9 @@ namespace row_by_row {
 // Rows of b at a time: their numbers of a, the sums and a row of b are in registers.
 constexpr int group(int rows) { return rows == 2 ? (kFreeMasks ? 8 : 6) : rows == 4 && !kFreeMasks ? 2 : 4; }
 
-// c(i, n) += the sum over `G` steps of k of a(i, k) b(k, n).
-template <int MR, int G>
-NACRE_CALLED void add(const RowByRowCall& t, const float* a, const float* b) {
+// sums[i][n] += the sum over `G` steps of k of a(i, k) b(k, n), for n < t.n; rows of sums lie `apart`.
+template <int MR, int G, i64 apart>
+NACRE_CALLED void add(const RowByRowCall& t, const float* a, const float* b, float* sums) {
   constexpr bool asks = MR > 2 && G > 1;  // one or two rows of a leave it to the hardware's guesses
   Vec x[MR][G];
   NACRE_UNROLL
@@ -37,12 +37,11 @@ NACRE_CALLED void add(const RowByRowCall& t, const float* a, const float* b) {
     NACRE_UNROLL
     for (int g = 0; g < G; ++g) x[i][g] = set1(a[i * t.a_m + g * t.a_k]);
   }
-  const i64 b_k = t.b_k, c_m = t.c_m;
-  float* c = t.c;
-  for (const float* end = c + t.n; c < end; c += kLanes, b += kLanes) {
+  const i64 b_k = t.b_k;
+  for (const float* end = sums + t.n; sums < end; sums += kLanes, b += kLanes) {
     Vec sum[MR];
     NACRE_UNROLL
-    for (int i = 0; i < MR; ++i) sum[i] = load(c + i * c_m);
+    for (int i = 0; i < MR; ++i) sum[i] = load(sums + i * apart);
     NACRE_UNROLL
     for (int g = 0; g < G; ++g) {
       if (asks) prefetch(b + (G + g) * b_k);
@@ -51,7 +50,7 @@ NACRE_CALLED void add(const RowByRowCall& t, const float* a, const float* b) {
       for (int i = 0; i < MR; ++i) sum[i] = fma(x[i][g], row, sum[i]);
     }
     NACRE_UNROLL
-    for (int i = 0; i < MR; ++i) store(c + i * c_m, sum[i]);
+    for (int i = 0; i < MR; ++i) store(sums + i * apart, sum[i]);
   }
 }
 
@@ -59,24 +58,21 @@ template <int MR>
 void run(const RowByRowCall& call) {
   constexpr int G = group(MR);
   constexpr i64 columns = kSumsAtHand / (MR == 3 ? 4 : MR);
+  alignas(64) float sums[MR * columns];  // no two threads write to one line until they are finished
   RowByRowCall t = call;
   const Finish& f = call.finish;
   for (i64 n0 = 0; n0 < call.n; n0 += columns) {
     t.n = min_of(columns, call.n - n0);
-    t.c = call.c + n0;
-    const float *a = t.a, *b = call.b + n0;
     for (i64 i = 0; i < MR; ++i)
-      for (i64 n = 0; n < t.n; n += kLanes) store(t.c + i * t.c_m + n, zero());
+      for (i64 n = 0; n < t.n; n += kLanes) store(sums + i * columns + n, zero());
+    const float *a = t.a, *b = call.b + n0;
     i64 k = t.K;
-    for (; k >= G; k -= G, a += G * t.a_k, b += G * t.b_k) add<MR, G>(t, a, b);
-    for (; k > 0; --k, a += t.a_k, b += t.b_k) add<MR, 1>(t, a, b);
-    if (!f.bias && !f.relu && !f.mask) continue;
+    for (; k >= G; k -= G, a += G * t.a_k, b += G * t.b_k) add<MR, G, columns>(t, a, b, sums);
+    for (; k > 0; --k, a += t.a_k, b += t.b_k) add<MR, 1, columns>(t, a, b, sums);
     for (i64 n = 0; n < t.n; n += kLanes) {
       const Vec bias = f.bias ? load(f.bias + n0 + n) : zero();
-      for (i64 i = 0; i < MR; ++i) {
-        float* c = t.c + i * t.c_m + n;
-        store(c, finished(load(c), bias, f, i, n0 + n, kLanes));
-      }
+      for (i64 i = 0; i < MR; ++i)
+        store(t.c + i * t.c_m + n0 + n, finished(load(sums + i * columns + n), bias, f, i, n0 + n, kLanes));
     }
   }
 }

@@ -14,7 +14,7 @@ from nacre import _core
 
 ROOT = Path(__file__).resolve().parents[2]
 FORMS = "tile|dots|folded|row_by_row|winograd|winograd_sums"
-TILE = re.compile(rf"nacre::(\w+)::({FORMS})::(?:run|add)<(\d+), (\w+)(, true|, false)?>")
+TILE = re.compile(rf"nacre::(\w+)::({FORMS})::(?:run|add)<(\d+), (\w+)(, true|, false|, \d+l)?>")
 MULTIPLY = re.compile(r"^(vfmadd\w+ps|mulps)$")
 VECTOR = re.compile(r"%[xyz]mm\d+")
 JUMPS = re.compile(r"^j(?!mp\b)\w+$|^jmp$")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from nacre.core import trace, tree
 from nacre.core.errors import NotCompilable, TracedBranch
 from nacre.core.tensor import Symbol, Tensor
@@ -33,7 +35,7 @@ class CompiledCall:
             if training is None or type(training) is bool:
                 y = function.again(x, training)
                 if y is not None:
-                    return tree.map_structure(Tensor, y)
+                    return Tensor(y) if type(y) is np.ndarray else tree.map_structure(Tensor, y)
             if not is_data(x) or not (function.count < MOST_SHAPES or function.knows(x, training)):
                 return None
             if training:

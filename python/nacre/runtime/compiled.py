@@ -247,8 +247,8 @@ class CompiledFunction:
             self._last = ()
             return None
         form, feeds, flags, settings, plan = self._last
-        own, arrays = _side_by_side(x)
-        if own != form or len(arrays) != len(feeds) or flag != flags:
+        own, arrays = (_ALONE, (x,)) if type(x) is np.ndarray else _side_by_side(x)
+        if own != form or len(arrays) != len(feeds) or flag != flags or config.settings() != settings:
             return None
         for i, _, shape, dtype in feeds:
             array = arrays[i]
@@ -256,8 +256,6 @@ class CompiledFunction:
                 return None
             if not array.flags.carray:
                 return None
-        if config.settings() != settings:
-            return None
         bound, outputs = plan.bind()
         for i, slot, _, _ in feeds:
             bound[slot] = arrays[i]
@@ -333,6 +331,9 @@ def _key(structure: Any, rows: int | None) -> tuple[tuple[Any, ...], list[np.nda
     arrays: list[np.ndarray[Any, Any]] = []
     _walk(structure, key, arrays, 0 if rows is None else 1)
     return tuple(key), arrays
+
+
+_ALONE = (0, None)  # how one array is built of arrays
 
 
 def _side_by_side(x: Any) -> tuple[tuple[Any, ...], Sequence[Any]]:

@@ -50,7 +50,9 @@ class StepRunner:
 
     def again(self, x: Any) -> Any:
         """What `fn` returns for the inputs of one more batch like the last one: see `CompiledFunction.again`."""
-        return None if self.mode.eager else self._compiled.again(pack_x_y_sample_weight(x))
+        if self.mode.eager:
+            return None
+        return self._compiled.again(x if type(x) is np.ndarray else pack_x_y_sample_weight(x))
 
     def run_steps(
         self,

@@ -40,6 +40,13 @@ struct Lines {
     left = lines;
   }
 };
+// Lines, or pairs of lines, that some tiles share out, one with a step.
+struct FarLines {
+  Lines now, then;
+  i64 second = 0;  // floats from the first of a pair to the other one, or 0
+  i64 tiles = 0;   // that are left
+  NACRE_INLINE_MEMBER i64 share() const { return ceil_div(now.count + then.count, tiles); }
+};
 
 // What a tile will read at its end, asked for at its start.
 template <int MR, int NV>

@@ -97,7 +97,6 @@ NACRE_CALLED void turn_block(const float* from, i64 width, i64 rows, i64 columns
       NACRE_ROLLED
       for (i64 i = n; i < min_of(columns, n + kLanes); ++i) {
         if (f.mask) prefetch(f.mask + i * f.mask_m + m + kTurnedAhead / 2);
-        prefetch_to_write(c + i * c_m + m + kTurnedAhead);
         store(c + i * c_m + m, finished(load(memory + (i - n) * kLanes), bias, f, i, m, left), left);
       }
     }

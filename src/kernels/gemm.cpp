@@ -127,7 +127,7 @@ struct PanelPass {
   bool first;  // panel of a run of units: none of them has read a yet
 };
 
-void panel_pass(const Run& r, const PanelPass& at, PanelCopy& next, FarLines& far) {
+void panel_pass(const Run& r, const PanelPass& at, PanelCopy& next, FarLines* far = nullptr) {
   const Product& p = r.s.p;
   const auto& [a, m0, m1, j, k0, kc, c, c_m, sums, sums_m, last, finish, packed, ready, first] = at;
   const int nv = r.s.panels.width(j);
@@ -191,7 +191,6 @@ void panel_pass(const Run& r, const PanelPass& at, PanelCopy& next, FarLines& fa
     m += t.tiles * rows;
   }
   if (!r.s.asks_rows) next = t.next;
-  far = t.far;
 }
 
 // So many rows of n floats, ld apart, in pieces of `size`.
@@ -261,7 +260,7 @@ void straight(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
       panel_pass(r,
                  {a, m0, m1, j, b.k, b.kc, c, c_m, sums, p.whole ? width : c_m, b.k + b.kc >= p.K,
                   transposed ? Finish{} : finish_at(r.at.finish, m0, n0), packed, ready, b.k == 0 && j == j0},
-                 next, far);
+                 next, s.far ? &far : nullptr);
       packed += b.kc * width;
     }
     if (copies) finish_copy(next, width);
@@ -279,7 +278,6 @@ void turned(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
   const Plan& s = r.s;
   const Product& p = s.p;
   PanelCopy none;
-  FarLines far;
   for (i64 j = j0; j < j1; ++j) {
     const i64 n0 = s.panels.start(j) * kLanes, width = s.panels.width(j) * kLanes, n = min_of(width, p.N - n0);
     i64 k = 0;
@@ -289,7 +287,7 @@ void turned(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
       panel_pass(
           r,
           {a, m0, m1, j, k, kc, r.turned, width, r.turned, width, false, Finish{}, r.packed, false, k == 0 && j == j0},
-          none, far);
+          none);
       k += kc;
     } while (k < p.K);
     turn_block(r.turned, width, m1 - m0, n, r.at.c + n0 * p.c_m + m0, p.c_m, finish_at(r.at.finish, n0, m0));
@@ -327,7 +325,7 @@ void side_by_side(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
   t.streams = r.streams;
   t.save = nullptr;
   t.next = {};
-  t.far = {};
+  t.far = nullptr;
   t.chained = false;
   t.asks_a = false;
   t.asks_update = false;

@@ -56,7 +56,7 @@ struct TileCall {
   bool asks_a;       // main tiles, and those two vectors wide, that copy nothing ask for what the next one needs of a
   bool asks_update;  // or for what the next one will update:
   update::Below below;
-  FarLines far;  // or, into L2, for their share of these
+  FarLines* far;  // or, into L2, for their share of these; null: nothing
   float* c;
   i64 c_m;
   float* sums;  // where sums are that go on, as a rule c
@@ -208,13 +208,14 @@ NACRE_INLINE void multiply(Vec (&sum)[MR][NV], TileCall& t, const At& at, i64 k0
   if (reading == kAskForA) of_a = next_of_a<MR>(t, at.a);
   update::Below below;
   if (reading == kAskForUpdate) below = t.below;
-  FarLines far;
-  if (reading == kAskForLines) far = t.far;
+  Lines lines;
+  if (reading == kAskForLines) lines = t.far->now;
+  const i64 second = reading == kAskForLines ? t.far->second : 0;
   for (i64 k = k1 - k0; k > 0; --k) {
     if (reading == kAskForLines) {
-      prefetch_far(far.now.at);
-      prefetch_far(far.now.at + far.second);
-      far.now.step();
+      prefetch_far(lines.at);
+      prefetch_far(lines.at + second);
+      lines.step();
     }
     if (reading == kAskForA) {
       prefetch(of_a.at);
@@ -263,8 +264,8 @@ NACRE_INLINE void multiply(Vec (&sum)[MR][NV], TileCall& t, const At& at, i64 k0
   }
   if (reading == kAskForUpdate) t.below = below;
   if (reading == kAskForLines) {
-    t.far = far;
-    if (far.now.count <= 0) t.far.now = far.then, t.far.then.count = 0;
+    t.far->now.at = lines.at;
+    t.far->now.left = lines.left;
   }
 }
 
@@ -384,6 +385,8 @@ void run(TileCall& t) {
     Vec sum[MR][NV];
     if (update && !(main && t.asks_update)) update::ask<MR, NV>(*update, at.to - update->w_out, to_m);
     if (asks_mask) ask_tile<MR, NV>(at.mask, t.finish.mask_m);
+    const i64 lines = asks_lines && t.far && !(t.save && tiles == t.tiles) ? t.far->share(t.K)
+                                                                           : 0;  // before any sum is in a register
     start(sum, t, at.sums, rest);
     if (few && t.chained) {
       if constexpr (few) multiply_chained(sum, t, at, rest);
@@ -400,8 +403,8 @@ void run(TileCall& t) {
       } else if (main && t.asks_update) {
         k = min_of(MR * ceil_div(NV * kLanes, Lines::kLine), t.below.weights.count);
         multiply<MR, NV, kAskForUpdate>(sum, t, at, 0, k);
-      } else if (asks_lines && t.far.now.count > 0) {
-        k = min_of(t.K, t.far.share());
+      } else if (asks_lines && lines > 0) {
+        k = lines;
         multiply<MR, NV, kAskForLines>(sum, t, at, 0, k);
       } else if (asks_a && t.asks_a) {
         k = min_of(t.K, next_of_a<MR>(t, at.a).count);
@@ -414,7 +417,6 @@ void run(TileCall& t) {
       multiply<MR, NV, kPlain>(sum, t, at, k, t.K);
       at.b += t.b_step;
     }
-    if (asks_lines) --t.far.tiles;
     if (update) {
       update::apply<updates>(*update, sum, at.to - update->w_out, to_m, rest);
     } else {
@@ -429,6 +431,7 @@ void run(TileCall& t) {
         put(sum, at.to, to_m, plain, [last](float* p, Vec v) __attribute__((always_inline)) { store(p, v, last); });
       }
     }
+    if (asks_lines && t.far) t.far->asked(lines);
     at.a += t.a_step;
     at.sums += t.sums_step;
     at.to += to_step;

@@ -368,7 +368,7 @@ NACRE_INLINE void put(const Vec (&sum)[MR][NV], float* c, i64 c_m, Store store, 
 template <int MR, int NV>
 void run(TileCall& t) {
   constexpr bool main = NV == kMainNV && MR + 2 >= max_rows(NV);  // most of the work; worth more code
-  constexpr bool asks_lines = kLanes >= 8 && NV <= kMainNV && 3 * MR >= 2 * max_rows(NV);
+  constexpr bool asks_lines = kLanes >= 8 && NV <= kMainNV && 4 * MR >= 3 * max_rows(NV);
   constexpr bool asks_a = (NV == kMainNV || NV == 2) && MR + 2 >= max_rows(NV);
   // few rows: panels as wide as can be, and half of that for one row
   constexpr bool asks_b = NV != kMainNV && (NV == widest_panel(MR) || (MR == 1 && 2 * NV == kWidest));
@@ -413,8 +413,11 @@ void run(TileCall& t) {
         k = t.K;
         if (t.next.pieces > 1) multiply<MR, NV, kAskFar>(sum, t, at, 0, k);
         else multiply<MR, NV, kAsk>(sum, t, at, 0, k);
+      } else {
+        k = t.K;
+        multiply<MR, NV, kPlain>(sum, t, at, 0, k);
       }
-      multiply<MR, NV, kPlain>(sum, t, at, k, t.K);
+      if (k < t.K) multiply<MR, NV, kPlain>(sum, t, at, k, t.K);
       at.b += t.b_step;
     }
     if (update) {

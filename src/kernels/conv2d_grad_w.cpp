@@ -24,8 +24,8 @@ constexpr i64 kFewSets = 512;  // floats: pixels so far apart, or a multiple of 
                                // taps, which share what they read, in too few at twice that
 constexpr double kPartPx = 6;  // a part of a block costs as much as so many pixels
 constexpr i64 kManyUnits = 32;
-constexpr i64 kGathered = 256, kFewGathered = 512;  // channels of a block; the least that copying pays for
-constexpr double kFarFloats = 3 * 1024 * 1024;      // of x and dy, for which L3 has no room: asked for block by block
+constexpr i64 kPartPixels = 512, kFarPixels = 1500;  // of a part at least, for partial sums to stay cheap
+constexpr i64 kGathered = 256, kFewGathered = 512;   // channels of a block; the least that copying pays for
 
 struct Plan {
   Correlation q;     // with the channels of one block
@@ -38,7 +38,7 @@ struct Plan {
   Cut cut;
   bool few;     // outputs: too few to fill a vector
   bool inside;  // pixels that see the same taps go together
-  bool product, gathers;
+  bool product, gathers, far;
   i64 gathered;  // floats of the pixels of a block as one tap sees them, which are copied side by side
   bool ok;
 };
@@ -48,7 +48,8 @@ i64 gathered_apart(i64 C) { return ceil_div(C, 16) * 16 + 16; }  // also where C
 // x^T dy over a part of the pixels, for one block of channels.
 Product part_product(const Conv2DShape& s, const Plan& p) {
   const i64 apart = gathered_apart(p.CB);
-  return {p.CB, s.O, ceil_div(s.N * s.OH * s.OW, p.parts), 1, p.gathers ? apart : ldx_of(s), ldy_of(s), 1, s.O};
+  return {p.CB,  s.O,  ceil_div(s.N * s.OH * s.OW, p.parts), 1, p.gathers ? apart : ldx_of(s), ldy_of(s), 1, s.O, false,
+          false, p.far};
 }
 
 i64 gathered_bytes(const Product& one, const Plan& p) { return p.gathers ? ceil_div(one.K * one.a_k, 16) * 64 : 0; }
@@ -71,9 +72,12 @@ Plan plan(const Conv2DShape& s) {
   p.Og = s.O / s.G * max_of(p.shared, 1);
   const double px = static_cast<double>(s.N) * static_cast<double>(s.OH) * static_cast<double>(s.OW);
   p.gathers = !pointwise(s);
-  const double floats = px * static_cast<double>(p.gathers ? s.C + s.O : ldx_of(s) + ldy_of(s));
+  const i64 floats = p.gathers ? s.C + s.O : ldx_of(s) + ldy_of(s);
   p.product = t == 1 && s.G == 1 && px > 0 && s.C >= (p.gathers ? kFewGathered : 1) && s.O > 0 &&
-              floats <= kFarFloats && everywhere_inside(p.q.h) && everywhere_inside(p.q.w);
+              everywhere_inside(p.q.h) && everywhere_inside(p.q.w);
+  p.far = comes_from_memory(px, floats);
+  p.parts = 1, p.CB = s.C;
+  if (p.far) p.product = p.product && !p.gathers && product_asks(part_product(s, p));
   const Count few_sums = taps * Count(few::whole_vectors(p.Cg)) * Count(p.Og);
   p.few = few::takes(p.Og, few::kMostGradient, s.G, p.q, 0, 0) && few_sums.ok() && few_sums.value() <= kSumFloats &&
           (!p.product || p.Og <= few::kAtOnce);
@@ -118,7 +122,7 @@ Plan plan(const Conv2DShape& s) {
                            : static_cast<double>(t) * static_cast<double>(p.CB) * static_cast<double>(p.OB * p.along);
   const double unit_flops = 2.0 * px * pairs;
   i64 parts = units > 0 ? ceil_div(kManyUnits, units) : 1;
-  parts = min_of(parts, static_cast<i64>(min_of(static_cast<i64>(px / 512), 1 << 20)));  // partial sums stay cheap
+  parts = min_of(parts, static_cast<i64>(min_of(static_cast<i64>(px / (p.far ? kFarPixels : kPartPixels)), 1 << 20)));
   if (unit_flops < 1e6 * static_cast<double>(parts)) parts = static_cast<i64>(unit_flops / 1e6);
   p.parts = max_of(p.product ? parts : min_of(parts, p.blocks), 1);
   return p;
@@ -160,24 +164,6 @@ void pack_dy(const float* dy, i64 ld, i64 px, i64 n, i64 width, float* to) {
   }
 }
 
-// db[o] (+)= sum over pixels of the panel, in four chains
-void bias_sums(const float* panel, i64 width, i64 px, i64 n, bool add, float* db) {
-  for (i64 o = 0; o < n; o += kLanes) {
-    const i64 m = min_of(n - o, kLanes);
-    const Mask some = first_lanes(m);
-    Vec sum[4] = {zero(), zero(), zero(), zero()};
-    const float* at = panel + o;
-    i64 i = 0;
-    for (; i + 4 <= px; i += 4, at += 4 * width) {
-      NACRE_UNROLL for (int c = 0; c < 4; ++c) sum[c] += load(at + c * width, some);
-    }
-    for (; i < px; ++i, at += width) sum[0] += load(at, some);
-    Vec total = (sum[0] + sum[1]) + (sum[2] + sum[3]);
-    if (add) total += load(db + o, m);
-    store(db + o, total, m);
-  }
-}
-
 // p.CB channels of the pixels of x that `count` pixels of y from `first` on see.
 void gather_seen(const Conv2DShape& s, const Plan& p, const float* x, i64 first, i64 count, float* to, i64 apart) {
   const i64 ldx = ldx_of(s);
@@ -191,6 +177,7 @@ void gather_seen(const Conv2DShape& s, const Plan& p, const float* x, i64 first,
 void run_products(const Conv2DShape& s, const Plan& p, Slice units, Scratch scratch, const float* x, const float* dy,
                   float* dw, float* db) {
   const Product one = part_product(s, p);
+  const bool asks = product_asks(one);
   const i64 per_block = product_units(one), px = s.N * s.OH * s.OW;
   float* copy = reinterpret_cast<float*>(scratch.at);
   if (p.gathers) scratch.at += gathered_bytes(one, p);
@@ -201,9 +188,10 @@ void run_products(const Conv2DShape& s, const Plan& p, Slice units, Scratch scra
     const float* x_part = p.gathers ? copy : x + first * one.a_k;
     if (p.gathers) gather_seen(s, p, x + c0, first, count, copy, one.a_k);
     const float* dy_part = dy + first * one.b_k;
-    product(one, {from, to}, scratch, {x_part, dy_part, dw + (part * s.C + c0) * s.O, {}}, count);
-    for (i64 i = 0; s.bias && c0 == 0 && from == 0 && i < count; i += kPixels) {
-      bias_sums(dy_part + i * one.b_k, one.b_k, min_of(kPixels, count - i), s.O, i > 0, db + part * s.O);
+    float* sums = s.bias && asks ? db + part * s.O : nullptr;
+    product(one, {from, to}, scratch, {x_part, dy_part, dw + (part * s.C + c0) * s.O, {}, sums}, count);
+    for (i64 i = 0; s.bias && !asks && c0 == 0 && from == 0 && i < count; i += kPixels) {
+      sum_columns(dy_part + i * one.b_k, one.b_k, min_of(kPixels, count - i), s.O, i > 0, db + part * s.O);
     }
     u += to - from;
   }
@@ -231,7 +219,7 @@ void few_outputs(const Conv2DShape& s, const Plan& p, i64 first, i64 last, const
       for (i64 h = 0; h < b.hb; ++h, ++l) line[l] = n * v.image_step + h * v.row_step;
     }
     const float* dy_block = dy + b.n0 * y_image + b.h0 * y_row + b.w0 * ldy;
-    if (db) bias_sums(dy_block, ldy, b.nb * b.hb * b.wb, O, i > first, db);
+    if (db) sum_columns(dy_block, ldy, b.nb * b.hb * b.wb, O, i > first, db);
     if (v.run == 0) continue;
     if (any && (v.nh != before.nh || v.nw != before.nw || v.run != before.run)) {
       spill(before, spilled);
@@ -361,7 +349,7 @@ void conv2d_grad_w(const Conv2DShape& s, Slice units, Scratch scratch, const flo
           t.ld_dy = width;
         }
         if (db_part && !gathers && !p.inside && p.shared == 0 && adds_up(v)) t.db = db_part + o;
-        else if (db_part && tap == 0) bias_sums(t.dy, t.ld_dy, px, t.n, i > first, db_part + o);
+        else if (db_part && tap == 0) sum_columns(t.dy, t.ld_dy, px, t.n, i > first, db_part + o);
         t.dw = dw_of(g) + o;
         const float* dy_first = t.dy;
         for (i64 j = 0; j < images * n_rows * n_columns; ++j) {

@@ -40,7 +40,11 @@ Product forward(const DenseShape& s) {
 Product grad_x(const DenseGradXShape& s) {
   return {s.M, s.K, s.N, stride_of(s.ldy, s.N), 1, 1, s.N, stride_of(s.ldx, s.K)};
 }
-Product grad_w(const DenseGradWShape& s) { return gradient_of_weights(s, chunk_rows(s.M, s.chunks), false); }
+Product grad_w(const DenseGradWShape& s) {
+  Product p = gradient_of_weights(s, chunk_rows(s.M, s.chunks), false);
+  p.far = comes_from_memory(static_cast<double>(s.M), p.a_k + p.b_k);
+  return p;
+}
 
 void fill_facts(Facts& f, const Product& p, int operands) {
   if (!f.error && !all_ok(f, operands)) f.error = "the sizes overflow 64 bits";

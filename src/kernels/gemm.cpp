@@ -140,7 +140,7 @@ struct PanelPass {
   bool first;  // panel of a run of units: none of them has read a yet
 };
 
-void panel_pass(const Run& r, const PanelPass& at, PanelCopy& next) {
+void panel_pass(const Run& r, const PanelPass& at, PanelCopy& next, FarLines* far = nullptr) {
   const Product& p = r.s.p;
   const auto& [a, m0, m1, j, k0, kc, c, c_m, sums, sums_m, last, finish, packed, ready, first] = at;
   const int nv = r.s.panels.width(j);
@@ -171,10 +171,11 @@ void panel_pass(const Run& r, const PanelPass& at, PanelCopy& next) {
   t.finish = finish;
   t.next = next;
   t.chained = chained;
-  t.asks_a = r.s.asks_a || (first && a.k == 1 && kc >= kPaysAsking && tiles > 1);
+  t.asks_a = !r.s.far && (r.s.asks_a || (first && a.k == 1 && kc >= kPaysAsking && tiles > 1));
   t.asks_update = finish.update && last && nv == kMainNV && kc >= kPaysAsking && !t.asks_a;
   if (t.asks_update) t.below = update::ask_first(*finish.update, c, kTilesAhead * max_rows(nv), m1 - m0, width, c_m);
   if (r.s.asks_rows && !save) t.next = {b + kRowsAhead * b_k, nullptr, kc, 1, 0, b_k, 0, 0, false};
+  t.far = far;
   t.b_step = t.bias_step = 0;
   // rows are dealt evenly: 32 = 6+6+5+5+5+5, never 6+6+6+6+6+2
   const i64 fewer = tiles == 1 ? m1 - m0 : (m1 - m0) / tiles, longer = m1 - m0 - tiles * fewer;
@@ -205,16 +206,26 @@ void panel_pass(const Run& r, const PanelPass& at, PanelCopy& next) {
   if (!r.s.asks_rows) next = t.next;
 }
 
+// So many rows of n floats, ld apart, in pieces of `size`.
+Lines lines_of(const float* at, i64 rows, i64 n, i64 ld, i64 size) {
+  const i64 floats = ld == n ? rows * n : n, pieces = ceil_div(floats, size);
+  return {at, size, pieces, ld - pieces * size, pieces, ld == n ? pieces : rows * pieces};
+}
+
 // Rows of c whose sums end where they belong.
 void straight(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
   const Plan& s = r.s;
   const Product& p = s.p;
   const i64 width = s.nv * kLanes, full = s.panels.full;
   const bool copies = s.copies_ahead && ceil_div(m1 - m0, s.mr) >= s.pays_copy;
+  const bool transposed = s.swaps;                                                   // c^T is put together first
+  const i64 first = s.panels.start(j0) * kLanes, end = s.panels.start(j1) * kLanes;  // columns
+  const i64 c_m = transposed ? end - first : p.c_m;
   const Walk walk{s, j0, j1};
   i64 k_of_a = -1;  // of the copy
   bool ready = false;
   int half = 0;
+  FarLines far;
   for (i64 t = 0; t < walk.count(); ++t) {
     const BlockOfB b = walk.at(t);
     BlockOfA a{r.at.a + m0 * p.a_m + b.k * p.a_k, p.a_m, p.a_k};
@@ -224,6 +235,21 @@ void straight(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
       a = {r.copied, 1, m1 - m0};
     }
     PanelCopy next;
+    if (s.far && b.j0 == j0) {
+      const i64 k1 = b.k + b.kc, rows = m1 - m0, columns = min_of(end, p.N) - first;
+      far = {};
+      for (i64 j = j0; j < j1; ++j) far.tiles += ceil_div(rows, max_rows(s.panels.width(j)));
+      if (rows + columns > far.tiles * Lines::kLine) far.second = Lines::kLine;
+      if (k1 < p.K || (rows == p.M && columns == p.N)) {  // else something else comes next
+        const i64 size = Lines::kLine + far.second;
+        far.now = lines_of(r.at.b + k1 * p.b_k + first, b.kc, columns, p.b_k, size);
+        far.then = lines_of(r.at.a + k1 * p.a_k + m0, b.kc, rows, p.a_k, size);
+      }
+      float* sums = r.at.b_sums;  // of what a swapped product has as a
+      if (sums && !transposed && m0 == 0)
+        sum_columns(r.at.b + b.k * p.b_k + first, p.b_k, b.kc, columns, b.k > 0, sums + first);
+      if (sums && transposed && j0 == 0) sum_columns(r.at.a + b.k * p.a_k + m0, p.a_k, b.kc, rows, b.k > 0, sums + m0);
+    }
     if ((copies || s.asks_blocks) && t + 1 < walk.count()) {
       const BlockOfB c = walk.at(t + 1);
       const i64 panels = c.j1 - c.j0;
@@ -242,17 +268,21 @@ void straight(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
     float* packed = r.packed + (copies ? half * s.packed_floats / 2 : 0);
     for (i64 j = b.j0; j < b.j1; ++j) {
       const i64 n0 = s.panels.start(j) * kLanes;
-      float* c = r.at.c + m0 * p.c_m + n0;
+      float* c = transposed ? r.turned + n0 - first : r.at.c + m0 * p.c_m + n0;
       float* sums = p.whole ? r.turned : c;
       panel_pass(r,
-                 {a, m0, m1, j, b.k, b.kc, c, p.c_m, sums, p.whole ? width : p.c_m, b.k + b.kc >= p.K,
-                  finish_at(r.at.finish, m0, n0), packed, ready, b.k == 0 && j == j0},
-                 next);
+                 {a, m0, m1, j, b.k, b.kc, c, c_m, sums, p.whole ? width : c_m, b.k + b.kc >= p.K,
+                  transposed ? Finish{} : finish_at(r.at.finish, m0, n0), packed, ready, b.k == 0 && j == j0},
+                 next, s.far ? &far : nullptr);
       if (copies) packed += b.kc * width;
     }
     if (copies) finish_copy(next, width);
     ready = copied;
     if (ready) half = 1 - half;
+  }
+  if (transposed) {
+    turn_block(r.turned, c_m, m1 - m0, min_of(end, p.N) - first, r.at.c + first * p.c_m + m0, p.c_m,
+               finish_at(r.at.finish, first, m0));
   }
 }
 
@@ -308,6 +338,7 @@ void side_by_side(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
   t.streams = r.streams;
   t.save = nullptr;
   t.next = {};
+  t.far = nullptr;
   t.chained = false;
   t.asks_a = false;
   t.asks_update = false;
@@ -345,7 +376,7 @@ void row_by_row(const Run& r, i64 j0, i64 j1) {
 
 NACRE_CALLED void rectangle(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
   const Plan& s = r.s;
-  if (s.skips_zeros) {
+  if (s.skips_zeros && !r.at.b_sums) {
     const i64 n0 = s.panels.start(j0) * kLanes, n1 = min_of(s.panels.start(j1) * kLanes, s.p.N);
     const Operands at{r.at.b, r.at.a, r.at.c, r.at.finish};
     if (s.swaps ? sparse_rectangle(swapped(s.p), true, at, r.sparse, n0, n1, m0, m1)
@@ -354,7 +385,7 @@ NACRE_CALLED void rectangle(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
   }
   if (s.side_by_side) return side_by_side(r, m0, m1, j0, j1);
   if (s.row_by_row) return row_by_row(r, j0, j1);
-  const bool turns = s.swaps;
+  const bool turns = s.swaps && !s.far;
   const i64 blocks = ceil_div(m1 - m0, turns ? kTurnedRows : s.rows);
   for (i64 left = blocks, m = m0; left > 0; --left) {
     const i64 rows = left == 1 ? m1 - m : ceil_div(m1 - m, left);
@@ -507,6 +538,25 @@ NACRE_CALLED void run(const Plan& s, Slice units, Scratch scratch, const Operand
 }
 
 }  // namespace
+
+void sum_columns(const float* from, i64 ld, i64 rows, i64 columns, bool add, float* to) {
+  for (i64 n = 0; n < columns; n += kLanes) {
+    const i64 left = min_of(columns - n, kLanes);
+    const Mask some = first_lanes(left);
+    Vec sum[4] = {zero(), zero(), zero(), zero()};
+    const float* at = from + n;
+    i64 k = 0;
+    for (; k + 4 <= rows; k += 4, at += 4 * ld) {
+      NACRE_UNROLL for (int c = 0; c < 4; ++c) sum[c] += load(at + c * ld, some);
+    }
+    for (; k < rows; ++k, at += ld) sum[0] += load(at, some);
+    Vec total = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    if (add) total += load(to + n, left);
+    store(to + n, total, left);
+  }
+}
+
+bool product_asks(const Product& p) { return is_far(p); }
 
 bool product_updates(const Product& p) { return choose_form(p) == Form::rows; }
 

@@ -20,6 +20,7 @@ struct Product {
   i64 c_m;             // c(m, n) = c[m * c_m + n]
   bool whole = false;  // only finished sums get to c, as an update at the store needs it
   bool apart = false;  // one chain for each sum however few there are: parts of it have the same bits
+  bool far = false;    // a and b come from memory: what follows the rows at hand is asked for (gradients of weights)
 };
 
 struct Operands {
@@ -27,10 +28,19 @@ struct Operands {
   const float* b;
   float* c;
   Finish finish;
+  float* b_sums = nullptr;  // if `far`: sum over k of b(k, n), which cost little while b is near
 };
 
+// to[n] (+)= sum of from[k * ld + n] over `rows` rows k, in four chains.
+void sum_columns(const float* from, i64 ld, i64 rows, i64 columns, bool add, float* to);
+// Whether the product has its own way for operands from memory, and adds up b.
+bool product_asks(const Product& p);
 // Whether the product, asked for as `whole`, can end in `finish.update`.
 bool product_updates(const Product& p);
+// Of rows of so many floats, for which L3 has no room.
+NACRE_INLINE bool comes_from_memory(double rows, i64 floats) {
+  return rows * static_cast<double>(floats) > 3 * 1024 * 1024;
+}
 i64 product_units(const Product& p);
 i64 product_scratch(const Product& p);
 // Writes the plan of a product, and says its units. Runs whose scratch has it do not make it anew.

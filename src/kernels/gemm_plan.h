@@ -36,9 +36,15 @@ constexpr i64 kPaysACopyOfB = 4;                     // tiles that read it,
 constexpr i64 kPaysACopyOfFar = 2;                   // if its rows share sets of caches or come from memory
 constexpr double kSharedFloats = kFreeMasks ? kNearFloats : kL2Floats;  // of b, whose rows share sets of caches
 constexpr i64 kFewTiles = kLanes == 16 ? 2 : 8;  // of one panel, that meet a block of b from memory
-constexpr i64 kStreamed = 8 * 1024 * 1024;       // floats of c that no cache keeps until somebody reads them
-constexpr i64 kUnitWork = 128 * 1024;            // multiply-adds a unit should have: about 2 us
-constexpr i64 kRowsForB = 4;                     // of a, that take as long as reading b does
+// A gradient of weights over rows from memory: all of c stays in L2, beside the rows at hand and those that are asked for.
+constexpr i64 kFarSums = 64 * 1024, kFarFloats = 64 * 1024;  // of c; of such rows,
+constexpr i64 kFarLeast = 64, kFarMost = 128;                // as many as that;
+constexpr i64 kShortRows = 200;                              // floats of both: as many stay in L1, and none is copied
+constexpr i64 kFarSteps = 1024, kFarUnit = 16 * 1024;        // of k that pay; sums of a unit
+constexpr double kFirstTile = 0.28;                          // cycles that the first tile waits for a float of a panel
+constexpr i64 kStreamed = 8 * 1024 * 1024;  // floats of c that no cache keeps until somebody reads them
+constexpr i64 kUnitWork = 128 * 1024;       // multiply-adds a unit should have: about 2 us
+constexpr i64 kRowsForB = 4;                // of a, that take as long as reading b does
 constexpr i64 kMostUnits = 4096;
 constexpr i64 kCoarseWork = 256 * 1024, kCoarseColumns = 128, kCoarseRows = 60;  // where zeros may be skipped
 constexpr i64 kManyUnits = 48;                                                   // for as many threads
@@ -74,6 +80,7 @@ struct Plan {
   bool in_place = false;      // whole panels of b are read where they are
   bool copies_ahead = false;  // the next block of b is copied while one is in use
   i64 group = 1;              // panels of a block
+  bool far = false;           // what follows the rows at hand of both operands is asked for
   i64 pays_copy = kPaysACopyOfB;
   bool k_outer = true;       // all columns for some steps of k, not the other way round
   i64 rows = 1;              // of a at a time
@@ -85,6 +92,11 @@ i64 padded(i64 n) { return ceil_div(n, kLanes) * kLanes; }
 // A distance for rows of n floats that keeps them in different cache sets.
 i64 apart(i64 n) { return padded(n) + (aliased(padded(n)) ? 16 : 0); }
 
+bool is_far(const Product& p) {
+  const bool wide = min_of(p.M, p.N) >= kLanes && p.N <= kFarSums / p.M;
+  return p.far && wide && p.K >= kFarSteps && p.a_m == 1 && p.b_n == 1 && p.a_k > 1 && p.b_k > 1 && !p.whole;
+}
+
 // Cycles, roughly, at two multiply-adds per cycle; the weights of packing, turning and adding lanes were measured on
 // Zen 5 with 512-bit vectors.
 Form choose_form(const Product& p) {
@@ -95,8 +107,12 @@ Form choose_form(const Product& p) {
   const bool turn_b = p.b_n != 1, turn_a = p.a_m != 1;                             // swapped, a has the part of b
   // Blocks are turned whole; far ones come from everywhere.
   const double turn = (K * N >= kNearFloats ? 1.2 : 0.3) * 2 * kLanes * lanes(p.K);
-  const double straight = M * K * lanes(p.N) + (turn_b ? turn * N : 0.0);
-  const double swapped = N * K * lanes(p.M) + (turn_a ? 0.3 * K * M : 0.0) + 0.5 * M * N;
+  double straight = M * K * lanes(p.N) + (turn_b ? turn * N : 0.0);
+  double swapped = N * K * lanes(p.M) + (turn_a ? 0.3 * K * M : 0.0) + 0.5 * M * N;
+  if (is_far(p)) {
+    straight += kFirstTile * K * N;
+    swapped += kFirstTile * K * M;
+  }
   double dots = 1e300;
   const bool few = p.M <= kMaxDotRows || p.N <= kMaxDotColumns;
   if (p.a_k == 1 && p.b_k == 1 && few) {  // vectors that cross lines take two loads; far rows come from everywhere
@@ -118,7 +134,9 @@ Form choose_form(const Product& p) {
   return turn_a ? Form::swapped_packed : Form::swapped_rows;
 }
 
-Product swapped(const Product& p) { return {p.N, p.M, p.K, p.b_n, p.b_k, p.a_k, p.a_m, p.c_m, p.whole, p.apart}; }
+Product swapped(const Product& p) {
+  return {p.N, p.M, p.K, p.b_n, p.b_k, p.a_k, p.a_m, p.c_m, p.whole, p.apart, p.far};
+}
 
 bool in_l3(double floats) { return floats > kL2Floats && floats <= kL3Floats; }
 
@@ -193,7 +211,7 @@ Plan make_plan(const Product& product) {
   const bool long_runs = kLanes == 16 && runs && few_steps;
   s.nv = widest_panel(long_runs ? max_rows(kLongRun / kLanes) : p.M);
   const double floats_of_b = static_cast<double>(p.K) * static_cast<double>(p.N);
-  const bool blocks = kBlockNV > 0 && s.form == Form::rows && !p.whole && floats_of_b > kL3Floats / 2;
+  const bool blocks = kBlockNV > 0 && s.form == Form::rows && p.a_k == 1 && !p.whole && floats_of_b > kL3Floats / 2;
   if (blocks && s.nv == kMainNV && p.M <= kFewTiles * max_rows(kBlockNV)) s.nv = kBlockNV;
   if (s.nv == kWidest && p.N <= kWidest * kLanes && p.K * p.N > kUnitWork / kRowsForB) s.nv /= 2;  // something to share
   const bool few_columns = s.form == Form::rows && p.M == 1 && !p.whole && p.N > 2 * kLanes && p.N <= s.nv * kLanes &&
@@ -209,13 +227,18 @@ Plan make_plan(const Product& product) {
   s.asks_blocks = few && p.M > 1 && !near && !s.asks_rows;  // one row's long streams are left to the hardware's guesses
   const bool main = s.form == Form::rows && s.nv == kMainNV;
   const bool columns = main && p.a_m == 1 && p.a_k % 256 == 0;
-  const bool copies_a = columns && p.a_k % kSameSet == 0 && p.N >= kPaysACopyOfA && !(p.whole && p.K > kDepth);
+  s.far = is_far(p);
+  const bool copies_a =
+      !s.far && columns && p.a_k % kSameSet == 0 && p.N >= kPaysACopyOfA && !(p.whole && p.K > kDepth);
   s.in_place = main && near && p.M <= kTilesInPlace * s.mr && s.nv * kLanes >= kWideRow &&
                (!aliased(p.b_k) || p.K > kPanelInL1 / (s.nv * kLanes));
-  if (s.form == Form::rows && (s.nv == kBlockNV || s.nv * kLanes < kWideRow) && (p.b_k % kOneSet == 0 || !near))
+  if (s.form == Form::rows && p.a_k == 1 && (s.nv == kBlockNV || s.nv * kLanes < kWideRow) &&
+      (p.b_k % kOneSet == 0 || !near))
     s.pays_copy = kPaysACopyOfFar;
+  if (s.far) s.in_place = p.M + p.N <= kShortRows, s.asks_rows = s.asks_blocks = false;
   i64 depth = kDepth;
-  if (s.asks_blocks) depth = kAskedDepth;
+  if (s.far) depth = max_of(min_of(kFarFloats / (p.M + p.N), kFarMost), kFarLeast);
+  else if (s.asks_blocks) depth = kAskedDepth;
   else if (copies_a) depth = p.whole ? kDepth : kDepth / 2;
   else if (columns) depth = kColumnDepth;
   else if (far) depth = kFarDepth;
@@ -262,7 +285,17 @@ Plan make_plan(const Product& product) {
     s.mb = min_of(p.M, padded(s.mb));
     s.m_blocks = ceil_div(p.M, s.mb);
   }
-  s.k_outer = copies_a || (p.K >= p.N && !s.asks_blocks && !s.asks_a && !p.whole);
+  if (s.far) {
+    const i64 width = s.nv * kLanes;
+    s.nb = min_of(s.panels.count(), max_of(kFarUnit / width / p.M, 1));
+    s.n_blocks = ceil_div(s.panels.count(), s.nb);
+    s.mb = min_of(p.M, ceil_div(max_of(kFarUnit / width / s.nb, 1), s.mr) * s.mr);
+    s.m_blocks = ceil_div(p.M, s.mb);
+    s.n_inner = true;
+    if (s.swaps) s.turned_floats = p.M * padded(p.N);
+    s.side_by_side = s.asks_a = false;
+  }
+  s.k_outer = s.far || copies_a || (p.K >= p.N && !s.asks_blocks && !s.asks_a && !p.whole);
   return s;
 }
 

@@ -56,6 +56,7 @@ struct TileCall {
   bool asks_a;       // main tiles, and those two vectors wide, that copy nothing ask for what the next one needs of a
   bool asks_update;  // or for what the next one will update:
   update::Below below;
+  FarLines* far;  // or, into L2, for their share of these; null: nothing
   float* c;
   i64 c_m;
   float* sums;  // where sums are that go on, as a rule c
@@ -182,8 +183,8 @@ NACRE_INLINE i64 multiply_copying(Vec (&sum)[MR][NV], TileCall& t, const At& at)
   return pieces * NV;
 }
 
-// Asking: for what `next` says, into L1 or L2, or for a, or for what an update is about to change.
-enum Reading { kPlain, kSave, kAsk, kAskFar, kAskForA, kAskForUpdate };
+// Asking: for what `next` says, into L1 or L2, or for a, or for what an update is about to change, or for `far`.
+enum Reading { kPlain, kSave, kAsk, kAskFar, kAskForA, kAskForUpdate, kAskForLines };
 
 // The lines of a that the tile behind this one reads: its rows one after the other, or, where columns of a are rows in
 // memory, what lies beside the rows of this one.
@@ -210,7 +211,15 @@ NACRE_INLINE void multiply(Vec (&sum)[MR][NV], TileCall& t, const At& at, i64 k0
   if (reading == kAskForA) of_a = next_of_a<MR>(t, at.a);
   update::Below below;
   if (reading == kAskForUpdate) below = t.below;
+  Lines lines;
+  if (reading == kAskForLines) lines = t.far->now;
+  const i64 second = reading == kAskForLines ? t.far->second : 0;
   for (i64 k = k1 - k0; k > 0; --k) {
+    if (reading == kAskForLines) {
+      prefetch_far(lines.at);
+      prefetch_far(lines.at + second);
+      lines.step();
+    }
     if (reading == kAskForA) {
       prefetch(of_a.at);
       of_a.step();
@@ -257,6 +266,10 @@ NACRE_INLINE void multiply(Vec (&sum)[MR][NV], TileCall& t, const At& at, i64 k0
     t.next.left -= t.K;
   }
   if (reading == kAskForUpdate) t.below = below;
+  if (reading == kAskForLines) {
+    t.far->now.at = lines.at;
+    t.far->now.left = lines.left;
+  }
 }
 
 // All steps of k in chains, which are added up in a fixed tree.
@@ -358,6 +371,7 @@ NACRE_INLINE void put(const Vec (&sum)[MR][NV], float* c, i64 c_m, Store store, 
 template <int MR, int NV>
 void run(TileCall& t) {
   constexpr bool main = NV == kMainNV && MR + 2 >= max_rows(NV);  // most of the work; worth more code
+  constexpr bool asks_lines = kLanes >= 8 && NV <= kMainNV && 4 * MR >= 3 * max_rows(NV);
   constexpr bool asks_a = (NV == kMainNV || NV == 2) && MR + 2 >= max_rows(NV);
   // few rows: panels as wide as can be, and half of that for one row
   constexpr bool asks_b = NV != kMainNV && (NV == widest_panel(MR) || (NV == kBlockNV && MR + 2 >= max_rows(NV)) ||
@@ -375,6 +389,8 @@ void run(TileCall& t) {
     Vec sum[MR][NV];
     if (update && !(main && t.asks_update)) update::ask<MR, NV>(*update, at.to - update->w_out, to_m);
     if (asks_mask) ask_tile<MR, NV>(at.mask, t.finish.mask_m);
+    const i64 lines = asks_lines && t.far && !(t.save && tiles == t.tiles) ? t.far->share(t.K)
+                                                                           : 0;  // before any sum is in a register
     start(sum, t, at.sums, rest);
     if (few && t.chained) {
       if constexpr (few) multiply_chained(sum, t, at, rest);
@@ -385,23 +401,27 @@ void run(TileCall& t) {
       at.b_k = NV * kLanes;
     } else {
       const bool next = t.next.left > 0;
+      i64 k = 0;  // steps behind which nothing is left to ask for
       if (main && kCopiesAhead && next && t.next.copies) {
-        const i64 k = multiply_copying(sum, t, at);
-        multiply<MR, NV, kPlain>(sum, t, at, k, t.K);
+        k = multiply_copying(sum, t, at);
       } else if (main && t.asks_update) {
-        const i64 k = min_of(MR * ceil_div(NV * kLanes, Lines::kLine), t.below.weights.count);
+        k = min_of(MR * ceil_div(NV * kLanes, Lines::kLine), t.below.weights.count);
         multiply<MR, NV, kAskForUpdate>(sum, t, at, 0, k);
-        multiply<MR, NV, kPlain>(sum, t, at, k, t.K);
+      } else if (asks_lines && lines > 0) {
+        k = lines;
+        multiply<MR, NV, kAskForLines>(sum, t, at, 0, k);
       } else if (asks_a && t.asks_a) {
-        const i64 k = min_of(t.K, next_of_a<MR>(t, at.a).count);
+        k = min_of(t.K, next_of_a<MR>(t, at.a).count);
         multiply<MR, NV, kAskForA>(sum, t, at, 0, k);
-        multiply<MR, NV, kPlain>(sum, t, at, k, t.K);
       } else if (asks_b && next && !t.next.copies) {
-        if (t.next.pieces > 1) multiply<MR, NV, kAskFar>(sum, t, at, 0, t.K);
-        else multiply<MR, NV, kAsk>(sum, t, at, 0, t.K);
+        k = t.K;
+        if (t.next.pieces > 1) multiply<MR, NV, kAskFar>(sum, t, at, 0, k);
+        else multiply<MR, NV, kAsk>(sum, t, at, 0, k);
       } else {
-        multiply<MR, NV, kPlain>(sum, t, at, 0, t.K);
+        k = t.K;
+        multiply<MR, NV, kPlain>(sum, t, at, 0, k);
       }
+      if (k < t.K) multiply<MR, NV, kPlain>(sum, t, at, k, t.K);
       at.b += t.b_step;
     }
     if (update) {
@@ -418,6 +438,7 @@ void run(TileCall& t) {
         put(sum, at.to, to_m, plain, [last](float* p, Vec v) __attribute__((always_inline)) { store(p, v, last); });
       }
     }
+    if (asks_lines && t.far) t.far->asked(lines);
     at.a += t.a_step;
     at.sums += t.sums_step;
     at.to += to_step;

@@ -40,6 +40,20 @@ struct Lines {
     left = lines;
   }
 };
+// Lines, or pairs of lines, that some tiles share out, one with a step.
+struct FarLines {
+  Lines now, then;
+  i64 second = 0;  // floats from the first of a pair to the other one, or 0
+  i64 tiles = 0;   // that are left
+  __attribute__((noinline)) i64 share(i64 steps) const {
+    return now.count > 0 ? min_of(ceil_div(now.count + then.count, tiles), steps) : 0;
+  }
+  __attribute__((noinline)) void asked(i64 steps) {
+    now.count -= steps;
+    if (now.count <= 0) now = then, then.count = 0;
+    --tiles;
+  }
+};
 
 // What a tile will read at its end, asked for at its start.
 template <int MR, int NV>

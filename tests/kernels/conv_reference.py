@@ -114,6 +114,9 @@ PER_PIXEL = [
     Conv(N=2, H=12, W=12, C=5, O=40, KH=3, KW=3, SH=2, SW=2, more={"PT": -3, "PL": 4, "OH": 4, "OW": 9, "ldy": 43}),
 ]
 
+# Gradients of weights whose pixels come from memory, as columns of wider buffers: of more outputs than inputs.
+FAR = [Conv(N=2, H=131, W=130, C=20, O=70, more={"ldx": 23, "ldy": 72})]
+
 CASES = [
     *PER_PIXEL,
     Conv(),
@@ -155,11 +158,11 @@ CASES = [
     Conv(N=3, H=11, W=13, C=20, O=24, act=1),
     Conv(N=2, H=21, W=17, C=6, O=21, KH=3, KW=3, SH=2, SW=2, padding="same"),
     Conv(N=2, H=9, W=10, C=24, O=88, KH=2, KW=2, padding="same"),
-    # gradients of weights as products: in parts, of pixels that are gathered, and of too many
+    # gradients of weights as products: in parts, of pixels that are gathered, and of pixels from memory
     Conv(N=4, H=20, W=20, C=64, O=70),
     Conv(N=3, H=9, W=7, C=520, O=20, SH=2, SW=2, padding="same"),
     Conv(N=2, H=10, W=7, C=768, O=33, SH=3, SW=2, more={"ldx": 771, "ldy": 40}),
-    Conv(N=12, H=64, W=64, C=24, O=40),
+    Conv(N=12, H=64, W=64, C=24, O=41),
     Conv(N=0, H=5, W=5, C=3, O=4, KH=3, KW=3),
     Conv(N=2, H=0, W=5, C=3, O=4, KH=3, KW=3, padding="same"),
     Conv(N=2, H=5, W=5, C=0, O=4, KH=3, KW=3, padding="same"),

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kernels import conv_reference as ref
-from kernels.conv_reference import CASES, PER_PIXEL, Conv
+from kernels.conv_reference import CASES, FAR, PER_PIXEL, Conv
 from kernels.image_calls import assert_near, gathered, run, same_bits_for_any_split, spread
 from nacre import _core
 
@@ -122,7 +122,7 @@ def test_what_follows_a_transposed_convolution_comes_after_the_sum(case, act, is
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", CASES + FAR, ids=str)
 def test_grad_w_and_bias(case, isa):
     s = case.shape()
     x, _, _, dy = operands(s)

@@ -192,7 +192,7 @@ def test_an_output_that_no_cache_holds_is_streamed_with_the_same_bits(rng):
         check({isa: (results[0][::61],)}, x[:, ::61].T, dy, M)
 
 
-@pytest.mark.parametrize("M,chunks", [(0, 3), (1, 4), (7, 3), (100, 7), (1000, 16), (5, 8)])
+@pytest.mark.parametrize("M,chunks", [(0, 3), (1, 4), (7, 3), (100, 7), (1000, 16), (5, 8), (65000, 7)])
 def test_weight_gradient_chunks_are_sums_over_consecutive_rows(M, chunks, rng):
     K, N = 19, 33
     x, dy = normal(rng, M, K), normal(rng, M, N)

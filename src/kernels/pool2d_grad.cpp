@@ -22,7 +22,8 @@ NACRE_INLINE void each_vectors(i64 C, F f) {
     return;
   }
   i64 c = 0;
-  for (; kLanes < 16 && c + 8 * kLanes <= C; c += 8 * kLanes) f(Vectors<kLanes < 16 ? 8 : 4>(), Yes(), c, kLanes);
+  constexpr int many = kLanes < 16 ? 8 : 4;
+  for (; kLanes < 16 && c + many * kLanes <= C; c += many * kLanes) f(Vectors<many>(), Yes(), c, kLanes);
   for (; c + 4 * kLanes <= C; c += 4 * kLanes) f(Vectors<4>(), Yes(), c, kLanes);
   for (; c < C; c += 2 * kLanes) f(Vectors<2>(), Yes(), min_of(c, C - kLanes), kLanes);
 }

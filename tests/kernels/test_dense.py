@@ -12,7 +12,8 @@ SHAPES = [(m, k, n) for m in SIZES for k in (0, 1, 17, 65) for n in (1, 10, 16, 
 SHAPES += [(5, k, n) for k in SIZES for n in SIZES]
 LARGE = [
     (1, 700, 600),
-    (1, 8100, 33),  # one row and what L3 holds,
+    (1, 8100, 48),  # one row and few columns of what L3 holds, in whole vectors
+    (1, 8100, 33),  # and not,
     (1, 4001, 70),
     (1, 2100, 10),  # several chains, in several passes
     (8, 5000, 100),  # none where rows may be shared out

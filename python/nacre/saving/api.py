@@ -188,6 +188,8 @@ def load_weights(
         with parts.reading(path) as index:
             state.read_state(model, index, skip_mismatch, skip)
         return
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        raise ValueError(f"load_weights: {path} is a device, a pipe or a socket, and no file")
     with open(path, "rb") as file:
         if file.read(4) == b"PK\3\4":
             with Archive(file, path).weights() as reader:

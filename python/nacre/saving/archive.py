@@ -211,6 +211,11 @@ class Archive:
                     f"{what}: {info.filename!r} would grow from {info.compress_size} to {info.file_size} bytes; refused"
                 )
             self._members[info.filename] = info
+        packed, size = (sum(getattr(i, of) for i in self._members.values()) for of in ("compress_size", "file_size"))
+        if packed > self._length:
+            raise DamagedFile(f"{what} is damaged: members of it overlap")
+        if size > max(_RATIO_LIMIT * self._length, _SMALL):
+            raise DamagedFile(f"{what}: its members would grow from {self._length} to {size} bytes; refused")
 
     def room(self) -> int:
         """More bytes than the variables of the model in this archive can have."""
@@ -221,7 +226,8 @@ class Archive:
 
     def config(self) -> Any:
         """The contents of `config.json`."""
-        return parsed(self.read(CONFIG, JSON_LIMIT), f"{self.what}: {CONFIG}")
+        stored = self._info(CONFIG).compress_type == zipfile.ZIP_STORED
+        return parsed(self.read(CONFIG, JSON_LIMIT if stored else _SMALL), f"{self.what}: {CONFIG}")
 
     def read(self, name: str, limit: int) -> bytes:
         """The bytes of a member. Raises DamagedFile when it is missing, damaged, or longer than `limit`."""

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import zipfile
 
 import h5py
@@ -246,6 +248,34 @@ def test_a_packed_configuration_has_a_limit_of_its_own(path, monkeypatch):
         z.writestr("model.weights.h5", weights)
     with pytest.raises(DamagedFile, match=r"'config.json' has \d+ bytes; at most 65536"):
         keras.models.load_model(path)
+
+
+AT_EXIT = """
+import atexit, os, sys
+import nacre as keras
+
+model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+if "used" in sys.argv:
+    model.save("x.keras")
+    keras.models.load_model("x.keras")
+    os.remove("x.keras")
+
+def save():
+    model.save("x.keras")
+    model.save_weights("x.weights.h5")
+    model.load_weights("x.weights.h5")
+    print(keras.models.load_model("x.keras").count_params())
+
+atexit.register(save)
+"""
+
+
+@pytest.mark.parametrize("before", ["unused", "used"])
+def test_a_model_is_saved_and_loaded_when_python_is_ending(tmp_path, before):
+    # no thread can begin any more, and h5py may come too late to say farewell to its library
+    done = subprocess.run([sys.executable, "-c", AT_EXIT, before], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "8\n", "")
+    assert keras.models.load_model(tmp_path / "x.keras").count_params() == 8
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a system with named pipes")

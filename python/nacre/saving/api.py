@@ -182,7 +182,7 @@ def load_weights(
     path = os.fsdecode(filepath)
     _check_built(model, "loading weights into")
     skip = list(objects_to_skip or ())
-    if not path.endswith((".keras", ".h5", ".hdf5")) and not os.path.isfile(path):
+    if not path.endswith((".keras", ".h5", ".hdf5", ".weights.json")) and not os.path.isfile(path):
         raise ValueError(_not_supported(path))
     if path.endswith(".weights.json"):
         with parts.reading(path) as index:

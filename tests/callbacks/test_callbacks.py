@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import os
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -193,6 +195,14 @@ def test_csv_holds_a_line_per_epoch_and_can_be_continued(model: Any, tmp_path: A
         rows = list(csv.DictReader(f))
     assert [row["epoch"] for row in rows] == ["0", "1", "0"]
     assert [float(row["loss"]) for row in rows[:2]] == first["loss"]
+
+
+def test_csv_takes_names_that_the_locale_has_no_letters_for(tmp_path: Any) -> None:
+    code = "import sys, nacre\nlog = nacre.callbacks.CSVLogger(sys.argv[1])\nlog.on_train_begin()\n"
+    code += "log.on_epoch_end(0, {'\\u010d': 1.0})\nlog.on_train_end()"
+    env = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    subprocess.run([sys.executable, "-c", code, tmp_path / "log.csv"], env=env, check=True)
+    assert (tmp_path / "log.csv").read_text(encoding="utf-8").startswith("epoch,č,val_č")
 
 
 @pytest.mark.parametrize("evaluated_before", [False, True])

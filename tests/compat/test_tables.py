@@ -43,6 +43,20 @@ def test_columns_are_chosen_and_named_and_rows_are_mixed(path):
     assert [next(endless)["y"].shape for _ in range(4)] == [(2,)] * 4
 
 
+def test_columns_of_large_numbers_keep_them(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("id,size,ends\n1,1.5,inf\n3000000000,1e300,-inf\n")
+    (batch,) = make(str(path))
+    assert batch["id"].dtype == "int64" and batch["id"].numpy().tolist() == [1, 3_000_000_000]
+    assert batch["size"].dtype == "float64" and batch["size"].numpy().tolist() == [1.5, 1e300]
+    assert batch["ends"].dtype == "float32" and batch["ends"].numpy().tolist() == [np.inf, -np.inf]
+    for default in ([0], tf.int32, np.zeros(1, np.uint8)):
+        with pytest.raises(ValueError, match=r"column 'id': expected values of u?int"):
+            list(make(str(path), column_defaults=[default, [0.0], [0.0]]))
+    (batch,) = make(str(path), column_defaults=[[0.0], [0.0], [0.0]])
+    assert batch["size"].dtype == "float32" and batch["size"].numpy().tolist() == [1.5, np.inf]
+
+
 @pytest.mark.parametrize(
     ("error", "message", "kwargs"),
     [
@@ -72,6 +86,17 @@ def test_ragged_strings_become_arrays():
     parts = tf.strings.split(["1,2", "3"], ",")
     assert parts.to_tensor().tolist() == [["1", "2"], ["3", ""]]
     assert tf.strings.to_number(parts, tf.dtypes.float32).to_tensor(-1).numpy().tolist() == [[1, 2], [3, -1]]
+
+
+def test_numbers_keep_all_their_digits():
+    assert tf.strings.to_number(["9007199254740993"], tf.int64).numpy().tolist() == [2**53 + 1]
+    assert tf.strings.to_number([], tf.int32).shape == (0,)
+    with pytest.raises(ValueError, match="int32 does not hold the numbers from 1 to 3000000000"):
+        tf.strings.to_number(["1", "3000000000"], tf.int32)
+    assert tf.ragged.constant([[1, 2**40], []]).to_tensor().numpy().tolist() == [[1, 2**40], [0, 0]]
+    assert tf.ragged.constant([[1], []]).dtype == "int32"
+    with pytest.raises(ValueError, match="int32 does not hold"):
+        tf.ragged.constant([[2**40]], tf.int32)
 
 
 def test_ragged_numbers_stay_numbers():

@@ -9,6 +9,7 @@ import struct
 import sys
 import tarfile
 import urllib.error
+import zipfile
 
 import numpy as np
 import pytest
@@ -201,6 +202,46 @@ def test_stored_values_cut_short_are_damaged():
     for length in range(len(data)):
         with pytest.raises(ValueError, match="x"):
             stored.decode(data[:length], "x")
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_stored_values_that_use_the_same_parts_again_and_again_are_refused(kind):
+    value = kind([1, 2])
+    for _ in range(60):  # 2**60 numbers in 400 bytes
+        value = kind([value, value])
+    array = np.empty(1, object)
+    array[0] = value
+    for stored_value in (value, {"a": value}, array):
+        with pytest.raises(ValueError, match=r"x: refused: .* again and again"):
+            stored.decode(pickle.dumps(stored_value, 4), "x")
+    numbers = np.zeros(1000, np.uint8)
+    data = pickle.dumps(numbers, 2)
+    with pytest.raises(ValueError, match="again and again"):  # an array is filled, and filled, and filled
+        stored.decode(data[:-2] + b"q\x63b" + b"h\x63b" * 1000 + b".", "x")
+
+
+def test_stored_lists_that_hold_themselves_are_refused():
+    endless = []
+    endless.append(endless)
+    deep = b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b"."
+    for data in (pickle.dumps(endless, 2), pickle.dumps({"a": endless}, 4), deep):
+        with pytest.raises(ValueError, match="hold themselves"):
+            stored.decode(data, "x")
+
+
+def test_stored_lists_of_one_length_stay_lists():
+    got = stored.decode(pickle.dumps(ragged([[1, 2], [3, 4]]), 2), "x")
+    assert got.shape == (2,) and list(got) == [[1, 2], [3, 4]]
+    assert text.as_objects([[1, 2], [3, 4]]).tolist() == [[1, 2], [3, 4]]
+
+
+def test_archives_of_arrays_that_would_grow_are_refused(tmp_path):
+    path = tmp_path / "x.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as z:
+        for i in range(3):
+            z.writestr(f"{i}.npy", bytes(stored._SMALL // 2))
+    with pytest.raises(ValueError, match=r"x\.npz is damaged: its members would grow to more than"):
+        stored.load_npz(path)
 
 
 # Names, addresses and checksums under which Keras 3.15 caches each data set: an existing cache works without a network.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import zipfile
 from pathlib import Path
@@ -161,6 +162,35 @@ def test_words_that_lines_cannot_hold_come_back(kind: str, words: list[str], tmp
     layer.adapt(np.array(words, object))
     Sequential([Input((1,), dtype="string"), layer]).save(tmp_path / "model.keras")
     assert models.load_model(tmp_path / "model.keras").layers[-1].get_vocabulary() == layer.get_vocabulary()
+
+
+def test_a_folder_holds_the_vocabulary_of_its_last_save(tmp_path: Path) -> None:
+    for words in (["a\nb", "c"], ["x", "y"], ["\r", "y"], ["z"]):
+        layer = layers.StringLookup()
+        layer.adapt(np.array(words, object))
+        Sequential([Input((1,), dtype="string"), layer]).save(tmp_path / "model", zipped=False)
+        loaded = models.load_model(tmp_path / "model").layers[-1]
+        assert loaded.get_vocabulary() == layer.get_vocabulary()
+
+
+def test_a_vocabulary_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: Any) -> None:
+    layer, other = layers.StringLookup(), layers.StringLookup()
+    layer.adapt(["a", "b"])
+    layer.save_assets(str(tmp_path))
+    other.adapt(["c", "d"])
+
+    def full(path: Path, text: str, *args: Any) -> None:
+        with open(path, "w") as file:
+            file.write(text[:3])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        other.save_assets(str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["vocabulary.txt"]
+    again = layers.StringLookup()
+    again.load_assets(str(tmp_path))
+    assert again.get_vocabulary() == layer.get_vocabulary()
 
 
 def test_a_damaged_vocabulary_in_an_archive_names_the_file(tmp_path: Path) -> None:

@@ -331,3 +331,9 @@ def test_tensors_have_methods_as_arrays_of_numpy_have():
     for eager, compiled, own in zip(work(ops.array(X)), CompiledFunction(work)(X), work(X), strict=True):
         np.testing.assert_allclose(eager, own, atol=1e-6)
         np.testing.assert_allclose(compiled, own, atol=1e-6)
+
+
+@pytest.mark.parametrize("places", [np.arange(7.0), np.arange(3.0), np.float32(2)], ids=repr)
+def test_an_area_has_a_place_for_each_value(places: Any) -> None:
+    with pytest.raises(ValueError, match="trapezoid: expected a place in `x` for each of 5 values"):
+        ops.trapezoid(np.ones((3, 5), "float32"), places)

@@ -445,6 +445,34 @@ def test_wherever_ctrl_c_comes_it_leaves_no_state_behind(act, tmp_path):
     act()
 
 
+def test_wherever_ctrl_c_comes_an_optimizer_ends_its_step():
+    def made():
+        variables = [keras.Variable(np.ones(n, "float32")) for n in (3, 2)]
+        optimizer = keras.optimizers.Adam(0.1)
+        optimizer.build(variables)
+        return optimizer, variables
+
+    def state(optimizer, variables):
+        return [np.asarray(v).tolist() for v in (*variables, *optimizer.variables)]
+
+    def step(optimizer, variables):
+        optimizer.apply([np.ones(3, "float32"), np.ones(2, "float32")], variables)
+
+    after = made()
+    before = state(*after)
+    step(*after)
+    counted = made()
+    places = moments(lambda: step(*counted), FOLDER)
+    ends = []
+    for moment in places[::5]:
+        one = made()
+        error, where = interrupted(lambda one=one: step(*one), moment, FOLDER)
+        assert type(error) is KeyboardInterrupt
+        assert state(*one) in (before, state(*after)), where
+        ends.append(state(*one) == before)
+    assert not all(ends)
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("name", ["a.keras", "a.weights.h5", "a.h5"])
 def test_wherever_ctrl_c_comes_a_save_ends_with_it_and_the_file_is_an_old_or_a_new_one(model, tmp_path, name):

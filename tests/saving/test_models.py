@@ -1,6 +1,9 @@
 """Whole models through files: the three styles, custom classes, what is refused."""
 
 import json
+import os
+import subprocess
+import sys
 import zipfile
 
 import h5py
@@ -211,6 +214,76 @@ def test_archives_that_would_grow_are_refused(path):
         z.writestr("model.weights.h5", b"\0" * (archive._SMALL + 1))
     with pytest.raises(DamagedFile, match="would grow"):
         keras.models.load_model(path)
+
+
+def test_archives_whose_many_members_would_grow_are_refused(path):
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as z:
+        for i in range(3):
+            z.writestr(f"assets/{i}", bytes(archive._SMALL // 2))
+    with pytest.raises(DamagedFile, match="members would grow"):
+        keras.models.load_model(path)
+
+
+def test_archives_whose_members_overlap_are_refused(path):
+    content = bytes(range(256)) * 100
+    with zipfile.ZipFile(path, "a") as z:
+        for i in range(40):
+            z.writestr(f"assets/{i}", b"")
+        start = z.start_dir  # one content that 40 members share
+        z.fp.seek(start)
+        z.fp.write(content)
+        z.start_dir = start + len(content)
+        for i in range(40):
+            z.getinfo(f"assets/{i}").compress_size = z.getinfo(f"assets/{i}").file_size = len(content)
+    with pytest.raises(DamagedFile, match="overlap"):
+        keras.models.load_model(path)
+
+
+def test_a_packed_configuration_has_a_limit_of_its_own(path, monkeypatch):
+    monkeypatch.setattr(archive, "_SMALL", 1 << 16)  # a text grows again by 20 and more when it is parsed
+    with zipfile.ZipFile(path) as z:
+        weights = z.read("model.weights.h5")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as z:
+        z.writestr("config.json", json.dumps([*range(50_000)]))
+        z.writestr("model.weights.h5", weights)
+    with pytest.raises(DamagedFile, match=r"'config.json' has \d+ bytes; at most 65536"):
+        keras.models.load_model(path)
+
+
+AT_EXIT = """
+import atexit, os, sys
+import nacre as keras
+
+model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+if "used" in sys.argv:
+    model.save("x.keras")
+    keras.models.load_model("x.keras")
+    os.remove("x.keras")
+
+def save():
+    model.save("x.keras")
+    model.save_weights("x.weights.h5")
+    model.load_weights("x.weights.h5")
+    print(keras.models.load_model("x.keras").count_params())
+
+atexit.register(save)
+"""
+
+
+@pytest.mark.parametrize("before", ["unused", "used"])
+def test_a_model_is_saved_and_loaded_when_python_is_ending(tmp_path, before):
+    # no thread can begin any more, and h5py may come too late to say farewell to its library
+    done = subprocess.run([sys.executable, "-c", AT_EXIT, before], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "8\n", "")
+    assert keras.models.load_model(tmp_path / "x.keras").count_params() == 8
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a system with named pipes")
+def test_weights_are_not_waited_for_at_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "x.weights.h5")
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    with pytest.raises(ValueError, match="pipe"):
+        model.load_weights(tmp_path / "x.weights.h5")
 
 
 def test_a_name_twice_is_refused(path):

@@ -218,3 +218,9 @@ def test_loading_reports_nothing_where_nothing_is_wrong(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         trained(3).load_weights(tmp_path / "net.weights.json")
+
+
+def test_an_index_that_is_not_there_is_said(tmp_path):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    with pytest.raises(FileNotFoundError, match=r"x\.weights\.json"):
+        model.load_weights(tmp_path / "x.weights.json")

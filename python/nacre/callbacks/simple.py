@@ -118,7 +118,8 @@ class CSVLogger(Callback):
                 if not self._write_header:
                     f.seek(-1, os.SEEK_END)
                     cut = f.read() != b"\n"  # a killed run left half a line
-        self.csv_file = open(self.filename, "a" if self.append else "w", newline="")  # noqa: SIM115
+        mode = "a" if self.append else "w"
+        self.csv_file = open(self.filename, mode, newline="", encoding="utf-8")  # noqa: SIM115
         if cut:
             self.csv_file.write("\r\n")
         self._writer = None

@@ -25,7 +25,11 @@ def ragged(pylist: Any, dtype: Any = None, **kwargs: Any) -> Ragged:
     if values.dtype.kind in "SUO":
         values = values.astype(object)
     else:
-        values = values.astype(dtype or {"f": "float32", "i": "int32"}.get(values.dtype.kind, values.dtype))
+        small = np.all(values == values.astype("int32")) if values.dtype.kind == "i" else False
+        kind = np.dtype(
+            dtype or {"f": "float32", "i": "int32" if small else "int64"}.get(values.dtype.kind, values.dtype)
+        )
+        values = _whole(values, kind) if {values.dtype.kind, kind.kind} <= {*"iu"} else values.astype(kind)
     return Ragged.from_row_lengths(values, [len(row) for row in rows])
 
 
@@ -170,10 +174,20 @@ def reduce_join(inputs: Any, axis: int | None = None, separator: str = "", **kwa
 
 
 def to_number(input: Any, out_type: Any = "float32", name: str | None = None) -> Any:
-    """The numbers that the strings spell."""
+    """The numbers that the strings spell. Raises ValueError for what is none, or none that `out_type` holds."""
     if isinstance(input, Ragged):
         return Ragged(to_number(row, out_type) for row in input)
-    return Tensor(np.array(_each(float, input), np.dtype(out_type)))
+    dtype = np.dtype(out_type)
+    numbers = _each(int if dtype.kind in "iu" else float, input)  # all digits of an int64
+    return Tensor(_whole(numbers, dtype) if dtype.kind in "iu" else np.array(numbers, dtype))
+
+
+def _whole(numbers: np.ndarray[Any, Any], dtype: Any) -> np.ndarray[Any, Any]:
+    """Whole numbers as that dtype. Raises ValueError where it does not hold one."""
+    info = np.iinfo(dtype)
+    if numbers.size and not info.min <= min(numbers.flat) <= max(numbers.flat) <= info.max:
+        raise ValueError(f"{info.dtype} does not hold the numbers from {min(numbers.flat)} to {max(numbers.flat)}")
+    return np.array(numbers, dtype)
 
 
 def as_string(input: Any, **kwargs: Any) -> Text:

@@ -48,11 +48,22 @@ def _column(name: str, values: list[str], default: Any, na_value: str) -> np.nda
         if kind == "string":
             return np.array([str(v) for v in filled], object).view(Text)
         try:
-            return np.array(filled, "float64" if "float" in str(kind) else "int64").astype(kind, casting="unsafe")
+            return _numbers(filled, kind, guessed=dtype is None)
         except (ValueError, OverflowError):
             if dtype is not None:
                 raise ValueError(f"column {name!r}: expected values of {dtype}, got {values[:3]}, ...") from None
     raise AssertionError("strings take everything")
+
+
+def _numbers(values: list[Any], dtype: Any, guessed: bool) -> np.ndarray[Any, Any]:
+    """The values as numbers of that dtype. Raises ValueError or OverflowError where it does not hold one; what is too
+    large for floats that were asked for is infinite."""
+    wide = np.array(values, "float64" if "float" in str(dtype) else "int64")
+    with np.errstate(over="ignore"):
+        out = wide.astype(dtype, casting="unsafe")
+    if (guessed and (np.isinf(out) != np.isinf(wide)).any()) if wide.dtype.kind == "f" else (out != wide).any():
+        raise OverflowError(f"a value is beyond those of {dtype}")
+    return out
 
 
 def make_csv_dataset(

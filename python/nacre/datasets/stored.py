@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import struct
 import zipfile
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -43,6 +45,8 @@ def decode(data: bytes, what: str, text: str = "latin-1") -> Any:
     """
     try:
         return _Decoder(data, text).run()
+    except RecursionError:
+        raise ValueError(f"{what} is damaged: lists in it hold themselves, or nest too deep") from None
     except (IndexError, KeyError, struct.error, TypeError, AttributeError, OverflowError, UnicodeDecodeError) as error:
         raise ValueError(f"{what} is damaged: {type(error).__name__}: {error}") from error
     except ValueError as error:
@@ -56,6 +60,7 @@ class _Decoder:
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
         self.text = text
+        self.left = len(data)  # parts that may still come: each has a byte of its own, unless it is used again
 
     def take(self, n: int) -> bytes:
         if n < 0 or self.at + n > len(self.data):
@@ -95,7 +100,7 @@ class _Decoder:
                 stack.append(data[self.at] | data[self.at + 1] << 8)
                 self.at += 2
             elif op == 0x2E:  # stop
-                return _finish(stack.pop())
+                return self.finish(stack.pop())
             else:
                 self.step(op)
 
@@ -167,9 +172,51 @@ class _Decoder:
             stack.append(_call(function, arguments))
         elif name == "b":
             state = stack.pop()
-            _build(stack[-1], state)
+            self.build(stack[-1], state)
         else:
             raise ValueError(f"refused: instruction {op:#x} of the pickle is not one that builds plain data")
+
+    def build(self, target: Any, state: Any) -> None:
+        if isinstance(target, _DType):
+            order = state[1].decode() if isinstance(state[1], bytes) else state[1]
+            if order == ">":
+                target.value = target.value.newbyteorder(">")
+            return
+        if not isinstance(target, _Array):
+            raise ValueError("refused: the file sets the state of an object that is no array")
+        _, shape, dtype, fortran, content = state
+        kind = dtype.value
+        if kind.hasobject:
+            self.count(len(content))
+            values = objects([self.finish(item) for item in content])
+        elif kind.kind in "biufSU":
+            raw = content.encode("latin-1") if isinstance(content, str) else content
+            self.count(len(raw))
+            values = np.frombuffer(raw, kind).copy()
+        else:
+            raise ValueError(f"refused: an array of dtype {kind}")
+        target.value = values.reshape(shape, order="F" if fortran else "C")
+
+    def count(self, parts: int) -> None:
+        """Raises ValueError when there are more parts than a file of this size has that does not use some again and
+        again: what is small in the file may be without end in memory."""
+        self.left -= parts
+        if self.left < 0:
+            raise ValueError("refused: lists in it hold themselves, or the same parts again and again")
+
+    def finish(self, value: Any) -> Any:
+        if isinstance(value, _Array):
+            if value.value is None:
+                raise ValueError("an array has no contents")
+            return value.value
+        if not isinstance(value, (dict, list, tuple)):
+            return value
+        self.count(len(value))
+        if isinstance(value, dict):
+            return {key: self.finish(item) for key, item in value.items()}
+        if any(isinstance(item, (_Array, dict, list, tuple)) for item in value):
+            return type(value)(self.finish(item) for item in value)
+        return value
 
 
 def _named(module: Any, name: Any) -> tuple[str, str]:
@@ -189,37 +236,12 @@ def _call(function: Any, arguments: Any) -> Any:
     return arguments[0].encode("latin-1")  # how Python 2 wrote bytes
 
 
-def _build(target: Any, state: Any) -> None:
-    if isinstance(target, _DType):
-        order = state[1].decode() if isinstance(state[1], bytes) else state[1]
-        if order == ">":
-            target.value = target.value.newbyteorder(">")
-        return
-    if not isinstance(target, _Array):
-        raise ValueError("refused: the file sets the state of an object that is no array")
-    _, shape, dtype, fortran, content = state
-    kind = dtype.value
-    if kind.hasobject:
-        values = np.empty(len(content), object)
-        values[:] = [_finish(item) for item in content]
-    elif kind.kind in "biufSU":
-        raw = content.encode("latin-1") if isinstance(content, str) else content
-        values = np.frombuffer(raw, kind).copy()
-    else:
-        raise ValueError(f"refused: an array of dtype {kind}")
-    target.value = values.reshape(shape, order="F" if fortran else "C")
-
-
-def _finish(value: Any) -> Any:
-    if isinstance(value, _Array):
-        if value.value is None:
-            raise ValueError("an array has no contents")
-        return value.value
-    if isinstance(value, dict):
-        return {key: _finish(item) for key, item in value.items()}
-    if isinstance(value, list) and any(isinstance(item, (_Array, dict, list)) for item in value):
-        return [_finish(item) for item in value]
-    return value
+def objects(values: Sequence[Any]) -> np.ndarray[Any, Any]:
+    """An array of these objects; of lists, too, whatever their lengths."""
+    out = np.empty(len(values), object)
+    for i, value in enumerate(values):
+        out[i] = value
+    return out
 
 
 def load_npz(path: Any) -> dict[str, np.ndarray[Any, Any]]:
@@ -227,6 +249,9 @@ def load_npz(path: Any) -> dict[str, np.ndarray[Any, Any]]:
     arrays = {}
     try:
         with zipfile.ZipFile(path) as archive:
+            most = max(_RATIO_LIMIT * os.stat(path).st_size, _SMALL)
+            if sum(info.file_size for info in archive.infolist()) > most:
+                raise ValueError(f"its members would grow to more than {most} bytes")
             for info in archive.infolist():
                 if info.file_size > max(_RATIO_LIMIT * info.compress_size, _SMALL):
                     raise ValueError(f"{info.filename} would grow from {info.compress_size} to {info.file_size} bytes")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import secrets
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -452,9 +453,9 @@ class IndexLookup(Layer):
             return
         tokens = [str(t) for t in self.get_vocabulary()]
         path = Path(dir_path, _LINES)
-        path.write_text("\n".join(tokens), "utf-8", "replace")
+        _replace(path, "\n".join(tokens))
         if _lines(path) != tokens:  # breaks within tokens, or half a pair of surrogates
-            Path(dir_path, _JSON).write_text(json.dumps(tokens), "utf-8")
+            _replace(Path(dir_path, _JSON), json.dumps(tokens))
 
     def load_assets(self, dir_path: str) -> None:
         """Reads the vocabulary that `save_assets` wrote. Raises ValueError when none was."""
@@ -463,9 +464,13 @@ class IndexLookup(Layer):
         path, exact = Path(dir_path, _LINES), Path(dir_path, _JSON)
         if not path.exists():
             raise ValueError(f"{type(self).__name__} '{self.name}': the file holds no vocabulary of this layer")
-        lines = json.loads(exact.read_text("utf-8")) if exact.exists() else _lines(path)
-        if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
-            raise ValueError(f"{type(self).__name__} '{self.name}': {_JSON} is no list of strings")
+        lines = _lines(path)
+        if exact.exists():
+            found = json.loads(exact.read_text("utf-8"))
+            if not isinstance(found, list) or not all(isinstance(line, str) for line in found):
+                raise ValueError(f"{type(self).__name__} '{self.name}': {_JSON} is no list of strings")
+            if _breaks("\n".join(found).encode("utf-8", "replace").decode()) == path.read_text("utf-8"):
+                lines = found  # and not what an earlier save has left in the folder
         tokens = [self._plain(line) for line in lines]
         special = self._special()
         tokens = tokens[len(special) :] if tokens[: len(special)] == special else tokens
@@ -477,6 +482,21 @@ class IndexLookup(Layer):
                 f"for {len(special) + len(tokens)} tokens"
             )
         self._take(tokens, None)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Makes `text` what the file holds; where that fails, the file is as it was."""
+    part = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
+    try:
+        part.write_text(text, "utf-8", "replace")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _breaks(text: str) -> str:
+    """The text as it is when it comes back from a file: any line break is one character."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _lines(path: Path) -> list[str]:

@@ -381,6 +381,8 @@ def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
         places = floating(given[0])
         places = axis_last(places, at) if len(places.shape) == len(v.shape) and len(v.shape) > 1 else places
         m = len(places.shape) - 1
+        if m < 0 or places.shape[m] != n:
+            raise ValueError(f"trapezoid: expected a place in `x` for each of {n} values, got shape {given[0].shape}")
         heights = Mul()(heights, Sub()(slice_axis(places, m, 1, n), slice_axis(places, m, 0, n - 1)))
     total = SumTo((*heights.shape[:-1], 1))(heights)
     return reshaped(total, heights.shape[:-1])

@@ -25,6 +25,7 @@ from nacre.ops.base import is_number
 from nacre.optimizers.at_once import AtOnce
 from nacre.optimizers.clipping import clip_by_global_norm, clip_by_norm
 from nacre.optimizers.schedules.schedule import LearningRateSchedule
+from nacre.utils.atomic import uninterrupted
 
 
 class Optimizer(Told):
@@ -301,7 +302,8 @@ class Optimizer(Told):
             return
         variables = self._variables_for(grads, trainable_variables)
         if not self._at_once(self, grads, variables):
-            self._apply(grads, variables)
+            with uninterrupted():  # between two variables Ctrl-C would leave half a step
+                self._apply(grads, variables)
 
     def _apply(self, grads: list[Any], variables: list[Variable]) -> None:
         grads, variables = self._present(grads, variables)

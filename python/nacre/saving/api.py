@@ -182,12 +182,14 @@ def load_weights(
     path = os.fsdecode(filepath)
     _check_built(model, "loading weights into")
     skip = list(objects_to_skip or ())
-    if not path.endswith((".keras", ".h5", ".hdf5")) and not os.path.isfile(path):
+    if not path.endswith((".keras", ".h5", ".hdf5", ".weights.json")) and not os.path.isfile(path):
         raise ValueError(_not_supported(path))
     if path.endswith(".weights.json"):
         with parts.reading(path) as index:
             state.read_state(model, index, skip_mismatch, skip)
         return
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        raise ValueError(f"load_weights: {path} is a device, a pipe or a socket, and no file")
     with open(path, "rb") as file:
         if file.read(4) == b"PK\3\4":
             with Archive(file, path).weights() as reader:

@@ -14,7 +14,6 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -22,6 +21,7 @@ from nacre import _core
 from nacre.saving import h5
 from nacre.saving.h5 import DamagedFile
 from nacre.utils.atomic import uninterrupted
+from nacre.utils.beside import Beside
 
 KERAS_VERSION = "3.15.1"  # whose file format this is
 METADATA, CONFIG, WEIGHTS, ASSETS = "metadata.json", "config.json", "model.weights.h5", "assets"
@@ -157,7 +157,7 @@ def creating(file: BinaryIO, config: Any, assets: dict[str, bytes]) -> Iterator[
         file.flush()
         # The sum is computed while the disk writes. Python may wait for ever for a thread that Ctrl-C has once kept it
         # from waiting for.
-        with uninterrupted(window.stop), ThreadPoolExecutor(1) as pool:
+        with uninterrupted(window.stop), Beside(1) as pool:
             on_disk = pool.submit(_sync, file)
             info.CRC = window.checksum()
             on_disk.result()
@@ -211,6 +211,11 @@ class Archive:
                     f"{what}: {info.filename!r} would grow from {info.compress_size} to {info.file_size} bytes; refused"
                 )
             self._members[info.filename] = info
+        packed, size = (sum(getattr(i, of) for i in self._members.values()) for of in ("compress_size", "file_size"))
+        if packed > self._length:
+            raise DamagedFile(f"{what} is damaged: members of it overlap")
+        if size > max(_RATIO_LIMIT * self._length, _SMALL):
+            raise DamagedFile(f"{what}: its members would grow from {self._length} to {size} bytes; refused")
 
     def room(self) -> int:
         """More bytes than the variables of the model in this archive can have."""
@@ -221,7 +226,8 @@ class Archive:
 
     def config(self) -> Any:
         """The contents of `config.json`."""
-        return parsed(self.read(CONFIG, JSON_LIMIT), f"{self.what}: {CONFIG}")
+        stored = self._info(CONFIG).compress_type == zipfile.ZIP_STORED
+        return parsed(self.read(CONFIG, JSON_LIMIT if stored else _SMALL), f"{self.what}: {CONFIG}")
 
     def read(self, name: str, limit: int) -> bytes:
         """The bytes of a member. Raises DamagedFile when it is missing, damaged, or longer than `limit`."""
@@ -253,7 +259,7 @@ class Archive:
                 yield reader
             return
         window = Window(self._file, self._data_start(info), info.file_size)
-        with ThreadPoolExecutor(1) as pool:
+        with Beside(1) as pool:
             total = pool.submit(window.checksum)
 
             def check() -> None:

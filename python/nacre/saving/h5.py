@@ -9,9 +9,10 @@ import io
 import itertools
 import math
 import os
+import sys
 import zlib
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ import numpy as np
 from nacre.core.variable import Variable
 from nacre.saving.heaps import Followed
 from nacre.utils.atomic import uninterrupted
+from nacre.utils.beside import Beside
 
 # For filters that are not its own, the HDF5 library would search plug-in folders for a shared object to load.
 _GZIP, _SHUFFLE = 1, 2
@@ -39,11 +41,32 @@ class DamagedFile(ValueError):
 
 def h5py() -> Any:
     """The module h5py, imported on first use."""
+    first = "h5py" not in sys.modules
     try:
         import h5py
     except ImportError:
         raise ImportError("saving and loading weights needs h5py: pip install h5py") from None
+    if first:
+        with contextlib.suppress(ImportError):
+            from h5py._conv import unregister_converters
+
+            _kept.append(_LetGo(unregister_converters))
     return h5py
+
+
+class _LetGo:
+    """Takes back what h5py gave to the HDF5 library to call, when the modules end. h5py has `atexit` do so, too late
+    if it is only imported when Python is ending, for a model that is saved then: the library, which ends after Python,
+    would call into it."""
+
+    def __init__(self, how: Callable[[], Any]) -> None:
+        self._how = how
+
+    def __del__(self) -> None:
+        self._how()
+
+
+_kept: list[_LetGo] = []
 
 
 def descriptor(source: Any) -> int | None:
@@ -65,7 +88,7 @@ def reading(source: Any, what: str) -> Iterator[Reader]:
             raise
         except (OSError, RuntimeError, KeyError, ValueError) as error:
             raise DamagedFile(f"{what} is damaged or no HDF5 file: {error}") from error
-        with _closed(file, what), ThreadPoolExecutor(2) as pool:  # has no threads before there is work
+        with _closed(file, what), Beside(2) as pool:  # has no threads before there is work
             yield Reader(file, followed, what, pool)
 
 
@@ -87,7 +110,7 @@ def _closed(file: Any, what: str) -> Iterator[None]:
 class Reader:
     """Safe look-ups in `file`, an open HDF5 file, the bytes of which are `source`; `what` names it in errors."""
 
-    def __init__(self, file: Any, source: Followed, what: str, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, file: Any, source: Followed, what: str, pool: Beside) -> None:
         self.file = file
         self.what = what
         self._source = source

@@ -19,7 +19,7 @@ class uninterrupted:
     """Within the block Ctrl-C waits for its end, unless it comes again: the HDF5 library loses its balance where what
     it calls is left half-way. `stop` is called with what the block then ends with, so that it need not do the rest."""
 
-    def __init__(self, stop: Callable[[BaseException], None]) -> None:
+    def __init__(self, stop: Callable[[BaseException], None] = lambda error: None) -> None:
         self._stop = stop
         self._before: Any = None
         self._error: BaseException | None = None
@@ -125,7 +125,7 @@ def replacing_together() -> Iterator[Callable[[Any], BinaryIO]]:
             yield opening
             for at in parts:
                 at.complete()
-        with uninterrupted(lambda error: None):
+        with uninterrupted():
             for at in reversed(parts):
                 os.replace(at.name, at.target)
     except BaseException as error:

@@ -31,13 +31,15 @@ constexpr Tiles kTiles = add_widths<kWidest>(Tiles{});
 
 struct DotTiles {
   Dots at[kMaxDotRows + 1][kMaxDotColumns + 1];
-  Dots asking[kMaxDotColumns + 1];  // for one row of a
+  Dots along[kMaxDotColumns + 1], below[kMaxDotColumns + 1];  // these ask: for one row of a; of many, more than folded
 };
 template <int MA, int NB>
 constexpr void add_columns(DotTiles& t) {
   if constexpr (NB > 0) {
     if constexpr (MA * NB <= kMaxSums) t.at[MA][NB] = &dots::run<MA, NB>;
-    if constexpr (MA == 1 && NB <= kMaxSums) t.asking[NB] = &dots::run<1, NB, true>;
+    if constexpr (MA == 1 && NB <= kMaxSums) t.along[NB] = &dots::run<1, NB, dots::kAlongB>;
+    if constexpr (MA == rows_of_dots(NB) && (kSquareDots ? NB == kMaxSums / MA : NB > kFoldedColumns))
+      t.below[NB] = &dots::run<MA, NB, dots::kBelowA>;
     add_columns<MA, NB - 1>(t);
   }
 }
@@ -417,7 +419,10 @@ void run_dots(PendingDots& d, const Run& r) {
     const i64 kc = min_of(s.kc, p.K - k);
     for (int t = 0; t < d.n; ++t) {
       const auto& tile = d.tile[t];
-      const Dots run = s.asks_rows ? kDotTiles.asking[tile.columns] : kDotTiles.at[tile.rows][tile.columns];
+      const Dots below = s.asks_a && tile.rows == rows_of_dots(s.nv) ? kDotTiles.below[tile.columns] : nullptr;
+      const Dots run = s.asks_rows ? kDotTiles.along[tile.columns]
+                       : below     ? below
+                                   : kDotTiles.at[tile.rows][tile.columns];
       run({kc, a + tile.m * a_m + k, a_m, b + tile.n * b_n + k, b_n, r.turned + t * kMaxSums * kLanes, d.sums[t], k > 0,
            k + kc >= p.K});
     }
@@ -441,11 +446,16 @@ void run_dots(PendingDots& d, const Run& r) {
 void dots_rectangle(const Run& r, i64 m0, i64 m1, i64 n0, i64 n1) {
   const Plan& s = r.s;
   PendingDots pending;
-  for (i64 n = n0; n < n1; n += s.nv) {
-    for (i64 m = m0; m < m1; m += s.mr) {
-      pending.tile[pending.n] = {m, n, min_of(s.mr, m1 - m), min_of(s.nv, n1 - n)};
-      if (++pending.n == PendingDots::most) run_dots(pending, r);
-    }
+  const auto add = [&](i64 m, i64 n) {
+    pending.tile[pending.n] = {m, n, min_of(s.mr, m1 - m), min_of(s.nv, n1 - n)};
+    if (++pending.n == PendingDots::most) run_dots(pending, r);
+  };
+  if (s.p.N <= kMaxDotColumns) {  // they stay at hand, else the rows do
+    for (i64 m = m0; m < m1; m += s.mr)
+      for (i64 n = n0; n < n1; n += s.nv) add(m, n);
+  } else {
+    for (i64 n = n0; n < n1; n += s.nv)
+      for (i64 m = m0; m < m1; m += s.mr) add(m, n);
   }
   if (pending.n > 0) run_dots(pending, r);
 }

@@ -29,12 +29,16 @@ constexpr int kMaxSums = 16;
 constexpr int kMaxSums = 8;
 #endif
 constexpr int kMaxDotRows = 8, kMaxDotColumns = 12;
-constexpr int kAskedAhead = 256;  // floats
+constexpr bool kSquareDots = kMaxSums < 24;  // so few sums that a tile of one row or column loads as much as it adds
+constexpr int rows_of_dots(int columns) { return kSquareDots ? kMaxDotRows / 2 : kMaxSums / columns; }  // of many rows
+constexpr int kAskedAhead = 256;                                                                        // floats
 
 namespace dots {
 
-// asks: for the rows of b a little ahead, since L3 gives more then.
-template <int MA, int NB, bool asks = false>
+// For the rows of b a little ahead, or for those of a below, since L3 gives more then.
+enum Asking { kNothing, kAlongB, kBelowA };
+
+template <int MA, int NB, Asking asks = kNothing>
 void run(const DotsCall& t) {
   Vec sum[MA][NB];
   NACRE_UNROLL
@@ -69,9 +73,13 @@ void run(const DotsCall& t) {
   };
   i64 k = t.K;
   for (; k >= kLanes; k -= kLanes) {
-    if (asks) {
+    if (asks == kAlongB) {
       NACRE_UNROLL
       for (int j = 0; j < NB; ++j) prefetch(b.address(j) + kAskedAhead);
+    }
+    if (asks == kBelowA) {
+      NACRE_UNROLL
+      for (int i = 0; i < MA; ++i) prefetch(a.address(i) + MA * t.a_m);
     }
     step([](const float* p) __attribute__((always_inline)) { return load(p); });
     a.step(kLanes);

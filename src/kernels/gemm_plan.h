@@ -12,7 +12,8 @@ namespace nacre::NACRE_ISA {
 namespace {
 
 constexpr i64 kDepth = 1024;  // steps of k per pass: a panel of 64 x 1024 floats (256 KiB) streams from L2
-constexpr double kDotEnd = kLanes == 16 ? 3.0 : 1.3;  // cycles for adding the lanes of a sum
+constexpr double kDotEnd = kLanes == 16 ? 2.2 : 1.3;  // cycles for adding the lanes of a sum
+constexpr i64 kLongDots = 512;                        // steps of k that make up for tiles of few columns
 constexpr i64 kDotDepth = 768;                        // in the dot form: eight rows take 24 KiB of L1
 constexpr int kPendingTiles = 16;
 constexpr i64 kOneSet = 1024;      // floats: rows so far apart, or a multiple, share one set of L1
@@ -113,22 +114,21 @@ Form choose_form(const Product& p) {
     straight += kFirstTile * K * N;
     swapped += kFirstTile * K * M;
   }
+  if (p.b_k == 1 && p.M <= kLanes && p.b_n % kOneSet == 0) swapped *= 2;  // tall tiles, whose rows share a set
   double dots = 1e300;
   const bool few = p.M <= kMaxDotRows || p.N <= kMaxDotColumns;
   if (p.a_k == 1 && p.b_k == 1 && few) {  // vectors that cross lines take two loads; far rows come from everywhere
-    const double load = K * N > kNearFloats ? 1.6 : p.a_m % 16 != 0 || p.b_n % 16 != 0 ? 1.03 + 0.014 * kLanes : 1.03;
+    const double load = K * N > kNearFloats ? 1.8 : p.a_m % 16 != 0 || p.b_n % 16 != 0 ? 1.03 + 0.014 * kLanes : 1.03;
     dots = load * M * N * lanes(p.K) + kDotEnd * M * N;
   }
   if (p.a_k == 1 && p.b_n == 1 && p.N <= kMaxDotColumns && p.K * p.N <= kFewFloats)
     dots = 1.03 * M * N * lanes(p.K) + kDotEnd * M * N + (kLanes == 16 ? 0.4 : 0.8) * K * N;
   // rows of a by pairs along k
-  const auto folded = [&](double rows, i64 a_m) {
-    return (a_m % kOneSet == 0 ? 0.36 : 0.28) * rows * K + 4 * (rows + K);
-  };
+  const auto folded = [&](double rows) { return 0.35 * rows * K + 6 * rows + 1.3 * K; };
   double best = dots < straight ? dots : straight;
   if (swapped < best) best = swapped;
-  if (p.a_k == 1 && p.N <= kFoldedColumns && folded(M, p.a_m) < best) return Form::folded;
-  if (p.b_k == 1 && p.M <= kFoldedColumns && folded(N, p.b_n) < best) return Form::swapped_folded;
+  if (p.a_k == 1 && p.N <= kFoldedColumns && folded(M) < best) return Form::folded;
+  if (p.b_k == 1 && p.M <= kFoldedColumns && folded(N) < best) return Form::swapped_folded;
   if (dots < straight && dots < swapped) return Form::dots;
   if (straight <= swapped) return turn_b ? Form::packed : Form::rows;
   return turn_a ? Form::swapped_packed : Form::swapped_rows;
@@ -190,16 +190,22 @@ Plan make_plan(const Product& product) {
     return s;
   }
   if (s.form == Form::dots) {
-    s.mr = static_cast<int>(min_of(p.M, kMaxDotRows));
-    if (p.N < kMaxDotColumns) s.mr = static_cast<int>(min_of(s.mr, max_of(1, kMaxSums / max_of(p.N, 1))));
+    const bool few_columns = p.N <= kMaxDotColumns, square = kSquareDots && p.K >= kLongDots;
+    const i64 rows = min_of(p.M, kMaxDotRows), halves = ceil_div(rows, 2);
+    const i64 most = square && rows > halves + 1 ? halves : rows;
+    s.mr = static_cast<int>(square || !few_columns ? most : min_of(rows, max_of(1, kMaxSums / p.N)));
     s.nv = static_cast<int>(min_of(min_of(kMaxSums / s.mr, kMaxDotColumns), p.N));
+    const i64 tiles = ceil_div(p.N, s.nv);
+    if (few_columns) s.nv = static_cast<int>(ceil_div(p.N, tiles));
+    s.asks_a = p.M > s.mr && static_cast<double>(p.M) * static_cast<double>(p.K) > kNearFloats;
     if ((p.b_n == 1 && p.b_k != 1) || (p.N <= kMaxDotColumns && aliased(p.b_n))) s.packed_floats = p.N * apart(p.K);
     if (p.M <= kMaxDotRows && aliased(p.a_m)) s.a_floats = p.M * apart(p.K);
     const i64 depth = p.M == 1 ? kDotDepth * kMaxDotRows : kDotDepth;
     s.kc = padded(ceil_div(p.K, ceil_div(p.K, depth)));
     s.asks_rows = p.M == 1 && in_l3(static_cast<double>(p.N) * static_cast<double>(p.K)) && s.packed_floats == 0;
     if (s.kc < p.K) s.turned_floats = kPendingTiles * kMaxSums * kLanes;
-    lay_grid(s, ceil_div(p.N, s.nv), static_cast<double>(s.nv) * static_cast<double>(p.K));
+    lay_grid(s, few_columns ? 1 : tiles, static_cast<double>(few_columns ? p.N : s.nv) * static_cast<double>(p.K));
+    if (few_columns) s.nb = tiles;
     return s;
   }
   // 3 x 128 rather than 6 x 64 where b stays in L1 while rows of c pass, and c is near or its update is not asked for

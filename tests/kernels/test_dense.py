@@ -41,6 +41,9 @@ LARGE = [
     (300, 512, 66),  # columns of x that share cache sets
     (20, 8192, 66),  # so few of them that x is copied
     (1100, 70, 160),  # more of x than L2 keeps
+    (1030, 1100, 10),  # few columns: rows of x from memory are asked for,
+    (1030, 12, 1100),  # also those of dy
+    (12, 130, 1024),  # rows of weights that share a set of L1
 ]
 
 

@@ -339,7 +339,7 @@ void layer_norm_grad_params(const LayerGradShape& s, Slice units, Scratch scratc
     const i64 k = u / c.tiles, column = u % c.tiles * c.tile, width = min_of(c.tile, s.N - column);
     const Run rows = run_of(k, s.chunk, s.M);
     two_sums(
-        at, rows.end - rows.begin, width, two_in_turn(s.M, s.N),
+        at, rows.end - rows.begin, width, s.M, s.N,
         [&](i64 from, i64 c, i64 n) __attribute__((always_inline)) {
           return [=](i64 r, Vec& p, Vec& q) __attribute__((always_inline)) {
             const i64 m = rows.begin + from + r, e = m * s.N + column + c;

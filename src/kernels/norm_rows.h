@@ -147,12 +147,10 @@ NACRE_INLINE void sum_strips(Run rows, i64 column, i64 last, float* p, float* q,
     store(to_q, rows.begin > 0 ? load(to_q) + b[0][k] : b[0][k]);
   }
 }
-// Of `two` arrays requests cost more than they hide where vectors are long, or rows: those loads are enough of them.
-template <bool two, class Of, class Ask>
-NACRE_INLINE void sum_columns(i64 rows, i64 width, bool far, float* p, float* q, Of of, Ask ask) {
+template <class Of, class Ask>
+NACRE_INLINE void sum_columns(i64 rows, i64 width, bool far, bool asks, float* p, float* q, Of of, Ask ask) {
   const bool blocks = far && width > 4 * kLanes;  // shorter rows are fetched well as they lie
   const i64 step = blocks ? max_of(kSumBlock / width, 8) : max_of(rows, 1);
-  const bool asks = blocks && (!two || (kLanes < 16 && width <= kAlike));
   const auto none = [](i64, i64) {};
   for (i64 from = 0; from < max_of(rows, 1); from += step) {
     const Run block{from, min_of(from + step, rows)};
@@ -162,7 +160,7 @@ NACRE_INLINE void sum_columns(i64 rows, i64 width, bool far, float* p, float* q,
       const bool alike = width % kAlike == 0, below = !alike || c + kAlike >= width;
       const i64 row = below ? step : 0, column = !alike ? 0 : below ? kAlike - width : kAlike;
       sum_strips<4>(block, c, kLanes, p, q, of, [=](i64 r, i64 at) __attribute__((always_inline)) {
-        if (asks) ask(r + row, at + column);
+        if (asks && blocks) ask(r + row, at + column);
       });
     }
     for (; c + 2 * kLanes <= width; c += 2 * kLanes) sum_strips<2>(block, c, kLanes, p, q, of, none);
@@ -183,16 +181,17 @@ NACRE_ALWAYS TwoSums two_sums_at(char* scratch) {
   return {d, d + kMostColumns, f, f + kMostColumns};
 }
 
-// Whether strips of two arrays take turns. Long vectors, which nobody asks for, do so only where memory is read, or where all
-// rows share sets of L1: along many rows caches foresee a strip by itself.
-NACRE_ALWAYS bool two_in_turn(i64 R, i64 C) { return R * C > (kLanes < 16 || C % 1024 == 0 ? kNear : kFar); }
-
+// Of R x C numbers. Requests for two arrays take as long as the loads they run ahead of, where vectors or rows are long.
+// Long vectors, which then ask for nothing, have strips take turns only where memory is read, or all rows share sets of
+// L1: down many rows caches foresee a strip by itself.
 template <class Of, class Ask>
-NACRE_INLINE void two_sums(const TwoSums& at, i64 rows, i64 width, bool far, Of of, Ask ask) {
+NACRE_INLINE void two_sums(const TwoSums& at, i64 rows, i64 width, i64 R, i64 C, Of of, Ask ask) {
+  const bool far = R * C > (kLanes < 16 || C % 1024 == 0 ? kNear : kFar);
+  const bool asks = kLanes < 16 && (width <= kAlike || C % 1024 == 512);
   for (i64 c = 0; c < width; ++c) at.p_total[c] = at.q_total[c] = 0;
   for (i64 from = 0; from < rows; from += kSumRows) {
-    sum_columns<true>(
-        min_of(kSumRows, rows - from), width, far, at.p, at.q,
+    sum_columns(
+        min_of(kSumRows, rows - from), width, far, asks, at.p, at.q,
         [&](i64 c, i64 n) __attribute__((always_inline)) { return of(from, c, n); },
         [=](i64 r, i64 c) __attribute__((always_inline)) { ask(from + r, c); });
     NACRE_INDEPENDENT

@@ -10,14 +10,14 @@ constexpr i64 kBlock = 64 * kLanes;     // elements summed in float32 before the
 constexpr i64 kShort = 8 * kLanes;      // rows whose two sums are folded kLanes at a time: longer ones would wait
 constexpr i64 kTogether = 12 * kLanes;  // rows that go as groups (row_groups.h)
 constexpr i64 kTwoTogether = kLanes < 16 ? 8 * kLanes : 4 * kLanes;  // with their two sums, in gradients
+constexpr i64 kGroup = 4096;  // numbers of longer rows that take steps together, in gradients half as many
 
 i64 rows_per_unit(i64 N) { return max_of(1, 8192 / max_of(N, 1)); }
 
-// f(first row, how many) for some rows, as many as stay in L1 and at most `together`, of kLanes: each step is taken for all
-// of them before the next, so that no row waits for its own sum.
+// f(first row, how many) for some rows, as many as stay in L1 with what is made of them, and at most kLanes: each step is
+// taken for all of them before the next, so that no row waits for its own sum.
 template <class F>
-NACRE_INLINE void each_group(Run rows, i64 N, i64 together, F f) {
-  const i64 most = min_of(rows_per_unit(N), together);
+NACRE_INLINE void each_group(Run rows, i64 most, F f) {
   for (i64 m = rows.begin; m < rows.end; m += most) f(m, min_of(most, rows.end - m));
 }
 
@@ -233,7 +233,10 @@ void layer_norm(const LayerNormShape& s, Slice units, const float* x, const floa
   gamma = s.has_gamma ? gamma : nullptr, beta = s.has_beta ? beta : nullptr;
   const Run all{units.begin * per, min_of(units.end * per, s.M)};
   if (N > 0 && N <= kTogether) return short_rows(s, all, x, gamma, beta, y, mean, rstd);
-  each_group(all, N, kLanes, [=](i64 m, i64 rows) __attribute__((always_inline)) {
+  // AVX-512: from memory longer runs are fetched better.
+  const i64 group = kLanes == 16 && s.M * N > kFar ? 2 * kGroup : kGroup, least = kLanes < 16 ? 2 : 1;
+  const i64 together = min_of(min_of(per, kLanes), max_of(group / max_of(N, 1), least));
+  each_group(all, together, [=](i64 m, i64 rows) __attribute__((always_inline)) {
     float middles[kLanes] = {}, factors[kLanes];
     const float* x_m = x + m * N;
     if (centred) {
@@ -280,10 +283,10 @@ void layer_norm_grad_x(const LayerNormShape& s, Slice units, const float* x, con
                        const float* mean, const float* rstd, float* dx) {
   const i64 per = rows_per_unit(s.N), N = s.N;
   const bool centred = s.rms == 0, scaled = s.has_gamma != 0;
-  const i64 together = N > kShort ? max_of(min_of(4096 / N, min_of(kLanes, 8)), 1) : kLanes;
+  const i64 together = N > kShort ? max_of(min_of(kGroup / 2 / N, min_of(kLanes, 8)), 1) : kLanes;
   const Run all{units.begin * per, min_of(units.end * per, s.M)};
   if (N > 0 && N <= kTwoTogether) return short_grad_rows(s, all, x, dy, gamma, mean, rstd, dx);
-  each_group(all, N, together, [=](i64 m, i64 rows) __attribute__((always_inline)) {
+  each_group(all, together, [=](i64 m, i64 rows) __attribute__((always_inline)) {
     const auto g = [=](const float* dy_r, i64 i, i64 n) __attribute__((always_inline)) {
       const Vec d = load_n(dy_r + i, n);
       return scaled ? d * load_n(gamma + i, n) : d;
@@ -336,7 +339,7 @@ void layer_norm_grad_params(const LayerGradShape& s, Slice units, Scratch scratc
     const i64 k = u / c.tiles, column = u % c.tiles * c.tile, width = min_of(c.tile, s.N - column);
     const Run rows = run_of(k, s.chunk, s.M);
     two_sums(
-        at, rows.end - rows.begin, width, s.M * s.N > kNear,
+        at, rows.end - rows.begin, width, s.M, s.N,
         [&](i64 from, i64 c, i64 n) __attribute__((always_inline)) {
           return [=](i64 r, Vec& p, Vec& q) __attribute__((always_inline)) {
             const i64 m = rows.begin + from + r, e = m * s.N + column + c;

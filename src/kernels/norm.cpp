@@ -41,7 +41,7 @@ NACRE_ALWAYS void join(double* mean, double* m2, i64 before, i64 n, double mean_
 // Deviations from at.middle. The arrays of `at` hold whole vectors, so that the lanes beyond the last column do no harm.
 void sum_deviations(const Moments& at, const float* x, i64 rows, i64 C, i64 width, bool far) {
   sum_columns(
-      rows, width, far, at.rest, at.squares,
+      rows, width, far, true, at.rest, at.squares,
       [&](i64 c, i64 n) __attribute__((always_inline)) {
         return [=, middle = load(at.middle + c)](i64 r, Vec& p, Vec& q) __attribute__((always_inline)) {
           const Vec d = load_n(x + r * C + c, n) - middle;
@@ -321,7 +321,7 @@ void batch_norm_grad_stats(const BatchGradShape& s, Slice units, Scratch scratch
     const i64 first = rows.begin * s.C + column;
     const auto sums = [&](auto active) __attribute__((always_inline)) {
       two_sums(
-          at, rows.end - rows.begin, width, s.R * s.C > kNear,
+          at, rows.end - rows.begin, width, s.R, s.C,
           [&](i64 from, i64 c, i64 n) __attribute__((always_inline)) {
             const Vec middle = load_n(mean + column + c, n);
             const Vec factor = active ? load(scale + c) : zero(), offset = active ? load(shift + c) : zero();

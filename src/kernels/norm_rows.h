@@ -63,6 +63,7 @@ NACRE_INLINE void map_strips(i64 from, i64 to, i64 width, i64 column, i64 last, 
 }
 
 constexpr i64 kNear = 192 * 1024;  // floats that L2 holds, where constants read again cost more than rows in pieces
+constexpr i64 kFar = 4 << 20;      // that come from memory
 constexpr i64 kMapColumns = 1024;  // whose constants stay in L1 beside a few rows,
 constexpr i64 kConstants = 6400;   // and numbers that do beside one
 constexpr i64 kMapBlock = 8192;    // floats that strips go along in turn: L1 still has what was fetched ahead
@@ -147,7 +148,7 @@ NACRE_INLINE void sum_strips(Run rows, i64 column, i64 last, float* p, float* q,
   }
 }
 template <class Of, class Ask>
-NACRE_INLINE void sum_columns(i64 rows, i64 width, bool far, float* p, float* q, Of of, Ask ask) {
+NACRE_INLINE void sum_columns(i64 rows, i64 width, bool far, bool asks, float* p, float* q, Of of, Ask ask) {
   const bool blocks = far && width > 4 * kLanes;  // shorter rows are fetched well as they lie
   const i64 step = blocks ? max_of(kSumBlock / width, 8) : max_of(rows, 1);
   const auto none = [](i64, i64) {};
@@ -159,7 +160,7 @@ NACRE_INLINE void sum_columns(i64 rows, i64 width, bool far, float* p, float* q,
       const bool alike = width % kAlike == 0, below = !alike || c + kAlike >= width;
       const i64 row = below ? step : 0, column = !alike ? 0 : below ? kAlike - width : kAlike;
       sum_strips<4>(block, c, kLanes, p, q, of, [=](i64 r, i64 at) __attribute__((always_inline)) {
-        if (blocks) ask(r + row, at + column);
+        if (asks && blocks) ask(r + row, at + column);
       });
     }
     for (; c + 2 * kLanes <= width; c += 2 * kLanes) sum_strips<2>(block, c, kLanes, p, q, of, none);
@@ -180,12 +181,17 @@ NACRE_ALWAYS TwoSums two_sums_at(char* scratch) {
   return {d, d + kMostColumns, f, f + kMostColumns};
 }
 
+// Of R x C numbers. Requests for two arrays take as long as the loads they run ahead of, where vectors or rows are long.
+// Long vectors, which then ask for nothing, have strips take turns only where memory is read, or all rows share sets of
+// L1: down many rows caches foresee a strip by itself.
 template <class Of, class Ask>
-NACRE_INLINE void two_sums(const TwoSums& at, i64 rows, i64 width, bool far, Of of, Ask ask) {
+NACRE_INLINE void two_sums(const TwoSums& at, i64 rows, i64 width, i64 R, i64 C, Of of, Ask ask) {
+  const bool far = R * C > (kLanes < 16 || C % 1024 == 0 ? kNear : kFar);
+  const bool asks = kLanes < 16 && (width <= kAlike || C % 1024 == 512);
   for (i64 c = 0; c < width; ++c) at.p_total[c] = at.q_total[c] = 0;
   for (i64 from = 0; from < rows; from += kSumRows) {
     sum_columns(
-        min_of(kSumRows, rows - from), width, far, at.p, at.q,
+        min_of(kSumRows, rows - from), width, far, asks, at.p, at.q,
         [&](i64 c, i64 n) __attribute__((always_inline)) { return of(from, c, n); },
         [=](i64 r, i64 c) __attribute__((always_inline)) { ask(from + r, c); });
     NACRE_INDEPENDENT

@@ -13,7 +13,7 @@ from nacre.core.autodiff import install_arithmetic
 from nacre.core.spec import broadcast_shapes, normalize_axis
 from nacre.core.tensor import Symbol, Tensor, install_operators
 from nacre.core.variable import Variable
-from nacre.ops.base import public, stand_ins, value
+from nacre.ops.base import install_stack, public, stand_ins, value
 from nacre.ops.elementwise import BroadcastTo, same_dtype
 from nacre.ops.movement import (
     Concat,
@@ -330,4 +330,5 @@ def split(x: Any, indices_or_sections: Any, axis: int = 0) -> Any:
 
 
 install_arithmetic(stack=stack, reshape=reshape)
+install_stack(stack)
 install_operators({"squeeze": squeeze})

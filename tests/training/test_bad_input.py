@@ -117,7 +117,6 @@ def test_wrong_arguments_of_compile_are_named(arguments: Any, text: str) -> None
     ("arguments", "text"),
     [
         ({"loss": {"color": C.SPARSE}}, r"Expected keys \['color', 'age'\] in loss dict"),
-        ({"loss": [C.SPARSE]}, "2 outputs"),
         ({"loss": [C.SPARSE, "mse"], "metrics": {"foo": "mae"}}, "foo"),
         ({"loss": [C.SPARSE, "mse"], "metrics": ["mae"]}, "each of the 2 outputs"),
         ({"loss": [C.SPARSE, "mse"], "loss_weights": [1.0]}, "2 losses and 1 weights"),

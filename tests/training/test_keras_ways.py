@@ -206,6 +206,25 @@ def test_only_a_step_of_its_own_takes_batches_of_parts_of_several_lengths():
         plain.evaluate(iter([(X[:6], Y[:1])]), steps=1, verbose=0)
 
 
+def test_hooks_of_batches_get_their_logs_by_name() -> None:
+    seen: list[Any] = []
+
+    class Noted(callbacks.Callback):
+        def on_batch_begin(self, batch: int, **named: Any) -> None:
+            seen.append((batch, named))
+
+        def on_train_batch_end(self, batch: int, **named: Any) -> None:
+            seen.append((batch, sorted(named["logs"])))
+
+        def on_predict_batch_end(self, batch: int, **named: Any) -> None:
+            seen.append(sorted(named["logs"]))
+
+    model = compiled()
+    model.fit(X, Y, verbose=0, batch_size=40, callbacks=[Noted()])
+    model.predict(X, verbose=0, batch_size=40, callbacks=[Noted()])
+    assert seen == [(0, {"logs": {}}), (0, ["loss"]), ["outputs"]]
+
+
 def test_frozen_weights_have_gradients_for_who_asks():
     model = Sequential([layers.Input((3,)), layers.Dense(2), layers.BatchNormalization()])
     model.trainable = False

@@ -244,7 +244,7 @@ def executing_eagerly() -> Any:
 
 def scatter_nd(indices: Any, updates: Any, shape: Any, name: str | None = None) -> Any:
     """Zeros of that shape, with `updates` added at `indices`."""
-    return ops.scatter(indices, updates, tuple(int(d) for d in shape))
+    return ops.scatter(indices, updates, shape)
 
 
 def tensor_scatter_nd_update(tensor: Any, indices: Any, updates: Any, name: str | None = None) -> Any:

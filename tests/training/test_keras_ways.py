@@ -206,7 +206,7 @@ def test_only_a_step_of_its_own_takes_batches_of_parts_of_several_lengths():
         plain.evaluate(iter([(X[:6], Y[:1])]), steps=1, verbose=0)
 
 
-def test_hooks_of_batches_get_their_logs_by_name() -> None:
+def test_hooks_of_batches_get_their_logs_by_name_or_as_they_call_them() -> None:
     seen: list[Any] = []
 
     class Noted(callbacks.Callback):
@@ -223,6 +223,9 @@ def test_hooks_of_batches_get_their_logs_by_name() -> None:
     model.fit(X, Y, verbose=0, batch_size=40, callbacks=[Noted()])
     model.predict(X, verbose=0, batch_size=40, callbacks=[Noted()])
     assert seen == [(0, {"logs": {}}), (0, ["loss"]), ["outputs"]]
+    older = callbacks.LambdaCallback(on_train_batch_end=lambda batch, results: seen.append(sorted(results)))
+    model.fit(X, Y, verbose=0, batch_size=40, callbacks=[older])
+    assert seen[3:] == [["loss"]]
 
 
 def test_frozen_weights_have_gradients_for_who_asks():

@@ -139,6 +139,20 @@ def test_libraries_around_keras_find_what_they_take_from_inside():
         assert backend.standardize_data_format(None) == "channels_last"
         assert standardize_tuple(2, 3, "n") == standardize_tuple([2, 2, 2], 3, "n") == (2, 2, 2)
         assert standardize_padding("SAME") == "same"
+        from keras.src.applications.imagenet_utils import correct_pad, obtain_input_shape
+        assert obtain_input_shape(None, 224, 32, "channels_last", True) == (224, 224, 3)
+        assert obtain_input_shape(None, 224, 32, "channels_first", False) == (3, None, None)
+        assert correct_pad(keras.Input((8, 7, 3)), 3) == ((0, 1), (1, 1))
+        from keras.src.utils.module_utils import LazyModule, tensorflow, torch
+        there, missing = LazyModule("colorsys"), LazyModule("no_such_module", pip_name="such")
+        assert there.available and there.rgb_to_hsv(0, 0, 0) == (0, 0, 0) and not missing.available
+        assert tensorflow.constant(3).shape == () and isinstance(torch, LazyModule)
+        try:
+            missing.anything
+        except ImportError as error:
+            assert "pip install such" in str(error)
+        else:
+            raise AssertionError
         for wrong in (0, (1, 2, 3), "ab"):
             try:
                 standardize_tuple(wrong, 2, "size")

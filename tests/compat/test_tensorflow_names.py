@@ -285,6 +285,8 @@ BOX = [[[0.0, 0.0, 1.0, 1.0]]]
         (lambda: tf.math.acos(X / 2), np.arccos(X / 2)),
         (lambda: tf.linalg.svd(SQUARE)[0], np.linalg.svd(SQUARE)[1]),
         (lambda: tf.linalg.lstsq(SQUARE[:, :2], SQUARE), np.linalg.lstsq(SQUARE[:, :2], SQUARE)[0]),
+        (lambda: tf.linalg.lstsq(SQUARE[:2], SQUARE[:2]), np.linalg.lstsq(SQUARE[:2], SQUARE[:2])[0]),
+        (lambda: tf.linalg.lstsq(SQUARE[:2], SQUARE[:2], fast=False), np.linalg.lstsq(SQUARE[:2], SQUARE[:2])[0]),
         (lambda: tf.linalg.triangular_solve(LOWER, SQUARE, adjoint=True), np.linalg.solve(LOWER.T, SQUARE)),
         (lambda: tf.linalg.normalize(X, axis=1)[1], np.linalg.norm(X, axis=1, keepdims=True)),
         (lambda: tf.nn.pool(X[None, ..., None], (2, 2), "AVG")[0, 0, :, 0], [-0.1875, 0]),

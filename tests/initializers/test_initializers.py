@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import nacre as keras
-from nacre import initializers
+from nacre import initializers, ops
 from nacre.initializers.sampled import compute_fans
 
 RANDOM = (
@@ -102,6 +102,8 @@ def test_orthogonal_rows_or_columns_are_orthonormal(shape: tuple[int, ...]) -> N
     q = np.asarray(initializers.Orthogonal(gain=2.0, seed=1)(shape)).reshape(-1, shape[-1])
     product = q.T @ q if q.shape[0] >= q.shape[1] else q @ q.T
     np.testing.assert_allclose(product, 4.0 * np.eye(min(q.shape)), atol=1e-5)
+    drawn = initializers.Orthogonal(gain=2.0, seed=1)(shape)  # also in whatever order it was made
+    np.testing.assert_allclose(ops.var(drawn), np.var(q), rtol=1e-5)
 
 
 def test_fixed_values() -> None:

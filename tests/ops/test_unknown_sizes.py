@@ -130,3 +130,12 @@ def test_where_images_go_may_depend_on_values():
     np.testing.assert_array_equal(found, expected)
     with pytest.raises(ValueError, match="expected an output shape of 4 axes"):
         ops.image.scale_and_translate(data, (9, 9), factors, np.zeros(2), (1, 2), "linear")
+
+
+def test_sizes_that_are_known_stay_known_beside_those_that_values_tell() -> None:
+    x, at = keras.Input((3,)), keras.Input((1,), dtype="int32")
+    at_rows = keras.layers.Lambda(lambda v: ops.scatter(v[1], v[0], ops.cast([ops.max(v[1]) + 1, 3], "int64")))
+    model = keras.Model([x, at], at_rows([x, at]))
+    assert model.output_shape == (None, 3)
+    got = model([np.ones((3, 3), np.float32), np.array([[0], [2], [0]])])
+    np.testing.assert_array_equal(got, [[2.0] * 3, [0.0] * 3, [1.0] * 3])

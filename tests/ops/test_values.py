@@ -29,6 +29,23 @@ def test_convert_to_tensor_and_back(value: Any) -> None:
     np.testing.assert_array_equal(ops.convert_to_numpy(t), np.asarray(value, np.float64))
 
 
+def _total(v: Any) -> Any:
+    return ops.sum([v, v * 3, 2]) + ops.sum(ops.convert_to_tensor([[v, 1], (v, v)])) + ops.mean([v])
+
+
+def test_lists_of_tensors_are_tensors_with_gradients() -> None:
+    v = nacre.Variable(2.0)
+    for value in (v, Tensor.of(2.0)):
+        assert float(_total(value)) == 19.0
+        with nacre.GradientTape() as tape:
+            tape.watch(value)
+            total = _total(value)
+        assert float(tape.gradient(total, value)) == 8.0
+    assert float(CompiledFunction(_total)(Tensor.of(2.0))) == 19.0
+    with pytest.raises(ValueError, match="one shape"):
+        ops.sum([nacre.Variable([1.0, 2.0]), v])
+
+
 def test_convert_to_tensor_gives_the_dtype_asked_for() -> None:
     assert ops.convert_to_tensor([1.7], dtype="int32").tolist() == [1]
     assert ops.convert_to_tensor(nacre.Variable([1.0])).dtype == "float32"

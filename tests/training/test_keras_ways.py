@@ -45,6 +45,15 @@ def test_verbose_above_two_shows_the_epochs_alone(capsys: pytest.CaptureFixture[
         compiled().fit(X, Y, verbose=-1)
 
 
+def test_no_verbosity_is_silence_and_a_negative_number_of_epochs_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    model = compiled()
+    assert list(model.fit(X, Y, epochs=2, verbose=None).history) == ["loss"]
+    model.evaluate(X, Y, verbose=None)
+    model.predict(X, verbose=None)
+    assert capsys.readouterr().out == ""
+    assert model.fit(X, Y, epochs=-1).history == {}
+
+
 def test_objects_are_left_out_of_a_file_of_weights(tmp_path: Path) -> None:
     model, path = compiled(), tmp_path / "m.weights.h5"
     saving.save_weights(model, path, objects_to_skip=[model.layers[0]])
@@ -197,6 +206,28 @@ def test_only_a_step_of_its_own_takes_batches_of_parts_of_several_lengths():
         plain.evaluate(iter([(X[:6], Y[:1])]), steps=1, verbose=0)
 
 
+def test_hooks_of_batches_get_their_logs_by_name_or_as_they_call_them() -> None:
+    seen: list[Any] = []
+
+    class Noted(callbacks.Callback):
+        def on_batch_begin(self, batch: int, **named: Any) -> None:
+            seen.append((batch, named))
+
+        def on_train_batch_end(self, batch: int, **named: Any) -> None:
+            seen.append((batch, sorted(named["logs"])))
+
+        def on_predict_batch_end(self, batch: int, **named: Any) -> None:
+            seen.append(sorted(named["logs"]))
+
+    model = compiled()
+    model.fit(X, Y, verbose=0, batch_size=40, callbacks=[Noted()])
+    model.predict(X, verbose=0, batch_size=40, callbacks=[Noted()])
+    assert seen == [(0, {"logs": {}}), (0, ["loss"]), ["outputs"]]
+    older = callbacks.LambdaCallback(on_train_batch_end=lambda batch, results: seen.append(sorted(results)))
+    model.fit(X, Y, verbose=0, batch_size=40, callbacks=[older])
+    assert seen[3:] == [["loss"]]
+
+
 def test_frozen_weights_have_gradients_for_who_asks():
     model = Sequential([layers.Input((3,)), layers.Dense(2), layers.BatchNormalization()])
     model.trainable = False
@@ -207,3 +238,30 @@ def test_frozen_weights_have_gradients_for_who_asks():
     with GradientTape() as tape:
         loss = ops.sum(model(X))
     assert tape.gradient(loss, model.non_trainable_weights) == [None, None]
+
+
+class Kept(Model):
+    """The scores of the entries that count, each beside the size of its row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = layers.Dense(1)
+
+    def call(self, inputs: Any) -> Any:
+        x, mask = inputs
+        rows = ops.repeat(ops.arange(x.shape[0]), ops.sum(ops.cast(mask, "int32"), axis=1))
+        y = self.dense(x[mask]) + ops.broadcast_to(ops.zeros((1, 1)), (rows.shape[0], 1))
+        return ops.segment_sum(y, rows, num_segments=x.shape[0])
+
+
+def test_sizes_that_values_tell_in_two_ways_fit_when_they_are_known() -> None:
+    """Graphs of several sizes in a batch: entries by a mask, and their rows by numbers of repetitions."""
+    rng = np.random.default_rng(0)
+    x, mask = rng.random((6, 5, 3)).astype("float32"), rng.random((6, 5)) < 0.5
+    model = Kept()
+    model.compile("sgd", "mse")
+    with pytest.warns(UserWarning, match="runs eagerly"):
+        model.fit([x, mask], np.ones((6, 1)), verbose=0, batch_size=3)
+        got = model.predict([x, mask], verbose=0)
+    kernel, bias = model.get_weights()
+    np.testing.assert_allclose(got, np.sum((x @ kernel + bias) * mask[..., None], axis=1), rtol=1e-5, atol=1e-6)

@@ -117,6 +117,7 @@ def test_data_that_end_with_an_epoch_start_again_at_the_next() -> None:
     assert len(seen) == 40
 
 
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")  # what a generator that ends always says
 @pytest.mark.parametrize("kind", ["arrays", "batches"])
 def test_several_steps_per_execution_are_one_call_of_the_hooks(kind: str) -> None:
     m = model("list")

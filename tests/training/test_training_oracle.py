@@ -64,3 +64,26 @@ def same(got: Any, expected: Any) -> None:
 @pytest.mark.parametrize("case", training_cases.ALL, ids=str)
 def test_training_agrees(case: Any) -> None:
     same(run(nacre, case), run(keras, case))
+
+
+@pytest.mark.parametrize("loss", [["mse"], ["mse", None], [None, "mae"], ["mse"] * 3], ids=str)
+def test_losses_of_a_list_belong_to_outputs_one_by_one(loss: Any) -> None:
+    """Fewer losses than outputs leave the last outputs without one."""
+    rng = np.random.default_rng(0)
+    x, y = rng.random((20, 4)).astype("float32"), rng.random((20, 1)).astype("float32")
+
+    def history(framework: Any) -> Any:
+        framework.utils.clear_session()
+        inputs = framework.Input((4,))
+        heads = [framework.layers.Dense(1, kernel_initializer="ones", name=name)(inputs) for name in "ab"]
+        model = framework.Model(inputs, heads)
+        model.compile("sgd", loss)
+        try:
+            return {k: np.array(v) for k, v in model.fit(x, [y, y], epochs=2, verbose=0).history.items()}
+        except (KeyError, ValueError) as error:
+            return type(error), str(error)
+
+    np.random.seed(0)
+    expected = history(keras)
+    np.random.seed(0)
+    same(history(nacre), expected)

@@ -155,6 +155,10 @@ def generator() -> Any:
         yield X[i], Y[i]
 
 
+def few(n: int) -> Any:
+    return (batch for _, batch in zip(range(n), generator()))
+
+
 def base(keras: Any) -> dict[str, Any]:
     return {"optimizer": keras.optimizers.SGD(0.5), "loss": SPARSE, "metrics": ["accuracy"]}
 
@@ -276,6 +280,15 @@ ALL = [
     Case(
         "generator", mlp, base, fit(x=lambda k: generator(), y=None, batch_size=None, steps_per_epoch=4, shuffle=False)
     ),
+    Case("generator that ends", mlp, base, fit(x=lambda k: few(5), y=None, batch_size=None, shuffle=False)),
+    Case(
+        "generator that ends within an epoch",
+        mlp,
+        base,
+        fit(x=lambda k: few(5), y=None, batch_size=None, steps_per_epoch=3, shuffle=False),
+    ),
+    Case("validation by a generator", mlp, base, fit(validation_data=lambda k: generator(), validation_steps=3)),
+    Case("validation by a generator that ends", mlp, base, fit(validation_data=lambda k: few(4))),
     Case("PyDataset", mlp, base, fit(x=batches, y=None, batch_size=None, shuffle=False)),
     Case(
         "binary with many metrics",

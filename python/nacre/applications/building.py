@@ -115,23 +115,31 @@ def check_weights(given: Arguments) -> None:
 
 def input_shape_of(given: Arguments, size: int, smallest: int) -> tuple[Any, ...]:
     """The shape of an image: the given one, checked, or the default. Raises ValueError for one that does not fit."""
-    last = image_data_format() == "channels_last"
+    return obtain_input_shape(given.input_shape, size, smallest, image_data_format(), given.include_top, given.weights)
+
+
+def obtain_input_shape(
+    input_shape: Any, default_size: int, min_size: int, data_format: str, require_flatten: bool, weights: Any = None
+) -> tuple[Any, ...]:
+    """The shape of an image: `input_shape`, checked, or where that is None the default one, whose sides are open unless
+    a classifier is to follow (`require_flatten`). Raises ValueError for a shape that does not fit."""
+    last = data_format != "channels_first"
 
     def shape(rows: Any, columns: Any, channels: int) -> tuple[Any, ...]:
         return (rows, columns, channels) if last else (channels, rows, columns)
 
-    wanted = None if given.input_shape is None else tuple(given.input_shape)
-    imagenet, top = given.weights == "imagenet", given.include_top
+    wanted = None if input_shape is None else tuple(input_shape)
+    imagenet, top = weights == "imagenet", require_flatten
     if wanted is None:
-        return shape(size, size, 3) if top else shape(None, None, 3)
+        return shape(default_size, default_size, 3) if top else shape(None, None, 3)
     if len(wanted) != 3:
         raise ValueError("`input_shape` must be a tuple of three integers.")
     channels, sides = (wanted[2], wanted[:2]) if last else (wanted[0], wanted[1:])
     if imagenet:
-        if top and wanted != shape(size, size, 3):
+        if top and wanted != shape(default_size, default_size, 3):
             raise ValueError(
                 "When setting `include_top=True` and loading `imagenet` weights, `input_shape` should be "
-                f"{shape(size, size, 3)}.  Received: input_shape={wanted}"
+                f"{shape(default_size, default_size, 3)}.  Received: input_shape={wanted}"
             )
         if channels != 3:
             raise ValueError(f"The input must have 3 channels; Received `input_shape={wanted}`")
@@ -139,10 +147,10 @@ def input_shape_of(given: Arguments, size: int, smallest: int) -> tuple[Any, ...
         warnings.warn(
             "This model usually expects 1 or 3 input channels. However, it was passed an input_shape with "
             f"{channels} input channels.",
-            stacklevel=4,
+            stacklevel=5,
         )
-    if any(n is not None and n < smallest for n in sides):
-        raise ValueError(f"Input size must be at least {smallest}x{smallest}; Received: input_shape={wanted}")
+    if any(n is not None and n < min_size for n in sides):
+        raise ValueError(f"Input size must be at least {min_size}x{min_size}; Received: input_shape={wanted}")
     if top and None in wanted:
         raise ValueError(
             f"If `include_top` is True, you should specify a static `input_shape`. Received: input_shape={wanted}"

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 from nacre.core.errors import Told
+
+
+def tell(hook: Callable[..., Any], batch: int, logs: Any) -> None:
+    """Calls a hook of a batch with its logs by name, as Keras does; by position where they have another name, as in
+    older programs."""
+    code = getattr(hook, "__code__", None)  # of a method that of its function
+    names = () if code is None else code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    if code is None or "logs" in names or code.co_flags & inspect.CO_VARKEYWORDS:
+        hook(batch, logs=logs)
+    else:
+        hook(batch, logs)
 
 
 class Callback(Told):
@@ -49,11 +62,11 @@ class Callback(Told):
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Called before each batch of training."""
-        self.on_batch_begin(batch, logs)
+        tell(self.on_batch_begin, batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Called after each batch of training; `logs` are the running results of the epoch."""
-        self.on_batch_end(batch, logs)
+        tell(self.on_batch_end, batch, logs)
 
     def on_test_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Called before each batch of `evaluate` and of validation."""

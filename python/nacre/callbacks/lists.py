@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nacre.callbacks.base import Callback, overrides
+from nacre.callbacks.base import Callback, overrides, tell
 from nacre.callbacks.progress import History, ProgbarLogger
 from nacre.core import tree
 from nacre.core.tensor import Tensor
@@ -98,7 +98,7 @@ class CallbackList(Callback):
             return
         logs = python_logs(logs)
         for callback in listeners:
-            getattr(callback, hook)(batch, logs)
+            tell(getattr(callback, hook), batch, logs)
 
     def on_batch_begin(self, batch: int, logs: Any = None) -> None:
         self._batch("train", "on_train_batch_begin", batch, logs)
@@ -123,7 +123,7 @@ class CallbackList(Callback):
 
     def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
         for callback in self._listeners["predict"]:
-            callback.on_predict_batch_end(batch, logs)
+            tell(callback.on_predict_batch_end, batch, logs)
 
     def _all(self, hook: str, *args: Any, logs: Any) -> None:
         logs = python_logs(logs)

@@ -40,9 +40,11 @@ _HOMES = {
     "Variable": "core.variable",
     "class_weight_to_sample_weights": "training.arrays",
     "compute_fans": "initializers.sampled",
+    "correct_pad": "applications.building:stride_padding",
     "in_symbolic_scope": "core.trace:probing",
     "is_float_dtype": "core.spec:is_float",
     "is_int_dtype": "core.spec:is_int",
+    "obtain_input_shape": "applications.building",
     "pack_x_y_sample_weight": "utils",
     "print_msg": "utils.progbar:print_message",
     "print_summary": "utils.summary",
@@ -53,6 +55,7 @@ _HOMES = {
 _PUBLIC = tuple(
     f"nacre.{name}" for name in ("ops", "backend", "utils", "models", "layers", "losses", "saving", "config")
 )
+_AROUND = ("tensorflow", "jax", "torch", "torchvision", "scipy", "grain", "optree", "tensorflow_io", "tf2onnx")
 _MODULES = ("naming", "tracking", "global_state", "common")  # modules inside of packages, and *_utils, *_lib
 
 
@@ -82,6 +85,8 @@ class Inside(types.ModuleType):
             return getattr(importlib.import_module(f"nacre.{where}"), other or name)
         if name in globals():
             return globals()[name]
+        if name in _AROUND and self.path.endswith(".module_utils"):
+            return LazyModule(name)
         for home in (self.home, self.home.rpartition(".")[0] or "nacre", *_PUBLIC):
             found = getattr(importlib.import_module(home), name, None)
             if found is not None:
@@ -128,6 +133,46 @@ def keras_export(path: Any) -> Callable[..., Any]:
 def in_stateless_scope() -> bool:
     """Whether Variables stay as they are here."""
     return trace.scope() is not None
+
+
+class LazyModule:
+    """A module that is imported when something of it is asked for.
+
+    Args:
+        name: what is imported.
+        pip_name: what brings it, for the error that says that it is missing.
+        import_error_msg: that error's words, in place of the usual ones.
+    """
+
+    def __init__(self, name: str, pip_name: str | None = None, import_error_msg: str | None = None) -> None:
+        self.name = name
+        self.pip_name = pip_name or name
+        self.import_error_msg = import_error_msg or (
+            f"This requires the {name} module. You can install it via `pip install {self.pip_name}`"
+        )
+        self.module: Any = None
+
+    @property
+    def available(self) -> bool:
+        """Whether it can be imported."""
+        try:
+            self.initialize()
+        except ImportError:
+            return False
+        return True
+
+    def initialize(self) -> Any:
+        """Imports it. Raises ImportError where that fails."""
+        try:
+            self.module = importlib.import_module(self.name)
+        except ImportError:
+            raise ImportError(self.import_error_msg) from None
+        return self.module
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.module or self.initialize(), name)
 
 
 def standardize_tuple(value: Any, n: int, name: str, allow_zero: bool = False) -> tuple[int, ...]:

@@ -284,6 +284,21 @@ def _solve(matrix: Any, rhs: Any, adjoint: bool = False, name: str | None = None
     return ops.solve(ops.swapaxes(matrix, -1, -2) if adjoint else matrix, rhs)
 
 
+def _lstsq(matrix: Any, rhs: Any, l2_regularizer: float = 0.0, fast: bool = True, name: str | None = None) -> Any:
+    """The x of least squares; the shortest one where many are as good. `fast` solves the normal equations, which
+    matrices of full rank have; otherwise there is no regularizer."""
+    if not fast:
+        return ops.matmul(ops.pinv(matrix), rhs)
+    rows, columns = ops.shape(matrix)[-2:]
+    penalty = l2_regularizer * ops.eye(min(rows, columns))
+    if rows < columns:
+        dual = _solve(_forms.matmul(matrix, matrix, transpose_b=True) + penalty, rhs)
+        return _forms.matmul(matrix, dual, transpose_a=True)
+    return _solve(
+        _forms.matmul(matrix, matrix, transpose_a=True) + penalty, _forms.matmul(matrix, rhs, transpose_a=True)
+    )
+
+
 linalg = _module(
     "linalg",
     svd=_svd,
@@ -292,10 +307,7 @@ linalg = _module(
     qr=lambda input, full_matrices=False, name=None: ops.qr(input, "complete" if full_matrices else "reduced"),
     eigh=lambda tensor, name=None: ops.eigh(tensor),
     eigvalsh=lambda tensor, name=None: ops.eigh(tensor)[0],
-    lstsq=lambda matrix, rhs, l2_regularizer=0.0, fast=True, name=None: _solve(
-        _forms.matmul(matrix, matrix, transpose_a=True) + l2_regularizer * ops.eye(ops.shape(matrix)[-1]),
-        _forms.matmul(matrix, rhs, transpose_a=True),
-    ),
+    lstsq=_lstsq,
     pinv=lambda a, rcond=None, validate_args=False, name=None: ops.pinv(a, rcond),
     slogdet=lambda input, name=None: ops.slogdet(input),
     cross=lambda a, b, name=None: ops.cross(a, b),

@@ -25,6 +25,8 @@ from nacre.compat import sparse as _sparse
 from nacre.compat import strings as _strings
 from nacre.compat import summaries as _summaries
 from nacre.compat import tables as _tables
+from nacre.compat.derivatives import ForwardAccumulator as _ForwardAccumulator
+from nacre.compat.derivatives import gradients  # noqa: F401  # public here
 from nacre.compat.networks import (  # noqa: F401  # public here
     add_n,
     global_norm,
@@ -242,7 +244,7 @@ def executing_eagerly() -> Any:
 
 def scatter_nd(indices: Any, updates: Any, shape: Any, name: str | None = None) -> Any:
     """Zeros of that shape, with `updates` added at `indices`."""
-    return ops.scatter(indices, updates, tuple(int(d) for d in shape))
+    return ops.scatter(indices, updates, shape)
 
 
 def tensor_scatter_nd_update(tensor: Any, indices: Any, updates: Any, name: str | None = None) -> Any:
@@ -411,6 +413,7 @@ random = _machinery.module(
 strings, sparse, RaggedTensor, as_string = _strings, _sparse, _strings.Ragged, _strings.as_string
 
 
+autodiff = _machinery.module("autodiff", ForwardAccumulator=_ForwardAccumulator, GradientTape=GradientTape)
 audio = _machinery.module("audio", decode_wav=_sounds.decode_wav)
 ragged = _machinery.module("ragged", constant=_strings.ragged)
 signal = _machinery.module(

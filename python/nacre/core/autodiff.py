@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -159,11 +160,19 @@ class GradientTape:
             return self._variables.get(id(source), [])
         return [source]
 
-    def jacobian(self, target: Any, sources: Any) -> Any:
+    def jacobian(
+        self,
+        target: Any,
+        sources: Any,
+        unconnected_gradients: Any = None,
+        parallel_iterations: Any = None,
+        experimental_use_pfor: bool = True,
+    ) -> Any:
         """The derivative of every element of `target` with respect to `sources`: shape target.shape + source.shape
         each.
 
-        One walk backwards per element. None stands where a source does not reach the target.
+        One walk backwards per element. None stands where a source does not reach the target (zeros with
+        `unconnected_gradients="zero"`). The last two arguments change nothing.
 
         >>> import nacre as keras
         >>> x = keras.Variable([1.0, 2.0])
@@ -174,20 +183,9 @@ class GradientTape:
         """
         if isinstance(target, Variable):
             target = target.value
-        if self._used and not self.persistent:
-            raise RuntimeError("GradientTape.jacobian: this tape was used already; make it with persistent=True")
-        once, self.persistent = not self.persistent, True
         flat = tree.flatten(sources)
-        rows = []
-        try:
-            for i in range(target.size):
-                seed = np.zeros(target.shape, target.dtype)
-                seed.reshape(-1)[i] = 1
-                rows.append(self.gradient(target, flat, Tensor(seed)))
-        finally:
-            self.persistent = not once
-        if once:
-            self.reset()
+        units = (_unit(target.shape, i, target.dtype) for i in range(target.size))
+        rows = self._walked("jacobian", target, flat, units, unconnected_gradients)
         found: list[Any] = []
         for k, source in enumerate(flat):
             column = [row[k] for row in rows]
@@ -198,6 +196,61 @@ class GradientTape:
             else:
                 found.append(_arithmetic["reshape"](_arithmetic["stack"](column), (*target.shape, *source.shape)))
         return tree.pack_sequence_as(sources, found) if tree.is_nested(sources) else found[0]
+
+    def batch_jacobian(
+        self,
+        target: Any,
+        source: Any,
+        unconnected_gradients: Any = None,
+        parallel_iterations: Any = None,
+        experimental_use_pfor: bool = True,
+    ) -> Any:
+        """The derivative of each row of `target` (N, ...) with respect to the same row of `source` (N, ...), where
+        rows do not depend on each other: shape (N, *target.shape[1:], *source.shape[1:]).
+
+        One walk backwards per element of a row. Raises ValueError when there are not as many rows.
+
+        >>> import nacre as keras
+        >>> x = keras.ops.convert_to_tensor([[1.0], [2.0]])
+        >>> with keras.GradientTape() as tape:
+        ...     tape.watch(x)
+        ...     y = keras.ops.concatenate([x, x * x], axis=1)
+        >>> tape.batch_jacobian(y, x).tolist()
+        [[[1.0], [2.0]], [[1.0], [4.0]]]
+        """
+        target, kept = (v.value if isinstance(v, Variable) else v for v in (target, source))
+        if not target.shape or not kept.shape or target.shape[0] != kept.shape[0]:
+            raise ValueError(
+                f"GradientTape.batch_jacobian: expected as many rows of target and source, got shapes {target.shape} "
+                f"and {kept.shape}"
+            )
+        one = (1, *target.shape[1:])
+        zeros = _arithmetic["zeros_like"](target)
+        units = (_arithmetic["add"](zeros, _unit(one, i, target.dtype)) for i in range(math.prod(one)))
+        rows = [row[0] for row in self._walked("batch_jacobian", target, [source], units, unconnected_gradients)]
+        shape = (*target.shape, *kept.shape[1:])
+        if not rows:
+            return Tensor(np.zeros(shape, target.dtype))
+        return None if rows[0] is None else _arithmetic["reshape"](_arithmetic["stack"](rows, axis=1), shape)
+
+    def _walked(self, name: str, target: Any, sources: list[Any], seeds: Any, unconnected: Any) -> list[list[Any]]:
+        """The gradients for each of the seeds. Raises RuntimeError when a tape that is not persistent was used."""
+        if self._used and not self.persistent:
+            raise RuntimeError(f"GradientTape.{name}: this tape was used already; make it with persistent=True")
+        once, self.persistent = not self.persistent, True
+        try:
+            return [self.gradient(target, sources, seed, unconnected) for seed in seeds]
+        finally:
+            self.persistent = not once
+            if once:
+                self.reset()
+
+
+def _unit(shape: Any, i: int, dtype: Any) -> Tensor:
+    """Zeros with a 1 at the place of that number."""
+    seed = np.zeros(shape, dtype)
+    seed.reshape(-1)[i] = 1
+    return Tensor(seed)
 
 
 def _seeds(targets: list[Any], target: Any, given: Any) -> list[Any]:

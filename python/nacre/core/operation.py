@@ -359,3 +359,6 @@ def _probe(
                 f"the output shape cannot be found without running the computation: {error}. A layer can say it by "
                 "overriding compute_output_shape"
             ) from error
+        except Exception as error:
+            error.depends_on_values = probe.asked  # type: ignore[attr-defined]  # sizes that stood in may not fit
+            raise

@@ -279,7 +279,7 @@ class Orthogonal(RandomInitializer):
         q = _orthonormal(np.array(np.asarray(sample, np.float64).T))
         if rows >= cols:
             q = q.T
-        return Tensor((self.gain * q.reshape(shape)).astype(dtype))
+        return Tensor(np.ascontiguousarray(self.gain * q.reshape(shape), dtype))
 
     def get_config(self) -> dict[str, Any]:
         """`seed` and `gain`."""

@@ -122,7 +122,31 @@ def value(x: Any, dtype: str | None = None) -> Any:
         return x.value if isinstance(x, Variable) else x
     if isinstance(x, KerasTensor):
         raise TypeError("a KerasTensor reached an operation that computes; call a function of keras.ops on it instead")
-    return scalar(x, dtype) if type(x) in (int, float, bool) else Tensor(_array(x, dtype))
+    if type(x) in (int, float, bool):
+        return scalar(x, dtype)
+    if isinstance(x, (list, tuple)) and _holds_values(x, bool(trace.tapes())):
+        return _joined(x)
+    return Tensor(as_array(x, dtype))
+
+
+_stack: list[Callable[..., Any]] = []  # the function of that name, from the family that has it
+
+
+def install_stack(stack: Callable[..., Any]) -> None:
+    """Sets what joins the items of a list that holds tensors which are not known, or watched by a tape."""
+    _stack[:] = [stack]
+
+
+def _holds_values(items: Any, watched: bool) -> bool:
+    kinds = _VALUES if watched else (Symbol, Variable)
+    return any(isinstance(v, kinds) or (isinstance(v, (list, tuple)) and _holds_values(v, watched)) for v in items)
+
+
+def _joined(items: Any) -> Any:
+    """The tensor of a (nested) list of tensors and numbers, as NumPy makes one of a list of arrays."""
+    if not _stack:
+        importlib.import_module("nacre.ops.manipulation")  # installs itself; late, as it computes with values
+    return _stack[0]([_joined(v) if isinstance(v, (list, tuple)) else v for v in items])
 
 
 def stand_ins(xs: Sequence[Any], *specs: tuple[Sequence[int | None], str]) -> tuple[Symbol, ...]:
@@ -133,12 +157,6 @@ def stand_ins(xs: Sequence[Any], *specs: tuple[Sequence[int | None], str]) -> tu
         return ()
     shapes = [tuple(trace.unknown_size() if d is None else d for d in shape) for shape, _ in specs]
     return tuple(graph.add_input(Spec(shape, dtype)) for shape, (_, dtype) in zip(shapes, specs))
-
-
-def _array(x: Any, dtype: str | None) -> np.ndarray[Any, Any]:
-    if isinstance(x, (list, tuple)) and any(isinstance(v, (Symbol, Variable)) for v in x):
-        raise TypeError("a list that holds tensors still being computed is no tensor: join them with ops.stack")
-    return as_array(x, dtype)
 
 
 def scalar(x: Any, dtype: str | None = None) -> Tensor:

@@ -13,8 +13,8 @@ from nacre.core.autodiff import install_arithmetic
 from nacre.core.spec import broadcast_shapes, normalize_axis
 from nacre.core.tensor import Symbol, Tensor, install_operators
 from nacre.core.variable import Variable
-from nacre.ops.base import public, stand_ins, value
-from nacre.ops.elementwise import BroadcastTo, same_dtype
+from nacre.ops.base import install_stack, public, stand_ins, value
+from nacre.ops.elementwise import BroadcastTo, Cast, same_dtype
 from nacre.ops.movement import (
     Concat,
     Reshape,
@@ -51,7 +51,7 @@ def as_shape(shape: Any, what: str) -> tuple[int, ...]:
             return (shape,)
     computed = isinstance(shape, Symbol) and trace.probing() and len(shape.shape) == 1
     try:
-        sizes = (shape,) * shape.shape[0] if computed else tuple(shape)
+        sizes = _entries(shape) if computed else tuple(shape)
     except TypeError:
         raise TypeError(f"{what}: expected a shape (an int or a sequence of ints), got {shape!r}") from None
     out = []
@@ -60,6 +60,17 @@ def as_shape(shape: Any, what: str) -> tuple[int, ...]:
             raise TypeError(f"{what}: expected a shape of ints, got {sizes!r}")
         out.append(trace.unknown_size() if isinstance(d, Symbol) and trace.probing() else d.__index__())
     return tuple(out)
+
+
+def _entries(shape: Symbol) -> tuple[Any, ...]:
+    """What a shape that is computed was joined from: sizes that are known as ints."""
+    if shape.kind == "constant":
+        return tuple(shape.payload.tolist())
+    if shape.node is not None and isinstance(shape.node.op, Cast):
+        return _entries(shape.node.inputs[0])
+    if shape.node is not None and isinstance(shape.node.op, Concat):
+        return tuple(d for part in shape.node.inputs for d in _entries(part))
+    return (shape,) * shape.shape[0]
 
 
 def sizes_of(shape: Any, what: str) -> tuple[int, ...]:
@@ -330,4 +341,5 @@ def split(x: Any, indices_or_sections: Any, axis: int = 0) -> Any:
 
 
 install_arithmetic(stack=stack, reshape=reshape)
+install_stack(stack)
 install_operators({"squeeze": squeeze})

@@ -27,9 +27,11 @@ def check_count(name: str, value: Any, least: int, none: bool = True) -> int | N
 
 def check_verbose(verbose: Any) -> int:
     """A whole number: 0 silent, 1 a bar, 2 a line, above only the numbers of epochs. Raises ValueError for what is
-    neither that nor "auto"."""
+    neither that nor "auto"; None is silent, too."""
     if isinstance(verbose, str) and verbose == "auto":
         return 1
+    if verbose is None:
+        return 0
     if isinstance(verbose, (bool, int, np.integer, np.bool_)) and verbose >= 0:
         return int(verbose)
     raise ValueError(f"verbose: expected 0, 1, 2 or 'auto', got {verbose!r}")
@@ -41,7 +43,8 @@ def check_fit_arguments(
 ) -> None:  # fmt: skip
     """Raises TypeError or ValueError, naming the argument, for numbers that make no sense."""
     check_count("batch_size", batch_size, 1)
-    check_count("epochs", epochs, 0, none=False)
+    if type(epochs) is not int or epochs >= 0:  # a negative number trains nothing, as 0 does
+        check_count("epochs", epochs, 0, none=False)
     check_count("initial_epoch", initial_epoch, 0, none=False)
     check_count("steps_per_epoch", steps_per_epoch, 1)
     check_count("validation_steps", validation_steps, 1)

@@ -479,11 +479,11 @@ class Compilable(Layer):
                 return None
             raise
         except (TypeError, ValueError, LookupError, AttributeError) as error:
-            if not isinstance(error.__cause__, TypeError):
+            if not isinstance(error.__cause__, TypeError) and not getattr(error, "depends_on_values", False):
                 if type(self).train_step is not Compilable.train_step:
                     return None  # what a batch is to the model, only that step knows
                 raise
-            with trace.no_tapes():  # `call` looks at values: run it once on the batch
+            with trace.no_tapes():  # `call` looks at values, or has sizes that they tell: run it once on the batch
                 return _specs(self(x, training=False))
 
 

@@ -257,15 +257,6 @@ def _bind(loss: Any, y_true: Any, y_pred: Any, names: Any, path: tuple[Any, ...]
             for item in loss:
                 _bind(item, y_true, y_pred, names, path, found)
             return
-        elif (
-            leaves
-            and tree.is_nested(y_pred)
-            and not isinstance(y_pred, Mapping)
-            and not any(map(tree.is_nested, y_pred))
-        ):
-            raise ValueError(
-                f"`loss` must match the number of outputs of the model, got {len(loss)} items for {len(y_pred)} outputs"
-            )
     if not isinstance(loss, type(y_pred)):
         raise KeyError(f"The path: {path} in the `loss` argument, can't be found in the model's output (`y_pred`).")
     for key, item in loss.items() if isinstance(loss, Mapping) else enumerate(loss):

@@ -27,7 +27,6 @@ class EpochIterator:
         if most is not None:
             steps = min(most, steps or source.num_batches or most)
         self.steps = steps
-        self.exhausted = False
         self._current: Iterator[Any] | None = None
         self._seen = 0  # batches of the current pass over the data
 
@@ -61,9 +60,8 @@ class EpochIterator:
                 self._seen += 1
                 yield batch
         self.source.on_epoch_end()
-        if isinstance(self.source, GeneratorSource) and (count == 0 or (self.steps and count < self.steps)):
-            self.exhausted = True
-        if (self.steps and count < self.steps) or count == 0:
+        ended = isinstance(self.source, GeneratorSource) and not self.steps
+        if ended or (self.steps and count < self.steps) or count == 0:
             warnings.warn(_RAN_OUT, stacklevel=4)
 
 

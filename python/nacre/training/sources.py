@@ -198,21 +198,27 @@ def _standard(data: Any, class_weight: dict[int, float] | None = None) -> Any:
 
 
 class GeneratorSource(Source):
-    """A Python generator: it goes on from epoch to epoch, and may end."""
+    """A Python generator: it goes on where it was, and may end. The two batches that Keras looks at first come again
+    whenever the data begin anew."""
 
     def __init__(self, generator: Iterator[Any]) -> None:
         self._iterator = iter(generator)
+        self._first: list[Any] | None = None
+
+    def _looked_at(self) -> list[Any]:
+        if self._first is None:
+            self._first = list(itertools.islice(self._iterator, 2))
+        return self._first
 
     def batches(self) -> Iterator[Any]:
-        return (_standard(data) for data in self._iterator)
+        return (_standard(data) for data in itertools.chain(self._looked_at(), self._iterator))
 
     def peek(self) -> Any:
-        """The next batch, which will still come. Raises ValueError when there is none."""
-        first = next(self._iterator, self)
-        if first is self:
+        """The first batch, which will still come. Raises ValueError when there is none."""
+        first = self._looked_at()
+        if not first:
             raise ValueError("The generator yielded no data. Make sure that it can generate at least one batch.")
-        self._iterator = itertools.chain([first], self._iterator)
-        return _standard(first)
+        return _standard(first[0])
 
 
 class IterableSource(Source):

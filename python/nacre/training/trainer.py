@@ -135,7 +135,7 @@ class Trainer(Compilable):
                 found = self._evaluate(validation, validation_steps, callbacks)
                 logs.update({f"val_{name}": value for name, value in found.items()})
             callbacks.on_epoch_end(epoch, logs)
-            if self.stop_training or iterator.exhausted:
+            if self.stop_training:
                 break
         if isinstance(self.optimizer, Optimizer) and epochs > 0:
             self.optimizer.finalize_variable_values(self.trainable_weights)

@@ -93,7 +93,7 @@ Plan plan(const Conv2DShape& s) {
   const i64 wide = p.q.C * stride + (p.G > 1 ? p.Og : p.OB);
   const Count sums = taps * Count(p.CB) * Count(p.Og);
   p.along = 1;
-  if (p.c_blocks * p.o_blocks == 1 && max_of(p.q.C, p.Og) <= kLineFloats && sums.ok() && sums.value() > 0) {
+  if (p.c_blocks * p.o_blocks == 1 && max_of(p.q.C, p.Og) <= 2 * kLineFloats && sums.ok() && sums.value() > 0) {
     p.along = min_of(kSumFloats / sums.value(), kBlockFloats / kFewPixels / wide);
     p.along = ceil_div(p.G, ceil_div(p.G, max_of(min_of(p.along, p.G), 1)));
   }

@@ -18,6 +18,9 @@ constexpr i64 kManyUnits = 64;                // enough for as many cores
 constexpr double kPartPx = 1.5;               // a part of an image costs as much as so many pixels
 constexpr i64 kAlongFloats = 32 * 1024;       // of x or y of a block
 constexpr i64 kFewSets = 256;                 // floats: pixels of y a multiple of that apart meet in few sets of L1,
+constexpr i64 kFewRows = 32;                  // of weights so far apart, which L1 holds;
+constexpr bool kFewRegisters = kLanes < 16;   // tiles are small
+constexpr i64 kOneSet = 1024, kWays = 8;      // and of x in one, which holds so many lines of it
 constexpr i64 kFewTerms = 64;                 // where sums so short cannot hide that their stores wait
 constexpr i64 kAlongPx = 64;                  // the fewest pixels of a block that groups meet one after another
 constexpr i64 kSlack = 16 * kLanes;           // floats behind the copy that tiles may read
@@ -79,7 +82,7 @@ Pass plan(Correlation q, i64 G, i64 O, i64 shared, bool exact, bool packed) {
   }
   // Groups one after another on a block that stays in L2, so that its pixels come whole; units enough are left.
   const double most = px * static_cast<double>(G) / static_cast<double>(kFewPx * kEnoughUnits);
-  const bool short_runs = max_of(q.C * max_of(shared, 1), O) <= kLineFloats;
+  const bool short_runs = max_of(q.C * max_of(shared, 1), O) <= (q.w.y_step > 1 ? 1 : 2) * kLineFloats;
   const i64 along = p.sets == 1 && short_runs ? fit / max_of(p.panels, 1) : 1;
   p.along = max_of(min_of(most < static_cast<double>(along) ? static_cast<i64>(most) : along, G), 1);
   p.along = ceil_div(G, ceil_div(max_of(G, 1), p.along));

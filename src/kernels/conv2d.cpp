@@ -120,7 +120,8 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
   const i64 K = q.h.taps * q.w.taps * q.C;
   i64 packed_set = -1;
   i64 nb = -1, hb = -1, wb = -1, px_step = 0, row_step = 0, image_step = 0, in_groups = 0;
-  const bool sliding = p.shared > 0 ? shared::slides(q) : slides(q.w.taps, q.w.stride, q.w.step, q.h.step, p.O);
+  const bool sliding =
+      p.shared > 0 ? shared::slides(q) : !p.parts && slides(q.w.taps, q.w.stride, q.w.step, q.h.step, p.O);
   // Whole panels of a few rows are read where they are, if their vectors are aligned; others are copied once per slice and set.
   const bool plain = !swapped && !sliding && p.shared == 0 && q.h.k_step == 1 && q.w.k_step == 1;
   // Rows that share few sets of L1 are copied where small tiles read them often, if they meet pixels enough or lie in pages

@@ -150,6 +150,8 @@ CASES = [
     Conv(N=30, H=4, W=4, C=20, O=36, KH=3, KW=3, padding="same"),
     Conv(N=5, H=30, W=30, C=8, O=8, KH=3, KW=3, padding="same"),
     Conv(N=1, H=6, W=6, C=300, O=130, KH=3, KW=3, padding="same"),
+    # a gradient of x in parts, whose phases have four taps and three, for which tiles would slide
+    Conv(N=2, H=25, W=22, C=72, O=20, KH=2, KW=7, SH=2, SW=2),
     # few pixels for many panels, which do and do not stay near together
     Conv(N=1, H=7, W=7, C=90, O=298, act=1),
     Conv(N=1, H=7, W=7, C=900, O=170),

@@ -120,11 +120,16 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
   const i64 K = q.h.taps * q.w.taps * q.C;
   i64 packed_set = -1;
   i64 nb = -1, hb = -1, wb = -1, px_step = 0, row_step = 0, image_step = 0, in_groups = 0;
-  const bool sliding = p.shared > 0 ? shared::slides(q) : slides(q.w.taps, q.w.stride, q.w.step, q.h.step, p.O);
+  const bool sliding =
+      p.shared > 0 ? shared::slides(q) : !p.parts && slides(q.w.taps, q.w.stride, q.w.step, q.h.step, p.O);
   // Whole panels of a few rows are read where they are, if their vectors are aligned; others are copied once per slice and set.
   const bool plain = !swapped && !sliding && p.shared == 0 && q.h.k_step == 1 && q.w.k_step == 1;
-  const bool in_place =
-      !at.packed && plain && aligned(at.w) && s.O % kLanes == 0 && (K * p.O <= kPanelFloats || p.O == kPanel);
+  // Rows that share few sets of L1 are copied where small tiles read them often, if they meet pixels enough or lie in pages
+  // of their own.
+  const bool crowded = kFewRegisters && s.O % kFewSets == 0 && K > kFewRows &&
+                       (s.O % kOneSet == 0 || p.cut.nb * p.cut.hb * p.cut.wb * p.blocks >= kFewPx / 2);
+  const bool in_place = !at.packed && plain && aligned(at.w) && s.O % kLanes == 0 && !crowded &&
+                        (K * p.O <= kPanelFloats || p.O == kPanel);
 
   const i64 channels = q.C * max_of(p.shared, 1), staged = at.mask ? 0 : p.staged;
   const auto together = [&](i64 g) { return min_of(p.shared, s.G - g * p.shared); };  // groups
@@ -240,7 +245,7 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
           shorts::run(loop, t, q, b, v);
         } else if (shared::kExists && p.shared > 0) {
           const VecI first = shared::first_channels(q.C, p.O / p.shared, together(g));
-          if (sliding) shared::run_sliding(t, b, q.h, first, ahead);
+          if (sliding) shared::run_sliding(t, b, q, first, ahead);
           else shared::run_tiles(t, in_groups, px, first);
         } else if (many == 2) {
           run_pairs(t, px);
@@ -250,7 +255,8 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
           // Over long sums 14 single pixels two vectors wide are a little ahead of 12 in groups, which leave no rest.
           const bool wide = t.n > kLanes;
           const bool single = wide && !half_fits(t.n) && (K > kLongSum || in_groups < px);
-          (wide ? run_tiles<2> : run_tiles<1>)(t, single ? 0 : in_groups, px);
+          if (!wide) run_tiles<1>(t, in_groups, px);
+          else run_tiles<2>(t, single ? 0 : in_groups, px, v.px_step % kOneSet == 0 ? min_of(kWays, kWidePx) : kWidePx);
         }
       }
     };

@@ -24,6 +24,7 @@ constexpr i64 kFewSets = 512;  // floats: pixels so far apart, or a multiple of 
                                // taps, which share what they read, in too few at twice that
 constexpr double kPartPx = 6;  // a part of a block costs as much as so many pixels
 constexpr i64 kManyUnits = 32;
+constexpr i64 kManyChannels = 256;                   // of all groups: a pixel of them is a page, or a good part of one
 constexpr i64 kPartPixels = 512, kFarPixels = 1500;  // of a part at least, for partial sums to stay cheap
 constexpr i64 kGathered = 256, kFewGathered = 512;   // channels of a block; the least that copying pays for
 
@@ -93,7 +94,8 @@ Plan plan(const Conv2DShape& s) {
   const i64 wide = p.q.C * stride + (p.G > 1 ? p.Og : p.OB);
   const Count sums = taps * Count(p.CB) * Count(p.Og);
   p.along = 1;
-  if (p.c_blocks * p.o_blocks == 1 && max_of(p.q.C, p.Og) <= kLineFloats && sums.ok() && sums.value() > 0) {
+  if (p.c_blocks * p.o_blocks == 1 && max_of(p.q.C, p.Og) <= (s.C >= kManyChannels ? 2 : 1) * kLineFloats &&
+      sums.ok() && sums.value() > 0) {
     p.along = min_of(kSumFloats / sums.value(), kBlockFloats / kFewPixels / wide);
     p.along = ceil_div(p.G, ceil_div(p.G, max_of(min_of(p.along, p.G), 1)));
   }

@@ -15,6 +15,7 @@ constexpr int kRows = 6, kNarrowRows = 6;
 #endif
 constexpr int kSharedTaps = kLanes >= 16 ? 3 : 2, kSharedChannels = 4;  // of a tile of groups that share a vector
 constexpr int kSlideChannels = kLanes >= 16 ? 4 : 2;                    // of one whose three taps slide
+constexpr bool kStrides = kLanes >= 16;                                 // there is such a tile at a stride of two
 constexpr int kSharedRows = kSharedTaps * kSharedChannels;
 constexpr int kMostRows = max_of(max_of(kRows, kNarrowRows), kSharedRows);
 
@@ -103,6 +104,43 @@ void grad_tile(const TapTile& t) {
   put_rows(t, acc);
 }
 
+#if defined(__AVX512F__)
+constexpr int kHalfRows = 16;  // of a tile a vector and a half wide
+// Two rows share the lanes of a vector, so that none is idle.
+void half_rows(const TapTile& t) {
+  constexpr int MR = kHalfRows;
+  Vec acc[MR][1], half[MR / 2];
+  NACRE_UNROLL for (int i = 0; i < MR; ++i) acc[i][0] = zero();
+  NACRE_UNROLL for (int i = 0; i < MR / 2; ++i) half[i] = zero();
+  const float* dy = t.dy;
+  const float* ahead = t.ahead;
+  for (i64 l = 0; l < t.lines; ++l, dy += t.dy_skip) {
+    const float* x = t.x + t.line[l];
+    for (i64 q = 0; q < t.cols; ++q, x += t.px_step, dy += t.ld_dy, ahead += t.ahead_step) {
+      prefetch_far(ahead);
+      const Vec d = load(dy), d_half = load_twice(dy + kLanes);
+      NACRE_UNROLL for (int i = 0; i < MR; i += 2) {
+        const Vec even = set1(x[i]), odd = set1(x[i + 1]);
+        acc[i][0] = fma(even, d, acc[i][0]);
+        acc[i + 1][0] = fma(odd, d, acc[i + 1][0]);
+        half[i / 2] = fma(beside(even, x + i + 1), d_half, half[i / 2]);
+      }
+    }
+  }
+  TapTile part = t;
+  part.n = kLanes;
+  put_rows(part, acc);
+  float sums[MR * kLanes];
+  NACRE_UNROLL for (int i = 0; i < MR; ++i) store(sums + i * kLanes, i % 2 ? swap_halves(half[i / 2]) : half[i / 2]);
+  part.n = t.n - kLanes;
+  part.dw += kLanes;
+  put_some(part, MR, kLanes, sums);
+}
+#else
+constexpr int kHalfRows = 0;
+NACRE_INLINE void half_rows(const TapTile&) {}
+#endif
+
 using TileFn = void (*)(const TapTile&);
 template <int NP, int RR, int NV>
 constexpr TileFn tile_or_none() {
@@ -139,13 +177,15 @@ void run_tiles(TapTile t, const View& v, const RowMap& rows, i64 first, i64 KW, 
   const i64 most = narrow ? kNarrowRows : kRows;
   // Short runs: several rows of taps share a tile.
   const i64 group = v.nw == 1 && v.run <= most / 2 ? min_of(min_of(v.nh, most / v.run), 3) : 1;
+  const bool halves = kHalfRows > 0 && t.n > kLanes && t.n <= kLanes + kLanes / 2 && group == 1;
   for (i64 h = 0; h < v.nh; h += group) {
     const i64 np = min_of(group, v.nh - h);
     for (i64 w = 0; w < v.nw; ++w) {
       const i64 tiles = ceil_div(v.run, most / np), low = v.run / tiles, higher = v.run % tiles;
       i64 r0 = 0, tap0 = first + h * KW + w * taps_of_run, c = 0;  // the tap and channel of float r0
-      for (i64 i = 0; i < tiles; ++i) {
-        const i64 rr = low + (i < higher ? 1 : 0);
+      for (i64 i = 0; r0 < v.run; ++i) {
+        i64 rr = low + (i < higher ? 1 : 0);
+        if (halves) rr = v.run - r0 >= kHalfRows ? kHalfRows : min_of(v.run - r0, most);
         for (i64 r = 0; r < rr; ++r) {
           for (i64 p = 0; p < np; ++p) t.row_at[p * rr + r] = rows.at(tap0 + p * KW, c);
           if (++c == rows.CB) c = 0, ++tap0;
@@ -159,6 +199,8 @@ void run_tiles(TapTile t, const View& v, const RowMap& rows, i64 first, i64 KW, 
           constexpr int NP = kRows >= 9 ? 3 : 1;
           if (np == 1) (narrow ? grad_tile<1, 3, 1, true> : grad_tile<1, 3, 2, true>)(t);
           else (narrow ? grad_tile<NP, 3, 1, true> : grad_tile<NP, 3, 2, true>)(t);
+        } else if (halves && rr == kHalfRows) {
+          half_rows(t);
         } else {
           (narrow ? tile_of<1>(np, rr) : tile_of<2>(np, rr))(t);
         }
@@ -186,6 +228,42 @@ void shared_tile(const TapTile& t, i64 tap_col, VecI first) {
         }
       }
     }
+  }
+  put_rows(t, acc);
+}
+
+// Three taps of a row at a stride of two: a column belongs to the second tap of one pixel, or to the last one of a pixel and
+// the first one of the next.
+template <int NC>
+void shared_stride(const TapTile& t, i64 tap_col, VecI first) {
+  Vec acc[3 * NC][1];
+  VecI from[NC];
+  NACRE_UNROLL for (int i = 0; i < 3 * NC; ++i) acc[i][0] = zero();
+  NACRE_UNROLL for (int c = 0; c < NC; ++c) from[c] = first + set1i(c);
+  const auto add = [&](const float* x, Vec d, int tap) __attribute__((always_inline)) {
+    NACRE_UNROLL for (int c = 0; c < NC; ++c) {
+      acc[tap * NC + c][0] = fma(shared::pick(x, from[c]), d, acc[tap * NC + c][0]);
+    }
+  };
+  const float* dy = t.dy;
+  for (i64 l = 0; l < t.lines; ++l, dy += t.dy_skip) {
+    const float* x = t.x + t.line[l];
+    Vec d = load(dy);
+    add(x, d, 0);
+    for (i64 i = 1; i < t.cols; ++i) {
+      add(x + tap_col, d, 1);
+      x += t.px_step, dy += t.ld_dy;
+      const Vec next = load(dy);
+      NACRE_UNROLL for (int c = 0; c < NC; ++c) {
+        const Vec a = shared::pick(x, from[c]);
+        acc[2 * NC + c][0] = fma(a, d, acc[2 * NC + c][0]);
+        acc[c][0] = fma(a, next, acc[c][0]);
+      }
+      d = next;
+    }
+    add(x + tap_col, d, 1);
+    add(x + t.px_step, d, 2);
+    dy += t.ld_dy;
   }
   put_rows(t, acc);
 }
@@ -223,11 +301,14 @@ void shared_slide(const TapTile& t, i64, VecI first) {
 
 // One block of pixels against the dy of such groups.
 void run_shared(TapTile t, const View& v, const RowMap& rows, const Conv2DShape& s, VecI first, Ahead& ahead) {
-  static constexpr void (*all[3][3])(const TapTile&, i64, VecI) = {
+  static constexpr void (*all[4][3])(const TapTile&, i64, VecI) = {
       {shared_tile<1, 1>, shared_tile<1, 2>, shared_tile<1, kSharedChannels>},
       {shared_tile<kSharedTaps, 1>, shared_tile<kSharedTaps, 2>, shared_tile<kSharedTaps, kSharedChannels>},
-      {nullptr, shared_slide<2>, shared_slide<kSlideChannels>}};
-  const bool slides = s.KW == 3 && v.tap_col == t.px_step && rows.CB % 2 == 0;
+      {nullptr, shared_slide<2>, shared_slide<kSlideChannels>},
+      {nullptr, nullptr, kStrides ? shared_stride<kSlideChannels> : nullptr}};
+  const bool strides =
+      kStrides && s.KW == 3 && 2 * v.tap_col == t.px_step && t.cols > 0 && rows.CB % kSlideChannels == 0;
+  const bool slides = strides || (s.KW == 3 && v.tap_col == t.px_step && rows.CB % 2 == 0);
   const i64 most_taps = slides ? 3 : kSharedTaps, most = slides ? kSlideChannels : kSharedChannels;
   for (i64 h = 0; h < s.KH; ++h) {
     for (i64 w = 0, taps; w < s.KW; w += taps) {
@@ -238,7 +319,7 @@ void run_shared(TapTile t, const View& v, const RowMap& rows, const Conv2DShape&
         for (i64 i = 0; i < taps * n; ++i) t.row_at[i] = rows.at(h * s.KW + w + i / n, c + i % n);
         const VecI from = first + set1i(static_cast<i32>(c));
         ahead.ask();
-        all[slides ? 2 : taps > 1][min_of(n, 3) - 1](t, v.tap_col, from);
+        all[strides ? 3 : slides ? 2 : taps > 1][min_of(n, 3) - 1](t, v.tap_col, from);
       }
     }
   }

@@ -16,9 +16,13 @@ constexpr TileFn single() {
   }
 }
 
+// Few groups take a tile of single pixels, which knows as many.
 template <int NV, int groups>
 constexpr TileFn grouped() {
-  if constexpr (groups <= (NV == 1 ? kNarrowGroups : kWideGroups)) {
+  constexpr int most = NV == 1 ? kNarrowGroups : kWideGroups;
+  if constexpr (groups < most && groups * kGroup <= (NV == 1 ? kNarrowPx : kWidePx)) {
+    return conv_tile<groups * kGroup, NV, false>;
+  } else if constexpr (groups <= most) {
     return conv_tile<groups * kGroup, NV, true>;
   } else {
     return nullptr;
@@ -37,9 +41,9 @@ void run_even(TileArgs& t, const TileFn* tiles, i64 count, i64 most, i64 size, i
   }
 }
 
-// All pixels of a block against one panel: the first `in_groups` of them in groups, then the others.
+// All pixels of a block against one panel: the first `in_groups` of them in groups, then the others, `most` at a time.
 template <int NV>
-void run_tiles(TileArgs& t, i64 in_groups, i64 px) {
+void run_tiles(TileArgs& t, i64 in_groups, i64 px, i64 most = NV == 1 ? kNarrowPx : kWidePx) {
   static constexpr TileFn groups[] = {nullptr,          grouped<NV, 1>(), grouped<NV, 2>(), grouped<NV, 3>(),
                                       grouped<NV, 4>(), grouped<NV, 5>(), grouped<NV, 6>()};
   static constexpr TileFn singles[] = {nullptr,          single<NV, 1>(),  single<NV, 2>(),  single<NV, 3>(),
@@ -59,7 +63,7 @@ void run_tiles(TileArgs& t, i64 in_groups, i64 px) {
   } else {
     in_groups = 0;
   }
-  run_even(t, singles, px - in_groups, NV == 1 ? kNarrowPx : kWidePx, 1, in_groups);
+  run_even(t, singles, px - in_groups, most, 1, in_groups);
 }
 
 template <int px>

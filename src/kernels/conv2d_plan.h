@@ -7,23 +7,27 @@
 namespace nacre::NACRE_ISA {
 namespace {
 
-constexpr i64 kCopyFloats = 48 * 1024;        // block copy: 192 KB of a 1 MB L2
-constexpr i64 kPanelFloats = 96 * 1024;       // weight panels in use together: 384 KB of L2
-constexpr i64 kNearFloats = 64 * 1024;        // what a block reads where it lies: a quarter of L2
-constexpr i64 kFarFloats = 2 * 1024 * 1024;   // of images that L3 has no room for; others come unasked, unless copied
-constexpr i64 kPastFloats = 6 * 1024 * 1024;  // of y
-constexpr i64 kLongSum = 256;                 // rows of a panel
-constexpr double kUnitFlops = 4e5;            // a unit takes at least about 2 us
-constexpr i64 kManyUnits = 64;                // enough for as many cores
-constexpr double kPartPx = 1.5;               // a part of an image costs as much as so many pixels
-constexpr i64 kAlongFloats = 32 * 1024;       // of x or y of a block
-constexpr i64 kFewSets = 256;                 // floats: pixels of y a multiple of that apart meet in few sets of L1,
-constexpr i64 kFewTerms = 64;                 // where sums so short cannot hide that their stores wait
-constexpr i64 kAlongPx = 64;                  // the fewest pixels of a block that groups meet one after another
-constexpr i64 kSlack = 16 * kLanes;           // floats behind the copy that tiles may read
-constexpr i64 kLaneSums = 6;                  // adding up the lanes of a sum, in multiply-adds of a vector,
-constexpr i64 kSomeLanes = 24;                // and storing a part of one
-constexpr i64 kFewPx = 256;                   // images together as small as that: blocks alone are no fair shares
+constexpr i64 kCopyFloats = 48 * 1024;          // block copy: 192 KB of a 1 MB L2
+constexpr i64 kPanelFloats = 96 * 1024;         // weight panels in use together: 384 KB of L2
+constexpr i64 kNearFloats = 64 * 1024;          // what a block reads where it lies: a quarter of L2
+constexpr i64 kFarFloats = 2 * 1024 * 1024;     // of images that L3 has no room for; others come unasked, unless copied
+constexpr i64 kPastFloats = 6 * 1024 * 1024;    // of y
+constexpr i64 kLongSum = 256;                   // rows of a panel
+constexpr double kUnitFlops = 4e5;              // a unit takes at least about 2 us
+constexpr i64 kManyUnits = 64;                  // enough for as many cores
+constexpr double kPartPx = 1.5;                 // a part of an image costs as much as so many pixels
+constexpr i64 kAlongFloats = 32 * 1024;         // of x or y of a block
+constexpr i64 kFewSets = 256;                   // floats: pixels of y a multiple of that apart meet in few sets of L1,
+constexpr i64 kFewRows = 32;                    // of weights so far apart, which L1 holds;
+constexpr bool kFewRegisters = kLanes < 16;     // tiles are small
+constexpr i64 kOneSet = 1024, kWays = 8;        // and of x in one, which holds so many lines of it
+constexpr i64 kFewTerms = 64;                   // where sums so short cannot hide that their stores wait
+constexpr i64 kFewestPx = max_of(kWidePx, 14);  // half of the fewest: several tiles of 7 pixels of a row in any case
+constexpr i64 kAlongPx = 64;                    // the fewest pixels of a block that groups meet one after another
+constexpr i64 kSlack = 16 * kLanes;             // floats behind the copy that tiles may read
+constexpr i64 kLaneSums = 6;                    // adding up the lanes of a sum, in multiply-adds of a vector,
+constexpr i64 kSomeLanes = 24;                  // and storing a part of one
+constexpr i64 kFewPx = 256;                     // images together as small as that: blocks alone are no fair shares
 constexpr i64 kEnoughUnits = 32;  // where more would share out panels, so that rows of y are written in short pieces
 
 // One pass: y = correlate(x, weights) with O outputs per group; weights are w[tap][c][o], or swapped [tap][o][c].
@@ -79,7 +83,7 @@ Pass plan(Correlation q, i64 G, i64 O, i64 shared, bool exact, bool packed) {
   }
   // Groups one after another on a block that stays in L2, so that its pixels come whole; units enough are left.
   const double most = px * static_cast<double>(G) / static_cast<double>(kFewPx * kEnoughUnits);
-  const bool short_runs = max_of(q.C * max_of(shared, 1), O) <= kLineFloats;
+  const bool short_runs = max_of(q.C * max_of(shared, 1), O) <= (q.w.y_step > 1 ? 1 : 2) * kLineFloats;
   const i64 along = p.sets == 1 && short_runs ? fit / max_of(p.panels, 1) : 1;
   p.along = max_of(min_of(most < static_cast<double>(along) ? static_cast<i64>(most) : along, G), 1);
   p.along = ceil_div(G, ceil_div(max_of(G, 1), p.along));
@@ -89,7 +93,7 @@ Pass plan(Correlation q, i64 G, i64 O, i64 shared, bool exact, bool packed) {
       2.0 * static_cast<double>(p.K) * static_cast<double>(min_of(O, p.together * kPanel) * p.along) + 1;
   const double by_count = px * static_cast<double>(max_of(p.runs * p.sets, 1)) / kManyUnits;
   // Weights of several sets come from far: they are to meet more pixels, if there are units enough.
-  const i64 fewest = p.along > 1 ? kAlongPx : (points && p.sets > 1 && !few && p.panels >= 8 ? 4 : 2) * kWidePx;
+  const i64 fewest = p.along > 1 ? kAlongPx : (points && p.sets > 1 && !few && p.panels >= 8 ? 4 : 2) * kFewestPx;
   double want = max_of(by_count > 2048 ? 2048 : static_cast<i64>(by_count), fewest);
   if (want * px_flops < kUnitFlops) want = kUnitFlops / px_flops;
   if (points) {

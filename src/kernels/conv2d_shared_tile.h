@@ -6,10 +6,16 @@
 namespace nacre::NACRE_ISA {
 namespace shared {
 
-constexpr int kMost = kLanes >= 16 ? 16 : 10;  // pixels of a tile that slides
+constexpr int kMost = kLanes >= 16 ? 16 : 10;      // pixels of a tile that slides,
+constexpr int kMostOthers = kLanes >= 16 ? 7 : 0;  // and of one of two taps, or at a stride (0: none)
 
+// What is picked of a column serves two or three taps of a row, or one and a half at a stride, if rows come in such tiles.
 NACRE_INLINE bool slides(const Correlation& q) {
-  return q.w.taps == 3 && q.w.stride == 1 && q.w.step == 1 && q.h.step == 1;
+  if (q.w.step != 1 || q.h.step != 1) return false;
+  if (q.w.taps == 3 && q.w.stride == 1) return true;
+  constexpr int L = max_of(kMostOthers, 1);
+  return kMostOthers > 0 && 8 * L * ceil_div(q.w.out, L) <= 9 * q.w.out &&
+         (q.w.taps == 3 ? q.w.stride == 2 : q.w.taps == 2 && q.w.stride == 1);
 }
 
 // Weights of the groups from g on for the taps of q, to[tap][C][lanes] (sliding: [kh][C][kw][lanes]): w[tap][c][o], or turned
@@ -65,12 +71,11 @@ void tile(const TileArgs& t, i64 p0, VecI first) {
   finish_first<MR>(t, p0, MR, acc);
 }
 
-// The first n of L neighbours from pixel p0 on, three columns of taps.
-template <int L>
+// The first n of L neighbours from pixel p0 on, T columns of taps at stride S.
+template <int L, int T, int S>
 void slide(const TileArgs& t, i64 p0, i64 n, VecI first) {
-  constexpr int T = 3;
   const float* x = t.x + t.x_at[p0];
-  const i64 px = t.apart[0];
+  const i64 next = t.tap_col;
   Vec acc[L][1];
   start_sums(t, acc);
   const float* w = t.w + t.h0 * t.run * T * kLanes;
@@ -80,11 +85,11 @@ void slide(const TileArgs& t, i64 p0, i64 n, VecI first) {
       Vec b[T];
       NACRE_UNROLL for (int q = 0; q < T; ++q) b[q] = load(w + q * kLanes);
       const float* column = x + h * t.tap_row;
-      NACRE_UNROLL for (int j = 0; j < L + T - 1; ++j, column += px) {
+      NACRE_UNROLL for (int j = 0; j < (L - 1) * S + T; ++j, column += next) {
         const Vec a = pick(column, from);
         NACRE_UNROLL for (int q = 0; q < T; ++q) {
-          if (j < q || j - q >= L) continue;
-          acc[j - q][0] = fma(a, b[q], acc[j - q][0]);
+          if (j < q || (j - q) % S != 0 || j - q >= L * S) continue;
+          acc[(j - q) / S][0] = fma(a, b[q], acc[(j - q) / S][0]);
         }
       }
     }
@@ -108,22 +113,32 @@ NACRE_INLINE void run_tiles(TileArgs& t, i64 in_groups, i64 px, VecI first) {
   all(px, 1, tile<1, false>);
 }
 
+using Slide = void (*)(const TileArgs&, i64, i64, VecI);
+// Of n pixels and `taps` columns of taps.
+NACRE_INLINE Slide slide_of(i64 n, i64 taps, i64 stride) {
+  if constexpr (kMostOthers > 0) {
+    if (taps == 2) return slide<kMostOthers, 2, 1>;
+    if (stride == 2) return slide<kMostOthers, 3, 2>;
+  }
+  return n <= 8                   ? slide<8, 3, 1>
+         : n <= 10 || kMost == 10 ? slide<10, 3, 1>
+         : n <= 12                ? slide<min_of(12, kMost), 3, 1>
+         : n <= 14                ? slide<min_of(14, kMost), 3, 1>
+                                  : slide<kMost, 3, 1>;
+}
+
 // The rows of a block in pieces of nearly equal length.
-NACRE_INLINE void run_sliding(TileArgs t, const Block& b, const Axis& taps, VecI first, Ahead& ahead) {
-  const i64 rows = b.nb * b.hb;
-  const i64 pieces = ceil_div(b.wb, kMost), low = b.wb / pieces, longer = b.wb % pieces;
+NACRE_INLINE void run_sliding(TileArgs t, const Block& b, const Correlation& q, VecI first, Ahead& ahead) {
+  const i64 rows = b.nb * b.hb, most = q.w.taps == 3 && q.w.stride == 1 ? kMost : kMostOthers;
+  const i64 pieces = ceil_div(b.wb, most), low = b.wb / pieces, longer = b.wb % pieces;
   for (i64 r = 0, p = 0; r < rows; ++r) {
     const i64 h = b.h0 + r % b.hb;
-    const Taps inside = rows_inside(taps, h, h);
+    const Taps inside = rows_inside(q.h, h, h);
     t.h0 = inside.first, t.nh = inside.last;
     for (i64 i = 0; i < pieces; ++i) {
       const i64 n = i < longer ? low + 1 : low;
       ahead.ask();
-      (n <= 8                   ? slide<8>
-       : n <= 10 || kMost == 10 ? slide<10>
-       : n <= 12                ? slide<min_of(12, kMost)>
-       : n <= 14                ? slide<min_of(14, kMost)>
-                                : slide<kMost>)(t, p, n, first);
+      slide_of(n, q.w.taps, q.w.stride)(t, p, n, first);
       p += n;
     }
   }

@@ -290,7 +290,7 @@ inline void half_tile(const TileArgs& t, i64 p0) {
           const Vec even = set1(a.at(i, k)), odd = set1(a.at(i + 1, k));
           acc[i][0] = fma(even, b, acc[i][0]);
           acc[i + 1][0] = fma(odd, b, acc[i + 1][0]);
-          half[i / 2] = fma(beside(even, odd), b_half, half[i / 2]);
+          half[i / 2] = fma(beside(even, &a.at(i + 1, k)), b_half, half[i / 2]);
         }
       }
     }

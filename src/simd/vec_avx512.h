@@ -163,11 +163,13 @@ NACRE_INLINE Vec set1_pair(const float* p) {
   __builtin_memcpy(&two, p, sizeof two);
   return {_mm512_castpd_ps(_mm512_set1_pd(two))};
 }
-// Half a vector in both halves; the first half of a beside the second one of b.
+// Half a vector in both halves; the first half of a beside the second one of b, or beside a number, which costs a load
+// instead of a blend: those take turns with multiply-adds.
 NACRE_INLINE Vec load_twice(const float* p) {
   return {_mm512_castpd_ps(_mm512_broadcast_f64x4(_mm256_castps_pd(_mm256_loadu_ps(p))))};
 }
 NACRE_INLINE Vec beside(Vec a, Vec b) { return {_mm512_mask_blend_ps(0xff00, a.v, b.v)}; }
+NACRE_INLINE Vec beside(Vec a, const float* p) { return {_mm512_mask_broadcastss_ps(a.v, 0xff00, _mm_load_ss(p))}; }
 NACRE_INLINE Vec swap_halves(Vec a) { return {_mm512_shuffle_f32x4(a.v, a.v, 0x4e)}; }
 NACRE_INLINE Vec permute(Vec a, VecI from) { return {_mm512_permutexvar_ps(from.v, a.v)}; }  // lane l: a[from[l]]
 NACRE_INLINE Vec zip_low(Vec a, Vec b) {

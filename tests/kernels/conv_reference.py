@@ -150,6 +150,8 @@ CASES = [
     Conv(N=30, H=4, W=4, C=20, O=36, KH=3, KW=3, padding="same"),
     Conv(N=5, H=30, W=30, C=8, O=8, KH=3, KW=3, padding="same"),
     Conv(N=1, H=6, W=6, C=300, O=130, KH=3, KW=3, padding="same"),
+    # a gradient of x in parts, whose phases have four taps and three, for which tiles would slide
+    Conv(N=2, H=25, W=22, C=72, O=20, KH=2, KW=7, SH=2, SW=2),
     # few pixels for many panels, which do and do not stay near together
     Conv(N=1, H=7, W=7, C=90, O=298, act=1),
     Conv(N=1, H=7, W=7, C=900, O=170),
@@ -194,6 +196,9 @@ CASES = [
     Conv(N=2, H=8, W=20, C=18, O=9, KH=3, KW=3, G=3, more={"ldx": 23, "ldy": 14}),
     Conv(N=1, H=64, W=60, C=48, O=48, KH=3, KW=3, G=6, DH=12, DW=12, padding="same"),
     Conv(N=1, H=6, W=17, C=10, O=10, KH=1, KW=2, G=10, act=1),
+    # whose tiles slide at a stride, along whole tiles and a part of one
+    Conv(N=2, H=11, W=28, C=32, O=32, KH=3, KW=3, SH=2, SW=2, G=8, padding="same", act=1),
+    Conv(N=1, H=6, W=26, C=24, O=12, KH=2, KW=3, SW=2, G=6, padding="same", more={"ldx": 31, "ldy": 14}),
     # such images that groups take turns on a block; the last vector is not full
     Conv(N=2, H=90, W=46, C=72, O=72, KH=3, KW=3, G=9, padding="same"),
     Conv(N=2, H=91, W=91, C=60, O=60, KH=3, KW=3, SH=2, SW=2, G=15, padding="same", act=1),
@@ -201,6 +206,10 @@ CASES = [
     Conv(N=8, H=24, W=23, C=48, O=39, KH=2, KW=3, G=3, SH=2, SW=1),
     # and put their outputs together first, whose places would share few sets of a cache
     Conv(N=8, H=32, W=31, C=128, O=128, KH=3, KW=3, SH=2, SW=2, G=32, padding="same", more={"ldy": 256}),
+    Conv(N=2, H=48, W=47, C=72, O=72, KH=3, KW=3, G=3, padding="same"),  # vectors and a half each
+    # pixels that meet in one set of a cache, weights that do in few
+    Conv(N=1, H=7, W=5, C=1024, O=33),
+    Conv(N=3, H=8, W=8, C=40, O=256),
     # pixels that meet in few sets of a cache, of several taps
     Conv(N=1, H=10, W=10, C=512, O=40, KH=2, KW=2, SH=2, SW=2),
     Conv(N=1, H=9, W=8, C=512, O=33, KH=3, KW=2, SH=2, SW=2, padding="same"),

@@ -23,8 +23,9 @@ class CompiledCall:
     def __init__(self, model: Any) -> None:
         self._function: CompiledFunction | None = None
         self._trained = 0  # calls with training=True, of which a model may see few
+        self._masked: list[int] | None = None  # which outputs carry a mask, where a call was traced
         if leaves_nothing_behind(model):
-            self._function = CompiledFunction(lambda x, training: traced(model, x, training))
+            self._function = CompiledFunction(lambda x, training: self._with_masks(_called(model, x, training)))
 
     def __call__(self, x: Any, training: Any) -> Any:
         """The outputs for `x`; None where the call has to run layer by layer."""
@@ -35,24 +36,43 @@ class CompiledCall:
             if training is None or type(training) is bool:
                 y = function.again(x, training)
                 if y is not None:
-                    return Tensor(y) if type(y) is np.ndarray else tree.map_structure(Tensor, y)
+                    return Tensor(y) if type(y) is np.ndarray else self._masks_on(tree.map_structure(Tensor, y))
             if not is_data(x) or not (function.count < MOST_SHAPES or function.knows(x, training)):
                 return None
             if training:
                 self._trained += 1
                 if self._trained < PAYS:
                     return None
-            return function(x, training)
+            return self._masks_on(function(x, training))
         except (TracedBranch, NotCompilable):
             self._function = None
         except Exception:  # a bad argument: the layers say what is wrong with it
             pass
         return None
 
+    def _with_masks(self, y: Any) -> Any:
+        """The outputs and, where there are any, their masks."""
+        masks = {i: t.__dict__.get("_keras_mask") for i, t in enumerate(tree.flatten(y)) if isinstance(t, Symbol)}
+        masked = [i for i, mask in masks.items() if mask is not None]
+        if self._masked not in (None, masked):
+            raise NotCompilable("what carries a mask depends on the arguments")
+        self._masked = masked
+        return [y, [masks[i] for i in masked]] if masked else y
+
+    def _masks_on(self, y: Any) -> Any:
+        """The outputs, which carry the masks that came beside them."""
+        if not self._masked:
+            return y
+        y, masks = y
+        outputs = tree.flatten(y)
+        for i, mask in zip(self._masked, masks):
+            outputs[i]._keras_mask = mask
+        return y
+
 
 def taped_call(model: Any) -> TapedCall:
     """The calls of one model under a tape. They live until the layers of the model change."""
-    return TapedCall((lambda x, training: traced(model, x, training)) if leaves_nothing_behind(model) else None)
+    return TapedCall((lambda x, training: _unmasked(model, x, training)) if leaves_nothing_behind(model) else None)
 
 
 def outermost() -> bool:
@@ -61,8 +81,12 @@ def outermost() -> bool:
     return context.entry is None and not context.training and trace.unwatched()
 
 
-def traced(model: Any, x: Any, training: Any) -> Any:
-    y = Layer.__call__(model, x, training=training)
+def _called(model: Any, x: Any, training: Any) -> Any:
+    return Layer.__call__(model, x, training=training)
+
+
+def _unmasked(model: Any, x: Any, training: Any) -> Any:
+    y = _called(model, x, training)
     if any(isinstance(t, Symbol) and t.__dict__.get("_keras_mask") is not None for t in tree.flatten(y)):
         raise NotCompilable("the output carries a mask")
     return y

@@ -37,6 +37,7 @@ from nacre.passes.strips import strips
 from nacre.passes.sums import absorb_into_sums
 from nacre.passes.surround import absorb_padding, absorb_sums
 from nacre.passes.tables import multiply_tables
+from nacre.passes.turned import multiply_turned
 from nacre.passes.widen import widen
 from nacre.runtime.writer import build_program
 
@@ -54,6 +55,7 @@ def planned(graph: Graph) -> tuple[Any, int, list[Any]]:
     shorten_likelihoods(graph)
     skip_zeros(graph)
     multiply_tables(graph)
+    multiply_turned(graph)
     adjoin(graph)
     widen(graph)
     dump(graph, "simplify")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import math
@@ -124,8 +125,10 @@ def value(x: Any, dtype: str | None = None) -> Any:
         raise TypeError("a KerasTensor reached an operation that computes; call a function of keras.ops on it instead")
     if type(x) in (int, float, bool):
         return scalar(x, dtype)
-    if isinstance(x, (list, tuple)) and _holds_values(x, bool(trace.tapes())):
-        return _joined(x)
+    if isinstance(x, (list, tuple)):
+        with contextlib.suppress(RecursionError):  # what is nested so deep is no tensor, which `as_array` says
+            if _holds_values(x, bool(trace.tapes())):
+                return _joined(x)
     return Tensor(as_array(x, dtype))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import secrets
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from nacre.layers.arguments import is_int
 from nacre.layers.hashes import buckets
 from nacre.layers.layer import Layer
 from nacre.layers.tokens import encode_indices, one_of, only_shape, text_of, two_integers
+from nacre.utils.atomic import replacing
 from nacre.utils.dataset import Text
 from nacre.utils.files import reading
 from nacre.utils.ragged import Ragged
@@ -486,12 +486,8 @@ class IndexLookup(Layer):
 
 def _replace(path: Path, text: str) -> None:
     """Makes `text` what the file holds; where that fails, the file is as it was."""
-    part = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
-    try:
-        part.write_text(text, "utf-8", "replace")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as file:
+        file.write(text.encode("utf-8", "replace"))
 
 
 def _breaks(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 from collections import Counter
 from pathlib import Path
@@ -15,11 +14,11 @@ from nacre import ops
 from nacre.core.config import floatx
 from nacre.core.registry import in_safe_mode
 from nacre.core.tensor import KerasTensor, Symbol, Tensor
+from nacre.layers import vocabulary_files
 from nacre.layers.arguments import is_int
 from nacre.layers.hashes import buckets
 from nacre.layers.layer import Layer
 from nacre.layers.tokens import encode_indices, one_of, only_shape, text_of, two_integers
-from nacre.utils.atomic import replacing
 from nacre.utils.dataset import Text
 from nacre.utils.files import reading
 from nacre.utils.ragged import Ragged
@@ -28,7 +27,6 @@ _UNKNOWN = -2  # no index
 
 _MODES = ("int", "one_hot", "multi_hot", "count", "tf_idf")
 _OLD_MODES = {"binary": "multi_hot", "tf-idf": "tf_idf"}
-_LINES, _JSON = "vocabulary.txt", "vocabulary.json"
 
 
 def _ragged(data: Any) -> Any:
@@ -451,26 +449,13 @@ class IndexLookup(Layer):
         """Writes the vocabulary, special tokens included, one token a line; also as JSON where lines cannot hold it."""
         if self.input_vocabulary is not None:
             return
-        tokens = [str(t) for t in self.get_vocabulary()]
-        path = Path(dir_path, _LINES)
-        _replace(path, "\n".join(tokens))
-        if _lines(path) != tokens:  # breaks within tokens, or half a pair of surrogates
-            _replace(Path(dir_path, _JSON), json.dumps(tokens))
+        vocabulary_files.write(Path(dir_path), [str(t) for t in self.get_vocabulary()])
 
     def load_assets(self, dir_path: str) -> None:
         """Reads the vocabulary that `save_assets` wrote. Raises ValueError when none was."""
         if self.input_vocabulary is not None:
             return
-        path, exact = Path(dir_path, _LINES), Path(dir_path, _JSON)
-        if not path.exists():
-            raise ValueError(f"{type(self).__name__} '{self.name}': the file holds no vocabulary of this layer")
-        lines = _lines(path)
-        if exact.exists():
-            found = json.loads(exact.read_text("utf-8"))
-            if not isinstance(found, list) or not all(isinstance(line, str) for line in found):
-                raise ValueError(f"{type(self).__name__} '{self.name}': {_JSON} is no list of strings")
-            if _breaks("\n".join(found).encode("utf-8", "replace").decode()) == path.read_text("utf-8"):
-                lines = found  # and not what an earlier save has left in the folder
+        lines = vocabulary_files.read(Path(dir_path), f"{type(self).__name__} '{self.name}'")
         tokens = [self._plain(line) for line in lines]
         special = self._special()
         tokens = tokens[len(special) :] if tokens[: len(special)] == special else tokens
@@ -482,23 +467,6 @@ class IndexLookup(Layer):
                 f"for {len(special) + len(tokens)} tokens"
             )
         self._take(tokens, None)
-
-
-def _replace(path: Path, text: str) -> None:
-    """Makes `text` what the file holds; where that fails, the file is as it was."""
-    with replacing(path) as file:
-        file.write(text.encode("utf-8", "replace"))
-
-
-def _breaks(text: str) -> str:
-    """The text as it is when it comes back from a file: any line break is one character."""
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _lines(path: Path) -> list[str]:
-    """The tokens in a file of one a line, of which the last may end in a line break."""
-    text = path.read_text("utf-8")
-    return text.removesuffix("\n").split("\n") if text else []
 
 
 def _listed(values: Any) -> Any:

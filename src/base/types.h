@@ -7,6 +7,11 @@
 
 #include "base/checked.h"
 
+// The namespace of families that AVX2 lends to AVX-512 (CMakeLists.txt); of any other instruction set its own.
+#ifndef NACRE_LENT
+#define NACRE_LENT NACRE_ISA
+#endif
+
 namespace nacre {
 
 using i32 = std::int32_t;

@@ -8,7 +8,9 @@
 #include "kernels/all.h"
 
 namespace nacre {
+namespace NACRE_LENT {}
 namespace NACRE_ISA {
+using namespace NACRE_LENT;
 extern const KernelCode kCode[];
 
 namespace {

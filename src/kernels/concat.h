@@ -13,7 +13,7 @@ struct ConcatShape {
 };
 NACRE_FIELDS(ConcatShape, rows, count, widths, itemsize)
 
-namespace NACRE_ISA {
+namespace NACRE_LENT {
 
 // y[m, :] = x0[m, :], x1[m, :], ...
 Facts concat_facts(const ConcatShape& s);
@@ -27,5 +27,5 @@ Facts split_facts(const ConcatShape& s);
 void split(const ConcatShape& s, Slice units, const void* x, void* y0, void* y1, void* y2, void* y3, void* y4, void* y5,
            void* y6, void* y7, void* y8, void* y9, void* y10, void* y11, void* y12, void* y13, void* y14, void* y15);
 
-}  // namespace NACRE_ISA
+}  // namespace NACRE_LENT
 }  // namespace nacre

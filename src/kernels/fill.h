@@ -17,7 +17,7 @@ struct CopyBytesShape {
 };
 NACRE_FIELDS(CopyBytesShape, n)
 
-namespace NACRE_ISA {
+namespace NACRE_LENT {
 
 // y[i] = value
 Facts fill_facts(const FillShape& s);
@@ -27,5 +27,5 @@ void fill(const FillShape& s, Slice chunks, void* y);
 Facts copy_bytes_facts(const CopyBytesShape& s);
 void copy_bytes(const CopyBytesShape& s, Slice chunks, const void* x, void* y);
 
-}  // namespace NACRE_ISA
+}  // namespace NACRE_LENT
 }  // namespace nacre

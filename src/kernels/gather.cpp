@@ -73,7 +73,8 @@ void gather_rows_of(const GatherShape& s, Slice units, const T* x, const X* indi
       if (r < 0) {
         for (i64 i = 0; i < I; ++i) y_k[i] = missing;
       } else if constexpr (width > 0) {
-        copy_piece<width>(reinterpret_cast<char*>(y_k), reinterpret_cast<const char*>(x_o + r * I));
+        constexpr int part = width < kLanes * 4 ? width : kLanes * 4;
+        copy_pieces<part, width / part>(reinterpret_cast<char*>(y_k), reinterpret_cast<const char*>(x_o + r * I));
       } else {
         copy_run(reinterpret_cast<char*>(y_k), reinterpret_cast<const char*>(x_o + r * I),
                  I * static_cast<i64>(sizeof(T)));
@@ -101,10 +102,14 @@ template <class T>
 NACRE_ALWAYS void add_run(T* y, const T* x, i64 n) {
   if constexpr (sizeof(T) == 1 && !ops::IsReal<T>::value) {
     for (i64 i = 0; i < n; ++i) y[i] = static_cast<T>(y[i] + x[i]);
-  } else if constexpr (sizeof(T) == 4 && ops::IsReal<T>::value) {  // rows are short: no loop in front and behind
-    if (n == 1) *y += *x;
-    else
-      for (i64 i = 0; i < n; i += kLanes) store(y + i, load(y + i, n - i) + load(x + i, n - i), n - i);
+  } else if constexpr (sizeof(T) == 4 && ops::IsReal<T>::value) {  // rows are short: no loop in front
+    if (n == 1) {
+      *y += *x;
+      return;
+    }
+    i64 i = 0;
+    for (; i + kLanes <= n; i += kLanes) store(y + i, load(y + i) + load(x + i));
+    if (i < n) store(y + i, load(y + i, n - i) + load(x + i, n - i), n - i);
   } else {
     NACRE_INDEPENDENT
     for (i64 i = 0; i < n; ++i) y[i] = ops::plus(y[i], x[i]);

@@ -42,7 +42,7 @@ struct ScatterUpdateShape {
 };
 NACRE_FIELDS(ScatterUpdateShape, R, I, n, index_dtype, inputs, outputs, scalar, length, code, consts, out_reg)
 
-namespace NACRE_ISA {
+namespace NACRE_LENT {
 
 // y[o, j, i] = x[o, indices[j], i]; y is [O, n, I]
 Facts gather_facts(const GatherShape& s);
@@ -75,5 +75,5 @@ void scatter_add_along(const ScatterShape& s, Slice units, const void* x, const 
 Facts scatter_nd_facts(const ScatterNdShape& s);
 void scatter_nd(const ScatterNdShape& s, Slice units, const void* x, const void* indices, const void* updates, void* y);
 
-}  // namespace NACRE_ISA
+}  // namespace NACRE_LENT
 }  // namespace nacre

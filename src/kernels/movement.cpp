@@ -84,13 +84,22 @@ constexpr i64 kIotaUnit = 16384;
 
 template <class T>
 void iota_as(const IotaShape& s, Slice units, T* y) {
-  const i64 end = min_of(units.end * kIotaUnit, s.n);
-  if constexpr (sizeof(T) == 1 || static_cast<T>(1) / 2 == 0) {
-    const u64 start = static_cast<u64>(to<i64>(s.start)), step = static_cast<u64>(to<i64>(s.step));
-    for (i64 i = units.begin * kIotaUnit; i < end; ++i) y[i] = static_cast<T>(start + static_cast<u64>(i) * step);
-  } else {
-    for (i64 i = units.begin * kIotaUnit; i < end; ++i)
-      y[i] = static_cast<T>(s.start + static_cast<double>(i) * s.step);
+  for (i64 u = units.begin; u < units.end; ++u) {
+    const Run run = run_of(u, kIotaUnit, s.n);
+    const int n = static_cast<int>(run.end - run.begin);  // vectors of whole numbers of 32 bits become floats
+    if constexpr (sizeof(T) == 1 || static_cast<T>(1) / 2 == 0) {
+      const u64 step = static_cast<u64>(to<i64>(s.step));
+      const u64 first = static_cast<u64>(to<i64>(s.start)) + static_cast<u64>(run.begin) * step;
+      const auto count = [&](auto from, auto by) __attribute__((always_inline)) {
+        for (int i = 0; i < n; ++i) y[run.begin + i] = static_cast<T>(from + static_cast<decltype(by)>(i) * by);
+      };
+      if constexpr (sizeof(T) <= 4) count(static_cast<u32>(first), static_cast<u32>(step));
+      else count(first, step);
+    } else {
+      const double first = static_cast<double>(run.begin);
+      for (int i = 0; i < n; ++i)
+        y[run.begin + i] = static_cast<T>(s.start + (first + static_cast<double>(i)) * s.step);
+    }
   }
 }
 

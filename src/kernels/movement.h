@@ -38,7 +38,7 @@ struct OneHotShape {
 };
 NACRE_FIELDS(OneHotShape, n, depth, index_dtype, dtype)
 
-namespace NACRE_ISA {
+namespace NACRE_LENT {
 
 // y[out_offset + sum_d i_d out_strides[d]] = x[in_offset + sum_d i_d in_strides[d]] for all i < dims. No two elements may
 // go to one place. What lies between the places of y is left as it is.
@@ -57,5 +57,5 @@ void iota(const IotaShape& s, Slice units, void* y);
 Facts one_hot_facts(const OneHotShape& s);
 void one_hot(const OneHotShape& s, Slice units, const void* indices, void* y);
 
-}  // namespace NACRE_ISA
+}  // namespace NACRE_LENT
 }  // namespace nacre

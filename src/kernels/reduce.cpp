@@ -185,11 +185,14 @@ NACRE_ALWAYS A neighbours_of(const T* x, i64 n) {
 template <class Op, class T, class A>
 void columns_of(const T* x, i64 rows, i64 I, i64 width, A* acc) {
   for (i64 c = 0; c < width; ++c) acc[c] = Op::template first<A>();
-  for (i64 r = 0; r < rows; ++r) {
-    const T* x_r = x + r * I;
+  i64 r = 0;
+  for (; r + 2 <= rows; r += 2) {
+    const T *x_r = x + r * I, *below = x_r + I;
     NACRE_INDEPENDENT
-    for (i64 c = 0; c < width; ++c) acc[c] = Op::step(acc[c], x_r[c]);
+    for (i64 c = 0; c < width; ++c) acc[c] = Op::step(Op::step(acc[c], x_r[c]), below[c]);
   }
+  NACRE_INDEPENDENT
+  for (i64 c = 0; c < (r < rows ? width : 0); ++c) acc[c] = Op::step(acc[c], x[r * I + c]);
 }
 
 // The loop over units; `work(x, rows, width, y)` reduces rows * width elements, whose rows are I apart.
@@ -338,12 +341,12 @@ i64 first_of(const float* x, i64 n) {
   using Other = VecMin;
   const float top = largest ? neighbours<Op, false>(x, n) : neighbours<Other, false>(x, n);
   const Vec want = set1(top);
-  for (i64 i = 0; i < n; i += kLanes) {
-    const Vec v = load(x + i, min_of(kLanes, n - i));
-    const u32 hit = bits((top != top ? isnan(v) : eq(v, want)) & first_lanes(n - i));
-    if (hit) return i + __builtin_ctz(hit);
-  }
-  return 0;
+  const auto hits = [=](Vec v) __attribute__((always_inline)) { return bits(top != top ? isnan(v) : eq(v, want)); };
+  i64 i = 0;
+  u32 hit = 0;
+  for (; i + kLanes <= n && !hit; i += kLanes) hit = hits(load(x + i));
+  if (hit) return i - kLanes + __builtin_ctz(hit);
+  return i + __builtin_ctz(hits(load(x + i, n - i)));  // there is one
 }
 
 template <bool largest, class T>

@@ -28,7 +28,7 @@ struct ArgReduceShape {
 };
 NACRE_FIELDS(ArgReduceShape, O, R, I, kind, dtype, out_dtype)
 
-namespace NACRE_ISA {
+namespace NACRE_LENT {
 
 // y[o, q, i] = the reduction of x[o, q*chunk : (q+1)*chunk, i]; q < max(1, ceil(R / chunk)). NaN passes through max and
 // min. Nothing reduced gives 0 for sums, 1 for products, false for any, true for all, the lowest value for max, the
@@ -40,5 +40,5 @@ void reduce(const ReduceShape& s, Slice units, Scratch scratch, const void* x, v
 Facts argreduce_facts(const ArgReduceShape& s);
 void argreduce(const ArgReduceShape& s, Slice units, Scratch scratch, const void* x, void* y);
 
-}  // namespace NACRE_ISA
+}  // namespace NACRE_LENT
 }  // namespace nacre

@@ -14,11 +14,11 @@ struct CumulativeShape {
 };
 NACRE_FIELDS(CumulativeShape, O, R, I, kind, dtype, exclusive, reverse)
 
-namespace NACRE_ISA {
+namespace NACRE_LENT {
 
 // y[o, r, i] = x[o, 0, i] joined with ... x[o, r, i]. float32 runs in float64. Integers wrap; NaN stays once met.
 Facts cumulative_facts(const CumulativeShape& s);
 void cumulative(const CumulativeShape& s, Slice units, Scratch scratch, const void* x, void* y);
 
-}  // namespace NACRE_ISA
+}  // namespace NACRE_LENT
 }  // namespace nacre

@@ -27,7 +27,7 @@ struct SearchShape {
 };
 NACRE_FIELDS(SearchShape, n, m, dtype, index_dtype, right)
 
-namespace NACRE_ISA {
+namespace NACRE_LENT {
 
 Facts sort_facts(const SortShape& s);
 void sort(const SortShape& s, Slice units, Scratch scratch, const void* x, void* y);
@@ -44,5 +44,5 @@ void top_k(const TopKShape& s, Slice units, Scratch scratch, const void* x, void
 Facts searchsorted_facts(const SearchShape& s);
 void searchsorted(const SearchShape& s, Slice units, const void* sorted, const void* values, void* y);
 
-}  // namespace NACRE_ISA
+}  // namespace NACRE_LENT
 }  // namespace nacre

@@ -162,44 +162,59 @@ class Walk {
     const std::uint32_t target = turn * static_cast<std::uint32_t>(phase.tasks + fetches);
     Progress& finished = context_.finished[p];
     if (finished.reached(target)) return;
-    const i64 begin = plan_.first_owned(number, k_), end = plan_.first_owned(number, k_ + 1);
-    tasks(phase, begin, end, turn, target, finished);
-    const int parts = static_cast<int>(fetches);
-    for (int i = 0, own = k_ * kFetchesPerThread; i < parts; ++i) fetch((own + i) % parts, turn, target, finished);
-    // What others have not begun.
-    tasks(phase, end, phase.first_task + phase.tasks, turn, target, finished);
-    tasks(phase, phase.first_task, begin, turn, target, finished);
+    // What others have not begun comes after what is owned.
+    i64 done = tasks(number, k_, turn);
+    for (int i = 0; i < plan_.threads && fetches > 0; ++i) done += fetch((k_ + i) % plan_.threads, turn);
+    if (done > 0) finished.advance(target, static_cast<std::uint32_t>(done));
+    for (int i = 1; i < plan_.threads; ++i) {
+      if (finished.reached(target)) return;
+      done = tasks(number, (k_ + i) % plan_.threads, turn);
+      if (done > 0) finished.advance(target, static_cast<std::uint32_t>(done));
+    }
     finished.wait(target, may_spin_);
   }
 
-  bool claim(i64 task, std::uint32_t turn) {
-    std::atomic<std::uint32_t>& claimed = context_.claimed[static_cast<std::size_t>(task)];
+  bool claim(int owner, i64 number, std::uint32_t turn) {
+    Claims& line =
+        context_.claims[static_cast<std::size_t>(owner * context_.claims_per_owner + number / Claims::kWords)];
+    std::atomic<std::uint32_t>& step = line.step[number % Claims::kWords];
     std::uint32_t before = turn - 1;
-    return claimed.load(std::memory_order_relaxed) == before &&
-           claimed.compare_exchange_strong(before, turn, std::memory_order_relaxed);
+    return step.load(std::memory_order_relaxed) == before &&
+           step.compare_exchange_strong(before, turn, std::memory_order_relaxed);
   }
 
-  void tasks(const Phase& phase, i64 begin, i64 end, std::uint32_t turn, std::uint32_t target, Progress& finished) {
+  // Does an owner's tasks that nobody has taken; how many.
+  i64 tasks(i64 phase, int owner, std::uint32_t turn) {
+    const i64 begin = plan_.first_owned(phase, owner), end = plan_.first_owned(phase, owner + 1);
+    i64 done = 0;
     for (i64 t = begin; t < end; ++t) {
-      if (!claim(t, turn)) continue;
+      if (!claim(owner, plan_.owned_before(phase, owner) + t - begin, turn)) continue;
       const Task& task = plan_.tasks[static_cast<std::size_t>(t)];
       if (task.instruction < 0) {
-        for (i64 i = 0; i < phase.chain; ++i) {
-          const Instruction& each = instruction(plan_.chains[static_cast<std::size_t>(phase.first_in_chain + i)]);
+        const Phase& whole = plan_.phases[static_cast<std::size_t>(phase)];
+        for (i64 i = 0; i < whole.chain; ++i) {
+          const Instruction& each = instruction(plan_.chains[static_cast<std::size_t>(whole.first_in_chain + i)]);
           execute(program_, context_, each, bases_, {0, each.units}, k_);
         }
       } else {
         const Instruction& each = instruction(task.instruction);
         execute(program_, context_, each, bases_, task.units, k_);
       }
-      finished.advance(target);
+      ++done;
     }
+    return done;
   }
 
-  void fetch(int part, std::uint32_t turn, std::uint32_t target, Progress& finished) {
-    if (!claim(static_cast<i64>(plan_.tasks.size()) + part, turn)) return;
-    if (more_) feeder_->gather(step_ + 1, part, static_cast<int>(parts_));
-    finished.advance(target);
+  // Likewise an owner's parts of the next batch.
+  i64 fetch(int owner, std::uint32_t turn) {
+    const i64 first = plan_.owned_before(static_cast<i64>(plan_.phases.size()), owner);
+    i64 done = 0;
+    for (int part = 0; part < kFetchesPerThread; ++part) {
+      if (!claim(owner, first + part, turn)) continue;
+      if (more_) feeder_->gather(step_ + 1, owner * kFetchesPerThread + part, static_cast<int>(parts_));
+      ++done;
+    }
+    return done;
   }
 
   const Instruction& instruction(i64 i) const { return program_.instructions()[static_cast<std::size_t>(i)]; }
@@ -216,13 +231,11 @@ class Walk {
   bool more_ = false;
 };
 
-// Tasks, then parts of a batch.
-std::size_t claims(const Plan& plan) {
-  return plan.tasks.size() + static_cast<std::size_t>(kFetchesPerThread * plan.threads);
-}
-
 void reset(Context& context) {
-  for (std::size_t i = 0; i < claims(context.plan); ++i) context.claimed[i].store(0, std::memory_order_relaxed);
+  const i64 lines = context.claims_per_owner * context.plan.threads;
+  for (i64 i = 0; i < lines; ++i) {
+    for (auto& step : context.claims[static_cast<std::size_t>(i)].step) step.store(0, std::memory_order_relaxed);
+  }
   for (std::size_t p = 0; p < context.plan.phases.size(); ++p) context.finished[p].reset();
 }
 
@@ -313,7 +326,12 @@ Executor::Lease::Lease(Executor& owner) : owner_(owner) {
     // A line more than asked for keeps the neighbour's prefetches away.
     context_->scratch_stride = (ceil_div(program.scratch_bytes(), kLine) + 1) * kLine;
     const Plan& plan = context_->plan;
-    context_->claimed = std::make_unique<std::atomic<std::uint32_t>[]>(claims(plan));
+    i64 most = 0;
+    for (int k = 0; k < plan.threads && !plan.phases.empty(); ++k) {
+      most = max_of(most, plan.owned_before(static_cast<i64>(plan.phases.size()), k));
+    }
+    context_->claims_per_owner = ceil_div(most + kFetchesPerThread, Claims::kWords);
+    context_->claims = std::make_unique<Claims[]>(static_cast<std::size_t>(context_->claims_per_owner * plan.threads));
     context_->finished = std::make_unique<Progress[]>(plan.phases.size());
     context_->planned_for = threads;
     context_->team_ns = context_->alone_ns = 0;

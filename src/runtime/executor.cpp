@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #include "runtime/floats.h"
 
@@ -79,7 +80,7 @@ inline void copy(char* to, const char* from, i64 bytes) {
 // that the next batch is fetched while the last instructions of this one still run.
 class Feeder {
  public:
-  Feeder(const Program& program, const StepRange& range) : range_(range) {
+  Feeder(const Program& program, const StepRange& range, i64& need) : range_(range) {
     for (i64 f = 0; f < range.n_feeds; ++f) {
       const Feed& feed = range.feeds[f];
       const i64 bytes = range.batch * feed.row_bytes;
@@ -91,8 +92,12 @@ class Feeder {
       offsets_.push_back(direct ? -1 : half_);
       if (!direct) half_ += ceil_div(bytes, kLine) * kLine;
     }
-    staging_ = Arena(2 * half_);
+    Blocks::shared().need(2 * half_, need);
+    staging_ = Blocks::shared().take(2 * half_);
   }
+  ~Feeder() { Blocks::shared().give(std::move(staging_)); }
+  Feeder(const Feeder&) = delete;
+  Feeder& operator=(const Feeder&) = delete;
 
   bool gathers() const { return half_ > 0; }
 
@@ -366,9 +371,9 @@ void Executor::run(Context& context) const {
   run_quickest(context, 1, work);
 }
 
-void Executor::run_steps(Context& context, const StepRange& range) const {
+void Executor::run_steps(Context& context, const StepRange& range) {
   if (range.count <= 0) return;
-  const Feeder feeder(*program_, range);
+  const Feeder feeder(*program_, range, need_of_feeds_);
   // Each thread moves its own pointers from step to step; a line apart.
   const std::size_t stride = static_cast<std::size_t>(ceil_div(static_cast<i64>(context.bases.size()), 8) * 8 + 8);
   std::vector<char*> all_bases(stride * static_cast<std::size_t>(context.plan.threads));

@@ -55,7 +55,10 @@ struct Context {
 class Executor {
  public:
   explicit Executor(std::unique_ptr<const Program> program) : program_(std::move(program)) {}
-  ~Executor() { Blocks::shared().forget(need_); }
+  ~Executor() {
+    Blocks::shared().forget(need_);
+    Blocks::shared().forget(need_of_feeds_);
+  }
 
   const Program& program() const { return *program_; }
 
@@ -76,7 +79,7 @@ class Executor {
 
   // The slots' pointers stand in context.bases and have been checked: length, alignment, writable, no overlap.
   void run(Context& context) const;
-  void run_steps(Context& context, const StepRange& range) const;
+  void run_steps(Context& context, const StepRange& range);
 
   // Nanoseconds of each instruction, the least of `repeats` runs.
   std::vector<double> profile(Context& context, int repeats) const;
@@ -84,7 +87,7 @@ class Executor {
  private:
   std::unique_ptr<const Program> program_;
   std::vector<std::unique_ptr<Context>> idle_;  // under fork_safe_lock()
-  i64 need_ = 0;                                // bytes of memory that runs have taken, see Blocks
+  i64 need_ = 0, need_of_feeds_ = 0;            // bytes of memory that runs have taken, see Blocks
 };
 
 }  // namespace nacre

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #include "runtime/floats.h"
 
@@ -12,7 +13,11 @@ namespace {
 
 constexpr i64 kLine = 64;
 constexpr int kFetchesPerThread = 4;
-constexpr i64 kAsked = 4 * kLine;    // bytes of a row; longer ones come as fast without
+constexpr i64 kAhead = 4096;         // bytes of rows that are asked for before they are copied,
+constexpr i64 kMostAhead = 64;       // but not more rows than this,
+constexpr i64 kPiece = 2048;         // and of long ones so much at a time: more than L2 takes at once holds up the copy
+constexpr i64 kShortCopy = 512;      // bytes that a call takes longer for than a loop of
+constexpr i64 kVector = 16;          // these
 constexpr std::size_t kMaxIdle = 4;  // contexts kept for the next run; more threads than this rarely come at once
 
 // Thread k's slice of one instruction.
@@ -32,11 +37,50 @@ void execute_alone(const Program& program, const Context& context, char* const* 
   }
 }
 
+// L2 waits for more lines than L1 does, so rows that may lie anywhere come twice as fast if it is asked for them (Zen 4).
+inline void ask(const char* at, i64 bytes) {
+  const char* const end = at + bytes;
+  for (at -= reinterpret_cast<std::uintptr_t>(at) % kLine; at < end; at += kLine) __builtin_prefetch(at, 0, 2);
+}
+
+inline void copy(char* to, const char* from, i64 bytes) {
+  using Some = float __attribute__((vector_size(kVector), aligned(1), may_alias));
+  if (bytes == 4) {
+    std::memcpy(to, from, 4);
+  } else if (bytes < kVector || bytes > kShortCopy) {
+    std::memmove(to, from, static_cast<std::size_t>(bytes));  // memcpy becomes an instruction that is slow to start
+  } else {
+    const i64 last = bytes - kVector;
+    for (i64 i = 0; i < last; i += kVector) *reinterpret_cast<Some*>(to + i) = *reinterpret_cast<const Some*>(from + i);
+    *reinterpret_cast<Some*>(to + last) = *reinterpret_cast<const Some*>(from + last);
+  }
+}
+
+// Copies `rows` rows, from row number `first` of the order on. Those that come some rows later are asked for meanwhile: of
+// this run of rows, or of the ones that begin each `stride` rows behind it, up to row `end`.
+[[gnu::noinline]] void copy_rows(const Feed& feed, const i64* order, i64 first, i64 rows, i64 stride, i64 end,
+                                 char* to) {
+  const i64 bytes = feed.row_bytes, piece = bytes > 2 * kPiece ? kPiece : bytes;
+  const i64 ahead = bytes >= kAhead ? 1 : min_of(kMostAhead, ceil_div(kAhead, max_of(bytes, 1)));
+  const auto row = [&](i64 i) { return feed.data + (order ? order[i] : i) * bytes; };
+  i64 later = first + ahead / rows * stride + ahead % rows, left = rows - ahead % rows;
+  for (i64 i = first; i < first + rows; ++i, ++later, --left) {
+    if (left == 0) later += stride - rows, left = rows;
+    const char *from = row(i), *next = row(min_of(later, end - 1));
+    for (i64 at = 0; at < bytes; at += piece) {
+      const i64 size = min_of(piece, bytes - at);
+      ask(next + at, size);
+      copy(to, from + at, size);
+      to += size;
+    }
+  }
+}
+
 // Where step `step` finds the rows of each feed: in the dataset itself, or gathered into one of two staging buffers, so
 // that the next batch is fetched while the last instructions of this one still run.
 class Feeder {
  public:
-  Feeder(const Program& program, const StepRange& range) : range_(range) {
+  Feeder(const Program& program, const StepRange& range, i64& need) : range_(range) {
     for (i64 f = 0; f < range.n_feeds; ++f) {
       const Feed& feed = range.feeds[f];
       const i64 bytes = range.batch * feed.row_bytes;
@@ -48,28 +92,25 @@ class Feeder {
       offsets_.push_back(direct ? -1 : half_);
       if (!direct) half_ += ceil_div(bytes, kLine) * kLine;
     }
-    staging_ = Arena(2 * half_);
+    Blocks::shared().need(2 * half_, need);
+    staging_ = Blocks::shared().take(2 * half_);
   }
+  ~Feeder() { Blocks::shared().give(std::move(staging_)); }
+  Feeder(const Feeder&) = delete;
+  Feeder& operator=(const Feeder&) = delete;
 
   bool gathers() const { return half_ > 0; }
 
-  // Part k of n of fetching the rows of a step. Short rows, of which any may be far, are asked for a step before.
+  // Part k of n of fetching the rows of a step.
   void gather(i64 step, int k, int n) const {
     const Slice rows = part(range_.batch, k, n);
-    const i64 first = (range_.begin + step) * range_.batch, end = (range_.begin + range_.count) * range_.batch;
+    const i64 first = (range_.begin + step) * range_.batch + rows.begin;
+    if (rows.begin == rows.end) return;
     for (i64 f = 0; f < range_.n_feeds; ++f) {
       if (offsets_[static_cast<std::size_t>(f)] < 0) continue;
       const Feed& feed = range_.feeds[f];
-      char* to = staged(f, step);
-      for (i64 r = rows.begin; r < rows.end; ++r) {
-        const i64 row = range_.order ? range_.order[first + r] : first + r;
-        std::memcpy(to + r * feed.row_bytes, feed.data + row * feed.row_bytes,
-                    static_cast<std::size_t>(feed.row_bytes));
-        const i64 later = first + range_.batch + r;
-        if (!range_.order || later >= end || feed.row_bytes > kAsked) continue;
-        const char* next = feed.data + range_.order[later] * feed.row_bytes;
-        for (i64 at = 0; at < feed.row_bytes; at += kLine) __builtin_prefetch(next + at);
-      }
+      copy_rows(feed, range_.order, first, rows.end - rows.begin, range_.batch,
+                (range_.begin + range_.count) * range_.batch, staged(f, step) + rows.begin * feed.row_bytes);
     }
   }
 
@@ -126,44 +167,59 @@ class Walk {
     const std::uint32_t target = turn * static_cast<std::uint32_t>(phase.tasks + fetches);
     Progress& finished = context_.finished[p];
     if (finished.reached(target)) return;
-    const i64 begin = plan_.first_owned(number, k_), end = plan_.first_owned(number, k_ + 1);
-    tasks(phase, begin, end, turn, target, finished);
-    const int parts = static_cast<int>(fetches);
-    for (int i = 0, own = k_ * kFetchesPerThread; i < parts; ++i) fetch((own + i) % parts, turn, target, finished);
-    // What others have not begun.
-    tasks(phase, end, phase.first_task + phase.tasks, turn, target, finished);
-    tasks(phase, phase.first_task, begin, turn, target, finished);
+    // What others have not begun comes after what is owned.
+    i64 done = tasks(number, k_, turn);
+    for (int i = 0; i < plan_.threads && fetches > 0; ++i) done += fetch((k_ + i) % plan_.threads, turn);
+    if (done > 0) finished.advance(target, static_cast<std::uint32_t>(done));
+    for (int i = 1; i < plan_.threads; ++i) {
+      if (finished.reached(target)) return;
+      done = tasks(number, (k_ + i) % plan_.threads, turn);
+      if (done > 0) finished.advance(target, static_cast<std::uint32_t>(done));
+    }
     finished.wait(target, may_spin_);
   }
 
-  bool claim(i64 task, std::uint32_t turn) {
-    std::atomic<std::uint32_t>& claimed = context_.claimed[static_cast<std::size_t>(task)];
+  bool claim(int owner, i64 number, std::uint32_t turn) {
+    Claims& line =
+        context_.claims[static_cast<std::size_t>(owner * context_.claims_per_owner + number / Claims::kWords)];
+    std::atomic<std::uint32_t>& step = line.step[number % Claims::kWords];
     std::uint32_t before = turn - 1;
-    return claimed.load(std::memory_order_relaxed) == before &&
-           claimed.compare_exchange_strong(before, turn, std::memory_order_relaxed);
+    return step.load(std::memory_order_relaxed) == before &&
+           step.compare_exchange_strong(before, turn, std::memory_order_relaxed);
   }
 
-  void tasks(const Phase& phase, i64 begin, i64 end, std::uint32_t turn, std::uint32_t target, Progress& finished) {
+  // Does an owner's tasks that nobody has taken; how many.
+  i64 tasks(i64 phase, int owner, std::uint32_t turn) {
+    const i64 begin = plan_.first_owned(phase, owner), end = plan_.first_owned(phase, owner + 1);
+    i64 done = 0;
     for (i64 t = begin; t < end; ++t) {
-      if (!claim(t, turn)) continue;
+      if (!claim(owner, plan_.owned_before(phase, owner) + t - begin, turn)) continue;
       const Task& task = plan_.tasks[static_cast<std::size_t>(t)];
       if (task.instruction < 0) {
-        for (i64 i = 0; i < phase.chain; ++i) {
-          const Instruction& each = instruction(plan_.chains[static_cast<std::size_t>(phase.first_in_chain + i)]);
+        const Phase& whole = plan_.phases[static_cast<std::size_t>(phase)];
+        for (i64 i = 0; i < whole.chain; ++i) {
+          const Instruction& each = instruction(plan_.chains[static_cast<std::size_t>(whole.first_in_chain + i)]);
           execute(program_, context_, each, bases_, {0, each.units}, k_);
         }
       } else {
         const Instruction& each = instruction(task.instruction);
         execute(program_, context_, each, bases_, task.units, k_);
       }
-      finished.advance(target);
+      ++done;
     }
+    return done;
   }
 
-  void fetch(int part, std::uint32_t turn, std::uint32_t target, Progress& finished) {
-    if (!claim(static_cast<i64>(plan_.tasks.size()) + part, turn)) return;
-    if (more_) feeder_->gather(step_ + 1, part, static_cast<int>(parts_));
-    finished.advance(target);
+  // Likewise an owner's parts of the next batch.
+  i64 fetch(int owner, std::uint32_t turn) {
+    const i64 first = plan_.owned_before(static_cast<i64>(plan_.phases.size()), owner);
+    i64 done = 0;
+    for (int part = 0; part < kFetchesPerThread; ++part) {
+      if (!claim(owner, first + part, turn)) continue;
+      if (more_) feeder_->gather(step_ + 1, owner * kFetchesPerThread + part, static_cast<int>(parts_));
+      ++done;
+    }
+    return done;
   }
 
   const Instruction& instruction(i64 i) const { return program_.instructions()[static_cast<std::size_t>(i)]; }
@@ -180,13 +236,11 @@ class Walk {
   bool more_ = false;
 };
 
-// Tasks, then parts of a batch.
-std::size_t claims(const Plan& plan) {
-  return plan.tasks.size() + static_cast<std::size_t>(kFetchesPerThread * plan.threads);
-}
-
 void reset(Context& context) {
-  for (std::size_t i = 0; i < claims(context.plan); ++i) context.claimed[i].store(0, std::memory_order_relaxed);
+  const i64 lines = context.claims_per_owner * context.plan.threads;
+  for (i64 i = 0; i < lines; ++i) {
+    for (auto& step : context.claims[static_cast<std::size_t>(i)].step) step.store(0, std::memory_order_relaxed);
+  }
   for (std::size_t p = 0; p < context.plan.phases.size(); ++p) context.finished[p].reset();
 }
 
@@ -277,7 +331,12 @@ Executor::Lease::Lease(Executor& owner) : owner_(owner) {
     // A line more than asked for keeps the neighbour's prefetches away.
     context_->scratch_stride = (ceil_div(program.scratch_bytes(), kLine) + 1) * kLine;
     const Plan& plan = context_->plan;
-    context_->claimed = std::make_unique<std::atomic<std::uint32_t>[]>(claims(plan));
+    i64 most = 0;
+    for (int k = 0; k < plan.threads && !plan.phases.empty(); ++k) {
+      most = max_of(most, plan.owned_before(static_cast<i64>(plan.phases.size()), k));
+    }
+    context_->claims_per_owner = ceil_div(most + kFetchesPerThread, Claims::kWords);
+    context_->claims = std::make_unique<Claims[]>(static_cast<std::size_t>(context_->claims_per_owner * plan.threads));
     context_->finished = std::make_unique<Progress[]>(plan.phases.size());
     context_->planned_for = threads;
     context_->team_ns = context_->alone_ns = 0;
@@ -312,9 +371,9 @@ void Executor::run(Context& context) const {
   run_quickest(context, 1, work);
 }
 
-void Executor::run_steps(Context& context, const StepRange& range) const {
+void Executor::run_steps(Context& context, const StepRange& range) {
   if (range.count <= 0) return;
-  const Feeder feeder(*program_, range);
+  const Feeder feeder(*program_, range, need_of_feeds_);
   // Each thread moves its own pointers from step to step; a line apart.
   const std::size_t stride = static_cast<std::size_t>(ceil_div(static_cast<i64>(context.bases.size()), 8) * 8 + 8);
   std::vector<char*> all_bases(stride * static_cast<std::size_t>(context.plan.threads));

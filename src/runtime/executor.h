@@ -26,13 +26,19 @@ struct StepRange {
   i64 batch, begin, count;
 };
 
+// The steps that took an owner's tasks, one word each. No other owner's are in the same cache line.
+struct alignas(64) Claims {
+  static constexpr i64 kWords = 16;
+  std::atomic<std::uint32_t> step[kWords];
+};
+
 // What one run needs for itself: workspace, and where the buffers are. Used by one run at a time.
 struct Context {
   std::vector<char*> bases;       // by Base
   std::vector<char*> known_good;  // slot pointers that the caller has already checked, see bindings
   Plan plan;
-  std::unique_ptr<std::atomic<std::uint32_t>[]>
-      claimed;                           // per task, then one per part of a batch: the step that took it
+  std::unique_ptr<Claims[]> claims;  // by owner: of its tasks in all phases, then of its parts of a batch
+  i64 claims_per_owner = 0;
   std::unique_ptr<Progress[]> finished;  // per phase: tasks
   int planned_for = 0;                   // threads
   Arena memory;                          // of the lease: the program's arena, then a piece of scratch for each thread
@@ -49,7 +55,10 @@ struct Context {
 class Executor {
  public:
   explicit Executor(std::unique_ptr<const Program> program) : program_(std::move(program)) {}
-  ~Executor() { Blocks::shared().forget(need_); }
+  ~Executor() {
+    Blocks::shared().forget(need_);
+    Blocks::shared().forget(need_of_feeds_);
+  }
 
   const Program& program() const { return *program_; }
 
@@ -70,7 +79,7 @@ class Executor {
 
   // The slots' pointers stand in context.bases and have been checked: length, alignment, writable, no overlap.
   void run(Context& context) const;
-  void run_steps(Context& context, const StepRange& range) const;
+  void run_steps(Context& context, const StepRange& range);
 
   // Nanoseconds of each instruction, the least of `repeats` runs.
   std::vector<double> profile(Context& context, int repeats) const;
@@ -78,7 +87,7 @@ class Executor {
  private:
   std::unique_ptr<const Program> program_;
   std::vector<std::unique_ptr<Context>> idle_;  // under fork_safe_lock()
-  i64 need_ = 0;                                // bytes of memory that runs have taken, see Blocks
+  i64 need_ = 0, need_of_feeds_ = 0;            // bytes of memory that runs have taken, see Blocks
 };
 
 }  // namespace nacre

@@ -210,6 +210,14 @@ Plan make_plan(const Program& program, int threads) {
     for (const i64 i : instructions) plan.phase_of[static_cast<std::size_t>(i)] = static_cast<i64>(plan.phases.size());
     add_phase(program, instructions, plan);
   }
+  plan.before.assign((plan.phases.size() + 1) * static_cast<std::size_t>(plan.threads), 0);
+  for (std::size_t p = 0, at = 0; p < plan.phases.size(); ++p) {
+    for (int k = 0; k < plan.threads; ++k, ++at) {
+      const i64 phase = static_cast<i64>(p);
+      plan.before[at + static_cast<std::size_t>(plan.threads)] =
+          plan.before[at] + plan.first_owned(phase, k + 1) - plan.first_owned(phase, k);
+    }
+  }
   for (const Phase& phase : plan.phases) {
     if (phase.tasks >= plan.threads) continue;
     plan.fetches_in = &phase - plan.phases.data();

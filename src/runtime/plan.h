@@ -30,11 +30,13 @@ struct Plan {
   i64 fetches_in = 0;  // the phase that the rows of the next step are fetched in: where threads have time
   std::vector<Task> tasks;
   std::vector<i64> owned;       // phase p, owner k: its tasks are owned[p * (threads + 1) + k] up to the next entry
+  std::vector<i64> before;      // likewise: how many of earlier phases it owns; at the end, of all phases
   std::vector<i64> chains;      // instructions
   std::vector<int> threads_of;  // per instruction
   std::vector<i64> phase_of;    // per instruction
 
   i64 first_owned(i64 phase, int owner) const { return owned[static_cast<std::size_t>(phase * (threads + 1) + owner)]; }
+  i64 owned_before(i64 phase, int owner) const { return before[static_cast<std::size_t>(phase * threads + owner)]; }
 };
 
 // The same program and number give the same plan. Results never depend on the plan.

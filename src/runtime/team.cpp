@@ -201,8 +201,8 @@ bool seems_idle(int threads) {
 
 void set_threads(int n) { chosen_threads().store(clamp_threads(n), std::memory_order_relaxed); }
 
-void Progress::advance(std::uint32_t target) {
-  const std::uint32_t now = value_.fetch_add(1, std::memory_order_seq_cst) + 1;
+void Progress::advance(std::uint32_t target, std::uint32_t n) {
+  const std::uint32_t now = value_.fetch_add(n, std::memory_order_seq_cst) + n;
   if (now == target && sleepers_.load(std::memory_order_seq_cst) > 0) wake_all(value_);
 }
 

@@ -33,8 +33,8 @@ class alignas(64) Progress {
   }
   void reset() { value_.store(0, std::memory_order_relaxed); }
 
-  // Adds one, and wakes whoever waits for `target` if that reaches it.
-  void advance(std::uint32_t target);
+  // Adds n, and wakes whoever waits for `target` if that reaches it.
+  void advance(std::uint32_t target, std::uint32_t n = 1);
   void wait(std::uint32_t target, bool may_spin);
 
  private:

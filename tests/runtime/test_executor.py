@@ -11,6 +11,7 @@ from nacre.runtime import compiled
 from program_words import ABSENT, ARENA, CONSTANTS, SLOT, Call, Words, bits, copy
 
 KB = 1024
+MB = 1024 * KB
 
 
 @pytest.fixture(autouse=True)
@@ -147,6 +148,26 @@ def test_programs_share_the_memory_of_their_runs():
     assert _core.idle_bytes() <= at_first
 
 
+def test_the_memory_of_gathered_batches_is_kept_for_the_next_steps_of_any_program():
+    mb = 1024 * KB
+    order = np.zeros(2, np.int64)
+
+    def program(row):
+        return _core.Program(Words([(row, 0), (8, 1)], [copy(8, (SLOT, 0, 0), (SLOT, 1, 0))]).array())
+
+    gc.collect()
+    at_first = _core.idle_bytes()
+    programs = [program(row * mb) for row in (30, 40, 20)]
+    for p, row in zip(programs, (30, 40, 20), strict=True):
+        x, y = np.ones((1, row * mb), np.uint8), np.zeros(8, np.uint8)
+        p.run_steps([None, y], [(0, x)], order, 1, 0, 2)
+        assert y.tolist() == [1] * 8
+    assert max(at_first, 80 * mb) <= _core.idle_bytes() < max(at_first, 80 * mb) + mb  # two batches of the largest
+    del programs, p
+    gc.collect()
+    assert _core.idle_bytes() <= at_first
+
+
 @pytest.mark.parametrize("limit", ["_MOST_PROGRAMS", "_MOST_INSTRUCTIONS"])
 def test_the_oldest_programs_go_where_there_are_too_many(limit, monkeypatch):
     monkeypatch.setattr(compiled, limit, 3)
@@ -252,6 +273,27 @@ class TestSteps:
         program.run_steps([None, state, None, labels], [(0, data[0]), (2, data[1])], None, self.batch, 2, 20)
         assert np.array_equal(state, expected[0])
         assert np.array_equal(labels, expected[1])
+
+    @pytest.mark.parametrize("row", [1, 3, 4, 8, 15, 16, 17, 80, 511, 512, 513, 3000, 4096, 4097, 9001])
+    @pytest.mark.parametrize("batch", [1, 3, 40])
+    def test_rows_of_any_length_are_gathered_whole(self, row, batch):
+        n, steps = batch * row, 5
+        small = [copy(n, (SLOT, 1, 0), (ARENA, 0, 0)), copy(n, (SLOT, 0, 0), (SLOT, 1, 0))]
+        large = [copy(MB, (ARENA, 0, at), (ARENA, 0, at + MB)) for at in (0, 2 * MB)]  # so that a team runs it
+        rng = np.random.default_rng(row)
+        x = rng.integers(0, 256, (97, row), np.uint8)
+        for order in (rng.integers(0, len(x), (steps + 2) * batch), None):
+            steps = min(steps, len(x) // batch - 1)
+            for calls, threads in ((small, 1), (large[:1] + small + large[1:], 2)):
+                _core.set_threads(threads)
+                program = _core.Program(Words([(n, 0), (n, 1)], calls, arena=max(n, 4 * MB)).array())
+                assert max(i["threads"] for i in program.instructions) == threads
+                y = np.zeros(n, np.uint8)
+                for begin, count in ((0, steps), (1, steps - 1), (1, 1)):
+                    program.run_steps([None, y], [(0, x)], order, batch, begin, count)
+                    last = slice((begin + count - 1) * batch, (begin + count) * batch)
+                    expected = x[last] if order is None else x[order[last]]
+                    assert count < 1 or np.array_equal(y.reshape(batch, row), expected)
 
     def test_rows_may_repeat(self, program, data):
         order = np.zeros(8, np.int64)

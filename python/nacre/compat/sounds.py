@@ -164,10 +164,7 @@ def _transform(function: Callable[..., Any]) -> Callable[..., Any]:
         if size is not None:
             check_bytes(16 * size, f"{function.__name__}: a result of {size} numbers")
         found = function(np.asarray(input_tensor), size)
-        wide = np.asarray(input_tensor).dtype in (np.float64, np.complex128)
-        if np.iscomplexobj(found):
-            return found.astype(np.complex128 if wide else np.complex64)
-        return Tensor(found.astype(np.float64 if wide else np.float32))
+        return found.astype(np.complex64) if np.iscomplexobj(found) else Tensor(found.astype(np.float32))
 
     call.__name__ = function.__name__
     return call

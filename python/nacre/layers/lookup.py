@@ -464,13 +464,14 @@ class IndexLookup(Layer):
         path, exact = Path(dir_path, _LINES), Path(dir_path, _JSON)
         if not path.exists():
             raise ValueError(f"{type(self).__name__} '{self.name}': the file holds no vocabulary of this layer")
-        lines = _lines(path)
-        if exact.exists():
-            found = json.loads(exact.read_text("utf-8"))
-            if not isinstance(found, list) or not all(isinstance(line, str) for line in found):
-                raise ValueError(f"{type(self).__name__} '{self.name}': {_JSON} is no list of strings")
-            if _breaks("\n".join(found).encode("utf-8", "replace").decode()) == path.read_text("utf-8"):
-                lines = found  # and not what an earlier save has left in the folder
+        with reading(path, "a vocabulary"):
+            lines = _lines(path)
+            if exact.exists():
+                found = json.loads(exact.read_text("utf-8"))
+                if not isinstance(found, list) or not all(isinstance(line, str) for line in found):
+                    raise ValueError(f"{type(self).__name__} '{self.name}': {_JSON} is no list of strings")
+                if _breaks("\n".join(found).encode("utf-8", "replace").decode()) == path.read_text("utf-8"):
+                    lines = found  # and not what an earlier save has left in the folder
         tokens = [self._plain(line) for line in lines]
         special = self._special()
         tokens = tokens[len(special) :] if tokens[: len(special)] == special else tokens

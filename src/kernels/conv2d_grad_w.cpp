@@ -73,7 +73,8 @@ Plan plan(const Conv2DShape& s) {
   p.Og = s.O / s.G * max_of(p.shared, 1);
   const double px = static_cast<double>(s.N) * static_cast<double>(s.OH) * static_cast<double>(s.OW);
   p.gathers = !pointwise(s);
-  const i64 floats = p.gathers ? s.C + s.O : ldx_of(s) + ldy_of(s);
+  const double floats = p.gathers ? static_cast<double>(s.C) + static_cast<double>(s.O)
+                                  : static_cast<double>(ldx_of(s)) + static_cast<double>(ldy_of(s));
   p.product = t == 1 && s.G == 1 && px > 0 && s.C >= (p.gathers ? kFewGathered : 1) && s.O > 0 &&
               everywhere_inside(p.q.h) && everywhere_inside(p.q.w);
   p.far = comes_from_memory(px, floats);

@@ -42,7 +42,7 @@ Product grad_x(const DenseGradXShape& s) {
 }
 Product grad_w(const DenseGradWShape& s) {
   Product p = gradient_of_weights(s, chunk_rows(s.M, s.chunks), false);
-  p.far = comes_from_memory(static_cast<double>(s.M), p.a_k + p.b_k);
+  p.far = comes_from_memory(static_cast<double>(s.M), static_cast<double>(p.a_k) + static_cast<double>(p.b_k));
   return p;
 }
 

@@ -38,9 +38,7 @@ bool product_asks(const Product& p);
 // Whether the product, asked for as `whole`, can end in `finish.update`.
 bool product_updates(const Product& p);
 // Of rows of so many floats, for which L3 has no room.
-NACRE_INLINE bool comes_from_memory(double rows, i64 floats) {
-  return rows * static_cast<double>(floats) > 3 * 1024 * 1024;
-}
+NACRE_INLINE bool comes_from_memory(double rows, double floats) { return rows * floats > 3 * 1024 * 1024; }
 i64 product_units(const Product& p);
 i64 product_scratch(const Product& p);
 // Writes the plan of a product, and says its units. Runs whose scratch has it do not make it anew.

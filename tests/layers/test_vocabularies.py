@@ -152,6 +152,12 @@ def test_a_damaged_vocabulary_is_refused(tmp_path: Path) -> None:
     (tmp_path / "vocabulary.json").write_text("[1]")
     with pytest.raises(ValueError, match=r"vocabulary\.json is no list of strings"):
         layer.load_assets(str(tmp_path))
+    (tmp_path / "vocabulary.json").write_bytes(b"[[")
+    with pytest.raises(ValueError, match=r"vocabulary\.txt cannot be read as a vocabulary"):
+        layer.load_assets(str(tmp_path))
+    (tmp_path / "vocabulary.txt").write_bytes(b"a\xff")
+    with pytest.raises(ValueError, match=r"vocabulary\.txt cannot be read as a vocabulary: 'utf-8' codec"):
+        layer.load_assets(str(tmp_path))
 
 
 @pytest.mark.parametrize(

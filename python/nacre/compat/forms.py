@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from nacre import ops
 from nacre.backend import older
 from nacre.backend.renaming import renamed
+from nacre.core.tensor import Symbol
 
 # What differs in names alone: TensorFlow's names of the first arguments, and the operations that have them so.
 _NAMES = {
@@ -58,9 +60,19 @@ def cumprod(x: Any, axis: int = 0, exclusive: bool = False, reverse: bool = Fals
     return ops.flip(products, axis) if reverse else products
 
 
+def _between(what: str, values: Any, low: int, high: Any) -> None:
+    """Raises ValueError for numbers out of that range, where they are known."""
+    if isinstance(values, Symbol) or high is None:
+        return
+    array = np.asarray(values)
+    if not ((low <= array) & (array <= high)).all():
+        raise ValueError(f"{what}: expected numbers from {low} to {high}, got {array.tolist()!r:.200}")
+
+
 def reverse_sequence(input: Any, seq_lengths: Any, seq_axis: int, batch_axis: int = 0, name: str | None = None) -> Any:
     """The first `seq_lengths` elements of each row in reverse order, the others where they are."""
     x = ops.moveaxis(ops.convert_to_tensor(input), (batch_axis, seq_axis), (0, 1))
+    _between("reverse_sequence: lengths", seq_lengths, 0, x.shape[1])
     lengths, places = ops.expand_dims(ops.cast(seq_lengths, "int32"), 1), ops.arange(x.shape[1])
     order = ops.where(places < lengths, lengths - 1 - places, places)
     return ops.moveaxis(gather(x, order, axis=1, batch_dims=1), (0, 1), (batch_axis, seq_axis))
@@ -71,6 +83,10 @@ def histogram_fixed_width(
 ) -> Any:
     """How many values lie in each of equal parts of the range; what is outside counts in the first or the last."""
     low, high = (float(v) for v in value_range)
+    if not low < high or nbins < 1:
+        raise ValueError(f"histogram_fixed_width: expected a range and bins of it, got {low} to {high} in {nbins}")
+    if not isinstance(values, Symbol) and np.isnan(np.asarray(values)).any():
+        raise ValueError("histogram_fixed_width: expected numbers, got NaN")
     places = ops.floor((ops.convert_to_tensor(values, "float32") - low) * (nbins / (high - low)))
     counted = ops.bincount(ops.reshape(ops.cast(ops.clip(places, 0, nbins - 1), "int32"), (-1,)), minlength=nbins)
     return ops.cast(counted, dtype)
@@ -103,6 +119,8 @@ def pad(tensor: Any, paddings: Any, mode: str = "CONSTANT", constant_values: Any
     """With `paddings` (before, after) elements more along each axis; `mode` is CONSTANT, REFLECT or SYMMETRIC."""
     widths = tuple((int(a), int(b)) for a, b in np.asarray(paddings))
     kind = mode.lower()
+    if len(widths) != len(ops.shape(tensor)):
+        raise ValueError(f"pad: expected a pair for each axis of {tuple(ops.shape(tensor))}, got {widths}")
     return ops.pad(tensor, widths, kind, *([constant_values] if kind == "constant" else []))
 
 
@@ -190,7 +208,10 @@ def gather_nd(params: Any, indices: Any, batch_dims: int = 0, name: str | None =
 
 def tile(input: Any, multiples: Any, name: str | None = None) -> Any:
     """As often along each axis."""
-    return ops.tile(input, [int(n) for n in multiples])
+    counts = [int(n) for n in multiples]
+    if len(counts) != len(ops.shape(input)):
+        raise ValueError(f"tile: expected a number for each axis of {tuple(ops.shape(input))}, got {counts}")
+    return ops.tile(input, counts)
 
 
 def scan(fn: Callable[..., Any], elems: Any, initializer: Any = None, reverse: bool = False, **kwargs: Any) -> Any:
@@ -227,6 +248,9 @@ def conv2d_transpose(
         raise ValueError("conv2d_transpose: expected data_format 'NHWC' and no dilations")
     sizes = np.ravel(output_shape)
     shape = sizes if len(sizes) == 4 else (0, *_sizes(output_shape), 0)
+    given, wanted = (ops.shape(input)[0], ops.shape(filters)[2]), (sizes[0], sizes[-1])
+    if len(sizes) == 4 and any(isinstance(n, int) and n != w for n, w in zip(given, wanted)):
+        raise ValueError(f"conv2d_transpose: expected {given} as batch and channels of output_shape, got {wanted}")
     return older.conv2d_transpose(
         ops.convert_to_tensor(input), filters, shape, _sizes(strides), padding, "channels_last"
     )
@@ -237,8 +261,14 @@ def depthwise_conv2d(
     name: str | None = None,
 ) -> Any:  # fmt: skip
     """A convolution of each channel by kernels of its own."""
+    if data_format not in (None, "NHWC"):
+        raise ValueError(f"depthwise_conv2d: expected data_format 'NHWC', got {data_format!r}")
     return ops.depthwise_conv(
-        input, filter, _sizes(strides), padding.lower(), dilation_rate=1 if dilations is None else _sizes(dilations)
+        input,
+        filter,
+        _sizes(strides),
+        padding.lower(),
+        dilation_rate=1 if dilations is None else _sizes(dilations),
     )
 
 
@@ -284,13 +314,27 @@ def _segment_mean(data: Any, segment_ids: Any, num_segments: int, name: str | No
 
 
 def _counted(reduce: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda data, segment_ids, name=None: reduce(data, segment_ids, int(np.max(np.asarray(segment_ids))) + 1)
+    """As many segments as the ids say; those of which there is nothing are 0 (of a product 1)."""
+
+    def counted(data: Any, segment_ids: Any, name: str | None = None) -> Any:
+        ids = np.asarray(segment_ids)
+        found = reduce(data, ids, int(ids.max(initial=-1)) + 1)
+        missing = np.setdiff1d(np.arange(found.shape[0]), ids)
+        if reduce in (SEGMENTS["unsorted_segment_max"], SEGMENTS["unsorted_segment_min"]) and len(missing):
+            found = ops.scatter_update(
+                found, missing[:, None], ops.zeros((len(missing), *found.shape[1:]), found.dtype)
+            )
+        return found
+
+    return counted
 
 
 def unique(x: Any, out_idx: Any = "int32", name: str | None = None) -> tuple[Any, Any]:
     """The different values in the order of their first place, and for each element the number of its value."""
     array = np.asarray(x)
-    _, first, back = np.unique(array, return_index=True, return_inverse=True)
+    if array.ndim != 1:
+        raise ValueError(f"unique: expected a vector, got shape {array.shape}")
+    _, first, back = np.unique(array, return_index=True, return_inverse=True, equal_nan=False)
     order = np.argsort(first)
     number = np.empty_like(order)
     number[order] = np.arange(len(order))
@@ -307,6 +351,9 @@ def dynamic_partition(data: Any, partitions: Any, num_partitions: int, name: str
     """The elements of each of the parts that `partitions` numbers."""
     part = np.asarray(partitions)
     data = ops.convert_to_tensor(data)
+    _between("dynamic_partition: partitions", part, 0, num_partitions - 1)
+    if part.shape != data.shape[: part.ndim]:
+        raise ValueError(f"dynamic_partition: expected partitions of the first axes of {data.shape}, got {part.shape}")
     return [data[ops.convert_to_tensor(part == i)] for i in builtins.range(num_partitions)]
 
 
@@ -325,13 +372,26 @@ def case(pred_fn_pairs: Any, default: Any = None, exclusive: Any = False, **kwar
 
 
 def switch_case(branch_index: Any, branch_fns: Any, default: Any = None, name: str | None = None) -> Any:
-    """What the function of that number returns."""
-    return ops.switch(branch_index, [fn[1] if isinstance(fn, tuple) else fn for fn in branch_fns])
+    """What the function of that number returns; for another number that of `default`, or the last."""
+    pairs = [fn if isinstance(fn, tuple) else (i, fn) for i, fn in enumerate(branch_fns)]
+    branches = [fn for _, fn in sorted(pairs, key=lambda pair: pair[0])]
+    if sorted(i for i, _ in pairs) != [*builtins.range(len(pairs))]:
+        raise ValueError(f"switch_case: expected functions for 0 to {len(pairs) - 1}, got {[i for i, _ in pairs]}")
+    known = (branch_index >= 0) & (branch_index < len(branches))
+    number = ops.where(known, branch_index, len(branches) if default is not None else len(branches) - 1)
+    return ops.switch(number, branches if default is None else [*branches, default])
 
 
 def searchsorted(sorted_sequence: Any, values: Any, side: str = "left", out_type: Any = "int32", **kwargs: Any) -> Any:
     """Where each value would be put in, in order."""
     return ops.cast(ops.searchsorted(sorted_sequence, values, side), out_type)
+
+
+def unravel_index(indices: Any, dims: Any, name: str | None = None) -> Any:
+    """The places in an array of these sizes, of numbers of its elements."""
+    sizes = [int(n) for n in dims]
+    _between("unravel_index", indices, 0, math.prod(sizes) - 1)
+    return ops.stack(ops.unravel_index(indices, sizes))
 
 
 def _scattered(how: str) -> Callable[..., Any]:
@@ -356,6 +416,6 @@ FORMS = {
     ),
     "scalar_mul": lambda scalar, x, name=None: ops.multiply(scalar, x),
     "saturate_cast": lambda value, dtype, name=None: ops.saturate_cast(value, dtype),
-    "unravel_index": lambda indices, dims, name=None: ops.stack(ops.unravel_index(indices, [int(n) for n in dims])),
+    "unravel_index": unravel_index,
     "asinh": ops.arcsinh, "acosh": ops.arccosh, "atanh": ops.arctanh,
 }  # fmt: skip

@@ -14,6 +14,7 @@ from nacre import random as _random
 from nacre.compat import forms as _forms
 from nacre.compat import sounds as _sounds
 from nacre.compat.machinery import module as _module
+from nacre.core.room import check_room
 from nacre.core.tensor import Symbol, Tensor
 
 abs = _sounds.of_complex(np.abs, ops.abs)
@@ -21,6 +22,8 @@ abs = _sounds.of_complex(np.abs, ops.abs)
 
 def add_n(inputs: Any, name: str | None = None) -> Any:
     """The sum of several tensors."""
+    if not len(inputs):
+        raise ValueError("add_n: expected at least one tensor")
     total = inputs[0]
     for x in inputs[1:]:
         total = ops.add(total, x)
@@ -33,7 +36,11 @@ def global_norm(t_list: Any, name: str | None = None) -> Any:
 
 
 def norm(tensor: Any, ord: Any = "euclidean", axis: Any = None, keepdims: Any = False, name: Any = None) -> Any:
-    """The norm along `axis`."""
+    """The norm along `axis`; that of all numbers by default."""
+    if axis is None and ord != "euclidean":
+        x = ops.convert_to_tensor(tensor)
+        found = ops.norm(ops.reshape(x, (-1,)), ord)
+        return ops.reshape(found, (1,) * x.ndim) if keepdims else found
     return ops.norm(tensor, None if ord == "euclidean" else ord, axis, keepdims)
 
 
@@ -78,43 +85,110 @@ class _TopK(NamedTuple):
     indices: Any
 
 
-def _confusion_matrix(labels: Any, predictions: Any, num_classes: int | None = None, **kwargs: Any) -> Any:
+def _confusion_matrix(
+    labels: Any, predictions: Any, num_classes: int | None = None, weights: Any = None, dtype: Any = "int32",
+    name: str | None = None,
+) -> Any:  # fmt: skip
     true, predicted = np.asarray(labels).ravel().astype(int), np.asarray(predictions).ravel().astype(int)
-    n = num_classes or int(max(true.max(initial=-1), predicted.max(initial=-1))) + 1
-    return Tensor(np.bincount(true * n + predicted, minlength=n * n).reshape(n, n).astype(np.int32))
+    n = int(max(true.max(initial=-1), predicted.max(initial=-1))) + 1 if num_classes is None else int(num_classes)
+    if len(true) != len(predicted) or not all(((c >= 0) & (c < n)).all() for c in (true, predicted)):
+        raise ValueError(f"confusion_matrix: expected as many labels as predictions, from 0 to {n - 1}")
+    check_room((n, n), str(np.dtype(dtype)), "confusion_matrix: a result")
+    counts = np.zeros(n * n, str(dtype))
+    np.add.at(counts, true * n + predicted, 1 if weights is None else np.ravel(np.asarray(weights)).astype(str(dtype)))
+    return Tensor(counts.reshape(n, n))
 
 
 def _moments(x: Any, axes: Any, shift: Any = None, keepdims: Any = False, name: str | None = None) -> Any:
     return ops.moments(x, axes, keepdims)
 
 
+def _layout(data_format: str | None) -> str:
+    """Where Keras would say that the channels are."""
+    if data_format is not None and data_format.upper() not in ("NWC", "NHWC", "NDHWC", "NCW", "NCHW", "NCDHW"):
+        raise ValueError(f"data_format: expected 'NHWC', 'NCHW' or the like, got {data_format!r}")
+    return "channels_first" if data_format is not None and data_format[1].upper() == "C" else "channels_last"
+
+
+def _inner(sizes: Any, x: Any, layout: str) -> Any:
+    """The sizes along the spatial axes, of those along these or along all axes of `x`."""
+    if not isinstance(sizes, (list, tuple)) or len(sizes) != len(ops.shape(x)):
+        return int(sizes[0]) if isinstance(sizes, (list, tuple)) and len(sizes) == 1 else sizes
+    of, others = (sizes[2:], sizes[:2]) if layout == "channels_first" else (sizes[1:-1], (sizes[0], sizes[-1]))
+    if any(n != 1 for n in others):
+        raise ValueError(f"expected 1 along the batch and the channels, got {sizes}")
+    return tuple(of)
+
+
 def _convolution(
-    input: Any, filters: Any, strides: Any = 1, padding: Any = "VALID", name: str | None = None, **kwargs: Any
-) -> Any:
+    input: Any, filters: Any, strides: Any = 1, padding: Any = "VALID", data_format: str | None = None,
+    dilations: Any = None, name: str | None = None,
+) -> Any:  # fmt: skip
+    layout = _layout(data_format)
+    strides, rate = (_inner(1 if n is None else n, input, layout) for n in (strides, dilations))
     if not isinstance(padding, str):  # how much stands before and behind, for each axis
         input, padding = ops.pad(ops.convert_to_tensor(input), [tuple(p) for p in padding]), "VALID"
-    return ops.conv(input, filters, _inner(strides), padding.lower(), **kwargs)
+    return ops.conv(input, filters, strides, padding.lower(), layout, rate)
 
 
-def _inner(sizes: Any) -> Any:
-    if not isinstance(sizes, (list, tuple)):
-        return sizes
-    return tuple(sizes[1:-1]) if len(sizes) > 3 else tuple(sizes)
+def _pooling(function: Callable[..., Any]) -> Callable[..., Any]:
+    def pool(
+        input: Any, ksize: Any, strides: Any, padding: Any, data_format: str | None = None, name: str | None = None
+    ) -> Any:
+        layout = _layout(data_format)
+        if not isinstance(padding, str):
+            raise ValueError(f"expected padding 'SAME' or 'VALID', got {padding!r}")
+        return function(input, _inner(ksize, input, layout), _inner(strides, input, layout), padding.lower(), layout)
+
+    return pool
 
 
-def _max_pool(input: Any, ksize: Any, strides: Any, padding: str, **kwargs: Any) -> Any:
-    return ops.max_pool(input, _inner(ksize), _inner(strides), padding.lower())
-
-
-def _avg_pool(input: Any, ksize: Any, strides: Any, padding: str, **kwargs: Any) -> Any:
-    return ops.average_pool(input, _inner(ksize), _inner(strides), padding.lower())
+_max_pool, _avg_pool = _pooling(ops.max_pool), _pooling(ops.average_pool)
 
 
 def _pool(
-    input: Any, window_shape: Any, pooling_type: str, strides: Any = None, padding: str = "VALID", **kwargs: Any
-) -> Any:
-    reduce = {"MAX": ops.max_pool, "AVG": ops.average_pool}[pooling_type]
-    return reduce(input, tuple(window_shape), 1 if strides is None else tuple(strides), padding.lower())
+    input: Any, window_shape: Any, pooling_type: str, strides: Any = None, padding: str = "VALID",
+    data_format: str | None = None, dilations: Any = None, name: str | None = None,
+) -> Any:  # fmt: skip
+    if pooling_type not in ("MAX", "AVG") or not all(n == 1 for n in np.ravel(1 if dilations is None else dilations)):
+        raise ValueError(f"pool: expected 'MAX' or 'AVG' without dilations, got {pooling_type!r}, {dilations}")
+    reduce = _max_pool if pooling_type == "MAX" else _avg_pool
+    return reduce(input, tuple(window_shape), 1 if strides is None else tuple(strides), padding, data_format)
+
+
+def _separable(
+    input: Any, depthwise_filter: Any, pointwise_filter: Any, strides: Any, padding: str,
+    data_format: str | None = None, dilations: Any = None, name: str | None = None,
+) -> Any:  # fmt: skip
+    layout = _layout(data_format)
+    strides, rate = (_inner(1 if n is None else n, input, layout) for n in (strides, dilations))
+    return ops.separable_conv(input, depthwise_filter, pointwise_filter, strides, padding.lower(), layout, rate)
+
+
+def _bias_add(value: Any, bias: Any, data_format: str | None = None, name: str | None = None) -> Any:
+    value, bias = ops.convert_to_tensor(value), ops.convert_to_tensor(bias)
+    axis = 1 if _layout(data_format) == "channels_first" else value.ndim - 1
+    if bias.ndim != 1 or bias.shape[0] != value.shape[axis]:
+        raise ValueError(f"bias_add: expected ({value.shape[axis]},) for values {value.shape}, got {bias.shape}")
+    return ops.add(value, ops.reshape(bias, (-1, *[1] * (value.ndim - 1 - axis))))
+
+
+def _embedding_lookup(params: Any, ids: Any, max_norm: Any = None, name: str | None = None) -> Any:
+    if isinstance(params, (list, tuple)):
+        if len(params) != 1:
+            raise ValueError(f"embedding_lookup: expected one table, got {len(params)} parts of one")
+        params = params[0]
+    found = ops.take(params, ids, axis=0)
+    if max_norm is None:
+        return found
+    length = ops.sqrt(ops.sum(ops.square(found), axis=-1, keepdims=True))
+    return ops.multiply(found, max_norm / ops.maximum(length, max_norm))
+
+
+def _invert_permutation(x: Any, name: str | None = None) -> Any:
+    if not isinstance(x, Symbol) and (np.sort(np.asarray(x)) != np.arange(np.size(x))).any():
+        raise ValueError(f"invert_permutation: expected each of the numbers from 0 to {np.size(x) - 1} once, got {x}")
+    return ops.cast(ops.argsort(x), "int32")
 
 
 def _zero_fraction(value: Any, name: str | None = None) -> Any:
@@ -180,7 +254,7 @@ math = _module(
     xdivy=_no_nan(ops.divide),
     multiply_no_nan=lambda x, y, name=None: _no_nan(ops.multiply)(y, x),
     reciprocal_no_nan=lambda x, name=None: ops.divide_no_nan(ops.ones_like(x), x),
-    invert_permutation=lambda x, name=None: ops.cast(ops.argsort(x), "int32"),
+    invert_permutation=_invert_permutation,
     **_ARCS,
     zero_fraction=_zero_fraction,
     divide_no_nan=lambda x, y, name=None: ops.divide_no_nan(x, y),
@@ -217,15 +291,13 @@ nn = _module(
     in_top_k=lambda targets, predictions, k, name=None: ops.in_top_k(targets, predictions, k),
     crelu=lambda features, axis=-1, name=None: ops.relu(ops.concatenate([features, -features], axis)),
     local_response_normalization=_local_response_normalization,
-    separable_conv2d=lambda input, depthwise_filter, pointwise_filter, strides, padding, **kwargs: ops.separable_conv(
-        input, depthwise_filter, pointwise_filter, _inner(strides), padding.lower()
-    ),
+    separable_conv2d=_separable,
     leaky_relu=lambda features, alpha=0.2, name=None: ops.leaky_relu(features, alpha),
     moments=_moments,
     l2_loss=lambda t, name=None: ops.sum(ops.square(t)) / 2.0,
     top_k=_top_k,
-    embedding_lookup=lambda params, ids, max_norm=None, name=None: ops.take(params, ids, axis=0),
-    bias_add=lambda value, bias, data_format=None, name=None: ops.add(value, bias),
+    embedding_lookup=_embedding_lookup,
+    bias_add=_bias_add,
     conv2d=_convolution,
     conv1d=_convolution,
     conv3d=_convolution,
@@ -246,8 +318,12 @@ nn = _module(
     max_pool=_max_pool,
     avg_pool2d=_avg_pool,
     avg_pool=_avg_pool,
-    depth_to_space=lambda input, block_size, data_format="NHWC", name=None: ops.depth_to_space(input, block_size),
-    space_to_depth=lambda input, block_size, data_format="NHWC", name=None: ops.space_to_depth(input, block_size),
+    depth_to_space=lambda input, block_size, data_format="NHWC", name=None: ops.depth_to_space(
+        input, block_size, _layout(data_format)
+    ),
+    space_to_depth=lambda input, block_size, data_format="NHWC", name=None: ops.space_to_depth(
+        input, block_size, _layout(data_format)
+    ),
 )
 
 
@@ -299,6 +375,45 @@ def _lstsq(matrix: Any, rhs: Any, l2_regularizer: float = 0.0, fast: bool = True
     )
 
 
+def _on_diagonals(diagonal: Any, k: int = 0, name: str | None = None) -> Any:
+    """Matrices with the last axis on their diagonals; a vector on the `k`-th above that."""
+    x = ops.convert_to_tensor(diagonal)
+    if x.ndim == 1:
+        return ops.diag(x, k)
+    if k:
+        raise ValueError(f"diag: expected a vector for k={k}, got shape {tuple(x.shape)}")
+    return ops.where(ops.eye(x.shape[-1], dtype="bool"), ops.expand_dims(x, -1), ops.zeros((), x.dtype))
+
+
+def _tensor_diag(diagonal: Any, name: str | None = None) -> Any:
+    """A tensor with twice the axes, zeros but where both halves of the places are equal."""
+    x = ops.convert_to_tensor(diagonal)
+    return ops.reshape(ops.diag(ops.reshape(x, (-1,))), (*x.shape, *x.shape))
+
+
+def _tensor_diag_part(input: Any, name: str | None = None) -> Any:
+    """What stands where both halves of the places are equal."""
+    x = ops.convert_to_tensor(input)
+    half = x.shape[: x.ndim // 2]
+    if x.shape != (*half, *half):
+        raise ValueError(f"tensor_diag_part: expected a shape whose halves are equal, got {x.shape}")
+    count = int(np.prod(half, dtype=np.int64))
+    return ops.reshape(ops.diagonal(ops.reshape(x, (count, count))), half)
+
+
+def _set_diag(input: Any, diagonal: Any, name: str | None = None) -> Any:
+    x, diagonal = ops.convert_to_tensor(input), ops.convert_to_tensor(diagonal)
+    rows, columns = x.shape[-2:]
+    if diagonal.shape[-1] != min(rows, columns):
+        raise ValueError(f"set_diag: expected {min(rows, columns)} numbers for {x.shape}, got {diagonal.shape}")
+    along = ops.expand_dims(diagonal, -1 if rows <= columns else -2)
+    return ops.where(ops.eye(rows, columns, dtype="bool"), along, x)
+
+
+def _matvec(a: Any, b: Any, transpose_a: bool = False, name: str | None = None) -> Any:
+    return ops.squeeze(_forms.matmul(a, ops.expand_dims(b, -1), transpose_a), -1)
+
+
 linalg = _module(
     "linalg",
     svd=_svd,
@@ -320,22 +435,20 @@ linalg = _module(
     matrix_transpose=lambda a, name="", conjugate=False: ops.swapaxes(a, -1, -2),
     adjoint=lambda matrix, name=None: ops.swapaxes(matrix, -1, -2),
     global_norm=global_norm,
-    tensor_diag=ops.diag,
-    tensor_diag_part=ops.diagonal,
+    tensor_diag=_tensor_diag,
+    tensor_diag_part=_tensor_diag_part,
     matmul=_forms.matmul,
     einsum=ops.einsum,
-    matvec=lambda a, b, name=None: ops.squeeze(ops.matmul(a, ops.expand_dims(b, -1)), -1),
+    matvec=_matvec,
     norm=norm,
-    diag=ops.diag,
-    diag_part=ops.diagonal,
+    diag=_on_diagonals,
+    diag_part=lambda input, k=0, name=None: ops.diagonal(input, k, axis1=-2, axis2=-1),
     det=ops.det,
     logdet=ops.logdet,
-    set_diag=lambda input, diagonal, name=None: ops.where(
-        ops.eye(input.shape[-2], input.shape[-1], dtype="bool"), ops.expand_dims(diagonal, -1), input
-    ),
+    set_diag=_set_diag,
     inv=ops.inv,
     expm=_expm,
-    trace=ops.trace,
+    trace=lambda x, name=None: ops.trace(x, axis1=-2, axis2=-1),
     cholesky=ops.cholesky,
     eye=_forms.eye,
     band_part=lambda input, num_lower, num_upper, name=None: (

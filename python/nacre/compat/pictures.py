@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from nacre import ops
-from nacre.core.tensor import Tensor
+from nacre.core.room import check_bytes
+from nacre.core.tensor import Symbol, Tensor
 from nacre.utils.atomic import replacing
 from nacre.utils.dataset import Text, scalar
 from nacre.utils.files import reading
-from nacre.utils.images import img_to_array, load_img, pillow
+from nacre.utils.images import pillow
 
 
 class ResizeMethod:
@@ -29,7 +30,6 @@ class ResizeMethod:
     )  # fmt: skip
 
 
-rgb_to_grayscale = ops.image.rgb_to_grayscale
 rgb_to_hsv = ops.image.rgb_to_hsv
 hsv_to_rgb = ops.image.hsv_to_rgb
 
@@ -83,19 +83,51 @@ def file_names(filenames: Any) -> list[str]:
     return [file_name(name) for name in np.ravel(np.asarray(filenames, object))]
 
 
-_MODES = {1: "grayscale", 3: "rgb", 4: "rgba"}
-_OWN = {"1": 1, "L": 1, "I": 1, "I;16": 1, "RGBA": 4}  # channels of Pillow's modes; 3 of all others
+_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+_OWN = {
+    "1": 1,
+    "L": 1,
+    "I": 1,
+    "I;16": 1,
+    "I;16B": 1,
+    "LA": 2,
+    "RGBA": 4,
+    "PA": 4,
+}  # channels of Pillow's modes; else 3
 
 
-def decode_image(contents: Any, channels: int | None = None, dtype: Any = "uint8", **kwargs: Any) -> Any:
-    """A picture (H, W, channels) from the bytes of a file; `channels` 1 is grey, 3 RGB, 4 RGBA, 0 and None as it is."""
+def decode_image(
+    contents: Any, channels: int | None = None, dtype: Any = "uint8", name: str | None = None,
+    expand_animations: bool = True, ratio: int = 1, **_: Any,
+) -> Any:  # fmt: skip
+    """A picture (H, W, channels) from the bytes of a file; `channels` 1 is grey, 3 RGB, 4 RGBA, 0 and None as it is.
+    The pictures of a GIF are (N, H, W, 3), the first one alone without `expand_animations`."""
     data: Any = np.asarray(contents, object)[()]
-    if channels not in (None, 0, *_MODES):
-        raise ValueError(f"decode_image: expected 0, 1, 3 or 4 channels, got {channels}")
+    if channels not in (None, 0, 1, 3, 4) or ratio != 1:
+        raise ValueError(f"decode_image: expected 0, 1, 3 or 4 channels and ratio 1, got {channels} and {ratio}")
+    if not isinstance(data, bytes):
+        raise ValueError(f"decode_image: expected the bytes of one picture, got {type(data).__name__}")
     with reading("decode_image: the text", "a picture"):
-        channels = channels or _OWN.get(pillow("decode_image").open(io.BytesIO(data)).mode, 3)
-        pixels = img_to_array(load_img(io.BytesIO(data), color_mode=_MODES[channels])).astype("uint8")
-    return convert_image_dtype(Tensor(pixels), dtype)
+        picture = pillow("decode_image").open(io.BytesIO(data))
+        wanted = channels or (
+            4 if "transparency" in picture.info and picture.format == "PNG" else _OWN.get(picture.mode, 3)
+        )
+        if picture.format == "GIF" and expand_animations:
+            frames = []
+            for i in range(picture.n_frames):
+                picture.seek(i)
+                frames.append(np.asarray(picture.convert(_MODES[channels or 3])))
+                check_bytes(frames[0].nbytes * picture.n_frames, "decode_image: the pictures of a GIF")
+            pixels = np.stack(frames).reshape(len(frames), *frames[0].shape[:2], -1)
+        elif picture.mode.startswith("I") and wanted in (1, 3):
+            grey = np.asarray(picture).astype(np.uint16)[..., None]
+            pixels = np.repeat(grey, wanted, axis=-1)
+        else:
+            pixels = np.asarray(picture if picture.mode == _MODES[wanted] else picture.convert(_MODES[wanted]))
+            pixels = pixels.reshape(*pixels.shape[:2], -1)
+            if np.dtype(dtype) == np.uint16:
+                raise ValueError(f"{picture.format} pictures of {picture.mode} are read as 8 bits, not as uint16")
+    return ops.convert_to_tensor(convert_image_dtype(pixels, dtype))
 
 
 decode_jpeg = decode_png = decode_bmp = decode_image
@@ -111,6 +143,8 @@ def _encoded(image: Any, kind: str, **kwargs: Any) -> Text:
 
 def encode_jpeg(image: Any, format: str = "", quality: int = 95, **kwargs: Any) -> Text:
     """The bytes of a JPEG file of a picture (H, W, 1 or 3) of uint8."""
+    if not 0 <= quality <= 100:
+        raise ValueError(f"encode_jpeg: expected a quality from 0 to 100, got {quality}")
     return _encoded(image, "jpeg", quality=quality)
 
 
@@ -120,16 +154,24 @@ def encode_png(image: Any, compression: int = -1, name: str | None = None) -> Te
 
 
 def convert_image_dtype(image: Any, dtype: Any, saturate: bool = False, name: str | None = None) -> Any:
-    """Integers in 0..255 become floats in 0..1, and the other way round."""
+    """The same pictures in another dtype: floats go from 0 to 1, whole numbers from 0 to the largest of their dtype."""
+    kind, wanted = str(getattr(image, "dtype", "") or np.asarray(image).dtype), np.dtype(dtype).name
+    if "bool" in (kind, wanted):
+        raise ValueError(f"convert_image_dtype: expected numbers, got {kind} to {wanted}")
     image = ops.convert_to_tensor(image)
-    wanted = np.dtype(dtype).name
-    if wanted == image.dtype:
+    if wanted == kind:
         return image
-    if wanted.startswith("float") and not image.dtype.startswith("float"):
-        return ops.cast(image, wanted) / 255.0
-    if image.dtype.startswith("float") and not wanted.startswith("float"):
-        return ops.cast(ops.clip(ops.floor(image * 255.5), 0, 255), wanted)
-    return ops.cast(image, wanted)
+    floating = kind.startswith("float"), wanted.startswith("float")
+    if all(floating):
+        return ops.cast(image, wanted)
+    if floating[1]:
+        return ops.multiply(ops.cast(image, wanted), 1.0 / np.iinfo(kind).max)
+    most = np.iinfo(wanted).max
+    if floating[0]:
+        return ops.saturate_cast(ops.multiply(image, most + 0.5), wanted)
+    if np.iinfo(kind).max > most:
+        return ops.cast(ops.floor_divide(image, (np.iinfo(kind).max + 1) // (most + 1)), wanted)
+    return ops.multiply(ops.cast(image, wanted), (most + 1) // (np.iinfo(kind).max + 1))
 
 
 def resize(
@@ -198,6 +240,9 @@ def _in_floats(adjust: Callable[..., Any]) -> Callable[..., Any]:
     return adjusted
 
 
+rgb_to_grayscale = _in_floats(ops.image.rgb_to_grayscale)
+
+
 @_in_floats
 def adjust_brightness(image: Any, delta: Any) -> Any:
     """`delta` more everywhere."""
@@ -214,6 +259,8 @@ def adjust_contrast(images: Any, contrast_factor: Any) -> Any:
 @_in_floats
 def adjust_gamma(image: Any, gamma: Any = 1, gain: Any = 1) -> Any:
     """`gain * image ** gamma`."""
+    if not isinstance(gamma, Symbol) and not float(gamma) >= 0:
+        raise ValueError(f"adjust_gamma: expected gamma to be at least 0, got {gamma}")
     return gain * image**gamma
 
 
@@ -231,29 +278,40 @@ def adjust_hue(image: Any, delta: Any, name: str | None = None) -> Any:
     return hsv_to_rgb(ops.stack([ops.mod(hue + delta, 1.0), saturation, value], axis=-1))
 
 
+def _range(what: str, low: Any, high: Any, least: float, most: float = float("inf")) -> None:
+    if not least <= low <= high <= most:
+        raise ValueError(f"{what}: expected a range within {least} to {most}, got {low} to {high}")
+
+
 def random_brightness(image: Any, max_delta: float, seed: int | None = None) -> Any:
     """`adjust_brightness` by a random number below `max_delta` in size."""
+    _range("random_brightness", 0, max_delta, 0)
     return adjust_brightness(image, (2 * _draw(seed) - 1) * max_delta)
 
 
 def random_contrast(image: Any, lower: float, upper: float, seed: int | None = None) -> Any:
     """`adjust_contrast` by a random factor between the two."""
+    _range("random_contrast", lower, upper, 0)
     return adjust_contrast(image, lower + (upper - lower) * _draw(seed))
 
 
 def random_saturation(image: Any, lower: float, upper: float, seed: int | None = None) -> Any:
     """`adjust_saturation` by a random factor between the two."""
+    _range("random_saturation", lower, upper, 0)
     return adjust_saturation(image, lower + (upper - lower) * _draw(seed))
 
 
 def random_hue(image: Any, max_delta: float, seed: int | None = None) -> Any:
     """`adjust_hue` by a random number below `max_delta` in size."""
+    _range("random_hue", 0, max_delta, 0, 0.5)
     return adjust_hue(image, (2 * _draw(seed) - 1) * max_delta)
 
 
 def random_crop(value: Any, size: Any, seed: int | None = None, name: str | None = None) -> Any:
     """A part of that size from a random place."""
     x = ops.convert_to_tensor(value)
+    if len(size) != x.ndim or not all(0 <= int(s) <= n for n, s in zip(x.shape, size)):
+        raise ValueError(f"random_crop: expected a part of {tuple(x.shape)}, got size {tuple(map(int, size))}")
     start = [
         int(_draw(None if seed is None else f"{seed} {i}") * (n - s + 1)) for i, (n, s) in enumerate(zip(x.shape, size))
     ]
@@ -264,12 +322,16 @@ def per_image_standardization(image: Any) -> Any:
     """Each picture with mean 0 and deviation 1."""
     x = ops.cast(image, "float32")
     axes = (-3, -2, -1)
+    if x.ndim < 3 or 0 in x.shape[-3:]:
+        raise ValueError(f"per_image_standardization: expected (..., H, W, C) of pixels, got shape {tuple(x.shape)}")
     floor = 1.0 / float(np.sqrt(np.prod(x.shape[-3:])))
     return (x - ops.mean(x, axes, keepdims=True)) / ops.maximum(ops.std(x, axes, keepdims=True), floor)
 
 
 def grayscale_to_rgb(images: Any, name: str | None = None) -> Any:
     """The channel three times."""
+    if ops.shape(images)[-1] != 1:
+        raise ValueError(f"grayscale_to_rgb: expected one channel, got shape {tuple(ops.shape(images))}")
     return ops.repeat(ops.convert_to_tensor(images), 3, axis=-1)
 
 
@@ -283,9 +345,15 @@ def rot90(image: Any, k: int = 1, name: str | None = None) -> Any:
     return ops.rot90(image, k, (image.ndim - 3, image.ndim - 2))
 
 
+def _positive(what: str, *sizes: Any) -> None:
+    if not all(int(n) > 0 for n in sizes):
+        raise ValueError(f"{what}: expected sizes of at least 1, got {sizes}")
+
+
 def resize_with_crop_or_pad(image: Any, target_height: int, target_width: int) -> Any:
     """The middle of that size; zeros where the picture (H, W, C) or (N, H, W, C) is smaller."""
     image = ops.convert_to_tensor(image)
+    _positive("resize_with_crop_or_pad", target_height, target_width)
     for axis, size in ((image.ndim - 3, target_height), (image.ndim - 2, target_width)):
         spare = image.shape[axis] - size
         if spare > 0:
@@ -304,6 +372,7 @@ def resize_with_pad(
     image = ops.convert_to_tensor(image)
     sizes = image.shape[-3:-1]
     targets = int(target_height), int(target_width)
+    _positive("resize_with_pad", *targets, *sizes)
     ratio = max(n / wanted for n, wanted in zip(sizes, targets))
     image = resize(image, [int(n / ratio + 1e-6) for n in sizes], method, antialias=antialias)
     top, left = (int((wanted - n / ratio) / 2) for n, wanted in zip(sizes, targets))
@@ -319,10 +388,15 @@ def draw_bounding_boxes(images: Any, boxes: Any, colors: Any, name: str | None =
     """Pictures (N, H, W, C) with frames at `boxes` (N, count, 4): top, left, bottom and right as parts of the size."""
     out = np.array(images)
     height, width = out.shape[1:3]
+    colors = np.asarray(colors)
+    if colors.ndim != 2 or not len(colors) or colors.shape[1] < out.shape[3]:
+        raise ValueError(f"draw_bounding_boxes: expected colours of {out.shape[3]} channels, got shape {colors.shape}")
     scale = np.array([height - 1, width - 1] * 2, np.float32)
     for picture, of_picture in zip(out, np.asarray(boxes, np.float32)):
-        for box, color in zip(of_picture, itertools.cycle(np.asarray(colors))):
-            top, left, bottom, right = (box * scale).astype(int).tolist()
+        for box, color in zip(of_picture, itertools.cycle(colors)):
+            top, left, bottom, right = (np.nan_to_num(box, nan=-1.0) * scale).clip(-(2**30), 2**30).astype(int).tolist()
+            if top > bottom or left > right:
+                continue
             rows, columns = (slice(max(a, 0), b + 1) for a, b in ((top, bottom), (left, right)))
             for edge in (top, bottom):
                 if 0 <= edge < height:
@@ -337,8 +411,13 @@ def crop_to_bounding_box(
     image: Any, offset_height: Any, offset_width: Any, target_height: Any, target_width: Any
 ) -> Any:
     """The part of that size whose first row and column are these: of (H, W, C) or (N, H, W, C)."""
-    top, left = int(offset_height), int(offset_width)
-    return ops.convert_to_tensor(image)[..., top : top + int(target_height), left : left + int(target_width), :]
+    top, left, high, wide = map(int, (offset_height, offset_width, target_height, target_width))
+    rows, columns = ops.shape(image)[-3:-1]
+    if not (0 <= top < top + high <= rows and 0 <= left < left + wide <= columns):
+        raise ValueError(
+            f"crop_to_bounding_box: {high} x {wide} pixels from {(top, left)} on are no part of {rows} x {columns}"
+        )
+    return ops.convert_to_tensor(image)[..., top : top + high, left : left + wide, :]
 
 
 def pad_to_bounding_box(
@@ -353,6 +432,8 @@ def pad_to_bounding_box(
 
 def central_crop(image: Any, central_fraction: float) -> Any:
     """The middle `central_fraction` of height and width."""
+    if not 0 < central_fraction <= 1:
+        raise ValueError(f"central_crop: expected a central_fraction above 0, at most 1, got {central_fraction}")
     image = ops.convert_to_tensor(image)
     height, width = image.shape[-3:-1]
     margins = [int((n - n * central_fraction) / 2) for n in (height, width)]
@@ -362,7 +443,11 @@ def central_crop(image: Any, central_fraction: float) -> Any:
 def extract_patches(images: Any, sizes: Any, strides: Any, rates: Any, padding: str, name: str | None = None) -> Any:
     """The windows (1, h, w, 1) of images (N, H, W, C), each laid out along the last axis."""
     return ops.image.extract_patches(
-        images, size=tuple(sizes[1:3]), strides=tuple(strides[1:3]), dilation_rate=rates[1], padding=padding.lower()
+        images,
+        size=tuple(sizes[1:3]),
+        strides=tuple(strides[1:3]),
+        dilation_rate=tuple(rates[1:3]),
+        padding=padding.lower(),
     )
 
 
@@ -414,6 +499,12 @@ def crop_and_resize(
     of the picture that `box_indices` says."""
     x = ops.cast(image, "float32")
     boxes, of = np.asarray(boxes, np.float64), np.asarray(box_indices)
+    _positive("crop_and_resize", *crop_size)
+    if boxes.shape != (len(of), 4) or not np.isfinite(boxes).all() or not ((of >= 0) & (of < x.shape[0])).all():
+        raise ValueError(
+            f"crop_and_resize: expected finite boxes (n, 4) and for each the number of one of {x.shape[0]} pictures, "
+            f"got boxes of shape {boxes.shape} for {of.tolist()!r:.200}"
+        )
     places = []
     for start, end, size, extent in zip((0, 1), (2, 3), map(int, crop_size), x.shape[1:3]):
         steps = np.linspace(0, 1, size) if size > 1 else np.array([0.5])
@@ -421,6 +512,9 @@ def crop_and_resize(
     rows = np.broadcast_to(places[0][:, :, None], (len(of), *map(int, crop_size)))
     columns = np.broadcast_to(places[1][:, None, :], rows.shape)
     order = 1 if method == "bilinear" else 0
+    if not order:  # halves go up
+        rows, columns = np.floor(rows + 0.5), np.floor(columns + 0.5)
+    # What is outside is so before it is rounded.
     inside = (rows >= 0) & (rows <= x.shape[1] - 1) & (columns >= 0) & (columns <= x.shape[2] - 1)
     where = np.stack([np.broadcast_to(of[:, None, None], rows.shape), rows, columns]).astype(np.float32)
     read = [
@@ -435,6 +529,11 @@ def non_max_suppression(
 ) -> Tensor:  # fmt: skip
     """The numbers of the best boxes (n, 4: two corners), without those that overlap a better one more than that."""
     corners, score = np.asarray(boxes, np.float64), np.asarray(scores)
+    if corners.shape != (len(score), 4) or not 0 <= iou_threshold <= 1 or int(max_output_size) < 0:
+        raise ValueError(
+            "non_max_suppression: expected boxes (n, 4), as many scores, a threshold from 0 to 1, a size of at least "
+            f"0, got {corners.shape}, {score.shape}, {iou_threshold} and {max_output_size}"
+        )
     low, high = np.minimum(corners[:, :2], corners[:, 2:]), np.maximum(corners[:, :2], corners[:, 2:])
     area = (high - low).prod(1)
     waiting = np.argsort(-score, kind="stable")
@@ -465,6 +564,8 @@ def combined_non_max_suppression(
     """
     boxes, scores = np.asarray(boxes, np.float32), np.asarray(scores, np.float32)
     classes, each, size = scores.shape[2], int(max_output_size_per_class), int(max_total_size)
+    if boxes.ndim != 4 or boxes.shape[2] not in (1, classes) or boxes.shape[:2] != scores.shape[:2]:
+        raise ValueError(f"combined_non_max_suppression: boxes {boxes.shape} do not fit to scores {scores.shape}")
     size = min(size, each * classes) if pad_per_class else size
     shape = (len(boxes), size)
     out = CombinedNonMaxSuppression(

@@ -503,8 +503,11 @@ def decode_raw(input_bytes: Any, out_type: Any, little_endian: bool = True, **kw
     """The numbers whose bytes these are; a batch of equally long strings has an axis more."""
     texts = np.asarray(input_bytes, object)
     kind = np.dtype(out_type).newbyteorder("<" if little_endian else ">")
-    rows = [np.frombuffer(text, kind) for text in texts.ravel()]
-    return as_values(np.stack(rows).reshape(*texts.shape, -1).astype(out_type))
+    rows = [np.frombuffer(text.encode() if isinstance(text, str) else text, kind) for text in texts.ravel()]
+    if len({*map(len, rows)}) > 1:
+        raise ValueError(f"decode_raw: expected strings of one length, got {sorted({*map(len, rows)})} numbers")
+    found = np.stack(rows) if rows else np.empty((0, 0), kind)
+    return as_values(found.reshape(*texts.shape, found.shape[-1]).astype(out_type))
 
 
 MESSAGES: list[Any] = [

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nacre import ops
+from nacre.core.room import check_bytes
 from nacre.core.tensor import Tensor
 from nacre.utils.directories import read_sound
 from nacre.utils.files import reading
@@ -36,6 +37,11 @@ def decode_wav(
         audio = read_sound(io.BytesIO(data), None)
     if desired_channels not in (-1, audio.shape[1]):
         raise ValueError(f"decode_wav: expected {desired_channels} channels, got {audio.shape[1]}")
+    with wave.open(io.BytesIO(data)) as file:
+        if len(audio) < file.getnframes():
+            raise ValueError(f"decode_wav: the sound has {len(audio)} of {file.getnframes()} samples")
+    if desired_samples < -1:
+        raise ValueError(f"decode_wav: expected desired_samples to be at least 0 (-1: all), got {desired_samples}")
     if desired_samples != -1:
         audio = audio[:desired_samples]
         audio = np.pad(audio, ((0, desired_samples - len(audio)), (0, 0)))
@@ -48,9 +54,12 @@ def _window(share: float) -> Callable[..., Any]:
     or not `periodic`."""
 
     def window(window_length: int, periodic: bool = True, dtype: Any = "float32", name: str | None = None) -> Any:
+        if window_length < 0:
+            raise ValueError(f"expected a window_length of at least 0, got {window_length}")
         whole = periodic and window_length % 2 == 0
         turns = np.arange(window_length) / max(window_length - (not whole), 1)
-        return Tensor((share - (1 - share) * np.cos(2 * np.pi * turns)).astype(dtype))
+        found = np.ones(1) if window_length == 1 else share - (1 - share) * np.cos(2 * np.pi * turns)
+        return Tensor(found.astype(str(dtype)))
 
     return window
 
@@ -62,12 +71,16 @@ def frame(
     signal: Any, frame_length: int, frame_step: int, pad_end: bool = False, pad_value: Any = 0, axis: int = -1
 ) -> Any:
     """The parts (..., frames, frame_length) of `signal` (..., n) that start each `frame_step`."""
-    if axis != -1:
-        return ops.moveaxis(
-            frame(ops.moveaxis(signal, axis, -1), frame_length, frame_step, pad_end, pad_value), -2, axis
-        )
     x = np.asarray(signal)
+    if frame_length < 0 or frame_step < 1 or not -x.ndim <= axis < x.ndim:
+        raise ValueError(f"frame: no frames of {frame_length} each {frame_step} along axis {axis} of shape {x.shape}")
+    if axis not in (-1, x.ndim - 1):
+        parts = frame(np.moveaxis(x, axis, -1), frame_length, frame_step, pad_end, pad_value)
+        return ops.moveaxis(parts, (-2, -1), (axis % x.ndim, axis % x.ndim + 1))
     n = x.shape[-1]
+    if not n or not frame_length:
+        count = (-(-n // frame_step) if pad_end else max(1 + (n - frame_length) // frame_step, 0)) if n else 0
+        return Tensor(np.empty((*x.shape[:-1], count, frame_length), x.dtype))
     if pad_end:
         spare = max(-(-n // frame_step) - 1, 0) * frame_step + frame_length - n
         x = np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, max(spare, 0))], constant_values=pad_value)
@@ -87,6 +100,8 @@ def stft(
     name: str | None = None,
 ) -> Any:
     """The frequencies (..., frames, fft_length // 2 + 1) of windows; `fft_length`: a power of two."""
+    if frame_length < 1:
+        raise ValueError(f"stft: expected a frame_length of at least 1, got {frame_length}")
     parts = np.asarray(frame(signals, frame_length, frame_step, pad_end))
     if window_fn is not None:
         parts = parts * np.asarray(window_fn(frame_length, dtype="float32"))
@@ -96,7 +111,10 @@ def stft(
 def overlap_and_add(signal: Any, frame_step: int, name: str | None = None) -> Any:
     """The sum (..., n) of parts (..., frames, frame_length), each of which starts `frame_step` behind the last."""
     parts = np.asarray(signal)
+    if parts.ndim < 2 or 0 in parts.shape[-2:] or frame_step < 1:
+        raise ValueError(f"overlap_and_add: no frames each {frame_step} in an array of shape {parts.shape}")
     frames, length = parts.shape[-2:]
+    check_bytes(parts.itemsize * frames * frame_step, "overlap_and_add: a result")
     out = np.zeros((*parts.shape[:-2], (frames - 1) * frame_step + length), parts.dtype)
     for i in range(frames):
         out[..., i * frame_step : i * frame_step + length] += parts[..., i, :]
@@ -114,6 +132,12 @@ def linear_to_mel_weight_matrix(
 ) -> Any:
     """The triangles (num_spectrogram_bins, num_mel_bins) that take frequencies together, equally wide in mel."""
 
+    if num_mel_bins < 1 or not 0 <= lower_edge_hertz < upper_edge_hertz <= sample_rate / 2:
+        raise ValueError(
+            f"linear_to_mel_weight_matrix: no {num_mel_bins} triangles from {lower_edge_hertz} to {upper_edge_hertz} "
+            f"Hz at {sample_rate} samples a second"
+        )
+
     def mel(hertz: Any) -> Any:
         return 1127.0 * np.log(1.0 + np.asarray(hertz) / 700.0)
 
@@ -127,14 +151,19 @@ def linear_to_mel_weight_matrix(
 def mfccs_from_log_mel_spectrograms(log_mel_spectrograms: Any, name: str | None = None) -> Any:
     """The cosine transform (DCT-II) of logarithms of mel spectrograms, along the last axis."""
     x = np.asarray(log_mel_spectrograms)
-    n = x.shape[-1]
+    n = x.shape[-1] if x.ndim else 0
+    if not n:
+        raise ValueError(f"mfccs_from_log_mel_spectrograms: expected (..., bins), got shape {x.shape}")
     waves = 2.0 * np.cos(np.pi / n * (np.arange(n)[:, None] + 0.5) * np.arange(n))
     return Tensor((x @ waves / np.sqrt(2.0 * n)).astype(np.float32))
 
 
 def _transform(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(input_tensor: Any, fft_length: Any = None, name: str | None = None) -> Any:
-        found = function(np.asarray(input_tensor), None if fft_length is None else int(np.ravel(fft_length)[0]))
+        size = None if fft_length is None else int(np.ravel(fft_length)[0])
+        if size is not None:
+            check_bytes(16 * size, f"{function.__name__}: a result of {size} numbers")
+        found = function(np.asarray(input_tensor), size)
         return found.astype(np.complex64) if np.iscomplexobj(found) else Tensor(found.astype(np.float32))
 
     call.__name__ = function.__name__

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from nacre import ops
+from nacre.core.room import check_bytes
 from nacre.core.tensor import Tensor
 from nacre.utils.dataset import as_values
 
@@ -32,16 +34,31 @@ class SparseTensor(NamedTuple):
 def from_dense(tensor: Any, name: str | None = None) -> SparseTensor:
     """What is not zero."""
     x = np.asarray(tensor)
-    places = np.stack(np.nonzero(x), axis=-1).astype(np.int64)
-    return SparseTensor(Tensor(places), Tensor(x[x != 0]), Tensor(np.array(x.shape, np.int64)))
+    some = x != ("" if x.dtype.kind in "SUO" else 0)
+    places = np.stack(np.nonzero(some), axis=-1).astype(np.int64)
+    return SparseTensor(Tensor(places), as_values(x[some]), Tensor(np.array(x.shape, np.int64)))
+
+
+def _checked(sparse: SparseTensor, what: str) -> np.ndarray[Any, Any]:
+    """The places. Raises ValueError where one is outside of the shape, or there are not as many as numbers."""
+    places, sizes = np.asarray(sparse.indices), np.asarray(sparse.dense_shape)
+    count = len(np.asarray(sparse.values))
+    if places.shape != (count, len(sizes)) or not ((places >= 0) & (places < sizes)).all():
+        raise ValueError(f"{what}: expected {count} places within {sizes.tolist()}, got {places.tolist()!r:.200}")
+    return places
 
 
 def to_dense(sp_input: SparseTensor, default_value: Any = None, name: str | None = None) -> Any:
     """All numbers; `default_value` (0) where there is none."""
     values = np.asarray(sp_input.values)
+    values = values.astype(object) if values.dtype.kind in "SU" else values
     nothing = "" if values.dtype == object else 0
+    places = _checked(sp_input, "sparse.to_dense")
+    if len(np.unique(places, axis=0)) < len(places):
+        raise ValueError(f"sparse.to_dense: expected each place once, got {places.tolist()!r:.200}")
+    check_bytes(values.itemsize * math.prod(sp_input.shape), f"sparse.to_dense: a result of shape {sp_input.shape}")
     out = np.full(sp_input.shape, nothing if default_value is None else default_value, values.dtype)
-    out[tuple(np.asarray(sp_input.indices).T)] = values
+    out[tuple(places.T)] = values
     return as_values(out)
 
 
@@ -49,8 +66,10 @@ def sparse_dense_matmul(
     sp_a: SparseTensor, b: Any, adjoint_a: bool = False, adjoint_b: bool = False, name: str | None = None
 ) -> Any:
     """The product of a sparse matrix, or of the transpose, and another one."""
-    rows, columns = np.asarray(sp_a.indices).T[:: -1 if adjoint_a else 1]
+    rows, columns = _checked(sp_a, "sparse_dense_matmul").T[:: -1 if adjoint_a else 1]
     b = ops.convert_to_tensor(b)
+    if sp_a.shape[0 if adjoint_a else 1] != b.shape[1 if adjoint_b else 0]:
+        raise ValueError(f"sparse_dense_matmul: matrices of shapes {sp_a.shape} and {b.shape} do not fit together")
     parts = ops.expand_dims(ops.convert_to_tensor(sp_a.values), 1) * ops.take(
         ops.transpose(b) if adjoint_b else b, columns, 0
     )

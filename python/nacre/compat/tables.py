@@ -58,6 +58,8 @@ def _column(name: str, values: list[str], default: Any, na_value: str) -> np.nda
 def _numbers(values: list[Any], dtype: Any, guessed: bool) -> np.ndarray[Any, Any]:
     """The values as numbers of that dtype. Raises ValueError or OverflowError where it does not hold one; what is too
     large for floats that were asked for is infinite."""
+    if any(isinstance(v, str) and ("_" in v or not v.isascii()) for v in values):
+        raise ValueError("no number of ASCII's digits")
     wide = np.array(values, "float64" if "float" in str(dtype) else "int64")
     with np.errstate(over="ignore"):
         out = wide.astype(dtype, casting="unsafe")
@@ -143,6 +145,14 @@ def make_csv_dataset(
     return Dataset(batches, endless=num_epochs is None)
 
 
+def _selected(what: str, columns: Sequence[int] | None, defaults: Sequence[Any]) -> list[int]:
+    """The numbers of the columns to read."""
+    places = list(range(len(defaults)) if columns is None else columns)
+    if not places or len(places) != len(defaults) or min(places) < 0 or places != sorted({*places}):
+        raise ValueError(f"{what}: expected growing numbers of columns, one for each default, got {places}")
+    return places
+
+
 def decode_csv(
     records: Any,
     record_defaults: Sequence[Any],
@@ -155,11 +165,11 @@ def decode_csv(
     """The columns of lines of comma-separated values, each in the shape of `records`: see `CsvDataset`; an empty
     default says the dtype of a column that must be complete."""
     texts = np.asarray(records, object)
-    lines = [line.decode() if isinstance(line, bytes) else str(line) for line in texts.ravel()]
     quoting: Any = csv.QUOTE_MINIMAL if use_quote_delim else csv.QUOTE_NONE
     with reading("decode_csv: the text", "a table"):
+        lines = [line.decode() if isinstance(line, bytes) else str(line) for line in texts.ravel()]
         rows = list(csv.reader(lines, delimiter=field_delim, quoting=quoting))
-    places = list(range(len(record_defaults)) if select_cols is None else select_cols)
+    places = _selected("decode_csv", select_cols, record_defaults)
     wrong = next((r for r in rows if len(r) <= max(places) or (select_cols is None and len(r) != len(places))), None)
     if wrong is not None or len(rows) != len(lines) or len(places) != len(record_defaults):
         raise ValueError(
@@ -196,7 +206,7 @@ class CsvDataset(Dataset):
             raise ValueError(f"compression_type: expected None or 'GZIP', got {compression_type!r}")
         opened: Any = gzip.open if compression_type else open
         paths = file_names(filenames)
-        places = list(range(len(record_defaults)) if select_cols is None else select_cols)
+        places = _selected("CsvDataset", select_cols, record_defaults)
         quoting: Any = csv.QUOTE_MINIMAL if use_quote_delim else csv.QUOTE_NONE
 
         def rows() -> Iterator[Any]:
@@ -247,7 +257,19 @@ class StaticHashTable:
     """Values by keys, which are strings or integers; `default_value` for keys that are not there."""
 
     def __init__(self, initializer: Any, default_value: Any, name: str | None = None) -> None:
-        self._held = dict(zip(map(_plain, initializer.keys.tolist()), initializer.values.tolist()))
+        pairs = list(zip(map(_plain, initializer.keys.tolist()), initializer.values.tolist()))
+        self._held = dict(pairs)
+        twice = next((k for k, v in pairs if self._held[k] != v), None)
+        if twice is not None:
+            raise ValueError(f"{type(self).__name__}: the key {twice!r} has different values")
+        kind = initializer.values.dtype.kind
+        fits = default_value is None or (
+            isinstance(_plain(default_value), str)
+            if kind in "SUO"
+            else np.asarray(default_value).dtype.kind in ("iu" if kind in "iu" else "fiu")
+        )
+        if not fits:
+            raise TypeError(f"{type(self).__name__}: {default_value!r} is no value as those of the keys")
         self._default, self._dtype = default_value, initializer.values.dtype
 
     def lookup(self, keys: Any, name: str | None = None) -> Any:
@@ -274,6 +296,8 @@ class StaticVocabularyTable(StaticHashTable):
 
     def __init__(self, initializer: Any, num_oov_buckets: int, name: str | None = None, **kwargs: Any) -> None:
         super().__init__(initializer, None)
+        if num_oov_buckets < 1:
+            raise ValueError(f"StaticVocabularyTable: expected at least one bucket, got {num_oov_buckets}")
         self._buckets = num_oov_buckets
 
     def _value(self, key: Any) -> Any:

@@ -134,6 +134,9 @@ def squeeze(input: Any, axis: Any = None, name: str | None = None) -> Any:
 def constant(value: Any, dtype: Any = None, shape: Any = None, name: str | None = None) -> Any:
     """A tensor of that value (repeated to `shape`)."""
     out = convert_to_tensor(value, dtype)
+    wrong = {"int": float, "float": str}.get(str(dtype).strip("u0123456789"))
+    if wrong is not None and any(isinstance(v, wrong) for v in _tree.flatten(value)):
+        raise TypeError(f"Cannot convert {value!r:.200} to a tensor of dtype {dtype}")
     if shape is None or isinstance(out, _dataset.Text):
         return out
     return ops.broadcast_to(out, shape) if out.ndim == 0 else ops.reshape(out, shape)
@@ -229,6 +232,7 @@ def clip_by_global_norm(t_list: Any, clip_norm: float, use_norm: Any = None, nam
     """The tensors, made shorter together when their common norm is larger than `clip_norm`; and that norm."""
     length = global_norm(t_list) if use_norm is None else use_norm
     factor = clip_norm / ops.maximum(length, clip_norm)
+    factor = ops.where(ops.isfinite(length), factor, float("nan"))  # which is to be seen everywhere
     return [None if t is None else ops.multiply(t, factor) for t in t_list], length
 
 
@@ -273,12 +277,12 @@ def numpy_function(func: Callable[..., Any], inp: Any, Tout: Any = None, name: s
 
 def fill(dims: Any, value: Any) -> Any:
     """`value` everywhere; one number is the length of a vector."""
-    return ops.full((dims,) if np.ndim(dims) == 0 else tuple(dims), value)
+    return ops.broadcast_to(ops.convert_to_tensor(value), (dims,) if np.ndim(dims) == 0 else tuple(dims))
 
 
 def concat(values: Any, axis: int, name: str | None = None) -> Any:
     """The tensors one after another along `axis`."""
-    if _text(values[0]) is not None:
+    if len(values) and _text(values[0]) is not None:
         return np.concatenate(values, axis=axis).view(_dataset.Text)
     return ops.concatenate(list(values), axis=axis)
 

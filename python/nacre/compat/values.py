@@ -10,6 +10,7 @@ import numpy as np
 
 from nacre import ops
 from nacre.core import tree as _tree
+from nacre.core.room import check_bytes
 from nacre.core.tensor import Symbol, Tensor
 from nacre.core.variable import Variable as _Variable
 from nacre.utils.dataset import Dataset as _Dataset
@@ -154,24 +155,39 @@ class TensorArray:
     """Tensors by number, which are written one after another and read together."""
 
     def __init__(self, dtype: Any, size: Any = 0, dynamic_size: Any = None, **kwargs: Any) -> None:
-        self.dtype = dtype
+        self.dtype, self._grows = dtype, bool(dynamic_size)
+        check_bytes(8 * int(size), f"TensorArray: a list of {int(size)} tensors")
         self._held: list[Any] = [None] * int(size)
 
     def _with(self, held: list[Any]) -> TensorArray:
-        made = TensorArray(self.dtype)
+        made = TensorArray(self.dtype, dynamic_size=self._grows)
         made._held = held
         return made
 
+    def _place(self, index: Any, grows: bool = False) -> int:
+        at = int(index)
+        if at < 0 or (at >= len(self._held) and not grows):
+            raise ValueError(f"TensorArray: {at} is no place in an array of size {len(self._held)}")
+        return at
+
     def write(self, index: Any, value: Any, name: str | None = None) -> TensorArray:
         """The array with `value` at that place."""
-        at, missing = int(index), [None] * (int(index) + 1 - len(self._held))
-        held: list[Any] = [*self._held, *missing]
+        at = self._place(index, self._grows)
+        check_bytes(8 * at, f"TensorArray: a list of {at} tensors")
+        held: list[Any] = [*self._held, *[None] * (at + 1 - len(self._held))]
         held[at] = ops.convert_to_tensor(value, self.dtype)
         return self._with(held)
 
     def read(self, index: Any, name: str | None = None) -> Any:
         """The tensor at that place."""
-        return self._held[int(index)]
+        at = self._place(index)
+        found = self._held[at]
+        if found is None:
+            like = next((x for x in self._held if x is not None), None)
+            if like is None:
+                raise ValueError(f"TensorArray: nothing was written at {at}")
+            return ops.zeros_like(like)
+        return found
 
     def stack(self, name: str | None = None) -> Any:
         """All along a new first axis; zeros where nothing was written."""
@@ -182,6 +198,8 @@ class TensorArray:
 
     def concat(self, name: str | None = None) -> Any:
         """All one after another along the first axis."""
+        if any(x is None for x in self._held):
+            raise ValueError(f"TensorArray: nothing was written at {self._held.index(None)}")
         return ops.concatenate(self._held)
 
     def unstack(self, value: Any, name: str | None = None) -> TensorArray:

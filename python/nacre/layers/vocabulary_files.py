@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from nacre.utils.atomic import replacing
+from nacre.utils.files import reading
 
 _LINES, _JSON = "vocabulary.txt", "vocabulary.json"
 
@@ -23,13 +24,14 @@ def read(folder: Path, who: str) -> list[str]:
     path, exact = folder / _LINES, folder / _JSON
     if not path.exists():
         raise ValueError(f"{who}: the file holds no vocabulary of this layer")
-    lines = _lines(path)
-    if exact.exists():
-        found = json.loads(exact.read_text("utf-8"))
-        if not isinstance(found, list) or not all(isinstance(line, str) for line in found):
-            raise ValueError(f"{who}: {_JSON} is no list of strings")
-        if _breaks("\n".join(found).encode("utf-8", "replace").decode()) == path.read_text("utf-8"):
-            lines = found  # and not what an earlier save has left in the folder
+    with reading(path, "a vocabulary"):
+        lines = _lines(path)
+        if exact.exists():
+            found = json.loads(exact.read_text("utf-8"))
+            if not isinstance(found, list) or not all(isinstance(line, str) for line in found):
+                raise ValueError(f"{who}: {_JSON} is no list of strings")
+            if _breaks("\n".join(found).encode("utf-8", "replace").decode()) == path.read_text("utf-8"):
+                lines = found  # and not what an earlier save has left in the folder
     return lines
 
 

@@ -115,11 +115,8 @@ def unicode_decode(input: Any, input_encoding: str = "UTF-8", **kwargs: Any) -> 
 def unicode_encode(input: Any, output_encoding: str = "UTF-8", **kwargs: Any) -> Text:
     """The string of the characters with these numbers, or one for each row."""
     rows = input if isinstance(input, Ragged) else np.asarray(input)
-    found = (
-        "".join(map(chr, rows))
-        if np.ndim(rows) == 1 and len(rows) and np.ndim(rows[0]) == 0
-        else ["".join(map(chr, np.asarray(row))) for row in rows]
-    )
+    one = not isinstance(rows, Ragged) and rows.ndim == 1
+    found = "".join(map(chr, rows)) if one else ["".join(map(chr, np.asarray(row))) for row in rows]
     return np.array(found, object).view(Text)
 
 

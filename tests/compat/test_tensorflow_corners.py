@@ -1,4 +1,4 @@
-"""Names of TensorFlow that few programs use: words and classes drawn, rows, sets, files. Numbers are TensorFlow 2.21's."""
+"""Names of TensorFlow that few programs use: classes drawn, rows, sets, files. Numbers are those of TensorFlow 2.21."""
 
 import numpy as np
 import pytest

@@ -1,8 +1,8 @@
-"""What TensorFlow has of many classes, of which a loss looks at a few: `tf.random.*_candidate_sampler` and the losses."""
+"""Losses that look at a few of many classes: `tf.random.*_candidate_sampler`, `tf.nn.nce_loss` and its like."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -129,6 +129,9 @@ def nce_loss(
     )
 
 
-SAMPLERS = {f.__name__: f for f in (log_uniform_candidate_sampler, uniform_candidate_sampler)}
-SAMPLERS["fixed_unigram_candidate_sampler"] = fixed_unigram_candidate_sampler
+SAMPLERS: dict[str, Callable[..., Candidates]] = {
+    "log_uniform_candidate_sampler": log_uniform_candidate_sampler,
+    "uniform_candidate_sampler": uniform_candidate_sampler,
+    "fixed_unigram_candidate_sampler": fixed_unigram_candidate_sampler,
+}
 LOSSES = {"sampled_softmax_loss": sampled_softmax_loss, "nce_loss": nce_loss}

@@ -1,4 +1,4 @@
-"""Methods of `tf.data.Dataset` beyond those that data sets have anyway: files, random numbers, what iterates by name."""
+"""Methods of `tf.data.Dataset` beyond those that data sets have anyway: files, random numbers, iterators by name."""
 
 from __future__ import annotations
 
@@ -70,7 +70,8 @@ def save(self: Dataset, path: Any, compression: str | None = None, shard_func: A
     is complete. (TensorFlow's own files of data sets are others.)"""
     if self._endless:
         raise ValueError("Dataset.save: the data set has no end; take() so many elements of it")
-    structure, columns = None, []
+    structure: Any = None
+    columns: list[list[Any]] = []
     for number, element in enumerate(self._make()):
         leaves: list[Any] = []
         found = _structure(tree.map_structure(np.asarray, element), leaves)

@@ -248,8 +248,8 @@ def get_logger() -> logging.Logger:
 
 # Parts of TensorFlow that programs ask for, and what to do without them.
 ABSENT = {
-    "saved_model": ": nacre writes no SavedModel. model.save('model.keras') keeps a model, which Keras on TensorFlow can "
-    "export; model.export('model.onnx', format='onnx') writes one for ONNX Runtime",
+    "saved_model": ": nacre writes no SavedModel. model.save('model.keras') keeps a model, which Keras on TensorFlow "
+    "can export; model.export('model.onnx', format='onnx') writes one for ONNX Runtime",
     "lite": ": nacre writes no TFLite files. Save the model as .keras and convert it with TensorFlow, or use "
     "model.export('model.onnx', format='onnx')",
     "feature_column": ": Keras 3 has no feature columns. keras.layers.Normalization, Discretization, StringLookup and "

@@ -59,7 +59,8 @@ def numbers(starts: Any, limits: Any = None, deltas: Any = 1, dtype: Any = None,
     """Per row the numbers from one to another."""
     begins, ends = (0, starts) if limits is None else (starts, limits)
     rows = np.broadcast_arrays(*(np.asarray(x) for x in (begins, ends, deltas)))
-    return Ragged(as_values(np.arange(a, b, d, dtype and str(dtype))) for a, b, d in zip(*(r.ravel() for r in rows)))
+    made = [np.arange(a, b, d) for a, b, d in zip(*(r.ravel() for r in rows))]
+    return Ragged(as_values(row if dtype is None else row.astype(str(dtype))) for row in made)
 
 
 ROWS: dict[str, Callable[..., Any]] = {

@@ -38,10 +38,10 @@ class SparseTensor(_Parts):
         """Other numbers at the same places."""
         return self._replace(values=ops.convert_to_tensor(new_values))
 
-    def __mul__(self, other: Any) -> SparseTensor:  # type: ignore[override]
+    def __mul__(self, other: Any) -> SparseTensor:
         return self.with_values(ops.multiply(self.values, self._at(other)))
 
-    __rmul__ = __mul__  # type: ignore[assignment]
+    __rmul__ = __mul__
 
     def __truediv__(self, other: Any) -> SparseTensor:
         return self.with_values(ops.divide(self.values, self._at(other)))
@@ -49,7 +49,7 @@ class SparseTensor(_Parts):
     def __neg__(self) -> SparseTensor:
         return self.with_values(ops.negative(self.values))
 
-    def __add__(self, other: Any) -> Any:  # type: ignore[override]
+    def __add__(self, other: Any) -> Any:
         raise TypeError(f"a SparseTensor and {type(other).__name__}: tf.sparse.add adds them")
 
     def _at(self, other: Any) -> Any:
@@ -129,7 +129,7 @@ def transpose(sp_input: SparseTensor, perm: Any = None, name: str | None = None)
     """The axes in the order `perm`; reversed by default."""
     order = list(range(len(sp_input.shape)))[::-1] if perm is None else list(perm)
     turned = SparseTensor(
-        Tensor(np.asarray(sp_input.indices)[:, order]),
+        Tensor(np.ascontiguousarray(np.asarray(sp_input.indices)[:, order])),
         sp_input.values,
         Tensor(np.array([sp_input.shape[i] for i in order], np.int64)),
     )

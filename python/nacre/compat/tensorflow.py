@@ -31,7 +31,7 @@ from nacre.compat import summaries as _summaries
 from nacre.compat import tables as _tables
 from nacre.compat.derivatives import ForwardAccumulator as _ForwardAccumulator
 from nacre.compat.derivatives import gradients  # noqa: F401  # public here
-from nacre.compat.functions import function  # noqa: F401  # public here
+from nacre.compat.functions import function as function
 from nacre.compat.networks import (  # noqa: F401  # public here
     add_n,
     global_norm,

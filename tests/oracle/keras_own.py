@@ -41,7 +41,7 @@ COUNTS = ("passed", "failed", "errors", "skipped", "excluded")
 TEST_SECONDS = 60  # per test; a file gets FILE_SECONDS
 FILE_SECONDS = 900
 # Libraries that single tests use: where one is not installed, those tests are skipped, and not the file.
-_OTHERS = ("grain", "pandas", "tensorflow", "torch", "tree", "polars")
+_OTHERS = ("grain", "pandas", "torch", "tree", "polars")
 
 
 def source() -> Path:
@@ -82,8 +82,11 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def __init__(self, src: Path) -> None:
         import nacre
+        import nacre.compat.install
 
         self.root = src.parent
+        self.tensorflow = nacre.compat.install.Finder()  # the names around Keras, tf.data above all
+        self.tensorflow.tensorflow = True
         self.public: dict[str, Any] = dict(_public_modules("", nacre))
         self.missing = {name for name in _OTHERS if importlib.util.find_spec(name) is None}
 
@@ -98,6 +101,8 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         if name == "conftest" or name.split(".")[0] in self.missing:  # Keras' conftest.py is not in the package
             return ModuleSpec(name, self, is_package=True)
+        if name.split(".")[0] == "tensorflow":
+            return self.tensorflow.find_spec(name)
         parts = name.split(".")
         if parts[0] != "keras":
             return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import functools
 import math
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -404,6 +405,45 @@ def _scattered(how: str) -> Callable[..., Any]:
 SEGMENTS = {f"unsorted_segment_{name}": _segments(name) for name in ("sum", "max", "min", "prod")}
 SEGMENTS["unsorted_segment_mean"] = _segment_mean
 SEGMENTS |= {name.removeprefix("unsorted_"): _counted(reduce) for name, reduce in SEGMENTS.items()}
+
+
+def _dynamic_stitch(indices: Any, data: Any, name: str | None = None) -> Any:
+    """The parts of `data` at the places `indices` say; of several for one place the last."""
+    places = [np.asarray(i) for i in indices]
+    values = [ops.convert_to_tensor(d) for d in data]
+    inner = [ops.reshape(v, (-1, *v.shape[i.ndim :])) for i, v in zip(places, values, strict=True)]
+    flat = np.concatenate([i.ravel() for i in places])
+    last = np.zeros(int(flat.max(initial=-1)) + 1, np.int32)
+    last[flat] = np.arange(len(flat))
+    return ops.take(ops.concatenate(inner, 0), last, axis=0)
+
+
+def _strided_slice(
+    input_: Any, begin: Any, end: Any, strides: Any = None, begin_mask: int = 0, end_mask: int = 0,
+    ellipsis_mask: int = 0, new_axis_mask: int = 0, shrink_axis_mask: int = 0, var: Any = None, name: Any = None,
+) -> Any:  # fmt: skip
+    """`input_[begin:end:strides]`, with bits for what each axis leaves out or is."""
+    steps = [1] * len(begin) if strides is None else [int(s) for s in strides]
+    keys: list[Any] = []
+    for i, (b, e, s) in enumerate(zip(begin, end, steps, strict=True)):
+        bit = 1 << i
+        if ellipsis_mask & bit or new_axis_mask & bit:
+            keys.append(... if ellipsis_mask & bit else None)
+        elif shrink_axis_mask & bit:
+            keys.append(int(b))
+        else:
+            keys.append(builtins.slice(None if begin_mask & bit else int(b), None if end_mask & bit else int(e), s))
+    return ops.convert_to_tensor(input_)[tuple(keys)]
+
+
+def _bitcast(input: Any, type: Any, name: str | None = None) -> Any:
+    """The same bytes as numbers of another dtype of that size."""
+    x, dtype = np.array(input), np.dtype(str(type))
+    if x.dtype.itemsize != dtype.itemsize:
+        raise ValueError(f"bitcast: {x.dtype} and {dtype} have different sizes")
+    return ops.convert_to_tensor(x.view(dtype))
+
+
 FORMS = {
     f.__name__: f
     for f in (argmax, argmin, cumsum, matmul, one_hot, pad, sort, argsort, where, eye, range, slice, gather, gather_nd,
@@ -414,6 +454,13 @@ FORMS = {
     "tensor_scatter_nd_sub": lambda tensor, indices, updates, name=None: ops.scatter_update(
         tensor, indices, ops.negative(updates), "add"
     ),
+    "dynamic_stitch": _dynamic_stitch,
+    "parallel_stack": lambda values, name=None: ops.stack([ops.convert_to_tensor(v) for v in values]),
+    "strided_slice": _strided_slice,
+    "bitcast": _bitcast,
+    "timestamp": lambda name=None: ops.convert_to_tensor(time.time(), "float64"),
+    "identity_n": lambda input, name=None: [ops.convert_to_tensor(x) for x in input],
+    "shape_n": lambda input, out_type="int32", name=None: [ops.convert_to_tensor(ops.shape(x)) for x in input],
     "scalar_mul": lambda scalar, x, name=None: ops.multiply(scalar, x),
     "saturate_cast": lambda value, dtype, name=None: ops.saturate_cast(value, dtype),
     "unravel_index": unravel_index,

@@ -246,6 +246,22 @@ def get_logger() -> logging.Logger:
     return logging.getLogger("tensorflow")
 
 
+# Parts of TensorFlow that programs ask for, and what to do without them.
+ABSENT = {
+    "saved_model": ": nacre writes no SavedModel. model.save('model.keras') keeps a model, which Keras on TensorFlow "
+    "can export; model.export('model.onnx', format='onnx') writes one for ONNX Runtime",
+    "lite": ": nacre writes no TFLite files. Save the model as .keras and convert it with TensorFlow, or use "
+    "model.export('model.onnx', format='onnx')",
+    "feature_column": ": Keras 3 has no feature columns. keras.layers.Normalization, Discretization, StringLookup and "
+    "CategoryEncoding, or keras.utils.FeatureSpace, do this",
+    "estimator": ": TensorFlow itself has no estimators any more; keras.Model trains with fit()",
+    "contrib": ": TensorFlow itself has had no contrib since version 2",
+    "raw_ops": ": use the function of the same name in tf, tf.math or tf.nn",
+    "Session": ": there are no sessions; values are there at once",
+    "Graph": ": there are no graphs to build; values are there at once, and tf.function compiles",
+}
+
+
 def nothing(*args: Any, **kwargs: Any) -> None:
     """What a program may ask for, and what changes nothing here."""
 

@@ -11,9 +11,13 @@ import numpy as np
 import nacre
 from nacre import ops
 from nacre import random as _random
+from nacre.compat import candidates as _candidates
 from nacre.compat import forms as _forms
 from nacre.compat import sounds as _sounds
+from nacre.compat import special as _special
 from nacre.compat.machinery import module as _module
+from nacre.compat.ragged import Ragged, reduce_rows
+from nacre.compat.sparse import SparseTensor
 from nacre.core.room import check_room
 from nacre.core.tensor import Symbol, Tensor
 
@@ -48,6 +52,8 @@ def _reduction(name: str) -> Callable[..., Any]:
     function = getattr(ops, name)
 
     def reduce(input_tensor: Any, axis: Any = None, keepdims: Any = False, name: str | None = None) -> Any:
+        if isinstance(input_tensor, Ragged):
+            return reduce_rows(function, input_tensor, axis, bool(keepdims))
         return function(input_tensor, axis=axis, keepdims=keepdims)
 
     return reduce
@@ -191,6 +197,92 @@ def _invert_permutation(x: Any, name: str | None = None) -> Any:
     return ops.cast(ops.argsort(x), "int32")
 
 
+def _max_pool_with_argmax(
+    input: Any, ksize: Any, strides: Any, padding: str, data_format: str = "NHWC", output_dtype: Any = "int64",
+    include_batch_in_index: bool = False, name: str | None = None,
+) -> Any:  # fmt: skip
+    """The maxima of windows, and where they stand: `(y * W + x) * C + c`."""
+    x = ops.convert_to_tensor(input)
+    n, height, width, channels = ops.shape(x)
+    windows, steps = (
+        (int(v),) * 2 if np.ndim(v) == 0 else tuple(int(i) for i in (v[1:3] if len(v) == 4 else v))
+        for v in (ksize, strides)
+    )
+    outs, before = [], []
+    for size, window, step in zip((height, width), windows, steps):
+        same = padding.upper() == "SAME"
+        outs.append(-(-size // step) if same else (size - window) // step + 1)
+        before.append(max((outs[-1] - 1) * step + window - size, 0) // 2 if same else 0)
+    behind = [max((o - 1) * s + w - n - b, 0) for o, s, w, n, b in zip(outs, steps, windows, (height, width), before)]
+    edges = ((0, 0), *zip(before, behind), (0, 0))
+    wide = ops.pad(x, edges, constant_values=float("-inf")) if any(map(any, edges)) else x
+    parts = [
+        wide[:, i : i + (outs[0] - 1) * steps[0] + 1 : steps[0], j : j + (outs[1] - 1) * steps[1] + 1 : steps[1]]
+        for i in range(windows[0])
+        for j in range(windows[1])
+    ]
+    stacked = ops.stack(parts, -1)
+    tap = ops.cast(ops.argmax(stacked, -1), "int64")
+    y = ops.reshape(ops.arange(outs[0], dtype="int64") * steps[0] - before[0], (1, -1, 1, 1)) + tap // windows[1]
+    across = ops.reshape(ops.arange(outs[1], dtype="int64") * steps[1] - before[1], (1, 1, -1, 1)) + tap % windows[1]
+    place = (y * width + across) * channels + ops.arange(channels, dtype="int64")
+    if include_batch_in_index:
+        place = place + ops.reshape(ops.arange(n, dtype="int64"), (-1, 1, 1, 1)) * (height * width * channels)
+    return _Pooled(ops.max(stacked, -1), ops.cast(place, output_dtype))
+
+
+class _Pooled(NamedTuple):
+    output: Any
+    argmax: Any
+
+
+def _ctc_decoder(strategy: str) -> Callable[..., Any]:
+    """The labels of (steps, batch, classes), as sparse tensors, of which the last class is blank by default."""
+
+    def decode(
+        inputs: Any, sequence_length: Any, beam_width: int = 100, top_paths: int = 1, merge_repeated: bool = True,
+        blank_index: int | None = None,
+    ) -> Any:  # fmt: skip
+        scores = ops.swapaxes(inputs, 0, 1)
+        classes = scores.shape[-1]
+        blank = classes - 1 if blank_index is None else blank_index % classes
+        paths, told = ops.ctc_decode(
+            scores, sequence_length, strategy, beam_width=beam_width, top_paths=top_paths,
+            merge_repeated=merge_repeated, mask_index=blank,
+        )  # fmt: skip
+        found = []
+        for path in np.asarray(paths):
+            places = np.stack(np.nonzero(path >= 0), -1).astype(np.int64)
+            shape = [len(path), int((path >= 0).sum(1).max(initial=0))]
+            found.append(SparseTensor(*map(Tensor, (places, path[path >= 0].astype(np.int64), np.array(shape)))))
+        return found, told
+
+    return decode
+
+
+_greedy, _beams = _ctc_decoder("greedy"), _ctc_decoder("beam_search")
+
+
+def _weighted_moments(
+    x: Any, axes: Any, frequency_weights: Any, keepdims: bool = False, name: str | None = None
+) -> Any:
+    x, axes = ops.convert_to_tensor(x), tuple(axes) if isinstance(axes, (list, tuple)) else axes
+    weights = ops.broadcast_to(ops.cast(frequency_weights, x.dtype), ops.shape(x))
+    total = ops.sum(weights, axes, True)
+    mean = ops.sum(x * weights, axes, True) / total
+    variance = ops.sum(ops.square(x - mean) * weights, axes, True) / total
+    return (mean, variance) if keepdims else (ops.squeeze(mean, axes), ops.squeeze(variance, axes))
+
+
+def _log_poisson_loss(targets: Any, log_input: Any, compute_full_loss: bool = False, name: str | None = None) -> Any:
+    loss = ops.exp(log_input) - ops.multiply(log_input, targets)
+    if not compute_full_loss:
+        return loss
+    z = ops.maximum(targets, 1)
+    rest = targets * ops.log(z) - targets + 0.5 * ops.log(2 * np.pi * z)
+    return loss + ops.where(ops.logical_and(ops.greater_equal(targets, 0), ops.less_equal(targets, 1)), 0.0, rest)
+
+
 def _zero_fraction(value: Any, name: str | None = None) -> Any:
     return ops.mean(ops.cast(ops.equal(value, 0), "float32"))
 
@@ -265,6 +357,8 @@ math = _module(
     **{name: getattr(ops, name) for name in _MATH.split()},
     **{**_forms.RENAMED, "abs": abs},
     **_forms.SEGMENTS,
+    **_special.SPECIAL,
+    accumulate_n=add_n,
     **{name: getattr(_forms, name) for name in ("argmax", "argmin", "cumsum", "cumprod")},
 )
 nn = _module(
@@ -309,6 +403,16 @@ nn = _module(
     **{f"max_pool{n}d": _max_pool for n in (1, 3)},
     **{f"avg_pool{n}d": _avg_pool for n in (1, 3)},
     lrn=_local_response_normalization,
+    **_candidates.LOSSES,
+    max_pool_with_argmax=_max_pool_with_argmax,
+    ctc_greedy_decoder=lambda inputs, sequence_length, merge_repeated=True, blank_index=None: _greedy(
+        inputs, sequence_length, merge_repeated=merge_repeated, blank_index=blank_index
+    ),
+    ctc_beam_search_decoder=lambda inputs, sequence_length, beam_width=100, top_paths=1: _beams(
+        inputs, sequence_length, beam_width, top_paths
+    ),
+    weighted_moments=_weighted_moments,
+    log_poisson_loss=_log_poisson_loss,
     conv2d_transpose=_forms.conv2d_transpose,
     depthwise_conv2d=_forms.depthwise_conv2d,
     batch_normalization=_forms.batch_normalization,

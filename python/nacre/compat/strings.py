@@ -214,11 +214,8 @@ def unicode_encode(input: Any, output_encoding: str = "UTF-8", **kwargs: Any) ->
     def joined(numbers: Any) -> str:
         return "".join(chr(n) if 0 <= n < 0xD800 or 0xDFFF < n < 0x110000 else "\ufffd" for n in map(int, numbers))
 
-    found = (
-        joined(rows)
-        if np.ndim(rows) == 1 and len(rows) and np.ndim(rows[0]) == 0
-        else [joined(np.asarray(row)) for row in rows]
-    )
+    one = not isinstance(rows, Ragged) and rows.ndim == 1 and rows.dtype != object
+    found = joined(rows) if one else [joined(np.asarray(row)) for row in rows]
     return np.array(found, object).view(Text)
 
 

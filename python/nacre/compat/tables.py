@@ -46,7 +46,7 @@ def _column(name: str, values: list[str], default: Any, na_value: str) -> np.nda
         filling = value if value is not None else "" if kind == "string" else 0
         filled = [filling if a else v for a, v in zip(absent, values)]
         if kind == "string":
-            return np.array([str(v) for v in filled], object).view(Text)
+            return np.array([v.decode() if isinstance(v, bytes) else str(v) for v in filled], object).view(Text)
         try:
             return _numbers(filled, kind, guessed=dtype is None)
         except (ValueError, OverflowError):
@@ -175,7 +175,8 @@ def decode_csv(
         raise ValueError(
             f"decode_csv: expected {len(record_defaults)} values in each of {len(lines)} lines, got {wrong}"
         )
-    defaults = [getattr(d, "dtype", "float32") if np.size(d) == 0 else d for d in record_defaults]
+    words = [[d] if isinstance(d, (str, bytes)) and type(d) in (str, bytes) else d for d in record_defaults]
+    defaults = [getattr(d, "dtype", "float32") if np.size(d) == 0 else d for d in words]
     columns = [_column(str(p), [r[p] for r in rows], d, na_value) for p, d in zip(places, defaults, strict=True)]
     return [as_values(column.reshape(texts.shape)) for column in columns]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools as _functools
 import logging as _logging
 import sys as _sys
 import types as _types
@@ -15,11 +14,16 @@ import numpy as np
 import nacre
 from nacre import ops
 from nacre import random as _random
+from nacre.compat import candidates as _candidates
 from nacre.compat import checkpoints as _checkpoints
+from nacre.compat import datasets as _datasets
 from nacre.compat import forms as _forms
+from nacre.compat import functions as _functions
 from nacre.compat import machinery as _machinery
 from nacre.compat import pictures as _pictures
+from nacre.compat import ragged as _ragged
 from nacre.compat import records as _records
+from nacre.compat import sets as _sets
 from nacre.compat import sounds as _sounds
 from nacre.compat import sparse as _sparse
 from nacre.compat import strings as _strings
@@ -27,6 +31,7 @@ from nacre.compat import summaries as _summaries
 from nacre.compat import tables as _tables
 from nacre.compat.derivatives import ForwardAccumulator as _ForwardAccumulator
 from nacre.compat.derivatives import gradients  # noqa: F401  # public here
+from nacre.compat.functions import function as function
 from nacre.compat.networks import (  # noqa: F401  # public here
     add_n,
     global_norm,
@@ -59,11 +64,8 @@ from nacre.compat.values import (  # noqa: F401  # public here
 from nacre.core import trace as _trace
 from nacre.core import tree as _tree
 from nacre.core.autodiff import GradientTape as _GradientTape
-from nacre.core.errors import NotCompilable as _NotCompilable
-from nacre.core.errors import TracedBranch as _TracedBranch
 from nacre.core.tensor import Tensor, Value
 from nacre.core.variable import Variable as _Variable
-from nacre.runtime.compiled import CompiledFunction as _CompiledFunction
 from nacre.utils import dataset as _dataset
 
 keras = nacre
@@ -282,6 +284,8 @@ def fill(dims: Any, value: Any) -> Any:
 
 def concat(values: Any, axis: int, name: str | None = None) -> Any:
     """The tensors one after another along `axis`."""
+    if any(isinstance(value, _strings.Ragged) for value in values):
+        return _ragged.concat(values, int(axis))
     if len(values) and _text(values[0]) is not None:
         return np.concatenate(values, axis=axis).view(_dataset.Text)
     return ops.concatenate(list(values), axis=axis)
@@ -300,53 +304,6 @@ def clip_by_value(t: Any, clip_value_min: Any, clip_value_max: Any, name: str | 
 def identity(input: Any, name: str | None = None) -> Any:
     """The tensor itself."""
     return ops.convert_to_tensor(input)
-
-
-_eagerly = [False]  # what config.run_functions_eagerly says
-
-
-class _Held:
-    """A Variable among the arguments of a compiled function: itself, not its value."""
-
-    def __init__(self, variable: _Variable) -> None:
-        self.variable = variable
-
-    def __eq__(self, other: object) -> Any:
-        return isinstance(other, _Held) and self.variable is other.variable
-
-    def __hash__(self) -> int:
-        return id(self.variable)
-
-
-def _hold(arguments: Any) -> Any:
-    if any(isinstance(x, np.ndarray) and x.dtype.kind in "SUO" for x in _tree.flatten(arguments)):
-        raise _NotCompilable("text")
-    return _tree.map_structure(lambda x: _Held(x) if isinstance(x, _Variable) else x, arguments)
-
-
-def _release(arguments: Any) -> Any:
-    return _tree.map_structure(lambda x: x.variable if isinstance(x, _Held) else x, arguments)
-
-
-def function(func: Callable[..., Any] | None = None, **kwargs: Any) -> Any:
-    """`func` as one program per shapes of its arguments. It runs as it stands inside of another one, where a tape
-    listens, and where it cannot be compiled because it asks for values."""
-    if func is None:
-        return lambda f: function(f, **kwargs)
-    compiled, possible = _CompiledFunction(lambda *args, **named: func(*_release(args), **_release(named))), [True]
-
-    @_functools.wraps(func)
-    def call(*args: Any, **named: Any) -> Any:
-        if possible[0] and not _eagerly[0] and _trace.current_graph() is None and not _trace.tapes():
-            try:
-                return compiled(*_hold(args), **_hold(named))
-            except (_TracedBranch, _NotCompilable):
-                possible[0] = False
-        return func(*args, **named)
-
-    call.python_function = func  # type: ignore[attr-defined]
-    call.get_concrete_function = lambda *args, **named: call  # type: ignore[attr-defined]  # one program for each shape
-    return call
 
 
 def print(*inputs: Any, **kwargs: Any) -> None:
@@ -413,13 +370,15 @@ random = _machinery.module(
     categorical=_random.categorical,
     set_seed=nacre.utils.set_random_seed,
     Generator=_machinery.Generator,
+    **_candidates.SAMPLERS,
 )
 strings, sparse, RaggedTensor, as_string = _strings, _sparse, _strings.Ragged, _strings.as_string
 
 
 autodiff = _machinery.module("autodiff", ForwardAccumulator=_ForwardAccumulator, GradientTape=GradientTape)
 audio = _machinery.module("audio", decode_wav=_sounds.decode_wav)
-ragged = _machinery.module("ragged", constant=_strings.ragged)
+ragged = _machinery.module("ragged", constant=_strings.ragged, **_ragged.ROWS)
+sets, queue = _sets, _machinery.module("queue", FIFOQueue=_sets.FIFOQueue, PriorityQueue=_sets.PriorityQueue)
 signal = _machinery.module(
     "signal",
     **_sounds.SIGNALS,
@@ -460,7 +419,9 @@ def _cardinality(dataset: Any) -> Any:
 data = _machinery.module(
     "data", Dataset=_dataset.Dataset, AUTOTUNE=_dataset.AUTOTUNE, Options=_machinery.Anything,
     TextLineDataset=_tables.TextLineDataset, TFRecordDataset=_records.TFRecordDataset,
-    experimental=_machinery.module("data.experimental", INFINITE_CARDINALITY=-1, UNKNOWN_CARDINALITY=-2),
+    experimental=_machinery.module(
+        "data.experimental", INFINITE_CARDINALITY=-1, UNKNOWN_CARDINALITY=-2, **_datasets.EXPERIMENTAL
+    ),
     INFINITE_CARDINALITY=-1, UNKNOWN_CARDINALITY=-2,
 )  # fmt: skip
 data.experimental.AUTOTUNE = _dataset.AUTOTUNE
@@ -484,6 +445,7 @@ nest = _machinery.module(
 autograph = _machinery.module(
     "autograph",
     set_verbosity=_machinery.nothing,
+    to_code=lambda entity, *args, **kwargs: _functions.source(entity),
     experimental=_machinery.module("autograph.experimental", do_not_convert=lambda f=None, **k: f),
 )
 _CONFIG = (
@@ -506,9 +468,9 @@ config = _machinery.module(
         enable_op_determinism=_machinery.nothing,  # it always holds
         enable_tensor_float_32_execution=_machinery.nothing,
     ),
-    run_functions_eagerly=lambda run_eagerly: _eagerly.__setitem__(0, run_eagerly),
-    experimental_run_functions_eagerly=lambda run_eagerly: _eagerly.__setitem__(0, run_eagerly),
-    functions_run_eagerly=lambda: _eagerly[0],
+    run_functions_eagerly=lambda run_eagerly: _functions.eagerly.__setitem__(0, run_eagerly),
+    experimental_run_functions_eagerly=lambda run_eagerly: _functions.eagerly.__setitem__(0, run_eagerly),
+    functions_run_eagerly=lambda: _functions.eagerly[0],
     threading=_machinery.module("config.threading", **_machinery.THREADS),
     optimizer=_machinery.module("config.optimizer", set_jit=_machinery.nothing),
     **dict.fromkeys(_CONFIG.split(), _machinery.nothing),
@@ -594,3 +556,7 @@ def unstack(value: Any, num: int | None = None, axis: int = 0) -> Iterator[Any]:
 
 
 __all__ = [name for name in globals() if not name.startswith("_")]
+
+
+def __getattr__(name: str) -> Any:
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{_machinery.ABSENT.get(name, '')}", name=name)

@@ -259,6 +259,41 @@ std::atomic<i64> crowded_until{0};
 // When somebody has looked last whether the CPUs are idle.
 std::atomic<i64> looked{0};
 
+// Short steps may take longer with the team, whose threads wait for lines that another core has written last: how long that
+// takes depends on where the CPUs are, and a virtual machine does not know. So these are tried both ways now and then: first
+// with the team, until threads that slept are awake and where they belong, then some runs alone.
+constexpr double kShortUs = 400;    // what the team saves of a step, as the plan guesses
+constexpr double kTriedUs = 2000;   // of a run of steps, likewise, but not fewer than
+constexpr i64 kTriedSteps = 8;      // so many,
+constexpr i64 kWakingNs = 8000000;  // for so long with the team, and
+constexpr i64 kLeastSteps = 12;     // at least so many, in two runs, before as many alone
+constexpr double kPaysAlone = 0.9;  // of the team's time
+constexpr i64 kFirstPauseNs = 200000000, kMostPauseNs = 2000000000;  // until the next tries; it doubles
+
+i64 now_ns() { return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+bool is_tried(const Context& context) {
+  return context.plan.threads > 1 && context.plan.gain_us < kShortUs && now_ns() >= context.next_tries;
+}
+
+// Whether the next of the tries is alone.
+bool tries_alone(const Context& context, i64 now) {
+  return context.steps[0] >= kLeastSteps && now - context.tries_since > kWakingNs;
+}
+
+void note_try(Context& context, bool alone, i64 begin, i64 steps, double ns) {
+  if (context.steps[0] == 0) context.tries_since = begin;
+  const bool first = context.steps[alone] == 0;
+  double& best = context.best_ns[alone];
+  best = first ? ns : std::min(best, ns);
+  context.steps[alone] += steps;
+  if (!alone || first || context.steps[1] < kLeastSteps) return;
+  context.alone_wins = context.best_ns[1] < kPaysAlone * context.best_ns[0];
+  context.pause_ns = std::min(std::max(2 * context.pause_ns, kFirstPauseNs), kMostPauseNs);
+  context.next_tries = now_ns() + context.pause_ns;
+  context.steps[0] = context.steps[1] = 0;
+}
+
 // Runs work(k, n) for `steps` steps, with the team or, for as long as that is quicker, without. Both are timed anew now and
 // then, since what else runs on the machine changes: a try that is likely to be slow comes the more rarely the more it costs.
 template <class Work>
@@ -267,7 +302,6 @@ void run_quickest(Context& context, i64 steps, Work& work) {
   constexpr i64 kMostCrowdedNs = 200000000;  // or by then
   constexpr i64 kLookNs = 1000000;  // a look each so often: what is left to wait for is halved when the CPUs are idle
   using Clock = std::chrono::steady_clock;
-  const auto since_start = [](Clock::time_point at) { return std::chrono::nanoseconds(at.time_since_epoch()).count(); };
   const Clock::time_point begin = Clock::now();
   const double n_steps = static_cast<double>(steps);
   const auto note = [&](double& mean) {
@@ -275,7 +309,7 @@ void run_quickest(Context& context, i64 steps, Work& work) {
     const double ns = took.count() / n_steps;
     mean = mean > 0 ? 0.5 * (mean + ns) : ns;
   };
-  const i64 now = since_start(begin);
+  const i64 now = std::chrono::nanoseconds(begin.time_since_epoch()).count();
   i64 crowded = crowded_until.load(std::memory_order_relaxed) - now;
   if ((context.sit_out > 0 || crowded > 0) && now - looked.load(std::memory_order_relaxed) > kLookNs) {
     looked.store(now, std::memory_order_relaxed);
@@ -290,15 +324,23 @@ void run_quickest(Context& context, i64 steps, Work& work) {
     work(0, 1);
     return note(context.alone_ns);
   }
+  const auto ns_of_a_step = [&] { return static_cast<double>(now_ns() - now) / n_steps; };
+  const bool tried = is_tried(context);
+  if (tried ? tries_alone(context, now) : context.alone_wins) {
+    work(0, 1);
+    if (tried) note_try(context, true, now, steps, ns_of_a_step());
+    return;
+  }
   reset(context);
   const i64 waited = in_team(context.plan.threads, work);
   note(context.team_ns);
+  if (tried) note_try(context, false, now, steps, ns_of_a_step());
   if (waited == 0) return;
   const double team = context.team_ns, alone = context.alone_ns;
   const double lost = alone > 0 ? (team - alone) * n_steps : static_cast<double>(waited);
   if (lost > 0) {
     const double until = std::min(lost / kTryShare, static_cast<double>(kMostCrowdedNs));
-    crowded_until.store(since_start(Clock::now()) + static_cast<i64>(until), std::memory_order_relaxed);
+    crowded_until.store(now_ns() + static_cast<i64>(until), std::memory_order_relaxed);
   }
   if (alone == 0 || ++context.waits % 32 == 0) {
     context.sit_out = 1;  // to have something to compare with
@@ -341,6 +383,9 @@ Executor::Lease::Lease(Executor& owner) : owner_(owner) {
     context_->planned_for = threads;
     context_->team_ns = context_->alone_ns = 0;
     context_->sit_out = context_->waits = 0;
+    context_->steps[0] = context_->steps[1] = 0;
+    context_->next_tries = context_->pause_ns = 0;
+    context_->alone_wins = false;
   }
   const i64 arena = ceil_div(program.arena_bytes(), kLine) * kLine;
   const i64 bytes = arena + context_->scratch_stride * context_->plan.threads;
@@ -371,8 +416,18 @@ void Executor::run(Context& context) const {
   run_quickest(context, 1, work);
 }
 
-void Executor::run_steps(Context& context, const StepRange& range) {
-  if (range.count <= 0) return;
+void Executor::run_steps(Context& context, StepRange range) {
+  for (i64 left = range.count; left > 0; left -= range.count) {
+    range.count = left;
+    if (is_tried(context)) {
+      range.count = min_of(left, max_of(kTriedSteps, static_cast<i64>(kTriedUs / std::max(context.plan.gain_us, 1.0))));
+    }
+    run_some(context, range);
+    range.begin += range.count;
+  }
+}
+
+void Executor::run_some(Context& context, const StepRange& range) {
   const Feeder feeder(*program_, range, need_of_feeds_);
   // Each thread moves its own pointers from step to step; a line apart.
   const std::size_t stride = static_cast<std::size_t>(ceil_div(static_cast<i64>(context.bases.size()), 8) * 8 + 8);

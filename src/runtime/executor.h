@@ -50,6 +50,13 @@ struct Context {
   // of the team were mostly waiting.
   double team_ns = 0, alone_ns = 0;
   int sit_out = 0, waits = 0;
+
+  // Short steps are tried with the team (0) and alone (1): since when, how many, and the best times; then, until the next
+  // tries, they run as was quicker.
+  i64 tries_since = 0, steps[2] = {0, 0};
+  double best_ns[2] = {0, 0};
+  bool alone_wins = false;
+  i64 next_tries = 0, pause_ns = 0;
 };
 
 class Executor {
@@ -79,12 +86,14 @@ class Executor {
 
   // The slots' pointers stand in context.bases and have been checked: length, alignment, writable, no overlap.
   void run(Context& context) const;
-  void run_steps(Context& context, const StepRange& range);
+  void run_steps(Context& context, StepRange range);
 
   // Nanoseconds of each instruction, the least of `repeats` runs.
   std::vector<double> profile(Context& context, int repeats) const;
 
  private:
+  void run_some(Context& context, const StepRange& range);
+
   std::unique_ptr<const Program> program_;
   std::vector<std::unique_ptr<Context>> idle_;  // under fork_safe_lock()
   i64 need_ = 0, need_of_feeds_ = 0;            // bytes of memory that runs have taken, see Blocks

@@ -390,3 +390,17 @@ def test_a_fit_that_went_on_from_a_backup_and_was_interrupted_says_nothing_to_th
             backup = callbacks.BackupAndRestore(tmp_path / "b", delete_checkpoint=False)
             m.fit(C.X, C.Y, epochs=3, verbose=0, callbacks=[backup, Interrupt()])
     assert m.fit(C.X, C.Y, epochs=1, verbose=0).epoch == [0]
+
+
+def test_a_history_of_the_users_own_hears_of_batches(model: Any) -> None:
+    heard = []
+
+    class Own(callbacks.History):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            heard.append(batch)
+
+    of_an_instance = callbacks.History()
+    of_an_instance.on_train_batch_begin = lambda batch, logs=None: heard.append(-batch)  # type: ignore[method-assign]
+    x, y = np.zeros((3, *model.input_shape[1:]), "float32"), np.zeros(3, "int32")
+    model.fit(x, y, batch_size=1, verbose=0, callbacks=[Own(), of_an_instance])
+    assert heard == [0, 0, -1, 1, -2, 2]

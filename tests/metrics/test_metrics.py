@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from typing import Any
 
 import numpy as np
@@ -247,3 +248,16 @@ def test_area_under_the_gain_curve() -> None:
     area.update_state([0, 0, 0, 1, 0, 1, 0, 1, 1, 1], [0.1, 0.2, 0.3, 0.3, 0.4, 0.4, 0.6, 0.6, 0.8, 0.9])
     # recall gains 1, 1/3, 0 and precision gains 0, 2/3, 1 at the three thresholds
     assert float(area.result()) == pytest.approx(2 / 3 * 1 / 3 + 1 / 3 * 5 / 6, rel=1e-5)
+
+
+@pytest.mark.parametrize("values", [[1, 2, 4], [3e38, 3e38], [float("nan"), 1], [0.1] * 7, []])
+def test_a_mean_is_what_the_division_of_the_kernels_gives(values: list[float]) -> None:
+    mean = keras.metrics.Mean()
+    if values:
+        mean.update_state(values)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        got = mean.result()
+    want = keras.ops.divide(mean.total, mean.count) if values else keras.ops.zeros(())
+    assert (got.dtype, got.shape) == ("float32", ())
+    assert got.numpy().tobytes() == want.numpy().tobytes()

@@ -274,6 +274,19 @@ class TestSteps:
         assert np.array_equal(state, expected[0])
         assert np.array_equal(labels, expected[1])
 
+    @pytest.mark.parametrize("threads", [1, 2, 3])
+    def test_steps_with_the_team_and_without_it_are_the_same(self, program, data, threads):
+        _core.set_threads(threads)
+        assert (max(i["threads"] for i in program.instructions) > 1) == (threads > 1)
+        order = np.random.default_rng(3).integers(0, self.rows, 200 * self.batch)
+        state, labels = self.state()
+        arrays, feeds = [None, state, None, labels], [(0, data[0]), (2, data[1])]
+        for begin in range(0, 200, 50):  # some 10 ms with the team, then some steps alone, then the better way
+            program.run_steps(arrays, feeds, order, self.batch, begin, 50)
+            last = order[: (begin + 50) * self.batch][::-1].reshape(-1, self.batch)[:4, ::-1]  # the latest batch first
+            assert np.array_equal(state, data[0][last.ravel()])
+            assert np.array_equal(labels, data[1][last[[2, 1, 0, 0]].ravel()])
+
     @pytest.mark.parametrize("row", [1, 3, 4, 8, 15, 16, 17, 80, 511, 512, 513, 3000, 4096, 4097, 9001])
     @pytest.mark.parametrize("batch", [1, 3, 40])
     def test_rows_of_any_length_are_gathered_whole(self, row, batch):

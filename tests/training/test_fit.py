@@ -447,3 +447,17 @@ def test_predictions_are_the_callers_own_even_of_a_model_that_changes_nothing(ea
     x = np.ones((2, 3), "float32")
     for y in (model.predict(x, verbose=0), model.predict(x, verbose=0, callbacks=[]), model.predict_on_batch(x)):
         assert np.array_equal(x, y) and not np.shares_memory(x, y)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_an_optimizer_with_an_end_of_its_own_gets_the_weights_when_fit_ends(model: Any, wrapped: bool) -> None:
+    ends = []
+
+    class Own(keras.optimizers.SGD):
+        def finalize_variable_values(self, var_list: Any) -> None:
+            ends.append([v.path for v in var_list])
+
+    optimizer = keras.optimizers.LossScaleOptimizer(Own(0.1)) if wrapped else Own(0.1)
+    model.compile(**{**C.base(keras), "optimizer": optimizer})
+    model.fit(np.zeros((8, *model.input_shape[1:]), "float32"), np.zeros(8, "int32"), epochs=2, verbose=0)
+    assert ends == [[v.path for v in model.trainable_weights]]

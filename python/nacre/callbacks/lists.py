@@ -41,19 +41,19 @@ class CallbackList(Callback):
         for callback in self.callbacks:
             if isinstance(callback, type) or not hasattr(callback, "on_epoch_end"):
                 raise TypeError(f"callbacks: expected Callbacks, got {callback!r} of type {type(callback).__name__}")
-        self._progbar = self._find_or_add(ProgbarLogger, False)
-        self._history = self._find_or_add(History, add_history)
-        if self._progbar is None and add_progbar:
-            self._progbar = ProgbarLogger()
-            self.callbacks.append(self._progbar)
-        if model is not None:
-            self.set_model(model)
-        if params:
-            self.set_params(params)
         self._listeners = {
             kind: [c for c in self.callbacks if any(overrides(c, hook) for hook in hooks)]
             for kind, hooks in _HOOKS.items()
         }
+        self._progbar = self._find_or_add(ProgbarLogger, False)
+        self._history = self._find_or_add(History, add_history)  # a new one does not listen to batches
+        if self._progbar is None and add_progbar:
+            self._progbar = ProgbarLogger()
+            self.append(self._progbar)
+        if model is not None:
+            self.set_model(model)
+        if params:
+            self.set_params(params)
 
     def _find_or_add(self, cls: type, add: bool) -> Any:
         for callback in self.callbacks:
@@ -158,7 +158,7 @@ class CallbackList(Callback):
 def python_logs(logs: Any) -> dict[str, Any]:
     """Logs by name in alphabetical order, numbers as Python floats; dicts inside are spread out."""
     found: dict[str, Any] = {}
-    for name in sorted(logs or {}):
+    for name in sorted(logs) if logs else ():
         value = logs[name]
         if isinstance(value, dict):
             found.update(python_logs(value))

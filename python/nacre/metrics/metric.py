@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from nacre import initializers, ops
 from nacre.core import naming, trace, tree
 from nacre.core.errors import Told
@@ -175,7 +177,12 @@ def divide_no_nan(a: Any, b: Any) -> Any:
     """a / b, and 0 where b is 0."""
     if type(a) is type(b) is Tensor and a.shape == b.shape == () and a.dtype == b.dtype and not trace.tapes():
         # what a mean is after an epoch, in one operation instead of five
-        return ops.divide(a, b) if b._array else ops.zeros_like(a)
+        if not b._array:
+            return ops.zeros_like(a)
+        if a.dtype != "float32":
+            return ops.divide(a, b)
+        with np.errstate(all="ignore"):
+            return Tensor(np.asarray(a._array / b._array))
     zero = ops.equal(b, 0.0)
     return ops.where(zero, ops.zeros_like(a), a / ops.where(zero, ops.ones_like(b), b))
 

@@ -505,6 +505,11 @@ class Optimizer(Told):
         for v in variables:
             v.assign(self._model_variables_moving_average[self._index[id(v)]])
 
+    @property
+    def finalizes(self) -> bool:
+        """Whether `finalize_variable_values` may do something, so that a short `fit` need not collect the weights."""
+        return self.use_ema or type(self).finalize_variable_values is not Optimizer.finalize_variable_values
+
     def finalize_variable_values(self, var_list: Sequence[Variable]) -> None:
         """Puts the averages in place of the variables, if averages are kept; called at the end of training."""
         if self.use_ema and self.built:

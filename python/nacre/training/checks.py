@@ -15,6 +15,8 @@ from nacre.training.compile_loss import CompileLoss, item_at
 
 def check_count(name: str, value: Any, least: int, none: bool = True) -> int | None:
     """`value` as an int. Raises TypeError for what is no int, ValueError below `least`."""
+    if type(value) is int and value >= least:
+        return value
     if value is None and none:
         return None
     if isinstance(value, bool) or not hasattr(value, "__index__") or getattr(value, "shape", None):

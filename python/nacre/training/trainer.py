@@ -137,7 +137,7 @@ class Trainer(Compilable):
             callbacks.on_epoch_end(epoch, logs)
             if self.stop_training:
                 break
-        if isinstance(self.optimizer, Optimizer) and epochs > 0:
+        if isinstance(self.optimizer, Optimizer) and epochs > 0 and self.optimizer.finalizes:
             self.optimizer.finalize_variable_values(self.trainable_weights)
         callbacks.on_train_end(logs=logs)
         return self.history

@@ -214,7 +214,7 @@ Plan make_plan(const Product& product) {
   const bool at_hand =
       static_cast<double>(p.M) * static_cast<double>(p.N) <= kNearFloats || (p.whole && p.K < kPaysAsking);
   const bool few_steps =
-      p.K <= kFewSteps ? p.K * p.N <= kPanelInL1 : p.K * kLongRun <= kPanelInL1 && p.M > p.K && at_hand;
+      p.K <= kFewSteps ? p.K * p.N <= kPanelInL1 : p.K <= kPanelInL1 / kLongRun && p.M > p.K && at_hand;
   const bool long_runs = kLanes == 16 && runs && few_steps;
   s.nv = widest_panel(long_runs ? max_rows(kLongRun / kLanes) : p.M);
   const double floats_of_b = static_cast<double>(p.K) * static_cast<double>(p.N);

@@ -57,8 +57,9 @@ STRINGS = [
 ]
 
 
-@pytest.mark.parametrize(("function", "arguments", "expected"), STRINGS, ids=str)
-def test_strings_are_what_they_are_there(function, arguments, expected):
+@pytest.mark.parametrize("number", range(len(STRINGS)))
+def test_strings_are_what_they_are_there(number):
+    function, arguments, expected = STRINGS[number]
     assert said(function(*arguments)) == expected
 
 
@@ -211,7 +212,6 @@ REFUSED = [
     lambda: tf.strings.ngrams(["a", "b"], 0),
     lambda: tf.strings.format("{} {}", 1),
     lambda: tf.io.decode_csv("1,2_5", [[0], [0]]),
-    lambda: tf.io.decode_csv("1,2", [[0], [0]], select_cols=[1, 0]),
     lambda: tf.io.decode_csv("1,2", [[0]], select_cols=[-1]),
     lambda: tf.io.decode_csv(b"\xff,2", [[""], [0]]),
     lambda: tf.io.decode_raw([b"ab", b"c"], "uint8"),

@@ -73,3 +73,12 @@ def test_groups_in_a_circle_are_refused(path):
         group["again"] = group
     with pytest.raises(ValueError, match="several places"):
         keras.saving.KerasFileEditor(path / "bad.weights.h5")
+
+
+def test_names_that_are_listed_and_not_found_are_damage(path):
+    file = path / "a.weights.h5"
+    data = file.read_bytes()
+    assert data.count(b"dense\0\0\0") == 1
+    file.write_bytes(data.replace(b"dense\0\0\0", b"zense\0\0\0"))  # not in its place any more in the order of names
+    with pytest.raises(ValueError, match=r"a\.weights\.h5: 'zense' in /layers leads nowhere"):
+        keras.saving.KerasFileEditor(file)

@@ -1,5 +1,6 @@
 """Files made to do harm: each is refused with a ValueError that says why."""
 
+import json
 import os
 import re
 import struct
@@ -330,3 +331,11 @@ def test_a_tree_of_another_kind_than_what_refers_to_it_expects_is_refused(path):
             path.write_bytes(data[: at + 5] + bytes([other]) + data[at + 6 :])
             with pytest.raises(DamagedFile, match=f"the tree at {at} has records of kind {other}, expected"):
                 load()  # a crash of the HDF5 library, of some
+
+
+def test_an_index_that_names_a_file_no_system_can_have_is_refused(tmp_path):
+    path = tmp_path / "x.weights.json"
+    path.write_text(json.dumps({"metadata": {}, "weight_map": {"/a/vars": "x" * 70000}}))
+    with pytest.raises(DamagedFile, match="which it names, is missing") as error:
+        api.load_weights(Model(a=Dense(np.zeros(3))), path)
+    assert len(str(error.value)) < 1000

@@ -182,3 +182,10 @@ def test_a_folder_that_is_gone_is_said(tmp_path, monkeypatch):
     (tmp_path / "gone").rmdir()
     with pytest.raises(FileNotFoundError, match="current folder: 'x'"), replacing("x"):
         pass
+
+
+def test_a_path_through_a_folder_that_is_missing_is_refused(tmp_path):
+    path = os.path.join(tmp_path, "missing", os.pardir, "file")
+    with pytest.raises(FileNotFoundError, match="cannot write the file"), replacing(path) as file:
+        file.write(b"x")
+    assert not os.listdir(tmp_path)

@@ -201,3 +201,21 @@ def test_windows_longer_than_the_data_are_none_and_indices_are_checked() -> None
 def test_a_list_that_a_function_gives_is_a_tuple_of_parts():
     data = Dataset.range(3).map(lambda i: [i, [i, 2 * i]]).map(lambda i, both: i + both[1])
     assert [int(x) for x in data] == [0, 3, 6]
+
+
+def test_what_is_no_data_set_and_what_no_number_of_one_is_refused():
+    numbers = Dataset.range(3)
+    for call in (
+        lambda: numbers.concatenate([1, 2]),
+        lambda: Dataset.sample_from_datasets([1, 2]),
+        lambda: Dataset.choose_from_datasets("ab", numbers),
+    ):
+        with pytest.raises(TypeError, match="expected data sets, got"):
+            call()
+    for place in (-1, 2):
+        chosen = Dataset.choose_from_datasets([numbers, numbers], Dataset.from_tensor_slices(np.array([place])))
+        with pytest.raises(ValueError, match=f"one of 2 data sets, got {place}"):
+            list(chosen)
+    for index in (-1, 2):
+        with pytest.raises(ValueError, match="index from 0 to 1"):
+            numbers.shard(2, index)

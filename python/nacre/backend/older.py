@@ -11,6 +11,7 @@ from nacre import activations, losses, ops, random
 from nacre.backend.renaming import renamed
 from nacre.core.autodiff import GradientTape
 from nacre.core.config import epsilon, floatx, image_data_format
+from nacre.core.errors import tell
 from nacre.core.naming import name_scope as name_scope
 from nacre.core.variable import Variable
 
@@ -482,3 +483,6 @@ def ctc_decode(
         mask_index=y_pred.shape[-1] - 1,
     )
     return list(ops.unstack(labels)), scores
+
+
+tell(globals())

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nacre import _core, ops, random
+from nacre.core.errors import told
 from nacre.utils.atomic import replacing
 
 
@@ -269,5 +270,10 @@ def nothing(*args: Any, **kwargs: Any) -> None:
 def module(name: str, **members: Any) -> types.ModuleType:
     """What stands for `tensorflow.<name>`."""
     made = types.ModuleType(f"nacre.compat.tensorflow.{name}")
-    made.__dict__.update(members)
+    for key, value in members.items():
+        if isinstance(value, types.FunctionType) and value.__module__.startswith("nacre.compat"):
+            if "<" in value.__qualname__:  # made within another function, or without a name
+                value.__qualname__ = key
+            value = told(value)
+        setattr(made, key, value)
     return made

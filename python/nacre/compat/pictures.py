@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from nacre import ops
+from nacre.core.errors import tell
 from nacre.core.room import check_bytes
 from nacre.core.tensor import Symbol, Tensor
 from nacre.utils.atomic import replacing
@@ -584,3 +585,6 @@ def combined_non_max_suppression(
             out.nmsed_boxes[i, place] = np.clip(box, 0, 1) if clip_boxes else box
             out.nmsed_scores[i, place], out.nmsed_classes[i, place] = score, c
     return CombinedNonMaxSuppression(*map(Tensor, out))
+
+
+tell(globals())

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from nacre.core.errors import tell
 from nacre.core.tensor import Tensor
 from nacre.utils.dataset import Text
 from nacre.utils.ragged import Ragged as Ragged
@@ -324,3 +325,6 @@ def as_string(
         value = array[place].item()
         out[place] = form % (str(value).lower() if kind == "s" else value)
     return out.view(Text)
+
+
+tell(globals())

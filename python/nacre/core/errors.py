@@ -6,6 +6,7 @@ from __future__ import annotations
 import functools
 import inspect
 import opcode
+import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -128,6 +129,13 @@ def told(function: F) -> F:
             raise told from None
 
     return wrapped  # type: ignore[return-value]
+
+
+def tell(module: dict[str, Any]) -> None:
+    """Has every public function of a module that ends here tell of accidental errors: see `told`."""
+    for name, value in module.items():
+        if isinstance(value, types.FunctionType) and value.__module__ == module["__name__"] and name[0] != "_":
+            module[name] = told(value)
 
 
 class whole:

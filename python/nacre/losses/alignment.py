@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from nacre import ops
+from nacre.core.errors import tell
 from nacre.losses.loss import LossFunctionWrapper
 
 
@@ -39,3 +40,6 @@ class CTC(LossFunctionWrapper):
         self, reduction: str | None = "sum_over_batch_size", name: str | None = "ctc", dtype: Any = None
     ) -> None:
         super().__init__(ctc, reduction=reduction, name=name, dtype=dtype)
+
+
+tell(globals())

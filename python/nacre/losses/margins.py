@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nacre import ops
+from nacre.core.errors import tell
 from nacre.losses.loss import LossFunctionWrapper, convert_pair
 
 
@@ -68,3 +69,6 @@ class CategoricalHinge(LossFunctionWrapper):
         dtype: Any = None,
     ) -> None:
         super().__init__(categorical_hinge, reduction=reduction, name=name, dtype=dtype)
+
+
+tell(globals())

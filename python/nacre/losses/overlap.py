@@ -6,6 +6,7 @@ from typing import Any
 
 from nacre import ops
 from nacre.core import config
+from nacre.core.errors import tell
 from nacre.losses.loss import LossFunctionWrapper, convert_pair
 
 
@@ -110,3 +111,6 @@ class Circle(LossFunctionWrapper):
             margin=margin,
             remove_diagonal=remove_diagonal,
         )
+
+
+tell(globals())

@@ -7,6 +7,7 @@ from typing import Any
 
 from nacre import ops
 from nacre.core import config
+from nacre.core.errors import tell
 from nacre.losses.loss import LossFunctionWrapper, convert_pair
 
 
@@ -317,3 +318,6 @@ class Poisson(LossFunctionWrapper):
         dtype: Any = None,
     ) -> None:
         super().__init__(poisson, reduction=reduction, name=name, dtype=dtype)
+
+
+tell(globals())

@@ -6,6 +6,7 @@ from typing import Any
 
 from nacre import ops
 from nacre.core import config
+from nacre.core.errors import tell
 from nacre.losses.loss import LossFunctionWrapper, convert_pair
 
 
@@ -153,3 +154,6 @@ class LogCosh(LossFunctionWrapper):
         dtype: Any = None,
     ) -> None:
         super().__init__(log_cosh, reduction=reduction, name=name, dtype=dtype)
+
+
+tell(globals())

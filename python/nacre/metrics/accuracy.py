@@ -6,6 +6,7 @@ from typing import Any
 
 from nacre import ops
 from nacre.core import config
+from nacre.core.errors import tell
 from nacre.core.spec import is_float
 from nacre.losses.loss import convert_pair
 from nacre.metrics.metric import MeanMetricWrapper
@@ -139,3 +140,6 @@ class SparseTopKCategoricalAccuracy(MeanMetricWrapper):
         if not config_["from_sorted_ids"]:
             del config_["from_sorted_ids"]
         return config_
+
+
+tell(globals())

@@ -6,6 +6,7 @@ from typing import Any
 
 from nacre import ops
 from nacre.core import config
+from nacre.core.errors import tell
 from nacre.losses.loss import convert_pair
 from nacre.metrics.metric import Mean, MeanMetricWrapper, Metric
 
@@ -171,3 +172,6 @@ class R2Score(Metric):
         """What `from_config` needs to make an equal metric."""
         own = {"class_aggregation": self.class_aggregation, "num_regressors": self.num_regressors}
         return {"name": self.name, "dtype": self._dtype, **own}
+
+
+tell(globals())

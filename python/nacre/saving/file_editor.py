@@ -168,6 +168,8 @@ def _read(reader: h5.Reader) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for name in place:
             item = reader.child(place, name)
+            if item is None:
+                raise h5.DamagedFile(f"{reader.what}: {name!r} in {place.name} leads nowhere")
             if not isinstance(item, h5.h5py().Group):
                 found[name] = reader.array(item)
             elif name == _VARIABLES:

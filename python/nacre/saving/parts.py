@@ -259,8 +259,8 @@ def reading(path: str) -> Iterator[Index]:
             if name in readers:
                 continue
             part = Path(path).with_name(name)
-            if not part.is_file():
-                raise DamagedFile(f"{path}: the file {name!r}, which it names, is missing")
+            if not os.path.isfile(part):  # nor is one whose name is too long
+                raise DamagedFile(f"{path}: the file {name[:300]!r}, which it names, is missing")
             source = stack.enter_context(open(part, "rb", buffering=0))
             window = archive.Window(source, 0, os.fstat(source.fileno()).st_size)
             if isinstance(sums, dict) and sums.get(name) != window.checksum():

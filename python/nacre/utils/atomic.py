@@ -70,7 +70,8 @@ class _Part:
             raise IsADirectoryError(f"cannot write the file {self.path!r}: there is a folder of that name")
         if target.exists() and not target.is_file():
             raise OSError(f"cannot write the file {self.path!r}: a device, a pipe or a socket has that name")
-        if not target.parent.is_dir():
+        # By its name, too: `missing/../file` would be written, and not be found again.
+        if not target.parent.is_dir() or not os.path.isdir(os.path.dirname(self.path) or os.curdir):
             raise FileNotFoundError(f"cannot write the file {self.path!r}: there is no folder {str(target.parent)!r}")
         self.start = f".{target.name[:200]}."
         self.name = target.parent / f"{self.start}{secrets.token_hex(6)}.part"

@@ -12,6 +12,7 @@ from typing import Any
 
 from nacre import ops
 from nacre.core.config import epsilon, floatx
+from nacre.core.errors import tell
 from nacre.core.spec import broadcast_shapes
 
 __all__ = [
@@ -368,3 +369,6 @@ def compute_ciou(boxes1: Any, boxes2: Any, bounding_box_format: str, image_shape
 
     shape = (4.0 / math.pi**2) * ops.square(slope(a) - slope(b))
     return ratio - (distance / diagonal + shape * shape / (shape - ratio + 1.0 + small))
+
+
+tell(globals())

@@ -461,11 +461,14 @@ class Dataset:
     def shard(self, num_shards: int, index: int, name: str | None = None) -> Dataset:
         """Every `num_shards`-th element from number `index` on."""
         n, first = int(num_shards), int(index)
+        if not 0 <= first < n:
+            raise ValueError(f"Dataset.shard: expected an index from 0 to {n - 1}, got {first}")
         length = None if self._length is None else len(range(first, self._length, n))
         return self._step(lambda: itertools.islice(iter(self._make()), first, None, n), length)
 
     def concatenate(self, dataset: Dataset, name: str | None = None) -> Dataset:
         """These elements, then those."""
+        _data_sets("concatenate", [dataset])
         known = self._length is not None and dataset._length is not None
         length = self._length + dataset._length if known else None  # type: ignore[operator]
         endless = self._endless or dataset._endless
@@ -546,14 +549,22 @@ def _typed(element: Any, signature: Any) -> Any:
 _END = object()
 
 
+def _data_sets(what: str, found: Any) -> None:
+    if not all(isinstance(d, Dataset) for d in found):
+        raise TypeError(f"Dataset.{what}: expected data sets, got {found!r:.200}")
+
+
 def _in_turns(datasets: Any, turns: Callable[[], Generator[int, bool, None]], stop: bool) -> Dataset:
     """The next element of the data set whose number comes; `turns` hears whether it had none left."""
+    _data_sets("sample_from_datasets", datasets)
 
     def elements() -> Iterator[Any]:
         opened = [iter(d._make()) for d in datasets]
         order = turns()
         place = next(order, None)
         while place is not None:
+            if not 0 <= place < len(opened):
+                raise ValueError(f"expected the number of one of {len(opened)} data sets, got {place}")
             element = next(opened[place], _END)
             if element is _END and stop:
                 return

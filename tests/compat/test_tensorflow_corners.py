@@ -225,3 +225,23 @@ def test_a_model_trains_on_a_loaded_data_set(tmp_path):
     model.compile("sgd", "mse")
     losses = model.fit(tf.data.Dataset.load(tmp_path / "d"), epochs=2, verbose=0).history["loss"]
     assert losses[1] < losses[0]
+
+
+def test_a_module_knows_those_inside_of_it():
+    class Dense(tf.Module):
+        def __init__(self, frozen=False):
+            super().__init__()
+            self.w = tf.Variable([1.0], trainable=not frozen)
+
+        @tf.Module.with_name_scope
+        def __call__(self, x):
+            return x * self.w
+
+    class Chain(tf.Module):
+        def __init__(self):
+            super().__init__(name="chain")
+            self.layers = [Dense(), Dense(frozen=True)]
+
+    chain = Chain()
+    assert chain.submodules == tuple(chain.layers) and len(chain.trainable_variables) == 1
+    assert chain.non_trainable_variables == (chain.layers[1].w,) and float(chain.layers[0](2.0)[0]) == 2

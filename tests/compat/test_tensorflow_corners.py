@@ -122,21 +122,12 @@ def test_sparse_tensors_are_scaled_added_and_turned():
         sparse + 42.0
 
 
-def test_sets_and_queues():
+def test_sets_along_the_last_axis():
     a, b = tf.constant([[1, 5, 9]]), tf.constant([[5, 6, 9, 11]])
     assert tf.sparse.to_dense(tf.sets.union(a, b)).numpy().tolist() == [[1, 5, 6, 9, 11]]
     assert tf.sparse.to_dense(tf.sets.difference(a, b)).numpy().tolist() == [[1]]
     assert tf.sparse.to_dense(tf.sets.intersection(a, b)).numpy().tolist() == [[5, 9]]
     assert tf.sets.size(tf.sets.union(a, b)).numpy().tolist() == [5]
-    queue = tf.queue.FIFOQueue(3, [tf.int32, tf.string], shapes=[(), ()])
-    queue.enqueue([10, b"windy"])
-    queue.enqueue([15, b"sunny"])
-    number, word = queue.dequeue()
-    assert int(number) == 10 and word.numpy() == b"windy" and int(queue.size()) == 1
-    queue.enqueue_many([[13, 16], [b"cloudy", b"rainy"]])
-    assert queue.dequeue_many(3)[0].numpy().tolist() == [15, 13, 16]
-    with pytest.raises(ValueError, match="empty"):
-        queue.dequeue()
 
 
 def test_data_sets_are_saved_and_loaded(tmp_path):

@@ -122,21 +122,12 @@ def test_sparse_tensors_are_scaled_added_and_turned():
         sparse + 42.0
 
 
-def test_sets_and_queues():
+def test_sets_along_the_last_axis():
     a, b = tf.constant([[1, 5, 9]]), tf.constant([[5, 6, 9, 11]])
     assert tf.sparse.to_dense(tf.sets.union(a, b)).numpy().tolist() == [[1, 5, 6, 9, 11]]
     assert tf.sparse.to_dense(tf.sets.difference(a, b)).numpy().tolist() == [[1]]
     assert tf.sparse.to_dense(tf.sets.intersection(a, b)).numpy().tolist() == [[5, 9]]
     assert tf.sets.size(tf.sets.union(a, b)).numpy().tolist() == [5]
-    queue = tf.queue.FIFOQueue(3, [tf.int32, tf.string], shapes=[(), ()])
-    queue.enqueue([10, b"windy"])
-    queue.enqueue([15, b"sunny"])
-    number, word = queue.dequeue()
-    assert int(number) == 10 and word.numpy() == b"windy" and int(queue.size()) == 1
-    queue.enqueue_many([[13, 16], [b"cloudy", b"rainy"]])
-    assert queue.dequeue_many(3)[0].numpy().tolist() == [15, 13, 16]
-    with pytest.raises(ValueError, match="empty"):
-        queue.dequeue()
 
 
 def test_data_sets_are_saved_and_loaded(tmp_path):
@@ -225,3 +216,23 @@ def test_a_model_trains_on_a_loaded_data_set(tmp_path):
     model.compile("sgd", "mse")
     losses = model.fit(tf.data.Dataset.load(tmp_path / "d"), epochs=2, verbose=0).history["loss"]
     assert losses[1] < losses[0]
+
+
+def test_a_module_knows_those_inside_of_it():
+    class Dense(tf.Module):
+        def __init__(self, frozen=False):
+            super().__init__()
+            self.w = tf.Variable([1.0], trainable=not frozen)
+
+        @tf.Module.with_name_scope
+        def __call__(self, x):
+            return x * self.w
+
+    class Chain(tf.Module):
+        def __init__(self):
+            super().__init__(name="chain")
+            self.layers = [Dense(), Dense(frozen=True)]
+
+    chain = Chain()
+    assert chain.submodules == tuple(chain.layers) and len(chain.trainable_variables) == 1
+    assert chain.non_trainable_variables == (chain.layers[1].w,) and float(chain.layers[0](2.0)[0]) == 2

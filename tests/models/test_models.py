@@ -341,6 +341,18 @@ def test_what_holds_itself_is_refused_and_what_was_raised_in_a_property_is_told(
     config["config"] = {"layer": config}
     with pytest.raises(ValueError, match=r"deserialize.*: lists or dicts are nested too deeply, or hold themselves"):
         keras.layers.deserialize(config)
+    with pytest.raises(ValueError, match=r"serialize_keras_object: lists or dicts .* hold themselves; got obj=a list"):
+        keras.saving.serialize_keras_object(endless)
+
+
+@pytest.mark.parametrize(
+    "package",
+    ["optimizers", "losses", "metrics", "activations", "initializers", "constraints", "regularizers", "dtype_policies"],
+)
+def test_a_configuration_that_names_no_class_is_refused(package: str) -> None:
+    for config in ({}, {"config": {"name": "adam"}}):
+        with pytest.raises(ValueError, match=rf"{package}.*'class_name' and 'config'"):
+            getattr(keras, package).deserialize(config)
 
 
 def test_model_without_call_says_so() -> None:

@@ -142,6 +142,12 @@ def test_muon_leaves_vectors_and_embeddings_to_adam() -> None:
     np.testing.assert_allclose(by_muon.numpy(), by_adam.numpy(), rtol=1e-6)
 
 
+@pytest.mark.parametrize("ns_steps", [0, 101, 2**40])
+def test_muon_takes_a_few_steps(ns_steps: int) -> None:
+    with pytest.raises(ValueError, match=f"ns_steps from 1 to 100.*got {ns_steps}"):
+        optimizers.Muon(ns_steps=ns_steps)
+
+
 def test_schedule_free_is_its_formula() -> None:
     rng = np.random.default_rng(2)
     w = variable(rng.normal(size=5))

@@ -238,28 +238,5 @@ EXPERIMENTAL: dict[str, Callable[..., Any]] = {
     "RandomDataset": random,
     "unbatch": lambda: lambda dataset: dataset.unbatch(),
     "ignore_errors": lambda log_warning=False: lambda dataset: dataset.ignore_errors(),
-    "dense_to_ragged_batch": lambda batch_size, drop_remainder=False, **kwargs: (
-        lambda dataset: dataset.ragged_batch(batch_size, drop_remainder)
-    ),
-    "bucket_by_sequence_length": lambda *args, **kwargs: (
-        lambda dataset: dataset.bucket_by_sequence_length(*args, **kwargs)
-    ),
-    "group_by_window": lambda *args, **kwargs: lambda dataset: dataset.group_by_window(*args, **kwargs),
-    "enumerate_dataset": lambda start=0: lambda dataset: dataset.enumerate(start),
-    "shuffle_and_repeat": lambda buffer_size, count=None, seed=None: (
-        lambda dataset: dataset.shuffle(buffer_size, seed).repeat(count)
-    ),
-    "assert_cardinality": lambda expected: lambda dataset: dataset._step(dataset._make, int(expected)),
-    "take_while": lambda predicate: lambda dataset: dataset.take_while(predicate),
-    "unique": lambda: lambda dataset: dataset.unique(),
-    "scan": lambda state, function: lambda dataset: dataset.scan(state, function),
-    "map_and_batch": lambda map_func, batch_size, *args, drop_remainder=False, **kwargs: (
-        lambda dataset: dataset.map(map_func).batch(batch_size, drop_remainder)
-    ),
-    "prefetch_to_device": lambda *args, **kwargs: lambda dataset: dataset,
-    "parallel_interleave": lambda map_func, cycle_length, block_length=1, **kwargs: (
-        lambda dataset: dataset.interleave(map_func, cycle_length, block_length)
-    ),
-    "at": lambda dataset, index: next(iter(dataset.skip(int(index)))),
     "from_list": lambda elements, name=None: Dataset(lambda: iter(elements), len(elements)),
 }

@@ -378,7 +378,7 @@ strings, sparse, RaggedTensor, as_string = _strings, _sparse, _strings.Ragged, _
 autodiff = _machinery.module("autodiff", ForwardAccumulator=_ForwardAccumulator, GradientTape=GradientTape)
 audio = _machinery.module("audio", decode_wav=_sounds.decode_wav)
 ragged = _machinery.module("ragged", constant=_strings.ragged, **_ragged.ROWS)
-sets, queue = _sets, _machinery.module("queue", FIFOQueue=_sets.FIFOQueue, PriorityQueue=_sets.PriorityQueue)
+sets = _sets
 signal = _machinery.module(
     "signal",
     **_sounds.SIGNALS,

@@ -321,3 +321,23 @@ class Module:
     def trainable_variables(self) -> tuple[_Variable, ...]:
         """Those that are trained."""
         return tuple(v for v in self.variables if v.trainable)
+
+    @property
+    def non_trainable_variables(self) -> tuple[_Variable, ...]:
+        """Those that are not."""
+        return tuple(v for v in self.variables if not v.trainable)
+
+    @property
+    def submodules(self) -> tuple[Module, ...]:
+        """The Modules in the attributes, and in theirs."""
+        found: list[Module] = []
+        for _, item in sorted(vars(self).items()):
+            for leaf in _tree.flatten(item):
+                if isinstance(leaf, Module):
+                    found += [m for m in (leaf, *leaf.submodules) if m is not self and m not in found]
+        return tuple(found)
+
+    @classmethod
+    def with_name_scope(cls, method: Any) -> Any:
+        """The method: names of operations say nothing."""
+        return method

@@ -126,18 +126,19 @@ def public_by_spelling(name: str, package: str) -> Any:
 # --- objects -> configuration -------------------------------------------------------------------------------
 
 
+@told
 def serialize_keras_object(obj: Any) -> Any:
     """The JSON-able configuration of `obj` in Keras' format; the reverse of `deserialize_keras_object`."""
+    return _serialize(obj)
+
+
+def _serialize(obj: Any) -> Any:
     if obj is None or (isinstance(obj, _PLAIN) and not isinstance(obj, np.generic)):
         return obj
     if isinstance(obj, (list, tuple)):
-        return (
-            type(obj)(serialize_keras_object(x) for x in obj)
-            if type(obj) in (list, tuple)
-            else [serialize_keras_object(x) for x in obj]
-        )
+        return type(obj)(_serialize(x) for x in obj) if type(obj) in (list, tuple) else [_serialize(x) for x in obj]
     if isinstance(obj, Mapping) and not hasattr(obj, "get_config"):
-        return {key: serialize_keras_object(value) for key, value in obj.items()}
+        return {key: _serialize(value) for key, value in obj.items()}
     special = _serialize_special(obj)
     if special is not None:
         return special
@@ -255,6 +256,11 @@ def deserialize_keras_object(
     by_name = {**(module_objects or {}), **(custom_objects or {})}
     if module_objects is not None and isinstance(config, str) and config in by_name:
         return by_name[config]() if isinstance(by_name[config], type) else by_name[config]
+    if package not in (None, "layers") and isinstance(config, dict) and "class_name" not in config:
+        raise ValueError(
+            f"Unknown `config` as a `dict`: {package}.deserialize expected one with 'class_name' and 'config', as "
+            f"{package}.serialize makes them, got config={_short(config)}"
+        )
     with deserializing(bool(safe_mode), by_name):
         return _deserialize(config, package)
 

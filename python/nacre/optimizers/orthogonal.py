@@ -11,6 +11,8 @@ from nacre import ops
 from nacre.core.variable import Variable
 from nacre.optimizers.base import Optimizer
 
+_MOST_STEPS = 100  # of Newton and Schulz: each is part of the program, and a dozen are more than enough
+
 
 class Muon(Optimizer):
     """Muon (Jordan et al. 2024) for matrices, AdamW for all else.
@@ -54,6 +56,8 @@ class Muon(Optimizer):
             learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum,
             ema_overwrite_frequency, loss_scale_factor, gradient_accumulation_steps, name, **kwargs,
         )  # fmt: skip
+        if not 0 < int(ns_steps) <= _MOST_STEPS:
+            raise ValueError(f"Muon: expected ns_steps from 1 to {_MOST_STEPS} (5 are usual), got {ns_steps}")
         self.adam_beta_1 = adam_beta_1
         self.adam_beta_2 = adam_beta_2
         self.adam_weight_decay = adam_weight_decay

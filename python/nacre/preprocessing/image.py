@@ -17,7 +17,12 @@ from nacre.utils.images import array_to_img, img_to_array, load_img, save_img
 from nacre.utils.numerical import to_categorical
 from nacre.utils.py_dataset import PyDataset
 
-__all__ = ["ImageDataGenerator", "array_to_img", "img_to_array", "load_img", "save_img", "smart_resize"]
+__all__ = [
+    "DirectoryIterator", "ImageDataGenerator", "Iterator", "NumpyArrayIterator", "apply_affine_transform",
+    "apply_brightness_shift", "apply_channel_shift", "array_to_img", "img_to_array", "load_img", "random_brightness",
+    "random_channel_shift", "random_rotation", "random_shear", "random_shift", "random_zoom", "save_img",
+    "smart_resize",
+]  # fmt: skip
 
 _ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 
@@ -104,6 +109,10 @@ class _FlowOfFiles(_Flow):
         self.classes = self.labels = classes
 
 
+Iterator = NumpyArrayIterator = _Flow  # what programs ask an object for
+DirectoryIterator = _FlowOfFiles
+
+
 class ImageDataGenerator:
     """Batches of pictures, changed at random while learning: turned, shifted, sheared, zoomed, mirrored, brightened.
 
@@ -137,8 +146,6 @@ class ImageDataGenerator:
         interpolation_order: int = 1,
         dtype: Any = None,
     ) -> None:
-        if zca_whitening:
-            raise ValueError("ImageDataGenerator: zca_whitening is not supported")
         if standardize_data_format(data_format) != "channels_last":
             raise ValueError("ImageDataGenerator: pictures must be (height, width, channels)")
         if fill_mode not in ("nearest", "constant", "reflect", "wrap"):
@@ -160,16 +167,31 @@ class ImageDataGenerator:
         )
         self.horizontal_flip, self.vertical_flip, self.rescale = horizontal_flip, vertical_flip, rescale
         self.preprocessing_function, self._validation_split = preprocessing_function, validation_split
+        self.zca_whitening, self.zca_epsilon = zca_whitening, zca_epsilon
         self.mean: Any = None
         self.std: Any = None
+        self.zca_whitening_matrix: Any = None
 
     def fit(self, x: Any, augment: bool = False, rounds: int = 1, seed: int | None = None) -> None:
-        """Measures mean and deviation of pictures (N, H, W, C), for the `featurewise_` settings."""
+        """Measures mean and deviation of pictures (N, H, W, C), rescaled and with `augment` changed at random `rounds`
+        times, for the `featurewise_` settings; and what `zca_whitening` multiplies with."""
         x = np.asarray(x, dtype="float32")
         if x.ndim != 4:
             raise ValueError(f"Input to `.fit()` should have rank 4. Got array with shape: {x.shape}")
-        self.mean = x.mean(axis=(0, 1, 2)) if self.featurewise_center else None
-        self.std = x.std(axis=(0, 1, 2)) if self.featurewise_std_normalization else None
+        if self.rescale:
+            x = x * np.float32(self.rescale)
+        if augment:
+            rng = np.random.default_rng(seed)
+            x = np.stack([self._change(picture, rng) for _ in range(rounds) for picture in x])
+        if self.featurewise_center:
+            self.mean = x.mean(axis=(0, 1, 2))
+            x = x - self.mean
+        if self.featurewise_std_normalization:
+            self.std = x.std(axis=(0, 1, 2))
+            x = x / (self.std + 1e-6)
+        if self.zca_whitening:
+            u, s, _ = np.linalg.svd(x.reshape(len(x), -1).T, full_matrices=False)
+            self.zca_whitening_matrix = (u * (np.sqrt(len(x)) / (s + self.zca_epsilon))) @ u.T
 
     def standardize(self, x: Any) -> Any:
         """A picture after everything that is not chance."""
@@ -185,12 +207,16 @@ class ImageDataGenerator:
         for wanted, known, name in (
             (self.featurewise_center, self.mean, "center"),
             (self.featurewise_std_normalization, self.std, "std_normalization"),
+            (self.zca_whitening, self.zca_whitening_matrix, "zca_whitening"),
         ):
             if wanted and known is None:
-                raise ValueError(f"featurewise_{name} needs the statistics of the data: call .fit(pictures) first")
+                setting = name if name.startswith("zca") else f"featurewise_{name}"
+                raise ValueError(f"{setting} needs the statistics of the data: call .fit(pictures) first")
         if self.mean is not None:
             x = x - self.mean
-        return x if self.std is None else x / (self.std + 1e-6)
+        if self.std is not None:
+            x = x / (self.std + 1e-6)
+        return x if self.zca_whitening_matrix is None else (x.ravel() @ self.zca_whitening_matrix).reshape(x.shape)
 
     def random_transform(self, x: Any, seed: int | None = None) -> Any:
         """A picture (H, W, C), changed at random."""
@@ -224,13 +250,8 @@ class ImageDataGenerator:
         """A picture (H, W, C), turned by "theta" degrees, read "tx" columns and "ty" rows further on, sheared by
         "shear" degrees, zoomed by "zx" and "zy"; then "channel_shift_intensity", "flip_horizontal", "flip_vertical" and
         "brightness". What is not named stays."""
-        get, x = transform_parameters.get, np.asarray(x)
-        angle, shear = np.deg2rad(get("theta", 0)), np.deg2rad(get("shear", 0))
-        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        matrix = turn @ np.array([[1, -np.sin(shear)], [0, np.cos(shear)]]) @ np.diag([get("zx", 1), get("zy", 1)])
-        moved = turn @ np.array([get("tx", 0), get("ty", 0)])
-        if not np.allclose(matrix, np.eye(2)) or moved.any():  # of (x, y), where pictures have rows first
-            x = _affine(x, matrix[::-1, ::-1], moved[::-1], self.fill_mode, self.cval)
+        get = transform_parameters.get
+        x = _moved(np.asarray(x), transform_parameters, self.fill_mode, self.cval)
         if get("channel_shift_intensity") is not None:
             x = np.clip(x + get("channel_shift_intensity"), x.min(), x.max())
         if get("flip_horizontal"):
@@ -421,34 +442,123 @@ class ImageDataGenerator:
         return _FlowOfFiles(folder, files, names, classes, mode, shape, batch_size, shuffle, seed, make, save)
 
 
+def _moved(x: Any, change: dict[str, Any], fill: str, cval: float) -> Any:
+    """The picture (H, W, C) turned, shifted, sheared and zoomed: see `ImageDataGenerator.apply_transform`."""
+    get = change.get
+    angle, shear = np.deg2rad(get("theta", 0)), np.deg2rad(get("shear", 0))
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix = turn @ np.array([[1, -np.sin(shear)], [0, np.cos(shear)]]) @ np.diag([get("zx", 1), get("zy", 1)])
+    moved = turn @ np.array([get("tx", 0), get("ty", 0)])
+    if np.allclose(matrix, np.eye(2)) and not moved.any():
+        return x
+    return _affine(x, matrix[::-1, ::-1], moved[::-1], fill, cval)  # of (x, y), where pictures have rows first
+
+
+def apply_affine_transform(
+    x: Any, theta: float = 0, tx: float = 0, ty: float = 0, shear: float = 0, zx: float = 1, zy: float = 1,
+    row_axis: int = 1, col_axis: int = 2, channel_axis: int = 0, fill_mode: str = "nearest", cval: float = 0.0,
+    order: int = 1,
+) -> Any:  # fmt: skip
+    """A picture, turned by `theta` degrees, shifted, sheared and zoomed, interpolated bilinearly."""
+    x, axes = np.asarray(x), (row_axis, col_axis, channel_axis)
+    if x.ndim != 3 or sorted(axes) != [0, 1, 2]:
+        raise ValueError(f"expected a picture with the axes 0, 1 and 2, got shape {x.shape} and axes {axes}")
+    if order != 1:
+        raise ValueError(f"order: expected 1, which is bilinear, got {order}")
+    change = {"theta": theta, "tx": tx, "ty": ty, "shear": shear, "zx": zx, "zy": zy}
+    return _moved(x.transpose(axes), change, fill_mode, cval).transpose(np.argsort(axes))
+
+
+def _drawn(draw: Callable[..., dict[str, float]]) -> Callable[..., Any]:
+    """What moves a picture by numbers that `draw` draws from NumPy's generator."""
+
+    def change(
+        x: Any, *limits: Any, row_axis: int = 1, col_axis: int = 2, channel_axis: int = 0, fill_mode: str = "nearest",
+        cval: float = 0.0, interpolation_order: int = 1,
+    ) -> Any:  # fmt: skip
+        drawn = draw((np.shape(x)[row_axis], np.shape(x)[col_axis]), *limits)
+        return apply_affine_transform(
+            x, **drawn, row_axis=row_axis, col_axis=col_axis, channel_axis=channel_axis, fill_mode=fill_mode,
+            cval=cval, order=interpolation_order,
+        )  # fmt: skip
+
+    return change
+
+
+def _zoom(zoom_range: Any) -> dict[str, float]:
+    if len(zoom_range) != 2:
+        raise ValueError(f"`zoom_range` should be a tuple or list of two floats. Received: {zoom_range}")
+    zx, zy = (1, 1) if tuple(zoom_range) == (1, 1) else np.random.uniform(zoom_range[0], zoom_range[1], 2)
+    return {"zx": zx, "zy": zy}
+
+
+random_rotation = _drawn(lambda size, rg: {"theta": np.random.uniform(-rg, rg)})
+random_shift = _drawn(
+    lambda size, wrg, hrg: {
+        "tx": np.random.uniform(-hrg, hrg) * size[0],
+        "ty": np.random.uniform(-wrg, wrg) * size[1],
+    }
+)
+random_shear = _drawn(lambda size, intensity: {"shear": np.random.uniform(-intensity, intensity)})
+random_zoom = _drawn(lambda size, zoom_range: _zoom(zoom_range))
+
+
+def apply_channel_shift(x: Any, intensity: float, channel_axis: int = 0) -> Any:
+    """A picture with `intensity` added, within the values that it has."""
+    return np.clip(np.asarray(x) + intensity, np.min(x), np.max(x))
+
+
+def random_channel_shift(x: Any, intensity_range: float, channel_axis: int = 0) -> Any:
+    """A picture with a random number added, within the values that it has."""
+    return apply_channel_shift(x, np.random.uniform(-intensity_range, intensity_range))
+
+
+def apply_brightness_shift(x: Any, brightness: float, scale: bool = True) -> Any:
+    """A picture (H, W, C) of values from 0 to 255, `brightness` times as bright; `scale` first makes its least value 0
+    and its largest 255."""
+    x = np.asarray(x, np.float32)
+    low, high = float(x.min()), float(x.max())
+    outside = low < 0 or high > 255
+    if outside or scale:
+        x = (x - low) * (255 / (high - low) if high > low else 1)
+    x = np.floor(np.clip(np.floor(x) * brightness, 0, 255)).astype(np.float32)
+    return x / 255 * (high - low) + low if outside and not scale else x
+
+
+def random_brightness(x: Any, brightness_range: Any, scale: bool = True) -> Any:
+    """A picture as bright as a random number between these two says."""
+    if len(brightness_range) != 2:
+        raise ValueError(f"`brightness_range should be tuple or list of two floats. Received: {brightness_range}")
+    return apply_brightness_shift(x, np.random.uniform(*brightness_range), scale)
+
+
 def _affine(x: Any, matrix: Any, shift: Any, fill: str, cval: float) -> Any:
-    """The picture whose value at p is that of `x` at matrix (p - centre) + centre + shift, interpolated bilinearly."""
+    """The picture whose value at p is that of `x` at matrix (p - centre) + centre + shift, interpolated bilinearly.
+
+    As in Keras the centre is that of a picture as wide as this one is high: the middle where both are equal.
+    """
     h, w = x.shape[:2]
-    centre = np.array([(h - 1) / 2, (w - 1) / 2])
+    centre = np.array([(w - 1) / 2, (h - 1) / 2])
     grid = np.stack(np.meshgrid(np.arange(h), np.arange(w), indexing="ij"), axis=-1) - centre
     at = grid @ matrix.T + centre + shift
+    last = np.array([h - 1, w - 1])
+    outside = ((at < -1e-9) | (at > last + 1e-9)).any(axis=-1)
+    if fill == "wrap":  # the last pixel is the first one of the next picture
+        at = np.where((at < 0) | (at > last), at % np.maximum(last, 1), at)
     low = np.floor(at).astype(int)
     share = (at - low).astype("float32")
     out = np.zeros_like(x)
     for dy in (0, 1):
         for dx in (0, 1):
             weight = np.abs(1 - dy - share[..., 0]) * np.abs(1 - dx - share[..., 1])
-            rows, inside_rows = _place(low[..., 0] + dy, h, fill)
-            columns, inside_columns = _place(low[..., 1] + dx, w, fill)
-            value = x[rows, columns]
-            if fill == "constant":
-                value = np.where((inside_rows & inside_columns)[..., None], value, np.float32(cval))
+            value = x[_place(low[..., 0] + dy, h, fill), _place(low[..., 1] + dx, w, fill)]
             out += weight[..., None] * value
-    return out
+    return np.where(outside[..., None], np.float32(cval), out) if fill == "constant" else out
 
 
-def _place(index: Any, size: int, fill: str) -> tuple[Any, Any]:
-    """Indices moved into [0, size), and which were there already."""
-    inside = (index >= 0) & (index < size)
-    if fill == "wrap":
-        return index % size, inside
+def _place(index: Any, size: int, fill: str) -> Any:
+    """Indices moved into [0, size)."""
     if fill == "reflect":
-        period = 2 * size
-        folded = index % period
-        return np.where(folded < size, folded, period - 1 - folded), inside
-    return np.clip(index, 0, size - 1), inside
+        folded = index % (2 * size)
+        return np.where(folded < size, folded, 2 * size - 1 - folded)
+    return np.clip(index, 0, size - 1)

@@ -1,6 +1,7 @@
 // Vectors run along the channels. Forward and gradient of x share their loops: walks where these know the window
 // (depthwise_walk.h, depthwise_wide.h), else rows of outputs (depthwise_rows.h). Nothing is padded or copied, but with M > 1
 // the input is spread to C*M channels first (gradient of x: summed afterwards), row by row.
+#include "kernels/activate.h"
 #include "kernels/conv2d.h"
 #include "kernels/depthwise_bands.h"
 #include "kernels/depthwise_rows.h"
@@ -12,6 +13,7 @@ namespace {
 constexpr double kFewPx = 64;
 constexpr double kRowsFlops = 1e5;        // short units make equal shares: a slice goes over its rows as one run
 constexpr i64 kFarFloats = i64{4} << 20;  // read and written: fewer were just written, and are not far yet
+constexpr i64 kActedFloats = 32 * 1024;   // of outputs that wait in L2 for what is left to do to them
 constexpr i64 kKnownPhases = 3;           // of strided gradients are worked out once per slice, not once per row
 
 // Whether the gaps between taps leave too few neighbours of H x W outputs to walk along.
@@ -127,6 +129,10 @@ void walk_phases(const DepthwiseConv2DShape& s, const Image& image, i64 oh, i64 
   }
 }
 
+// Bounds of the outputs.
+float floor_of(i64 act) { return act_of_sums(act) ? 0.0f : -__builtin_inff(); }
+float ceiling_of(i64 act) { return act == kRelu6 ? 6.0f : __builtin_inff(); }
+
 // Channels that go over all rows of a slice together: few enough that the rows of a window stay in L1.
 i64 pass_channels(i64 D, i64 M) { return M == 1 ? min_of(max_of(D, 1), 8 * i64{kLanes}) : max_of(D, 1); }
 
@@ -134,7 +140,7 @@ i64 pass_channels(i64 D, i64 M) { return M == 1 ? min_of(max_of(D, 1), 8 * i64{k
 
 Facts depthwise_conv2d_facts(const DepthwiseConv2DShape& s) {
   const Conv2DShape c = as_conv(s);
-  Facts f = basic_facts(s, 3);
+  Facts f = basic_facts(s, kActs);
   if (f.error) return f;
   f.extent[0] = pixels_extent(s.N, s.H, s.W, s.C, ldx_of(c));
   f.extent[1] = taps_of(c) * Count(c.O);
@@ -163,21 +169,29 @@ void depthwise_conv2d(const DepthwiseConv2DShape& s, Slice units, Scratch scratc
   const i64 channels = channels_per_unit(s);
   const i64 begin = channels > 0 ? 0 : units.begin * per,
             end = channels > 0 ? s.N * s.OH : min_of(units.end * per, s.N * s.OH);
-  const float floor = s.act ? 0.0f : -__builtin_inff(), ceiling = s.act == 2 ? 6.0f : __builtin_inff();
+  const float floor = floor_of(s.act), ceiling = ceiling_of(s.act);
+  const i64 together = acts_behind(s.act) ? max_of(kActedFloats / max_of(s.OW * ldy, 1), 8) : end - begin;
   const bool walk = walks_forward(s);
   Image image{s.H, s.W, s.OH, s.OW, s.PT, s.PL, c.O, ldx, ldy, row, s.OW * ldy, x, w, s.bias ? b : nullptr};
   image.floor = floor, image.ceiling = ceiling;
   image.far = is_far(s, ldx, kFarFloats);
   if (channels > 0) image.d0 = units.begin * channels, image.d1 = units.end * channels;
+  const auto act_on = [&](i64 first, i64 last) __attribute__((noinline)) {  // rows
+    const i64 d0 = min_of(image.d0, c.O), d1 = min_of(image.d1, c.O);
+    if (acts_behind(s.act)) activate(s.act, y + first * s.OW * ldy + d0, (last - first) * s.OW, d1 - d0, ldy);
+  };
   if (in_bands(s, false)) wide = set_bands(image, s.SH, s.M > 1 ? spread_apart(c.O) : ldx, wide);
-  if (const Joined j = joined_of(s, false); j.pixels > 0)
-    return run_joined(s, j, false, begin, end, x, w, s.bias ? b : nullptr, nullptr, y, floor, ceiling, wide);
+  if (const Joined j = joined_of(s, false); j.pixels > 0) {
+    run_joined(s, j, false, begin, end, x, w, s.bias ? b : nullptr, nullptr, y, floor, ceiling, wide);
+    return act_on(begin, end);
+  }
   for (i64 i = begin; i < end;) {
-    const i64 n = i / s.OH, stop = min_of(end, (n + 1) * s.OH);
+    const i64 n = i / s.OH, stop = min_of(min_of(end, (n + 1) * s.OH), i + together);
     if (walk) {
       image.in = x + n * s.H * row, image.out = y + n * s.OH * s.OW * ldy;
       if (s.M == 1) walk_phases(s, image, i - n * s.OH, stop - n * s.OH);
       else walk_spread(s, image, i - n * s.OH, stop - n * s.OH, wide);
+      act_on(i, stop);
       i = stop;
       continue;
     }
@@ -206,6 +220,7 @@ void depthwise_conv2d(const DepthwiseConv2DShape& s, Slice units, Scratch scratc
         }
       }
     }
+    act_on(i, stop);
     i = stop;
   }
 }
@@ -317,7 +332,7 @@ void depthwise_block(const DepthwiseBlockShape& s, Slice units, Scratch scratch,
   const i64 per = ceil_div(s.OH, s.rows), wide = s.WW * s.D;
   Image image{s.WH, s.WW, s.OH, s.OW,       s.PT2, s.PL2, s.D,
               s.D,  s.D,  wide, s.OW * s.D, ring,  w2,    s.bias[1] ? b2 : nullptr};
-  image.floor = s.act[1] ? 0.0f : -__builtin_inff(), image.ceiling = s.act[1] == 2 ? 6.0f : __builtin_inff();
+  image.floor = floor_of(s.act[1]), image.ceiling = ceiling_of(s.act[1]);
   image.ring = p.ring;
   if (p.work > 0) set_bands(image, s.S, s.D, band + p.floats);
   i64 made = 0, image_of = -1;  // the next row of D channels
@@ -339,6 +354,7 @@ void depthwise_block(const DepthwiseBlockShape& s, Slice units, Scratch scratch,
       }
       image.out = band - oh * s.OW * s.D;
       walk_image(second, image, oh, oh + rows);
+      if (acts_behind(s.act[1])) activate(s.act[1], band, 1, rows * s.OW * s.D, 0);
       third.H = third.OH = rows;
       const i64 at = (n * s.OH + oh) * s.OW * s.O;
       conv2d_packed_rows(third, rest, band, panels3, b3, s.residual ? r + at : nullptr, y + at);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <cstdlib>
 #include <iterator>
 #include <map>
 
@@ -11,7 +12,7 @@ namespace {
 
 // Work that pays for handing it to another thread, and rates that turn flops and bytes into time. The rates are those of a
 // fast core (Zen 5 reaches twice of them), so that elsewhere a share is rather longer than the least.
-constexpr double kMinUsPerThread = 5;
+static const double kMinUsPerThread = getenv("NX_MIN") ? atof(getenv("NX_MIN")) : 5;
 constexpr double kMinUsPerSlice = 12.5;
 constexpr double kMinUs = 0.5;  // of any instruction
 constexpr double kBytesPerUs = 20e3;

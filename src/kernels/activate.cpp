@@ -1,5 +1,4 @@
-// A piece of a row at a time, t = by * clip(scale * v + shift) and a function of `elementwise` of that; then v is what is made
-// of both. Short loops, which an act says how to go through, so that one code serves all.
+// A piece of a row at a time, which stays in L1, with the functions of `elementwise` where these are long.
 #include "kernels/activate.h"
 
 #include "kernels/elementwise.h"
@@ -9,42 +8,41 @@
 namespace nacre::NACRE_ISA {
 namespace {
 
-constexpr i64 kPiece = 1024;  // floats: v and t stay in L1
-constexpr float kInf = __builtin_inff();
+constexpr i64 kPiece = 1024;  // floats
 
-struct Steps {
-  float scale, shift, low, high, by;
-  Code function;      // copy: none
-  float more, times;  // v = times * (t + more), by v where `factor`
-  bool factor;
-};
-constexpr float kSixth = 1.0f / 6.0f, kRootOfHalf = 0.70710678118654752f;
-constexpr Steps kSteps[] = {
-    {1, 0, 0, 6, 1, Code::copy, 0, 1, false},                    // relu6
-    {1, 3, 0, 6, kSixth, Code::copy, 0, 1, false},               // hard sigmoid
-    {1, 3, 0, 6, kSixth, Code::copy, 0, 1, true},                // hard silu
-    {1, 0, -kInf, kInf, 1, Code::sigmoid, 0, 1, false},          // sigmoid
-    {1, 0, -kInf, kInf, 1, Code::sigmoid, 0, 1, true},           // silu
-    {1, 0, -kInf, kInf, 1, Code::tanh, 0, 1, false},             // tanh
-    {kRootOfHalf, 0, -kInf, kInf, 1, Code::erf, 1, 0.5f, true},  // gelu
-};
+MapFn function_of(Code code) { return map_functions()[static_cast<i64>(code)]; }
 
-NACRE_INLINE Vec load_some(const float* p, i64 n) { return n >= kLanes ? load(p) : load(p, n); }
+// v = f(v, t), n floats of each.
+template <class F>
+NACRE_INLINE void each(float* v, const float* t, i64 n, F f) {
+  i64 i = 0;
+  for (; i + kLanes <= n; i += kLanes) store(v + i, f(load(v + i), load(t + i)));
+  if (i < n) store(v + i, f(load(v + i, n - i), load(t + i, n - i)), n - i);
+}
 
-NACRE_CALLED void piece(const Steps& s, float* v, i64 n) {
+// v clipped to 0..6, or that of v + 3 by 6, or v times it
+NACRE_CALLED void clip(i64 act, float* v, i64 n) {
+  const bool hard = act > kRelu6, times = act == kHardSilu;
+  const Vec shift = set1(hard ? 3.0f : 0.0f), by = set1(hard ? 1.0f / 6.0f : 1.0f), one = set1(1.0f);
+  each(v, v, n, [&](Vec a, Vec) __attribute__((always_inline)) {
+    const Vec y = min(set1(6.0f), max(zero(), a + shift)) * by;  // keeps NaN
+    return (times ? a : one) * y;
+  });
+}
+
+NACRE_CALLED void gelu(float* v, i64 n) {
   alignas(64) float t[kPiece];
-  for (i64 i = 0; i < n; i += kLanes) {
-    const Vec a = load_some(v + i, n - i) * set1(s.scale) + set1(s.shift);
-    store(t + i, min(set1(s.high), max(set1(s.low), a)) * set1(s.by));  // keeps NaN
-  }
-  if (s.function != Code::copy) map_functions()[static_cast<i64>(s.function)](n, t, t, nullptr, nullptr);
-  for (i64 i = 0; i < n; i += kLanes) {
-    Vec a = load(t + i) + set1(s.more);
-    if (s.factor) a = load_some(v + i, n - i) * a;
-    a = a * set1(s.times);
-    if (n - i >= kLanes) store(v + i, a);
-    else store(v + i, a, n - i);
-  }
+  for (i64 i = 0; i < n; i += kLanes)
+    store(t + i, (n - i < kLanes ? load(v + i, n - i) : load(v + i)) * set1(0.70710678118654752f));
+  function_of(Code::erf)(n, t, t, nullptr, nullptr);
+  each(v, t, n, [](Vec a, Vec b) __attribute__((always_inline)) { return a * (b + set1(1.0f)) * set1(0.5f); });
+}
+
+void piece(i64 act, float* v, i64 n) {
+  if (act <= kHardSilu) return clip(act, v, n);
+  if (act == kGelu) return gelu(v, n);
+  const MapFn f = act == kSilu ? map_swish() : function_of(act == kTanh ? Code::tanh : Code::sigmoid);
+  f(n, v, v, v, nullptr);
 }
 
 }  // namespace
@@ -52,7 +50,7 @@ NACRE_CALLED void piece(const Steps& s, float* v, i64 n) {
 void activate(i64 act, float* y, i64 rows, i64 n, i64 ld) {
   if (n == ld) n *= rows, rows = 1;
   for (i64 row = 0; row < rows; ++row, y += ld) {
-    for (i64 i = 0; i < n; i += kPiece) piece(kSteps[act - kRelu6], y + i, min_of(n - i, kPiece));
+    for (i64 i = 0; i < n; i += kPiece) piece(act, y + i, min_of(n - i, kPiece));
   }
 }
 

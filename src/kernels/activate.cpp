@@ -12,12 +12,17 @@ constexpr i64 kPiece = 1024;  // floats
 
 MapFn function_of(Code code) { return map_functions()[static_cast<i64>(code)]; }
 
+NACRE_INLINE Vec load_some(const float* p, i64 n) { return n >= kLanes ? load(p) : load(p, n); }
+
 // v = f(v, t), n floats of each.
 template <class F>
 NACRE_INLINE void each(float* v, const float* t, i64 n, F f) {
-  i64 i = 0;
-  for (; i + kLanes <= n; i += kLanes) store(v + i, f(load(v + i), load(t + i)));
-  if (i < n) store(v + i, f(load(v + i, n - i), load(t + i, n - i)), n - i);
+  for (i64 i = 0; i < n; i += kLanes) {
+    const i64 left = n - i;
+    const Vec a = f(load_some(v + i, left), load_some(t + i, left));
+    if (left >= kLanes) store(v + i, a);
+    else store(v + i, a, left);
+  }
 }
 
 // v clipped to 0..6, or that of v + 3 by 6, or v times it
@@ -32,8 +37,7 @@ NACRE_CALLED void clip(i64 act, float* v, i64 n) {
 
 NACRE_CALLED void gelu(float* v, i64 n) {
   alignas(64) float t[kPiece];
-  for (i64 i = 0; i < n; i += kLanes)
-    store(t + i, (n - i < kLanes ? load(v + i, n - i) : load(v + i)) * set1(0.70710678118654752f));
+  for (i64 i = 0; i < n; i += kLanes) store(t + i, load_some(v + i, n - i) * set1(0.70710678118654752f));
   function_of(Code::erf)(n, t, t, nullptr, nullptr);
   each(v, t, n, [](Vec a, Vec b) __attribute__((always_inline)) { return a * (b + set1(1.0f)) * set1(0.5f); });
 }

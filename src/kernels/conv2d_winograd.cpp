@@ -3,7 +3,6 @@
 // are added count as more channels, those that lie side by side as more tiles.
 #include "kernels/conv2d_winograd.h"
 
-#include "kernels/activate.h"
 #include "kernels/conv2d_pool_windows.h"
 #include "kernels/conv2d_winograd_tile.h"
 #include "kernels/correlate.h"
@@ -172,7 +171,7 @@ void finish_chunk(const WinogradShape& s, const Plan& p, const winograd::Phases&
   float* y = to.y;
   const i64 ldy = s.ldy ? s.ldy : s.O, ldr = s.ldr ? s.ldr : s.O, vectors = panel_vectors(s, o);
   const winograd::Every down = phase.h.out, along = phase.w.out;
-  const i64 row = down.step * s.OW, column = along.step, act = act_of_sums(s.act);
+  const i64 row = down.step * s.OW, column = along.step;
   for (i64 t = 0; t < tiles; ++t) {
     const Place tile = place(p, first + t);
     const i64 rows = min_of(T::mh, down.count - tile.row * T::mh);
@@ -188,8 +187,8 @@ void finish_chunk(const WinogradShape& s, const Plan& p, const winograd::Phases&
         for (i64 j = 0, at = line; j < columns; ++j, at += column) {
           Vec sum = out[i][j] + bias;
           if (s.residual) sum += load(r + at * ldr + c, lanes);
-          if (act) sum = max(zero(), sum);  // keeps NaN
-          if (act == kRelu6) sum = min(set1(6.0f), sum);
+          if (s.act) sum = max(zero(), sum);  // keeps NaN
+          if (s.act == 2) sum = min(set1(6.0f), sum);
           if (s.masked) sum = select(gt(load(h + at * ldy + c, lanes), zero()), sum);
           if (lanes == kLanes) {
             store(y + at * ldy + c, sum);
@@ -248,23 +247,7 @@ struct Ends {
                     const float* x, const float* zeros, float* v);
   void (*finish)(const WinogradShape& s, const Plan& p, const winograd::Phases& phase, i64 first, i64 tiles, i64 o,
                  const float* sums, const Outputs& to);
-  i64 rows, columns;  // of the outputs of a tile
 };
-
-// What is left to do to the outputs of a chunk in one panel.
-NACRE_CALLED void act_on(const WinogradShape& s, const Plan& p, const winograd::Phases& phase, i64 first, i64 tiles,
-                         i64 o, const Ends& ends, float* y) {
-  const winograd::Every &down = phase.h.out, &along = phase.w.out;
-  const i64 ldy = s.ldy ? s.ldy : s.O, width = min_of(panel_vectors(s, o) * kLanes, s.O - o);
-  for (i64 t = first; t < first + tiles; ++t) {
-    const Place tile = place(p, t);
-    const i64 h = tile.row * ends.rows, w = tile.column * ends.columns;
-    for (i64 i = h; i < min_of(h + ends.rows, down.count); ++i) {
-      const i64 px = (tile.image * s.OH + down.first + i * down.step) * s.OW + along.first + w * along.step;
-      activate(s.act, y + px * ldy + o, min_of(ends.columns, along.count - w), width, along.step * ldy);
-    }
-  }
-}
 
 void run(const WinogradShape& s, Slice units, Scratch scratch, const float* x, const float* u, const Ends& ends,
          const Outputs& to) {
@@ -290,7 +273,6 @@ void run(const WinogradShape& s, Slice units, Scratch scratch, const float* x, c
       multiply_panel({v + i * p.v_point, p.ld_v, panel, p.K, sums + i * p.s_point, panel + floats}, tiles, vectors);
     }
     ends.finish(s, p, phase, first, tiles, o, sums, to);
-    if (acts_behind(s.act)) act_on(s, p, phase, first, tiles, o, ends, to.y);
   }
 }
 
@@ -401,10 +383,7 @@ Facts conv2d_winograd_facts(const WinogradShape& s) {
 void conv2d_winograd(const WinogradShape& s, Slice units, Scratch scratch, const float* x, const float* u,
                      const float* b, const float* r, const float* h, float* y) {
   Ends ends{};
-  winograd::with_tile(s, [&](auto tile) {
-    using T = decltype(tile);
-    ends = {transform_chunk<T>, finish_chunk<T>, T::mh, T::mw};
-  });
+  winograd::with_tile(s, [&](auto tile) { ends = {transform_chunk<decltype(tile)>, finish_chunk<decltype(tile)>}; });
   run(s, units, scratch, x, u, ends, {b, r, h, y, nullptr});
 }
 
@@ -430,7 +409,7 @@ void conv2d_winograd_pool(const WinogradShape& shape, Slice units, Scratch scrat
   Ends ends{};
   winograd::with_tile(s, [&](auto tile) {
     using T = decltype(tile);
-    if constexpr (T::kh > 2) ends = {transform_chunk<T>, finish_windows<T>, 0, 0};
+    if constexpr (T::kh > 2) ends = {transform_chunk<T>, finish_windows<T>};
   });
   run(s, units, scratch, x, u, ends, {b, nullptr, nullptr, y, index});
 }

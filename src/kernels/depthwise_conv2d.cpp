@@ -43,7 +43,7 @@ i64 rows_per_unit(double row_flops, i64 rows) {
 }
 i64 forward_rows_of(const Conv2DShape& s) { return rows_per_unit(row_flops(s, s.OW), s.N * s.OH); }
 // Units of so many channels of all rows, where a walk knows the window and rows are too few for fair shares; 0: of rows.
-i64 channels_per_unit(const DepthwiseConv2DShape& s) {
+NACRE_CALLED i64 channels_per_unit(const DepthwiseConv2DShape& s) {
   const Conv2DShape c = as_conv(s);
   const double px = static_cast<double>(s.N) * static_cast<double>(s.OH) * static_cast<double>(s.OW);
   if (s.M != 1 || !walks_forward(s) || px > kFewPx || (s.C % kLanes != 0 && s.C > kLanes)) return 0;
@@ -129,10 +129,6 @@ void walk_phases(const DepthwiseConv2DShape& s, const Image& image, i64 oh, i64 
   }
 }
 
-// Bounds of the outputs.
-float floor_of(i64 act) { return act_of_sums(act) ? 0.0f : -__builtin_inff(); }
-float ceiling_of(i64 act) { return act == kRelu6 ? 6.0f : __builtin_inff(); }
-
 // Channels that go over all rows of a slice together: few enough that the rows of a window stay in L1.
 i64 pass_channels(i64 D, i64 M) { return M == 1 ? min_of(max_of(D, 1), 8 * i64{kLanes}) : max_of(D, 1); }
 
@@ -159,9 +155,31 @@ Facts depthwise_conv2d_facts(const DepthwiseConv2DShape& s) {
   return f;
 }
 
+namespace {
+
+// Some units at a time, and what is left to do to their outputs.
+NACRE_CALLED void run_acted(const DepthwiseConv2DShape& s, Slice units, Scratch scratch, const float* x, const float* w,
+                            const float* b, float* y) {
+  DepthwiseConv2DShape sums = s;
+  sums.act = kNoAct;
+  const i64 channels = channels_per_unit(s), per = forward_rows_of(as_conv(s)), rows = s.N * s.OH, O = s.C * s.M;
+  const i64 ldy = s.ldy ? s.ldy : O, row = s.OW * ldy;
+  const i64 step = channels > 0 ? units.end : max_of(kActedFloats / max_of(per * row, 1), 1);
+  for (i64 u = units.begin, end; u < units.end; u = end) {
+    end = min_of(u + step, units.end);
+    depthwise_conv2d(sums, {u, end}, scratch, x, w, b, y);
+    const i64 d = u * channels, first = u * per;
+    if (channels > 0) activate(s.act, y + d, rows * s.OW, min_of(end * channels, O) - d, ldy);
+    else activate(s.act, y + first * row, (min_of(end * per, rows) - first) * s.OW, O, ldy);
+  }
+}
+
+}  // namespace
+
 void depthwise_conv2d(const DepthwiseConv2DShape& s, Slice units, Scratch scratch, const float* x, const float* w,
                       const float* b, float* y) {
   const Conv2DShape c = as_conv(s);
+  if (acts_behind(s.act)) return run_acted(s, units, scratch, x, w, b, y);
   const Axis h = forward_rows(c), columns = forward_columns(c);
   const Taps inner = outputs_inside(columns);
   const i64 per = forward_rows_of(c), ldx = ldx_of(c), ldy = ldy_of(c), row = s.W * ldx;
@@ -169,29 +187,21 @@ void depthwise_conv2d(const DepthwiseConv2DShape& s, Slice units, Scratch scratc
   const i64 channels = channels_per_unit(s);
   const i64 begin = channels > 0 ? 0 : units.begin * per,
             end = channels > 0 ? s.N * s.OH : min_of(units.end * per, s.N * s.OH);
-  const float floor = floor_of(s.act), ceiling = ceiling_of(s.act);
-  const i64 together = acts_behind(s.act) ? max_of(kActedFloats / max_of(s.OW * ldy, 1), 8) : end - begin;
+  const float floor = s.act ? 0.0f : -__builtin_inff(), ceiling = s.act == 2 ? 6.0f : __builtin_inff();
   const bool walk = walks_forward(s);
   Image image{s.H, s.W, s.OH, s.OW, s.PT, s.PL, c.O, ldx, ldy, row, s.OW * ldy, x, w, s.bias ? b : nullptr};
   image.floor = floor, image.ceiling = ceiling;
   image.far = is_far(s, ldx, kFarFloats);
   if (channels > 0) image.d0 = units.begin * channels, image.d1 = units.end * channels;
-  const auto act_on = [&](i64 first, i64 last) __attribute__((noinline)) {  // rows
-    const i64 d0 = min_of(image.d0, c.O), d1 = min_of(image.d1, c.O);
-    if (acts_behind(s.act)) activate(s.act, y + first * s.OW * ldy + d0, (last - first) * s.OW, d1 - d0, ldy);
-  };
   if (in_bands(s, false)) wide = set_bands(image, s.SH, s.M > 1 ? spread_apart(c.O) : ldx, wide);
-  if (const Joined j = joined_of(s, false); j.pixels > 0) {
-    run_joined(s, j, false, begin, end, x, w, s.bias ? b : nullptr, nullptr, y, floor, ceiling, wide);
-    return act_on(begin, end);
-  }
+  if (const Joined j = joined_of(s, false); j.pixels > 0)
+    return run_joined(s, j, false, begin, end, x, w, s.bias ? b : nullptr, nullptr, y, floor, ceiling, wide);
   for (i64 i = begin; i < end;) {
-    const i64 n = i / s.OH, stop = min_of(min_of(end, (n + 1) * s.OH), i + together);
+    const i64 n = i / s.OH, stop = min_of(end, (n + 1) * s.OH);
     if (walk) {
       image.in = x + n * s.H * row, image.out = y + n * s.OH * s.OW * ldy;
       if (s.M == 1) walk_phases(s, image, i - n * s.OH, stop - n * s.OH);
       else walk_spread(s, image, i - n * s.OH, stop - n * s.OH, wide);
-      act_on(i, stop);
       i = stop;
       continue;
     }
@@ -220,7 +230,6 @@ void depthwise_conv2d(const DepthwiseConv2DShape& s, Slice units, Scratch scratc
         }
       }
     }
-    act_on(i, stop);
     i = stop;
   }
 }
@@ -332,7 +341,8 @@ void depthwise_block(const DepthwiseBlockShape& s, Slice units, Scratch scratch,
   const i64 per = ceil_div(s.OH, s.rows), wide = s.WW * s.D;
   Image image{s.WH, s.WW, s.OH, s.OW,       s.PT2, s.PL2, s.D,
               s.D,  s.D,  wide, s.OW * s.D, ring,  w2,    s.bias[1] ? b2 : nullptr};
-  image.floor = floor_of(s.act[1]), image.ceiling = ceiling_of(s.act[1]);
+  image.floor = act_of_sums(s.act[1]) ? 0.0f : -__builtin_inff();
+  image.ceiling = s.act[1] == kRelu6 ? 6.0f : __builtin_inff();
   image.ring = p.ring;
   if (p.work > 0) set_bands(image, s.S, s.D, band + p.floats);
   i64 made = 0, image_of = -1;  // the next row of D channels

@@ -308,7 +308,7 @@ void row_by_row(const Run& r, i64 j0, i64 j1) {
       {p.K, r.at.a, p.a_m, p.a_k, r.at.b + n0, p.b_k, r.at.c + n0, p.c_m, n1 - n0, finish_at(r.at.finish, 0, n0)});
 }
 
-void some_rectangle(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
+NACRE_CALLED void some_rectangle(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
   const Plan& s = r.s;
   if (s.skips_zeros && !r.at.b_sums) {
     const i64 n0 = s.panels.start(j0) * kLanes, n1 = min_of(s.panels.start(j1) * kLanes, s.p.N);
@@ -330,8 +330,9 @@ void some_rectangle(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
 
 NACRE_CALLED void rectangle(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
   some_rectangle(r, m0, m1, j0, j1);
-  const Panels& panels = r.s.panels;
-  if (r.at.act) act_on(r, m0, m1, panels.start(j0) * kLanes, min_of(panels.start(j1) * kLanes, r.s.p.N));
+  if (!r.at.act) return;
+  const auto column = [&](i64 j) __attribute__((noinline)) { return min_of(r.s.panels.start(j) * kLanes, r.s.p.N); };
+  act_on(r, m0, m1, column(j0), column(j1));
 }
 
 // Tiles of sums are finished a few at a time: a vector read back right after its parts were stored would have to wait.

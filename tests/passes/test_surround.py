@@ -9,8 +9,9 @@ from nacre.ops import elementwise as e
 from nacre.ops import nn
 from nacre.ops.base import scalar
 from nacre.ops.convolution import Conv2D
-from nacre.ops.movement import Pad
+from nacre.ops.movement import Pad, Reshape
 from nacre.ops.pooling import MaxPool2D
+from nacre.ops.products import MatMul
 from nacre.runtime.compiled import CompiledFunction
 
 RNG = np.random.default_rng(5)
@@ -37,6 +38,24 @@ def relu6(x):
     return e.Clip()(x, scalar(0.0), scalar(6.0))
 
 
+def depthwise(x):
+    return e.Add()(conv(x, DW, groups=4), B)
+
+
+def layer(x):
+    y = e.Add()(MatMul()(Reshape((84, 4))(x), Variable(W.numpy()[0, 0])), B)
+    return Reshape((2, 42, 4))(y)
+
+
+ACTIVATIONS = {
+    "hard sigmoid": nn.hard_sigmoid,
+    "hard silu": nn.hard_silu,
+    "sigmoid": e.Sigmoid(),
+    "silu": nn.silu,
+    "tanh": e.Tanh(),
+    "gelu": lambda x: nn.gelu(x, approximate=False),
+}
+
 # A function of x (2, 7, 6, 4), and the ops that its plan consists of.
 CASES = {
     "pad": (lambda x: conv(padded(x, ((1, 2), (0, 3))), padding=VALID, strides=(2, 2)), ["Conv2D"]),
@@ -48,6 +67,21 @@ CASES = {
     "bias and relu6": (lambda x: relu6(e.Add()(conv(x), B)), ["Conv2DSum"]),
     "other limits": (lambda x: e.Clip()(conv(x), scalar(0.0), scalar(5.0)), ["Conv2D", "Fused"]),
     "depthwise relu6": (lambda x: relu6(e.Add()(conv(x, DW, groups=4), B)), ["Conv2DSum"]),
+    **{
+        f"{name} of {what}": (lambda x, act=act, made=made: act(made(x)), ["Conv2DSum"])
+        for name, act in ACTIVATIONS.items()
+        for what, made in (("single pixels", lambda x: e.Add()(conv(x, V, VALID), B)), ("a depthwise", depthwise))
+    },
+    **{
+        f"{name} of a layer": (lambda x, act=act: act(layer(x)), ["DenseBias"]) for name, act in ACTIVATIONS.items()
+    },
+    "silu of transformed tiles": (lambda x: nn.silu(conv(x)), ["Conv2D", "Fused"]),
+    "silu of what is read twice": (
+        lambda x: (lambda y: e.Add()(nn.silu(y), y))(conv(x, V, VALID)), ["Conv2D", "Fused"],
+    ),
+    "sigmoid beside silu": (
+        lambda x: (lambda y: (nn.silu(y), e.Sigmoid()(y)))(conv(x, V, VALID)), ["Conv2D", "Fused"],
+    ),
     "sum": (lambda x: e.Add()(e.Add()(conv(x), B), x), ["Conv2DSum"]),
     "sum, relu": (lambda x: e.Relu()(e.Add()(x, e.Add()(conv(x), B))), ["Conv2DSum"]),
     "sum of a depthwise": (lambda x: e.Add()(conv(x, DW, groups=4), x), ["Conv2D", "Add"]),

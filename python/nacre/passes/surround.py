@@ -11,12 +11,12 @@ from nacre.core.op import Op
 from nacre.core.spec import Spec
 from nacre.core.tensor import Symbol
 from nacre.ops.convolution import Conv2D, Conv2DGradW, Conv2DGradX, ImageOp
-from nacre.ops.convolution_kernels import conv_fields, lower_forward
+from nacre.ops.convolution_kernels import conv_fields, lower_forward, tile_for
 from nacre.ops.elementwise import Add, Clip, Relu
 from nacre.ops.fused import Conv2DBias
 from nacre.ops.movement import Pad, Slice
 from nacre.ops.pooling import MaxPool2D, MaxPool2DGradX
-from nacre.passes.activations import NONE, RELU, activate_dense, activation_of, readers_of
+from nacre.passes.activations import NONE, RELU, RELU6, activate_dense, activation_of, readers_of
 from nacre.passes.fuse import literal
 from nacre.passes.simplify import remove_dead
 
@@ -146,11 +146,17 @@ def _grown(node: Node, readers: dict[int, list[Node]], order: dict[int, int]) ->
     elif (found := activation_of(node)) is not None and found.x.node is not None:
         conv = found.x.node
         op = as_sum(conv)
-        if op is not None and op.act == NONE and found.read_only_here(readers):
+        if op is not None and op.act == NONE and found.read_only_here(readers) and _has(found.act, op, conv):
             node.op = _sum(op, bias=op.bias, residual=op.residual, act=found.act)
             node.inputs = conv.inputs
             return [conv, *found.inside[:-1]]
     return []
+
+
+def _has(act: int, op: Any, conv: Node) -> bool:
+    """Whether the kernel that a convolution may become has that act: transformed tiles have relu and relu6."""
+    w = conv.inputs[1].shape
+    return act in (RELU, RELU6) or not any(tile_for(op, w, op.shape, packed=packed) for packed in (False, True))
 
 
 def as_sum(node: Node) -> Any:

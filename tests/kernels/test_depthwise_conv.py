@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from kernels.acts import ACTS, acted
 from kernels import conv_reference as ref
+from kernels.acts import ACTS, acted
 from kernels.conv_reference import Conv
 from kernels.image_calls import assert_near, gathered, run, same_bits_for_any_split, spread
 from nacre import _core

@@ -23,7 +23,7 @@ def variable(*shape):
     return Variable(RNG.standard_normal(shape).astype("float32"))
 
 
-W, V, B, DW, R = (variable(*s) for s in ((3, 3, 4, 4), (1, 1, 4, 4), (4,), (3, 3, 1, 4), (1, 7, 6, 4)))
+W, V, B, DW, R, M = (variable(*s) for s in ((3, 3, 4, 4), (1, 1, 4, 4), (4,), (3, 3, 1, 4), (1, 7, 6, 4), (4, 4)))
 
 
 def conv(x, w=W, padding=SAME3, strides=(1, 1), groups=1):
@@ -43,7 +43,7 @@ def depthwise(x):
 
 
 def layer(x):
-    y = e.Add()(MatMul()(Reshape((84, 4))(x), Variable(W.numpy()[0, 0])), B)
+    y = e.Add()(MatMul()(Reshape((84, 4))(x), M), B)
     return Reshape((2, 42, 4))(y)
 
 
@@ -75,7 +75,6 @@ CASES = {
     **{
         f"{name} of a layer": (lambda x, act=act: act(layer(x)), ["DenseBias"]) for name, act in ACTIVATIONS.items()
     },
-    "silu of transformed tiles": (lambda x: nn.silu(conv(x)), ["Conv2D", "Fused"]),
     "silu of what is read twice": (
         lambda x: (lambda y: e.Add()(nn.silu(y), y))(conv(x, V, VALID)), ["Conv2D", "Fused"],
     ),
@@ -118,6 +117,25 @@ def test_outputs_are_those_of_the_separate_ops(name):
         np.testing.assert_allclose(a, b, rtol=0, atol=37 * np.finfo(np.float32).eps * np.abs(b).max())
     origins = [o for o in compiled._plan(((x,), {}))[0].origins if o != "store"]
     assert sorted(origins) == sorted(expected)
+
+
+def test_transformed_tiles_have_relu_and_relu6_alone():
+    x, w = RNG.standard_normal((2, 28, 28, 32)).astype("float32"), variable(3, 3, 32, 32)
+    for act, origins in ((relu6, ["Conv2DSum"] * 2), (nn.silu, ["Conv2D", "Conv2D", "Fused"])):
+        compiled = CompiledFunction(lambda x, act=act: act(conv(x, w)))
+        y = np.asarray(compiled(x))
+        got = compiled._plan(((x,), {}))[0].origins
+        assert sorted(o for o in got if o != "store") == origins, got
+        np.testing.assert_allclose(y, np.asarray(act(conv(Variable(x).value, w))), atol=2e-3)
+
+
+def test_an_image_of_one_pixel_is_a_row_of_a_dense_layer():
+    x, w, b = RNG.standard_normal((3, 1, 1, 40)).astype("float32"), variable(1, 1, 40, 600), variable(600)
+    compiled = CompiledFunction(lambda x: nn.hard_sigmoid(e.Add()(conv(x, w, VALID), b)))
+    y = np.asarray(compiled(x)).reshape(3, 600)
+    assert [row["kernel"] for row in compiled.profile(x)] == ["dense"]
+    sums = x.reshape(3, 40).astype(np.float64) @ w.numpy()[0, 0] + b.numpy()
+    np.testing.assert_allclose(y, np.clip(sums + 3, 0, 6) / 6, atol=1e-4)
 
 
 def test_gradients_through_what_was_absorbed():

@@ -4,6 +4,7 @@
 // slide (conv2d_tile.h).
 #include "kernels/conv2d.h"
 
+#include "kernels/activate.h"
 #include "kernels/conv2d_few_dots.h"
 #include "kernels/conv2d_panel.h"
 #include "kernels/conv2d_plan.h"
@@ -86,8 +87,9 @@ void run_few(const Conv2DShape& s, const Pass& p, const Correlation& q, bool swa
         for (i64 i = 0; i < runs; ++i) {
           const i64 to = px + i * q.w.y_step;
           const few::Finish finish{bias, at.r ? at.r + to * at.ldr : nullptr, at.mask ? at.mask + to * q.ldy : nullptr,
-                                   at.act};
+                                   act_of_sums(at.act)};
           few::finish(sums + (h * b.wb + i) * O, length, O, finish, at.y + to * q.ldy);
+          if (acts_behind(at.act)) activate(at.act, at.y + to * q.ldy, 1, length, length);
         }
       }
     }
@@ -137,7 +139,7 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
   const bool asks = (p.cut.floats > 0 && !sliding) || is_far(q);
   // Where stores count as much as sums, y that no cache holds goes past them.
   const bool past = K <= kLongSum && staged == 0 && !sliding && goes_past(q, at.y) && p.O % kLanes == 0 &&
-                    kWideGroups > 0 && p.cut.wb % kGroup == 0;
+                    kWideGroups > 0 && p.cut.wb % kGroup == 0 && !acts_behind(at.act);
   const i64 first_block = begin < end ? unit_at(p, begin, by_block).block : 0;
   View v{};
   i64 viewed = -1;
@@ -204,7 +206,7 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
       if (sliding) t.nw = 1, t.run = v.nh > 0 ? q.C : 0;
       if (p.shared > 0 && !sliding) t.nh = v.nh > 0 ? q.h.taps : 0, t.nw = q.w.taps, t.run = q.C;
       t.row_px = b.wb;
-      t.act = at.act;
+      t.act = act_of_sums(at.act);
       const i64 px0 = (b.n0 * q.YH + q.h.y0 + b.h0 * q.h.y_step) * q.YW + q.w.y0 + b.w0 * q.w.y_step;
       const i64 y0 = px0 * q.ldy + g * p.O;
       for (i64 i = panel0, many; i < panel1; i += many) {
@@ -278,17 +280,23 @@ void run_phase(const Conv2DShape& s, const Pass& p, const Correlation& q, bool s
       }
     }
     if (past) streamed();
-    if (staged > 0) {
+    if (staged > 0 || acts_behind(at.act)) {
       const i64 outputs = p.shared > 0 ? p.O / p.shared * s.G : p.O * p.G;
-      const i64 n = min_of(g1 * p.O, outputs) - g0 * p.O;
+      const i64 o = g0 * p.O + panel0 * kPanel;
+      const i64 n = min_of(min_of(g1 * p.O, (g1 - 1) * p.O + panel1 * kPanel), outputs) - o;
       const float* from = stage;
       for (i64 row = 0; row < b.nb * b.hb; ++row) {
         const i64 h = row / b.hb * q.YH + q.h.y0 + (b.h0 + row % b.hb) * q.h.y_step;
-        float* y = at.y + ((b.n0 * q.YH + h) * q.YW + q.w.y0 + b.w0 * q.w.y_step) * q.ldy + g0 * p.O;
-        const bool past = goes_past(q, y) && n % kLanes == 0;
+        float* y = at.y + ((b.n0 * q.YH + h) * q.YW + q.w.y0 + b.w0 * q.w.y_step) * q.ldy + o;
+        if (staged == 0) {
+          activate(at.act, y, b.wb, n, q.w.y_step * q.ldy);
+          continue;
+        }
+        const bool past = goes_past(q, y) && n % kLanes == 0 && !acts_behind(at.act);
         for (i64 w = 0; w < b.wb; ++w, from += staged, y += q.w.y_step * q.ldy) {
           if (!past) {
             copy_floats(y, from, n);
+            if (acts_behind(at.act)) activate(at.act, y, 1, n, n);
             continue;
           }
           for (i64 o = 0; o < n; o += kLanes) stream(y + o, load(from + o));
@@ -391,7 +399,7 @@ Count packed_floats(const Conv2DShape& s, const Pass& p) {
 
 Facts forward_facts(const Conv2DShape& s, bool packed) {
   Facts f;
-  f.error = conv2d_error(s, 2);
+  f.error = conv2d_error(s, kActs - 1);
   if (!f.error && s.ldr != 0 && s.ldr < s.O) f.error = "ldr must be at least O";
   if (f.error) return f;
   f.flops = conv_flops(s);

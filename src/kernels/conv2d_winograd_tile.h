@@ -31,6 +31,7 @@ NACRE_INLINE const char* error(const WinogradShape& s) {
   if (taps == 5 ? s.tile != 2 : s.tile != 4 && (taps == 2 || s.tile != 2)) {
     return "tile is 2 or 4; 2 where the window is 5, 4 where it is 4";
   }
+  if (s.act > 2) return "act is 0, 1 or 2";
   if (s.masked < 0 || s.masked > 1 || s.turned < 0 || s.turned > 1) return "masked and turned are 0 or 1";
   return nullptr;
 }

@@ -1,5 +1,6 @@
 #include "kernels/dense.h"
 
+#include "kernels/activate.h"
 #include "kernels/gemm.h"
 
 namespace nacre::NACRE_ISA {
@@ -60,7 +61,7 @@ Facts dense_facts(const DenseShape& s) {
   f.error = check_sizes(s.M, s.N, s.K);
   if (!f.error) f.error = check_rows(s.ldx, s.K, s.x0);
   if (!f.error) f.error = check_rows(s.ldy, s.N, s.y0);
-  if (!f.error && (s.act < 0 || s.act > 1)) f.error = "act must be 0 (none) or 1 (relu)";
+  if (!f.error && (s.act < 0 || s.act >= kActs)) f.error = kActError;
   if (!f.error && (s.bias < 0 || s.bias > 1)) f.error = "bias must be 0 or 1";
   if (f.error) return f;
   const bool reads = s.M > 0 && s.N > 0;
@@ -78,7 +79,8 @@ void dense(const DenseShape& s, Slice units, Scratch scratch, const float* x, co
            float* y) {
   Operands at{x + s.x0, w, y + s.y0, {}};
   at.finish.bias = s.bias ? b : nullptr;
-  at.finish.relu = s.act == 1;
+  at.finish.relu = s.act == kRelu;
+  at.act = s.act > kRelu ? s.act : kNoAct;
   product(forward(s), units, scratch, at);
 }
 

@@ -1,6 +1,7 @@
 // Vectors run along the channels. Forward and gradient of x share their loops: walks where these know the window
 // (depthwise_walk.h, depthwise_wide.h), else rows of outputs (depthwise_rows.h). Nothing is padded or copied, but with M > 1
 // the input is spread to C*M channels first (gradient of x: summed afterwards), row by row.
+#include "kernels/activate.h"
 #include "kernels/conv2d.h"
 #include "kernels/depthwise_bands.h"
 #include "kernels/depthwise_rows.h"
@@ -12,6 +13,7 @@ namespace {
 constexpr double kFewPx = 64;
 constexpr double kRowsFlops = 1e5;        // short units make equal shares: a slice goes over its rows as one run
 constexpr i64 kFarFloats = i64{4} << 20;  // read and written: fewer were just written, and are not far yet
+constexpr i64 kActedFloats = 32 * 1024;   // of outputs that wait in L2 for what is left to do to them
 constexpr i64 kKnownPhases = 3;           // of strided gradients are worked out once per slice, not once per row
 
 // Whether the gaps between taps leave too few neighbours of H x W outputs to walk along.
@@ -41,7 +43,7 @@ i64 rows_per_unit(double row_flops, i64 rows) {
 }
 i64 forward_rows_of(const Conv2DShape& s) { return rows_per_unit(row_flops(s, s.OW), s.N * s.OH); }
 // Units of so many channels of all rows, where a walk knows the window and rows are too few for fair shares; 0: of rows.
-i64 channels_per_unit(const DepthwiseConv2DShape& s) {
+NACRE_CALLED i64 channels_per_unit(const DepthwiseConv2DShape& s) {
   const Conv2DShape c = as_conv(s);
   const double px = static_cast<double>(s.N) * static_cast<double>(s.OH) * static_cast<double>(s.OW);
   if (s.M != 1 || !walks_forward(s) || px > kFewPx || (s.C % kLanes != 0 && s.C > kLanes)) return 0;
@@ -134,7 +136,7 @@ i64 pass_channels(i64 D, i64 M) { return M == 1 ? min_of(max_of(D, 1), 8 * i64{k
 
 Facts depthwise_conv2d_facts(const DepthwiseConv2DShape& s) {
   const Conv2DShape c = as_conv(s);
-  Facts f = basic_facts(s, 3);
+  Facts f = basic_facts(s, kActs);
   if (f.error) return f;
   f.extent[0] = pixels_extent(s.N, s.H, s.W, s.C, ldx_of(c));
   f.extent[1] = taps_of(c) * Count(c.O);
@@ -153,9 +155,31 @@ Facts depthwise_conv2d_facts(const DepthwiseConv2DShape& s) {
   return f;
 }
 
+namespace {
+
+// Some units at a time, and what is left to do to their outputs.
+NACRE_CALLED void run_acted(const DepthwiseConv2DShape& s, Slice units, Scratch scratch, const float* x, const float* w,
+                            const float* b, float* y) {
+  DepthwiseConv2DShape sums = s;
+  sums.act = kNoAct;
+  const i64 channels = channels_per_unit(s), per = forward_rows_of(as_conv(s)), rows = s.N * s.OH, O = s.C * s.M;
+  const i64 ldy = s.ldy ? s.ldy : O, row = s.OW * ldy;
+  const i64 step = channels > 0 ? units.end : max_of(kActedFloats / max_of(per * row, 1), 1);
+  for (i64 u = units.begin, end; u < units.end; u = end) {
+    end = min_of(u + step, units.end);
+    depthwise_conv2d(sums, {u, end}, scratch, x, w, b, y);
+    const i64 d = u * channels, first = u * per;
+    if (channels > 0) activate(s.act, y + d, rows * s.OW, min_of(end * channels, O) - d, ldy);
+    else activate(s.act, y + first * row, (min_of(end * per, rows) - first) * s.OW, O, ldy);
+  }
+}
+
+}  // namespace
+
 void depthwise_conv2d(const DepthwiseConv2DShape& s, Slice units, Scratch scratch, const float* x, const float* w,
                       const float* b, float* y) {
   const Conv2DShape c = as_conv(s);
+  if (acts_behind(s.act)) return run_acted(s, units, scratch, x, w, b, y);
   const Axis h = forward_rows(c), columns = forward_columns(c);
   const Taps inner = outputs_inside(columns);
   const i64 per = forward_rows_of(c), ldx = ldx_of(c), ldy = ldy_of(c), row = s.W * ldx;
@@ -317,7 +341,8 @@ void depthwise_block(const DepthwiseBlockShape& s, Slice units, Scratch scratch,
   const i64 per = ceil_div(s.OH, s.rows), wide = s.WW * s.D;
   Image image{s.WH, s.WW, s.OH, s.OW,       s.PT2, s.PL2, s.D,
               s.D,  s.D,  wide, s.OW * s.D, ring,  w2,    s.bias[1] ? b2 : nullptr};
-  image.floor = s.act[1] ? 0.0f : -__builtin_inff(), image.ceiling = s.act[1] == 2 ? 6.0f : __builtin_inff();
+  image.floor = act_of_sums(s.act[1]) ? 0.0f : -__builtin_inff();
+  image.ceiling = s.act[1] == kRelu6 ? 6.0f : __builtin_inff();
   image.ring = p.ring;
   if (p.work > 0) set_bands(image, s.S, s.D, band + p.floats);
   i64 made = 0, image_of = -1;  // the next row of D channels
@@ -339,6 +364,7 @@ void depthwise_block(const DepthwiseBlockShape& s, Slice units, Scratch scratch,
       }
       image.out = band - oh * s.OW * s.D;
       walk_image(second, image, oh, oh + rows);
+      if (acts_behind(s.act[1])) activate(s.act[1], band, 1, rows * s.OW * s.D, 0);
       third.H = third.OH = rows;
       const i64 at = (n * s.OH + oh) * s.OW * s.O;
       conv2d_packed_rows(third, rest, band, panels3, b3, s.residual ? r + at : nullptr, y + at);

@@ -1,5 +1,6 @@
 // What depthwise convolution and the gradient of its weights have in common.
 #pragma once
+#include "kernels/activate.h"
 #include "kernels/correlate.h"
 #include "kernels/depthwise_conv2d.h"
 
@@ -64,7 +65,7 @@ inline Facts basic_facts(const DepthwiseConv2DShape& s, i64 acts) {
   const Conv2DShape c = as_conv(s);
   Facts f;
   f.error = conv2d_error(c);
-  if (!f.error && (s.act < 0 || s.act >= acts)) f.error = acts == 3 ? "act is 0, 1 or 2" : "act is 0 or 1";
+  if (!f.error && (s.act < 0 || s.act >= acts)) f.error = acts > 2 ? kActError : "act is 0 or 1";
   if (!f.error && !taps_of(c).ok()) f.error = "the problem is too large";
   if (!f.error) f.flops = static_cast<double>(c.N) * static_cast<double>(c.OH) * row_flops(c, c.OW);
   return f;

@@ -207,6 +207,7 @@ void map_reduce(const ElementwiseShape& s, Slice units, Scratch scratch, const v
 }
 
 const MapFn* map_functions() { return kF32; }
+MapFn map_swish() { return map2<Joined<op::sigmoid, op::mul>>; }
 
 Facts elementwise_facts(const ElementwiseShape& s) {
   Facts f = facts_of<float>(s, kF32);

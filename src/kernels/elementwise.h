@@ -31,6 +31,7 @@ namespace NACRE_ISA {
 // What float32 instructions do to n elements, by opcode; null where there is no such form.
 using MapFn = void (*)(i64 n, float* d, const float* a, const float* b, const float* c);
 const MapFn* map_functions();
+MapFn map_swish();  // d = b sigmoid(a)
 
 Facts elementwise_facts(const ElementwiseShape& s);
 

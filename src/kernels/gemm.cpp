@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "kernels/activate.h"
 #include "kernels/gemm_plan.h"
 #include "kernels/gemm_tables.h"
 
@@ -19,6 +20,13 @@ struct Run {
   float* sparse;  // what skipping zeros needs
   bool streams;   // c goes past the caches
 };
+
+// What is left to do to rows m0..m1, columns n0..n1 of the plan's product.
+NACRE_CALLED void act_on(const Run& r, i64 m0, i64 m1, i64 n0, i64 n1) {
+  const i64 c_m = r.s.p.c_m;
+  if (r.s.swaps) activate(r.at.act, r.at.c + n0 * c_m + m0, n1 - n0, m1 - m0, c_m);
+  else activate(r.at.act, r.at.c + m0 * c_m + n0, m1 - m0, n1 - n0, c_m);
+}
 
 // a from row m0 and step k0 on: where it is, or where its copy is.
 struct BlockOfA {
@@ -300,7 +308,7 @@ void row_by_row(const Run& r, i64 j0, i64 j1) {
       {p.K, r.at.a, p.a_m, p.a_k, r.at.b + n0, p.b_k, r.at.c + n0, p.c_m, n1 - n0, finish_at(r.at.finish, 0, n0)});
 }
 
-NACRE_CALLED void rectangle(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
+NACRE_CALLED void some_rectangle(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
   const Plan& s = r.s;
   if (s.skips_zeros && !r.at.b_sums) {
     const i64 n0 = s.panels.start(j0) * kLanes, n1 = min_of(s.panels.start(j1) * kLanes, s.p.N);
@@ -318,6 +326,13 @@ NACRE_CALLED void rectangle(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
     (turns ? turned : straight)(r, m, m + rows, j0, j1);
     m += rows;
   }
+}
+
+NACRE_CALLED void rectangle(const Run& r, i64 m0, i64 m1, i64 j0, i64 j1) {
+  some_rectangle(r, m0, m1, j0, j1);
+  if (!r.at.act) return;
+  const auto column = [&](i64 j) __attribute__((noinline)) { return min_of(r.s.panels.start(j) * kLanes, r.s.p.N); };
+  act_on(r, m0, m1, column(j0), column(j1));
 }
 
 // Tiles of sums are finished a few at a time: a vector read back right after its parts were stored would have to wait.
@@ -382,6 +397,7 @@ void dots_rectangle(const Run& r, i64 m0, i64 m1, i64 n0, i64 n1) {
       for (i64 m = m0; m < m1; m += s.mr) add(m, n);
   }
   if (pending.n > 0) run_dots(pending, r);
+  if (r.at.act) act_on(r, m0, m1, n0, n1);
 }
 
 // c[n * c_m + i] = finish(sums[n][i]) for the rows i of a tile
@@ -410,6 +426,7 @@ void folded_rectangle(const Run& r, i64 m0, i64 m1) {
     else turn_block(r.turned, kFoldedRows, p.N, rows, r.at.c + m * p.c_m, p.c_m, finish_at(f, m, 0));
     m += rows;
   }
+  if (r.at.act) act_on(r, m0, m1, 0, p.N);
 }
 
 // A run of units covers at most a part of a first line of the grid, whole lines, and a part of a last one.
@@ -444,7 +461,7 @@ NACRE_CALLED void run(const Plan& s, Slice units, Scratch scratch, const Operand
   float* packed = reinterpret_cast<float*>(scratch.at);
   float* turned = packed + whole_lines(s.packed_floats);
   const bool aligned = reinterpret_cast<std::uintptr_t>(at.c) % (kLanes * 4) == 0 && p.c_m % kLanes == 0;
-  const bool streams = aligned && p.K <= s.kc && p.M * p.N >= kStreamed;
+  const bool streams = aligned && p.K <= s.kc && p.M * p.N >= kStreamed && !at.act;
   float* copied = turned + whole_lines(s.turned_floats);
   Run r{s, at, packed, turned, copied, copied + whole_lines(s.a_floats), streams};
   if (s.swaps) {

@@ -29,6 +29,7 @@ struct Operands {
   float* c;
   Finish finish;
   float* b_sums = nullptr;  // if `far`: sum over k of b(k, n), which cost little while b is near
+  i64 act = 0;              // what is left to do to finished sums (activate.h)
 };
 
 // to[n] (+)= sum of from[k * ld + n] over `rows` rows k, in four chains.

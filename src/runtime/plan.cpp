@@ -11,7 +11,8 @@ namespace {
 
 // Work that pays for handing it to another thread, and rates that turn flops and bytes into time. The rates are those of a
 // fast core (Zen 5 reaches twice of them), so that elsewhere a share is rather longer than the least.
-constexpr double kMinUsPerThread = 5;
+constexpr double kMostUsPerThread = 5;  // of the least; each further thread of few adds to what a phase's end costs
+double least_us(int threads) { return std::min(kMostUsPerThread, 1 + 0.5 * threads); }
 constexpr double kMinUsPerSlice = 12.5;
 constexpr double kMinUs = 0.5;  // of any instruction
 constexpr double kBytesPerUs = 20e3;
@@ -73,10 +74,10 @@ double estimate_us(const Program& program, const Instruction& instruction) {
 
 // How many threads an instruction is worth; 1 also where an estimate is no number.
 int threads_for(const Program& program, const Instruction& instruction, int threads) {
-  const double worth = estimate_us(program, instruction) / kMinUsPerThread;
-  const i64 most = min_of(threads, instruction.units);
-  return static_cast<int>(worth >= 2 ? max_of(1, worth < static_cast<double>(most) ? static_cast<i64>(worth) : most)
-                                     : 1);
+  const double us = estimate_us(program, instruction);
+  int most = static_cast<int>(min_of(threads, instruction.units));
+  while (most > 1 && !(us >= most * least_us(most))) --most;
+  return max_of(most, 1);
 }
 
 // Into how many slices a thread's share is cut: several where they stay long, so that a thread that comes late finds

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from kernels import conv_reference as ref
+from kernels.acts import ACTS, acted, exactly
 from kernels.conv_reference import CASES, FAR, PER_PIXEL, Conv
 from kernels.image_calls import assert_near, gathered, run, same_bits_for_any_split, spread
 from nacre import _core
@@ -47,6 +48,25 @@ def test_a_residual_and_an_activation_come_after_the_sum(case, ldr, act, isa):
     assert np.array_equal(gathered(y, dy.shape, s["ldy"]), want)
     K = s["KH"] * s["KW"] * s["C"] // s["G"] + 1
     assert_near(gathered(y, dy.shape, s["ldy"]), ref.forward(s, x, w, b, r), K, 9 * (K + 1) ** 0.5)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("case", CASES[2::4], ids=str)
+def test_what_is_done_to_stored_sums_has_the_bits_of_elementwise(case, act, isa):
+    s = case.shape(act=act, residual=1)
+    x, w, b, dy = operands(s)
+    inputs = (spread(x, s["ldx"]), w, b, dy)
+    (y,) = same_bits_for_any_split("conv2d", s, inputs, isa)
+    (plain,) = run("conv2d", dict(s, act=0), inputs, isa)
+    y, plain = (gathered(a, dy.shape, s["ldy"]) for a in (y, plain))
+    assert np.array_equal(y, acted(act, plain, isa))
+    np.testing.assert_allclose(y, exactly(act, plain), rtol=0, atol=8 * EPS * (1 + np.abs(plain).max(initial=0)))
+    (panels,) = run("conv2d_pack", dict(s, act=0), (w,), isa)
+    (packed,) = same_bits_for_any_split("conv2d_packed", s, (inputs[0], panels, *inputs[2:]), isa)
+    (plain,) = run("conv2d_packed", dict(s, act=0), (inputs[0], panels, *inputs[2:]), isa)
+    packed, plain = (gathered(a, dy.shape, s["ldy"]) for a in (packed, plain))
+    assert np.array_equal(packed, acted(act, plain, isa))
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -136,7 +156,7 @@ def test_grad_w_and_bias(case, isa):
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("act", [1, 2])
+@pytest.mark.parametrize("act", [1, 2, *ACTS])
 def test_nan_passes_through_relu(act, isa):
     s = Conv(N=1, H=3, W=3, C=2, O=3, KH=3, KW=3, padding="same", act=act).shape()
     x, w, b, _ = operands(s)
@@ -173,7 +193,7 @@ def test_adding_up_to_a_sum_long_enough_for_parts(isa):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"N": -1}, {"KH": 0}, {"SH": 0}, {"DW": -2}, {"G": 2}, {"ldx": 1}, {"ldy": 3}, {"act": 7}, {"bias": 2},
+        {"N": -1}, {"KH": 0}, {"SH": 0}, {"DW": -2}, {"G": 2}, {"ldx": 1}, {"ldy": 3}, {"act": 9}, {"bias": 2},
         {"residual": 2}, {"ldr": -1},
         {"PT": 2**62}, {"OH": 2**40}, {"C": 2**31},
     ],
@@ -190,6 +210,9 @@ def test_relu6_is_for_the_forward_pass_alone():
     s = Conv(H=4, W=4, C=3, O=4).shape(act=2)
     assert _core.facts("conv2d", s)["error"] is None
     assert _core.facts("conv2d_grad_w", s)["error"]
+    for act in ACTS:
+        assert _core.facts("conv2d", dict(s, act=act))["error"] is None
+        assert _core.facts("conv2d_grad_x", dict(s, act=act))["error"]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from kernel_check import EPS, SPLITS, close, run_everywhere
+from kernels.acts import ACTS, acted
 from nacre import _core
 
 # sizes 0 and 1, one below, at and above the lanes of each ISA, and one above tiles of 4, 6, 8, 12 and 64
@@ -84,6 +85,30 @@ def test_forward_is_the_product_plus_bias_through_relu(shapes, rng):
         check(full, x, w, K, lambda s, b=b: np.maximum(s + b, 0))
         for isa, (y,) in full.items():  # bias and relu come after the whole sum: the same bits as separate operations
             np.testing.assert_array_equal(y, np.maximum(plain[isa][0] + b, 0), err_msg=isa)
+
+
+@pytest.mark.parametrize("act", [2, *ACTS])
+@pytest.mark.parametrize("shapes", [SHAPES[i::24] for i in range(0, 24, 8)] + [LARGE[::2], LARGE[1::2]], ids=name_of)
+def test_what_is_done_to_stored_sums_has_the_bits_of_elementwise(shapes, act, rng):
+    for M, K, N in shapes:
+        x, w, b = normal(rng, M, K), normal(rng, K, N), normal(rng, N)
+        plain = run_everywhere("dense", dense_fields(M, K, N, bias=1), [x, w, b], [((M, N), np.float32)])
+        full = run_everywhere("dense", dense_fields(M, K, N, bias=1, act=act), [x, w, b], [((M, N), np.float32)])
+        for isa, (y,) in full.items():
+            np.testing.assert_array_equal(y, acted(act, plain[isa][0], isa), err_msg=isa)
+
+
+def test_what_is_done_to_stored_sums_leaves_wider_rows_alone(rng):
+    x, w, b = normal(rng, 9, 20), normal(rng, 20, 40), normal(rng, 40)
+    for act in ACTS:
+        plain = run_everywhere("dense", dense_fields(9, 20, 40, bias=1), [x, w, b], [((9, 40), np.float32)])
+        fields = dense_fields(9, 20, 40, bias=1, act=act, ldy=50, y0=3)
+        for isa in plain:
+            wide = np.full(9 * 50, 7, np.float32)
+            _core.run_kernel("dense", fields, [x, w, b], [wide[: 3 + 8 * 50 + 40]], isa=isa)
+            rows = wide.reshape(9, 50)
+            np.testing.assert_array_equal(rows[:, 3:43], acted(act, plain[isa][0], isa), err_msg=isa)
+            assert (rows[:, :3] == 7).all() and (rows[:, 43:] == 7).all()
 
 
 @pytest.mark.parametrize("shapes", [SHAPES[i::8] for i in range(8)] + [LARGE], ids=name_of)

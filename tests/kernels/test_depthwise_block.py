@@ -63,6 +63,7 @@ CASES = {
     "larger than L2": shape(1, 20, 300, 16, (1, 1), 128, 1, 16, rows=9),
     "without a first one": shape(2, 13, 12, 40, None, 40, 1, 24, rows=5, residual=1),
     "strided without a first one": shape(1, 15, 14, 17, None, 17, 2, 33),
+    "activations of stored sums": shape(2, 13, 12, 16, (1, 1), 40, 1, 24, act=[6, 4, 8], residual=1),
     "one pixel": shape(1, 1, 1, 8, (1, 1), 16, 1, 8),
     "no image": shape(0, 5, 5, 8, (1, 1), 16, 1, 8),
     "no channels": shape(1, 5, 5, 0, (1, 1), 16, 1, 8),
@@ -97,7 +98,7 @@ def test_bits_do_not_depend_on_the_rows_of_a_unit(rows, isa):
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), (("S", 3), ("S", 0), ("rows", 0), ("PL2", 3), ("D", -1), ("OH", -1), ("act", [3, 0, 0]))
+    ("field", "value"), (("S", 3), ("S", 0), ("rows", 0), ("PL2", 3), ("D", -1), ("OH", -1), ("act", [9, 0, 0]))
 )
 def test_impossible_fields_are_refused(field, value):
     assert _core.facts("depthwise_block", CASES["expanded"] | {field: value})["error"]

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from kernels import conv_reference as ref
+from kernels.acts import ACTS, acted
 from kernels.conv_reference import Conv
 from kernels.image_calls import assert_near, gathered, run, same_bits_for_any_split, spread
 from nacre import _core
@@ -148,7 +149,19 @@ def test_act_limits_the_finished_sum(case, bias, isa):
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("act", [0, 1, 2])
+@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("case", CASES[::3], ids=lambda case: f"C{case[0]}-M{case[1]}-{case[2]}")
+def test_what_is_done_to_stored_sums_has_the_bits_of_elementwise(case, act, isa):
+    s, _, x, w, b, dy = setup(*case, bias=1, act=0)
+    operands = (spread(3 * x, s["ldx"]), w, b)
+    (plain,) = run("depthwise_conv2d", s, operands, isa)
+    plain = gathered(plain, dy.shape, s["ldy"])
+    (y,) = same_bits_for_any_split("depthwise_conv2d", dict(s, act=act), operands, isa)
+    assert np.array_equal(gathered(y, dy.shape, s["ldy"]), acted(act, plain, isa))
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("act", [0, 1, 2, *ACTS])
 def test_act_keeps_nan(act, isa):
     s, _, x, w, b, dy = setup(20, 1, Conv(N=1, H=4, W=9, KH=3, KW=3, padding="same", act=act))
     x[0, 2, 5, 7] = np.nan
@@ -238,7 +251,8 @@ def test_impossible_fields_are_refused(kernel, changes):
 def test_act_is_refused_where_it_means_nothing():
     s, *_ = setup(3, 2, Conv(H=4, W=4))
     assert _core.facts("depthwise_conv2d", dict(s, act=2))["error"] is None
-    assert _core.facts("depthwise_conv2d", dict(s, act=3))["error"]
+    assert _core.facts("depthwise_conv2d", dict(s, act=ACTS[-1] + 1))["error"]
+    assert _core.facts("depthwise_conv2d", dict(s, act=-1))["error"]
     assert _core.facts("depthwise_conv2d_grad_x", dict(s, act=2))["error"]
 
 

@@ -9,8 +9,9 @@ from nacre.ops import elementwise as e
 from nacre.ops import nn
 from nacre.ops.base import scalar
 from nacre.ops.convolution import Conv2D
-from nacre.ops.movement import Pad
+from nacre.ops.movement import Pad, Reshape
 from nacre.ops.pooling import MaxPool2D
+from nacre.ops.products import MatMul
 from nacre.runtime.compiled import CompiledFunction
 
 RNG = np.random.default_rng(5)
@@ -22,7 +23,7 @@ def variable(*shape):
     return Variable(RNG.standard_normal(shape).astype("float32"))
 
 
-W, V, B, DW, R = (variable(*s) for s in ((3, 3, 4, 4), (1, 1, 4, 4), (4,), (3, 3, 1, 4), (1, 7, 6, 4)))
+W, V, B, DW, R, M = (variable(*s) for s in ((3, 3, 4, 4), (1, 1, 4, 4), (4,), (3, 3, 1, 4), (1, 7, 6, 4), (4, 4)))
 
 
 def conv(x, w=W, padding=SAME3, strides=(1, 1), groups=1):
@@ -37,6 +38,24 @@ def relu6(x):
     return e.Clip()(x, scalar(0.0), scalar(6.0))
 
 
+def depthwise(x):
+    return e.Add()(conv(x, DW, groups=4), B)
+
+
+def layer(x):
+    y = e.Add()(MatMul()(Reshape((84, 4))(x), M), B)
+    return Reshape((2, 42, 4))(y)
+
+
+ACTIVATIONS = {
+    "hard sigmoid": nn.hard_sigmoid,
+    "hard silu": nn.hard_silu,
+    "sigmoid": e.Sigmoid(),
+    "silu": nn.silu,
+    "tanh": e.Tanh(),
+    "gelu": lambda x: nn.gelu(x, approximate=False),
+}
+
 # A function of x (2, 7, 6, 4), and the ops that its plan consists of.
 CASES = {
     "pad": (lambda x: conv(padded(x, ((1, 2), (0, 3))), padding=VALID, strides=(2, 2)), ["Conv2D"]),
@@ -48,6 +67,20 @@ CASES = {
     "bias and relu6": (lambda x: relu6(e.Add()(conv(x), B)), ["Conv2DSum"]),
     "other limits": (lambda x: e.Clip()(conv(x), scalar(0.0), scalar(5.0)), ["Conv2D", "Fused"]),
     "depthwise relu6": (lambda x: relu6(e.Add()(conv(x, DW, groups=4), B)), ["Conv2DSum"]),
+    **{
+        f"{name} of {what}": (lambda x, act=act, made=made: act(made(x)), ["Conv2DSum"])
+        for name, act in ACTIVATIONS.items()
+        for what, made in (("single pixels", lambda x: e.Add()(conv(x, V, VALID), B)), ("a depthwise", depthwise))
+    },
+    **{
+        f"{name} of a layer": (lambda x, act=act: act(layer(x)), ["DenseBias"]) for name, act in ACTIVATIONS.items()
+    },
+    "silu of what is read twice": (
+        lambda x: (lambda y: e.Add()(nn.silu(y), y))(conv(x, V, VALID)), ["Conv2D", "Fused"],
+    ),
+    "sigmoid beside silu": (
+        lambda x: (lambda y: (nn.silu(y), e.Sigmoid()(y)))(conv(x, V, VALID)), ["Conv2D", "Fused"],
+    ),
     "sum": (lambda x: e.Add()(e.Add()(conv(x), B), x), ["Conv2DSum"]),
     "sum, relu": (lambda x: e.Relu()(e.Add()(x, e.Add()(conv(x), B))), ["Conv2DSum"]),
     "sum of a depthwise": (lambda x: e.Add()(conv(x, DW, groups=4), x), ["Conv2D", "Add"]),
@@ -84,6 +117,25 @@ def test_outputs_are_those_of_the_separate_ops(name):
         np.testing.assert_allclose(a, b, rtol=0, atol=37 * np.finfo(np.float32).eps * np.abs(b).max())
     origins = [o for o in compiled._plan(((x,), {}))[0].origins if o != "store"]
     assert sorted(origins) == sorted(expected)
+
+
+def test_transformed_tiles_have_relu_and_relu6_alone():
+    x, w = RNG.standard_normal((2, 28, 28, 32)).astype("float32"), variable(3, 3, 32, 32)
+    for act, origins in ((relu6, ["Conv2DSum"] * 2), (nn.silu, ["Conv2D", "Conv2D", "Fused"])):
+        compiled = CompiledFunction(lambda x, act=act: act(conv(x, w)))
+        y = np.asarray(compiled(x))
+        got = compiled._plan(((x,), {}))[0].origins
+        assert sorted(o for o in got if o != "store") == origins, got
+        np.testing.assert_allclose(y, np.asarray(act(conv(Variable(x).value, w))), atol=2e-3)
+
+
+def test_an_image_of_one_pixel_is_a_row_of_a_dense_layer():
+    x, w, b = RNG.standard_normal((3, 1, 1, 40)).astype("float32"), variable(1, 1, 40, 600), variable(600)
+    compiled = CompiledFunction(lambda x: nn.hard_sigmoid(e.Add()(conv(x, w, VALID), b)))
+    y = np.asarray(compiled(x)).reshape(3, 600)
+    assert [row["kernel"] for row in compiled.profile(x)] == ["dense"]
+    sums = x.reshape(3, 40).astype(np.float64) @ w.numpy()[0, 0] + b.numpy()
+    np.testing.assert_allclose(y, np.clip(sums + 3, 0, 6) / 6, atol=1e-4)
 
 
 def test_gradients_through_what_was_absorbed():

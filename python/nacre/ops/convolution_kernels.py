@@ -144,7 +144,12 @@ def by_pixel(op: Any, window: tuple[int, ...], y: tuple[int, ...]) -> bool:
     """Whether the pixels of images y are rows of a product of matrices, and so many that it sums in the same order for
     any number of images."""
     plain = (op.strides, op.padding, op.groups) == ((1, 1), ((0, 0), (0, 0)), 1)
-    return plain and tuple(window) == (1, 1) and y[1] * y[2] > _FEW_ROWS
+    return plain and tuple(window) == (1, 1) and (y[1] * y[2] > _FEW_ROWS or one_pixel(y))
+
+
+def one_pixel(y: tuple[int, ...]) -> bool:
+    """Whether each image is a row, as behind a mean over all pixels: then layers are dense ones."""
+    return y[1] * y[2] == 1
 
 
 _FEW_ROWS = 8
@@ -155,10 +160,10 @@ _SHORT = 32
 
 
 def lower_forward(k: Any, op: Any, x: Any, w: Any, b: Any, y: Any, act: int = 0, r: Any = None) -> None:
-    """y = x convolved with w, plus b and (conv2d only) r, each of them or nothing, then act: 0 nothing, 1 relu, 2
-    relu6."""
+    """y = x convolved with w, plus b and (conv2d only) r, each of them or nothing, then act: see activate.h."""
     inputs, outputs = w.shape[2:]
-    if by_pixel(op, w.shape[:2], y.shape) and outputs >= _NARROW and r is None and act < 2:
+    fits = (outputs >= _NARROW and act != 2) or one_pixel(y.shape)
+    if by_pixel(op, w.shape[:2], y.shape) and fits and r is None:
         rows = dict(M=math.prod(y.shape[:3]), K=inputs, N=outputs, ldx=x.ld, x0=0, ldy=y.ld, y0=0)
         k.dense({**rows, "bias": int(b is not None), "act": act}, x, w, b, y)
         return

@@ -67,12 +67,13 @@ def _through_relu(node: Node, uses: Uses) -> tuple[Node, bool] | None:
 
 
 class DenseBias(Op):
-    """y = x w + b, or max(0, x w + b). x (M, K), w (K, N), b (N,) -> y (M, N). float32.
+    """y = act(x w + b), act as the kernels count them: 0 nothing, 1 relu. x (M, K), w (K, N), b (N,) -> y (M, N).
+    float32.
 
-    Replaces MatMul, Add (and Relu).
+    Replaces MatMul, Add (and Relu; others in passes/activations.py).
     """
 
-    relu: bool
+    act: int
 
     def infer(self, x: Spec, w: Spec, b: Spec) -> Spec:
         return Spec((x.shape[0], w.shape[1]), x.dtype)
@@ -82,7 +83,7 @@ class DenseBias(Op):
 
     def lower(self, k: Any, x: Any, w: Any, b: Any, y: Any) -> None:
         (m, inner), n = x.shape, w.shape[1]
-        k.dense(dict(M=m, K=inner, N=n, bias=1, act=int(self.relu), ldx=x.ld, x0=0, ldy=y.ld, y0=0), x, w, b, y)
+        k.dense(dict(M=m, K=inner, N=n, bias=1, act=self.act, ldx=x.ld, x0=0, ldy=y.ld, y0=0), x, w, b, y)
 
     @staticmethod
     def match(node: Node, uses: Uses) -> Node | None:
@@ -99,7 +100,7 @@ class DenseBias(Op):
             or len(x.shape) != 2
         ):
             return None
-        return Node(DenseBias(found[1]), (*product.inputs, bias), node.outputs)
+        return Node(DenseBias(int(found[1])), (*product.inputs, bias), node.outputs)
 
 
 class DenseGradXMasked(Op):

@@ -11,7 +11,7 @@ from nacre.core.op import Op
 from nacre.core.spec import Spec
 from nacre.core.tensor import Symbol
 from nacre.ops.convolution import ImageOp
-from nacre.ops.convolution_kernels import conv_fields, image_fields, tile_fields, tile_for
+from nacre.ops.convolution_kernels import by_pixel, conv_fields, image_fields, one_pixel, tile_fields, tile_for
 from nacre.passes.fold import Kept
 from nacre.passes.surround import as_sum, columns_of_sum
 
@@ -121,6 +121,8 @@ def pack(graph: Graph, kept: list[tuple[Kept, list[Symbol]]]) -> None:
         if op is None or node.inputs[1].shape[3] // op.groups < _FEWEST_OUTPUTS or _each_channel_alone(op, node):
             continue
         w = node.inputs[1]
+        if one_pixel(op.shape) and by_pixel(op, w.shape[:2], op.shape) and not op.residual:
+            continue  # dense layers read their weights as they are
         packing, reading = _packed(op, w.shape, node.outputs[0].shape)
         if id(w) in folded:
             k, inputs, i = folded[id(w)]

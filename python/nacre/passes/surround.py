@@ -1,5 +1,5 @@
 """What stands around a convolution becomes part of it: zeros that are padded on in front, and behind it the sum with a
-value of the same shape, relu and relu6."""
+value of the same shape and an activation."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from nacre.core.op import Op
 from nacre.core.spec import Spec
 from nacre.core.tensor import Symbol
 from nacre.ops.convolution import Conv2D, Conv2DGradW, Conv2DGradX, ImageOp
-from nacre.ops.convolution_kernels import conv_fields, lower_forward
+from nacre.ops.convolution_kernels import conv_fields, lower_forward, tile_for
 from nacre.ops.elementwise import Add, Clip, Relu
 from nacre.ops.fused import Conv2DBias
 from nacre.ops.movement import Pad, Slice
 from nacre.ops.pooling import MaxPool2D, MaxPool2DGradX
+from nacre.passes.activations import NONE, RELU, RELU6, activate_dense, activation_of, readers_of
 from nacre.passes.fuse import literal
 from nacre.passes.simplify import remove_dead
-
-_NONE, _RELU, _RELU6 = range(3)  # `act` of the kernels
 
 
 def columns_of_sum(op: Any, *inputs: Spec) -> tuple[bool, ...]:
@@ -28,8 +27,7 @@ def columns_of_sum(op: Any, *inputs: Spec) -> tuple[bool, ...]:
 
 
 class Conv2DSum(ImageOp):
-    """act(Conv2D + b + r), where b and r may be missing. Replaces Conv2D or Conv2DBias, (Add of r) and (Relu or Clip to
-    0..6).
+    """act(Conv2D + b + r), where b and r may be missing. Replaces Conv2D or Conv2DBias, (Add of r) and (an activation).
 
     x (N, H, W, C), w (KH, KW, C / groups, O), then b (O,) and r (N, OH, OW, O), as `bias` and `residual` say -> y.
     float32.
@@ -58,7 +56,7 @@ class Conv2DSum(ImageOp):
 def absorb_padding(graph: Graph) -> None:
     """In place: zeros padded on for convolutions and their weights' gradients, or for a MaxPool2D of what is never
     negative, become their padding, and what is cut off the gradient of the padded image is not computed."""
-    readers = _readers(graph)
+    readers = readers_of(graph)
     for node in graph.nodes:
         if isinstance(node.op, Pad):
             _absorb_pad(node, readers.get(id(node.outputs[0]), []))
@@ -121,52 +119,56 @@ def _reach_inside(sides: Any, window: tuple[int, int]) -> bool:
 
 
 def absorb_sums(graph: Graph) -> None:
-    """In place, after `combine`: a convolution takes in a sum and a relu or relu6 that only it feeds; it runs where the
-    last of them stood."""
-    alone = sole_readers(graph)
+    """In place, after `combine`: a convolution takes in a sum and an activation that only it feeds, a dense layer an
+    activation; they run where the last of them stood."""
+    readers = readers_of(graph)
     order = {id(node): i for i, node in enumerate(graph.nodes)}
     gone: set[int] = set()
     for node in graph.nodes:
-        conv = _grown(node, alone, order)
-        if conv is not None:
-            gone.add(id(conv))
+        gone.update(id(n) for n in _grown(node, readers, order))
     graph.nodes = [n for n in graph.nodes if id(n) not in gone]
+    activate_dense(graph, readers)
 
 
-def _grown(node: Node, alone: Any, order: dict[int, int]) -> Node | None:
-    """Makes a sum or an activation the convolution that it follows, with that in it; the old node of the
-    convolution."""
+def _grown(node: Node, readers: dict[int, list[Node]], order: dict[int, int]) -> list[Node]:
+    """Makes a sum or the last step of an activation the convolution that it follows, with that in it; the nodes that
+    are no longer needed."""
     if isinstance(node.op, Add):
         pairs = [(x.node, r) for x, r in (node.inputs, node.inputs[::-1]) if x.node is not None and r.spec == x.spec]
         for conv, r in sorted(pairs, key=lambda pair: -order[id(pair[0])]):  # the later one reads what the other made
             op = as_sum(conv)
-            if op is None or op.residual or op.act != _NONE or alone(conv.outputs[0]) is not node:
+            if op is None or op.residual or op.act != NONE or readers.get(id(conv.outputs[0])) != [node]:
                 continue
             if conv_fields(op, conv.inputs[0].shape, conv.inputs[1].shape, op.shape)[0] == "conv2d":
                 node.op = _sum(op, bias=op.bias, residual=True)
                 node.inputs = (*conv.inputs, r)
-                return conv
-    elif (isinstance(node.op, Relu) or _is_relu6(node)) and node.inputs[0].node is not None:
-        conv = node.inputs[0].node
+                return [conv]
+    elif (found := activation_of(node)) is not None and found.x.node is not None:
+        conv = found.x.node
         op = as_sum(conv)
-        if op is not None and op.act == _NONE and alone(conv.outputs[0]) is node:
-            act = _RELU if isinstance(node.op, Relu) else _RELU6
-            node.op = _sum(op, bias=op.bias, residual=op.residual, act=act)
+        if op is not None and op.act == NONE and found.read_only_here(readers) and _has(found.act, op, conv):
+            node.op = _sum(op, bias=op.bias, residual=op.residual, act=found.act)
             node.inputs = conv.inputs
-            return conv
-    return None
+            return [conv, *found.inside[:-1]]
+    return []
+
+
+def _has(act: int, op: Any, conv: Node) -> bool:
+    """Whether the kernel that a convolution may become has that act: transformed tiles have relu and relu6."""
+    w = conv.inputs[1].shape
+    return act in (RELU, RELU6) or not any(tile_for(op, w, op.shape, packed=packed) for packed in (False, True))
 
 
 def as_sum(node: Node) -> Any:
     """The op of a convolution as a Conv2DSum; None for anything else."""
     op = node.op
     if isinstance(op, (Conv2D, Conv2DBias)) and node.outputs[0].dtype == "float32":
-        act = _RELU if isinstance(op, Conv2DBias) and op.relu else _NONE
+        act = RELU if isinstance(op, Conv2DBias) and op.relu else NONE
         return _sum(op, node.outputs[0].shape, bias=isinstance(op, Conv2DBias), act=act)
     return op if isinstance(op, Conv2DSum) else None
 
 
-def _sum(op: Any, shape: Any = None, bias: bool = False, residual: bool = False, act: int = _NONE) -> Conv2DSum:
+def _sum(op: Any, shape: Any = None, bias: bool = False, residual: bool = False, act: int = NONE) -> Conv2DSum:
     shape = op.shape if shape is None else shape
     made: Conv2DSum = Conv2DSum(op.strides, op.padding, op.dilation, op.groups, shape, bias, residual, act)
     return made
@@ -178,21 +180,10 @@ def _is_relu6(node: Node) -> bool:
 
 def sole_readers(graph: Graph) -> Callable[[Symbol], Node | None]:
     """A function that gives the only reader of a value, None where there are more or the value leaves the graph."""
-    readers = _readers(graph)
+    readers = readers_of(graph)
 
     def alone(s: Symbol) -> Node | None:
         found = readers.get(id(s), ())
         return found[0] if len(found) == 1 else None
 
     return alone
-
-
-def _readers(graph: Graph) -> dict[int, list[Node]]:
-    """The nodes that read each value, by its id, but for values that leave the graph."""
-    readers: dict[int, list[Node]] = {}
-    for node in graph.nodes:
-        for s in node.inputs:
-            readers.setdefault(id(s), []).append(node)
-    for s in (*graph.outputs, *graph.writes.values()):
-        readers.pop(id(s), None)
-    return readers

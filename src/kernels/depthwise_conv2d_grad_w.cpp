@@ -166,7 +166,8 @@ Facts depthwise_conv2d_grad_w_facts(const DepthwiseConv2DShape& s) {
   const WeightPlan p = weight_plan(s);
   const Count rows = min_of((kBlockRows - 1) * s.SH + (s.KH - 1) * s.DH + 1, s.H);
   const Count staged = rows * Count(s.W) * Count(s.M > 1 ? spread_apart(c.O) : stages(s) ? kLanes : 0);
-  const Count scratch = Count(4) * (staged + Count(by_turns(s) ? tap_floats(p.CB) : 0));
+  const i64 ld = s.M > 1 ? spread_apart(c.O) : ldx_of(c);
+  const Count scratch = Count(4) * (staged + (by_turns(s) ? tap_floats(s.SH, p.CB, ld) + Count(16) : Count(0)));
   const Count units = Count(p.parts) * Count(p.c_blocks);
   if (!f.extent[0].ok() || !f.extent[1].ok() || !scratch.ok() || !units.ok()) {
     f.error = "the problem is too large";
@@ -197,7 +198,7 @@ void depthwise_conv2d_grad_w(const DepthwiseConv2DShape& s, Slice units, Scratch
     Image whole{s.H, s.W, s.OH, s.OW, s.PT, s.PL, n_d, ldx, ldy, s.W * ldx, s.OW * ldy, x};
     whole.far = asks(s) && p.c_blocks == 1;
     float* wide = reinterpret_cast<float*>(scratch.at);
-    if (turns) wide = set_taps(whole, wide);
+    if (turns) wide = set_taps(whole, s.SH, s.M > 1 ? spread_apart(D) : ldx, wide);
     if (stages(s)) whole.stage = wide;
     for (i64 i = first; i < last; ++i) {
       const i64 per = ceil_div(ceil_div(s.OH, p.DH), kBlockRows);

@@ -9,8 +9,10 @@ namespace {
 
 #if defined(__AVX512F__) || defined(__ARM_NEON)
 constexpr int kMostTapRows = 4;
+constexpr bool kHoldsDy = true;  // in registers from column to column
 #else
 constexpr int kMostTapRows = 2;
+constexpr bool kHoldsDy = false;
 #endif
 constexpr i64 kTapLines = 384;   // of L1, which hold what a turn reads: pixels may meet in few sets
 constexpr int kSumsOfTaps = 10;  // vectors that wait: of the taps, and of dy
@@ -18,7 +20,7 @@ constexpr int kSumsOfTaps = 10;  // vectors that wait: of the taps, and of dy
 // A turn: n steps of S columns of x, from `column` on, the first of which is the first tap of output o.
 template <int S, int R>
 struct TapTurn {
-  static constexpr int kRows = (R - 1) * S + 3;
+  static constexpr int kRows = (R - 1) * S + 3, kBack = 2 / S;
   const float* x[kRows];
   i64 step[kRows];
   const float* dy[R];
@@ -42,55 +44,49 @@ struct TapTurn {
         g[r] = dy[r] + d;
         asm("" : "+r"(g[r]));
       }
+      Vec held[kBack + 1][R];  // dy of this step's output and of those before
+      NACRE_UNROLL for (int k = 0; k < kBack; ++k) {
+        NACRE_UNROLL for (int r = 0; r < R; ++r) held[k][r] =
+            kHoldsDy && seen(o - 1 - k) ? load(g[r] + (k + 1) * back) : zero();
+      }
       for (i64 i = 0; i < n; ++i) {
         if (asks) more_dy.next(), more_x.next();
-        if constexpr (S == 1) {
-          Vec a[kRows];
-          NACRE_UNROLL for (int q = 0; q < kRows; ++q) a[q] = in_register(load(in[q])), in[q] += step[q];
-          NACRE_UNROLL for (int kw = 0; kw < 3; ++kw) {
-            if (!seen(o + i - kw)) continue;
-            NACRE_UNROLL for (int r = 0; r < R; ++r) {
-              const Vec now = in_register(load(g[r] + kw * back));
-              if (kw == 0 && with_db) total += now;
-              NACRE_UNROLL for (int kh = 0; kh < 3; ++kh) acc[kh * 3 + kw] = fma(a[r + kh], now, acc[kh * 3 + kw]);
-            }
+        if constexpr (kHoldsDy) {
+          NACRE_UNROLL for (int k = kBack; k > 0; --k) {
+            NACRE_UNROLL for (int r = 0; r < R; ++r) held[k][r] = held[k - 1][r];
           }
-        } else {
-          const bool here = seen(o + i), before = seen(o + i - 1);
-          const i64 at = column + 2 * i;
-          if (at >= 0 && at < IW) {
-            Vec a[kRows];
-            NACRE_UNROLL for (int q = 0; q < kRows; ++q) a[q] = in_register(load(in[q]));
-            NACRE_UNROLL for (int kw = 0; kw < 3; kw += 2) {
-              if (!(kw == 0 ? here : before)) continue;
-              NACRE_UNROLL for (int r = 0; r < R; ++r) {
-                const Vec now = in_register(load(g[r] + kw / 2 * back));
-                NACRE_UNROLL for (int kh = 0; kh < 3; ++kh) acc[kh * 3 + kw] = fma(a[2 * r + kh], now, acc[kh * 3 + kw]);
-              }
-            }
+          if (seen(o + i)) {
+            NACRE_UNROLL for (int r = 0; r < R; ++r) held[0][r] = in_register(load(g[r]));
           }
-          if (here && with_db) {
-            NACRE_UNROLL for (int r = 0; r < R; ++r) total += load(g[r]);
-          }
-          if (here && at + 1 >= 0 && at + 1 < IW) {
-            NACRE_UNROLL for (int r = 0; r < R; ++r) {
-              const Vec now = in_register(load(g[r]));
-              NACRE_UNROLL for (int kh = 0; kh < 3; ++kh) {
-                acc[kh * 3 + 1] = fma(load(in[2 * r + kh] + ldx), now, acc[kh * 3 + 1]);
-              }
-            }
-          }
-          NACRE_UNROLL for (int q = 0; q < kRows; ++q) in[q] += step[q];
         }
+        if (S > 1 && with_db && seen(o + i)) {
+          NACRE_UNROLL for (int r = 0; r < R; ++r) total += load(g[r]);
+        }
+        NACRE_UNROLL for (int c = 0; c < S; ++c) {
+          const i64 at = column + S * i + c;
+          if (S > 1 && (at < 0 || at >= IW)) continue;
+          Vec a[kRows];
+          NACRE_UNROLL for (int q = 0; q < kRows; ++q) {
+            a[q] = in_register(load(in[q] + c * ldx));
+            if (S == 1) in[q] += step[q];
+          }
+          NACRE_UNROLL for (int kw = c; kw < 3; kw += S) {
+            if (!seen(o + i - kw / S)) continue;
+            NACRE_UNROLL for (int r = 0; r < R; ++r) {
+              const Vec now = kHoldsDy ? held[kw / S][r] : in_register(load(g[r] + kw / S * back));
+              if (S == 1 && kw == 0 && with_db) total += now;
+              NACRE_UNROLL for (int kh = 0; kh < 3; ++kh) acc[kh * 3 + kw] = fma(a[S * r + kh], now, acc[kh * 3 + kw]);
+            }
+          }
+        }
+        NACRE_UNROLL for (int q = 0; q < kRows && S > 1; ++q) in[q] += step[q];
         NACRE_UNROLL for (int r = 0; r < R; ++r) g[r] += ld;
       }
       NACRE_UNROLL for (int t = 0; t < 9; ++t) store(sums + t * kLanes, acc[t]);
       store(sums + 9 * kLanes, total);
     }
   }
-  NACRE_INLINE_MEMBER bool seen(i64 j) const {
-    return static_cast<unsigned long>(j) < static_cast<unsigned long>(OW);
-  }
+  NACRE_INLINE_MEMBER bool seen(i64 j) const { return static_cast<unsigned long>(j) < static_cast<unsigned long>(OW); }
 };
 
 // For R rows of dy from oh on and n outputs from o on.
@@ -127,11 +123,12 @@ NACRE_CALLED void sum_dy(const Image& s, const float* dy, i64 oh, i64 end, i64 f
 template <int S>
 void sum_taps(const Image& s, const float* dy, i64 oh, i64 end, bool with_db) {
   constexpr int kMost = S == 1 ? kMostTapRows : 2;
-  const i64 sets = sets_between(s.ld_in), most = sets < 8 ? kMost : 2;
-  const i64 turn = max_of(kTapLines / (sets * (most + (most * S + 3 - S) * S)), 2);
-  const i64 begin = S == 1 ? max_of(s.PL, 0) : 0, columns = S == 1 ? min_of(s.OW + 2, s.IW + s.PL) : s.OW + 1;
+  constexpr i64 kLines = kMost + (kMost * S + 3 - S) * S;  // that a step reads
+  const i64 sets = sets_between(s.ld_in), columns = S == 1 ? min_of(s.OW + 2, s.IW + s.PL) : s.OW + 1;
+  const i64 turn = kHoldsDy && (S == 1 || sets < 8) ? columns : max_of(kTapLines / (sets * kLines), 2);
+  const i64 begin = S == 1 ? max_of(s.PL, 0) : 0;
   for (i64 rows; oh < end; oh += rows) {
-    rows = end - oh >= most ? most : end - oh >= 2 ? 2 : 1;
+    rows = end - oh >= kMost ? kMost : end - oh >= 2 ? 2 : 1;
     for (i64 o = begin; o < columns; o += turn) {
       const i64 n = min_of(turn, columns - o);
       if (rows > 2) tap_turn<S, kMost>(s, dy, oh, o, n, with_db);
@@ -144,14 +141,18 @@ void sum_taps(const Image& s, const float* dy, i64 oh, i64 end, bool with_db) {
   }
 }
 
-// Of workspace for the sums of D channels, and zeros, some of them before the first channel, which a last vector may take.
-inline i64 tap_floats(i64 D) { return ((kSumsOfTaps + 1) * ceil_div(D, kLanes) + 1) * kLanes; }
+// Of workspace for the sums of D channels, and zeros for S columns, some of them before the first channel, which a last vector
+// may take.
+inline Count tap_floats(i64 S, i64 D, i64 ld) {
+  return (Count(kSumsOfTaps + 1) * Count(ceil_div(D, kLanes)) + Count(1)) * Count(kLanes) + Count(S - 1) * Count(ld);
+}
 
-NACRE_CALLED float* set_taps(Image& s, float* work) {
-  zero_floats(work, tap_floats(s.D));
+NACRE_CALLED float* set_taps(Image& s, i64 S, i64 ld, float* work) {
+  const i64 floats = ceil_div(tap_floats(S, s.D, ld).value(), 16) * 16;
+  zero_floats(work, floats);
   s.sums = work;
   s.zeros = work + (kSumsOfTaps * ceil_div(s.D, kLanes) + 1) * kLanes;
-  return work + tap_floats(s.D);
+  return work + floats;
 }
 
 // Sums of dw[9][D] and db[D] of this image's channels; db may be null.

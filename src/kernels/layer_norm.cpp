@@ -10,7 +10,9 @@ constexpr i64 kBlock = 64 * kLanes;     // elements summed in float32 before the
 constexpr i64 kShort = 8 * kLanes;      // rows whose two sums are folded kLanes at a time: longer ones would wait
 constexpr i64 kTogether = 12 * kLanes;  // rows that go as groups (row_groups.h)
 constexpr i64 kTwoTogether = kLanes < 16 ? 8 * kLanes : 4 * kLanes;  // with their two sums, in gradients
-constexpr i64 kGroup = 4096;  // numbers of longer rows that take steps together, in gradients half as many
+constexpr i64 kGroup = 4096;        // numbers of longer rows that take steps together, in gradients half as many
+constexpr i64 kGroupBeyond = 1024;  // the same of more than kHeld, of which reads and writes take turns sooner
+constexpr i64 kHeld = i64{2} << 20;
 
 i64 rows_per_unit(i64 N) { return max_of(1, 8192 / max_of(N, 1)); }
 
@@ -114,7 +116,7 @@ NACRE_INLINE void map_rows(const Group& g) {
 }
 // Whether rows go so: what lies in memory is read best in the order in which it lies.
 NACRE_ALWAYS bool in_strips(i64 M, i64 N) {
-  return M * N <= 2 << 20 && (kLanes == 8 || (kLanes == 16 && N <= kTogether));
+  return M * N <= kHeld && (kLanes == 8 || (kLanes == 16 && N <= kTogether));
 }
 
 void short_rows(const LayerNormShape& s, Run all, const float* x, const float* gamma, const float* beta, float* y,
@@ -234,7 +236,9 @@ void layer_norm(const LayerNormShape& s, Slice units, const float* x, const floa
   const Run all{units.begin * per, min_of(units.end * per, s.M)};
   if (N > 0 && N <= kTogether) return short_rows(s, all, x, gamma, beta, y, mean, rstd);
   // AVX-512: from memory longer runs are fetched better.
-  const i64 group = kLanes == 16 && s.M * N > kFar ? 2 * kGroup : kGroup, least = kLanes < 16 ? 2 : 1;
+  const bool held = s.M * N <= kHeld;
+  const i64 group = held ? kGroup : kLanes == 16 && s.M * N > kFar ? 2 * kGroup : kGroupBeyond;
+  const i64 least = held && kLanes < 16 ? 2 : 1;
   const i64 together = min_of(min_of(per, kLanes), max_of(group / max_of(N, 1), least));
   each_group(all, together, [=](i64 m, i64 rows) __attribute__((always_inline)) {
     float middles[kLanes] = {}, factors[kLanes];
@@ -283,7 +287,8 @@ void layer_norm_grad_x(const LayerNormShape& s, Slice units, const float* x, con
                        const float* mean, const float* rstd, float* dx) {
   const i64 per = rows_per_unit(s.N), N = s.N;
   const bool centred = s.rms == 0, scaled = s.has_gamma != 0;
-  const i64 together = N > kShort ? max_of(min_of(kGroup / 2 / N, min_of(kLanes, 8)), 1) : kLanes;
+  const i64 group = s.M * N <= kHeld ? kGroup : kGroupBeyond;
+  const i64 together = N > kShort ? max_of(min_of(group / 2 / N, min_of(kLanes, 8)), 1) : kLanes;
   const Run all{units.begin * per, min_of(units.end * per, s.M)};
   if (N > 0 && N <= kTwoTogether) return short_grad_rows(s, all, x, dy, gamma, mean, rstd, dx);
   each_group(all, together, [=](i64 m, i64 rows) __attribute__((always_inline)) {

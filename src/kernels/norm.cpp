@@ -56,15 +56,21 @@ void sum_deviations(const Moments& at, const float* x, i64 rows, i64 C, i64 widt
 // that is part of the variance that is asked for, so taking its square off loses no more than some last places, wherever
 // the numbers lie, while no block is much longer than all before, or than the rows that are read first for their mean.
 void moments(const Moments& at, const float* x, i64 rows, i64 C, i64 width, bool far) {
-  const i64 first = min_of(rows, 64), seen = min_of(rows, 16);
-  for (i64 c = 0; c < width; ++c) at.mean[c] = at.m2[c] = 0;
+  const i64 first = min_of(rows, 64), seen = min_of(rows, 8);
   for (i64 c = 0; c < kMostColumns; ++c) at.middle[c] = 0.0f;
   sum_deviations(at, x, seen, C, width, far);
-  for (i64 c = 0; c < width; ++c) at.mean[c] = static_cast<double>(at.rest[c] / static_cast<float>(max_of(seen, 1)));
+  const float part = 1.0f / static_cast<float>(max_of(seen, 1));
+  NACRE_INDEPENDENT
+  for (i64 c = 0; c < width; ++c) {
+    at.middle[c] = at.rest[c] * part;
+    at.mean[c] = at.m2[c] = 0;
+  }
   for (i64 from = 0, n = 0; from < rows; from += n) {
     n = min_of(from > 0 ? min_of(2 * from, kSumRows) : first, rows - from);
-    NACRE_INDEPENDENT
-    for (i64 c = 0; c < width; ++c) at.middle[c] = static_cast<float>(at.mean[c]);
+    if (from > 0) {
+      NACRE_INDEPENDENT
+      for (i64 c = 0; c < width; ++c) at.middle[c] = static_cast<float>(at.mean[c]);
+    }
     sum_deviations(at, x + from * C, n, C, width, far);
     const double share = 1.0 / static_cast<double>(n), all = static_cast<double>(from + n);
     const double weight = static_cast<double>(n) / all, both = static_cast<double>(from) * weight;
@@ -72,7 +78,7 @@ void moments(const Moments& at, const float* x, i64 rows, i64 C, i64 width, bool
     const float *middle = at.middle, *rest = at.rest, *squares = at.squares;
     NACRE_INDEPENDENT
     for (i64 c = 0; c < width; ++c) {
-      const double left = static_cast<double>(rest[c]), off = left * share, so_far = from > 0 ? mean[c] : 0.0;
+      const double left = static_cast<double>(rest[c]), off = left * share, so_far = mean[c];
       const double delta = static_cast<double>(middle[c]) + off - so_far;
       const double inside = static_cast<double>(squares[c]) - left * off;
       mean[c] = so_far + delta * weight;
@@ -80,6 +86,9 @@ void moments(const Moments& at, const float* x, i64 rows, i64 C, i64 width, bool
     }
   }
 }
+
+// Strips take turns beyond L2, and where few sets of L1 hold the rows that one goes down.
+bool is_far(const BatchStatsShape& s) { return s.C % 1024 == 0 || s.R * s.C > kNear; }
 
 }  // namespace
 
@@ -103,7 +112,7 @@ void batch_norm_partials(const BatchStatsShape& s, Slice units, Scratch scratch,
   for (i64 u = units.begin; u < units.end; ++u) {
     const i64 k = u / c.tiles, column = u % c.tiles * c.tile, width = min_of(c.tile, s.C - column);
     const Run rows = run_of(k, s.chunk, s.R);
-    moments(at, x + rows.begin * s.C + column, rows.end - rows.begin, s.C, width, s.R * s.C > kNear);
+    moments(at, x + rows.begin * s.C + column, rows.end - rows.begin, s.C, width, is_far(s));
     float* out = partials + k * 2 * s.C + column;
     for (i64 i = 0; i < width; ++i) {
       out[i] = static_cast<float>(at.mean[i]);
@@ -159,7 +168,7 @@ void batch_norm_stats(const BatchStatsShape& s, Slice tiles, Scratch scratch, co
   const Moments at = moments_at(scratch.at);
   for (i64 u = tiles.begin; u < tiles.end; ++u) {
     const Run run = run_of(u, c.tile, s.C);
-    moments(at, x + run.begin, s.R, s.C, run.end - run.begin, s.R * s.C > kNear);
+    moments(at, x + run.begin, s.R, s.C, run.end - run.begin, is_far(s));
     for (i64 i = run.begin; i < run.end; ++i) {
       mean[i] = s.R > 0 ? static_cast<float>(at.mean[i - run.begin]) : __builtin_nanf("");
       var[i] = static_cast<float>(at.m2[i - run.begin] / static_cast<double>(s.R));

@@ -62,17 +62,19 @@ NACRE_INLINE void map_strips(i64 from, i64 to, i64 width, i64 column, i64 last, 
   }
 }
 
-constexpr i64 kNear = 192 * 1024;  // floats that L2 holds, where constants read again cost more than rows in pieces
-constexpr i64 kFar = 4 << 20;      // that come from memory
-constexpr i64 kMapColumns = 1024;  // whose constants stay in L1 beside a few rows,
-constexpr i64 kConstants = 6400;   // and numbers that do beside one
-constexpr i64 kMapBlock = 8192;    // floats that strips go along in turn: L1 still has what was fetched ahead
+constexpr i64 kNear = 192 * 1024;     // floats that L2 holds, where constants read again cost more than rows in pieces
+constexpr i64 kFar = 4 << 20;         // that come from memory
+constexpr i64 kMapColumns = 1024;     // whose constants stay in L1 beside a few rows,
+constexpr i64 kConstants = 6400;      // and numbers that do beside one,
+constexpr i64 kMostConstants = 1792;  // of which so many columns
+constexpr i64 kMapBlock = 8192;       // floats that strips go along in turn: L1 still has what was fetched ahead
 
 // Rows of C columns, `k` of them as one, with `arrays` of constants. Where a row is longer than the constants that registers
-// hold, rows go one by one, or in L2 in blocks.
+// hold, rows go one by one, or in L2 in blocks, unless so few sets of L1 hold these that what is loaded of one row pushes
+// out another's.
 template <class Of>
 NACRE_INLINE void map_columns(i64 rows, i64 k, i64 C, i64 arrays, Of of) {
-  const i64 all = rows * C, limit = all > kNear ? kConstants / arrays : kMapColumns;
+  const i64 all = rows * C, limit = all > kNear ? min_of(kConstants / arrays, kMostConstants) : kMapColumns;
   for (i64 begin = 0, end; begin < all; begin = end) {  // once more for the rows that are left
     const i64 width = min_of(k * C, all - begin);
     const bool few = width <= kStrips * kLanes;
@@ -86,7 +88,8 @@ NACRE_INLINE void map_columns(i64 rows, i64 k, i64 C, i64 arrays, Of of) {
       const i64 most = ceil_div(ceil_div(width, ceil_div(width, limit)), 64) * 64;
       for (i64 first = 0; first < width; first += most) {
         const i64 last = min_of(first + most, width), step = together * width;
-        if (all > kNear && !few) {
+        const bool apart = all > kNear || width % (arrays > 3 && kLanes < 16 ? kAlike : 4 * kAlike) == 0;
+        if (apart && !few) {
           i64 at = begin;
           for (; kStrips < 4 && width <= 64 && at + width < end;
                at += 2 * width) {  // share what is loaded of the constants
@@ -186,7 +189,7 @@ NACRE_ALWAYS TwoSums two_sums_at(char* scratch) {
 // L1: down many rows caches foresee a strip by itself.
 template <class Of, class Ask>
 NACRE_INLINE void two_sums(const TwoSums& at, i64 rows, i64 width, i64 R, i64 C, Of of, Ask ask) {
-  const bool far = R * C > (kLanes < 16 || C % 1024 == 0 ? kNear : kFar);
+  const bool far = C % 1024 == 0 || R * C > (kLanes < 16 ? kNear : kFar);
   const bool asks = kLanes < 16 && (width <= kAlike || C % 1024 == 512);
   for (i64 c = 0; c < width; ++c) at.p_total[c] = at.q_total[c] = 0;
   for (i64 from = 0; from < rows; from += kSumRows) {

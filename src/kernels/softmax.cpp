@@ -14,6 +14,7 @@ constexpr i64 kUnit = 8192;          // elements in a unit: some 3 us
 constexpr i64 kAhead = 2048;         // floats fetched ahead at most
 constexpr i64 kTurned = 16;          // longest row that is handled one row per lane
 constexpr i64 kTogether = 224;       // longest row of which kLanes go together: two groups of them stay in L1
+constexpr i64 kGradTogether = 63;    // the same of three arrays, where that takes no exponentials
 constexpr i64 kBlock = 64 * kLanes;  // elements summed in float32 before the sum goes into float64
 
 i64 rows_per_unit(i64 N) { return max_of(kLanes, kUnit / max_of(N, 1) / kLanes * kLanes); }
@@ -336,7 +337,7 @@ NACRE_INLINE float dot(const float* a, const float* b, i64 n) {
   return static_cast<float>(total);
 }
 
-// dx = f(y, dy, sum of what add(y, dy, so far) adds over the row) for rows of up to kTogether / 2 numbers.
+// dx = f(y, dy, sum of what add(y, dy, so far) adds over the row) for rows of up to kGradTogether or kTogether / 2 numbers.
 template <class Sum, class F>
 NACRE_INLINE void grad_groups(i64 N, i64 begin, i64 end, const float* y, const float* dy, float* dx, Sum add, F f) {
   if (N == 0) return;
@@ -398,7 +399,7 @@ void log_softmax(const RowsShape& s, Slice units, const float* x, float* y) {
 
 void softmax_grad_x(const RowsShape& s, Slice units, const float* y, const float* dy, float* dx) {
   const i64 per = rows_per_unit(s.N), end = min_of(units.end * per, s.M), N = s.N;
-  if (N <= kTogether / 2) {
+  if (N <= kGradTogether) {
     return grad_groups(
         N, units.begin * per, end, y, dy, dx,
         [](Vec p, Vec d, Vec sum) __attribute__((always_inline)) { return fma(p, d, sum); },

@@ -268,7 +268,7 @@ REFUSED = [
     lambda: tf.RaggedTensor.from_row_lengths([1, 2, 3], [4, -1]),
     lambda: tf.RaggedTensor.from_row_splits([1, 2, 3], [0, 3, 2, 3]),
     lambda: tf.ragged.constant([[[1], [2, 3]]]),
-    lambda: tf.TensorArray("float32", 2).write(5, 1.0),
+    lambda: tf.TensorArray("float32", 2).read(5),
     lambda: tf.TensorArray("float32", 2).write(-1, 1.0),
     lambda: tf.TensorArray("float32", 2).read(0),
     lambda: tf.TensorArray("float32", 2).concat(),

@@ -104,8 +104,10 @@ def decode_image(
     """A picture (H, W, channels) from the bytes of a file; `channels` 1 is grey, 3 RGB, 4 RGBA, 0 and None as it is.
     The pictures of a GIF are (N, H, W, 3), the first one alone without `expand_animations`."""
     data: Any = np.asarray(contents, object)[()]
-    if channels not in (None, 0, 1, 3, 4) or ratio != 1:
-        raise ValueError(f"decode_image: expected 0, 1, 3 or 4 channels and ratio 1, got {channels} and {ratio}")
+    if channels not in (None, 0, 1, 3, 4):
+        raise ValueError(f"decode_image: expected 0, 1, 3 or 4 channels, got {channels}")
+    if ratio != 1:
+        raise ValueError(f"decode_image: pictures are read in their own size, got ratio={ratio}")
     if not isinstance(data, bytes):
         raise ValueError(f"decode_image: expected the bytes of one picture, got {type(data).__name__}")
     with reading("decode_image: the text", "a picture"):

@@ -155,12 +155,12 @@ class TensorArray:
     """Tensors by number, which are written one after another and read together."""
 
     def __init__(self, dtype: Any, size: Any = 0, dynamic_size: Any = None, **kwargs: Any) -> None:
-        self.dtype, self._grows = dtype, bool(dynamic_size)
+        self.dtype = dtype
         check_bytes(8 * int(size), f"TensorArray: a list of {int(size)} tensors")
         self._held: list[Any] = [None] * int(size)
 
     def _with(self, held: list[Any]) -> TensorArray:
-        made = TensorArray(self.dtype, dynamic_size=self._grows)
+        made = TensorArray(self.dtype)
         made._held = held
         return made
 
@@ -172,7 +172,7 @@ class TensorArray:
 
     def write(self, index: Any, value: Any, name: str | None = None) -> TensorArray:
         """The array with `value` at that place."""
-        at = self._place(index, self._grows)
+        at = self._place(index, True)
         check_bytes(8 * at, f"TensorArray: a list of {at} tensors")
         held: list[Any] = [*self._held, *[None] * (at + 1 - len(self._held))]
         held[at] = ops.convert_to_tensor(value, self.dtype)

@@ -38,7 +38,7 @@ def bottleneck(x):
 
 
 def pooled(x):
-    y = e.Sigmoid()(Conv2D((1, 1), NONE)(x, POINT))
+    y = e.Sin()(Conv2D((1, 1), NONE)(x, POINT))
     return AvgPool2D((2, 2), (1, 1), NONE)(MaxPool2D((3, 3), (1, 1), SAME3, False)(y))
 
 

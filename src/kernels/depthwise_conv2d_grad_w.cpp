@@ -2,31 +2,26 @@
 // registers: along walks (depthwise_walk.h, depthwise_wide.h) where these know the window, else along rows of dy, some taps
 // at a time.
 #include "kernels/depthwise_shape.h"
-#include "kernels/depthwise_wide.h"
+#include "kernels/depthwise_taps.h"
 
 namespace nacre::NACRE_ISA {
 namespace {
 
 constexpr i64 kFarFloats = i64{1} << 20;  // of x and dy: what a forward pass left behind comes from memory sooner
 constexpr i64 kManyParts = 16;            // need no blocks of channels besides
-constexpr i64 kWideTapRows = 8;           // of dy, over which the sums of windows other than 3x3 are put down once
+constexpr i64 kBlockRows = 8;             // of dy, over which the sums of windows other than 3x3 are put down once
 
 struct WeightPlan {
   i64 D, CB, c_blocks, blocks, parts;
-  i64 rows;    // of a block
   i64 DH, DW;  // phases, each an image of its own
 };
 
 bool asks(const DepthwiseConv2DShape& s) {
-  return (s.SH == 1 || s.KH == 5) && is_far(s, ldx_of(as_conv(s)), kFarFloats) && ldy_of(as_conv(s)) == s.C;
+  return is_far(s, ldx_of(as_conv(s)), kFarFloats) && ldy_of(as_conv(s)) == s.C;
 }
 
-// Of dy, whose sums are put down once.
-i64 tap_rows_of(const DepthwiseConv2DShape& s) {
-  if (!walks(s)) return kWideTapRows;
-  if (asks(s)) return s.OH % 4 == 0 || s.OH % 4 == 3 ? 4 : 7;  // which go by four and three
-  return tap_block_rows(ceil_div(s.OW, s.DW), s.SH);
-}
+// Whether sums wait in the workspace.
+bool by_turns(const DepthwiseConv2DShape& s) { return walks(s) && as_conv(s).O >= kLanes; }
 
 // Few parts first, channels only where rows do not suffice: those of a pixel lie together.
 WeightPlan weight_plan(const DepthwiseConv2DShape& s) {
@@ -36,8 +31,7 @@ WeightPlan weight_plan(const DepthwiseConv2DShape& s) {
   WeightPlan p{};
   p.D = c.O;
   p.DH = near_taps(s) ? s.DH : 1, p.DW = near_taps(s) ? s.DW : 1;
-  p.rows = s.M > 1 ? kWideTapRows : tap_rows_of(s);
-  p.blocks = c.N * min_of(p.DH, c.OH) * ceil_div(ceil_div(c.OH, p.DH), p.rows);
+  p.blocks = c.N * min_of(p.DH, c.OH) * ceil_div(ceil_div(c.OH, p.DH), kBlockRows);
   p.parts = max_of(min_of(wanted, p.blocks), 1);
   const i64 cuts = s.M > 1 || (asks(s) && p.parts >= kManyParts) ? 1 : ceil_div(wanted, p.parts);
   p.CB = max_of(ceil_div(ceil_div(p.D, cuts), kLanes), 1) * kLanes;
@@ -49,7 +43,7 @@ WeightPlan weight_plan(const DepthwiseConv2DShape& s) {
 // its pixels meet.
 bool stages(const DepthwiseConv2DShape& s) {
   constexpr double kLinesOfL1 = 768;
-  const double px = static_cast<double>(min_of((kWideTapRows - 1) * s.SH + s.KH, s.H)) * static_cast<double>(s.W);
+  const double px = static_cast<double>(min_of((kBlockRows - 1) * s.SH + s.KH, s.H)) * static_cast<double>(s.W);
   const double sets = static_cast<double>(sets_between(ldx_of(as_conv(s))));
   return s.M == 1 && s.DH == 1 && s.DW == 1 && walks_wide(s) && px * sets > 3 * kLinesOfL1 && sets >= 8;
 }
@@ -170,8 +164,10 @@ Facts depthwise_conv2d_grad_w_facts(const DepthwiseConv2DShape& s) {
   f.extent[2] = taps_of(c) * Count(c.O);
   f.extent[3] = Count(s.bias ? c.O : 0);
   const WeightPlan p = weight_plan(s);
-  const Count rows = min_of((p.rows - 1) * s.SH + (s.KH - 1) * s.DH + 1, s.H);
-  const Count scratch = rows * Count(s.W) * Count(s.M > 1 ? spread_apart(c.O) : stages(s) ? kLanes : 0) * Count(4);
+  const Count rows = min_of((kBlockRows - 1) * s.SH + (s.KH - 1) * s.DH + 1, s.H);
+  const Count staged = rows * Count(s.W) * Count(s.M > 1 ? spread_apart(c.O) : stages(s) ? kLanes : 0);
+  const i64 ld = s.M > 1 ? spread_apart(c.O) : ldx_of(c);
+  const Count scratch = Count(4) * (staged + (by_turns(s) ? tap_floats(s.SH, p.CB, ld) + Count(16) : Count(0)));
   const Count units = Count(p.parts) * Count(p.c_blocks);
   if (!f.extent[0].ok() || !f.extent[1].ok() || !scratch.ok() || !units.ok()) {
     f.error = "the problem is too large";
@@ -190,7 +186,7 @@ void depthwise_conv2d_grad_w(const DepthwiseConv2DShape& s, Slice units, Scratch
   if (c.O == 0) return;
   const WeightPlan p = weight_plan(s);
   const i64 D = c.O, taps = s.KH * s.KW, ldx = ldx_of(c), ldy = ldy_of(c), phases = min_of(p.DH, s.OH);
-  float* wide = reinterpret_cast<float*>(scratch.at);
+  const bool turns = by_turns(s);
   AnyWindow any{s.KH, s.KW, s.KW, s.SH, s.SW, p.DH > 1 ? 1 : s.DH, p.DW > 1 ? 1 : s.DW};
   if (any.SW % any.DW == 0) any.slide = any.SW / any.DW;
   for (i64 u = units.begin; u < units.end; ++u) {
@@ -199,15 +195,18 @@ void depthwise_conv2d_grad_w(const DepthwiseConv2DShape& s, Slice units, Scratch
     float* db_part = s.bias ? db + part * D + d0 : nullptr;
     const i64 first = p.blocks * part / p.parts, last = p.blocks * (part + 1) / p.parts;
     TapSums to{dw_part, D, db_part, false};
+    Image whole{s.H, s.W, s.OH, s.OW, s.PT, s.PL, n_d, ldx, ldy, s.W * ldx, s.OW * ldy, x};
+    whole.far = asks(s) && p.c_blocks == 1;
+    float* wide = reinterpret_cast<float*>(scratch.at);
+    if (turns) wide = set_taps(whole, s.SH, s.M > 1 ? spread_apart(D) : ldx, wide);
+    if (stages(s)) whole.stage = wide;
     for (i64 i = first; i < last; ++i) {
-      const i64 per = ceil_div(ceil_div(s.OH, p.DH), p.rows);
-      const i64 n = i / per / phases, phase = i / per % phases, oh = i % per * p.rows;
-      Image whole{s.H, s.W, s.OH, s.OW, s.PT, s.PL, n_d, ldx, ldy, s.W * ldx, s.OW * ldy, x + n * s.H * s.W * ldx + d0};
-      if (stages(s)) whole.stage = wide;
-      whole.far = asks(s) && p.c_blocks == 1;
+      const i64 per = ceil_div(ceil_div(s.OH, p.DH), kBlockRows);
+      const i64 n = i / per / phases, phase = i / per % phases, oh = i % per * kBlockRows;
+      whole.in = x + n * s.H * s.W * ldx + d0;
       if (s.M > 1) {
-        const Seen seen = seen_rows(s, oh, min_of(p.rows, s.OH - oh));
-        const float* from = whole.in;
+        const Seen seen = seen_rows(s, oh, min_of(kBlockRows, s.OH - oh));
+        const float* from = x + n * s.H * s.W * ldx + d0;
         whole.ld_in = spread_apart(D), whole.in_row = s.W * whole.ld_in, whole.in = wide - seen.first * whole.in_row;
         for (i64 h = seen.first; h < seen.last; ++h) {
           spread(wide + (h - seen.first) * whole.in_row, whole.ld_in, from + h * s.W * ldx, ldx, s.W, s.C, s.M);
@@ -217,21 +216,18 @@ void depthwise_conv2d_grad_w(const DepthwiseConv2DShape& s, Slice units, Scratch
       for (i64 q = 0; q < min_of(p.DW, s.OW); ++q) {
         i64 at;
         const Image image = phase_image(whole, p.DH, p.DW, phase, q, &at);
-        const i64 end = min_of(oh + p.rows, image.OH), step = tap_rows_of(s);
-        for (i64 h = oh; h < end; h += step, to.add = true) {
-          const i64 some = min_of(step, end - h);
-          if (walks(s))
-            s.SH == 1 ? sum_tap_block<1>(image, dy_image + at, h, some, to)
-                      : sum_tap_block<2>(image, dy_image + at, h, some, to);
-          else if (!walks_wide(s)) sum_any_window(any, image, dy_image + at, h, h + some, to);
-          else if (s.KH == 7) sum_wide_block<7, 1>(image, dy_image + at, h, some, to);
-          else
-            s.SH == 1 ? sum_wide_block<5, 1>(image, dy_image + at, h, some, to)
-                      : sum_wide_block<5, 2>(image, dy_image + at, h, some, to);
-        }
+        const i64 end = min_of(oh + kBlockRows, image.OH), some = end - oh;
+        if (some <= 0) continue;
+        const float* g = dy_image + at;
+        if (turns) s.SH == 1 ? sum_taps<1>(image, g, oh, end, s.bias) : sum_taps<2>(image, g, oh, end, s.bias);
+        else if (!walks_wide(s)) sum_any_window(any, image, g, oh, end, to);
+        else if (s.KH == 7) sum_wide_block<7, 1>(image, g, oh, some, to);
+        else s.SH == 1 ? sum_wide_block<5, 1>(image, g, oh, some, to) : sum_wide_block<5, 2>(image, g, oh, some, to);
+        to.add = true;
       }
     }
-    if (to.add) continue;  // else there was no row at all
+    if (turns) put_taps(whole, dw_part, db_part, D);
+    if (turns || to.add) continue;  // else there was no row at all
     for (i64 t = 0; t < taps; ++t) zero_floats(dw_part + t * D, n_d);
     if (db_part) zero_floats(db_part, n_d);
   }

@@ -264,6 +264,13 @@ void scatter_image(const Image& s, i64 oh, i64 end) {
 
 // ---- gradient of the weights ----
 
+struct TapSums {
+  float* dw;
+  i64 D;
+  float* db;  // null: not asked for
+  bool add;
+};
+
 // For columns [kw, kw + T) of a window of K x K, sums += what rows [oh, oh + rows) of dy give, R at a time: a column
 // of x meets the outputs that see it, which stay in registers.
 template <int K, int S, int T, int R>

@@ -114,8 +114,9 @@ __attribute__((noinline)) void tap_sums(const AnyWindow& q, const Image& s, cons
       if (kh + r >= q.KH || column >= q.KW) continue;
       float* p = to.dw + ((kh + r) * q.KW + column) * to.D + d;
       const Vec sum = to.add ? get<whole>(p, lanes) + acc[r][t] : acc[r][t];
-      if (whole) store(p, sum, ~first_lanes(skip));
-      else store(p, sum, lanes);
+      if (!whole) store(p, sum, lanes);
+      else if (skip == 0) store(p, sum);
+      else store(p, sum, ~first_lanes(skip));
     }
   }
 }

@@ -361,7 +361,8 @@ void sum_wide_block(const Image& s, const float* dy, i64 oh, i64 rows, const Tap
     }
     const auto put = [&](float* p, Vec v) {
       if (to.add) v = load(p) + v;
-      store(p, v, last);
+      if (skip == 0) store(p, v);
+      else store(p, v, last);
     };
     for (int t = 0; t < K * K; ++t) put(to.dw + t * to.D + d, sums[t]);
     if (to.db) put(to.db + d, total);

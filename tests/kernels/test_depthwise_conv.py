@@ -45,6 +45,11 @@ CASES = [
     (1024, 1, Conv(N=2, H=3, W=3, KH=3, KW=3, padding="same")),
     (512, 1, Conv(N=1, H=7, W=6, KH=3, KW=3, SH=2, SW=2, padding="same")),
     (48, 1, Conv(N=1, H=11, W=7, KH=3, KW=3, padding="same", more={"ldx": 512, "ldy": 512})),
+    # several turns of gradients of weights, the last one shorter; columns and rows that no window sees
+    (129, 1, Conv(N=1, H=5, W=37, KH=3, KW=3, padding="same", more={"ldx": 256, "ldy": 256})),
+    (33, 1, Conv(N=2, H=7, W=41, KH=3, KW=3, SH=2, SW=2, more={"PT": -1, "PL": -1, "OH": 2, "OW": 19, "ldx": 256})),
+    (33, 1, Conv(N=2, H=7, W=6, KH=3, KW=3, more={"PT": -1, "PL": -2, "OH": 4, "OW": 2})),
+    (20, 1, Conv(N=3, H=1, W=1, KH=3, KW=3, padding="same")),
     # walks of 5x5
     (33, 1, Conv(N=2, H=9, W=11, KH=5, KW=5, padding="same", act=1)),
     (20, 1, Conv(N=2, H=11, W=12, KH=5, KW=5, SH=2, SW=2, padding="same")),

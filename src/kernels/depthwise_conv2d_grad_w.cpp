@@ -1,6 +1,6 @@
 // Units are parts of the pixels by blocks of channels; vectors run along the channels, and the sums of a window's taps stay in
-// registers: along walks (depthwise_walk.h, depthwise_wide.h) where these know the window, else along rows of dy, some taps
-// at a time.
+// registers: by turns for windows of 3x3 (depthwise_taps.h), along walks for those of 5x5 and 7x7 (depthwise_wide.h), else
+// along rows of dy, some taps at a time.
 #include "kernels/depthwise_shape.h"
 #include "kernels/depthwise_taps.h"
 
@@ -9,7 +9,7 @@ namespace {
 
 constexpr i64 kFarFloats = i64{1} << 20;  // of x and dy: what a forward pass left behind comes from memory sooner
 constexpr i64 kManyParts = 16;            // need no blocks of channels besides
-constexpr i64 kBlockRows = 8;             // of dy, over which the sums of windows other than 3x3 are put down once
+constexpr i64 kBlockRows = 8;             // of dy, over which sums are put down once
 
 struct WeightPlan {
   i64 D, CB, c_blocks, blocks, parts;

@@ -1,6 +1,6 @@
-// The gradient of weights of 3x3: R rows of dy and some columns of x at a time, all vectors of channels in each, so that pixels
-// are read about in the order in which they lie. A column of x stays in registers beside the nine sums and meets the three
-// columns of dy that see it; between the columns of one turn and the next, sums wait in the workspace, side by side.
+// The gradient of depthwise weights of 3x3 by turns: R rows of dy and some columns of x at a time, all vectors of channels in
+// each, so that pixels are read about in the order in which they lie. A column of x stays in registers beside the nine sums
+// and meets the columns of dy that see it; from one turn to the next, sums wait in the workspace, side by side.
 #pragma once
 #include "kernels/depthwise_wide.h"
 

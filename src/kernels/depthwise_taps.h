@@ -125,7 +125,9 @@ void sum_taps(const Image& s, const float* dy, i64 oh, i64 end, bool with_db) {
   constexpr int kMost = S == 1 ? kMostTapRows : 2;
   constexpr i64 kLines = kMost + (kMost * S + 3 - S) * S;  // that a step reads
   const i64 sets = sets_between(s.ld_in), columns = S == 1 ? min_of(s.OW + 2, s.IW + s.PL) : s.OW + 1;
-  const i64 turn = kHoldsDy && (S == 1 || sets < 8) ? columns : max_of(kTapLines / (sets * kLines), 2);
+  const bool whole = kHoldsDy && (S == 1 || sets < 32);  // rows: each line is read by one vector of channels alone
+  const i64 most = s.far ? 4 : columns;                  // memory likes its own order
+  const i64 turn = whole ? columns : min_of(max_of(kTapLines / (sets * kLines), 2), most);
   const i64 begin = S == 1 ? max_of(s.PL, 0) : 0;
   for (i64 rows; oh < end; oh += rows) {
     rows = end - oh >= kMost ? kMost : end - oh >= 2 ? 2 : 1;

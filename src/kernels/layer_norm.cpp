@@ -236,9 +236,9 @@ void layer_norm(const LayerNormShape& s, Slice units, const float* x, const floa
   const Run all{units.begin * per, min_of(units.end * per, s.M)};
   if (N > 0 && N <= kTogether) return short_rows(s, all, x, gamma, beta, y, mean, rstd);
   // AVX-512: from memory longer runs are fetched better.
-  const bool held = s.M * N <= kHeld;
-  const i64 group = held ? kGroup : kLanes == 16 && s.M * N > kFar ? 2 * kGroup : kGroupBeyond;
-  const i64 least = held && kLanes < 16 ? 2 : 1;
+  const bool turns = kLanes < 16 && s.M * N > kHeld;
+  const i64 group = turns ? kGroupBeyond : kLanes == 16 && s.M * N > kFar ? 2 * kGroup : kGroup;
+  const i64 least = kLanes < 16 && !turns ? 2 : 1;
   const i64 together = min_of(min_of(per, kLanes), max_of(group / max_of(N, 1), least));
   each_group(all, together, [=](i64 m, i64 rows) __attribute__((always_inline)) {
     float middles[kLanes] = {}, factors[kLanes];

@@ -9,7 +9,7 @@ import pytest
 
 import nacre as keras
 
-# Real Keras compiles a function to run it once or twice: what compiles sooner is compared sooner. JAX reads this at its import.
+# Real Keras compiles functions that run once or twice: without optimizations it is done sooner. JAX reads this at import.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 SEED = os.environ.get("NACRE_TEST_SEED")  # another seed looks at other numbers (CONTRIBUTING.md)
 hypothesis.settings.register_profile("same", derandomize=SEED is None)

@@ -1,4 +1,5 @@
-// What convolutions, but by transformed tiles, and dense layers do to their finished sums, by the number that their shapes have as `act`. 0, 1 and 2
+// What convolutions, but by transformed tiles, and dense layers do to their finished sums, by the number that their shapes have
+// as `act`. 0, 1 and 2
 // are done in registers before sums are stored; the others in place, as soon as some rows of sums are: these are in L1 or L2.
 // Not a kernel of its own.
 #pragma once

@@ -56,7 +56,7 @@ void sum_deviations(const Moments& at, const float* x, i64 rows, i64 C, i64 widt
 // that is part of the variance that is asked for, so taking its square off loses no more than some last places, wherever
 // the numbers lie, while no block is much longer than all before, or than the rows that are read first for their mean.
 void moments(const Moments& at, const float* x, i64 rows, i64 C, i64 width, bool far) {
-  const i64 first = min_of(rows, 64), seen = min_of(rows, 8);
+  const i64 first = min_of(rows, 64), seen = min_of(rows, 16);
   for (i64 c = 0; c < kMostColumns; ++c) at.middle[c] = 0.0f;
   sum_deviations(at, x, seen, C, width, far);
   const float part = 1.0f / static_cast<float>(max_of(seen, 1));

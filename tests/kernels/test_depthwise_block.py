@@ -45,8 +45,8 @@ def floats(*n):
 def operands(s, isa):
     first, _, third = parts(s)
     w1, w3 = floats(s["KH"] * s["KW"] * s["C"], s["D"]), floats(s["D"], s["O"])
-    (panels,) = run("conv2d_pack", first, [w1], isa) if s["KH"] else [w1]
-    (panels3,) = run("conv2d_pack", third, [w3], isa)
+    (panels,) = run("conv2d_pack", {**first, "act": 0}, [w1], isa) if s["KH"] else [w1]
+    (panels3,) = run("conv2d_pack", {**third, "act": 0}, [w3], isa)
     biases = [floats(n if there else 0) for n, there in zip((s["D"], s["D"], s["O"]), s["bias"])]
     residual = floats(s["N"] * s["OH"] * s["OW"] * s["O"] if s["residual"] else 0)
     x = floats(s["N"] * s["H"] * s["W"] * s["C"])

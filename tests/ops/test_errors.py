@@ -147,7 +147,7 @@ ACCIDENTS = [
     (lambda: keras.layers.Softmax(activity_regularizer=print)(X), ValueError, "activity_regularizer.* got None"),
     (lambda: keras.layers.StackedRNNCells([]), ValueError, "at least one cell"),
     (lambda: keras.layers.Softmax()(np.ones((2, 3)), mask="x"), TypeError, "mask='x'"),
-    (lambda: keras.losses.CategoricalCrossentropy()(np.ones((6, 4)), 7.0), ValueError, "y_pred=7.0"),
+    (lambda: keras.losses.CategoricalCrossentropy()(np.ones((6, 4)), 7.0), ValueError, r"y_pred=Tensor\(shape=\(\)"),
     (
         lambda: keras.metrics.Recall(class_id="x").update_state([[1, 0]], [[0.2, 0.8]]),
         TypeError,

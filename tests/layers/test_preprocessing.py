@@ -353,6 +353,18 @@ class TestImages:
             np.testing.assert_allclose(share, np.asarray(mixed["labels"]), atol=2 / 16 + 1e-5)
             assert np.abs(share - np.eye(n)).max() > 0.01
 
+    def test_boxes_of_one_image_are_mixed_as_those_of_a_batch_are(self) -> None:
+        drawn = {"mix_weight": [0.5, 0.5], "permutation_order": [1, 0]}
+        one = {"boxes": np.arange(8.0).reshape(2, 4), "labels": np.array([1, 2])}
+        many = {"boxes": np.arange(16.0).reshape(2, 2, 4), "labels": np.array([[1, 2], [3, 4]])}
+        layer = layers.MixUp(bounding_box_format="xyxy")
+        got = layer.transform_bounding_boxes(one, drawn, True)
+        np.testing.assert_array_equal(got["boxes"], [[0, 1, 2, 3, 4, 5, 6, 7], [4, 5, 6, 7, 0, 1, 2, 3]])
+        np.testing.assert_array_equal(got["labels"], [1, 2, 2, 1])
+        got = layer.transform_bounding_boxes(many, drawn, True)
+        assert np.asarray(got["boxes"]).shape == (2, 4, 4)
+        np.testing.assert_array_equal(got["labels"], [[1, 2, 3, 4], [3, 4, 1, 2]])
+
     def test_a_pipeline_is_its_layers_one_behind_the_other(self) -> None:
         parts = [layers.Resizing(4, 5), layers.Rescaling(1 / 255)]
         pipeline = layers.Pipeline(parts)

@@ -133,10 +133,12 @@ class MixUp(_Mixing):
         if not training or transformation is None:
             return bounding_boxes
         order = transformation["permutation_order"]
-        return {
-            key: ops.concatenate([bounding_boxes[key], ops.take(bounding_boxes[key], order, axis=0)], axis=1)
-            for key in ("boxes", "labels")
-        }
+
+        def both(of: Any) -> Any:
+            mixed = ops.take(of, order, axis=0)
+            return ops.concatenate([of, mixed], axis=min(1, len(mixed.shape) - 1))  # labels of one image are a row
+
+        return {key: both(bounding_boxes[key]) for key in ("boxes", "labels")}
 
     def transform_segmentation_masks(self, segmentation_masks: Any, transformation: Any, training: bool = True) -> Any:
         """The masks of both images, one behind the other on the axis of channels."""

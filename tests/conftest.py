@@ -9,7 +9,7 @@ import pytest
 
 import nacre as keras
 
-# Real Keras compiles functions that run once or twice: without optimizations it is done sooner. JAX reads this at import.
+# Real Keras compiles functions that run once or twice, sooner so. JAX reads this when it is imported.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 SEED = os.environ.get("NACRE_TEST_SEED")  # another seed looks at other numbers (CONTRIBUTING.md)
 hypothesis.settings.register_profile("same", derandomize=SEED is None)

@@ -10,7 +10,8 @@ import numpy as np
 from nacre import ops
 from nacre.core.room import check_bytes
 from nacre.core.tensor import Tensor
-from nacre.utils.dataset import _arrays, as_values
+from nacre.utils.dataset import as_values
+from nacre.utils.elements import lists_as_arrays
 
 
 class _Parts(NamedTuple):
@@ -25,7 +26,7 @@ class SparseTensor(_Parts):
     def __new__(cls, indices: Any, values: Any, dense_shape: Any) -> SparseTensor:
         whole = (np.asarray(x, np.int64) if isinstance(x, (list, tuple)) else x for x in (indices, dense_shape))
         places, shape = (Tensor(x.astype(np.int64)) if isinstance(x, np.ndarray) else x for x in whole)
-        return super().__new__(cls, places, as_values(_arrays(values)) if _plain(values) else values, shape)
+        return super().__new__(cls, places, as_values(lists_as_arrays(values)) if _plain(values) else values, shape)
 
     @property
     def shape(self) -> tuple[int, ...]:

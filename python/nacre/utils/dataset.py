@@ -15,7 +15,8 @@ import numpy as np
 from nacre import ops
 from nacre.core import tree
 from nacre.core.spec import is_computed
-from nacre.core.tensor import KerasTensor, Tensor, as_array
+from nacre.core.tensor import KerasTensor, Tensor
+from nacre.utils.elements import is_shape, lists_as_arrays, per_array
 
 AUTOTUNE = -1
 INFINITE = -1
@@ -107,7 +108,7 @@ class Dataset:
     @staticmethod
     def from_tensor_slices(tensors: Any, name: str | None = None) -> Dataset:
         """One element per position along the first axis."""
-        arrays = tree.map_structure(np.asarray, _arrays(tensors))
+        arrays = tree.map_structure(np.asarray, lists_as_arrays(tensors))
         lengths = {len(a) for a in tree.flatten(arrays)}
         if len(lengths) != 1:
             raise ValueError(f"Dataset.from_tensor_slices: arrays of several lengths: {sorted(lengths)}")
@@ -124,7 +125,7 @@ class Dataset:
     @staticmethod
     def from_tensors(tensors: Any, name: str | None = None) -> Dataset:
         """One element: the whole."""
-        return Dataset(lambda: [tree.map_structure(np.asarray, _arrays(tensors))], 1)
+        return Dataset(lambda: [tree.map_structure(np.asarray, lists_as_arrays(tensors))], 1)
 
     @staticmethod
     def from_generator(
@@ -348,8 +349,8 @@ class Dataset:
 
         def padded(part: list[Any]) -> Any:
             columns = list(zip(*(tree.flatten(e) for e in part), strict=True))
-            shapes = _per_array(part[0], padded_shapes, _is_shape)
-            values = _per_array(part[0], padding_values, lambda v: not isinstance(v, (tuple, list, dict)))
+            shapes = per_array(part[0], padded_shapes, is_shape)
+            values = per_array(part[0], padding_values, lambda v: not isinstance(v, (tuple, list, dict)))
             arrays = [[np.asarray(x) for x in column] for column in columns]
             return tree.pack_sequence_as(part[0], [stacked(*c) for c in zip(arrays, shapes, values, strict=True)])
 
@@ -576,29 +577,3 @@ def _in_turns(datasets: Any, turns: Callable[[], Generator[int, bool, None]], st
                 return
 
     return Dataset(elements)
-
-
-def _is_shape(given: Any) -> bool:
-    return given is None or (not isinstance(given, dict) and all(n is None or np.ndim(n) == 0 for n in given))
-
-
-def _per_array(element: Any, given: Any, is_one: Callable[[Any], bool]) -> list[Any]:
-    """What is given for each array of an element: once for all, or in its structure."""
-    count = len(tree.flatten(element))
-    if is_one(given):
-        return [given] * count
-    found = [given[k] for k in sorted(given)] if isinstance(given, dict) else list(given)
-    nested = [element[k] for k in sorted(element)] if isinstance(element, dict) else list(element)
-    return [one for e, g in zip(nested, found, strict=True) for one in _per_array(e, g, is_one)]
-
-
-def _arrays(structure: Any) -> Any:
-    """Lists of numbers are one array, of int32 or float32; tuples and dicts are structure."""
-    if isinstance(structure, list):
-        array = np.asarray(structure)
-        return as_array(structure) if array.dtype.kind in "if" else array
-    if isinstance(structure, tuple):
-        return tuple(_arrays(s) for s in structure)
-    if isinstance(structure, dict):
-        return {k: _arrays(v) for k, v in structure.items()}
-    return np.asarray(structure)

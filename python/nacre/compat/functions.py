@@ -15,7 +15,7 @@ from nacre.core.errors import NotCompilable, TracedBranch
 from nacre.core.variable import Variable
 from nacre.runtime.compiled import CompiledFunction
 
-eagerly = [False]  # what config.run_functionseagerly says
+eagerly = [False]  # what config.run_functions_eagerly says
 
 
 class _Held:

@@ -487,7 +487,7 @@ def _drawn(draw: Callable[..., dict[str, float]]) -> Callable[..., Any]:
 
 def _zoom(zoom_range: Any) -> dict[str, float]:
     if len(zoom_range) != 2:
-        raise ValueError(f"`zoom_range` should be a tuple or list of two floats. Received: {zoom_range}")
+        raise ValueError(f"zoom_range: expected two floats, the least and the most zoom, got {zoom_range!r}")
     zx, zy = (1, 1) if tuple(zoom_range) == (1, 1) else np.random.uniform(zoom_range[0], zoom_range[1], 2)
     return {"zx": zx, "zy": zy}
 
@@ -528,7 +528,9 @@ def apply_brightness_shift(x: Any, brightness: float, scale: bool = True) -> Any
 def random_brightness(x: Any, brightness_range: Any, scale: bool = True) -> Any:
     """A picture as bright as a random number between these two says."""
     if len(brightness_range) != 2:
-        raise ValueError(f"`brightness_range should be tuple or list of two floats. Received: {brightness_range}")
+        raise ValueError(
+            f"brightness_range: expected two floats, the least and the most brightness, got {brightness_range!r}"
+        )
     return apply_brightness_shift(x, np.random.uniform(*brightness_range), scale)
 
 

@@ -205,12 +205,12 @@ def test_a_list_that_a_function_gives_is_a_tuple_of_parts():
 
 def test_what_is_no_data_set_and_what_no_number_of_one_is_refused():
     numbers = Dataset.range(3)
-    for call in (
-        lambda: numbers.concatenate([1, 2]),
-        lambda: Dataset.sample_from_datasets([1, 2]),
-        lambda: Dataset.choose_from_datasets("ab", numbers),
+    for what, call in (
+        ("concatenate", lambda: numbers.concatenate([1, 2])),
+        ("sample_from_datasets", lambda: Dataset.sample_from_datasets([1, 2])),
+        ("choose_from_datasets", lambda: Dataset.choose_from_datasets("ab", numbers)),
     ):
-        with pytest.raises(TypeError, match="expected data sets, got"):
+        with pytest.raises(TypeError, match=f"Dataset.{what}: expected data sets, got"):
             call()
     for place in (-1, 2):
         chosen = Dataset.choose_from_datasets([numbers, numbers], Dataset.from_tensor_slices(np.array([place])))

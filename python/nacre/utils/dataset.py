@@ -187,7 +187,7 @@ class Dataset:
                 if (yield place):
                     left[place] = 0
 
-        return _in_turns(datasets, drawn, stop_on_empty_dataset)
+        return _in_turns("sample_from_datasets", datasets, drawn, stop_on_empty_dataset)
 
     @staticmethod
     def choose_from_datasets(datasets: Any, choice_dataset: Dataset, stop_on_empty_dataset: bool = True) -> Dataset:
@@ -197,7 +197,7 @@ class Dataset:
             for place in choice_dataset:
                 yield int(place)
 
-        return _in_turns(datasets, chosen, stop_on_empty_dataset)
+        return _in_turns("choose_from_datasets", datasets, chosen, stop_on_empty_dataset)
 
     # Steps.
 
@@ -555,9 +555,9 @@ def _data_sets(what: str, found: Any) -> None:
         raise TypeError(f"Dataset.{what}: expected data sets, got {found!r:.200}")
 
 
-def _in_turns(datasets: Any, turns: Callable[[], Generator[int, bool, None]], stop: bool) -> Dataset:
+def _in_turns(what: str, datasets: Any, turns: Callable[[], Generator[int, bool, None]], stop: bool) -> Dataset:
     """The next element of the data set whose number comes; `turns` hears whether it had none left."""
-    _data_sets("sample_from_datasets", datasets)
+    _data_sets(what, datasets)
 
     def elements() -> Iterator[Any]:
         opened = [iter(d._make()) for d in datasets]
@@ -565,7 +565,7 @@ def _in_turns(datasets: Any, turns: Callable[[], Generator[int, bool, None]], st
         place = next(order, None)
         while place is not None:
             if not 0 <= place < len(opened):
-                raise ValueError(f"expected the number of one of {len(opened)} data sets, got {place}")
+                raise ValueError(f"Dataset.{what}: expected the number of one of {len(opened)} data sets, got {place}")
             element = next(opened[place], _END)
             if element is _END and stop:
                 return

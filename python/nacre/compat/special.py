@@ -22,18 +22,21 @@ def _wide(x: Any) -> tuple[Any, Any]:
     return ops.cast(x, "float64"), dtype
 
 
+def _mirrored(x: Any, low: Any) -> tuple[Any, Any, Any]:
+    """Of 1 - x where `low` holds, else of x: whether it is too small for Stirling's series, the factors that lead to
+    where it is not (1 where none are needed), and the number there."""
+    z = ops.where(low, 1.0 - x, x)
+    near = ops.less(z, float(_FROM))
+    return near, [ops.where(near, z + float(n), 1.0) for n in range(_FROM)], ops.where(near, z + float(_FROM), z)
+
+
 def lgamma(x: Any, name: str | None = None) -> Any:
     """log |gamma(x)|; infinite where x is 0, -1, -2, ..."""
     x, dtype = _wide(x)
     low = ops.less(x, 0.5)
-    z = ops.where(low, 1.0 - x, x)
-    near = ops.less(z, float(_FROM))
-    product = ops.ones_like(z)
-    for n in range(_FROM):
-        product = product * ops.where(near, z + float(n), 1.0)
-    w = ops.where(near, z + float(_FROM), z)
+    _, factors, w = _mirrored(x, low)
     series = sum((c / w ** float(2 * n + 1) for n, c in enumerate(_STIRLING)), start=0.5 * math.log(2 * math.pi))
-    out = (w - 0.5) * ops.log(w) - w + series - ops.log(product)
+    out = (w - 0.5) * ops.log(w) - w + series - ops.log(math.prod(factors))
     inside = ops.where(low, x - ops.floor(x), 0.5)  # its sine is 0 where gamma has no value
     return ops.cast(ops.where(low, math.log(math.pi) - ops.log(ops.sin(math.pi * inside)) - out, out), dtype)
 
@@ -42,17 +45,13 @@ def digamma(x: Any, name: str | None = None) -> Any:
     """The derivative of `lgamma`; NaN where x is 0, -1, -2, ..."""
     x, dtype = _wide(x)
     low = ops.less_equal(x, 0.0)
-    z = ops.where(low, 1.0 - x, x)
-    near = ops.less(z, float(_FROM))
-    before = ops.zeros_like(z)
-    for n in range(_FROM):
-        before = before + ops.where(near, 1.0 / ops.where(near, z + float(n), 1.0), 0.0)
-    w = ops.where(near, z + float(_FROM), z)
+    near, factors, w = _mirrored(x, low)
+    before = ops.where(near, sum(1.0 / factor for factor in factors), 0.0)
     series = sum(((2 * n + 1) * c / w ** float(2 * n + 2) for n, c in enumerate(_STIRLING)), start=0.5 / w)
     out = ops.log(w) - series - before
     inside = ops.where(low, x - ops.floor(x), 0.5)
-    mirrored = out - math.pi / ops.tan(math.pi * ops.where(ops.equal(inside, 0.0), np.nan, inside))
-    return ops.cast(ops.where(low, mirrored, out), dtype)
+    other = out - math.pi / ops.tan(math.pi * ops.where(ops.equal(inside, 0.0), np.nan, inside))
+    return ops.cast(ops.where(low, other, out), dtype)
 
 
 def lbeta(x: Any, name: str | None = None) -> Any:

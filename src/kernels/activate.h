@@ -1,7 +1,6 @@
-// What convolutions, but by transformed tiles, and dense layers do to their finished sums, by the number that their shapes have
-// as `act`. 0, 1 and 2
-// are done in registers before sums are stored; the others in place, as soon as some rows of sums are: these are in L1 or L2.
-// Not a kernel of its own.
+// What convolutions, but by transformed tiles, and dense layers do to their finished sums, by the number that their shapes
+// have as `act`. 0, 1 and 2 are done in registers before sums are stored; the others in place, as soon as some rows of sums
+// are: these are in L1 or L2. Not a kernel of its own.
 #pragma once
 #include "base/types.h"
 
@@ -27,7 +26,8 @@ constexpr bool acts_behind(i64 act) { return act > kRelu6; }
 
 namespace NACRE_ISA {
 
-// y = act(y) for `rows` rows of n floats, ld apart, from kRelu6 on; as the steps of `elementwise` would have it, to the same bits.
+// y = act(y) for `rows` rows of n floats, ld apart, from kRelu6 on; as the steps of `elementwise` would have it, to the same
+// bits.
 void activate(i64 act, float* y, i64 rows, i64 n, i64 ld);
 
 }  // namespace NACRE_ISA
